@@ -1,0 +1,123 @@
+//! What the control page says about a channel, apart from the hot words.
+
+use super::ChannelName;
+use super::options::Format;
+use crate::layout::control::{self, Text};
+use crate::liveness::ProcessIdentity;
+use crate::memory::{Memory, MemoryMut};
+use crate::segment::Mode;
+
+/// What never changes while the instance lives, written before the page is declared ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Description {
+    pub(super) instance: u64,
+    pub(super) checksum: bool,
+    pub(super) mode: Mode,
+    pub(super) namespace: String,
+    pub(super) channel: String,
+    pub(super) format: Format,
+}
+
+impl Description {
+    pub(super) fn write(&self, page: &impl MemoryMut) {
+        page.store(control::INSTANCE, self.instance);
+        page.store(control::FINGERPRINT, self.format.fingerprint);
+        page.store(control::CHECKSUM, u64::from(self.checksum));
+        page.store(control::MODE, u64::from(self.mode));
+        write_text(page, control::NAMESPACE, &self.namespace);
+        write_text(page, control::CHANNEL, &self.channel);
+        write_text(page, control::CODEC, &self.format.codec);
+        write_text(page, control::SCHEMA, &self.format.schema);
+    }
+
+    /// Reads what a page says that was found ready. Anything may stand there; nothing of it is trusted further than
+    /// its comparison with what is expected.
+    pub(super) fn read(page: &impl Memory) -> Description {
+        Description {
+            instance: page.load(control::INSTANCE),
+            checksum: page.load(control::CHECKSUM) != 0,
+            mode: Mode::try_from(page.load(control::MODE)).unwrap_or(0),
+            namespace: read_text(page, control::NAMESPACE),
+            channel: read_text(page, control::CHANNEL),
+            format: Format {
+                codec: read_text(page, control::CODEC),
+                schema: read_text(page, control::SCHEMA),
+                fingerprint: page.load(control::FINGERPRINT),
+            },
+        }
+    }
+
+    /// The full name of the channel that the page belongs to, if that is not `name`: their hashes collide.
+    pub(super) fn collides_with(&self, name: &ChannelName) -> Option<String> {
+        let same = self.namespace == name.namespace && self.channel == name.channel;
+        (!same).then(|| format!("{}/{}", self.namespace, self.channel))
+    }
+}
+
+/// Says who writes from now on.
+pub(super) fn write_identity(page: &impl MemoryMut, identity: ProcessIdentity) {
+    page.store(control::PID, identity.pid);
+    page.store(control::START_TIME, identity.start_time);
+    page.store(control::BOOT_ID, identity.boot_id[0]);
+    page.store(control::BOOT_ID + 1, identity.boot_id[1]);
+    page.store(control::PID_NAMESPACE, identity.pid_namespace);
+    page.store(control::INCARNATION, page.load(control::INCARNATION).wrapping_add(1));
+}
+
+/// Writes `text`, cut at a character's end if there is no room for all of it.
+fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
+    let end = (0..=place.most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let cut = &text[..end];
+    page.store(place.word, cut.len() as u64);
+    page.write(place.bytes_at(), cut.as_bytes());
+}
+
+/// Reads a text; never more than its place holds, and with whatever is not valid UTF-8 replaced.
+fn read_text(page: &impl Memory, place: Text) -> String {
+    let len = usize::try_from(page.load(place.word)).unwrap_or(usize::MAX).min(place.most);
+    let mut bytes = vec![0; len];
+    page.read(place.bytes_at(), &mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::WORD_BYTES;
+    use crate::memory::BoxedWords;
+
+    fn description() -> Description {
+        Description {
+            instance: 7,
+            checksum: true,
+            mode: 0o640,
+            namespace: "fleet".into(),
+            channel: "worker-ü".into(),
+            format: Format { codec: "postcard".into(), schema: "State".into(), fingerprint: 9 },
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let page = BoxedWords::new(control::BYTES / WORD_BYTES);
+        description().write(&page);
+        assert_eq!(Description::read(&page), description());
+    }
+
+    #[test]
+    fn a_long_schema_is_cut_at_a_character() {
+        let page = BoxedWords::new(control::BYTES / WORD_BYTES);
+        let mut long = description();
+        long.format.schema = "ü".repeat(400);
+        long.write(&page);
+        assert_eq!(Description::read(&page).format.schema, "ü".repeat(control::SCHEMA.most / 2));
+    }
+
+    #[test]
+    fn a_hostile_length_reads_no_further_than_its_place() {
+        let page = BoxedWords::new(control::BYTES / WORD_BYTES);
+        description().write(&page);
+        page.store(control::SCHEMA.word, u64::MAX);
+        assert_eq!(Description::read(&page).format.schema.len(), control::SCHEMA.most);
+    }
+}

@@ -1,0 +1,327 @@
+//! What can go wrong with a channel, one enum for each thing that one does with it.
+
+use std::error::Error;
+use std::time::Duration;
+
+use super::NameError;
+use crate::segment::ObjectError;
+
+/// Why a writer could not be opened. Nothing was changed that another process could see.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The name can't be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Another process (or another writer of this one) writes this channel.
+    #[error(
+        "channel {channel:?} is already written by process {pid}: a channel has one writer; stop that process, \
+         or choose another name"
+    )]
+    AlreadyOwned {
+        /// The channel.
+        channel: String,
+        /// The writer's process id, in its own PID namespace; 0 if it has not said so yet.
+        pid: u64,
+    },
+    /// The initial capacity is more than the limit.
+    #[error(
+        "an initial capacity of {capacity} bytes is above the limit of {limit}: lower it or raise the limit"
+    )]
+    CapacityAboveLimit {
+        /// What was asked for.
+        capacity: usize,
+        /// The channel's limit.
+        limit: usize,
+    },
+    /// There is no segment of that size.
+    #[error(
+        "no segment can hold states of {bytes} bytes{}: sizes and depths start at 1, a depth ends at 65536, and \
+         their product must fit in memory", depth_text(*.depth)
+    )]
+    InvalidSize {
+        /// The capacity or limit that was asked for.
+        bytes: usize,
+        /// The depth that was asked for, if any.
+        depth: Option<usize>,
+    },
+    /// The permissions would lock the writer out, or are more than permissions.
+    #[error("permissions {mode:#o} can't be used: give bits of 0o777, with 0o600 among them")]
+    InvalidPermissions {
+        /// What was asked for.
+        mode: u32,
+    },
+    /// The names of two channels have the same hash.
+    #[error(
+        "channel {channel:?} has the same object name as channel {other:?}: choose another name for one of them"
+    )]
+    NameCollision {
+        /// The channel that was asked for, with its namespace.
+        channel: String,
+        /// The one that is there.
+        other: String,
+    },
+    /// Another version of the library made this channel.
+    #[error(
+        "channel {channel:?} was made with layout version {found}, this library speaks version {expected}: use the \
+         same version of tearless in all processes"
+    )]
+    LayoutVersion {
+        /// The channel.
+        channel: String,
+        /// The channel's version.
+        found: u64,
+        /// Ours.
+        expected: u64,
+    },
+    /// One of its objects can't be created or opened.
+    #[error("channel {channel:?} can't be opened for writing: {source}")]
+    Object {
+        /// The channel.
+        channel: String,
+        /// What is wrong with which object.
+        source: ObjectError,
+    },
+    /// The operating system gave no random number for the channel's instance id.
+    #[error("the operating system gave no random number: {0}")]
+    NoRandomness(String),
+}
+
+fn depth_text(depth: Option<usize>) -> String {
+    depth.map_or_else(String::new, |depth| format!(" in {depth} slots"))
+}
+
+/// Why a state could not be published. The state published last stays readable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The state is larger than the limit.
+    #[error("a state of {len} bytes is above the channel's limit of {limit}: raise the limit of the writer")]
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The channel's limit.
+        limit: usize,
+    },
+    /// The codec can't encode the state.
+    #[error("the state can't be encoded as {codec}: {source}")]
+    Encode {
+        /// The codec's name.
+        codec: &'static str,
+        /// Its reason.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The segment had to grow and could not.
+    #[error("the channel can't grow to {bytes} bytes: {source}")]
+    Growth {
+        /// Size of the segment that was asked for.
+        bytes: usize,
+        /// What is wrong with which object.
+        source: ObjectError,
+    },
+    /// The names of the channel were removed or taken over while it was in use.
+    #[error(
+        "the channel's names were removed from /dev/shm while it was in use: attached readers keep the last \
+         state; drop this writer and open a new one"
+    )]
+    NamesRemoved,
+    /// This process is a fork of the one that opened the writer.
+    #[error(
+        "this writer belongs to process {owner}, this process is a fork of it: open a writer of its own here"
+    )]
+    Forked {
+        /// The process that opened it.
+        owner: u64,
+    },
+    /// There is no number left for another publication, or for another segment.
+    #[error("the channel's numbers are exhausted: remove the channel and create it anew")]
+    Exhausted,
+}
+
+/// Why a reader could not be attached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The name can't be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such channel.
+    #[error(
+        "there is no channel {channel:?} in namespace {namespace:?}{}: is its writer running, under the same \
+         names?", waited_text(*.waited)
+    )]
+    NotFound {
+        /// The namespace.
+        namespace: String,
+        /// The channel.
+        channel: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// It is being created, or its creator died while creating it.
+    #[error(
+        "channel {channel:?} is still being created after {waited:?}: its creator was stopped or killed; open a \
+         writer for it, which clears that up"
+    )]
+    NotReady {
+        /// The channel.
+        channel: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// It holds states in another form.
+    #[error(
+        "channel {channel:?} holds {found_schema:?} encoded as {found_codec}, but this reader expects \
+         {expected_schema:?} encoded as {expected_codec}: use the writer's type and codec, or name the schema \
+         alike on both sides"
+    )]
+    FormatMismatch {
+        /// The channel.
+        channel: String,
+        /// The writer's codec.
+        found_codec: String,
+        /// The writer's schema.
+        found_schema: String,
+        /// The reader's codec.
+        expected_codec: String,
+        /// The reader's schema.
+        expected_schema: String,
+    },
+    /// The names of two channels have the same hash.
+    #[error("channel {channel:?} has the same object name as {other:?}: choose another name for one of them")]
+    NameCollision {
+        /// The channel that was asked for, with its namespace.
+        channel: String,
+        /// The one that is there.
+        other: String,
+    },
+    /// Another version of the library made this channel.
+    #[error(
+        "channel {channel:?} was made with layout version {found}, this library speaks version {expected}: use the \
+         same version of tearless in all processes"
+    )]
+    LayoutVersion {
+        /// The channel.
+        channel: String,
+        /// The channel's version.
+        found: u64,
+        /// Ours.
+        expected: u64,
+    },
+    /// Its control page can't be opened, or is none.
+    #[error("channel {channel:?} can't be opened for reading: {source}")]
+    Object {
+        /// The channel.
+        channel: String,
+        /// What is wrong with which object.
+        source: ObjectError,
+    },
+}
+
+fn waited_text(waited: Duration) -> String {
+    if waited.is_zero() { String::new() } else { format!(", not even after {waited:?}") }
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// Nothing has been published yet.
+    #[error("nothing has been published on channel {channel:?} yet")]
+    Empty {
+        /// The channel.
+        channel: String,
+    },
+    /// The writer came back to the slot during every single attempt.
+    #[error(
+        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:?}: give the channel a \
+         greater depth, or the reader a longer deadline"
+    )]
+    Contended {
+        /// The channel.
+        channel: String,
+        /// How many attempts were made.
+        attempts: u32,
+        /// How long they took.
+        waited: Duration,
+    },
+    /// The writer closed the channel and removed it, or it was replaced by one of another form.
+    #[error(
+        "channel {channel:?} was closed after publication {last}: attach again if it may have been re-created"
+    )]
+    Closed {
+        /// The channel.
+        channel: String,
+        /// Number of its last publication, 0 if there was none.
+        last: u64,
+    },
+    /// The payload is not what was published.
+    #[error("publication {publication} of channel {channel:?} is corrupt: {reason}")]
+    Corrupt {
+        /// The channel.
+        channel: String,
+        /// Number of the publication.
+        publication: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The payload is whole but has not the length of the reader's type.
+    #[error(
+        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type has {expected}"
+    )]
+    WrongLength {
+        /// The channel.
+        channel: String,
+        /// Number of the publication.
+        publication: u64,
+        /// Its payload's length in bytes.
+        len: usize,
+        /// The length that the reader's type has.
+        expected: usize,
+    },
+    /// The payload is whole but the codec can't decode it.
+    #[error("publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}")]
+    Decode {
+        /// The channel.
+        channel: String,
+        /// Number of the publication.
+        publication: u64,
+        /// The codec's name.
+        codec: &'static str,
+        /// Its reason.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A segment of the channel can't be mapped.
+    #[error("a segment of channel {channel:?} can't be mapped: {source}")]
+    Object {
+        /// The channel.
+        channel: String,
+        /// What is wrong with which object.
+        source: ObjectError,
+    },
+}
+
+/// Why a channel could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// The name can't be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// It is in use.
+    #[error("channel {channel:?} is written by process {pid}: stop that process first")]
+    AlreadyOwned {
+        /// The channel.
+        channel: String,
+        /// The writer's process id, in its own PID namespace; 0 if it has not said so yet.
+        pid: u64,
+    },
+    /// One of its objects can't be opened or removed.
+    #[error("channel {channel:?} can't be removed: {source}")]
+    Object {
+        /// The channel.
+        channel: String,
+        /// What is wrong with which object.
+        source: ObjectError,
+    },
+}

@@ -1,0 +1,73 @@
+//! Names of namespaces and channels.
+
+use crate::layout::{ObjectNames, control};
+
+/// Why a name can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// It has no characters.
+    #[error("the name of a {what} must not be empty")]
+    Empty {
+        /// `namespace` or `channel`.
+        what: &'static str,
+    },
+    /// It is longer than its place in the control page.
+    #[error("the name of a {what} may have {most} bytes, this one has {len}: shorten {name:?}")]
+    TooLong {
+        /// `namespace` or `channel`.
+        what: &'static str,
+        /// The beginning of the name.
+        name: String,
+        /// Its length in bytes.
+        len: usize,
+        /// What is allowed.
+        most: usize,
+    },
+    /// It holds a control character, which would garble what people see.
+    #[error("the name of a {what} must not hold control characters, {name:?} holds {character:?}")]
+    ControlCharacter {
+        /// `namespace` or `channel`.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The first such character.
+        character: char,
+    },
+}
+
+/// The checked full name of a channel, and the names of its objects.
+#[derive(Clone, Debug)]
+pub(crate) struct ChannelName {
+    pub(crate) namespace: String,
+    pub(crate) channel: String,
+    pub(crate) objects: ObjectNames,
+}
+
+impl ChannelName {
+    pub(crate) fn new(namespace: &str, channel: &str) -> Result<ChannelName, NameError> {
+        check("namespace", namespace, control::NAMESPACE.most)?;
+        check("channel", channel, control::CHANNEL.most)?;
+        let objects = ObjectNames::new(namespace, channel);
+        Ok(ChannelName { namespace: namespace.into(), channel: channel.into(), objects })
+    }
+}
+
+/// Checks the name of a namespace alone.
+pub(crate) fn check_namespace(name: &str) -> Result<(), NameError> {
+    check("namespace", name, control::NAMESPACE.most)
+}
+
+fn check(what: &'static str, name: &str, most: usize) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    if name.len() > most {
+        let beginning = name.chars().take(24).chain(['…']).collect();
+        return Err(NameError::TooLong { what, name: beginning, len: name.len(), most });
+    }
+    match name.chars().find(|character| character.is_control()) {
+        Some(character) => Err(NameError::ControlCharacter { what, name: name.into(), character }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,125 @@
+//! What users can choose, checked.
+
+use std::time::Duration;
+
+use super::CreateError;
+use crate::clock::Timestamp;
+use crate::layout::{self, Geometry};
+use crate::segment::Mode;
+
+/// Payload bytes for which a slot is made at first, where the user doesn't say: four slots in a page of 4 KiB.
+const DEFAULT_CAPACITY: usize = 928;
+
+/// Payload bytes that a state may have at most, where the user doesn't say.
+const DEFAULT_LIMIT: usize = 64 << 20;
+
+/// What a writer was asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct WriterOptions {
+    /// Payload bytes that fit without growing.
+    pub(crate) capacity: usize,
+    /// Slots in each segment; `None` for the default.
+    pub(crate) depth: Option<usize>,
+    /// Payload bytes that a state may have at most.
+    pub(crate) limit: usize,
+    /// Whether slots carry a CRC32C.
+    pub(crate) checksum: bool,
+    pub(crate) timestamp: Timestamp,
+    /// Permission bits of the objects.
+    pub(crate) mode: Mode,
+    /// Whether the last state stays readable after a clean close.
+    pub(crate) linger: bool,
+    /// Name and fingerprint of codec and schema.
+    pub(crate) format: Format,
+}
+
+/// In what form the payload is, to be compared between writer and reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) codec: String,
+    pub(crate) schema: String,
+    /// Of both: what is compared. The texts are for people, and may have been cut.
+    pub(crate) fingerprint: u64,
+}
+
+impl Format {
+    pub(crate) fn new(codec: &str, schema: &str) -> Format {
+        let fingerprint = layout::fingerprint(&format!("{codec}\0{schema}"));
+        Format { codec: codec.into(), schema: schema.into(), fingerprint }
+    }
+}
+
+impl WriterOptions {
+    pub(crate) fn new(format: Format) -> WriterOptions {
+        WriterOptions {
+            capacity: DEFAULT_CAPACITY,
+            depth: None,
+            limit: DEFAULT_LIMIT,
+            checksum: false,
+            timestamp: Timestamp::default(),
+            mode: 0o600,
+            linger: false,
+            format,
+        }
+    }
+
+    /// The shape of the first segments, if everything that was asked for is possible.
+    pub(super) fn check(&self) -> Result<Geometry, CreateError> {
+        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
+            return Err(CreateError::InvalidPermissions { mode: self.mode });
+        }
+        if self.capacity > self.limit {
+            return Err(CreateError::CapacityAboveLimit { capacity: self.capacity, limit: self.limit });
+        }
+        let invalid = |bytes| CreateError::InvalidSize { bytes, depth: self.depth };
+        Geometry::fit(self.limit, self.depth).map_err(|_| invalid(self.limit))?;
+        Geometry::fit(self.capacity, self.depth).map_err(|_| invalid(self.capacity))
+    }
+}
+
+/// What a reader was asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct ReaderOptions {
+    pub(crate) attach: AttachPolicy,
+    pub(crate) retry: RetryPolicy,
+    /// `None` to accept any.
+    pub(crate) format: Option<Format>,
+}
+
+/// How long attaching waits for what is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttachPolicy {
+    /// How long for a channel of that name to be created.
+    pub missing: Duration,
+    /// How long for a creator that is at work to be done.
+    pub not_ready: Duration,
+}
+
+impl Default for AttachPolicy {
+    /// Not at all for a channel that is missing; 100 ms for one that is being created, which takes microseconds.
+    fn default() -> Self {
+        AttachPolicy { missing: Duration::ZERO, not_ready: Duration::from_millis(100) }
+    }
+}
+
+/// How often and how long a snapshot tries again when the writer is faster than it.
+///
+/// An attempt is torn when the writer comes back to the very slot that is being copied: with the default depth it has
+/// to publish four times or more meanwhile. The attempts come first, back to back with growing pauses; then it goes on,
+/// yielding the processor, until the deadline; then it gives up with [`SnapshotError::Contended`].
+///
+/// [`SnapshotError::Contended`]: crate::SnapshotError::Contended
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts before the clock is looked at; one is made in any case.
+    pub attempts: u32,
+    /// How long to go on after that, counted from there.
+    pub deadline: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// 64 attempts, then 100 ms.
+    fn default() -> Self {
+        RetryPolicy { attempts: 64, deadline: Duration::from_millis(100) }
+    }
+}

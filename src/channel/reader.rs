@@ -1,0 +1,352 @@
+//! The reading side of a channel.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::Backoff;
+
+use super::description::Description;
+use super::options::{Format, ReaderOptions, RetryPolicy};
+use super::segments::Segments;
+use super::{AttachError, ChannelName, SnapshotError};
+use crate::checksum;
+use crate::layout::{self, Kind, Publication, Side, control};
+use crate::memory::Memory;
+use crate::segment::{Backend, ObjectError};
+use crate::seqlock::ready::{self, Readiness};
+use crate::seqlock::{Attempt, Details, Ending, Landing, Published, Reader, Reading};
+
+/// How long a wait sleeps at most before it looks again.
+const LONGEST_NAP: Duration = Duration::from_millis(1);
+
+/// A reader of a channel of bytes.
+#[derive(Debug)]
+pub(crate) struct ChannelReader<B: Backend> {
+    reader: Reader<B::View, B::View>,
+    segments: Segments<B>,
+    channel: String,
+    checksum: bool,
+    retry: RetryPolicy,
+}
+
+/// What was received beside the payload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) publication: Publication,
+    pub(crate) details: Details,
+    /// Attempts that were torn, or met a segment that was being replaced, before this one.
+    pub(crate) retries: u32,
+}
+
+/// What attaching awaits.
+enum Attaching<V> {
+    /// There is no control page.
+    Missing,
+    /// There is one, but its creator is not done.
+    NotReady,
+    /// There is a channel.
+    Ready(V, Description),
+}
+
+/// Why an attempt gave no payload.
+enum Miss {
+    /// The writer was faster; another attempt may succeed.
+    Torn,
+    /// The segment in force had no name any more; it may have been replaced by a newer one meanwhile.
+    Vanished(ObjectError),
+    /// It would not.
+    Failed(SnapshotError),
+}
+
+impl<B: Backend> ChannelReader<B> {
+    /// Attaches to a channel, waiting for it as long as the options say.
+    pub(crate) fn attach(
+        backend: &B,
+        name: &ChannelName,
+        options: &ReaderOptions,
+    ) -> Result<Self, AttachError> {
+        let begin = Instant::now();
+        let mut nap = Nap::new();
+        loop {
+            let waited = begin.elapsed();
+            match look(backend, name)? {
+                Attaching::Ready(page, description) => {
+                    if let Some(expected) = &options.format {
+                        compare(&name.channel, &description.format, expected)?;
+                    }
+                    return Ok(Self::start(backend, name, options, page, &description));
+                }
+                Attaching::Missing if waited >= options.attach.missing => {
+                    let ChannelName { namespace, channel, .. } = name.clone();
+                    let waited = if options.attach.missing.is_zero() { Duration::ZERO } else { waited };
+                    return Err(AttachError::NotFound { namespace, channel, waited });
+                }
+                Attaching::NotReady if waited >= options.attach.not_ready.max(options.attach.missing) => {
+                    return Err(AttachError::NotReady { channel: name.channel.clone(), waited });
+                }
+                Attaching::Missing | Attaching::NotReady => nap.take(),
+            }
+        }
+    }
+
+    fn start(
+        backend: &B,
+        name: &ChannelName,
+        options: &ReaderOptions,
+        page: B::View,
+        description: &Description,
+    ) -> Self {
+        let names = name.objects.clone();
+        ChannelReader {
+            reader: Reader::new(page),
+            segments: Segments { backend: backend.clone(), names, instance: description.instance },
+            channel: name.channel.clone(),
+            checksum: description.checksum,
+            retry: options.retry,
+        }
+    }
+
+    /// A whole copy of the latest publication. Bounded by the retry policy.
+    #[inline]
+    pub(crate) fn snapshot(&mut self, landing: &mut impl Landing) -> Result<Received, SnapshotError> {
+        match self.attempt(landing) {
+            Ok((publication, details)) => Ok(Received { publication, details, retries: 0 }),
+            Err(miss) => self.snapshot_again(landing, miss),
+        }
+    }
+
+    /// The attempts after the first.
+    #[cold]
+    fn snapshot_again(&mut self, landing: &mut impl Landing, first: Miss) -> Result<Received, SnapshotError> {
+        let mut miss = first;
+        let mut retries = 0;
+        let begin = Instant::now();
+        let mut deadline = None;
+        let backoff = Backoff::new();
+        loop {
+            if let Miss::Failed(error) = miss {
+                return Err(error);
+            }
+            retries += 1;
+            if retries < self.retry.attempts {
+                backoff.spin();
+            } else {
+                let now = Instant::now();
+                if now >= *deadline.get_or_insert(now + self.retry.deadline) {
+                    return Err(self.given_up(miss, retries, begin.elapsed()));
+                }
+                backoff.snooze();
+            }
+            match self.attempt(landing) {
+                Ok((publication, details)) => return Ok(Received { publication, details, retries }),
+                Err(next) => miss = next,
+            }
+        }
+    }
+
+    /// One attempt: at the protocol, at mapping a new segment if that is what it takes, at the checksum.
+    #[inline]
+    fn attempt(&mut self, landing: &mut impl Landing) -> Result<(Publication, Details), Miss> {
+        if Ending::load(self.reader.control()) == Ending::Removed {
+            return Err(Miss::Failed(self.closed()));
+        }
+        let (publication, reading) = match self.reader.attempt(landing) {
+            Attempt::Read(publication, reading) => (publication, reading),
+            Attempt::Empty => {
+                return Err(Miss::Failed(SnapshotError::Empty { channel: self.channel.clone() }));
+            }
+            Attempt::Remap { side, generation } => {
+                self.remap(side, generation)?;
+                match self.reader.attempt(landing) {
+                    Attempt::Read(publication, reading) => (publication, reading),
+                    Attempt::Empty | Attempt::Remap { .. } => return Err(Miss::Torn),
+                }
+            }
+        };
+        match reading {
+            Reading::Whole(details) if !self.checksum => Ok((publication, details)),
+            Reading::Whole(details) => self.verified(publication, details, landing),
+            Reading::Torn => Err(Miss::Torn),
+            Reading::Refused { len } => {
+                Err(Miss::Failed(self.wrong_length(publication, len, landing.landed().len())))
+            }
+            Reading::Implausible { len } => {
+                Err(Miss::Failed(self.corrupt(publication, &format!("its slot has no room for {len} bytes"))))
+            }
+        }
+    }
+
+    /// Maps the segment that is in force on `side`.
+    #[cold]
+    fn remap(&mut self, side: Side, generation: u64) -> Result<(), Miss> {
+        match self.segments.view(side, generation) {
+            Ok(ring) => {
+                self.reader.install(side, generation, ring);
+                Ok(())
+            }
+            // The writer has grown the segment again meanwhile, or is removing the channel: look anew.
+            Err(source @ ObjectError::NotFound { .. }) => Err(Miss::Vanished(source)),
+            Err(source) => Err(Miss::Failed(SnapshotError::Object { channel: self.channel.clone(), source })),
+        }
+    }
+
+    #[inline]
+    fn verified(
+        &self,
+        publication: Publication,
+        details: Details,
+        landing: &impl Landing,
+    ) -> Result<(Publication, Details), Miss> {
+        if checksum::of(publication, landing.landed()) == details.checksum {
+            return Ok((publication, details));
+        }
+        Err(Miss::Failed(self.corrupt(publication, "its checksum does not match")))
+    }
+
+    /// Waits for the first publication, at most for `longest`, and copies the latest one.
+    pub(crate) fn snapshot_within(
+        &mut self,
+        longest: Duration,
+        landing: &mut impl Landing,
+    ) -> Result<Received, SnapshotError> {
+        let begin = Instant::now();
+        let mut nap = Nap::new();
+        while self.latest() == 0 && begin.elapsed() < longest {
+            if Ending::load(self.reader.control()) != Ending::Open {
+                break;
+            }
+            nap.take();
+        }
+        self.snapshot(landing)
+    }
+
+    /// Number of the latest publication, 0 before the first. One load.
+    #[inline]
+    pub(crate) fn latest(&self) -> u64 {
+        Published(self.reader.control()).peek()
+    }
+
+    /// Whether the writer has closed the channel.
+    pub(crate) fn is_closed(&self) -> bool {
+        Ending::load(self.reader.control()) != Ending::Open
+    }
+
+    /// How many writers the channel has had.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.reader.control().load(control::INCARNATION)
+    }
+
+    /// Process id of the writer, in its own PID namespace.
+    pub(crate) fn writer_pid(&self) -> u64 {
+        self.reader.control().load(control::PID)
+    }
+
+    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
+    pub(crate) fn growths(&self) -> u64 {
+        self.reader.control().load(control::GROWTHS)
+    }
+
+    pub(crate) fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    #[cold]
+    fn closed(&self) -> SnapshotError {
+        SnapshotError::Closed { channel: self.channel.clone(), last: self.latest() }
+    }
+
+    #[cold]
+    fn given_up(&self, miss: Miss, attempts: u32, waited: Duration) -> SnapshotError {
+        let channel = self.channel.clone();
+        match miss {
+            Miss::Failed(error) => error,
+            Miss::Vanished(source) => SnapshotError::Object { channel, source },
+            Miss::Torn => SnapshotError::Contended { channel, attempts, waited },
+        }
+    }
+
+    #[cold]
+    fn corrupt(&self, publication: Publication, reason: &str) -> SnapshotError {
+        let channel = self.channel.clone();
+        SnapshotError::Corrupt { channel, publication: publication.get(), reason: reason.into() }
+    }
+
+    #[cold]
+    fn wrong_length(&self, publication: Publication, len: usize, expected: usize) -> SnapshotError {
+        SnapshotError::WrongLength {
+            channel: self.channel.clone(),
+            publication: publication.get(),
+            len,
+            expected,
+        }
+    }
+}
+
+/// One look at a channel's control page.
+fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View>, AttachError> {
+    let object = name.objects.object(Kind::Control);
+    let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
+    let page = match backend.view(&object) {
+        Ok(page) => page,
+        Err(ObjectError::NotFound { .. }) => return Ok(Attaching::Missing),
+        Err(ObjectError::Unfinished { .. }) => return Ok(Attaching::NotReady),
+        Err(source) => return Err(failed(source)),
+    };
+    let foreign =
+        |reason: &str| failed(ObjectError::Foreign { object: object.clone(), reason: reason.into() });
+    if page.len() * layout::WORD_BYTES != control::BYTES {
+        return Err(foreign("it has not the size of a control page"));
+    }
+    match ready::check(&page) {
+        Readiness::NotReady => return Ok(Attaching::NotReady),
+        Readiness::Ready => {}
+        Readiness::Foreign => return Err(foreign("it is not a control page")),
+        Readiness::OtherVersion(found) => {
+            let channel = name.channel.clone();
+            return Err(AttachError::LayoutVersion { channel, found, expected: layout::VERSION });
+        }
+    }
+    let description = Description::read(&page);
+    if let Some(other) = description.collides_with(name) {
+        let channel = format!("{}/{}", name.namespace, name.channel);
+        return Err(AttachError::NameCollision { channel, other });
+    }
+    match Ending::load(&page) {
+        Ending::Removed => Ok(Attaching::Missing),
+        Ending::Open | Ending::Lingering => Ok(Attaching::Ready(page, description)),
+    }
+}
+
+fn compare(channel: &str, found: &Format, expected: &Format) -> Result<(), AttachError> {
+    if found.fingerprint == expected.fingerprint {
+        return Ok(());
+    }
+    let (found, expected) = (found.clone(), expected.clone());
+    Err(AttachError::FormatMismatch {
+        channel: channel.into(),
+        found_codec: found.codec,
+        found_schema: found.schema,
+        expected_codec: expected.codec,
+        expected_schema: expected.schema,
+    })
+}
+
+/// Growing pauses while something is awaited: first spins, then sleeps of up to a millisecond.
+struct Nap {
+    backoff: Backoff,
+    sleep: Duration,
+}
+
+impl Nap {
+    fn new() -> Nap {
+        Nap { backoff: Backoff::new(), sleep: Duration::from_micros(10) }
+    }
+
+    fn take(&mut self) {
+        if !self.backoff.is_completed() {
+            return self.backoff.snooze();
+        }
+        thread::sleep(self.sleep);
+        self.sleep = (self.sleep * 2).min(LONGEST_NAP);
+    }
+}

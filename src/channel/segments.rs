@@ -1,0 +1,113 @@
+//! The payload segments of one channel: created and opened by generation-tagged names, checked by their headers.
+
+use crate::layout::{Geometry, Kind, ObjectNames, Side, WORD_BYTES, segment};
+use crate::memory::{Memory, MemoryMut};
+use crate::segment::{Backend, Mode, ObjectError};
+use crate::seqlock::ready::{self, Readiness};
+use crate::seqlock::{Growth, Ring};
+
+/// Creates and opens the segments of one instance of a channel.
+#[derive(Clone, Debug)]
+pub(super) struct Segments<B> {
+    pub(super) backend: B,
+    pub(super) names: ObjectNames,
+    /// Every segment carries it, so that a re-created channel's segments are never mistaken for those of this one.
+    pub(super) instance: u64,
+}
+
+impl<B: Backend> Segments<B> {
+    pub(super) fn name(&self, side: Side, generation: u64) -> String {
+        self.names.object(Kind::Segment(side, generation))
+    }
+
+    /// Creates a segment, in place of a leftover of that name if need be. Only for who holds the channel's claim.
+    pub(super) fn create(
+        &self,
+        side: Side,
+        generation: u64,
+        geometry: Geometry,
+        mode: Mode,
+    ) -> Result<Growth<B::Memory>, ObjectError> {
+        let name = self.name(side, generation);
+        let bytes = geometry.object_bytes();
+        let memory = match self.backend.create(&name, bytes, mode) {
+            Err(ObjectError::Exists { .. }) => {
+                self.backend.remove_leftover(&name)?;
+                self.backend.create(&name, bytes, mode)?
+            }
+            other => other?,
+        };
+        memory.store(segment::INSTANCE, self.instance);
+        memory.store(segment::SIDE, side.index() as u64);
+        memory.store(segment::GENERATION, generation);
+        memory.store(segment::DEPTH, geometry.depth());
+        memory.store(segment::STRIDE, geometry.stride_words() as u64);
+        memory.store(segment::CAPACITY, geometry.capacity() as u64);
+        ready::declare(&memory);
+        Ok(Growth { generation, ring: Ring::new(memory, geometry) })
+    }
+
+    /// Opens a segment to look at it. `NotFound` if it was replaced, or removed with its channel.
+    pub(super) fn view(&self, side: Side, generation: u64) -> Result<Ring<B::View>, ObjectError> {
+        let name = self.name(side, generation);
+        let memory = self.backend.view(&name)?;
+        let geometry = self.check_header(&name, &memory, side, generation)?;
+        Ok(Ring::new(memory, geometry))
+    }
+
+    /// Opens a segment of a dead writer to go on with it.
+    pub(super) fn reopen(&self, side: Side, generation: u64) -> Result<Growth<B::Memory>, ObjectError> {
+        let name = self.name(side, generation);
+        let memory = self.backend.reopen(&name)?;
+        let geometry = self.check_header(&name, &memory, side, generation)?;
+        Ok(Growth { generation, ring: Ring::new(memory, geometry) })
+    }
+
+    /// Removes the segment that a growth replaced; mapped readers keep it until they look at that side again.
+    pub(super) fn retire(&self, side: Side, replaced: &Growth<B::Memory>) -> Result<(), ObjectError> {
+        self.backend.remove(&self.name(side, replaced.generation), replaced.ring.memory())
+    }
+
+    /// Removes the names around a generation: all that a dead writer can have left besides the one in force.
+    /// Only for who holds the channel's claim.
+    pub(super) fn remove_around(&self, side: Side, generation: u64) -> Result<(), ObjectError> {
+        for neighbour in [generation.wrapping_sub(1), generation.wrapping_add(1)] {
+            if (1..=ObjectNames::MOST_GENERATION).contains(&neighbour) {
+                self.backend.remove_leftover(&self.name(side, neighbour))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The geometry in a segment's header, if the header is whole and that of this channel, side and generation.
+    ///
+    /// A segment of another instance under this name means that the channel was re-created: it is `NotFound`.
+    fn check_header(
+        &self,
+        name: &str,
+        memory: &impl Memory,
+        side: Side,
+        generation: u64,
+    ) -> Result<Geometry, ObjectError> {
+        let foreign = |reason: &str| ObjectError::Foreign { object: name.into(), reason: reason.into() };
+        match ready::check(memory) {
+            Readiness::Ready => {}
+            Readiness::NotReady => return Err(ObjectError::Unfinished { object: name.into() }),
+            Readiness::OtherVersion(_) | Readiness::Foreign => {
+                return Err(foreign("it has no segment header"));
+            }
+        }
+        if memory.load(segment::INSTANCE) != self.instance {
+            return Err(ObjectError::NotFound { object: name.into() });
+        }
+        let place = (memory.load(segment::SIDE), memory.load(segment::GENERATION));
+        if place != (side.index() as u64, generation) {
+            return Err(foreign("its header names another side or generation"));
+        }
+        let (depth, stride) = (memory.load(segment::DEPTH), memory.load(segment::STRIDE));
+        Geometry::check(depth, stride, memory.load(segment::CAPACITY), memory.len())
+            .map_err(|_| foreign("its header describes an impossible shape"))
+    }
+}
+
+const _: () = assert!(segment::SLOTS * WORD_BYTES <= crate::layout::PAGE_BYTES);

@@ -1,0 +1,95 @@
+//! How a state becomes a payload and back.
+
+mod bytes;
+#[cfg(feature = "message-pack")]
+mod message_pack;
+mod pod;
+#[cfg(feature = "postcard")]
+mod postcard;
+mod schema;
+
+pub use self::bytes::Bytes;
+#[cfg(feature = "message-pack")]
+pub use self::message_pack::MessagePack;
+pub use self::pod::Pod;
+#[cfg(feature = "postcard")]
+pub use self::postcard::Postcard;
+
+use std::error::Error;
+
+pub(crate) use schema::schema_of;
+
+use crate::seqlock::Landing;
+
+/// What went wrong in a codec.
+pub type CodecError = Box<dyn Error + Send + Sync>;
+
+/// A form of payload. Implemented by marker types; the name stands in the control page and is compared on attach.
+pub trait Codec {
+    /// Its name, at most 64 bytes.
+    const NAME: &'static str;
+}
+
+/// A codec that can encode a `T`.
+pub trait Encode<T: ?Sized>: Codec {
+    /// The payload for `value`: either bytes of `value` itself, or what was encoded into `scratch`, which is emptied
+    /// first and reused from publish to publish.
+    ///
+    /// # Errors
+    ///
+    /// If `value` has no encoding. Then, and if it panics, nothing is published.
+    fn encode<'a>(value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError>;
+
+    /// What tells this type from others: the name of `T` without its modules, by default.
+    #[must_use]
+    fn schema() -> String {
+        schema_of::<T>()
+    }
+
+    /// The payload's size in bytes, where every `T` has the same.
+    #[must_use]
+    fn fixed_len() -> Option<usize> {
+        None
+    }
+}
+
+/// A codec that can decode a `T`.
+pub trait Decode<T>: Codec {
+    /// The value for `payload`, a private and whole copy.
+    ///
+    /// # Errors
+    ///
+    /// If `payload` is no encoding of a `T`.
+    fn decode(payload: &[u8]) -> Result<T, CodecError>;
+
+    /// Replaces `value` by the one for `payload`, reusing what it owns where the codec can.
+    ///
+    /// # Errors
+    ///
+    /// As [`Decode::decode`]; then `value` is unchanged.
+    fn decode_into(payload: &[u8], value: &mut T) -> Result<(), CodecError> {
+        *value = Self::decode(payload)?;
+        Ok(())
+    }
+
+    /// A value that [`Decode::landing`] can fill, for codecs whose payload is the value's own bytes.
+    #[must_use]
+    fn blank() -> Option<T> {
+        None
+    }
+
+    /// The memory of `value` itself, for codecs whose payload is the value's own bytes: then the payload is copied
+    /// there, and nowhere else.
+    #[doc(hidden)]
+    #[must_use]
+    fn landing(value: &mut T) -> Option<impl Landing> {
+        let _ = value;
+        None::<&mut [u8]>
+    }
+
+    /// What tells this type from others; must be what [`Encode::schema`] says.
+    #[must_use]
+    fn schema() -> String {
+        schema_of::<T>()
+    }
+}

@@ -1,0 +1,54 @@
+//! Plain old data: the bytes of the value are the payload.
+
+use super::{Codec, CodecError, Decode, Encode, schema_of};
+use crate::seqlock::Landing;
+
+/// Plain old data ([`bytemuck::Pod`]): no encoding, no allocation; one copy to publish, one to take a snapshot.
+///
+/// The schema is the type's name with its size and alignment.
+#[derive(Clone, Copy, Debug)]
+pub struct Pod;
+
+impl Codec for Pod {
+    const NAME: &'static str = "pod";
+}
+
+impl<T: bytemuck::Pod> Encode<T> for Pod {
+    #[inline]
+    fn encode<'a>(value: &'a T, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        Ok(bytemuck::bytes_of(value))
+    }
+
+    fn schema() -> String {
+        schema::<T>()
+    }
+
+    #[inline]
+    fn fixed_len() -> Option<usize> {
+        Some(size_of::<T>())
+    }
+}
+
+impl<T: bytemuck::Pod> Decode<T> for Pod {
+    fn decode(payload: &[u8]) -> Result<T, CodecError> {
+        bytemuck::try_pod_read_unaligned(payload).map_err(|error| error.to_string().into())
+    }
+
+    #[inline]
+    fn blank() -> Option<T> {
+        Some(T::zeroed())
+    }
+
+    #[inline]
+    fn landing(value: &mut T) -> Option<impl Landing> {
+        Some(bytemuck::bytes_of_mut(value))
+    }
+
+    fn schema() -> String {
+        schema::<T>()
+    }
+}
+
+fn schema<T>() -> String {
+    format!("{} of {} bytes aligned to {}", schema_of::<T>(), size_of::<T>(), align_of::<T>())
+}

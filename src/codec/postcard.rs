@@ -1,0 +1,34 @@
+//! Postcard: compact, for serde types that both sides compile.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Codec, CodecError, Decode, Encode};
+
+/// [Postcard](https://docs.rs/postcard): compact and fast, for any serde type. The default codec.
+///
+/// Not self-describing: both sides must have the same fields in the same order.
+#[derive(Clone, Copy, Debug)]
+pub struct Postcard;
+
+impl Codec for Postcard {
+    const NAME: &'static str = "postcard";
+}
+
+impl<T: Serialize + ?Sized> Encode<T> for Postcard {
+    fn encode<'a>(value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        scratch.clear();
+        postcard::to_io(value, &mut *scratch)?;
+        Ok(scratch)
+    }
+}
+
+impl<T: DeserializeOwned> Decode<T> for Postcard {
+    fn decode(payload: &[u8]) -> Result<T, CodecError> {
+        let (value, rest) = postcard::take_from_bytes(payload)?;
+        match rest.len() {
+            0 => Ok(value),
+            left => Err(format!("{left} bytes are left over after the value").into()),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The control page: who the channel is, and its hot words.
+
+use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
+
+/// Bytes of the control object: one page.
+pub(crate) const BYTES: usize = PAGE_BYTES;
+
+/// The ready word (`layout::READY`), stored last.
+pub(crate) const READY: usize = 0;
+/// The channel's instance id: random, made with the page, kept through takeovers.
+pub(crate) const INSTANCE: usize = READY + 1;
+/// Payload bytes that a state may have at most.
+pub(crate) const LIMIT: usize = INSTANCE + 1;
+/// Fingerprint of codec and schema.
+pub(crate) const FINGERPRINT: usize = LIMIT + 1;
+/// 1 if slots carry a CRC32C, else 0.
+pub(crate) const CHECKSUM: usize = FINGERPRINT + 1;
+/// Permission bits of the channel's objects.
+pub(crate) const MODE: usize = CHECKSUM + 1;
+
+/// The hot line. It stands two lines away from everything else, because processors prefetch lines in pairs.
+pub(crate) const HOT: usize = 2 * LINE_WORDS;
+/// Number of the latest publication, 0 before the first.
+pub(crate) const PUBLISHED: usize = HOT;
+/// Generation of segment A and, in the next word, of segment B.
+pub(crate) const GENERATION: usize = PUBLISHED + 1;
+/// `0` while the channel is in use; see `seqlock::Ending`.
+pub(crate) const ENDING: usize = GENERATION + 2;
+
+/// The writer's line: who writes, or wrote last. For people, and for the cases where the lock is not enough.
+pub(crate) const WRITER: usize = HOT + 2 * LINE_WORDS;
+/// Process id of the writer, in its own PID namespace.
+pub(crate) const PID: usize = WRITER;
+/// Start time of the process in clock ticks since boot (field 22 of `/proc/PID/stat`).
+pub(crate) const START_TIME: usize = PID + 1;
+/// Boot id, two words.
+pub(crate) const BOOT_ID: usize = START_TIME + 1;
+/// Inode of the writer's PID namespace.
+pub(crate) const PID_NAMESPACE: usize = BOOT_ID + 2;
+/// How many writers the channel has had, this one included.
+pub(crate) const INCARNATION: usize = PID_NAMESPACE + 1;
+
+/// The statistics' line: plain counters of the one writer.
+pub(crate) const STATISTICS: usize = WRITER + 2 * LINE_WORDS;
+/// Segments that were replaced by larger or smaller ones.
+pub(crate) const GROWTHS: usize = STATISTICS;
+
+/// The texts, each a length in bytes in one word and then its bytes.
+pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
+/// The namespace's full name.
+pub(crate) const NAMESPACE: Text = Text { word: TEXTS, most: 128 };
+/// The channel's full name.
+pub(crate) const CHANNEL: Text = NAMESPACE.then(256);
+/// The codec's name.
+pub(crate) const CODEC: Text = CHANNEL.then(64);
+/// The schema's name, cut if it is longer.
+pub(crate) const SCHEMA: Text = CODEC.then(512);
+
+/// Room for a text: a word for its length, then `most` bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    /// Where its length stands.
+    pub(crate) word: usize,
+    /// Bytes that it may have.
+    pub(crate) most: usize,
+}
+
+impl Text {
+    /// Where the bytes begin.
+    pub(crate) const fn bytes_at(self) -> usize {
+        self.word + 1
+    }
+
+    const fn end(self) -> usize {
+        self.bytes_at() + self.most / WORD_BYTES
+    }
+
+    const fn then(self, most: usize) -> Text {
+        Text { word: self.end(), most }
+    }
+}
+
+const _: () = assert!(MODE < LINE_WORDS && ENDING < HOT + LINE_WORDS);
+const _: () = assert!(INCARNATION < WRITER + LINE_WORDS && GROWTHS < STATISTICS + LINE_WORDS);
+const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);

@@ -1,0 +1,209 @@
+//! The shape of a segment: how many slots, how far apart, with how much room.
+
+use super::segment::{SLOTS, slot};
+use super::{LINE_BYTES, LINE_WORDS, PAGE_BYTES, WORD_BYTES};
+
+/// Slots that a ring gets at least, where the user doesn't say: two in each segment, four in the pair.
+const LEAST_DEPTH: usize = 2;
+
+/// Slots that a ring may have at most.
+const MOST_DEPTH: usize = 1 << 16;
+
+/// The shape of one segment. Immutable; every value of it has been checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    mask: u64,
+    stride_words: usize,
+    capacity: usize,
+}
+
+/// Why there is no geometry for what was asked, or why the words in a header make none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GeometryError {
+    /// Capacity or depth is zero, or their product does not fit in the address space.
+    Impossible,
+    /// The words of a header contradict one another or the size of the object.
+    Implausible,
+}
+
+impl Geometry {
+    /// The shape for payloads of `capacity` bytes. `depth` slots (rounded up to a power of two); or, where it is
+    /// `None`, as many as fit in a page, at least two. The rest of the last page is given to the slots.
+    pub(crate) fn fit(capacity: usize, depth: Option<usize>) -> Result<Geometry, GeometryError> {
+        if capacity == 0 || depth == Some(0) || depth > Some(MOST_DEPTH) {
+            return Err(GeometryError::Impossible);
+        }
+        let stride = Geometry::stride_for(capacity).ok_or(GeometryError::Impossible)?;
+        let depth = depth.map_or_else(|| Geometry::default_depth(stride), usize::next_power_of_two);
+        let header = SLOTS * WORD_BYTES;
+        let pages = stride
+            .checked_mul(depth)
+            .and_then(|slots| slots.checked_add(header))
+            .and_then(|bytes| bytes.checked_next_multiple_of(PAGE_BYTES))
+            .filter(|bytes| isize::try_from(*bytes).is_ok())
+            .ok_or(GeometryError::Impossible)?;
+        let stride = (pages - header) / depth / LINE_BYTES * LINE_BYTES;
+        Ok(Geometry::new(depth, stride / WORD_BYTES, stride - slot::HEADER_BYTES))
+    }
+
+    /// The shape that the words of a segment's header describe, if they describe one that fits in `object_words`.
+    pub(crate) fn check(
+        depth: u64,
+        stride: u64,
+        capacity: u64,
+        object_words: usize,
+    ) -> Result<Geometry, GeometryError> {
+        let word = |value: u64| usize::try_from(value).map_err(|_| GeometryError::Implausible);
+        let (depth, stride, capacity) = (word(depth)?, word(stride)?, word(capacity)?);
+        let fits = depth.is_power_of_two()
+            && depth <= MOST_DEPTH
+            && stride.is_multiple_of(LINE_WORDS)
+            && stride > slot::PAYLOAD
+            && capacity > 0
+            && capacity <= stride.saturating_sub(slot::PAYLOAD).saturating_mul(WORD_BYTES)
+            && stride
+                .checked_mul(depth)
+                .and_then(|slots| slots.checked_add(SLOTS))
+                .is_some_and(|end| end <= object_words);
+        if !fits {
+            return Err(GeometryError::Implausible);
+        }
+        Ok(Geometry::new(depth, stride, capacity))
+    }
+
+    /// A ring of `depth` slots (a power of two) of `capacity_words` words, without rounding up to pages: for models.
+    #[cfg(test)]
+    pub(crate) fn exact(depth: usize, capacity_words: usize) -> Geometry {
+        assert!(depth.is_power_of_two());
+        Geometry::new(depth, slot::PAYLOAD + capacity_words, capacity_words * WORD_BYTES)
+    }
+
+    fn new(depth: usize, stride_words: usize, capacity: usize) -> Geometry {
+        Geometry { mask: depth as u64 - 1, stride_words, capacity }
+    }
+
+    fn stride_for(capacity: usize) -> Option<usize> {
+        capacity.checked_add(slot::HEADER_BYTES)?.checked_next_multiple_of(LINE_BYTES)
+    }
+
+    /// As many slots as the first page has room for, as a power of two, but at least [`LEAST_DEPTH`].
+    fn default_depth(stride: usize) -> usize {
+        let in_a_page = (PAGE_BYTES - SLOTS * WORD_BYTES) / stride;
+        in_a_page.checked_ilog2().map_or(1, |power| 1 << power).max(LEAST_DEPTH)
+    }
+
+    /// Slots in the ring.
+    pub(crate) fn depth(self) -> u64 {
+        self.mask + 1
+    }
+
+    /// Words from one slot to the next.
+    pub(crate) fn stride_words(self) -> usize {
+        self.stride_words
+    }
+
+    /// Payload bytes that fit in a slot.
+    #[inline]
+    pub(crate) fn capacity(self) -> usize {
+        self.capacity
+    }
+
+    /// Words of the whole segment.
+    pub(crate) fn object_words(self) -> usize {
+        // No overflow: `fit` and `check` made sure of it.
+        #[expect(clippy::cast_possible_truncation, reason = "64-bit targets only")]
+        let depth = self.depth() as usize;
+        SLOTS + depth * self.stride_words
+    }
+
+    /// Bytes of the whole segment: full pages.
+    pub(crate) fn object_bytes(self) -> usize {
+        (self.object_words() * WORD_BYTES).next_multiple_of(PAGE_BYTES)
+    }
+
+    /// The first word of the slot in which the `turn`-th publication of this segment stands. No division: the depth
+    /// is a power of two.
+    #[inline]
+    pub(crate) fn slot(self, turn: u64) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "masked to less than the depth, which is a usize"
+        )]
+        let index = (turn & self.mask) as usize;
+        SLOTS + index * self.stride_words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_state_fills_the_first_page_with_slots() {
+        let geometry = Geometry::fit(32, None).unwrap();
+        assert_eq!((geometry.depth(), geometry.object_bytes()), (32, PAGE_BYTES));
+        assert!(geometry.capacity() >= 32);
+    }
+
+    #[test]
+    fn a_large_state_gets_two_slots_a_segment() {
+        let geometry = Geometry::fit(1 << 20, None).unwrap();
+        assert_eq!(geometry.depth(), 2);
+        assert!(geometry.object_bytes() < (2 << 20) + 2 * PAGE_BYTES);
+    }
+
+    #[test]
+    fn depth_is_rounded_up_to_a_power_of_two_and_one_is_possible() {
+        assert_eq!(Geometry::fit(100, Some(3)).unwrap().depth(), 4);
+        assert_eq!(Geometry::fit(100, Some(1)).unwrap().depth(), 1);
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        for capacity in [0, usize::MAX, usize::MAX - 40, isize::MAX as usize] {
+            assert_eq!(Geometry::fit(capacity, None), Err(GeometryError::Impossible), "{capacity}");
+        }
+        assert_eq!(Geometry::fit(1 << 40, Some(1 << 16)).map(|g| g.depth()), Ok(1 << 16));
+        assert_eq!(Geometry::fit(1 << 48, Some(1 << 16)), Err(GeometryError::Impossible));
+        assert_eq!(Geometry::fit(1, Some(0)), Err(GeometryError::Impossible));
+        assert_eq!(Geometry::fit(1, Some(usize::MAX)), Err(GeometryError::Impossible));
+    }
+
+    #[test]
+    fn what_fit_makes_check_accepts_and_every_slot_is_inside() {
+        for capacity in [1, 31, 32, 33, 96, 928, 4000, 4096, 70_001, 1 << 24] {
+            for depth in [None, Some(1), Some(2), Some(5), Some(64)] {
+                let made = Geometry::fit(capacity, depth).unwrap();
+                assert!(made.capacity() >= capacity);
+                let words = made.object_bytes() / WORD_BYTES;
+                let stride = made.stride_words() as u64;
+                let read = Geometry::check(made.depth(), stride, made.capacity() as u64, words);
+                assert_eq!(read, Ok(made));
+                let last = made.slot(made.depth() - 1);
+                assert!((last + slot::PAYLOAD) * WORD_BYTES + made.capacity() <= made.object_bytes());
+                assert_eq!(made.slot(made.depth()), SLOTS);
+            }
+        }
+    }
+
+    #[test]
+    fn implausible_headers_are_refused() {
+        let good = (2, 16, 96, 8 + 2 * 16);
+        assert!(Geometry::check(good.0, good.1, good.2, good.3).is_ok());
+        let bad = [
+            (0, 16, 96, 40),
+            (3, 16, 96, 400),
+            (2, 17, 96, 400),
+            (2, 0, 96, 40),
+            (2, 16, 0, 40),
+            (2, 16, 97, 40),
+            (4, 16, 96, 40),
+            (2, u64::MAX - 7, 96, 40),
+            (1 << 17, 16, 96, usize::MAX),
+            (u64::MAX, u64::MAX, u64::MAX, usize::MAX),
+        ];
+        for (depth, stride, capacity, words) in bad {
+            assert_eq!(Geometry::check(depth, stride, capacity, words), Err(GeometryError::Implausible));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The names of shared objects: short enough for every system, derived from the full names.
+//!
+//! `tl_` + 7 characters for the namespace + 10 for the channel + the kind + the generation, all in base 36. The full
+//! names stand in the control page and are compared on attach, so that a collision of hashes is an error and not a
+//! mix-up.
+
+use super::Side;
+
+/// Most characters of an object's name (macOS allows 31 with the slash).
+const MOST: usize = 30;
+const PREFIX: &str = "tl_";
+const NAMESPACE_DIGITS: u32 = 7;
+const CHANNEL_DIGITS: u32 = 10;
+const KIND_DIGITS: u32 = 1;
+const GENERATION_DIGITS: u32 = 9;
+const RADIX: u64 = 36;
+
+/// What an object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The control page.
+    Control,
+    /// A payload segment, by side and generation.
+    Segment(Side, u64),
+}
+
+/// Derives the names of all objects of one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ObjectNames {
+    stem: String,
+}
+
+impl ObjectNames {
+    /// The last generation that a name has room for.
+    pub(crate) const MOST_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
+
+    pub(crate) fn new(namespace: &str, channel: &str) -> ObjectNames {
+        let mut stem = String::with_capacity(MOST);
+        stem.push_str(PREFIX);
+        push_digits(&mut stem, hash(namespace), NAMESPACE_DIGITS);
+        push_digits(&mut stem, hash(channel), CHANNEL_DIGITS);
+        ObjectNames { stem }
+    }
+
+    pub(crate) fn object(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Control => format!("{}c", self.stem),
+            Kind::Segment(side, generation) => {
+                let letter = if side == Side::A { 'a' } else { 'b' };
+                let mut name = format!("{}{letter}", self.stem);
+                push_digits(&mut name, generation, digits_of(generation));
+                name
+            }
+        }
+    }
+}
+
+/// How many digits `value` has, at least one.
+fn digits_of(value: u64) -> u32 {
+    value.checked_ilog(RADIX).unwrap_or(0) + 1
+}
+
+/// The last `digits` digits of `value`.
+fn push_digits(text: &mut String, value: u64, digits: u32) {
+    for position in (0..digits).rev() {
+        let digit = value / RADIX.pow(position) % RADIX;
+        text.push(char::from_digit(u32::try_from(digit).unwrap_or(0), 36).unwrap_or('0'));
+    }
+}
+
+/// FNV-1a (Fowler, Noll, Vo), finished with the 64-bit mixer of MurmurHash3 so that the low digits depend on all of it.
+pub(crate) fn hash(text: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in text.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+const _: () = assert!(
+    PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS + KIND_DIGITS + GENERATION_DIGITS) as usize == MOST
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_plain_and_distinct() {
+        let names = ObjectNames::new("fleet", "worker-7");
+        let all = [
+            names.object(Kind::Control),
+            names.object(Kind::Segment(Side::A, 1)),
+            names.object(Kind::Segment(Side::B, 1)),
+            names.object(Kind::Segment(Side::B, 36)),
+            names.object(Kind::Segment(Side::A, ObjectNames::MOST_GENERATION)),
+            ObjectNames::new("fleet", "worker-8").object(Kind::Control),
+            ObjectNames::new("fleet2", "worker-7").object(Kind::Control),
+        ];
+        for (index, name) in all.iter().enumerate() {
+            assert!(name.len() <= MOST, "{name}");
+            assert!(
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            );
+            assert!(!all[..index].contains(name), "{name} twice");
+        }
+        assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
+    }
+}

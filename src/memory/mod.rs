@@ -1,0 +1,172 @@
+//! Shared memory as aligned 64-bit words: the only way in which anything in this crate touches it.
+//!
+//! The protocol is generic over these two traits, so that loom, the explorer and the real mapping run the same code.
+//! A reader's memory is a [`Memory`]; only a writer's is a [`MemoryMut`], so a reader that stores does not compile.
+//!
+//! Words never become `&T` or `&[u8]`: another process may be changing them. A word is loaded or stored atomically, and
+//! whole payloads are moved by [`Memory::read`] and [`MemoryMut::write`], which behave like a loop over words.
+
+#![allow(unsafe_code, reason = "the one place where raw pointers into a mapping become atomic words")]
+
+mod boxed;
+mod mapped;
+
+pub(crate) use boxed::BoxedWords;
+pub(crate) use mapped::MappedWords;
+
+use crate::layout::WORD_BYTES;
+
+/// Words that another process may be storing to.
+pub(crate) trait Memory {
+    /// How many words there are.
+    fn len(&self) -> usize;
+
+    /// Loads a word, `Relaxed`: the only kind of load that is promised to work on memory mapped read-only.
+    ///
+    /// # Panics
+    ///
+    /// If `word` is out of bounds.
+    fn load(&self, word: usize) -> u64;
+
+    /// An acquire fence. Every call names its race and its partner.
+    fn fence_acquire(&self);
+
+    /// Copies `into.len()` bytes from `word` on; means one [`Memory::load`] a word, in any order.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes reach beyond the end.
+    fn read(&self, word: usize, into: &mut [u8]) {
+        for (offset, chunk) in into.chunks_mut(WORD_BYTES).enumerate() {
+            let bytes = self.load(word + offset).to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+    }
+}
+
+/// Words that this process, and only this one, may store to.
+pub(crate) trait MemoryMut: Memory {
+    /// Stores a word, `Relaxed`.
+    ///
+    /// # Panics
+    ///
+    /// If `word` is out of bounds.
+    fn store(&self, word: usize, value: u64);
+
+    /// Stores a word, `Release`. Every call names its race and its partner.
+    ///
+    /// # Panics
+    ///
+    /// If `word` is out of bounds.
+    fn store_release(&self, word: usize, value: u64);
+
+    /// A release fence. Every call names its race and its partner.
+    fn fence_release(&self);
+
+    /// Copies `from` to `word` on, the last word padded with zeroes; means one [`MemoryMut::store`] a word, in any
+    /// order.
+    ///
+    /// # Panics
+    ///
+    /// If the bytes reach beyond the end.
+    fn write(&self, word: usize, from: &[u8]) {
+        for (offset, chunk) in from.chunks(WORD_BYTES).enumerate() {
+            let mut bytes = [0; WORD_BYTES];
+            bytes[..chunk.len()].copy_from_slice(chunk);
+            self.store(word + offset, u64::from_le_bytes(bytes));
+        }
+    }
+}
+
+/// Implements [`Memory`] for a type by handing every call to one of its expressions.
+macro_rules! delegate_memory {
+    ($type:ty, $this:ident => $inner:expr) => {
+        impl $crate::memory::Memory for $type {
+            #[inline]
+            fn len(&self) -> usize {
+                let $this = self;
+                $inner.len()
+            }
+            #[inline]
+            fn load(&self, word: usize) -> u64 {
+                let $this = self;
+                $inner.load(word)
+            }
+            #[inline]
+            fn fence_acquire(&self) {
+                let $this = self;
+                $inner.fence_acquire();
+            }
+            #[inline]
+            fn read(&self, word: usize, into: &mut [u8]) {
+                let $this = self;
+                $inner.read(word, into);
+            }
+        }
+    };
+}
+
+/// Implements [`MemoryMut`] likewise.
+macro_rules! delegate_memory_mut {
+    ($type:ty, $this:ident => $inner:expr) => {
+        impl $crate::memory::MemoryMut for $type {
+            #[inline]
+            fn store(&self, word: usize, value: u64) {
+                let $this = self;
+                $inner.store(word, value);
+            }
+            #[inline]
+            fn store_release(&self, word: usize, value: u64) {
+                let $this = self;
+                $inner.store_release(word, value);
+            }
+            #[inline]
+            fn fence_release(&self) {
+                let $this = self;
+                $inner.fence_release();
+            }
+            #[inline]
+            fn write(&self, word: usize, from: &[u8]) {
+                let $this = self;
+                $inner.write(word, from);
+            }
+        }
+    };
+}
+
+pub(crate) use {delegate_memory, delegate_memory_mut};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_and_tail_comes_back_and_the_rest_is_untouched() {
+        for len in 0..=70_usize {
+            let memory = BoxedWords::new(12);
+            for word in 0..memory.len() {
+                memory.store(word, u64::MAX);
+            }
+            let payload: Vec<u8> = (1..=70).take(len).collect();
+            memory.write(1, &payload);
+            let mut back = vec![0xee; len];
+            memory.read(1, &mut back);
+            assert_eq!(back, payload);
+            let after = 1 + len.div_ceil(WORD_BYTES);
+            assert_eq!(memory.load(0), u64::MAX);
+            assert!((after..memory.len()).all(|word| memory.load(word) == u64::MAX));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "out of bounds")]
+    fn a_load_beyond_the_end_panics() {
+        BoxedWords::new(4).load(4);
+    }
+
+    #[test]
+    #[should_panic(expected = "out of bounds")]
+    fn a_read_beyond_the_end_panics() {
+        BoxedWords::new(4).read(2, &mut [0; 17]);
+    }
+}

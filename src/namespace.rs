@@ -1,0 +1,117 @@
+//! A set of channels that belong together.
+
+use crate::channel::{self, ChannelName, NameError, RemoveError};
+use crate::reader::ReaderBuilder;
+use crate::segment::{Backend, Heap, SharedMemory};
+use crate::writer::WriterBuilder;
+#[cfg(feature = "postcard")]
+use crate::{
+    channel::{AttachError, CreateError},
+    codec::{Decode, Encode, Postcard},
+    reader::Reader,
+    writer::Writer,
+};
+
+#[cfg(feature = "postcard")]
+type DefaultCodec = Postcard;
+#[cfg(not(feature = "postcard"))]
+type DefaultCodec = crate::codec::Bytes;
+
+/// A set of channels that belong together: `fleet`. The processes that want to meet open it under the same name.
+///
+/// Opening one is cheap and creates nothing.
+#[derive(Clone, Debug)]
+pub struct Namespace<B: Backend = SharedMemory> {
+    backend: B,
+    name: String,
+}
+
+impl Namespace {
+    /// The namespace `name` in this machine's shared memory.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
+    pub fn open(name: &str) -> Result<Namespace, NameError> {
+        Namespace::on(SharedMemory::default(), name)
+    }
+
+    /// Trusts the objects of another user, too, given by numeric id. Default: only one's own.
+    #[must_use]
+    pub fn trust_owner(mut self, user: u32) -> Namespace {
+        self.backend.trust_owner(user);
+        self
+    }
+}
+
+impl Namespace<Heap> {
+    /// The namespace `name` inside this process: its clones, and those of `heap`, see the same channels. For threads,
+    /// and for tests.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::open`].
+    pub fn in_process(heap: &Heap, name: &str) -> Result<Namespace<Heap>, NameError> {
+        Namespace::on(heap.clone(), name)
+    }
+}
+
+impl<B: Backend> Namespace<B> {
+    fn on(backend: B, name: &str) -> Result<Namespace<B>, NameError> {
+        channel::check_namespace(name)?;
+        Ok(Namespace { backend, name: name.into() })
+    }
+
+    /// The namespace's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A writer with all options at their defaults and the default codec, Postcard.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`], for example [`CreateError::AlreadyOwned`] if the channel has a writer.
+    #[cfg(feature = "postcard")]
+    pub fn writer<T: ?Sized>(&self, channel: &str) -> Result<Writer<T, Postcard, B>, CreateError>
+    where
+        Postcard: Encode<T>,
+    {
+        self.writer_builder(channel).open()
+    }
+
+    /// Chooses what a writer is like before it is opened.
+    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, DefaultCodec, B> {
+        WriterBuilder::new(self.backend.clone(), &self.name, channel)
+    }
+
+    /// A reader with all options at their defaults and the default codec, Postcard.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`], for example [`AttachError::NotFound`] if there is no such channel.
+    #[cfg(feature = "postcard")]
+    pub fn reader<T>(&self, channel: &str) -> Result<Reader<T, Postcard, B>, AttachError>
+    where
+        Postcard: Decode<T>,
+    {
+        self.reader_builder(channel).open()
+    }
+
+    /// Chooses what a reader is like before it is opened.
+    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, DefaultCodec, B> {
+        ReaderBuilder::new(self.backend.clone(), &self.name, channel)
+    }
+
+    /// Removes a channel that nobody writes any more: what a writer left that lingers, or was killed. Attached readers
+    /// learn of it. `false` if there is no such channel.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError::AlreadyOwned`] if it has a writer.
+    pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
+        let name = ChannelName::new(&self.name, channel)?;
+        channel::remove(&self.backend, &name)
+    }
+}

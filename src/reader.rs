@@ -1,0 +1,244 @@
+//! The typed reader of a channel.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::channel::{
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, Received, RetryPolicy,
+    SnapshotError,
+};
+use crate::codec::{CodecError, Decode};
+use crate::segment::{Backend, SharedMemory};
+use crate::seqlock::Landing;
+use crate::snapshot::{Snapshot, SnapshotInfo};
+
+/// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
+///
+/// Made by [`Namespace::reader`](crate::Namespace::reader) or
+/// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only and holds no file
+/// descriptor; whatever it does, or however it dies, the writer does not notice.
+pub struct Reader<T, C, B: Backend = SharedMemory> {
+    channel: ChannelReader<B>,
+    scratch: Vec<u8>,
+    form: PhantomData<fn() -> (T, C)>,
+}
+
+impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
+    /// A whole copy of the latest state.
+    ///
+    /// Progress: each attempt is wait-free and stores nothing in shared memory; how many are made is bounded by the
+    /// [`RetryPolicy`]. It makes no system call unless the writer has grown the channel since the last snapshot. Cost:
+    /// one copy and decoding; a [`Pod`](crate::Pod) is copied straight into the result.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`]; [`SnapshotError::Empty`] at once if nothing has been published yet.
+    #[inline]
+    pub fn snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
+        self.take(Order::Now)
+    }
+
+    /// The same, but waits for the first publication, at most for `longest`.
+    ///
+    /// It looks again after growing pauses of up to a millisecond.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`]; [`SnapshotError::Empty`] if nothing is published within `longest`.
+    pub fn snapshot_within(&mut self, longest: Duration) -> Result<Snapshot<T>, SnapshotError> {
+        self.take(Order::Within(longest))
+    }
+
+    /// Replaces `state` by the latest one, reusing the memory that it owns where the codec can.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`]. Then a decoded `state` is unchanged, while one that is copied directly
+    /// ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
+    #[inline]
+    pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
+        let direct = match C::landing(state) {
+            Some(mut landing) => Some(self.channel.snapshot(&mut landing)?),
+            None => None,
+        };
+        if let Some(received) = direct {
+            return Ok(SnapshotInfo::new(&received));
+        }
+        let received = self.channel.snapshot(&mut &mut self.scratch)?;
+        C::decode_into(&self.scratch, state).map_err(|source| self.undecodable(&received, source))?;
+        Ok(SnapshotInfo::new(&received))
+    }
+
+    #[inline]
+    fn take(&mut self, order: Order) -> Result<Snapshot<T>, SnapshotError> {
+        if let Some(mut state) = C::blank() {
+            let received = match C::landing(&mut state) {
+                Some(mut landing) => Some(order.carry_out(&mut self.channel, &mut landing)?),
+                None => None,
+            };
+            if let Some(received) = received {
+                return Ok(Snapshot::new(state, SnapshotInfo::new(&received)));
+            }
+        }
+        let received = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;
+        let state = C::decode(&self.scratch).map_err(|source| self.undecodable(&received, source))?;
+        Ok(Snapshot::new(state, SnapshotInfo::new(&received)))
+    }
+
+    #[cold]
+    fn undecodable(&self, received: &Received, source: CodecError) -> SnapshotError {
+        let channel = self.channel.channel().into();
+        SnapshotError::Decode { channel, publication: received.publication.get(), codec: C::NAME, source }
+    }
+}
+
+/// Which snapshot is asked for.
+#[derive(Clone, Copy)]
+enum Order {
+    Now,
+    Within(Duration),
+}
+
+impl Order {
+    #[inline]
+    fn carry_out<B: Backend>(
+        self,
+        channel: &mut ChannelReader<B>,
+        landing: &mut impl Landing,
+    ) -> Result<Received, SnapshotError> {
+        match self {
+            Order::Now => channel.snapshot(landing),
+            Order::Within(longest) => channel.snapshot_within(longest, landing),
+        }
+    }
+}
+
+impl<T, C, B: Backend> Reader<T, C, B> {
+    /// Whether there is a publication after number `publication`. Costs one load.
+    #[inline]
+    #[must_use]
+    pub fn changed_since(&self, publication: u64) -> bool {
+        self.channel.latest() > publication
+    }
+
+    /// Number of the latest publication, 0 before the first. Costs one load.
+    #[inline]
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        self.channel.latest()
+    }
+
+    /// Whether the writer has closed the channel. A killed writer has not.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.channel.is_closed()
+    }
+
+    /// How many writers the channel has had so far, one after the other.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.channel.incarnation()
+    }
+
+    /// Process id of the writer, or of the last one, in its own PID namespace.
+    #[must_use]
+    pub fn writer_pid(&self) -> u64 {
+        self.channel.writer_pid()
+    }
+
+    /// How often a segment of the channel was replaced by a larger or smaller one.
+    #[must_use]
+    pub fn growths(&self) -> u64 {
+        self.channel.growths()
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.channel.channel()
+    }
+}
+
+impl<T, C, B: Backend> fmt::Debug for Reader<T, C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Reader")
+            .field("channel", &self.channel())
+            .field("latest", &self.latest())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Chooses what a [`Reader`] is like. Made by [`Namespace::reader_builder`](crate::Namespace::reader_builder).
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
+    backend: B,
+    namespace: String,
+    channel: String,
+    schema: Option<String>,
+    attach: AttachPolicy,
+    retry: RetryPolicy,
+    form: PhantomData<fn() -> (T, C)>,
+}
+
+impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
+    pub(crate) fn new(backend: B, namespace: &str, channel: &str) -> Self {
+        ReaderBuilder {
+            backend,
+            namespace: namespace.into(),
+            channel: channel.into(),
+            schema: None,
+            attach: AttachPolicy::default(),
+            retry: RetryPolicy::default(),
+            form: PhantomData,
+        }
+    }
+
+    /// Decodes states by another codec.
+    pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D, B> {
+        let ReaderBuilder { backend, namespace, channel, schema, attach, retry, .. } = self;
+        ReaderBuilder { backend, namespace, channel, schema, attach, retry, form: PhantomData }
+    }
+
+    /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`].
+    pub fn attach_within(mut self, longest: Duration) -> Self {
+        self.attach = AttachPolicy { missing: longest, not_ready: longest };
+        self
+    }
+
+    /// How long to wait for which state of a channel that is not there yet.
+    pub fn attach_policy(mut self, attach: AttachPolicy) -> Self {
+        self.attach = attach;
+        self
+    }
+
+    /// How often and how long a snapshot tries again.
+    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Names the schema, as the writer has.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+}
+
+impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
+    /// Attaches to the channel.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
+    pub fn open(self) -> Result<Reader<T, C, B>, AttachError> {
+        let name = ChannelName::new(&self.namespace, &self.channel)?;
+        let schema = self.schema.unwrap_or_else(C::schema);
+        let format = Some(Format::new(C::NAME, &schema));
+        let options = ReaderOptions { attach: self.attach, retry: self.retry, format };
+        let channel = ChannelReader::attach(&self.backend, &name, &options)?;
+        Ok(Reader { channel, scratch: Vec::new(), form: PhantomData })
+    }
+}

@@ -1,0 +1,79 @@
+//! Knows whether this process is a fork of the one that made a token, at the price of one load.
+//!
+//! A page that the kernel gives a forked child zeroed (`MADV_WIPEONFORK`, Linux 4.14) holds the pid of the process that
+//! wrote it last. `getpid` would say the same for the price of a system call a publish.
+
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+
+use crate::layout::PAGE_BYTES;
+
+/// Belongs to the process that took it, and not to its forks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ForkToken {
+    /// `None` where the kernel has no such page: then the pid is asked for each time.
+    page: Option<&'static AtomicU64>,
+    pid: u64,
+}
+
+impl ForkToken {
+    /// A token of this process.
+    pub(crate) fn take() -> ForkToken {
+        static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+        let page = *PAGE.get_or_init(wiped_page);
+        let pid = u64::from(std::process::id());
+        if let Some(word) = page {
+            // Relaxed: whoever compares it does so in a process in which it was stored before, by program order of
+            // the thread that took the token and by the move of the token to any other.
+            word.store(pid, Ordering::Relaxed);
+        }
+        ForkToken { page, pid }
+    }
+
+    /// The pid of the process that took it.
+    pub(crate) fn pid(self) -> u64 {
+        self.pid
+    }
+
+    /// Whether this is the process that took it.
+    #[inline]
+    pub(crate) fn is_ours(self) -> bool {
+        match self.page {
+            Some(word) => word.load(Ordering::Relaxed) == self.pid,
+            None => u64::from(std::process::id()) == self.pid,
+        }
+    }
+}
+
+/// One page that is never unmapped and that a fork sees zeroed.
+fn wiped_page() -> Option<&'static AtomicU64> {
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice replaces nothing.
+    let page = unsafe {
+        mmap_anonymous(ptr::null_mut(), PAGE_BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+    }
+    .ok()?;
+    // SAFETY: the page is ours and of that length; wiping it in children harms nobody, since nothing refers to it yet.
+    if unsafe { madvise(page, PAGE_BYTES, Advice::LinuxWipeOnFork) }.is_err() {
+        // SAFETY: the page is ours, of that length, and nothing refers to it.
+        let _ = unsafe { munmap(page, PAGE_BYTES) };
+        return None;
+    }
+    // SAFETY: page-aligned, writable, zeroed, never unmapped from here on, and only accessed through this reference.
+    Some(unsafe { AtomicU64::from_ptr(page.cast()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_ours_in_every_thread() {
+        let token = ForkToken::take();
+        assert!(token.is_ours());
+        assert!(std::thread::spawn(move || token.is_ours()).join().unwrap());
+        assert!(token.page.is_some(), "Linux has had MADV_WIPEONFORK since 4.14");
+    }
+}

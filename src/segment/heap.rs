@@ -1,0 +1,149 @@
+//! Named objects on the heap of this process: for channels inside one process, and for tests.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Backend, Claim, Mode, ObjectError};
+use crate::layout::{PAGE_BYTES, WORD_BYTES};
+use crate::memory::{BoxedWords, Memory, delegate_memory};
+
+/// Named objects on the heap, seen by all clones of the value. They end with the last of them.
+#[derive(Clone, Debug, Default)]
+pub struct Heap(Arc<Mutex<BTreeMap<String, Object>>>);
+
+#[derive(Clone, Debug)]
+struct Object {
+    words: BoxedWords,
+    claimed: Arc<Mutex<bool>>,
+}
+
+/// An object of a [`Heap`] to look at.
+#[derive(Debug)]
+pub struct HeapView(BoxedWords);
+
+delegate_memory!(HeapView, this => this.0);
+
+/// A claimed object of a [`Heap`].
+#[derive(Debug)]
+pub struct HeapClaim {
+    heap: Heap,
+    name: String,
+    object: Object,
+}
+
+impl Heap {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Heap {
+        Heap::default()
+    }
+
+    /// The names of all objects there are.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.objects().keys().cloned().collect()
+    }
+
+    fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
+        lock(&self.0)
+    }
+
+    fn find(&self, object: &str) -> Result<Object, ObjectError> {
+        self.objects().get(object).cloned().ok_or_else(|| ObjectError::NotFound { object: object.into() })
+    }
+
+    fn remove_same(&self, name: &str, object: &BoxedWords) {
+        let mut objects = self.objects();
+        if objects.get(name).is_some_and(|found| found.words.is_same(object)) {
+            objects.remove(name);
+        }
+    }
+
+    fn try_claim(&self, name: &str, object: Object, bytes: usize) -> Result<HeapClaim, ObjectError> {
+        if object.words.len() * WORD_BYTES != bytes {
+            let reason = format!("it has {} bytes instead of {bytes}", object.words.len() * WORD_BYTES);
+            return Err(ObjectError::Foreign { object: name.into(), reason });
+        }
+        if std::mem::replace(&mut *lock(&object.claimed), true) {
+            return Err(ObjectError::Claimed { object: name.into() });
+        }
+        Ok(HeapClaim { heap: self.clone(), name: name.into(), object })
+    }
+}
+
+/// A panic while it is held leaves a map or a flag, which are whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Object {
+    fn new(bytes: usize) -> Object {
+        let words = BoxedWords::new(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
+        Object { words, claimed: Arc::default() }
+    }
+}
+
+impl Backend for Heap {
+    type Memory = BoxedWords;
+    type View = HeapView;
+    type Claim = HeapClaim;
+
+    fn create(&self, object: &str, bytes: usize, _mode: Mode) -> Result<BoxedWords, ObjectError> {
+        let mut objects = self.objects();
+        if objects.contains_key(object) {
+            return Err(ObjectError::Exists { object: object.into() });
+        }
+        let new = Object::new(bytes);
+        objects.insert(object.into(), new.clone());
+        Ok(new.words)
+    }
+
+    fn view(&self, object: &str) -> Result<HeapView, ObjectError> {
+        self.find(object).map(|found| HeapView(found.words))
+    }
+
+    fn reopen(&self, object: &str) -> Result<BoxedWords, ObjectError> {
+        self.find(object).map(|found| found.words)
+    }
+
+    fn remove(&self, object: &str, memory: &BoxedWords) -> Result<(), ObjectError> {
+        self.remove_same(object, memory);
+        Ok(())
+    }
+
+    fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError> {
+        Ok(self.objects().remove(object).is_some())
+    }
+
+    fn claim(&self, object: &str, bytes: usize, _mode: Mode) -> Result<HeapClaim, ObjectError> {
+        let found = self.objects().entry(object.into()).or_insert_with(|| Object::new(bytes)).clone();
+        self.try_claim(object, found, bytes)
+    }
+
+    fn claim_existing(&self, object: &str, bytes: usize) -> Result<HeapClaim, ObjectError> {
+        self.try_claim(object, self.find(object)?, bytes)
+    }
+}
+
+impl Claim for HeapClaim {
+    type Memory = BoxedWords;
+
+    fn memory(&self) -> &BoxedWords {
+        &self.object.words
+    }
+
+    fn is_named(&self) -> bool {
+        self.heap.objects().get(&self.name).is_some_and(|found| found.words.is_same(&self.object.words))
+    }
+
+    fn remove(&self) -> Result<(), ObjectError> {
+        self.heap.remove_same(&self.name, &self.object.words);
+        Ok(())
+    }
+}
+
+impl Drop for HeapClaim {
+    fn drop(&mut self) {
+        *lock(&self.object.claimed) = false;
+    }
+}

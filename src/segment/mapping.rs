@@ -1,0 +1,78 @@
+//! A mapping that this process owns.
+
+use std::os::fd::BorrowedFd;
+use std::ptr::{self, NonNull};
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use crate::layout::WORD_BYTES;
+use crate::memory::{MappedWords, delegate_memory, delegate_memory_mut};
+
+/// Which object a mapping shows, whatever its name means by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
+
+/// A mapped object. Unmaps on drop; never removes a name.
+#[derive(Debug)]
+pub struct Mapping {
+    words: MappedWords,
+    identity: Identity,
+}
+
+/// A mapping that can only be read: a store through it would fault, so the type offers none.
+#[derive(Debug)]
+pub struct ReadOnlyMapping(Mapping);
+
+impl Mapping {
+    /// Maps `bytes` of the object behind `descriptor`, which must have that size, writable.
+    pub(super) fn writable(fd: BorrowedFd<'_>, bytes: usize, identity: Identity) -> Result<Mapping, Errno> {
+        Mapping::new(fd, bytes, identity, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    fn new(fd: BorrowedFd<'_>, bytes: usize, identity: Identity, prot: ProtFlags) -> Result<Mapping, Errno> {
+        // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
+        let address = unsafe { mmap(ptr::null_mut(), bytes, prot, MapFlags::SHARED, fd, 0) }?;
+        let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
+        // SAFETY: the kernel returns a page-aligned mapping of `bytes` bytes, readable, which this value keeps until it
+        // is dropped and hands out only as atomic words; `ReadOnlyMapping` offers no stores. The object had that size
+        // when it was mapped; who truncates it later makes accesses fault (documented in docs/protocol.md).
+        let words = unsafe { MappedWords::new(base, bytes / WORD_BYTES) };
+        Ok(Mapping { words, identity })
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+}
+
+impl ReadOnlyMapping {
+    /// Maps `bytes` of the object behind `descriptor`, which must have that size, to look at.
+    pub(super) fn new(
+        fd: BorrowedFd<'_>,
+        bytes: usize,
+        identity: Identity,
+    ) -> Result<ReadOnlyMapping, Errno> {
+        Mapping::new(fd, bytes, identity, ProtFlags::READ).map(ReadOnlyMapping)
+    }
+
+    /// The address of the first word: for the test that a store through it faults.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> *mut u64 {
+        self.0.words.base().as_ptr()
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, of that address and length, and its words are borrowed from `self` only.
+        let _ = unsafe { munmap(self.words.base().as_ptr().cast(), self.words.len_bytes()) };
+    }
+}
+
+delegate_memory!(Mapping, this => this.words);
+delegate_memory_mut!(Mapping, this => this.words);
+delegate_memory!(ReadOnlyMapping, this => this.0);

@@ -1,0 +1,88 @@
+//! One named object of shared words: create it, look at it, claim it, remove it. Operating system only.
+//!
+//! [`Backend`] is small on purpose: it is all that a channel needs of a place where objects live. [`SharedMemory`] is
+//! the real one, [`Heap`] serves channels inside one process and most tests; `conformance` is the suite that both pass.
+
+#![allow(unsafe_code, reason = "maps objects, and asks the kernel for locks that rustix doesn't offer")]
+
+#[cfg(test)]
+mod conformance;
+mod error;
+mod fork;
+mod heap;
+mod lock;
+mod mapping;
+mod shm;
+
+pub use error::ObjectError;
+pub(crate) use fork::ForkToken;
+pub use heap::Heap;
+pub use shm::SharedMemory;
+
+use crate::memory::{Memory, MemoryMut};
+
+/// Permission bits of an object, for example `0o600`.
+pub(crate) type Mode = u32;
+
+/// A place where named objects live.
+///
+/// Names are made by `layout`; objects are never empty, always full pages, and zero when they are new.
+#[doc(hidden)]
+#[allow(
+    private_bounds,
+    private_interfaces,
+    unreachable_pub,
+    reason = "sealed: no user can name or implement it"
+)]
+pub trait Backend: Clone {
+    /// A writable object.
+    type Memory: MemoryMut;
+    /// An object that this process can't store to.
+    type View: Memory;
+    /// The writable object that only one process at a time can hold.
+    type Claim: Claim<Memory = Self::Memory>;
+
+    /// Creates `object` exclusively, with its memory reserved and exactly the permissions of `mode`.
+    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Self::Memory, ObjectError>;
+
+    /// Opens `object` to look at it.
+    fn view(&self, object: &str) -> Result<Self::View, ObjectError>;
+
+    /// Opens `object` of a dead process to go on with it.
+    fn reopen(&self, object: &str) -> Result<Self::Memory, ObjectError>;
+
+    /// Removes the name `object` if it still means `memory`, and nothing if it means another object or none.
+    fn remove(&self, object: &str, memory: &Self::Memory) -> Result<(), ObjectError>;
+
+    /// Removes the name `object`, whatever of ours it means, and says whether there was one. Only for who holds the
+    /// claim that the name belongs to.
+    fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError>;
+
+    /// Opens `object`, or creates it, and claims it: the lock ends with this process, however it ends.
+    fn claim(&self, object: &str, bytes: usize, mode: Mode) -> Result<Self::Claim, ObjectError>;
+
+    /// The same for an object that must exist.
+    fn claim_existing(&self, object: &str, bytes: usize) -> Result<Self::Claim, ObjectError>;
+}
+
+/// A claimed object. Dropping it gives the claim up and leaves the object.
+#[doc(hidden)]
+#[allow(
+    private_bounds,
+    private_interfaces,
+    unreachable_pub,
+    reason = "sealed: no user can name or implement it"
+)]
+pub trait Claim {
+    /// Its words.
+    type Memory: MemoryMut;
+
+    /// Its words.
+    fn memory(&self) -> &Self::Memory;
+
+    /// Whether the name still means this object.
+    fn is_named(&self) -> bool;
+
+    /// Removes the name if it still means this object; the claim is kept until it is dropped.
+    fn remove(&self) -> Result<(), ObjectError>;
+}

@@ -1,0 +1,308 @@
+//! Named POSIX shared memory.
+//!
+//! The `shared_memory` crate creates the objects. What it can't do is done here, on a descriptor of our own: reserve
+//! the memory, set the permissions whatever the umask is, map read-only, close the descriptor once mapped, lock, and
+//! remove a name only while it means the same object. Its own mapping is dropped at once, not as owner, because an
+//! owner unlinks *by name* on drop, when the name may mean a successor's object.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode as FileMode, OFlags, Stat};
+use rustix::io::Errno;
+use shared_memory::{ShmemConf, ShmemError};
+
+use super::mapping::{Identity, Mapping, ReadOnlyMapping};
+use super::{Backend, Claim, Mode, ObjectError, lock};
+
+/// Where Linux shows POSIX shared memory.
+const DIRECTORY: &str = "/dev/shm";
+
+/// How often a step is tried again that somebody else's step or a signal interrupted.
+const MOST_TRIES: usize = 1_000;
+
+/// Named shared memory of this machine: what channels live in, unless said otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct SharedMemory {
+    trusted_owner: Option<u32>,
+}
+
+/// A claimed object: mapped, with the descriptor that holds the lock.
+#[derive(Debug)]
+pub struct ShmClaim {
+    mapping: Mapping,
+    object: String,
+    _lock: OwnedFd,
+}
+
+impl SharedMemory {
+    /// Accepts objects of this user, too, besides one's own.
+    pub(crate) fn trust_owner(&mut self, user: u32) {
+        self.trusted_owner = Some(user);
+    }
+
+    fn trusts(&self, owner: u32) -> bool {
+        owner == rustix::process::geteuid().as_raw() || Some(owner) == self.trusted_owner
+    }
+
+    /// Opens an object and makes sure that it is a regular file of a trusted owner.
+    fn open(&self, object: &str, access: OFlags) -> Result<(OwnedFd, Stat), ObjectError> {
+        // NONBLOCK: opening somebody's FIFO must not block. NOFOLLOW: nor must a symbolic link be followed.
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = rustix::io::retry_on_intr(|| rustix::fs::open(path(object), flags, FileMode::empty()))
+            .map_err(|errno| failed(object, "open", errno))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| failed(object, "fstat", errno))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != FileType::RegularFile {
+            return Err(foreign(object, format!("it is a {kind:?}, not a regular file")));
+        }
+        if !self.trusts(stat.st_uid) {
+            return Err(ObjectError::OtherOwner { object: object.into(), owner: stat.st_uid });
+        }
+        Ok((fd, stat))
+    }
+
+    fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        finish(&fd, object, bytes, mode)?;
+        Mapping::writable(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    /// One try at opening and locking; `None` if the name meanwhile means another object.
+    fn try_claim(&self, object: &str, bytes: usize) -> Result<Option<(OwnedFd, Stat)>, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
+        if !lock::try_lock(fd.as_fd()).map_err(os)? {
+            return Err(ObjectError::Claimed { object: object.into() });
+        }
+        // Whoever held the lock before may have removed the name, and somebody else may have made it anew.
+        if !names(object, identity(&stat)) {
+            return Ok(None);
+        }
+        // A half-made leftover is empty; everything else has been given its size under this lock.
+        let size = rustix::fs::fstat(&fd).map_err(|errno| failed(object, "fstat", errno))?.st_size;
+        if size != 0 && usize::try_from(size) != Ok(bytes) {
+            return Err(foreign(object, format!("it has {size} bytes instead of {bytes}")));
+        }
+        Ok(Some((fd, stat)))
+    }
+
+    fn map_claim(fd: OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<ShmClaim, ObjectError> {
+        let mapping = Mapping::writable(fd.as_fd(), bytes, identity(stat))
+            .map_err(|errno| failed(object, "mmap", errno))?;
+        Ok(ShmClaim { mapping, object: object.into(), _lock: fd })
+    }
+}
+
+impl Backend for SharedMemory {
+    type Memory = Mapping;
+    type View = ReadOnlyMapping;
+    type Claim = ShmClaim;
+
+    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
+        create_exclusively(object, bytes)?;
+        self.map_new(object, bytes, mode).inspect_err(|_| {
+            let _ = unlink(object);
+        })
+    }
+
+    fn view(&self, object: &str) -> Result<ReadOnlyMapping, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
+        let bytes = size_of_object(object, &stat)?;
+        ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
+            .map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    fn reopen(&self, object: &str) -> Result<Mapping, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        let bytes = size_of_object(object, &stat)?;
+        reserve(&fd, object, bytes)?;
+        Mapping::writable(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    fn remove(&self, object: &str, memory: &Mapping) -> Result<(), ObjectError> {
+        remove_if_same(object, memory.identity())
+    }
+
+    fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError> {
+        match self.open(object, OFlags::RDONLY) {
+            Ok(_) => unlink(object).map(|()| true),
+            Err(ObjectError::NotFound { .. }) => Ok(false),
+            // Ours, but made with permissions that we can't open it with: half-made under a strict umask.
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => unlink(object).map(|()| true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn claim(&self, object: &str, bytes: usize, mode: Mode) -> Result<ShmClaim, ObjectError> {
+        for _ in 0..MOST_TRIES {
+            match create_exclusively(object, bytes) {
+                Ok(()) | Err(ObjectError::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            match self.try_claim(object, bytes) {
+                Ok(Some((fd, stat))) => {
+                    // From here on the object is ours alone, whoever created it.
+                    return match finish(&fd, object, bytes, mode) {
+                        Ok(()) => SharedMemory::map_claim(fd, &stat, object, bytes),
+                        Err(error) => Err(discard_if_empty(&fd, object, &stat, error)),
+                    };
+                }
+                Ok(None) | Err(ObjectError::NotFound { .. }) => std::thread::yield_now(),
+                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => open_up(object, mode)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ObjectError::Claimed { object: object.into() })
+    }
+
+    fn claim_existing(&self, object: &str, bytes: usize) -> Result<ShmClaim, ObjectError> {
+        for _ in 0..MOST_TRIES {
+            if let Some((fd, stat)) = self.try_claim(object, bytes)? {
+                if stat.st_size == 0 {
+                    reserve(&fd, object, bytes)?;
+                }
+                return SharedMemory::map_claim(fd, &stat, object, bytes);
+            }
+        }
+        Err(ObjectError::Claimed { object: object.into() })
+    }
+}
+
+impl SharedMemory {
+    /// Whether the name means a regular file of our own, without opening it.
+    fn owns(&self, object: &str) -> bool {
+        stat_by_name(object).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && stat.st_uid == rustix::process::geteuid().as_raw()
+        })
+    }
+}
+
+impl Claim for ShmClaim {
+    type Memory = Mapping;
+
+    fn memory(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    fn is_named(&self) -> bool {
+        names(&self.object, self.mapping.identity())
+    }
+
+    fn remove(&self) -> Result<(), ObjectError> {
+        remove_if_same(&self.object, self.mapping.identity())
+    }
+}
+
+/// Creates the object through the `shared_memory` crate, sized but not reserved, and lets go of its mapping.
+fn create_exclusively(object: &str, bytes: usize) -> Result<(), ObjectError> {
+    let errno = |code: u32| Errno::from_raw_os_error(i32::try_from(code).unwrap_or(0));
+    match ShmemConf::new().os_id(format!("/{object}")).size(bytes).create() {
+        Ok(mut created) => {
+            created.set_owner(false);
+            Ok(())
+        }
+        Err(ShmemError::MappingIdExists) => Err(ObjectError::Exists { object: object.into() }),
+        Err(ShmemError::MapCreateFailed(code) | ShmemError::UnknownOsError(code)) => {
+            let error = failed(object, "shm_open", errno(code));
+            Err(match error {
+                ObjectError::NoSpace { .. } => ObjectError::NoSpace { object: object.into(), bytes },
+                other => other,
+            })
+        }
+        Err(other) => Err(ObjectError::Os {
+            object: object.into(),
+            operation: "shm_open",
+            source: std::io::Error::other(other.to_string()),
+        }),
+    }
+}
+
+/// Gives an object that only we use its permissions, whatever the umask was, and its memory.
+fn finish(fd: &OwnedFd, object: &str, bytes: usize, mode: Mode) -> Result<(), ObjectError> {
+    rustix::fs::fchmod(fd, FileMode::from_raw_mode(mode)).map_err(|errno| failed(object, "fchmod", errno))?;
+    reserve(fd, object, bytes)
+}
+
+/// Reserves all memory of the object, so that no access can fail later, and makes it that large if it is smaller.
+fn reserve(fd: &OwnedFd, object: &str, bytes: usize) -> Result<(), ObjectError> {
+    for _ in 0..MOST_TRIES {
+        match rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes as u64) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG) => {
+                return Err(ObjectError::NoSpace { object: object.into(), bytes });
+            }
+            Err(errno) => return Err(failed(object, "fallocate", errno)),
+        }
+    }
+    Err(failed(object, "fallocate", Errno::INTR))
+}
+
+/// A claimed object that could not be given its memory and holds nothing yet is removed again.
+fn discard_if_empty(fd: &OwnedFd, object: &str, stat: &Stat, error: ObjectError) -> ObjectError {
+    let untouched = rustix::fs::fstat(fd).is_ok_and(|now| now.st_blocks == 0);
+    if untouched {
+        let _ = remove_if_same(object, identity(stat));
+    }
+    error
+}
+
+/// Makes an object of ours accessible that was created under a umask that forbids even us.
+fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
+    rustix::fs::chmodat(CWD, path(object), FileMode::from_raw_mode(mode), AtFlags::empty())
+        .map_err(|errno| failed(object, "chmod", errno))
+}
+
+fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectError> {
+    match usize::try_from(stat.st_size) {
+        Ok(0) => Err(ObjectError::Unfinished { object: object.into() }),
+        Ok(bytes) if bytes.is_multiple_of(crate::layout::PAGE_BYTES) => Ok(bytes),
+        _ => Err(foreign(object, format!("it has {} bytes, which are not full pages", stat.st_size))),
+    }
+}
+
+fn remove_if_same(object: &str, ours: Identity) -> Result<(), ObjectError> {
+    if names(object, ours) { unlink(object) } else { Ok(()) }
+}
+
+fn names(object: &str, ours: Identity) -> bool {
+    stat_by_name(object).is_ok_and(|stat| identity(&stat) == ours)
+}
+
+fn stat_by_name(object: &str) -> Result<Stat, Errno> {
+    rustix::fs::statat(CWD, path(object), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn unlink(object: &str) -> Result<(), ObjectError> {
+    match rustix::fs::unlink(path(object)) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(failed(object, "unlink", errno)),
+    }
+}
+
+fn identity(stat: &Stat) -> Identity {
+    Identity { device: stat.st_dev, inode: stat.st_ino }
+}
+
+fn path(object: &str) -> String {
+    format!("{DIRECTORY}/{object}")
+}
+
+fn foreign(object: &str, reason: impl Into<String>) -> ObjectError {
+    ObjectError::Foreign { object: object.into(), reason: reason.into() }
+}
+
+fn failed(object: &str, operation: &'static str, errno: Errno) -> ObjectError {
+    let object = object.to_owned();
+    match errno {
+        Errno::NOENT => ObjectError::NotFound { object },
+        Errno::EXIST => ObjectError::Exists { object },
+        Errno::ACCESS | Errno::PERM => ObjectError::PermissionDenied { object },
+        Errno::NOSPC => ObjectError::NoSpace { object, bytes: 0 },
+        Errno::LOOP => foreign(&object, "it is a symbolic link"),
+        Errno::ISDIR => foreign(&object, "it is a directory"),
+        Errno::NXIO => foreign(&object, "it is a socket or a FIFO"),
+        errno => ObjectError::Os { object, operation, source: errno.into() },
+    }
+}

@@ -1,0 +1,41 @@
+//! The protocol: how one writer publishes and how any number of readers take whole copies, without locks.
+//!
+//! No operating system, no names, no time, no serde, no unsafe: only words behind the [`Memory`] trait. One attempt
+//! per call; retrying is the caller's policy. The proof in prose is `docs/protocol.md`; the models that check this very
+//! code are in `models`.
+//!
+//! # Orderings
+//!
+//! Four orderings carry the proof of publish and attempt. Each stands beside its code with the race that it prevents:
+//!
+//! | step | where | ordering | partner |
+//! |---|---|---|---|
+//! | w2 | [`Ring::write`] | `fence(Release)` after the odd stamp | r4 |
+//! | w5 | [`Published::announce`] | `store(Release)` of the number | r1 |
+//! | r1 | [`Published::latest`] | `load(Relaxed)`, `fence(Acquire)` | w5 |
+//! | r4 | [`Ring::read`] | `fence(Acquire)` before the stamp is checked | w2 |
+//!
+//! None is redundant: without any one of them the models find a torn read. A second Release/Acquire pair on the stamp
+//! would do no harm on hardware, but it would hide the loss of w5 from the models. One more pair, in [`ready`], hands
+//! over what never changes afterwards.
+
+mod ending;
+mod generation;
+#[cfg(test)]
+mod models;
+mod published;
+mod reader;
+pub(crate) mod ready;
+mod ring;
+mod stamp;
+mod writer;
+
+pub(crate) use ending::Ending;
+pub(crate) use generation::Generations;
+pub(crate) use published::Published;
+pub(crate) use reader::{Attempt, Reader};
+pub(crate) use ring::{Details, Landing, Reading, Ring};
+pub(crate) use writer::{Growth, Writer};
+
+#[cfg(doc)]
+use crate::memory::Memory;

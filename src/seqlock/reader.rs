@@ -1,0 +1,67 @@
+//! The reader's side: one attempt at the latest publication.
+
+use super::{Generations, Landing, Published, Reading, Ring};
+use crate::layout::{Publication, Side};
+use crate::memory::Memory;
+
+/// A reader of a channel: the control page, and the segments as far as they are mapped.
+#[derive(Debug)]
+pub(crate) struct Reader<C, R> {
+    control: C,
+    sides: [Option<Mapped<R>>; 2],
+}
+
+#[derive(Debug)]
+struct Mapped<R> {
+    generation: u64,
+    ring: Ring<R>,
+}
+
+/// What came of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Nothing is published yet.
+    Empty,
+    /// The segment in force on `side` is not the one that is mapped: map it, [`Reader::install`] it, try again.
+    Remap {
+        /// Which side.
+        side: Side,
+        /// Its generation in force.
+        generation: u64,
+    },
+    /// The slot of this publication was read.
+    Read(Publication, Reading),
+}
+
+impl<C: Memory, R: Memory> Reader<C, R> {
+    /// A reader that has no segment mapped yet.
+    pub(crate) fn new(control: C) -> Reader<C, R> {
+        Reader { control, sides: [None, None] }
+    }
+
+    pub(crate) fn control(&self) -> &C {
+        &self.control
+    }
+
+    /// r1 to r5: one attempt to copy the latest publication into `landing`. Wait-free; stores nothing in shared
+    /// memory.
+    #[inline]
+    pub(crate) fn attempt(&self, landing: &mut impl Landing) -> Attempt {
+        let Some(publication) = Published(&self.control).latest() else {
+            return Attempt::Empty;
+        };
+        let side = publication.side();
+        let generation = Generations(&self.control).in_force(side);
+        match &self.sides[side.index()] {
+            Some(mapped) if mapped.generation == generation => {
+                Attempt::Read(publication, mapped.ring.read(publication, landing))
+            }
+            _ => Attempt::Remap { side, generation },
+        }
+    }
+
+    /// Takes the segment of `generation` as what is mapped of `side`, in place of the former one.
+    pub(crate) fn install(&mut self, side: Side, generation: u64, ring: Ring<R>) {
+        self.sides[side.index()] = Some(Mapped { generation, ring });
+    }
+}

@@ -1,0 +1,150 @@
+//! One segment as a ring of slots: writing one, and one attempt at reading one.
+
+use super::stamp::Stamp;
+use crate::layout::segment::slot;
+use crate::layout::{Geometry, Publication};
+use crate::memory::{Memory, MemoryMut};
+
+/// The slots of one segment.
+#[derive(Debug)]
+pub(crate) struct Ring<M> {
+    memory: M,
+    geometry: Geometry,
+}
+
+/// What stands beside a payload in its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Details {
+    /// Payload length in bytes.
+    pub(crate) len: usize,
+    /// When it was published, in nanoseconds of the monotonic clock; 0 if that is not recorded.
+    pub(crate) time: u64,
+    /// Its checksum, where the channel has any.
+    pub(crate) checksum: u64,
+}
+
+/// Where a payload is copied to: private memory of the reader.
+pub trait Landing {
+    /// Room for exactly `len` bytes (at most the segment's capacity); `None` if that length can't be taken.
+    fn room(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// What the last copy left there; of a landing that refused, what it would have taken.
+    fn landed(&self) -> &[u8];
+}
+
+/// What came of one attempt at a slot. All but `Torn` are verified: they are what the writer published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// The landing holds the payload.
+    Whole(Details),
+    /// The writer came back to the slot while it was being copied. What the landing holds means nothing.
+    Torn,
+    /// The landing refused the length.
+    Refused {
+        /// The payload's length in bytes.
+        len: usize,
+    },
+    /// The slot says that it holds more than there is room for: no writer of ours wrote that.
+    Implausible {
+        /// The length it claims.
+        len: u64,
+    },
+}
+
+impl<M: Memory> Ring<M> {
+    /// # Panics
+    ///
+    /// If the memory is smaller than the geometry; so no later access is out of bounds.
+    pub(crate) fn new(memory: M, geometry: Geometry) -> Ring<M> {
+        assert!(memory.len() >= geometry.object_words(), "the geometry was checked against this memory");
+        Ring { memory, geometry }
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// r2 to r5: one attempt to copy `publication` into `landing`. Wait-free; stores nothing in shared memory.
+    #[inline]
+    pub(crate) fn read(&self, publication: Publication, landing: &mut impl Landing) -> Reading {
+        let slot = self.geometry.slot(publication.turn());
+        let stamp = Stamp { memory: &self.memory, slot };
+        // r2, r3: from here to the fence everything read may belong to different publications.
+        let reading = self.copy_out(slot, landing);
+        // Acquire: the loads of the copy must not be satisfied after the stamp's load below, or the writer could come
+        // back to the slot in between and the stamp would still look untouched. Pairs with the release fence in
+        // `write` (w2): if any word of the copy came from a later write of the slot, that fence and this one make the
+        // odd stamp before it visible here.
+        self.memory.fence_acquire();
+        if stamp.is_whole(publication) { reading } else { Reading::Torn }
+    }
+
+    /// r2, r3. Each word is loaded once; what it decides is decided on the local.
+    #[inline]
+    fn copy_out(&self, slot: usize, landing: &mut impl Landing) -> Reading {
+        let len = self.memory.load(slot + slot::LENGTH);
+        let time = self.memory.load(slot + slot::TIME);
+        let checksum = self.memory.load(slot + slot::CHECKSUM);
+        let Some(len) = usize::try_from(len).ok().filter(|len| *len <= self.geometry.capacity()) else {
+            return Reading::Implausible { len };
+        };
+        let Some(room) = landing.room(len) else {
+            return Reading::Refused { len };
+        };
+        self.memory.read(slot + slot::PAYLOAD, room);
+        Reading::Whole(Details { len, time, checksum })
+    }
+}
+
+impl<M: MemoryMut> Ring<M> {
+    /// w1 to w4: writes `publication` into its slot, where no reader looks for it before it is announced. Wait-free.
+    ///
+    /// # Panics
+    ///
+    /// If the payload is larger than the geometry's capacity: the caller has grown the segment before.
+    #[inline]
+    pub(crate) fn write(&self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
+        assert!(payload.len() <= self.geometry.capacity(), "the segment was grown for this payload");
+        let slot = self.geometry.slot(publication.turn());
+        let stamp = Stamp { memory: &self.memory, slot };
+        stamp.begin(publication);
+        // Release: the stores of the new payload must not become visible before the odd stamp above, or a reader that
+        // is copying the slot's previous publication could take words of the new one and still find the old stamp.
+        // A release *store* of the stamp would not do: it orders what is before it, not what is after. Pairs with the
+        // acquire fence in `read` (r4).
+        self.memory.fence_release();
+        self.memory.store(slot + slot::LENGTH, payload.len() as u64);
+        self.memory.store(slot + slot::TIME, time);
+        self.memory.store(slot + slot::CHECKSUM, checksum);
+        self.memory.write(slot + slot::PAYLOAD, payload);
+        stamp.finish(publication);
+    }
+}
+
+impl Landing for &mut Vec<u8> {
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.resize(len, 0);
+        Some(self)
+    }
+
+    fn landed(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Landing for &mut [u8] {
+    /// Takes exactly its own length.
+    #[inline]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        (len == self.len()).then_some(self)
+    }
+
+    #[inline]
+    fn landed(&self) -> &[u8] {
+        self
+    }
+}

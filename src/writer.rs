@@ -1,0 +1,225 @@
+//! The typed writer of a channel.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::channel::{
+    ChannelName, ChannelWriter, CreateError, Format, PublishError, RemoveError, WriterOptions,
+};
+use crate::clock::Timestamp;
+use crate::codec::Encode;
+use crate::segment::{Backend, SharedMemory};
+
+/// The one writer of a channel: publishes states of type `T`, encoded by `C`.
+///
+/// Made by [`Namespace::writer`](crate::Namespace::writer) or
+/// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping it ends the channel as [`Writer::close`]
+/// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
+pub struct Writer<T: ?Sized, C, B: Backend = SharedMemory> {
+    channel: ChannelWriter<B>,
+    name: String,
+    scratch: Vec<u8>,
+    form: PhantomData<fn(&T) -> C>,
+}
+
+impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
+    /// Publishes `state` and returns its number: 1 for the first of the channel's life, then one more each time.
+    ///
+    /// Readers see it from the moment that this returns. Progress: wait-free, without a system call or an allocation,
+    /// except while the channel grows because the state is larger than any before. Cost: encoding, one copy, one read
+    /// of the clock ([`Timestamp`]).
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; what was published before stays readable. A panic in the codec publishes nothing, too.
+    #[inline]
+    pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
+        match C::encode(state, &mut self.scratch) {
+            Ok(payload) => self.channel.publish(payload),
+            Err(source) => Err(PublishError::Encode { codec: C::NAME, source }),
+        }
+    }
+}
+
+impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.name
+    }
+
+    /// Number of the last publication, 0 before the first. Goes on counting where a former writer ended.
+    #[must_use]
+    pub fn publication(&self) -> u64 {
+        self.channel.last()
+    }
+
+    /// Payload bytes that fit without growing.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.channel.capacity()
+    }
+
+    /// Slots of both segments together: a reader is lapped only by a writer that publishes more often than that during
+    /// one copy.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.channel.depth()
+    }
+
+    /// How often a segment of the channel was replaced by a larger or smaller one, by former writers too.
+    #[must_use]
+    pub fn growths(&self) -> u64 {
+        self.channel.growths()
+    }
+
+    /// Gives memory back: each of the next two publications goes into a segment no larger than it needs.
+    pub fn shrink_to_fit(&mut self) {
+        self.channel.shrink_to_fit();
+        self.scratch.shrink_to_fit();
+    }
+
+    /// Ends the channel: removes its names or, if it was built with `linger`, leaves the last state readable.
+    ///
+    /// Attached readers learn of it either way. In a fork of the process that opened the writer it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// If a name can't be removed. The rest of the end has been done.
+    pub fn close(mut self) -> Result<(), RemoveError> {
+        self.end()
+    }
+
+    /// Ends the channel and leaves the last state readable, whatever it was built with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::close`].
+    pub fn close_lingering(mut self) -> Result<(), RemoveError> {
+        self.channel.set_linger(true);
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), RemoveError> {
+        self.channel.end().map_err(|source| RemoveError::Object { channel: self.name.clone(), source })
+    }
+}
+
+impl<T: ?Sized, C, B: Backend> fmt::Debug for Writer<T, C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Writer")
+            .field("channel", &self.name)
+            .field("publication", &self.publication())
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Chooses what a [`Writer`] is like. Made by [`Namespace::writer_builder`](crate::Namespace::writer_builder).
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct WriterBuilder<T: ?Sized, C, B: Backend = SharedMemory> {
+    backend: B,
+    namespace: String,
+    channel: String,
+    capacity: Option<usize>,
+    schema: Option<String>,
+    options: WriterOptions,
+    form: PhantomData<fn(&T) -> C>,
+}
+
+impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
+    pub(crate) fn new(backend: B, namespace: &str, channel: &str) -> Self {
+        WriterBuilder {
+            backend,
+            namespace: namespace.into(),
+            channel: channel.into(),
+            capacity: None,
+            schema: None,
+            options: WriterOptions::new(Format::new("", "")),
+            form: PhantomData,
+        }
+    }
+
+    /// Encodes states by another codec.
+    pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D, B> {
+        let WriterBuilder { backend, namespace, channel, capacity, schema, options, .. } = self;
+        WriterBuilder { backend, namespace, channel, capacity, schema, options, form: PhantomData }
+    }
+
+    /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod), else 928, for which
+    /// four slots fill a page; more than asked for where pages would be left unused.
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = Some(bytes);
+        self
+    }
+
+    /// Slots in each of the two segments, rounded up to a power of two. Default: as many as fit in the first page, at
+    /// least 2. With 1, the channel is a classic double buffer, whose readers are lapped by a fast writer.
+    pub fn depth(mut self, slots: usize) -> Self {
+        self.options.depth = Some(slots);
+        self
+    }
+
+    /// Payload bytes that a state may have at most. Default: 64 MiB.
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.options.limit = bytes;
+        self
+    }
+
+    /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes torn reads without
+    /// it. It finds what the protocol can't: memory that another process overwrote.
+    pub fn checksum(mut self, checksum: bool) -> Self {
+        self.options.checksum = checksum;
+        self
+    }
+
+    /// How publications are dated. Default: [`Timestamp::Precise`].
+    pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.options.timestamp = timestamp;
+        self
+    }
+
+    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. For readers of other users
+    /// `0o640` or `0o644`; they have to trust the owner explicitly, too.
+    pub fn permissions(mut self, mode: u32) -> Self {
+        self.options.mode = mode;
+        self
+    }
+
+    /// Whether the last state stays readable after a clean close. Default: no.
+    pub fn linger(mut self, linger: bool) -> Self {
+        self.options.linger = linger;
+        self
+    }
+
+    /// Names the schema instead of having the type's name stand for it. Readers have to name it alike.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+}
+
+impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
+    /// Creates the channel; or goes on with it where a former writer closed it with `linger` or died.
+    ///
+    /// Attached readers of a channel that is gone on with notice nothing but a new incarnation number. If the former
+    /// writer's channel has another codec, schema, checksum setting or permissions, it is removed and a new one made.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; then nothing was changed.
+    pub fn open(self) -> Result<Writer<T, C, B>, CreateError> {
+        let mut options = self.options;
+        options.format = Format::new(C::NAME, &self.schema.unwrap_or_else(C::schema));
+        if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
+            options.capacity = capacity;
+        } else {
+            options.capacity = options.capacity.min(options.limit);
+        }
+        let name = ChannelName::new(&self.namespace, &self.channel)?;
+        let channel = ChannelWriter::open(&self.backend, &name, options)?;
+        Ok(Writer { channel, name: name.channel, scratch: Vec::new(), form: PhantomData })
+    }
+}
