@@ -17,17 +17,17 @@ const MOST_TRIES: usize = 16;
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter<B: Backend> {
-    writer: Writer<ClaimedPage<B>, B::Memory>,
-    segments: Segments<B>,
+    pub(super) writer: Writer<ClaimedPage<B>, B::Memory>,
+    pub(super) segments: Segments<B>,
     options: WriterOptions,
-    owner: ForkToken,
+    pub(super) owner: ForkToken,
     /// Sides whose segment is to be made as small as its next payload allows.
     shrinking: [bool; 2],
     growths: u64,
 }
 
 /// The control page, with the claim that makes this process its only writer.
-struct ClaimedPage<B: Backend>(B::Claim);
+pub(super) struct ClaimedPage<B: Backend>(B::Claim);
 
 impl<B: Backend> Memory for ClaimedPage<B> {
     fn len(&self) -> usize {

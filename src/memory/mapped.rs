@@ -47,14 +47,37 @@ impl MappedWords {
 
     #[inline]
     fn at(&self, word: usize) -> &AtomicU64 {
-        assert!(word < self.words, "word {word} is out of bounds of {} words", self.words);
-        // SAFETY: `word` is in bounds (asserted), so the offset stays inside the one mapping of `words` words.
+        self.check(word, 1);
+        // SAFETY: `word` is in bounds (checked).
+        unsafe { self.at_unchecked(word) }
+    }
+
+    /// Panics unless the `words` words from `word` on are in bounds.
+    #[inline]
+    fn check(&self, word: usize, words: usize) {
+        if word > self.words || words > self.words - word {
+            out_of_bounds(word, words, self.words);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `word` must be in bounds.
+    #[inline]
+    unsafe fn at_unchecked(&self, word: usize) -> &AtomicU64 {
+        // SAFETY: `word` is in bounds (the caller's promise), so the offset stays inside the one mapping.
         let pointer = unsafe { self.base.add(word) };
         // SAFETY: the pointer is aligned (`base` is, and words are 8 bytes), valid for reads, and for writes where
         // `new`'s contract lets the caller store; the memory outlives `self` and so the returned borrow; and everybody
         // in this process accesses it atomically. An `&AtomicU64` allows for changes by others, other processes too.
         unsafe { AtomicU64::from_ptr(pointer.as_ptr()) }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn out_of_bounds(word: usize, words: usize, all: usize) -> ! {
+    panic!("{words} words from word {word} on are out of bounds of {all} words");
 }
 
 impl Memory for MappedWords {
@@ -71,6 +94,21 @@ impl Memory for MappedWords {
     #[inline]
     fn fence_acquire(&self) {
         fence(Ordering::Acquire);
+    }
+
+    #[inline]
+    fn read(&self, word: usize, into: &mut [u8]) {
+        self.check(word, into.len().div_ceil(WORD_BYTES));
+        let (whole, tail) = into.as_chunks_mut::<WORD_BYTES>();
+        for (offset, bytes) in whole.iter_mut().enumerate() {
+            // SAFETY: in bounds: `check` covered every word that begins in `into`.
+            let value = unsafe { self.at_unchecked(word + offset) }.load(Ordering::Relaxed);
+            *bytes = value.to_le_bytes();
+        }
+        if !tail.is_empty() {
+            let bytes = self.load(word + whole.len()).to_le_bytes();
+            tail.copy_from_slice(&bytes[..tail.len()]);
+        }
     }
 }
 
@@ -89,6 +127,22 @@ impl MemoryMut for MappedWords {
     fn fence_release(&self) {
         fence(Ordering::Release);
     }
+
+    #[inline]
+    fn write(&self, word: usize, from: &[u8]) {
+        self.check(word, from.len().div_ceil(WORD_BYTES));
+        let (whole, tail) = from.as_chunks::<WORD_BYTES>();
+        for (offset, bytes) in whole.iter().enumerate() {
+            // SAFETY: in bounds: `check` covered every word that begins in `from`.
+            let shared = unsafe { self.at_unchecked(word + offset) };
+            shared.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+        }
+        if !tail.is_empty() {
+            let mut bytes = [0; WORD_BYTES];
+            bytes[..tail.len()].copy_from_slice(tail);
+            self.store(word + whole.len(), u64::from_le_bytes(bytes));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,19 +150,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapping_and_the_heap_behave_alike() {
-        let mut backing = vec![0_u64; 9];
+    fn every_length_is_copied_as_by_the_plain_word_loop() {
+        const WORDS: usize = 40;
+        let mut backing = vec![0_u64; WORDS];
         let base = NonNull::new(backing.as_mut_ptr()).unwrap();
-        // SAFETY: a vector's buffer is aligned for its element, nine words long, outlives `mapped`, and is not touched
-        // otherwise until `mapped` is gone.
-        let mapped = unsafe { MappedWords::new(base, 9) };
-        let boxed = super::super::BoxedWords::new(9);
-        let payload: Vec<u8> = (0..61).collect();
-        mapped.write(1, &payload);
-        boxed.write(1, &payload);
-        assert!((0..9).all(|word| mapped.load(word) == boxed.load(word)));
-        let mut back = [0; 61];
-        mapped.read(1, &mut back);
-        assert_eq!(back[..], payload);
+        // SAFETY: a vector's buffer is aligned for its element, WORDS words long, outlives `mapped`, and is not
+        // touched otherwise until `mapped` is gone.
+        let mapped = unsafe { MappedWords::new(base, WORDS) };
+        for len in 0..=(WORDS - 2) * WORD_BYTES {
+            let boxed = super::super::BoxedWords::new(WORDS);
+            (0..WORDS).for_each(|word| mapped.store(word, 0));
+            let payload: Vec<u8> = (0..len).map(|index| u8::try_from(index % 251).unwrap() + 1).collect();
+            mapped.write(1, &payload);
+            boxed.write(1, &payload);
+            assert!((0..WORDS).all(|word| mapped.load(word) == boxed.load(word)), "{len}");
+            let mut back = vec![0; len];
+            mapped.read(1, &mut back);
+            assert_eq!(back, payload);
+        }
+    }
+
+    #[test]
+    fn nothing_beyond_the_end_is_touched() {
+        let mut backing = [0_u64; 5];
+        let base = NonNull::new(backing.as_mut_ptr()).unwrap();
+        // SAFETY: aligned, four of five words, outlives `mapped`, not touched otherwise until `mapped` is gone.
+        let mapped = unsafe { MappedWords::new(base, 4) };
+        for (word, len) in [(3, 9), (4, 1), (5, 0), (usize::MAX, 8), (0, 33)] {
+            let attempt = || mapped.write(word, &vec![1; len]);
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err(), "{word} {len}");
+            let attempt = || mapped.read(word, &mut vec![1; len]);
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err(), "{word} {len}");
+        }
+        assert_eq!(backing, [0; 5]);
     }
 }

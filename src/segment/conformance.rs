@@ -1,1 +1,144 @@
+//! What every backend must do. One suite, run for each.
 
+use super::{Backend, Claim, Heap, ObjectError, SharedMemory};
+use crate::layout::{PAGE_BYTES, WORD_BYTES};
+use crate::memory::{Memory, MemoryMut};
+
+/// Makes names of a test unique on the machine, and removes them at the end, however it ends.
+struct Names<B: Backend> {
+    backend: B,
+    stem: String,
+}
+
+impl<B: Backend> Names<B> {
+    fn new(backend: B, test: &str) -> Names<B> {
+        Names { backend, stem: format!("tl_test_{}_{test}", std::process::id()) }
+    }
+
+    fn name(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.stem)
+    }
+}
+
+impl<B: Backend> Drop for Names<B> {
+    fn drop(&mut self) {
+        for suffix in ["a", "b", "c"] {
+            let _ = self.backend.remove_leftover(&self.name(suffix));
+        }
+    }
+}
+
+const MODE: u32 = 0o600;
+
+fn new_objects_are_zero_exclusive_and_shared<B: Backend>(backend: B) {
+    let names = Names::new(backend, "new");
+    let (name, bytes) = (names.name("a"), 3 * PAGE_BYTES);
+    assert!(matches!(names.backend.view(&name), Err(ObjectError::NotFound { .. })));
+    assert!(matches!(names.backend.reopen(&name), Err(ObjectError::NotFound { .. })));
+    let memory = names.backend.create(&name, bytes, MODE).unwrap();
+    assert_eq!(memory.len() * WORD_BYTES, bytes);
+    assert!((0..memory.len()).all(|word| memory.load(word) == 0));
+    assert!(matches!(names.backend.create(&name, bytes, MODE), Err(ObjectError::Exists { .. })));
+    let view = names.backend.view(&name).unwrap();
+    let again = names.backend.reopen(&name).unwrap();
+    memory.store(memory.len() - 1, 7);
+    again.store(0, 8);
+    assert_eq!((view.load(view.len() - 1), view.load(0)), (7, 8));
+}
+
+fn objects_live_on_without_a_name<B: Backend>(backend: B) {
+    let names = Names::new(backend, "nameless");
+    let name = names.name("a");
+    let memory = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    let view = names.backend.view(&name).unwrap();
+    names.backend.remove(&name, &memory).unwrap();
+    assert!(matches!(names.backend.view(&name), Err(ObjectError::NotFound { .. })));
+    memory.store(1, 5);
+    assert_eq!(view.load(1), 5);
+    drop(memory);
+    assert_eq!(view.load(1), 5);
+}
+
+fn removing_never_hits_a_successor<B: Backend>(backend: B) {
+    let names = Names::new(backend, "successor");
+    let name = names.name("a");
+    let first = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    assert!(names.backend.remove_leftover(&name).unwrap());
+    assert!(!names.backend.remove_leftover(&name).unwrap());
+    names.backend.remove(&name, &first).unwrap();
+    let second = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    second.store(0, 2);
+    names.backend.remove(&name, &first).unwrap();
+    drop(first);
+    assert_eq!(names.backend.view(&name).unwrap().load(0), 2);
+}
+
+fn dropping_removes_nothing<B: Backend>(backend: B) {
+    let names = Names::new(backend, "drop");
+    let name = names.name("a");
+    drop(names.backend.create(&name, PAGE_BYTES, MODE).unwrap());
+    drop(names.backend.view(&name).unwrap());
+    drop(names.backend.reopen(&name).unwrap());
+    assert!(names.backend.view(&name).is_ok());
+}
+
+fn a_claim_is_exclusive_and_ends_with_its_holder<B: Backend>(backend: B) {
+    let names = Names::new(backend, "claim");
+    let name = names.name("c");
+    assert!(matches!(names.backend.claim_existing(&name, PAGE_BYTES), Err(ObjectError::NotFound { .. })));
+    let claim = names.backend.claim(&name, PAGE_BYTES, MODE).unwrap();
+    assert!(claim.is_named());
+    claim.memory().store(3, 9);
+    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE), Err(ObjectError::Claimed { .. })));
+    assert!(matches!(names.backend.claim_existing(&name, PAGE_BYTES), Err(ObjectError::Claimed { .. })));
+    // Looking at it, and failing to claim it, must not have given the claim up.
+    drop(names.backend.view(&name).unwrap());
+    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE), Err(ObjectError::Claimed { .. })));
+    drop(claim);
+    let again = names.backend.claim_existing(&name, PAGE_BYTES).unwrap();
+    assert_eq!(again.memory().load(3), 9, "what a former holder left is kept");
+    drop(again);
+    assert!(names.backend.claim(&name, PAGE_BYTES, MODE).is_ok());
+}
+
+fn a_claim_of_another_size_is_refused<B: Backend>(backend: B) {
+    let names = Names::new(backend, "size");
+    let name = names.name("c");
+    let _memory = names.backend.create(&name, 2 * PAGE_BYTES, MODE).unwrap();
+    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE), Err(ObjectError::Foreign { .. })));
+    assert!(names.backend.view(&name).is_ok());
+}
+
+fn a_removed_claim_makes_room_for_a_new_one<B: Backend>(backend: B) {
+    let names = Names::new(backend, "reclaim");
+    let name = names.name("c");
+    let first = names.backend.claim(&name, PAGE_BYTES, MODE).unwrap();
+    first.memory().store(0, 1);
+    first.remove().unwrap();
+    assert!(!first.is_named());
+    let second = names.backend.claim(&name, PAGE_BYTES, MODE).unwrap();
+    assert_eq!(second.memory().load(0), 0);
+    first.remove().unwrap();
+    assert!(second.is_named(), "a claim removes its own object only");
+}
+
+macro_rules! conformance {
+    ($($test:ident),* $(,)?) => {
+        mod shared_memory {
+            $(#[test] fn $test() { super::$test(super::SharedMemory::default()); })*
+        }
+        mod heap {
+            $(#[test] fn $test() { super::$test(super::Heap::new()); })*
+        }
+    };
+}
+
+conformance!(
+    new_objects_are_zero_exclusive_and_shared,
+    objects_live_on_without_a_name,
+    removing_never_hits_a_successor,
+    dropping_removes_nothing,
+    a_claim_is_exclusive_and_ends_with_its_holder,
+    a_claim_of_another_size_is_refused,
+    a_removed_claim_makes_room_for_a_new_one,
+);

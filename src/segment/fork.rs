@@ -33,6 +33,12 @@ impl ForkToken {
         ForkToken { page, pid }
     }
 
+    /// A token of some other process.
+    #[cfg(test)]
+    pub(crate) fn of_another_process() -> ForkToken {
+        ForkToken { page: None, pid: u64::from(std::process::id()) ^ (1 << 40) }
+    }
+
     /// The pid of the process that took it.
     pub(crate) fn pid(self) -> u64 {
         self.pid

@@ -11,6 +11,9 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode as FileMode, OFlag
 use rustix::io::Errno;
 use shared_memory::{ShmemConf, ShmemError};
 
+#[cfg(test)]
+mod tests;
+
 use super::mapping::{Identity, Mapping, ReadOnlyMapping};
 use super::{Backend, Claim, Mode, ObjectError, lock};
 

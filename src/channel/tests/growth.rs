@@ -1,0 +1,105 @@
+//! Growing and shrinking while readers are attached.
+
+use super::*;
+use crate::channel::PublishError;
+
+#[test]
+fn a_channel_grows_for_every_larger_state_and_readers_follow() {
+    let heap = Heap::new();
+    let mut options = options();
+    options.capacity = 16;
+    let mut writer = open(&heap, options).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    for (round, len) in [0, 1, 100, 5_000, 5_001, 70_000, 3, 1 << 20].into_iter().enumerate() {
+        let payload = vec![u8::try_from(round).unwrap(); len];
+        let number = writer.publish(&payload).unwrap();
+        assert_eq!(snapshot(&mut reader).unwrap(), (number, payload));
+    }
+    assert!(writer.growths() >= 4 && reader.growths() == writer.growths());
+    assert_eq!(heap.names().len(), 3, "replaced segments are gone: {:?}", heap.names());
+}
+
+#[test]
+fn growth_is_geometric_so_that_a_creeping_state_rarely_grows_it() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    for len in 0..100_000 {
+        writer.publish(&vec![0; len]).unwrap();
+    }
+    assert!(writer.growths() <= 2 * 7, "{} growths", writer.growths());
+}
+
+#[test]
+fn beyond_the_limit_the_published_state_stays() {
+    let heap = Heap::new();
+    let mut options = options();
+    options.limit = 5_000;
+    let mut writer = open(&heap, options).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(&[1; 5_000]).unwrap();
+    let error = writer.publish(&[2; 5_001]).unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { len: 5_001, limit: 5_000 }), "{error}");
+    assert_eq!(snapshot(&mut reader).unwrap(), (1, vec![1; 5_000]));
+    assert_eq!(writer.publish(&[3; 5_000]).unwrap(), 2, "a refused state takes no number");
+}
+
+#[test]
+fn shrinking_gives_memory_back_and_readers_follow() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(&[1; 1 << 20]).unwrap();
+    writer.publish(&[2; 1 << 20]).unwrap();
+    assert!(writer.capacity() >= 1 << 20);
+    writer.shrink_to_fit();
+    for round in 3..=4 {
+        writer.publish(&[round; 10]).unwrap();
+        assert_eq!(snapshot(&mut reader).unwrap(), (u64::from(round), vec![round; 10]));
+    }
+    assert!(writer.capacity() < 4096, "{}", writer.capacity());
+    let growths = writer.growths();
+    writer.shrink_to_fit();
+    writer.publish(&[5; 10]).unwrap();
+    writer.publish(&[6; 10]).unwrap();
+    assert_eq!(writer.growths(), growths, "nothing to shrink");
+}
+
+#[test]
+fn the_last_of_the_numbers_is_the_end() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    writer.publish(b"first").unwrap();
+    let last = crate::layout::Publication::MAX.get();
+    crate::memory::MemoryMut::store(writer.writer.control(), crate::layout::control::PUBLISHED, last - 1);
+    kill(writer);
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    assert_eq!(writer.publish(b"last").unwrap(), last);
+    assert!(matches!(writer.publish(b"one more"), Err(PublishError::Exhausted)));
+    assert_eq!(snapshot(&mut reader).unwrap(), (last, b"last".to_vec()));
+}
+
+#[test]
+fn a_channel_without_its_names_keeps_its_state_but_does_not_grow() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(b"one").unwrap();
+    writer.publish(b"two").unwrap();
+    assert_eq!(snapshot(&mut reader).unwrap().0, 2);
+    for object in heap.names() {
+        crate::segment::Backend::remove_leftover(&heap, &object).unwrap();
+    }
+    let mut successor = open(&heap, options()).unwrap();
+    successor.publish(b"of another instance").unwrap();
+    assert!(matches!(writer.publish(&[0; 5_000]), Err(PublishError::NamesRemoved)));
+    assert_eq!(writer.publish(b"three").unwrap(), 3);
+    writer.publish(b"four").unwrap();
+    assert_eq!(snapshot(&mut reader).unwrap(), (4, b"four".to_vec()));
+    drop(writer);
+    assert_eq!(
+        snapshot(&mut attach(&heap).unwrap()).unwrap().1,
+        b"of another instance",
+        "a successor's names stay"
+    );
+}

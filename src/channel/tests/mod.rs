@@ -1,0 +1,44 @@
+//! Channels on the heap: the same code as in shared memory, without the system calls.
+
+mod endings;
+mod growth;
+mod oracle;
+mod takeover;
+
+use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
+use super::{AttachError, ChannelName, ChannelReader, ChannelWriter, CreateError, SnapshotError};
+use crate::segment::{ForkToken, Heap};
+
+fn name() -> ChannelName {
+    ChannelName::new("tests", "channel").unwrap()
+}
+
+fn options() -> WriterOptions {
+    WriterOptions::new(Format::new("bytes", "test"))
+}
+
+fn reader_options() -> ReaderOptions {
+    let attach = AttachPolicy { missing: std::time::Duration::ZERO, not_ready: std::time::Duration::ZERO };
+    ReaderOptions { attach, retry: RetryPolicy::default(), format: Some(options().format) }
+}
+
+fn open(heap: &Heap, options: WriterOptions) -> Result<ChannelWriter<Heap>, CreateError> {
+    ChannelWriter::open(heap, &name(), options)
+}
+
+fn attach(heap: &Heap) -> Result<ChannelReader<Heap>, AttachError> {
+    ChannelReader::attach(heap, &name(), &reader_options())
+}
+
+/// Number and payload of the latest publication.
+fn snapshot(reader: &mut ChannelReader<Heap>) -> Result<(u64, Vec<u8>), SnapshotError> {
+    let mut payload = Vec::new();
+    let received = reader.snapshot(&mut &mut payload)?;
+    assert_eq!(received.details.len, payload.len());
+    Ok((received.publication.get(), payload))
+}
+
+/// Ends a writer as a kill does: the claim goes, nothing is stored or removed.
+fn kill(mut writer: ChannelWriter<Heap>) {
+    writer.owner = ForkToken::of_another_process();
+}

@@ -1,0 +1,125 @@
+//! A new writer on the channel of one that closed or was killed.
+
+use super::*;
+use crate::layout::{Publication, Side};
+use crate::memory::MemoryMut;
+use crate::seqlock::Generations;
+
+#[test]
+fn numbers_go_on_and_attached_readers_notice_only_the_incarnation() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(b"one").unwrap();
+    writer.publish(b"two").unwrap();
+    kill(writer);
+    assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()), "the last state outlives its writer");
+    assert_eq!(reader.incarnation(), 1);
+    let mut writer = open(&heap, options()).unwrap();
+    assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()));
+    assert_eq!(reader.incarnation(), 2);
+    assert_eq!(writer.publish(b"three").unwrap(), 3);
+    assert_eq!(snapshot(&mut reader).unwrap(), (3, b"three".to_vec()));
+}
+
+#[test]
+fn a_lingering_channel_is_gone_on_with() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(b"one").unwrap();
+    writer.set_linger(true);
+    drop(writer);
+    let mut writer = open(&heap, options()).unwrap();
+    assert!(!reader.is_closed());
+    assert_eq!(writer.publish(b"two").unwrap(), 2);
+    assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()));
+}
+
+#[test]
+fn a_writer_of_another_form_replaces_the_channel() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(b"old form").unwrap();
+    snapshot(&mut reader).unwrap();
+    kill(writer);
+    let mut options = options();
+    options.format = Format::new("bytes", "another schema");
+    let mut writer = open(&heap, options).unwrap();
+    assert_eq!(writer.publish(b"new form").unwrap(), 1);
+    assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { last: 1, .. })));
+    let error = attach(&heap).unwrap_err().to_string();
+    assert!(error.contains("another schema") && error.contains("\"test\""), "{error}");
+    assert_eq!(heap.names().len(), 3);
+}
+
+#[test]
+fn leftovers_of_a_growth_that_was_not_finished_are_removed() {
+    // Killed after creating generation 2 of B; after storing its number, too; and after publishing into it.
+    for step in 0..3 {
+        let heap = Heap::new();
+        let mut writer = open(&heap, options()).unwrap();
+        let mut reader = attach(&heap).unwrap();
+        writer.publish(b"one").unwrap();
+        writer.publish(b"two").unwrap();
+        let geometry = crate::layout::Geometry::fit(9_000, None).unwrap();
+        let fresh = writer.segments.create(Side::B, 2, geometry, 0o600).unwrap();
+        let third = Publication::new(3).unwrap();
+        fresh.ring.write(third, b"three", 0, 0);
+        if step >= 1 {
+            Generations(writer.writer.control()).replace(Side::B, 2);
+        }
+        if step >= 2 {
+            writer.writer.control().store_release(crate::layout::control::PUBLISHED, 3);
+        }
+        kill(writer);
+        assert_eq!(heap.names().len(), 4);
+        let expected: (u64, &[u8]) = if step == 2 { (3, b"three") } else { (2, b"two") };
+        assert_eq!(snapshot(&mut reader).unwrap(), (expected.0, expected.1.to_vec()));
+        let mut writer = open(&heap, options()).unwrap();
+        assert_eq!(heap.names().len(), 3, "step {step}: {:?}", heap.names());
+        for number in expected.0 + 1..expected.0 + 5 {
+            assert_eq!(writer.publish(b"more").unwrap(), number);
+            assert_eq!(snapshot(&mut reader).unwrap(), (number, b"more".to_vec()));
+        }
+    }
+}
+
+#[test]
+fn implausible_contents_lead_to_a_fresh_channel_and_not_to_a_crash() {
+    use crate::layout::control;
+    let lies = [
+        (control::PUBLISHED, u64::MAX),
+        (control::GENERATION, 0),
+        (control::GENERATION + 1, u64::MAX),
+        (control::GENERATION, 55),
+        (control::INSTANCE, 1),
+        (control::ENDING, 3),
+    ];
+    for (word, lie) in lies {
+        let heap = Heap::new();
+        let mut writer = open(&heap, options()).unwrap();
+        writer.publish(b"state").unwrap();
+        writer.writer.control().store(word, lie);
+        kill(writer);
+        let mut writer = open(&heap, options()).unwrap();
+        assert_eq!(writer.publish(b"fresh").unwrap(), 1, "word {word}");
+        assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"fresh".to_vec()));
+        drop(writer);
+        assert!(heap.names().is_empty(), "word {word}: {:?}", heap.names());
+    }
+}
+
+#[test]
+fn a_fork_publishes_nothing_and_ends_nothing() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(b"parent").unwrap();
+    writer.owner = ForkToken::of_another_process();
+    assert!(matches!(writer.publish(b"child"), Err(crate::PublishError::Forked { .. })));
+    drop(writer);
+    assert_eq!(snapshot(&mut reader).unwrap(), (1, b"parent".to_vec()));
+    assert_eq!(heap.names().len(), 3);
+}

@@ -1,0 +1,208 @@
+//! What only named shared memory can get wrong.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::*;
+use crate::layout::PAGE_BYTES;
+use crate::memory::{Memory, MemoryMut};
+
+/// A name of a test, removed at its end whatever stands there.
+struct Name(String);
+
+impl Name {
+    fn new(test: &str) -> Name {
+        Name(format!("tl_test_{}_{test}", std::process::id()))
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(path(&self.0))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path());
+        let _ = fs::remove_dir(self.path());
+    }
+}
+
+fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Runs this test binary again with only the test `name`, telling it through the environment that it is the child.
+fn child(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env("TEARLESS_TEST_CHILD", "1");
+    command
+}
+
+fn is_child() -> bool {
+    std::env::var_os("TEARLESS_TEST_CHILD").is_some()
+}
+
+#[test]
+fn a_store_through_a_readers_mapping_faults() {
+    if is_child() {
+        let backend = SharedMemory::default();
+        let name = Name::new("fault");
+        let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+        let view = backend.view(&name.0).unwrap();
+        drop(name);
+        assert_eq!(view.load(0), 0);
+        println!("about to store");
+        // SAFETY: the pointer is aligned and mapped; that it is mapped read-only is what this shows, by the signal that
+        // ends this child process, which exists for nothing else.
+        unsafe { view.address().write_volatile(1) };
+        return;
+    }
+    let output = child("segment::shm::tests::a_store_through_a_readers_mapping_faults").output().unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("about to store"));
+    assert_eq!(signal, Some(libc::SIGSEGV));
+}
+
+#[test]
+fn permissions_are_exact_under_any_umask() {
+    if is_child() {
+        let umask = std::env::var("TEARLESS_TEST_UMASK").unwrap();
+        rustix::process::umask(FileMode::from_raw_mode(u32::from_str_radix(&umask, 8).unwrap()));
+        let backend = SharedMemory::default();
+        for mode in [0o600, 0o640, 0o644] {
+            let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
+            let _memory = backend.create(&name.0, PAGE_BYTES, mode).unwrap();
+            let _claim = backend.claim(&claimed.0, PAGE_BYTES, mode).unwrap();
+            for name in [&name, &claimed] {
+                assert_eq!(fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777, mode, "{umask}");
+            }
+        }
+        return;
+    }
+    for umask in ["0", "022", "077", "777"] {
+        let mut command = child("segment::shm::tests::permissions_are_exact_under_any_umask");
+        assert!(
+            command.env("TEARLESS_TEST_UMASK", umask).output().unwrap().status.success(),
+            "umask {umask}"
+        );
+    }
+}
+
+#[test]
+fn memory_is_reserved_when_the_object_is_created() {
+    use std::os::unix::fs::MetadataExt;
+    let (name, bytes) = (Name::new("reserved"), 1 << 20);
+    let _memory = SharedMemory::default().create(&name.0, bytes, 0o600).unwrap();
+    let stat = fs::metadata(name.path()).unwrap();
+    assert_eq!((stat.len(), stat.blocks() * 512), (bytes as u64, bytes as u64));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_and_leaves_nothing() {
+    let name = Name::new("huge");
+    let backend = SharedMemory::default();
+    for bytes in [1 << 45, 1 << 62] {
+        let error = backend.create(&name.0, bytes, 0o600).unwrap_err();
+        assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
+        assert!(!name.path().exists());
+    }
+}
+
+#[test]
+fn mappings_hold_no_descriptor() {
+    if !is_child() {
+        // Other tests of this process open descriptors, too.
+        let status = child("segment::shm::tests::mappings_hold_no_descriptor").output().unwrap().status;
+        return assert!(status.success());
+    }
+    let backend = SharedMemory::default();
+    let name = Name::new("fd");
+    let before = open_descriptors();
+    let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+    let _views: Vec<_> = (0..10).map(|_| backend.view(&name.0).unwrap()).collect();
+    let _again = backend.reopen(&name.0).unwrap();
+    assert_eq!(open_descriptors(), before);
+    let claimed = Name::new("fd_c");
+    let _claim = backend.claim(&claimed.0, PAGE_BYTES, 0o600).unwrap();
+    assert_eq!(open_descriptors(), before + 1, "the claim's lock");
+}
+
+#[test]
+fn squatted_names_are_refused_by_name_and_left_alone() {
+    let backend = SharedMemory::default();
+    let squat: [(&str, fn(&Name)); 5] = [
+        ("symlink", |name| symlink("/etc/hostname", name.path()).unwrap()),
+        ("dangling", |name| symlink("/nowhere", name.path()).unwrap()),
+        ("directory", |name| fs::create_dir(name.path()).unwrap()),
+        ("fifo", |name| assert!(Command::new("mkfifo").arg(name.path()).status().unwrap().success())),
+        ("text", |name| fs::write(name.path(), "not ours").unwrap()),
+    ];
+    for (kind, make) in squat {
+        let name = Name::new(kind);
+        make(&name);
+        let view = backend.view(&name.0).map(drop);
+        let reopened = backend.reopen(&name.0).map(drop);
+        let claim = backend.claim(&name.0, PAGE_BYTES, 0o600).map(drop);
+        for result in [view, reopened, claim] {
+            let error = result.expect_err(kind);
+            assert!(matches!(error, ObjectError::Foreign { .. }), "{kind}: {error}");
+            assert!(error.to_string().contains(&name.0), "{error}");
+        }
+        assert!(matches!(backend.create(&name.0, PAGE_BYTES, 0o600), Err(ObjectError::Exists { .. })));
+        assert!(fs::symlink_metadata(name.path()).is_ok(), "{kind} was removed");
+    }
+}
+
+#[test]
+fn another_users_object_is_refused_unless_trusted() {
+    if rustix::process::geteuid().as_raw() != 0 {
+        println!("skipped: needs root, to make an object of another user");
+        return;
+    }
+    let name = Name::new("owner");
+    let mut backend = SharedMemory::default();
+    drop(backend.create(&name.0, PAGE_BYTES, 0o644).unwrap());
+    std::os::unix::fs::chown(name.path(), Some(65_534), None).unwrap();
+    let error = backend.view(&name.0).unwrap_err();
+    assert!(matches!(error, ObjectError::OtherOwner { owner: 65_534, .. }), "{error}");
+    backend.trust_owner(65_534);
+    assert!(backend.view(&name.0).is_ok());
+}
+
+#[test]
+fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
+    let backend = SharedMemory::default();
+    let name = Name::new("empty");
+    fs::write(name.path(), "").unwrap();
+    assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
+    let claim = backend.claim(&name.0, PAGE_BYTES, 0o600).unwrap();
+    claim.memory().store(5, 5);
+    assert_eq!(backend.view(&name.0).unwrap().load(5), 5);
+    drop(claim);
+    let empty = Name::new("empty_segment");
+    fs::write(empty.path(), "").unwrap();
+    assert!(backend.remove_leftover(&empty.0).unwrap());
+}
+
+#[test]
+fn no_permission_is_said_so() {
+    if !is_child() {
+        let status = child("segment::shm::tests::no_permission_is_said_so").output().unwrap().status;
+        return assert!(status.success());
+    }
+    if rustix::process::geteuid().as_raw() != 0 {
+        println!("skipped: needs root, to become another user");
+        return;
+    }
+    let name = Name::new("permission");
+    drop(SharedMemory::default().create(&name.0, PAGE_BYTES, 0o600).unwrap());
+    // SAFETY: setresuid takes plain numbers; -1 leaves the real and saved user as they are, so that the name can be
+    // removed again below.
+    assert_eq!(unsafe { libc::setresuid(u32::MAX, 65_534, u32::MAX) }, 0);
+    let denied = SharedMemory::default().view(&name.0).unwrap_err();
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::setresuid(u32::MAX, 0, u32::MAX) }, 0);
+    assert!(matches!(denied, ObjectError::PermissionDenied { .. }), "{denied}");
+}
