@@ -1,5 +1,6 @@
 //! stub
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 #[cfg(not(target_endian = "little"))]
 compile_error!("tearless lays words out in little-endian order and supports little-endian targets only");
 #[cfg(not(target_pointer_width = "64"))]

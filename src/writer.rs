@@ -17,7 +17,6 @@ use crate::segment::{Backend, SharedMemory};
 /// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
 pub struct Writer<T: ?Sized, C, B: Backend = SharedMemory> {
     channel: ChannelWriter<B>,
-    name: String,
     scratch: Vec<u8>,
     form: PhantomData<fn(&T) -> C>,
 }
@@ -45,7 +44,7 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
-        &self.name
+        self.channel.channel()
     }
 
     /// Number of the last publication, 0 before the first. Goes on counting where a former writer ended.
@@ -101,7 +100,7 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     }
 
     fn end(&mut self) -> Result<(), RemoveError> {
-        self.channel.end().map_err(|source| RemoveError::Object { channel: self.name.clone(), source })
+        self.channel.end().map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
     }
 }
 
@@ -109,7 +108,7 @@ impl<T: ?Sized, C, B: Backend> fmt::Debug for Writer<T, C, B> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Writer")
-            .field("channel", &self.name)
+            .field("channel", &self.channel())
             .field("publication", &self.publication())
             .field("capacity", &self.capacity())
             .finish_non_exhaustive()
@@ -220,6 +219,6 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
         }
         let name = ChannelName::new(&self.namespace, &self.channel)?;
         let channel = ChannelWriter::open(&self.backend, &name, options)?;
-        Ok(Writer { channel, name: name.channel, scratch: Vec::new(), form: PhantomData })
+        Ok(Writer { channel, scratch: Vec::new(), form: PhantomData })
     }
 }

@@ -96,8 +96,12 @@ fn depth_text(depth: Option<usize>) -> String {
 #[non_exhaustive]
 pub enum PublishError {
     /// The state is larger than the limit.
-    #[error("a state of {len} bytes is above the channel's limit of {limit}: raise the limit of the writer")]
+    #[error(
+        "a state of {len} bytes is above the limit of {limit} of channel {channel:?}: raise the writer's limit"
+    )]
     TooLarge {
+        /// The channel.
+        channel: String,
         /// Its length in bytes.
         len: usize,
         /// The channel's limit.
@@ -112,8 +116,10 @@ pub enum PublishError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The segment had to grow and could not.
-    #[error("the channel can't grow to {bytes} bytes: {source}")]
+    #[error("channel {channel:?} can't grow to {bytes} bytes: {source}")]
     Growth {
+        /// The channel.
+        channel: String,
         /// Size of the segment that was asked for.
         bytes: usize,
         /// What is wrong with which object.
@@ -160,7 +166,7 @@ pub enum AttachError {
     },
     /// It is being created, or its creator died while creating it.
     #[error(
-        "channel {channel:?} is still being created after {waited:?}: its creator was stopped or killed; open a \
+        "channel {channel:?} is still being created after {waited:.1?}: its creator was stopped or killed; open a \
          writer for it, which clears that up"
     )]
     NotReady {
@@ -219,7 +225,7 @@ pub enum AttachError {
 }
 
 fn waited_text(waited: Duration) -> String {
-    if waited.is_zero() { String::new() } else { format!(", not even after {waited:?}") }
+    if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
 }
 
 /// Why there is no snapshot.
@@ -234,7 +240,7 @@ pub enum SnapshotError {
     },
     /// The writer came back to the slot during every single attempt.
     #[error(
-        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:?}: give the channel a \
+        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give the channel a \
          greater depth, or the reader a longer deadline"
     )]
     Contended {
@@ -299,6 +305,13 @@ pub enum SnapshotError {
         /// What is wrong with which object.
         source: ObjectError,
     },
+}
+
+fn last_text(last: u64) -> String {
+    match last {
+        0 => "before it published anything".into(),
+        last => format!("after publication {last}"),
+    }
 }
 
 /// Why a channel could not be removed.

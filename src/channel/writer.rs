@@ -19,6 +19,7 @@ const MOST_TRIES: usize = 16;
 pub(crate) struct ChannelWriter<B: Backend> {
     pub(super) writer: Writer<ClaimedPage<B>, B::Memory>,
     pub(super) segments: Segments<B>,
+    channel: String,
     options: WriterOptions,
     pub(super) owner: ForkToken,
     /// Sides whose segment is to be made as small as its next payload allows.
@@ -92,7 +93,7 @@ impl<B: Backend> ChannelWriter<B> {
                     return Self::create(claim, name, segments(instance), options, geometry).map_err(object);
                 }
                 Found::Successor(description) => {
-                    match Self::take_over(claim, segments(description.instance), options.clone()) {
+                    match Self::take_over(claim, name, segments(description.instance), options.clone()) {
                         Ok(writer) => return Ok(writer),
                         Err(claim) => {
                             destroy(&claim, &segments(description.instance)).map_err(object)?;
@@ -139,7 +140,7 @@ impl<B: Backend> ChannelWriter<B> {
         for side in Side::BOTH {
             Generations(&page).replace(side, sides[side.index()].generation);
         }
-        let writer = Self::start(page, sides, segments, options, 0);
+        let writer = Self::start(page, sides, name, segments, options, 0);
         ready::declare(writer.writer.control());
         Ok(writer)
     }
@@ -160,7 +161,12 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     /// Goes on with the channel of a writer that is gone. Gives the claim back if what it left can't be gone on with.
-    fn take_over(claim: B::Claim, segments: Segments<B>, options: WriterOptions) -> Result<Self, B::Claim> {
+    fn take_over(
+        claim: B::Claim,
+        name: &ChannelName,
+        segments: Segments<B>,
+        options: WriterOptions,
+    ) -> Result<Self, B::Claim> {
         let last = Published(claim.memory()).peek();
         if last > Publication::MAX.get() {
             return Err(claim);
@@ -178,12 +184,13 @@ impl<B: Backend> ChannelWriter<B> {
             return Err(claim);
         };
         Ending::Open.store(claim.memory());
-        Ok(Self::start(ClaimedPage(claim), [a, b], segments, options, last))
+        Ok(Self::start(ClaimedPage(claim), [a, b], name, segments, options, last))
     }
 
     fn start(
         page: ClaimedPage<B>,
         sides: [Growth<B::Memory>; 2],
+        name: &ChannelName,
         segments: Segments<B>,
         options: WriterOptions,
         last: u64,
@@ -192,7 +199,16 @@ impl<B: Backend> ChannelWriter<B> {
         page.store(control::LIMIT, options.limit as u64);
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
-        ChannelWriter { writer, segments, options, owner: ForkToken::take(), shrinking: [false; 2], growths }
+        let channel = name.channel.clone();
+        ChannelWriter {
+            writer,
+            segments,
+            channel,
+            options,
+            owner: ForkToken::take(),
+            shrinking: [false; 2],
+            growths,
+        }
     }
 
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
@@ -202,7 +218,7 @@ impl<B: Backend> ChannelWriter<B> {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
         if payload.len() > self.options.limit {
-            return Err(PublishError::TooLarge { len: payload.len(), limit: self.options.limit });
+            return Err(self.too_large(payload.len()));
         }
         let Some(publication) = self.writer.next() else {
             return Err(PublishError::Exhausted);
@@ -235,8 +251,8 @@ impl<B: Backend> ChannelWriter<B> {
             false => payload.len().max(current.capacity().saturating_mul(2)).min(self.options.limit),
         };
         // `options.check` made sure that even the limit has a geometry.
-        let geometry = Geometry::fit(capacity, self.options.depth)
-            .map_err(|_| PublishError::TooLarge { len: payload.len(), limit: self.options.limit })?;
+        let geometry =
+            Geometry::fit(capacity, self.options.depth).map_err(|_| self.too_large(payload.len()))?;
         if geometry == current {
             self.shrinking[side.index()] = false;
             self.writer.publish(publication, payload, time, checksum);
@@ -262,9 +278,19 @@ impl<B: Backend> ChannelWriter<B> {
         if !self.writer.control().0.is_named() {
             return Err(PublishError::NamesRemoved);
         }
-        self.segments
-            .create(side, generation, geometry, self.options.mode)
-            .map_err(|source| PublishError::Growth { bytes: geometry.object_bytes(), source })
+        self.segments.create(side, generation, geometry, self.options.mode).map_err(|source| {
+            PublishError::Growth { channel: self.channel.clone(), bytes: geometry.object_bytes(), source }
+        })
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize) -> PublishError {
+        PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit }
+    }
+
+    /// The channel's name.
+    pub(crate) fn channel(&self) -> &str {
+        &self.channel
     }
 
     /// Lets the next publication of either side go into a segment no larger than it needs.

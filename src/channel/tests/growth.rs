@@ -38,7 +38,7 @@ fn beyond_the_limit_the_published_state_stays() {
     let mut reader = attach(&heap).unwrap();
     writer.publish(&[1; 5_000]).unwrap();
     let error = writer.publish(&[2; 5_001]).unwrap_err();
-    assert!(matches!(error, PublishError::TooLarge { len: 5_001, limit: 5_000 }), "{error}");
+    assert!(matches!(error, PublishError::TooLarge { len: 5_001, limit: 5_000, .. }), "{error}");
     assert_eq!(snapshot(&mut reader).unwrap(), (1, vec![1; 5_000]));
     assert_eq!(writer.publish(&[3; 5_000]).unwrap(), 2, "a refused state takes no number");
 }

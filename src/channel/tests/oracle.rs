@@ -127,7 +127,7 @@ impl System {
                 }
             }
             Err(error) => {
-                assert!(!self.model.exists && matches!(error, AttachError::NotFound { .. }), "{error}")
+                assert!(!self.model.exists && matches!(error, AttachError::NotFound { .. }), "{error}");
             }
         }
     }

@@ -132,7 +132,8 @@ fn mappings_hold_no_descriptor() {
 #[test]
 fn squatted_names_are_refused_by_name_and_left_alone() {
     let backend = SharedMemory::default();
-    let squat: [(&str, fn(&Name)); 5] = [
+    type Squatter = (&'static str, fn(&Name));
+    let squat: [Squatter; 5] = [
         ("symlink", |name| symlink("/etc/hostname", name.path()).unwrap()),
         ("dangling", |name| symlink("/nowhere", name.path()).unwrap()),
         ("directory", |name| fs::create_dir(name.path()).unwrap()),

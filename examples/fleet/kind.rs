@@ -1,0 +1,153 @@
+//! Which worker publishes what, and how. Every kind is a type of its own, and so is every codec; here their
+//! names, which travel on command lines, become those types.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use tearless::{Decode, Encode, MessagePack, Pod, Postcard};
+
+use crate::{
+    plain::{Processors, Usage},
+    samples::{Disks, Load, Memory, Network, Pressure, Processes},
+    state::{Sample, Sampled, State},
+};
+
+/// What a worker samples.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Processors,
+    Processes,
+    Usage,
+    Memory,
+    Network,
+    Disks,
+    Pressure,
+    Load,
+}
+
+impl Kind {
+    /// The kinds in the order in which the workers get them.
+    const ALL: [Self; 8] = [
+        Self::Processors,
+        Self::Processes,
+        Self::Usage,
+        Self::Memory,
+        Self::Network,
+        Self::Disks,
+        Self::Pressure,
+        Self::Load,
+    ];
+
+    /// The kinds of fixed size.
+    const PLAIN: [Self; 2] = [Self::Processors, Self::Usage];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Processors => "processors",
+            Self::Processes => "processes",
+            Self::Usage => "usage",
+            Self::Memory => "memory",
+            Self::Network => "network",
+            Self::Disks => "disks",
+            Self::Pressure => "pressure",
+            Self::Load => "load",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// How a worker's state becomes bytes.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum CodecKind {
+    Pod,
+    Postcard,
+    MessagePack,
+}
+
+impl CodecKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::Postcard => "postcard",
+            Self::MessagePack => "message-pack",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Pod, Self::Postcard, Self::MessagePack].into_iter().find(|codec| codec.name() == name)
+    }
+}
+
+/// What `--codec` asks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Choice {
+    Only(CodecKind),
+    Mixed,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Only(codec) => codec.name(),
+            Self::Mixed => "mixed",
+        })
+    }
+}
+
+/// What one worker does.
+#[derive(Clone, Copy)]
+pub(crate) struct Assignment {
+    pub(crate) kind: Kind,
+    pub(crate) codec: CodecKind,
+}
+
+impl Assignment {
+    /// The assignment of worker `index`, counted from zero. Kinds of fixed size always go as plain old data;
+    /// the others alternate between the codecs if these are mixed, and each kind does so from round to round.
+    pub(crate) fn of(index: usize, choice: Choice) -> Self {
+        let kinds: &[Kind] = match choice {
+            Choice::Only(CodecKind::Pod) => &Kind::PLAIN,
+            _ => &Kind::ALL,
+        };
+        let kind = kinds[index % kinds.len()];
+        let codec = match choice {
+            _ if Kind::PLAIN.contains(&kind) => CodecKind::Pod,
+            Choice::Only(codec) => codec,
+            Choice::Mixed if (index + index / kinds.len()).is_multiple_of(2) => CodecKind::MessagePack,
+            Choice::Mixed => CodecKind::Postcard,
+        };
+        Self { kind, codec }
+    }
+
+    /// Does `job` with the types that this assignment stands for.
+    pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
+        match self.kind {
+            Kind::Processors => job.run::<Processors, Pod>(),
+            Kind::Usage => job.run::<Usage, Pod>(),
+            Kind::Processes => self.run_encoded::<Processes, J>(job),
+            Kind::Memory => self.run_encoded::<Memory, J>(job),
+            Kind::Network => self.run_encoded::<Network, J>(job),
+            Kind::Disks => self.run_encoded::<Disks, J>(job),
+            Kind::Pressure => self.run_encoded::<Pressure, J>(job),
+            Kind::Load => self.run_encoded::<Load, J>(job),
+        }
+    }
+
+    fn run_encoded<S: Sample + DeserializeOwned + 'static, J: Job>(self, job: J) -> J::Output {
+        match self.codec {
+            CodecKind::MessagePack => job.run::<Sampled<S>, MessagePack>(),
+            // Nobody assigns `Pod` to these.
+            CodecKind::Postcard | CodecKind::Pod => job.run::<Sampled<S>, Postcard>(),
+        }
+    }
+}
+
+/// Something to do with a state and a codec, whichever they are.
+pub(crate) trait Job {
+    type Output;
+
+    fn run<T: State + 'static, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output;
+}

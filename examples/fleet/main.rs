@@ -1,0 +1,66 @@
+//! A fleet of worker processes and a main process that asks all of them how they are, all the time.
+//!
+//! ```text
+//! cargo run --release --example fleet -- --workers 12 --seconds 5
+//! ```
+//!
+//! The program starts itself N times as a worker. Every worker samples something real of this Linux host, at
+//! its own rate and in its own shape: fixed structs, lists, maps, a table that grows and shrinks. The main
+//! process queries them as fast as it can. Every state carries what proves that it is one whole sampling, and
+//! the main process checks that for each single snapshot. At the end it prints a table, and how many were
+//! torn.
+
+mod fleet;
+mod kind;
+mod options;
+mod plain;
+mod proc;
+mod query;
+mod report;
+mod samples;
+mod state;
+mod worker;
+
+use std::{env, error::Error, io, process::ExitCode};
+
+use tearless::Namespace;
+
+use crate::{
+    fleet::Fleet,
+    options::{Command, HELP, Options},
+    query::Queries,
+};
+
+fn main() -> ExitCode {
+    let result = match options::parse(env::args().skip(1)) {
+        Ok(Command::Help) => {
+            println!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Command::Worker(options)) => worker::run(&options).map(|()| ExitCode::SUCCESS).map_err(|error| {
+            format!("{} ({}): {error}", options.channel, options.assignment.kind.name()).into()
+        }),
+        Ok(Command::Fleet(options)) => main_process(&options),
+        Err(message) => {
+            eprintln!("fleet: {message}\nTry --help.");
+            return ExitCode::from(2);
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("fleet: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Starts the workers, queries them, ends them, and tells what it saw.
+fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let namespace = Namespace::open(&format!("fleet-{}", std::process::id()))?;
+    let mut fleet = Fleet::start(&namespace, options.workers, options.codec)?;
+    let mut queries = Queries::attach(&namespace, &mut fleet)?;
+    let elapsed = queries.run(options.duration);
+    let casualties = fleet.stop();
+    let statistics = queries.into_statistics();
+    report::print(&mut io::stdout().lock(), &statistics, &casualties, elapsed)?;
+    let is_well = casualties.is_empty() && statistics.iter().all(|one| one.torn == 0 && one.failures == 0);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

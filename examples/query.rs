@@ -1,0 +1,48 @@
+//! The other half of `publish`: looks once a second, without the publisher noticing.
+
+use std::{error::Error, process::ExitCode, thread, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tearless::Namespace;
+
+/// What both halves agree on.
+#[derive(Debug, Serialize, Deserialize)]
+struct Conversation {
+    pid: u32,
+    ticks: u64,
+    said: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    println!("Waiting up to 10 seconds for `cargo run --example publish` in another terminal.");
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("query: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let patience = Duration::from_secs(10);
+    let examples = Namespace::open("examples")?;
+    let mut reader =
+        examples.reader_builder::<Conversation>("conversation").attach_within(patience).open()?;
+    let mut snapshot = reader.snapshot_within(patience)?;
+    loop {
+        let age = snapshot.age().unwrap_or_default();
+        println!("#{}, {age:.1?} old: {:?}", snapshot.publication(), *snapshot);
+        thread::sleep(Duration::from_secs(1));
+        if reader.is_closed() {
+            println!("The publisher has closed the channel.");
+            return Ok(());
+        }
+        if !reader.changed_since(snapshot.publication()) {
+            println!(
+                "Nothing new; the publisher was stopped or killed. Started again, it goes on from here."
+            );
+        }
+        snapshot = reader.snapshot()?;
+    }
+}

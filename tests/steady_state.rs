@@ -1,0 +1,90 @@
+//! A steady publish, and a steady snapshot of plain data or into a reused value, allocate nothing.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::OwnNamespace;
+use serde::{Deserialize, Serialize};
+use tearless::{Bytes, MessagePack, Pod};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged; counting touches a thread-local cell that needs no
+// allocation and no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    name: String,
+    values: Vec<u64>,
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+}
+
+#[test]
+fn publishing_serde_states_allocates_nothing() {
+    let own = OwnNamespace::new(&["postcard", "message-pack"]);
+    let state = State { name: "worker".into(), values: (0..50).collect() };
+    let mut postcard = own.writer::<State>("postcard").unwrap();
+    let mut message_pack = own.writer_builder::<State>("message-pack").codec::<MessagePack>().open().unwrap();
+    for _ in 0..2 {
+        postcard.publish(&state).unwrap();
+        message_pack.publish(&state).unwrap();
+    }
+    let count = allocations(|| {
+        for _ in 0..1_000 {
+            postcard.publish(&state).unwrap();
+            message_pack.publish(&state).unwrap();
+        }
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn plain_data_and_reused_buffers_allocate_nothing() {
+    let own = OwnNamespace::new(&["pod", "bytes"]);
+    let mut writer = own.writer_builder::<[u64; 100]>("pod").codec::<Pod>().checksum(true).open().unwrap();
+    let mut reader = own.reader_builder::<[u64; 100]>("pod").codec::<Pod>().open().unwrap();
+    let mut bytes = own.writer_builder::<[u8]>("bytes").codec::<Bytes>().open().unwrap();
+    let mut bytes_reader = own.reader_builder::<Vec<u8>>("bytes").codec::<Bytes>().open().unwrap();
+    let mut buffer = Vec::with_capacity(1_000);
+    let mut round = |count: u64| {
+        for number in 0..count {
+            writer.publish(&[number; 100]).unwrap();
+            assert_eq!(reader.snapshot().unwrap()[99], number);
+            bytes.publish(&[1; 500]).unwrap();
+            bytes_reader.snapshot_into(&mut buffer).unwrap();
+        }
+    };
+    round(3);
+    assert_eq!(allocations(|| round(1_000)), 0);
+}
