@@ -1,13 +1,78 @@
-//! stub
+//! The latest state of a process in shared memory, for other processes to read directly: no socket, no lock, no system
+//! call, and never a torn read.
+//!
+//! One process writes a *channel*; any number of others take *snapshots* of its latest state, in well under a
+//! microsecond for small states, without the writer noticing, and also after it was killed.
+//!
+//! # When not to use it
+//!
+//! * You need every message, not the latest state: use a queue. What is overwritten is gone.
+//! * Several processes change one state together: use a lock or a database. A channel has one writer.
+//! * The processes run on different machines, or don't trust each other: whoever may write to the memory may corrupt it
+//!   (checksums find it, nothing prevents it).
+//! * Reader and writer are threads of one process and the state is a pointer swap: `arc-swap` is simpler.
+//!
+//! # Example
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct WorkerState { jobs_done: u64, queue: Vec<String> }
+//!
+//! // in the worker
+//! let fleet = tearless::Namespace::open("fleet-of-the-front-page")?;
+//! let mut writer = fleet.writer::<WorkerState>("worker-7")?;
+//! writer.publish(&WorkerState { jobs_done: 3, queue: vec!["a job".into()] })?;
+//!
+//! // in the main process
+//! let mut reader = fleet.reader::<WorkerState>("worker-7")?;
+//! let snapshot = reader.snapshot()?; // derefs to the state
+//! println!("#{} is {:?} old: {} jobs done", snapshot.publication(), snapshot.age(), snapshot.jobs_done);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it guarantees
+//!
+//! * **Never torn**: a snapshot is exactly one publication. Proved in `docs/protocol.md`, checked by two independent model
+//!   checkers on this very code, tortured with real processes.
+//! * **Readers can't harm**: their mappings are read-only; they hold no lock, no descriptor, and no reference that the
+//!   writer would wait for.
+//! * **In order**: publications are numbered 1, 2, 3, …; a reader never sees a number go backwards.
+//! * **A kill at any instruction** leaves the last whole publication readable, and the channel free for the next writer,
+//!   who goes on with the next number.
+//! * **States may grow**: the channel's segments are replaced under attached readers, up to a limit.
+//! * **No surprise from a full `/dev/shm`**: memory is reserved when it is created, so that the failure is an error of
+//!   [`publish`](Writer::publish) and never a SIGBUS.
+//!
+//! # Progress
+//!
+//! | operation | progress |
+//! |---|---|
+//! | [`Writer::publish`] | wait-free, no system call, no allocation; except while it grows |
+//! | one attempt of a reader | wait-free, stores nothing |
+//! | [`Reader::snapshot`] | bounded by the [`RetryPolicy`]; lock-free in the sense that it is torn only if the writer has made progress |
+//! | [`Reader::changed_since`] | wait-free, one load |
+//! | opening and closing | system calls; bounded |
+//!
+//! # Limits
+//!
+//! * Linux on 64-bit little-endian processors. Tested on x86-64.
+//! * The memory is found by name. Another process *of the same user* can overwrite or truncate it; truncation makes readers
+//!   and writers of that channel fault (SIGBUS).
+//! * A publication lives until its slot is used again: [`Writer::depth`] publications later.
+//! * The default schema of a type is its name, not its fields: see [`WriterBuilder::schema`].
+
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
+
 #[cfg(not(target_endian = "little"))]
-compile_error!("tearless lays words out in little-endian order and supports little-endian targets only");
+compile_error!("tearless lays words out in little-endian order: it supports little-endian targets only");
 #[cfg(not(target_pointer_width = "64"))]
-compile_error!("tearless needs 64-bit atomic words and supports 64-bit targets only");
+compile_error!("tearless shares 64-bit words and sizes between processes: it supports 64-bit targets only");
 #[cfg(not(target_os = "linux"))]
 compile_error!(
-    "tearless supports Linux only for now: its locks, reservations and read-only mappings are tested there"
+    "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
 
 mod channel;

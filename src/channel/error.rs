@@ -253,7 +253,7 @@ pub enum SnapshotError {
     },
     /// The writer closed the channel and removed it, or it was replaced by one of another form.
     #[error(
-        "channel {channel:?} was closed after publication {last}: attach again if it may have been re-created"
+        "channel {channel:?} was closed {}: attach again if it may have been re-created", last_text(*.last)
     )]
     Closed {
         /// The channel.
