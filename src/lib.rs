@@ -79,6 +79,9 @@ mod channel;
 mod checksum;
 mod clock;
 mod codec;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod liveness;
 mod memory;

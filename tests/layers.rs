@@ -13,7 +13,7 @@ const RANKS: [&[&str]; 9] = [
     &["channel"],
     &["codec", "snapshot"],
     &["writer", "reader"],
-    &["namespace"],
+    &["namespace", "fuzzing"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

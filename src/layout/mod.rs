@@ -4,6 +4,8 @@
 //! `BYTES`. They are derived from one another and checked by `const` assertions, and `docs/layout.md` draws them.
 
 pub(crate) mod control;
+#[cfg(test)]
+mod diagram;
 mod geometry;
 mod name;
 mod publication;

@@ -1,0 +1,89 @@
+//! Draws the layout from the constants, and checks that `docs/layout.md` shows exactly that.
+
+use super::segment::slot;
+use super::{Geometry, WORD_BYTES, control, segment};
+
+/// Rows of a table: the first word, how many words, name, meaning.
+type Row = (usize, usize, &'static str, &'static str);
+
+fn table(rows: &[Row]) -> String {
+    let mut text = String::from("| byte | bytes | name | meaning |\n|---:|---:|---|---|\n");
+    for (word, words, name, meaning) in rows {
+        text += &format!("| {} | {} | {name} | {meaning} |\n", word * WORD_BYTES, words * WORD_BYTES);
+    }
+    text
+}
+
+fn control_page() -> String {
+    let text = |text: control::Text| 1 + text.most / WORD_BYTES;
+    table(&[
+        (control::READY, 1, "ready", "magic `tearls` and the layout's version; stored last"),
+        (control::INSTANCE, 1, "instance", "random id of this channel, kept through takeovers"),
+        (control::LIMIT, 1, "limit", "payload bytes that a state may have at most"),
+        (control::FINGERPRINT, 1, "fingerprint", "of codec and schema; compared on attach"),
+        (control::CHECKSUM, 1, "checksum", "1 if slots carry a CRC32C"),
+        (control::MODE, 1, "mode", "permission bits of the channel's objects"),
+        (control::PUBLISHED, 1, "**published**", "number of the latest publication; hot"),
+        (control::GENERATION, 2, "**generation** A, B", "incarnation of each segment in force; hot"),
+        (control::ENDING, 1, "**ending**", "0 in use, 1 closed and lingering, 2 removed; hot"),
+        (control::PID, 1, "pid", "of the writer, in its own PID namespace"),
+        (control::START_TIME, 1, "start time", "of the writer, in clock ticks since boot"),
+        (control::BOOT_ID, 2, "boot id", "under which the writer runs"),
+        (control::PID_NAMESPACE, 1, "pid namespace", "inode"),
+        (control::INCARNATION, 1, "incarnation", "how many writers the channel has had"),
+        (control::GROWTHS, 1, "growths", "segments that were replaced"),
+        (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
+        (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
+        (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),
+        (control::SCHEMA.word, text(control::SCHEMA), "schema", "length, then its name, cut if it is longer"),
+    ])
+}
+
+fn segment_header() -> String {
+    table(&[
+        (segment::READY, 1, "ready", "as in the control page"),
+        (segment::INSTANCE, 1, "instance", "of the channel that it belongs to"),
+        (segment::SIDE, 1, "side", "0 for A, 1 for B"),
+        (segment::GENERATION, 1, "generation", "which incarnation of its side, from 1"),
+        (segment::DEPTH, 1, "depth", "slots, a power of two"),
+        (segment::STRIDE, 1, "stride", "words from one slot to the next"),
+        (segment::CAPACITY, 1, "capacity", "payload bytes of a slot"),
+        (segment::SLOTS, 0, "slots", "the first slot begins here; each begins at a multiple of 64"),
+    ])
+}
+
+fn slot_words() -> String {
+    table(&[
+        (
+            slot::STAMP,
+            1,
+            "**stamp**",
+            "2n−1 while publication n is written, 2n when it is whole, 0 before the first",
+        ),
+        (slot::LENGTH, 1, "length", "payload bytes"),
+        (slot::TIME, 1, "time", "nanoseconds of the monotonic clock, 0 for \"not recorded\""),
+        (slot::CHECKSUM, 1, "checksum", "CRC32C of number and payload, or 0"),
+        (slot::PAYLOAD, 0, "payload", "padded with zeroes to a word"),
+    ])
+}
+
+/// What channels of some capacities take by default.
+fn sizes() -> String {
+    let mut text = String::from(
+        "| capacity asked | slots in each segment | capacity given | a segment | the channel |\n|---:|---:|---:|---:|---:|\n",
+    );
+    for asked in [1, 64, 256, 928, 4 << 10, 64 << 10, 1 << 20] {
+        let geometry = Geometry::fit(asked, None).unwrap();
+        let (depth, given, bytes) = (geometry.depth(), geometry.capacity(), geometry.object_bytes());
+        text += &format!("| {asked} | {depth} | {given} | {bytes} | {} |\n", control::BYTES + 2 * bytes);
+    }
+    text
+}
+
+#[test]
+fn the_documentation_shows_these_constants() {
+    let documented = include_str!("../../docs/layout.md");
+    for table in [control_page(), segment_header(), slot_words(), sizes()] {
+        assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
+    }
+}
