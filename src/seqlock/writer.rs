@@ -73,7 +73,9 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
     /// Publishes `payload` into a fresh segment that replaces the one of its side, and gives the replaced one back.
     ///
     /// Readers that have the replaced segment mapped keep it; nobody writes to it any more. A crash before w5 leaves
-    /// the former publication in force, on the other side.
+    /// the former publication in force, on the other side. The generation is stored before w5: a successor must find
+    /// what readers may have found. The segment has its name before this is called, so that who sees the generation
+    /// finds the segment.
     pub(crate) fn publish_grown(
         &mut self,
         publication: Publication,

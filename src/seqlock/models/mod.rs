@@ -1,1 +1,143 @@
-//! Models.
+//! The models: the very code of publish and attempt, in every order and on every value that the memory model allows.
+//!
+//! Two checkers share nothing but the channel of [`world`]: loom, which interleaves threads and picks among the stores
+//! that a load may see; and the [`explorer`], which has no threads at all, because a reader never stores: one run of
+//! the writer is a list of stores, and each load of a reader is a choice among them.
+//!
+//! A model that holds has twins in which one ordering of the protocol is weakened. A twin must fail, or the model says
+//! nothing about that ordering.
+
+mod explorer;
+mod explorer_litmus;
+mod explorer_models;
+mod loom_memory;
+mod loom_models;
+mod world;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+/// What a model may find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// A reading was whole, and was not what had been published under that number.
+    Torn { publication: u64 },
+    /// A later attempt found an earlier publication, or none.
+    Backwards { from: u64, to: u64 },
+    /// What never changes was ready, and was not what its creator wrote.
+    HalfDescribed,
+    /// When everything has happened, a read must give the last publication.
+    NotTheLast { last: u64, found: Option<u64> },
+}
+
+/// The ordering of the protocol that a model makes do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weakened {
+    Nothing,
+    /// The release fence after the odd stamp.
+    W2,
+    /// The release store of the publication's number.
+    W5,
+    /// The acquire fence after the number was loaded.
+    R1,
+    /// The acquire fence before the stamp is checked.
+    R4,
+    /// The release store of the ready word.
+    Declare,
+    /// The acquire fence after the ready word was loaded.
+    Check,
+}
+
+/// What a memory orders with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    AcquireFence,
+    ReleaseFence,
+    ReleaseStore,
+}
+
+impl Weakened {
+    /// The four that carry the proof of publish and attempt.
+    const PROTOCOL: [Weakened; 4] = [Weakened::W2, Weakened::W5, Weakened::R1, Weakened::R4];
+    /// The two that hand over what never changes.
+    const READY: [Weakened; 2] = [Weakened::Declare, Weakened::Check];
+
+    /// What is missing where the protocol uses the control page's hot words.
+    fn of_control(self) -> Option<Operation> {
+        match self {
+            Weakened::W5 => Some(Operation::ReleaseStore),
+            Weakened::R1 => Some(Operation::AcquireFence),
+            _ => None,
+        }
+    }
+
+    /// What is missing where it uses a segment's slots.
+    fn of_segments(self) -> Option<Operation> {
+        match self {
+            Weakened::W2 => Some(Operation::ReleaseFence),
+            Weakened::R4 => Some(Operation::AcquireFence),
+            _ => None,
+        }
+    }
+
+    /// What is missing where it uses a ready word.
+    fn of_description(self) -> Option<Operation> {
+        match self {
+            Weakened::Declare => Some(Operation::ReleaseStore),
+            Weakened::Check => Some(Operation::AcquireFence),
+            _ => None,
+        }
+    }
+}
+
+/// The publications of which racing readers got a whole copy, over all executions of a model.
+type Seen = Arc<Mutex<BTreeSet<u64>>>;
+
+/// What came of checking one model.
+#[derive(Debug)]
+struct Verdict {
+    executions: usize,
+    /// `None`: every execution there is was checked.
+    preemptions: Option<usize>,
+    fault: Option<Fault>,
+    seen: BTreeSet<u64>,
+}
+
+impl Verdict {
+    /// The model holds, and not for want of readings: racing readers got each of `reachable`, and nothing else.
+    fn holds(&self, name: &str, reachable: impl IntoIterator<Item = u64>) {
+        let extent =
+            self.preemptions.map_or("exhaustive".to_owned(), |most| format!("at most {most} preemptions"));
+        println!("{name}: {} executions, {extent}", self.executions);
+        assert_eq!(self.fault, None, "{name}, execution {}", self.executions);
+        assert!(self.seen.iter().copied().eq(reachable), "{name}: readers got {:?}", self.seen);
+    }
+
+    /// The same model with each number of stores after which a writer dies; none may fail.
+    fn of_all_deaths(name: &str, verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+        let mut all = Verdict { executions: 0, preemptions: None, fault: None, seen: BTreeSet::new() };
+        for (stores, verdict) in verdicts.into_iter().enumerate() {
+            assert_eq!(
+                verdict.fault, None,
+                "{name}, dead after {stores} stores, execution {}",
+                verdict.executions
+            );
+            all.executions += verdict.executions;
+            all.preemptions = verdict.preemptions;
+            all.seen.extend(verdict.seen);
+        }
+        all
+    }
+
+    /// The model fails, and in the way that it must.
+    fn fails(&self, name: &str, as_expected: impl FnOnce(Fault) -> bool) {
+        println!("{name}: found {:?} in execution {}", self.fault, self.executions);
+        assert!(self.fault.is_some_and(as_expected), "{name}: {self:?}");
+    }
+}
+
+impl Fault {
+    fn is_torn(self) -> bool {
+        matches!(self, Fault::Torn { .. })
+    }
+}

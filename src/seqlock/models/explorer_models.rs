@@ -1,0 +1,177 @@
+//! The protocol under the explorer.
+
+use super::explorer::{Explorer, Log, Oracle, Recorder};
+use super::world::{Author, Follower, Plan, Step, World};
+use super::{Fault, Seen, Verdict, Weakened};
+
+use Step::{Grow, Publish};
+
+/// One writer, and perhaps a second one after its death, against a reader.
+#[derive(Clone, Copy)]
+struct Race {
+    plan: Plan,
+    steps: &'static [Step],
+    attempts: usize,
+}
+
+/// The writer dies after so many stores.
+#[derive(Clone, Copy)]
+struct Death {
+    after: usize,
+    /// What another one does then, if there is one.
+    successor: Option<&'static [Step]>,
+}
+
+struct Recording {
+    world: World<Recorder>,
+    log: Log,
+    /// Stores before the reader began.
+    before: usize,
+}
+
+impl Recording {
+    /// A channel that was made before its readers.
+    fn founded(plan: Plan) -> Recording {
+        let log = Log::default();
+        let world = World::new(plan, |words| log.object(words));
+        world.found();
+        Recording { world, before: log.len(), log }
+    }
+
+    fn check(&self, reader: impl Fn(&World<Oracle>, &Seen) -> Result<(), Fault>) -> Verdict {
+        let explorer = Explorer::new(&self.log);
+        let world = self.world.map(|recorder| explorer.oracle(recorder));
+        let seen = Seen::default();
+        let (executions, fault) = explorer.explore(self.before, || {
+            reader(&world, &seen)?;
+            explorer.everything_happened();
+            Follower::new(&world, &Seen::default()).conclude()
+        });
+        let seen = seen.lock().expect("no panic while it is held").clone();
+        Verdict { executions, preemptions: None, fault, seen }
+    }
+}
+
+impl Race {
+    fn record(self, death: Option<Death>) -> Recording {
+        let recording = Recording::founded(self.plan);
+        Author::take_over(&recording.world).run(self.steps);
+        if let Some(Death { after, successor }) = death {
+            recording.log.die_after(recording.before + after);
+            if let Some(steps) = successor {
+                Author::take_over(&recording.world).run(steps);
+            }
+        }
+        recording
+    }
+
+    fn check(self, death: Option<Death>) -> Verdict {
+        let recording = self.record(death);
+        recording.check(|world, seen| Follower::attached(world, seen).follow(self.attempts))
+    }
+
+    /// How many stores the writer makes.
+    fn stores(self) -> usize {
+        let recording = self.record(None);
+        recording.log.len() - recording.before
+    }
+
+    fn check_all_deaths(self, name: &str, successor: Option<&'static [Step]>) -> Verdict {
+        let deaths = (0..=self.stores()).map(|after| Death { after, successor });
+        Verdict::of_all_deaths(name, deaths.map(|death| self.check(Some(death))))
+    }
+
+    fn without(self, weakened: Weakened) -> Race {
+        Race { plan: Plan { weakened, ..self.plan }, ..self }
+    }
+}
+
+const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 2 };
+const BASE: Race = Race { plan: PLAIN, steps: &[Publish; 3], attempts: 1 };
+const RING: Race = Race { plan: Plan { depths: &[2, 2], ..PLAIN }, steps: &[Publish; 5], attempts: 1 };
+/// Side A grows, later B, then A again. The rings have other depths each time.
+const GROWTH: Race = Race {
+    plan: Plan { depths: &[1, 1, 2, 2, 1, 2], generations: 3, ..PLAIN },
+    steps: &[Publish, Grow(2), Grow(3), Grow(4)],
+    attempts: 3,
+};
+
+#[test]
+fn publications_against_attempts() {
+    BASE.check(None).holds("explorer, base 3", 1..=3);
+    Race { steps: &[Publish; 6], ..BASE }.check(None).holds("explorer, base 6", 1..=6);
+    Race { attempts: 2, ..BASE }.check(None).holds("explorer, base 3, two attempts", 1..=3);
+}
+
+#[test]
+fn a_ring_that_comes_round() {
+    RING.check(None).holds("explorer, ring 5", 1..=5);
+    Race { attempts: 2, ..RING }.check(None).holds("explorer, ring 5, two attempts", 1..=5);
+}
+
+#[test]
+fn growth() {
+    GROWTH.check(None).holds("explorer, growth", 1..=4);
+}
+
+#[test]
+fn each_ordering_is_necessary() {
+    for weakened in Weakened::PROTOCOL {
+        for (name, race) in [("base", BASE), ("ring", RING)] {
+            let verdict = race.without(weakened).check(None);
+            verdict.fails(&format!("explorer, {name} without {weakened:?}"), Fault::is_torn);
+        }
+    }
+}
+
+/// Two publications and a growth, of either side, and a growth between publications.
+const MORTAL: [Race; 3] = [
+    Race { steps: &[Publish, Publish, Grow(2)], ..GROWTH },
+    Race { steps: &[Publish, Grow(2), Publish], ..GROWTH },
+    Race { steps: &[Publish, Grow(2), Grow(3)], ..GROWTH },
+];
+
+#[test]
+fn a_writer_that_dies_after_any_store_leaves_what_it_published() {
+    for (index, race) in MORTAL.into_iter().enumerate() {
+        let name = format!("explorer, death {index}");
+        race.check_all_deaths(&name, None).holds(&name, 1..=3);
+    }
+}
+
+#[test]
+fn a_successor_goes_on_after_any_store() {
+    let successors: [&[Step]; 4] =
+        [&[Publish], &[Publish, Publish], &[Grow(4), Publish], &[Publish, Grow(4), Grow(5)]];
+    for (index, race) in MORTAL.into_iter().enumerate() {
+        for steps in successors {
+            let name = format!("explorer, death {index}, then {steps:?}");
+            race.check_all_deaths(&name, Some(steps)).holds(&name, 1..=3 + steps.len() as u64);
+        }
+    }
+}
+
+/// The creator describes the channel and publishes, against a reader that attaches meanwhile.
+fn first_attach(weakened: Weakened) -> Verdict {
+    let log = Log::default();
+    let world = World::new(Plan { weakened, ..PLAIN }, |words| log.object(words));
+    world.found();
+    world.describe();
+    Author::take_over(&world).run(&[Publish; 3]);
+    Recording { world, log, before: 0 }.check(|world, seen| Follower::new(world, seen).attach(3))
+}
+
+#[test]
+fn first_attach_against_first_publications() {
+    first_attach(Weakened::Nothing).holds("explorer, first attach", 1..=3);
+}
+
+#[test]
+fn both_orderings_of_the_ready_word_are_necessary() {
+    for weakened in Weakened::READY {
+        let verdict = first_attach(weakened);
+        verdict.fails(&format!("explorer, first attach without {weakened:?}"), |fault| {
+            fault == Fault::HalfDescribed
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! The protocol under loom.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use loom::model::Builder;
+use loom::thread;
+
+use super::loom_memory::{Budget, LoomMemory};
+use super::world::{Author, Follower, Plan, Step, World};
+use super::{Fault, Seen, Verdict, Weakened};
+
+use Step::{Grow, Publish};
+
+type LoomWorld = World<LoomMemory>;
+
+/// Checks a model under every execution, or under those with at most so many preemptions, until one fails.
+fn check(preemptions: Option<usize>, model: impl Fn(&Seen) + Send + Sync + 'static) -> Verdict {
+    let (executions, seen) = (Arc::new(AtomicUsize::new(0)), Seen::default());
+    let mut builder = Builder::new();
+    builder.preemption_bound = preemptions;
+    let inside = (Arc::clone(&executions), Arc::clone(&seen));
+    let checked = catch_unwind(AssertUnwindSafe(|| {
+        builder.check(move || {
+            inside.0.fetch_add(1, SeqCst);
+            model(&inside.1);
+        });
+    }));
+    let fault = checked.err().map(|panic| match panic.downcast::<Fault>() {
+        Ok(fault) => *fault,
+        Err(other) => resume_unwind(other),
+    });
+    let seen = seen.lock().expect("no panic while it is held").clone();
+    Verdict { executions: executions.load(SeqCst), preemptions, fault, seen }
+}
+
+/// Ends the execution, and the search, with what was found. Not by `panic!`: a mutant's fault is no news.
+fn or_unwind(result: Result<(), Fault>) {
+    if let Err(fault) = result {
+        resume_unwind(Box::new(fault));
+    }
+}
+
+/// Starts a reader that has the first generation mapped.
+fn start_reader(world: &LoomWorld, seen: &Seen, attempts: usize) -> thread::JoinHandle<()> {
+    let mut follower = Follower::attached(world, seen);
+    thread::spawn(move || or_unwind(follower.follow(attempts)))
+}
+
+fn wait_for(readers: impl IntoIterator<Item = thread::JoinHandle<()>>) {
+    for reader in readers {
+        reader.join().expect("loom ends the model when a thread panics");
+    }
+}
+
+/// One writer against readers.
+#[derive(Clone, Copy)]
+struct Race {
+    plan: Plan,
+    steps: &'static [Step],
+    readers: usize,
+    attempts: usize,
+    preemptions: Option<usize>,
+}
+
+impl Race {
+    fn run(self, seen: &Seen) {
+        let world = LoomWorld::new(self.plan, LoomMemory::new);
+        world.found();
+        let mut author = Author::take_over(&world);
+        let readers: Vec<_> = (0..self.readers).map(|_| start_reader(&world, seen, self.attempts)).collect();
+        author.run(self.steps);
+        wait_for(readers);
+        or_unwind(Follower::new(&world, &Seen::default()).conclude());
+    }
+
+    fn check(self) -> Verdict {
+        check(self.preemptions, move |seen| self.run(seen))
+    }
+
+    /// The writer dies after so many stores, and a successor does `steps`, in a thread of its own: no fence of the dead
+    /// one is before its stores in program order.
+    fn run_with_death(self, after: usize, steps: &'static [Step], seen: &Seen) {
+        let world = LoomWorld::new(self.plan, LoomMemory::new);
+        world.found();
+        let budget = Budget::of(after);
+        let mut mortal = Author::take_over(&world.map(|memory| memory.until(&budget)));
+        let reader = start_reader(&world, seen, self.attempts);
+        mortal.run(self.steps);
+        let heir = world.map(LoomMemory::of_successor);
+        let successor = thread::spawn(move || Author::take_over(&heir).run(steps));
+        wait_for([reader, successor]);
+        or_unwind(Follower::new(&world, &Seen::default()).conclude());
+    }
+
+    /// How many stores the writer makes.
+    fn stores(self) -> usize {
+        let budget = Budget::of(usize::MAX);
+        let inside = budget.clone();
+        check(None, move |_| {
+            let world = LoomWorld::new(self.plan, LoomMemory::new);
+            world.found();
+            Author::take_over(&world.map(|memory| memory.until(&inside))).run(self.steps);
+        });
+        budget.spent_of(usize::MAX)
+    }
+
+    fn check_all_deaths(self, name: &str, steps: &'static [Step]) -> Verdict {
+        let stores = self.stores();
+        let dead_after = |after| check(self.preemptions, move |seen| self.run_with_death(after, steps, seen));
+        Verdict::of_all_deaths(name, (0..=stores).map(dead_after))
+    }
+
+    /// The same with one ordering less.
+    fn without(self, weakened: Weakened) -> Race {
+        Race { plan: Plan { weakened, ..self.plan }, ..self }
+    }
+}
+
+const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 1 };
+const BASE: Race = Race { plan: PLAIN, steps: &[Publish; 3], readers: 1, attempts: 1, preemptions: None };
+const RING: Race = Race { plan: Plan { depths: &[2, 2], ..PLAIN }, steps: &[Publish; 5], ..BASE };
+/// Side A grows when its first publication comes.
+const GROWTH: Race = Race {
+    plan: Plan { depths: &[1, 1, 2, 1], generations: 3, ..PLAIN },
+    steps: &[Publish, Grow(2)],
+    attempts: 2,
+    ..BASE
+};
+
+#[test]
+fn three_publications_against_one_reader() {
+    BASE.check().holds("base 3x1", 1..=3);
+}
+
+#[test]
+fn three_publications_of_two_words_against_one_reader() {
+    let race = Race { plan: Plan { words: 2, ..PLAIN }, preemptions: Some(3), ..BASE };
+    race.check().holds("base 3x1, two words", 1..=3);
+}
+
+#[test]
+fn two_publications_against_two_readers() {
+    let race = Race { steps: &[Publish; 2], readers: 2, ..BASE };
+    race.check().holds("base 2x2", 1..=2);
+}
+
+#[test]
+fn publications_against_two_attempts() {
+    let race = Race { attempts: 2, ..BASE };
+    Race { steps: &[Publish; 2], ..race }.check().holds("base 2x1, two attempts", 1..=2);
+    Race { preemptions: Some(3), ..race }.check().holds("base 3x1, two attempts", 1..=3);
+}
+
+#[test]
+fn a_ring_that_comes_round() {
+    RING.check().holds("ring 5x1", 1..=5);
+}
+
+#[test]
+fn growth_against_a_mapped_reader() {
+    GROWTH.check().holds("growth", 1..=2);
+    let race = Race { steps: &[Publish, Grow(2), Publish], preemptions: Some(2), ..GROWTH };
+    race.check().holds("growth between publications", 1..=3);
+}
+
+/// A reader that was told of the first growth may find its name gone.
+#[test]
+fn growth_of_one_side_twice() {
+    let race = Race { steps: &[Publish, Grow(2), Publish, Grow(3)], preemptions: Some(2), ..GROWTH };
+    race.check().holds("growth twice", 1..=4);
+}
+
+#[test]
+fn a_successor_goes_on_after_any_store() {
+    let race = Race { steps: &[Publish; 2], preemptions: Some(2), ..GROWTH };
+    race.check_all_deaths("death", &[Publish]).holds("death, then a publication", 1..=3);
+}
+
+#[test]
+fn a_successor_goes_on_after_any_store_of_a_growth() {
+    let race = Race { preemptions: Some(1), ..GROWTH };
+    race.check_all_deaths("death in growth", &[Publish]).holds("death in growth, then a publication", 1..=3);
+    let verdict = race.check_all_deaths("death in growth", &[Grow(3), Publish]);
+    verdict.holds("death in growth, then another growth", 1..=4);
+}
+
+/// The creator describes the channel and publishes, against a reader that attaches meanwhile.
+fn first_attach(weakened: Weakened) -> Verdict {
+    check(None, move |seen| {
+        let world = LoomWorld::new(Plan { weakened, ..PLAIN }, LoomMemory::new);
+        let mut follower = Follower::new(&world, seen);
+        let reader = thread::spawn(move || or_unwind(follower.attach(2)));
+        world.found();
+        world.describe();
+        Author::take_over(&world.map(LoomMemory::of_successor)).run(&[Publish; 2]);
+        wait_for([reader]);
+        or_unwind(Follower::new(&world, &Seen::default()).conclude());
+    })
+}
+
+#[test]
+fn first_attach_against_first_publications() {
+    first_attach(Weakened::Nothing).holds("first attach", 1..=2);
+}
+
+#[test]
+fn each_ordering_is_necessary() {
+    for weakened in Weakened::PROTOCOL {
+        BASE.without(weakened).check().fails(&format!("base 3x1 without {weakened:?}"), Fault::is_torn);
+        RING.without(weakened).check().fails(&format!("ring 5x1 without {weakened:?}"), Fault::is_torn);
+    }
+}
+
+#[test]
+fn both_orderings_of_the_ready_word_are_necessary() {
+    for weakened in Weakened::READY {
+        let name = format!("first attach without {weakened:?}");
+        first_attach(weakened).fails(&name, |fault| fault == Fault::HalfDescribed);
+    }
+}
