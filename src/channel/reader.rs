@@ -14,7 +14,7 @@ use crate::layout::{self, Kind, Publication, Side, control};
 use crate::memory::Memory;
 use crate::segment::{Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Attempt, Details, Ending, Landing, Published, Reader, Reading};
+use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Published, Reader, Reading};
 
 /// How long a wait sleeps at most before it looks again.
 const LONGEST_NAP: Duration = Duration::from_millis(1);
@@ -52,7 +52,7 @@ enum Attaching<V> {
 enum Miss {
     /// The writer was faster; another attempt may succeed.
     Torn,
-    /// The segment in force had no name any more; it may have been replaced by a newer one meanwhile.
+    /// The segment in force has no name: the channel is being removed, or somebody removed its names.
     Vanished(ObjectError),
     /// It would not.
     Failed(SnapshotError),
@@ -184,8 +184,12 @@ impl<B: Backend> ChannelReader<B> {
                 self.reader.install(side, generation, ring);
                 Ok(())
             }
-            // The writer has grown the segment again meanwhile, or is removing the channel: look anew.
-            Err(source @ ObjectError::NotFound { .. }) => Err(Miss::Vanished(source)),
+            Err(source @ ObjectError::NotFound { .. }) => {
+                // The writer removes a name only after it has put the next generation in force: the writer was faster.
+                // With the same one still in force, somebody else has removed the name.
+                let in_force = Generations(self.reader.control()).in_force(side);
+                Err(if in_force == generation { Miss::Vanished(source) } else { Miss::Torn })
+            }
             Err(source) => Err(Miss::Failed(SnapshotError::Object { channel: self.channel.clone(), source })),
         }
     }

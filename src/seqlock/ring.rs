@@ -127,7 +127,12 @@ impl<M: MemoryMut> Ring<M> {
 
 impl Landing for &mut Vec<u8> {
     fn room(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.resize(len, 0);
+        if len > self.capacity() {
+            // What stands there is about to be overwritten: fresh zeroes are cheaper than moving it and zeroing the rest.
+            **self = vec![0; len];
+        } else {
+            self.resize(len, 0);
+        }
         Some(self)
     }
 

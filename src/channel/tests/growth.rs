@@ -20,6 +20,30 @@ fn a_channel_grows_for_every_larger_state_and_readers_follow() {
 }
 
 #[test]
+fn a_state_of_exactly_the_capacity_fits() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let capacity = writer.capacity();
+    writer.publish(&vec![1; capacity]).unwrap();
+    writer.publish(&vec![2; capacity]).unwrap();
+    assert_eq!(writer.growths(), 0);
+    writer.publish(&vec![3; capacity + 1]).unwrap();
+    assert_eq!(writer.growths(), 1);
+}
+
+#[test]
+fn a_snapshot_of_a_segment_that_was_removed_by_hand_says_so() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(b"state").unwrap();
+    let name = writer.segments.name(crate::layout::Side::B, 1);
+    assert!(crate::segment::Backend::remove_leftover(&heap, &name).unwrap());
+    let error = snapshot(&mut reader).unwrap_err();
+    assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&name), "{error}");
+}
+
+#[test]
 fn growth_is_geometric_so_that_a_creeping_state_rarely_grows_it() {
     let heap = Heap::new();
     let mut writer = open(&heap, options()).unwrap();

@@ -1,0 +1,53 @@
+//! What the benchmarks share: the machine's description, names, states whose every word can be checked.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Says on stderr what the figures were measured on: without it they mean nothing.
+pub(crate) fn print_machine() {
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into());
+    eprintln!("cpu           {cpu}, {cpus} usable");
+    eprintln!("kernel        {}", line("/proc/sys/kernel/osrelease"));
+    eprintln!("memory        {}", field("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".into()));
+    eprintln!("clock source  {}", line("/sys/devices/system/clocksource/clocksource0/current_clocksource"));
+    eprintln!("shmem pages   {}", line("/sys/kernel/mm/transparent_hugepage/shmem_enabled"));
+    eprintln!("load          {}", line("/proc/loadavg"));
+}
+
+/// The value of the first line `key: value` of a file.
+pub(crate) fn field(path: &str, key: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let (_, value) = text.lines().filter_map(|line| line.split_once(':')).find(|(k, _)| k.trim() == key)?;
+    Some(value.trim().into())
+}
+
+fn line(path: &str) -> String {
+    fs::read_to_string(path).map_or_else(|_| "unknown".into(), |text| text.trim().into())
+}
+
+/// A name that no other process has, nor had: a benchmark that was killed may have left its channels behind.
+pub(crate) fn unique_namespace(benchmark: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+    format!("bench {benchmark} {} {now}", std::process::id())
+}
+
+/// `64 B`, `1 KiB`, `16 MiB`.
+pub(crate) fn size(bytes: usize) -> String {
+    match bytes {
+        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        bytes if bytes >= 1 << 10 => format!("{} KiB", bytes >> 10),
+        bytes => format!("{bytes} B"),
+    }
+}
+
+/// An array on the heap that was never on the stack: the largest would not fit there.
+pub(crate) fn boxed<const WORDS: usize>(word: impl FnMut(usize) -> u64) -> Box<[u64; WORDS]> {
+    let words: Box<[u64]> = (0..WORDS).map(word).collect();
+    words.try_into().expect("that many words were collected")
+}
+
+/// Spreads a number over all bits, so that neighbours have hardly a byte in common.
+pub(crate) fn spread(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+}
