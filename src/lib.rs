@@ -94,6 +94,7 @@ mod writer;
 
 pub use channel::{
     AttachError, AttachPolicy, CreateError, NameError, PublishError, RemoveError, RetryPolicy, SnapshotError,
+    WriterState,
 };
 pub use clock::Timestamp;
 #[cfg(feature = "message-pack")]

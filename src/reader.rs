@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::channel::{
     AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, Received, RetryPolicy,
-    SnapshotError,
+    SnapshotError, WriterState,
 };
 use crate::codec::{CodecError, Decode};
-use crate::segment::{Backend, SharedMemory};
+use crate::segment::{Backend, ObjectError, SharedMemory};
 use crate::seqlock::Landing;
 use crate::snapshot::{Snapshot, SnapshotInfo};
 
@@ -134,6 +134,18 @@ impl<T, C, B: Backend> Reader<T, C, B> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.channel.is_closed()
+    }
+
+    /// What has become of the writer: one look at its lock, and at `/proc` if somebody has the lock. Never a timer: a
+    /// writer that is stopped or slow is not dead, and one that was killed is dead at once.
+    ///
+    /// Cost: some system calls, microseconds.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let the control page be looked at.
+    pub fn writer_state(&self) -> Result<WriterState, ObjectError> {
+        self.channel.writer_state()
     }
 
     /// How many writers the channel has had so far, one after the other.

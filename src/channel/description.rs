@@ -3,7 +3,7 @@
 use super::ChannelName;
 use super::options::Format;
 use crate::layout::control::{self, Text};
-use crate::liveness::ProcessIdentity;
+use crate::liveness::{Fate, ProcessIdentity};
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::Mode;
 
@@ -62,6 +62,21 @@ pub(super) fn write_identity(page: &impl MemoryMut, identity: ProcessIdentity) {
     page.store(control::BOOT_ID + 1, identity.boot_id[1]);
     page.store(control::PID_NAMESPACE, identity.pid_namespace);
     page.store(control::INCARNATION, page.load(control::INCARNATION).wrapping_add(1));
+}
+
+/// Who writes, or wrote last.
+pub(super) fn read_identity(page: &impl Memory) -> ProcessIdentity {
+    ProcessIdentity {
+        pid: page.load(control::PID),
+        start_time: page.load(control::START_TIME),
+        boot_id: [page.load(control::BOOT_ID), page.load(control::BOOT_ID + 1)],
+        pid_namespace: page.load(control::PID_NAMESPACE),
+    }
+}
+
+/// Whether the writer that the page names is dead for certain.
+pub(super) fn is_abandoned(page: &impl Memory) -> bool {
+    read_identity(page).fate() == Fate::Dead
 }
 
 /// Writes `text`, cut at a character's end if there is no room for all of it.

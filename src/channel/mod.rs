@@ -15,5 +15,6 @@ pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
 pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
+pub use reader::WriterState;
 pub(crate) use reader::{ChannelReader, Received};
 pub(crate) use writer::{ChannelWriter, remove};

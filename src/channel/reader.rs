@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff;
 
-use super::description::Description;
+use super::description::{Description, read_identity};
 use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
 use super::{AttachError, ChannelName, SnapshotError};
 use crate::checksum;
 use crate::layout::{self, Kind, Publication, Side, control};
+use crate::liveness::Fate;
 use crate::memory::Memory;
 use crate::segment::{Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -27,6 +28,22 @@ pub(crate) struct ChannelReader<B: Backend> {
     channel: String,
     checksum: bool,
     retry: RetryPolicy,
+}
+
+/// What has become of a channel's writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriterState {
+    /// It lives. Whether it publishes is another question: see [`Snapshot::age`](crate::Snapshot::age).
+    Alive,
+    /// It lives, but is stopped by a signal or a debugger. The channel stays its own.
+    Stopped,
+    /// It died without closing the channel. The last state stays readable; the next writer goes on with it.
+    Dead,
+    /// It closed the channel.
+    Closed,
+    /// The channel's names were removed by hand, and the writer is in another PID namespace.
+    Unknown,
 }
 
 /// What was received beside the payload.
@@ -233,6 +250,27 @@ impl<B: Backend> ChannelReader<B> {
     /// Whether the writer has closed the channel.
     pub(crate) fn is_closed(&self) -> bool {
         Ending::load(self.reader.control()) != Ending::Open
+    }
+
+    /// What has become of the writer.
+    pub(crate) fn writer_state(&self) -> Result<WriterState, ObjectError> {
+        let page = self.reader.control();
+        if Ending::load(page) != Ending::Open {
+            return Ok(WriterState::Closed);
+        }
+        let name = self.segments.names.object(Kind::Control);
+        if self.segments.backend.is_claimed(&name, page)? == Some(false) {
+            return Ok(WriterState::Dead);
+        }
+        // Somebody has the lock: the writer, or a fork of it that outlives it. Or the name is gone, and with it the way
+        // to ask for the lock.
+        Ok(match read_identity(page).fate() {
+            Fate::Dead => WriterState::Dead,
+            Fate::Stopped => WriterState::Stopped,
+            Fate::Running => WriterState::Alive,
+            Fate::Unknown if self.segments.backend.is_claimed(&name, page)?.is_none() => WriterState::Unknown,
+            Fate::Unknown => WriterState::Alive,
+        })
     }
 
     /// How many writers the channel has had.

@@ -1,6 +1,6 @@
 //! The writing side of a channel.
 
-use super::description::{Description, write_identity};
+use super::description::{Description, is_abandoned, write_identity};
 use super::options::WriterOptions;
 use super::segments::Segments;
 use super::{ChannelName, CreateError, PublishError, RemoveError};
@@ -77,12 +77,14 @@ impl<B: Backend> ChannelWriter<B> {
         let page_name = name.objects.object(Kind::Control);
         for _ in 0..MOST_TRIES {
             let claim =
-                backend.claim(&page_name, control::BYTES, options.mode).map_err(|source| match source {
-                    ObjectError::Claimed { .. } => CreateError::AlreadyOwned {
-                        channel: name.channel.clone(),
-                        pid: owner_pid(backend, &page_name),
-                    },
-                    source => object(source),
+                backend.claim(&page_name, control::BYTES, options.mode, is_abandoned).map_err(|source| {
+                    match source {
+                        ObjectError::Claimed { .. } => CreateError::AlreadyOwned {
+                            channel: name.channel.clone(),
+                            pid: owner_pid(backend, &page_name),
+                        },
+                        source => object(source),
+                    }
                 })?;
             let segments =
                 |instance| Segments { backend: backend.clone(), names: name.objects.clone(), instance };
@@ -197,6 +199,7 @@ impl<B: Backend> ChannelWriter<B> {
     ) -> Self {
         write_identity(&page, ProcessIdentity::of_self());
         page.store(control::LIMIT, options.limit as u64);
+        page.0.settle();
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
         let channel = name.channel.clone();
@@ -396,7 +399,7 @@ fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> Result<(), O
 pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<bool, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let object = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let claim = match backend.claim_existing(&page_name, control::BYTES) {
+    let claim = match backend.claim_existing(&page_name, control::BYTES, is_abandoned) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(false),
         Err(ObjectError::Claimed { .. }) => {

@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
 use crate::segment::ForkToken;
 
 /// What tells a process from every other one that this machine ever ran. Parts that `/proc` doesn't tell are 0.
@@ -17,6 +20,19 @@ pub(crate) struct ProcessIdentity {
     pub(crate) boot_id: [u64; 2],
     /// Inode of its PID namespace.
     pub(crate) pid_namespace: u64,
+}
+
+/// What has become of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It runs, or could.
+    Running,
+    /// It is stopped, by a signal or a debugger.
+    Stopped,
+    /// It is dead for certain.
+    Dead,
+    /// It can't be told from here: it is in another PID namespace, or `/proc` doesn't show it.
+    Unknown,
 }
 
 impl ProcessIdentity {
@@ -38,18 +54,74 @@ impl ProcessIdentity {
     fn read(pid: u64) -> ProcessIdentity {
         ProcessIdentity {
             pid,
-            start_time: start_time().unwrap_or(0),
+            start_time: Status::of("self").map_or(0, |status| status.start_time),
             boot_id: boot_id().unwrap_or([0; 2]),
             pid_namespace: fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino()),
         }
     }
+
+    /// What has become of the process. `Dead` is said only when it is certain.
+    pub(crate) fn fate(self) -> Fate {
+        let observer = ProcessIdentity::of_self();
+        let known_boots = self.boot_id != [0; 2] && observer.boot_id != [0; 2];
+        if known_boots && self.boot_id != observer.boot_id {
+            return Fate::Dead;
+        }
+        if self.pid_namespace == 0 || self.pid_namespace != observer.pid_namespace {
+            return Fate::Unknown;
+        }
+        let Some(pid) = i32::try_from(self.pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
+            return Fate::Unknown;
+        };
+        match test_kill_process(pid) {
+            Err(Errno::SRCH) => Fate::Dead,
+            _ => self.fate_by_status(),
+        }
+    }
+
+    /// There is a process of that pid: is it this one, and what does it do?
+    fn fate_by_status(self) -> Fate {
+        let folder = self.pid.to_string();
+        let Some(status) = Status::of(&folder) else {
+            return Fate::Unknown;
+        };
+        if self.start_time == 0 {
+            return Fate::Unknown;
+        }
+        if status.start_time != self.start_time {
+            return Fate::Dead;
+        }
+        match status.state {
+            // A main thread that ended before the others is a zombie, too, and its process lives.
+            'Z' | 'X' if other_threads(&folder) == Some(0) => Fate::Dead,
+            'Z' | 'X' => Fate::Unknown,
+            'T' | 't' => Fate::Stopped,
+            _ => Fate::Running,
+        }
+    }
 }
 
-/// Field 22 of `/proc/self/stat`, counted after the command's name, which may itself hold spaces and parentheses.
-fn start_time() -> Option<u64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+/// What `/proc/PID/stat` says.
+struct Status {
+    state: char,
+    start_time: u64,
+}
+
+impl Status {
+    /// Fields 3 and 22, counted after the command's name, which may itself hold spaces and parentheses.
+    fn of(process: &str) -> Option<Status> {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        Some(Status { state, start_time: fields.nth(22 - 4)?.parse().ok()? })
+    }
+}
+
+/// How many threads a process has besides its main thread.
+fn other_threads(process: &str) -> Option<usize> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).ok()?.count();
+    tasks.checked_sub(1)
 }
 
 fn boot_id() -> Option<[u64; 2]> {
@@ -61,7 +133,33 @@ fn boot_id() -> Option<[u64; 2]> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use rustix::process::{Signal, kill_process};
+
     use super::*;
+
+    /// A child that waits for its standard input to end.
+    fn waiting_child() -> Child {
+        Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    fn identity_of(child: &Child) -> ProcessIdentity {
+        let status = Status::of(&child.id().to_string()).unwrap();
+        let (pid, start_time) = (u64::from(child.id()), status.start_time);
+        ProcessIdentity { pid, start_time, ..ProcessIdentity::of_self() }
+    }
+
+    /// Waits until `child` has the fate; panics if it never does.
+    fn await_fate(identity: ProcessIdentity, fate: Fate) {
+        for _ in 0..10_000 {
+            if identity.fate() == fate {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("{identity:?} is {:?} and not {fate:?}", identity.fate());
+    }
 
     #[test]
     fn every_part_is_known_on_linux_and_stays_the_same() {
@@ -69,5 +167,56 @@ mod tests {
         assert_eq!(identity.pid, u64::from(std::process::id()));
         assert!(identity.start_time > 0 && identity.pid_namespace > 0 && identity.boot_id != [0; 2]);
         assert_eq!(ProcessIdentity::of_self(), identity);
+        assert_eq!(identity.fate(), Fate::Running);
+    }
+
+    #[test]
+    fn running_stopped_zombie_and_gone_are_told_apart() {
+        let mut child = waiting_child();
+        let identity = identity_of(&child);
+        await_fate(identity, Fate::Running);
+        let pid = Pid::from_child(&child);
+        kill_process(pid, Signal::STOP).unwrap();
+        await_fate(identity, Fate::Stopped);
+        kill_process(pid, Signal::KILL).unwrap();
+        await_fate(identity, Fate::Dead);
+        assert_eq!(Status::of(&child.id().to_string()).unwrap().state, 'Z', "not yet waited for");
+        child.wait().unwrap();
+        assert_eq!(identity.fate(), Fate::Dead);
+    }
+
+    #[test]
+    fn a_reused_pid_and_another_boot_are_dead() {
+        let own = ProcessIdentity::of_self();
+        let reused = ProcessIdentity { start_time: own.start_time - 1, ..own };
+        let before_boot = ProcessIdentity { boot_id: [1, 2], ..own };
+        assert_eq!((reused.fate(), before_boot.fate()), (Fate::Dead, Fate::Dead));
+    }
+
+    #[test]
+    fn what_cannot_be_known_from_here_is_not_called_dead() {
+        let own = ProcessIdentity::of_self();
+        let elsewhere = ProcessIdentity { pid_namespace: own.pid_namespace + 1, pid: 4_000_000, ..own };
+        let nowhere = ProcessIdentity { pid_namespace: 0, ..own };
+        let nobody = [0, u64::MAX, 1 << 31].map(|pid| ProcessIdentity { pid, ..own });
+        let no_start = ProcessIdentity { start_time: 0, ..own };
+        for identity in [elsewhere, nowhere, no_start].into_iter().chain(nobody) {
+            assert_eq!(identity.fate(), Fate::Unknown, "{identity:?}");
+        }
+    }
+
+    #[test]
+    fn other_threads_are_counted() {
+        std::thread::scope(|scope| {
+            let (end, wait) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || wait.recv());
+            assert!(other_threads("self").unwrap() >= 1);
+            drop(end);
+        });
+        let mut child = waiting_child();
+        assert_eq!(other_threads(&child.id().to_string()), Some(0));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(other_threads(&child.id().to_string()), None);
     }
 }

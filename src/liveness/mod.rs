@@ -1,8 +1,12 @@
-//! Who a process is, for people and for the cases in which the lock alone can't tell.
+//! Whether a process lives, and who it is.
 //!
-//! That a writer lives is decided by the lock in `segment::lock`. The identity says who it is: the pid alone would not,
-//! since pids are reused, differ between PID namespaces and start again at every boot.
+//! That a writer lives is decided by its lock (`segment::lock`), which the kernel releases when the process dies, however
+//! it dies. The one case in which that is not enough is a fork: a child shares its parent's lock and may outlive it.
+//! Then the identity that the writer recorded decides. The pid alone would not: pids are reused, differ between PID
+//! namespaces and start again at every boot.
+//!
+//! No timer takes part in any of it: a stopped or slow process is alive.
 
 mod identity;
 
-pub(crate) use identity::ProcessIdentity;
+pub(crate) use identity::{Fate, ProcessIdentity};

@@ -30,6 +30,11 @@ impl<B: Backend> Drop for Names<B> {
 
 const MODE: u32 = 0o600;
 
+/// No owner is known to be dead.
+fn never<M>(_memory: &M) -> bool {
+    false
+}
+
 fn new_objects_are_zero_exclusive_and_shared<B: Backend>(backend: B) {
     let names = Names::new(backend, "new");
     let (name, bytes) = (names.name("a"), 3 * PAGE_BYTES);
@@ -85,38 +90,51 @@ fn dropping_removes_nothing<B: Backend>(backend: B) {
 fn a_claim_is_exclusive_and_ends_with_its_holder<B: Backend>(backend: B) {
     let names = Names::new(backend, "claim");
     let name = names.name("c");
-    assert!(matches!(names.backend.claim_existing(&name, PAGE_BYTES), Err(ObjectError::NotFound { .. })));
-    let claim = names.backend.claim(&name, PAGE_BYTES, MODE).unwrap();
+    assert!(matches!(
+        names.backend.claim_existing(&name, PAGE_BYTES, never),
+        Err(ObjectError::NotFound { .. })
+    ));
+    let claim = names.backend.claim(&name, PAGE_BYTES, MODE, never).unwrap();
+    claim.settle();
     assert!(claim.is_named());
+    let view = names.backend.view(&name).unwrap();
+    assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(true));
     claim.memory().store(3, 9);
-    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE), Err(ObjectError::Claimed { .. })));
-    assert!(matches!(names.backend.claim_existing(&name, PAGE_BYTES), Err(ObjectError::Claimed { .. })));
+    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE, never), Err(ObjectError::Claimed { .. })));
+    assert!(matches!(
+        names.backend.claim_existing(&name, PAGE_BYTES, never),
+        Err(ObjectError::Claimed { .. })
+    ));
     // Looking at it, and failing to claim it, must not have given the claim up.
     drop(names.backend.view(&name).unwrap());
-    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE), Err(ObjectError::Claimed { .. })));
+    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE, never), Err(ObjectError::Claimed { .. })));
     drop(claim);
-    let again = names.backend.claim_existing(&name, PAGE_BYTES).unwrap();
+    assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(false));
+    let again = names.backend.claim_existing(&name, PAGE_BYTES, never).unwrap();
     assert_eq!(again.memory().load(3), 9, "what a former holder left is kept");
     drop(again);
-    assert!(names.backend.claim(&name, PAGE_BYTES, MODE).is_ok());
+    assert!(names.backend.claim(&name, PAGE_BYTES, MODE, never).is_ok());
 }
 
 fn a_claim_of_another_size_is_refused<B: Backend>(backend: B) {
     let names = Names::new(backend, "size");
     let name = names.name("c");
     let _memory = names.backend.create(&name, 2 * PAGE_BYTES, MODE).unwrap();
-    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE), Err(ObjectError::Foreign { .. })));
+    assert!(matches!(names.backend.claim(&name, PAGE_BYTES, MODE, never), Err(ObjectError::Foreign { .. })));
     assert!(names.backend.view(&name).is_ok());
 }
 
 fn a_removed_claim_makes_room_for_a_new_one<B: Backend>(backend: B) {
     let names = Names::new(backend, "reclaim");
     let name = names.name("c");
-    let first = names.backend.claim(&name, PAGE_BYTES, MODE).unwrap();
+    let first = names.backend.claim(&name, PAGE_BYTES, MODE, never).unwrap();
+    first.settle();
     first.memory().store(0, 1);
+    let view = names.backend.view(&name).unwrap();
     first.remove().unwrap();
     assert!(!first.is_named());
-    let second = names.backend.claim(&name, PAGE_BYTES, MODE).unwrap();
+    assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), None);
+    let second = names.backend.claim(&name, PAGE_BYTES, MODE, never).unwrap();
     assert_eq!(second.memory().load(0), 0);
     first.remove().unwrap();
     assert!(second.is_named(), "a claim removes its own object only");

@@ -115,13 +115,32 @@ impl Backend for Heap {
         Ok(self.objects().remove(object).is_some())
     }
 
-    fn claim(&self, object: &str, bytes: usize, _mode: Mode) -> Result<HeapClaim, ObjectError> {
+    fn claim(
+        &self,
+        object: &str,
+        bytes: usize,
+        _mode: Mode,
+        _abandoned: impl Fn(&BoxedWords) -> bool,
+    ) -> Result<HeapClaim, ObjectError> {
         let found = self.objects().entry(object.into()).or_insert_with(|| Object::new(bytes)).clone();
         self.try_claim(object, found, bytes)
     }
 
-    fn claim_existing(&self, object: &str, bytes: usize) -> Result<HeapClaim, ObjectError> {
+    fn claim_existing(
+        &self,
+        object: &str,
+        bytes: usize,
+        _abandoned: impl Fn(&BoxedWords) -> bool,
+    ) -> Result<HeapClaim, ObjectError> {
         self.try_claim(object, self.find(object)?, bytes)
+    }
+
+    fn is_claimed(&self, object: &str, view: &HeapView) -> Result<Option<bool>, ObjectError> {
+        match self.find(object) {
+            Ok(found) if found.words.is_same(&view.0) => Ok(Some(*lock(&found.claimed))),
+            Ok(_) | Err(ObjectError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -131,6 +150,9 @@ impl Claim for HeapClaim {
     fn memory(&self) -> &BoxedWords {
         &self.object.words
     }
+
+    /// Nothing to do: a claim is a flag of this process, and a fork's heap is its own.
+    fn settle(&self) {}
 
     fn is_named(&self) -> bool {
         self.heap.objects().get(&self.name).is_some_and(|found| found.words.is_same(&self.object.words))

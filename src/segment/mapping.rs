@@ -59,6 +59,10 @@ impl ReadOnlyMapping {
         Mapping::new(fd, bytes, identity, ProtFlags::READ).map(ReadOnlyMapping)
     }
 
+    pub(super) fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
     /// The address of the first word: for the test that a store through it faults.
     #[cfg(test)]
     pub(super) fn address(&self) -> *mut u64 {

@@ -59,10 +59,27 @@ pub trait Backend: Clone {
     fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError>;
 
     /// Opens `object`, or creates it, and claims it: the lock ends with this process, however it ends.
-    fn claim(&self, object: &str, bytes: usize, mode: Mode) -> Result<Self::Claim, ObjectError>;
+    ///
+    /// Where another process still has the lock, `abandoned` says from the object's words whether its owner is known
+    /// to be dead all the same: a fork of the owner shares its lock and may outlive it.
+    fn claim(
+        &self,
+        object: &str,
+        bytes: usize,
+        mode: Mode,
+        abandoned: impl Fn(&Self::Memory) -> bool,
+    ) -> Result<Self::Claim, ObjectError>;
 
     /// The same for an object that must exist.
-    fn claim_existing(&self, object: &str, bytes: usize) -> Result<Self::Claim, ObjectError>;
+    fn claim_existing(
+        &self,
+        object: &str,
+        bytes: usize,
+        abandoned: impl Fn(&Self::Memory) -> bool,
+    ) -> Result<Self::Claim, ObjectError>;
+
+    /// Whether somebody has the lock of the object that `view` shows; `None` if `object` no longer means it.
+    fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;
 }
 
 /// A claimed object. Dropping it gives the claim up and leaves the object.
@@ -79,6 +96,10 @@ pub trait Claim {
 
     /// Its words.
     fn memory(&self) -> &Self::Memory;
+
+    /// Lets others find out who owns the object, once the words that `abandoned` will be asked about say so. Until then
+    /// they wait.
+    fn settle(&self);
 
     /// Whether the name still means this object.
     fn is_named(&self) -> bool;

@@ -76,11 +76,23 @@ impl Actor {
 
     /// Reads what it prints until a line that ends with `line`. Panics if it ends before.
     pub fn await_line(&mut self, line: &str) {
-        let mut read = String::new();
-        while !read.trim_end().ends_with(line) {
-            read.clear();
-            assert!(self.output.read_line(&mut read).unwrap() > 0, "ended without saying {line:?}");
+        while !self.await_line_with(line).ends_with(line) {}
+    }
+
+    /// Reads what it prints until a line that contains `part`, and returns that line. Panics if it ends before.
+    pub fn await_line_with(&mut self, part: &str) -> String {
+        loop {
+            let mut read = String::new();
+            assert!(self.output.read_line(&mut read).unwrap() > 0, "ended without saying {part:?}");
+            if read.contains(part) {
+                return read.trim_end().to_owned();
+            }
         }
+    }
+
+    /// Closes its standard input, and leaves it running.
+    pub fn close_input(&mut self) {
+        drop(self.child.stdin.take());
     }
 
     /// Kills it with SIGKILL and waits for its end.

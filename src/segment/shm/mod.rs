@@ -6,6 +6,8 @@
 //! owner unlinks *by name* on drop, when the name may mean a successor's object.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode as FileMode, OFlags, Stat};
 use rustix::io::Errno;
@@ -15,13 +17,17 @@ use shared_memory::{ShmemConf, ShmemError};
 mod tests;
 
 use super::mapping::{Identity, Mapping, ReadOnlyMapping};
-use super::{Backend, Claim, Mode, ObjectError, lock};
+use super::{Backend, Claim, ForkToken, Mode, ObjectError, lock};
 
 /// Where Linux shows POSIX shared memory.
 const DIRECTORY: &str = "/dev/shm";
 
 /// How often a step is tried again that somebody else's step or a signal interrupted.
 const MOST_TRIES: usize = 1_000;
+
+/// How long somebody else may be in the gate, where nobody stays longer than some system calls unless it is stopped.
+const GATE_PATIENCE: Duration = Duration::from_secs(2);
+const GATE_PAUSE: Duration = Duration::from_micros(100);
 
 /// Named shared memory of this machine: what channels live in, unless said otherwise.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +40,7 @@ pub struct SharedMemory {
 pub struct ShmClaim {
     mapping: Mapping,
     object: String,
-    _lock: OwnedFd,
+    lock: OwnerLock,
 }
 
 impl SharedMemory {
@@ -67,32 +73,72 @@ impl SharedMemory {
     fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         finish(&fd, object, bytes, mode)?;
-        Mapping::writable(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
+        map(&fd, &stat, object, bytes)
     }
 
     /// One try at opening and locking; `None` if the name meanwhile means another object.
-    fn try_claim(&self, object: &str, bytes: usize) -> Result<Option<(OwnedFd, Stat)>, ObjectError> {
+    fn try_lock(
+        &self,
+        object: &str,
+        bytes: usize,
+        abandoned: &impl Fn(&Mapping) -> bool,
+    ) -> Result<Option<(OwnerLock, Stat)>, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
-        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-        if !lock::try_lock(fd.as_fd()).map_err(os)? {
+        let Some(lock) = OwnerLock::pass_gate(fd, object)? else {
             return Err(ObjectError::Claimed { object: object.into() });
-        }
-        // Whoever held the lock before may have removed the name, and somebody else may have made it anew.
+        };
+        // Whoever passed the gate before may have removed the name, and somebody else may have made it anew.
         if !names(object, identity(&stat)) {
             return Ok(None);
         }
-        // A half-made leftover is empty; everything else has been given its size under this lock.
-        let size = rustix::fs::fstat(&fd).map_err(|errno| failed(object, "fstat", errno))?.st_size;
-        if size != 0 && usize::try_from(size) != Ok(bytes) {
-            return Err(foreign(object, format!("it has {size} bytes instead of {bytes}")));
+        // A half-made leftover is empty; everything else has been given its size by who passed the gate.
+        let stat = rustix::fs::fstat(&lock.fd).map_err(|errno| failed(object, "fstat", errno))?;
+        if stat.st_size != 0 && usize::try_from(stat.st_size) != Ok(bytes) {
+            return Err(foreign(object, format!("it has {} bytes instead of {bytes}", stat.st_size)));
         }
-        Ok(Some((fd, stat)))
+        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
+        if lock::is_owned(lock.fd.as_fd()).map_err(os)? {
+            let live = stat.st_size == 0 || !abandoned(&map(&lock.fd, &stat, object, bytes)?);
+            if live {
+                return Err(ObjectError::Claimed { object: object.into() });
+            }
+        }
+        lock::lock_owner(lock.fd.as_fd()).map_err(os)?;
+        Ok(Some((lock, stat)))
     }
+}
 
-    fn map_claim(fd: OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<ShmClaim, ObjectError> {
-        let mapping = Mapping::writable(fd.as_fd(), bytes, identity(stat))
-            .map_err(|errno| failed(object, "mmap", errno))?;
-        Ok(ShmClaim { mapping, object: object.into(), _lock: fd })
+/// The descriptor that holds the locks of a claim, and gives them up when it is dropped.
+#[derive(Debug)]
+struct OwnerLock {
+    fd: OwnedFd,
+    token: ForkToken,
+}
+
+impl OwnerLock {
+    /// Waits for the gate; `None` if it is not passed in time.
+    fn pass_gate(fd: OwnedFd, object: &str) -> Result<Option<OwnerLock>, ObjectError> {
+        let lock = OwnerLock { fd, token: ForkToken::take() };
+        let begin = Instant::now();
+        while begin.elapsed() < GATE_PATIENCE {
+            let passed = lock::try_lock_gate(lock.fd.as_fd());
+            let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
+            if passed.map_err(os)? {
+                return Ok(Some(lock));
+            }
+            thread::sleep(GATE_PAUSE);
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for OwnerLock {
+    fn drop(&mut self) {
+        // Closing the descriptor would leave the locks to forks of this process, which share them; a fork itself must
+        // leave them to this process.
+        if self.token.is_ours() {
+            lock::unlock_all(self.fd.as_fd());
+        }
     }
 }
 
@@ -119,7 +165,7 @@ impl Backend for SharedMemory {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let bytes = size_of_object(object, &stat)?;
         reserve(&fd, object, bytes)?;
-        Mapping::writable(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
+        map(&fd, &stat, object, bytes)
     }
 
     fn remove(&self, object: &str, memory: &Mapping) -> Result<(), ObjectError> {
@@ -136,21 +182,28 @@ impl Backend for SharedMemory {
         }
     }
 
-    fn claim(&self, object: &str, bytes: usize, mode: Mode) -> Result<ShmClaim, ObjectError> {
+    fn claim(
+        &self,
+        object: &str,
+        bytes: usize,
+        mode: Mode,
+        abandoned: impl Fn(&Mapping) -> bool,
+    ) -> Result<ShmClaim, ObjectError> {
         for _ in 0..MOST_TRIES {
             match create_exclusively(object, bytes) {
                 Ok(()) | Err(ObjectError::Exists { .. }) => {}
                 Err(error) => return Err(error),
             }
-            match self.try_claim(object, bytes) {
-                Ok(Some((fd, stat))) => {
+            match self.try_lock(object, bytes, &abandoned) {
+                Ok(Some((lock, stat))) => {
                     // From here on the object is ours alone, whoever created it.
-                    return match finish(&fd, object, bytes, mode) {
-                        Ok(()) => SharedMemory::map_claim(fd, &stat, object, bytes),
-                        Err(error) => Err(discard_if_empty(&fd, object, &stat, error)),
-                    };
+                    if let Err(error) = finish(&lock.fd, object, bytes, mode) {
+                        return Err(discard_if_empty(&lock.fd, object, &stat, error));
+                    }
+                    let mapping = map(&lock.fd, &stat, object, bytes)?;
+                    return Ok(ShmClaim { mapping, object: object.into(), lock });
                 }
-                Ok(None) | Err(ObjectError::NotFound { .. }) => std::thread::yield_now(),
+                Ok(None) | Err(ObjectError::NotFound { .. }) => thread::yield_now(),
                 Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => open_up(object, mode)?,
                 Err(error) => return Err(error),
             }
@@ -158,16 +211,35 @@ impl Backend for SharedMemory {
         Err(ObjectError::Claimed { object: object.into() })
     }
 
-    fn claim_existing(&self, object: &str, bytes: usize) -> Result<ShmClaim, ObjectError> {
+    fn claim_existing(
+        &self,
+        object: &str,
+        bytes: usize,
+        abandoned: impl Fn(&Mapping) -> bool,
+    ) -> Result<ShmClaim, ObjectError> {
         for _ in 0..MOST_TRIES {
-            if let Some((fd, stat)) = self.try_claim(object, bytes)? {
+            if let Some((lock, stat)) = self.try_lock(object, bytes, &abandoned)? {
                 if stat.st_size == 0 {
-                    reserve(&fd, object, bytes)?;
+                    reserve(&lock.fd, object, bytes)?;
                 }
-                return SharedMemory::map_claim(fd, &stat, object, bytes);
+                let mapping = map(&lock.fd, &stat, object, bytes)?;
+                return Ok(ShmClaim { mapping, object: object.into(), lock });
             }
         }
         Err(ObjectError::Claimed { object: object.into() })
+    }
+
+    fn is_claimed(&self, object: &str, view: &ReadOnlyMapping) -> Result<Option<bool>, ObjectError> {
+        let (fd, stat) = match self.open(object, OFlags::RDONLY) {
+            Ok(opened) => opened,
+            Err(ObjectError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if identity(&stat) != view.identity() {
+            return Ok(None);
+        }
+        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
+        lock::is_owned(fd.as_fd()).map(Some).map_err(os)
     }
 }
 
@@ -186,6 +258,10 @@ impl Claim for ShmClaim {
 
     fn memory(&self) -> &Mapping {
         &self.mapping
+    }
+
+    fn settle(&self) {
+        lock::unlock_gate(self.lock.fd.as_fd());
     }
 
     fn is_named(&self) -> bool {
@@ -219,6 +295,10 @@ fn create_exclusively(object: &str, bytes: usize) -> Result<(), ObjectError> {
             source: std::io::Error::other(other.to_string()),
         }),
     }
+}
+
+fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<Mapping, ObjectError> {
+    Mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
 }
 
 /// Gives an object that only we use its permissions, whatever the umask was, and its memory.

@@ -1,0 +1,185 @@
+//! A writer is known to be alive, stopped, dead or closed, at once and never by a timer; also when it forks.
+
+mod common;
+
+use std::io::Write;
+
+use common::{Actor, OwnNamespace, role, until_told_to_end};
+use rustix::process::{Pid, Signal, kill_process};
+use tearless::{CreateError, Namespace, PublishError, SnapshotError, Writer, WriterState};
+
+fn writer(namespace: &Namespace) -> Writer<u64, tearless::Postcard> {
+    namespace.writer::<u64>("worker").unwrap()
+}
+
+fn pid(actor: &Actor) -> Pid {
+    Pid::from_raw(i32::try_from(actor.pid()).unwrap()).unwrap()
+}
+
+/// Forks this process. The child does `work` and exits at once, without running anything of the test harness.
+fn fork(work: impl FnOnce()) -> Pid {
+    // SAFETY: the child only runs `work`, which uses what this thread owns, and `_exit`. The roles below fork from a
+    // process whose other threads hold no lock that `work` needs.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        work();
+        // SAFETY: ends the process without unwinding into the parent's copy of the harness.
+        unsafe { libc::_exit(0) };
+    }
+    Pid::from_raw(pid).unwrap()
+}
+
+fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").unwrap();
+    stdout.flush().unwrap();
+}
+
+#[test]
+fn one_look_tells_alive_stopped_dead_and_closed() {
+    let test = "one_look_tells_alive_stopped_dead_and_closed";
+    if let Some((_, namespace)) = role() {
+        let mut writer = writer(&namespace);
+        writer.publish(&1).unwrap();
+        say("published");
+        until_told_to_end();
+        return writer.close_lingering().unwrap();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut first = Actor::start(test, "writer", &own);
+    first.await_line("published");
+    let reader = own.reader::<u64>("worker").unwrap();
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
+    kill_process(pid(&first), Signal::STOP).unwrap();
+    while reader.writer_state().unwrap() == WriterState::Alive {}
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Stopped);
+    first.kill();
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Dead);
+    let mut second = Actor::start(test, "writer", &own);
+    second.await_line("published");
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
+    second.finish();
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Closed);
+}
+
+#[test]
+fn a_look_at_ones_own_channel_leaves_the_lock() {
+    let own = OwnNamespace::new(&["worker"]);
+    let _writer = writer(&own);
+    for _ in 0..100 {
+        let reader = own.reader::<u64>("worker").unwrap();
+        assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
+        drop(reader);
+        assert!(matches!(own.writer::<u64>("worker"), Err(CreateError::AlreadyOwned { .. })));
+    }
+}
+
+#[test]
+fn a_fork_stores_nothing_and_removes_nothing() {
+    if let Some((_, namespace)) = role() {
+        let mut writer = writer(&namespace);
+        writer.publish(&1).unwrap();
+        let child = fork(|| {
+            let refused = matches!(writer.publish(&2), Err(PublishError::Forked { .. }));
+            let owned = matches!(namespace.writer::<u64>("worker"), Err(CreateError::AlreadyOwned { .. }));
+            // What a child that returns from main would do.
+            drop(namespace);
+            say(&format!("refused {refused}, owned {owned}"));
+        });
+        rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).unwrap();
+        say("child is gone");
+        until_told_to_end();
+        writer.publish(&3).unwrap();
+        say("published");
+        // The harness of a child process that is killed would not wait for more input.
+        return std::thread::park();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut worker = Actor::start("a_fork_stores_nothing_and_removes_nothing", "forking", &own);
+    worker.await_line("refused true, owned true");
+    worker.await_line("child is gone");
+    let mut reader = own.reader::<u64>("worker").unwrap();
+    assert_eq!(*reader.snapshot().unwrap(), 1);
+    worker.close_input();
+    worker.await_line("published");
+    assert_eq!(*reader.snapshot().unwrap(), 3);
+}
+
+#[test]
+fn the_exit_of_a_fork_that_drops_the_writer_ends_nothing() {
+    if let Some((_, namespace)) = role() {
+        let mut writer = Some(writer(&namespace));
+        writer.as_mut().unwrap().publish(&1).unwrap();
+        let child = fork(|| drop(writer.take()));
+        rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).unwrap();
+        say("child is gone");
+        return until_told_to_end();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut worker = Actor::start("the_exit_of_a_fork_that_drops_the_writer_ends_nothing", "forking", &own);
+    worker.await_line("child is gone");
+    let mut reader = own.reader::<u64>("worker").unwrap();
+    assert_eq!(*reader.snapshot().unwrap(), 1);
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
+    assert!(matches!(own.writer::<u64>("worker"), Err(CreateError::AlreadyOwned { .. })));
+    worker.finish();
+    assert!(matches!(reader.snapshot(), Err(SnapshotError::Closed { .. })));
+}
+
+#[test]
+fn a_channel_whose_owner_was_killed_is_free_though_a_fork_lives_on() {
+    if let Some((_, namespace)) = role() {
+        let mut writer = writer(&namespace);
+        writer.publish(&1).unwrap();
+        let child = fork(|| {
+            say(&format!("orphan is {}", std::process::id()));
+            loop {
+                std::thread::park();
+            }
+        });
+        let _ = child;
+        return until_told_to_end();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let test = "a_channel_whose_owner_was_killed_is_free_though_a_fork_lives_on";
+    let mut worker = Actor::start(test, "forking", &own);
+    let line = worker.await_line_with("orphan is ");
+    let orphan = line.rsplit(' ').next().unwrap().parse().ok().and_then(Pid::from_raw).unwrap();
+    let mut reader = own.reader::<u64>("worker").unwrap();
+    assert!(matches!(own.writer::<u64>("worker"), Err(CreateError::AlreadyOwned { .. })));
+    worker.kill();
+    rustix::process::test_kill_process(orphan).expect("the orphan lives, and shares the lock");
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Dead);
+    let mut successor = writer(&own);
+    assert_eq!(successor.publish(&2).unwrap(), 2);
+    assert_eq!(*reader.snapshot().unwrap(), 2);
+    assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
+    assert!(matches!(own.writer::<u64>("worker"), Err(CreateError::AlreadyOwned { .. })));
+    kill_process(orphan, Signal::KILL).unwrap();
+    assert!(
+        matches!(own.writer::<u64>("worker"), Err(CreateError::AlreadyOwned { .. })),
+        "the successor's lock stays"
+    );
+}
+
+#[test]
+fn a_clean_end_frees_the_channel_though_a_fork_lives_on() {
+    if let Some((_, namespace)) = role() {
+        let mut writer = writer(&namespace);
+        writer.publish(&1).unwrap();
+        let child = fork(|| {
+            loop {
+                std::thread::park();
+            }
+        });
+        writer.close_lingering().unwrap();
+        say("closed");
+        until_told_to_end();
+        return kill_process(child, Signal::KILL).unwrap();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut worker = Actor::start("a_clean_end_frees_the_channel_though_a_fork_lives_on", "forking", &own);
+    worker.await_line("closed");
+    assert_eq!(writer(&own).publish(&2).unwrap(), 2);
+    worker.finish();
+}
