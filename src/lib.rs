@@ -82,6 +82,7 @@ mod codec;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod janitor;
 mod layout;
 mod liveness;
 mod memory;
@@ -93,8 +94,8 @@ mod snapshot;
 mod writer;
 
 pub use channel::{
-    AttachError, AttachPolicy, CreateError, NameError, PublishError, RemoveError, RetryPolicy, SnapshotError,
-    WriterState,
+    AttachError, AttachPolicy, Cause, CreateError, Keep, NameError, PublishError, RemoveError, Removed,
+    RetryPolicy, SnapshotError, WriterState,
 };
 pub use clock::Timestamp;
 #[cfg(feature = "message-pack")]
@@ -102,6 +103,7 @@ pub use codec::MessagePack;
 #[cfg(feature = "postcard")]
 pub use codec::Postcard;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod};
+pub use janitor::Cleaned;
 pub use namespace::Namespace;
 pub use reader::{Reader, ReaderBuilder};
 pub use segment::{Heap, ObjectError, SharedMemory};

@@ -1,8 +1,9 @@
 //! A set of channels that belong together.
 
-use crate::channel::{self, ChannelName, NameError, RemoveError};
+use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
+use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
-use crate::segment::{Backend, Heap, SharedMemory};
+use crate::segment::{Backend, Heap, ObjectError, SharedMemory};
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
 use crate::{
@@ -113,5 +114,18 @@ impl<B: Backend> Namespace<B> {
     pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
         let name = ChannelName::new(&self.name, channel)?;
         channel::remove(&self.backend, &name)
+    }
+
+    /// Removes what writers that are gone have left in this namespace: channels that were never whole or not wholly
+    /// removed, objects that no channel refers to, and last states as far as `keep` says so. Never anything that lives:
+    /// each channel is looked at under its own lock.
+    ///
+    /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed. What goes wrong with one object is in [`Cleaned::failed`].
+    pub fn clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
+        janitor::clean(&self.backend, &self.name, keep)
     }
 }

@@ -5,6 +5,7 @@ mod error;
 mod name;
 mod options;
 mod reader;
+mod removal;
 mod segments;
 #[cfg(test)]
 mod tests;
@@ -17,4 +18,6 @@ pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub use reader::WriterState;
 pub(crate) use reader::{ChannelReader, Received};
-pub(crate) use writer::{ChannelWriter, remove};
+pub use removal::{Cause, Keep, Removed};
+pub(crate) use removal::{Tidied, remove, tidy};
+pub(crate) use writer::ChannelWriter;

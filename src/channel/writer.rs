@@ -2,8 +2,9 @@
 
 use super::description::{Description, is_abandoned, write_identity};
 use super::options::WriterOptions;
+use super::removal::{destroy, owner_pid};
 use super::segments::Segments;
-use super::{ChannelName, CreateError, PublishError, RemoveError};
+use super::{ChannelName, CreateError, PublishError};
 use crate::checksum;
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
 use crate::liveness::ProcessIdentity;
@@ -378,55 +379,5 @@ fn examine<C: Claim>(claim: &C, name: &ChannelName, options: &WriterOptions) -> 
     match Ending::load(page) {
         Ending::Open | Ending::Lingering if same_form => Ok(Found::Successor(description)),
         _ => Ok(Found::Obsolete(description)),
-    }
-}
-
-/// Removes a claimed channel and tells attached readers.
-fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> Result<(), ObjectError> {
-    let page = claim.memory();
-    Ending::Removed.store(page);
-    for side in Side::BOTH {
-        let generation = Generations(page).in_force(side);
-        if (1..=ObjectNames::MOST_GENERATION).contains(&generation) {
-            segments.backend.remove_leftover(&segments.name(side, generation))?;
-        }
-        segments.remove_around(side, generation)?;
-    }
-    claim.remove()
-}
-
-/// Removes a channel that nobody writes; `false` if there is none.
-pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<bool, RemoveError> {
-    let page_name = name.objects.object(Kind::Control);
-    let object = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let claim = match backend.claim_existing(&page_name, control::BYTES, is_abandoned) {
-        Ok(claim) => claim,
-        Err(ObjectError::NotFound { .. }) => return Ok(false),
-        Err(ObjectError::Claimed { .. }) => {
-            let pid = owner_pid(backend, &page_name);
-            return Err(RemoveError::AlreadyOwned { channel: name.channel.clone(), pid });
-        }
-        Err(source) => return Err(object(source)),
-    };
-    if matches!(ready::check(claim.memory()), Readiness::Foreign | Readiness::OtherVersion(_)) {
-        let reason = "it is not a control page of this version".into();
-        return Err(object(ObjectError::Foreign { object: page_name, reason }));
-    }
-    let description = Description::read(claim.memory());
-    let is_ready = ready::check(claim.memory()) == Readiness::Ready;
-    if is_ready && description.collides_with(name).is_some() {
-        return Ok(false);
-    }
-    let instance = description.instance;
-    let segments = Segments { backend: backend.clone(), names: name.objects.clone(), instance };
-    destroy(&claim, &segments).map_err(object)?;
-    Ok(true)
-}
-
-/// The pid that the claimed page of another writer names; 0 if it names none yet.
-fn owner_pid<B: Backend>(backend: &B, page_name: &str) -> u64 {
-    match backend.view(page_name) {
-        Ok(page) if page.len() > control::PID => page.load(control::PID),
-        _ => 0,
     }
 }

@@ -135,6 +135,10 @@ impl Backend for Heap {
         self.try_claim(object, self.find(object)?, bytes)
     }
 
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        Ok(self.objects().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+    }
+
     fn is_claimed(&self, object: &str, view: &HeapView) -> Result<Option<bool>, ObjectError> {
         match self.find(object) {
             Ok(found) if found.words.is_same(&view.0) => Ok(Some(*lock(&found.claimed))),

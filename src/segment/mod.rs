@@ -78,6 +78,9 @@ pub trait Backend: Clone {
         abandoned: impl Fn(&Self::Memory) -> bool,
     ) -> Result<Self::Claim, ObjectError>;
 
+    /// The names of all objects that begin with `prefix`, in any order.
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError>;
+
     /// Whether somebody has the lock of the object that `view` shows; `None` if `object` no longer means it.
     fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;
 }

@@ -1,8 +1,8 @@
 //! What several test files need: a namespace of their own, and real child processes.
 #![allow(dead_code, reason = "every test file uses its part")]
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tearless::Namespace;
@@ -93,6 +93,23 @@ impl Actor {
     /// Closes its standard input, and leaves it running.
     pub fn close_input(&mut self) {
         drop(self.child.stdin.take());
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// What it has printed that was not read yet. Waits for its end.
+    pub fn rest_of_output(&mut self) -> String {
+        let mut rest = String::new();
+        let _ = self.output.read_to_string(&mut rest);
+        rest
     }
 
     /// Kills it with SIGKILL and waits for its end.

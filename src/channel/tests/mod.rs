@@ -4,6 +4,7 @@ mod endings;
 mod growth;
 mod oracle;
 mod takeover;
+mod tidying;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
 use super::{AttachError, ChannelName, ChannelReader, ChannelWriter, CreateError, SnapshotError};

@@ -229,6 +229,18 @@ impl Backend for SharedMemory {
         Err(ObjectError::Claimed { object: object.into() })
     }
 
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        let os =
+            |source| ObjectError::Os { object: format!("{prefix}…"), operation: "list /dev/shm", source };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(DIRECTORY).map_err(os)? {
+            // A name that is not UTF-8 is none of ours.
+            names.extend(entry.map_err(os)?.file_name().into_string().ok());
+        }
+        names.retain(|name| name.starts_with(prefix));
+        Ok(names)
+    }
+
     fn is_claimed(&self, object: &str, view: &ReadOnlyMapping) -> Result<Option<bool>, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDONLY) {
             Ok(opened) => opened,
