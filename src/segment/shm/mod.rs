@@ -321,17 +321,41 @@ fn finish(fd: &OwnedFd, object: &str, bytes: usize, mode: Mode) -> Result<(), Ob
 
 /// Reserves all memory of the object, so that no access can fail later, and makes it that large if it is smaller.
 fn reserve(fd: &OwnedFd, object: &str, bytes: usize) -> Result<(), ObjectError> {
+    reserve_range(fd, object, 0, bytes)
+}
+
+/// Reserves `bytes` from `start` on.
+fn reserve_range(fd: &OwnedFd, object: &str, start: usize, bytes: usize) -> Result<(), ObjectError> {
+    let reserved = match rustix::fs::fallocate(fd, FallocateFlags::empty(), start as u64, bytes as u64) {
+        Err(Errno::INTR) => reserve_in_pieces(fd, start, bytes),
+        done => done,
+    };
+    reserved.map_err(|errno| match errno {
+        Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG => {
+            ObjectError::NoSpace { object: object.into(), bytes }
+        }
+        errno => failed(object, "fallocate", errno),
+    })
+}
+
+/// The kernel undoes a reservation that a signal interrupts; with a signal every millisecond a large one would never be
+/// done. What can't fit at all has been refused before this.
+fn reserve_in_pieces(fd: &OwnedFd, start: usize, bytes: usize) -> Result<(), Errno> {
+    const PIECE: usize = 1 << 20;
+    for offset in (0..bytes).step_by(PIECE) {
+        reserve_piece(fd, (start + offset) as u64, PIECE.min(bytes - offset) as u64)?;
+    }
+    Ok(())
+}
+
+fn reserve_piece(fd: &OwnedFd, offset: u64, len: u64) -> Result<(), Errno> {
     for _ in 0..MOST_TRIES {
-        match rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes as u64) {
-            Ok(()) => return Ok(()),
+        match rustix::fs::fallocate(fd, FallocateFlags::empty(), offset, len) {
             Err(Errno::INTR) => {}
-            Err(Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG) => {
-                return Err(ObjectError::NoSpace { object: object.into(), bytes });
-            }
-            Err(errno) => return Err(failed(object, "fallocate", errno)),
+            done => return done,
         }
     }
-    Err(failed(object, "fallocate", Errno::INTR))
+    Err(Errno::INTR)
 }
 
 /// A claimed object that could not be given its memory and holds nothing yet is removed again.
