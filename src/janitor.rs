@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::channel::{Keep, Removed, Tidied, tidy};
-use crate::layout::ObjectNames;
+use crate::layout::{Kind, ObjectNames, control};
+use crate::memory::Memory;
+use crate::registry::{self, ChannelInfo};
 use crate::segment::{Backend, ObjectError};
 
 /// What [`Namespace::clean`](crate::Namespace::clean) did. Its text has a line for each thing.
@@ -58,5 +60,22 @@ pub(crate) fn clean<B: Backend>(backend: &B, namespace: &str, keep: Keep) -> Res
             Err(error) => cleaned.failed.push(error),
         }
     }
+    for info in registry::list(backend, namespace)? {
+        if let Err(error) = strike_if_gone(backend, namespace, &info) {
+            cleaned.failed.push(error);
+        }
+    }
+    cleaned.failed.extend(registry::tidy(backend, namespace).err());
     Ok(cleaned)
+}
+
+/// Removes the entry of a channel that is not there any more, at least not this instance of it.
+fn strike_if_gone<B: Backend>(backend: &B, namespace: &str, info: &ChannelInfo) -> Result<(), ObjectError> {
+    let page = ObjectNames::new(namespace, &info.name).object(Kind::Control);
+    let there = match backend.view(&page) {
+        Ok(page) => page.len() > control::INSTANCE && page.load(control::INSTANCE) == info.instance,
+        Err(ObjectError::NotFound { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    if there { Ok(()) } else { registry::deregister(backend, namespace, &info.name, info.instance) }
 }

@@ -3,6 +3,7 @@
 use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
 use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
+use crate::registry::{self, ChannelInfo, ChannelWatch};
 use crate::segment::{Backend, Heap, ObjectError, SharedMemory};
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
@@ -113,7 +114,29 @@ impl<B: Backend> Namespace<B> {
     /// [`RemoveError::AlreadyOwned`] if it has a writer.
     pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
         let name = ChannelName::new(&self.name, channel)?;
-        channel::remove(&self.backend, &name)
+        let Some(instance) = channel::remove(&self.backend, &name)? else {
+            return Ok(false);
+        };
+        registry::deregister(&self.backend, &self.name, channel, instance)
+            .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
+        Ok(true)
+    }
+
+    /// The channels of this namespace, in no particular order, as their writers entered them. Takes no lock.
+    ///
+    /// A channel of a dead writer stays in the list until it is removed. One that was just removed may still be in it.
+    ///
+    /// # Errors
+    ///
+    /// If the namespace's registry can't be opened. A namespace without channels is no error.
+    pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
+        registry::list(&self.backend, &self.name)
+    }
+
+    /// Notices, for the price of a load, that [`Namespace::channels`] would say something else than before.
+    #[must_use]
+    pub fn watch_channels(&self) -> ChannelWatch<B> {
+        ChannelWatch::new(self.backend.clone(), &self.name)
     }
 
     /// Removes what writers that are gone have left in this namespace: channels that were never whole or not wholly

@@ -8,6 +8,7 @@ use crate::channel::{
 };
 use crate::clock::Timestamp;
 use crate::codec::Encode;
+use crate::registry::Registration;
 use crate::segment::{Backend, SharedMemory};
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
@@ -16,7 +17,9 @@ use crate::segment::{Backend, SharedMemory};
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping it ends the channel as [`Writer::close`]
 /// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
 pub struct Writer<T: ?Sized, C, B: Backend = SharedMemory> {
+    // Dropped in this order: the entry goes when the channel is gone.
     channel: ChannelWriter<B>,
+    registration: Registration<B>,
     scratch: Vec<u8>,
     form: PhantomData<fn(&T) -> C>,
 }
@@ -96,11 +99,13 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     /// As [`Writer::close`].
     pub fn close_lingering(mut self) -> Result<(), RemoveError> {
         self.channel.set_linger(true);
+        self.registration.keep();
         self.end()
     }
 
     fn end(&mut self) -> Result<(), RemoveError> {
-        self.channel.end().map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
+        let result = self.channel.end().and_then(|()| self.registration.end());
+        result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
     }
 }
 
@@ -218,7 +223,14 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
             options.capacity = options.capacity.min(options.limit);
         }
         let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let channel = ChannelWriter::open(&self.backend, &name, options)?;
-        Ok(Writer { channel, scratch: Vec::new(), form: PhantomData })
+        let mut channel = ChannelWriter::open(&self.backend, &name, options)?;
+        match Registration::new(self.backend, &self.namespace, &channel) {
+            Ok(registration) => Ok(Writer { channel, registration, scratch: Vec::new(), form: PhantomData }),
+            Err(source) => {
+                // The state of a former writer is left as it was found.
+                channel.set_linger(channel.last() > 0);
+                Err(CreateError::Object { channel: name.channel, source })
+            }
+        }
     }
 }

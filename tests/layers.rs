@@ -4,14 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module may use those of lower rank, and itself.
-const RANKS: [&[&str]; 9] = [
+const RANKS: [&[&str]; 11] = [
     &["layout"],
     &["memory"],
     &["seqlock"],
     &["segment"],
     &["liveness", "clock", "checksum"],
     &["channel"],
-    &["codec", "snapshot", "janitor"],
+    &["registry"],
+    &["janitor"],
+    &["codec", "snapshot"],
     &["writer", "reader"],
     &["namespace", "fuzzing"],
 ];

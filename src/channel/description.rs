@@ -80,7 +80,7 @@ pub(super) fn is_abandoned(page: &impl Memory) -> bool {
 }
 
 /// Writes `text`, cut at a character's end if there is no room for all of it.
-fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
+pub(crate) fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
     let end = (0..=place.most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let cut = &text[..end];
     page.store(place.word, cut.len() as u64);
@@ -88,7 +88,7 @@ fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
 }
 
 /// Reads a text; never more than its place holds, and with whatever is not valid UTF-8 replaced.
-fn read_text(page: &impl Memory, place: Text) -> String {
+pub(crate) fn read_text(page: &impl Memory, place: Text) -> String {
     let len = usize::try_from(page.load(place.word)).unwrap_or(usize::MAX).min(place.most);
     let mut bytes = vec![0; len];
     page.read(place.bytes_at(), &mut bytes);

@@ -11,6 +11,7 @@ mod segments;
 mod tests;
 mod writer;
 
+pub(crate) use description::{read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};

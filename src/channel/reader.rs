@@ -244,7 +244,7 @@ impl<B: Backend> ChannelReader<B> {
     /// Number of the latest publication, 0 before the first. One load.
     #[inline]
     pub(crate) fn latest(&self) -> u64 {
-        Published(self.reader.control()).peek()
+        Published::of_channel(self.reader.control()).peek()
     }
 
     /// Whether the writer has closed the channel.

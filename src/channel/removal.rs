@@ -10,7 +10,7 @@ use crate::clock;
 use crate::layout::segment::slot;
 use crate::layout::{Kind, ObjectNames, Publication, Side, control};
 use crate::memory::Memory;
-use crate::segment::{Backend, Claim, ObjectError};
+use crate::segment::{Backend, Claim, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ending, Generations};
 
@@ -79,9 +79,9 @@ pub(crate) fn tidy<B: Backend>(
     let page_name = names.object(Kind::Control);
     let has_page = objects.contains(&page_name);
     let claim = match has_page {
-        true => backend.claim_existing(&page_name, control::BYTES, is_abandoned),
+        true => backend.claim_existing(&page_name, Extent::full(control::BYTES), is_abandoned),
         // Segments without a page: the gate is on the page, so one is made to pass it.
-        false => backend.claim(&page_name, control::BYTES, 0o600, is_abandoned),
+        false => backend.claim(&page_name, Extent::full(control::BYTES), 0o600, is_abandoned),
     };
     let claim = match claim {
         Ok(claim) => claim,
@@ -207,13 +207,13 @@ pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> R
     claim.remove()
 }
 
-/// Removes a channel that nobody writes; `false` if there is none.
-pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<bool, RemoveError> {
+/// Removes a channel that nobody writes. The instance that was removed; `None` if there is no such channel.
+pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let object = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let claim = match backend.claim_existing(&page_name, control::BYTES, is_abandoned) {
+    let claim = match backend.claim_existing(&page_name, Extent::full(control::BYTES), is_abandoned) {
         Ok(claim) => claim,
-        Err(ObjectError::NotFound { .. }) => return Ok(false),
+        Err(ObjectError::NotFound { .. }) => return Ok(None),
         Err(ObjectError::Claimed { .. }) => {
             let pid = owner_pid(backend, &page_name);
             return Err(RemoveError::AlreadyOwned { channel: name.channel.clone(), pid });
@@ -227,12 +227,12 @@ pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<bool
     let description = Description::read(claim.memory());
     let is_ready = ready::check(claim.memory()) == Readiness::Ready;
     if is_ready && description.collides_with(name).is_some() {
-        return Ok(false);
+        return Ok(None);
     }
     let instance = description.instance;
     let segments = Segments { backend: backend.clone(), names: name.objects.clone(), instance };
     destroy(&claim, &segments).map_err(object)?;
-    Ok(true)
+    Ok(Some(instance))
 }
 
 /// The pid that the claimed page of another writer names; 0 if it names none yet.

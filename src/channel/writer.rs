@@ -9,7 +9,7 @@ use crate::checksum;
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Backend, Claim, ForkToken, ObjectError};
+use crate::segment::{Backend, Claim, Extent, ForkToken, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ending, Generations, Growth, Published, Writer};
 
@@ -77,16 +77,15 @@ impl<B: Backend> ChannelWriter<B> {
         let object = |source| CreateError::Object { channel: name.channel.clone(), source };
         let page_name = name.objects.object(Kind::Control);
         for _ in 0..MOST_TRIES {
-            let claim =
-                backend.claim(&page_name, control::BYTES, options.mode, is_abandoned).map_err(|source| {
-                    match source {
-                        ObjectError::Claimed { .. } => CreateError::AlreadyOwned {
-                            channel: name.channel.clone(),
-                            pid: owner_pid(backend, &page_name),
-                        },
-                        source => object(source),
-                    }
-                })?;
+            let claim = backend
+                .claim(&page_name, Extent::full(control::BYTES), options.mode, is_abandoned)
+                .map_err(|source| match source {
+                ObjectError::Claimed { .. } => CreateError::AlreadyOwned {
+                    channel: name.channel.clone(),
+                    pid: owner_pid(backend, &page_name),
+                },
+                source => object(source),
+            })?;
             let segments =
                 |instance| Segments { backend: backend.clone(), names: name.objects.clone(), instance };
             match examine(&claim, name, &options)? {
@@ -170,7 +169,7 @@ impl<B: Backend> ChannelWriter<B> {
         segments: Segments<B>,
         options: WriterOptions,
     ) -> Result<Self, B::Claim> {
-        let last = Published(claim.memory()).peek();
+        let last = Published::of_channel(claim.memory()).peek();
         if last > Publication::MAX.get() {
             return Err(claim);
         }
@@ -310,6 +309,20 @@ impl<B: Backend> ChannelWriter<B> {
     /// Payload bytes that fit on both sides without growing.
     pub(crate) fn capacity(&self) -> usize {
         Side::BOTH.map(|side| self.writer.ring(side).geometry().capacity()).into_iter().min().unwrap_or(0)
+    }
+
+    /// The random id of this channel among all of its name.
+    pub(crate) fn instance(&self) -> u64 {
+        self.segments.instance
+    }
+
+    /// How many writers the channel has had, this one included.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.writer.control().load(control::INCARNATION)
+    }
+
+    pub(crate) fn options(&self) -> &WriterOptions {
+        &self.options
     }
 
     /// Slots of the pair.

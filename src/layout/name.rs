@@ -50,6 +50,11 @@ impl ObjectNames {
         prefix
     }
 
+    /// The name of a namespace's registry; shorter than any channel's.
+    pub(crate) fn registry(namespace: &str) -> String {
+        format!("{}r", ObjectNames::prefix(namespace))
+    }
+
     /// The names of the channel that `object` belongs to, if it is the name of a channel's object.
     pub(crate) fn of_object(object: &str) -> Option<ObjectNames> {
         let (stem, rest) = object.split_at_checked(STEM)?;
@@ -135,6 +140,7 @@ mod tests {
         for other in ["", "tl_", "tl_fleet", "shmem_1234567890abcdefghc", "tl_0000000aaaaaaaaaax", "ü"] {
             assert_eq!(ObjectNames::of_object(other), None);
         }
+        assert_eq!(ObjectNames::of_object(&ObjectNames::registry("fleet")), None);
         assert_eq!(ObjectNames::of_object(&format!("{}1", all[0])), None, "a control page has no generation");
         assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
     }

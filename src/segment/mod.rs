@@ -24,6 +24,20 @@ use crate::memory::{Memory, MemoryMut};
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
 
+/// How large a claimed object is, and how much of it is given memory at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    pub(crate) bytes: usize,
+    pub(crate) reserved: usize,
+}
+
+impl Extent {
+    /// All of it is given memory at once.
+    pub(crate) fn full(bytes: usize) -> Extent {
+        Extent { bytes, reserved: bytes }
+    }
+}
+
 /// A place where named objects live.
 ///
 /// Names are made by `layout`; objects are never empty, always full pages, and zero when they are new.
@@ -65,7 +79,7 @@ pub trait Backend: Clone {
     fn claim(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         mode: Mode,
         abandoned: impl Fn(&Self::Memory) -> bool,
     ) -> Result<Self::Claim, ObjectError>;
@@ -74,7 +88,7 @@ pub trait Backend: Clone {
     fn claim_existing(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         abandoned: impl Fn(&Self::Memory) -> bool,
     ) -> Result<Self::Claim, ObjectError>;
 
@@ -103,6 +117,9 @@ pub trait Claim {
     /// Lets others find out who owns the object, once the words that `abandoned` will be asked about say so. Until then
     /// they wait.
     fn settle(&self);
+
+    /// Gives memory to the `bytes` from `start` on, so that no access to them can fail.
+    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError>;
 
     /// Whether the name still means this object.
     fn is_named(&self) -> bool;

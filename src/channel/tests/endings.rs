@@ -30,10 +30,10 @@ fn a_lingering_state_is_readable_until_it_is_removed() {
     let mut reader = attach(&heap).unwrap();
     assert!(reader.is_closed());
     assert_eq!(snapshot(&mut reader).unwrap(), (1, b"last words".to_vec()));
-    assert!(remove(&heap, &name()).unwrap());
+    assert!(remove(&heap, &name()).unwrap().is_some());
     assert!(heap.names().is_empty());
     assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { .. })));
-    assert!(!remove(&heap, &name()).unwrap());
+    assert!(remove(&heap, &name()).unwrap().is_none());
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn channels_whose_hashes_collide_are_told_apart() {
     drop(lingering);
     let error = ChannelWriter::open(&heap, &impostor, options()).map(drop).unwrap_err();
     assert!(matches!(error, CreateError::NameCollision { .. }), "{error}");
-    assert!(!remove(&heap, &impostor).unwrap());
+    assert!(remove(&heap, &impostor).unwrap().is_none());
     assert!(attach(&heap).is_ok());
 }
 

@@ -198,7 +198,7 @@ impl System {
         if self.writer.is_some() {
             return assert!(removed.is_err());
         }
-        assert_eq!(removed.unwrap(), self.model.exists);
+        assert_eq!(removed.unwrap().is_some(), self.model.exists);
         self.model.exists = false;
     }
 

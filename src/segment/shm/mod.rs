@@ -17,7 +17,7 @@ use shared_memory::{ShmemConf, ShmemError};
 mod tests;
 
 use super::mapping::{Identity, Mapping, ReadOnlyMapping};
-use super::{Backend, Claim, ForkToken, Mode, ObjectError, lock};
+use super::{Backend, Claim, Extent, ForkToken, Mode, ObjectError, lock};
 
 /// Where Linux shows POSIX shared memory.
 const DIRECTORY: &str = "/dev/shm";
@@ -70,10 +70,10 @@ impl SharedMemory {
         Ok((fd, stat))
     }
 
-    fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
+    fn map_new(&self, object: &str, extent: Extent, mode: Mode) -> Result<Mapping, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
-        finish(&fd, object, bytes, mode)?;
-        map(&fd, &stat, object, bytes)
+        finish(&fd, object, extent, mode)?;
+        map(&fd, &stat, object, extent.bytes)
     }
 
     /// One try at opening and locking; `None` if the name meanwhile means another object.
@@ -149,7 +149,7 @@ impl Backend for SharedMemory {
 
     fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
         create_exclusively(object, bytes)?;
-        self.map_new(object, bytes, mode).inspect_err(|_| {
+        self.map_new(object, Extent::full(bytes), mode).inspect_err(|_| {
             let _ = unlink(object);
         })
     }
@@ -185,10 +185,11 @@ impl Backend for SharedMemory {
     fn claim(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         mode: Mode,
         abandoned: impl Fn(&Mapping) -> bool,
     ) -> Result<ShmClaim, ObjectError> {
+        let bytes = extent.bytes;
         for _ in 0..MOST_TRIES {
             match create_exclusively(object, bytes) {
                 Ok(()) | Err(ObjectError::Exists { .. }) => {}
@@ -197,7 +198,7 @@ impl Backend for SharedMemory {
             match self.try_lock(object, bytes, &abandoned) {
                 Ok(Some((lock, stat))) => {
                     // From here on the object is ours alone, whoever created it.
-                    if let Err(error) = finish(&lock.fd, object, bytes, mode) {
+                    if let Err(error) = finish(&lock.fd, object, extent, mode) {
                         return Err(discard_if_empty(&lock.fd, object, &stat, error));
                     }
                     let mapping = map(&lock.fd, &stat, object, bytes)?;
@@ -214,13 +215,14 @@ impl Backend for SharedMemory {
     fn claim_existing(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         abandoned: impl Fn(&Mapping) -> bool,
     ) -> Result<ShmClaim, ObjectError> {
+        let bytes = extent.bytes;
         for _ in 0..MOST_TRIES {
             if let Some((lock, stat)) = self.try_lock(object, bytes, &abandoned)? {
                 if stat.st_size == 0 {
-                    reserve(&lock.fd, object, bytes)?;
+                    give_memory(&lock.fd, object, extent)?;
                 }
                 let mapping = map(&lock.fd, &stat, object, bytes)?;
                 return Ok(ShmClaim { mapping, object: object.into(), lock });
@@ -276,6 +278,10 @@ impl Claim for ShmClaim {
         lock::unlock_gate(self.lock.fd.as_fd());
     }
 
+    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
+        reserve_range(&self.lock.fd, &self.object, start, bytes)
+    }
+
     fn is_named(&self) -> bool {
         names(&self.object, self.mapping.identity())
     }
@@ -314,9 +320,18 @@ fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<Mapping,
 }
 
 /// Gives an object that only we use its permissions, whatever the umask was, and its memory.
-fn finish(fd: &OwnedFd, object: &str, bytes: usize, mode: Mode) -> Result<(), ObjectError> {
+fn finish(fd: &OwnedFd, object: &str, extent: Extent, mode: Mode) -> Result<(), ObjectError> {
     rustix::fs::fchmod(fd, FileMode::from_raw_mode(mode)).map_err(|errno| failed(object, "fchmod", errno))?;
-    reserve(fd, object, bytes)
+    give_memory(fd, object, extent)
+}
+
+/// Gives an object its size and the memory that it needs at once.
+fn give_memory(fd: &OwnedFd, object: &str, extent: Extent) -> Result<(), ObjectError> {
+    if extent.reserved < extent.bytes {
+        rustix::io::retry_on_intr(|| rustix::fs::ftruncate(fd, extent.bytes as u64))
+            .map_err(|errno| failed(object, "ftruncate", errno))?;
+    }
+    reserve(fd, object, extent.reserved)
 }
 
 /// Reserves all memory of the object, so that no access can fail later, and makes it that large if it is smaller.
