@@ -26,6 +26,9 @@ use crate::memory::Memory;
 use crate::segment::{Backend, Claim, Extent, ObjectError};
 use table::Table;
 
+/// The header has memory from the beginning, the rest as far as there are entries.
+const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: PAGE_BYTES };
+
 /// How long to wait for somebody else's change.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -39,9 +42,8 @@ pub(crate) fn register<B: Backend>(
     info: &ChannelInfo,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let extent = Extent { bytes: registry::BYTES, reserved: PAGE_BYTES };
     for _ in 0..MOST_TRIES {
-        let claim = patiently(|| backend.claim(&object, extent, 0o600, |_| true))?;
+        let claim = patiently(|| backend.claim(&object, EXTENT, 0o600, |_| true))?;
         let table = Table::new(claim.memory());
         if table.prepare(namespace, &object)? {
             return table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
@@ -59,8 +61,7 @@ pub(crate) fn deregister<B: Backend>(
     instance: u64,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let extent = Extent { bytes: registry::BYTES, reserved: PAGE_BYTES };
-    let claim = match patiently(|| backend.claim_existing(&object, extent, |_| true)) {
+    let claim = match patiently(|| backend.claim_existing(&object, EXTENT, |_| true)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(()),
         Err(error) => return Err(error),
@@ -79,8 +80,7 @@ pub(crate) fn deregister<B: Backend>(
 /// Removes a table without entries: left by who was killed between the last entry and the table, or while making it.
 pub(crate) fn tidy<B: Backend>(backend: &B, namespace: &str) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let extent = Extent { bytes: registry::BYTES, reserved: PAGE_BYTES };
-    match patiently(|| backend.claim_existing(&object, extent, |_| true)) {
+    match patiently(|| backend.claim_existing(&object, EXTENT, |_| true)) {
         Ok(claim) => match Table::new(claim.memory()).prepare(namespace, &object)? {
             true => remove_if_empty(&claim),
             false => claim.remove(),
@@ -121,7 +121,7 @@ pub(crate) fn list<B: Backend>(backend: &B, namespace: &str) -> Result<Vec<Chann
 /// The table to look at; `None` while there is none.
 fn view<B: Backend>(backend: &B, namespace: &str) -> Result<Option<B::View>, ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let view = match backend.view(&object) {
+    let view = match backend.view_sparse(&object, EXTENT) {
         Ok(view) => view,
         Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => return Ok(None),
         Err(error) => return Err(error),

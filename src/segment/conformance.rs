@@ -158,7 +158,7 @@ fn a_claim_may_be_larger_than_its_memory<B: Backend>(backend: B) {
     claim.reserve(500 * PAGE_BYTES, PAGE_BYTES).unwrap();
     let word = 500 * PAGE_BYTES / WORD_BYTES;
     claim.memory().store(word, 5);
-    assert_eq!(names.backend.view(&name).unwrap().load(word), 5);
+    assert_eq!(names.backend.view_sparse(&name, extent).unwrap().load(word), 5);
     drop(claim);
     assert_eq!(names.backend.claim_existing(&name, extent, never).unwrap().memory().load(word), 5);
 }

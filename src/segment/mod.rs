@@ -62,6 +62,9 @@ pub trait Backend: Clone {
     /// Opens `object` to look at it.
     fn view(&self, object: &str) -> Result<Self::View, ObjectError>;
 
+    /// Opens `object` to look at it, though not all of it has memory: the caller touches only what has.
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<Self::View, ObjectError>;
+
     /// Opens `object` of a dead process to go on with it.
     fn reopen(&self, object: &str) -> Result<Self::Memory, ObjectError>;
 

@@ -8,6 +8,7 @@ use std::process::Command;
 use super::*;
 use crate::layout::PAGE_BYTES;
 use crate::memory::{Memory, MemoryMut};
+use crate::segment::Claim;
 
 /// A name of a test, removed at its end whatever stands there.
 struct Name(String);
@@ -44,6 +45,28 @@ fn is_child() -> bool {
     std::env::var_os("TEARLESS_TEST_CHILD").is_some()
 }
 
+const NOBODY: u32 = 65_534;
+
+fn set_effective_user(user: u32) {
+    // SAFETY: setresuid takes plain numbers; -1 leaves the real and the saved user as they are.
+    assert_eq!(unsafe { libc::setresuid(u32::MAX, user, u32::MAX) }, 0);
+}
+
+/// Does `work` as a user who is not root. Only for child processes of a test that root runs.
+fn as_nobody<R>(work: impl FnOnce() -> R) -> R {
+    set_effective_user(NOBODY);
+    let result = work();
+    set_effective_user(0);
+    result
+}
+
+/// Becomes a user who is not root, if this is root.
+fn become_nobody() {
+    if rustix::process::geteuid().as_raw() == 0 {
+        set_effective_user(NOBODY);
+    }
+}
+
 #[test]
 fn a_store_through_a_readers_mapping_faults() {
     if is_child() {
@@ -70,6 +93,8 @@ fn permissions_are_exact_under_any_umask() {
     if is_child() {
         let umask = std::env::var("TEARLESS_TEST_UMASK").unwrap();
         rustix::process::umask(FileMode::from_raw_mode(u32::from_str_radix(&umask, 8).unwrap()));
+        // Permissions mean nothing to root.
+        become_nobody();
         let backend = SharedMemory::default();
         for mode in [0o600, 0o640, 0o644] {
             let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
@@ -97,6 +122,20 @@ fn memory_is_reserved_when_the_object_is_created() {
     let _memory = SharedMemory::default().create(&name.0, bytes, 0o600).unwrap();
     let stat = fs::metadata(name.path()).unwrap();
     assert_eq!((stat.len(), stat.blocks() * 512), (bytes as u64, bytes as u64));
+}
+
+#[test]
+fn an_object_with_a_size_but_without_memory_is_not_touched() {
+    use std::os::unix::fs::MetadataExt;
+    let backend = SharedMemory::default();
+    let name = Name::new("unreserved");
+    let file = fs::File::create(name.path()).unwrap();
+    file.set_len(PAGE_BYTES as u64).unwrap();
+    assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks(), 0, "looking at it gave it no memory");
+    drop(backend.claim_existing(&name.0, Extent::full(PAGE_BYTES), |_| false).unwrap());
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, PAGE_BYTES as u64);
+    assert!(backend.view(&name.0).is_ok());
 }
 
 #[test]
@@ -176,10 +215,10 @@ fn another_users_object_is_refused_unless_trusted() {
     let name = Name::new("owner");
     let mut backend = SharedMemory::default();
     drop(backend.create(&name.0, PAGE_BYTES, 0o644).unwrap());
-    std::os::unix::fs::chown(name.path(), Some(65_534), None).unwrap();
+    std::os::unix::fs::chown(name.path(), Some(NOBODY), None).unwrap();
     let error = backend.view(&name.0).unwrap_err();
-    assert!(matches!(error, ObjectError::OtherOwner { owner: 65_534, .. }), "{error}");
-    backend.trust_owner(65_534);
+    assert!(matches!(error, ObjectError::OtherOwner { owner: NOBODY, .. }), "{error}");
+    backend.trust_owner(NOBODY);
     assert!(backend.view(&name.0).is_ok());
 }
 
@@ -210,11 +249,6 @@ fn no_permission_is_said_so() {
     }
     let name = Name::new("permission");
     drop(SharedMemory::default().create(&name.0, PAGE_BYTES, 0o600).unwrap());
-    // SAFETY: setresuid takes plain numbers; -1 leaves the real and saved user as they are, so that the name can be
-    // removed again below.
-    assert_eq!(unsafe { libc::setresuid(u32::MAX, 65_534, u32::MAX) }, 0);
-    let denied = SharedMemory::default().view(&name.0).unwrap_err();
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::setresuid(u32::MAX, 0, u32::MAX) }, 0);
+    let denied = as_nobody(|| SharedMemory::default().view(&name.0).unwrap_err());
     assert!(matches!(denied, ObjectError::PermissionDenied { .. }), "{denied}");
 }
