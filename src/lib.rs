@@ -101,13 +101,13 @@ pub use channel::{
 pub use clock::Timestamp;
 #[cfg(feature = "message-pack")]
 pub use codec::MessagePack;
-#[cfg(feature = "postcard")]
-pub use codec::Postcard;
-pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod};
+pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
 pub use janitor::Cleaned;
 pub use namespace::Namespace;
 pub use reader::{Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
+#[doc(hidden)]
+pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
 pub use snapshot::{Snapshot, SnapshotInfo};
 pub use writer::{Writer, WriterBuilder};

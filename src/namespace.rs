@@ -1,6 +1,7 @@
 //! A set of channels that belong together.
 
 use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
+use crate::codec::Postcard;
 use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
 use crate::registry::{self, ChannelInfo, ChannelWatch};
@@ -9,15 +10,10 @@ use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
 use crate::{
     channel::{AttachError, CreateError},
-    codec::{Decode, Encode, Postcard},
+    codec::{Decode, Encode},
     reader::Reader,
     writer::Writer,
 };
-
-#[cfg(feature = "postcard")]
-type DefaultCodec = Postcard;
-#[cfg(not(feature = "postcard"))]
-type DefaultCodec = crate::codec::Bytes;
 
 /// A set of channels that belong together: `fleet`. The processes that want to meet open it under the same name.
 ///
@@ -84,7 +80,7 @@ impl<B: Backend> Namespace<B> {
     }
 
     /// Chooses what a writer is like before it is opened.
-    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, DefaultCodec, B> {
+    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard, B> {
         WriterBuilder::new(self.backend.clone(), &self.name, channel)
     }
 
@@ -102,7 +98,7 @@ impl<B: Backend> Namespace<B> {
     }
 
     /// Chooses what a reader is like before it is opened.
-    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, DefaultCodec, B> {
+    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard, B> {
         ReaderBuilder::new(self.backend.clone(), &self.name, channel)
     }
 

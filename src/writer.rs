@@ -7,7 +7,7 @@ use crate::channel::{
     ChannelName, ChannelWriter, CreateError, Format, PublishError, RemoveError, WriterOptions,
 };
 use crate::clock::Timestamp;
-use crate::codec::Encode;
+use crate::codec::{Encode, Postcard};
 use crate::registry::Registration;
 use crate::segment::{Backend, SharedMemory};
 
@@ -16,7 +16,7 @@ use crate::segment::{Backend, SharedMemory};
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping it ends the channel as [`Writer::close`]
 /// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
-pub struct Writer<T: ?Sized, C, B: Backend = SharedMemory> {
+pub struct Writer<T: ?Sized, C = Postcard, B: Backend = SharedMemory> {
     // Dropped in this order: the entry goes when the channel is gone.
     channel: ChannelWriter<B>,
     registration: Registration<B>,
@@ -121,7 +121,6 @@ impl<T: ?Sized, C, B: Backend> fmt::Debug for Writer<T, C, B> {
 }
 
 /// Chooses what a [`Writer`] is like. Made by [`Namespace::writer_builder`](crate::Namespace::writer_builder).
-#[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct WriterBuilder<T: ?Sized, C, B: Backend = SharedMemory> {
     backend: B,
@@ -199,6 +198,9 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
     }
 
     /// Names the schema instead of having the type's name stand for it. Readers have to name it alike.
+    ///
+    /// The default is what `std::any::type_name` says, without modules: it knows no fields, and another version of the
+    /// compiler may write it differently. Programs that are not built together name their schemas.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());
         self
@@ -209,7 +211,9 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
     /// Creates the channel; or goes on with it where a former writer closed it with `linger` or died.
     ///
     /// Attached readers of a channel that is gone on with notice nothing but a new incarnation number. If the former
-    /// writer's channel has another codec, schema, checksum setting or permissions, it is removed and a new one made.
+    /// writer's channel has another codec, schema, checksum setting or permissions, it is removed and a new one made,
+    /// after a trial of whether there is room. Capacity and depth that were asked for are given to a channel that is gone
+    /// on with at the next publications.
     ///
     /// # Errors
     ///
@@ -223,7 +227,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
             options.capacity = options.capacity.min(options.limit);
         }
         let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let mut channel = ChannelWriter::open(&self.backend, &name, options)?;
+        let mut channel = ChannelWriter::open(&self.backend, &name, &options)?;
         match Registration::new(self.backend, &self.namespace, &channel) {
             Ok(registration) => Ok(Writer { channel, registration, scratch: Vec::new(), form: PhantomData }),
             Err(source) => {
@@ -232,5 +236,26 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
                 Err(CreateError::Object { channel: name.channel, source })
             }
         }
+    }
+}
+
+impl<T: ?Sized, C, B: Backend> Clone for WriterBuilder<T, C, B> {
+    fn clone(&self) -> Self {
+        WriterBuilder {
+            backend: self.backend.clone(),
+            namespace: self.namespace.clone(),
+            channel: self.channel.clone(),
+            capacity: self.capacity,
+            schema: self.schema.clone(),
+            options: self.options.clone(),
+            form: PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized, C, B: Backend> fmt::Debug for WriterBuilder<T, C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = (&self.namespace, &self.channel);
+        formatter.debug_struct("WriterBuilder").field("name", &name).field("options", &self.options).finish()
     }
 }

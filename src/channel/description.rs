@@ -11,6 +11,8 @@ use crate::segment::Mode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Description {
     pub(super) instance: u64,
+    /// Bits of features without which the channel can't be used. This version knows none.
+    pub(super) features_required: u64,
     pub(super) checksum: bool,
     pub(super) mode: Mode,
     pub(super) namespace: String,
@@ -21,6 +23,7 @@ pub(super) struct Description {
 impl Description {
     pub(super) fn write(&self, page: &impl MemoryMut) {
         page.store(control::INSTANCE, self.instance);
+        page.store(control::FEATURES_REQUIRED, self.features_required);
         page.store(control::FINGERPRINT, self.format.fingerprint);
         page.store(control::CHECKSUM, u64::from(self.checksum));
         page.store(control::MODE, u64::from(self.mode));
@@ -35,6 +38,7 @@ impl Description {
     pub(super) fn read(page: &impl Memory) -> Description {
         Description {
             instance: page.load(control::INSTANCE),
+            features_required: page.load(control::FEATURES_REQUIRED),
             checksum: page.load(control::CHECKSUM) != 0,
             mode: Mode::try_from(page.load(control::MODE)).unwrap_or(0),
             namespace: read_text(page, control::NAMESPACE),
@@ -45,6 +49,11 @@ impl Description {
                 fingerprint: page.load(control::FINGERPRINT),
             },
         }
+    }
+
+    /// Whether a later version made the channel, with something that can't be ignored.
+    pub(super) fn needs_more_than_we_know(&self) -> bool {
+        self.features_required != 0
     }
 
     /// The full name of the channel that the page belongs to, if that is not `name`: their hashes collide.
@@ -104,6 +113,7 @@ mod tests {
     fn description() -> Description {
         Description {
             instance: 7,
+            features_required: 0,
             checksum: true,
             mode: 0o640,
             namespace: "fleet".into(),

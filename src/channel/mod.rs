@@ -3,6 +3,7 @@
 mod description;
 mod error;
 mod name;
+mod opening;
 mod options;
 mod reader;
 mod removal;

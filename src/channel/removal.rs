@@ -200,9 +200,14 @@ pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> R
     for side in Side::BOTH {
         let generation = Generations(page).in_force(side);
         if (1..=ObjectNames::MOST_GENERATION).contains(&generation) {
-            segments.backend.remove_leftover(&segments.name(side, generation))?;
+            match segments.backend.remove_leftover(&segments.name(side, generation)) {
+                // What is not ours is not for us to remove.
+                Ok(_) | Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => {}
+                // The page stays, so that this can be repeated.
+                Err(error) => return Err(error),
+            }
         }
-        segments.remove_around(side, generation)?;
+        let _ = segments.remove_around(side, generation);
     }
     claim.remove()
 }
@@ -220,14 +225,15 @@ pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<Opti
         }
         Err(source) => return Err(object(source)),
     };
-    if matches!(ready::check(claim.memory()), Readiness::Foreign | Readiness::OtherVersion(_)) {
-        let reason = "it is not a control page of this version".into();
-        return Err(object(ObjectError::Foreign { object: page_name, reason }));
-    }
     let description = Description::read(claim.memory());
-    let is_ready = ready::check(claim.memory()) == Readiness::Ready;
-    if is_ready && description.collides_with(name).is_some() {
-        return Ok(None);
+    match ready::check(claim.memory()) {
+        Readiness::NotReady => {}
+        Readiness::Ready if description.collides_with(name).is_some() => return Ok(None),
+        Readiness::Ready => {}
+        Readiness::Foreign | Readiness::OtherVersion(_) => {
+            let reason = "it is not a control page of this version".into();
+            return Err(object(ObjectError::Foreign { object: page_name, reason }));
+        }
     }
     let instance = description.instance;
     let segments = Segments { backend: backend.clone(), names: name.objects.clone(), instance };

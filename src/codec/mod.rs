@@ -4,7 +4,6 @@ mod bytes;
 #[cfg(feature = "message-pack")]
 mod message_pack;
 mod pod;
-#[cfg(feature = "postcard")]
 mod postcard;
 mod schema;
 
@@ -12,7 +11,6 @@ pub use self::bytes::Bytes;
 #[cfg(feature = "message-pack")]
 pub use self::message_pack::MessagePack;
 pub use self::pod::Pod;
-#[cfg(feature = "postcard")]
 pub use self::postcard::Postcard;
 
 use std::error::Error;

@@ -1,6 +1,7 @@
 //! Channels on the heap: the same code as in shared memory, without the system calls.
 
 mod endings;
+mod failures;
 mod growth;
 mod oracle;
 mod takeover;
@@ -23,7 +24,7 @@ fn reader_options() -> ReaderOptions {
     ReaderOptions { attach, retry: RetryPolicy::default(), format: Some(options().format) }
 }
 
-fn open(heap: &Heap, options: WriterOptions) -> Result<ChannelWriter<Heap>, CreateError> {
+fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter<Heap>, CreateError> {
     ChannelWriter::open(heap, &name(), options)
 }
 

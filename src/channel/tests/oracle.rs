@@ -182,7 +182,7 @@ impl System {
     }
 
     fn open(&mut self) {
-        let opened = open(&self.heap, self.options());
+        let opened = open(&self.heap, &self.options());
         if self.writer.is_some() {
             return assert!(matches!(opened, Err(CreateError::AlreadyOwned { .. })));
         }

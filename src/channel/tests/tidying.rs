@@ -17,7 +17,7 @@ fn causes(heap: &Heap, keep: Keep) -> Vec<Cause> {
 }
 
 fn published(heap: &Heap) -> ChannelWriter<Heap> {
-    let mut writer = open(heap, options()).unwrap();
+    let mut writer = open(heap, &options()).unwrap();
     writer.publish(b"state").unwrap();
     writer
 }
@@ -55,7 +55,7 @@ fn undated_states_have_no_age_and_are_kept_for_any_time() {
     let heap = Heap::new();
     let mut options = options();
     options.timestamp = crate::Timestamp::None;
-    let mut writer = open(&heap, options).unwrap();
+    let mut writer = open(&heap, &options).unwrap();
     writer.publish(b"state").unwrap();
     kill(writer);
     assert!(causes(&heap, Keep::For(Duration::ZERO)).is_empty());
@@ -110,7 +110,7 @@ fn orphans_go_and_what_is_in_force_stays() {
 fn other_namespaces_versions_and_strangers_are_left_alone() {
     let heap = Heap::new();
     let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
-    kill(ChannelWriter::open(&heap, &elsewhere, options()).unwrap());
+    kill(ChannelWriter::open(&heap, &elsewhere, &options()).unwrap());
     assert!(causes(&heap, Keep::Nothing).is_empty());
     let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
     page.store(control::READY, layout::READY + (1 << 48));
@@ -123,6 +123,6 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     assert_eq!(causes(&heap, Keep::Nothing), [Cause::HalfMade]);
     let mut impostor = name();
     impostor.namespace = "impostor".into();
-    kill(ChannelWriter::open(&heap, &impostor, options()).unwrap());
+    kill(ChannelWriter::open(&heap, &impostor, &options()).unwrap());
     assert!(causes(&heap, Keep::Nothing).is_empty());
 }
