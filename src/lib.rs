@@ -55,12 +55,17 @@
 //! | [`Reader::changed_since`] | wait-free, one load |
 //! | opening and closing | system calls; bounded |
 //!
+//! # Features
+//!
+//! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
+//! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default.
+//!
 //! # Limits
 //!
 //! * Linux on 64-bit little-endian processors. Tested on x86-64.
 //! * The memory is found by name. Another process *of the same user* can overwrite or truncate it; truncation makes readers
 //!   and writers of that channel fault (SIGBUS).
-//! * A publication lives until its slot is used again: [`Writer::depth`] publications later.
+//! * A publication lives until its slot is used again: [`Writer::depth`] publications later, slots of both segments.
 //! * The default schema of a type is its name, not its fields: see [`WriterBuilder::schema`].
 
 #![deny(unsafe_code)]

@@ -17,7 +17,7 @@ use crate::{
 
 /// A set of channels that belong together: `fleet`. The processes that want to meet open it under the same name.
 ///
-/// Opening one is cheap and creates nothing.
+/// Opening one is cheap, creates nothing, and removes nothing: see [`Namespace::clean`].
 #[derive(Clone, Debug)]
 pub struct Namespace<B: Backend = SharedMemory> {
     backend: B,
@@ -84,7 +84,8 @@ impl<B: Backend> Namespace<B> {
         WriterBuilder::new(self.backend.clone(), &self.name, channel)
     }
 
-    /// A reader with all options at their defaults and the default codec, Postcard.
+    /// A reader with all options at their defaults and the default codec, Postcard. `T` owns its data: a state that
+    /// borrows can be published, and read as an owned one of the same schema.
     ///
     /// # Errors
     ///

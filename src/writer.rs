@@ -56,7 +56,8 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
         self.channel.last()
     }
 
-    /// Payload bytes that fit without growing.
+    /// Payload bytes that fit without growing, whichever segment is next: after a first large state only one of the two
+    /// has grown.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.channel.capacity()
@@ -75,7 +76,8 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
         self.channel.growths()
     }
 
-    /// Gives memory back: each of the next two publications goes into a segment no larger than it needs.
+    /// Gives memory back: each of the next two publications goes into a segment no larger than it needs, also below the
+    /// initial capacity. Where there is no room for the small segment beside the large one, it is put off.
     pub fn shrink_to_fit(&mut self) {
         self.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
@@ -158,7 +160,7 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
         self
     }
 
-    /// Slots in each of the two segments, rounded up to a power of two. Default: as many as fit in the first page, at
+    /// Slots in each of the two segments (half of what [`Writer::depth`] says), rounded up to a power of two. Default: as many as fit in the first page, at
     /// least 2. With 1, the channel is a classic double buffer, whose readers are lapped by a fast writer.
     pub fn depth(mut self, slots: usize) -> Self {
         self.options.depth = Some(slots);

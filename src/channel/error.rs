@@ -15,7 +15,7 @@ pub enum CreateError {
     Name(#[from] NameError),
     /// Another process (or another writer of this one) writes this channel.
     #[error(
-        "channel {channel:?} is already written by {}: a channel has one writer; stop that process, or choose \
+        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or choose \
          another name", process_text(*.pid)
     )]
     AlreadyOwned {
@@ -90,6 +90,7 @@ pub enum CreateError {
 fn process_text(pid: u64) -> String {
     match pid {
         0 => "a process that has not said who it is".into(),
+        own if own == u64::from(std::process::id()) => format!("this process ({own})"),
         pid => format!("process {pid}"),
     }
 }
@@ -304,7 +305,10 @@ pub enum SnapshotError {
         expected: usize,
     },
     /// The payload is whole but the codec can't decode it.
-    #[error("publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}")]
+    #[error(
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; has the writer's type \
+         the same fields?"
+    )]
     Decode {
         /// The channel.
         channel: String,

@@ -75,6 +75,22 @@ fn slot_words() -> String {
     ])
 }
 
+fn registry_header() -> String {
+    use super::registry;
+    let text = |text: control::Text| 1 + text.most / WORD_BYTES;
+    table(&[
+        (registry::READY, 1, "ready", "as in the control page"),
+        (registry::INSTANCE, 1, "instance", "random: tells one table from the next"),
+        (registry::CHANGES, 1, "**changes**", "counts the changes"),
+        (registry::HIGH, 1, "**high**", "entries that have ever been in use: none is behind that"),
+        (registry::ENDED, 1, "**ended**", "1 when there is, or will be, another table"),
+        (registry::DIRTY, 1, "dirty", "1 while a change is being made"),
+        (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
+        (registry::MARKS, registry::MOST, "marks", "for each entry 0, or a hash of its channel's name"),
+        (registry::ENTRIES, registry::MOST * registry::entry::WORDS, "entries", "1,024 bytes each"),
+    ])
+}
+
 /// What channels of some capacities take by default.
 fn sizes() -> String {
     let mut text = String::from(
@@ -91,7 +107,7 @@ fn sizes() -> String {
 #[test]
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
-    for table in [control_page(), segment_header(), slot_words(), sizes()] {
+    for table in [control_page(), segment_header(), slot_words(), registry_header(), sizes()] {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }
 }
