@@ -27,7 +27,10 @@ fn opening_without_descriptors_leaves_the_channel() {
             let used = leave(free);
             let error = namespace.writer::<u64>("worker").map(drop).unwrap_err();
             drop(used);
-            assert!(error.to_string().contains("descriptors") || error.to_string().contains("open files"), "{error}");
+            assert!(
+                error.to_string().contains("descriptors") || error.to_string().contains("open files"),
+                "{error}"
+            );
             assert_eq!(*reader.snapshot().unwrap(), 1, "with {free} free: the published state stays");
         }
         let _used = leave(2);

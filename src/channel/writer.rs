@@ -70,6 +70,14 @@ enum Found {
     Obsolete(Description),
 }
 
+/// Why a channel is not gone on with.
+enum Refused<C> {
+    /// What its writer left is not whole: to be made anew.
+    Broken(C),
+    /// The system gave no access to it, perhaps only for now: to be left as it is.
+    Failed(ObjectError),
+}
+
 impl<B: Backend> ChannelWriter<B> {
     /// Creates the channel, or takes over the one of a writer that closed it or died.
     pub(crate) fn open(backend: &B, name: &ChannelName, options: WriterOptions) -> Result<Self, CreateError> {
@@ -97,7 +105,8 @@ impl<B: Backend> ChannelWriter<B> {
                 Found::Successor(description) => {
                     match Self::take_over(claim, name, segments(description.instance), options.clone()) {
                         Ok(writer) => return Ok(writer),
-                        Err(claim) => {
+                        Err(Refused::Failed(source)) => return Err(object(source)),
+                        Err(Refused::Broken(claim)) => {
                             destroy(&claim, &segments(description.instance)).map_err(object)?;
                         }
                     }
@@ -162,31 +171,36 @@ impl<B: Backend> ChannelWriter<B> {
         }
     }
 
-    /// Goes on with the channel of a writer that is gone. Gives the claim back if what it left can't be gone on with.
+    /// Goes on with the channel of a writer that is gone.
     fn take_over(
         claim: B::Claim,
         name: &ChannelName,
         segments: Segments<B>,
         options: WriterOptions,
-    ) -> Result<Self, B::Claim> {
+    ) -> Result<Self, Refused<B::Claim>> {
         let last = Published::of_channel(claim.memory()).peek();
         if last > Publication::MAX.get() {
-            return Err(claim);
+            return Err(Refused::Broken(claim));
         }
         let side = |side| {
             let generation = Generations(claim.memory()).in_force(side);
             if !(1..=ObjectNames::MOST_GENERATION).contains(&generation) {
-                return None;
+                return Err(ObjectError::NotFound { object: segments.name(side, generation) });
             }
-            let found = segments.reopen(side, generation).ok()?;
-            segments.remove_around(side, generation).ok()?;
-            Some(found)
+            let found = segments.reopen(side, generation)?;
+            // What can't be removed harms nobody now. Growth needs the next generation's name, and says so then.
+            let _ = segments.remove_around(side, generation);
+            Ok(found)
         };
-        let (Some(a), Some(b)) = (side(Side::A), side(Side::B)) else {
-            return Err(claim);
-        };
-        Ending::Open.store(claim.memory());
-        Ok(Self::start(ClaimedPage(claim), [a, b], name, segments, options, last))
+        match (side(Side::A), side(Side::B)) {
+            (Ok(a), Ok(b)) => {
+                Ending::Open.store(claim.memory());
+                Ok(Self::start(ClaimedPage(claim), [a, b], name, segments, options, last))
+            }
+            // Descriptors or memory that are short now must not cost the state that is still readable.
+            (Err(error), _) | (_, Err(error)) if !is_damage(&error) => Err(Refused::Failed(error)),
+            _ => Err(Refused::Broken(claim)),
+        }
     }
 
     fn start(
@@ -363,6 +377,14 @@ impl<B: Backend> Drop for ChannelWriter<B> {
     fn drop(&mut self) {
         let _ = self.end();
     }
+}
+
+/// Whether a segment in force that could not be opened is lost, rather than out of reach.
+fn is_damage(error: &ObjectError) -> bool {
+    matches!(
+        error,
+        ObjectError::NotFound { .. } | ObjectError::Unfinished { .. } | ObjectError::Foreign { .. }
+    )
 }
 
 /// What stands on a page that this process has just claimed.
