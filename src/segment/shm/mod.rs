@@ -71,7 +71,14 @@ impl SharedMemory {
     }
 
     fn map_new(&self, object: &str, extent: Extent, mode: Mode) -> Result<Mapping, ObjectError> {
-        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        let (fd, stat) = match self.open(object, OFlags::RDWR) {
+            // A umask that forbids even us.
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                open_up(object, mode)?;
+                self.open(object, OFlags::RDWR)?
+            }
+            opened => opened?,
+        };
         finish(&fd, object, extent, mode)?;
         map(&fd, &stat, object, extent.bytes)
     }
