@@ -105,7 +105,7 @@ impl SharedMemory {
         }
         let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
         if lock::is_owned(lock.fd.as_fd()).map_err(os)? {
-            let live = stat.st_size == 0 || !abandoned(&map(&lock.fd, &stat, object, bytes)?);
+            let live = !has_memory(&stat) || !abandoned(&map(&lock.fd, &stat, object, bytes)?);
             if live {
                 return Err(ObjectError::Claimed { object: object.into() });
             }
@@ -164,6 +164,9 @@ impl Backend for SharedMemory {
     fn view(&self, object: &str) -> Result<ReadOnlyMapping, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDONLY)?;
         let bytes = size_of_object(object, &stat)?;
+        if !has_memory(&stat) {
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
         ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
             .map_err(|errno| failed(object, "mmap", errno))
     }
@@ -228,7 +231,7 @@ impl Backend for SharedMemory {
         let bytes = extent.bytes;
         for _ in 0..MOST_TRIES {
             if let Some((lock, stat)) = self.try_lock(object, bytes, &abandoned)? {
-                if stat.st_size == 0 {
+                if !has_memory(&stat) {
                     give_memory(&lock.fd, object, extent)?;
                 }
                 let mapping = map(&lock.fd, &stat, object, bytes)?;
@@ -401,6 +404,13 @@ fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectError> {
         Ok(bytes) if bytes.is_multiple_of(crate::layout::PAGE_BYTES) => Ok(bytes),
         _ => Err(foreign(object, format!("it has {} bytes, which are not full pages", stat.st_size))),
     }
+}
+
+/// Whether the object's creator has come as far as to reserve memory, from the first page on.
+///
+/// Before that, a load from it would take memory, and where there is none, end in SIGBUS.
+fn has_memory(stat: &Stat) -> bool {
+    stat.st_size != 0 && stat.st_blocks != 0
 }
 
 fn remove_if_same(object: &str, ours: Identity) -> Result<(), ObjectError> {
