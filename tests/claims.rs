@@ -26,7 +26,13 @@ fn await_close(mut pipe: &PipeReader) {
     assert_eq!(pipe.read(&mut [0]).unwrap(), 0);
 }
 
-fn contend(namespace: &Namespace, start: &PipeReader, results: &mut PipeWriter, end: &PipeReader, dies: bool) {
+fn contend(
+    namespace: &Namespace,
+    start: &PipeReader,
+    results: &mut PipeWriter,
+    end: &PipeReader,
+    dies: bool,
+) {
     await_close(start);
     let own = u64::from(std::process::id());
     match namespace.writer::<u64>("worker") {

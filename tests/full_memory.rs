@@ -66,11 +66,11 @@ fn assert_no_space(result: Result<Writer<[u8], Bytes>, CreateError>) {
 
 #[test]
 fn a_create_without_room_leaves_nothing() {
-    in_small_memory("a_create_without_room_leaves_nothing", "size=64k", |namespace| {
-        for pages in 0..3 {
+    in_small_memory("a_create_without_room_leaves_nothing", "size=128k", |namespace| {
+        for pages in 0..6 {
             fill_all_but(pages);
             assert_no_space(create(namespace));
-            assert_eq!(listed(), ["filler"], "with room for {pages} of 3 objects");
+            assert_eq!(listed(), ["filler"], "with room for {pages} of 6 pages");
             assert!(matches!(attach(namespace), Err(AttachError::NotFound { .. })));
             make_room();
         }
@@ -81,7 +81,7 @@ fn a_create_without_room_leaves_nothing() {
 
 #[test]
 fn a_growth_without_room_leaves_the_published_state() {
-    in_small_memory("a_growth_without_room_leaves_the_published_state", "size=64k", |namespace| {
+    in_small_memory("a_growth_without_room_leaves_the_published_state", "size=128k", |namespace| {
         let mut writer = create(namespace).unwrap();
         let mut reader = attach(namespace).unwrap();
         writer.publish(&pattern(100)).unwrap();
@@ -108,7 +108,7 @@ fn a_growth_without_room_leaves_the_published_state() {
 
 #[test]
 fn a_takeover_needs_no_room() {
-    in_small_memory("a_takeover_needs_no_room", "size=64k", |namespace| {
+    in_small_memory("a_takeover_needs_no_room", "size=128k", |namespace| {
         let mut writer = create(namespace).unwrap();
         writer.publish(&pattern(100)).unwrap();
         writer.close_lingering().unwrap();
@@ -124,7 +124,7 @@ fn a_takeover_needs_no_room() {
 /// whose words nobody can look at while there is no room for them.
 #[test]
 fn a_half_made_page_without_memory_is_not_touched() {
-    in_small_memory("a_half_made_page_without_memory_is_not_touched", "size=64k", |namespace| {
+    in_small_memory("a_half_made_page_without_memory_is_not_touched", "size=128k", |namespace| {
         drop(create(namespace).unwrap().publish(&pattern(1)));
         let mut writer = create(namespace).unwrap();
         writer.publish(&pattern(1)).unwrap();
@@ -149,13 +149,13 @@ fn a_half_made_page_without_memory_is_not_touched() {
 
 #[test]
 fn names_run_out_as_memory_does() {
-    in_small_memory("names_run_out_as_memory_does", "size=64k,nr_inodes=5", |namespace| {
+    in_small_memory("names_run_out_as_memory_does", "size=128k,nr_inodes=6", |namespace| {
         // The directory itself takes one.
-        for used in 2..5 {
+        for used in 2..6 {
             (0..used).for_each(|number| drop(File::create(format!("{DIRECTORY}/{number}")).unwrap()));
             let before = listed();
             assert_no_space(create(namespace));
-            assert_eq!(listed(), before, "with {used} of 4 names used");
+            assert_eq!(listed(), before, "with {used} of 5 names used");
             (0..used).for_each(|number| fs::remove_file(format!("{DIRECTORY}/{number}")).unwrap());
         }
         let mut writer = create(namespace).unwrap();

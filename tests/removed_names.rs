@@ -96,7 +96,10 @@ fn a_successor_is_unharmed_by_the_first_writer() {
         let mut reader = attach(&own).unwrap();
         told(&mut first, "grow");
         told(&mut first, "7");
-        assert_eq!((&*firsts_reader.snapshot().unwrap(), &*reader.snapshot().unwrap()), (&pattern(7), &pattern(50)));
+        assert_eq!(
+            (&*firsts_reader.snapshot().unwrap(), &*reader.snapshot().unwrap()),
+            (&pattern(7), &pattern(50))
+        );
         assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Alive);
         if end == "close" {
             told(&mut first, "close");

@@ -99,7 +99,9 @@ fn a_squatted_control_page_is_refused() {
         squatter.assert_named_by(&source);
         let Err(AttachError::Object { source, .. }) = attach(&own) else { panic!("{}", kind.0) };
         squatter.assert_named_by(&source);
-        let Err(RemoveError::Object { source, .. }) = own.remove_channel("worker") else { panic!("{}", kind.0) };
+        let Err(RemoveError::Object { source, .. }) = own.remove_channel("worker") else {
+            panic!("{}", kind.0)
+        };
         squatter.assert_named_by(&source);
         assert_eq!(objects.listed(), ["c"], "{}", kind.0);
     }
@@ -176,6 +178,26 @@ fn a_squatted_segment_does_not_keep_the_next_writer_from_the_channel() {
         };
         squatter.assert_named_by(&source);
         assert_eq!(*reader.snapshot().unwrap(), pattern(20_000));
+    }
+}
+
+#[test]
+fn a_squatted_registry_is_refused_and_leaves_the_published_state() {
+    let own = OwnNamespace::new(&["worker"]);
+    let mut writer = create(&own).unwrap();
+    writer.publish(&pattern(1)).unwrap();
+    let objects = Objects::of(&own, "worker");
+    let registry = objects.registry();
+    let mut reader = attach(&own).unwrap();
+    writer.close_lingering().unwrap();
+    for kind in kinds() {
+        fs::remove_file(&registry).unwrap();
+        let squatter = Squatter::new(kind, registry.clone());
+        let Err(CreateError::Object { source, .. }) = create(&own) else { panic!("{}", kind.0) };
+        squatter.assert_named_by(&source);
+        assert_eq!(*reader.snapshot().unwrap(), pattern(1), "{}", kind.0);
+        drop(squatter);
+        create(&own).unwrap().close_lingering().expect("the name is free again");
     }
 }
 

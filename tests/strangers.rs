@@ -14,7 +14,8 @@ use tearless::{Bytes, CreateError, Namespace, RemoveError};
 /// Creates, grows and takes over under `umask`: every object has exactly the permissions that were asked for.
 fn live_under(umask: u32, mode: u32, namespace: &Namespace) {
     rustix::process::umask(Mode::from_raw_mode(umask));
-    let open = || namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().permissions(mode).open().unwrap();
+    let open =
+        || namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().permissions(mode).open().unwrap();
     let mut writer = open();
     let mut objects = None;
     for len in [1, 20_000, 20_001, 100_000] {

@@ -92,8 +92,12 @@ pub fn alarm_every_millisecond(handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all zeroes are a valid `sigset_t`: no signal.
     let no_signals = unsafe { std::mem::zeroed() };
     // No SA_RESTART: interrupted calls fail with EINTR.
-    let action =
-        libc::sigaction { sa_sigaction: handler as usize, sa_mask: no_signals, sa_flags: 0, sa_restorer: None };
+    let action = libc::sigaction {
+        sa_sigaction: handler as usize,
+        sa_mask: no_signals,
+        sa_flags: 0,
+        sa_restorer: None,
+    };
     // SAFETY: both structures are valid, and the callers' handlers only add to an atomic.
     assert_eq!(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) }, 0);
     let millisecond = libc::timeval { tv_sec: 0, tv_usec: 1_000 };

@@ -13,6 +13,8 @@ pub const DIRECTORY: &str = "/dev/shm";
 /// Where the control page holds the channel's names, and who writes it: see docs/layout.md.
 const NAMESPACE: u64 = 512;
 const CHANNEL: u64 = 648;
+/// Characters that the names of all objects of a namespace begin with.
+const NAMESPACE_PREFIX: usize = 10;
 /// Byte of the pid in the control page.
 pub const PID: u64 = 256;
 /// Byte of the start time in the control page.
@@ -58,6 +60,17 @@ impl Objects {
         let mut kinds: Vec<_> = all.filter_map(|name| name.into_string().ok().and_then(kind)).collect();
         kinds.sort();
         kinds
+    }
+
+    /// The registry of the namespace, in which there must be no other channel.
+    pub fn registry(&self) -> PathBuf {
+        let namespace = &self.stem[..NAMESPACE_PREFIX];
+        let all = fs::read_dir(DIRECTORY).unwrap().map(|entry| entry.unwrap().path());
+        let ours = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with(namespace) && !name.starts_with(&self.stem)
+        };
+        all.into_iter().find(ours).expect("a namespace with a channel has a registry")
     }
 
     /// The kinds of all segments whose names are gone and that a process still maps, sorted.

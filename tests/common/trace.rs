@@ -41,7 +41,10 @@ impl Traced {
     /// Makes one step; `false` if the child ended.
     pub fn step(&mut self, step: Step) -> bool {
         let Some(pid) = self.pid() else { return false };
-        request(if matches!(step, Step::Call) { libc::PTRACE_SYSCALL } else { libc::PTRACE_SINGLESTEP }, Some(pid));
+        request(
+            if matches!(step, Step::Call) { libc::PTRACE_SYSCALL } else { libc::PTRACE_SINGLESTEP },
+            Some(pid),
+        );
         // A tracer sees its child's stops without asking for them.
         let status = wait(pid);
         if !status.stopped() {
