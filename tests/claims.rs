@@ -162,7 +162,7 @@ fn a_dead_writer_whose_pid_was_reused_is_known_as_dead() {
     if let Some((_, namespace)) = role() {
         let mut writer = namespace.writer::<u64>("worker").unwrap();
         writer.publish(&1).unwrap();
-        let orphan = fork(|| std::thread::park());
+        let orphan = fork(std::thread::park);
         say(&format!("orphan is {orphan}"));
         return std::thread::park();
     }

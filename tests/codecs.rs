@@ -190,7 +190,7 @@ struct Fragile(u64);
 impl<'de> Deserialize<'de> for Fragile {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Fragile, D::Error> {
         let number = u64::deserialize(deserializer)?;
-        assert!(number % 2 == 0, "in the middle of deserialize");
+        assert!(number.is_multiple_of(2), "in the middle of deserialize");
         Ok(Fragile(number))
     }
 }

@@ -83,7 +83,7 @@ fn play(namespace: &Namespace) {
     let calls = calls_of_a_life(namespace);
     let mut found = Vec::new();
     for call in 0..calls {
-        for step in 0..rounds(1, 20) {
+        for step in 0..rounds(1, 6) {
             // Also in between: a few thousand instructions lie between one system call and the next.
             let instructions = (call + step).wrapping_mul(2_654_435_761) % 997 * (call % 2 + step);
             let Some(creator) = stopped_creator(namespace, call, instructions) else { continue };
@@ -134,7 +134,7 @@ fn another_writer_waits_for_a_stopped_creator_and_is_refused() {
             Err(CreateError::AlreadyOwned { .. }) => refused += 1,
             // It stands before or behind its claim.
             Ok(writer) => {
-                writer.close().unwrap();
+                writer.close_lingering().unwrap();
                 opened += 1;
             }
             Err(error) => panic!("{error}"),

@@ -81,8 +81,9 @@ fn failing_readers_cost_the_writer_nothing() {
     sleeper.await_line("both sides");
     let mut readers: Vec<_> = (0..7).map(|_| Actor::start(TEST, "reader", &own)).collect();
     readers.iter_mut().for_each(|reader| reader.await_line("reading"));
-    let mut stopped = readers.split_off(4);
-    let mut killed = readers.split_off(1);
+    let mut to_stop = readers.split_off(4);
+    let mut stopped = Vec::new();
+    let mut to_kill = readers.split_off(1);
 
     while writer.growths() < GROWTHS {
         replace_four(&mut writer);
@@ -92,11 +93,16 @@ fn failing_readers_cost_the_writer_nothing() {
             stopped.iter().for_each(|reader| assert_bounded(&objects, reader, 1));
         }
         match writer.growths() {
-            1_000 | 2_000 | 3_000 => killed.pop().unwrap().kill(),
-            1_200 | 2_200 | 3_200 => stopped[writer.growths() as usize / 1_000 - 1].signal(Signal::STOP),
+            1_000 | 2_000 | 3_000 => to_kill.pop().unwrap().kill(),
+            1_200 | 2_200 | 3_200 => {
+                let reader = to_stop.pop().unwrap();
+                reader.signal(Signal::STOP);
+                stopped.push(reader);
+            }
             _ => {}
         }
     }
+    assert!(stopped.len() == 3 && to_kill.is_empty(), "every accident happened");
     assert_eq!(objects.kept_by(sleeper.pid()), ["a1", "b1"], "the sleeper keeps what it had mapped");
     assert_eq!(objects.kept_by(std::process::id()), Vec::<String>::new(), "the writer keeps nothing old");
 

@@ -143,7 +143,7 @@ fn a_squatted_segment_stops_growth_and_leaves_the_published_state() {
     for kind in kinds() {
         let squatters = ["a2", "b2"].map(|segment| Squatter::new(kind, objects.path(segment)));
         for len in [2, 3] {
-            let squatter = &squatters[usize::from(writer.publication() % 2 == 0)];
+            let squatter = &squatters[usize::from(writer.publication().is_multiple_of(2))];
             let Err(PublishError::Growth { source, .. }) = writer.publish(&pattern(20_000)) else {
                 panic!("{}", kind.0)
             };
