@@ -46,7 +46,12 @@ pub(crate) fn register<B: Backend>(
         let claim = patiently(|| backend.claim(&object, EXTENT, 0o600, |_| true))?;
         let table = Table::new(claim.memory());
         if table.prepare(namespace, &object)? {
-            return table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
+            let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
+            if entered.is_err() {
+                // A table that was made for this entry only. What is wrong has been said already.
+                let _ = remove_if_empty(&claim);
+            }
+            return entered;
         }
         claim.remove()?;
     }
