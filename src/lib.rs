@@ -97,6 +97,8 @@ pub use channel::{
     WriterState,
 };
 pub use clock::Timestamp;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+pub use codec::CapError;
 #[cfg(feature = "message-pack")]
 pub use codec::MessagePack;
 #[cfg(feature = "postcard")]

@@ -1,6 +1,8 @@
 //! What several test files need: a namespace of their own, and real child processes.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod counting;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
