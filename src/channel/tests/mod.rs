@@ -1,5 +1,6 @@
 //! Channels on the heap: the same code as in shared memory, without the system calls.
 
+mod changed_bytes;
 mod endings;
 mod growth;
 mod oracle;
