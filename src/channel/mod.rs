@@ -6,8 +6,8 @@ mod name;
 mod options;
 mod reader;
 mod segments;
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;
 mod writer;
 
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};

@@ -49,7 +49,7 @@ pub enum CapError {
 }
 
 /// Decodes a `T` from `inner`, the deserializer of a payload of `len` bytes, within the caps.
-#[inline]
+#[inline(always)]
 pub(super) fn decode<'de, T, D>(inner: D, len: usize) -> Result<T, CodecError>
 where
     T: Deserialize<'de>,
@@ -92,7 +92,7 @@ enum Form {
 }
 
 impl<'a> Place<'a> {
-    #[inline]
+    #[inline(always)]
     fn inside<E: Error>(self, form: Form) -> Result<Place<'a>, E> {
         let steps = match form {
             Form::Named => (self.steps + 2) & !1,
@@ -105,7 +105,7 @@ impl<'a> Place<'a> {
         Ok(Place { steps, ..self })
     }
 
-    #[inline]
+    #[inline(always)]
     fn charge<E: Error>(self, elements: usize) -> Result<(), E> {
         match self.caps.elements.get().checked_sub(elements) {
             Some(left) => {
@@ -146,7 +146,7 @@ struct Elements<'a, A> {
 
 macro_rules! deserialize_numbers {
     ($($method:ident)*) => {$(
-        #[inline]
+        #[inline(always)]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
             self.inner.$method(visitor)
         }
@@ -155,7 +155,7 @@ macro_rules! deserialize_numbers {
 
 macro_rules! deserialize_as {
     ($($form:ident $method:ident($($argument:ident: $type:ty),*))*) => {$(
-        #[inline]
+        #[inline(always)]
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
             let visitor = CappedVisitor { inner: visitor, place: self.place, form: Form::$form };
             self.inner.$method($($argument,)* visitor)
@@ -195,7 +195,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Capped<'_, D> {
         Named deserialize_enum(name: &'static str, variants: &'static [&'static str])
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_human_readable(&self) -> bool {
         self.inner.is_human_readable()
     }
@@ -203,7 +203,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Capped<'_, D> {
 
 macro_rules! visit {
     ($($method:ident($type:ty))*) => {$(
-        #[inline]
+        #[inline(always)]
         fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
             self.inner.$method(value)
         }
@@ -226,38 +226,38 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for CappedVisitor<'_, V> {
         visit_bytes(&[u8]) visit_borrowed_bytes(&'de [u8]) visit_byte_buf(Vec<u8>)
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
         self.inner.visit_none()
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
         self.inner.visit_unit()
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         self.inner.visit_some(Capped { inner, place: self.place.inside(self.form)? })
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         self.inner.visit_newtype_struct(Capped { inner, place: self.place.inside(self.form)? })
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         self.inner.visit_enum(Capped { inner, place: self.place.inside(self.form)? })
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let len = inner.size_hint();
         self.inner.visit_seq(Elements::new(inner, self.place, self.form, len)?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let len = inner.size_hint();
         self.inner.visit_map(Elements::new(inner, self.place, self.form, len)?)
@@ -266,7 +266,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for CappedVisitor<'_, V> {
 
 impl<'a, A> Elements<'a, A> {
     /// `len` is `None` if there are more elements than bytes left, or if the codec doesn't know.
-    #[inline]
+    #[inline(always)]
     fn new<E: Error>(inner: A, place: Place<'a>, form: Form, len: Option<usize>) -> Result<Self, E> {
         let place = place.inside(form)?;
         let open = matches!(form, Form::Open);
@@ -276,7 +276,7 @@ impl<'a, A> Elements<'a, A> {
         Ok(Elements { inner, place, each: open && len.is_none() })
     }
 
-    #[inline]
+    #[inline(always)]
     fn seed<S, E: Error>(&self, seed: S) -> Result<Capped<'a, S>, E> {
         if self.each {
             self.place.charge(1)?;
@@ -288,13 +288,13 @@ impl<'a, A> Elements<'a, A> {
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
-    #[inline]
+    #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let seed = self.seed(seed)?;
         self.inner.next_element_seed(seed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint()
     }
@@ -303,18 +303,18 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
-    #[inline]
+    #[inline(always)]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let seed = self.seed(seed)?;
         self.inner.next_key_seed(seed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         self.inner.next_value_seed(Capped { inner: seed, place: self.place })
     }
 
-    #[inline]
+    #[inline(always)]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint()
     }
@@ -323,7 +323,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Capped<'_, S> {
     type Value = S::Value;
 
-    #[inline]
+    #[inline(always)]
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
         self.inner.deserialize(Capped { inner, place: self.place })
     }
@@ -333,7 +333,7 @@ impl<'de, 'a, A: EnumAccess<'de>> EnumAccess<'de> for Capped<'a, A> {
     type Error = A::Error;
     type Variant = Capped<'a, A::Variant>;
 
-    #[inline]
+    #[inline(always)]
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
         let place = self.place;
         let (value, inner) = self.inner.variant_seed(Capped { inner: seed, place })?;
@@ -344,23 +344,23 @@ impl<'de, 'a, A: EnumAccess<'de>> EnumAccess<'de> for Capped<'a, A> {
 impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Capped<'_, A> {
     type Error = A::Error;
 
-    #[inline]
+    #[inline(always)]
     fn unit_variant(self) -> Result<(), A::Error> {
         self.inner.unit_variant()
     }
 
-    #[inline]
+    #[inline(always)]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
         self.inner.newtype_variant_seed(Capped { inner: seed, place: self.place })
     }
 
-    #[inline]
+    #[inline(always)]
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
         let visitor = CappedVisitor { inner: visitor, place: self.place, form: Form::Variant };
         self.inner.tuple_variant(len, visitor)
     }
 
-    #[inline]
+    #[inline(always)]
     fn struct_variant<V: Visitor<'de>>(
         self,
         fields: &'static [&'static str],

@@ -34,7 +34,7 @@ impl ForkToken {
     }
 
     /// A token of some other process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn of_another_process() -> ForkToken {
         ForkToken { page: None, pid: u64::from(std::process::id()) ^ (1 << 40) }
     }
