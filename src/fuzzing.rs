@@ -1,13 +1,17 @@
 //! Entrances for the fuzz targets, in builds for fuzzing only.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use crate::channel::ChannelWriter;
+use crate::channel::tests::model::{self, Crash, Operation};
 use crate::channel::{
     AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, RetryPolicy, WriterOptions,
 };
 use crate::layout::{Kind, Side, WORD_BYTES, control};
-use crate::memory::MemoryMut;
+use crate::memory::{Memory, MemoryMut};
 use crate::segment::{Backend, Heap};
-use std::time::Duration;
 
 /// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the channel over must
 /// end with a result or a typed error.
@@ -34,6 +38,81 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     }
 }
 
+/// A valid channel, of whose words a second thread flips some bits, again and again, while snapshots are taken.
+///
+/// The writer goes on meanwhile: it has to bear the flips, too.
+pub fn flipped_words(flips: &[(u8, u16, u64)]) {
+    let heap = Heap::new();
+    let name = ChannelName::new("fuzz", "channel").expect("a valid name");
+    let options = WriterOptions::new(Format::new("bytes", "fuzz"));
+    let mut writer = ChannelWriter::open(&heap, &name, options).expect("a new channel");
+    writer.publish(b"a state").expect("a small state");
+    let objects = [0, 1, 2].map(|object| object_of(&heap, &name, object));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for &(object, word, bits) in flips {
+                    let memory = &objects[usize::from(object) % objects.len()];
+                    let word = usize::from(word) % memory.len();
+                    memory.store(word, memory.load(word) ^ bits);
+                }
+                thread::yield_now();
+            }
+        });
+        for len in [3, 40, 400, 4_000] {
+            read(&heap, &name);
+            let _ = writer.publish(&vec![1; len]);
+        }
+        read(&heap, &name);
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Any text as the name of a namespace and of a channel: a typed error, or a channel that works.
+pub fn names(namespace: &str, channel: &str) {
+    let heap = Heap::new();
+    let Ok(name) = ChannelName::new(namespace, channel) else { return };
+    let options = WriterOptions::new(Format::new("bytes", channel));
+    let mut writer = ChannelWriter::open(&heap, &name, options).expect("a new channel");
+    assert_eq!(writer.publish(b"a state").expect("a small state"), 1);
+    let options = ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy::default(), format: None };
+    let mut reader = ChannelReader::attach(&heap, &name, &options).expect("the channel");
+    let mut payload = Vec::new();
+    reader.snapshot(&mut &mut payload).expect("the state");
+    assert_eq!(payload, b"a state");
+}
+
+/// Any sequence of operations on a channel, compared with the model.
+pub fn operations(depth: Option<u8>, checksum: bool, operations: &[(u8, u16)]) {
+    let operations = operations.iter().map(|&(kind, number)| {
+        let size = usize::from(number);
+        match kind % 13 {
+            0..=2 => Operation::Publish { len: size % 64 },
+            3 => Operation::Publish { len: size % (model::LIMIT + 2) },
+            4 => Operation::Shrink,
+            5 => Operation::Attach,
+            6..=8 => Operation::Snapshot { reader: size % 4 },
+            9 => Operation::Close { linger: size % 2 == 1 },
+            10 => Operation::Crash(Crash::ALL[size % Crash::ALL.len()]),
+            11 => Operation::Open,
+            _ => Operation::Remove,
+        }
+    });
+    let operations: Vec<_> = operations.collect();
+    model::compare(depth.map(|depth| usize::from(depth % 4) + 1), checksum, &operations);
+}
+
+/// The control page, or one of the first two segments.
+fn object_of(heap: &Heap, name: &ChannelName, number: u8) -> <Heap as Backend>::Memory {
+    let kind = match number % 3 {
+        0 => Kind::Control,
+        1 => Kind::Segment(Side::A, 1),
+        _ => Kind::Segment(Side::B, 1),
+    };
+    heap.reopen(&name.objects.object(kind)).expect("an object of the channel")
+}
+
 /// A valid channel in which some words of the control page and of its segments are overwritten.
 pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     let heap = Heap::new();
@@ -46,13 +125,8 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     writer.set_linger(true);
     drop(writer);
     for &(object, word, value) in words {
-        let kind = match object % 3 {
-            0 => Kind::Control,
-            1 => Kind::Segment(Side::A, 1),
-            _ => Kind::Segment(Side::B, 1),
-        };
-        let memory = heap.reopen(&name.objects.object(kind)).expect("an object of the channel");
-        memory.store(usize::from(word) % (control::BYTES / WORD_BYTES), value);
+        let memory = object_of(&heap, &name, object);
+        memory.store(usize::from(word) % memory.len(), value);
     }
     read(&heap, &name);
     if let Ok(mut writer) = ChannelWriter::open(&heap, &name, &options) {
@@ -61,11 +135,12 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     }
 }
 
+const NO_PATIENCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
+
 fn read(heap: &Heap, name: &ChannelName) {
-    let none = Duration::ZERO;
     let options = ReaderOptions {
-        attach: AttachPolicy { missing: none, not_ready: none },
-        retry: RetryPolicy { attempts: 3, deadline: none },
+        attach: NO_PATIENCE,
+        retry: RetryPolicy { attempts: 3, deadline: Duration::ZERO },
         format: None,
     };
     if let Ok(mut reader) = ChannelReader::attach(heap, name, &options) {

@@ -104,6 +104,8 @@ pub use channel::{
     RetryPolicy, SnapshotError, WriterState,
 };
 pub use clock::Timestamp;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+pub use codec::CapError;
 #[cfg(feature = "message-pack")]
 pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};

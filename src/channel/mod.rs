@@ -8,8 +8,8 @@ mod options;
 mod reader;
 mod removal;
 mod segments;
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;
 mod writer;
 
 pub(crate) use description::{read_text, write_text};

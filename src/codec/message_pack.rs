@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Codec, CodecError, Decode, Encode};
+use super::{Codec, CodecError, Decode, Encode, capped};
 
 /// [MessagePack](https://msgpack.org) with field names: larger and slower than [`Postcard`](super::Postcard), but
-/// self-describing, so that fields may be added or reordered on one side, and other languages can read it.
+/// self-describing, so that fields may be added or reordered on one side, and other languages can read it. The same caps
+/// on nesting and elements apply.
 #[derive(Clone, Copy, Debug)]
 pub struct MessagePack;
 
@@ -25,7 +26,7 @@ impl<T: Serialize + ?Sized> Encode<T> for MessagePack {
 impl<T: DeserializeOwned> Decode<T> for MessagePack {
     fn decode(payload: &[u8]) -> Result<T, CodecError> {
         let mut rest = payload;
-        let value = rmp_serde::from_read(&mut rest)?;
+        let value = capped::decode(&mut rmp_serde::Deserializer::new(&mut rest), payload.len())?;
         match rest.len() {
             0 => Ok(value),
             left => Err(format!("{left} bytes are left over after the value").into()),

@@ -1,6 +1,8 @@
 //! How a state becomes a payload and back.
 
 mod bytes;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+mod capped;
 #[cfg(feature = "message-pack")]
 mod message_pack;
 mod pod;
@@ -8,6 +10,8 @@ mod postcard;
 mod schema;
 
 pub use self::bytes::Bytes;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+pub use self::capped::CapError;
 #[cfg(feature = "message-pack")]
 pub use self::message_pack::MessagePack;
 pub use self::pod::Pod;

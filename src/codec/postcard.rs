@@ -2,13 +2,14 @@
 
 use super::Codec;
 #[cfg(feature = "postcard")]
-use super::{CodecError, Decode, Encode};
+use super::{CodecError, Decode, Encode, capped};
 
 /// [Postcard](https://docs.rs/postcard): compact and fast, for any serde type. The default codec.
 ///
 /// Without the feature `postcard` it can neither encode nor decode: choose another codec then.
 ///
-/// Not self-describing: both sides must have the same fields in the same order.
+/// Not self-describing: both sides must have the same fields in the same order. Payloads that would nest deeper than 128
+/// levels or claim more elements than they can hold are refused with a [`CapError`](super::CapError).
 #[derive(Clone, Copy, Debug)]
 pub struct Postcard;
 
@@ -28,8 +29,9 @@ impl<T: serde::Serialize + ?Sized> Encode<T> for Postcard {
 #[cfg(feature = "postcard")]
 impl<T: serde::de::DeserializeOwned> Decode<T> for Postcard {
     fn decode(payload: &[u8]) -> Result<T, CodecError> {
-        let (value, rest) = postcard::take_from_bytes(payload)?;
-        match rest.len() {
+        let mut deserializer = postcard::Deserializer::from_bytes(payload);
+        let value = capped::decode(&mut deserializer, payload.len())?;
+        match deserializer.finalize()?.len() {
             0 => Ok(value),
             left => Err(format!("{left} bytes are left over after the value").into()),
         }

@@ -32,7 +32,7 @@ impl ForkToken {
     }
 
     /// A token of some other process.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn of_another_process() -> ForkToken {
         let pid = u64::from(std::process::id()) ^ (1 << 40);
         ForkToken { page: None, process: pid, pid }

@@ -39,7 +39,7 @@ impl Heap {
     }
 
     /// The names of all objects there are.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn names(&self) -> Vec<String> {
         self.objects().keys().cloned().collect()
     }

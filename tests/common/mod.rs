@@ -1,6 +1,7 @@
 //! What several test files need: a namespace of their own, and real child processes.
 #![allow(dead_code, reason = "every test file uses its part")]
 
+pub mod counting;
 pub mod fork;
 pub mod objects;
 pub mod trace;

@@ -1,10 +1,19 @@
-//! Channels on the heap: the same code as in shared memory, without the system calls.
+//! Channels on the heap: the same code as in shared memory, without the system calls. Fuzz targets use the model, too.
 
+#[cfg(test)]
+mod changed_bytes;
+#[cfg(test)]
 mod endings;
+#[cfg(test)]
 mod failures;
+#[cfg(test)]
 mod growth;
+pub(crate) mod model;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
 mod takeover;
+#[cfg(test)]
 mod tidying;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};

@@ -1,69 +1,12 @@
-//! Random sequences of operations against a model that is too simple to be wrong: a number and some bytes.
+//! Random sequences of operations against the model.
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::channel::{PublishError, remove};
-use crate::layout::{Geometry, Publication, segment::slot};
-use crate::memory::MemoryMut;
-use crate::seqlock::Generations;
-
-const LIMIT: usize = 20_000;
-
-#[derive(Clone, Debug)]
-enum Operation {
-    Publish { len: usize },
-    Shrink,
-    Attach,
-    Snapshot { reader: usize },
-    Close { linger: bool },
-    Crash(Crash),
-    Open,
-    Remove,
-}
-
-/// Where the writer is killed.
-#[derive(Clone, Copy, Debug)]
-enum Crash {
-    Between,
-    /// The odd stamp is stored, and some of the payload.
-    MidWrite,
-    /// All is written but the announcement.
-    BeforeAnnouncing,
-    /// A larger segment is made and written, under a name that is not yet in force.
-    GrownNotInForce,
-    /// The same, in force but not announced.
-    GrownNotAnnounced,
-}
-
-/// What the channel must look like to everybody.
-#[derive(Debug, Default)]
-struct Model {
-    exists: bool,
-    /// Counts channels: a reader of a former one must be told that it is closed.
-    instance: u32,
-    number: u64,
-    bytes: Vec<u8>,
-}
-
-struct System {
-    heap: Heap,
-    depth: Option<usize>,
-    checksum: bool,
-    writer: Option<ChannelWriter<Heap>>,
-    readers: Vec<(u32, ChannelReader<Heap>)>,
-    model: Model,
-}
+use super::model::{Crash, LIMIT, Operation, compare};
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let len = prop_oneof![4 => 0..40_usize, 3 => 0..2_000_usize, 1 => 0..LIMIT + 2];
-    let crash = prop_oneof![
-        Just(Crash::Between),
-        Just(Crash::MidWrite),
-        Just(Crash::BeforeAnnouncing),
-        Just(Crash::GrownNotInForce),
-        Just(Crash::GrownNotAnnounced),
-    ];
+    let crash = prop::sample::select(&Crash::ALL[..]);
     let operation = prop_oneof![
         10 => len.prop_map(|len| Operation::Publish { len }),
         1 => Just(Operation::Shrink),
@@ -77,142 +20,6 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
     prop::collection::vec(operation, 1..40)
 }
 
-fn content(number: u64, len: usize) -> Vec<u8> {
-    (0..len as u64)
-        .map(|index| (number.wrapping_mul(31).wrapping_add(index) % 251).to_le_bytes()[0])
-        .collect()
-}
-
-impl System {
-    fn options(&self) -> WriterOptions {
-        let mut options = options();
-        (options.capacity, options.limit) = (16, LIMIT);
-        (options.depth, options.checksum) = (self.depth, self.checksum);
-        options
-    }
-
-    fn apply(&mut self, operation: &Operation) {
-        match *operation {
-            Operation::Publish { len } => self.publish(len),
-            Operation::Shrink => self.writer.iter_mut().for_each(ChannelWriter::shrink_to_fit),
-            Operation::Attach => self.attach(),
-            Operation::Snapshot { reader } => self.snapshot(reader),
-            Operation::Close { linger } => self.close(linger),
-            Operation::Crash(crash) => self.crash(crash),
-            Operation::Open => self.open(),
-            Operation::Remove => self.remove(),
-        }
-    }
-
-    fn publish(&mut self, len: usize) {
-        let Some(writer) = &mut self.writer else { return };
-        let bytes = content(self.model.number + 1, len);
-        match writer.publish(&bytes) {
-            Ok(number) => {
-                assert!(len <= LIMIT);
-                assert_eq!(number, self.model.number + 1);
-                (self.model.number, self.model.bytes) = (number, bytes);
-            }
-            Err(error) => assert!(len > LIMIT && matches!(error, PublishError::TooLarge { .. }), "{error}"),
-        }
-    }
-
-    fn attach(&mut self) {
-        match attach(&self.heap) {
-            Ok(reader) => {
-                assert!(self.model.exists);
-                self.readers.push((self.model.instance, reader));
-                if self.readers.len() > 4 {
-                    self.readers.remove(0);
-                }
-            }
-            Err(error) => {
-                assert!(!self.model.exists && matches!(error, AttachError::NotFound { .. }), "{error}");
-            }
-        }
-    }
-
-    fn snapshot(&mut self, reader: usize) {
-        let model = &self.model;
-        let Some((instance, reader)) = self.readers.get_mut(reader) else { return };
-        let current = model.exists && *instance == model.instance;
-        match snapshot(reader) {
-            Ok(found) => assert_eq!(found, (model.number, model.bytes.clone())),
-            Err(SnapshotError::Empty { .. }) => assert!(current && model.number == 0),
-            Err(SnapshotError::Closed { .. }) => assert!(!current),
-            Err(error) => panic!("{error}"),
-        }
-        assert!(current || reader.is_closed());
-    }
-
-    fn close(&mut self, linger: bool) {
-        let Some(mut writer) = self.writer.take() else { return };
-        writer.set_linger(linger);
-        drop(writer);
-        self.model.exists = linger;
-    }
-
-    fn crash(&mut self, crash: Crash) {
-        let Some(writer) = self.writer.take() else { return };
-        let inner = &writer.writer;
-        let publication = Publication::new(inner.last() + 1).unwrap();
-        let side = publication.side();
-        let ring = inner.ring(side);
-        let lost = vec![0xdd; ring.geometry().capacity()];
-        match crash {
-            Crash::Between => {}
-            Crash::MidWrite => {
-                let slot = ring.geometry().slot(publication.turn());
-                ring.memory().store(slot + slot::STAMP, publication.stamp_writing());
-                ring.memory().store(slot + slot::LENGTH, 3);
-                ring.memory().store(slot + slot::PAYLOAD, u64::MAX);
-            }
-            Crash::BeforeAnnouncing => ring.write(publication, &lost, 1, 1),
-            Crash::GrownNotInForce | Crash::GrownNotAnnounced => {
-                let generation = inner.generation(side) + 1;
-                let geometry = Geometry::fit(2 * lost.len(), self.depth).unwrap();
-                let fresh = writer.segments.create(side, generation, geometry, 0o600).unwrap();
-                fresh.ring.write(publication, &lost, 1, 1);
-                if matches!(crash, Crash::GrownNotAnnounced) {
-                    Generations(inner.control()).replace(side, generation);
-                }
-            }
-        }
-        kill(writer);
-    }
-
-    fn open(&mut self) {
-        let opened = open(&self.heap, &self.options());
-        if self.writer.is_some() {
-            return assert!(matches!(opened, Err(CreateError::AlreadyOwned { .. })));
-        }
-        self.writer = Some(opened.unwrap());
-        if !self.model.exists {
-            let instance = self.model.instance + 1;
-            self.model = Model { exists: true, instance, ..Model::default() };
-        }
-    }
-
-    fn remove(&mut self) {
-        let removed = remove(&self.heap, &name());
-        if self.writer.is_some() {
-            return assert!(removed.is_err());
-        }
-        assert_eq!(removed.unwrap().is_some(), self.model.exists);
-        self.model.exists = false;
-    }
-
-    /// At most two leftovers of one interrupted growth beside the three objects of a channel; none without one.
-    fn check_objects(&self) {
-        let most = match (self.model.exists, self.writer.is_some()) {
-            (false, _) => 0,
-            (true, true) => 3,
-            (true, false) => 4,
-        };
-        assert!(self.heap.names().len() <= most, "{:?}", self.heap.names());
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -222,13 +29,6 @@ proptest! {
         checksum in any::<bool>(),
         operations in operations(),
     ) {
-        let heap = Heap::new();
-        let mut system =
-            System { heap, depth, checksum, writer: None, readers: Vec::new(), model: Model::default() };
-        system.open();
-        for operation in &operations {
-            system.apply(operation);
-            system.check_objects();
-        }
+        compare(depth, checksum, &operations);
     }
 }

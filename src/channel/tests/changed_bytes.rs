@@ -1,0 +1,191 @@
+//! Every single byte of a channel's objects, changed to every other value: a typed error, or a state as it was published.
+
+use super::*;
+use crate::layout::segment::{self, slot};
+use crate::layout::{Kind, PAGE_BYTES, Publication, WORD_BYTES, control};
+use crate::memory::{BoxedWords, Memory, MemoryMut};
+use crate::segment::Backend;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Publications before something is changed: enough to have both segments filled, and to have grown once.
+const PUBLICATIONS: u64 = 9;
+
+/// A channel without a writer.
+struct Scene {
+    heap: Heap,
+    checksum: bool,
+}
+
+/// What the state of a publication is.
+fn content(number: u64) -> Vec<u8> {
+    format!("the state of publication {number}").into_bytes()
+}
+
+fn options_with(checksum: bool) -> WriterOptions {
+    WriterOptions { checksum, capacity: 16, depth: Some(2), ..options() }
+}
+
+impl Scene {
+    fn new(checksum: bool) -> Scene {
+        let heap = Heap::new();
+        let mut writer = open(&heap, &options_with(checksum)).unwrap();
+        for number in 1..=PUBLICATIONS {
+            writer.publish(&content(number)).unwrap();
+        }
+        kill(writer);
+        Scene { heap, checksum }
+    }
+
+    fn object(&self, kind: Kind) -> BoxedWords {
+        self.heap.reopen(&name().objects.object(kind)).unwrap()
+    }
+
+    /// The page, and the segment of the last publication: its side, its generation, its words.
+    fn segment(&self) -> BoxedWords {
+        let side = Publication::new(PUBLICATIONS).unwrap().side();
+        let page = self.object(Kind::Control);
+        self.object(Kind::Segment(side, page.load(control::GENERATION + side.index())))
+    }
+
+    fn attach(&self) -> Result<ChannelReader<Heap>, AttachError> {
+        let retry = RetryPolicy { attempts: 2, deadline: Duration::ZERO };
+        ChannelReader::attach(&self.heap, &name(), &ReaderOptions { retry, ..reader_options() })
+    }
+
+    /// Gives the bytes of `words` every other value, one at a time, and asks `check` each time. Says how many changes
+    /// that were.
+    fn change(&self, object: &BoxedWords, words: Range<usize>, mut check: impl FnMut(usize)) -> usize {
+        let mut changes = 0;
+        for word in words {
+            let original = object.load(word);
+            for (byte, change) in (0..WORD_BYTES).flat_map(|byte| (1..=255).map(move |change| (byte, change)))
+            {
+                object.store(word, original ^ (change << (8 * byte)));
+                check(word);
+                object.store(word, original);
+                changes += 1;
+            }
+        }
+        changes
+    }
+}
+
+/// What a reader sees must be some publication's own state, if it sees anything; the number of seen publications.
+///
+/// Which publication is the latest is a number in the page like any other: an older one may be shown in its place, but
+/// under its own number.
+fn see(reader: &mut ChannelReader<Heap>, verified: bool) -> usize {
+    let mut payload = Vec::new();
+    let seen = reader.snapshot(&mut &mut payload);
+    assert!(payload.capacity() <= PAGE_BYTES, "no more than a segment has");
+    let Ok(received) = seen else { return 0 };
+    let number = received.publication.get();
+    assert!(number <= PUBLICATIONS);
+    if verified {
+        assert_eq!(payload, content(number));
+    }
+    1
+}
+
+/// Half of a control page: tests run side by side.
+fn every_change_of_the_page(words: Range<usize>) {
+    let scene = Scene::new(true);
+    let page = scene.object(Kind::Control);
+    let mut attached = scene.attach().unwrap();
+    assert_eq!(see(&mut attached, true), 1);
+    let (mut new, mut old) = (0, 0);
+    let len = words.len();
+    let changes = scene.change(&page, words, |word| {
+        if let Ok(mut reader) = scene.attach() {
+            // Who attaches while the word says so takes the channel for one without checksums: that changes no payload.
+            new += see(&mut reader, true);
+        }
+        old += see(&mut attached, true);
+        assert!(word < control::BYTES / WORD_BYTES);
+    });
+    assert_eq!(changes, len * WORD_BYTES * 255);
+    assert!(0 < new && new < old && old <= changes, "{new} and {old} of {changes} were seen");
+    assert_eq!(snapshot(&mut attached).unwrap(), (PUBLICATIONS, content(PUBLICATIONS)));
+}
+
+#[test]
+fn the_first_half_of_a_control_page() {
+    every_change_of_the_page(0..control::BYTES / WORD_BYTES / 2);
+}
+
+#[test]
+fn the_second_half_of_a_control_page_is_not_read() {
+    let scene = Scene::new(true);
+    let page = scene.object(Kind::Control);
+    let mut attached = scene.attach().unwrap();
+    let words = control::BYTES / WORD_BYTES;
+    let changes = scene.change(&page, words / 2..words, |_| {
+        assert_eq!(see(&mut scene.attach().unwrap(), true) + see(&mut attached, true), 2);
+    });
+    assert_eq!(changes, control::BYTES / 2 * 255);
+}
+
+#[test]
+fn a_segment_header() {
+    let scene = Scene::new(true);
+    let mut attached = scene.attach().unwrap();
+    see(&mut attached, true);
+    let mut new = 0;
+    let changes = scene.change(&scene.segment(), 0..segment::SLOTS, |_| {
+        new += see(&mut scene.attach().unwrap(), true);
+        assert_eq!(see(&mut attached, true), 1, "a header is read once, when it is mapped");
+    });
+    assert!(0 < new && new < changes / 4, "{new} of {changes}");
+}
+
+#[test]
+fn the_slot_of_the_latest_publication() {
+    for checksum in [true, false] {
+        let scene = Scene::new(checksum);
+        let mut attached = scene.attach().unwrap();
+        let object = scene.segment();
+        let stamp = 2 * PUBLICATIONS;
+        let slot = (segment::SLOTS..object.len()).find(|word| object.load(*word) == stamp).unwrap();
+        let end = slot + slot::PAYLOAD + content(PUBLICATIONS).len().div_ceil(WORD_BYTES);
+        let (mut new, mut old) = (0, 0);
+        let changes = scene.change(&object, slot..end, |_| {
+            new += see(&mut scene.attach().unwrap(), scene.checksum);
+            old += see(&mut attached, scene.checksum);
+        });
+        assert_eq!(new, old);
+        assert!(0 < new && new < changes, "{new} of {changes}");
+    }
+}
+
+/// Three changes of every byte, each of a channel of its own: what one writer makes of it stays.
+#[test]
+fn a_successor_goes_on_with_a_changed_page_or_makes_a_fresh_one_or_refuses() {
+    let (mut on, mut fresh, mut refused) = (0, 0, 0);
+    for (word, change) in (0..control::BYTES / WORD_BYTES).flat_map(|word| {
+        (0..WORD_BYTES).flat_map(move |byte| [1, 0x80, 0xff].map(|bits| (word, bits << (8 * byte))))
+    }) {
+        let scene = Scene::new(true);
+        let page = scene.object(Kind::Control);
+        page.store(word, page.load(word) ^ change);
+        let Ok(mut writer) = open(&scene.heap, &options_with(true)) else {
+            refused += 1;
+            continue;
+        };
+        let number = writer.publish(b"a successor's").unwrap();
+        assert_eq!(
+            snapshot(&mut scene.attach().unwrap()).unwrap(),
+            (number, b"a successor's".to_vec()),
+            "{word}"
+        );
+        if number == 1 {
+            fresh += 1
+        } else {
+            on += 1
+        }
+        drop(writer);
+        assert!(scene.heap.names().len() <= 1, "word {word}: {:?}", scene.heap.names());
+    }
+    assert!(on > 0 && fresh > 0 && refused > 0, "{on} {fresh} {refused}");
+    assert_eq!(on + fresh + refused, 3 * control::BYTES);
+}

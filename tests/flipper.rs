@@ -1,0 +1,156 @@
+//! Another process of the same user overwrites words of a channel's objects while it is read and written: typed errors
+//! or snapshots, and each of them soon.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use common::{Actor, OwnNamespace, role};
+use tearless::{AttachError, Bytes, Reader, RetryPolicy, SnapshotError};
+
+const TEST: &str = "a_hostile_process_gives_errors_and_neither_panics_nor_hangs";
+const DURATION: Duration = Duration::from_secs(2);
+/// Far more than the policies below allow; a machine may be busy.
+const SOON: Duration = Duration::from_secs(2);
+/// Bytes of the largest state; two slots of up to twice as much make a segment.
+const MOST_BYTES: u64 = 5_000;
+
+fn content(number: u64) -> Vec<u8> {
+    vec![(number % 251) as u8; (number * 13 % MOST_BYTES) as usize]
+}
+
+/// The flipper: changes one to three words anywhere in the objects that begin with `prefix`, and puts back what was there.
+fn flip(prefix: &str) {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let begin = Instant::now();
+    while begin.elapsed() < DURATION {
+        // Grown segments have new names.
+        let objects: Vec<File> = fs::read_dir("/dev/shm")
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
+            .filter_map(|path| OpenOptions::new().read(true).write(true).open(path).ok())
+            .collect();
+        for _ in 0..500 {
+            let flips = 1 + next() % 3;
+            let changes: Vec<_> = (0..flips)
+                .filter_map(|_| {
+                    let object = &objects[next() as usize % objects.len().max(1)];
+                    // Three of four in the first lines, where it hurts.
+                    let words = if next() % 4 == 0 { object.metadata().ok()?.len() / 8 } else { 48 };
+                    let place = next() % words * 8;
+                    let mut former = [0; 8];
+                    object.read_exact_at(&mut former, place).ok()?;
+                    let bits = if next() % 2 == 0 { next() } else { 1 << (next() % 64) };
+                    let changed = (u64::from_le_bytes(former) ^ bits).to_le_bytes();
+                    object.write_all_at(&changed, place).ok()?;
+                    Some((object, place, former))
+                })
+                .collect();
+            if next() % 8 == 0 {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            for (object, place, former) in changes.into_iter().rev() {
+                object.write_all_at(&former, place).unwrap();
+            }
+        }
+    }
+}
+
+/// What came of the calls, by name.
+#[derive(Default)]
+struct Tally(BTreeMap<&'static str, u64>);
+
+impl Tally {
+    fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    fn of(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or(0)
+    }
+}
+
+fn soon<T>(work: impl FnOnce() -> T) -> T {
+    let begin = Instant::now();
+    let result = work();
+    assert!(begin.elapsed() < SOON, "it took {:?}", begin.elapsed());
+    result
+}
+
+fn attach(own: &OwnNamespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
+    let retry = RetryPolicy { attempts: 8, deadline: Duration::from_millis(1) };
+    let builder = own.reader_builder::<Vec<u8>>("flipped").codec::<Bytes>().retry_policy(retry);
+    builder.attach_within(Duration::ZERO).open()
+}
+
+/// One snapshot; what it shows must be right if the reader knows for certain that there are checksums.
+fn look(reader: &mut Reader<Vec<u8>, Bytes>, certain: bool, tally: &mut Tally) {
+    match soon(|| reader.snapshot()) {
+        Ok(snapshot) => {
+            tally.count("snapshot");
+            assert!(snapshot.capacity() < 1 << 20, "no more than a segment has");
+            assert!(!certain || *snapshot == content(snapshot.publication()), "a wrong state was verified");
+        }
+        Err(SnapshotError::Corrupt { .. }) => tally.count("corrupt"),
+        Err(SnapshotError::Contended { .. }) => tally.count("contended"),
+        Err(SnapshotError::Object { .. }) => tally.count("object"),
+        Err(SnapshotError::Closed { .. }) => tally.count("closed"),
+        Err(SnapshotError::Empty { .. }) => tally.count("empty"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_hostile_process_gives_errors_and_neither_panics_nor_hangs() {
+    if let Some((role, _)) = role() {
+        flip(&role);
+        println!("done");
+        return;
+    }
+    let own = OwnNamespace::new(&["flipped"]);
+    let mut writer = own.writer_builder::<[u8]>("flipped").codec::<Bytes>().checksum(true).open().unwrap();
+    let mut number = writer.publish(&content(1)).unwrap();
+    let mut reader = attach(&own).unwrap();
+    reader.snapshot().unwrap();
+    let mut flipper = Actor::start(TEST, &object_prefix(), &own);
+
+    let (mut attached, mut fresh) = (Tally::default(), Tally::default());
+    let begin = Instant::now();
+    while begin.elapsed() < DURATION {
+        for _ in 0..10 {
+            look(&mut reader, true, &mut attached);
+        }
+        match soon(|| attach(&own)) {
+            // Who attaches while the word of the checksums is changed takes the channel for one without.
+            Ok(mut reader) => look(&mut reader, false, &mut fresh),
+            Err(_) => fresh.count("not attached"),
+        }
+        if let Ok(published) = soon(|| writer.publish(&content(number + 1))) {
+            number = published;
+        }
+    }
+    flipper.await_line("done");
+    flipper.finish();
+    println!("attached: {:?}\nfresh: {:?}", attached.0, fresh.0);
+    assert!(attached.of("snapshot") > 100 && fresh.of("snapshot") > 10);
+    assert!(attached.0.len() > 2 && fresh.of("not attached") > 0, "nothing was hit");
+    writer.publish(&content(number + 1)).unwrap();
+    look(&mut reader, true, &mut Tally::default());
+}
+
+/// What the names of this process's only channel begin with: that of its control page without the letter.
+fn object_prefix() -> String {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let path = maps.lines().find_map(|line| line.split_once("/dev/shm/tl_").map(|(_, rest)| rest)).unwrap();
+    format!("tl_{}", &path[..17])
+}
