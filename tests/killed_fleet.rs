@@ -28,6 +28,9 @@ const ROUNDS: u64 = 200;
 /// Objects that a channel may have: the control page, two segments, and what one interrupted growth left.
 const MOST_OBJECTS: usize = 4;
 
+/// Characters that the names of all objects of a channel begin with: `tl_`, and the hashes of both names.
+const STEM: usize = 20;
+
 /// Seconds after which a worker counts as hanging; it is killed after milliseconds.
 const PATIENCE: u32 = 120;
 
@@ -163,7 +166,7 @@ impl<'a> Post<'a> {
         worker.await_line_with("first 1 after");
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", worker.pid())).unwrap();
         let mut names = maps.lines().filter_map(|line| line.split_once("/dev/shm/")).map(|(_, name)| name);
-        let prefix = names.find_map(|name| name.strip_suffix('c')).expect("a control page").to_owned();
+        let prefix = names.find_map(|name| name.get(..STEM)).expect("an object of the channel").to_owned();
         let witness = Witness::attach(namespace, channel);
         let random = mix(seed ^ mix(channel.as_bytes()[channel.len() - 1].into()));
         Post { channel, namespace, witness, worker: Some(worker), prefix, random, tally: Tally::default() }

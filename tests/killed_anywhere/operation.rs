@@ -11,6 +11,9 @@ use crate::tracee::{Tracee, mark, watchdog};
 /// What is published before the operation.
 const PUBLISHED: u64 = 4;
 
+/// The publication that grows the channel.
+const GROWN: u64 = PUBLISHED + 1;
+
 type BytesWriter = Writer<Vec<u8>, Bytes>;
 type BytesReader = Reader<Vec<u8>, Bytes>;
 
@@ -95,9 +98,14 @@ fn between_marks<T>(act: impl FnOnce() -> T) {
     panic!("not killed");
 }
 
-/// The state with number `publication`. The first after `PUBLISHED` does not fit where the ones around it do.
+/// The state with number `publication`. The second and the first after `PUBLISHED` don't fit where the ones before do:
+/// the channel has grown, and is to grow, so that its segments have names of their own.
 fn state(publication: u64) -> Vec<u8> {
-    let len = if publication == PUBLISHED + 1 { 5_001 } else { 100 + publication };
+    let len = match publication {
+        2 => 2_001,
+        GROWN => 5_001,
+        small => 100 + small,
+    };
     (0..len)
         .map(|index| ((publication * 31 + index).wrapping_mul(0x9e37_79b9) >> 13).to_le_bytes()[0])
         .collect()
@@ -213,8 +221,10 @@ impl Stage {
             Some(Remains::Nothing) => assert_eq!(last, 0, "{when}: to a new reader"),
             None => assert_eq!(last, 0, "{when}: nobody has published"),
         }
-        if place == Place::End && self.operation.removes() {
-            self.objects.assert_none(when);
+        match (place, self.operation.removes()) {
+            (Place::End, true) => self.objects.assert_none(when),
+            (Place::End, false) => self.objects.assert_three(when),
+            (Place::Within | Place::Astray, _) => {}
         }
         let goes_on = matches!(seen, Some(Remains::Channel(_)));
         self.succeed(last, attached.filter(|_| goes_on), when);
