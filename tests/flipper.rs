@@ -88,7 +88,7 @@ fn soon<T>(work: impl FnOnce() -> T) -> T {
 }
 
 fn attach(own: &OwnNamespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
-    let retry = RetryPolicy { attempts: 8, deadline: Duration::from_millis(1) };
+    let retry = RetryPolicy::new(8, Duration::from_millis(1));
     let builder = own.reader_builder::<Vec<u8>>("flipped").codec::<Bytes>().retry_policy(retry);
     builder.attach_within(Duration::ZERO).open()
 }

@@ -18,7 +18,7 @@ fn create(namespace: &Namespace) {
 }
 
 fn attach(namespace: &Namespace) -> Result<Reader<u64, Postcard>, AttachError> {
-    let attach = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::from_millis(1) };
+    let attach = AttachPolicy::new(Duration::ZERO, Duration::from_millis(1));
     namespace.reader_builder::<u64>("worker").attach_policy(attach).open()
 }
 

@@ -179,9 +179,9 @@ fn a_successor_goes_on_with_a_changed_page_or_makes_a_fresh_one_or_refuses() {
             "{word}"
         );
         if number == 1 {
-            fresh += 1
+            fresh += 1;
         } else {
-            on += 1
+            on += 1;
         }
         drop(writer);
         assert!(scene.heap.names().len() <= 1, "word {word}: {:?}", scene.heap.names());
