@@ -44,7 +44,7 @@ fn flip(prefix: &str) {
             let flips = 1 + next() % 3;
             let changes: Vec<_> = (0..flips)
                 .filter_map(|_| {
-                    let object = &objects[next() as usize % objects.len().max(1)];
+                    let object = &objects[usize::try_from(next() % objects.len().max(1) as u64).unwrap()];
                     // Three of four in the first lines, where it hurts.
                     let words = if next() % 4 == 0 { object.metadata().ok()?.len() / 8 } else { 48 };
                     let place = next() % words * 8;

@@ -136,13 +136,9 @@ fn a_half_made_page_without_memory_is_not_touched() {
         assert!(matches!(error, AttachError::NotReady { .. }), "{error}, {error:?}");
         assert_no_space(create(namespace));
         File::create(objects.path("c")).unwrap().set_len(PAGE as u64).unwrap();
-        let error = namespace.remove_channel("worker").unwrap_err();
-        assert!(
-            matches!(error, RemoveError::Object { source: ObjectError::NoSpace { .. }, .. }),
-            "{error}, {error:?}"
-        );
+        assert!(namespace.remove_channel("worker").unwrap(), "that needs no room");
+        assert!(!namespace.remove_channel("worker").unwrap());
         make_room();
-        assert!(namespace.remove_channel("worker").unwrap());
         assert_eq!(listed(), Vec::<String>::new());
     });
 }

@@ -219,6 +219,9 @@ pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<Opti
     let claim = match backend.claim_existing(&page_name, Extent::full(control::BYTES), is_abandoned) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),
+        // A page whose creator died before it had memory, and for which there still is none: claiming has removed it,
+        // and nothing was made before it.
+        Err(ObjectError::NoSpace { .. }) => return Ok(Some(0)),
         Err(ObjectError::Claimed { .. }) => {
             let pid = owner_pid(backend, &page_name);
             return Err(RemoveError::AlreadyOwned { channel: name.channel.clone(), pid });
