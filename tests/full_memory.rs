@@ -7,9 +7,7 @@ use std::io::Write;
 
 use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, is_root, pattern, role};
-use tearless::{
-    AttachError, Bytes, CreateError, Namespace, ObjectError, PublishError, Reader, RemoveError, Writer,
-};
+use tearless::{AttachError, Bytes, CreateError, Namespace, ObjectError, PublishError, Reader, Writer};
 
 const PAGE: usize = 4096;
 
