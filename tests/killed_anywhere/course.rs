@@ -88,16 +88,16 @@ impl Course {
         self.system_calls.len()
     }
 
-    /// Right before and right after each system call, and about `samples` places evenly from the beginning to the end;
+    /// After how many steps to kill: right before and right after each system call, and about `samples` places evenly from the beginning to the end;
     /// every instruction if there are no more than that.
-    pub(crate) fn points(&self, samples: u64) -> Vec<Point> {
+    pub(crate) fn sample(&self, samples: u64) -> Vec<u64> {
         let samples = samples.clamp(1, self.steps().max(1));
         let even = (0..samples).map(|sample| sample * self.steps() / samples);
         let calls = self.system_calls.iter().flat_map(|after| [after - 1, *after]);
         let mut steps = even.chain(calls).collect::<Vec<_>>();
         steps.sort_unstable();
         steps.dedup();
-        steps.into_iter().map(|step| self.point(step)).collect()
+        steps
     }
 
     /// The place after `step` instructions.
@@ -143,10 +143,11 @@ mod tests {
 
     #[test]
     fn points_are_even_and_around_every_system_call() {
-        let points = course().points(4);
-        let stops = points.iter().map(|point| point.stops).collect::<Vec<_>>();
+        let course = course();
+        assert_eq!(course.sample(4), [0, 9, 10, 250, 499, 500, 750]);
+        let stops = course.sample(4).into_iter().map(|step| course.point(step).stops).collect::<Vec<_>>();
         assert_eq!(stops, [0, 1, 2, 2, 3, 4, 4]);
-        assert_eq!(course().points(u64::MAX).len(), 1_000, "every one");
+        assert_eq!(course.sample(u64::MAX).len(), 1_000, "every one");
     }
 
     #[test]

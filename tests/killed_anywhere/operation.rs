@@ -14,6 +14,9 @@ const PUBLISHED: u64 = 4;
 /// The publication that grows the channel.
 const GROWN: u64 = PUBLISHED + 1;
 
+/// Instructions in a row of which each is tried.
+const EVERY_ONE: u64 = 64;
+
 type BytesWriter = Writer<Vec<u8>, Bytes>;
 type BytesReader = Reader<Vec<u8>, Bytes>;
 
@@ -133,6 +136,9 @@ struct Stage {
     own: OwnNamespace,
     objects: Objects,
     operation: Operation,
+    kills: usize,
+    /// How many victims took another way than the one that was measured.
+    astray: usize,
 }
 
 /// A victim at its first mark, with a reader that attached before.
@@ -141,6 +147,15 @@ struct Scene {
     attached: Option<BytesReader>,
     /// Number of the last publication before the operation.
     before: u64,
+}
+
+/// Whether the victim had published what it meant to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announced {
+    No,
+    Yes,
+    /// It was killed elsewhere than was meant.
+    Unknown,
 }
 
 /// What is left of a channel after the kill.
@@ -152,29 +167,62 @@ enum Remains {
     Nothing,
 }
 
-/// Kills `operation` at about `samples` places and around every system call, and checks everything after each kill.
+/// Kills `operation` at about `samples` places, around every system call, and after every instruction around the
+/// announcement if it publishes; and checks everything after each kill.
 pub(crate) fn kill_anywhere(operation: Operation, samples: u64) {
     let own = OwnNamespace::new(&[CHANNEL]);
-    let stage = Stage { objects: Objects::of(&own, CHANNEL), own, operation };
+    let mut stage = Stage { objects: Objects::of(&own, CHANNEL), own, operation, kills: 0, astray: 0 };
     let course = stage.whole_run();
-    let points = course.points(samples);
-    let mut astray = 0;
-    for (index, point) in points.iter().enumerate() {
-        let scene = stage.set(index);
-        let place = scene.victim.go_to(*point);
-        astray += usize::from(place == Place::Astray);
-        stage.strike(scene, place, &format!("{operation:?} killed at {point:x?}"));
+    let (mut before, mut after) = (0, course.steps());
+    for step in course.sample(samples) {
+        match stage.kill_at(&course, step) {
+            Announced::No => before = step,
+            Announced::Yes => after = after.min(step),
+            Announced::Unknown => {}
+        }
     }
-    let (steps, calls, points) = (course.steps(), course.system_calls(), points.len() + 1);
+    if operation.publishes() {
+        stage.kill_around_the_announcement(&course, before, after);
+    }
+    let Stage { kills, astray, .. } = stage;
+    let (steps, calls) = (course.steps(), course.system_calls());
     println!(
-        "{operation:?}: {points} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
+        "{operation:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
     );
 }
 
 impl Stage {
+    /// Kills a victim after `step` instructions of `course`.
+    fn kill_at(&mut self, course: &Course, step: u64) -> Announced {
+        let scene = self.set(self.kills);
+        let place = scene.victim.go_to(course.point(step));
+        let announced = self.strike(scene, place, &format!("{:?} killed after step {step}", self.operation));
+        if place == Place::Within {
+            return announced;
+        }
+        self.astray += 1;
+        Announced::Unknown
+    }
+
+    /// The order of the stores there is what a successor relies on, and an even sample would hardly meet it.
+    fn kill_around_the_announcement(&mut self, course: &Course, mut before: u64, mut after: u64) {
+        assert!(before < after, "what is published stays published: {before}, {after}");
+        while after - before > EVERY_ONE {
+            let middle = before.midpoint(after);
+            match self.kill_at(course, middle) {
+                Announced::No => before = middle,
+                Announced::Yes => after = middle,
+                Announced::Unknown => before += 1,
+            }
+        }
+        for step in before..=after {
+            self.kill_at(course, step);
+        }
+    }
+
     /// Lets one victim come to its end, and kills it there.
-    fn whole_run(&self) -> Course {
-        let scene = self.set(0);
+    fn whole_run(&mut self) -> Course {
+        let scene = self.set(self.kills);
         let course = scene.victim.measure();
         self.strike(scene, Place::End, &format!("{:?} killed at its end", self.operation));
         course
@@ -206,7 +254,8 @@ impl Stage {
     }
 
     /// Kills the victim, checks what is left, lets a successor go on and close, and checks that nothing is left then.
-    fn strike(&self, scene: Scene, place: Place, when: &str) {
+    fn strike(&mut self, scene: Scene, place: Place, when: &str) -> Announced {
+        self.kills += 1;
         let Scene { victim, mut attached, before } = scene;
         victim.kill();
         watchdog();
@@ -228,6 +277,7 @@ impl Stage {
         }
         let goes_on = matches!(seen, Some(Remains::Channel(_)));
         self.succeed(last, attached.filter(|_| goes_on), when);
+        if last > before { Announced::Yes } else { Announced::No }
     }
 
     /// What a reader finds that attached before the kill.
