@@ -128,8 +128,8 @@ fn another_writer_waits_for_a_stopped_creator_and_is_refused() {
     };
     let calls = calls_of_a_life(&namespace);
     let (mut refused, mut opened) = (0, 0);
-    for part in 1..rounds(3, 20) {
-        let creator = stopped_creator(&namespace, calls * part / rounds(3, 20), 0).unwrap();
+    for part in 1..rounds(2, 20) {
+        let creator = stopped_creator(&namespace, calls * part / rounds(2, 20), 0).unwrap();
         match namespace.writer::<u64>("worker") {
             Err(CreateError::AlreadyOwned { .. }) => refused += 1,
             // It stands before or behind its claim.
