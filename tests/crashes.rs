@@ -79,7 +79,7 @@ fn ten_thousand_crashes_accumulate_nothing() {
         println!("{}", crasher.await_line_with("crashes"));
         return crasher.finish();
     };
-    let crashes = rounds(300, 10_000);
+    let crashes = rounds(200, 10_000);
     let mut first = writer(&namespace);
     first.publish(&pattern(1)).unwrap();
     first.close_lingering().unwrap();

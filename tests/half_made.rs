@@ -17,8 +17,9 @@ fn create(namespace: &Namespace) {
     writer.close_lingering().unwrap();
 }
 
+/// Attaches without waiting for what is missing or not ready.
 fn attach(namespace: &Namespace) -> Result<Reader<u64, Postcard>, AttachError> {
-    let attach = AttachPolicy::new(Duration::ZERO, Duration::from_millis(1));
+    let attach = AttachPolicy::new(Duration::ZERO, Duration::ZERO);
     namespace.reader_builder::<u64>("worker").attach_policy(attach).open()
 }
 
@@ -116,6 +117,34 @@ fn nobody_sees_half_a_channel() {
     player.finish();
 }
 
+/// One creator's life in single steps. Phases may only follow one another; a look at a standing creator disturbs nobody.
+fn step_through(namespace: &Namespace) {
+    let mut creator = Traced::start(|| create(namespace));
+    let between_looks = u64::from(40 / rounds(1, 40));
+    let (mut instructions, mut looks, mut latest) = (0_u64, 0, Found::Nothing);
+    while creator.step(Step::Instruction) {
+        instructions += 1;
+        if instructions.is_multiple_of(between_looks) {
+            let found = look(namespace);
+            assert!(found >= latest, "{found:?} after {latest:?} at instruction {instructions}");
+            (latest, looks) = (found, looks + 1);
+        }
+    }
+    assert_eq!(latest, Found::Published);
+    say(&format!("{instructions} instructions, {looks} looks"));
+}
+
+#[test]
+fn no_step_of_a_creator_shows_half_a_channel() {
+    if let Some((_, namespace)) = role() {
+        return step_through(&namespace);
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut player = Actor::start("no_step_of_a_creator_shows_half_a_channel", "player", &own);
+    println!("{}", player.await_line_with("looks"));
+    player.finish();
+}
+
 /// A creator that stands still while it decides who writes is waited for, for two seconds; never deposed.
 #[test]
 fn another_writer_waits_for_a_stopped_creator_and_is_refused() {
@@ -128,8 +157,8 @@ fn another_writer_waits_for_a_stopped_creator_and_is_refused() {
     };
     let calls = calls_of_a_life(&namespace);
     let (mut refused, mut opened) = (0, 0);
-    for part in 1..rounds(3, 20) {
-        let creator = stopped_creator(&namespace, calls * part / rounds(3, 20), 0).unwrap();
+    for part in 1..rounds(2, 20) {
+        let creator = stopped_creator(&namespace, calls * part / rounds(2, 20), 0).unwrap();
         match namespace.writer::<u64>("worker") {
             Err(CreateError::AlreadyOwned { .. }) => refused += 1,
             // It stands before or behind its claim.
