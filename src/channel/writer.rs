@@ -1,6 +1,6 @@
 //! The writing side of a channel.
 
-use super::description::{Description, is_abandoned, write_identity};
+use super::description::{Description, is_abandoned, not_ours, read_identity, write_identity};
 use super::options::WriterOptions;
 use super::segments::Segments;
 use super::{ChannelName, CreateError, PublishError, RemoveError};
@@ -361,9 +361,9 @@ fn examine<C: Claim>(claim: &C, name: &ChannelName, options: &WriterOptions) -> 
             let channel = name.channel.clone();
             return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
         }
-        Readiness::Foreign => {
+        Readiness::Foreign(found) => {
             let object = name.objects.object(Kind::Control);
-            let source = ObjectError::Foreign { object, reason: "it is not a control page".into() };
+            let source = ObjectError::Foreign { object, reason: not_ours(found) };
             return Err(CreateError::Object { channel: name.channel.clone(), source });
         }
     }
@@ -374,7 +374,9 @@ fn examine<C: Claim>(claim: &C, name: &ChannelName, options: &WriterOptions) -> 
     }
     let same_form = description.format.fingerprint == options.format.fingerprint
         && description.checksum == options.checksum
-        && description.mode == options.mode;
+        && description.mode == options.mode
+        // Its times are those of another clock, and whoever kept it may have kept half of it.
+        && read_identity(page).other_boot().is_none();
     match Ending::load(page) {
         Ending::Open | Ending::Lingering if same_form => Ok(Found::Successor(description)),
         _ => Ok(Found::Obsolete(description)),
@@ -408,7 +410,7 @@ pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<bool
         }
         Err(source) => return Err(object(source)),
     };
-    if matches!(ready::check(claim.memory()), Readiness::Foreign | Readiness::OtherVersion(_)) {
+    if matches!(ready::check(claim.memory()), Readiness::Foreign(_) | Readiness::OtherVersion(_)) {
         let reason = "it is not a control page of this version".into();
         return Err(object(ObjectError::Foreign { object: page_name, reason }));
     }

@@ -10,6 +10,8 @@ pub(crate) mod model;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod takeover;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
