@@ -2,7 +2,10 @@
 
 use super::ChannelName;
 use super::options::Format;
-use crate::layout::control::{self, Text};
+use crate::layout::{
+    self,
+    control::{self, Text},
+};
 use crate::liveness::{Fate, ProcessIdentity};
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::Mode;
@@ -61,6 +64,12 @@ impl Description {
         let same = self.namespace == name.namespace && self.channel == name.channel;
         (!same).then(|| format!("{}/{}", self.namespace, self.channel))
     }
+}
+
+/// Why a page that begins with the word `found` is not one of ours.
+pub(super) fn not_ours(found: u64) -> String {
+    let expected = layout::READY;
+    format!("it begins with {found:#018x}, a control page with {expected:#018x} (64-bit little-endian words)")
 }
 
 /// Says who writes from now on.

@@ -233,6 +233,18 @@ pub enum AttachError {
         /// The features.
         bits: u64,
     },
+    /// It was written before the machine was started last, and kept or copied: its times mean nothing now.
+    #[error(
+        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which makes it anew"
+    )]
+    OtherBoot {
+        /// The channel.
+        channel: String,
+        /// Id of the boot under which it was written, as `/proc/sys/kernel/random/boot_id` shows it.
+        found: String,
+        /// Id of the present boot.
+        expected: String,
+    },
     /// Its control page can't be opened, or is none.
     #[error("channel {channel:?} can't be opened for reading: {source}")]
     Object {

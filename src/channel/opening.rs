@@ -1,6 +1,6 @@
 //! Opening a channel for writing: a new one, one that a former writer left, or one in place of it.
 
-use super::description::{Description, is_abandoned};
+use super::description::{Description, is_abandoned, not_ours, read_identity};
 use super::options::WriterOptions;
 use super::removal::{destroy, owner_pid};
 use super::segments::Segments;
@@ -88,8 +88,8 @@ impl<B: Backend> Opening<'_, B> {
                 let channel = name.channel.clone();
                 return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
             }
-            Readiness::Foreign => {
-                let (object, reason) = (self.page_name(), "it is not a control page".into());
+            Readiness::Foreign(found) => {
+                let (object, reason) = (self.page_name(), not_ours(found));
                 return Err(self.failed(ObjectError::Foreign { object, reason }));
             }
         }
@@ -102,7 +102,9 @@ impl<B: Backend> Opening<'_, B> {
         let same_form = description.format.fingerprint == options.format.fingerprint
             && description.checksum == options.checksum
             && description.mode == options.mode
-            && !description.needs_more_than_we_know();
+            && !description.needs_more_than_we_know()
+            // Its times are those of another clock, and whoever kept it may have kept half of it.
+            && read_identity(page).other_boot().is_none();
         match Ending::load(page) {
             Ending::Open | Ending::Lingering if same_form => Ok(Found::Successor(description)),
             _ => Ok(Found::Obsolete(description)),

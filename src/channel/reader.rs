@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff;
 
-use super::description::{Description, read_identity};
+use super::description::{Description, not_ours, read_identity};
 use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
 use super::{AttachError, ChannelName, SnapshotError};
@@ -361,7 +361,7 @@ fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View
     match ready::check(&page) {
         Readiness::NotReady => return Ok(Attaching::NotReady),
         Readiness::Ready => {}
-        Readiness::Foreign => return Err(foreign("it is not a control page")),
+        Readiness::Foreign(found) => return Err(foreign(&not_ours(found))),
         Readiness::OtherVersion(found) => {
             let channel = name.channel.clone();
             return Err(AttachError::LayoutVersion { channel, found, expected: layout::VERSION });
@@ -375,6 +375,9 @@ fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View
     if description.needs_more_than_we_know() {
         let (channel, bits) = (name.channel.clone(), description.features_required);
         return Err(AttachError::UnknownFeatures { channel, bits });
+    }
+    if let Some([found, expected]) = read_identity(&page).other_boot() {
+        return Err(AttachError::OtherBoot { channel: name.channel.clone(), found, expected });
     }
     match Ending::load(&page) {
         Ending::Removed => Ok(Attaching::Missing),

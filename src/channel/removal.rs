@@ -117,7 +117,7 @@ impl<B: Backend> Remains<'_, B> {
         match ready::check(page) {
             Readiness::NotReady if had_page => return Verdict::Remove(Cause::HalfMade),
             Readiness::NotReady => return Verdict::Remove(Cause::Orphaned),
-            Readiness::OtherVersion(_) | Readiness::Foreign => return Verdict::LeaveAlone,
+            Readiness::OtherVersion(_) | Readiness::Foreign(_) => return Verdict::LeaveAlone,
             Readiness::Ready => {}
         }
         if Description::read(page).namespace != namespace {
@@ -233,7 +233,7 @@ pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<Opti
         Readiness::NotReady => {}
         Readiness::Ready if description.collides_with(name).is_some() => return Ok(None),
         Readiness::Ready => {}
-        Readiness::Foreign | Readiness::OtherVersion(_) => {
+        Readiness::Foreign(_) | Readiness::OtherVersion(_) => {
             let reason = "it is not a control page of this version".into();
             return Err(object(ObjectError::Foreign { object: page_name, reason }));
         }

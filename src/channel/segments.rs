@@ -104,7 +104,7 @@ impl<B: Backend> Segments<B> {
         match ready::check(memory) {
             Readiness::Ready => {}
             Readiness::NotReady => return Err(ObjectError::Unfinished { object: name.into() }),
-            Readiness::OtherVersion(_) | Readiness::Foreign => {
+            Readiness::OtherVersion(_) | Readiness::Foreign(_) => {
                 return Err(foreign("it has no segment header"));
             }
         }

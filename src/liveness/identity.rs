@@ -60,11 +60,28 @@ impl ProcessIdentity {
         }
     }
 
+    /// The ids of its boot and of the present one, if both are known and differ.
+    pub(crate) fn other_boot(self) -> Option<[String; 2]> {
+        let observer = ProcessIdentity::of_self();
+        let known = self.boot_id != [0; 2] && observer.boot_id != [0; 2];
+        (known && self.boot_id != observer.boot_id).then(|| [self, observer].map(ProcessIdentity::boot))
+    }
+
+    /// The id of its boot as the kernel shows it.
+    fn boot(self) -> String {
+        let [high, low] = self.boot_id;
+        let (time_low, time_mid, time_high) = (high >> 32, (high >> 16) & 0xffff, high & 0xffff);
+        format!(
+            "{time_low:08x}-{time_mid:04x}-{time_high:04x}-{:04x}-{:012x}",
+            low >> 48,
+            low & ((1 << 48) - 1)
+        )
+    }
+
     /// What has become of the process. `Dead` is said only when it is certain.
     pub(crate) fn fate(self) -> Fate {
         let observer = ProcessIdentity::of_self();
-        let known_boots = self.boot_id != [0; 2] && observer.boot_id != [0; 2];
-        if known_boots && self.boot_id != observer.boot_id {
+        if self.other_boot().is_some() {
             return Fate::Dead;
         }
         if self.pid_namespace == 0 || self.pid_namespace != observer.pid_namespace {
@@ -191,6 +208,10 @@ mod tests {
         let reused = ProcessIdentity { start_time: own.start_time - 1, ..own };
         let before_boot = ProcessIdentity { boot_id: [1, 2], ..own };
         assert_eq!((reused.fate(), before_boot.fate()), (Fate::Dead, Fate::Dead));
+        let [found, expected] = before_boot.other_boot().unwrap();
+        assert_eq!(found, "00000000-0000-0001-0000-000000000002");
+        assert_eq!(expected, fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim());
+        assert_eq!(own.other_boot(), None);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl<'a, M: Memory> Table<'a, M> {
             Readiness::OtherVersion(version) => {
                 foreign(format!("it is a registry of layout version {version}"))
             }
-            Readiness::Foreign => foreign("it is not a registry".into()),
+            Readiness::Foreign(_) => foreign("it is not a registry".into()),
             Readiness::Ready if read_text(self.0, NAMESPACE) != namespace => {
                 foreign(format!("it is the registry of namespace {:?}", read_text(self.0, NAMESPACE)))
             }

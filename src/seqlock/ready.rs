@@ -17,8 +17,8 @@ pub(crate) enum Readiness {
     Ready,
     /// It was made by another version of the layout.
     OtherVersion(u64),
-    /// It is nothing of ours.
-    Foreign,
+    /// It is nothing of ours: it begins with this word.
+    Foreign(u64),
 }
 
 /// Reads the ready word.
@@ -31,7 +31,7 @@ pub(crate) fn check(memory: &impl Memory) -> Readiness {
         _ if word == 0 => Readiness::NotReady,
         Some(layout::VERSION) => Readiness::Ready,
         Some(version) => Readiness::OtherVersion(version),
-        None => Readiness::Foreign,
+        None => Readiness::Foreign(word),
     }
 }
 

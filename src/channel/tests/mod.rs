@@ -12,6 +12,8 @@ pub(crate) mod model;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod takeover;
 #[cfg(test)]
 mod tidying;
