@@ -178,11 +178,7 @@ fn a_successor_goes_on_with_a_changed_page_or_makes_a_fresh_one_or_refuses() {
             (number, b"a successor's".to_vec()),
             "{word}"
         );
-        if number == 1 {
-            fresh += 1
-        } else {
-            on += 1
-        }
+        *(if number == 1 { &mut fresh } else { &mut on }) += 1;
         drop(writer);
         assert!(scene.heap.names().len() <= 1, "word {word}: {:?}", scene.heap.names());
     }
