@@ -44,7 +44,7 @@ fn flip(prefix: &str) {
             let flips = 1 + next() % 3;
             let changes: Vec<_> = (0..flips)
                 .filter_map(|_| {
-                    let object = objects.get(usize::from((next() % 256) as u8) % objects.len().max(1))?;
+                    let object = objects.get(usize::try_from(next()).unwrap() % objects.len().max(1))?;
                     // Three of four in the first lines, where it hurts.
                     let words = if next() % 4 == 0 { object.metadata().ok()?.len() / 8 } else { 48 };
                     let place = next() % words * 8;
