@@ -60,7 +60,11 @@ pub(crate) fn clean<B: Backend>(backend: &B, namespace: &str, keep: Keep) -> Res
             Err(error) => cleaned.failed.push(error),
         }
     }
-    for info in registry::list(backend, namespace)? {
+    let entered = registry::list(backend, namespace).unwrap_or_else(|error| {
+        cleaned.failed.push(error);
+        Vec::new()
+    });
+    for info in entered {
         if let Err(error) = strike_if_gone(backend, namespace, &info) {
             cleaned.failed.push(error);
         }

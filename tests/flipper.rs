@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(2);
 const MOST_BYTES: u64 = 5_000;
 
 fn content(number: u64) -> Vec<u8> {
-    vec![(number % 251) as u8; (number * 13 % MOST_BYTES) as usize]
+    vec![(number % 251) as u8; usize::try_from(number * 13 % MOST_BYTES).unwrap()]
 }
 
 /// The flipper: changes one to three words anywhere in the objects that begin with `prefix`, and puts back what was there.

@@ -92,9 +92,12 @@ pub(super) fn read_identity(page: &impl Memory) -> ProcessIdentity {
     }
 }
 
-/// Whether the writer that the page names is dead for certain.
+/// Whether the writer that the page names is dead for certain, though somebody holds its lock.
+///
+/// A lock does not outlive a boot: another boot id then means a container that has one of its own, and nothing is certain.
 pub(super) fn is_abandoned(page: &impl Memory) -> bool {
-    read_identity(page).fate() == Fate::Dead
+    let identity = read_identity(page);
+    identity.other_boot().is_none() && identity.fate() == Fate::Dead
 }
 
 /// Writes `text`, cut at a character's end if there is no room for all of it.

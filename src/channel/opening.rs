@@ -71,7 +71,7 @@ impl<B: Backend> Opening<'_, B> {
 
     fn claim(&self) -> Result<B::Claim, CreateError> {
         let extent = Extent::full(control::BYTES);
-        let claim = self.backend.claim(&self.page_name(), extent, self.options.mode, is_abandoned);
+        let claim = self.backend.claim(&self.page_name(), extent, is_abandoned);
         claim.map_err(|source| match source {
             ObjectError::Claimed { .. } => self.already_owned(),
             source => self.failed(source),
@@ -117,6 +117,7 @@ impl<B: Backend> Opening<'_, B> {
         (0..control::BYTES / WORD_BYTES).for_each(|word| page.store(word, 0));
         let made = self.new_instance().and_then(|instance| {
             let segments = self.segments(instance);
+            page.0.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
             let sides = self.create_sides(&segments, [1, 1]).map_err(|source| self.failed(source))?;
             Ok((segments, sides))
         });

@@ -283,7 +283,10 @@ impl<B: Backend> ChannelReader<B> {
         }
         // Somebody has the lock: the writer, or a fork of it that outlives it. Or the name is gone, and with it the way
         // to ask for the lock.
-        Ok(match read_identity(page).fate() {
+        let identity = read_identity(page);
+        Ok(match identity.fate() {
+            // A lock does not outlive a boot: it is a container with a boot id of its own.
+            Fate::Dead if identity.other_boot().is_some() => WriterState::Unknown,
             Fate::Dead => WriterState::Dead,
             Fate::Stopped => WriterState::Stopped,
             Fate::Running => WriterState::Alive,

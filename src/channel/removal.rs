@@ -81,7 +81,7 @@ pub(crate) fn tidy<B: Backend>(
     let claim = match has_page {
         true => backend.claim_existing(&page_name, Extent::full(control::BYTES), is_abandoned),
         // Segments without a page: the gate is on the page, so one is made to pass it.
-        false => backend.claim(&page_name, Extent::full(control::BYTES), 0o600, is_abandoned),
+        false => backend.claim(&page_name, Extent::full(control::BYTES), is_abandoned),
     };
     let claim = match claim {
         Ok(claim) => claim,
@@ -138,12 +138,22 @@ impl<B: Backend> Remains<'_, B> {
 
     fn remove_all(&self, cause: Cause) -> Result<Tidied, ObjectError> {
         let removed = self.removed(cause);
-        let segments = self.segments();
-        destroy(self.claim, &segments)?;
-        for object in self.objects.iter().filter(|object| **object != self.names.object(Kind::Control)) {
-            self.backend.remove_leftover(object)?;
+        // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
+        Ending::Removed.store(self.claim.memory());
+        let page = self.names.object(Kind::Control);
+        for object in self.objects.iter().filter(|object| **object != page) {
+            self.remove_ours(object)?;
         }
+        destroy(self.claim, &self.segments())?;
         Ok(Tidied::Removed(Removed { objects: self.objects.to_vec(), ..removed }))
+    }
+
+    /// Removes a segment of the stem; what is not ours is not for us to remove.
+    fn remove_ours(&self, object: &str) -> Result<bool, ObjectError> {
+        match self.backend.remove_leftover(object) {
+            Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
+            removed => removed,
+        }
     }
 
     /// Removes the segments of the stem that are not in force.
@@ -153,7 +163,7 @@ impl<B: Backend> Remains<'_, B> {
         let mut objects = Vec::new();
         for object in self.objects {
             let needed = *object == self.names.object(Kind::Control) || in_force.contains(object);
-            if !needed && self.backend.remove_leftover(object)? {
+            if !needed && self.remove_ours(object)? {
                 objects.push(object.clone());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, TryLockError};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -39,7 +39,12 @@ impl ProcessIdentity {
     /// This process. Read from `/proc` once, and again after a fork.
     pub(crate) fn of_self() -> ProcessIdentity {
         static KNOWN: Mutex<Option<(ForkToken, ProcessIdentity)>> = Mutex::new(None);
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = match KNOWN.try_lock() {
+            Ok(known) => known,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Another thread is at it; or was, when this process was forked, and never will be done.
+            Err(TryLockError::WouldBlock) => return ProcessIdentity::read(ForkToken::take().pid()),
+        };
         match *known {
             Some((token, identity)) if token.is_ours() => identity,
             _ => {
@@ -98,6 +103,9 @@ impl ProcessIdentity {
 
     /// There is a process of that pid: is it this one, and what does it do?
     fn fate_by_status(self) -> Fate {
+        if !proc_is_ours() {
+            return Fate::Unknown;
+        }
         let folder = self.pid.to_string();
         let Some(status) = Status::of(&folder) else {
             return Fate::Unknown;
@@ -116,6 +124,13 @@ impl ProcessIdentity {
             _ => Fate::Running,
         }
     }
+}
+
+/// Whether `/proc` shows this process's own PID namespace: in a sandbox it may be the host's, with other pids.
+fn proc_is_ours() -> bool {
+    let link = fs::read_link("/proc/self").ok();
+    let pid = link.as_deref().and_then(|link| link.to_str()?.parse::<u32>().ok());
+    pid == Some(std::process::id())
 }
 
 /// What `/proc/PID/stat` says.
@@ -224,6 +239,11 @@ mod tests {
         for identity in [elsewhere, nowhere, no_start].into_iter().chain(nobody) {
             assert_eq!(identity.fate(), Fate::Unknown, "{identity:?}");
         }
+    }
+
+    #[test]
+    fn this_proc_is_ours() {
+        assert!(proc_is_ours(), "or every fate is unknown");
     }
 
     #[test]

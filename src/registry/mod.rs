@@ -43,7 +43,7 @@ pub(crate) fn register<B: Backend>(
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
     for _ in 0..MOST_TRIES {
-        let claim = patiently(|| backend.claim(&object, EXTENT, 0o600, |_| true))?;
+        let claim = patiently(|| backend.claim(&object, EXTENT, |_| true))?;
         let table = Table::new(claim.memory());
         if table.prepare(namespace, &object)? {
             let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));

@@ -159,9 +159,12 @@ impl<M: MemoryMut> Table<'_, M> {
             self.count_change();
         }
         self.0.store(DIRTY, 1);
+        // Release: the stores of the change must not be made before the mark, nor the mark taken back before they are:
+        // who is killed in between is to leave it. The next change pairs with both by the lock.
+        self.0.fence_release();
         let result = work(self);
         self.count_change();
-        self.0.store(DIRTY, 0);
+        self.0.store_release(DIRTY, 0);
         result
     }
 

@@ -123,10 +123,11 @@ impl Backend for Heap {
         &self,
         object: &str,
         extent: Extent,
-        _mode: Mode,
         _abandoned: impl Fn(&BoxedWords) -> bool,
     ) -> Result<HeapClaim, ObjectError> {
-        let found = self.objects().entry(object.into()).or_insert_with(|| Object::new(extent.bytes)).clone();
+        // The map stays locked until the claim is made, so that the name means the claimed object.
+        let mut objects = self.objects();
+        let found = objects.entry(object.into()).or_insert_with(|| Object::new(extent.bytes)).clone();
         self.try_claim(object, found, extent.bytes)
     }
 
@@ -136,7 +137,10 @@ impl Backend for Heap {
         extent: Extent,
         _abandoned: impl Fn(&BoxedWords) -> bool,
     ) -> Result<HeapClaim, ObjectError> {
-        self.try_claim(object, self.find(object)?, extent.bytes)
+        let objects = self.objects();
+        let found = objects.get(object).cloned();
+        let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;
+        self.try_claim(object, found, extent.bytes)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
@@ -161,6 +165,11 @@ impl Claim for HeapClaim {
 
     /// Nothing to do: a claim is a flag of this process, and a fork's heap is its own.
     fn settle(&self) {}
+
+    /// The heap knows no permissions.
+    fn set_mode(&self, _mode: Mode) -> Result<(), ObjectError> {
+        Ok(())
+    }
 
     /// All of it has memory.
     fn reserve(&self, _start: usize, _bytes: usize) -> Result<(), ObjectError> {

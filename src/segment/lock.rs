@@ -39,6 +39,10 @@ pub(super) fn is_owned(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
 pub(super) fn lock_owner(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let mut byte = FIRST_OWNER;
     while let Some(end) = first_locked_from(descriptor, byte)? {
+        if end <= byte || end == i64::MAX {
+            // Somebody locks all there is: none of ours does.
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
         byte = end;
     }
     match set(descriptor, libc::F_WRLCK, byte, 1)? {
@@ -74,8 +78,11 @@ fn first_locked_from(descriptor: BorrowedFd<'_>, byte: i64) -> io::Result<Option
         return Err(io::Error::last_os_error());
     }
     let free = libc::c_int::from(request.l_type) == libc::F_UNLCK;
-    // A length of 0 means to the end of everything: nobody of ours does that, and there is nothing behind it.
-    let end = request.l_start.saturating_add(request.l_len.max(1));
+    let end = match request.l_len {
+        // To the end of everything.
+        0 => i64::MAX,
+        len => request.l_start.saturating_add(len),
+    };
     Ok((!free).then_some(end))
 }
 

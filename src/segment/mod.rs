@@ -83,7 +83,6 @@ pub trait Backend: Clone {
         &self,
         object: &str,
         extent: Extent,
-        mode: Mode,
         abandoned: impl Fn(&Self::Memory) -> bool,
     ) -> Result<Self::Claim, ObjectError>;
 
@@ -120,6 +119,9 @@ pub trait Claim {
     /// Lets others find out who owns the object, once the words that `abandoned` will be asked about say so. Until then
     /// they wait.
     fn settle(&self);
+
+    /// Sets exactly these permissions, whatever the umask was.
+    fn set_mode(&self, mode: Mode) -> Result<(), ObjectError>;
 
     /// Gives memory to the `bytes` from `start` on, so that no access to them can fail.
     fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError>;

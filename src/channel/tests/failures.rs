@@ -43,6 +43,7 @@ impl Plan {
 /// A claim on the heap, whose calls fail likewise.
 struct FailingClaim {
     claim: <Heap as Backend>::Claim,
+    heap: Heap,
     plan: Plan,
 }
 
@@ -58,11 +59,18 @@ impl Claim for FailingClaim {
         self.plan.call("reserve")?;
         self.claim.reserve(start, bytes)
     }
+    fn set_mode(&self, mode: u32) -> Result<(), ObjectError> {
+        self.plan.call("set mode")?;
+        self.claim.set_mode(mode)
+    }
     fn is_named(&self) -> bool {
         self.claim.is_named()
     }
     fn remove(&self) -> Result<(), ObjectError> {
         self.plan.call("remove claimed")?;
+        // From then on the next writer may use the names of the segments.
+        let left = self.heap.names();
+        assert!(self.plan.has_failed() || left.len() <= 1, "the page's name goes last: {left:?}");
         self.claim.remove()
     }
 }
@@ -100,12 +108,11 @@ impl Backend for Failing {
         &self,
         object: &str,
         extent: Extent,
-        mode: u32,
         abandoned: impl Fn(&BoxedWords) -> bool,
     ) -> Result<FailingClaim, ObjectError> {
         self.plan.call("claim")?;
-        let claim = self.heap.claim(object, extent, mode, abandoned)?;
-        Ok(FailingClaim { claim, plan: self.plan.clone() })
+        let claim = self.heap.claim(object, extent, abandoned)?;
+        Ok(FailingClaim { claim, heap: self.heap.clone(), plan: self.plan.clone() })
     }
     fn claim_existing(
         &self,
@@ -115,7 +122,7 @@ impl Backend for Failing {
     ) -> Result<FailingClaim, ObjectError> {
         self.plan.call("claim")?;
         let claim = self.heap.claim_existing(object, extent, abandoned)?;
-        Ok(FailingClaim { claim, plan: self.plan.clone() })
+        Ok(FailingClaim { claim, heap: self.heap.clone(), plan: self.plan.clone() })
     }
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
         self.plan.call("list")?;
@@ -247,6 +254,22 @@ fn a_shrinking_that_fails_is_put_off() {
         assert_eq!(writer.publish(b"more").unwrap(), number);
     }
     assert!(writer.capacity() < 5_000);
+}
+
+#[test]
+fn a_failing_clean_up_can_be_repeated() {
+    for orphaned in [false, true] {
+        every_call_fails_once(|backend| {
+            let heap = &backend.heap;
+            kill(open(heap, &options()).unwrap());
+            if orphaned {
+                heap.remove_leftover(&name().objects.object(crate::layout::Kind::Control)).unwrap();
+            }
+            let _ = crate::janitor::clean(backend, "tests", crate::Keep::Nothing);
+            undisturbed(backend, || crate::janitor::clean(backend, "tests", crate::Keep::Nothing)).unwrap();
+            assert!(heap.names().is_empty(), "{:?}", heap.names());
+        });
+    }
 }
 
 #[test]

@@ -67,11 +67,6 @@ impl ShmClaim {
             }
         }
     }
-
-    /// Sets the permissions, whatever the umask was.
-    pub(super) fn set_mode(&self, mode: Mode) -> Result<(), ObjectError> {
-        set_mode(&self.lock.fd, &self.object, mode)
-    }
 }
 
 /// Gives an object the memory that it needs at once, and then its size: who sees the size may touch that memory.
@@ -124,6 +119,10 @@ impl Claim for ShmClaim {
 
     fn settle(&self) {
         lock::unlock_gate(self.lock.fd.as_fd());
+    }
+
+    fn set_mode(&self, mode: Mode) -> Result<(), ObjectError> {
+        set_mode(&self.lock.fd, &self.object, mode)
     }
 
     fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {

@@ -24,6 +24,9 @@ use object::{
     reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
 };
 
+/// Permissions of a claimed object until its owner gives it others.
+const OWNER_ONLY: Mode = 0o600;
+
 /// How often a step is tried again that somebody else's step or a signal interrupted.
 const MOST_TRIES: usize = 1_000;
 
@@ -146,7 +149,6 @@ impl Backend for SharedMemory {
         &self,
         object: &str,
         extent: Extent,
-        mode: Mode,
         abandoned: impl Fn(&Mapping) -> bool,
     ) -> Result<ShmClaim, ObjectError> {
         for _ in 0..MOST_TRIES {
@@ -154,13 +156,12 @@ impl Backend for SharedMemory {
                 // Removed between the two steps, or owned by us and made under a umask that forbids even us.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) => continue,
                 Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
-                    open_up(object, mode)?;
+                    open_up(object, OWNER_ONLY)?;
                     continue;
                 }
                 opened => opened?,
             };
             if let Some(claim) = ShmClaim::take(fd, &stat, object, extent, &abandoned)? {
-                claim.set_mode(mode)?;
                 return Ok(claim);
             }
             thread::yield_now();
@@ -177,7 +178,7 @@ impl Backend for SharedMemory {
         for _ in 0..MOST_TRIES {
             let (fd, stat) = match self.open(object, OFlags::RDWR) {
                 Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
-                    open_up(object, 0o600)?;
+                    open_up(object, OWNER_ONLY)?;
                     continue;
                 }
                 opened => opened?,
