@@ -40,7 +40,8 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
         if !reader.changed_since(snapshot.publication()) {
             println!(
-                "Nothing new; the publisher was stopped or killed. Started again, it goes on from here."
+                "Nothing new: the publisher is {:?}. Started again, it goes on from here.",
+                reader.writer_state()?
             );
         }
         snapshot = reader.snapshot()?;

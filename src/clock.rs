@@ -10,6 +10,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 /// The cost is what a publish pays for it. Measured on an AMD EPYC virtual machine with the TSC clock source: 19 ns,
 /// 3 ns, nothing; `cargo bench --bench uncontended timestamp` says what it is on yours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Timestamp {
     /// To the nanosecond (`CLOCK_MONOTONIC`). The default: an age that can be trusted is worth 19 ns to all but those
     /// who publish plain data millions of times a second.

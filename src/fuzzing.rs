@@ -31,7 +31,7 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     }
     read(&heap, &name);
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
-    if let Ok(mut writer) = ChannelWriter::open(&heap, &name, options) {
+    if let Ok(mut writer) = ChannelWriter::open(&heap, &name, &options) {
         let number = writer.publish(b"a state").ok();
         read(&heap, &name);
         assert!(number.is_none_or(|number| number > 0));
@@ -118,7 +118,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
-    let mut writer = ChannelWriter::open(&heap, &name, options.clone()).expect("a new channel");
+    let mut writer = ChannelWriter::open(&heap, &name, &options).expect("a new channel");
     for len in 0..5 {
         writer.publish(&vec![7; len]).expect("a small state");
     }
@@ -129,7 +129,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
         memory.store(usize::from(word) % memory.len(), value);
     }
     read(&heap, &name);
-    if let Ok(mut writer) = ChannelWriter::open(&heap, &name, options) {
+    if let Ok(mut writer) = ChannelWriter::open(&heap, &name, &options) {
         let _ = writer.publish(b"a state");
         read(&heap, &name);
     }

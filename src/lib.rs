@@ -55,12 +55,17 @@
 //! | [`Reader::changed_since`] | wait-free, one load |
 //! | opening and closing | system calls; bounded |
 //!
+//! # Features
+//!
+//! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
+//! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default.
+//!
 //! # Limits
 //!
 //! * Linux on 64-bit little-endian processors. Tested on x86-64.
 //! * The memory is found by name. Another process *of the same user* can overwrite or truncate it; truncation makes readers
 //!   and writers of that channel fault (SIGBUS).
-//! * A publication lives until its slot is used again: [`Writer::depth`] publications later.
+//! * A publication lives until its slot is used again: [`Writer::depth`] publications later, slots of both segments.
 //! * The default schema of a type is its name, not its fields: see [`WriterBuilder::schema`].
 
 #![deny(unsafe_code)]
@@ -82,30 +87,34 @@ mod codec;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod janitor;
 mod layout;
 mod liveness;
 mod memory;
 mod namespace;
 mod reader;
+mod registry;
 mod segment;
 mod seqlock;
 mod snapshot;
 mod writer;
 
 pub use channel::{
-    AttachError, AttachPolicy, CreateError, NameError, PublishError, RemoveError, RetryPolicy, SnapshotError,
-    WriterState,
+    AttachError, AttachPolicy, Cause, CreateError, Keep, NameError, PublishError, RemoveError, Removed,
+    RetryPolicy, SnapshotError, WriterState,
 };
 pub use clock::Timestamp;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use codec::CapError;
 #[cfg(feature = "message-pack")]
 pub use codec::MessagePack;
-#[cfg(feature = "postcard")]
-pub use codec::Postcard;
-pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod};
+pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
+pub use janitor::Cleaned;
 pub use namespace::Namespace;
 pub use reader::{Reader, ReaderBuilder};
+pub use registry::{ChannelInfo, ChannelWatch};
+#[doc(hidden)]
+pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
 pub use snapshot::{Snapshot, SnapshotInfo};
 pub use writer::{Writer, WriterBuilder};

@@ -1,25 +1,23 @@
 //! A set of channels that belong together.
 
-use crate::channel::{self, ChannelName, NameError, RemoveError};
+use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
+use crate::codec::Postcard;
+use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
-use crate::segment::{Backend, Heap, SharedMemory};
+use crate::registry::{self, ChannelInfo, ChannelWatch};
+use crate::segment::{Backend, Heap, ObjectError, SharedMemory};
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
 use crate::{
     channel::{AttachError, CreateError},
-    codec::{Decode, Encode, Postcard},
+    codec::{Decode, Encode},
     reader::Reader,
     writer::Writer,
 };
 
-#[cfg(feature = "postcard")]
-type DefaultCodec = Postcard;
-#[cfg(not(feature = "postcard"))]
-type DefaultCodec = crate::codec::Bytes;
-
 /// A set of channels that belong together: `fleet`. The processes that want to meet open it under the same name.
 ///
-/// Opening one is cheap and creates nothing.
+/// Opening one is cheap, creates nothing, and removes nothing: see [`Namespace::clean`].
 #[derive(Clone, Debug)]
 pub struct Namespace<B: Backend = SharedMemory> {
     backend: B,
@@ -82,11 +80,12 @@ impl<B: Backend> Namespace<B> {
     }
 
     /// Chooses what a writer is like before it is opened.
-    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, DefaultCodec, B> {
+    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard, B> {
         WriterBuilder::new(self.backend.clone(), &self.name, channel)
     }
 
-    /// A reader with all options at their defaults and the default codec, Postcard.
+    /// A reader with all options at their defaults and the default codec, Postcard. `T` owns its data: a state that
+    /// borrows can be published, and read as an owned one of the same schema.
     ///
     /// # Errors
     ///
@@ -100,7 +99,7 @@ impl<B: Backend> Namespace<B> {
     }
 
     /// Chooses what a reader is like before it is opened.
-    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, DefaultCodec, B> {
+    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard, B> {
         ReaderBuilder::new(self.backend.clone(), &self.name, channel)
     }
 
@@ -112,6 +111,41 @@ impl<B: Backend> Namespace<B> {
     /// [`RemoveError::AlreadyOwned`] if it has a writer.
     pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
         let name = ChannelName::new(&self.name, channel)?;
-        channel::remove(&self.backend, &name)
+        let Some(instance) = channel::remove(&self.backend, &name)? else {
+            return Ok(false);
+        };
+        registry::deregister(&self.backend, &self.name, channel, instance)
+            .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
+        Ok(true)
+    }
+
+    /// The channels of this namespace, in no particular order, as their writers entered them. Takes no lock.
+    ///
+    /// A channel of a dead writer stays in the list until it is removed. One that was just removed may still be in it.
+    ///
+    /// # Errors
+    ///
+    /// If the namespace's registry can't be opened. A namespace without channels is no error.
+    pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
+        registry::list(&self.backend, &self.name)
+    }
+
+    /// Notices, for the price of a load, that [`Namespace::channels`] would say something else than before.
+    #[must_use]
+    pub fn watch_channels(&self) -> ChannelWatch<B> {
+        ChannelWatch::new(self.backend.clone(), &self.name)
+    }
+
+    /// Removes what writers that are gone have left in this namespace: channels that were never whole or not wholly
+    /// removed, objects that no channel refers to, and last states as far as `keep` says so. Never anything that lives:
+    /// each channel is looked at under its own lock.
+    ///
+    /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed. What goes wrong with one object is in [`Cleaned::failed`].
+    pub fn clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
+        janitor::clean(&self.backend, &self.name, keep)
     }
 }

@@ -8,7 +8,7 @@ use crate::channel::{
     AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, Received, RetryPolicy,
     SnapshotError, WriterState,
 };
-use crate::codec::{CodecError, Decode};
+use crate::codec::{CodecError, Decode, Postcard};
 use crate::segment::{Backend, ObjectError, SharedMemory};
 use crate::seqlock::Landing;
 use crate::snapshot::{Snapshot, SnapshotInfo};
@@ -18,7 +18,7 @@ use crate::snapshot::{Snapshot, SnapshotInfo};
 /// Made by [`Namespace::reader`](crate::Namespace::reader) or
 /// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only and holds no file
 /// descriptor; whatever it does, or however it dies, the writer does not notice.
-pub struct Reader<T, C, B: Backend = SharedMemory> {
+pub struct Reader<T, C = Postcard, B: Backend = SharedMemory> {
     channel: ChannelReader<B>,
     scratch: Vec<u8>,
     form: PhantomData<fn() -> (T, C)>,
@@ -184,7 +184,6 @@ impl<T, C, B: Backend> fmt::Debug for Reader<T, C, B> {
 }
 
 /// Chooses what a [`Reader`] is like. Made by [`Namespace::reader_builder`](crate::Namespace::reader_builder).
-#[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
     backend: B,
@@ -253,5 +252,26 @@ impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
         let options = ReaderOptions { attach: self.attach, retry: self.retry, format };
         let channel = ChannelReader::attach(&self.backend, &name, &options)?;
         Ok(Reader { channel, scratch: Vec::new(), form: PhantomData })
+    }
+}
+
+impl<T, C, B: Backend> Clone for ReaderBuilder<T, C, B> {
+    fn clone(&self) -> Self {
+        ReaderBuilder {
+            backend: self.backend.clone(),
+            namespace: self.namespace.clone(),
+            channel: self.channel.clone(),
+            schema: self.schema.clone(),
+            attach: self.attach,
+            retry: self.retry,
+            form: PhantomData,
+        }
+    }
+}
+
+impl<T, C, B: Backend> fmt::Debug for ReaderBuilder<T, C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = (&self.namespace, &self.channel);
+        formatter.debug_struct("ReaderBuilder").field("name", &name).field("retry", &self.retry).finish()
     }
 }

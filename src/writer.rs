@@ -7,7 +7,8 @@ use crate::channel::{
     ChannelName, ChannelWriter, CreateError, Format, PublishError, RemoveError, WriterOptions,
 };
 use crate::clock::Timestamp;
-use crate::codec::Encode;
+use crate::codec::{Encode, Postcard};
+use crate::registry::Registration;
 use crate::segment::{Backend, SharedMemory};
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
@@ -15,8 +16,10 @@ use crate::segment::{Backend, SharedMemory};
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping it ends the channel as [`Writer::close`]
 /// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
-pub struct Writer<T: ?Sized, C, B: Backend = SharedMemory> {
+pub struct Writer<T: ?Sized, C = Postcard, B: Backend = SharedMemory> {
+    // Dropped in this order: the entry goes when the channel is gone.
     channel: ChannelWriter<B>,
+    registration: Registration<B>,
     scratch: Vec<u8>,
     form: PhantomData<fn(&T) -> C>,
 }
@@ -53,7 +56,8 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
         self.channel.last()
     }
 
-    /// Payload bytes that fit without growing.
+    /// Payload bytes that fit without growing, whichever segment is next: after a first large state only one of the two
+    /// has grown.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.channel.capacity()
@@ -72,7 +76,8 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
         self.channel.growths()
     }
 
-    /// Gives memory back: each of the next two publications goes into a segment no larger than it needs.
+    /// Gives memory back: each of the next two publications goes into a segment no larger than it needs, also below the
+    /// initial capacity. Where there is no room for the small segment beside the large one, it is put off.
     pub fn shrink_to_fit(&mut self) {
         self.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
@@ -96,11 +101,13 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     /// As [`Writer::close`].
     pub fn close_lingering(mut self) -> Result<(), RemoveError> {
         self.channel.set_linger(true);
+        self.registration.keep();
         self.end()
     }
 
     fn end(&mut self) -> Result<(), RemoveError> {
-        self.channel.end().map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
+        let result = self.channel.end().and_then(|()| self.registration.end());
+        result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
     }
 }
 
@@ -116,7 +123,6 @@ impl<T: ?Sized, C, B: Backend> fmt::Debug for Writer<T, C, B> {
 }
 
 /// Chooses what a [`Writer`] is like. Made by [`Namespace::writer_builder`](crate::Namespace::writer_builder).
-#[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct WriterBuilder<T: ?Sized, C, B: Backend = SharedMemory> {
     backend: B,
@@ -154,7 +160,7 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
         self
     }
 
-    /// Slots in each of the two segments, rounded up to a power of two. Default: as many as fit in the first page, at
+    /// Slots in each of the two segments (half of what [`Writer::depth`] says), rounded up to a power of two. Default: as many as fit in the first page, at
     /// least 2. With 1, the channel is a classic double buffer, whose readers are lapped by a fast writer.
     pub fn depth(mut self, slots: usize) -> Self {
         self.options.depth = Some(slots);
@@ -194,6 +200,9 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
     }
 
     /// Names the schema instead of having the type's name stand for it. Readers have to name it alike.
+    ///
+    /// The default is what `std::any::type_name` says, without modules: it knows no fields, and another version of the
+    /// compiler may write it differently. Programs that are not built together name their schemas.
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());
         self
@@ -204,7 +213,9 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
     /// Creates the channel; or goes on with it where a former writer closed it with `linger` or died.
     ///
     /// Attached readers of a channel that is gone on with notice nothing but a new incarnation number. If the former
-    /// writer's channel has another codec, schema, checksum setting or permissions, it is removed and a new one made.
+    /// writer's channel has another codec, schema, checksum setting or permissions, it is removed and a new one made,
+    /// after a trial of whether there is room. Capacity and depth that were asked for are given to a channel that is gone
+    /// on with at the next publications.
     ///
     /// # Errors
     ///
@@ -218,7 +229,35 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
             options.capacity = options.capacity.min(options.limit);
         }
         let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let channel = ChannelWriter::open(&self.backend, &name, options)?;
-        Ok(Writer { channel, scratch: Vec::new(), form: PhantomData })
+        let mut channel = ChannelWriter::open(&self.backend, &name, &options)?;
+        match Registration::new(self.backend, &self.namespace, &channel) {
+            Ok(registration) => Ok(Writer { channel, registration, scratch: Vec::new(), form: PhantomData }),
+            Err(source) => {
+                // The state of a former writer is left as it was found.
+                channel.set_linger(channel.last() > 0);
+                Err(CreateError::Object { channel: name.channel, source })
+            }
+        }
+    }
+}
+
+impl<T: ?Sized, C, B: Backend> Clone for WriterBuilder<T, C, B> {
+    fn clone(&self) -> Self {
+        WriterBuilder {
+            backend: self.backend.clone(),
+            namespace: self.namespace.clone(),
+            channel: self.channel.clone(),
+            capacity: self.capacity,
+            schema: self.schema.clone(),
+            options: self.options.clone(),
+            form: PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized, C, B: Backend> fmt::Debug for WriterBuilder<T, C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = (&self.namespace, &self.channel);
+        formatter.debug_struct("WriterBuilder").field("name", &name).field("options", &self.options).finish()
     }
 }

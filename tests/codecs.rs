@@ -182,3 +182,33 @@ fn a_pod_of_another_length_is_told_so() {
     let error = reader.snapshot().unwrap_err();
     assert!(matches!(error, SnapshotError::WrongLength { len: 8, expected: 9, .. }), "{error}");
 }
+
+/// Panics when it is decoded from an odd number.
+#[derive(Debug, PartialEq)]
+struct Fragile(u64);
+
+impl<'de> Deserialize<'de> for Fragile {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Fragile, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        assert!(number.is_multiple_of(2), "in the middle of deserialize");
+        Ok(Fragile(number))
+    }
+}
+
+#[test]
+fn a_panic_in_deserialize_is_the_readers_own() {
+    let own = OwnNamespace::new(&["fragile"]);
+    let mut writer = own.writer_builder::<u64>("fragile").schema("number").open().unwrap();
+    let mut reader = own.reader_builder::<Fragile>("fragile").schema("number").open().unwrap();
+    let mut other = own.reader_builder::<u64>("fragile").schema("number").open().unwrap();
+    for number in 1..10 {
+        writer.publish(&number).unwrap();
+        let read =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.snapshot().map(|read| read.0)));
+        match number % 2 {
+            0 => assert_eq!(read.unwrap().unwrap(), number, "the same reader goes on"),
+            _ => assert!(read.is_err()),
+        }
+        assert_eq!(*other.snapshot().unwrap(), number);
+    }
+}

@@ -2,9 +2,8 @@
 
 mod common;
 
-use std::io::Write;
-
-use common::{Actor, OwnNamespace, role, until_told_to_end};
+use common::fork::fork;
+use common::{Actor, OwnNamespace, role, say, until_told_to_end};
 use rustix::process::{Pid, Signal, kill_process};
 use tearless::{CreateError, Namespace, PublishError, SnapshotError, Writer, WriterState};
 
@@ -14,25 +13,6 @@ fn writer(namespace: &Namespace) -> Writer<u64, tearless::Postcard> {
 
 fn pid(actor: &Actor) -> Pid {
     Pid::from_raw(i32::try_from(actor.pid()).unwrap()).unwrap()
-}
-
-/// Forks this process. The child does `work` and exits at once, without running anything of the test harness.
-fn fork(work: impl FnOnce()) -> Pid {
-    // SAFETY: the child only runs `work`, which uses what this thread owns, and `_exit`. The roles below fork from a
-    // process whose other threads hold no lock that `work` needs.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        work();
-        // SAFETY: ends the process without unwinding into the parent's copy of the harness.
-        unsafe { libc::_exit(0) };
-    }
-    Pid::from_raw(pid).unwrap()
-}
-
-fn say(line: &str) {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}").unwrap();
-    stdout.flush().unwrap();
 }
 
 #[test]

@@ -40,7 +40,6 @@ pub(crate) struct Casualty {
 impl Fleet {
     /// Starts `count` workers that publish in `namespace`.
     pub(crate) fn start(namespace: &Namespace, count: usize, codec: Choice) -> io::Result<Self> {
-        let program = env::current_exe()?;
         let mut fleet = Self { workers: Vec::with_capacity(count), namespace: namespace.clone() };
         for index in 0..count {
             let options = WorkerOptions {
@@ -48,16 +47,23 @@ impl Fleet {
                 channel: format!("worker-{index}"),
                 assignment: Assignment::of(index, codec),
             };
-            let process = Command::new(&program)
-                .args(options.arguments())
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                // Ctrl-C is for the main process. The workers see that it is gone, and close their channels.
-                .process_group(0)
-                .spawn()?;
-            fleet.workers.push(Worker { options, process });
+            fleet.workers.push(Worker::start(options)?);
         }
         Ok(fleet)
+    }
+
+    /// Kills a worker with SIGKILL, as an accident would.
+    pub(crate) fn kill(&mut self, index: usize) -> io::Result<()> {
+        let process = &mut self.workers[index].process;
+        process.kill()?;
+        process.wait().map(drop)
+    }
+
+    /// Starts a worker again that was killed.
+    pub(crate) fn restart(&mut self, index: usize) -> io::Result<()> {
+        let options = self.workers[index].options.clone();
+        self.workers[index] = Worker::start(options)?;
+        Ok(())
     }
 
     /// Asks the workers to end and waits until they did. Tells of those that ended before they were asked,
@@ -102,6 +108,17 @@ impl Drop for Fleet {
 }
 
 impl Worker {
+    fn start(options: WorkerOptions) -> io::Result<Worker> {
+        let process = Command::new(env::current_exe()?)
+            .args(options.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            // Ctrl-C is for the main process. The workers see that it is gone, and close their channels.
+            .process_group(0)
+            .spawn()?;
+        Ok(Worker { options, process })
+    }
+
     /// How the worker ended, if it did.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()

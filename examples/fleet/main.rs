@@ -7,9 +7,10 @@
 //! The program starts itself N times as a worker. Every worker samples something real of this Linux host, at
 //! its own rate and in its own shape: fixed structs, lists, maps, a table that grows and shrinks. The main
 //! process queries them as fast as it can. Every state carries what proves that it is one whole sampling, and
-//! the main process checks that for each single snapshot. At the end it prints a table, and how many were
-//! torn.
+//! the main process checks that for each single snapshot. Half-way it kills a worker, looks at the state that
+//! it left, and starts it again. At the end it prints a table, and how many snapshots were torn.
 
+mod accident;
 mod fleet;
 mod kind;
 mod options;
@@ -26,6 +27,7 @@ use std::{env, error::Error, io, process::ExitCode};
 use tearless::Namespace;
 
 use crate::{
+    accident::Accident,
     fleet::Fleet,
     options::{Command, HELP, Options},
     query::Queries,
@@ -57,9 +59,12 @@ fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let namespace = Namespace::open(&format!("fleet-{}", std::process::id()))?;
     let mut fleet = Fleet::start(&namespace, options.workers, options.codec)?;
     let mut queries = Queries::attach(&namespace, &mut fleet)?;
-    let elapsed = queries.run(options.duration);
+    let first_half = queries.run(options.duration / 2);
+    let accident = Accident::happen(&mut fleet, &mut queries)?;
+    let elapsed = first_half + queries.run(options.duration / 2);
     let casualties = fleet.stop();
     let statistics = queries.into_statistics();
+    println!("{accident}\n");
     report::print(&mut io::stdout().lock(), &statistics, &casualties, elapsed)?;
     let is_well = casualties.is_empty() && statistics.iter().all(|one| one.torn == 0 && one.failures == 0);
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

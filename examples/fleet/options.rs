@@ -37,6 +37,7 @@ pub(crate) struct Options {
 }
 
 /// What the main process asks a worker to do.
+#[derive(Clone)]
 pub(crate) struct WorkerOptions {
     pub(crate) namespace: String,
     pub(crate) channel: String,

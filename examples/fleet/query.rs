@@ -7,7 +7,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tearless::{Decode, Encode, Namespace, Reader};
+use tearless::{Decode, Encode, Namespace, Reader, WriterState};
 
 use crate::{
     fleet::{Fleet, Worker},
@@ -44,6 +44,18 @@ pub(crate) struct Statistics {
 /// A reader of some worker's channel, whatever the type of its states.
 trait Query {
     fn query(&mut self, statistics: &mut Statistics);
+
+    /// A closer look than a query.
+    fn sight(&mut self) -> Result<Sighting, Box<dyn Error>>;
+}
+
+/// What a closer look at a channel shows.
+pub(crate) struct Sighting {
+    pub(crate) state: WriterState,
+    pub(crate) publication: u64,
+    pub(crate) age: Option<Duration>,
+    pub(crate) pid: u64,
+    pub(crate) incarnation: u64,
 }
 
 impl<T: State, C: Decode<T>> Query for Reader<T, C> {
@@ -73,6 +85,18 @@ impl<T: State, C: Decode<T>> Query for Reader<T, C> {
             statistics.payload_len = snapshot.payload_len();
         }
         statistics.age = snapshot.age();
+    }
+
+    fn sight(&mut self) -> Result<Sighting, Box<dyn Error>> {
+        let state = self.writer_state()?;
+        let snapshot = self.snapshot()?;
+        if !snapshot.is_consistent() {
+            return Err(
+                format!("publication {} of {} is torn", snapshot.publication(), self.channel()).into()
+            );
+        }
+        let (publication, age) = (snapshot.publication(), snapshot.age());
+        Ok(Sighting { state, publication, age, pid: self.writer_pid(), incarnation: self.incarnation() })
     }
 }
 
@@ -110,6 +134,11 @@ impl Queries {
             }
         }
         Ok(Self { queries })
+    }
+
+    /// Takes a closer look at the worker of this index.
+    pub(crate) fn sight(&mut self, index: usize) -> Result<Sighting, Box<dyn Error>> {
+        self.queries[index].0.sight()
     }
 
     /// Queries them in turn until `duration` is over, and returns how long that took.

@@ -14,6 +14,8 @@ use crate::segment::Mode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Description {
     pub(super) instance: u64,
+    /// Bits of features without which the channel can't be used. This version knows none.
+    pub(super) features_required: u64,
     pub(super) checksum: bool,
     pub(super) mode: Mode,
     pub(super) namespace: String,
@@ -24,6 +26,7 @@ pub(super) struct Description {
 impl Description {
     pub(super) fn write(&self, page: &impl MemoryMut) {
         page.store(control::INSTANCE, self.instance);
+        page.store(control::FEATURES_REQUIRED, self.features_required);
         page.store(control::FINGERPRINT, self.format.fingerprint);
         page.store(control::CHECKSUM, u64::from(self.checksum));
         page.store(control::MODE, u64::from(self.mode));
@@ -38,6 +41,7 @@ impl Description {
     pub(super) fn read(page: &impl Memory) -> Description {
         Description {
             instance: page.load(control::INSTANCE),
+            features_required: page.load(control::FEATURES_REQUIRED),
             checksum: page.load(control::CHECKSUM) != 0,
             mode: Mode::try_from(page.load(control::MODE)).unwrap_or(0),
             namespace: read_text(page, control::NAMESPACE),
@@ -48,6 +52,11 @@ impl Description {
                 fingerprint: page.load(control::FINGERPRINT),
             },
         }
+    }
+
+    /// Whether a later version made the channel, with something that can't be ignored.
+    pub(super) fn needs_more_than_we_know(&self) -> bool {
+        self.features_required != 0
     }
 
     /// The full name of the channel that the page belongs to, if that is not `name`: their hashes collide.
@@ -89,7 +98,7 @@ pub(super) fn is_abandoned(page: &impl Memory) -> bool {
 }
 
 /// Writes `text`, cut at a character's end if there is no room for all of it.
-fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
+pub(crate) fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
     let end = (0..=place.most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     let cut = &text[..end];
     page.store(place.word, cut.len() as u64);
@@ -97,7 +106,7 @@ fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
 }
 
 /// Reads a text; never more than its place holds, and with whatever is not valid UTF-8 replaced.
-fn read_text(page: &impl Memory, place: Text) -> String {
+pub(crate) fn read_text(page: &impl Memory, place: Text) -> String {
     let len = usize::try_from(page.load(place.word)).unwrap_or(usize::MAX).min(place.most);
     let mut bytes = vec![0; len];
     page.read(place.bytes_at(), &mut bytes);
@@ -113,6 +122,7 @@ mod tests {
     fn description() -> Description {
         Description {
             instance: 7,
+            features_required: 0,
             checksum: true,
             mode: 0o640,
             namespace: "fleet".into(),

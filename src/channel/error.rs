@@ -15,8 +15,8 @@ pub enum CreateError {
     Name(#[from] NameError),
     /// Another process (or another writer of this one) writes this channel.
     #[error(
-        "channel {channel:?} is already written by process {pid}: a channel has one writer; stop that process, \
-         or choose another name"
+        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or choose \
+         another name", process_text(*.pid)
     )]
     AlreadyOwned {
         /// The channel.
@@ -85,6 +85,14 @@ pub enum CreateError {
     /// The operating system gave no random number for the channel's instance id.
     #[error("the operating system gave no random number: {0}")]
     NoRandomness(String),
+}
+
+fn process_text(pid: u64) -> String {
+    match pid {
+        0 => "a process that has not said who it is".into(),
+        own if own == u64::from(std::process::id()) => format!("this process ({own})"),
+        pid => format!("process {pid}"),
+    }
 }
 
 fn depth_text(depth: Option<usize>) -> String {
@@ -214,6 +222,17 @@ pub enum AttachError {
         /// Ours.
         expected: u64,
     },
+    /// A later version made this channel, with something that this one does not know and must not ignore.
+    #[error(
+        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use the same version \
+         of tearless in all processes"
+    )]
+    UnknownFeatures {
+        /// The channel.
+        channel: String,
+        /// The features.
+        bits: u64,
+    },
     /// It was written before the machine was started last, and kept or copied: its times mean nothing now.
     #[error(
         "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which makes it anew"
@@ -298,7 +317,10 @@ pub enum SnapshotError {
         expected: usize,
     },
     /// The payload is whole but the codec can't decode it.
-    #[error("publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}")]
+    #[error(
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; has the writer's type \
+         the same fields?"
+    )]
     Decode {
         /// The channel.
         channel: String,
@@ -334,7 +356,7 @@ pub enum RemoveError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// It is in use.
-    #[error("channel {channel:?} is written by process {pid}: stop that process first")]
+    #[error("channel {channel:?} is written by {}: stop that process first", process_text(*.pid))]
     AlreadyOwned {
         /// The channel.
         channel: String,

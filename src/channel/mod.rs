@@ -3,13 +3,16 @@
 mod description;
 mod error;
 mod name;
+mod opening;
 mod options;
 mod reader;
+mod removal;
 mod segments;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
 mod writer;
 
+pub(crate) use description::{read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
@@ -17,4 +20,6 @@ pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub use reader::WriterState;
 pub(crate) use reader::{ChannelReader, Received};
-pub(crate) use writer::{ChannelWriter, remove};
+pub use removal::{Cause, Keep, Removed};
+pub(crate) use removal::{Tidied, remove, tidy};
+pub(crate) use writer::ChannelWriter;

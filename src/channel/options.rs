@@ -88,11 +88,20 @@ pub(crate) struct ReaderOptions {
 
 /// How long attaching waits for what is not there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AttachPolicy {
     /// How long for a channel of that name to be created.
     pub missing: Duration,
     /// How long for a creator that is at work to be done.
     pub not_ready: Duration,
+}
+
+impl AttachPolicy {
+    /// Waits up to `missing` for the channel, and up to `not_ready` for its creator.
+    #[must_use]
+    pub const fn new(missing: Duration, not_ready: Duration) -> AttachPolicy {
+        AttachPolicy { missing, not_ready }
+    }
 }
 
 impl Default for AttachPolicy {
@@ -110,11 +119,20 @@ impl Default for AttachPolicy {
 ///
 /// [`SnapshotError::Contended`]: crate::SnapshotError::Contended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RetryPolicy {
     /// Attempts before the clock is looked at; one is made in any case.
     pub attempts: u32,
     /// How long to go on after that, counted from there.
     pub deadline: Duration,
+}
+
+impl RetryPolicy {
+    /// Makes `attempts`, and then goes on for `deadline`.
+    #[must_use]
+    pub const fn new(attempts: u32, deadline: Duration) -> RetryPolicy {
+        RetryPolicy { attempts, deadline }
+    }
 }
 
 impl Default for RetryPolicy {

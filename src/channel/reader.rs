@@ -20,6 +20,10 @@ use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Published, 
 /// How long a wait sleeps at most before it looks again.
 const LONGEST_NAP: Duration = Duration::from_millis(1);
 
+/// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
+/// channel, by system calls, faster than a reader maps it.
+const MOST_REMAPS: u32 = 64;
+
 /// A reader of a channel of bytes.
 #[derive(Debug)]
 pub(crate) struct ChannelReader<B: Backend> {
@@ -83,9 +87,9 @@ impl<B: Backend> ChannelReader<B> {
         options: &ReaderOptions,
     ) -> Result<Self, AttachError> {
         let begin = Instant::now();
+        let mut unready_since = None;
         let mut nap = Nap::new();
         loop {
-            let waited = begin.elapsed();
             match look(backend, name)? {
                 Attaching::Ready(page, description) => {
                     if let Some(expected) = &options.format {
@@ -93,16 +97,25 @@ impl<B: Backend> ChannelReader<B> {
                     }
                     return Ok(Self::start(backend, name, options, page, &description));
                 }
-                Attaching::Missing if waited >= options.attach.missing => {
-                    let ChannelName { namespace, channel, .. } = name.clone();
-                    let waited = if options.attach.missing.is_zero() { Duration::ZERO } else { waited };
-                    return Err(AttachError::NotFound { namespace, channel, waited });
+                Attaching::Missing => {
+                    unready_since = None;
+                    if begin.elapsed() >= options.attach.missing {
+                        let ChannelName { namespace, channel, .. } = name.clone();
+                        return Err(AttachError::NotFound {
+                            namespace,
+                            channel,
+                            waited: options.attach.missing,
+                        });
+                    }
                 }
-                Attaching::NotReady if waited >= options.attach.not_ready.max(options.attach.missing) => {
-                    return Err(AttachError::NotReady { channel: name.channel.clone(), waited });
+                Attaching::NotReady => {
+                    let waited = unready_since.get_or_insert_with(Instant::now).elapsed();
+                    if waited >= options.attach.not_ready {
+                        return Err(AttachError::NotReady { channel: name.channel.clone(), waited });
+                    }
                 }
-                Attaching::Missing | Attaching::NotReady => nap.take(),
             }
+            nap.take();
         }
     }
 
@@ -138,7 +151,7 @@ impl<B: Backend> ChannelReader<B> {
         let mut miss = first;
         let mut retries = 0;
         let begin = Instant::now();
-        let mut deadline = None;
+        let mut patient_since = None;
         let backoff = Backoff::new();
         loop {
             if let Miss::Failed(error) = miss {
@@ -148,8 +161,7 @@ impl<B: Backend> ChannelReader<B> {
             if retries < self.retry.attempts {
                 backoff.spin();
             } else {
-                let now = Instant::now();
-                if now >= *deadline.get_or_insert(now + self.retry.deadline) {
+                if patient_since.get_or_insert_with(Instant::now).elapsed() >= self.retry.deadline {
                     return Err(self.given_up(miss, retries, begin.elapsed()));
                 }
                 backoff.snooze();
@@ -167,17 +179,17 @@ impl<B: Backend> ChannelReader<B> {
         if Ending::load(self.reader.control()) == Ending::Removed {
             return Err(Miss::Failed(self.closed()));
         }
-        let (publication, reading) = match self.reader.attempt(landing) {
+        let mut attempt = self.reader.attempt(landing);
+        for _ in 0..MOST_REMAPS {
+            let Attempt::Remap { side, generation } = attempt else { break };
+            self.remap(side, generation)?;
+            attempt = self.reader.attempt(landing);
+        }
+        let (publication, reading) = match attempt {
             Attempt::Read(publication, reading) => (publication, reading),
+            Attempt::Remap { .. } => return Err(Miss::Torn),
             Attempt::Empty => {
                 return Err(Miss::Failed(SnapshotError::Empty { channel: self.channel.clone() }));
-            }
-            Attempt::Remap { side, generation } => {
-                self.remap(side, generation)?;
-                match self.reader.attempt(landing) {
-                    Attempt::Read(publication, reading) => (publication, reading),
-                    Attempt::Empty | Attempt::Remap { .. } => return Err(Miss::Torn),
-                }
             }
         };
         match reading {
@@ -193,21 +205,28 @@ impl<B: Backend> ChannelReader<B> {
         }
     }
 
-    /// Maps the segment that is in force on `side`.
+    /// Maps the segment that is in force on `side`, unless it is replaced meanwhile: then the next look says so.
     #[cold]
     fn remap(&mut self, side: Side, generation: u64) -> Result<(), Miss> {
-        match self.segments.view(side, generation) {
+        let source = match self.segments.view(side, generation) {
             Ok(ring) => {
                 self.reader.install(side, generation, ring);
-                Ok(())
+                return Ok(());
             }
-            Err(source @ ObjectError::NotFound { .. }) => {
-                // The writer removes a name only after it has put the next generation in force: the writer was faster.
-                // With the same one still in force, somebody else has removed the name.
-                let in_force = Generations(self.reader.control()).in_force(side);
-                Err(if in_force == generation { Miss::Vanished(source) } else { Miss::Torn })
-            }
-            Err(source) => Err(Miss::Failed(SnapshotError::Object { channel: self.channel.clone(), source })),
+            Err(source) => source,
+        };
+        // The writer removes a name only after it has put the next generation in force, or has ended the channel; what
+        // stands under the name then is none of ours.
+        if Ending::load(self.reader.control()) == Ending::Removed {
+            return Err(Miss::Failed(self.closed()));
+        }
+        if Generations(self.reader.control()).in_force(side) != generation {
+            return Ok(());
+        }
+        match source {
+            // Somebody else removed the name, or the channel is just being removed.
+            ObjectError::NotFound { .. } | ObjectError::Unfinished { .. } => Err(Miss::Vanished(source)),
+            source => Err(Miss::Failed(SnapshotError::Object { channel: self.channel.clone(), source })),
         }
     }
 
@@ -244,7 +263,7 @@ impl<B: Backend> ChannelReader<B> {
     /// Number of the latest publication, 0 before the first. One load.
     #[inline]
     pub(crate) fn latest(&self) -> u64 {
-        Published(self.reader.control()).peek()
+        Published::of_channel(self.reader.control()).peek()
     }
 
     /// Whether the writer has closed the channel.
@@ -352,6 +371,10 @@ fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View
     if let Some(other) = description.collides_with(name) {
         let channel = format!("{}/{}", name.namespace, name.channel);
         return Err(AttachError::NameCollision { channel, other });
+    }
+    if description.needs_more_than_we_know() {
+        let (channel, bits) = (name.channel.clone(), description.features_required);
+        return Err(AttachError::UnknownFeatures { channel, bits });
     }
     if let Some([found, expected]) = read_identity(&page).other_boot() {
         return Err(AttachError::OtherBoot { channel: name.channel.clone(), found, expected });

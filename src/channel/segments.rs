@@ -21,6 +21,23 @@ impl<B: Backend> Segments<B> {
     }
 
     /// Creates a segment, in place of a leftover of that name if need be. Only for who holds the channel's claim.
+    pub(super) fn create_over_leftover(
+        &self,
+        side: Side,
+        generation: u64,
+        geometry: Geometry,
+        mode: Mode,
+    ) -> Result<Growth<B::Memory>, ObjectError> {
+        match self.create(side, generation, geometry, mode) {
+            Err(ObjectError::Exists { object }) => {
+                self.backend.remove_leftover(&object)?;
+                self.create(side, generation, geometry, mode)
+            }
+            created => created,
+        }
+    }
+
+    /// Creates a segment. Only for who holds the channel's claim.
     pub(super) fn create(
         &self,
         side: Side,
@@ -30,13 +47,7 @@ impl<B: Backend> Segments<B> {
     ) -> Result<Growth<B::Memory>, ObjectError> {
         let name = self.name(side, generation);
         let bytes = geometry.object_bytes();
-        let memory = match self.backend.create(&name, bytes, mode) {
-            Err(ObjectError::Exists { .. }) => {
-                self.backend.remove_leftover(&name)?;
-                self.backend.create(&name, bytes, mode)?
-            }
-            other => other?,
-        };
+        let memory = self.backend.create(&name, bytes, mode)?;
         memory.store(segment::INSTANCE, self.instance);
         memory.store(segment::SIDE, side.index() as u64);
         memory.store(segment::GENERATION, generation);

@@ -1,19 +1,15 @@
 //! The writing side of a channel.
 
-use super::description::{Description, is_abandoned, not_ours, read_identity, write_identity};
+use super::description::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
-use super::{ChannelName, CreateError, PublishError, RemoveError};
+use super::{ChannelName, PublishError};
 use crate::checksum;
-use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
+use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::{Backend, Claim, ForkToken, ObjectError};
-use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Ending, Generations, Growth, Published, Writer};
-
-/// How often opening starts again because what was found had to be cleared away.
-const MOST_TRIES: usize = 16;
+use crate::seqlock::{Ending, Growth, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter<B: Backend> {
@@ -22,13 +18,15 @@ pub(crate) struct ChannelWriter<B: Backend> {
     channel: String,
     options: WriterOptions,
     pub(super) owner: ForkToken,
-    /// Sides whose segment is to be made as small as its next payload allows.
-    shrinking: [bool; 2],
+    /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
+    resizing: [Option<usize>; 2],
     growths: u64,
+    /// Replaced segments whose names could not be removed yet.
+    unretired: Vec<String>,
 }
 
 /// The control page, with the claim that makes this process its only writer.
-pub(super) struct ClaimedPage<B: Backend>(B::Claim);
+pub(super) struct ClaimedPage<B: Backend>(pub(super) B::Claim);
 
 impl<B: Backend> Memory for ClaimedPage<B> {
     fn len(&self) -> usize {
@@ -59,137 +57,9 @@ impl<B: Backend> MemoryMut for ClaimedPage<B> {
     }
 }
 
-/// What a claimed control page turned out to be.
-enum Found {
-    /// New, or left half-made: to be created.
-    Blank,
-    /// A channel that this writer goes on with.
-    Successor(Description),
-    /// A channel that no reader of this writer's form could read, or that was being removed.
-    Obsolete(Description),
-}
-
 impl<B: Backend> ChannelWriter<B> {
-    /// Creates the channel, or takes over the one of a writer that closed it or died.
-    pub(crate) fn open(backend: &B, name: &ChannelName, options: WriterOptions) -> Result<Self, CreateError> {
-        let geometry = options.check()?;
-        let object = |source| CreateError::Object { channel: name.channel.clone(), source };
-        let page_name = name.objects.object(Kind::Control);
-        for _ in 0..MOST_TRIES {
-            let claim =
-                backend.claim(&page_name, control::BYTES, options.mode, is_abandoned).map_err(|source| {
-                    match source {
-                        ObjectError::Claimed { .. } => CreateError::AlreadyOwned {
-                            channel: name.channel.clone(),
-                            pid: owner_pid(backend, &page_name),
-                        },
-                        source => object(source),
-                    }
-                })?;
-            let segments =
-                |instance| Segments { backend: backend.clone(), names: name.objects.clone(), instance };
-            match examine(&claim, name, &options)? {
-                Found::Blank => {
-                    let instance =
-                        getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))?;
-                    return Self::create(claim, name, segments(instance), options, geometry).map_err(object);
-                }
-                Found::Successor(description) => {
-                    match Self::take_over(claim, name, segments(description.instance), options.clone()) {
-                        Ok(writer) => return Ok(writer),
-                        Err(claim) => {
-                            destroy(&claim, &segments(description.instance)).map_err(object)?;
-                        }
-                    }
-                }
-                Found::Obsolete(description) => {
-                    destroy(&claim, &segments(description.instance)).map_err(object)?;
-                }
-            }
-        }
-        Err(CreateError::AlreadyOwned { channel: name.channel.clone(), pid: owner_pid(backend, &page_name) })
-    }
-
-    /// Makes a new instance on a claimed page that was never declared ready.
-    fn create(
-        claim: B::Claim,
-        name: &ChannelName,
-        segments: Segments<B>,
-        options: WriterOptions,
-        geometry: Geometry,
-    ) -> Result<Self, ObjectError> {
-        let page = ClaimedPage::<B>(claim);
-        for word in 0..control::BYTES / WORD_BYTES {
-            page.store(word, 0);
-        }
-        let made = Self::create_sides(&segments, geometry, options.mode);
-        let sides = match made {
-            Ok(sides) => sides,
-            Err(error) => {
-                let _ = page.0.remove();
-                return Err(error);
-            }
-        };
-        let description = Description {
-            instance: segments.instance,
-            checksum: options.checksum,
-            mode: options.mode,
-            namespace: name.namespace.clone(),
-            channel: name.channel.clone(),
-            format: options.format.clone(),
-        };
-        description.write(&page);
-        for side in Side::BOTH {
-            Generations(&page).replace(side, sides[side.index()].generation);
-        }
-        let writer = Self::start(page, sides, name, segments, options, 0);
-        ready::declare(writer.writer.control());
-        Ok(writer)
-    }
-
-    fn create_sides(
-        segments: &Segments<B>,
-        geometry: Geometry,
-        mode: u32,
-    ) -> Result<[Growth<B::Memory>; 2], ObjectError> {
-        let first = segments.create(Side::A, 1, geometry, mode)?;
-        match segments.create(Side::B, 1, geometry, mode) {
-            Ok(second) => Ok([first, second]),
-            Err(error) => {
-                let _ = segments.retire(Side::A, &first);
-                Err(error)
-            }
-        }
-    }
-
-    /// Goes on with the channel of a writer that is gone. Gives the claim back if what it left can't be gone on with.
-    fn take_over(
-        claim: B::Claim,
-        name: &ChannelName,
-        segments: Segments<B>,
-        options: WriterOptions,
-    ) -> Result<Self, B::Claim> {
-        let last = Published(claim.memory()).peek();
-        if last > Publication::MAX.get() {
-            return Err(claim);
-        }
-        let side = |side| {
-            let generation = Generations(claim.memory()).in_force(side);
-            if !(1..=ObjectNames::MOST_GENERATION).contains(&generation) {
-                return None;
-            }
-            let found = segments.reopen(side, generation).ok()?;
-            segments.remove_around(side, generation).ok()?;
-            Some(found)
-        };
-        let (Some(a), Some(b)) = (side(Side::A), side(Side::B)) else {
-            return Err(claim);
-        };
-        Ending::Open.store(claim.memory());
-        Ok(Self::start(ClaimedPage(claim), [a, b], name, segments, options, last))
-    }
-
-    fn start(
+    /// Begins to write after publication `last` with what is in force on either side.
+    pub(super) fn start(
         page: ClaimedPage<B>,
         sides: [Growth<B::Memory>; 2],
         name: &ChannelName,
@@ -209,8 +79,23 @@ impl<B: Backend> ChannelWriter<B> {
             channel,
             options,
             owner: ForkToken::take(),
-            shrinking: [false; 2],
+            resizing: [None; 2],
             growths,
+            unretired: Vec::new(),
+        }
+    }
+
+    /// Lets both sides become what the options ask for, where what a former writer left is less or of another depth.
+    pub(super) fn conform(&mut self) {
+        for side in Side::BOTH {
+            let found = self.writer.ring(side).geometry();
+            let capacity = self.options.capacity.max(found.capacity());
+            let wanted = Geometry::fit(capacity, self.options.depth);
+            let depth_differs =
+                self.options.depth.is_some() && wanted.is_ok_and(|it| it.depth() != found.depth());
+            if found.capacity() < self.options.capacity || depth_differs {
+                self.resizing[side.index()] = Some(capacity);
+            }
         }
     }
 
@@ -230,7 +115,7 @@ impl<B: Backend> ChannelWriter<B> {
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
         let side = publication.side();
         let fits = payload.len() <= self.writer.ring(side).geometry().capacity();
-        if fits && !self.shrinking[side.index()] {
+        if fits && self.resizing[side.index()].is_none() {
             self.writer.publish(publication, payload, time, checksum);
         } else {
             self.publish_resized(publication, payload, time, checksum)?;
@@ -249,27 +134,46 @@ impl<B: Backend> ChannelWriter<B> {
     ) -> Result<(), PublishError> {
         let side = publication.side();
         let current = self.writer.ring(side).geometry();
-        let capacity = match self.shrinking[side.index()] {
-            true => payload.len().max(1),
-            false => payload.len().max(current.capacity().saturating_mul(2)).min(self.options.limit),
+        let capacity = match self.resizing[side.index()] {
+            Some(capacity) => payload.len().max(capacity),
+            None => payload.len().max(current.capacity().saturating_mul(2)).min(self.options.limit),
         };
         // `options.check` made sure that even the limit has a geometry.
         let geometry =
             Geometry::fit(capacity, self.options.depth).map_err(|_| self.too_large(payload.len()))?;
-        if geometry == current {
-            self.shrinking[side.index()] = false;
+        let fresh = match geometry == current {
+            true => None,
+            false => match self.create_next(side, geometry) {
+                Ok(fresh) => Some(fresh),
+                // It need not be replaced: this publication fits, and the next one may try again.
+                Err(_) if payload.len() <= current.capacity() => {
+                    self.writer.publish(publication, payload, time, checksum);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        self.resizing[side.index()] = None;
+        let Some(fresh) = fresh else {
             self.writer.publish(publication, payload, time, checksum);
             return Ok(());
-        }
-        let fresh = self.create_next(side, geometry)?;
+        };
         let replaced = self.writer.publish_grown(publication, fresh, payload, time, checksum);
-        self.shrinking[side.index()] = false;
-        self.growths += 1;
+        self.growths = self.growths.wrapping_add(1);
         // Relaxed, and a plain counter: this process is its only writer.
         self.writer.control().store(control::GROWTHS, self.growths);
-        // Failing to remove the old name harms nobody now; the next writer or the removal of the channel repeats it.
-        let _ = self.segments.retire(side, &replaced);
+        self.retire(side, &replaced);
         Ok(())
+    }
+
+    /// Removes the name of a replaced segment, and of those for which that has failed before.
+    fn retire(&mut self, side: Side, replaced: &Growth<B::Memory>) {
+        if self.segments.retire(side, replaced).is_err() {
+            self.unretired.push(self.segments.name(side, replaced.generation));
+        }
+        if !self.unretired.is_empty() && self.is_named() {
+            self.unretired.retain(|name| self.segments.backend.remove_leftover(name).is_err());
+        }
     }
 
     fn create_next(&self, side: Side, geometry: Geometry) -> Result<Growth<B::Memory>, PublishError> {
@@ -277,13 +181,29 @@ impl<B: Backend> ChannelWriter<B> {
         if generation > ObjectNames::MOST_GENERATION {
             return Err(PublishError::Exhausted);
         }
-        // Who no longer has the name may be followed by a writer who uses the same names for its segments.
-        if !self.writer.control().0.is_named() {
-            return Err(PublishError::NamesRemoved);
-        }
-        self.segments.create(side, generation, geometry, self.options.mode).map_err(|source| {
-            PublishError::Growth { channel: self.channel.clone(), bytes: geometry.object_bytes(), source }
+        let fresh = || self.segments.create(side, generation, geometry, self.options.mode);
+        // Who no longer has the name may be followed by a writer that uses the same names for its segments.
+        let created = match self.is_named() {
+            false => return Err(PublishError::NamesRemoved),
+            true => fresh(),
+        };
+        let created = match created {
+            Err(ObjectError::Exists { .. }) if !self.is_named() => return Err(PublishError::NamesRemoved),
+            Err(ObjectError::Exists { object }) => {
+                self.segments.backend.remove_leftover(&object).and_then(|_| fresh())
+            }
+            created => created,
+        };
+        created.map_err(|source| PublishError::Growth {
+            channel: self.channel.clone(),
+            bytes: geometry.object_bytes(),
+            source,
         })
+    }
+
+    /// Whether the control page still has its name, and the segments' names are ours with it.
+    fn is_named(&self) -> bool {
+        self.writer.control().0.is_named()
     }
 
     #[cold]
@@ -298,7 +218,7 @@ impl<B: Backend> ChannelWriter<B> {
 
     /// Lets the next publication of either side go into a segment no larger than it needs.
     pub(crate) fn shrink_to_fit(&mut self) {
-        self.shrinking = [true; 2];
+        self.resizing = [Some(1); 2];
     }
 
     /// Number of the last publication, 0 before the first.
@@ -309,6 +229,20 @@ impl<B: Backend> ChannelWriter<B> {
     /// Payload bytes that fit on both sides without growing.
     pub(crate) fn capacity(&self) -> usize {
         Side::BOTH.map(|side| self.writer.ring(side).geometry().capacity()).into_iter().min().unwrap_or(0)
+    }
+
+    /// The random id of this channel among all of its name.
+    pub(crate) fn instance(&self) -> u64 {
+        self.segments.instance
+    }
+
+    /// How many writers the channel has had, this one included.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.writer.control().load(control::INCARNATION)
+    }
+
+    pub(crate) fn options(&self) -> &WriterOptions {
+        &self.options
     }
 
     /// Slots of the pair.
@@ -337,98 +271,22 @@ impl<B: Backend> ChannelWriter<B> {
             return Ok(());
         }
         Ending::Removed.store(page);
+        let mut failures = Vec::new();
         for side in Side::BOTH {
             let name = self.segments.name(side, self.writer.generation(side));
-            self.segments.backend.remove(&name, self.writer.ring(side).memory())?;
+            failures.extend(self.segments.backend.remove(&name, self.writer.ring(side).memory()).err());
         }
-        page.0.remove()
+        if self.is_named() {
+            let left = self.unretired.iter().map(|name| self.segments.backend.remove_leftover(name));
+            failures.extend(left.filter_map(Result::err));
+        }
+        failures.extend(page.0.remove().err());
+        failures.into_iter().next().map_or(Ok(()), Err)
     }
 }
 
 impl<B: Backend> Drop for ChannelWriter<B> {
     fn drop(&mut self) {
         let _ = self.end();
-    }
-}
-
-/// What stands on a page that this process has just claimed.
-fn examine<C: Claim>(claim: &C, name: &ChannelName, options: &WriterOptions) -> Result<Found, CreateError> {
-    let page = claim.memory();
-    match ready::check(page) {
-        Readiness::NotReady => return Ok(Found::Blank),
-        Readiness::Ready => {}
-        Readiness::OtherVersion(found) => {
-            let channel = name.channel.clone();
-            return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
-        }
-        Readiness::Foreign(found) => {
-            let object = name.objects.object(Kind::Control);
-            let source = ObjectError::Foreign { object, reason: not_ours(found) };
-            return Err(CreateError::Object { channel: name.channel.clone(), source });
-        }
-    }
-    let description = Description::read(page);
-    if let Some(other) = description.collides_with(name) {
-        let channel = format!("{}/{}", name.namespace, name.channel);
-        return Err(CreateError::NameCollision { channel, other });
-    }
-    let same_form = description.format.fingerprint == options.format.fingerprint
-        && description.checksum == options.checksum
-        && description.mode == options.mode
-        // Its times are those of another clock, and whoever kept it may have kept half of it.
-        && read_identity(page).other_boot().is_none();
-    match Ending::load(page) {
-        Ending::Open | Ending::Lingering if same_form => Ok(Found::Successor(description)),
-        _ => Ok(Found::Obsolete(description)),
-    }
-}
-
-/// Removes a claimed channel and tells attached readers.
-fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> Result<(), ObjectError> {
-    let page = claim.memory();
-    Ending::Removed.store(page);
-    for side in Side::BOTH {
-        let generation = Generations(page).in_force(side);
-        if (1..=ObjectNames::MOST_GENERATION).contains(&generation) {
-            segments.backend.remove_leftover(&segments.name(side, generation))?;
-        }
-        segments.remove_around(side, generation)?;
-    }
-    claim.remove()
-}
-
-/// Removes a channel that nobody writes; `false` if there is none.
-pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<bool, RemoveError> {
-    let page_name = name.objects.object(Kind::Control);
-    let object = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let claim = match backend.claim_existing(&page_name, control::BYTES, is_abandoned) {
-        Ok(claim) => claim,
-        Err(ObjectError::NotFound { .. }) => return Ok(false),
-        Err(ObjectError::Claimed { .. }) => {
-            let pid = owner_pid(backend, &page_name);
-            return Err(RemoveError::AlreadyOwned { channel: name.channel.clone(), pid });
-        }
-        Err(source) => return Err(object(source)),
-    };
-    if matches!(ready::check(claim.memory()), Readiness::Foreign(_) | Readiness::OtherVersion(_)) {
-        let reason = "it is not a control page of this version".into();
-        return Err(object(ObjectError::Foreign { object: page_name, reason }));
-    }
-    let description = Description::read(claim.memory());
-    let is_ready = ready::check(claim.memory()) == Readiness::Ready;
-    if is_ready && description.collides_with(name).is_some() {
-        return Ok(false);
-    }
-    let instance = description.instance;
-    let segments = Segments { backend: backend.clone(), names: name.objects.clone(), instance };
-    destroy(&claim, &segments).map_err(object)?;
-    Ok(true)
-}
-
-/// The pid that the claimed page of another writer names; 0 if it names none yet.
-fn owner_pid<B: Backend>(backend: &B, page_name: &str) -> u64 {
-    match backend.view(page_name) {
-        Ok(page) if page.len() > control::PID => page.load(control::PID),
-        _ => 0,
     }
 }

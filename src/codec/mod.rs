@@ -6,7 +6,6 @@ mod capped;
 #[cfg(feature = "message-pack")]
 mod message_pack;
 mod pod;
-#[cfg(feature = "postcard")]
 mod postcard;
 mod schema;
 
@@ -16,7 +15,6 @@ pub use self::capped::CapError;
 #[cfg(feature = "message-pack")]
 pub use self::message_pack::MessagePack;
 pub use self::pod::Pod;
-#[cfg(feature = "postcard")]
 pub use self::postcard::Postcard;
 
 use std::error::Error;
@@ -30,7 +28,7 @@ pub type CodecError = Box<dyn Error + Send + Sync>;
 
 /// A form of payload. Implemented by marker types; the name stands in the control page and is compared on attach.
 pub trait Codec {
-    /// Its name, at most 64 bytes.
+    /// Its name. It stands in the control page for people, cut after 64 bytes; all of it is compared.
     const NAME: &'static str;
 }
 
@@ -76,7 +74,7 @@ pub trait Decode<T>: Codec {
         Ok(())
     }
 
-    /// A value that [`Decode::landing`] can fill, for codecs whose payload is the value's own bytes.
+    /// A value to copy a payload over, for codecs whose payload is the value's own bytes.
     #[must_use]
     fn blank() -> Option<T> {
         None

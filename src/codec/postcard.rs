@@ -1,11 +1,12 @@
 //! Postcard: compact, for serde types that both sides compile.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use super::{Codec, CodecError, Decode, Encode, capped};
+use super::Codec;
+#[cfg(feature = "postcard")]
+use super::{CodecError, Decode, Encode, capped};
 
 /// [Postcard](https://docs.rs/postcard): compact and fast, for any serde type. The default codec.
+///
+/// Without the feature `postcard` it can neither encode nor decode: choose another codec then.
 ///
 /// Not self-describing: both sides must have the same fields in the same order. Payloads that would nest deeper than 128
 /// levels or claim more elements than they can hold are refused with a [`CapError`](super::CapError).
@@ -16,7 +17,8 @@ impl Codec for Postcard {
     const NAME: &'static str = "postcard";
 }
 
-impl<T: Serialize + ?Sized> Encode<T> for Postcard {
+#[cfg(feature = "postcard")]
+impl<T: serde::Serialize + ?Sized> Encode<T> for Postcard {
     fn encode<'a>(value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         scratch.clear();
         postcard::to_io(value, &mut *scratch)?;
@@ -24,7 +26,8 @@ impl<T: Serialize + ?Sized> Encode<T> for Postcard {
     }
 }
 
-impl<T: DeserializeOwned> Decode<T> for Postcard {
+#[cfg(feature = "postcard")]
+impl<T: serde::de::DeserializeOwned> Decode<T> for Postcard {
     fn decode(payload: &[u8]) -> Result<T, CodecError> {
         let mut deserializer = postcard::Deserializer::from_bytes(payload);
         let value = capped::decode(&mut deserializer, payload.len())?;

@@ -17,6 +17,10 @@ pub(crate) const FINGERPRINT: usize = LIMIT + 1;
 pub(crate) const CHECKSUM: usize = FINGERPRINT + 1;
 /// Permission bits of the channel's objects.
 pub(crate) const MODE: usize = CHECKSUM + 1;
+/// Bits of features without which a channel can't be used: who doesn't know one of them must not attach.
+pub(crate) const FEATURES_REQUIRED: usize = MODE + 1;
+/// Bits of features that may be ignored.
+pub(crate) const FEATURES_OPTIONAL: usize = FEATURES_REQUIRED + 1;
 
 /// The hot line. It stands two lines away from everything else, because processors prefetch lines in pairs.
 pub(crate) const HOT: usize = 2 * LINE_WORDS;
@@ -44,6 +48,8 @@ pub(crate) const INCARNATION: usize = PID_NAMESPACE + 1;
 pub(crate) const STATISTICS: usize = WRITER + 2 * LINE_WORDS;
 /// Segments that were replaced by larger or smaller ones.
 pub(crate) const GROWTHS: usize = STATISTICS;
+/// When the writer last said that it is at work; reserved, 0 until then.
+pub(crate) const HEARTBEAT: usize = GROWTHS + 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
@@ -80,6 +86,6 @@ impl Text {
     }
 }
 
-const _: () = assert!(MODE < LINE_WORDS && ENDING < HOT + LINE_WORDS);
-const _: () = assert!(INCARNATION < WRITER + LINE_WORDS && GROWTHS < STATISTICS + LINE_WORDS);
+const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
+const _: () = assert!(INCARNATION < WRITER + LINE_WORDS && HEARTBEAT < STATISTICS + LINE_WORDS);
 const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);

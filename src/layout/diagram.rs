@@ -23,6 +23,13 @@ fn control_page() -> String {
         (control::FINGERPRINT, 1, "fingerprint", "of codec and schema; compared on attach"),
         (control::CHECKSUM, 1, "checksum", "1 if slots carry a CRC32C"),
         (control::MODE, 1, "mode", "permission bits of the channel's objects"),
+        (
+            control::FEATURES_REQUIRED,
+            1,
+            "features required",
+            "who doesn't know one of these bits must not attach",
+        ),
+        (control::FEATURES_OPTIONAL, 1, "features optional", "bits that may be ignored"),
         (control::PUBLISHED, 1, "**published**", "number of the latest publication; hot"),
         (control::GENERATION, 2, "**generation** A, B", "incarnation of each segment in force; hot"),
         (control::ENDING, 1, "**ending**", "0 in use, 1 closed and lingering, 2 removed; hot"),
@@ -32,6 +39,7 @@ fn control_page() -> String {
         (control::PID_NAMESPACE, 1, "pid namespace", "inode"),
         (control::INCARNATION, 1, "incarnation", "how many writers the channel has had"),
         (control::GROWTHS, 1, "growths", "segments that were replaced"),
+        (control::HEARTBEAT, 1, "heartbeat", "reserved"),
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
         (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),
@@ -67,6 +75,22 @@ fn slot_words() -> String {
     ])
 }
 
+fn registry_header() -> String {
+    use super::registry;
+    let text = |text: control::Text| 1 + text.most / WORD_BYTES;
+    table(&[
+        (registry::READY, 1, "ready", "as in the control page"),
+        (registry::INSTANCE, 1, "instance", "random: tells one table from the next"),
+        (registry::CHANGES, 1, "**changes**", "counts the changes"),
+        (registry::HIGH, 1, "**high**", "entries that have ever been in use: none is behind that"),
+        (registry::ENDED, 1, "**ended**", "1 when there is, or will be, another table"),
+        (registry::DIRTY, 1, "dirty", "1 while a change is being made"),
+        (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
+        (registry::MARKS, registry::MOST, "marks", "for each entry 0, or a hash of its channel's name"),
+        (registry::ENTRIES, registry::MOST * registry::entry::WORDS, "entries", "1,024 bytes each"),
+    ])
+}
+
 /// What channels of some capacities take by default.
 fn sizes() -> String {
     let mut text = String::from(
@@ -83,7 +107,7 @@ fn sizes() -> String {
 #[test]
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
-    for table in [control_page(), segment_header(), slot_words(), sizes()] {
+    for table in [control_page(), segment_header(), slot_words(), registry_header(), sizes()] {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }
 }

@@ -1,5 +1,6 @@
 //! The shape of a segment: how many slots, how far apart, with how much room.
 
+use super::registry::entry;
 use super::segment::{SLOTS, slot};
 use super::{LINE_BYTES, LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
@@ -69,6 +70,11 @@ impl Geometry {
             return Err(GeometryError::Implausible);
         }
         Ok(Geometry::new(depth, stride, capacity))
+    }
+
+    /// The shape of an entry of a registry.
+    pub(crate) fn of_entry() -> Geometry {
+        Geometry::new(entry::DEPTH, entry::STRIDE, entry::CAPACITY)
     }
 
     /// A ring of `depth` slots (a power of two) of `capacity_words` words, without rounding up to pages: for models.

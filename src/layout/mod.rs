@@ -9,6 +9,7 @@ mod diagram;
 mod geometry;
 mod name;
 mod publication;
+pub(crate) mod registry;
 pub(crate) mod segment;
 
 pub(crate) use geometry::Geometry;

@@ -14,6 +14,8 @@ const CHANNEL_DIGITS: u32 = 10;
 const KIND_DIGITS: u32 = 1;
 const GENERATION_DIGITS: u32 = 9;
 const RADIX: u64 = 36;
+/// Characters that all objects of a channel share.
+const STEM: usize = PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS) as usize;
 
 /// What an object is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub(crate) enum Kind {
 }
 
 /// Derives the names of all objects of one channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ObjectNames {
     stem: String,
 }
@@ -35,11 +37,37 @@ impl ObjectNames {
     pub(crate) const MOST_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
 
     pub(crate) fn new(namespace: &str, channel: &str) -> ObjectNames {
-        let mut stem = String::with_capacity(MOST);
-        stem.push_str(PREFIX);
-        push_digits(&mut stem, hash(namespace), NAMESPACE_DIGITS);
+        let mut stem = ObjectNames::prefix(namespace);
         push_digits(&mut stem, hash(channel), CHANNEL_DIGITS);
         ObjectNames { stem }
+    }
+
+    /// What the names of all objects of a namespace begin with.
+    pub(crate) fn prefix(namespace: &str) -> String {
+        let mut prefix = String::with_capacity(MOST);
+        prefix.push_str(PREFIX);
+        push_digits(&mut prefix, hash(namespace), NAMESPACE_DIGITS);
+        prefix
+    }
+
+    /// The name of a namespace's registry; shorter than any channel's.
+    pub(crate) fn registry(namespace: &str) -> String {
+        format!("{}r", ObjectNames::prefix(namespace))
+    }
+
+    /// The names of the channel that `object` belongs to, if it is the name of a channel's object.
+    pub(crate) fn of_object(object: &str) -> Option<ObjectNames> {
+        let (stem, rest) = object.split_at_checked(STEM)?;
+        let mut rest = rest.chars();
+        let kind = rest.next()?;
+        let generation = rest.as_str();
+        let plain = object.bytes().skip(PREFIX.len()).all(|byte| byte.is_ascii_alphanumeric());
+        let known = match kind {
+            'c' => generation.is_empty(),
+            'a' | 'b' => (1..=GENERATION_DIGITS as usize).contains(&generation.len()),
+            _ => false,
+        };
+        (plain && known && stem.starts_with(PREFIX)).then(|| ObjectNames { stem: stem.into() })
     }
 
     pub(crate) fn object(&self, kind: Kind) -> String {
@@ -106,6 +134,14 @@ mod tests {
             );
             assert!(!all[..index].contains(name), "{name} twice");
         }
+        let own = ObjectNames::new("fleet", "worker-7");
+        assert!(all[..5].iter().all(|name| ObjectNames::of_object(name) == Some(own.clone())));
+        assert!(all[..6].iter().all(|name| name.starts_with(&ObjectNames::prefix("fleet"))));
+        for other in ["", "tl_", "tl_fleet", "shmem_1234567890abcdefghc", "tl_0000000aaaaaaaaaax", "ü"] {
+            assert_eq!(ObjectNames::of_object(other), None);
+        }
+        assert_eq!(ObjectNames::of_object(&ObjectNames::registry("fleet")), None);
+        assert_eq!(ObjectNames::of_object(&format!("{}1", all[0])), None, "a control page has no generation");
         assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
     }
 }

@@ -7,12 +7,12 @@ use super::{Memory, MemoryMut};
 
 /// Words on the heap, shared by the clones.
 #[derive(Clone, Debug)]
-pub struct BoxedWords(Arc<[AtomicU64]>);
+pub struct BoxedWords(Arc<Box<[AtomicU64]>>);
 
 impl BoxedWords {
-    /// `words` zeroes.
+    /// `words` zeroes; pages that are never touched take no memory.
     pub(crate) fn new(words: usize) -> BoxedWords {
-        BoxedWords((0..words).map(|_| AtomicU64::new(0)).collect())
+        BoxedWords(Arc::new(bytemuck::zeroed_slice_box(words)))
     }
 
     /// Whether both are clones of one.

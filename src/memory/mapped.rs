@@ -1,7 +1,7 @@
 //! Words of a mapping.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 
 use super::{Memory, MemoryMut};
 use crate::layout::WORD_BYTES;
@@ -67,10 +67,11 @@ impl MappedWords {
     unsafe fn at_unchecked(&self, word: usize) -> &AtomicU64 {
         // SAFETY: `word` is in bounds (the caller's promise), so the offset stays inside the one mapping.
         let pointer = unsafe { self.base.add(word) };
-        // SAFETY: the pointer is aligned (`base` is, and words are 8 bytes), valid for reads, and for writes where
-        // `new`'s contract lets the caller store; the memory outlives `self` and so the returned borrow; and everybody
-        // in this process accesses it atomically. An `&AtomicU64` allows for changes by others, other processes too.
-        unsafe { AtomicU64::from_ptr(pointer.as_ptr()) }
+        // SAFETY: the pointer is aligned (`base` is, and words are 8 bytes) and dereferenceable for as long as `self` is
+        // borrowed; everybody in this process accesses the word atomically, and an `&AtomicU64` allows for changes by
+        // others, other processes too. Not `AtomicU64::from_ptr`, which asks for memory that can be written: this may be
+        // mapped read-only, on which the atomic module of std promises Relaxed loads, the only ones made here.
+        unsafe { &*pointer.as_ptr().cast::<AtomicU64>() }
     }
 }
 
@@ -121,6 +122,9 @@ impl MemoryMut for MappedWords {
     #[inline]
     fn store_release(&self, word: usize, value: u64) {
         self.at(word).store(value, Ordering::Release);
+        // Keeps the compiler from moving later stores above this one. No reader needs it; but a process that is killed
+        // between two stores must not have made the first store of the next publication (w1) without this one (w5).
+        compiler_fence(Ordering::SeqCst);
     }
 
     #[inline]

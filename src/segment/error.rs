@@ -43,8 +43,8 @@ pub enum ObjectError {
     },
     /// The system doesn't allow it.
     #[error(
-        "no permission for shared-memory object {object}: run as the user who owns it, or have its writer give \
-         it permissions that let you read"
+        "no permission for shared-memory object {object}: run as the user who owns it; for readers, its writer can \
+         give permissions (WriterBuilder::permissions)"
     )]
     PermissionDenied {
         /// Its name.

@@ -1,7 +1,7 @@
 //! Knows whether this process is a fork of the one that made a token, at the price of one load.
 //!
-//! A page that the kernel gives a forked child zeroed (`MADV_WIPEONFORK`, Linux 4.14) holds the pid of the process that
-//! wrote it last. `getpid` would say the same for the price of a system call a publish.
+//! A page that the kernel gives a forked child zeroed (`MADV_WIPEONFORK`, Linux 4.14) holds a random number of the process.
+//! Not its pid: a descendant may have the same one. `getpid` would cost a system call a publish besides.
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -16,6 +16,8 @@ use crate::layout::PAGE_BYTES;
 pub(crate) struct ForkToken {
     /// `None` where the kernel has no such page: then the pid is asked for each time.
     page: Option<&'static AtomicU64>,
+    /// What stands on the page of the process that took it.
+    process: u64,
     pid: u64,
 }
 
@@ -25,18 +27,15 @@ impl ForkToken {
         static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
         let page = *PAGE.get_or_init(wiped_page);
         let pid = u64::from(std::process::id());
-        if let Some(word) = page {
-            // Relaxed: whoever compares it does so in a process in which it was stored before, by program order of
-            // the thread that took the token and by the move of the token to any other.
-            word.store(pid, Ordering::Relaxed);
-        }
-        ForkToken { page, pid }
+        let process = page.map_or(pid, number_of_this_process);
+        ForkToken { page, process, pid }
     }
 
     /// A token of some other process.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn of_another_process() -> ForkToken {
-        ForkToken { page: None, pid: u64::from(std::process::id()) ^ (1 << 40) }
+        let pid = u64::from(std::process::id()) ^ (1 << 40);
+        ForkToken { page: None, process: pid, pid }
     }
 
     /// The pid of the process that took it.
@@ -48,10 +47,20 @@ impl ForkToken {
     #[inline]
     pub(crate) fn is_ours(self) -> bool {
         match self.page {
-            Some(word) => word.load(Ordering::Relaxed) == self.pid,
-            None => u64::from(std::process::id()) == self.pid,
+            // Relaxed: the number was stored before the token was made, and never changes in this process.
+            Some(word) => word.load(Ordering::Relaxed) == self.process,
+            None => u64::from(std::process::id()) == self.process,
         }
     }
+}
+
+/// The number on the page; the first token of a process puts it there.
+fn number_of_this_process(word: &AtomicU64) -> u64 {
+    // Without randomness the pid has to do.
+    let fresh = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id())).max(1);
+    // Relaxed: the word alone decides which of several threads' numbers it is.
+    word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed)
+        .map_or_else(|there| there, |_| fresh)
 }
 
 /// One page that is never unmapped and that a fork sees zeroed.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Claim, Mode, ObjectError};
+use super::{Backend, Claim, Extent, Mode, ObjectError};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{BoxedWords, Memory, delegate_memory};
 
@@ -102,6 +102,10 @@ impl Backend for Heap {
         self.find(object).map(|found| HeapView(found.words))
     }
 
+    fn view_sparse(&self, object: &str, _extent: Extent) -> Result<HeapView, ObjectError> {
+        self.view(object)
+    }
+
     fn reopen(&self, object: &str) -> Result<BoxedWords, ObjectError> {
         self.find(object).map(|found| found.words)
     }
@@ -118,21 +122,25 @@ impl Backend for Heap {
     fn claim(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         _mode: Mode,
         _abandoned: impl Fn(&BoxedWords) -> bool,
     ) -> Result<HeapClaim, ObjectError> {
-        let found = self.objects().entry(object.into()).or_insert_with(|| Object::new(bytes)).clone();
-        self.try_claim(object, found, bytes)
+        let found = self.objects().entry(object.into()).or_insert_with(|| Object::new(extent.bytes)).clone();
+        self.try_claim(object, found, extent.bytes)
     }
 
     fn claim_existing(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         _abandoned: impl Fn(&BoxedWords) -> bool,
     ) -> Result<HeapClaim, ObjectError> {
-        self.try_claim(object, self.find(object)?, bytes)
+        self.try_claim(object, self.find(object)?, extent.bytes)
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        Ok(self.objects().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
     fn is_claimed(&self, object: &str, view: &HeapView) -> Result<Option<bool>, ObjectError> {
@@ -153,6 +161,11 @@ impl Claim for HeapClaim {
 
     /// Nothing to do: a claim is a flag of this process, and a fork's heap is its own.
     fn settle(&self) {}
+
+    /// All of it has memory.
+    fn reserve(&self, _start: usize, _bytes: usize) -> Result<(), ObjectError> {
+        Ok(())
+    }
 
     fn is_named(&self) -> bool {
         self.heap.objects().get(&self.name).is_some_and(|found| found.words.is_same(&self.object.words))

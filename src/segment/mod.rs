@@ -24,6 +24,20 @@ use crate::memory::{Memory, MemoryMut};
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
 
+/// How large a claimed object is, and how much of it is given memory at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    pub(crate) bytes: usize,
+    pub(crate) reserved: usize,
+}
+
+impl Extent {
+    /// All of it is given memory at once.
+    pub(crate) fn full(bytes: usize) -> Extent {
+        Extent { bytes, reserved: bytes }
+    }
+}
+
 /// A place where named objects live.
 ///
 /// Names are made by `layout`; objects are never empty, always full pages, and zero when they are new.
@@ -48,6 +62,9 @@ pub trait Backend: Clone {
     /// Opens `object` to look at it.
     fn view(&self, object: &str) -> Result<Self::View, ObjectError>;
 
+    /// Opens `object` to look at it, though not all of it has memory: the caller touches only what has.
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<Self::View, ObjectError>;
+
     /// Opens `object` of a dead process to go on with it.
     fn reopen(&self, object: &str) -> Result<Self::Memory, ObjectError>;
 
@@ -65,7 +82,7 @@ pub trait Backend: Clone {
     fn claim(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         mode: Mode,
         abandoned: impl Fn(&Self::Memory) -> bool,
     ) -> Result<Self::Claim, ObjectError>;
@@ -74,9 +91,12 @@ pub trait Backend: Clone {
     fn claim_existing(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         abandoned: impl Fn(&Self::Memory) -> bool,
     ) -> Result<Self::Claim, ObjectError>;
+
+    /// The names of all objects that begin with `prefix`, in any order.
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError>;
 
     /// Whether somebody has the lock of the object that `view` shows; `None` if `object` no longer means it.
     fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;
@@ -100,6 +120,9 @@ pub trait Claim {
     /// Lets others find out who owns the object, once the words that `abandoned` will be asked about say so. Until then
     /// they wait.
     fn settle(&self);
+
+    /// Gives memory to the `bytes` from `start` on, so that no access to them can fail.
+    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError>;
 
     /// Whether the name still means this object.
     fn is_named(&self) -> bool;

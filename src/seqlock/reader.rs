@@ -47,7 +47,7 @@ impl<C: Memory, R: Memory> Reader<C, R> {
     /// memory.
     #[inline]
     pub(crate) fn attempt(&self, landing: &mut impl Landing) -> Attempt {
-        let Some(publication) = Published(&self.control).latest() else {
+        let Some(publication) = Published::of_channel(&self.control).latest() else {
             return Attempt::Empty;
         };
         let side = publication.side();

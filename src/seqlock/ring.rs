@@ -68,6 +68,13 @@ impl<M: Memory> Ring<M> {
         &self.memory
     }
 
+    /// Whether `publication` stands here, whole. Means something only while nobody writes.
+    pub(crate) fn holds(&self, publication: Publication) -> bool {
+        let slot = self.geometry.slot(publication.turn());
+        let len = self.memory.load(slot + slot::LENGTH);
+        Stamp { memory: &self.memory, slot }.is_whole(publication) && len <= self.geometry.capacity() as u64
+    }
+
     /// r2 to r5: one attempt to copy `publication` into `landing`. Wait-free; stores nothing in shared memory.
     #[inline]
     pub(crate) fn read(&self, publication: Publication, landing: &mut impl Landing) -> Reading {
@@ -95,6 +102,7 @@ impl<M: Memory> Ring<M> {
         let Some(room) = landing.room(len) else {
             return Reading::Refused { len };
         };
+        debug_assert_eq!(room.len(), len, "a landing gives exactly the room that it was asked for");
         self.memory.read(slot + slot::PAYLOAD, room);
         Reading::Whole(Details { len, time, checksum })
     }

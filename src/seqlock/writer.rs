@@ -95,7 +95,7 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
 
     #[inline]
     fn announce(&mut self, publication: Publication) {
-        Published(&self.control).announce(publication);
+        Published::of_channel(&self.control).announce(publication);
         self.last = publication.get();
     }
 }

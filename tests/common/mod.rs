@@ -2,11 +2,17 @@
 #![allow(dead_code, reason = "every test file uses its part")]
 
 pub mod counting;
+pub mod fork;
+pub mod objects;
+pub mod trace;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tearless::Namespace;
 
 const ROLE: &str = "TEARLESS_TEST_ROLE";
@@ -33,6 +39,7 @@ impl Drop for OwnNamespace {
         for channel in &self.channels {
             let _ = self.namespace.remove_channel(channel);
         }
+        let _ = self.namespace.clean(tearless::Keep::Nothing);
     }
 }
 
@@ -48,7 +55,38 @@ impl std::ops::Deref for OwnNamespace {
 pub fn role() -> Option<(String, Namespace)> {
     let role = std::env::var(ROLE).ok()?;
     let namespace = std::env::var(NAMESPACE).expect("a role comes with a namespace");
+    fork::end_after(rounds(300, 36_000));
     Some((role, Namespace::open(&namespace).unwrap()))
+}
+
+/// How often to do something: `long` if `TEARLESS_LONG` is set, else `short`.
+pub fn rounds(short: u32, long: u32) -> u32 {
+    if std::env::var_os("TEARLESS_LONG").is_some() { long } else { short }
+}
+
+/// Whether this process is root, which what `needs` says takes; says so if it is not.
+pub fn is_root(needs: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: needs root, {needs}");
+    }
+    root
+}
+
+/// Waits until `condition` holds. Panics if it never does.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it never came true that {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Tells the process that started this one.
+pub fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").unwrap();
+    stdout.flush().unwrap();
 }
 
 /// A process that runs the same test again in another role. Killed when dropped.
@@ -60,7 +98,14 @@ pub struct Actor {
 impl Actor {
     /// Starts `test` (its full name) in `role`.
     pub fn start(test: &str, role: &str, namespace: &Namespace) -> Actor {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Actor::start_by(&["env"], test, role, namespace)
+    }
+
+    /// Starts it by way of `wrapper`, a command that runs the one that follows it.
+    pub fn start_by(wrapper: &[&str], test: &str, role: &str, namespace: &Namespace) -> Actor {
+        let mut child = Command::new(wrapper[0])
+            .args(&wrapper[1..])
+            .arg(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .envs([(ROLE, role), (NAMESPACE, namespace.name())])
             .stdin(Stdio::piped())
@@ -74,6 +119,21 @@ impl Actor {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Writes a line to its standard input.
+    pub fn tell(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Waits for its end, and returns the signal that it died of.
+    pub fn death(mut self) -> Option<i32> {
+        self.wait().signal()
     }
 
     /// Reads what it prints until a line that ends with `line`. Panics if it ends before.
@@ -97,6 +157,23 @@ impl Actor {
         drop(self.child.stdin.take());
     }
 
+    /// Its exit status, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// What it has printed that was not read yet. Waits for its end.
+    pub fn rest_of_output(&mut self) -> String {
+        let mut rest = String::new();
+        let _ = self.output.read_to_string(&mut rest);
+        rest
+    }
+
     /// Kills it with SIGKILL and waits for its end.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -117,7 +194,22 @@ impl Drop for Actor {
     }
 }
 
+/// A state of `len` bytes that shows by itself whether it is whole.
+pub fn pattern(len: usize) -> Vec<u8> {
+    vec![u8::try_from(len % 251).unwrap(); len]
+}
+
+/// Whether `state` was made by [`pattern`].
+pub fn is_pattern(state: &[u8]) -> bool {
+    state.iter().all(|byte| usize::from(*byte) == state.len() % 251)
+}
+
 /// Waits until the test closes this process's standard input.
 pub fn until_told_to_end() {
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+}
+
+/// What the test tells this process, line by line.
+pub fn commands() -> impl Iterator<Item = String> {
+    std::io::stdin().lines().map(Result::unwrap)
 }

@@ -29,7 +29,7 @@ fn options_with(checksum: bool) -> WriterOptions {
 impl Scene {
     fn new(checksum: bool) -> Scene {
         let heap = Heap::new();
-        let mut writer = open(&heap, options_with(checksum)).unwrap();
+        let mut writer = open(&heap, &options_with(checksum)).unwrap();
         for number in 1..=PUBLICATIONS {
             writer.publish(&content(number)).unwrap();
         }
@@ -168,7 +168,7 @@ fn a_successor_goes_on_with_a_changed_page_or_makes_a_fresh_one_or_refuses() {
         let scene = Scene::new(true);
         let page = scene.object(Kind::Control);
         page.store(word, page.load(word) ^ change);
-        let Ok(mut writer) = open(&scene.heap, options_with(true)) else {
+        let Ok(mut writer) = open(&scene.heap, &options_with(true)) else {
             refused += 1;
             continue;
         };
@@ -178,7 +178,11 @@ fn a_successor_goes_on_with_a_changed_page_or_makes_a_fresh_one_or_refuses() {
             (number, b"a successor's".to_vec()),
             "{word}"
         );
-        *(if number == 1 { &mut fresh } else { &mut on }) += 1;
+        if number == 1 {
+            fresh += 1;
+        } else {
+            on += 1;
+        }
         drop(writer);
         assert!(scene.heap.names().len() <= 1, "word {word}: {:?}", scene.heap.names());
     }

@@ -9,7 +9,7 @@ use crate::segment::Backend;
 #[test]
 fn a_closed_channel_is_gone_and_attached_readers_know() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"state").unwrap();
     snapshot(&mut reader).unwrap();
@@ -23,29 +23,29 @@ fn a_closed_channel_is_gone_and_attached_readers_know() {
 #[test]
 fn a_lingering_state_is_readable_until_it_is_removed() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     writer.set_linger(true);
     writer.publish(b"last words").unwrap();
     drop(writer);
     let mut reader = attach(&heap).unwrap();
     assert!(reader.is_closed());
     assert_eq!(snapshot(&mut reader).unwrap(), (1, b"last words".to_vec()));
-    assert!(remove(&heap, &name()).unwrap());
+    assert!(remove(&heap, &name()).unwrap().is_some());
     assert!(heap.names().is_empty());
     assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { .. })));
-    assert!(!remove(&heap, &name()).unwrap());
+    assert!(remove(&heap, &name()).unwrap().is_none());
 }
 
 #[test]
 fn a_channel_in_use_is_not_removed() {
     let heap = Heap::new();
-    let _writer = open(&heap, options()).unwrap();
+    let _writer = open(&heap, &options()).unwrap();
     let pid = u64::from(std::process::id());
     assert!(
         matches!(remove(&heap, &name()), Err(RemoveError::AlreadyOwned { pid: owner, .. }) if owner == pid)
     );
     assert!(
-        matches!(open(&heap, options()), Err(CreateError::AlreadyOwned { pid: owner, .. }) if owner == pid)
+        matches!(open(&heap, &options()), Err(CreateError::AlreadyOwned { pid: owner, .. }) if owner == pid)
     );
     assert_eq!(heap.names().len(), 3);
 }
@@ -59,7 +59,7 @@ fn a_half_made_channel_is_not_ready_and_the_next_writer_finishes_it() {
     heap.create(&name().objects.object(Kind::Segment(layout::Side::A, 1)), layout::PAGE_BYTES, 0o600)
         .unwrap();
     assert!(matches!(attach(&heap), Err(AttachError::NotReady { .. })));
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Empty { .. })));
     assert_eq!(writer.publish(b"whole").unwrap(), 1);
@@ -71,7 +71,7 @@ fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
         let heap = Heap::new();
         let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
         page.store(control::READY, word);
-        match (open(&heap, options()).map(drop), attach(&heap).map(drop), found) {
+        match (open(&heap, &options()).map(drop), attach(&heap).map(drop), found) {
             (
                 Err(CreateError::LayoutVersion { found: ours, .. }),
                 Err(AttachError::LayoutVersion { found: theirs, .. }),
@@ -88,7 +88,7 @@ fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
 #[test]
 fn channels_whose_hashes_collide_are_told_apart() {
     let heap = Heap::new();
-    let _writer = open(&heap, options()).unwrap();
+    let _writer = open(&heap, &options()).unwrap();
     let mut impostor = name();
     impostor.channel = "another".into();
     let error = ChannelReader::attach(&heap, &impostor, &reader_options()).unwrap_err();
@@ -97,12 +97,12 @@ fn channels_whose_hashes_collide_are_told_apart() {
         "{error}"
     );
     drop(_writer);
-    let mut lingering = open(&heap, options()).unwrap();
+    let mut lingering = open(&heap, &options()).unwrap();
     lingering.set_linger(true);
     drop(lingering);
-    let error = ChannelWriter::open(&heap, &impostor, options()).map(drop).unwrap_err();
+    let error = ChannelWriter::open(&heap, &impostor, &options()).map(drop).unwrap_err();
     assert!(matches!(error, CreateError::NameCollision { .. }), "{error}");
-    assert!(!remove(&heap, &impostor).unwrap());
+    assert!(remove(&heap, &impostor).unwrap().is_none());
     assert!(attach(&heap).is_ok());
 }
 
@@ -111,7 +111,7 @@ fn a_checksum_finds_a_changed_payload() {
     let heap = Heap::new();
     let mut options = options();
     options.checksum = true;
-    let mut writer = open(&heap, options).unwrap();
+    let mut writer = open(&heap, &options).unwrap();
     let mut reader = attach(&heap).unwrap();
     let number = writer.publish(b"payload").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap(), (number, b"payload".to_vec()));
@@ -124,7 +124,7 @@ fn a_checksum_finds_a_changed_payload() {
 #[test]
 fn a_length_beyond_the_slot_is_corrupt_and_not_believed() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"payload").unwrap();
     let ring = writer.writer.ring(layout::Side::B);

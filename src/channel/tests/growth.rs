@@ -8,7 +8,7 @@ fn a_channel_grows_for_every_larger_state_and_readers_follow() {
     let heap = Heap::new();
     let mut options = options();
     options.capacity = 16;
-    let mut writer = open(&heap, options).unwrap();
+    let mut writer = open(&heap, &options).unwrap();
     let mut reader = attach(&heap).unwrap();
     for (round, len) in [0, 1, 100, 5_000, 5_001, 70_000, 3, 1 << 20].into_iter().enumerate() {
         let payload = vec![u8::try_from(round).unwrap(); len];
@@ -22,7 +22,7 @@ fn a_channel_grows_for_every_larger_state_and_readers_follow() {
 #[test]
 fn a_state_of_exactly_the_capacity_fits() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let capacity = writer.capacity();
     writer.publish(&vec![1; capacity]).unwrap();
     writer.publish(&vec![2; capacity]).unwrap();
@@ -32,9 +32,45 @@ fn a_state_of_exactly_the_capacity_fits() {
 }
 
 #[test]
+fn a_single_attempt_is_enough_for_a_reader_of_a_growing_channel() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, &options()).unwrap();
+    let retry = RetryPolicy::new(1, std::time::Duration::ZERO);
+    let mut reader =
+        ChannelReader::attach(&heap, &name(), &ReaderOptions { retry, ..reader_options() }).unwrap();
+    for round in 1..200 {
+        // Both segments are replaced between any two snapshots.
+        writer.shrink_to_fit();
+        writer.publish(&vec![1; 3_000 * (round % 7)]).unwrap();
+        let number = writer.publish(&vec![2; 5_000 * (round % 5)]).unwrap();
+        assert_eq!(snapshot(&mut reader).unwrap(), (number, vec![2; 5_000 * (round % 5)]));
+    }
+}
+
+#[test]
+fn a_deadline_may_be_for_ever() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, &options()).unwrap();
+    writer.publish(b"state").unwrap();
+    let retry = RetryPolicy::new(0, std::time::Duration::MAX);
+    let options = ReaderOptions { retry, ..reader_options() };
+    let mut reader = ChannelReader::attach(&heap, &name(), &options).unwrap();
+    let ring = writer.writer.ring(crate::layout::Side::B);
+    let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
+    let memory = ring.memory().clone();
+    crate::memory::MemoryMut::store(&memory, stamp, 1);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| snapshot(&mut reader).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        crate::memory::MemoryMut::store(&memory, stamp, 2);
+        assert_eq!(waiting.join().unwrap(), (1, b"state".to_vec()));
+    });
+}
+
+#[test]
 fn a_snapshot_of_a_segment_that_was_removed_by_hand_says_so() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"state").unwrap();
     let name = writer.segments.name(crate::layout::Side::B, 1);
@@ -46,7 +82,7 @@ fn a_snapshot_of_a_segment_that_was_removed_by_hand_says_so() {
 #[test]
 fn growth_is_geometric_so_that_a_creeping_state_rarely_grows_it() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     for len in 0..100_000 {
         writer.publish(&vec![0; len]).unwrap();
     }
@@ -58,7 +94,7 @@ fn beyond_the_limit_the_published_state_stays() {
     let heap = Heap::new();
     let mut options = options();
     options.limit = 5_000;
-    let mut writer = open(&heap, options).unwrap();
+    let mut writer = open(&heap, &options).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(&[1; 5_000]).unwrap();
     let error = writer.publish(&[2; 5_001]).unwrap_err();
@@ -70,7 +106,7 @@ fn beyond_the_limit_the_published_state_stays() {
 #[test]
 fn shrinking_gives_memory_back_and_readers_follow() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(&[1; 1 << 20]).unwrap();
     writer.publish(&[2; 1 << 20]).unwrap();
@@ -91,12 +127,14 @@ fn shrinking_gives_memory_back_and_readers_follow() {
 #[test]
 fn the_last_of_the_numbers_is_the_end() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"first").unwrap();
     let last = crate::layout::Publication::MAX.get();
+    let before = crate::layout::Publication::new(last - 1).unwrap();
+    writer.writer.ring(before.side()).write(before, b"before", 0, 0);
     crate::memory::MemoryMut::store(writer.writer.control(), crate::layout::control::PUBLISHED, last - 1);
     kill(writer);
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     assert_eq!(writer.publish(b"last").unwrap(), last);
     assert!(matches!(writer.publish(b"one more"), Err(PublishError::Exhausted)));
@@ -106,7 +144,7 @@ fn the_last_of_the_numbers_is_the_end() {
 #[test]
 fn a_channel_without_its_names_keeps_its_state_but_does_not_grow() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"one").unwrap();
     writer.publish(b"two").unwrap();
@@ -114,7 +152,7 @@ fn a_channel_without_its_names_keeps_its_state_but_does_not_grow() {
     for object in heap.names() {
         crate::segment::Backend::remove_leftover(&heap, &object).unwrap();
     }
-    let mut successor = open(&heap, options()).unwrap();
+    let mut successor = open(&heap, &options()).unwrap();
     successor.publish(b"of another instance").unwrap();
     assert!(matches!(writer.publish(&[0; 5_000]), Err(PublishError::NamesRemoved)));
     assert_eq!(writer.publish(b"three").unwrap(), 3);

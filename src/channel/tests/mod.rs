@@ -5,6 +5,8 @@ mod changed_bytes;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod growth;
 pub(crate) mod model;
 #[cfg(test)]
@@ -13,6 +15,8 @@ mod oracle;
 mod refusals;
 #[cfg(test)]
 mod takeover;
+#[cfg(test)]
+mod tidying;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
 use super::{AttachError, ChannelName, ChannelReader, ChannelWriter, CreateError, SnapshotError};
@@ -31,7 +35,7 @@ fn reader_options() -> ReaderOptions {
     ReaderOptions { attach, retry: RetryPolicy::default(), format: Some(options().format) }
 }
 
-fn open(heap: &Heap, options: WriterOptions) -> Result<ChannelWriter<Heap>, CreateError> {
+fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter<Heap>, CreateError> {
     ChannelWriter::open(heap, &name(), options)
 }
 

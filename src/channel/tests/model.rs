@@ -186,7 +186,7 @@ impl System {
     }
 
     fn open(&mut self) {
-        let opened = open(&self.heap, self.options());
+        let opened = open(&self.heap, &self.options());
         if self.writer.is_some() {
             return assert!(matches!(opened, Err(CreateError::AlreadyOwned { .. })));
         }
@@ -202,7 +202,7 @@ impl System {
         if self.writer.is_some() {
             return assert!(removed.is_err());
         }
-        assert_eq!(removed.unwrap(), self.model.exists);
+        assert_eq!(removed.unwrap().is_some(), self.model.exists);
         self.model.exists = false;
     }
 

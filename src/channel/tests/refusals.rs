@@ -8,7 +8,7 @@ use crate::segment::Backend;
 /// A channel whose writer was killed, and its control page.
 fn left() -> (Heap, BoxedWords) {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"of another time").unwrap();
     kill(writer);
     let page = heap.reopen(&name().objects.object(Kind::Control)).unwrap();
@@ -19,7 +19,7 @@ fn left() -> (Heap, BoxedWords) {
 fn refused(heap: &Heap, page: &BoxedWords, parts: &[String]) {
     let before = page.load(control::READY);
     let errors =
-        [attach(heap).unwrap_err().to_string(), open(heap, options()).map(drop).unwrap_err().to_string()];
+        [attach(heap).unwrap_err().to_string(), open(heap, &options()).map(drop).unwrap_err().to_string()];
     for error in errors {
         assert!(parts.iter().all(|part| error.contains(part)), "{error}: {parts:?}");
     }
@@ -69,7 +69,7 @@ fn a_state_from_before_the_last_boot() {
     let actual = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert!(found != expected && expected == actual.trim(), "{error}");
     assert!(error.to_string().contains(found) && error.to_string().contains(expected));
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     assert_eq!(writer.publish(b"of this time").unwrap(), 1, "made anew");
     assert!(matches!(snapshot(&mut attached), Err(SnapshotError::Closed { .. })));
     assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"of this time".to_vec()));
@@ -81,5 +81,5 @@ fn an_unknown_boot_is_no_reason_to_refuse() {
     page.store(control::BOOT_ID, 0);
     page.store(control::BOOT_ID + 1, 0);
     assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 1);
-    assert_eq!(open(&heap, options()).unwrap().publish(b"next").unwrap(), 2);
+    assert_eq!(open(&heap, &options()).unwrap().publish(b"next").unwrap(), 2);
 }

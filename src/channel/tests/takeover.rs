@@ -8,14 +8,14 @@ use crate::seqlock::Generations;
 #[test]
 fn numbers_go_on_and_attached_readers_notice_only_the_incarnation() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"one").unwrap();
     writer.publish(b"two").unwrap();
     kill(writer);
     assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()), "the last state outlives its writer");
     assert_eq!(reader.incarnation(), 1);
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()));
     assert_eq!(reader.incarnation(), 2);
     assert_eq!(writer.publish(b"three").unwrap(), 3);
@@ -25,12 +25,12 @@ fn numbers_go_on_and_attached_readers_notice_only_the_incarnation() {
 #[test]
 fn a_lingering_channel_is_gone_on_with() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"one").unwrap();
     writer.set_linger(true);
     drop(writer);
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     assert!(!reader.is_closed());
     assert_eq!(writer.publish(b"two").unwrap(), 2);
     assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()));
@@ -39,14 +39,14 @@ fn a_lingering_channel_is_gone_on_with() {
 #[test]
 fn a_writer_of_another_form_replaces_the_channel() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"old form").unwrap();
     snapshot(&mut reader).unwrap();
     kill(writer);
     let mut options = options();
     options.format = Format::new("bytes", "another schema");
-    let mut writer = open(&heap, options).unwrap();
+    let mut writer = open(&heap, &options).unwrap();
     assert_eq!(writer.publish(b"new form").unwrap(), 1);
     assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { last: 1, .. })));
     let error = attach(&heap).unwrap_err().to_string();
@@ -59,7 +59,7 @@ fn leftovers_of_a_growth_that_was_not_finished_are_removed() {
     // Killed after creating generation 2 of B; after storing its number, too; and after publishing into it.
     for step in 0..3 {
         let heap = Heap::new();
-        let mut writer = open(&heap, options()).unwrap();
+        let mut writer = open(&heap, &options()).unwrap();
         let mut reader = attach(&heap).unwrap();
         writer.publish(b"one").unwrap();
         writer.publish(b"two").unwrap();
@@ -77,7 +77,7 @@ fn leftovers_of_a_growth_that_was_not_finished_are_removed() {
         assert_eq!(heap.names().len(), 4);
         let expected: (u64, &[u8]) = if step == 2 { (3, b"three") } else { (2, b"two") };
         assert_eq!(snapshot(&mut reader).unwrap(), (expected.0, expected.1.to_vec()));
-        let mut writer = open(&heap, options()).unwrap();
+        let mut writer = open(&heap, &options()).unwrap();
         assert_eq!(heap.names().len(), 3, "step {step}: {:?}", heap.names());
         for number in expected.0 + 1..expected.0 + 5 {
             assert_eq!(writer.publish(b"more").unwrap(), number);
@@ -95,15 +95,17 @@ fn implausible_contents_lead_to_a_fresh_channel_and_not_to_a_crash() {
         (control::GENERATION + 1, u64::MAX),
         (control::GENERATION, 55),
         (control::INSTANCE, 1),
+        (control::PUBLISHED, 3),
+        (control::FEATURES_REQUIRED, 1),
         (control::ENDING, 3),
     ];
     for (word, lie) in lies {
         let heap = Heap::new();
-        let mut writer = open(&heap, options()).unwrap();
+        let mut writer = open(&heap, &options()).unwrap();
         writer.publish(b"state").unwrap();
         writer.writer.control().store(word, lie);
         kill(writer);
-        let mut writer = open(&heap, options()).unwrap();
+        let mut writer = open(&heap, &options()).unwrap();
         assert_eq!(writer.publish(b"fresh").unwrap(), 1, "word {word}");
         assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"fresh".to_vec()));
         drop(writer);
@@ -112,9 +114,48 @@ fn implausible_contents_lead_to_a_fresh_channel_and_not_to_a_crash() {
 }
 
 #[test]
+fn a_successor_gets_the_capacity_and_depth_that_it_asks_for() {
+    let heap = Heap::new();
+    kill(open(&heap, &options()).unwrap());
+    let mut asking = options();
+    (asking.capacity, asking.depth) = (50_000, Some(1));
+    let mut writer = open(&heap, &asking).unwrap();
+    writer.publish(b"one").unwrap();
+    writer.publish(b"two").unwrap();
+    assert!(writer.capacity() >= 50_000 && writer.depth() == 2, "{}", writer.depth());
+    kill(writer);
+    let mut writer = open(&heap, &options()).unwrap();
+    writer.publish(b"three").unwrap();
+    assert!(writer.capacity() >= 50_000, "what is larger than asked for stays");
+    assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (3, b"three".to_vec()));
+}
+
+#[test]
+fn a_counter_from_shared_memory_may_be_anything() {
+    let heap = Heap::new();
+    let writer = open(&heap, &options()).unwrap();
+    writer.writer.control().store(crate::layout::control::GROWTHS, u64::MAX);
+    writer.writer.control().store(crate::layout::control::INCARNATION, u64::MAX);
+    kill(writer);
+    let mut writer = open(&heap, &options()).unwrap();
+    writer.publish(&[1; 9_000]).unwrap();
+    drop(writer);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
+fn a_channel_that_needs_an_unknown_feature_is_refused_by_readers() {
+    let heap = Heap::new();
+    let writer = open(&heap, &options()).unwrap();
+    writer.writer.control().store(crate::layout::control::FEATURES_REQUIRED, 4);
+    let error = attach(&heap).unwrap_err();
+    assert!(matches!(error, AttachError::UnknownFeatures { bits: 4, .. }), "{error}");
+}
+
+#[test]
 fn a_fork_publishes_nothing_and_ends_nothing() {
     let heap = Heap::new();
-    let mut writer = open(&heap, options()).unwrap();
+    let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"parent").unwrap();
     writer.owner = ForkToken::of_another_process();

@@ -1,46 +1,36 @@
 //! Named POSIX shared memory.
 //!
-//! The `shared_memory` crate creates the objects. What it can't do is done here, on a descriptor of our own: reserve
+//! The `shared_memory` crate creates the segments. What it can't do is done here, on a descriptor of our own: reserve
 //! the memory, set the permissions whatever the umask is, map read-only, close the descriptor once mapped, lock, and
 //! remove a name only while it means the same object. Its own mapping is dropped at once, not as owner, because an
-//! owner unlinks *by name* on drop, when the name may mean a successor's object.
+//! owner unlinks *by name* on drop, when the name may mean a successor's object. For the same reason claimed objects,
+//! which several processes may be making at once, are made without it.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Mode as FileMode, OFlags, Stat};
-use rustix::io::Errno;
-use shared_memory::{ShmemConf, ShmemError};
-
+mod claim;
+mod object;
 #[cfg(test)]
 mod tests;
 
-use super::mapping::{Identity, Mapping, ReadOnlyMapping};
-use super::{Backend, Claim, ForkToken, Mode, ObjectError, lock};
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
 
-/// Where Linux shows POSIX shared memory.
-const DIRECTORY: &str = "/dev/shm";
+use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
+
+use super::mapping::{Mapping, ReadOnlyMapping};
+use super::{Backend, Extent, Mode, ObjectError, lock};
+use claim::ShmClaim;
+use object::{
+    create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same, reserve_range,
+    reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
+};
 
 /// How often a step is tried again that somebody else's step or a signal interrupted.
 const MOST_TRIES: usize = 1_000;
-
-/// How long somebody else may be in the gate, where nobody stays longer than some system calls unless it is stopped.
-const GATE_PATIENCE: Duration = Duration::from_secs(2);
-const GATE_PAUSE: Duration = Duration::from_micros(100);
 
 /// Named shared memory of this machine: what channels live in, unless said otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct SharedMemory {
     trusted_owner: Option<u32>,
-}
-
-/// A claimed object: mapped, with the descriptor that holds the lock.
-#[derive(Debug)]
-pub struct ShmClaim {
-    mapping: Mapping,
-    object: String,
-    lock: OwnerLock,
 }
 
 impl SharedMemory {
@@ -57,8 +47,10 @@ impl SharedMemory {
     fn open(&self, object: &str, access: OFlags) -> Result<(OwnedFd, Stat), ObjectError> {
         // NONBLOCK: opening somebody's FIFO must not block. NOFOLLOW: nor must a symbolic link be followed.
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = rustix::io::retry_on_intr(|| rustix::fs::open(path(object), flags, FileMode::empty()))
-            .map_err(|errno| failed(object, "open", errno))?;
+        let fd = rustix::io::retry_on_intr(|| {
+            rustix::fs::open(path(object), flags, FileMode::RUSR | FileMode::WUSR)
+        })
+        .map_err(|errno| failed(object, "open", errno))?;
         let stat = rustix::fs::fstat(&fd).map_err(|errno| failed(object, "fstat", errno))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind != FileType::RegularFile {
@@ -70,75 +62,29 @@ impl SharedMemory {
         Ok((fd, stat))
     }
 
+    /// Opens an object to claim it; makes it, empty, if there is none. Not through the `shared_memory` crate: where
+    /// that fails half-way it removes the *name*, which somebody else may have claimed meanwhile.
+    fn open_or_create(&self, object: &str) -> Result<(OwnedFd, Stat), ObjectError> {
+        match self.open(object, OFlags::RDWR) {
+            Err(ObjectError::NotFound { .. }) => {
+                self.open(object, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Gives an object that was just created its permissions and its memory, and maps it.
     fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
-        let (fd, stat) = self.open(object, OFlags::RDWR)?;
-        finish(&fd, object, bytes, mode)?;
-        map(&fd, &stat, object, bytes)
-    }
-
-    /// One try at opening and locking; `None` if the name meanwhile means another object.
-    fn try_lock(
-        &self,
-        object: &str,
-        bytes: usize,
-        abandoned: &impl Fn(&Mapping) -> bool,
-    ) -> Result<Option<(OwnerLock, Stat)>, ObjectError> {
-        let (fd, stat) = self.open(object, OFlags::RDWR)?;
-        let Some(lock) = OwnerLock::pass_gate(fd, object)? else {
-            return Err(ObjectError::Claimed { object: object.into() });
+        let (fd, stat) = match self.open(object, OFlags::RDWR) {
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                open_up(object, mode)?;
+                self.open(object, OFlags::RDWR)?
+            }
+            opened => opened?,
         };
-        // Whoever passed the gate before may have removed the name, and somebody else may have made it anew.
-        if !names(object, identity(&stat)) {
-            return Ok(None);
-        }
-        // A half-made leftover is empty; everything else has been given its size by who passed the gate.
-        let stat = rustix::fs::fstat(&lock.fd).map_err(|errno| failed(object, "fstat", errno))?;
-        if stat.st_size != 0 && usize::try_from(stat.st_size) != Ok(bytes) {
-            return Err(foreign(object, format!("it has {} bytes instead of {bytes}", stat.st_size)));
-        }
-        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-        if lock::is_owned(lock.fd.as_fd()).map_err(os)? {
-            let live = stat.st_size == 0 || !abandoned(&map(&lock.fd, &stat, object, bytes)?);
-            if live {
-                return Err(ObjectError::Claimed { object: object.into() });
-            }
-        }
-        lock::lock_owner(lock.fd.as_fd()).map_err(os)?;
-        Ok(Some((lock, stat)))
-    }
-}
-
-/// The descriptor that holds the locks of a claim, and gives them up when it is dropped.
-#[derive(Debug)]
-struct OwnerLock {
-    fd: OwnedFd,
-    token: ForkToken,
-}
-
-impl OwnerLock {
-    /// Waits for the gate; `None` if it is not passed in time.
-    fn pass_gate(fd: OwnedFd, object: &str) -> Result<Option<OwnerLock>, ObjectError> {
-        let lock = OwnerLock { fd, token: ForkToken::take() };
-        let begin = Instant::now();
-        while begin.elapsed() < GATE_PATIENCE {
-            let passed = lock::try_lock_gate(lock.fd.as_fd());
-            let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-            if passed.map_err(os)? {
-                return Ok(Some(lock));
-            }
-            thread::sleep(GATE_PAUSE);
-        }
-        Ok(None)
-    }
-}
-
-impl Drop for OwnerLock {
-    fn drop(&mut self) {
-        // Closing the descriptor would leave the locks to forks of this process, which share them; a fork itself must
-        // leave them to this process.
-        if self.token.is_ours() {
-            lock::unlock_all(self.fd.as_fd());
-        }
+        set_mode(&fd, object, mode)?;
+        reserve_range(&fd, object, 0, bytes)?;
+        map(&fd, &stat, object, bytes)
     }
 }
 
@@ -157,6 +103,20 @@ impl Backend for SharedMemory {
     fn view(&self, object: &str) -> Result<ReadOnlyMapping, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDONLY)?;
         let bytes = size_of_object(object, &stat)?;
+        if reserved_bytes(&stat) < bytes {
+            // Its creator is between sizing and reserving it, or died there: to touch it could fault.
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
+        ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
+            .map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyMapping, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
+        let bytes = size_of_object(object, &stat)?;
+        if bytes < extent.bytes || reserved_bytes(&stat) < extent.reserved {
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
         ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
             .map_err(|errno| failed(object, "mmap", errno))
     }
@@ -164,7 +124,7 @@ impl Backend for SharedMemory {
     fn reopen(&self, object: &str) -> Result<Mapping, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let bytes = size_of_object(object, &stat)?;
-        reserve(&fd, object, bytes)?;
+        reserve_range(&fd, object, 0, bytes)?;
         map(&fd, &stat, object, bytes)
     }
 
@@ -185,28 +145,25 @@ impl Backend for SharedMemory {
     fn claim(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         mode: Mode,
         abandoned: impl Fn(&Mapping) -> bool,
     ) -> Result<ShmClaim, ObjectError> {
         for _ in 0..MOST_TRIES {
-            match create_exclusively(object, bytes) {
-                Ok(()) | Err(ObjectError::Exists { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            match self.try_lock(object, bytes, &abandoned) {
-                Ok(Some((lock, stat))) => {
-                    // From here on the object is ours alone, whoever created it.
-                    if let Err(error) = finish(&lock.fd, object, bytes, mode) {
-                        return Err(discard_if_empty(&lock.fd, object, &stat, error));
-                    }
-                    let mapping = map(&lock.fd, &stat, object, bytes)?;
-                    return Ok(ShmClaim { mapping, object: object.into(), lock });
+            let (fd, stat) = match self.open_or_create(object) {
+                // Removed between the two steps, or owned by us and made under a umask that forbids even us.
+                Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) => continue,
+                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                    open_up(object, mode)?;
+                    continue;
                 }
-                Ok(None) | Err(ObjectError::NotFound { .. }) => thread::yield_now(),
-                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => open_up(object, mode)?,
-                Err(error) => return Err(error),
+                opened => opened?,
+            };
+            if let Some(claim) = ShmClaim::take(fd, &stat, object, extent, &abandoned)? {
+                claim.set_mode(mode)?;
+                return Ok(claim);
             }
+            thread::yield_now();
         }
         Err(ObjectError::Claimed { object: object.into() })
     }
@@ -214,19 +171,35 @@ impl Backend for SharedMemory {
     fn claim_existing(
         &self,
         object: &str,
-        bytes: usize,
+        extent: Extent,
         abandoned: impl Fn(&Mapping) -> bool,
     ) -> Result<ShmClaim, ObjectError> {
         for _ in 0..MOST_TRIES {
-            if let Some((lock, stat)) = self.try_lock(object, bytes, &abandoned)? {
-                if stat.st_size == 0 {
-                    reserve(&lock.fd, object, bytes)?;
+            let (fd, stat) = match self.open(object, OFlags::RDWR) {
+                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                    open_up(object, 0o600)?;
+                    continue;
                 }
-                let mapping = map(&lock.fd, &stat, object, bytes)?;
-                return Ok(ShmClaim { mapping, object: object.into(), lock });
+                opened => opened?,
+            };
+            if let Some(claim) = ShmClaim::take(fd, &stat, object, extent, &abandoned)? {
+                return Ok(claim);
             }
+            thread::yield_now();
         }
         Err(ObjectError::Claimed { object: object.into() })
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        let os =
+            |source| ObjectError::Os { object: format!("{prefix}…"), operation: "list /dev/shm", source };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(object::DIRECTORY).map_err(os)? {
+            // A name that is not UTF-8 is none of ours.
+            names.extend(entry.map_err(os)?.file_name().into_string().ok());
+        }
+        names.retain(|name| name.starts_with(prefix));
+        Ok(names)
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyMapping) -> Result<Option<bool>, ObjectError> {
@@ -250,142 +223,5 @@ impl SharedMemory {
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
                 && stat.st_uid == rustix::process::geteuid().as_raw()
         })
-    }
-}
-
-impl Claim for ShmClaim {
-    type Memory = Mapping;
-
-    fn memory(&self) -> &Mapping {
-        &self.mapping
-    }
-
-    fn settle(&self) {
-        lock::unlock_gate(self.lock.fd.as_fd());
-    }
-
-    fn is_named(&self) -> bool {
-        names(&self.object, self.mapping.identity())
-    }
-
-    fn remove(&self) -> Result<(), ObjectError> {
-        remove_if_same(&self.object, self.mapping.identity())
-    }
-}
-
-/// Creates the object through the `shared_memory` crate, sized but not reserved, and lets go of its mapping.
-fn create_exclusively(object: &str, bytes: usize) -> Result<(), ObjectError> {
-    let errno = |code: u32| Errno::from_raw_os_error(i32::try_from(code).unwrap_or(0));
-    match ShmemConf::new().os_id(format!("/{object}")).size(bytes).create() {
-        Ok(mut created) => {
-            created.set_owner(false);
-            Ok(())
-        }
-        Err(ShmemError::MappingIdExists) => Err(ObjectError::Exists { object: object.into() }),
-        Err(ShmemError::MapCreateFailed(code) | ShmemError::UnknownOsError(code)) => {
-            let error = failed(object, "shm_open", errno(code));
-            Err(match error {
-                ObjectError::NoSpace { .. } => ObjectError::NoSpace { object: object.into(), bytes },
-                other => other,
-            })
-        }
-        Err(other) => Err(ObjectError::Os {
-            object: object.into(),
-            operation: "shm_open",
-            source: std::io::Error::other(other.to_string()),
-        }),
-    }
-}
-
-fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<Mapping, ObjectError> {
-    Mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
-}
-
-/// Gives an object that only we use its permissions, whatever the umask was, and its memory.
-fn finish(fd: &OwnedFd, object: &str, bytes: usize, mode: Mode) -> Result<(), ObjectError> {
-    rustix::fs::fchmod(fd, FileMode::from_raw_mode(mode)).map_err(|errno| failed(object, "fchmod", errno))?;
-    reserve(fd, object, bytes)
-}
-
-/// Reserves all memory of the object, so that no access can fail later, and makes it that large if it is smaller.
-fn reserve(fd: &OwnedFd, object: &str, bytes: usize) -> Result<(), ObjectError> {
-    for _ in 0..MOST_TRIES {
-        match rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes as u64) {
-            Ok(()) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG) => {
-                return Err(ObjectError::NoSpace { object: object.into(), bytes });
-            }
-            Err(errno) => return Err(failed(object, "fallocate", errno)),
-        }
-    }
-    Err(failed(object, "fallocate", Errno::INTR))
-}
-
-/// A claimed object that could not be given its memory and holds nothing yet is removed again.
-fn discard_if_empty(fd: &OwnedFd, object: &str, stat: &Stat, error: ObjectError) -> ObjectError {
-    let untouched = rustix::fs::fstat(fd).is_ok_and(|now| now.st_blocks == 0);
-    if untouched {
-        let _ = remove_if_same(object, identity(stat));
-    }
-    error
-}
-
-/// Makes an object of ours accessible that was created under a umask that forbids even us.
-fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
-    rustix::fs::chmodat(CWD, path(object), FileMode::from_raw_mode(mode), AtFlags::empty())
-        .map_err(|errno| failed(object, "chmod", errno))
-}
-
-fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectError> {
-    match usize::try_from(stat.st_size) {
-        Ok(0) => Err(ObjectError::Unfinished { object: object.into() }),
-        Ok(bytes) if bytes.is_multiple_of(crate::layout::PAGE_BYTES) => Ok(bytes),
-        _ => Err(foreign(object, format!("it has {} bytes, which are not full pages", stat.st_size))),
-    }
-}
-
-fn remove_if_same(object: &str, ours: Identity) -> Result<(), ObjectError> {
-    if names(object, ours) { unlink(object) } else { Ok(()) }
-}
-
-fn names(object: &str, ours: Identity) -> bool {
-    stat_by_name(object).is_ok_and(|stat| identity(&stat) == ours)
-}
-
-fn stat_by_name(object: &str) -> Result<Stat, Errno> {
-    rustix::fs::statat(CWD, path(object), AtFlags::SYMLINK_NOFOLLOW)
-}
-
-fn unlink(object: &str) -> Result<(), ObjectError> {
-    match rustix::fs::unlink(path(object)) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(failed(object, "unlink", errno)),
-    }
-}
-
-fn identity(stat: &Stat) -> Identity {
-    Identity { device: stat.st_dev, inode: stat.st_ino }
-}
-
-fn path(object: &str) -> String {
-    format!("{DIRECTORY}/{object}")
-}
-
-fn foreign(object: &str, reason: impl Into<String>) -> ObjectError {
-    ObjectError::Foreign { object: object.into(), reason: reason.into() }
-}
-
-fn failed(object: &str, operation: &'static str, errno: Errno) -> ObjectError {
-    let object = object.to_owned();
-    match errno {
-        Errno::NOENT => ObjectError::NotFound { object },
-        Errno::EXIST => ObjectError::Exists { object },
-        Errno::ACCESS | Errno::PERM => ObjectError::PermissionDenied { object },
-        Errno::NOSPC => ObjectError::NoSpace { object, bytes: 0 },
-        Errno::LOOP => foreign(&object, "it is a symbolic link"),
-        Errno::ISDIR => foreign(&object, "it is a directory"),
-        Errno::NXIO => foreign(&object, "it is a socket or a FIFO"),
-        errno => ObjectError::Os { object, operation, source: errno.into() },
     }
 }

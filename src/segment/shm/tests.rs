@@ -8,6 +8,7 @@ use std::process::Command;
 use super::*;
 use crate::layout::PAGE_BYTES;
 use crate::memory::{Memory, MemoryMut};
+use crate::segment::Claim;
 
 /// A name of a test, removed at its end whatever stands there.
 struct Name(String);
@@ -44,6 +45,28 @@ fn is_child() -> bool {
     std::env::var_os("TEARLESS_TEST_CHILD").is_some()
 }
 
+const NOBODY: u32 = 65_534;
+
+fn set_effective_user(user: u32) {
+    // SAFETY: setresuid takes plain numbers; -1 leaves the real and the saved user as they are.
+    assert_eq!(unsafe { libc::setresuid(u32::MAX, user, u32::MAX) }, 0);
+}
+
+/// Does `work` as a user who is not root. Only for child processes of a test that root runs.
+fn as_nobody<R>(work: impl FnOnce() -> R) -> R {
+    set_effective_user(NOBODY);
+    let result = work();
+    set_effective_user(0);
+    result
+}
+
+/// Becomes a user who is not root, if this is root.
+fn become_nobody() {
+    if rustix::process::geteuid().as_raw() == 0 {
+        set_effective_user(NOBODY);
+    }
+}
+
 #[test]
 fn a_store_through_a_readers_mapping_faults() {
     if is_child() {
@@ -70,11 +93,13 @@ fn permissions_are_exact_under_any_umask() {
     if is_child() {
         let umask = std::env::var("TEARLESS_TEST_UMASK").unwrap();
         rustix::process::umask(FileMode::from_raw_mode(u32::from_str_radix(&umask, 8).unwrap()));
+        // Permissions mean nothing to root.
+        become_nobody();
         let backend = SharedMemory::default();
         for mode in [0o600, 0o640, 0o644] {
             let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
             let _memory = backend.create(&name.0, PAGE_BYTES, mode).unwrap();
-            let _claim = backend.claim(&claimed.0, PAGE_BYTES, mode, |_| false).unwrap();
+            let _claim = backend.claim(&claimed.0, Extent::full(PAGE_BYTES), mode, |_| false).unwrap();
             for name in [&name, &claimed] {
                 assert_eq!(fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777, mode, "{umask}");
             }
@@ -100,14 +125,39 @@ fn memory_is_reserved_when_the_object_is_created() {
 }
 
 #[test]
+fn an_object_with_a_size_but_without_memory_is_not_touched() {
+    use std::os::unix::fs::MetadataExt;
+    let backend = SharedMemory::default();
+    let name = Name::new("unreserved");
+    let file = fs::File::create(name.path()).unwrap();
+    file.set_len(PAGE_BYTES as u64).unwrap();
+    assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks(), 0, "looking at it gave it no memory");
+    drop(backend.claim_existing(&name.0, Extent::full(PAGE_BYTES), |_| false).unwrap());
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, PAGE_BYTES as u64);
+    assert!(backend.view(&name.0).is_ok());
+}
+
+#[test]
+fn a_sparse_object_takes_only_what_is_reserved() {
+    use std::os::unix::fs::MetadataExt;
+    let name = Name::new("sparse");
+    let extent = Extent { bytes: 64 << 20, reserved: PAGE_BYTES };
+    let claim = SharedMemory::default().claim(&name.0, extent, 0o600, |_| false).unwrap();
+    let pages = |name: &Name| fs::metadata(name.path()).unwrap().blocks() * 512 / PAGE_BYTES as u64;
+    assert_eq!(pages(&name), 1);
+    claim.reserve(10 * PAGE_BYTES, 2 * PAGE_BYTES).unwrap();
+    assert_eq!((pages(&name), fs::metadata(name.path()).unwrap().len()), (3, 64 << 20));
+}
+
+#[test]
 fn what_does_not_fit_is_an_error_and_leaves_nothing() {
     let name = Name::new("huge");
     let backend = SharedMemory::default();
-    for bytes in [1 << 45, 1 << 62] {
-        let error = backend.create(&name.0, bytes, 0o600).unwrap_err();
-        assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
-        assert!(!name.path().exists());
-    }
+    // More than an address space: refused before anything is reserved, on a machine of any size.
+    let error = backend.create(&name.0, 1 << 62, 0o600).unwrap_err();
+    assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
+    assert!(!name.path().exists());
 }
 
 #[test]
@@ -125,7 +175,7 @@ fn mappings_hold_no_descriptor() {
     let _again = backend.reopen(&name.0).unwrap();
     assert_eq!(open_descriptors(), before);
     let claimed = Name::new("fd_c");
-    let _claim = backend.claim(&claimed.0, PAGE_BYTES, 0o600, |_| false).unwrap();
+    let _claim = backend.claim(&claimed.0, Extent::full(PAGE_BYTES), 0o600, |_| false).unwrap();
     assert_eq!(open_descriptors(), before + 1, "the claim's lock");
 }
 
@@ -145,7 +195,7 @@ fn squatted_names_are_refused_by_name_and_left_alone() {
         make(&name);
         let view = backend.view(&name.0).map(drop);
         let reopened = backend.reopen(&name.0).map(drop);
-        let claim = backend.claim(&name.0, PAGE_BYTES, 0o600, |_| false).map(drop);
+        let claim = backend.claim(&name.0, Extent::full(PAGE_BYTES), 0o600, |_| false).map(drop);
         for result in [view, reopened, claim] {
             let error = result.expect_err(kind);
             assert!(matches!(error, ObjectError::Foreign { .. }), "{kind}: {error}");
@@ -165,10 +215,10 @@ fn another_users_object_is_refused_unless_trusted() {
     let name = Name::new("owner");
     let mut backend = SharedMemory::default();
     drop(backend.create(&name.0, PAGE_BYTES, 0o644).unwrap());
-    std::os::unix::fs::chown(name.path(), Some(65_534), None).unwrap();
+    std::os::unix::fs::chown(name.path(), Some(NOBODY), None).unwrap();
     let error = backend.view(&name.0).unwrap_err();
-    assert!(matches!(error, ObjectError::OtherOwner { owner: 65_534, .. }), "{error}");
-    backend.trust_owner(65_534);
+    assert!(matches!(error, ObjectError::OtherOwner { owner: NOBODY, .. }), "{error}");
+    backend.trust_owner(NOBODY);
     assert!(backend.view(&name.0).is_ok());
 }
 
@@ -178,7 +228,7 @@ fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
     let name = Name::new("empty");
     fs::write(name.path(), "").unwrap();
     assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
-    let claim = backend.claim(&name.0, PAGE_BYTES, 0o600, |_| false).unwrap();
+    let claim = backend.claim(&name.0, Extent::full(PAGE_BYTES), 0o600, |_| false).unwrap();
     claim.memory().store(5, 5);
     assert_eq!(backend.view(&name.0).unwrap().load(5), 5);
     drop(claim);
@@ -199,11 +249,6 @@ fn no_permission_is_said_so() {
     }
     let name = Name::new("permission");
     drop(SharedMemory::default().create(&name.0, PAGE_BYTES, 0o600).unwrap());
-    // SAFETY: setresuid takes plain numbers; -1 leaves the real and saved user as they are, so that the name can be
-    // removed again below.
-    assert_eq!(unsafe { libc::setresuid(u32::MAX, 65_534, u32::MAX) }, 0);
-    let denied = SharedMemory::default().view(&name.0).unwrap_err();
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::setresuid(u32::MAX, 0, u32::MAX) }, 0);
+    let denied = as_nobody(|| SharedMemory::default().view(&name.0).unwrap_err());
     assert!(matches!(denied, ObjectError::PermissionDenied { .. }), "{denied}");
 }

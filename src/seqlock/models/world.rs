@@ -111,7 +111,7 @@ impl<M: Handle> World<M> {
 
     /// The number of the latest publication, 0 before the first.
     pub(super) fn last(&self) -> u64 {
-        Published(&self.control).latest().map_or(0, Publication::get)
+        Published::of_channel(&self.control).latest().map_or(0, Publication::get)
     }
 
     /// The segment that has this name, if any has it.

@@ -1,0 +1,247 @@
+//! Opening a channel for writing: a new one, one that a former writer left, or one in place of it.
+
+use super::description::{Description, is_abandoned, not_ours, read_identity};
+use super::options::WriterOptions;
+use super::removal::{destroy, owner_pid};
+use super::segments::Segments;
+use super::writer::{ChannelWriter, ClaimedPage};
+use super::{ChannelName, CreateError};
+use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
+use crate::memory::MemoryMut;
+use crate::segment::{Backend, Claim, Extent, ObjectError};
+use crate::seqlock::ready::{self, Readiness};
+use crate::seqlock::{Ending, Generations, Growth, Published};
+
+/// How often opening starts again because what was found had to be cleared away.
+const MOST_TRIES: usize = 16;
+
+/// What a claimed control page turned out to be.
+enum Found {
+    /// New, or left half-made: to be created.
+    Blank,
+    /// A channel that this writer goes on with.
+    Successor(Description),
+    /// A channel that no reader of this writer's form could read, or that was being removed.
+    Obsolete(Description),
+}
+
+/// What came of going on with a channel.
+enum TakeOver<B: Backend> {
+    Done(Box<ChannelWriter<B>>),
+    /// What the former writer left is not what any writer of ours leaves.
+    Implausible(B::Claim),
+}
+
+/// Somebody who opens a channel.
+struct Opening<'a, B> {
+    backend: &'a B,
+    name: &'a ChannelName,
+    options: &'a WriterOptions,
+    geometry: Geometry,
+}
+
+impl<B: Backend> ChannelWriter<B> {
+    /// Creates the channel, or takes over the one of a writer that closed it or died.
+    pub(crate) fn open(
+        backend: &B,
+        name: &ChannelName,
+        options: &WriterOptions,
+    ) -> Result<Self, CreateError> {
+        let geometry = options.check()?;
+        Opening { backend, name, options, geometry }.open()
+    }
+}
+
+impl<B: Backend> Opening<'_, B> {
+    fn open(&self) -> Result<ChannelWriter<B>, CreateError> {
+        for _ in 0..MOST_TRIES {
+            let claim = self.claim()?;
+            let (claim, obsolete) = match self.examine(&claim)? {
+                Found::Blank => return self.create(claim),
+                Found::Obsolete(description) => (claim, description),
+                Found::Successor(description) => match self.take_over(claim, &description)? {
+                    TakeOver::Done(writer) => return Ok(*writer),
+                    TakeOver::Implausible(claim) => (claim, description),
+                },
+            };
+            self.make_room(&claim, &obsolete)?;
+        }
+        Err(self.already_owned())
+    }
+
+    fn claim(&self) -> Result<B::Claim, CreateError> {
+        let extent = Extent::full(control::BYTES);
+        let claim = self.backend.claim(&self.page_name(), extent, self.options.mode, is_abandoned);
+        claim.map_err(|source| match source {
+            ObjectError::Claimed { .. } => self.already_owned(),
+            source => self.failed(source),
+        })
+    }
+
+    /// What stands on a page that this process has just claimed.
+    fn examine(&self, claim: &B::Claim) -> Result<Found, CreateError> {
+        let (page, name) = (claim.memory(), self.name);
+        match ready::check(page) {
+            Readiness::NotReady => return Ok(Found::Blank),
+            Readiness::Ready => {}
+            Readiness::OtherVersion(found) => {
+                let channel = name.channel.clone();
+                return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
+            }
+            Readiness::Foreign(found) => {
+                let (object, reason) = (self.page_name(), not_ours(found));
+                return Err(self.failed(ObjectError::Foreign { object, reason }));
+            }
+        }
+        let description = Description::read(page);
+        if let Some(other) = description.collides_with(name) {
+            let channel = format!("{}/{}", name.namespace, name.channel);
+            return Err(CreateError::NameCollision { channel, other });
+        }
+        let options = self.options;
+        let same_form = description.format.fingerprint == options.format.fingerprint
+            && description.checksum == options.checksum
+            && description.mode == options.mode
+            && !description.needs_more_than_we_know()
+            // Its times are those of another clock, and whoever kept it may have kept half of it.
+            && read_identity(page).other_boot().is_none();
+        match Ending::load(page) {
+            Ending::Open | Ending::Lingering if same_form => Ok(Found::Successor(description)),
+            _ => Ok(Found::Obsolete(description)),
+        }
+    }
+
+    /// Makes a new instance on a claimed page that was never declared ready.
+    fn create(&self, claim: B::Claim) -> Result<ChannelWriter<B>, CreateError> {
+        let page = ClaimedPage::<B>(claim);
+        (0..control::BYTES / WORD_BYTES).for_each(|word| page.store(word, 0));
+        let made = self.new_instance().and_then(|instance| {
+            let segments = self.segments(instance);
+            let sides = self.create_sides(&segments, [1, 1]).map_err(|source| self.failed(source))?;
+            Ok((segments, sides))
+        });
+        let (segments, sides) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let _ = page.0.remove();
+                return Err(error);
+            }
+        };
+        self.describe(&page, segments.instance);
+        for side in Side::BOTH {
+            Generations(&page).replace(side, sides[side.index()].generation);
+        }
+        let writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), 0);
+        ready::declare(writer.writer.control());
+        Ok(writer)
+    }
+
+    fn describe(&self, page: &impl MemoryMut, instance: u64) {
+        let description = Description {
+            instance,
+            features_required: 0,
+            checksum: self.options.checksum,
+            mode: self.options.mode,
+            namespace: self.name.namespace.clone(),
+            channel: self.name.channel.clone(),
+            format: self.options.format.clone(),
+        };
+        description.write(page);
+    }
+
+    /// Creates both segments, over what a dead creator left under their names; or none.
+    fn create_sides(
+        &self,
+        segments: &Segments<B>,
+        generations: [u64; 2],
+    ) -> Result<[Growth<B::Memory>; 2], ObjectError> {
+        let create = |side: Side| {
+            let generation = generations[side.index()];
+            segments.create_over_leftover(side, generation, self.geometry, self.options.mode)
+        };
+        let first = create(Side::A)?;
+        match create(Side::B) {
+            Ok(second) => Ok([first, second]),
+            Err(error) => {
+                let _ = segments.retire(Side::A, &first);
+                Err(error)
+            }
+        }
+    }
+
+    /// Goes on with the channel of a writer that is gone. An error has changed nothing.
+    fn take_over(&self, claim: B::Claim, description: &Description) -> Result<TakeOver<B>, CreateError> {
+        let last = Published::of_channel(claim.memory()).peek();
+        let segments = self.segments(description.instance);
+        let mut sides = Vec::with_capacity(2);
+        for side in Side::BOTH {
+            let generation = Generations(claim.memory()).in_force(side);
+            if !(1..=ObjectNames::MOST_GENERATION).contains(&generation) {
+                return Ok(TakeOver::Implausible(claim));
+            }
+            match segments.reopen(side, generation) {
+                Ok(found) => sides.push(found),
+                Err(
+                    ObjectError::NotFound { .. }
+                    | ObjectError::Foreign { .. }
+                    | ObjectError::Unfinished { .. },
+                ) => return Ok(TakeOver::Implausible(claim)),
+                Err(source) => return Err(self.failed(source)),
+            }
+        }
+        let Ok::<[_; 2], _>(sides) = sides.try_into() else {
+            return Ok(TakeOver::Implausible(claim));
+        };
+        let holds = |publication: Publication| sides[publication.side().index()].ring.holds(publication);
+        if last != 0 && !Publication::new(last).is_some_and(holds) {
+            return Ok(TakeOver::Implausible(claim));
+        }
+        for side in Side::BOTH {
+            // What can't be removed is somebody else's, or met again by growth.
+            let _ = segments.remove_around(side, sides[side.index()].generation);
+        }
+        Ending::Open.store(claim.memory());
+        let page = ClaimedPage(claim);
+        let mut writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), last);
+        writer.conform();
+        Ok(TakeOver::Done(Box::new(writer)))
+    }
+
+    /// Removes a channel that this writer can't go on with, after a trial: if there is no room for the new one, the
+    /// old one stays.
+    fn make_room(&self, claim: &B::Claim, obsolete: &Description) -> Result<(), CreateError> {
+        let segments = self.segments(obsolete.instance);
+        let free = |side| match Generations(claim.memory()).in_force(side) {
+            generation if generation < ObjectNames::MOST_GENERATION => generation + 1,
+            _ => 1,
+        };
+        // Behind what is in force stands at most a leftover.
+        let trial =
+            self.create_sides(&segments, Side::BOTH.map(free)).map_err(|source| self.failed(source))?;
+        for side in Side::BOTH {
+            let _ = segments.retire(side, &trial[side.index()]);
+        }
+        destroy(claim, &segments).map_err(|source| self.failed(source))
+    }
+
+    fn new_instance(&self) -> Result<u64, CreateError> {
+        getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))
+    }
+
+    fn segments(&self, instance: u64) -> Segments<B> {
+        Segments { backend: self.backend.clone(), names: self.name.objects.clone(), instance }
+    }
+
+    fn page_name(&self) -> String {
+        self.name.objects.object(Kind::Control)
+    }
+
+    fn failed(&self, source: ObjectError) -> CreateError {
+        CreateError::Object { channel: self.name.channel.clone(), source }
+    }
+
+    fn already_owned(&self) -> CreateError {
+        let pid = owner_pid(self.backend, &self.page_name());
+        CreateError::AlreadyOwned { channel: self.name.channel.clone(), pid }
+    }
+}

@@ -1,0 +1,273 @@
+//! Every single call of the operating system fails once: nothing is lost, nothing is left, and the next try succeeds.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use super::*;
+use crate::channel::remove;
+use crate::memory::{BoxedWords, MemoryMut};
+use crate::segment::{Backend, Claim, Extent, ObjectError};
+
+/// The heap, whose calls fail from one on.
+#[derive(Clone, Debug)]
+struct Failing {
+    heap: Heap,
+    plan: Plan,
+}
+
+/// How many calls still succeed; then one fails.
+#[derive(Clone, Debug)]
+struct Plan(Rc<Cell<u32>>);
+
+impl Plan {
+    fn call(&self, operation: &'static str) -> Result<(), ObjectError> {
+        match self.0.get() {
+            0 => {
+                self.0.set(u32::MAX);
+                let source = io::Error::from_raw_os_error(libc::EMFILE);
+                Err(ObjectError::Os { object: "planned".into(), operation, source })
+            }
+            left => {
+                self.0.set(left - 1);
+                Ok(())
+            }
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.0.get() > u32::MAX / 2
+    }
+}
+
+/// A claim on the heap, whose calls fail likewise.
+struct FailingClaim {
+    claim: <Heap as Backend>::Claim,
+    plan: Plan,
+}
+
+impl Claim for FailingClaim {
+    type Memory = BoxedWords;
+    fn memory(&self) -> &BoxedWords {
+        self.claim.memory()
+    }
+    fn settle(&self) {
+        self.claim.settle();
+    }
+    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
+        self.plan.call("reserve")?;
+        self.claim.reserve(start, bytes)
+    }
+    fn is_named(&self) -> bool {
+        self.claim.is_named()
+    }
+    fn remove(&self) -> Result<(), ObjectError> {
+        self.plan.call("remove claimed")?;
+        self.claim.remove()
+    }
+}
+
+impl Backend for Failing {
+    type Memory = BoxedWords;
+    type View = <Heap as Backend>::View;
+    type Claim = FailingClaim;
+
+    fn create(&self, object: &str, bytes: usize, mode: u32) -> Result<BoxedWords, ObjectError> {
+        self.plan.call("create")?;
+        self.heap.create(object, bytes, mode)
+    }
+    fn view(&self, object: &str) -> Result<Self::View, ObjectError> {
+        self.plan.call("view")?;
+        self.heap.view(object)
+    }
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<Self::View, ObjectError> {
+        self.plan.call("view")?;
+        self.heap.view_sparse(object, extent)
+    }
+    fn reopen(&self, object: &str) -> Result<BoxedWords, ObjectError> {
+        self.plan.call("reopen")?;
+        self.heap.reopen(object)
+    }
+    fn remove(&self, object: &str, memory: &BoxedWords) -> Result<(), ObjectError> {
+        self.plan.call("remove")?;
+        self.heap.remove(object, memory)
+    }
+    fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError> {
+        self.plan.call("remove leftover")?;
+        self.heap.remove_leftover(object)
+    }
+    fn claim(
+        &self,
+        object: &str,
+        extent: Extent,
+        mode: u32,
+        abandoned: impl Fn(&BoxedWords) -> bool,
+    ) -> Result<FailingClaim, ObjectError> {
+        self.plan.call("claim")?;
+        let claim = self.heap.claim(object, extent, mode, abandoned)?;
+        Ok(FailingClaim { claim, plan: self.plan.clone() })
+    }
+    fn claim_existing(
+        &self,
+        object: &str,
+        extent: Extent,
+        abandoned: impl Fn(&BoxedWords) -> bool,
+    ) -> Result<FailingClaim, ObjectError> {
+        self.plan.call("claim")?;
+        let claim = self.heap.claim_existing(object, extent, abandoned)?;
+        Ok(FailingClaim { claim, plan: self.plan.clone() })
+    }
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        self.plan.call("list")?;
+        self.heap.list(prefix)
+    }
+    fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError> {
+        self.plan.call("lock")?;
+        self.heap.is_claimed(object, view)
+    }
+}
+
+/// Runs `story` again and again, with the first call failing, the second, …, until none fails any more.
+fn every_call_fails_once(story: impl Fn(&Failing)) {
+    let mut failures = 0;
+    for succeeding in 0.. {
+        let backend = Failing { heap: Heap::new(), plan: Plan(Rc::new(Cell::new(succeeding))) };
+        story(&backend);
+        if !backend.plan.has_failed() {
+            break;
+        }
+        failures += 1;
+    }
+    assert!(failures > 0, "the story makes no call");
+}
+
+/// `work` with no call failing.
+fn undisturbed<R>(backend: &Failing, work: impl FnOnce() -> R) -> R {
+    let left = backend.plan.0.replace(u32::MAX / 4);
+    let result = work();
+    backend.plan.0.set(left);
+    result
+}
+
+#[test]
+fn a_failing_creation_leaves_nothing() {
+    every_call_fails_once(|backend| {
+        let opened = ChannelWriter::open(backend, &name(), &options()).map(drop);
+        let left = backend.heap.names();
+        assert!(opened.is_ok() || left.is_empty(), "{opened:?}: {left:?}");
+        undisturbed(backend, || drop(ChannelWriter::open(backend, &name(), &options()).unwrap()));
+        assert!(backend.heap.names().is_empty(), "{:?}", backend.heap.names());
+    });
+}
+
+#[test]
+fn a_failing_takeover_leaves_the_channel_as_it_was() {
+    every_call_fails_once(|backend| {
+        let heap = &backend.heap;
+        let mut first = open(heap, &options()).unwrap();
+        first.publish(b"one").unwrap();
+        first.publish(b"two").unwrap();
+        let mut attached = attach(heap).unwrap();
+        kill(first);
+        let opened = ChannelWriter::open(backend, &name(), &options());
+        assert_eq!(snapshot(&mut attached).unwrap(), (2, b"two".to_vec()), "{:?}", opened.err());
+        assert_eq!(snapshot(&mut attach(heap).unwrap()).unwrap().0, 2);
+        if let Ok(mut writer) = opened {
+            writer.owner = ForkToken::of_another_process();
+        }
+        assert_eq!(open(heap, &options()).unwrap().publish(b"three").unwrap(), 3);
+        assert!(heap.names().is_empty());
+    });
+}
+
+#[test]
+fn a_failing_replacement_leaves_the_old_channel_or_the_new_one() {
+    every_call_fails_once(|backend| {
+        let heap = &backend.heap;
+        let mut first = open(heap, &options()).unwrap();
+        first.publish(b"old form").unwrap();
+        kill(first);
+        let mut other = options();
+        other.format = Format::new("bytes", "another schema");
+        let is_open = ChannelWriter::open(backend, &name(), &other).is_ok();
+        undisturbed(backend, || drop(ChannelWriter::open(backend, &name(), &other).unwrap()));
+        assert!(heap.names().is_empty(), "{is_open}: {:?}", heap.names());
+    });
+}
+
+#[test]
+fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
+    let heap = Heap::new();
+    let mut first = open(&heap, &options()).unwrap();
+    first.publish(b"old form").unwrap();
+    kill(first);
+    let mut other = options();
+    other.format = Format::new("bytes", "another schema");
+    for failing in [0, 1] {
+        // The claim succeeds, and the first or the second of the new segments does not fit.
+        let backend = Failing { heap: heap.clone(), plan: Plan(Rc::new(Cell::new(1 + failing))) };
+        assert!(ChannelWriter::open(&backend, &name(), &other).is_err());
+        assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"old form".to_vec()));
+        assert_eq!(heap.names().len(), 3);
+    }
+}
+
+#[test]
+fn a_failing_growth_keeps_the_state_and_a_failing_end_is_made_up_for() {
+    every_call_fails_once(|backend| {
+        let heap = &backend.heap;
+        let mut writer = undisturbed(backend, || ChannelWriter::open(backend, &name(), &options()).unwrap());
+        let mut reader = attach(heap).unwrap();
+        let (mut number, mut state) = (0, Vec::new());
+        for len in [10, 5_000, 5_000, 40_000, 40_000, 20] {
+            let payload = vec![u8::try_from(len % 251).unwrap(); len];
+            match writer.publish(&payload) {
+                Ok(published) => (number, state) = (published, payload),
+                Err(error) => assert!(backend.plan.has_failed(), "{error}"),
+            }
+            assert_eq!(snapshot(&mut reader).unwrap(), (number, state.clone()));
+        }
+        let ended = writer.end();
+        drop(writer);
+        let left = heap.names();
+        assert!(left.is_empty(), "{ended:?}: {left:?}");
+    });
+}
+
+#[test]
+fn a_shrinking_that_fails_is_put_off() {
+    let backend = Failing { heap: Heap::new(), plan: Plan(Rc::new(Cell::new(u32::MAX / 4))) };
+    let mut writer = ChannelWriter::open(&backend, &name(), &options()).unwrap();
+    writer.publish(&[1; 50_000]).unwrap();
+    writer.publish(&[2; 50_000]).unwrap();
+    writer.shrink_to_fit();
+    backend.plan.0.set(0);
+    assert_eq!(writer.publish(b"three").unwrap(), 3, "it fits where it is");
+    for number in 4..=6 {
+        assert_eq!(writer.publish(b"more").unwrap(), number);
+    }
+    assert!(writer.capacity() < 5_000);
+}
+
+#[test]
+fn a_failing_removal_can_be_repeated() {
+    every_call_fails_once(|backend| {
+        let heap = &backend.heap;
+        let mut writer = open(heap, &options()).unwrap();
+        writer.publish(&[1; 5_000]).unwrap();
+        kill(writer);
+        let removed = remove(backend, &name());
+        undisturbed(backend, || remove(backend, &name()).unwrap());
+        assert!(heap.names().is_empty(), "{removed:?}: {:?}", heap.names());
+    });
+}
+
+#[test]
+fn a_page_that_was_being_removed_is_removed_by_the_next_writer() {
+    let heap = Heap::new();
+    let writer = open(&heap, &options()).unwrap();
+    writer.writer.control().store(crate::layout::control::ENDING, 2);
+    kill(writer);
+    assert!(matches!(attach(&heap), Err(AttachError::NotFound { .. })));
+    assert_eq!(open(&heap, &options()).unwrap().publish(b"anew").unwrap(), 1);
+}

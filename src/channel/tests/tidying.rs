@@ -1,0 +1,128 @@
+//! Cleaning up after writers that are gone.
+
+use std::time::Duration;
+
+use super::*;
+use crate::channel::{Cause, Keep};
+use crate::janitor::clean;
+use crate::layout::{self, Kind, Side, control};
+use crate::memory::MemoryMut;
+use crate::segment::Backend;
+use crate::seqlock::Ending;
+
+fn causes(heap: &Heap, keep: Keep) -> Vec<Cause> {
+    let cleaned = clean(heap, "tests", keep).unwrap();
+    assert!(cleaned.failed.is_empty(), "{cleaned}");
+    cleaned.removed.iter().map(|removed| removed.cause).collect()
+}
+
+fn published(heap: &Heap) -> ChannelWriter<Heap> {
+    let mut writer = open(heap, &options()).unwrap();
+    writer.publish(b"state").unwrap();
+    writer
+}
+
+#[test]
+fn what_lives_is_never_touched() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    for keep in [Keep::UntilReplaced, Keep::For(Duration::ZERO), Keep::Nothing] {
+        assert!(causes(&heap, keep).is_empty());
+    }
+    writer.publish(&[1; 9_000]).unwrap();
+    assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 2);
+}
+
+#[test]
+fn a_dead_writers_last_state_is_kept_as_long_as_asked() {
+    let heap = Heap::new();
+    kill(published(&heap));
+    assert!(causes(&heap, Keep::UntilReplaced).is_empty());
+    assert!(causes(&heap, Keep::For(Duration::from_secs(3_600))).is_empty());
+    let mut reader = attach(&heap).unwrap();
+    let cleaned = clean(&heap, "tests", Keep::For(Duration::ZERO)).unwrap();
+    let removed = &cleaned.removed[0];
+    assert_eq!((removed.cause, removed.channel.as_deref()), (Cause::Dead, Some("channel")));
+    assert_eq!((removed.pid, removed.objects.len()), (u64::from(std::process::id()), 3));
+    assert!(removed.age.unwrap() < Duration::from_secs(3_600));
+    assert!(cleaned.to_string().contains("channel \"channel\""), "{cleaned}");
+    assert!(heap.names().is_empty());
+    assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { .. })));
+}
+
+#[test]
+fn undated_states_have_no_age_and_are_kept_for_any_time() {
+    let heap = Heap::new();
+    let mut options = options();
+    options.timestamp = crate::Timestamp::None;
+    let mut writer = open(&heap, &options).unwrap();
+    writer.publish(b"state").unwrap();
+    kill(writer);
+    assert!(causes(&heap, Keep::For(Duration::ZERO)).is_empty());
+    assert_eq!(causes(&heap, Keep::Nothing), [Cause::Dead]);
+}
+
+#[test]
+fn a_lingering_state_is_kept_as_long_as_asked() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    writer.set_linger(true);
+    drop(writer);
+    assert!(causes(&heap, Keep::UntilReplaced).is_empty());
+    assert_eq!(causes(&heap, Keep::Nothing), [Cause::Lingered]);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
+fn what_was_never_whole_or_not_wholly_removed_goes() {
+    let heap = Heap::new();
+    heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
+    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, 0o600).unwrap();
+    assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::HalfMade]);
+    assert!(heap.names().is_empty());
+    let writer = published(&heap);
+    Ending::Removed.store(writer.writer.control());
+    kill(writer);
+    assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::HalfRemoved]);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
+fn orphans_go_and_what_is_in_force_stays() {
+    let heap = Heap::new();
+    let orphan = |side, generation| {
+        let object = name().objects.object(Kind::Segment(side, generation));
+        heap.create(&object, layout::PAGE_BYTES, 0o600).unwrap();
+    };
+    orphan(Side::A, 77);
+    orphan(Side::B, 3);
+    assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::Orphaned], "no page at all");
+    assert!(heap.names().is_empty());
+    kill(published(&heap));
+    orphan(Side::A, 77);
+    orphan(Side::B, 3);
+    assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::Orphaned]);
+    assert_eq!(heap.names().len(), 3);
+    assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 1);
+}
+
+#[test]
+fn other_namespaces_versions_and_strangers_are_left_alone() {
+    let heap = Heap::new();
+    let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
+    kill(ChannelWriter::open(&heap, &elsewhere, &options()).unwrap());
+    assert!(causes(&heap, Keep::Nothing).is_empty());
+    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
+    page.store(control::READY, layout::READY + (1 << 48));
+    let stranger = format!("{}_somebody", layout::ObjectNames::prefix("tests"));
+    heap.create(&stranger, layout::PAGE_BYTES, 0o600).unwrap();
+    assert!(causes(&heap, Keep::Nothing).is_empty());
+    assert_eq!(heap.names().len(), 5);
+    // A namespace whose name has the same hash: the page says whose it is.
+    page.store(control::READY, 0);
+    assert_eq!(causes(&heap, Keep::Nothing), [Cause::HalfMade]);
+    let mut impostor = name();
+    impostor.namespace = "impostor".into();
+    kill(ChannelWriter::open(&heap, &impostor, &options()).unwrap());
+    assert!(causes(&heap, Keep::Nothing).is_empty());
+}

@@ -1,0 +1,93 @@
+//! What the table says about a channel.
+
+use crate::channel::ChannelWriter;
+use crate::layout::{WORD_BYTES, control, registry};
+use crate::liveness::ProcessIdentity;
+use crate::segment::Backend;
+
+/// What the registry says about a channel, as of when its writer opened it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// The channel's name.
+    pub name: String,
+    /// Process id of its writer, or of the last one, in its own PID namespace.
+    pub writer_pid: u64,
+    /// How many writers it has had.
+    pub incarnation: u64,
+    /// The codec's name.
+    pub codec: String,
+    /// Payload bytes that fitted without growing.
+    pub capacity: u64,
+    /// Payload bytes that a state may have at most.
+    pub limit: u64,
+    pub(crate) instance: u64,
+    pub(crate) identity: ProcessIdentity,
+}
+
+/// Numbers of an encoded entry, before its two texts.
+const NUMBERS: usize = 10;
+const _: () =
+    assert!(NUMBERS * WORD_BYTES + control::CODEC.most + control::CHANNEL.most <= registry::entry::CAPACITY);
+
+impl ChannelInfo {
+    /// What is to be said about a channel that this process writes.
+    pub(crate) fn of<B: Backend>(writer: &ChannelWriter<B>) -> ChannelInfo {
+        let identity = ProcessIdentity::of_self();
+        ChannelInfo {
+            name: writer.channel().into(),
+            writer_pid: identity.pid,
+            incarnation: writer.incarnation(),
+            codec: writer.options().format.codec.clone(),
+            capacity: writer.capacity() as u64,
+            limit: writer.options().limit as u64,
+            instance: writer.instance(),
+            identity,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let codec = &self.codec.as_bytes()[..self.codec.len().min(control::CODEC.most)];
+        let identity = self.identity;
+        let numbers: [u64; NUMBERS] = [
+            self.instance,
+            identity.pid,
+            identity.start_time,
+            identity.boot_id[0],
+            identity.boot_id[1],
+            identity.pid_namespace,
+            self.incarnation,
+            self.capacity,
+            self.limit,
+            codec.len() as u64,
+        ];
+        let mut bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+        bytes.extend_from_slice(codec);
+        bytes.extend_from_slice(self.name.as_bytes());
+        bytes
+    }
+
+    /// `None` if the bytes are no entry.
+    pub(super) fn decode(bytes: &[u8]) -> Option<ChannelInfo> {
+        let (numbers, texts) = bytes.split_at_checked(NUMBERS * WORD_BYTES)?;
+        let (numbers, _) = numbers.as_chunks::<WORD_BYTES>();
+        let number = |index: usize| numbers.get(index).map(|bytes| u64::from_le_bytes(*bytes));
+        let (codec, name) = texts.split_at_checked(usize::try_from(number(9)?).ok()?)?;
+        let identity = ProcessIdentity {
+            pid: number(1)?,
+            start_time: number(2)?,
+            boot_id: [number(3)?, number(4)?],
+            pid_namespace: number(5)?,
+        };
+        Some(ChannelInfo {
+            name: String::from_utf8(name.to_vec()).ok()?,
+            writer_pid: identity.pid,
+            incarnation: number(6)?,
+            codec: String::from_utf8_lossy(codec).into_owned(),
+            capacity: number(7)?,
+            limit: number(8)?,
+            instance: number(0)?,
+            identity,
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The table of a namespace's channels: who is there, for who has no names to begin with.
+//!
+//! Listing takes no lock: every entry is a slot pair of the same protocol as the payload's, validated by the same code.
+//! Changing the table is done under the kernel's lock on its object. A change that is cut short by a kill leaves
+//! either the old or the new table, and the next change counts it.
+//!
+//! The table is an index, and a channel's control page the truth: a channel can be read without being in the table, and
+//! an entry whose channel is gone is removed by the janitor. The object exists as long as there is an entry.
+
+mod info;
+mod registration;
+mod table;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use info::ChannelInfo;
+pub(crate) use registration::Registration;
+pub use watch::ChannelWatch;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES, registry};
+use crate::memory::Memory;
+use crate::segment::{Backend, Claim, Extent, ObjectError};
+use table::Table;
+
+/// The header has memory from the beginning, the rest as far as there are entries.
+const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: PAGE_BYTES };
+
+/// How long to wait for somebody else's change.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often registering starts again because it found a table that had ended.
+const MOST_TRIES: usize = 100;
+
+/// Enters a channel, or its new writer.
+pub(crate) fn register<B: Backend>(
+    backend: &B,
+    namespace: &str,
+    info: &ChannelInfo,
+) -> Result<(), ObjectError> {
+    let object = ObjectNames::registry(namespace);
+    for _ in 0..MOST_TRIES {
+        let claim = patiently(|| backend.claim(&object, EXTENT, 0o600, |_| true))?;
+        let table = Table::new(claim.memory());
+        if table.prepare(namespace, &object)? {
+            let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
+            if entered.is_err() {
+                // A table that was made for this entry only. What is wrong has been said already.
+                let _ = remove_if_empty(&claim);
+            }
+            return entered;
+        }
+        claim.remove()?;
+    }
+    Err(ObjectError::Claimed { object })
+}
+
+/// Removes the entry of this instance of a channel.
+pub(crate) fn deregister<B: Backend>(
+    backend: &B,
+    namespace: &str,
+    channel: &str,
+    instance: u64,
+) -> Result<(), ObjectError> {
+    let object = ObjectNames::registry(namespace);
+    let claim = match patiently(|| backend.claim_existing(&object, EXTENT, |_| true)) {
+        Ok(claim) => claim,
+        Err(ObjectError::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let table = Table::new(claim.memory());
+    if !table.prepare(namespace, &object)? {
+        return claim.remove();
+    }
+    table.change(|table| {
+        table.strike(channel, instance);
+        Ok(())
+    })?;
+    remove_if_empty(&claim)
+}
+
+/// Removes a table without entries: left by who was killed between the last entry and the table, or while making it.
+pub(crate) fn tidy<B: Backend>(backend: &B, namespace: &str) -> Result<(), ObjectError> {
+    let object = ObjectNames::registry(namespace);
+    match patiently(|| backend.claim_existing(&object, EXTENT, |_| true)) {
+        Ok(claim) => match Table::new(claim.memory()).prepare(namespace, &object)? {
+            true => remove_if_empty(&claim),
+            false => claim.remove(),
+        },
+        Err(ObjectError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_if_empty(claim: &impl Claim) -> Result<(), ObjectError> {
+    let table = Table::new(claim.memory());
+    if !table.is_empty() {
+        return Ok(());
+    }
+    table.end();
+    claim.remove()
+}
+
+/// Claims the table. Nobody has it for longer than a change takes, unless it is stopped there.
+fn patiently<C>(claim: impl Fn() -> Result<C, ObjectError>) -> Result<C, ObjectError> {
+    let begin = Instant::now();
+    loop {
+        match claim() {
+            Err(ObjectError::Claimed { .. }) if begin.elapsed() < PATIENCE => thread::yield_now(),
+            result => return result,
+        }
+    }
+}
+
+/// All channels that are entered. Takes no lock.
+pub(crate) fn list<B: Backend>(backend: &B, namespace: &str) -> Result<Vec<ChannelInfo>, ObjectError> {
+    match view(backend, namespace)? {
+        Some(view) => Ok(Table::new(&view).list()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The table to look at; `None` while there is none.
+fn view<B: Backend>(backend: &B, namespace: &str) -> Result<Option<B::View>, ObjectError> {
+    let object = ObjectNames::registry(namespace);
+    let view = match backend.view_sparse(&object, EXTENT) {
+        Ok(view) => view,
+        Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if view.len() * WORD_BYTES != registry::BYTES {
+        return Err(ObjectError::Foreign { object, reason: "it has not the size of a registry".into() });
+    }
+    Table::new(&view).is_usable(namespace, &object).map(|usable| usable.then_some(view))
+}

@@ -1,0 +1,243 @@
+//! The table itself.
+
+use std::io;
+
+use super::ChannelInfo;
+use crate::channel::{read_text, write_text};
+use crate::layout::registry::{self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MOST, NAMESPACE, entry};
+use crate::layout::{Geometry, Publication, WORD_BYTES, fingerprint};
+use crate::memory::{Memory, MemoryMut};
+use crate::segment::ObjectError;
+use crate::seqlock::ready::{self, Readiness};
+use crate::seqlock::{Published, Reading, Ring};
+
+/// Attempts at an entry that is being rewritten; each further one needs another change of the same entry meanwhile.
+const MOST_ATTEMPTS: usize = 1_000;
+
+/// The table in some memory.
+pub(super) struct Table<'a, M>(&'a M);
+
+/// Which state of which table was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    instance: u64,
+    changes: u64,
+}
+
+/// The words of one entry.
+struct Entry<'a, M> {
+    memory: &'a M,
+    start: usize,
+}
+
+impl<M: Memory> Memory for Entry<'_, M> {
+    fn len(&self) -> usize {
+        entry::WORDS
+    }
+    fn load(&self, word: usize) -> u64 {
+        self.memory.load(self.start + word)
+    }
+    fn fence_acquire(&self) {
+        self.memory.fence_acquire();
+    }
+    fn read(&self, word: usize, into: &mut [u8]) {
+        self.memory.read(self.start + word, into);
+    }
+}
+
+impl<M: MemoryMut> MemoryMut for Entry<'_, M> {
+    fn store(&self, word: usize, value: u64) {
+        self.memory.store(self.start + word, value);
+    }
+    fn store_release(&self, word: usize, value: u64) {
+        self.memory.store_release(self.start + word, value);
+    }
+    fn fence_release(&self) {
+        self.memory.fence_release();
+    }
+    fn write(&self, word: usize, from: &[u8]) {
+        self.memory.write(self.start + word, from);
+    }
+}
+
+impl<'a, M: Memory> Table<'a, M> {
+    /// A table in memory of `registry::BYTES`.
+    pub(super) fn new(memory: &'a M) -> Table<'a, M> {
+        assert!(memory.len() * WORD_BYTES >= registry::BYTES, "the size was checked");
+        Table(memory)
+    }
+
+    /// Whether the table can be looked at: it is whole, of this namespace, and still the one.
+    pub(super) fn is_usable(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
+        let foreign = |reason: String| Err(ObjectError::Foreign { object: object.into(), reason });
+        match ready::check(self.0) {
+            Readiness::NotReady => Ok(false),
+            Readiness::OtherVersion(version) => {
+                foreign(format!("it is a registry of layout version {version}"))
+            }
+            Readiness::Foreign(_) => foreign("it is not a registry".into()),
+            Readiness::Ready if read_text(self.0, NAMESPACE) != namespace => {
+                foreign(format!("it is the registry of namespace {:?}", read_text(self.0, NAMESPACE)))
+            }
+            Readiness::Ready => Ok(!self.has_ended()),
+        }
+    }
+
+    /// Whether there is, or will be, another object under its name.
+    pub(super) fn has_ended(&self) -> bool {
+        self.0.load(ENDED) != 0
+    }
+
+    /// Another one after every change, and in every other table.
+    ///
+    /// Relaxed: who lists the table after having seen a change calls `list`, which orders its loads itself.
+    pub(super) fn version(&self) -> Version {
+        Version { instance: self.0.load(registry::INSTANCE), changes: self.0.load(CHANGES) }
+    }
+
+    /// All channels that are entered.
+    pub(super) fn list(&self) -> Vec<ChannelInfo> {
+        let _ = self.0.load(CHANGES);
+        // Acquire: the loads of the entries must not be satisfied from before the changes were counted, or who comes
+        // because of a change could miss it. Pairs with the release store in `count_change`.
+        self.0.fence_acquire();
+        (0..self.high())
+            .filter(|index| self.mark(*index) != 0)
+            .filter_map(|index| self.entry(index))
+            .collect()
+    }
+
+    fn high(&self) -> usize {
+        usize::try_from(self.0.load(HIGH)).unwrap_or(MOST).min(MOST)
+    }
+
+    fn mark(&self, index: usize) -> u64 {
+        self.0.load(MARKS + index)
+    }
+
+    fn ring(&self, index: usize) -> Ring<Entry<'a, M>> {
+        let memory = Entry { memory: self.0, start: ENTRIES + index * entry::WORDS };
+        let geometry = Geometry::of_entry();
+        Ring::new(memory, geometry)
+    }
+
+    /// What an entry says, whole; `None` if it says nothing.
+    fn entry(&self, index: usize) -> Option<ChannelInfo> {
+        let ring = self.ring(index);
+        let mut bytes = Vec::new();
+        for _ in 0..MOST_ATTEMPTS {
+            let publication = Published::of_entry(ring.memory()).latest()?;
+            match ring.read(publication, &mut &mut bytes) {
+                Reading::Whole(_) => return ChannelInfo::decode(&bytes),
+                Reading::Torn => {}
+                Reading::Refused { .. } | Reading::Implausible { .. } => return None,
+            }
+        }
+        None
+    }
+}
+
+/// Changes: only for who has claimed the object.
+impl<M: MemoryMut> Table<'_, M> {
+    /// Makes the table if its creator did not finish; `false` if it has ended, and its name is to be removed.
+    pub(super) fn prepare(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
+        if ready::check(self.0) == Readiness::NotReady {
+            (0..MARKS).for_each(|word| self.0.store(word, 0));
+            self.0.store(registry::INSTANCE, random(object)?);
+            write_text(self.0, NAMESPACE, namespace);
+            ready::declare(self.0);
+        }
+        self.is_usable(namespace, object)
+    }
+
+    /// Does `work` as one change, and counts it; also one that a former holder of the claim was killed in.
+    pub(super) fn change<R>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<R, ObjectError>,
+    ) -> Result<R, ObjectError> {
+        if self.0.load(DIRTY) != 0 {
+            self.count_change();
+        }
+        self.0.store(DIRTY, 1);
+        let result = work(self);
+        self.count_change();
+        self.0.store(DIRTY, 0);
+        result
+    }
+
+    fn count_change(&self) {
+        let next = self.0.load(CHANGES).wrapping_add(1);
+        // Release: the stores of the change must not sink below this one, or who sees the new count could list the old
+        // table and believe it new. Pairs with the acquire fence in `list`.
+        self.0.store_release(CHANGES, next);
+    }
+
+    /// Enters a channel, or replaces what its entry says. `reserve` gives memory to some bytes of the object.
+    pub(super) fn enter(
+        &self,
+        info: &ChannelInfo,
+        reserve: impl Fn(usize, usize) -> Result<(), ObjectError>,
+    ) -> Result<(), ObjectError> {
+        let high = self.high();
+        let free = || (0..high).find(|index| self.mark(*index) == 0).unwrap_or(high);
+        let index = self.find(&info.name).unwrap_or_else(free);
+        if index >= MOST {
+            let source = io::Error::other(format!("a namespace has room for {MOST} channels"));
+            return Err(ObjectError::Os { object: "registry".into(), operation: "registering", source });
+        }
+        reserve((MARKS + index) * WORD_BYTES, WORD_BYTES)?;
+        reserve((ENTRIES + index * entry::WORDS) * WORD_BYTES, entry::WORDS * WORD_BYTES)?;
+        let ring = self.ring(index);
+        let last = Published::of_entry(ring.memory()).peek();
+        // Even numbers only: then the two slots take turns.
+        let publication = Publication::new((last & !1).wrapping_add(2)).or(Publication::new(2));
+        if let Some(publication) = publication {
+            ring.write(publication, &info.encode(), 0, 0);
+            Published::of_entry(ring.memory()).announce(publication);
+        }
+        self.0.store(MARKS + index, mark_of(&info.name));
+        if index == high {
+            self.0.store(HIGH, high as u64 + 1);
+        }
+        Ok(())
+    }
+
+    /// Removes the entry of a channel, if it is of this instance.
+    pub(super) fn strike(&self, channel: &str, instance: u64) {
+        let Some(index) = self.find(channel) else { return };
+        if self.entry(index).is_some_and(|entry| entry.instance == instance) {
+            self.0.store(MARKS + index, 0);
+        }
+        let high = (0..self.high()).rev().find(|index| self.mark(*index) != 0).map_or(0, |index| index + 1);
+        self.0.store(HIGH, high as u64);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        (0..self.high()).all(|index| self.mark(index) == 0)
+    }
+
+    /// Tells who looks at this object that it is no longer the namespace's table.
+    pub(super) fn end(&self) {
+        self.0.store(ENDED, 1);
+    }
+
+    fn find(&self, channel: &str) -> Option<usize> {
+        let mark = mark_of(channel);
+        let marked = (0..self.high()).filter(|index| self.mark(*index) == mark);
+        marked.into_iter().find(|index| self.entry(*index).is_some_and(|entry| entry.name == channel))
+    }
+}
+
+fn random(object: &str) -> Result<u64, ObjectError> {
+    let os = |error: getrandom::Error| ObjectError::Os {
+        object: object.into(),
+        operation: "getrandom",
+        source: io::Error::other(error.to_string()),
+    };
+    getrandom::u64().map_err(os)
+}
+
+/// Never 0, which means "free".
+fn mark_of(channel: &str) -> u64 {
+    fingerprint(channel) | 1
+}

@@ -1,0 +1,191 @@
+//! The table, on the heap.
+
+use std::cell::Cell;
+
+use super::table::Table;
+use super::*;
+use crate::liveness::ProcessIdentity;
+use crate::memory::{BoxedWords, MemoryMut};
+use crate::segment::Heap;
+
+const NAMESPACE: &str = "tests";
+
+fn info(name: &str, instance: u64) -> ChannelInfo {
+    ChannelInfo {
+        name: name.into(),
+        writer_pid: instance,
+        incarnation: instance + 1,
+        codec: format!("codec {instance}"),
+        capacity: instance + 2,
+        limit: instance + 3,
+        instance,
+        identity: ProcessIdentity { pid: instance, ..ProcessIdentity::of_self() },
+    }
+}
+
+fn listed(heap: &Heap) -> Vec<ChannelInfo> {
+    list(heap, NAMESPACE).unwrap()
+}
+
+#[test]
+fn what_is_entered_is_listed_until_it_is_removed() {
+    let heap = Heap::new();
+    assert!(listed(&heap).is_empty());
+    let long = "ü".repeat(128);
+    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
+    register(&heap, NAMESPACE, &info(&long, 2)).unwrap();
+    assert_eq!(listed(&heap), [info("a", 1), info(&long, 2)]);
+    register(&heap, NAMESPACE, &info("a", 3)).unwrap();
+    assert_eq!(listed(&heap), [info("a", 3), info(&long, 2)], "a successor replaces the entry");
+    deregister(&heap, NAMESPACE, "a", 1).unwrap();
+    assert_eq!(listed(&heap).len(), 2, "of another instance");
+    deregister(&heap, NAMESPACE, "a", 3).unwrap();
+    assert_eq!(listed(&heap), [info(&long, 2)]);
+    register(&heap, NAMESPACE, &info("b", 4)).unwrap();
+    assert_eq!(listed(&heap), [info("b", 4), info(&long, 2)], "the free entry is used again");
+    deregister(&heap, NAMESPACE, "b", 4).unwrap();
+    deregister(&heap, NAMESPACE, &long, 2).unwrap();
+    deregister(&heap, NAMESPACE, &long, 2).unwrap();
+    assert!(heap.names().is_empty(), "the last entry takes the table with it");
+}
+
+#[test]
+fn a_watch_notices_every_change_also_across_tables() {
+    let heap = Heap::new();
+    let mut watch = ChannelWatch::new(heap.clone(), NAMESPACE);
+    let mut changed = || {
+        let first = watch.changed().unwrap();
+        assert!(!watch.changed().unwrap(), "only once");
+        first
+    };
+    assert!(changed() && !changed());
+    for round in 0..3 {
+        register(&heap, NAMESPACE, &info("a", round)).unwrap();
+        assert!(changed());
+        register(&heap, NAMESPACE, &info("a", round + 10)).unwrap();
+        assert!(changed(), "a new writer");
+        deregister(&heap, NAMESPACE, "a", round + 10).unwrap();
+        register(&heap, NAMESPACE, &info("a", round)).unwrap();
+        assert!(changed(), "another table with another count");
+        deregister(&heap, NAMESPACE, "a", round).unwrap();
+        assert!(changed());
+    }
+}
+
+#[test]
+fn as_many_as_promised_fit_and_one_more_is_an_error() {
+    let memory = BoxedWords::new(registry::BYTES / WORD_BYTES);
+    let table = Table::new(&memory);
+    assert!(table.prepare(NAMESPACE, "object").unwrap());
+    // The names are not looked up here: that would take quadratic time.
+    for index in 0..registry::MOST {
+        memory.store(registry::MARKS + index, 1);
+    }
+    memory.store(registry::HIGH, registry::MOST as u64);
+    assert!(table.enter(&info("one more", 1), |_, _| Ok(())).is_err());
+    memory.store(registry::MARKS + registry::MOST - 1, 0);
+    table.enter(&info("the last", 1), |_, _| Ok(())).unwrap();
+    assert_eq!(table.list(), [info("the last", 1)]);
+}
+
+#[test]
+fn a_table_without_entries_or_half_made_is_tidied_away_and_others_are_not() {
+    let heap = Heap::new();
+    let object = ObjectNames::registry(NAMESPACE);
+    heap.create(&object, registry::BYTES, 0o600).unwrap();
+    tidy(&heap, NAMESPACE).unwrap();
+    assert!(heap.names().is_empty(), "half-made");
+    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
+    tidy(&heap, NAMESPACE).unwrap();
+    assert_eq!(listed(&heap), [info("a", 1)]);
+    let memory = heap.reopen(&object).unwrap();
+    memory.store(registry::MARKS, 0);
+    tidy(&heap, NAMESPACE).unwrap();
+    assert!(heap.names().is_empty(), "killed after the last entry was struck");
+    tidy(&heap, NAMESPACE).unwrap();
+    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
+    heap.reopen(&object).unwrap().store(registry::ENDED, 1);
+    assert!(listed(&heap).is_empty());
+    register(&heap, NAMESPACE, &info("b", 2)).unwrap();
+    assert_eq!(listed(&heap), [info("b", 2)], "killed between ending and removing");
+}
+
+#[test]
+fn another_namespaces_table_is_refused() {
+    let heap = Heap::new();
+    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
+    let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
+    memory.store(registry::NAMESPACE.bytes_at(), u64::from_le_bytes(*b"wrong\0\0\0"));
+    let error = list(&heap, NAMESPACE).unwrap_err().to_string();
+    assert!(error.contains("wrong"), "{error}");
+    assert!(register(&heap, NAMESPACE, &info("b", 1)).is_err());
+}
+
+/// Memory whose writer is killed after some stores.
+struct Dying {
+    words: BoxedWords,
+    stores_left: Cell<u32>,
+}
+
+impl Dying {
+    fn lives(&self) -> bool {
+        let left = self.stores_left.get();
+        self.stores_left.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+crate::memory::delegate_memory!(Dying, this => this.words);
+
+impl MemoryMut for Dying {
+    fn store(&self, word: usize, value: u64) {
+        if self.lives() {
+            self.words.store(word, value);
+        }
+    }
+    fn store_release(&self, word: usize, value: u64) {
+        self.store(word, value);
+    }
+    fn fence_release(&self) {}
+}
+
+#[test]
+fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
+    type Change = fn(&Table<'_, Dying>) -> Result<(), ObjectError>;
+    let changes: [Change; 3] = [
+        |table| table.enter(&info("new", 5), |_, _| Ok(())),
+        |table| table.enter(&info("b", 6), |_, _| Ok(())),
+        |table| {
+            table.strike("b", 2);
+            Ok(())
+        },
+    ];
+    for change in changes {
+        let (mut old_seen, mut new_seen) = (0, 0);
+        for stores in 0.. {
+            let words = BoxedWords::new(registry::BYTES / WORD_BYTES);
+            let plain = Table::new(&words);
+            plain.prepare(NAMESPACE, "object").unwrap();
+            for (name, instance) in [("a", 1), ("b", 2)] {
+                plain.change(|table| table.enter(&info(name, instance), |_, _| Ok(()))).unwrap();
+            }
+            let (old, version) = (plain.list(), plain.version());
+            let dying = Dying { words: words.clone(), stores_left: Cell::new(stores) };
+            Table::new(&dying).change(change).unwrap();
+            let done = dying.stores_left.get() > 0;
+            let found = plain.list();
+            let unchanged = found == old;
+            old_seen += u32::from(unchanged);
+            new_seen += u32::from(!unchanged);
+            assert!(unchanged || found.len() != old.len() || found.contains(&info("b", 6)), "{found:?}");
+            // The next change goes well, and whoever saw the old version sees another one.
+            plain.change(|table| table.enter(&info("next", 9), |_, _| Ok(()))).unwrap();
+            assert_eq!(plain.list().len(), found.len() + 1);
+            assert_ne!(plain.version(), version);
+            if done {
+                break;
+            }
+        }
+        assert!(old_seen > 0 && new_seen > 0);
+    }
+}

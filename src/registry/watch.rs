@@ -1,0 +1,46 @@
+//! Noticing that channels come and go.
+
+use std::fmt;
+
+use super::table::{Table, Version};
+use super::view;
+use crate::segment::{Backend, ObjectError, SharedMemory};
+
+/// Notices that a namespace's channels have changed: that one came, went, or has a new writer.
+///
+/// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
+pub struct ChannelWatch<B: Backend = SharedMemory> {
+    backend: B,
+    namespace: String,
+    table: Option<B::View>,
+    /// What was seen last, if anything: the version of the table, if there was one.
+    seen: Option<Option<Version>>,
+}
+
+impl<B: Backend> ChannelWatch<B> {
+    pub(crate) fn new(backend: B, namespace: &str) -> ChannelWatch<B> {
+        ChannelWatch { backend, namespace: namespace.into(), table: None, seen: None }
+    }
+
+    /// Whether the channels have changed since the last call; `true` at the first one.
+    ///
+    /// Cost: two loads of one cache line, while there is any channel; else a look for the registry, a system call.
+    ///
+    /// # Errors
+    ///
+    /// If the registry can't be opened.
+    pub fn changed(&mut self) -> Result<bool, ObjectError> {
+        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended()) {
+            self.table = view(&self.backend, &self.namespace)?;
+        }
+        let now = self.table.as_ref().map(|table| Table::new(table).version());
+        let before = self.seen.replace(now);
+        Ok(before != self.seen)
+    }
+}
+
+impl<B: Backend> fmt::Debug for ChannelWatch<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ChannelWatch").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}

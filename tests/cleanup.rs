@@ -1,0 +1,106 @@
+//! Cleaning up removes what dead writers left, and never what lives: not even while channels come and go.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Actor, OwnNamespace, role, until_told_to_end};
+use tearless::{Bytes, Cause, CreateError, Keep, Namespace, SnapshotError};
+
+const CHANNELS: [&str; 4] = ["w0", "w1", "w2", "w3"];
+
+#[test]
+fn a_killed_writers_state_is_kept_until_asked_for() {
+    if let Some((_, namespace)) = role() {
+        let mut writer = namespace.writer::<u64>("w0").unwrap();
+        writer.publish(&5).unwrap();
+        println!("published");
+        return until_told_to_end();
+    }
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut worker = Actor::start("a_killed_writers_state_is_kept_until_asked_for", "worker", &own);
+    worker.await_line("published");
+    let pid = u64::from(worker.pid());
+    assert!(own.clean(Keep::Nothing).unwrap().removed.is_empty(), "it lives");
+    worker.kill();
+    assert!(own.clean(Keep::UntilReplaced).unwrap().removed.is_empty(), "its state is kept");
+    assert_eq!(*own.reader::<u64>("w0").unwrap().snapshot().unwrap(), 5);
+    let cleaned = own.clean(Keep::Nothing).unwrap();
+    assert_eq!((cleaned.removed[0].cause, cleaned.removed[0].pid), (Cause::Dead, pid), "{cleaned}");
+    assert!(own.reader::<u64>("w0").is_err() && own.clean(Keep::Nothing).unwrap().removed.is_empty());
+}
+
+/// Opens, publishes with growth, and closes or dies, again and again; what it publishes it must find.
+fn churn(namespace: &Namespace, mut seed: u64) {
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let channel = CHANNELS[usize::try_from(seed >> 62).unwrap()];
+        let opened = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open();
+        let mut writer = match opened {
+            Ok(writer) => writer,
+            Err(CreateError::AlreadyOwned { .. }) => continue,
+            Err(error) => panic!("{error}"),
+        };
+        let mut reader = namespace.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().open().unwrap();
+        for len in [10, 3_000, 20_000] {
+            let number = writer.publish(&vec![1; len]).unwrap();
+            let snapshot = reader.snapshot().unwrap();
+            assert_eq!((snapshot.publication(), snapshot.len()), (number, len));
+        }
+        match seed >> 40 & 3 {
+            0 => writer.close_lingering().unwrap(),
+            1 => rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+                .unwrap(),
+            _ => writer.close().unwrap(),
+        }
+        match reader.snapshot() {
+            // Another process may have taken it over, or the janitor removed it, but it is never damaged.
+            Ok(_) | Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    println!("survived");
+}
+
+#[test]
+fn no_live_channel_is_ever_removed_while_channels_come_and_go() {
+    let test = "no_live_channel_is_ever_removed_while_channels_come_and_go";
+    if let Some((seed, namespace)) = role() {
+        return churn(&namespace, seed.parse().unwrap());
+    }
+    let own = OwnNamespace::new(&CHANNELS);
+    let end = Instant::now() + Duration::from_secs(3);
+    let (mut seed, mut started, mut killed, mut removed) = (0_u64, 0, 0, 0);
+    let mut start = || {
+        seed += 1;
+        started += 1;
+        Actor::start(test, &seed.to_string(), &own)
+    };
+    let mut actors: Vec<Actor> = (0..16).map(|_| start()).collect();
+    while Instant::now() < end {
+        let cleaned = own.clean(Keep::Nothing).unwrap();
+        assert!(cleaned.failed.is_empty(), "{cleaned}");
+        removed += cleaned.removed.len();
+        for actor in &mut actors {
+            match actor.ended() {
+                None => {}
+                Some(status) => {
+                    let by_itself = std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
+                    assert!(by_itself || status.success(), "{status}: {}", actor.rest_of_output());
+                    killed += u32::from(by_itself);
+                    *actor = start();
+                }
+            }
+        }
+    }
+    for mut actor in actors {
+        let status = actor.wait();
+        let by_itself = std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
+        assert!(by_itself || status.success(), "{status}: {}", actor.rest_of_output());
+    }
+    own.clean(Keep::Nothing).unwrap();
+    assert!(CHANNELS.iter().all(|channel| !own.remove_channel(channel).unwrap()));
+    println!("{started} processes, {killed} killed themselves, {removed} channels cleaned up");
+    assert!(killed > 0 && removed > 0);
+}

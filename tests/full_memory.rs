@@ -1,0 +1,168 @@
+//! Full shared memory is an error at create and at growth, never a SIGBUS; the published state stays; nothing is left.
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::Write;
+
+use common::objects::{DIRECTORY, Objects};
+use common::{Actor, OwnNamespace, is_root, pattern, role};
+use tearless::{AttachError, Bytes, CreateError, Namespace, ObjectError, PublishError, Reader, Writer};
+
+const PAGE: usize = 4096;
+
+/// Runs `test` again as its own role in a mount namespace with a small `/dev/shm`. `false` in the test itself.
+fn in_small_memory(test: &str, size: &str, play: fn(&Namespace)) {
+    if let Some((_, namespace)) = role() {
+        assert_eq!(listed(), Vec::<String>::new(), "this is no /dev/shm of its own");
+        return play(&namespace);
+    }
+    if is_root("to mount a small /dev/shm") {
+        let own = OwnNamespace::new(&[]);
+        let mount = format!("mount -t tmpfs -o {size} small {DIRECTORY} && exec \"$@\"");
+        let wrapper = ["unshare", "-m", "sh", "-c", &mount, "sh"];
+        Actor::start_by(&wrapper, test, "alone", &own).finish();
+    }
+}
+
+fn listed() -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(DIRECTORY)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Fills the memory until only `pages` are free; removed by [`make_room`].
+fn fill_all_but(pages: usize) {
+    let mut file = File::create(format!("{DIRECTORY}/filler")).unwrap();
+    while file.write_all(&[1; PAGE]).is_ok() {}
+    let len = file.metadata().unwrap().len() / PAGE as u64 * PAGE as u64;
+    file.set_len(len - (pages * PAGE) as u64).unwrap();
+}
+
+fn make_room() {
+    fs::remove_file(format!("{DIRECTORY}/filler")).unwrap();
+}
+
+fn create(namespace: &Namespace) -> Result<Writer<[u8], Bytes>, CreateError> {
+    namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().checksum(true).open()
+}
+
+fn attach(namespace: &Namespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
+    namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open()
+}
+
+fn assert_no_space(result: Result<Writer<[u8], Bytes>, CreateError>) {
+    let error = result.map(drop).unwrap_err();
+    assert!(
+        matches!(&error, CreateError::Object { source: ObjectError::NoSpace { .. }, .. }),
+        "{error}, {error:?}"
+    );
+}
+
+#[test]
+fn a_create_without_room_leaves_nothing() {
+    in_small_memory("a_create_without_room_leaves_nothing", "size=128k", |namespace| {
+        for pages in 0..6 {
+            fill_all_but(pages);
+            assert_no_space(create(namespace));
+            assert_eq!(listed(), ["filler"], "with room for {pages} of 6 pages");
+            assert!(matches!(attach(namespace), Err(AttachError::NotFound { .. })));
+            make_room();
+        }
+        create(namespace).unwrap().publish(&pattern(1)).unwrap();
+        assert_eq!(listed(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_growth_without_room_leaves_the_published_state() {
+    in_small_memory("a_growth_without_room_leaves_the_published_state", "size=128k", |namespace| {
+        let mut writer = create(namespace).unwrap();
+        let mut reader = attach(namespace).unwrap();
+        writer.publish(&pattern(100)).unwrap();
+        let objects = Objects::of(namespace, "worker");
+        for pages in [5, 1, 0] {
+            fill_all_but(pages);
+            let error = writer.publish(&pattern(20_000)).unwrap_err();
+            let PublishError::Growth { source: ObjectError::NoSpace { object, .. }, .. } = &error else {
+                panic!("{error}, {error:?}");
+            };
+            assert_eq!(*object, objects.name(if writer.publication() % 2 == 1 { "a2" } else { "b2" }));
+            assert_eq!(*reader.snapshot().unwrap(), pattern(100));
+            assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
+            assert_eq!(objects.listed(), ["a1", "b1", "c"]);
+            writer.publish(&pattern(100)).expect("what fits goes on being published");
+            make_room();
+        }
+        writer.publish(&pattern(20_000)).expect("there is room again");
+        assert_eq!(*reader.snapshot().unwrap(), pattern(20_000));
+        drop(writer);
+        assert_eq!(listed(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_takeover_needs_no_room() {
+    in_small_memory("a_takeover_needs_no_room", "size=128k", |namespace| {
+        let mut writer = create(namespace).unwrap();
+        writer.publish(&pattern(100)).unwrap();
+        writer.close_lingering().unwrap();
+        fill_all_but(0);
+        let mut reader = attach(namespace).unwrap();
+        let mut successor = create(namespace).unwrap();
+        assert_eq!(successor.publish(&pattern(101)).unwrap(), 2);
+        assert_eq!(*reader.snapshot().unwrap(), pattern(101));
+    });
+}
+
+/// What a creator leaves that is stopped or killed between sizing the control page and reserving its memory: a page
+/// whose words nobody can look at while there is no room for them.
+#[test]
+fn a_half_made_page_without_memory_is_not_touched() {
+    in_small_memory("a_half_made_page_without_memory_is_not_touched", "size=128k", |namespace| {
+        drop(create(namespace).unwrap().publish(&pattern(1)));
+        let mut writer = create(namespace).unwrap();
+        writer.publish(&pattern(1)).unwrap();
+        let objects = Objects::of(namespace, "worker");
+        drop(writer);
+        File::create(objects.path("c")).unwrap().set_len(PAGE as u64).unwrap();
+        fill_all_but(0);
+        let error = attach(namespace).map(drop).unwrap_err();
+        assert!(matches!(error, AttachError::NotReady { .. }), "{error}, {error:?}");
+        assert_no_space(create(namespace));
+        File::create(objects.path("c")).unwrap().set_len(PAGE as u64).unwrap();
+        assert!(namespace.remove_channel("worker").unwrap(), "that needs no room");
+        assert!(!namespace.remove_channel("worker").unwrap());
+        make_room();
+        assert_eq!(listed(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn names_run_out_as_memory_does() {
+    in_small_memory("names_run_out_as_memory_does", "size=128k,nr_inodes=6", |namespace| {
+        // The directory itself takes one.
+        for used in 2..6 {
+            (0..used).for_each(|number| drop(File::create(format!("{DIRECTORY}/{number}")).unwrap()));
+            let before = listed();
+            assert_no_space(create(namespace));
+            assert_eq!(listed(), before, "with {used} of 5 names used");
+            (0..used).for_each(|number| fs::remove_file(format!("{DIRECTORY}/{number}")).unwrap());
+        }
+        let mut writer = create(namespace).unwrap();
+        writer.publish(&pattern(100)).unwrap();
+        File::create(format!("{DIRECTORY}/last")).unwrap();
+        let error = writer.publish(&pattern(20_000)).unwrap_err();
+        assert!(
+            matches!(&error, PublishError::Growth { source: ObjectError::NoSpace { .. }, .. }),
+            "{error}, {error:?}"
+        );
+        assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
+        fs::remove_file(format!("{DIRECTORY}/last")).unwrap();
+        writer.publish(&pattern(20_000)).unwrap();
+        assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(20_000));
+    });
+}

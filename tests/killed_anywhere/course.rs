@@ -1,0 +1,169 @@
+//! The way through an operation: where a victim can be killed, and how to get it there fast.
+//!
+//! Stepping from the beginning to step k takes k stops of the child, and a stop may take 20 µs on a virtual machine. The
+//! same place is reached with a few stops: past the system calls before it, then by a breakpoint to an instruction at or
+//! before it that has been passed seldom since, then by single steps. That the child is there is checked.
+
+use std::collections::HashMap;
+
+/// What passing a breakpoint once more costs, counted in steps.
+const PASS_COST: u64 = 4;
+
+/// Where the child is after it was let go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the middle of the operation.
+    Within,
+    /// There, too, but elsewhere than was meant, because it took another way this time.
+    Astray,
+    /// At the mark behind it.
+    End,
+}
+
+impl Place {
+    /// Goes on, unless it is at the end.
+    pub(crate) fn and(self, go_on: impl FnOnce() -> Place) -> Place {
+        if self == Place::End { self } else { go_on() }
+    }
+}
+
+/// A place in an operation, by the way that leads to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// Beginnings and ends of system calls to go past.
+    pub(crate) stops: usize,
+    /// Then the instruction to run to.
+    pub(crate) landmark: Option<Landmark>,
+    /// Then the single steps to make.
+    pub(crate) steps: u64,
+    /// The address at which the child must be then, if it is known.
+    pub(crate) address: Option<u64>,
+}
+
+/// An instruction, and how often the child gets to it before it is where it is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Landmark {
+    pub(crate) address: u64,
+    pub(crate) passes: u64,
+}
+
+impl Point {
+    /// So many single steps from the beginning.
+    pub(crate) fn after(steps: u64) -> Point {
+        Point { steps, ..Point::default() }
+    }
+}
+
+/// The instructions of one run from mark to mark, a system call being one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Course {
+    addresses: Vec<u64>,
+    /// For each instruction, how often it was executed before, since the last system call.
+    passes: Vec<u64>,
+    since_call: HashMap<u64, u64>,
+    /// How many instructions had been executed when each system call had returned.
+    system_calls: Vec<u64>,
+}
+
+impl Course {
+    /// Adds an instruction that was executed.
+    pub(crate) fn push(&mut self, address: u64, is_system_call: bool) {
+        let passes = self.since_call.entry(address).or_default();
+        self.passes.push(*passes);
+        *passes += 1;
+        self.addresses.push(address);
+        if is_system_call {
+            self.system_calls.push(self.steps());
+            self.since_call.clear();
+        }
+    }
+
+    /// How many instructions it has.
+    pub(crate) fn steps(&self) -> u64 {
+        self.addresses.len() as u64
+    }
+
+    /// How many of them are system calls.
+    pub(crate) fn system_calls(&self) -> usize {
+        self.system_calls.len()
+    }
+
+    /// After how many steps to kill: right before and right after each system call, and about `samples` places evenly from the beginning to the end;
+    /// every instruction if there are no more than that.
+    pub(crate) fn sample(&self, samples: u64) -> Vec<u64> {
+        let samples = samples.clamp(1, self.steps().max(1));
+        let even = (0..samples).map(|sample| sample * self.steps() / samples);
+        let calls = self.system_calls.iter().flat_map(|after| [after - 1, *after]);
+        let mut steps = even.chain(calls).collect::<Vec<_>>();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+
+    /// The place after `step` instructions.
+    pub(crate) fn point(&self, step: u64) -> Point {
+        let calls = self.system_calls.partition_point(|after| *after <= step);
+        if self.system_calls.get(calls) == Some(&(step + 1)) {
+            // At the beginning of a system call, which a kill keeps from being executed.
+            return Point { stops: 2 * calls + 1, ..Point::default() };
+        }
+        let begin = calls.checked_sub(1).map_or(0, |last| self.system_calls[last]);
+        let address = self.addresses.get(index(step)).copied();
+        let way = Point { stops: 2 * calls, landmark: None, steps: step - begin, address };
+        let cost = |at: u64| PASS_COST * (self.passes[index(at)] + 1) + step - at;
+        let best = (begin + 1..=step.min(self.steps().saturating_sub(1))).min_by_key(|at| cost(*at));
+        match best.filter(|at| cost(*at) < way.steps) {
+            None => way,
+            Some(at) => {
+                let landmark =
+                    Landmark { address: self.addresses[index(at)], passes: self.passes[index(at)] };
+                Point { landmark: Some(landmark), steps: step - at, ..way }
+            }
+        }
+    }
+}
+
+fn index(step: u64) -> usize {
+    usize::try_from(step).expect("it was counted in memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand instructions, with system calls at the 10th and the 500th and a loop of ten in between.
+    fn course() -> Course {
+        let mut course = Course::default();
+        for step in 0..1_000 {
+            let address = if (100..400).contains(&step) { 100 + step % 10 } else { step };
+            course.push(address, step == 9 || step == 499);
+        }
+        course
+    }
+
+    #[test]
+    fn points_are_even_and_around_every_system_call() {
+        let course = course();
+        assert_eq!(course.sample(4), [0, 9, 10, 250, 499, 500, 750]);
+        let stops = course.sample(4).into_iter().map(|step| course.point(step).stops).collect::<Vec<_>>();
+        assert_eq!(stops, [0, 1, 2, 2, 3, 4, 4]);
+        assert_eq!(course.sample(u64::MAX).len(), 1_000, "every one");
+    }
+
+    #[test]
+    fn the_way_is_short_and_leads_there() {
+        let course = course();
+        for step in 10..499 {
+            let point = course.point(step);
+            let Some(landmark) = point.landmark else {
+                assert_eq!(step, 10 + point.steps);
+                continue;
+            };
+            let mut passed = (10..499).filter(|at| course.addresses[index(*at)] == landmark.address);
+            let at = passed.nth(index(landmark.passes)).unwrap();
+            assert_eq!(at + point.steps, step);
+            assert!(point.steps <= 200 && landmark.passes <= 30, "{point:?}");
+        }
+        assert_eq!(course.point(800).landmark, Some(Landmark { address: 800, passes: 0 }));
+    }
+}

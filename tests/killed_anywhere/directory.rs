@@ -1,0 +1,56 @@
+//! The objects of one channel in shared memory.
+
+use std::fs;
+
+use tearless::Namespace;
+
+const DIRECTORY: &str = "/dev/shm/";
+
+/// Lists the objects of one channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Objects {
+    prefix: String,
+}
+
+impl Objects {
+    /// Learns what the names of the channel's objects begin with, from what the kernel says that this process has
+    /// mapped. Creates the channel for that and removes it. Nothing else of this library may be mapped.
+    pub(crate) fn of(namespace: &Namespace, channel: &str) -> Objects {
+        let writer = namespace.writer_builder::<u8>(channel).codec::<tearless::Pod>().open().unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        writer.close().unwrap();
+        let names = maps.lines().filter_map(|line| line.split_once(DIRECTORY)).map(|(_, name)| name);
+        let pages = names.filter(|name| name.starts_with("tl_") && name.ends_with('c')).collect::<Vec<_>>();
+        let [page] = pages[..] else { panic!("not one control page: {pages:?}") };
+        let objects = Objects { prefix: page.trim_end_matches('c').into() };
+        assert_eq!(objects.names(), [""; 0], "the channel was closed");
+        objects
+    }
+
+    /// Their names, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(DIRECTORY).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap_or_default());
+        let mut names = names.filter(|name| name.starts_with(&self.prefix)).collect::<Vec<_>>();
+        names.sort();
+        names
+    }
+
+    /// Panics unless there are exactly the control page and one segment of each side.
+    pub(crate) fn assert_three(&self, when: &str) {
+        let names = self.names();
+        let kinds = names.iter().map(|name| &name[self.prefix.len()..][..1]).collect::<String>();
+        assert_eq!(kinds, "abc", "{when}: {names:?}");
+    }
+
+    /// Panics if there are more than those three and one leftover.
+    pub(crate) fn assert_at_most_four(&self, when: &str) {
+        let names = self.names();
+        assert!(names.len() <= 4, "{when}: {names:?}");
+    }
+
+    /// Panics if there is any.
+    pub(crate) fn assert_none(&self, when: &str) {
+        assert_eq!(self.names(), [""; 0], "{when}");
+    }
+}

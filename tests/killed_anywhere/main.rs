@@ -1,0 +1,111 @@
+//! The promise: **a writer may be killed at any instruction.** Readers keep the last whole publication, the next writer
+//! goes on with the next number and without anybody's help, and nothing is leaked.
+//!
+//! A child is stepped through an operation with ptrace, killed with SIGKILL after k instructions, and everything is
+//! checked; then the same with the next k. A publish is killed after each of its instructions; the longer operations
+//! around each of their system calls and at an even sample of their instructions, of about 100 places each or
+//! `TEARLESS_KILL_SAMPLES`. `ci/kill` runs it with thousands.
+//!
+//! A system call is one step. What a kill in the middle of one leaves, and kills at random moments, is `killed_fleet`'s.
+#![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "postcard"))]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod course;
+mod directory;
+mod operation;
+mod publish;
+mod tracee;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use operation::{Operation, kill_anywhere};
+use publish::{OddBytes, Plain, PlainDepthOne, Serialized, kill_after_every_instruction};
+
+const CHANNEL: &str = "victim";
+
+const SAMPLES: u64 = 100;
+
+/// The tests take turns: a fork of the process must find no lock held by another test's thread.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    tracee::stay_on_this_processor();
+    turn
+}
+
+fn samples() -> u64 {
+    let Ok(value) = std::env::var("TEARLESS_KILL_SAMPLES") else { return SAMPLES };
+    value.parse().unwrap_or_else(|_| panic!("TEARLESS_KILL_SAMPLES={value} is not a number"))
+}
+
+/// Whether a publish is stepped only, which takes a minute or more.
+fn stepping() -> bool {
+    samples() >= 1_000
+}
+
+#[test]
+fn in_a_publish_of_plain_data() {
+    let _turn = turn();
+    kill_after_every_instruction::<Plain>("64 bytes of plain data", stepping());
+}
+
+#[test]
+fn in_a_publish_with_one_slot_a_side() {
+    let _turn = turn();
+    kill_after_every_instruction::<PlainDepthOne>("plain data with depth 1", stepping());
+}
+
+#[test]
+fn in_a_publish_of_bytes() {
+    let _turn = turn();
+    kill_after_every_instruction::<OddBytes>("93 bytes with checksum", stepping());
+}
+
+#[test]
+fn in_a_publish_of_a_serde_state() {
+    let _turn = turn();
+    kill_after_every_instruction::<Serialized>("a serde state", stepping());
+}
+
+#[test]
+fn in_create() {
+    let _turn = turn();
+    kill_anywhere(Operation::Create, samples());
+}
+
+#[test]
+fn in_growth() {
+    let _turn = turn();
+    kill_anywhere(Operation::Growth, samples());
+}
+
+#[test]
+fn in_shrinking() {
+    let _turn = turn();
+    kill_anywhere(Operation::Shrinking, samples());
+}
+
+#[test]
+fn in_takeover() {
+    let _turn = turn();
+    kill_anywhere(Operation::Takeover, samples());
+}
+
+#[test]
+fn in_close() {
+    let _turn = turn();
+    kill_anywhere(Operation::Close, samples());
+}
+
+#[test]
+fn in_close_lingering() {
+    let _turn = turn();
+    kill_anywhere(Operation::CloseLingering, samples());
+}
+
+#[test]
+fn in_removal() {
+    let _turn = turn();
+    kill_anywhere(Operation::Removal, samples());
+}

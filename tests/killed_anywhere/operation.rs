@@ -1,0 +1,347 @@
+//! Everything else that a writer does, killed at an even sample of its instructions and around every system call.
+
+use tearless::{AttachError, Bytes, Namespace, Reader, SnapshotError, Writer, WriterState};
+
+use crate::CHANNEL;
+use crate::common::OwnNamespace;
+use crate::course::{Course, Place};
+use crate::directory::Objects;
+use crate::tracee::{Tracee, mark, watchdog};
+
+/// What is published before the operation.
+const PUBLISHED: u64 = 4;
+
+/// The publication that grows the channel.
+const GROWN: u64 = PUBLISHED + 1;
+
+/// Instructions in a row of which each is tried.
+const EVERY_ONE: u64 = 64;
+
+type BytesWriter = Writer<Vec<u8>, Bytes>;
+type BytesReader = Reader<Vec<u8>, Bytes>;
+
+/// What the victim is killed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    /// Opening a writer where there is no channel.
+    Create,
+    /// Publishing more than fits.
+    Growth,
+    /// Publishing after `shrink_to_fit`.
+    Shrinking,
+    /// Opening a writer on the channel of one that was itself killed while it grew, with its leftover.
+    Takeover,
+    /// `Writer::close`.
+    Close,
+    /// `Writer::close_lingering`.
+    CloseLingering,
+    /// `Namespace::remove_channel` on the channel of one that was killed while it grew.
+    Removal,
+}
+
+impl Operation {
+    /// Whether a channel is there, with states, when the operation begins.
+    fn finds_a_channel(self) -> bool {
+        self != Operation::Create
+    }
+
+    /// Whether it begins with what a killed writer left.
+    fn finds_a_leftover(self) -> bool {
+        matches!(self, Operation::Takeover | Operation::Removal)
+    }
+
+    /// Whether it is meant to end the channel.
+    fn removes(self) -> bool {
+        matches!(self, Operation::Close | Operation::Removal)
+    }
+
+    /// Whether it is meant to publish.
+    fn publishes(self) -> bool {
+        matches!(self, Operation::Growth | Operation::Shrinking)
+    }
+
+    /// The victim's life.
+    fn suffer(self, namespace: &Namespace) {
+        match self {
+            Operation::Create | Operation::Takeover => between_marks(|| writer(namespace)),
+            Operation::Removal => between_marks(|| namespace.remove_channel(CHANNEL).unwrap()),
+            Operation::Growth => {
+                let mut writer = busy_writer(namespace);
+                let grown = state(PUBLISHED + 1);
+                between_marks(|| writer.publish(&grown).unwrap());
+            }
+            Operation::Shrinking => {
+                let mut writer = busy_writer(namespace);
+                // Grows on the side that is to shrink.
+                for publication in PUBLISHED + 1..=PUBLISHED + 2 {
+                    writer.publish(&state(publication)).unwrap();
+                }
+                writer.shrink_to_fit();
+                let small = state(PUBLISHED + 3);
+                between_marks(|| writer.publish(&small).unwrap());
+            }
+            Operation::Close => {
+                let writer = busy_writer(namespace);
+                between_marks(|| writer.close().unwrap());
+            }
+            Operation::CloseLingering => {
+                let writer = busy_writer(namespace);
+                between_marks(|| writer.close_lingering().unwrap());
+            }
+        }
+    }
+}
+
+/// Does `act` between the marks, and keeps its result until the process is killed.
+fn between_marks<T>(act: impl FnOnce() -> T) {
+    mark();
+    let result = act();
+    mark();
+    std::mem::forget(result);
+    panic!("not killed");
+}
+
+/// The state with number `publication`. The second and the first after `PUBLISHED` don't fit where the ones before do:
+/// the channel has grown, and is to grow, so that its segments have names of their own.
+fn state(publication: u64) -> Vec<u8> {
+    let len = match publication {
+        2 => 2_001,
+        GROWN => 5_001,
+        small => 100 + small,
+    };
+    (0..len)
+        .map(|index| ((publication * 31 + index).wrapping_mul(0x9e37_79b9) >> 13).to_le_bytes()[0])
+        .collect()
+}
+
+fn writer(namespace: &Namespace) -> BytesWriter {
+    namespace.writer_builder(CHANNEL).codec::<Bytes>().open().unwrap()
+}
+
+fn busy_writer(namespace: &Namespace) -> BytesWriter {
+    let mut writer = writer(namespace);
+    assert_eq!(writer.publication(), 0, "a new channel");
+    for publication in 1..=PUBLISHED {
+        assert_eq!(writer.publish(&state(publication)).unwrap(), publication);
+    }
+    writer
+}
+
+fn reader(namespace: &Namespace) -> Result<BytesReader, AttachError> {
+    namespace.reader_builder(CHANNEL).codec::<Bytes>().attach_within(std::time::Duration::ZERO).open()
+}
+
+/// One channel, and what is known of it.
+struct Stage {
+    own: OwnNamespace,
+    objects: Objects,
+    operation: Operation,
+    kills: usize,
+    /// How many victims took another way than the one that was measured.
+    astray: usize,
+}
+
+/// A victim at its first mark, with a reader that attached before.
+struct Scene {
+    victim: Tracee,
+    attached: Option<BytesReader>,
+    /// Number of the last publication before the operation.
+    before: u64,
+}
+
+/// Whether the victim had published what it meant to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announced {
+    No,
+    Yes,
+    /// It was killed elsewhere than was meant.
+    Unknown,
+}
+
+/// What is left of a channel after the kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Remains {
+    /// Its last publication has this number; 0 for none.
+    Channel(u64),
+    /// It has ended, or never was.
+    Nothing,
+}
+
+/// Kills `operation` at about `samples` places, around every system call, and after every instruction around the
+/// announcement if it publishes; and checks everything after each kill.
+pub(crate) fn kill_anywhere(operation: Operation, samples: u64) {
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let mut stage = Stage { objects: Objects::of(&own, CHANNEL), own, operation, kills: 0, astray: 0 };
+    let course = stage.whole_run();
+    let (mut before, mut after) = (0, course.steps());
+    for step in course.sample(samples) {
+        match stage.kill_at(&course, step) {
+            Announced::No => before = step,
+            Announced::Yes => after = after.min(step),
+            Announced::Unknown => {}
+        }
+    }
+    if operation.publishes() {
+        stage.kill_around_the_announcement(&course, before, after);
+    }
+    let Stage { kills, astray, .. } = stage;
+    let (steps, calls) = (course.steps(), course.system_calls());
+    println!(
+        "{operation:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
+    );
+}
+
+impl Stage {
+    /// Kills a victim after `step` instructions of `course`.
+    fn kill_at(&mut self, course: &Course, step: u64) -> Announced {
+        let scene = self.set(self.kills);
+        let place = scene.victim.go_to(course.point(step));
+        let announced = self.strike(scene, place, &format!("{:?} killed after step {step}", self.operation));
+        if place == Place::Within {
+            return announced;
+        }
+        self.astray += 1;
+        Announced::Unknown
+    }
+
+    /// The order of the stores there is what a successor relies on, and an even sample would hardly meet it.
+    fn kill_around_the_announcement(&mut self, course: &Course, mut before: u64, mut after: u64) {
+        assert!(before < after, "what is published stays published: {before}, {after}");
+        while after - before > EVERY_ONE {
+            let middle = before.midpoint(after);
+            match self.kill_at(course, middle) {
+                Announced::No => before = middle,
+                Announced::Yes => after = middle,
+                Announced::Unknown => before += 1,
+            }
+        }
+        for step in before..=after {
+            self.kill_at(course, step);
+        }
+    }
+
+    /// Lets one victim come to its end, and kills it there.
+    fn whole_run(&mut self) -> Course {
+        let scene = self.set(self.kills);
+        let course = scene.victim.measure();
+        self.strike(scene, Place::End, &format!("{:?} killed at its end", self.operation));
+        course
+    }
+
+    /// Prepares what the operation is to find.
+    fn set(&self, index: usize) -> Scene {
+        let mut attached = None;
+        if self.operation.finds_a_leftover() {
+            attached = Some(self.leave_a_leftover(index.is_multiple_of(2)));
+        }
+        let victim = Tracee::start(|| self.operation.suffer(&self.own));
+        if self.operation.finds_a_channel() {
+            attached = attached.or_else(|| Some(reader(&self.own).unwrap()));
+        }
+        let before = attached.as_mut().map_or(0, |reader| verified(reader, "before"));
+        Scene { victim, attached, before }
+    }
+
+    /// Makes a channel whose writer was killed while it grew: before or after it announced what it grew for.
+    fn leave_a_leftover(&self, announced: bool) -> BytesReader {
+        let victim = Tracee::start(|| Operation::Growth.suffer(&self.own));
+        let reader = reader(&self.own).unwrap();
+        while self.objects.names().len() != 4 || (announced && reader.latest() == PUBLISHED) {
+            assert_eq!(victim.to_system_call(), Place::Within, "it grows");
+        }
+        victim.kill();
+        reader
+    }
+
+    /// Kills the victim, checks what is left, lets a successor go on and close, and checks that nothing is left then.
+    fn strike(&mut self, scene: Scene, place: Place, when: &str) -> Announced {
+        self.kills += 1;
+        let Scene { victim, mut attached, before } = scene;
+        victim.kill();
+        watchdog();
+        self.objects.assert_at_most_four(when);
+        let seen = attached.as_mut().map(|reader| self.seen_by_attached(reader, before, place, when));
+        let last = match self.seen_by_new(place, when) {
+            Remains::Channel(last) => last,
+            Remains::Nothing => 0,
+        };
+        match seen {
+            Some(Remains::Channel(seen)) => assert_eq!(seen, last, "{when}: to a new reader"),
+            Some(Remains::Nothing) => assert_eq!(last, 0, "{when}: to a new reader"),
+            None => assert_eq!(last, 0, "{when}: nobody has published"),
+        }
+        match (place, self.operation.removes()) {
+            (Place::End, true) => self.objects.assert_none(when),
+            (Place::End, false) => self.objects.assert_three(when),
+            (Place::Within | Place::Astray, _) => {}
+        }
+        let goes_on = matches!(seen, Some(Remains::Channel(_)));
+        self.succeed(last, attached.filter(|_| goes_on), when);
+        if last > before { Announced::Yes } else { Announced::No }
+    }
+
+    /// What a reader finds that attached before the kill.
+    fn seen_by_attached(&self, reader: &mut BytesReader, before: u64, place: Place, when: &str) -> Remains {
+        let state = reader.writer_state().unwrap();
+        if self.operation.removes() && matches!(reader.snapshot(), Err(SnapshotError::Closed { .. })) {
+            assert_eq!(state, WriterState::Closed, "{when}");
+            return Remains::Nothing;
+        }
+        let seen = verified(reader, when);
+        assert_eq!(seen, reader.latest(), "{when}");
+        let newest = before + u64::from(self.operation.publishes());
+        assert!((before..=newest).contains(&seen), "{when}: {seen} instead of {before} to {newest}");
+        let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
+        assert!(state == WriterState::Dead || lingers, "{when}: {state:?}");
+        if place == Place::End {
+            assert!(!self.operation.removes(), "{when}: it is still there");
+            assert_eq!(seen, newest, "{when}: it was at its end");
+            assert_eq!(lingers, self.operation == Operation::CloseLingering, "{when}");
+        }
+        Remains::Channel(seen)
+    }
+
+    /// What a reader finds that attaches after the kill.
+    fn seen_by_new(&self, place: Place, when: &str) -> Remains {
+        let mut reader = match reader(&self.own) {
+            Ok(reader) => reader,
+            Err(AttachError::NotFound { .. }) => return Remains::Nothing,
+            Err(AttachError::NotReady { .. })
+                if self.operation == Operation::Create && place != Place::End =>
+            {
+                return Remains::Nothing;
+            }
+            Err(error) => panic!("{when}: {error}"),
+        };
+        match reader.snapshot() {
+            Err(SnapshotError::Empty { .. }) if self.operation == Operation::Create => Remains::Channel(0),
+            _ => Remains::Channel(verified(&mut reader, when)),
+        }
+    }
+
+    /// The next writer goes on after `last`, with nobody's help, and its end leaves nothing.
+    fn succeed(&self, last: u64, attached: Option<BytesReader>, when: &str) {
+        let mut successor = writer(&self.own);
+        assert_eq!(successor.publication(), last, "{when}: the successor's count");
+        self.objects.assert_three(when);
+        for publication in last + 1..=last + 2 {
+            assert_eq!(successor.publish(&state(publication)).unwrap(), publication, "{when}");
+        }
+        if let Some(mut attached) = attached {
+            assert_eq!(verified(&mut attached, when), last + 2, "{when}: to a reader from before");
+            assert_eq!(attached.writer_state().unwrap(), WriterState::Alive, "{when}");
+        }
+        assert_eq!(verified(&mut reader(&self.own).unwrap(), when), last + 2, "{when}");
+        self.objects.assert_three(when);
+        successor.close().unwrap();
+        self.objects.assert_none(when);
+    }
+}
+
+/// The number of a snapshot whose content is what was published under that number.
+fn verified(reader: &mut BytesReader, when: &str) -> u64 {
+    let snapshot = reader.snapshot().unwrap_or_else(|error| panic!("{when}: {error}"));
+    let publication = snapshot.publication();
+    assert_eq!(*snapshot, state(publication), "{when}: publication {publication}");
+    publication
+}

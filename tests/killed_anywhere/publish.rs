@@ -1,0 +1,198 @@
+//! A steady publish, killed after every single one of its instructions.
+
+use std::fmt::Debug;
+
+use bytemuck::Pod as PlainData;
+use serde::{Deserialize, Serialize};
+use tearless::{Bytes, Decode, Encode, Namespace, Pod, Postcard, Reader, Writer};
+
+use crate::CHANNEL;
+use crate::common::OwnNamespace;
+use crate::course::{Course, Place, Point};
+use crate::directory::Objects;
+use crate::tracee::{Tracee, mark, watchdog};
+
+/// What every writer publishes before the publication in which it is killed: one state on either side.
+const WARM: u64 = 2;
+
+/// A kind of state, and how it is published.
+pub(crate) trait Form {
+    type State: PartialEq + Debug;
+    type Codec: Encode<Self::State> + Decode<Self::State>;
+    const DEPTH: Option<usize> = None;
+    const CHECKSUM: bool = false;
+
+    /// The state with number `publication`, which differs everywhere from all others nearby.
+    fn state(publication: u64) -> Self::State;
+}
+
+/// A cache line of plain data.
+pub(crate) struct Plain;
+
+/// Plain data with a slot for either side only.
+pub(crate) struct PlainDepthOne;
+
+/// Bytes whose length is no multiple of a word, with a checksum.
+pub(crate) struct OddBytes;
+
+/// A state with memory of its own.
+pub(crate) struct Serialized;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    name: String,
+    jobs: Vec<u64>,
+    phase: Option<u64>,
+}
+
+fn words<const COUNT: usize>(publication: u64) -> [u64; COUNT]
+where
+    [u64; COUNT]: PlainData,
+{
+    std::array::from_fn(|index| (publication * 64 + index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+impl Form for Plain {
+    type State = [u64; 8];
+    type Codec = Pod;
+
+    fn state(publication: u64) -> [u64; 8] {
+        words(publication)
+    }
+}
+
+impl Form for PlainDepthOne {
+    type State = [u64; 3];
+    type Codec = Pod;
+    const DEPTH: Option<usize> = Some(1);
+
+    fn state(publication: u64) -> [u64; 3] {
+        words(publication)
+    }
+}
+
+impl Form for OddBytes {
+    type State = Vec<u8>;
+    type Codec = Bytes;
+    const CHECKSUM: bool = true;
+
+    fn state(publication: u64) -> Vec<u8> {
+        bytemuck::bytes_of(&words::<16>(publication))[..93].to_vec()
+    }
+}
+
+impl Form for Serialized {
+    type State = State;
+    type Codec = Postcard;
+
+    fn state(publication: u64) -> State {
+        // Every number is encoded in the same length, so that every publish takes the same way.
+        let jobs = words::<4>(publication).map(|word| word | 1 << 63).to_vec();
+        State { name: format!("worker {publication:09}"), jobs, phase: Some(publication | 1 << 63) }
+    }
+}
+
+fn writer<F: Form>(namespace: &Namespace) -> Writer<F::State, F::Codec> {
+    let mut builder = namespace.writer_builder(CHANNEL).codec::<F::Codec>().checksum(F::CHECKSUM);
+    if let Some(depth) = F::DEPTH {
+        builder = builder.depth(depth);
+    }
+    builder.open().unwrap()
+}
+
+fn reader<F: Form>(namespace: &Namespace) -> Reader<F::State, F::Codec> {
+    namespace.reader_builder(CHANNEL).codec::<F::Codec>().open().unwrap()
+}
+
+/// The victim's life: goes on after `last`, and is killed in the publication that it makes between the marks.
+fn victim<F: Form>(namespace: &Namespace, last: u64) {
+    let mut writer = writer::<F>(namespace);
+    assert_eq!(writer.publication(), last, "a successor goes on where its predecessor was killed");
+    for publication in last + 1..=last + WARM {
+        assert_eq!(writer.publish(&F::state(publication)).unwrap(), publication);
+    }
+    let state = F::state(last + WARM + 1);
+    mark();
+    let published = writer.publish(&state);
+    mark();
+    panic!("not killed: {published:?}");
+}
+
+/// The number of a snapshot whose content is what was published under that number.
+fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 {
+    let snapshot = reader.snapshot().unwrap_or_else(|error| panic!("killed after step {step}: {error}"));
+    let publication = snapshot.publication();
+    assert_eq!(*snapshot, F::state(publication), "killed after step {step}: publication {publication}");
+    publication
+}
+
+/// Kills a publish after 0, 1, 2, … instructions, up to its end. Each victim is the successor of the one before.
+///
+/// With `stepping`, each of them gets there by single steps only; else as [`Course::point`] says.
+pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) {
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let objects = Objects::of(&own, CHANNEL);
+    let mut attached = None;
+    let mut course = Course::default();
+    let (mut last, mut step, mut announced, mut astray) = (0, 0, 0, 0);
+    loop {
+        let tracee = Tracee::start(|| victim::<F>(&own, last));
+        let reader = attached.get_or_insert_with(|| reader::<F>(&own));
+        let before = last + WARM;
+        assert_eq!(verified::<F>(reader, step), before, "a successor's publications are seen at once");
+        let place = match (stepping, course.steps()) {
+            (true, _) => tracee.go_to(Point::after(step)),
+            (false, 0) => {
+                course = tracee.measure();
+                Place::Within
+            }
+            (false, _) => tracee.go_to(course.point(step)),
+        };
+        tracee.kill();
+        last = check::<F>(&own, reader, before, step);
+        objects.assert_three(&format!("killed after step {step}"));
+        announced += last - before;
+        // Only by single steps the end is known for certain: a breakpoint may have been missed.
+        let at_end = if stepping { place == Place::End } else { step >= course.steps() };
+        if at_end {
+            break;
+        }
+        astray += u64::from(place != Place::Within);
+        step += 1;
+    }
+    assert!(
+        (1..step).contains(&announced),
+        "killed before and after the announcement: {announced} of {step}"
+    );
+    assert!(astray * 10 < step, "{astray} of {step} were killed elsewhere than was meant");
+    finish::<F>(&own, last);
+    objects.assert_none("closed");
+    let points = step + 1;
+    println!(
+        "publish, {name}: {points} kill points ({astray} elsewhere than meant), every instruction; {announced} times announced"
+    );
+}
+
+/// What must hold after a kill: both an old and a new reader get the same whole publication, `before` or the next one.
+fn check<F: Form>(
+    namespace: &Namespace,
+    attached: &mut Reader<F::State, F::Codec>,
+    before: u64,
+    step: u64,
+) -> u64 {
+    let publication = verified::<F>(attached, step);
+    assert!((before..=before + 1).contains(&publication), "step {step}: {publication} after {before}");
+    assert_eq!(attached.latest(), publication, "step {step}: what is announced is what is read");
+    assert_eq!(attached.writer_state().unwrap(), tearless::WriterState::Dead, "step {step}");
+    assert_eq!(verified::<F>(&mut reader::<F>(namespace), step), publication, "step {step}: to a new reader");
+    publication
+}
+
+/// The last successor closes the channel.
+fn finish<F: Form>(namespace: &Namespace, last: u64) {
+    watchdog();
+    let mut writer = writer::<F>(namespace);
+    assert_eq!(writer.publish(&F::state(last + 1)).unwrap(), last + 1);
+    assert_eq!(verified::<F>(&mut reader::<F>(namespace), 0), last + 1);
+    writer.close().unwrap();
+}

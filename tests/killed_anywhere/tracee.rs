@@ -1,0 +1,230 @@
+//! A forked child under ptrace: brought to an operation, stepped through it one instruction at a time, and killed there.
+//!
+//! The child calls [`mark`] right before the operation and right after it. Forking a test process is harmless only while
+//! its other threads hold nothing that the child needs: the tests of this file take turns, see `crate::turn`.
+
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use libc::{c_int, c_long, c_uint, c_ulonglong, pid_t};
+
+use crate::course::{Course, Place, Point};
+
+/// Seconds after which a child counts as hanging. Also under load nothing takes that long.
+const PATIENCE: c_uint = 120;
+
+/// The bytes of the instruction `syscall`, as the low half of a little-endian word.
+const SYSCALL: c_long = 0x050f;
+
+/// The instruction `int3`.
+const BREAKPOINT: c_long = 0xcc;
+
+/// What a stop of the child means that is a system call's and not a step's (`PTRACE_O_TRACESYSGOOD`).
+const AT_SYSTEM_CALL: c_int = libc::SIGTRAP | 0x80;
+
+/// Stops the child, for the parent to find it right before or right after the operation.
+pub(crate) fn mark() {
+    // SAFETY: asking for one's own pid has no preconditions.
+    let own = unsafe { libc::getpid() };
+    // SAFETY: a signal to oneself; the tracer decides what becomes of it.
+    unsafe { libc::kill(own, libc::SIGSTOP) };
+}
+
+/// Kills the whole test process if it is not called again in time: no wait of the parent is for ever.
+pub(crate) fn watchdog() {
+    // SAFETY: it only sets this process's timer.
+    unsafe { libc::alarm(PATIENCE) };
+}
+
+/// Keeps this thread, and the children that it forks, on the processor where it is: stepping is a switch to the child and
+/// back for every instruction, which takes many times longer between two processors.
+pub(crate) fn stay_on_this_processor() {
+    let mut processors = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: asking for the processor has no preconditions.
+    let own = unsafe { libc::sched_getcpu() };
+    // SAFETY: zeroed is the empty set, which is a valid value.
+    let processors = unsafe { processors.assume_init_mut() };
+    // SAFETY: the macro's function checks the index against the size of the set.
+    unsafe { libc::CPU_SET(usize::try_from(own).unwrap_or(0), processors) };
+    // SAFETY: the set is valid and of the length that is given. If it fails, it is only slower.
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), processors) };
+}
+
+/// A child that this thread traces. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Tracee {
+    pid: pid_t,
+    lives: bool,
+}
+
+impl Tracee {
+    /// Forks a child that does `work`, and brings it to its first mark.
+    pub(crate) fn start(work: impl FnOnce()) -> Tracee {
+        watchdog();
+        // SAFETY: the child does what its parent's thread could do and ends without returning; the parent's other
+        // threads wait for their turn and hold no lock that the child needs.
+        let pid = unsafe { libc::fork() };
+        assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+        if pid == 0 {
+            be_traced(work);
+        }
+        let tracee = Tracee { pid, lives: true };
+        assert_eq!(tracee.await_stop(), libc::SIGSTOP, "a child that comes to its mark");
+        let options = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACESYSGOOD;
+        tracee.request(libc::PTRACE_SETOPTIONS, options);
+        tracee
+    }
+
+    /// Executes one instruction.
+    pub(crate) fn step(&self) -> Place {
+        self.request(libc::PTRACE_SINGLESTEP, 0);
+        self.place(libc::SIGTRAP)
+    }
+
+    /// Goes on to the beginning or the end of the next system call.
+    pub(crate) fn to_system_call(&self) -> Place {
+        self.request(libc::PTRACE_SYSCALL, 0);
+        self.place(AT_SYSTEM_CALL)
+    }
+
+    /// Goes on to `point`, or to the end if it turns out to be nearer.
+    pub(crate) fn go_to(&self, point: Point) -> Place {
+        let mut place = Place::Within;
+        for _ in 0..point.stops {
+            place = place.and(|| self.to_system_call());
+        }
+        if let Some(landmark) = point.landmark {
+            for pass in 0..=landmark.passes {
+                place = place.and(|| self.run_to(landmark.address));
+                // Between two passes, off the landmark.
+                place = if pass == landmark.passes { place } else { place.and(|| self.step()) };
+            }
+        }
+        for _ in 0..point.steps {
+            place = place.and(|| self.step());
+        }
+        let astray = point.address.is_some_and(|address| self.registers().rip != address);
+        if place == Place::Within && astray { Place::Astray } else { place }
+    }
+
+    /// Steps to the end, and says which way that was.
+    pub(crate) fn measure(&self) -> Course {
+        let mut course = Course::default();
+        loop {
+            let address = self.registers().rip;
+            let calls = self.text(address) & 0xffff == SYSCALL;
+            if self.step() == Place::End {
+                return course;
+            }
+            course.push(address, calls);
+        }
+    }
+
+    /// Runs until it is about to execute the instruction at `address`, by way of a breakpoint.
+    fn run_to(&self, address: u64) -> Place {
+        let text = self.text(address);
+        self.set_text(address, (text & !0xff) | BREAKPOINT);
+        self.request(libc::PTRACE_CONT, 0);
+        let place = self.place(libc::SIGTRAP);
+        self.set_text(address, text);
+        if place == Place::Within {
+            let mut registers = self.registers();
+            registers.rip = address;
+            // SAFETY: the request reads registers from the address of `registers`, which has their type.
+            let answer = unsafe { libc::ptrace(libc::PTRACE_SETREGS, self.pid, 0, &raw const registers) };
+            assert!(answer >= 0, "ptrace: {}", std::io::Error::last_os_error());
+        }
+        place
+    }
+
+    /// Kills it with SIGKILL and waits for its end.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if !std::mem::take(&mut self.lives) {
+            return;
+        }
+        // SAFETY: it is a child that has not been waited for, so the pid is still its.
+        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` is where the kernel may store the status.
+            let ended = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
+            if ended != self.pid || libc::WIFSIGNALED(status) || libc::WIFEXITED(status) {
+                return;
+            }
+        }
+    }
+
+    fn place(&self, expected: c_int) -> Place {
+        match self.await_stop() {
+            libc::SIGSTOP => Place::End,
+            signal if signal == expected => Place::Within,
+            signal => panic!("the child got signal {signal}; {} would mean that it hangs", libc::SIGALRM),
+        }
+    }
+
+    /// Waits until the child stops, and says by what.
+    fn await_stop(&self) -> c_int {
+        let mut status = 0;
+        // SAFETY: `status` is where the kernel may store the status.
+        let stopped = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
+        assert_eq!(stopped, self.pid, "waitpid: {}", std::io::Error::last_os_error());
+        assert!(libc::WIFSTOPPED(status), "the child ended before its mark, see above; status {status:#x}");
+        libc::WSTOPSIG(status)
+    }
+
+    fn request(&self, request: c_uint, data: c_int) {
+        // SAFETY: these requests take numbers only; the child is stopped and traced by this thread.
+        let answer = unsafe { libc::ptrace(request, self.pid, 0, c_long::from(data)) };
+        assert!(answer >= 0, "ptrace {request}: {}", std::io::Error::last_os_error());
+    }
+
+    fn registers(&self) -> libc::user_regs_struct {
+        let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
+        // SAFETY: the request stores the registers at the address of `registers`, which has their type.
+        let answer = unsafe { libc::ptrace(libc::PTRACE_GETREGS, self.pid, 0, registers.as_mut_ptr()) };
+        assert!(answer >= 0, "ptrace: {}", std::io::Error::last_os_error());
+        // SAFETY: zeroed is a valid value of this struct of integers, and the kernel has stored another.
+        unsafe { registers.assume_init() }
+    }
+
+    /// The word at `address` in the child.
+    fn text(&self, address: c_ulonglong) -> c_long {
+        // SAFETY: the request reads a word of the child's memory and nothing of ours.
+        unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, self.pid, address, ptr::null_mut::<u8>()) }
+    }
+
+    fn set_text(&self, address: c_ulonglong, word: c_long) {
+        // SAFETY: the request stores into a private copy of the child's page; no other process sees it.
+        let answer = unsafe { libc::ptrace(libc::PTRACE_POKETEXT, self.pid, address, word) };
+        assert!(answer >= 0, "ptrace: {}", std::io::Error::last_os_error());
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The child's life.
+fn be_traced(work: impl FnOnce()) -> ! {
+    watchdog();
+    // SAFETY: it takes nothing.
+    unsafe { libc::ptrace(libc::PTRACE_TRACEME) };
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    if let Err(panic) = outcome {
+        // The harness captures what is printed, and the child's copy of that is lost.
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)");
+        let text = format!("\nin the child: {text}\n");
+        // SAFETY: the pointer and the length are those of `text`.
+        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+    }
+    // SAFETY: ends the process without running anything of the harness.
+    unsafe { libc::_exit(1) }
+}
