@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(2);
 const MOST_BYTES: u64 = 5_000;
 
 fn content(number: u64) -> Vec<u8> {
-    vec![(number % 251) as u8; usize::try_from(number * 13 % MOST_BYTES).unwrap()]
+    vec![(number % 251) as u8; (number * 13 % MOST_BYTES) as usize]
 }
 
 /// The flipper: changes one to three words anywhere in the objects that begin with `prefix`, and puts back what was there.
@@ -44,7 +44,8 @@ fn flip(prefix: &str) {
             let flips = 1 + next() % 3;
             let changes: Vec<_> = (0..flips)
                 .filter_map(|_| {
-                    let object = &objects[usize::try_from(next() % objects.len().max(1) as u64).unwrap()];
+                    let object =
+                        objects.get(usize::try_from(next() % objects.len().max(1) as u64).unwrap())?;
                     // Three of four in the first lines, where it hurts.
                     let words = if next() % 4 == 0 { object.metadata().ok()?.len() / 8 } else { 48 };
                     let place = next() % words * 8;
