@@ -78,7 +78,8 @@ fn strike_if_gone<B: Backend>(backend: &B, namespace: &str, info: &ChannelInfo) 
     let page = ObjectNames::new(namespace, &info.name).object(Kind::Control);
     let there = match backend.view(&page) {
         Ok(page) => page.len() > control::INSTANCE && page.load(control::INSTANCE) == info.instance,
-        Err(ObjectError::NotFound { .. }) => false,
+        // What is just being made under its name is another instance.
+        Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => false,
         Err(error) => return Err(error),
     };
     if there { Ok(()) } else { registry::deregister(backend, namespace, &info.name, info.instance) }

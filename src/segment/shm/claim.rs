@@ -55,6 +55,11 @@ impl ShmClaim {
             }
         }
         lock::lock_owner(lock.fd.as_fd()).map_err(os)?;
+        // An owner that ends removes the name without passing the gate, and then its lock is gone: only now that there
+        // is no other owner does the name stay what it is.
+        if !names(object, identity(&stat)) {
+            return Ok(None);
+        }
         let claimed = if is_whole { Ok(()) } else { give_memory(&lock.fd, object, extent) };
         match claimed.and_then(|()| map(&lock.fd, &stat, object, extent.bytes)) {
             Ok(mapping) => Ok(Some(ShmClaim { mapping, object: object.into(), lock })),
