@@ -56,6 +56,11 @@ fn a_writer_in_another_pid_namespace_is_known_alive_and_dead() {
     }
     answer(&mut inside, "publish", "published 2");
     assert_eq!(*reader.snapshot().unwrap(), 2, "it was not deposed");
+    // The writer itself, by the pid that it has out here, and then `unshare`.
+    let children = format!("/proc/{0}/task/{0}/children", inside.pid());
+    let pid = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     inside.kill();
     eventually("the killed writer is dead", || reader.writer_state().unwrap() == WriterState::Dead);
     assert_eq!(own.writer::<u64>("worker").unwrap().publish(&3).unwrap(), 3);
