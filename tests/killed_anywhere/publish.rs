@@ -129,7 +129,16 @@ fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 
 /// Kills a publish after 0, 1, 2, … instructions, up to its end. Each victim is the successor of the one before.
 ///
 /// With `stepping`, each of them gets there by single steps only; else as [`Course::point`] says.
+///
+/// Where the one run that was measured took an unusual way, most victims would be killed elsewhere than meant: then all of it
+/// is done again with another measurement.
 pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) {
+    let measured_well = (0..3).any(|_| kill_along_one_course::<F>(name, stepping));
+    assert!(measured_well, "three times, a tenth of the victims were killed elsewhere than was meant");
+}
+
+/// `false` if a tenth of the victims or more were killed elsewhere than was meant.
+fn kill_along_one_course<F: Form>(name: &str, stepping: bool) -> bool {
     let own = OwnNamespace::new(&[CHANNEL]);
     let objects = Objects::of(&own, CHANNEL);
     let mut attached = None;
@@ -164,13 +173,16 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
         (1..step).contains(&announced),
         "killed before and after the announcement: {announced} of {step}"
     );
-    assert!(astray * 10 < step, "{astray} of {step} were killed elsewhere than was meant");
     finish::<F>(&own, last);
     objects.assert_none("closed");
     let points = step + 1;
+    if astray * 10 >= step {
+        return false;
+    }
     println!(
         "publish, {name}: {points} kill points ({astray} elsewhere than meant), every instruction; {announced} times announced"
     );
+    true
 }
 
 /// What must hold after a kill: both an old and a new reader get the same whole publication, `before` or the next one.
