@@ -45,7 +45,7 @@ pub fn flipped_words(flips: &[(u8, u16, u64)]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
-    let mut writer = ChannelWriter::open(&heap, &name, options).expect("a new channel");
+    let mut writer = ChannelWriter::open(&heap, &name, &options).expect("a new channel");
     writer.publish(b"a state").expect("a small state");
     let objects = [0, 1, 2].map(|object| object_of(&heap, &name, object));
     let done = AtomicBool::new(false);
@@ -74,7 +74,7 @@ pub fn names(namespace: &str, channel: &str) {
     let heap = Heap::new();
     let Ok(name) = ChannelName::new(namespace, channel) else { return };
     let options = WriterOptions::new(Format::new("bytes", channel));
-    let mut writer = ChannelWriter::open(&heap, &name, options).expect("a new channel");
+    let mut writer = ChannelWriter::open(&heap, &name, &options).expect("a new channel");
     assert_eq!(writer.publish(b"a state").expect("a small state"), 1);
     let options = ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy::default(), format: None };
     let mut reader = ChannelReader::attach(&heap, &name, &options).expect("the channel");

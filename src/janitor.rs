@@ -1,15 +1,16 @@
 //! Removes what writers that are gone have left behind; never anything that lives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
-use crate::channel::{Keep, Removed, Tidied, tidy};
+use crate::channel::{Keep, Removed, Tidied, Tidying};
 use crate::layout::{Kind, ObjectNames, control};
 use crate::memory::Memory;
 use crate::registry::{self, ChannelInfo};
 use crate::segment::{Backend, ObjectError};
 
-/// What [`Namespace::clean`](crate::Namespace::clean) did. Its text has a line for each thing.
+/// What a cleaning of a [`Namespace`](crate::Namespace::clean) did. Its text has a line for each thing.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Cleaned {
@@ -44,8 +45,15 @@ impl fmt::Display for Removed {
     }
 }
 
-/// Looks at every object whose name says that it belongs to `namespace`, channel by channel.
-pub(crate) fn clean<B: Backend>(backend: &B, namespace: &str, keep: Keep) -> Result<Cleaned, ObjectError> {
+/// Looks at every object whose name says that it belongs to the namespace, channel by channel. Waits `patience` for
+/// somebody else's step.
+pub(crate) fn clean<B: Backend>(
+    backend: &B,
+    namespace: &str,
+    keep: Keep,
+    patience: Duration,
+) -> Result<Cleaned, ObjectError> {
+    let tidying = Tidying { backend, namespace, keep, patience };
     let mut channels: BTreeMap<ObjectNames, Vec<String>> = BTreeMap::new();
     for object in backend.list(&ObjectNames::prefix(namespace))? {
         if let Some(names) = ObjectNames::of_object(&object) {
@@ -53,8 +61,10 @@ pub(crate) fn clean<B: Backend>(backend: &B, namespace: &str, keep: Keep) -> Res
         }
     }
     let mut cleaned = Cleaned::default();
+    let mut in_order = HashSet::new();
     for (names, objects) in channels {
-        match tidy(backend, namespace, &names, &objects, keep) {
+        match tidying.tidy(&names, &objects) {
+            Ok(Tidied::InOrder(instance)) => drop(in_order.insert(instance)),
             Ok(Tidied::Kept) => {}
             Ok(Tidied::Removed(removed)) => cleaned.removed.push(removed),
             Err(error) => cleaned.failed.push(error),
@@ -64,17 +74,23 @@ pub(crate) fn clean<B: Backend>(backend: &B, namespace: &str, keep: Keep) -> Res
         cleaned.failed.push(error);
         Vec::new()
     });
-    for info in entered {
-        if let Err(error) = strike_if_gone(backend, namespace, &info) {
-            cleaned.failed.push(error);
-        }
+    let mut note = |result: Result<(), ObjectError>| match result {
+        // Somebody who was not to be waited for changes the table.
+        Err(ObjectError::Claimed { .. }) if patience.is_zero() => {}
+        result => cleaned.failed.extend(result.err()),
+    };
+    for info in entered.iter().filter(|info| !in_order.contains(&info.instance)) {
+        note(strike_if_gone(&tidying, info));
     }
-    cleaned.failed.extend(registry::tidy(backend, namespace).err());
+    if entered.is_empty() {
+        note(registry::tidy(backend, namespace, patience));
+    }
     Ok(cleaned)
 }
 
 /// Removes the entry of a channel that is not there any more, at least not this instance of it.
-fn strike_if_gone<B: Backend>(backend: &B, namespace: &str, info: &ChannelInfo) -> Result<(), ObjectError> {
+fn strike_if_gone<B: Backend>(tidying: &Tidying<'_, B>, info: &ChannelInfo) -> Result<(), ObjectError> {
+    let Tidying { backend, namespace, patience, .. } = *tidying;
     let page = ObjectNames::new(namespace, &info.name).object(Kind::Control);
     let there = match backend.view(&page) {
         Ok(page) => page.len() > control::INSTANCE && page.load(control::INSTANCE) == info.instance,
@@ -82,5 +98,8 @@ fn strike_if_gone<B: Backend>(backend: &B, namespace: &str, info: &ChannelInfo) 
         Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => false,
         Err(error) => return Err(error),
     };
-    if there { Ok(()) } else { registry::deregister(backend, namespace, &info.name, info.instance) }
+    match there {
+        true => Ok(()),
+        false => registry::deregister(backend, namespace, &info.name, info.instance, patience),
+    }
 }

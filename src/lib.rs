@@ -110,7 +110,7 @@ pub use codec::CapError;
 pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
 pub use janitor::Cleaned;
-pub use namespace::Namespace;
+pub use namespace::{Namespace, NamespaceBuilder};
 pub use reader::{Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
 #[doc(hidden)]

@@ -1,11 +1,14 @@
 //! A set of channels that belong together.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
 use crate::codec::Postcard;
 use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
 use crate::registry::{self, ChannelInfo, ChannelWatch};
-use crate::segment::{Backend, Heap, ObjectError, SharedMemory};
+use crate::segment::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
 use crate::{
@@ -17,28 +20,84 @@ use crate::{
 
 /// A set of channels that belong together: `fleet`. The processes that want to meet open it under the same name.
 ///
-/// Opening one is cheap, creates nothing, and removes nothing: see [`Namespace::clean`].
+/// Opening one creates nothing, and removes what processes that died have left unusable: see [`NamespaceBuilder`].
 #[derive(Clone, Debug)]
 pub struct Namespace<B: Backend = SharedMemory> {
     backend: B,
     name: String,
+    cleaned: Arc<Cleaned>,
+}
+
+/// Chooses how a namespace of this machine's shared memory is opened: which other users are trusted, and what of those
+/// who are gone is removed.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is opened before `open`"]
+pub struct NamespaceBuilder {
+    name: String,
+    backend: SharedMemory,
+    keep: Option<Keep>,
+}
+
+impl NamespaceBuilder {
+    /// Trusts the objects of another user, too, given by numeric id. Default: only one's own.
+    pub fn trust_owner(mut self, user: u32) -> Self {
+        self.backend.trust_owner(user);
+        self
+    }
+
+    /// How long last states of writers that are gone are kept by the cleaning when the namespace is opened. Default:
+    /// until they are replaced, so that only what nobody can use any more is removed.
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.keep = Some(keep);
+        self
+    }
+
+    /// Opens the namespace as it is, without cleaning it.
+    pub fn without_cleaning(mut self) -> Self {
+        self.keep = None;
+        self
+    }
+
+    /// Opens the namespace, and cleans it as [`Namespace::clean`] does, except that it waits for nobody. What it did is
+    /// in [`Namespace::cleaned_at_open`]; what it could not do is no reason not to open.
+    ///
+    /// Cost of the cleaning: a listing of shared memory, and for each channel opening its control page once, some
+    /// microseconds; locks are taken only for what is out of order or may have to go.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
+    pub fn open(self) -> Result<Namespace, NameError> {
+        let namespace = Namespace::on(self.backend, &self.name)?;
+        let cleaned = match self.keep {
+            None => Cleaned::default(),
+            Some(keep) => namespace
+                .clean_within(keep, Duration::ZERO)
+                .unwrap_or_else(|error| Cleaned { failed: vec![error], ..Cleaned::default() }),
+        };
+        Ok(Namespace { cleaned: Arc::new(cleaned), ..namespace })
+    }
 }
 
 impl Namespace {
-    /// The namespace `name` in this machine's shared memory.
+    /// The namespace `name` in this machine's shared memory, all options at their defaults.
+    ///
+    /// Cost: see [`NamespaceBuilder::open`]; a namespace is opened once and kept.
     ///
     /// # Errors
     ///
     /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
     pub fn open(name: &str) -> Result<Namespace, NameError> {
-        Namespace::on(SharedMemory::default(), name)
+        Namespace::builder(name).open()
     }
 
-    /// Trusts the objects of another user, too, given by numeric id. Default: only one's own.
-    #[must_use]
-    pub fn trust_owner(mut self, user: u32) -> Namespace {
-        self.backend.trust_owner(user);
-        self
+    /// Chooses how the namespace `name` is opened.
+    pub fn builder(name: &str) -> NamespaceBuilder {
+        NamespaceBuilder {
+            name: name.into(),
+            backend: SharedMemory::default(),
+            keep: Some(Keep::UntilReplaced),
+        }
     }
 }
 
@@ -57,13 +116,19 @@ impl Namespace<Heap> {
 impl<B: Backend> Namespace<B> {
     fn on(backend: B, name: &str) -> Result<Namespace<B>, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { backend, name: name.into() })
+        Ok(Namespace { backend, name: name.into(), cleaned: Arc::default() })
     }
 
     /// The namespace's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What was removed when the namespace was opened.
+    #[must_use]
+    pub fn cleaned_at_open(&self) -> &Cleaned {
+        &self.cleaned
     }
 
     /// A writer with all options at their defaults and the default codec, Postcard.
@@ -114,7 +179,7 @@ impl<B: Backend> Namespace<B> {
         let Some(instance) = channel::remove(&self.backend, &name)? else {
             return Ok(false);
         };
-        registry::deregister(&self.backend, &self.name, channel, instance)
+        registry::deregister(&self.backend, &self.name, channel, instance, PATIENCE)
             .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
         Ok(true)
     }
@@ -146,6 +211,10 @@ impl<B: Backend> Namespace<B> {
     ///
     /// If shared memory can't be listed. What goes wrong with one object is in [`Cleaned::failed`].
     pub fn clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
-        janitor::clean(&self.backend, &self.name, keep)
+        self.clean_within(keep, PATIENCE)
+    }
+
+    fn clean_within(&self, keep: Keep, patience: Duration) -> Result<Cleaned, ObjectError> {
+        janitor::clean(&self.backend, &self.name, keep, patience)
     }
 }

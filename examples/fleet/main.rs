@@ -22,9 +22,16 @@ mod samples;
 mod state;
 mod worker;
 
-use std::{env, error::Error, io, process::ExitCode};
+use std::{
+    env,
+    error::Error,
+    io,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
 
-use tearless::Namespace;
+use tearless::{Keep, Namespace};
 
 use crate::{
     accident::Accident,
@@ -54,9 +61,31 @@ fn main() -> ExitCode {
     })
 }
 
+/// Opens the namespace and removes from it what a fleet that was killed has left: nothing of it is worth keeping here.
+fn open_alone(name: &str) -> Result<Namespace, Box<dyn Error>> {
+    let begin = Instant::now();
+    loop {
+        let namespace = Namespace::builder(name).keep(Keep::Nothing).open()?;
+        eprint!("{}", namespace.cleaned_at_open());
+        let Some(other) = namespace.channels()?.pop() else {
+            return Ok(namespace);
+        };
+        // The workers of a main process that was killed end by themselves, but not at once.
+        if begin.elapsed() > Duration::from_secs(2) {
+            let (channel, pid) = (other.name, other.writer_pid);
+            return Err(format!(
+                "process {pid} publishes {channel:?} in the namespace {name:?} already; wait for its fleet to end, or \
+                 choose another one with --namespace"
+            )
+            .into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Starts the workers, queries them, ends them, and tells what it saw.
 fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let namespace = Namespace::open(&format!("fleet-{}", std::process::id()))?;
+    let namespace = open_alone(&options.namespace)?;
     let mut fleet = Fleet::start(&namespace, options.workers, options.codec)?;
     let mut queries = Queries::attach(&namespace, &mut fleet)?;
     let first_half = queries.run(options.duration / 2);

@@ -18,6 +18,7 @@ Options:
                    postcard      all kinds; those with strings and lists as Postcard
                    message-pack  all kinds; those with strings and lists as MessagePack
                    mixed         all kinds; alternating between the two
+  --namespace N  where to publish [default: fleet]; a name is for one fleet at a time
   --help         print this
 
 Exit code: 0 all snapshots were whole, 1 some were not, or a query or a worker failed, 2 wrong usage.";
@@ -31,6 +32,7 @@ pub(crate) enum Command {
 
 /// What the main process is asked to do.
 pub(crate) struct Options {
+    pub(crate) namespace: String,
     pub(crate) workers: usize,
     pub(crate) duration: Duration,
     pub(crate) codec: Choice,
@@ -54,7 +56,12 @@ impl WorkerOptions {
 /// Reads the arguments that follow the program's name. The error says what is wrong with them.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
-    let mut options = Options { workers: 8, duration: Duration::from_secs(5), codec: Choice::Mixed };
+    let mut options = Options {
+        namespace: "fleet".to_owned(),
+        workers: 8,
+        duration: Duration::from_secs(5),
+        codec: Choice::Mixed,
+    };
     while let Some(argument) = arguments.next() {
         let (option, inline) = match argument.split_once('=') {
             Some((option, value)) => (option, Some(value.to_owned())),
@@ -64,6 +71,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
             || inline.clone().or_else(|| arguments.next()).ok_or_else(|| format!("{option} needs a value"));
         match option {
             "--help" | "-h" => return Ok(Command::Help),
+            "--namespace" => options.namespace = value()?,
             "--workers" => options.workers = workers(&value()?)?,
             "--seconds" => options.duration = seconds(&value()?)?,
             "--codec" => options.codec = codec(&value()?)?,

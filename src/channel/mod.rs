@@ -21,5 +21,5 @@ pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub use reader::WriterState;
 pub(crate) use reader::{ChannelReader, Received};
 pub use removal::{Cause, Keep, Removed};
-pub(crate) use removal::{Tidied, remove, tidy};
+pub(crate) use removal::{Tidied, Tidying, remove};
 pub(crate) use writer::ChannelWriter;

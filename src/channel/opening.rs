@@ -8,7 +8,7 @@ use super::writer::{ChannelWriter, ClaimedPage};
 use super::{ChannelName, CreateError};
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
 use crate::memory::MemoryMut;
-use crate::segment::{Backend, Claim, Extent, ObjectError};
+use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ending, Generations, Growth, Published};
 
@@ -70,8 +70,8 @@ impl<B: Backend> Opening<'_, B> {
     }
 
     fn claim(&self) -> Result<B::Claim, CreateError> {
-        let extent = Extent::full(control::BYTES);
-        let claim = self.backend.claim(&self.page_name(), extent, is_abandoned);
+        let options = ClaimOptions::create(Extent::full(control::BYTES));
+        let claim = self.backend.claim(&self.page_name(), options, is_abandoned);
         claim.map_err(|source| match source {
             ObjectError::Claimed { .. } => self.already_owned(),
             source => self.failed(source),

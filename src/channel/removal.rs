@@ -8,9 +8,9 @@ use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
 use crate::layout::segment::slot;
-use crate::layout::{Kind, ObjectNames, Publication, Side, control};
+use crate::layout::{Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
 use crate::memory::Memory;
-use crate::segment::{Backend, Claim, Extent, ObjectError};
+use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ending, Generations};
 
@@ -60,40 +60,70 @@ pub struct Removed {
 
 /// What remains to be said of the objects of one stem.
 pub(crate) enum Tidied {
+    /// Nothing to do: this instance is whole, and there is nothing besides it. Whether it lives was not looked at.
+    InOrder(u64),
     /// Nothing to do: it is in use, or to be kept, or none of ours.
     Kept,
     /// This was removed.
     Removed(Removed),
 }
 
-/// Looks at all `objects` that have the same stem and removes what nobody needs. Never touches what lives.
-///
-/// `namespace` is compared with what the control page says, because names of namespaces may have the same hash.
-pub(crate) fn tidy<B: Backend>(
-    backend: &B,
-    namespace: &str,
-    names: &ObjectNames,
-    objects: &[String],
-    keep: Keep,
-) -> Result<Tidied, ObjectError> {
-    let page_name = names.object(Kind::Control);
-    let has_page = objects.contains(&page_name);
-    let claim = match has_page {
-        true => backend.claim_existing(&page_name, Extent::full(control::BYTES), is_abandoned),
-        // Segments without a page: the gate is on the page, so one is made to pass it.
-        false => backend.claim(&page_name, Extent::full(control::BYTES), is_abandoned),
-    };
-    let claim = match claim {
-        Ok(claim) => claim,
-        Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(Tidied::Kept),
-        Err(error) => return Err(error),
-    };
-    let remains = Remains { backend, names, claim: &claim, objects };
-    match remains.verdict(namespace, has_page, keep) {
-        Verdict::LeaveAlone => Ok(Tidied::Kept),
-        Verdict::Remove(cause) => remains.remove_all(cause),
-        Verdict::KeepInForce => remains.remove_orphans(),
+/// How what writers that are gone have left in a namespace is removed.
+pub(crate) struct Tidying<'a, B> {
+    pub(crate) backend: &'a B,
+    /// Compared with what control pages say, because names of namespaces may have the same hash.
+    pub(crate) namespace: &'a str,
+    pub(crate) keep: Keep,
+    /// How long somebody else's step is waited for.
+    pub(crate) patience: Duration,
+}
+
+impl<B: Backend> Tidying<'_, B> {
+    /// Looks at all `objects` that have the same stem and removes what nobody needs. Never touches what lives.
+    pub(crate) fn tidy(&self, names: &ObjectNames, objects: &[String]) -> Result<Tidied, ObjectError> {
+        if let Some(instance) = self.instance_in_order(names, objects) {
+            return Ok(Tidied::InOrder(instance));
+        }
+        let page_name = names.object(Kind::Control);
+        let has_page = objects.contains(&page_name);
+        let options = ClaimOptions {
+            extent: Extent::full(control::BYTES),
+            // Segments without a page: the gate is on the page, so one is made to pass it.
+            create: !has_page,
+            patience: self.patience,
+        };
+        let claim = match self.backend.claim(&page_name, options, is_abandoned) {
+            Ok(claim) => claim,
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(Tidied::Kept),
+            Err(error) => return Err(error),
+        };
+        let remains = Remains { backend: self.backend, names, claim: &claim, objects };
+        match remains.verdict(self.namespace, has_page, self.keep) {
+            Verdict::LeaveAlone => Ok(Tidied::Kept),
+            Verdict::Remove(cause) => remains.remove_all(cause),
+            Verdict::KeepInForce => remains.remove_orphans(),
+        }
     }
+
+    /// The instance of a channel where a look without the lock finds nothing to do, whether its writer lives or not.
+    /// What changes meanwhile is looked at by the next cleaning.
+    fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
+        if self.keep != Keep::UntilReplaced {
+            return None;
+        }
+        let page = self.backend.view(&names.object(Kind::Control)).ok()?;
+        let whole = page.len() * WORD_BYTES == control::BYTES
+            && ready::check(&page) == Readiness::Ready
+            && Ending::load(&page) != Ending::Removed;
+        (whole && objects.iter().all(|object| is_needed(names, &page, object)))
+            .then(|| page.load(control::INSTANCE))
+    }
+}
+
+/// Whether `object` is the control page of a channel, or one of the segments that the page says are in force.
+fn is_needed(names: &ObjectNames, page: &impl Memory, object: &str) -> bool {
+    let segment = |side| names.object(Kind::Segment(side, Generations(page).in_force(side)));
+    object == names.object(Kind::Control) || Side::BOTH.into_iter().any(|side| object == segment(side))
 }
 
 /// What is to be done with a channel whose writer is gone.
@@ -158,11 +188,9 @@ impl<B: Backend> Remains<'_, B> {
 
     /// Removes the segments of the stem that are not in force.
     fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
-        let page = self.claim.memory();
-        let in_force = Side::BOTH.map(|side| self.segments().name(side, Generations(page).in_force(side)));
         let mut objects = Vec::new();
         for object in self.objects {
-            let needed = *object == self.names.object(Kind::Control) || in_force.contains(object);
+            let needed = is_needed(self.names, self.claim.memory(), object);
             if !needed && self.remove_ours(object)? {
                 objects.push(object.clone());
             }
@@ -226,7 +254,8 @@ pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> R
 pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let object = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let claim = match backend.claim_existing(&page_name, Extent::full(control::BYTES), is_abandoned) {
+    let options = ClaimOptions::existing(Extent::full(control::BYTES));
+    let claim = match backend.claim(&page_name, options, is_abandoned) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),
         // A page whose creator died before it had memory, and for which there still is none: claiming has removed it,

@@ -23,14 +23,11 @@ use std::time::{Duration, Instant};
 
 use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES, registry};
 use crate::memory::Memory;
-use crate::segment::{Backend, Claim, Extent, ObjectError};
+use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use table::Table;
 
 /// The header has memory from the beginning, the rest as far as there are entries.
 const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: PAGE_BYTES };
-
-/// How long to wait for somebody else's change.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often registering starts again because it found a table that had ended.
 const MOST_TRIES: usize = 100;
@@ -43,7 +40,7 @@ pub(crate) fn register<B: Backend>(
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
     for _ in 0..MOST_TRIES {
-        let claim = patiently(|| backend.claim(&object, EXTENT, |_| true))?;
+        let claim = claim(backend, &object, ClaimOptions::create(EXTENT))?;
         let table = Table::new(claim.memory());
         if table.prepare(namespace, &object)? {
             let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
@@ -58,15 +55,16 @@ pub(crate) fn register<B: Backend>(
     Err(ObjectError::Claimed { object })
 }
 
-/// Removes the entry of this instance of a channel.
+/// Removes the entry of this instance of a channel. Waits so long for somebody else's change.
 pub(crate) fn deregister<B: Backend>(
     backend: &B,
     namespace: &str,
     channel: &str,
     instance: u64,
+    patience: Duration,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let claim = match patiently(|| backend.claim_existing(&object, EXTENT, |_| true)) {
+    let claim = match claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(()),
         Err(error) => return Err(error),
@@ -83,9 +81,9 @@ pub(crate) fn deregister<B: Backend>(
 }
 
 /// Removes a table without entries: left by who was killed between the last entry and the table, or while making it.
-pub(crate) fn tidy<B: Backend>(backend: &B, namespace: &str) -> Result<(), ObjectError> {
+pub(crate) fn tidy<B: Backend>(backend: &B, namespace: &str, patience: Duration) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    match patiently(|| backend.claim_existing(&object, EXTENT, |_| true)) {
+    match claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience)) {
         Ok(claim) => match Table::new(claim.memory()).prepare(namespace, &object)? {
             true => remove_if_empty(&claim),
             false => claim.remove(),
@@ -105,11 +103,11 @@ fn remove_if_empty(claim: &impl Claim) -> Result<(), ObjectError> {
 }
 
 /// Claims the table. Nobody has it for longer than a change takes, unless it is stopped there.
-fn patiently<C>(claim: impl Fn() -> Result<C, ObjectError>) -> Result<C, ObjectError> {
+fn claim<B: Backend>(backend: &B, object: &str, options: ClaimOptions) -> Result<B::Claim, ObjectError> {
     let begin = Instant::now();
     loop {
-        match claim() {
-            Err(ObjectError::Claimed { .. }) if begin.elapsed() < PATIENCE => thread::yield_now(),
+        match backend.claim(object, options, |_| true) {
+            Err(ObjectError::Claimed { .. }) if begin.elapsed() < options.patience => thread::yield_now(),
             result => return result,
         }
     }

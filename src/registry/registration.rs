@@ -2,7 +2,7 @@
 
 use super::{ChannelInfo, deregister, register};
 use crate::channel::ChannelWriter;
-use crate::segment::{Backend, ForkToken, ObjectError};
+use crate::segment::{Backend, ForkToken, ObjectError, PATIENCE};
 
 /// Removes the entry of a channel when it is dropped, unless the channel stays.
 pub(crate) struct Registration<B: Backend> {
@@ -42,7 +42,7 @@ impl<B: Backend> Registration<B> {
             return Ok(());
         }
         self.stays = true;
-        deregister(&self.backend, &self.namespace, &self.channel, self.instance)
+        deregister(&self.backend, &self.namespace, &self.channel, self.instance, PATIENCE)
     }
 }
 

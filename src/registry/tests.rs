@@ -6,7 +6,7 @@ use super::table::Table;
 use super::*;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{BoxedWords, MemoryMut};
-use crate::segment::Heap;
+use crate::segment::{Heap, PATIENCE};
 
 const NAMESPACE: &str = "tests";
 
@@ -37,15 +37,15 @@ fn what_is_entered_is_listed_until_it_is_removed() {
     assert_eq!(listed(&heap), [info("a", 1), info(&long, 2)]);
     register(&heap, NAMESPACE, &info("a", 3)).unwrap();
     assert_eq!(listed(&heap), [info("a", 3), info(&long, 2)], "a successor replaces the entry");
-    deregister(&heap, NAMESPACE, "a", 1).unwrap();
+    deregister(&heap, NAMESPACE, "a", 1, PATIENCE).unwrap();
     assert_eq!(listed(&heap).len(), 2, "of another instance");
-    deregister(&heap, NAMESPACE, "a", 3).unwrap();
+    deregister(&heap, NAMESPACE, "a", 3, PATIENCE).unwrap();
     assert_eq!(listed(&heap), [info(&long, 2)]);
     register(&heap, NAMESPACE, &info("b", 4)).unwrap();
     assert_eq!(listed(&heap), [info("b", 4), info(&long, 2)], "the free entry is used again");
-    deregister(&heap, NAMESPACE, "b", 4).unwrap();
-    deregister(&heap, NAMESPACE, &long, 2).unwrap();
-    deregister(&heap, NAMESPACE, &long, 2).unwrap();
+    deregister(&heap, NAMESPACE, "b", 4, PATIENCE).unwrap();
+    deregister(&heap, NAMESPACE, &long, 2, PATIENCE).unwrap();
+    deregister(&heap, NAMESPACE, &long, 2, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "the last entry takes the table with it");
 }
 
@@ -64,10 +64,10 @@ fn a_watch_notices_every_change_also_across_tables() {
         assert!(changed());
         register(&heap, NAMESPACE, &info("a", round + 10)).unwrap();
         assert!(changed(), "a new writer");
-        deregister(&heap, NAMESPACE, "a", round + 10).unwrap();
+        deregister(&heap, NAMESPACE, "a", round + 10, PATIENCE).unwrap();
         register(&heap, NAMESPACE, &info("a", round)).unwrap();
         assert!(changed(), "another table with another count");
-        deregister(&heap, NAMESPACE, "a", round).unwrap();
+        deregister(&heap, NAMESPACE, "a", round, PATIENCE).unwrap();
         assert!(changed());
     }
 }
@@ -93,16 +93,16 @@ fn a_table_without_entries_or_half_made_is_tidied_away_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
     heap.create(&object, registry::BYTES, 0o600).unwrap();
-    tidy(&heap, NAMESPACE).unwrap();
+    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "half-made");
     register(&heap, NAMESPACE, &info("a", 1)).unwrap();
-    tidy(&heap, NAMESPACE).unwrap();
+    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
     assert_eq!(listed(&heap), [info("a", 1)]);
     let memory = heap.reopen(&object).unwrap();
     memory.store(registry::MARKS, 0);
-    tidy(&heap, NAMESPACE).unwrap();
+    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "killed after the last entry was struck");
-    tidy(&heap, NAMESPACE).unwrap();
+    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
     register(&heap, NAMESPACE, &info("a", 1)).unwrap();
     heap.reopen(&object).unwrap().store(registry::ENDED, 1);
     assert!(listed(&heap).is_empty());

@@ -1,6 +1,6 @@
 //! What every backend must do. One suite, run for each.
 
-use super::{Backend, Claim, Extent, Heap, ObjectError, SharedMemory};
+use super::{Backend, Claim, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, MemoryMut};
 
@@ -91,35 +91,35 @@ fn a_claim_is_exclusive_and_ends_with_its_holder<B: Backend>(backend: B) {
     let names = Names::new(backend, "claim");
     let name = names.name("c");
     assert!(matches!(
-        names.backend.claim_existing(&name, Extent::full(PAGE_BYTES), never),
+        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), never),
         Err(ObjectError::NotFound { .. })
     ));
-    let claim = names.backend.claim(&name, Extent::full(PAGE_BYTES), never).unwrap();
+    let claim = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).unwrap();
     claim.settle();
     assert!(claim.is_named());
     let view = names.backend.view(&name).unwrap();
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(true));
     claim.memory().store(3, 9);
     assert!(matches!(
-        names.backend.claim(&name, Extent::full(PAGE_BYTES), never),
+        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never),
         Err(ObjectError::Claimed { .. })
     ));
     assert!(matches!(
-        names.backend.claim_existing(&name, Extent::full(PAGE_BYTES), never),
+        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), never),
         Err(ObjectError::Claimed { .. })
     ));
     // Looking at it, and failing to claim it, must not have given the claim up.
     drop(names.backend.view(&name).unwrap());
     assert!(matches!(
-        names.backend.claim(&name, Extent::full(PAGE_BYTES), never),
+        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never),
         Err(ObjectError::Claimed { .. })
     ));
     drop(claim);
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(false));
-    let again = names.backend.claim_existing(&name, Extent::full(PAGE_BYTES), never).unwrap();
+    let again = names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), never).unwrap();
     assert_eq!(again.memory().load(3), 9, "what a former holder left is kept");
     drop(again);
-    assert!(names.backend.claim(&name, Extent::full(PAGE_BYTES), never).is_ok());
+    assert!(names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).is_ok());
 }
 
 fn a_claim_of_another_size_is_refused<B: Backend>(backend: B) {
@@ -127,7 +127,7 @@ fn a_claim_of_another_size_is_refused<B: Backend>(backend: B) {
     let name = names.name("c");
     let _memory = names.backend.create(&name, 2 * PAGE_BYTES, MODE).unwrap();
     assert!(matches!(
-        names.backend.claim(&name, Extent::full(PAGE_BYTES), never),
+        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never),
         Err(ObjectError::Foreign { .. })
     ));
     assert!(names.backend.view(&name).is_ok());
@@ -136,14 +136,14 @@ fn a_claim_of_another_size_is_refused<B: Backend>(backend: B) {
 fn a_removed_claim_makes_room_for_a_new_one<B: Backend>(backend: B) {
     let names = Names::new(backend, "reclaim");
     let name = names.name("c");
-    let first = names.backend.claim(&name, Extent::full(PAGE_BYTES), never).unwrap();
+    let first = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).unwrap();
     first.settle();
     first.memory().store(0, 1);
     let view = names.backend.view(&name).unwrap();
     first.remove().unwrap();
     assert!(!first.is_named());
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), None);
-    let second = names.backend.claim(&name, Extent::full(PAGE_BYTES), never).unwrap();
+    let second = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).unwrap();
     assert_eq!(second.memory().load(0), 0);
     first.remove().unwrap();
     assert!(second.is_named(), "a claim removes its own object only");
@@ -153,14 +153,17 @@ fn a_claim_may_be_larger_than_its_memory<B: Backend>(backend: B) {
     let names = Names::new(backend, "sparse");
     let name = names.name("c");
     let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
-    let claim = names.backend.claim(&name, extent, never).unwrap();
+    let claim = names.backend.claim(&name, ClaimOptions::create(extent), never).unwrap();
     assert_eq!(claim.memory().len() * WORD_BYTES, extent.bytes);
     claim.reserve(500 * PAGE_BYTES, PAGE_BYTES).unwrap();
     let word = 500 * PAGE_BYTES / WORD_BYTES;
     claim.memory().store(word, 5);
     assert_eq!(names.backend.view_sparse(&name, extent).unwrap().load(word), 5);
     drop(claim);
-    assert_eq!(names.backend.claim_existing(&name, extent, never).unwrap().memory().load(word), 5);
+    assert_eq!(
+        names.backend.claim(&name, ClaimOptions::existing(extent), never).unwrap().memory().load(word),
+        5
+    );
 }
 
 macro_rules! conformance {

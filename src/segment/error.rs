@@ -63,7 +63,7 @@ pub enum ObjectError {
     /// It belongs to another user.
     #[error(
         "shared-memory object {object} belongs to user {owner}, who is not trusted here: trust that user \
-         explicitly (Namespace::trust_owner), or use another namespace"
+         explicitly (NamespaceBuilder::trust_owner), or use another namespace"
     )]
     OtherOwner {
         /// Its name.

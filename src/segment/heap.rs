@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Claim, Extent, Mode, ObjectError};
+use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{BoxedWords, Memory, delegate_memory};
 
@@ -122,25 +122,18 @@ impl Backend for Heap {
     fn claim(
         &self,
         object: &str,
-        extent: Extent,
+        options: ClaimOptions,
         _abandoned: impl Fn(&BoxedWords) -> bool,
     ) -> Result<HeapClaim, ObjectError> {
+        let bytes = options.extent.bytes;
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
-        let found = objects.entry(object.into()).or_insert_with(|| Object::new(extent.bytes)).clone();
-        self.try_claim(object, found, extent.bytes)
-    }
-
-    fn claim_existing(
-        &self,
-        object: &str,
-        extent: Extent,
-        _abandoned: impl Fn(&BoxedWords) -> bool,
-    ) -> Result<HeapClaim, ObjectError> {
-        let objects = self.objects();
+        if options.create {
+            objects.entry(object.into()).or_insert_with(|| Object::new(bytes));
+        }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;
-        self.try_claim(object, found, extent.bytes)
+        self.try_claim(object, found, bytes)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {

@@ -19,6 +19,8 @@ pub(crate) use fork::ForkToken;
 pub use heap::Heap;
 pub use shm::SharedMemory;
 
+use std::time::Duration;
+
 use crate::memory::{Memory, MemoryMut};
 
 /// Permission bits of an object, for example `0o600`.
@@ -35,6 +37,36 @@ impl Extent {
     /// All of it is given memory at once.
     pub(crate) fn full(bytes: usize) -> Extent {
         Extent { bytes, reserved: bytes }
+    }
+}
+
+/// How long somebody else's step with an object is waited for. None takes longer than some system calls, unless who is
+/// at it was stopped.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is claimed, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimOptions {
+    pub(crate) extent: Extent,
+    /// Whether the object is created if there is none.
+    pub(crate) create: bool,
+    /// How long somebody who is just claiming it, too, is waited for.
+    pub(crate) patience: Duration,
+}
+
+impl ClaimOptions {
+    /// An object that is created if there is none.
+    pub(crate) fn create(extent: Extent) -> ClaimOptions {
+        ClaimOptions { extent, create: true, patience: PATIENCE }
+    }
+
+    /// An object that must exist.
+    pub(crate) fn existing(extent: Extent) -> ClaimOptions {
+        ClaimOptions { create: false, ..ClaimOptions::create(extent) }
+    }
+
+    pub(crate) fn patience(self, patience: Duration) -> ClaimOptions {
+        ClaimOptions { patience, ..self }
     }
 }
 
@@ -75,22 +107,15 @@ pub trait Backend: Clone {
     /// claim that the name belongs to.
     fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError>;
 
-    /// Opens `object`, or creates it, and claims it: the lock ends with this process, however it ends.
+    /// Opens `object`, or creates it if `options` say so, and claims it: the lock ends with this process, however it
+    /// ends.
     ///
     /// Where another process still has the lock, `abandoned` says from the object's words whether its owner is known
     /// to be dead all the same: a fork of the owner shares its lock and may outlive it.
     fn claim(
         &self,
         object: &str,
-        extent: Extent,
-        abandoned: impl Fn(&Self::Memory) -> bool,
-    ) -> Result<Self::Claim, ObjectError>;
-
-    /// The same for an object that must exist.
-    fn claim_existing(
-        &self,
-        object: &str,
-        extent: Extent,
+        options: ClaimOptions,
         abandoned: impl Fn(&Self::Memory) -> bool,
     ) -> Result<Self::Claim, ObjectError>;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::*;
 use crate::channel::remove;
 use crate::memory::{BoxedWords, MemoryMut};
-use crate::segment::{Backend, Claim, Extent, ObjectError};
+use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, PATIENCE};
 
 /// The heap, whose calls fail from one on.
 #[derive(Clone, Debug)]
@@ -107,21 +107,11 @@ impl Backend for Failing {
     fn claim(
         &self,
         object: &str,
-        extent: Extent,
+        options: ClaimOptions,
         abandoned: impl Fn(&BoxedWords) -> bool,
     ) -> Result<FailingClaim, ObjectError> {
         self.plan.call("claim")?;
-        let claim = self.heap.claim(object, extent, abandoned)?;
-        Ok(FailingClaim { claim, heap: self.heap.clone(), plan: self.plan.clone() })
-    }
-    fn claim_existing(
-        &self,
-        object: &str,
-        extent: Extent,
-        abandoned: impl Fn(&BoxedWords) -> bool,
-    ) -> Result<FailingClaim, ObjectError> {
-        self.plan.call("claim")?;
-        let claim = self.heap.claim_existing(object, extent, abandoned)?;
+        let claim = self.heap.claim(object, options, abandoned)?;
         Ok(FailingClaim { claim, heap: self.heap.clone(), plan: self.plan.clone() })
     }
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
@@ -265,8 +255,9 @@ fn a_failing_clean_up_can_be_repeated() {
             if orphaned {
                 heap.remove_leftover(&name().objects.object(crate::layout::Kind::Control)).unwrap();
             }
-            let _ = crate::janitor::clean(backend, "tests", crate::Keep::Nothing);
-            undisturbed(backend, || crate::janitor::clean(backend, "tests", crate::Keep::Nothing)).unwrap();
+            let clean = || crate::janitor::clean(backend, "tests", crate::Keep::Nothing, PATIENCE);
+            let _ = clean();
+            undisturbed(backend, clean).unwrap();
             assert!(heap.names().is_empty(), "{:?}", heap.names());
         });
     }

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use super::*;
 use crate::channel::{Cause, Keep};
-use crate::janitor::clean;
+use crate::janitor::{self, Cleaned};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::MemoryMut;
-use crate::segment::Backend;
+use crate::segment::{Backend, PATIENCE};
 use crate::seqlock::Ending;
 
+fn clean(heap: &Heap, keep: Keep) -> Cleaned {
+    janitor::clean(heap, "tests", keep, PATIENCE).unwrap()
+}
+
 fn causes(heap: &Heap, keep: Keep) -> Vec<Cause> {
-    let cleaned = clean(heap, "tests", keep).unwrap();
+    let cleaned = clean(heap, keep);
     assert!(cleaned.failed.is_empty(), "{cleaned}");
     cleaned.removed.iter().map(|removed| removed.cause).collect()
 }
@@ -40,7 +44,7 @@ fn a_dead_writers_last_state_is_kept_as_long_as_asked() {
     assert!(causes(&heap, Keep::UntilReplaced).is_empty());
     assert!(causes(&heap, Keep::For(Duration::from_secs(3_600))).is_empty());
     let mut reader = attach(&heap).unwrap();
-    let cleaned = clean(&heap, "tests", Keep::For(Duration::ZERO)).unwrap();
+    let cleaned = clean(&heap, Keep::For(Duration::ZERO));
     let removed = &cleaned.removed[0];
     assert_eq!((removed.cause, removed.channel.as_deref()), (Cause::Dead, Some("channel")));
     assert_eq!((removed.pid, removed.objects.len()), (u64::from(std::process::id()), 3));

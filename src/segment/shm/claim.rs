@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::Stat;
 
 use super::super::mapping::Mapping;
-use super::super::{Claim, Extent, ForkToken, Mode, ObjectError, lock};
+use super::super::{Claim, ClaimOptions, Extent, ForkToken, Mode, ObjectError, lock};
 use super::object::{
     failed, foreign, identity, map, names, remove_if_same, reserve_range, reserved_bytes, set_mode,
 };
 
-/// How long somebody else may be in the gate, where nobody stays longer than some system calls unless it is stopped.
-const GATE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long to sleep before the gate is tried again.
 const GATE_PAUSE: Duration = Duration::from_micros(100);
 
 /// A claimed object: mapped, with the descriptor that holds the lock.
@@ -30,10 +29,11 @@ impl ShmClaim {
         fd: OwnedFd,
         stat: &Stat,
         object: &str,
-        extent: Extent,
+        options: ClaimOptions,
         abandoned: &impl Fn(&Mapping) -> bool,
     ) -> Result<Option<ShmClaim>, ObjectError> {
-        let Some(lock) = OwnerLock::pass_gate(fd, object)? else {
+        let extent = options.extent;
+        let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
         // Whoever passed the gate before may have removed the name, and somebody else may have made it anew.
@@ -90,18 +90,20 @@ struct OwnerLock {
 
 impl OwnerLock {
     /// Waits for the gate; `None` if it is not passed in time.
-    fn pass_gate(fd: OwnedFd, object: &str) -> Result<Option<OwnerLock>, ObjectError> {
+    fn pass_gate(fd: OwnedFd, object: &str, patience: Duration) -> Result<Option<OwnerLock>, ObjectError> {
         let lock = OwnerLock { fd, token: ForkToken::take() };
         let begin = Instant::now();
-        while begin.elapsed() < GATE_PATIENCE {
+        loop {
             let passed = lock::try_lock_gate(lock.fd.as_fd());
             let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
             if passed.map_err(os)? {
                 return Ok(Some(lock));
             }
+            if begin.elapsed() >= patience {
+                return Ok(None);
+            }
             thread::sleep(GATE_PAUSE);
         }
-        Ok(None)
     }
 }
 

@@ -17,7 +17,7 @@ use std::thread;
 use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping::{Mapping, ReadOnlyMapping};
-use super::{Backend, Extent, Mode, ObjectError, lock};
+use super::{Backend, ClaimOptions, Extent, Mode, ObjectError, lock};
 use claim::ShmClaim;
 use object::{
     create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same, reserve_range,
@@ -65,15 +65,28 @@ impl SharedMemory {
         Ok((fd, stat))
     }
 
-    /// Opens an object to claim it; makes it, empty, if there is none. Not through the `shared_memory` crate: where
+    /// Opens an object to claim it; makes it, empty, if there is none and `create` says so. Not through the `shared_memory` crate: where
     /// that fails half-way it removes the *name*, which somebody else may have claimed meanwhile.
-    fn open_or_create(&self, object: &str) -> Result<(OwnedFd, Stat), ObjectError> {
+    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
         match self.open(object, OFlags::RDWR) {
-            Err(ObjectError::NotFound { .. }) => {
+            Err(ObjectError::NotFound { .. }) if create => {
                 self.open(object, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
             }
             opened => opened,
         }
+    }
+
+    /// Opens an object to look at it, if as much of it as `extent` says has memory: all of it, if it doesn't say. Who
+    /// made it is otherwise between sizing and reserving it, or died there: to touch it could fault.
+    fn look(&self, object: &str, extent: Option<Extent>) -> Result<ReadOnlyMapping, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
+        let bytes = size_of_object(object, &stat)?;
+        let least = extent.unwrap_or(Extent::full(bytes));
+        if bytes < least.bytes || reserved_bytes(&stat) < least.reserved {
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
+        ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
+            .map_err(|errno| failed(object, "mmap", errno))
     }
 
     /// Gives an object that was just created its permissions and its memory, and maps it.
@@ -104,24 +117,11 @@ impl Backend for SharedMemory {
     }
 
     fn view(&self, object: &str) -> Result<ReadOnlyMapping, ObjectError> {
-        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
-        let bytes = size_of_object(object, &stat)?;
-        if reserved_bytes(&stat) < bytes {
-            // Its creator is between sizing and reserving it, or died there: to touch it could fault.
-            return Err(ObjectError::Unfinished { object: object.into() });
-        }
-        ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
-            .map_err(|errno| failed(object, "mmap", errno))
+        self.look(object, None)
     }
 
     fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyMapping, ObjectError> {
-        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
-        let bytes = size_of_object(object, &stat)?;
-        if bytes < extent.bytes || reserved_bytes(&stat) < extent.reserved {
-            return Err(ObjectError::Unfinished { object: object.into() });
-        }
-        ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
-            .map_err(|errno| failed(object, "mmap", errno))
+        self.look(object, Some(extent))
     }
 
     fn reopen(&self, object: &str) -> Result<Mapping, ObjectError> {
@@ -148,42 +148,21 @@ impl Backend for SharedMemory {
     fn claim(
         &self,
         object: &str,
-        extent: Extent,
+        options: ClaimOptions,
         abandoned: impl Fn(&Mapping) -> bool,
     ) -> Result<ShmClaim, ObjectError> {
         for _ in 0..MOST_TRIES {
-            let (fd, stat) = match self.open_or_create(object) {
-                // Removed between the two steps, or owned by us and made under a umask that forbids even us.
-                Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) => continue,
+            let (fd, stat) = match self.open_to_claim(object, options.create) {
+                // Removed between the two steps.
+                Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
+                // Made by us under a umask that forbids even us.
                 Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
                     open_up(object, OWNER_ONLY)?;
                     continue;
                 }
                 opened => opened?,
             };
-            if let Some(claim) = ShmClaim::take(fd, &stat, object, extent, &abandoned)? {
-                return Ok(claim);
-            }
-            thread::yield_now();
-        }
-        Err(ObjectError::Claimed { object: object.into() })
-    }
-
-    fn claim_existing(
-        &self,
-        object: &str,
-        extent: Extent,
-        abandoned: impl Fn(&Mapping) -> bool,
-    ) -> Result<ShmClaim, ObjectError> {
-        for _ in 0..MOST_TRIES {
-            let (fd, stat) = match self.open(object, OFlags::RDWR) {
-                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
-                    open_up(object, OWNER_ONLY)?;
-                    continue;
-                }
-                opened => opened?,
-            };
-            if let Some(claim) = ShmClaim::take(fd, &stat, object, extent, &abandoned)? {
+            if let Some(claim) = ShmClaim::take(fd, &stat, object, options, &abandoned)? {
                 return Ok(claim);
             }
             thread::yield_now();

@@ -1,0 +1,126 @@
+//! Opening a namespace removes what processes that died have left unusable: no start needs a clean-up by hand.
+
+mod common;
+
+use std::fs::{self, File};
+use std::thread;
+use std::time::Duration;
+
+use common::objects::Objects;
+use common::{Actor, OwnNamespace, pattern, role, rounds, say, until_told_to_end};
+use tearless::{Bytes, Cause, Keep, Namespace, NamespaceBuilder};
+
+const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
+
+fn again(own: &OwnNamespace) -> NamespaceBuilder {
+    Namespace::builder(own.name())
+}
+
+/// What was removed when `namespace` was opened; nothing may have failed.
+fn causes(namespace: &Namespace) -> Vec<Cause> {
+    let cleaned = namespace.cleaned_at_open();
+    assert!(cleaned.failed.is_empty(), "{cleaned}");
+    cleaned.removed.iter().map(|removed| removed.cause).collect()
+}
+
+#[test]
+fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
+    let test = "what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked";
+    if let Some((_, namespace)) = role() {
+        let writers = ["w0", "w1"].map(|channel| {
+            let mut writer = namespace.writer::<u64>(channel).unwrap();
+            writer.publish(&5).unwrap();
+            writer
+        });
+        say("published");
+        until_told_to_end();
+        return drop(writers);
+    }
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut dead = Actor::start(test, "worker", &own);
+    dead.await_line("published");
+    let (first, second) = (Objects::of(&own, "w0"), Objects::of(&own, "w1"));
+    assert!(causes(&again(&own).keep(Keep::Nothing).open().unwrap()).is_empty(), "it lives");
+    dead.kill();
+
+    // A segment of a growth that was not finished; and one whose page is gone.
+    File::create(first.path("a2")).unwrap();
+    fs::remove_file(second.path("c")).unwrap();
+    assert!(causes(&again(&own).without_cleaning().open().unwrap()).is_empty());
+    assert_eq!(second.listed(), ["a1", "b1"]);
+    let opened = again(&own).open().unwrap();
+    assert_eq!(causes(&opened), [Cause::Orphaned, Cause::Orphaned]);
+    let text = opened.cleaned_at_open().to_string();
+    assert!(text.contains(&first.name("a2")) && text.contains(&second.name("b1")), "{text}");
+    assert_eq!((first.listed(), second.listed()), (["a1", "b1", "c"].map(String::from).into(), vec![]));
+    assert_eq!(*opened.reader::<u64>("w0").unwrap().snapshot().unwrap(), 5);
+    let listed = opened.channels().unwrap();
+    assert_eq!(listed.len(), 1, "the other one's entry went, too: {listed:?}");
+
+    File::create(second.path("c")).unwrap();
+    assert_eq!(causes(&again(&own).open().unwrap()), [Cause::HalfMade]);
+    let hour = Duration::from_secs(3_600);
+    assert!(causes(&again(&own).keep(Keep::For(hour)).open().unwrap()).is_empty());
+    assert_eq!(causes(&again(&own).keep(Keep::Nothing).open().unwrap()), [Cause::Dead]);
+    assert!(own.channels().unwrap().is_empty() && first.listed().is_empty());
+}
+
+/// Opens, grows, shrinks and ends channels until it is killed.
+fn work(namespace: &Namespace) -> ! {
+    for round in 0_usize.. {
+        let mut writers: Vec<_> = CHANNELS
+            .iter()
+            .map(|channel| namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open().unwrap())
+            .collect();
+        for writer in &mut writers {
+            writer.publish(&pattern(100)).unwrap();
+            writer.publish(&pattern(10_000 + round)).unwrap();
+            writer.shrink_to_fit();
+            writer.publish(&pattern(10)).unwrap();
+        }
+        say("round");
+        let last = writers.pop().unwrap();
+        last.close_lingering().unwrap();
+    }
+    unreachable!("the rounds don't end")
+}
+
+#[test]
+fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
+    let test = "the_next_start_cleans_up_after_a_kill_at_any_moment";
+    if let Some((_, namespace)) = role() {
+        work(&namespace);
+    }
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut removed = Vec::new();
+    for round in 0..rounds(60, 2_000) {
+        let mut actor = Actor::start(test, "worker", &own);
+        actor.await_line("round");
+        thread::sleep(Duration::from_micros(u64::from(round.wrapping_mul(2_654_435_761) % 3_000)));
+        actor.signal(rustix::process::Signal::KILL);
+        assert_eq!(actor.death(), Some(9));
+
+        let opened = again(&own).open().unwrap();
+        removed.extend(causes(&opened));
+        // What is left is whole, and listed; no channel has more than its own objects.
+        let channels = opened.channels().unwrap();
+        for channel in CHANNELS {
+            let attached = opened.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().open();
+            let Ok(mut reader) = attached else { continue };
+            assert_eq!(Objects::of(&own, channel).listed().len(), 3);
+            assert!(channels.iter().any(|info| info.name == channel) || reader.latest() == 0, "{channel}");
+            if reader.latest() != 0 {
+                assert!(common::is_pattern(&reader.snapshot().unwrap()));
+            }
+        }
+        assert!(causes(&again(&own).open().unwrap()).is_empty(), "the first cleaning did all");
+        if round % 4 == 0 {
+            let opened = again(&own).keep(Keep::Nothing).open().unwrap();
+            removed.extend(causes(&opened));
+            assert!(opened.channels().unwrap().is_empty());
+            assert!(causes(&again(&own).keep(Keep::Nothing).open().unwrap()).is_empty());
+        }
+    }
+    println!("removed {}: {removed:?}", removed.len());
+    assert!(removed.contains(&Cause::Dead));
+}
