@@ -28,6 +28,7 @@ mod writer;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use common::{Arguments, histogram, nanos};
 use cpus::Pair;
 use hdrhistogram::Histogram;
 use scenario::{Scenario, is_whole};
@@ -37,15 +38,6 @@ use writer::{CHANNEL, WriterProcess};
 /// How long a row is measured, and tried.
 const MEASURED: Duration = Duration::from_secs(1);
 const TRIED: Duration = Duration::from_millis(10);
-
-/// The longest time that the histograms tell apart: far beyond the deadline of the default retry policy.
-const LONGEST: Duration = Duration::from_secs(10);
-
-/// What the command line asks for.
-struct Arguments {
-    measure: bool,
-    filter: Option<String>,
-}
 
 /// What came of one row.
 struct Outcome {
@@ -85,16 +77,6 @@ fn main() {
             true => print_row(&scenario, &outcome),
             false => println!("{}: ok", scenario.id()),
         }
-    }
-}
-
-impl Arguments {
-    /// Understands what `cargo bench` and `cargo test` pass on, and one filter; leaves other options alone.
-    fn read() -> Arguments {
-        let all: Vec<String> = std::env::args().skip(1).collect();
-        let has = |flag: &str| all.iter().any(|argument| argument == flag);
-        let filter = all.iter().find(|argument| !argument.starts_with('-')).cloned();
-        Arguments { measure: has("--bench") && !has("--test"), filter }
     }
 }
 
@@ -169,14 +151,6 @@ impl Outcome {
         let elapsed = Duration::ZERO;
         Outcome { times: histogram(), elapsed, publications: 0, retries: 0, gave_up: 0, preempted: 0 }
     }
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, nanos(LONGEST), 3).expect("the bounds are sensible")
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How often the kernel has taken the CPU away from this process so far.

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Actor, OwnNamespace, role, until_told_to_end};
+use common::{Actor, OwnNamespace, role, rounds, until_told_to_end};
 use tearless::{Bytes, Cause, CreateError, Keep, Namespace, SnapshotError};
 
 const CHANNELS: [&str; 4] = ["w0", "w1", "w2", "w3"];
@@ -29,6 +29,9 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
     assert_eq!((cleaned.removed[0].cause, cleaned.removed[0].pid), (Cause::Dead, pid), "{cleaned}");
     assert!(own.reader::<u64>("w0").is_err() && own.clean(Keep::Nothing).unwrap().removed.is_empty());
 }
+
+/// How many processes open, end and die at the same time.
+const PROCESSES: u32 = 64;
 
 /// Opens, publishes with growth, and closes or dies, again and again; what it publishes it must find.
 fn churn(namespace: &Namespace, mut seed: u64) {
@@ -70,14 +73,14 @@ fn no_live_channel_is_ever_removed_while_channels_come_and_go() {
         return churn(&namespace, seed.parse().unwrap());
     }
     let own = OwnNamespace::new(&CHANNELS);
-    let end = Instant::now() + Duration::from_secs(3);
+    let end = Instant::now() + Duration::from_secs(rounds(3, 120).into());
     let (mut seed, mut started, mut killed, mut removed) = (0_u64, 0, 0, 0);
     let mut start = || {
         seed += 1;
         started += 1;
         Actor::start(test, &seed.to_string(), &own)
     };
-    let mut actors: Vec<Actor> = (0..16).map(|_| start()).collect();
+    let mut actors: Vec<Actor> = (0..PROCESSES).map(|_| start()).collect();
     while Instant::now() < end {
         let cleaned = own.clean(Keep::Nothing).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");

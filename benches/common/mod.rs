@@ -1,7 +1,40 @@
 //! What the benchmarks share: the machine's description, names, states whose every word can be checked.
 
+#![allow(dead_code, reason = "every benchmark uses its part")]
+
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hdrhistogram::Histogram;
+
+/// The longest time that the histograms tell apart: far beyond the deadline of the default retry policy.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// What the command line asks for.
+pub(crate) struct Arguments {
+    pub(crate) measure: bool,
+    pub(crate) filter: Option<String>,
+}
+
+impl Arguments {
+    /// Understands what `cargo bench` and `cargo test` pass on, and one filter; leaves other options alone.
+    pub(crate) fn read() -> Arguments {
+        let all: Vec<String> = std::env::args().skip(1).collect();
+        let has = |flag: &str| all.iter().any(|argument| argument == flag);
+        let filter = all.iter().find(|argument| !argument.starts_with('-')).cloned();
+        Arguments { measure: has("--bench") && !has("--test"), filter }
+    }
+}
+
+/// Of times in nanoseconds.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, nanos(LONGEST), 3).expect("the bounds are sensible")
+}
+
+/// A duration in nanoseconds.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// Says on stderr what the figures were measured on: without it they mean nothing.
 pub(crate) fn print_machine() {

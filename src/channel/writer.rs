@@ -23,6 +23,8 @@ pub(crate) struct ChannelWriter<B: Backend> {
     growths: u64,
     /// Replaced segments whose names could not be removed yet.
     unretired: Vec<String>,
+    /// Nothing of the channel is left to be ended.
+    has_ended: bool,
 }
 
 /// The control page, with the claim that makes this process its only writer.
@@ -82,6 +84,7 @@ impl<B: Backend> ChannelWriter<B> {
             resizing: [None; 2],
             growths,
             unretired: Vec::new(),
+            has_ended: false,
         }
     }
 
@@ -262,12 +265,13 @@ impl<B: Backend> ChannelWriter<B> {
     /// Ends the channel as the options say. Done by `drop`, too; this way says what went wrong.
     pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
         // A fork of the owner shares its memory and its lock, and must not end what the owner still uses.
-        if !self.owner.is_ours() {
+        if self.has_ended || !self.owner.is_ours() {
             return Ok(());
         }
         let page = self.writer.control();
         if self.options.linger {
             Ending::Lingering.store(page);
+            self.has_ended = true;
             return Ok(());
         }
         Ending::Removed.store(page);
@@ -276,11 +280,12 @@ impl<B: Backend> ChannelWriter<B> {
             let name = self.segments.name(side, self.writer.generation(side));
             failures.extend(self.segments.backend.remove(&name, self.writer.ring(side).memory()).err());
         }
-        if self.is_named() {
+        if !self.unretired.is_empty() && self.is_named() {
             let left = self.unretired.iter().map(|name| self.segments.backend.remove_leftover(name));
             failures.extend(left.filter_map(Result::err));
         }
         failures.extend(page.0.remove().err());
+        self.has_ended = failures.is_empty();
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 }

@@ -56,6 +56,10 @@ impl ForkToken {
 
 /// The number on the page; the first token of a process puts it there.
 fn number_of_this_process(word: &AtomicU64) -> u64 {
+    let known = word.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
     // Without randomness the pid has to do.
     let fresh = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id())).max(1);
     // Relaxed: the word alone decides which of several threads' numbers it is.

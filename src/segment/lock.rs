@@ -35,8 +35,8 @@ pub(super) fn is_owned(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(first_locked_from(descriptor, FIRST_OWNER)?.is_some())
 }
 
-/// Locks an owner's byte behind all that are locked. Only for who holds the gate.
-pub(super) fn lock_owner(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+/// The first byte behind all that owners have locked. Stays the same for as long as the caller holds the gate.
+pub(super) fn vacancy(descriptor: BorrowedFd<'_>) -> io::Result<Vacancy> {
     let mut byte = FIRST_OWNER;
     while let Some(end) = first_locked_from(descriptor, byte)? {
         if end <= byte || end == i64::MAX {
@@ -45,9 +45,27 @@ pub(super) fn lock_owner(descriptor: BorrowedFd<'_>) -> io::Result<()> {
         }
         byte = end;
     }
-    match set(descriptor, libc::F_WRLCK, byte, 1)? {
-        true => Ok(()),
-        false => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+    Ok(Vacancy { byte })
+}
+
+/// A byte for the next owner.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vacancy {
+    byte: i64,
+}
+
+impl Vacancy {
+    /// Whether there is an owner before it.
+    pub(super) fn is_behind_another(self) -> bool {
+        self.byte != FIRST_OWNER
+    }
+
+    /// Locks it. Only for who holds the gate.
+    pub(super) fn fill(self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        match set(descriptor, libc::F_WRLCK, self.byte, 1)? {
+            true => Ok(()),
+            false => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+        }
     }
 }
 

@@ -4,8 +4,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::Stat;
-
 use super::super::mapping::Mapping;
 use super::super::{Claim, ClaimOptions, Extent, ForkToken, Mode, ObjectError, lock};
 use super::object::{
@@ -27,7 +25,6 @@ impl ShmClaim {
     /// One try; `None` if the name meanwhile means another object.
     pub(super) fn take(
         fd: OwnedFd,
-        stat: &Stat,
         object: &str,
         options: ClaimOptions,
         abandoned: &impl Fn(&Mapping) -> bool,
@@ -36,25 +33,26 @@ impl ShmClaim {
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
-        // Whoever passed the gate before may have removed the name, and somebody else may have made it anew.
-        if !names(object, identity(stat)) {
-            return Ok(None);
-        }
         // Objects are given their size and memory behind the gate: only who was killed there has left less.
         let stat = rustix::fs::fstat(&lock.fd).map_err(|errno| failed(object, "fstat", errno))?;
+        if stat.st_nlink == 0 {
+            // Whoever passed the gate before has removed it.
+            return Ok(None);
+        }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         if ![0, extent.reserved, extent.bytes].contains(&size) {
             return Err(foreign(object, format!("it has {size} bytes instead of {}", extent.bytes)));
         }
         let is_whole = size == extent.bytes && reserved_bytes(&stat) >= extent.reserved;
         let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-        if lock::is_owned(lock.fd.as_fd()).map_err(os)? {
+        let vacancy = lock::vacancy(lock.fd.as_fd()).map_err(os)?;
+        if vacancy.is_behind_another() {
             let is_live = !is_whole || !abandoned(&map(&lock.fd, &stat, object, extent.bytes)?);
             if is_live {
                 return Err(ObjectError::Claimed { object: object.into() });
             }
         }
-        lock::lock_owner(lock.fd.as_fd()).map_err(os)?;
+        vacancy.fill(lock.fd.as_fd()).map_err(os)?;
         // An owner that ends removes the name without passing the gate, and then its lock is gone: only now that there
         // is no other owner does the name stay what it is.
         if !names(object, identity(&stat)) {

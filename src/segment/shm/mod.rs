@@ -98,7 +98,9 @@ impl SharedMemory {
             }
             opened => opened?,
         };
-        set_mode(&fd, object, mode)?;
+        if stat.st_mode & 0o7777 != mode {
+            set_mode(&fd, object, mode)?;
+        }
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, &stat, object, bytes)
     }
@@ -152,7 +154,7 @@ impl Backend for SharedMemory {
         abandoned: impl Fn(&Mapping) -> bool,
     ) -> Result<ShmClaim, ObjectError> {
         for _ in 0..MOST_TRIES {
-            let (fd, stat) = match self.open_to_claim(object, options.create) {
+            let (fd, _) = match self.open_to_claim(object, options.create) {
                 // Removed between the two steps.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
                 // Made by us under a umask that forbids even us.
@@ -162,7 +164,7 @@ impl Backend for SharedMemory {
                 }
                 opened => opened?,
             };
-            if let Some(claim) = ShmClaim::take(fd, &stat, object, options, &abandoned)? {
+            if let Some(claim) = ShmClaim::take(fd, object, options, &abandoned)? {
                 return Ok(claim);
             }
             thread::yield_now();

@@ -52,19 +52,15 @@ fn set_effective_user(user: u32) {
     assert_eq!(unsafe { libc::setresuid(u32::MAX, user, u32::MAX) }, 0);
 }
 
-/// Does `work` as a user who is not root. Only for child processes of a test that root runs.
+/// Does `work` as a user who is not root. Only for child processes of a test.
 fn as_nobody<R>(work: impl FnOnce() -> R) -> R {
+    if !rustix::process::geteuid().is_root() {
+        return work();
+    }
     set_effective_user(NOBODY);
     let result = work();
     set_effective_user(0);
     result
-}
-
-/// Becomes a user who is not root, if this is root.
-fn become_nobody() {
-    if rustix::process::geteuid().as_raw() == 0 {
-        set_effective_user(NOBODY);
-    }
 }
 
 #[test]
@@ -88,25 +84,25 @@ fn a_store_through_a_readers_mapping_faults() {
     assert_eq!(signal, Some(libc::SIGSEGV));
 }
 
+fn assert_permissions(mode: Mode) {
+    let backend = SharedMemory::default();
+    let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
+    let _memory = backend.create(&name.0, PAGE_BYTES, mode).unwrap();
+    let options = ClaimOptions::create(Extent::full(PAGE_BYTES));
+    let claim = backend.claim(&claimed.0, options, |_| false).unwrap();
+    claim.set_mode(mode).unwrap();
+    for name in [&name, &claimed] {
+        assert_eq!(fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777, mode);
+    }
+}
+
 #[test]
 fn permissions_are_exact_under_any_umask() {
     if is_child() {
         let umask = std::env::var("TEARLESS_TEST_UMASK").unwrap();
         rustix::process::umask(FileMode::from_raw_mode(u32::from_str_radix(&umask, 8).unwrap()));
         // Permissions mean nothing to root.
-        become_nobody();
-        let backend = SharedMemory::default();
-        for mode in [0o600, 0o640, 0o644] {
-            let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
-            let _memory = backend.create(&name.0, PAGE_BYTES, mode).unwrap();
-            let claim =
-                backend.claim(&claimed.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), |_| false).unwrap();
-            claim.set_mode(mode).unwrap();
-            for name in [&name, &claimed] {
-                assert_eq!(fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777, mode, "{umask}");
-            }
-        }
-        return;
+        return as_nobody(|| [0o600, 0o640, 0o644].into_iter().for_each(assert_permissions));
     }
     for umask in ["0", "022", "077", "777"] {
         let mut command = child("segment::shm::tests::permissions_are_exact_under_any_umask");
