@@ -137,9 +137,32 @@ impl<B: Backend> ChannelReader<B> {
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
-    #[inline]
+    ///
+    /// What nearly always happens is compiled in place, and everything else elsewhere.
+    #[inline(always)]
     pub(crate) fn snapshot(&mut self, landing: &mut impl Landing) -> Result<Received, SnapshotError> {
-        match self.attempt(landing) {
+        let mut was_torn = false;
+        if !self.checksum && Ending::load(self.reader.control()) != Ending::Removed {
+            match self.reader.attempt(landing) {
+                Attempt::Read(publication, Reading::Whole(details)) => {
+                    return Ok(Received { publication, details, retries: 0 });
+                }
+                Attempt::Read(_, Reading::Torn) => was_torn = true,
+                _ => {}
+            }
+        }
+        self.snapshot_otherwise(landing, was_torn)
+    }
+
+    /// A snapshot whose first attempt was torn, or is still to be made.
+    #[inline(never)]
+    fn snapshot_otherwise(
+        &mut self,
+        landing: &mut impl Landing,
+        was_torn: bool,
+    ) -> Result<Received, SnapshotError> {
+        let first = if was_torn { Err(Miss::Torn) } else { self.attempt(landing) };
+        match first {
             Ok((publication, details)) => Ok(Received { publication, details, retries: 0 }),
             Err(miss) => self.snapshot_again(landing, miss),
         }
@@ -174,7 +197,6 @@ impl<B: Backend> ChannelReader<B> {
     }
 
     /// One attempt: at the protocol, at mapping a new segment if that is what it takes, at the checksum.
-    #[inline]
     fn attempt(&mut self, landing: &mut impl Landing) -> Result<(Publication, Details), Miss> {
         if Ending::load(self.reader.control()) == Ending::Removed {
             return Err(Miss::Failed(self.closed()));

@@ -7,7 +7,6 @@ use super::description::{Description, is_abandoned, read_identity};
 use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
-use crate::layout::segment::slot;
 use crate::layout::{Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
 use crate::memory::Memory;
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
@@ -224,10 +223,7 @@ impl<B: Backend> Remains<'_, B> {
         let publication = Publication::new(page.load(control::PUBLISHED))?;
         let side = publication.side();
         let ring = self.segments().view(side, Generations(page).in_force(side)).ok()?;
-        let slot = ring.geometry().slot(publication.turn());
-        let whole = ring.memory().load(slot + slot::STAMP) == publication.stamp_whole();
-        let time = ring.memory().load(slot + slot::TIME);
-        NonZeroU64::new(time).filter(|_| whole).map(clock::age)
+        ring.date_of(publication).and_then(NonZeroU64::new).map(clock::age)
     }
 }
 

@@ -103,7 +103,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });

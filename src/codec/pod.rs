@@ -41,11 +41,25 @@ impl<T: bytemuck::Pod> Decode<T> for Pod {
 
     #[inline]
     fn landing(value: &mut T) -> Option<impl Landing> {
-        Some(bytemuck::bytes_of_mut(value))
+        Some(Whole(value))
     }
 
     fn schema() -> String {
         schema::<T>()
+    }
+}
+
+/// The memory of a value: its size is the type's, which the compiler knows wherever this is used.
+struct Whole<'a, T>(&'a mut T);
+
+impl<T: bytemuck::Pod> Landing for Whole<'_, T> {
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        (len == size_of::<T>()).then(|| bytemuck::bytes_of_mut(self.0))
+    }
+
+    fn landed(&self) -> &[u8] {
+        bytemuck::bytes_of(self.0)
     }
 }
 

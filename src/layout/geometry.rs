@@ -84,7 +84,11 @@ impl Geometry {
         Geometry::new(depth, slot::PAYLOAD + capacity_words, capacity_words * WORD_BYTES)
     }
 
+    /// The callers have checked what is asserted here once more, because `memory::Slots` leaves out its bounds checks on
+    /// the strength of it: a slot's header and its payload, rounded up to words, end before the next slot begins.
     fn new(depth: usize, stride_words: usize, capacity: usize) -> Geometry {
+        assert!(depth.is_power_of_two() && stride_words >= slot::PAYLOAD);
+        assert!(capacity.div_ceil(WORD_BYTES) <= stride_words - slot::PAYLOAD);
         Geometry { mask: depth as u64 - 1, stride_words, capacity }
     }
 

@@ -1,9 +1,9 @@
 //! Words on the heap: for tests, and for channels inside one process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::AtomicU64;
 
-use super::{Memory, MemoryMut};
+use super::{AtomicWords, WritableWords};
 
 /// Words on the heap, shared by the clones.
 #[derive(Clone, Debug)]
@@ -19,36 +19,14 @@ impl BoxedWords {
     pub(crate) fn is_same(&self, other: &BoxedWords) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+}
 
-    fn at(&self, word: usize) -> &AtomicU64 {
-        self.0.get(word).unwrap_or_else(|| panic!("word {word} is out of bounds of {} words", self.0.len()))
+// SAFETY: the slice is never replaced.
+unsafe impl AtomicWords for BoxedWords {
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        &self.0
     }
 }
 
-impl Memory for BoxedWords {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn load(&self, word: usize) -> u64 {
-        self.at(word).load(Ordering::Relaxed)
-    }
-
-    fn fence_acquire(&self) {
-        fence(Ordering::Acquire);
-    }
-}
-
-impl MemoryMut for BoxedWords {
-    fn store(&self, word: usize, value: u64) {
-        self.at(word).store(value, Ordering::Relaxed);
-    }
-
-    fn store_release(&self, word: usize, value: u64) {
-        self.at(word).store(value, Ordering::Release);
-    }
-
-    fn fence_release(&self) {
-        fence(Ordering::Release);
-    }
-}
+impl WritableWords for BoxedWords {}

@@ -9,10 +9,15 @@
 #![allow(unsafe_code, reason = "the one place where raw pointers into a mapping become atomic words")]
 
 mod boxed;
+mod copy;
 mod mapped;
+mod slots;
+mod words;
 
 pub(crate) use boxed::BoxedWords;
 pub(crate) use mapped::MappedWords;
+pub(crate) use slots::{Slot, Slots};
+pub(crate) use words::{AtomicWords, WritableWords};
 
 use crate::layout::WORD_BYTES;
 
@@ -41,6 +46,26 @@ pub(crate) trait Memory {
             let bytes = self.load(word + offset).to_le_bytes();
             chunk.copy_from_slice(&bytes[..chunk.len()]);
         }
+    }
+
+    /// [`Memory::load`] without a check, where there is a faster one.
+    ///
+    /// # Safety
+    ///
+    /// `word` must be in bounds.
+    #[inline]
+    unsafe fn load_unchecked(&self, word: usize) -> u64 {
+        self.load(word)
+    }
+
+    /// [`Memory::read`] without a check, where there is a faster one.
+    ///
+    /// # Safety
+    ///
+    /// The words of the copy must be in bounds.
+    #[inline]
+    unsafe fn read_unchecked(&self, word: usize, into: &mut [u8]) {
+        self.read(word, into);
     }
 }
 
@@ -76,65 +101,27 @@ pub(crate) trait MemoryMut: Memory {
             self.store(word + offset, u64::from_le_bytes(bytes));
         }
     }
-}
 
-/// Implements [`Memory`] for a type by handing every call to one of its expressions.
-macro_rules! delegate_memory {
-    ($type:ty, $this:ident => $inner:expr) => {
-        impl $crate::memory::Memory for $type {
-            #[inline]
-            fn len(&self) -> usize {
-                let $this = self;
-                $inner.len()
-            }
-            #[inline]
-            fn load(&self, word: usize) -> u64 {
-                let $this = self;
-                $inner.load(word)
-            }
-            #[inline]
-            fn fence_acquire(&self) {
-                let $this = self;
-                $inner.fence_acquire();
-            }
-            #[inline]
-            fn read(&self, word: usize, into: &mut [u8]) {
-                let $this = self;
-                $inner.read(word, into);
-            }
-        }
-    };
-}
+    /// [`MemoryMut::store`] without a check, where there is a faster one.
+    ///
+    /// # Safety
+    ///
+    /// `word` must be in bounds.
+    #[inline]
+    unsafe fn store_unchecked(&self, word: usize, value: u64) {
+        self.store(word, value);
+    }
 
-/// Implements [`MemoryMut`] likewise.
-macro_rules! delegate_memory_mut {
-    ($type:ty, $this:ident => $inner:expr) => {
-        impl $crate::memory::MemoryMut for $type {
-            #[inline]
-            fn store(&self, word: usize, value: u64) {
-                let $this = self;
-                $inner.store(word, value);
-            }
-            #[inline]
-            fn store_release(&self, word: usize, value: u64) {
-                let $this = self;
-                $inner.store_release(word, value);
-            }
-            #[inline]
-            fn fence_release(&self) {
-                let $this = self;
-                $inner.fence_release();
-            }
-            #[inline]
-            fn write(&self, word: usize, from: &[u8]) {
-                let $this = self;
-                $inner.write(word, from);
-            }
-        }
-    };
+    /// [`MemoryMut::write`] without a check, where there is a faster one.
+    ///
+    /// # Safety
+    ///
+    /// The words of the copy must be in bounds.
+    #[inline]
+    unsafe fn write_unchecked(&self, word: usize, from: &[u8]) {
+        self.write(word, from);
+    }
 }
-
-pub(crate) use {delegate_memory, delegate_memory_mut};
 
 #[cfg(test)]
 mod tests {
@@ -165,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "out of bounds")]
+    #[should_panic(expected = "out of range")]
     fn a_read_beyond_the_end_panics() {
         BoxedWords::new(4).read(2, &mut [0; 17]);
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::table::Table;
 use super::*;
 use crate::liveness::ProcessIdentity;
-use crate::memory::{BoxedWords, MemoryMut};
+use crate::memory::{BoxedWords, Memory, MemoryMut};
 use crate::segment::{Heap, PATIENCE};
 
 const NAMESPACE: &str = "tests";
@@ -135,7 +135,15 @@ impl Dying {
     }
 }
 
-crate::memory::delegate_memory!(Dying, this => this.words);
+impl Memory for Dying {
+    fn len(&self) -> usize {
+        self.words.len()
+    }
+    fn load(&self, word: usize) -> u64 {
+        self.words.load(word)
+    }
+    fn fence_acquire(&self) {}
+}
 
 impl MemoryMut for Dying {
     fn store(&self, word: usize, value: u64) {

@@ -1,11 +1,12 @@
 //! Named objects on the heap of this process: for channels inside one process, and for tests.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
-use crate::memory::{BoxedWords, Memory, delegate_memory};
+use crate::memory::{AtomicWords, BoxedWords, Memory};
 
 /// Named objects on the heap, seen by all clones of the value. They end with the last of them.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +22,13 @@ struct Object {
 #[derive(Debug)]
 pub struct HeapView(BoxedWords);
 
-delegate_memory!(HeapView, this => this.0);
+// SAFETY: as of what it wraps, which is never replaced.
+unsafe impl AtomicWords for HeapView {
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        self.0.words()
+    }
+}
 
 /// A claimed object of a [`Heap`].
 #[derive(Debug)]

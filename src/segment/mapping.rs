@@ -2,12 +2,13 @@
 
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU64;
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::layout::WORD_BYTES;
-use crate::memory::{MappedWords, delegate_memory, delegate_memory_mut};
+use crate::memory::{AtomicWords, MappedWords, WritableWords};
 
 /// Which object a mapping shows, whatever its name means by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,20 @@ impl Drop for Mapping {
     }
 }
 
-delegate_memory!(Mapping, this => this.words);
-delegate_memory_mut!(Mapping, this => this.words);
-delegate_memory!(ReadOnlyMapping, this => this.0);
+// SAFETY: as of what it wraps, which is never replaced.
+unsafe impl AtomicWords for Mapping {
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        self.words.words()
+    }
+}
+
+impl WritableWords for Mapping {}
+
+// SAFETY: as of what it wraps, which is never replaced.
+unsafe impl AtomicWords for ReadOnlyMapping {
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        self.0.words()
+    }
+}

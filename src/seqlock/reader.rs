@@ -45,7 +45,7 @@ impl<C: Memory, R: Memory> Reader<C, R> {
 
     /// r1 to r5: one attempt to copy the latest publication into `landing`. Wait-free; stores nothing in shared
     /// memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn attempt(&self, landing: &mut impl Landing) -> Attempt {
         let Some(publication) = Published::of_channel(&self.control).latest() else {
             return Attempt::Empty;

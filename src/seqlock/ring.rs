@@ -1,16 +1,12 @@
 //! One segment as a ring of slots: writing one, and one attempt at reading one.
 
 use super::stamp::Stamp;
-use crate::layout::segment::slot;
 use crate::layout::{Geometry, Publication};
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, Slot, Slots};
 
 /// The slots of one segment.
 #[derive(Debug)]
-pub(crate) struct Ring<M> {
-    memory: M,
-    geometry: Geometry,
-}
+pub(crate) struct Ring<M>(Slots<M>);
 
 /// What stands beside a payload in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,58 +50,63 @@ pub(crate) enum Reading {
 impl<M: Memory> Ring<M> {
     /// # Panics
     ///
-    /// If the memory is smaller than the geometry; so no later access is out of bounds.
+    /// If the memory is smaller than the geometry.
     pub(crate) fn new(memory: M, geometry: Geometry) -> Ring<M> {
-        assert!(memory.len() >= geometry.object_words(), "the geometry was checked against this memory");
-        Ring { memory, geometry }
+        Ring(Slots::new(memory, geometry))
     }
 
+    #[inline]
     pub(crate) fn geometry(&self) -> Geometry {
-        self.geometry
+        self.0.geometry()
     }
 
+    #[inline]
     pub(crate) fn memory(&self) -> &M {
-        &self.memory
+        self.0.memory()
     }
 
     /// Whether `publication` stands here, whole. Means something only while nobody writes.
     pub(crate) fn holds(&self, publication: Publication) -> bool {
-        let slot = self.geometry.slot(publication.turn());
-        let len = self.memory.load(slot + slot::LENGTH);
-        Stamp { memory: &self.memory, slot }.is_whole(publication) && len <= self.geometry.capacity() as u64
+        self.date_of(publication).is_some()
+    }
+
+    /// When `publication` was published, as [`Details::time`] says, if it stands here, whole. Means something only while
+    /// nobody writes.
+    pub(crate) fn date_of(&self, publication: Publication) -> Option<u64> {
+        let slot = self.0.slot(publication.turn());
+        let [len, time, _] = slot.header();
+        let fits = len <= slot.capacity() as u64;
+        (Stamp(slot).is_whole(publication) && fits).then_some(time)
     }
 
     /// r2 to r5: one attempt to copy `publication` into `landing`. Wait-free; stores nothing in shared memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, publication: Publication, landing: &mut impl Landing) -> Reading {
-        let slot = self.geometry.slot(publication.turn());
-        let stamp = Stamp { memory: &self.memory, slot };
+        let slot = self.0.slot(publication.turn());
         // r2, r3: from here to the fence everything read may belong to different publications.
-        let reading = self.copy_out(slot, landing);
+        let reading = copy_out(&slot, landing);
         // Acquire: the loads of the copy must not be satisfied after the stamp's load below, or the writer could come
         // back to the slot in between and the stamp would still look untouched. Pairs with the release fence in
         // `write` (w2): if any word of the copy came from a later write of the slot, that fence and this one make the
         // odd stamp before it visible here.
-        self.memory.fence_acquire();
-        if stamp.is_whole(publication) { reading } else { Reading::Torn }
+        self.memory().fence_acquire();
+        if Stamp(slot).is_whole(publication) { reading } else { Reading::Torn }
     }
+}
 
-    /// r2, r3. Each word is loaded once; what it decides is decided on the local.
-    #[inline]
-    fn copy_out(&self, slot: usize, landing: &mut impl Landing) -> Reading {
-        let len = self.memory.load(slot + slot::LENGTH);
-        let time = self.memory.load(slot + slot::TIME);
-        let checksum = self.memory.load(slot + slot::CHECKSUM);
-        let Some(len) = usize::try_from(len).ok().filter(|len| *len <= self.geometry.capacity()) else {
-            return Reading::Implausible { len };
-        };
-        let Some(room) = landing.room(len) else {
-            return Reading::Refused { len };
-        };
-        debug_assert_eq!(room.len(), len, "a landing gives exactly the room that it was asked for");
-        self.memory.read(slot + slot::PAYLOAD, room);
-        Reading::Whole(Details { len, time, checksum })
-    }
+/// r2, r3. Each word is loaded once; what it decides is decided on the local.
+#[inline(always)]
+fn copy_out<M: Memory>(slot: &Slot<'_, M>, landing: &mut impl Landing) -> Reading {
+    let [len, time, checksum] = slot.header();
+    let Some(len) = usize::try_from(len).ok().filter(|len| *len <= slot.capacity()) else {
+        return Reading::Implausible { len };
+    };
+    let Some(room) = landing.room(len) else {
+        return Reading::Refused { len };
+    };
+    debug_assert_eq!(room.len(), len, "a landing gives exactly the room that it was asked for");
+    slot.read(room);
+    Reading::Whole(Details { len, time, checksum })
 }
 
 impl<M: MemoryMut> Ring<M> {
@@ -114,21 +115,19 @@ impl<M: MemoryMut> Ring<M> {
     /// # Panics
     ///
     /// If the payload is larger than the geometry's capacity: the caller has grown the segment before.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
-        assert!(payload.len() <= self.geometry.capacity(), "the segment was grown for this payload");
-        let slot = self.geometry.slot(publication.turn());
-        let stamp = Stamp { memory: &self.memory, slot };
+        let slot = self.0.slot(publication.turn());
+        assert!(payload.len() <= slot.capacity(), "the segment was grown for this payload");
+        let stamp = Stamp(slot);
         stamp.begin(publication);
         // Release: the stores of the new payload must not become visible before the odd stamp above, or a reader that
         // is copying the slot's previous publication could take words of the new one and still find the old stamp.
         // A release *store* of the stamp would not do: it orders what is before it, not what is after. Pairs with the
         // acquire fence in `read` (r4).
-        self.memory.fence_release();
-        self.memory.store(slot + slot::LENGTH, payload.len() as u64);
-        self.memory.store(slot + slot::TIME, time);
-        self.memory.store(slot + slot::CHECKSUM, checksum);
-        self.memory.write(slot + slot::PAYLOAD, payload);
+        self.memory().fence_release();
+        stamp.0.set_header([payload.len() as u64, time, checksum]);
+        stamp.0.write(payload);
         stamp.finish(publication);
     }
 }

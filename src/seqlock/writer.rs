@@ -64,7 +64,7 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
     }
 
     /// w1 to w5: publishes `payload`, which fits the ring of the publication's side. Wait-free.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&mut self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
         self.ring(publication.side()).write(publication, payload, time, checksum);
         self.announce(publication);
@@ -93,7 +93,7 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
         Growth { generation: replaced.generation, ring: replaced.ring }
     }
 
-    #[inline]
+    #[inline(always)]
     fn announce(&mut self, publication: Publication) {
         Published::of_channel(&self.control).announce(publication);
         self.last = publication.get();

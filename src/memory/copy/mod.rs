@@ -1,0 +1,61 @@
+//! Payloads in and out of shared words.
+//!
+//! What a copy *means* is [`load_words`] and [`store_words`]: one relaxed atomic access a word, in any order. That is what
+//! the models run, and everybody else where nothing better is known. Compilers don't vectorise atomic accesses, so on
+//! x86-64 the bulk of a payload is moved by instructions of our own choice, which do the same accesses several words at a
+//! time. The feature `portable-copy` leaves everything to the loops.
+
+#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+#[path = "x86_64.rs"]
+mod bulk;
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy"))))]
+#[path = "nothing.rs"]
+mod bulk;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::layout::WORD_BYTES;
+
+/// Copies the bytes of `from` to `into`; `from` has just the words of `into`.
+#[inline(always)]
+pub(super) fn load(from: &[AtomicU64], into: &mut [u8]) {
+    let moved = bulk::load(from, into);
+    load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
+}
+
+/// Copies `from` to `to`, the last word padded with zeroes; `to` has just the words of `from`.
+#[inline(always)]
+pub(super) fn store(to: &[AtomicU64], from: &[u8]) {
+    let moved = bulk::store(to, from);
+    store_words(&to[moved / WORD_BYTES..], &from[moved..]);
+}
+
+/// The meaning of [`load`]; `from` has just the words of `into`.
+#[inline(always)]
+fn load_words(from: &[AtomicU64], into: &mut [u8]) {
+    let (whole, tail) = into.as_chunks_mut::<WORD_BYTES>();
+    let (words, last) = from.split_at(whole.len());
+    for (bytes, word) in whole.iter_mut().zip(words) {
+        *bytes = word.load(Ordering::Relaxed).to_le_bytes();
+    }
+    if let [last] = last {
+        tail.copy_from_slice(&last.load(Ordering::Relaxed).to_le_bytes()[..tail.len()]);
+    }
+}
+
+/// The meaning of [`store`]; `to` has just the words of `from`.
+#[inline(always)]
+fn store_words(to: &[AtomicU64], from: &[u8]) {
+    let (whole, tail) = from.as_chunks::<WORD_BYTES>();
+    let (words, last) = to.split_at(whole.len());
+    for (bytes, word) in whole.iter().zip(words) {
+        word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+    }
+    if let [last] = last {
+        let mut bytes = [0; WORD_BYTES];
+        bytes[..tail.len()].copy_from_slice(tail);
+        last.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,96 @@
+//! The bulk copies against the loops over words that say what they mean.
+
+use super::*;
+
+/// Words around what is copied, which must not change.
+const MARGIN: usize = 4;
+
+/// Bytes that differ from their neighbours, never 0.
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|index| u8::try_from(index * 7 % 251).unwrap() + 1).collect()
+}
+
+fn words(len: usize) -> Vec<AtomicU64> {
+    (0..len as u64).map(|word| AtomicU64::new(word.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)).collect()
+}
+
+fn values(words: &[AtomicU64]) -> Vec<u64> {
+    words.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+}
+
+type Load = fn(&[AtomicU64], &mut [u8]);
+type Store = fn(&[AtomicU64], &[u8]);
+
+/// `load` from every alignment of words, to every given one of bytes, must do what the loop does, and nothing beside.
+fn assert_loads(load: Load, len: usize, shift: usize, offset: usize) {
+    let shared = words(len.div_ceil(WORD_BYTES) + offset);
+    let from = &shared[offset..];
+    let mut expected = vec![0xee; len + shift + MARGIN];
+    let mut found = expected.clone();
+    load_words(from, &mut expected[shift..shift + len]);
+    load(from, &mut found[shift..shift + len]);
+    assert!(found == expected, "{len} bytes from word {offset} to byte {shift}");
+}
+
+/// The same for `store`.
+fn assert_stores(store: Store, len: usize, shift: usize, offset: usize) {
+    let all = bytes(len + shift);
+    let size = len.div_ceil(WORD_BYTES);
+    let (expected, found) = (words(size + offset + MARGIN), words(size + offset + MARGIN));
+    store_words(&expected[offset..offset + size], &all[shift..]);
+    store(&found[offset..offset + size], &all[shift..]);
+    assert!(values(&found) == values(&expected), "{len} bytes from byte {shift} to word {offset}");
+}
+
+/// The loops of SSE2 for any size, as processors without AVX use them.
+#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+mod sse {
+    use super::*;
+
+    pub(super) fn load(from: &[AtomicU64], into: &mut [u8]) {
+        // SAFETY: `from` has the words of `into`.
+        let moved = unsafe { bulk::copy_by_sse(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
+        load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
+    }
+
+    pub(super) fn store(to: &[AtomicU64], from: &[u8]) {
+        // SAFETY: `to` has the words of `from`, and is a vector of the test's.
+        let moved = unsafe { bulk::copy_by_sse(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
+        store_words(&to[moved / WORD_BYTES..], &from[moved..]);
+    }
+}
+
+fn copies() -> Vec<(Load, Store)> {
+    vec![
+        (load, store),
+        #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+        (sse::load, sse::store),
+    ]
+}
+
+#[test]
+fn every_length_up_to_a_page_is_copied_as_by_the_loop_over_words() {
+    for (load, store) in copies() {
+        for len in 0..=4_096 {
+            // A slot's payload is aligned to 32 bytes, here to words only; the private side to nothing.
+            for (shift, offset) in [(0, 0), (1, 1), (8, 3), (31, 4)] {
+                assert_loads(load, len, shift, offset);
+                assert_stores(store, len, shift, offset);
+            }
+        }
+    }
+}
+
+#[test]
+fn long_payloads_with_every_tail_are_copied_as_by_the_loop_over_words() {
+    for (load, store) in copies() {
+        for base in [1 << 14, 1 << 16, (1 << 18) + 128] {
+            for tail in 0..=160 {
+                assert_loads(load, base + tail, tail % 32, tail % 5);
+                assert_stores(store, base + tail, tail % 32, tail % 5);
+            }
+        }
+        assert_loads(load, (5 << 20) + 77, 5, 1);
+        assert_stores(store, (5 << 20) + 77, 5, 1);
+    }
+}

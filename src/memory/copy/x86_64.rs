@@ -1,0 +1,192 @@
+//! The bulk of a payload, by vector moves.
+//!
+//! Why this does what the loops over words do: each instruction accesses whole aligned words (shared addresses are
+//! multiples of 8), once each, and nothing else that is shared. That one instruction accesses several words is one of the
+//! orders that the loops leave open; whether the processor makes it one access or several does not matter, for each word
+//! is read or written in full as by a move of its own, and it would not even matter if it were not: a reader throws away
+//! what it copied unless nobody stored meanwhile. Vector moves to and from ordinary memory are ordered as all others on
+//! x86-64, so that the fences around a copy need nothing added; string and non-temporal moves are not, and are not used.
+//!
+//! Inline assembly and not the vector types of `core::arch`, because those would be plain accesses, which must not race.
+//! An assembly block may do what atomic accesses may, and the compiler moves no other access across it.
+//!
+//! Sizes up to [`INLINE`] are moved in place with SSE2, which every x86-64 has, so that a payload whose size the compiler
+//! knows becomes a few moves and no branch. Larger ones go through a function that uses AVX where there is any. Measured
+//! beside `memcpy` (docs/experiments.md): wider registers gain nothing further, string moves only for reads of 32 MiB and
+//! more.
+
+use std::arch::asm;
+use std::arch::is_x86_feature_detected;
+use std::sync::atomic::AtomicU64;
+
+/// Most bytes that are copied without a call.
+const INLINE: usize = 256;
+
+/// Bytes of a move by AVX, and of a round of its loop.
+const AVX: usize = 32;
+const AVX_ROUND: usize = 4 * AVX;
+
+/// Bytes of a move by SSE2, and of a round of its loop.
+const SSE: usize = 16;
+const SSE_ROUND: usize = 4 * SSE;
+
+/// Copies the beginning of `from` to `into`, which has no more bytes, and says how much: all but less than 32 bytes.
+#[inline(always)]
+pub(super) fn load(from: &[AtomicU64], into: &mut [u8]) -> usize {
+    debug_assert!(into.len() <= size_of_val(from));
+    // SAFETY: `from` can be read, and has at least as many bytes as `into`, which can be written and is borrowed by
+    // nobody else.
+    unsafe { copy(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) }
+}
+
+/// Copies the beginning of `from` to `to`, which has no fewer bytes, and says how much: all but less than 32 bytes.
+#[inline(always)]
+pub(super) fn store(to: &[AtomicU64], from: &[u8]) -> usize {
+    debug_assert!(from.len() <= size_of_val(to));
+    // SAFETY: `from` can be read, and `to`, which has at least as many bytes, may be stored to through a shared
+    // reference, because it is atomic; that it can be is the caller's business, as for every store (`MappedWords::new`).
+    unsafe { copy(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) }
+}
+
+/// # Safety
+///
+/// `len` bytes from `from` on must be readable, and those from `to` on writable; whichever of both is shared must be
+/// aligned to words.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
+    if len > INLINE {
+        // SAFETY: the caller's promise.
+        return unsafe { copy_many(from, to, len) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { copy_by_sse(from, to, len) }
+}
+
+/// # Safety
+///
+/// 64 bytes must be readable and writable.
+#[inline(always)]
+unsafe fn move_round(from: *const u8, to: *mut u8) {
+    // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are named.
+    unsafe {
+        asm!(
+            "movups {a}, [{from}]",
+            "movups {b}, [{from} + 16]",
+            "movups {c}, [{from} + 32]",
+            "movups {d}, [{from} + 48]",
+            "movups [{to}], {a}",
+            "movups [{to} + 16], {b}",
+            "movups [{to} + 32], {c}",
+            "movups [{to} + 48], {d}",
+            from = in(reg) from,
+            to = in(reg) to,
+            a = out(xmm_reg) _,
+            b = out(xmm_reg) _,
+            c = out(xmm_reg) _,
+            d = out(xmm_reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// # Safety
+///
+/// 16 bytes must be readable and writable.
+#[inline(always)]
+unsafe fn move_one(from: *const u8, to: *mut u8) {
+    // SAFETY: moves the 16 bytes (the caller's promise) and changes one register, which is named.
+    unsafe {
+        asm!(
+            "movups {a}, [{from}]",
+            "movups [{to}], {a}",
+            from = in(reg) from,
+            to = in(reg) to,
+            a = out(xmm_reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// # Safety
+///
+/// As for [`copy`]; `len` must be at least 128.
+#[inline(never)]
+unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: the caller's promise, and there is AVX.
+        unsafe { copy_by_avx(from, to, len) }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { copy_by_sse(from, to, len) }
+    }
+}
+
+/// Moves all whole 32 bytes, and says how many.
+///
+/// # Safety
+///
+/// As for [`copy`]; `len` must be at least 128, and the processor must have AVX.
+unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> usize {
+    // SAFETY: moves as many rounds of 128 bytes and then of 32 bytes as `len` holds, at least one and any number of them,
+    // within the bytes that the caller promises; leaves the upper halves of the vector registers clean, and names all
+    // registers that it changes. No value of the compiler's lives in an upper half: all of them are named.
+    unsafe {
+        asm!(
+            "2:",
+            "vmovdqu ymm0, [{from}]",
+            "vmovdqu ymm1, [{from} + 32]",
+            "vmovdqu ymm2, [{from} + 64]",
+            "vmovdqu ymm3, [{from} + 96]",
+            "vmovdqu [{to}], ymm0",
+            "vmovdqu [{to} + 32], ymm1",
+            "vmovdqu [{to} + 64], ymm2",
+            "vmovdqu [{to} + 96], ymm3",
+            "add {from}, 128",
+            "add {to}, 128",
+            "dec {rounds}",
+            "jnz 2b",
+            "test {moves}, {moves}",
+            "jz 4f",
+            "3:",
+            "vmovdqu ymm0, [{from}]",
+            "vmovdqu [{to}], ymm0",
+            "add {from}, 32",
+            "add {to}, 32",
+            "dec {moves}",
+            "jnz 3b",
+            "4:",
+            "vzeroupper",
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            rounds = inout(reg) len / AVX_ROUND => _,
+            moves = inout(reg) len % AVX_ROUND / AVX => _,
+            out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
+            out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
+            out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _,
+            out("ymm12") _, out("ymm13") _, out("ymm14") _, out("ymm15") _,
+            options(nostack),
+        );
+    }
+    len - len % AVX
+}
+
+/// Moves all whole 16 bytes, and says how many.
+///
+/// # Safety
+///
+/// As for [`copy`].
+#[inline(always)]
+pub(super) unsafe fn copy_by_sse(from: *const u8, to: *mut u8, len: usize) -> usize {
+    let mut moved = 0;
+    while len - moved >= SSE_ROUND {
+        // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on both sides.
+        unsafe { move_round(from.wrapping_add(moved), to.wrapping_add(moved)) };
+        moved += SSE_ROUND;
+    }
+    while len - moved >= SSE {
+        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on both sides.
+        unsafe { move_one(from.wrapping_add(moved), to.wrapping_add(moved)) };
+        moved += SSE;
+    }
+    moved
+}

@@ -1,0 +1,117 @@
+//! The slots of a segment: checked against their memory once, and never again.
+
+use super::{Memory, MemoryMut};
+use crate::layout::Geometry;
+use crate::layout::segment::slot::{CHECKSUM, LENGTH, PAYLOAD, STAMP, TIME};
+
+/// The words beside a payload, in the order in which they stand in a slot: length, time, checksum.
+pub(crate) type Header = [u64; 3];
+
+/// A memory with slots in it.
+#[derive(Debug)]
+pub(crate) struct Slots<M> {
+    memory: M,
+    geometry: Geometry,
+}
+
+/// One of the slots.
+#[derive(Debug)]
+pub(crate) struct Slot<'a, M> {
+    memory: &'a M,
+    // In bounds with its header and `capacity` bytes of payload.
+    start: usize,
+    capacity: usize,
+}
+
+impl<M: Memory> Slots<M> {
+    /// # Panics
+    ///
+    /// If the memory is smaller than the geometry; so no later access is out of bounds.
+    pub(crate) fn new(memory: M, geometry: Geometry) -> Slots<M> {
+        assert!(memory.len() >= geometry.object_words(), "the geometry was checked against this memory");
+        Slots { memory, geometry }
+    }
+
+    #[inline]
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    #[inline]
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// The slot of the `turn`-th publication of the segment.
+    #[inline]
+    pub(crate) fn slot(&self, turn: u64) -> Slot<'_, M> {
+        // In bounds: a geometry's slots, each with header and capacity, end within its `object_words`, which are no more
+        // than the memory has (`new`); neither changes.
+        Slot { memory: &self.memory, start: self.geometry.slot(turn), capacity: self.geometry.capacity() }
+    }
+}
+
+impl<M: Memory> Slot<'_, M> {
+    /// Payload bytes that fit.
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Loads the stamp, as [`Memory::load`] does.
+    #[inline]
+    pub(crate) fn stamp(&self) -> u64 {
+        // SAFETY: a slot's header is in bounds.
+        unsafe { self.memory.load_unchecked(self.start + STAMP) }
+    }
+
+    /// Loads the words beside the payload, as [`Memory::load`] does.
+    #[inline]
+    pub(crate) fn header(&self) -> Header {
+        // SAFETY: a slot's header is in bounds.
+        let load = |word| unsafe { self.memory.load_unchecked(self.start + word) };
+        [LENGTH, TIME, CHECKSUM].map(load)
+    }
+
+    /// Copies the beginning of the payload, as [`Memory::read`] does.
+    ///
+    /// # Panics
+    ///
+    /// If `into` is larger than the capacity.
+    #[inline(always)]
+    pub(crate) fn read(&self, into: &mut [u8]) {
+        assert!(into.len() <= self.capacity, "a payload is no larger than the capacity of its slot");
+        // SAFETY: the capacity is in bounds.
+        unsafe { self.memory.read_unchecked(self.start + PAYLOAD, into) }
+    }
+}
+
+impl<M: MemoryMut> Slot<'_, M> {
+    /// Stores the stamp, as [`MemoryMut::store`] does.
+    #[inline]
+    pub(crate) fn set_stamp(&self, stamp: u64) {
+        // SAFETY: a slot's header is in bounds.
+        unsafe { self.memory.store_unchecked(self.start + STAMP, stamp) }
+    }
+
+    /// Stores the words beside the payload, as [`MemoryMut::store`] does.
+    #[inline]
+    pub(crate) fn set_header(&self, header: Header) {
+        for (word, value) in [LENGTH, TIME, CHECKSUM].into_iter().zip(header) {
+            // SAFETY: a slot's header is in bounds.
+            unsafe { self.memory.store_unchecked(self.start + word, value) }
+        }
+    }
+
+    /// Copies `from` to the beginning of the payload, as [`MemoryMut::write`] does.
+    ///
+    /// # Panics
+    ///
+    /// If `from` is larger than the capacity.
+    #[inline(always)]
+    pub(crate) fn write(&self, from: &[u8]) {
+        assert!(from.len() <= self.capacity, "a payload is no larger than the capacity of its slot");
+        // SAFETY: the capacity is in bounds.
+        unsafe { self.memory.write_unchecked(self.start + PAYLOAD, from) }
+    }
+}
