@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::channel::{Keep, Removed, Tidied, Tidying};
 use crate::layout::{Kind, ObjectNames, control};
+use crate::liveness::{Fate, ProcessIdentity};
 use crate::memory::Memory;
 use crate::registry::{self, ChannelInfo};
 use crate::segment::{Backend, ObjectError};
@@ -53,53 +54,77 @@ pub(crate) fn clean<B: Backend>(
     keep: Keep,
     patience: Duration,
 ) -> Result<Cleaned, ObjectError> {
+    let mut cleaned = Cleaned::default();
+    // Before the objects: then a writer whose objects are found has been in the table, if it ever was.
+    let entered = registry::list(backend, namespace);
+    let channels = objects_by_channel(backend, namespace)?;
+    let writers = writers_by_channel(namespace, entered.as_deref().unwrap_or_default());
     let tidying = Tidying { backend, namespace, keep, patience };
-    let mut channels: BTreeMap<ObjectNames, Vec<String>> = BTreeMap::new();
+    let mut in_order = HashSet::new();
+    for (names, objects) in &channels {
+        match tidying.tidy(names, objects, writers.get(names).copied()) {
+            Ok(Tidied::InOrder(instance)) => drop(in_order.insert(instance)),
+            Ok(Tidied::Kept) => {}
+            Ok(Tidied::Removed(removed)) => cleaned.removed.push(removed),
+            // Another user's business.
+            Err(ObjectError::OtherOwner { .. }) => {}
+            Err(error) => cleaned.failed.push(error),
+        }
+    }
+    let table = entered.and_then(|entered| {
+        let unseen = entered.iter().filter(|info| !in_order.contains(&info.instance));
+        let mut gone = Vec::new();
+        for info in unseen {
+            if is_gone(backend, namespace, info, &channels)? {
+                gone.push((info.name.as_str(), info.instance));
+            }
+        }
+        match (entered.is_empty(), gone.is_empty()) {
+            (true, _) => registry::tidy(backend, namespace, patience),
+            (false, true) => Ok(()),
+            (false, false) => registry::deregister(backend, namespace, &gone, patience),
+        }
+    });
+    match table {
+        // Somebody who was not to be waited for changes the table.
+        Err(ObjectError::Claimed { .. }) if patience.is_zero() => {}
+        table => cleaned.failed.extend(table.err()),
+    }
+    Ok(cleaned)
+}
+
+type Channels = BTreeMap<ObjectNames, Vec<String>>;
+
+fn objects_by_channel<B: Backend>(backend: &B, namespace: &str) -> Result<Channels, ObjectError> {
+    let mut channels = Channels::new();
     for object in backend.list(&ObjectNames::prefix(namespace))? {
         if let Some(names) = ObjectNames::of_object(&object) {
             channels.entry(names).or_default().push(object);
         }
     }
-    let mut cleaned = Cleaned::default();
-    let mut in_order = HashSet::new();
-    for (names, objects) in channels {
-        match tidying.tidy(&names, &objects) {
-            Ok(Tidied::InOrder(instance)) => drop(in_order.insert(instance)),
-            Ok(Tidied::Kept) => {}
-            Ok(Tidied::Removed(removed)) => cleaned.removed.push(removed),
-            Err(error) => cleaned.failed.push(error),
-        }
-    }
-    let entered = registry::list(backend, namespace).unwrap_or_else(|error| {
-        cleaned.failed.push(error);
-        Vec::new()
-    });
-    let mut note = |result: Result<(), ObjectError>| match result {
-        // Somebody who was not to be waited for changes the table.
-        Err(ObjectError::Claimed { .. }) if patience.is_zero() => {}
-        result => cleaned.failed.extend(result.err()),
-    };
-    for info in entered.iter().filter(|info| !in_order.contains(&info.instance)) {
-        note(strike_if_gone(&tidying, info));
-    }
-    if entered.is_empty() {
-        note(registry::tidy(backend, namespace, patience));
-    }
-    Ok(cleaned)
+    Ok(channels)
 }
 
-/// Removes the entry of a channel that is not there any more, at least not this instance of it.
-fn strike_if_gone<B: Backend>(tidying: &Tidying<'_, B>, info: &ChannelInfo) -> Result<(), ObjectError> {
-    let Tidying { backend, namespace, patience, .. } = *tidying;
-    let page = ObjectNames::new(namespace, &info.name).object(Kind::Control);
-    let there = match backend.view(&page) {
-        Ok(page) => page.len() > control::INSTANCE && page.load(control::INSTANCE) == info.instance,
+fn writers_by_channel(namespace: &str, entered: &[ChannelInfo]) -> BTreeMap<ObjectNames, ProcessIdentity> {
+    entered.iter().map(|info| (ObjectNames::new(namespace, &info.name), info.identity)).collect()
+}
+
+/// Whether the instance of a channel that was entered is not there any more.
+fn is_gone<B: Backend>(
+    backend: &B,
+    namespace: &str,
+    info: &ChannelInfo,
+    channels: &Channels,
+) -> Result<bool, ObjectError> {
+    let names = ObjectNames::new(namespace, &info.name);
+    match backend.view(&names.object(Kind::Control)) {
+        Ok(page) => Ok(page.len() <= control::INSTANCE || page.load(control::INSTANCE) != info.instance),
+        // Somebody removed the page's name: the channel is there as long as its writer.
+        Err(ObjectError::NotFound { .. }) => {
+            Ok(!channels.contains_key(&names) || info.identity.fate() == Fate::Dead)
+        }
         // What is just being made under its name is another instance.
-        Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => false,
-        Err(error) => return Err(error),
-    };
-    match there {
-        true => Ok(()),
-        false => registry::deregister(backend, namespace, &info.name, info.instance, patience),
+        Err(ObjectError::Unfinished { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }

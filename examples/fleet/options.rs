@@ -18,7 +18,7 @@ Options:
                    postcard      all kinds; those with strings and lists as Postcard
                    message-pack  all kinds; those with strings and lists as MessagePack
                    mixed         all kinds; alternating between the two
-  --namespace N  where to publish [default: fleet]; a name is for one fleet at a time
+  --namespace N  where to publish [default: fleet-example]; a name is for one fleet at a time
   --help         print this
 
 Exit code: 0 all snapshots were whole, 1 some were not, or a query or a worker failed, 2 wrong usage.";
@@ -57,7 +57,7 @@ impl WorkerOptions {
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
     let mut options = Options {
-        namespace: "fleet".to_owned(),
+        namespace: "fleet-example".to_owned(),
         workers: 8,
         duration: Duration::from_secs(5),
         codec: Choice::Mixed,

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tearless::{Decode, Encode, Namespace};
+use tearless::{CreateError, Decode, Encode, Namespace, Writer, WriterBuilder};
 
 use crate::{kind::Job, options::WorkerOptions, state::State};
 
@@ -27,8 +27,10 @@ impl Job for Publishing<'_> {
     type Output = Result<(), Box<dyn Error>>;
 
     fn run<T: State + 'static, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output {
-        let fleet = Namespace::open(&self.options.namespace)?;
-        let mut writer = fleet.writer_builder::<T>(&self.options.channel).codec::<C>().open()?;
+        // The main process has cleaned up.
+        let fleet = Namespace::builder(&self.options.namespace).without_cleaning().open()?;
+        let builder = fleet.writer_builder::<T>(&self.options.channel).codec::<C>();
+        let mut writer = open_soon(&builder)?;
         let mut ticks = Ticks { next: Instant::now(), every: T::EVERY };
         loop {
             let state = T::sample(writer.publication() + 1)?;
@@ -38,6 +40,19 @@ impl Job for Publishing<'_> {
             }
         }
         Ok(writer.close()?)
+    }
+}
+
+/// Opens a writer. The worker of a fleet that was killed may have the channel for a moment more.
+fn open_soon<T: ?Sized, C: Encode<T>>(builder: &WriterBuilder<T, C>) -> Result<Writer<T, C>, CreateError> {
+    let begin = Instant::now();
+    loop {
+        match builder.clone().open() {
+            Err(CreateError::AlreadyOwned { .. }) if begin.elapsed() < Duration::from_secs(1) => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
 use crate::layout::{Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
+use crate::liveness::{Fate, ProcessIdentity};
 use crate::memory::Memory;
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -19,7 +20,7 @@ pub enum Keep {
     /// Until another writer takes the channel over, or somebody removes it by name. The default.
     #[default]
     UntilReplaced,
-    /// Until the last publication is this old. Channels that don't date their publications are kept.
+    /// Until the last publication is this old. Channels that don't date their publications, or have none yet, are kept.
     For(Duration),
     /// Not at all.
     Nothing,
@@ -33,9 +34,9 @@ pub enum Cause {
     Dead,
     /// Its writer closed it and left the last state, which is not to be kept.
     Lingered,
-    /// Its creator died before it was whole.
+    /// Its creator died before it was whole; or has only just begun, and then begins again.
     HalfMade,
-    /// Its writer, or who removed it, died while removing it.
+    /// Its writer, or who removed it, died while removing it; or somebody else removed a part of it.
     HalfRemoved,
     /// Objects that no channel refers to.
     Orphaned,
@@ -79,12 +80,23 @@ pub(crate) struct Tidying<'a, B> {
 
 impl<B: Backend> Tidying<'_, B> {
     /// Looks at all `objects` that have the same stem and removes what nobody needs. Never touches what lives.
-    pub(crate) fn tidy(&self, names: &ObjectNames, objects: &[String]) -> Result<Tidied, ObjectError> {
+    ///
+    /// `writer` is who is known to have the channel. Where the page's name was removed by hand there is no lock to tell
+    /// whether its segments are still published into, and only a writer that is known to be dead has left them.
+    pub(crate) fn tidy(
+        &self,
+        names: &ObjectNames,
+        objects: &[String],
+        writer: Option<ProcessIdentity>,
+    ) -> Result<Tidied, ObjectError> {
         if let Some(instance) = self.instance_in_order(names, objects) {
             return Ok(Tidied::InOrder(instance));
         }
         let page_name = names.object(Kind::Control);
         let has_page = objects.contains(&page_name);
+        if !has_page && writer.is_some_and(|writer| writer.fate() != Fate::Dead) {
+            return Ok(Tidied::Kept);
+        }
         let options = ClaimOptions {
             extent: Extent::full(control::BYTES),
             // Segments without a page: the gate is on the page, so one is made to pass it.
@@ -114,15 +126,17 @@ impl<B: Backend> Tidying<'_, B> {
         let whole = page.len() * WORD_BYTES == control::BYTES
             && ready::check(&page) == Readiness::Ready
             && Ending::load(&page) != Ending::Removed;
-        (whole && objects.iter().all(|object| is_needed(names, &page, object)))
-            .then(|| page.load(control::INSTANCE))
+        let needed = needed(names, &page);
+        let nothing_else =
+            objects.len() == needed.len() && needed.iter().all(|object| objects.contains(object));
+        (whole && nothing_else).then(|| page.load(control::INSTANCE))
     }
 }
 
-/// Whether `object` is the control page of a channel, or one of the segments that the page says are in force.
-fn is_needed(names: &ObjectNames, page: &impl Memory, object: &str) -> bool {
-    let segment = |side| names.object(Kind::Segment(side, Generations(page).in_force(side)));
-    object == names.object(Kind::Control) || Side::BOTH.into_iter().any(|side| object == segment(side))
+/// The names of a channel's objects, as its control page says: itself, and the segments in force.
+fn needed(names: &ObjectNames, page: &impl Memory) -> [String; 3] {
+    let [a, b] = Side::BOTH.map(|side| names.object(Kind::Segment(side, Generations(page).in_force(side))));
+    [names.object(Kind::Control), a, b]
 }
 
 /// What is to be done with a channel whose writer is gone.
@@ -154,6 +168,7 @@ impl<B: Backend> Remains<'_, B> {
         }
         let cause = match Ending::load(page) {
             Ending::Removed => return Verdict::Remove(Cause::HalfRemoved),
+            _ if self.lacks_a_segment() => return Verdict::Remove(Cause::HalfRemoved),
             Ending::Lingering => Cause::Lingered,
             Ending::Open => Cause::Dead,
         };
@@ -165,16 +180,27 @@ impl<B: Backend> Remains<'_, B> {
         if expired { Verdict::Remove(cause) } else { Verdict::KeepInForce }
     }
 
+    /// Whether a segment in force has no name any more, so that nobody can begin to read the channel or go on with it.
+    fn lacks_a_segment(&self) -> bool {
+        Side::BOTH.into_iter().any(|side| {
+            let generation = Generations(self.claim.memory()).in_force(side);
+            matches!(self.segments().view(side, generation), Err(ObjectError::NotFound { .. }))
+        })
+    }
+
     fn remove_all(&self, cause: Cause) -> Result<Tidied, ObjectError> {
-        let removed = self.removed(cause);
+        let mut removed = self.removed(cause);
         // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
         Ending::Removed.store(self.claim.memory());
         let page = self.names.object(Kind::Control);
         for object in self.objects.iter().filter(|object| **object != page) {
-            self.remove_ours(object)?;
+            if self.remove_ours(object)? {
+                removed.objects.push(object.clone());
+            }
         }
         destroy(self.claim, &self.segments())?;
-        Ok(Tidied::Removed(Removed { objects: self.objects.to_vec(), ..removed }))
+        removed.objects.extend(self.objects.contains(&page).then_some(page));
+        Ok(if removed.objects.is_empty() { Tidied::Kept } else { Tidied::Removed(removed) })
     }
 
     /// Removes a segment of the stem; what is not ours is not for us to remove.
@@ -187,10 +213,10 @@ impl<B: Backend> Remains<'_, B> {
 
     /// Removes the segments of the stem that are not in force.
     fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
+        let needed = needed(self.names, self.claim.memory());
         let mut objects = Vec::new();
         for object in self.objects {
-            let needed = is_needed(self.names, self.claim.memory(), object);
-            if !needed && self.remove_ours(object)? {
+            if !needed.contains(object) && self.remove_ours(object)? {
                 objects.push(object.clone());
             }
         }

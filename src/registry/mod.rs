@@ -55,12 +55,11 @@ pub(crate) fn register<B: Backend>(
     Err(ObjectError::Claimed { object })
 }
 
-/// Removes the entry of this instance of a channel. Waits so long for somebody else's change.
+/// Removes the entries of these instances of channels. Waits so long for somebody else's change.
 pub(crate) fn deregister<B: Backend>(
     backend: &B,
     namespace: &str,
-    channel: &str,
-    instance: u64,
+    gone: &[(&str, u64)],
     patience: Duration,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
@@ -74,7 +73,7 @@ pub(crate) fn deregister<B: Backend>(
         return claim.remove();
     }
     table.change(|table| {
-        table.strike(channel, instance);
+        table.strike(gone);
         Ok(())
     })?;
     remove_if_empty(&claim)

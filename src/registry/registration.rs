@@ -42,7 +42,7 @@ impl<B: Backend> Registration<B> {
             return Ok(());
         }
         self.stays = true;
-        deregister(&self.backend, &self.namespace, &self.channel, self.instance, PATIENCE)
+        deregister(&self.backend, &self.namespace, &[(&self.channel, self.instance)], PATIENCE)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The table itself.
 
+use std::collections::HashSet;
 use std::io;
 
 use super::ChannelInfo;
@@ -205,11 +206,14 @@ impl<M: MemoryMut> Table<'_, M> {
         Ok(())
     }
 
-    /// Removes the entry of a channel, if it is of this instance.
-    pub(super) fn strike(&self, channel: &str, instance: u64) {
-        let Some(index) = self.find(channel) else { return };
-        if self.entry(index).is_some_and(|entry| entry.instance == instance) {
-            self.0.store(MARKS + index, 0);
+    /// Removes the entries of these instances of channels.
+    pub(super) fn strike(&self, gone: &[(&str, u64)]) {
+        let marks: HashSet<u64> = gone.iter().map(|(channel, _)| mark_of(channel)).collect();
+        for index in (0..self.high()).filter(|index| marks.contains(&self.mark(*index))) {
+            let Some(entry) = self.entry(index) else { continue };
+            if gone.contains(&(entry.name.as_str(), entry.instance)) {
+                self.0.store(MARKS + index, 0);
+            }
         }
         let high = (0..self.high()).rev().find(|index| self.mark(*index) != 0).map_or(0, |index| index + 1);
         self.0.store(HIGH, high as u64);

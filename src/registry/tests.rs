@@ -37,15 +37,15 @@ fn what_is_entered_is_listed_until_it_is_removed() {
     assert_eq!(listed(&heap), [info("a", 1), info(&long, 2)]);
     register(&heap, NAMESPACE, &info("a", 3)).unwrap();
     assert_eq!(listed(&heap), [info("a", 3), info(&long, 2)], "a successor replaces the entry");
-    deregister(&heap, NAMESPACE, "a", 1, PATIENCE).unwrap();
+    deregister(&heap, NAMESPACE, &[("a", 1)], PATIENCE).unwrap();
     assert_eq!(listed(&heap).len(), 2, "of another instance");
-    deregister(&heap, NAMESPACE, "a", 3, PATIENCE).unwrap();
+    deregister(&heap, NAMESPACE, &[("a", 3)], PATIENCE).unwrap();
     assert_eq!(listed(&heap), [info(&long, 2)]);
     register(&heap, NAMESPACE, &info("b", 4)).unwrap();
     assert_eq!(listed(&heap), [info("b", 4), info(&long, 2)], "the free entry is used again");
-    deregister(&heap, NAMESPACE, "b", 4, PATIENCE).unwrap();
-    deregister(&heap, NAMESPACE, &long, 2, PATIENCE).unwrap();
-    deregister(&heap, NAMESPACE, &long, 2, PATIENCE).unwrap();
+    deregister(&heap, NAMESPACE, &[("b", 4)], PATIENCE).unwrap();
+    deregister(&heap, NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
+    deregister(&heap, NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "the last entry takes the table with it");
 }
 
@@ -64,10 +64,10 @@ fn a_watch_notices_every_change_also_across_tables() {
         assert!(changed());
         register(&heap, NAMESPACE, &info("a", round + 10)).unwrap();
         assert!(changed(), "a new writer");
-        deregister(&heap, NAMESPACE, "a", round + 10, PATIENCE).unwrap();
+        deregister(&heap, NAMESPACE, &[("a", round + 10)], PATIENCE).unwrap();
         register(&heap, NAMESPACE, &info("a", round)).unwrap();
         assert!(changed(), "another table with another count");
-        deregister(&heap, NAMESPACE, "a", round, PATIENCE).unwrap();
+        deregister(&heap, NAMESPACE, &[("a", round)], PATIENCE).unwrap();
         assert!(changed());
     }
 }
@@ -164,7 +164,7 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
         |table| table.enter(&info("new", 5), |_, _| Ok(())),
         |table| table.enter(&info("b", 6), |_, _| Ok(())),
         |table| {
-            table.strike("b", 2);
+            table.strike(&[("b", 2)]);
             Ok(())
         },
     ];

@@ -35,7 +35,8 @@ pub(super) fn is_owned(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(first_locked_from(descriptor, FIRST_OWNER)?.is_some())
 }
 
-/// The first byte behind all that owners have locked. Stays the same for as long as the caller holds the gate.
+/// The first byte behind all that owners have locked. Nobody else locks it for as long as the caller holds the gate;
+/// owners that end meanwhile leave more room.
 pub(super) fn vacancy(descriptor: BorrowedFd<'_>) -> io::Result<Vacancy> {
     let mut byte = FIRST_OWNER;
     while let Some(end) = first_locked_from(descriptor, byte)? {

@@ -26,11 +26,12 @@ pub struct OwnNamespace {
 }
 
 impl OwnNamespace {
-    /// A namespace in which the test uses `channels`.
+    /// A namespace in which the test uses `channels`. Not cleaned when it is opened, here and by its actors: what a test
+    /// finds is what its processes left.
     pub fn new(channels: &[&'static str]) -> OwnNamespace {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        OwnNamespace { namespace: Namespace::open(&name).unwrap(), channels: channels.to_vec() }
+        OwnNamespace { namespace: open(&name), channels: channels.to_vec() }
     }
 }
 
@@ -56,7 +57,11 @@ pub fn role() -> Option<(String, Namespace)> {
     let role = std::env::var(ROLE).ok()?;
     let namespace = std::env::var(NAMESPACE).expect("a role comes with a namespace");
     fork::end_after(rounds(300, 36_000));
-    Some((role, Namespace::open(&namespace).unwrap()))
+    Some((role, open(&namespace)))
+}
+
+fn open(name: &str) -> Namespace {
+    Namespace::builder(name).without_cleaning().open().unwrap()
 }
 
 /// How often to do something: `long` if `TEARLESS_LONG` is set, else `short`.

@@ -7,6 +7,7 @@ use crate::channel::{Cause, Keep};
 use crate::janitor::{self, Cleaned};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::MemoryMut;
+use crate::registry::{self, ChannelInfo};
 use crate::segment::{Backend, PATIENCE};
 use crate::seqlock::Ending;
 
@@ -108,6 +109,39 @@ fn orphans_go_and_what_is_in_force_stays() {
     assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::Orphaned]);
     assert_eq!(heap.names().len(), 3);
     assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 1);
+}
+
+#[test]
+fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    let mut info = ChannelInfo::of(&writer);
+    registry::register(&heap, "tests", &info).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
+    for keep in [Keep::UntilReplaced, Keep::Nothing] {
+        assert!(causes(&heap, keep).is_empty());
+    }
+    writer.publish(b"more").unwrap();
+    assert_eq!(snapshot(&mut reader).unwrap().0, 2);
+    assert_eq!(registry::list(&heap, "tests").unwrap(), [info.clone()]);
+    info.identity.start_time += 1;
+    registry::register(&heap, "tests", &info).unwrap();
+    assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::Orphaned]);
+    assert!(heap.names().is_empty(), "the table went with its only entry");
+}
+
+#[test]
+fn a_dead_channel_that_lacks_a_segment_is_of_no_use() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    let segment = name().objects.object(Kind::Segment(Side::A, 1));
+    heap.remove_leftover(&segment).unwrap();
+    assert!(causes(&heap, Keep::UntilReplaced).is_empty(), "it lives");
+    writer.publish(b"more").unwrap();
+    kill(writer);
+    assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::HalfRemoved]);
+    assert!(heap.names().is_empty());
 }
 
 #[test]

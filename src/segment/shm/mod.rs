@@ -20,12 +20,9 @@ use super::mapping::{Mapping, ReadOnlyMapping};
 use super::{Backend, ClaimOptions, Extent, Mode, ObjectError, lock};
 use claim::ShmClaim;
 use object::{
-    create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same, reserve_range,
-    reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
+    OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
+    reserve_range, reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
 };
-
-/// Permissions of a claimed object until its owner gives it others.
-const OWNER_ONLY: Mode = 0o600;
 
 /// How often a step is tried again that somebody else's step or a signal interrupted.
 const MOST_TRIES: usize = 1_000;

@@ -10,6 +10,9 @@ use super::super::mapping::{Identity, Mapping};
 use super::super::{Mode, ObjectError};
 use super::MOST_TRIES;
 
+/// Permissions of a claimed object until its owner gives it others, and what an owner needs of them.
+pub(super) const OWNER_ONLY: Mode = 0o600;
+
 /// Where Linux shows POSIX shared memory.
 pub(super) const DIRECTORY: &str = "/dev/shm";
 
@@ -85,8 +88,12 @@ fn reserve_piece(fd: &OwnedFd, offset: u64, len: u64) -> Result<(), Errno> {
     Err(Errno::INTR)
 }
 
-/// Makes an object of ours accessible that was created under a umask that forbids even us.
+/// Makes an object of ours accessible that was created under a umask that forbids even us, unless somebody else just has.
 pub(super) fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
+    let is_open = |stat: Stat| stat.st_mode & OWNER_ONLY == OWNER_ONLY;
+    if stat_by_name(object).is_ok_and(is_open) {
+        return Ok(());
+    }
     rustix::fs::chmodat(CWD, path(object), FileMode::from_raw_mode(mode), AtFlags::empty())
         .map_err(|errno| failed(object, "chmod", errno))
 }
