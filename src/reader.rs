@@ -37,6 +37,12 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     /// [`SnapshotError`]; [`SnapshotError::Empty`] at once if nothing has been published yet.
     #[inline]
     pub fn snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
+        if C::IS_DIRECT
+            && let Some(mut state) = C::blank()
+        {
+            let info = self.snapshot_into(&mut state)?;
+            return Ok(Snapshot::new(state, info));
+        }
         self.take(Order::Now)
     }
 
@@ -59,11 +65,12 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     /// ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
     #[inline]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        let direct = match C::landing(state) {
-            Some(mut landing) => Some(self.channel.snapshot(&mut landing)?),
-            None => None,
-        };
-        if let Some(received) = direct {
+        if C::IS_DIRECT {
+            let at_once = self.channel.snapshot_at_once(&mut C::landing(state));
+            let received = match at_once {
+                Ok(received) => received,
+                Err(missed) => self.channel.snapshot_otherwise(&mut C::landing(state), missed)?,
+            };
             return Ok(SnapshotInfo::new(&received));
         }
         let received = self.channel.snapshot(&mut &mut self.scratch)?;
@@ -73,14 +80,11 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
 
     #[inline]
     fn take(&mut self, order: Order) -> Result<Snapshot<T>, SnapshotError> {
-        if let Some(mut state) = C::blank() {
-            let received = match C::landing(&mut state) {
-                Some(mut landing) => Some(order.carry_out(&mut self.channel, &mut landing)?),
-                None => None,
-            };
-            if let Some(received) = received {
-                return Ok(Snapshot::new(state, SnapshotInfo::new(&received)));
-            }
+        if C::IS_DIRECT
+            && let Some(mut state) = C::blank()
+        {
+            let received = order.carry_out(&mut self.channel, &mut C::landing(&mut state))?;
+            return Ok(Snapshot::new(state, SnapshotInfo::new(&received)));
         }
         let received = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;
         let state = C::decode(&self.scratch).map_err(|source| self.undecodable(&received, source))?;

@@ -69,6 +69,15 @@ enum Attaching<V> {
     Ready(V, Description),
 }
 
+/// Why a snapshot was not had at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Missed {
+    /// The writer was faster.
+    Torn,
+    /// It is not the usual course: a checksum, a segment to map, an error.
+    Unusual,
+}
+
 /// Why an attempt gave no payload.
 enum Miss {
     /// The writer was faster; another attempt may succeed.
@@ -137,31 +146,41 @@ impl<B: Backend> ChannelReader<B> {
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
-    ///
-    /// What nearly always happens is compiled in place, and everything else elsewhere.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn snapshot(&mut self, landing: &mut impl Landing) -> Result<Received, SnapshotError> {
-        let mut was_torn = false;
-        if !self.checksum && Ending::load(self.reader.control()) != Ending::Removed {
-            match self.reader.attempt(landing) {
-                Attempt::Read(publication, Reading::Whole(details)) => {
-                    return Ok(Received { publication, details, retries: 0 });
-                }
-                Attempt::Read(_, Reading::Torn) => was_torn = true,
-                _ => {}
-            }
+        match self.snapshot_at_once(landing) {
+            Ok(received) => Ok(received),
+            Err(missed) => self.snapshot_otherwise(landing, missed),
         }
-        self.snapshot_otherwise(landing, was_torn)
     }
 
-    /// A snapshot whose first attempt was torn, or is still to be made.
+    /// The usual course of a snapshot, to be compiled in place: one attempt that succeeds. Anything else is for
+    /// [`ChannelReader::snapshot_otherwise`].
+    #[inline(always)]
+    pub(crate) fn snapshot_at_once(&mut self, landing: &mut impl Landing) -> Result<Received, Missed> {
+        if self.checksum || Ending::load(self.reader.control()) == Ending::Removed {
+            return Err(Missed::Unusual);
+        }
+        match self.reader.attempt(landing) {
+            Attempt::Read(publication, Reading::Whole(details)) => {
+                Ok(Received { publication, details, retries: 0 })
+            }
+            Attempt::Read(_, Reading::Torn) => Err(Missed::Torn),
+            _ => Err(Missed::Unusual),
+        }
+    }
+
+    /// A snapshot whose first attempt was torn, or has to be made anew, because it is not the usual course.
     #[inline(never)]
-    fn snapshot_otherwise(
+    pub(crate) fn snapshot_otherwise(
         &mut self,
         landing: &mut impl Landing,
-        was_torn: bool,
+        missed: Missed,
     ) -> Result<Received, SnapshotError> {
-        let first = if was_torn { Err(Miss::Torn) } else { self.attempt(landing) };
+        let first = match missed {
+            Missed::Torn => Err(Miss::Torn),
+            Missed::Unusual => self.attempt(landing),
+        };
         match first {
             Ok((publication, details)) => Ok(Received { publication, details, retries: 0 }),
             Err(miss) => self.snapshot_again(landing, miss),

@@ -29,12 +29,14 @@ impl Decode<Vec<u8>> for Bytes {
         Ok(payload.to_vec())
     }
 
+    const IS_DIRECT: bool = true;
+
     fn blank() -> Option<Vec<u8>> {
         Some(Vec::new())
     }
 
-    fn landing(value: &mut Vec<u8>) -> Option<impl Landing> {
-        Some(value)
+    fn landing(value: &mut Vec<u8>) -> impl Landing {
+        value
     }
 
     fn schema() -> String {

@@ -80,13 +80,16 @@ pub trait Decode<T>: Codec {
         None
     }
 
-    /// The memory of `value` itself, for codecs whose payload is the value's own bytes: then the payload is copied
-    /// there, and nowhere else.
+    /// Whether the payload is copied to [`Decode::landing`], and nowhere else: for codecs whose payload is the value's
+    /// own bytes.
     #[doc(hidden)]
-    #[must_use]
-    fn landing(value: &mut T) -> Option<impl Landing> {
+    const IS_DIRECT: bool = false;
+
+    /// The memory of `value` itself, where the codec is direct.
+    #[doc(hidden)]
+    fn landing(value: &mut T) -> impl Landing {
         let _ = value;
-        None::<&mut [u8]>
+        <&mut [u8]>::default()
     }
 
     /// What tells this type from others; must be what [`Encode::schema`] says.

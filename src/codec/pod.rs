@@ -34,14 +34,16 @@ impl<T: bytemuck::Pod> Decode<T> for Pod {
         bytemuck::try_pod_read_unaligned(payload).map_err(|error| error.to_string().into())
     }
 
+    const IS_DIRECT: bool = true;
+
     #[inline]
     fn blank() -> Option<T> {
         Some(T::zeroed())
     }
 
     #[inline]
-    fn landing(value: &mut T) -> Option<impl Landing> {
-        Some(Whole(value))
+    fn landing(value: &mut T) -> impl Landing {
+        Whole(value)
     }
 
     fn schema() -> String {
