@@ -1,5 +1,6 @@
 //! A channel of bytes under one name: create or take over, attach, publish with growth, snapshot with retries, end.
 
+mod attaching;
 mod description;
 mod error;
 mod name;

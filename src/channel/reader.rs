@@ -1,24 +1,20 @@
-//! The reading side of a channel.
+//! The reading side of a channel that is there.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff;
 
-use super::description::{Description, not_ours, read_identity};
-use super::options::{Format, ReaderOptions, RetryPolicy};
+use super::attaching::Nap;
+use super::description::{Description, read_identity};
+use super::options::{ReaderOptions, RetryPolicy};
 use super::segments::Segments;
-use super::{AttachError, ChannelName, SnapshotError};
+use super::{ChannelName, SnapshotError};
 use crate::checksum;
-use crate::layout::{self, Kind, Publication, Side, control};
+use crate::layout::{Kind, Publication, Side, control};
 use crate::liveness::Fate;
 use crate::memory::Memory;
 use crate::segment::{Backend, ObjectError};
-use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Published, Reader, Reading};
-
-/// How long a wait sleeps at most before it looks again.
-const LONGEST_NAP: Duration = Duration::from_millis(1);
 
 /// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
 /// channel, by system calls, faster than a reader maps it.
@@ -59,16 +55,6 @@ pub(crate) struct Received {
     pub(crate) retries: u32,
 }
 
-/// What attaching awaits.
-enum Attaching<V> {
-    /// There is no control page.
-    Missing,
-    /// There is one, but its creator is not done.
-    NotReady,
-    /// There is a channel.
-    Ready(V, Description),
-}
-
 /// Why a snapshot was not had at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Missed {
@@ -89,46 +75,8 @@ enum Miss {
 }
 
 impl<B: Backend> ChannelReader<B> {
-    /// Attaches to a channel, waiting for it as long as the options say.
-    pub(crate) fn attach(
-        backend: &B,
-        name: &ChannelName,
-        options: &ReaderOptions,
-    ) -> Result<Self, AttachError> {
-        let begin = Instant::now();
-        let mut unready_since = None;
-        let mut nap = Nap::new();
-        loop {
-            match look(backend, name)? {
-                Attaching::Ready(page, description) => {
-                    if let Some(expected) = &options.format {
-                        compare(&name.channel, &description.format, expected)?;
-                    }
-                    return Ok(Self::start(backend, name, options, page, &description));
-                }
-                Attaching::Missing => {
-                    unready_since = None;
-                    if begin.elapsed() >= options.attach.missing {
-                        let ChannelName { namespace, channel, .. } = name.clone();
-                        return Err(AttachError::NotFound {
-                            namespace,
-                            channel,
-                            waited: options.attach.missing,
-                        });
-                    }
-                }
-                Attaching::NotReady => {
-                    let waited = unready_since.get_or_insert_with(Instant::now).elapsed();
-                    if waited >= options.attach.not_ready {
-                        return Err(AttachError::NotReady { channel: name.channel.clone(), waited });
-                    }
-                }
-            }
-            nap.take();
-        }
-    }
-
-    fn start(
+    /// A reader of the channel whose control page this is.
+    pub(super) fn start(
         backend: &B,
         name: &ChannelName,
         options: &ReaderOptions,
@@ -384,81 +332,5 @@ impl<B: Backend> ChannelReader<B> {
             len,
             expected,
         }
-    }
-}
-
-/// One look at a channel's control page.
-fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View>, AttachError> {
-    let object = name.objects.object(Kind::Control);
-    let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
-    let page = match backend.view(&object) {
-        Ok(page) => page,
-        Err(ObjectError::NotFound { .. }) => return Ok(Attaching::Missing),
-        Err(ObjectError::Unfinished { .. }) => return Ok(Attaching::NotReady),
-        Err(source) => return Err(failed(source)),
-    };
-    let foreign =
-        |reason: &str| failed(ObjectError::Foreign { object: object.clone(), reason: reason.into() });
-    if page.len() * layout::WORD_BYTES != control::BYTES {
-        return Err(foreign("it has not the size of a control page"));
-    }
-    match ready::check(&page) {
-        Readiness::NotReady => return Ok(Attaching::NotReady),
-        Readiness::Ready => {}
-        Readiness::Foreign(found) => return Err(foreign(&not_ours(found))),
-        Readiness::OtherVersion(found) => {
-            let channel = name.channel.clone();
-            return Err(AttachError::LayoutVersion { channel, found, expected: layout::VERSION });
-        }
-    }
-    let description = Description::read(&page);
-    if let Some(other) = description.collides_with(name) {
-        let channel = format!("{}/{}", name.namespace, name.channel);
-        return Err(AttachError::NameCollision { channel, other });
-    }
-    if description.needs_more_than_we_know() {
-        let (channel, bits) = (name.channel.clone(), description.features_required);
-        return Err(AttachError::UnknownFeatures { channel, bits });
-    }
-    if let Some([found, expected]) = read_identity(&page).other_boot() {
-        return Err(AttachError::OtherBoot { channel: name.channel.clone(), found, expected });
-    }
-    match Ending::load(&page) {
-        Ending::Removed => Ok(Attaching::Missing),
-        Ending::Open | Ending::Lingering => Ok(Attaching::Ready(page, description)),
-    }
-}
-
-fn compare(channel: &str, found: &Format, expected: &Format) -> Result<(), AttachError> {
-    if found.fingerprint == expected.fingerprint {
-        return Ok(());
-    }
-    let (found, expected) = (found.clone(), expected.clone());
-    Err(AttachError::FormatMismatch {
-        channel: channel.into(),
-        found_codec: found.codec,
-        found_schema: found.schema,
-        expected_codec: expected.codec,
-        expected_schema: expected.schema,
-    })
-}
-
-/// Growing pauses while something is awaited: first spins, then sleeps of up to a millisecond.
-struct Nap {
-    backoff: Backoff,
-    sleep: Duration,
-}
-
-impl Nap {
-    fn new() -> Nap {
-        Nap { backoff: Backoff::new(), sleep: Duration::from_micros(10) }
-    }
-
-    fn take(&mut self) {
-        if !self.backoff.is_completed() {
-            return self.backoff.snooze();
-        }
-        thread::sleep(self.sleep);
-        self.sleep = (self.sleep * 2).min(LONGEST_NAP);
     }
 }

@@ -1,0 +1,145 @@
+//! Attaching to a channel: what is missing or not ready yet is awaited, what is not what it should be is an error.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::Backoff;
+
+use super::description::{Description, not_ours, read_identity};
+use super::options::{Format, ReaderOptions};
+use super::{AttachError, ChannelName, ChannelReader};
+use crate::layout::{self, Kind, control};
+use crate::memory::Memory;
+use crate::segment::{Backend, ObjectError};
+use crate::seqlock::Ending;
+use crate::seqlock::ready::{self, Readiness};
+
+/// How long a wait sleeps at most before it looks again.
+const LONGEST_NAP: Duration = Duration::from_millis(1);
+
+/// What attaching awaits.
+enum Attaching<V> {
+    /// There is no control page.
+    Missing,
+    /// There is one, but its creator is not done.
+    NotReady,
+    /// There is a channel.
+    Ready(V, Description),
+}
+
+impl<B: Backend> ChannelReader<B> {
+    /// Attaches to a channel, waiting for it as long as the options say.
+    pub(crate) fn attach(
+        backend: &B,
+        name: &ChannelName,
+        options: &ReaderOptions,
+    ) -> Result<Self, AttachError> {
+        let begin = Instant::now();
+        let mut unready_since = None;
+        let mut nap = Nap::new();
+        loop {
+            match look(backend, name)? {
+                Attaching::Ready(page, description) => {
+                    if let Some(expected) = &options.format {
+                        compare(&name.channel, &description.format, expected)?;
+                    }
+                    return Ok(Self::start(backend, name, options, page, &description));
+                }
+                Attaching::Missing => {
+                    unready_since = None;
+                    if begin.elapsed() >= options.attach.missing {
+                        let ChannelName { namespace, channel, .. } = name.clone();
+                        return Err(AttachError::NotFound {
+                            namespace,
+                            channel,
+                            waited: options.attach.missing,
+                        });
+                    }
+                }
+                Attaching::NotReady => {
+                    let waited = unready_since.get_or_insert_with(Instant::now).elapsed();
+                    if waited >= options.attach.not_ready {
+                        return Err(AttachError::NotReady { channel: name.channel.clone(), waited });
+                    }
+                }
+            }
+            nap.take();
+        }
+    }
+}
+
+/// One look at a channel's control page.
+fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View>, AttachError> {
+    let object = name.objects.object(Kind::Control);
+    let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
+    let page = match backend.view(&object) {
+        Ok(page) => page,
+        Err(ObjectError::NotFound { .. }) => return Ok(Attaching::Missing),
+        Err(ObjectError::Unfinished { .. }) => return Ok(Attaching::NotReady),
+        Err(source) => return Err(failed(source)),
+    };
+    let foreign =
+        |reason: &str| failed(ObjectError::Foreign { object: object.clone(), reason: reason.into() });
+    if page.len() * layout::WORD_BYTES != control::BYTES {
+        return Err(foreign("it has not the size of a control page"));
+    }
+    match ready::check(&page) {
+        Readiness::NotReady => return Ok(Attaching::NotReady),
+        Readiness::Ready => {}
+        Readiness::Foreign(found) => return Err(foreign(&not_ours(found))),
+        Readiness::OtherVersion(found) => {
+            let channel = name.channel.clone();
+            return Err(AttachError::LayoutVersion { channel, found, expected: layout::VERSION });
+        }
+    }
+    let description = Description::read(&page);
+    if let Some(other) = description.collides_with(name) {
+        let channel = format!("{}/{}", name.namespace, name.channel);
+        return Err(AttachError::NameCollision { channel, other });
+    }
+    if description.needs_more_than_we_know() {
+        let (channel, bits) = (name.channel.clone(), description.features_required);
+        return Err(AttachError::UnknownFeatures { channel, bits });
+    }
+    if let Some([found, expected]) = read_identity(&page).other_boot() {
+        return Err(AttachError::OtherBoot { channel: name.channel.clone(), found, expected });
+    }
+    match Ending::load(&page) {
+        Ending::Removed => Ok(Attaching::Missing),
+        Ending::Open | Ending::Lingering => Ok(Attaching::Ready(page, description)),
+    }
+}
+
+fn compare(channel: &str, found: &Format, expected: &Format) -> Result<(), AttachError> {
+    if found.fingerprint == expected.fingerprint {
+        return Ok(());
+    }
+    let (found, expected) = (found.clone(), expected.clone());
+    Err(AttachError::FormatMismatch {
+        channel: channel.into(),
+        found_codec: found.codec,
+        found_schema: found.schema,
+        expected_codec: expected.codec,
+        expected_schema: expected.schema,
+    })
+}
+
+/// Growing pauses while something is awaited: first spins, then sleeps of up to a millisecond.
+pub(super) struct Nap {
+    backoff: Backoff,
+    sleep: Duration,
+}
+
+impl Nap {
+    pub(super) fn new() -> Nap {
+        Nap { backoff: Backoff::new(), sleep: Duration::from_micros(10) }
+    }
+
+    pub(super) fn take(&mut self) {
+        if !self.backoff.is_completed() {
+            return self.backoff.snooze();
+        }
+        thread::sleep(self.sleep);
+        self.sleep = (self.sleep * 2).min(LONGEST_NAP);
+    }
+}
