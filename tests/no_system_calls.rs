@@ -1,0 +1,44 @@
+//! A steady publish and a steady snapshot make no system call: a child that makes thousands of them makes as many calls
+//! as one that makes few.
+
+mod common;
+
+use std::hint::black_box;
+
+use common::OwnNamespace;
+use common::trace::{Step, Traced};
+use tearless::{Namespace, Pod, Postcard, Timestamp};
+
+/// Opens everything, publishes and reads so often, and ends.
+fn work(namespace: &Namespace, times: u64) {
+    // Reading the precise clock is a system call where the machine has no clock that processes may read.
+    let plain = namespace.writer_builder::<[u64; 8]>("plain").codec::<Pod>();
+    let mut plain = plain.timestamp(Timestamp::Coarse).open().unwrap();
+    let serde = namespace.writer_builder::<Vec<u64>>("serde").codec::<Postcard>().checksum(true);
+    let mut serde = serde.timestamp(Timestamp::None).open().unwrap();
+    plain.publish(&[0; 8]).unwrap();
+    serde.publish(&vec![0; 20]).unwrap();
+    let mut plain_reader = namespace.reader_builder::<[u64; 8]>("plain").codec::<Pod>().open().unwrap();
+    let mut serde_reader = namespace.reader::<Vec<u64>>("serde").unwrap();
+    for number in 0..times + 2 {
+        plain.publish(&[number; 8]).unwrap();
+        serde.publish(&vec![number % 100; 20]).unwrap();
+        assert_eq!(*plain_reader.snapshot().unwrap(), [number; 8]);
+        assert_eq!(*serde_reader.snapshot().unwrap(), [number % 100; 20]);
+        assert!(!plain_reader.changed_since(black_box(number + 2)));
+    }
+}
+
+/// Stops at the beginnings and ends of a child's system calls.
+fn stops(namespace: &Namespace, times: u64) -> usize {
+    let mut child = Traced::start(|| work(namespace, times));
+    (0_u32..).take_while(|_| child.step(Step::Call)).count()
+}
+
+#[test]
+fn publishing_and_reading_make_none() {
+    let own = OwnNamespace::new(&["plain", "serde"]);
+    let few = stops(&own, 1);
+    assert!(few > 50, "opening makes some, and they are seen: {few}");
+    assert_eq!(stops(&own, 10_000), few);
+}
