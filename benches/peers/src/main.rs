@@ -69,11 +69,11 @@ fn run() {
     }
     let arguments = Arguments::read();
     let cpus = cpus::pair();
+    let machine = Machine::describe(cpus);
+    machine.print();
     if let Some(pair) = cpus {
         cpus::pin(pair.reader);
     }
-    let machine = Machine::describe(cpus);
-    machine.print();
     let ground = Ground::new();
     let mut report = Report::default();
     uncontended::measure(&arguments, &ground, &mut report);

@@ -40,6 +40,41 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>
     }
 }
 
+/// The processes that have one state.
+struct Answerers {
+    place: Place,
+    writer: Worker,
+    socket: Worker,
+    pipe: Worker,
+    redis: Option<Redis>,
+}
+
+impl Answerers {
+    fn start(label: &str, jobs: Option<usize>, ground: &Ground, cpu: Option<usize>) -> Answerers {
+        let place = ground.place(&format!("query-{}", label.replace(' ', "-")));
+        let publish = match jobs {
+            Some(jobs) => Job::PublishState { jobs, place: place.clone() },
+            None => {
+                let peer = "tearless undated".into();
+                Job::Publish { peer, words: 8, hertz: Some(1_000), place: place.clone() }
+            }
+        };
+        Answerers {
+            writer: Worker::start(&publish, cpu),
+            socket: Worker::start(&Job::Answer { jobs, socket: Some(place.at("socket")) }, cpu),
+            pipe: Worker::start(&Job::Answer { jobs, socket: None }, cpu),
+            redis: Redis::start(&place.at("redis"), cpu),
+            place,
+        }
+    }
+
+    fn end(self) {
+        for worker in [self.pipe, self.socket, self.writer] {
+            worker.end();
+        }
+    }
+}
+
 fn one(
     label: &str,
     jobs: Option<usize>,
@@ -48,38 +83,22 @@ fn one(
     cpus: Option<Pair>,
     report: &mut Report,
 ) {
-    let writer_cpu = cpus.map(|pair| pair.writer);
-    let place = ground.place(&format!("query-{}", label.replace(' ', "-")));
-    let publish = match jobs {
-        Some(jobs) => Job::PublishState { jobs, place: place.clone() },
-        None => {
-            let peer = "tearless undated".into();
-            Job::Publish { peer, words: 8, hertz: Some(1_000), place: place.clone() }
-        }
-    };
-    let writer = Worker::start(&publish, writer_cpu);
-    let socket_place = place.at("socket");
-    let socket = Worker::start(&Job::Answer { jobs, socket: Some(socket_place.clone()) }, writer_cpu);
-    let mut pipe = Worker::start(&Job::Answer { jobs, socket: None }, writer_cpu);
-    let stream = connect(&socket_place);
-    let mut redis = Redis::start(&place.at("redis"), writer_cpu);
-    let no_redis = redis.is_none();
-
+    let mut answerers = Answerers::start(label, jobs, ground, cpus.map(|pair| pair.writer));
+    let stream = connect(&answerers.place.at("socket"));
+    let no_redis = answerers.redis.is_none();
     let mut asked = vec![
-        Asked::new("tearless", snapshots(&place, jobs)),
+        Asked::new("tearless", snapshots(&answerers.place, jobs)),
         Asked::new("Unix socket", over_socket(&stream, jobs)),
-        Asked::new("pipe", over_pipe(&mut pipe, jobs)),
+        Asked::new("pipe", over_pipe(&mut answerers.pipe, jobs)),
     ];
-    if let Some(redis) = &mut redis {
+    if let Some(redis) = &mut answerers.redis {
         asked.push(Asked::new("Redis GET", from_redis(redis, jobs)));
     }
     ask_in_turns(&mut asked, arguments);
     print(label, &asked, no_redis, report);
     drop(asked);
     drop(stream);
-    for worker in [pipe, socket, writer] {
-        worker.end();
-    }
+    answerers.end();
 }
 
 fn ask_in_turns(asked: &mut [Asked<'_>], arguments: &Arguments) {

@@ -88,7 +88,7 @@ impl Bare for MessagePack {
                 bare(
                     state,
                     |state, scratch| {
-                        rmp_serde::encode::write_named(scratch, state).expect("it can be encoded")
+                        rmp_serde::encode::write_named(scratch, state).expect("it can be encoded");
                     },
                     |payload| rmp_serde::from_slice(payload).expect("it is whole"),
                 )
