@@ -1,0 +1,70 @@
+//! Timing of operations that are much shorter than a look at the clock: many of them at a time.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use crate::peer::{Publish, Read};
+use crate::report::median;
+
+/// No batch is longer than that, however fast the operation looks.
+const MOST: u64 = 1 << 24;
+
+/// Something to be repeated so many times, which says how long that took.
+pub(crate) type Batch = Box<dyn FnMut(u64) -> Duration>;
+
+/// Publications of one state.
+pub(crate) fn publications<const WORDS: usize>(
+    mut publisher: impl Publish<WORDS> + 'static,
+    state: Box<[u64; WORDS]>,
+) -> Batch {
+    Box::new(move |times| {
+        let begin = Instant::now();
+        for _ in 0..times {
+            publisher.publish(black_box(&state));
+        }
+        begin.elapsed()
+    })
+}
+
+/// Reads of the latest state.
+pub(crate) fn reads<const WORDS: usize>(mut reader: impl Read<WORDS> + 'static) -> Batch {
+    Box::new(move |times| time_reads(&mut reader, times))
+}
+
+/// How long so many reads take.
+pub(crate) fn time_reads<const WORDS: usize>(reader: &mut impl Read<WORDS>, times: u64) -> Duration {
+    let begin = Instant::now();
+    for _ in 0..times {
+        black_box(reader.read(|state| {
+            black_box(state);
+        }));
+    }
+    begin.elapsed()
+}
+
+/// Everybody's median of nanoseconds for one operation, over rounds in which all have a turn.
+pub(crate) fn in_turns(batches: &mut [Batch], rounds: usize, duration: Duration) -> Vec<f64> {
+    let times: Vec<u64> = batches.iter_mut().map(|batch| calibrate(batch, duration)).collect();
+    let mut nanos = vec![Vec::new(); batches.len()];
+    for _ in 0..rounds {
+        for ((batch, times), nanos) in batches.iter_mut().zip(&times).zip(&mut nanos) {
+            // Whoever was before has filled the cache with other things.
+            batch(times / 8 + 1);
+            nanos.push(batch(*times).as_nanos() as f64 / *times as f64);
+        }
+    }
+    nanos.into_iter().map(median).collect()
+}
+
+/// How many operations take about `duration`. Warms up on the way.
+fn calibrate(batch: &mut Batch, duration: Duration) -> u64 {
+    let mut times = 1;
+    loop {
+        let taken = batch(times).max(Duration::from_nanos(1));
+        if taken >= duration || times >= MOST {
+            let fitting = times as f64 * duration.as_secs_f64() / taken.as_secs_f64();
+            return (fitting as u64).clamp(1, MOST);
+        }
+        times *= 2;
+    }
+}

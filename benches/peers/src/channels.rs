@@ -1,0 +1,139 @@
+//! Many workers: a thousand channels, read round by one process.
+
+use std::collections::HashSet;
+use std::fs;
+use std::hint::black_box;
+use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use tearless::{Pod, Reader};
+
+use crate::common::boxed;
+use crate::cpus::Pair;
+use crate::effort::Arguments;
+use crate::place::{Ground, Place};
+use crate::report::{Report, Table, figure, median};
+use crate::worker::{Job, Worker, next_order};
+
+/// Words of each state: 256 bytes.
+const WORDS: usize = 32;
+
+/// What the reading process found.
+#[derive(Debug, Serialize, Deserialize)]
+struct Found {
+    /// Of a round in which every channel is read once.
+    round_micros: f64,
+    attach_micros: f64,
+    descriptors: f64,
+}
+
+/// Publishes one state in each of `count` channels, and keeps them until the input ends. Answers each line by how many bytes
+/// of shared memory a channel takes.
+pub(crate) fn keep(count: usize, place: &Place) {
+    raise_limit();
+    let namespace = place.namespace();
+    let state = boxed::<WORDS>(|word| word as u64);
+    let writers: Vec<_> = (0..count)
+        .map(|number| {
+            let builder = namespace.writer_builder::<[u64; WORDS]>(&channel(place, number)).codec::<Pod>();
+            let mut writer = builder.open().expect("there is room in shared memory");
+            writer.publish(&state).expect("the state fits");
+            writer
+        })
+        .collect();
+    println!("ready");
+    while next_order().is_some() {
+        println!("{}", mapped_bytes() / count as u64);
+    }
+    drop(writers);
+}
+
+/// Attaches to them, and answers each number of rounds by what it found.
+pub(crate) fn read_round(count: usize, place: &Place) {
+    raise_limit();
+    let namespace = place.namespace();
+    let before = descriptors();
+    let begin = Instant::now();
+    let mut readers: Vec<Reader<[u64; WORDS], Pod>> = (0..count)
+        .map(|number| {
+            let builder = namespace.reader_builder::<[u64; WORDS]>(&channel(place, number)).codec::<Pod>();
+            builder.open().expect("the channel is there")
+        })
+        .collect();
+    let attach_micros = begin.elapsed().as_secs_f64() * 1e6 / count as f64;
+    let mut state = boxed::<WORDS>(|_| 0);
+    round(&mut readers, &mut state);
+    println!("ready");
+    let held = (descriptors() - before) as f64 / count as f64;
+    while let Some(order) = next_order() {
+        let rounds: usize = order.parse().expect("it is a number");
+        let round_micros = median((0..rounds).map(|_| round(&mut readers, &mut state)).collect());
+        let found = Found { round_micros, attach_micros, descriptors: held };
+        println!("{}", serde_json::to_string(&found).expect("it can be written down"));
+    }
+}
+
+fn channel(place: &Place, number: usize) -> String {
+    place.at(&number.to_string()).name().into()
+}
+
+/// Reads every channel once. How many microseconds that takes.
+fn round(readers: &mut [Reader<[u64; WORDS], Pod>], state: &mut [u64; WORDS]) -> f64 {
+    let begin = Instant::now();
+    for reader in readers {
+        reader.snapshot_into(black_box(state)).expect("something was published");
+    }
+    begin.elapsed().as_secs_f64() * 1e6
+}
+
+/// A writer holds a descriptor for its lock: as many as the system allows are allowed.
+fn raise_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // If it is refused, opening says that there are too few.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// What the objects of shared memory take that this process has mapped, which are all of the channels it writes.
+fn mapped_bytes() -> u64 {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let objects: HashSet<&str> =
+        maps.lines().filter_map(|line| line.find("/dev/shm/").map(|at| &line[at..])).collect();
+    objects.iter().filter_map(|path| fs::metadata(path).ok()).map(|data| data.blocks() * 512).sum()
+}
+
+/// All of it.
+pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>, report: &mut Report) {
+    if !arguments.wants("channels") {
+        return;
+    }
+    let count = arguments.effort.channels;
+    let place = ground.place("channels");
+    let job = Job::KeepChannels { count, place: place.clone() };
+    let mut keeper = Worker::start(&job, cpus.map(|pair| pair.writer));
+    let mut reader = Worker::start(&Job::ReadChannels { count, place }, cpus.map(|pair| pair.reader));
+    reader.tell(&(arguments.effort.rounds * 20).to_string());
+    let found: Found = serde_json::from_str(&reader.answer()).expect("the reader wrote it");
+    reader.end();
+    let kibibytes = keeper.ask("bytes") as f64 / 1024.0;
+    keeper.end();
+    let figures = [
+        ("round µs", found.round_micros),
+        ("attach µs", found.attach_micros),
+        ("KiB", kibibytes),
+        ("descriptors", found.descriptors),
+    ];
+    println!("### {count} channels of 256 B, read round by one process\n");
+    let mut table = Table::new(&["figure", "value"]);
+    for (name, value) in figures {
+        report.add(format!("channels/{name}"), value);
+        let each = if name.starts_with("round") { "of all" } else { "for each" };
+        table.row(vec![format!("{name}, {each}"), figure(value)]);
+    }
+    table.print();
+}

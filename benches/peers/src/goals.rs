@@ -1,0 +1,128 @@
+//! The ratios that the library is to reach, and whether it does.
+
+use serde::Serialize;
+
+use crate::report::{Report, Table, figure};
+
+/// A figure, or the ratio of two of them, and its bound.
+struct Goal {
+    claim: &'static str,
+    of: &'static str,
+    to: Option<&'static str>,
+    bound: Bound,
+}
+
+/// What the value may be.
+#[derive(Clone, Copy)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// What came of a goal.
+#[derive(Debug, Serialize)]
+pub(crate) struct Judged {
+    claim: String,
+    wanted: String,
+    /// `None` if it was not measured.
+    reached: Option<f64>,
+    verdict: &'static str,
+}
+
+const fn ratio(claim: &'static str, of: &'static str, to: &'static str, bound: Bound) -> Goal {
+    Goal { claim, of, to: Some(to), bound }
+}
+
+const fn value(claim: &'static str, of: &'static str, bound: Bound) -> Goal {
+    Goal { claim, of, to: None, bound }
+}
+
+use Bound::{AtLeast, AtMost};
+
+/// Plain data while nobody else uses the channel, and a query. `tearless undated` does what the peers do.
+#[rustfmt::skip]
+const UNCONTENDED: &[Goal] = &[
+    ratio("snapshot 64 B : memcpy", "uncontended/64 B/tearless undated/read ns", "uncontended/64 B/memcpy/read ns", AtMost(2.0)),
+    ratio("iceoryx2 get : snapshot, 64 B", "uncontended/64 B/iceoryx2/read ns", "uncontended/64 B/tearless undated/read ns", AtLeast(4.0)),
+    ratio("mmap-sync read : snapshot, 64 B", "uncontended/64 B/mmap-sync/read ns", "uncontended/64 B/tearless undated/read ns", AtLeast(6.0)),
+    ratio("iceoryx2 get : snapshot, 1 KiB", "uncontended/1 KiB/iceoryx2/read ns", "uncontended/1 KiB/tearless undated/read ns", AtLeast(2.0)),
+    ratio("mmap-sync read : snapshot, 1 KiB", "uncontended/1 KiB/mmap-sync/read ns", "uncontended/1 KiB/tearless undated/read ns", AtLeast(2.0)),
+    ratio("snapshot 64 KiB : memcpy", "uncontended/64 KiB/tearless undated/read ns", "uncontended/64 KiB/memcpy/read ns", AtMost(1.15)),
+    ratio("snapshot 1 MiB : memcpy", "uncontended/1 MiB/tearless undated/read ns", "uncontended/1 MiB/memcpy/read ns", AtMost(1.0)),
+    ratio("snapshot 16 MiB : memcpy", "uncontended/16 MiB/tearless undated/read ns", "uncontended/16 MiB/memcpy/read ns", AtMost(1.0)),
+    ratio("snapshot 64 MiB : memcpy", "uncontended/64 MiB/tearless undated/read ns", "uncontended/64 MiB/memcpy/read ns", AtMost(1.0)),
+    ratio("iceoryx2 update : publish, 64 B", "uncontended/64 B/iceoryx2/publish ns", "uncontended/64 B/tearless undated/publish ns", AtLeast(4.0)),
+    ratio("mmap-sync write : publish, 64 B", "uncontended/64 B/mmap-sync/publish ns", "uncontended/64 B/tearless undated/publish ns", AtLeast(100.0)),
+    ratio("publish 1 KiB : memcpy", "uncontended/1 KiB/tearless undated/publish ns", "uncontended/1 KiB/memcpy/publish ns", AtMost(1.3)),
+    ratio("publish 64 KiB : memcpy", "uncontended/64 KiB/tearless undated/publish ns", "uncontended/64 KiB/memcpy/publish ns", AtMost(1.3)),
+    ratio("publish 1 MiB : memcpy", "uncontended/1 MiB/tearless undated/publish ns", "uncontended/1 MiB/memcpy/publish ns", AtMost(1.3)),
+    ratio("publish 16 MiB : memcpy", "uncontended/16 MiB/tearless undated/publish ns", "uncontended/16 MiB/memcpy/publish ns", AtMost(1.3)),
+    ratio("publish 64 MiB : memcpy", "uncontended/64 MiB/tearless undated/publish ns", "uncontended/64 MiB/memcpy/publish ns", AtMost(1.3)),
+    ratio("publish 1 KiB : memcpy around", "uncontended/1 KiB/tearless undated/publish ns", "uncontended/1 KiB/memcpy around/publish ns", AtMost(1.3)),
+    ratio("publish 64 KiB : memcpy around", "uncontended/64 KiB/tearless undated/publish ns", "uncontended/64 KiB/memcpy around/publish ns", AtMost(1.3)),
+    ratio("publish 1 MiB : memcpy around", "uncontended/1 MiB/tearless undated/publish ns", "uncontended/1 MiB/memcpy around/publish ns", AtMost(1.3)),
+    ratio("publish 16 MiB : memcpy around", "uncontended/16 MiB/tearless undated/publish ns", "uncontended/16 MiB/memcpy around/publish ns", AtMost(1.3)),
+    ratio("publish 64 MiB : memcpy around", "uncontended/64 MiB/tearless undated/publish ns", "uncontended/64 MiB/memcpy around/publish ns", AtMost(1.3)),
+    value("postcard 200 B : bare", "serde/postcard/200 B/ratio", AtMost(1.15)),
+    value("postcard 2 KiB : bare", "serde/postcard/2 KiB/ratio", AtMost(1.15)),
+    value("postcard 50 KiB : bare", "serde/postcard/50 KiB/ratio", AtMost(1.15)),
+    value("MessagePack 200 B : bare", "serde/message-pack/200 B/ratio", AtMost(1.15)),
+    value("MessagePack 2 KiB : bare", "serde/message-pack/2 KiB/ratio", AtMost(1.15)),
+    value("MessagePack 50 KiB : bare", "serde/message-pack/50 KiB/ratio", AtMost(1.15)),
+];
+
+/// With other processes.
+#[rustfmt::skip]
+const PROCESSES: &[Goal] = &[
+    ratio("Unix socket p50 : query 64 B", "query/64 B/Unix socket/p50 ns", "query/64 B/tearless/batch ns", AtLeast(5_000.0)),
+    value("query 64 B, p99 at 1 kHz, ns", "query/64 B/tearless/p99 ns", AtMost(1_000.0)),
+    value("retries per read, 1 KiB at 1 MHz", "contended/1 KiB/1 MHz/tearless undated/retries per read", AtMost(1e-4)),
+    ratio("p99 with depth 1 : default, 64 B flat out", "contended/64 B/flat out/tearless depth 1/p99 ns", "contended/64 B/flat out/tearless undated/p99 ns", AtLeast(10.0)),
+    ratio("p99 with depth 1 : default, 1 KiB flat out", "contended/1 KiB/flat out/tearless depth 1/p99 ns", "contended/1 KiB/flat out/tearless undated/p99 ns", AtLeast(10.0)),
+    ratio("p99 with depth 1 : default, 64 KiB flat out", "contended/64 KiB/flat out/tearless depth 1/p99 ns", "contended/64 KiB/flat out/tearless undated/p99 ns", AtLeast(10.0)),
+    value("slowest read, 64 B flat out, ns", "contended/64 B/flat out/tearless undated/max ns", AtMost(100e6)),
+    value("slowest read, 1 KiB flat out, ns", "contended/1 KiB/flat out/tearless undated/max ns", AtMost(100e6)),
+    value("slowest read, 64 KiB flat out, ns", "contended/64 KiB/flat out/tearless undated/max ns", AtMost(100e6)),
+    value("two reading processes : one, 64 B", "readers/64 B/tearless undated/two : one", AtLeast(1.9)),
+    value("two reading processes : one, 1 KiB", "readers/1 KiB/tearless undated/two : one", AtLeast(1.9)),
+    value("1,000 channels of 256 B, a round, µs", "channels/round µs", AtMost(100.0)),
+    value("memory for each with its payload, KiB", "channels/KiB", AtMost(13.25)),
+    value("descriptors held for each", "channels/descriptors", AtMost(0.0)),
+    value("attach, for each, µs", "channels/attach µs", AtMost(50.0)),
+];
+
+/// Judges all of them, and prints those that were measured.
+pub(crate) fn judge(report: &Report) -> Vec<Judged> {
+    let goals = UNCONTENDED.iter().chain(PROCESSES);
+    let judged: Vec<Judged> = goals.map(|goal| goal.judge(report)).collect();
+    println!("## Ratios to reach\n");
+    let mut table = Table::new(&["what", "wanted", "reached", ""]);
+    for one in &judged {
+        let Some(reached) = one.reached else { continue };
+        let reached =
+            if reached > 0.0 && reached < 0.01 { format!("{reached:.1e}") } else { figure(reached) };
+        table.row(vec![one.claim.clone(), one.wanted.clone(), reached, one.verdict.into()]);
+    }
+    table.print();
+    judged
+}
+
+impl Goal {
+    fn judge(&self, report: &Report) -> Judged {
+        let over = report.get(self.of);
+        let reached = match self.to {
+            Some(to) => over.zip(report.get(to)).map(|(over, under)| over / under),
+            None => over,
+        };
+        let (wanted, met) = match self.bound {
+            AtMost(most) => (format!("at most {most}"), reached.is_some_and(|value| value <= most)),
+            AtLeast(least) => (format!("at least {least}"), reached.is_some_and(|value| value >= least)),
+        };
+        let verdict = match (reached, met) {
+            (None, _) => "not measured",
+            (_, true) => "met",
+            (_, false) => "missed",
+        };
+        Judged { claim: self.claim.into(), wanted, reached, verdict }
+    }
+}

@@ -1,0 +1,100 @@
+//! tearless beside what people would use instead, measured in one run: `ci/peers`.
+//!
+//! Everybody is behind one adapter ([`peer::Peer`]), gets the same states, and is measured by the same loops, in rounds in
+//! which all have a turn. The main process reads on one CPU; whoever publishes or answers in another process does so on
+//! another CPU.
+//!
+//! * `uncontended`: plain data of 64 B to 64 MiB, both ends in one process. `read` ends with a private copy in memory, or,
+//!   where the second column says so, with a look at the state in place.
+//! * `serde`: publish and snapshot, against a bare encode, memcpy and decode.
+//! * `contended`: a writer in another process, at 1 kHz, at 1 MHz, and flat out. `unread` is how often it publishes while
+//!   nobody reads: less than that is what readers cost it. `torn` counts states that were read in part.
+//! * `query`: a snapshot, against a request and an answer.
+//! * `readers`: two reading processes together, against one.
+//! * `channels`: a thousand workers, read round by one process.
+//!
+//! What may be unfair: `iceoryx2` and `seqlock` pass states by value, which is a copy more where the compiler can't avoid
+//! it. `mmap-sync` writes into a file and flushes it; its writer sleeps 1 µs where it meets a reader, not a second as by
+//! default. `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes are of a state
+//! that does not change meanwhile.
+
+mod answering;
+mod batch;
+mod channels;
+#[path = "../../common/mod.rs"]
+mod common;
+mod contended;
+#[path = "../../contended/cpus.rs"]
+mod cpus;
+mod dispatch;
+mod effort;
+mod goals;
+mod machine;
+mod peer;
+mod peers;
+mod place;
+mod publishing;
+mod queries;
+mod reading;
+mod redis;
+mod report;
+mod serde_states;
+mod uncontended;
+mod worker;
+#[path = "../../uncontended/worker_state.rs"]
+mod worker_state;
+
+use std::fs;
+use std::path::Path;
+use std::process::exit;
+use std::thread;
+
+use effort::Arguments;
+use machine::Machine;
+use place::Ground;
+use report::Report;
+use serde_json::json;
+
+/// Several peers pass states of a mebibyte by value.
+const STACK: usize = 256 << 20;
+
+fn main() {
+    let worker = thread::Builder::new().stack_size(STACK).spawn(run).expect("a thread can be started");
+    worker.join().expect("the run said why it failed");
+}
+
+fn run() {
+    if worker::run_if_told() {
+        return;
+    }
+    let arguments = Arguments::read();
+    let cpus = cpus::pair();
+    let machine = Machine::describe(cpus);
+    machine.print();
+    if let Some(pair) = cpus {
+        cpus::pin(pair.reader);
+    }
+    let ground = Ground::new();
+    let mut report = Report::default();
+    uncontended::measure(&arguments, &ground, &mut report);
+    serde_states::measure(&arguments, &ground, &mut report);
+    contended::measure(&arguments, &ground, cpus, &mut report);
+    queries::measure(&arguments, &ground, cpus, &mut report);
+    reading::measure(&arguments, &ground, cpus, &mut report);
+    channels::measure(&arguments, &ground, cpus, &mut report);
+    drop(ground);
+    let goals = goals::judge(&report);
+    let all = json!({ "machine": machine, "figures": report.figures(), "goals": goals });
+    write(&arguments.json, &serde_json::to_string_pretty(&all).expect("it can be written down"));
+}
+
+fn write(path: &Path, text: &str) {
+    if let Some(directory) = path.parent() {
+        // If that fails, so does the next.
+        let _ = fs::create_dir_all(directory);
+    }
+    if let Err(error) = fs::write(path, format!("{text}\n")) {
+        eprintln!("peers: can't write {}: {error}", path.display());
+        exit(1);
+    }
+}

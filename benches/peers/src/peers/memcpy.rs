@@ -1,0 +1,103 @@
+//! The yardstick: a copy between private memory and a shared mapping, and nothing else. It protects nobody.
+
+use std::fs::{self, OpenOptions};
+
+use bytemuck::{bytes_of, bytes_of_mut};
+use memmap2::MmapMut;
+
+use super::ours;
+use crate::common::boxed;
+use crate::peer::{Ends, Peer, Publish, Read, Tried};
+use crate::place::Place;
+
+/// Always into and out of the same place, which stays in the cache if it can.
+pub(crate) struct Memcpy;
+
+/// Into and out of as many places in turn as a channel of such states has slots: what a publish can't do without.
+pub(crate) struct MemcpyAround;
+
+/// Copies into the mapping.
+pub(crate) struct Into<const WORDS: usize> {
+    mapping: MmapMut,
+    next: usize,
+}
+
+/// Copies out of it.
+pub(crate) struct OutOf<const WORDS: usize> {
+    mapping: MmapMut,
+    next: usize,
+    state: Box<[u64; WORDS]>,
+}
+
+impl<const WORDS: usize> Peer<WORDS> for Memcpy {
+    const NAME: &'static str = "memcpy";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = false;
+    type Publisher = Into<WORDS>;
+    type Reader = OutOf<WORDS>;
+
+    fn open(place: &Place) -> Ends<Into<WORDS>, OutOf<WORDS>> {
+        ends(place, 1)
+    }
+}
+
+impl<const WORDS: usize> Peer<WORDS> for MemcpyAround {
+    const NAME: &'static str = "memcpy around";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = false;
+    type Publisher = Into<WORDS>;
+    type Reader = OutOf<WORDS>;
+
+    fn open(place: &Place) -> Ends<Into<WORDS>, OutOf<WORDS>> {
+        ends(place, ours::depth::<WORDS>(place))
+    }
+}
+
+fn ends<const WORDS: usize>(place: &Place, slots: usize) -> Ends<Into<WORDS>, OutOf<WORDS>> {
+    let [into, out_of] = map_twice(place, slots * WORDS * 8);
+    let publisher = Into { mapping: into, next: 0 };
+    Ends { publisher, reader: OutOf { mapping: out_of, next: 0, state: boxed(|_| 0) } }
+}
+
+/// Two mappings of the same new `len` bytes of shared memory, which have no name any more.
+#[allow(unsafe_code, reason = "memmap2 can't know that nobody else changes the file")]
+fn map_twice(place: &Place, len: usize) -> [MmapMut; 2] {
+    let path = place.file();
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+    let file = file.expect("/dev/shm can be written to");
+    file.set_len(len as u64).expect("there is room in shared memory");
+    fs::remove_file(&path).expect("it was made just now");
+    [(); 2].map(|()| {
+        // SAFETY: a mapping needs a file that is neither changed nor shortened behind the borrows of its bytes. This file
+        // has no name, and this process alone its descriptor, which is closed below. Its bytes are borrowed only during
+        // one copy, and only by the one thread that uses both ends in turns.
+        let mapping = unsafe { MmapMut::map_mut(&file) };
+        let mut mapping = mapping.expect("there is room to map it");
+        mapping.fill(0);
+        mapping
+    })
+}
+
+/// Where the next place of so many bytes begins.
+#[inline]
+fn after<const WORDS: usize>(place: usize, len: usize) -> usize {
+    if place + WORDS * 8 == len { 0 } else { place + WORDS * 8 }
+}
+
+impl<const WORDS: usize> Publish<WORDS> for Into<WORDS> {
+    #[inline]
+    fn publish(&mut self, state: &[u64; WORDS]) {
+        self.mapping[self.next..][..WORDS * 8].copy_from_slice(bytes_of(state));
+        self.next = after::<WORDS>(self.next, self.mapping.len());
+    }
+}
+
+impl<const WORDS: usize> Read<WORDS> for OutOf<WORDS> {
+    #[inline]
+    fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
+        bytes_of_mut(&mut *self.state).copy_from_slice(&self.mapping[self.next..][..WORDS * 8]);
+        self.next = after::<WORDS>(self.next, self.mapping.len());
+        look(&self.state);
+        Tried::default()
+    }
+}

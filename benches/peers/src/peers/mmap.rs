@@ -1,0 +1,123 @@
+//! mmap-sync: two files that are written in turn, readers counted in a third.
+
+use std::time::Duration;
+
+use bytemuck::bytes_of;
+use mmap_sync::locks::LockDisabled;
+use mmap_sync::synchronizer::Synchronizer;
+use wyhash::WyHash;
+
+use crate::common::boxed;
+use crate::peer::{Ends, Peer, Publish, Read, Shared, Tried};
+use crate::place::Place;
+
+/// How long the writer waits for readers. Longer than any of them takes.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// For how many nanoseconds the writer sleeps when it meets a reader. By default it is a second.
+const SLEEP: u64 = 1_000;
+
+/// `write`, which serializes, checks, hashes; and `read` without a check, followed by a copy.
+pub(crate) struct MmapSync;
+
+/// `write_raw`, which only hashes; and `read` without a check, in place.
+pub(crate) struct MmapSyncGuard;
+
+/// The three files, with the hash, the lock and the scratch space that are the defaults.
+type Files = Synchronizer<WyHash, LockDisabled, 1024, SLEEP>;
+
+/// Writes states as values or, if `RAW`, as bytes.
+pub(crate) struct Write<const RAW: bool> {
+    files: Files,
+}
+
+/// Shows a copy of the state.
+pub(crate) struct Copied<const WORDS: usize> {
+    files: Files,
+    state: Box<[u64; WORDS]>,
+}
+
+/// Shows the state where it is.
+pub(crate) struct Guarded {
+    files: Files,
+}
+
+fn files(place: &Place) -> Files {
+    Files::with_params(place.file().as_os_str())
+}
+
+/// Shows the state in its file.
+#[allow(unsafe_code, reason = "the peer has no other way to read")]
+#[inline]
+fn read<const WORDS: usize>(files: &mut Files, look: impl FnOnce(&[u64; WORDS])) {
+    // SAFETY: the caller has to drop the result before the grace period of the writer ends, and the file has to hold an
+    // archived value of the type asked for. The result lives for one copy or one comparison, which takes far less than
+    // the minute of `GRACE`, unless this process is stopped, which nobody does to a benchmark. The files are the run's
+    // own, and only `Write` writes there, always a `[u64; WORDS]` of the same place, of which every pattern of bits is
+    // a valid value. That the peer may hand out bytes that are being overwritten is its own affair: see `torn`.
+    let result = unsafe { files.read::<[u64; WORDS]>(false) };
+    look(&result.expect("a state was written"));
+}
+
+impl<const WORDS: usize> Peer<WORDS> for MmapSync {
+    const NAME: &'static str = "mmap-sync";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = true;
+    type Publisher = Write<false>;
+    type Reader = Copied<WORDS>;
+
+    fn open(place: &Place) -> Ends<Write<false>, Copied<WORDS>> {
+        let publisher = <Self as Shared<WORDS>>::publisher(place);
+        Ends { publisher, reader: Self::reader(place) }
+    }
+}
+
+impl<const WORDS: usize> Shared<WORDS> for MmapSync {
+    fn publisher(place: &Place) -> Write<false> {
+        Write { files: files(place) }
+    }
+
+    fn reader(place: &Place) -> Copied<WORDS> {
+        Copied { files: files(place), state: boxed(|_| 0) }
+    }
+}
+
+impl<const WORDS: usize> Peer<WORDS> for MmapSyncGuard {
+    const NAME: &'static str = "mmap-sync raw, guard";
+    const COPIES: bool = false;
+    const ACROSS_PROCESSES: bool = true;
+    type Publisher = Write<true>;
+    type Reader = Guarded;
+
+    fn open(place: &Place) -> Ends<Write<true>, Guarded> {
+        Ends { publisher: Write { files: files(place) }, reader: Guarded { files: files(place) } }
+    }
+}
+
+impl<const WORDS: usize, const RAW: bool> Publish<WORDS> for Write<RAW> {
+    #[inline]
+    fn publish(&mut self, state: &[u64; WORDS]) {
+        let result = match RAW {
+            true => self.files.write_raw::<[u64; WORDS]>(bytes_of(state), GRACE),
+            false => self.files.write(state, GRACE),
+        };
+        result.expect("there is room in shared memory");
+    }
+}
+
+impl<const WORDS: usize> Read<WORDS> for Copied<WORDS> {
+    #[inline]
+    fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
+        read(&mut self.files, |state: &[u64; WORDS]| *self.state = *state);
+        look(&self.state);
+        Tried::default()
+    }
+}
+
+impl<const WORDS: usize> Read<WORDS> for Guarded {
+    #[inline]
+    fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
+        read(&mut self.files, look);
+        Tried::default()
+    }
+}

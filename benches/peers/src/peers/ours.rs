@@ -1,0 +1,142 @@
+//! The library itself, in three settings.
+
+use tearless::{Pod, Reader, SnapshotError, Timestamp, Writer, WriterBuilder};
+
+use crate::common::boxed;
+use crate::peer::{Ends, Peer, Publish, Read, Shared, Tried};
+use crate::place::Place;
+
+/// All options at their defaults: publications are dated by the precise clock.
+pub(crate) struct Dated;
+
+/// Without dates, as all others are.
+pub(crate) struct Undated;
+
+/// Undated, and with one slot in each segment: a classic double buffer.
+pub(crate) struct Shallow;
+
+/// The writer of any of them.
+pub(crate) struct Publisher<const WORDS: usize> {
+    writer: Writer<[u64; WORDS], Pod>,
+}
+
+/// The reader of any of them, and where it copies to.
+pub(crate) struct Snapshots<const WORDS: usize> {
+    reader: Reader<[u64; WORDS], Pod>,
+    state: Box<[u64; WORDS]>,
+}
+
+type Builder<const WORDS: usize> = WriterBuilder<[u64; WORDS], Pod>;
+
+fn builder<const WORDS: usize>(place: &Place) -> Builder<WORDS> {
+    place.namespace().writer_builder(place.name()).codec()
+}
+
+fn publisher<const WORDS: usize>(builder: Builder<WORDS>) -> Publisher<WORDS> {
+    let mut writer = builder.open().expect("there is room in shared memory");
+    // Touches every slot: otherwise the first round of publications would be slower.
+    let state = boxed::<WORDS>(|_| 0);
+    for _ in 0..writer.depth() {
+        writer.publish(&state).expect("the state fits");
+    }
+    Publisher { writer }
+}
+
+fn reader<const WORDS: usize>(place: &Place) -> Snapshots<WORDS> {
+    let builder = place.namespace().reader_builder(place.name()).codec();
+    let reader = builder.open().expect("the channel is there");
+    Snapshots { reader, state: boxed(|_| 0) }
+}
+
+/// In how many places a publisher of such states writes in turn.
+pub(crate) fn depth<const WORDS: usize>(place: &Place) -> usize {
+    let writer = builder::<WORDS>(&place.at("depth")).open().expect("there is room in shared memory");
+    usize::try_from(writer.depth()).expect("it is small")
+}
+
+impl<const WORDS: usize> Publish<WORDS> for Publisher<WORDS> {
+    #[inline]
+    fn publish(&mut self, state: &[u64; WORDS]) {
+        self.writer.publish(state).expect("the state fits");
+    }
+}
+
+impl<const WORDS: usize> Read<WORDS> for Snapshots<WORDS> {
+    #[inline]
+    fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
+        match self.reader.snapshot_into(&mut self.state) {
+            Ok(info) => {
+                look(&self.state);
+                Tried { retries: info.retries(), gave_up: false }
+            }
+            Err(SnapshotError::Contended { attempts, .. }) => Tried { retries: attempts, gave_up: true },
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<const WORDS: usize> Peer<WORDS> for Dated {
+    const NAME: &'static str = "tearless";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = true;
+    type Publisher = Publisher<WORDS>;
+    type Reader = Snapshots<WORDS>;
+
+    fn open(place: &Place) -> Ends<Publisher<WORDS>, Snapshots<WORDS>> {
+        Ends { publisher: Self::publisher(place), reader: reader(place) }
+    }
+}
+
+impl<const WORDS: usize> Shared<WORDS> for Dated {
+    fn publisher(place: &Place) -> Publisher<WORDS> {
+        publisher(builder(place))
+    }
+
+    fn reader(place: &Place) -> Snapshots<WORDS> {
+        reader(place)
+    }
+}
+
+impl<const WORDS: usize> Peer<WORDS> for Undated {
+    const NAME: &'static str = "tearless undated";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = true;
+    type Publisher = Publisher<WORDS>;
+    type Reader = Snapshots<WORDS>;
+
+    fn open(place: &Place) -> Ends<Publisher<WORDS>, Snapshots<WORDS>> {
+        Ends { publisher: Self::publisher(place), reader: reader(place) }
+    }
+}
+
+impl<const WORDS: usize> Shared<WORDS> for Undated {
+    fn publisher(place: &Place) -> Publisher<WORDS> {
+        publisher(builder(place).timestamp(Timestamp::None))
+    }
+
+    fn reader(place: &Place) -> Snapshots<WORDS> {
+        reader(place)
+    }
+}
+
+impl<const WORDS: usize> Peer<WORDS> for Shallow {
+    const NAME: &'static str = "tearless depth 1";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = true;
+    type Publisher = Publisher<WORDS>;
+    type Reader = Snapshots<WORDS>;
+
+    fn open(place: &Place) -> Ends<Publisher<WORDS>, Snapshots<WORDS>> {
+        Ends { publisher: Self::publisher(place), reader: reader(place) }
+    }
+}
+
+impl<const WORDS: usize> Shared<WORDS> for Shallow {
+    fn publisher(place: &Place) -> Publisher<WORDS> {
+        publisher(builder(place).timestamp(Timestamp::None).depth(1))
+    }
+
+    fn reader(place: &Place) -> Snapshots<WORDS> {
+        reader(place)
+    }
+}

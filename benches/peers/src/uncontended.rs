@@ -1,0 +1,148 @@
+//! What publishing and reading cost while nobody else does: both ends in one process, in turns.
+
+use crate::batch::{Batch, in_turns, publications, reads};
+use crate::common::{boxed, size, spread};
+use crate::effort::Arguments;
+use crate::peer::{Ends, Peer, Publish, Read};
+use crate::peers::{
+    ArcSwapped, ArcSwappedGuard, Dated, Iceoryx, LeftRight, Locked, Memcpy, MemcpyAround, MmapSync,
+    MmapSyncGuard, SeqLocked, Shallow, Tripled, TripledGuard, Undated,
+};
+use crate::place::Ground;
+use crate::report::{Report, Table, figure};
+
+/// Whom all others are compared with: it does what they do, and does not look at the clock.
+const REFERENCE: &str = "tearless undated";
+
+/// A peer with both of its operations.
+struct Contestant {
+    name: &'static str,
+    copies: bool,
+    across_processes: bool,
+    publish: Batch,
+    read: Batch,
+}
+
+/// What came of it, in nanoseconds.
+struct Outcome {
+    publish: Vec<f64>,
+    read: Vec<f64>,
+}
+
+/// All sizes.
+pub(crate) fn measure(arguments: &Arguments, ground: &Ground, report: &mut Report) {
+    one_size::<8>(arguments, ground, report, with_seqlock::<8>);
+    one_size::<{ 1 << 7 }>(arguments, ground, report, with_seqlock::<{ 1 << 7 }>);
+    one_size::<{ 64 << 7 }>(arguments, ground, report, everybody::<{ 64 << 7 }>);
+    one_size::<{ 1 << 17 }>(arguments, ground, report, everybody::<{ 1 << 17 }>);
+    one_size::<{ 16 << 17 }>(arguments, ground, report, ours_and_memcpy::<{ 16 << 17 }>);
+    one_size::<{ 64 << 17 }>(arguments, ground, report, ours_and_memcpy::<{ 64 << 17 }>);
+}
+
+fn one_size<const WORDS: usize>(
+    arguments: &Arguments,
+    ground: &Ground,
+    report: &mut Report,
+    contestants: fn(&Ground) -> Vec<Contestant>,
+) {
+    let label = size(WORDS * 8);
+    if !arguments.wants(&format!("uncontended/{label}")) {
+        return;
+    }
+    let contestants = contestants(ground);
+    let described: Vec<_> =
+        contestants.iter().map(|one| (one.name, one.copies, one.across_processes)).collect();
+    let outcome = run(arguments, contestants);
+    for (index, (name, ..)) in described.iter().enumerate() {
+        report.add(format!("uncontended/{label}/{name}/read ns"), outcome.read[index]);
+        report.add(format!("uncontended/{label}/{name}/publish ns"), outcome.publish[index]);
+    }
+    print(&label, &described, &outcome);
+}
+
+fn run(arguments: &Arguments, contestants: Vec<Contestant>) -> Outcome {
+    let (mut publish, mut read): (Vec<Batch>, Vec<Batch>) =
+        contestants.into_iter().map(|one| (one.publish, one.read)).unzip();
+    let (rounds, batch) = (arguments.effort.rounds, arguments.effort.batch);
+    // Publications first: most peers have nothing to read before.
+    let publish = in_turns(&mut publish, rounds, batch);
+    Outcome { publish, read: in_turns(&mut read, rounds, batch) }
+}
+
+/// seqlock reads by one volatile load of the whole state, of which the compiler makes one instruction for every word: for
+/// large states it takes hours.
+fn with_seqlock<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
+    let mut all = everybody::<WORDS>(ground);
+    all.push(contestant::<SeqLocked, WORDS>(ground));
+    all
+}
+
+fn everybody<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
+    let mut all = ours_and_memcpy::<WORDS>(ground);
+    all.extend([
+        contestant::<Iceoryx, WORDS>(ground),
+        contestant::<MmapSync, WORDS>(ground),
+        contestant::<MmapSyncGuard, WORDS>(ground),
+        contestant::<ArcSwapped, WORDS>(ground),
+        contestant::<ArcSwappedGuard, WORDS>(ground),
+        contestant::<Tripled, WORDS>(ground),
+        contestant::<TripledGuard, WORDS>(ground),
+        contestant::<LeftRight, WORDS>(ground),
+        contestant::<Locked, WORDS>(ground),
+    ]);
+    all
+}
+
+fn ours_and_memcpy<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
+    vec![
+        contestant::<Undated, WORDS>(ground),
+        contestant::<Dated, WORDS>(ground),
+        contestant::<Shallow, WORDS>(ground),
+        contestant::<Memcpy, WORDS>(ground),
+        contestant::<MemcpyAround, WORDS>(ground),
+    ]
+}
+
+fn contestant<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground) -> Contestant {
+    let name = format!("{}-{WORDS}", P::NAME).replace([' ', ','], "-");
+    let Ends { mut publisher, mut reader } = P::open(&ground.place(&name));
+    check(&mut publisher, &mut reader);
+    let state = boxed::<WORDS>(|word| spread(word as u64));
+    Contestant {
+        name: P::NAME,
+        copies: P::COPIES,
+        across_processes: P::ACROSS_PROCESSES,
+        publish: publications(publisher, state),
+        read: reads(reader),
+    }
+}
+
+/// What is published is what is read; whatever is measured, it does its work.
+fn check<const WORDS: usize>(publisher: &mut impl Publish<WORDS>, reader: &mut impl Read<WORDS>) {
+    for seed in 1..=2 {
+        let state = boxed::<WORDS>(|word| spread(seed << 32 | word as u64));
+        publisher.publish(&state);
+        let mut seen = false;
+        reader.read(|latest| seen = *latest == *state);
+        assert!(seen, "another state was read than was published");
+    }
+}
+
+fn print(label: &str, described: &[(&str, bool, bool)], outcome: &Outcome) {
+    let reference = described.iter().position(|(name, ..)| *name == REFERENCE).expect("it is always there");
+    println!("### {label}, uncontended\n");
+    let mut table = Table::new(&["peer", "a copy", "processes", "read ns", "ratio", "publish ns", "ratio"]);
+    for (index, (name, copies, across_processes)) in described.iter().enumerate() {
+        let yes_or_no = |yes: &bool| if *yes { "yes" } else { "no" }.to_string();
+        table.row(vec![
+            (*name).into(),
+            yes_or_no(copies),
+            yes_or_no(across_processes),
+            figure(outcome.read[index]),
+            figure(outcome.read[index] / outcome.read[reference]),
+            figure(outcome.publish[index]),
+            figure(outcome.publish[index] / outcome.publish[reference]),
+        ]);
+    }
+    table.print();
+}
