@@ -1,0 +1,87 @@
+//! What every experiment needs: how long to measure, where to run what, the namespace.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use tearless::{Keep, Namespace};
+
+use crate::cpus::Pair;
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::progress::Progress;
+use crate::worker::{Role, Worker};
+use crate::{Failure, common, cpus};
+
+/// How much shorter everything is that is only tried.
+const QUICKER: u32 = 25;
+
+/// The circumstances of a run.
+pub(crate) struct Context {
+    pub(crate) out: PathBuf,
+    pub(crate) namespace: Namespace,
+    pub(crate) machine: Machine,
+    pub(crate) progress: Progress,
+    pub(crate) quick: bool,
+    cpus: Option<Pair>,
+}
+
+impl Context {
+    /// Pins this process to the reader's CPU, and looks at the machine.
+    pub(crate) fn new(options: &Options) -> Result<Context, Failure> {
+        let usable = thread::available_parallelism().map_or(1, usize::from);
+        let cpus = cpus::pair();
+        if let Some(pair) = cpus {
+            cpus::pin(pair.reader);
+        }
+        Ok(Context {
+            out: options.out.clone(),
+            namespace: Namespace::open(&common::unique_namespace("experiments"))?,
+            machine: Machine::look(cpus, usable),
+            progress: Progress::new(),
+            quick: options.quick,
+            cpus,
+        })
+    }
+
+    /// How long to measure what deserves `full`.
+    pub(crate) fn span(&self, full: Duration) -> Duration {
+        if self.quick { full / QUICKER } else { full }
+    }
+
+    /// How often to do what deserves `full` times.
+    pub(crate) fn rounds(&self, full: usize) -> usize {
+        if self.quick { 1 } else { full }
+    }
+
+    /// The CPU that workers run on, if they can have one for themselves.
+    pub(crate) fn worker_cpu(&self) -> Option<usize> {
+        self.cpus.map(|pair| pair.writer)
+    }
+
+    /// The CPU of this process.
+    pub(crate) fn own_cpu(&self) -> Option<usize> {
+        self.cpus.map(|pair| pair.reader)
+    }
+
+    /// Starts a worker process on the workers' CPU, and waits until it is ready.
+    pub(crate) fn start(&self, role: Role) -> Result<Worker, Failure> {
+        Worker::start(&self.namespace, role, self.worker_cpu())
+    }
+
+    /// Makes sure that nothing is left in shared memory.
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        let cleaned = self.namespace.clean(Keep::Nothing)?;
+        match cleaned.removed.is_empty() {
+            true => Ok(()),
+            false => Err(format!("workers left something behind: {cleaned}").into()),
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // For the case that an experiment failed. What failed is told; this is not.
+        let _ = self.namespace.clean(Keep::Nothing);
+    }
+}

@@ -1,0 +1,30 @@
+//! What one sees while it runs: on a terminal only.
+
+use std::io::{IsTerminal, Write, stderr};
+
+/// One line on the terminal that is written over and over.
+pub(crate) struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    /// Nothing is shown where nobody looks.
+    pub(crate) fn new() -> Progress {
+        Progress { is_shown: stderr().is_terminal() }
+    }
+
+    /// Says what is measured next.
+    pub(crate) fn say(&self, what: &str) {
+        if self.is_shown {
+            eprint!("\r\x1b[K{what} …");
+            let _ = stderr().flush();
+        }
+    }
+
+    /// Removes the line.
+    pub(crate) fn end(&self) {
+        if self.is_shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
