@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_getaffinity};
 use tearless::{Keep, Namespace};
 
 use crate::cpus::Pair;
@@ -24,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) progress: Progress,
     pub(crate) quick: bool,
     cpus: Option<Pair>,
+    /// All that this process may use but the workers' one.
+    readers: Vec<usize>,
 }
 
 impl Context {
@@ -31,6 +34,7 @@ impl Context {
     pub(crate) fn new(options: &Options) -> Result<Context, Failure> {
         let usable = thread::available_parallelism().map_or(1, usize::from);
         let cpus = cpus::pair();
+        let readers = usable_but(cpus.map(|pair| pair.writer));
         if let Some(pair) = cpus {
             cpus::pin(pair.reader);
         }
@@ -41,6 +45,7 @@ impl Context {
             progress: Progress::new(),
             quick: options.quick,
             cpus,
+            readers,
         })
     }
 
@@ -64,6 +69,11 @@ impl Context {
         self.cpus.map(|pair| pair.reader)
     }
 
+    /// The CPU of the reading process number `index`, of several.
+    pub(crate) fn reader_cpu(&self, index: usize) -> Option<usize> {
+        self.readers.get(index % self.readers.len().max(1)).copied()
+    }
+
     /// Starts a worker process on the workers' CPU, and waits until it is ready.
     pub(crate) fn start(&self, role: Role) -> Result<Worker, Failure> {
         Worker::start(&self.namespace, role, self.worker_cpu())
@@ -77,6 +87,12 @@ impl Context {
             false => Err(format!("workers left something behind: {cleaned}").into()),
         }
     }
+}
+
+/// The CPUs that this process may use, without one.
+fn usable_but(cpu: Option<usize>) -> Vec<usize> {
+    let Ok(usable) = sched_getaffinity(None) else { return Vec::new() };
+    (0..CpuSet::MAX_CPU).filter(|other| usable.is_set(*other) && Some(*other) != cpu).collect()
 }
 
 impl Drop for Context {

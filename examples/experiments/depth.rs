@@ -9,7 +9,7 @@ use crate::measure::median_of;
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::reading::{self, Reading};
 use crate::report::Report;
-use crate::table::{Table, number, time};
+use crate::table::{Table, number, span, time};
 use crate::worker::{CHANNEL, Rate, Role};
 
 /// Slots of each segment, and words of the payload.
@@ -54,8 +54,8 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
 
 fn measure(context: &Context, depth: usize, words: usize, rate: Rate) -> Result<Outcome, Failure> {
     let worker = context.start(Role::Publish { words, depth: Some(depth), rate })?;
-    let (span, rounds) = (context.span(SPAN), context.rounds(ROUNDS));
-    let rounds = reading::read(&context.namespace, CHANNEL, words, span, rounds)?;
+    let rounds = context.rounds(ROUNDS);
+    let rounds = reading::read(&context.namespace, CHANNEL, words, context.span(SPAN), rounds)?;
     worker.end()?;
     let quantile = |quantile| median_of(&rounds, |round| round.quantile(quantile));
     Ok(Outcome {
@@ -106,9 +106,10 @@ fn report(outcomes: &[Outcome]) -> Report {
         name: "depth",
         question: "How many slots does a channel need?",
         method: format!(
-            "{ROUNDS} rounds of {SPAN:?} for each row; retries of all rounds together, else their medians. A channel has \
+            "{ROUNDS} rounds of {} for each row; retries of all rounds together, else their medians. A channel has \
              two segments with so many slots each, and the writer fills the whole state in before it publishes. Every word \
-             of every snapshot is checked, between the snapshots."
+             of every snapshot is checked, between the snapshots.",
+            span(SPAN)
         ),
         tables: vec![table],
         plots: vec![retries(outcomes), tails(outcomes)],

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::measure::{median_of, once_nanos};
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::report::Report;
-use crate::table::{Table, time};
+use crate::table::{Table, span, time};
 use crate::worker::{CHANNEL, Grow, Grown, Role, Worker};
 
 /// The sizes: doubling, from the first to the last.
@@ -77,7 +77,7 @@ fn attach(context: &Context) -> Result<Latest, Failure> {
 fn step_by_step(context: &Context, sizes: &[usize], samples: &mut [Vec<Sample>]) -> Result<(), Failure> {
     let mut worker = context.start(Role::Grow)?;
     let mut reader = attach(context)?;
-    let mut state = vec![0; LAST];
+    let mut state = vec![1; LAST];
     for (bytes, samples) in sizes.iter().zip(samples) {
         let mut turns = Vec::new();
         // Twice for the two segments.
@@ -154,7 +154,7 @@ impl Watched {
 fn watch(context: &Context, sizes: &[usize], watched: &mut [Vec<Watched>]) -> Result<(), Failure> {
     let mut worker = context.start(Role::Grow)?;
     let mut reader = attach(context)?;
-    let mut state = vec![0; LAST];
+    let mut state = vec![1; LAST];
     let span = context.span(WATCH);
     for (bytes, watched) in sizes.iter().zip(watched) {
         worker.link.order(&serde_json::to_string(&Grow { bytes: *bytes, on_for: Some(span) })?)?;
@@ -212,8 +212,9 @@ fn report(samples: &[Sample], watched: &[Watched]) -> Report {
         method: format!(
             "Medians of {ROUNDS} rounds, each with a new channel. First, writer and reader take turns: every publication is \
              followed by a snapshot, into memory that the reader has touched before. Then the reader takes snapshots without \
-             a pause (all the while) from before the growth on, while the writer publishes each size flat out for {WATCH:?}; \
-             the maximum is the median of the rounds' maxima."
+             a pause (all the while) from before the growth on, while the writer publishes each size flat out for {}; \
+             the maximum is the median of the rounds' maxima.",
+            span(WATCH)
         ),
         tables: vec![table],
         plots: vec![plot(samples, watched)],

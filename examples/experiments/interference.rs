@@ -10,7 +10,7 @@ use crate::measure::median_of;
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::reading::{self, Reading};
 use crate::report::Report;
-use crate::table::{Table, number, time};
+use crate::table::{Table, number, span, time};
 use crate::worker::{CHANNEL, Published, REPORT, Rate, Reads, Role, Worker};
 
 /// What readers are tried under.
@@ -61,9 +61,10 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
 fn method(context: &Context) -> String {
     let places = context.machine.cpus.saturating_sub(1).max(1);
     format!(
-        "Medians of {ROUNDS} rounds of {SPAN:?}. The writer is a process with a CPU for itself, and fills the whole state in \
-         before it publishes. There are {} processors: {places} of them is left for the readers, so that of several \
+        "Medians of {ROUNDS} rounds of {}. The writer is a process with a CPU for itself, and fills the whole state in \
+         before it publishes. There are {} processors: what the writer leaves is {places} for the readers, so that of several \
          reading processes no more than {places} run at a time, and `publishes a CPU second` is what can be compared.",
+        span(SPAN),
         context.machine.cpus
     )
 }
@@ -118,8 +119,9 @@ struct Round {
 impl Written {
     fn measure(context: &Context, words: usize, readers: usize) -> Result<Written, Failure> {
         let mut writer = context.start(Role::Publish { words, depth: None, rate: Rate::FlatOut })?;
-        let start = || Worker::start(&context.namespace, Role::Read { words }, context.own_cpu());
-        let mut readers_at_work = (0..readers).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
+        let start =
+            |index| Worker::start(&context.namespace, Role::Read { words }, context.reader_cpu(index));
+        let mut readers_at_work = (0..readers).map(start).collect::<Result<Vec<_>, _>>()?;
         let span = context.span(SPAN);
         thread::sleep(span / 10);
         let rounds: Vec<Round> = (0..context.rounds(ROUNDS))

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::measure::{median_of, processor_nanos};
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::report::Report;
-use crate::table::{Cell, Table, number, time};
+use crate::table::{Cell, Table, number, span, time};
 use crate::worker::{CHANNEL, REPORT, Role, Worked, Worker};
 use crate::worker_state::WorkerState;
 
@@ -161,9 +161,10 @@ fn report(outcomes: &[Outcome]) -> Report {
         name: "interval",
         question: "How often should a worker publish?",
         method: format!(
-            "{ROUNDS} rounds of {SPAN:?} for each interval, which take turns; ages of all rounds, else medians. The worker \
+            "{ROUNDS} rounds of {} for each interval, which take turns; ages of all rounds, else medians. The worker \
              computes as fast as it can on a CPU of its own and looks at the clock between two units of about ten \
-             microseconds; the one that never publishes does so, too. Times of publishing and querying contain the clock."
+             microseconds; the one that never publishes does so, too. Times of publishing and querying contain the clock.",
+            span(SPAN)
         ),
         tables: vec![table],
         plots: vec![costs(outcomes), ages(outcomes)],

@@ -14,7 +14,7 @@ use crate::measure::{each_nanos, median_nanos, once_nanos};
 use crate::payload::{Job, with_words};
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::report::Report;
-use crate::table::{Cell, Table, time};
+use crate::table::{Cell, Table, number, time};
 use crate::worker::{CHANNEL, Rate, Role, Worker, ask_for_state};
 use crate::worker_state::WorkerState;
 
@@ -241,18 +241,22 @@ fn median_at(rows: &[Row], part: Part, nth: usize) -> f64 {
 }
 
 fn answer(rows: &[Row]) -> String {
-    let [plain, query, decode] =
-        [Part::Plain, Part::Query, Part::Decode].map(|part| median_at(rows, part, 0));
-    let socket = median_at(rows, Part::Socket, 0).min(median_at(rows, Part::SocketOnOneCpu, 0));
+    let first = |part| median_at(rows, part, 0);
+    let (socket, on_one_cpu) = (first(Part::Socket), first(Part::SocketOnOneCpu));
+    let (plain, query) = (first(Part::Plain), first(Part::Query));
     format!(
-        "A snapshot of 64 B of plain data takes {}, {:.0} times less than asking for a state of 200 B over a socket, at best \
-         {}. Of a query for that serde state, {}, decoding alone is {}: with plain data the protocol and the copy are all \
-         there is; attaching, {}, is done once.",
+        "A snapshot of 64 B of plain data takes {}, of a serde state of 200 B {}, of which decoding is {}; attaching takes {}, \
+         once. Asking the worker for the same state over a socket takes {} if it runs on another CPU, and {} on the same: \
+         {} and {} times the snapshot of plain data, {} and {} times that of the serde state.",
         time(plain),
-        socket / plain,
-        time(socket),
         time(query),
-        time(decode),
-        time(median_at(rows, Part::Attach, 0)),
+        time(first(Part::Decode)),
+        time(first(Part::Attach)),
+        time(socket),
+        time(on_one_cpu),
+        number(socket / plain),
+        number(on_one_cpu / plain),
+        number(socket / query),
+        number(on_one_cpu / query),
     )
 }

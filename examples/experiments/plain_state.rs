@@ -99,7 +99,7 @@ impl Job {
             id: random,
             submitted: 1_700_000_000_000_000_000 + (random >> 8),
             weight: 0.5,
-            attempts: u32::from(random % 4 > 0),
+            attempts: u32::from(random & 1 == 1),
             name: text(&format!("render-{:08x}", random >> 32)),
             tags: [text("tag-0"), text("tag-1")],
         }

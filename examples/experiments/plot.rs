@@ -63,7 +63,7 @@ impl Plot {
     }
 
     fn draw_chart(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Failure> {
-        let points = || self.series.iter().flat_map(|series| &series.points);
+        let points = || self.series.iter().flat_map(|series| self.visible(series));
         let x = self.x.fit(points().map(|point| point.0));
         let y = self.y.fit(points().map(|point| point.1));
         let (x_ticks, y_ticks) = (x.ticks.len(), y.ticks.len());
@@ -88,11 +88,16 @@ impl Plot {
             .draw()?;
         for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
             let points: Vec<(f64, f64)> =
-                series.points.iter().map(|(x, y)| (self.x.place(*x), self.y.place(*y))).collect();
+                self.visible(series).map(|(x, y)| (self.x.place(*x), self.y.place(*y))).collect();
             chart.draw_series(points.iter().map(|point| Circle::new(*point, 4, colour.filled())))?;
             chart.draw_series([PathElement::new(points, colour.stroke_width(2))])?;
         }
         Ok(())
+    }
+
+    /// The points of a series that have a place.
+    fn visible<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a (f64, f64)> {
+        series.points.iter().filter(|(x, y)| self.x.has_place_for(*x) && self.y.has_place_for(*y))
     }
 
     fn draw_legend(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Failure> {

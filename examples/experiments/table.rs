@@ -1,6 +1,7 @@
 //! Tables: as CSV for programs, as Markdown for people.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 /// One table of figures. The columns' names contain the units.
 pub(crate) struct Table {
@@ -130,6 +131,16 @@ pub(crate) fn time(nanos: f64) -> String {
         long if long < 1e9 => format!("{} ms", number(long / 1e6)),
         long => format!("{} s", number(long / 1e9)),
     }
+}
+
+/// The same for a round time: `20 µs`.
+pub(crate) fn round_time(nanos: f64) -> String {
+    time(nanos).replace(".00 ", " ").replace(".0 ", " ")
+}
+
+/// A span that was chosen, and therefore is round.
+pub(crate) fn span(span: Duration) -> String {
+    round_time(span.as_nanos() as f64)
 }
 
 /// The nearest whole number; these are far below the largest.

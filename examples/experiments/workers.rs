@@ -59,11 +59,13 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
 
 fn method() -> String {
     format!(
-        "Every worker has a plain state of {} B, which changes {UPDATES} times; the main process looks at all of them {QUERIES} \
+        "Every worker has a plain state of {} B, which changes at {UPDATES}; the main process looks at all of them {QUERIES} \
          times a second. In the first two tables one process stands for all workers, with a channel or a socket for each; \
          the third has real processes, each compared with one that has no channel. With queues, each change is sent \
          through a Unix stream socket, and the main process reads all that has arrived only when it wants to look, which \
-         is the cheapest way. Memory is the difference to the same processes without channels; what a socket may hold is \
+         is the cheapest way. Memory is the difference to the same processes without \
+         channels, as far as they grew: what an earlier row left free is used again, so that the first rows show the \
+         processes' own granularity; what a socket may hold is \
          what `SO_SNDBUF` says, since the kernel does not tell what it holds.",
         STATE_WORDS * 8
     )
@@ -72,19 +74,19 @@ fn method() -> String {
 fn memory_table(pairs: &[Pair]) -> Table {
     let columns = [
         "workers",
-        "control KiB a worker",
-        "segments KiB a worker",
-        "registry KiB a worker",
-        "page tables, worker KiB a worker",
-        "page tables, main KiB a worker",
-        "private, worker KiB a worker",
-        "private, main KiB a worker",
-        "in all KiB a worker",
-        "queue: private, both KiB a worker",
-        "queue: socket may hold KiB a worker",
-        "queue: descriptors of main a worker",
+        "control KiB",
+        "segments KiB",
+        "registry KiB",
+        "page tables, worker KiB",
+        "page tables, main KiB",
+        "private, worker KiB",
+        "private, main KiB",
+        "in all KiB",
+        "queue: private, both KiB",
+        "queue: socket may hold KiB",
+        "queue: descriptors of main",
     ];
-    let mut table = Table::new("workers-memory", "Memory:", &columns);
+    let mut table = Table::new("workers-memory", "Memory for each worker:", &columns);
     for Pair { workers, shared, queue } in pairs {
         let each = |bytes: u64| Cell::from(bytes as f64 / 1024.0 / *workers as f64);
         table.row([

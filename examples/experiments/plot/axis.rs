@@ -62,7 +62,7 @@ impl Axis {
             Scale::Linear => short(at),
             Scale::Log { zero: Some(zero) } if at <= zero.log10() + 0.01 => "0".into(),
             Scale::Log { .. } => short(10_f64.powf(at)),
-            Scale::Time => table::time(10_f64.powf(at).round()).replace(".00", "").replace(".0 ", " "),
+            Scale::Time => table::round_time(10_f64.powf(at).round()),
             Scale::Bytes => common::size(1 << exponent(at)),
             Scale::Doubling => (1_u64 << exponent(at)).to_string(),
             Scale::Names(names) => names.get(exponent(at) as usize).cloned().unwrap_or_default(),
@@ -85,9 +85,15 @@ impl Axis {
             Scale::Log { zero: Some(zero) } => {
                 Fitted::steps(zero.log10(), high.ceil().max(zero.log10() + 1.0))
             }
-            Scale::Log { zero: None } | Scale::Time => {
-                Fitted::steps((low - 0.05).floor(), (high + 0.05).ceil())
-            }
+            Scale::Log { zero: None } | Scale::Time => Fitted::decades(low, high),
+        }
+    }
+
+    /// Whether there is a place for a value: a scale of powers has none for zero.
+    pub(crate) fn has_place_for(&self, value: f64) -> bool {
+        match self.scale {
+            Scale::Log { zero: None } | Scale::Time => value > 0.0,
+            _ => value.is_finite(),
         }
     }
 }
@@ -101,6 +107,18 @@ impl Fitted {
             ticks.push(ticks[ticks.len() - 1] + every);
         }
         Fitted { low, high, ticks }
+    }
+
+    /// Ticks at powers of ten; where these are few, at twice and five times of them, too.
+    fn decades(low: f64, high: f64) -> Fitted {
+        let margin = ((high - low) * 0.06).max(0.12);
+        let (low, high) = (low - margin, high + margin);
+        if high - low > 2.3 {
+            return Fitted::steps(low, high);
+        }
+        let decades = (0..=4).map(|decade| low.floor() + f64::from(decade));
+        let ticks = decades.flat_map(|decade| [1_f64, 2.0, 5.0].map(|factor| decade + factor.log10()));
+        Fitted { low, high, ticks: ticks.filter(|tick| (low..=high).contains(tick)).collect() }
     }
 
     /// Ticks at round numbers, five or more.

@@ -1,8 +1,10 @@
 //! A worker that sends the states of many through queues: a socket each.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::thread;
+use std::time::Duration;
 
 use super::hold::{Held, STATE_WORDS};
 use super::orders::{Order, Orders, Pace, is_hung_up};
@@ -13,10 +15,20 @@ use crate::{Failure, measure};
 /// Waits for the connections, then sends a state through each at `rate` until the input ends.
 pub(crate) fn run(link: Link, sockets: usize, rate: Rate, name: &str) -> Result<(), Failure> {
     let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
     let mut orders = Orders::ready(link)?;
     let mut streams = Vec::with_capacity(sockets);
     while streams.len() < sockets {
-        streams.push(listener.accept()?.0);
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                streams.push(stream);
+            }
+            Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
+            // Nobody connects any more if the main process is gone.
+            Err(_) if orders.poll().is_some() => return Ok(()),
+            Err(_) => thread::sleep(Duration::from_micros(100)),
+        }
     }
     let mut pace = Pace::new(rate);
     let mut held = Held::default();

@@ -13,7 +13,7 @@ use crate::common::{nanos, spread};
 use crate::worker_state::WorkerState;
 
 /// Steps of one unit of work, each of which waits for the one before: some ten microseconds.
-const STEPS: u64 = 5_000;
+const STEPS: u64 = 2_500;
 
 /// What it has done so far.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -43,13 +43,13 @@ pub(crate) fn run(
         worked.units += 1;
         // The clock is read also by the worker that never publishes, so that nothing else differs.
         let now = Instant::now();
-        if let (Some(tick), Some(interval)) = (next, interval) {
-            if now >= tick {
-                writer.publish(&states[usize::from(worked.publications.is_multiple_of(2))])?;
-                worked.publications += 1;
-                worked.publishing_nanos += nanos(now.elapsed());
-                next = Some((tick + interval).max(now));
-            }
+        if let (Some(tick), Some(interval)) = (next, interval)
+            && now >= tick
+        {
+            writer.publish(&states[usize::from(worked.publications.is_multiple_of(2))])?;
+            worked.publications += 1;
+            worked.publishing_nanos += nanos(now.elapsed());
+            next = Some((tick + interval).max(now));
         }
         match orders.poll() {
             None => {}

@@ -1,6 +1,8 @@
 //! How much memory processes have, as the kernel says.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use crate::Failure;
 use crate::common;
@@ -50,7 +52,7 @@ impl Proportional {
     }
 }
 
-/// Bytes of shared objects that a process has mapped and that are in memory, by kind.
+/// Bytes of the shared objects that a process has mapped, by kind, and of the registry that they are entered in.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) control: u64,
@@ -58,31 +60,29 @@ pub(crate) struct Objects {
     pub(crate) registry: u64,
 }
 
-/// What begins the name of every object, and the position of its kind in the name: see the layout's page.
-const OBJECT: &str = "/tl_";
+/// Where the objects are, and the parts of their names: see the layout's page.
+const DIRECTORY: &str = "/dev/shm/";
+const PREFIX: &str = "tl_";
+const NAMESPACE_END: usize = 10;
 const KIND: usize = 20;
 
 impl Objects {
-    /// Of process `pid`, now. An object that is mapped twice is counted once.
+    /// Of process `pid`, now.
     pub(crate) fn of(pid: u32) -> Result<Objects, Failure> {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
-        let (mut objects, mut names, mut kind) = (Objects::default(), Vec::new(), None);
-        for line in text.lines() {
-            if let Some(size) = line.strip_prefix("Rss:") {
-                let bytes = parse_kilobytes(size);
-                match kind.take() {
-                    Some(Some(b'c')) => objects.control += bytes,
-                    Some(Some(_)) => objects.segments += bytes,
-                    Some(None) => objects.registry += bytes,
-                    None => {}
-                }
-            } else if let Some((_, name)) = line.rsplit_once(OBJECT) {
-                if !names.contains(&name) {
-                    names.push(name);
-                    // The registry's name is shorter than that.
-                    kind = Some(name.as_bytes().get(KIND - OBJECT.len() + 1).copied());
-                }
+        let text = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+        let names = text.lines().filter_map(|line| Some(line.split_once(DIRECTORY)?.1));
+        let names: BTreeSet<&str> = names.filter(|name| name.starts_with(PREFIX)).collect();
+        let mut objects = Objects::default();
+        for name in &names {
+            match name.as_bytes().get(KIND) {
+                Some(b'c') => objects.control += allocated(name)?,
+                Some(_) => objects.segments += allocated(name)?,
+                // A registry is mapped for moments only; it is looked at below.
+                None => {}
             }
+        }
+        if let Some(namespace) = names.first().and_then(|name| name.get(..NAMESPACE_END)) {
+            objects.registry = allocated(&format!("{namespace}r"))?;
         }
         Ok(objects)
     }
@@ -90,6 +90,12 @@ impl Objects {
     pub(crate) fn bytes(self) -> u64 {
         self.control + self.segments + self.registry
     }
+}
+
+/// Memory that an object has, in bytes.
+fn allocated(name: &str) -> Result<u64, Failure> {
+    const BLOCK: u64 = 512;
+    Ok(fs::metadata(format!("{DIRECTORY}{name}"))?.blocks() * BLOCK)
 }
 
 fn kilobytes(file: &str, key: &str) -> u64 {
