@@ -12,9 +12,13 @@ use crate::report::Report;
 use crate::table::{Table, number, span, time};
 use crate::worker::{CHANNEL, Rate, Role};
 
-/// Slots of each segment, and words of the payload.
+/// Slots of each segment.
 const DEPTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// Words of the payload.
 const WORDS: [usize; 3] = [8, 128, 8_192];
+
+/// How often the writer publishes.
 const RATES: [Rate; 3] = [Rate::Hertz(100_000), Rate::Hertz(1_000_000), Rate::FlatOut];
 
 /// How long a round is, and how many there are.
@@ -38,6 +42,7 @@ struct Outcome {
     gave_up: u64,
 }
 
+/// Makes the experiment.
 pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     let mut outcomes = Vec::new();
     for words in WORDS {
@@ -52,6 +57,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&outcomes))
 }
 
+/// One row.
 fn measure(context: &Context, depth: usize, words: usize, rate: Rate) -> Result<Outcome, Failure> {
     let worker = context.start(Role::Publish { words, depth: Some(depth), rate })?;
     let rounds = context.rounds(ROUNDS);
@@ -74,7 +80,8 @@ fn measure(context: &Context, depth: usize, words: usize, rate: Rate) -> Result<
     })
 }
 
-fn report(outcomes: &[Outcome]) -> Report {
+/// All of them.
+fn table(outcomes: &[Outcome]) -> Table {
     let columns = [
         "payload",
         "writer",
@@ -102,6 +109,11 @@ fn report(outcomes: &[Outcome]) -> Report {
             one.gave_up.into(),
         ]);
     }
+    table
+}
+
+/// What came of it, for the page.
+fn report(outcomes: &[Outcome]) -> Report {
     Report {
         name: "depth",
         question: "How many slots does a channel need?",
@@ -111,12 +123,13 @@ fn report(outcomes: &[Outcome]) -> Report {
              of every snapshot is checked, between the snapshots.",
             span(SPAN)
         ),
-        tables: vec![table],
+        tables: vec![table(outcomes)],
         plots: vec![retries(outcomes), tails(outcomes)],
         answer: answer(outcomes),
     }
 }
 
+/// Whether snapshots had to be repeated.
 fn retries(outcomes: &[Outcome]) -> Plot {
     Plot {
         name: "depth-retries",
@@ -127,6 +140,7 @@ fn retries(outcomes: &[Outcome]) -> Plot {
     }
 }
 
+/// What the slowest ones took.
 fn tails(outcomes: &[Outcome]) -> Plot {
     Plot {
         name: "depth-tail",

@@ -52,6 +52,7 @@ struct Outcome {
     bytes: usize,
 }
 
+/// Makes the experiment.
 pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     let span = context.span(SPAN);
     let mut outcomes = Vec::new();
@@ -113,6 +114,7 @@ fn plain<T: PlainState>(state: usize, span: Duration) -> Result<Outcome, Failure
     Ok(Outcome { state, format: Pod::NAME, encode, decode, bytes: slot.len() })
 }
 
+/// What came of it, for the page.
 fn report(outcomes: &[Outcome]) -> Report {
     let columns = ["state", "format", "encode ns", "decode ns", "size B", "encode MB/s", "decode MB/s"];
     let mut table = Table::new("formats", "Each with the copy into, or out of, the shared memory.", &columns);
@@ -143,6 +145,7 @@ fn report(outcomes: &[Outcome]) -> Report {
     }
 }
 
+/// A line for each format.
 fn plot(
     name: &'static str,
     title: &'static str,

@@ -13,9 +13,13 @@ use crate::report::Report;
 use crate::table::{Table, span, time};
 use crate::worker::{CHANNEL, Grow, Grown, Role, Worker};
 
-/// The sizes: doubling, from the first to the last.
+/// The first size; the next is twice as large.
 const FIRST: usize = 4 << 10;
+
+/// The last size.
 const LAST: usize = 64 << 20;
+
+/// The last size of what is only tried.
 const QUICK_LAST: usize = 4 << 20;
 
 /// Rounds, each with a new channel.
@@ -49,6 +53,7 @@ struct Watched {
     failures: u64,
 }
 
+/// Makes the experiment.
 pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     let last = if context.quick { QUICK_LAST } else { LAST };
     let sizes: Vec<usize> = std::iter::successors(Some(FIRST), |bytes| Some(bytes * 2))
@@ -67,8 +72,10 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&samples, &watched))
 }
 
+/// The main process's reader.
 type Latest = Reader<Vec<u8>, Bytes>;
 
+/// A reader of the worker's channel.
 fn attach(context: &Context) -> Result<Latest, Failure> {
     Ok(context.namespace.reader_builder(CHANNEL).codec::<Bytes>().open()?)
 }
@@ -97,6 +104,7 @@ struct Turn {
 }
 
 impl Turn {
+    /// Lets the worker publish once, and takes a snapshot.
     fn take(
         worker: &mut Worker,
         reader: &mut Latest,
@@ -117,6 +125,7 @@ impl Turn {
 }
 
 impl Sample {
+    /// The medians of one round's turns at one size.
     fn of(bytes: usize, turns: &[Turn]) -> Sample {
         let (growing, steady): (Vec<&Turn>, Vec<&Turn>) = turns.iter().partition(|turn| turn.grows);
         Sample {
@@ -128,6 +137,7 @@ impl Sample {
         }
     }
 
+    /// The medians of all rounds at one size.
     fn middle(rounds: &[Sample]) -> Sample {
         Sample {
             bytes: rounds[0].bytes,
@@ -140,6 +150,7 @@ impl Sample {
 }
 
 impl Watched {
+    /// The medians of all rounds at one size; failures of all of them.
     fn middle(rounds: &[Watched]) -> Watched {
         Watched {
             bytes: rounds[0].bytes,
@@ -182,6 +193,7 @@ fn watch(context: &Context, sizes: &[usize], watched: &mut [Vec<Watched>]) -> Re
     worker.end()
 }
 
+/// What came of it, for the page.
 fn report(samples: &[Sample], watched: &[Watched]) -> Report {
     let columns = [
         "state",
@@ -222,6 +234,7 @@ fn report(samples: &[Sample], watched: &[Watched]) -> Report {
     }
 }
 
+/// All of it by size.
 fn plot(samples: &[Sample], watched: &[Watched]) -> Plot {
     let line = |label: &str, of: fn(&Sample) -> f64| {
         Series::new(label, samples.iter().map(|one| (one.bytes as f64, of(one))))

@@ -33,6 +33,7 @@ const READERS: [usize; 6] = [0, 1, 2, 4, 6, 8];
 const SPAN: Duration = Duration::from_millis(700);
 const ROUNDS: usize = 3;
 
+/// Makes the experiment.
 pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     let mut read = Vec::new();
     for words in WORDS {
@@ -58,6 +59,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     })
 }
 
+/// What was done, and what the number of processors means for it.
 fn method(context: &Context) -> String {
     let places = context.machine.cpus.saturating_sub(1).max(1);
     format!(
@@ -81,6 +83,7 @@ struct Read {
 }
 
 impl Read {
+    /// Reads while a worker publishes at a rate.
     fn measure(context: &Context, words: usize, rate: Rate) -> Result<Read, Failure> {
         let worker = context.start(Role::Publish { words, depth: None, rate })?;
         let (span, rounds) = (context.span(SPAN), context.rounds(ROUNDS));
@@ -117,6 +120,7 @@ struct Round {
 }
 
 impl Written {
+    /// Lets a worker publish flat out while others read.
     fn measure(context: &Context, words: usize, readers: usize) -> Result<Written, Failure> {
         let mut writer = context.start(Role::Publish { words, depth: None, rate: Rate::FlatOut })?;
         let start =
@@ -142,6 +146,7 @@ impl Written {
 }
 
 impl Round {
+    /// Asks all before and after.
     fn measure(writer: &mut Worker, readers: &mut [Worker], span: Duration) -> Result<Round, Failure> {
         let reads = |readers: &mut [Worker]| -> Result<u64, Failure> {
             readers.iter_mut().map(|reader| Ok(reader.ask::<Reads>(REPORT)?.reads)).sum()
@@ -161,6 +166,7 @@ impl Round {
     }
 }
 
+/// The readers' side.
 fn read_table(read: &[Read]) -> Table {
     let columns = ["payload", "writer", "publishes/s", "p50 ns", "p99 ns", "p99.9 ns", "retries a read"];
     let mut table = Table::new("interference-reads", "A reader, by the rate of publications:", &columns);
@@ -178,6 +184,7 @@ fn read_table(read: &[Read]) -> Table {
     table
 }
 
+/// The writer's side.
 fn written_table(written: &[Written]) -> Table {
     let columns =
         ["payload", "reading processes", "publishes/s", "publishes a CPU second", "reads/s of all readers"];
@@ -195,6 +202,7 @@ fn written_table(written: &[Written]) -> Table {
     table
 }
 
+/// The readers' side: a line for each percentile.
 fn read_plot(read: &[Read]) -> Plot {
     let place = |rate| RATES.iter().position(|one| *one == rate).unwrap_or(0) as f64;
     let line = |words: usize, quantile: &str, of: fn(&Read) -> f64| {
@@ -217,6 +225,7 @@ fn read_plot(read: &[Read]) -> Plot {
     }
 }
 
+/// The writer's side, for the processor time that it had.
 fn written_plot(written: &[Written]) -> Plot {
     let line = |words: usize| {
         let points = written.iter().filter(|one| one.words == words);
@@ -247,9 +256,8 @@ fn answer(read: &[Read], written: &[Written]) -> String {
     let share = |with: &Written| with.publications_a_processor_second / alone.publications_a_processor_second;
     format!(
         "A snapshot of 1 KiB takes {} at the median with nobody writing, {} at {} publications a second and {} with the \
-         writer flat out, at {} retries a read: what remains is fetching lines that another CPU has just written. A writer \
-         that is flat out makes {:.0} % of its publications with one reading process, and {:.0} % with eight, of those \
-         that it makes alone; it waits for nobody, but its lines have to come back from the readers' caches.",
+         writer flat out, at {} retries a read. With one reading process, a writer that is flat out makes {:.0} % of the \
+         publications that it makes alone, and {:.0} % with eight.",
         time(idle.p50),
         time(fast.p50),
         number(fast.publications_a_second),

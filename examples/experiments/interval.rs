@@ -44,6 +44,7 @@ struct Outcome {
     round: Round,
 }
 
+/// Makes the experiment.
 pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     let mut rounds: Vec<Vec<Round>> = INTERVALS.map(|_| Vec::new()).into();
     for round in 0..context.rounds(ROUNDS) {
@@ -60,11 +61,13 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&outcomes))
 }
 
+/// What the interval is called.
 fn label(interval: Option<u64>) -> String {
     interval.map_or_else(|| "never".into(), |millis| format!("{millis} ms"))
 }
 
 impl Round {
+    /// Starts a worker that publishes at an interval, and queries it.
     fn measure(context: &Context, interval: Option<u64>) -> Result<Round, Failure> {
         let mut worker =
             context.start(Role::Work { jobs: JOBS, interval: interval.map(Duration::from_millis) })?;
@@ -97,6 +100,7 @@ impl Round {
         Ok(round)
     }
 
+    /// What the worker says that it has done since `before`.
     fn worked(&mut self, worker: &mut Worker, before: Worked) -> Result<(), Failure> {
         let after: Worked = worker.ask(REPORT)?;
         let elapsed = (after.elapsed_nanos - before.elapsed_nanos) as f64;
@@ -120,16 +124,19 @@ impl Round {
         }
     }
 
+    /// How old states were, in nanoseconds.
     fn mean_age(&self) -> f64 {
         self.ages.iter().sum::<f64>() / self.ages.len().max(1) as f64
     }
 
+    /// How old the oldest one was, in nanoseconds.
     fn greatest_age(&self) -> f64 {
         self.ages.iter().copied().fold(0.0, f64::max)
     }
 }
 
-fn report(outcomes: &[Outcome]) -> Report {
+/// All of them.
+fn table(outcomes: &[Outcome]) -> Table {
     let columns = [
         "interval",
         "worker: CPU for publishing %",
@@ -157,6 +164,11 @@ fn report(outcomes: &[Outcome]) -> Report {
             if_any(round.greatest_age() / 1e6),
         ]);
     }
+    table
+}
+
+/// What came of it, for the page.
+fn report(outcomes: &[Outcome]) -> Report {
     Report {
         name: "interval",
         question: "How often should a worker publish?",
@@ -166,16 +178,18 @@ fn report(outcomes: &[Outcome]) -> Report {
              microseconds; the one that never publishes does so, too. Times of publishing and querying contain the clock.",
             span(SPAN)
         ),
-        tables: vec![table],
+        tables: vec![table(outcomes)],
         plots: vec![costs(outcomes), ages(outcomes)],
         answer: answer(outcomes),
     }
 }
 
+/// The intervals at which something is published, in nanoseconds.
 fn published(outcomes: &[Outcome]) -> impl Iterator<Item = (f64, &Round)> {
     outcomes.iter().filter_map(|one| Some((one.interval? as f64 * 1e6, &one.round)))
 }
 
+/// What it costs both.
 fn costs(outcomes: &[Outcome]) -> Plot {
     let line = |label: &str, of: fn(&Round) -> f64| {
         Series::new(label, published(outcomes).map(|(interval, round)| (interval, of(round) * 100.0)))
@@ -192,6 +206,7 @@ fn costs(outcomes: &[Outcome]) -> Plot {
     }
 }
 
+/// What it is worth.
 fn ages(outcomes: &[Outcome]) -> Plot {
     let line = |label: &str, of: fn(&Round) -> f64| {
         Series::new(label, published(outcomes).map(|(interval, round)| (interval, of(round))))
@@ -205,20 +220,25 @@ fn ages(outcomes: &[Outcome]) -> Plot {
     }
 }
 
-/// About the interval that could be a default.
+/// So little of a CPU is nothing to think about.
+const LITTLE: f64 = 0.001;
+
+/// About the intervals that could be a default.
 fn answer(outcomes: &[Outcome]) -> String {
     let of = |millis| outcomes.iter().find(|one| one.interval == Some(millis)).map(|one| &one.round);
     let (Some(shortest), Some(short), Some(long)) = (of(1), of(10), of(100)) else { return String::new() };
+    let default = outcomes.iter().find(|one| one.interval.is_some() && one.round.publishing_share < LITTLE);
     format!(
         "Publishing every millisecond takes {} % of the worker's CPU, every 10 ms {} %, every 100 ms {} %; what a query sees \
-         is {}, {} and {} old on average. An interval of 10 ms costs next to nothing and is fresher than people and most \
-         programs can tell: take it where nothing else is known, and publish at every change where changes are rarer than \
-         that.",
+         is {}, {} and {} old on average. The shortest of these intervals for which publishing takes less than {} % is {}: a \
+         default for a state of this size, where nothing else is known.",
         number(shortest.publishing_share * 100.0),
         number(short.publishing_share * 100.0),
         number(long.publishing_share * 100.0),
         time(shortest.mean_age()),
         time(short.mean_age()),
         time(long.mean_age()),
+        LITTLE * 100.0,
+        default.map_or_else(|| "none".into(), |one| label(one.interval)),
     )
 }

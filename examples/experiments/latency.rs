@@ -29,6 +29,7 @@ const SPAN: Duration = Duration::from_millis(700);
 
 /// How often a reader attaches.
 const ATTACHED: usize = 2_000;
+/// The same, where it is only tried.
 const QUICK_ATTACHED: usize = 100;
 
 /// One part of a query, or one way to ask.
@@ -44,6 +45,7 @@ enum Part {
 }
 
 impl Part {
+    /// What it is called.
     fn label(self) -> &'static str {
         match self {
             Part::Attach => "attach, with the first snapshot",
@@ -74,6 +76,7 @@ impl Row {
     }
 }
 
+/// Makes the experiment.
 pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     let mut rows = vec![attach(context)?];
     for words in WORDS {
@@ -95,6 +98,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&rows))
 }
 
+/// What a reader costs before its second query.
 fn attach(context: &Context) -> Result<Row, Failure> {
     context.progress.say("latency: attach");
     let worker = context.start(Role::Publish { words: 1, depth: None, rate: RATE })?;
@@ -103,6 +107,7 @@ fn attach(context: &Context) -> Result<Row, Failure> {
     Ok(Row::of_times(Part::Attach, 8, &times))
 }
 
+/// Times of attaching and the first snapshot.
 fn attach_often(namespace: &Namespace, often: usize) -> Result<Histogram<u64>, Failure> {
     let mut times = histogram();
     for _ in 0..often {
@@ -118,6 +123,7 @@ fn attach_often(namespace: &Namespace, often: usize) -> Result<Histogram<u64>, F
     Ok(times)
 }
 
+/// A snapshot of plain data.
 fn plain(context: &Context, words: usize) -> Result<Row, Failure> {
     let worker = context.start(Role::Publish { words, depth: None, rate: RATE })?;
     let row = with_words(words, Snapshots { context })?;
@@ -125,6 +131,7 @@ fn plain(context: &Context, words: usize) -> Result<Row, Failure> {
     Ok(row)
 }
 
+/// Takes snapshots of the worker's state.
 struct Snapshots<'a> {
     context: &'a Context,
 }
@@ -187,6 +194,7 @@ fn socket(context: &Context, part: Part, worker: &mut Worker, jobs: usize) -> Re
     }
 }
 
+/// What came of it, for the page.
 fn report(rows: &[Row]) -> Report {
     let protocol = median_at(rows, Part::Protocol, 0);
     let columns = ["part", "payload B", "median ns", "p99 ns", "of it the copy ns"];
@@ -212,6 +220,7 @@ fn report(rows: &[Row]) -> Report {
     }
 }
 
+/// A line for each part.
 fn plot(rows: &[Row]) -> Plot {
     let all = [
         Part::Plain,
@@ -240,6 +249,7 @@ fn median_at(rows: &[Row], part: Part, nth: usize) -> f64 {
     rows.iter().filter(|row| row.part == part).nth(nth).map_or(0.0, |row| row.median)
 }
 
+/// About the smallest states, which show the difference best.
 fn answer(rows: &[Row]) -> String {
     let first = |part| median_at(rows, part, 0);
     let (socket, on_one_cpu) = (first(Part::Socket), first(Part::SocketOnOneCpu));

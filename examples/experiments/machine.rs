@@ -29,7 +29,7 @@ impl Machine {
             cpus: usable,
             processor: processor.unwrap_or_else(|| std::env::consts::ARCH.into()),
             memory: common::field("/proc/meminfo", "MemTotal").map_or_else(unknown, gibibytes),
-            kernel: line("/proc/sys/kernel/osrelease"),
+            kernel: line("/proc/sys/kernel/osrelease").split('-').next().unwrap_or_default().into(),
             clock_source: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             load: line("/proc/loadavg").split(' ').next().unwrap_or_default().into(),
             pinning: cpus::describe(cpus),
@@ -49,10 +49,12 @@ impl fmt::Display for Machine {
     }
 }
 
+/// What stands in a file of one line.
 fn line(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().into())
 }
 
+/// What is said where the system says nothing.
 fn unknown() -> String {
     "unknown".into()
 }

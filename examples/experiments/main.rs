@@ -66,6 +66,7 @@ const EXPERIMENTS: [Experiment; 7] = [
     Experiment { name: "growth", run: growth::run },
 ];
 
+/// Makes experiments, or is a worker of one.
 fn main() -> ExitCode {
     let result = match options::parse(env::args().skip(1)) {
         Ok(Command::Help) => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::EXPERIMENTS;
 use crate::worker::Assignment;
 
+/// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Measures what the page of experiments asks, and writes its tables and plots.
 

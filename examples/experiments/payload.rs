@@ -4,8 +4,10 @@ use crate::common::spread;
 
 /// Something to do with a plain state, whatever its size.
 pub(crate) trait Job {
+    /// What comes of it.
     type Output;
 
+    /// Does it with a state of so many words.
     fn run<const WORDS: usize>(self) -> Self::Output;
 }
 

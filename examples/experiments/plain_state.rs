@@ -51,6 +51,7 @@ struct Head {
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
+/// One job of the queue.
 struct Job {
     id: u64,
     submitted: u64,
@@ -79,6 +80,7 @@ impl PlainState for Large {
 }
 
 impl Head {
+    /// One with contents.
     fn new() -> Head {
         Head {
             host: text("worker-7.rack-3.example.org"),
@@ -93,6 +95,7 @@ impl Head {
 }
 
 impl Job {
+    /// The job at some place of the queue.
     fn new(index: usize) -> Job {
         let random = spread(index as u64 + 1);
         Job {

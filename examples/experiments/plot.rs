@@ -9,8 +9,10 @@ mod axis;
 
 pub(crate) use axis::{Axis, Scale};
 
-/// Of the whole picture, and of the part to the left of the legend.
+/// Of the whole picture.
 const SIZE: (u32, u32) = (960, 500);
+
+/// Width of the part to the left of the legend.
 const CHART: u32 = 690;
 
 /// Colours that people who see fewer of them can tell apart (Okabe and Ito).
@@ -62,6 +64,7 @@ impl Plot {
         Ok(text)
     }
 
+    /// Axes and lines.
     fn draw_chart(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Failure> {
         let points = || self.series.iter().flat_map(|series| self.visible(series));
         let x = self.x.fit(points().map(|point| point.0));
@@ -100,6 +103,7 @@ impl Plot {
         series.points.iter().filter(|(x, y)| self.x.has_place_for(*x) && self.y.has_place_for(*y))
     }
 
+    /// What the lines are.
     fn draw_legend(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Failure> {
         let mut y = 56;
         for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {

@@ -51,6 +51,7 @@ pub(crate) fn read(
     with_words(words, Rounds { namespace, channel, span, rounds })
 }
 
+/// What is to be read, and for how long.
 struct Rounds<'a> {
     namespace: &'a Namespace,
     channel: &'a str,
@@ -71,6 +72,7 @@ impl Job for Rounds<'_> {
     }
 }
 
+/// One round.
 fn read_for<const WORDS: usize>(
     reader: &mut Reader<[u64; WORDS], Pod>,
     state: &mut [u64; WORDS],

@@ -37,6 +37,7 @@ impl Report {
         Ok(())
     }
 
+    /// The section of the page.
     fn page(&self, context: &Context) -> String {
         let Report { name, question, method, answer, .. } = self;
         let mut text = format!("## {question}\n\n{answer}\n\n");

@@ -60,6 +60,7 @@ impl Table {
 }
 
 impl Cell {
+    /// For programs.
     fn exact(&self) -> String {
         match self {
             Cell::Text(text) => text.replace(',', ";"),
@@ -69,6 +70,7 @@ impl Cell {
         }
     }
 
+    /// For people.
     fn rounded(&self) -> String {
         match self {
             Cell::Text(text) => text.clone(),

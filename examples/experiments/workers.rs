@@ -20,10 +20,14 @@ const COUNTS: [usize; 4] = [1, 10, 100, 1_000];
 
 /// How many real processes.
 const PROCESSES: [usize; 4] = [1, 4, 16, 64];
+
+/// The same, where it is only tried.
 const QUICK_PROCESSES: [usize; 2] = [1, 4];
 
-/// How often each worker's state changes, and how often the main process looks at all of them.
+/// How often each worker's state changes.
 const UPDATES: Rate = Rate::Hertz(100);
+
+/// How often a second the main process looks at all of them.
 const QUERIES: u32 = 10;
 
 /// Both ways with the same number of workers.
@@ -33,6 +37,7 @@ struct Pair {
     queue: Queue,
 }
 
+/// Makes the experiment.
 pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     let mut pairs = Vec::new();
     for workers in COUNTS {
@@ -57,6 +62,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     })
 }
 
+/// What was done.
 fn method() -> String {
     format!(
         "Every worker has a plain state of {} B, which changes at {UPDATES}; the main process looks at all of them {QUERIES} \
@@ -71,6 +77,7 @@ fn method() -> String {
     )
 }
 
+/// By kind, for one worker.
 fn memory_table(pairs: &[Pair]) -> Table {
     let columns = [
         "workers",
@@ -107,6 +114,7 @@ fn memory_table(pairs: &[Pair]) -> Table {
     table
 }
 
+/// Of both sides.
 fn processor_table(pairs: &[Pair]) -> Table {
     let columns = [
         "workers",
@@ -136,6 +144,7 @@ fn processor_table(pairs: &[Pair]) -> Table {
     table
 }
 
+/// What a process takes besides.
 fn process_table(processes: &[Process]) -> Table {
     let columns = [
         "processes",
@@ -162,6 +171,7 @@ fn process_table(processes: &[Process]) -> Table {
     table
 }
 
+/// By kind, for one worker.
 fn memory_plot(pairs: &[Pair]) -> Plot {
     let line = |label: &str, of: fn(&Pair) -> u64| {
         let points =
@@ -172,7 +182,7 @@ fn memory_plot(pairs: &[Pair]) -> Plot {
         name: "workers-memory",
         title: "Memory for each worker",
         x: Axis::new("workers", Scale::Log { zero: None }),
-        y: Axis::new("KiB for each worker", Scale::Log { zero: Some(0.1) }),
+        y: Axis::new("KiB for each worker", Scale::Log { zero: Some(0.01) }),
         series: vec![
             line("shared memory: in all", |pair| pair.shared.bytes()),
             line("control pages", |pair| pair.shared.objects.control),
@@ -189,6 +199,7 @@ fn memory_plot(pairs: &[Pair]) -> Plot {
     }
 }
 
+/// Of both sides.
 fn processor_plot(pairs: &[Pair]) -> Plot {
     let line = |label: &str, of: fn(&Pair) -> f64| {
         Series::new(label, pairs.iter().map(|pair| (pair.workers as f64, of(pair) * 100.0)))

@@ -40,6 +40,7 @@ pub(crate) fn run(namespace: &Namespace, mut link: Link) -> Result<(), Failure> 
     Ok(writer.close()?)
 }
 
+/// Carries one order out.
 fn grow(writer: &mut Writer<[u8], Bytes>, state: &[u8], on_for: Option<Duration>) -> Result<Grown, Failure> {
     let before = writer.growths();
     let begin = Instant::now();

@@ -59,8 +59,10 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// What each of the workers publishes.
 type State = [u64; STATE_WORDS];
 
+/// One worker's channel, with its first state.
 fn open(namespace: &Namespace, index: usize) -> Result<Writer<State, Pod>, Failure> {
     let mut writer = namespace.writer_builder::<State>(&channel_name(index)).codec::<Pod>().open()?;
     writer.publish(&[word_of(1); STATE_WORDS])?;

@@ -28,6 +28,7 @@ pub(crate) fn run(
     with_words(words, Publishing { namespace, link, depth, rate })
 }
 
+/// What is to be published, and how.
 struct Publishing<'a> {
     namespace: &'a Namespace,
     link: Link,

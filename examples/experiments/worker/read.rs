@@ -22,6 +22,7 @@ pub(crate) fn run(namespace: &Namespace, link: Link, words: usize) -> Result<(),
     with_words(words, ReadingOn { namespace, link })
 }
 
+/// Where to read.
 struct ReadingOn<'a> {
     namespace: &'a Namespace,
     link: Link,

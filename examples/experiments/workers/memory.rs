@@ -47,6 +47,7 @@ impl Proportional {
         }
     }
 
+    /// All together.
     pub(crate) fn bytes(self) -> u64 {
         self.memory + self.page_tables
     }
@@ -60,10 +61,16 @@ pub(crate) struct Objects {
     pub(crate) registry: u64,
 }
 
-/// Where the objects are, and the parts of their names: see the layout's page.
+/// Where the objects are.
 const DIRECTORY: &str = "/dev/shm/";
+
+/// What their names begin with. The parts of names are explained on the layout's page.
 const PREFIX: &str = "tl_";
+
+/// Where the namespace ends in a name.
 const NAMESPACE_END: usize = 10;
+
+/// Where the kind stands in a name.
 const KIND: usize = 20;
 
 impl Objects {
@@ -87,6 +94,7 @@ impl Objects {
         Ok(objects)
     }
 
+    /// All together.
     pub(crate) fn bytes(self) -> u64 {
         self.control + self.segments + self.registry
     }
@@ -98,6 +106,7 @@ fn allocated(name: &str) -> Result<u64, Failure> {
     Ok(fs::metadata(format!("{DIRECTORY}{name}"))?.blocks() * BLOCK)
 }
 
+/// Bytes that a file of the kernel's gives in kilobytes.
 fn kilobytes(file: &str, key: &str) -> u64 {
     common::field(file, key).map_or(0, |value| parse_kilobytes(&value))
 }

@@ -1,12 +1,13 @@
 //! Workers that are processes of their own.
 
+use std::thread;
+use std::time::Duration;
+
 use super::memory::Proportional;
 use super::{QUERIES, UPDATES};
 use crate::Failure;
 use crate::context::Context;
 use crate::worker::{Role, Worker};
-use std::thread;
-use std::time::Duration;
 
 /// What one of so many takes.
 pub(crate) struct Process {
@@ -15,6 +16,7 @@ pub(crate) struct Process {
     pub(crate) without: Proportional,
 }
 
+/// With a channel and without, one after the other.
 pub(crate) fn measure(context: &Context, count: usize) -> Result<Process, Failure> {
     Ok(Process { count, with: one_of(context, count, 1)?, without: one_of(context, count, 0)? })
 }

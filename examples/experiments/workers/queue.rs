@@ -29,10 +29,11 @@ pub(crate) struct Queue {
 struct Inbox {
     stream: UnixStream,
     latest: [u8; STATE_WORDS * 8],
-    /// The part of a state of which the rest has not arrived yet.
-    rest: usize,
+    /// The beginning of a state of which the rest has not arrived yet.
+    rest: Vec<u8>,
 }
 
+/// With so many workers in one process.
 pub(crate) fn measure(context: &Context, workers: usize) -> Result<Queue, Failure> {
     let name = format!("{} {workers}", context.namespace.name());
     let role = |sockets| Role::Send { sockets, rate: UPDATES, name: name.clone() };
@@ -58,32 +59,34 @@ pub(crate) fn measure(context: &Context, workers: usize) -> Result<Queue, Failur
 }
 
 impl Inbox {
+    /// Connects to the workers' process.
     fn connect(name: &str) -> Result<Inbox, Failure> {
         let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
         stream.set_nonblocking(true)?;
-        Ok(Inbox { stream, latest: [0; STATE_WORDS * 8], rest: 0 })
+        Ok(Inbox { stream, latest: [0; STATE_WORDS * 8], rest: Vec::new() })
     }
 
     /// Reads all that has arrived, and keeps the last whole state.
     fn drain(&mut self, buffer: &mut [u8]) -> Result<(), Failure> {
         let state = self.latest.len();
         loop {
-            let arrived = match self.stream.read(&mut buffer[self.rest..]) {
+            let before = self.rest.len();
+            buffer[..before].copy_from_slice(&self.rest);
+            let arrived = match self.stream.read(&mut buffer[before..]) {
                 Ok(0) => return Err("a worker ended before its time".into()),
-                Ok(len) => self.rest + len,
+                Ok(len) => before + len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
-            let whole = arrived / state * state;
-            if whole > 0 {
-                self.latest.copy_from_slice(&buffer[whole - state..whole]);
+            let (whole, rest) = buffer[..arrived].split_at(arrived / state * state);
+            if let Some(latest) = whole.rchunks_exact(state).next() {
+                self.latest.copy_from_slice(latest);
             }
-            if arrived < buffer.len() && arrived == whole {
-                self.rest = 0;
+            self.rest.clear();
+            self.rest.extend_from_slice(rest);
+            if arrived < buffer.len() {
                 return Ok(());
             }
-            buffer.copy_within(whole..arrived, 0);
-            self.rest = arrived - whole;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Workers that publish in shared memory.
 
 use std::process;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tearless::{Pod, Reader};
 
@@ -11,8 +12,6 @@ use crate::Failure;
 use crate::context::Context;
 use crate::measure::{median_of, once_nanos, processor_nanos};
 use crate::worker::{Held, REPORT, Role, STATE_WORDS, Worker, channel_name};
-use std::thread;
-use std::time::Instant;
 
 /// How long processor time is measured.
 const SPAN: Duration = Duration::from_secs(4);
@@ -43,6 +42,7 @@ pub(crate) struct Load {
     pub(crate) round_nanos: f64,
 }
 
+/// With so many workers in one process.
 pub(crate) fn measure(context: &Context, workers: usize) -> Result<Shared, Failure> {
     let idle = context.start(Role::Hold { first: 0, channels: 0, rate: UPDATES })?;
     let without = Private::of(idle.pid());
