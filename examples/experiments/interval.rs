@@ -29,7 +29,7 @@ const JOBS: usize = 45;
 /// One interval, one round.
 #[derive(Default)]
 struct Round {
-    units_a_second: f64,
+    units_a_processor_second: f64,
     publish_nanos: f64,
     publishing_share: f64,
     reader_share: f64,
@@ -103,11 +103,11 @@ impl Round {
     /// What the worker says that it has done since `before`.
     fn worked(&mut self, worker: &mut Worker, before: Worked) -> Result<(), Failure> {
         let after: Worked = worker.ask(REPORT)?;
-        let elapsed = (after.elapsed_nanos - before.elapsed_nanos) as f64;
+        let processor = (after.processor_nanos - before.processor_nanos) as f64;
         let publishing = (after.publishing_nanos - before.publishing_nanos) as f64;
         let publications = (after.publications - before.publications) as f64;
-        self.units_a_second = (after.units - before.units) as f64 / elapsed * 1e9;
-        self.publishing_share = publishing / elapsed;
+        self.units_a_processor_second = (after.units - before.units) as f64 / processor * 1e9;
+        self.publishing_share = publishing / processor;
         self.publish_nanos = if publications > 0.0 { publishing / publications } else { 0.0 };
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Round {
     /// Medians of all rounds, and the ages of all of them.
     fn middle(rounds: &[Round]) -> Round {
         Round {
-            units_a_second: median_of(rounds, |round| round.units_a_second),
+            units_a_processor_second: median_of(rounds, |round| round.units_a_processor_second),
             publish_nanos: median_of(rounds, |round| round.publish_nanos),
             publishing_share: median_of(rounds, |round| round.publishing_share),
             reader_share: median_of(rounds, |round| round.reader_share),
@@ -141,7 +141,7 @@ fn table(outcomes: &[Outcome]) -> Table {
         "interval",
         "worker: CPU for publishing %",
         "a publish, with encoding µs",
-        "worker: units of work/s",
+        "worker: units of work a CPU second",
         "of those without publishing %",
         "reader: CPU %",
         "a query µs",
@@ -156,8 +156,8 @@ fn table(outcomes: &[Outcome]) -> Table {
             label(*interval).into(),
             if_any(round.publishing_share * 100.0),
             if_any(round.publish_nanos / 1e3),
-            round.units_a_second.into(),
-            (round.units_a_second / outcomes[0].round.units_a_second * 100.0).into(),
+            round.units_a_processor_second.into(),
+            (round.units_a_processor_second / outcomes[0].round.units_a_processor_second * 100.0).into(),
             (round.reader_share * 100.0).into(),
             (round.query_nanos / 1e3).into(),
             if_any(round.mean_age() / 1e6),
@@ -175,7 +175,8 @@ fn report(outcomes: &[Outcome]) -> Report {
         method: format!(
             "{ROUNDS} rounds of {} for each interval, which take turns; ages of all rounds, else medians. The worker \
              computes as fast as it can on a CPU of its own and looks at the clock between two units of about ten \
-             microseconds; the one that never publishes does so, too. Times of publishing and querying contain the clock.",
+             microseconds; the one that never publishes does so, too. What publishing takes is processor time, and \
+             contains a system call that reads it; what a query takes contains the clock.",
             span(SPAN)
         ),
         tables: vec![table(outcomes)],

@@ -83,8 +83,16 @@ pub(crate) fn median_of<T>(rounds: &[T], of: impl Fn(&T) -> f64) -> f64 {
 
 /// Processor time that this process has used so far, user and system.
 pub(crate) fn processor_nanos() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    let time =
-        Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
-    nanos(time)
+    nanos_of(ClockId::ProcessCPUTime)
+}
+
+/// Processor time that this thread has used so far. Reading it is a system call.
+pub(crate) fn thread_nanos() -> u64 {
+    nanos_of(ClockId::ThreadCPUTime)
+}
+
+/// What a clock of the kernel's says.
+fn nanos_of(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    nanos(Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)))
 }

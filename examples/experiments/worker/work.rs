@@ -9,20 +9,22 @@ use tearless::Namespace;
 use super::orders::{Order, Orders};
 use super::{CHANNEL, Link};
 use crate::Failure;
-use crate::common::{nanos, spread};
+use crate::common::spread;
+use crate::measure::{processor_nanos, thread_nanos};
 use crate::worker_state::WorkerState;
 
 /// Steps of one unit of work, each of which waits for the one before: some ten microseconds.
-const STEPS: u64 = 2_500;
+const STEPS: u64 = 5_000;
 
 /// What it has done so far.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Worked {
     pub(crate) units: u64,
     pub(crate) publications: u64,
-    /// In `publish`, encoding and all.
+    /// Processor time in `publish`, encoding and all, and one reading of that clock.
     pub(crate) publishing_nanos: u64,
-    pub(crate) elapsed_nanos: u64,
+    /// Processor time of the whole process.
+    pub(crate) processor_nanos: u64,
 }
 
 /// Works until the input ends, and publishes every `interval`, if at all. A first state is published in any case.
@@ -36,8 +38,7 @@ pub(crate) fn run(
     let mut writer = namespace.writer::<WorkerState>(CHANNEL)?;
     writer.publish(&states[0])?;
     let mut orders = Orders::ready(link)?;
-    let begin = Instant::now();
-    let (mut next, mut worked) = (interval.map(|interval| begin + interval), Worked::default());
+    let (mut next, mut worked) = (interval.map(|interval| Instant::now() + interval), Worked::default());
     loop {
         black_box((0..STEPS).fold(worked.units, |value, step| spread(value ^ step)));
         worked.units += 1;
@@ -46,15 +47,16 @@ pub(crate) fn run(
         if let (Some(tick), Some(interval)) = (next, interval)
             && now >= tick
         {
+            let before = thread_nanos();
             writer.publish(&states[usize::from(worked.publications.is_multiple_of(2))])?;
             worked.publications += 1;
-            worked.publishing_nanos += nanos(now.elapsed());
+            worked.publishing_nanos += thread_nanos() - before;
             next = Some((tick + interval).max(now));
         }
         match orders.poll() {
             None => {}
             Some(Order::Report) => {
-                worked.elapsed_nanos = nanos(begin.elapsed());
+                worked.processor_nanos = processor_nanos();
                 orders.say(&worked)?;
             }
             Some(Order::End) => return Ok(writer.close()?),
