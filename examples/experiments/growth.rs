@@ -222,10 +222,10 @@ fn report(samples: &[Sample], watched: &[Watched]) -> Report {
         name: "growth",
         question: "What does it cost when a state outgrows its memory?",
         method: format!(
-            "Medians of {ROUNDS} rounds, each with a new channel. First, writer and reader take turns: every publication is \
-             followed by a snapshot, into memory that the reader has touched before. Then the reader takes snapshots without \
-             a pause (all the while) from before the growth on, while the writer publishes each size flat out for {}; \
-             the maximum is the median of the rounds' maxima.",
+            "Medians of {ROUNDS} rounds, each with a new channel. First, writer and reader take turns: every \
+             publication is followed by a snapshot, into memory that the reader has touched before. Then the reader \
+             takes snapshots without a pause (all the while) from before the growth on, while the writer publishes \
+             each size flat out for {}; the maximum is the median of the rounds' maxima.",
             span(WATCH)
         ),
         tables: vec![table],
@@ -263,9 +263,9 @@ fn answer(samples: &[Sample], watched: &[Watched]) -> String {
     let (Some(last), Some(longest)) = (samples.last(), watched.last()) else { return String::new() };
     let failures: u64 = watched.iter().map(|one| one.failures).sum();
     format!(
-        "The publication that doubles a state to 1 MiB takes {} instead of {}, and the first snapshot of the new memory {} \
-         instead of {}; at {} it is {} instead of {}, and {} instead of {}. A reader that never stops looking waits for {} at \
-         worst while the state grows to {}, and {failures} of its snapshots gave up.",
+        "The publication that doubles a state to 1 MiB takes {} instead of {}, and the first snapshot of the new \
+         memory {} instead of {}; at {} it is {} instead of {}, and {} instead of {}. A reader that never stops \
+         looking waits for {} at worst while the state grows to {}, and {failures} of its snapshots gave up.",
         time(middle.growing),
         time(middle.publish),
         time(middle.remap),

@@ -230,9 +230,9 @@ fn answer(outcomes: &[Outcome]) -> String {
     let (Some(shortest), Some(short), Some(long)) = (of(1), of(10), of(100)) else { return String::new() };
     let default = outcomes.iter().find(|one| one.interval.is_some() && one.round.publishing_share < LITTLE);
     format!(
-        "Publishing every millisecond takes {} % of the worker's CPU, every 10 ms {} %, every 100 ms {} %; what a query sees \
-         is {}, {} and {} old on average. The shortest of these intervals for which publishing takes less than {} % is {}: a \
-         default for a state of this size, where nothing else is known.",
+        "Publishing every millisecond takes {} % of the worker's CPU, every 10 ms {} %, every 100 ms {} %; what a \
+         query sees is {}, {} and {} old on average. The shortest of these intervals for which publishing takes less \
+         than {} % is {}: a default for a state of this size, where nothing else is known.",
         number(shortest.publishing_share * 100.0),
         number(short.publishing_share * 100.0),
         number(long.publishing_share * 100.0),

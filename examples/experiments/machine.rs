@@ -43,8 +43,8 @@ impl fmt::Display for Machine {
         let Machine { cpus, processor, memory, kernel, clock_source, load, pinning, clock } = self;
         write!(
             formatter,
-            "{processor}, {cpus} processors, {memory}, Linux {kernel}, clock source {clock_source}, load {load} before \
-             the run; {pinning}. Two readings of the clock take {clock} ns, which single times contain."
+            "{processor}, {cpus} processors, {memory}, Linux {kernel}, clock source {clock_source}, load {load} \
+             before the run; {pinning}. Two readings of the clock take {clock} ns, which single times contain."
         )
     }
 }
