@@ -21,8 +21,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Looks, and measures the clock, on the CPU that is measured on. `usable` is how many there were before this process
-    /// was pinned to one.
+    /// Looks, and measures the clock, on the CPU that is measured on. `usable` is how many there were before this
+    /// process was pinned to one.
     pub(crate) fn look(cpus: Option<Pair>, usable: usize) -> Machine {
         let processor = common::field("/proc/cpuinfo", "model name");
         Machine {
