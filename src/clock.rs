@@ -24,8 +24,16 @@ pub enum Timestamp {
 
 impl Timestamp {
     /// Now, as it is stored in a slot: 0 if publications are not dated.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn now(self) -> u64 {
+        match self {
+            Timestamp::None => 0,
+            dated => dated.look(),
+        }
+    }
+
+    #[inline(never)]
+    fn look(self) -> u64 {
         match self {
             Timestamp::Precise => nanoseconds(clock_gettime(ClockId::Monotonic)),
             Timestamp::Coarse => nanoseconds(clock_gettime(ClockId::MonotonicCoarse)),

@@ -35,7 +35,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     /// # Errors
     ///
     /// [`SnapshotError`]; [`SnapshotError::Empty`] at once if nothing has been published yet.
-    #[inline]
+    #[inline(always)]
     pub fn snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
@@ -63,7 +63,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     ///
     /// As [`Reader::snapshot`]. Then a decoded `state` is unchanged, while one that is copied directly
     /// ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
-    #[inline]
+    #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         if C::IS_DIRECT {
             let at_once = self.channel.snapshot_at_once(&mut C::landing(state));
@@ -73,12 +73,15 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
             };
             return Ok(SnapshotInfo::new(&received));
         }
+        self.decode_into(state)
+    }
+
+    fn decode_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let received = self.channel.snapshot(&mut &mut self.scratch)?;
         C::decode_into(&self.scratch, state).map_err(|source| self.undecodable(&received, source))?;
         Ok(SnapshotInfo::new(&received))
     }
 
-    #[inline]
     fn take(&mut self, order: Order) -> Result<Snapshot<T>, SnapshotError> {
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()

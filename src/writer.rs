@@ -34,7 +34,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
     /// # Errors
     ///
     /// [`PublishError`]; what was published before stays readable. A panic in the codec publishes nothing, too.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
         match C::encode(state, &mut self.scratch) {
             Ok(payload) => self.channel.publish(payload),

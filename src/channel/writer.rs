@@ -20,6 +20,8 @@ pub(crate) struct ChannelWriter<B: Backend> {
     pub(super) owner: ForkToken,
     /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
     resizing: [Option<usize>; 2],
+    /// Payloads of fewer bytes than that are simply published, by side.
+    usual_below: [usize; 2],
     growths: u64,
     /// Replaced segments whose names could not be removed yet.
     unretired: Vec<String>,
@@ -75,17 +77,20 @@ impl<B: Backend> ChannelWriter<B> {
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
         let channel = name.channel.clone();
-        ChannelWriter {
+        let mut writer = ChannelWriter {
             writer,
             segments,
             channel,
             options,
             owner: ForkToken::take(),
             resizing: [None; 2],
+            usual_below: [0; 2],
             growths,
             unretired: Vec::new(),
             has_ended: false,
-        }
+        };
+        writer.look_what_is_usual();
+        writer
     }
 
     /// Lets both sides become what the options ask for, where what a former writer left is less or of another depth.
@@ -100,6 +105,7 @@ impl<B: Backend> ChannelWriter<B> {
                 self.resizing[side.index()] = Some(capacity);
             }
         }
+        self.look_what_is_usual();
     }
 
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
@@ -108,22 +114,38 @@ impl<B: Backend> ChannelWriter<B> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
-        if payload.len() > self.options.limit {
-            return Err(self.too_large(payload.len()));
-        }
         let Some(publication) = self.writer.next() else {
             return Err(PublishError::Exhausted);
         };
+        if payload.len() >= self.usual_below[publication.side().index()] {
+            return self.publish_otherwise(publication, payload);
+        }
         let time = self.options.timestamp.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
-        let side = publication.side();
-        let fits = payload.len() <= self.writer.ring(side).geometry().capacity();
-        if fits && self.resizing[side.index()].is_none() {
-            self.writer.publish(publication, payload, time, checksum);
-        } else {
-            self.publish_resized(publication, payload, time, checksum)?;
-        }
+        self.writer.publish(publication, payload, time, checksum);
         Ok(publication.get())
+    }
+
+    /// Publishes what does not simply go into the segment in force, or says why it can't be published.
+    #[cold]
+    fn publish_otherwise(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
+        if payload.len() > self.options.limit {
+            return Err(self.too_large(payload.len()));
+        }
+        let time = self.options.timestamp.now();
+        let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
+        let published = self.publish_resized(publication, payload, time, checksum);
+        self.look_what_is_usual();
+        published.map(|()| publication.get())
+    }
+
+    /// Works out how large a payload may be to be simply published, after what that depends on has changed.
+    fn look_what_is_usual(&mut self) {
+        for side in Side::BOTH {
+            let most = self.writer.ring(side).geometry().capacity().min(self.options.limit);
+            let is_usual = self.resizing[side.index()].is_none();
+            self.usual_below[side.index()] = if is_usual { most.saturating_add(1) } else { 0 };
+        }
     }
 
     /// Publishes `payload` into a new segment of a fitting size.
@@ -222,6 +244,7 @@ impl<B: Backend> ChannelWriter<B> {
     /// Lets the next publication of either side go into a segment no larger than it needs.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.resizing = [Some(1); 2];
+        self.look_what_is_usual();
     }
 
     /// Number of the last publication, 0 before the first.
