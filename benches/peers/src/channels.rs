@@ -29,8 +29,8 @@ struct Found {
     descriptors: f64,
 }
 
-/// Publishes one state in each of `count` channels, and keeps them until the input ends. Answers each line by how many bytes
-/// of shared memory a channel takes.
+/// Publishes one state in each of `count` channels, and keeps them until the input ends. Answers each line by how many
+/// bytes of shared memory a channel takes.
 pub(crate) fn keep(count: usize, place: &Place) {
     raise_limit();
     let namespace = place.namespace();

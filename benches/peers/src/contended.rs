@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::batch::time_reads;
-use crate::common::{histogram, nanos, size};
+use crate::common::{field, histogram, nanos, size};
 use crate::cpus::Pair;
 use crate::dispatch::{self, Visit};
 use crate::effort::Arguments;
@@ -41,6 +41,8 @@ struct Outcome {
     retries: u64,
     gave_up: u64,
     torn: u64,
+    /// How often the kernel took the CPU away from the reader: that, and no retry, is what a large maximum shows.
+    preempted: u64,
 }
 
 /// All situations.
@@ -147,6 +149,7 @@ impl Visit for Turn<'_> {
 }
 
 fn read_singly<const WORDS: usize>(reader: &mut impl Read<WORDS>, duration: Duration, outcome: &mut Outcome) {
+    let preempted = preemptions();
     let begin = Instant::now();
     let (mut after, mut reads) = (begin, 0_u64);
     while after - begin < duration {
@@ -163,6 +166,13 @@ fn read_singly<const WORDS: usize>(reader: &mut impl Read<WORDS>, duration: Dura
         reads += 1;
     }
     outcome.reads.push(reads as f64 / begin.elapsed().as_secs_f64());
+    outcome.preempted += preemptions() - preempted;
+}
+
+/// How often the kernel has taken the CPU away from this thread so far.
+fn preemptions() -> u64 {
+    let count = field("/proc/thread-self/status", "nonvoluntary_ctxt_switches");
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 fn read_in_batches<const WORDS: usize>(
@@ -187,6 +197,7 @@ impl Outcome {
             retries: 0,
             gave_up: 0,
             torn: 0,
+            preempted: 0,
         }
     }
 
@@ -204,6 +215,7 @@ impl Outcome {
             ("publishes per s without a reader", median(self.undisturbed.clone())),
             ("gave up", self.gave_up as f64),
             ("torn", self.torn as f64),
+            ("preempted", self.preempted as f64),
             ("reads", reads),
         ];
         for (name, value) in figures {
@@ -218,7 +230,7 @@ impl Outcome {
 }
 
 /// Headings, and the figures that stand under them.
-const COLUMNS: [(&str, &str); 10] = [
+const COLUMNS: [(&str, &str); 11] = [
     ("mean ns", "batch ns"),
     ("p50 ns", "p50 ns"),
     ("p99 ns", "p99 ns"),
@@ -229,6 +241,7 @@ const COLUMNS: [(&str, &str); 10] = [
     ("unread", "publishes per s without a reader"),
     ("retries/read", "retries per read"),
     ("torn", "torn"),
+    ("preempted", "preempted"),
 ];
 
 fn print(situation: &Situation, peers: &[&str], report: &Report) {
@@ -243,7 +256,7 @@ fn print(situation: &Situation, peers: &[&str], report: &Report) {
         let mut row = vec![(*peer).into(), ratio];
         row.extend(COLUMNS.map(|(_, name)| match value(peer, name) {
             Some(rate) if name == "retries per read" => format!("{rate:.6}"),
-            Some(count) if name == "torn" => format!("{count}"),
+            Some(count) if ["torn", "preempted"].contains(&name) => format!("{count}"),
             Some(value) => figure(value),
             None => "-".into(),
         }));

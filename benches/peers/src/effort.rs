@@ -7,6 +7,8 @@ use std::time::Duration;
 /// What the command line asks for.
 pub(crate) struct Arguments {
     pub(crate) effort: Effort,
+    /// Whether that is too little for the figures to mean anything.
+    pub(crate) quick: bool,
     pub(crate) json: PathBuf,
     filter: Option<String>,
 }
@@ -45,11 +47,12 @@ const QUICK: Effort = Effort {
 impl Arguments {
     /// Understands `[--quick] [--json PATH] [FILTER]`. Ends the process with status 2 for anything else.
     pub(crate) fn read() -> Arguments {
-        let mut arguments = Arguments { effort: FULL, json: "target/peers.json".into(), filter: None };
+        let mut arguments =
+            Arguments { effort: FULL, quick: false, json: "target/peers.json".into(), filter: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--quick" => arguments.effort = QUICK,
+                "--quick" => (arguments.quick, arguments.effort) = (true, QUICK),
                 "--json" => match words.next() {
                     Some(path) => arguments.json = path.into(),
                     None => refuse("--json needs a path"),

@@ -8,7 +8,8 @@
 //!   where the second column says so, with a look at the state in place.
 //! * `serde`: publish and snapshot, against a bare encode, memcpy and decode.
 //! * `contended`: a writer in another process, at 1 kHz, at 1 MHz, and flat out. `unread` is how often it publishes while
-//!   nobody reads: less than that is what readers cost it. `torn` counts states that were read in part.
+//!   nobody reads: less than that is what readers cost it. `torn` counts states that were read in part, `preempted` how
+//!   often the kernel took the CPU away from the reader: that is what a large maximum shows on a busy machine.
 //! * `query`: a snapshot, against a request and an answer.
 //! * `readers`: two reading processes together, against one.
 //! * `channels`: a thousand workers, read round by one process.
@@ -71,6 +72,9 @@ fn run() {
     let cpus = cpus::pair();
     let machine = Machine::describe(cpus);
     machine.print();
+    if arguments.quick {
+        println!("**Measured for a moment only (`--quick`): these figures are no evidence.**\n");
+    }
     if let Some(pair) = cpus {
         cpus::pin(pair.reader);
     }
@@ -84,7 +88,8 @@ fn run() {
     channels::measure(&arguments, &ground, cpus, &mut report);
     drop(ground);
     let goals = goals::judge(&report);
-    let all = json!({ "machine": machine, "figures": report.figures(), "goals": goals });
+    let all =
+        json!({ "quick": arguments.quick, "machine": machine, "figures": report.figures(), "goals": goals });
     write(&arguments.json, &serde_json::to_string_pretty(&all).expect("it can be written down"));
 }
 
