@@ -1,7 +1,10 @@
 //! MessagePack: self-describing, for serde types and for readers in other languages.
 
-use serde::Serialize;
+use std::io::ErrorKind;
+
+use rmp_serde::decode::Error;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::{Codec, CodecError, Decode, Encode, capped};
 
@@ -25,11 +28,12 @@ impl<T: Serialize + ?Sized> Encode<T> for MessagePack {
 
 impl<T: DeserializeOwned> Decode<T> for MessagePack {
     fn decode(payload: &[u8]) -> Result<T, CodecError> {
-        let mut rest = payload;
-        let value = capped::decode(&mut rmp_serde::Deserializer::new(&mut rest), payload.len())?;
-        match rest.len() {
-            0 => Ok(value),
-            left => Err(format!("{left} bytes are left over after the value").into()),
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
+        let value = capped::decode(&mut deserializer, payload.len())?;
+        // It does not say where it stands. But at the end there is no marker to be read.
+        match u8::deserialize(&mut deserializer) {
+            Err(Error::InvalidMarkerRead(error)) if error.kind() == ErrorKind::UnexpectedEof => Ok(value),
+            _ => Err("bytes are left over after the value".into()),
         }
     }
 }
