@@ -27,16 +27,8 @@ impl Timestamp {
     #[inline(always)]
     pub(crate) fn now(self) -> u64 {
         match self {
-            Timestamp::None => 0,
-            dated => dated.look(),
-        }
-    }
-
-    #[inline(never)]
-    fn look(self) -> u64 {
-        match self {
-            Timestamp::Precise => nanoseconds(clock_gettime(ClockId::Monotonic)),
-            Timestamp::Coarse => nanoseconds(clock_gettime(ClockId::MonotonicCoarse)),
+            Timestamp::Precise => read(ClockId::Monotonic),
+            Timestamp::Coarse => read(ClockId::MonotonicCoarse),
             Timestamp::None => 0,
         }
     }
@@ -45,6 +37,12 @@ impl Timestamp {
 /// How long ago `time` was. Zero for a time in the future, which only a hostile writer stores.
 pub(crate) fn age(time: NonZeroU64) -> Duration {
     Duration::from_nanos(Timestamp::Precise.now().saturating_sub(time.get()))
+}
+
+/// Not in place: the call is nothing beside the clock.
+#[inline(never)]
+fn read(clock: ClockId) -> u64 {
+    nanoseconds(clock_gettime(clock))
 }
 
 #[inline]

@@ -58,7 +58,8 @@
 //! # Features
 //!
 //! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
-//! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default.
+//! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `portable-copy` moves payloads word by word
+//! on x86-64, too, as on all other processors.
 //!
 //! # Limits
 //!

@@ -29,8 +29,8 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     ///
     /// Progress: each attempt is wait-free and stores nothing in shared memory; how many are made is bounded by the
     /// [`RetryPolicy`]. It makes no system call unless the writer has grown the channel since the last snapshot. Cost:
-    /// one copy and decoding; a [`Pod`](crate::Pod) is copied straight into the state of the result. The result is
-    /// returned by value, so for plain data of more than a few KiB prefer [`Reader::snapshot_into`].
+    /// one copy and decoding. A [`Pod`](crate::Pod) is copied into a zeroed value, which is then returned, that is moved:
+    /// for plain data of more than a few hundred bytes prefer [`Reader::snapshot_into`], which copies once.
     ///
     /// # Errors
     ///

@@ -174,6 +174,27 @@ fn a_payload_that_is_not_the_type_is_a_decode_error_and_leaves_the_value() {
 }
 
 #[test]
+fn bytes_after_a_message_pack_value_are_refused_whatever_they_are() {
+    let mut scratch = Vec::new();
+    let mut refuses = |payload: &[u8], decode: fn(&[u8]) -> bool| {
+        scratch.clear();
+        scratch.extend_from_slice(payload);
+        assert!(decode(&scratch), "{scratch:?}");
+        for byte in 0..=u8::MAX {
+            scratch.truncate(payload.len());
+            scratch.push(byte);
+            assert!(!decode(&scratch), "{scratch:?}");
+        }
+    };
+    refuses(&[7], |payload| MessagePack::decode(payload).is_ok_and(|value: u8| value == 7));
+    refuses(&[0xc0], |payload| MessagePack::decode(payload).is_ok_and(|value: Option<u8>| value.is_none()));
+    refuses(&[0x92, 1, 2], |payload| {
+        MessagePack::decode(payload).is_ok_and(|value: Vec<u8>| value == [1, 2])
+    });
+    refuses(&[0xa1, b'a'], |payload| MessagePack::decode(payload).is_ok_and(|value: String| value == "a"));
+}
+
+#[test]
 fn a_pod_of_another_length_is_told_so() {
     let own = OwnNamespace::new(&["length"]);
     let mut writer = own.writer_builder::<[u8; 8]>("length").codec::<Pod>().schema("liar").open().unwrap();

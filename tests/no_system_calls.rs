@@ -12,18 +12,21 @@ use tearless::{Namespace, Pod, Postcard, Timestamp};
 /// Opens everything, publishes and reads so often, and ends.
 fn work(namespace: &Namespace, times: u64) {
     // Reading the precise clock is a system call where the machine has no clock that processes may read.
-    let plain = namespace.writer_builder::<[u64; 8]>("plain").codec::<Pod>();
+    let plain = namespace.writer_builder::<[u64; 64]>("plain").codec::<Pod>();
     let mut plain = plain.timestamp(Timestamp::Coarse).open().unwrap();
     let serde = namespace.writer_builder::<Vec<u64>>("serde").codec::<Postcard>().checksum(true);
     let mut serde = serde.timestamp(Timestamp::None).open().unwrap();
-    plain.publish(&[0; 8]).unwrap();
+    plain.publish(&[0; 64]).unwrap();
     serde.publish(&vec![0; 20]).unwrap();
-    let mut plain_reader = namespace.reader_builder::<[u64; 8]>("plain").codec::<Pod>().open().unwrap();
+    let mut plain_reader = namespace.reader_builder::<[u64; 64]>("plain").codec::<Pod>().open().unwrap();
     let mut serde_reader = namespace.reader::<Vec<u64>>("serde").unwrap();
+    let mut state = [0; 64];
     for number in 0..times + 2 {
-        plain.publish(&[number; 8]).unwrap();
+        plain.publish(&[number; 64]).unwrap();
         serde.publish(&vec![number % 100; 20]).unwrap();
-        assert_eq!(*plain_reader.snapshot().unwrap(), [number; 8]);
+        assert_eq!(*plain_reader.snapshot().unwrap(), [number; 64]);
+        plain_reader.snapshot_into(&mut state).unwrap();
+        assert_eq!(state, [number; 64]);
         assert_eq!(*serde_reader.snapshot().unwrap(), [number % 100; 20]);
         assert!(!plain_reader.changed_since(black_box(number + 2)));
     }

@@ -21,7 +21,7 @@ pub(crate) struct ChannelWriter<B: Backend> {
     /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes than that are simply published, by side.
-    usual_below: [usize; 2],
+    fits_below: [usize; 2],
     growths: u64,
     /// Replaced segments whose names could not be removed yet.
     unretired: Vec<String>,
@@ -84,12 +84,12 @@ impl<B: Backend> ChannelWriter<B> {
             options,
             owner: ForkToken::take(),
             resizing: [None; 2],
-            usual_below: [0; 2],
+            fits_below: [0; 2],
             growths,
             unretired: Vec::new(),
             has_ended: false,
         };
-        writer.look_what_is_usual();
+        writer.work_out_what_fits();
         writer
     }
 
@@ -105,7 +105,7 @@ impl<B: Backend> ChannelWriter<B> {
                 self.resizing[side.index()] = Some(capacity);
             }
         }
-        self.look_what_is_usual();
+        self.work_out_what_fits();
     }
 
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
@@ -117,7 +117,7 @@ impl<B: Backend> ChannelWriter<B> {
         let Some(publication) = self.writer.next() else {
             return Err(PublishError::Exhausted);
         };
-        if payload.len() >= self.usual_below[publication.side().index()] {
+        if payload.len() >= self.fits_below[publication.side().index()] {
             return self.publish_otherwise(publication, payload);
         }
         let time = self.options.timestamp.now();
@@ -135,16 +135,16 @@ impl<B: Backend> ChannelWriter<B> {
         let time = self.options.timestamp.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
         let published = self.publish_resized(publication, payload, time, checksum);
-        self.look_what_is_usual();
+        self.work_out_what_fits();
         published.map(|()| publication.get())
     }
 
     /// Works out how large a payload may be to be simply published, after what that depends on has changed.
-    fn look_what_is_usual(&mut self) {
+    fn work_out_what_fits(&mut self) {
         for side in Side::BOTH {
             let most = self.writer.ring(side).geometry().capacity().min(self.options.limit);
             let is_usual = self.resizing[side.index()].is_none();
-            self.usual_below[side.index()] = if is_usual { most.saturating_add(1) } else { 0 };
+            self.fits_below[side.index()] = if is_usual { most.saturating_add(1) } else { 0 };
         }
     }
 
@@ -244,7 +244,7 @@ impl<B: Backend> ChannelWriter<B> {
     /// Lets the next publication of either side go into a segment no larger than it needs.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.resizing = [Some(1); 2];
-        self.look_what_is_usual();
+        self.work_out_what_fits();
     }
 
     /// Number of the last publication, 0 before the first.

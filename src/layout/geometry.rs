@@ -89,6 +89,7 @@ impl Geometry {
     fn new(depth: usize, stride_words: usize, capacity: usize) -> Geometry {
         assert!(depth.is_power_of_two() && stride_words >= slot::PAYLOAD);
         assert!(capacity.div_ceil(WORD_BYTES) <= stride_words - slot::PAYLOAD);
+        assert!(stride_words.checked_mul(depth).and_then(|words| words.checked_add(SLOTS)).is_some());
         Geometry { mask: depth as u64 - 1, stride_words, capacity }
     }
 

@@ -29,4 +29,5 @@ unsafe impl AtomicWords for BoxedWords {
     }
 }
 
-impl WritableWords for BoxedWords {}
+// SAFETY: the heap is writable.
+unsafe impl WritableWords for BoxedWords {}

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::AtomicU64;
 
-use super::{AtomicWords, WritableWords};
+use super::AtomicWords;
 use crate::layout::WORD_BYTES;
 
 /// The words of a mapping, or of any other memory that lives long enough. Does not own it.
@@ -59,19 +59,30 @@ unsafe impl AtomicWords for MappedWords {
     }
 }
 
-impl WritableWords for MappedWords {}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Memory, MemoryMut};
+    use super::super::{Memory, MemoryMut, WritableWords};
     use super::*;
+
+    /// Words of a test's own memory.
+    struct Writable(MappedWords);
+
+    // SAFETY: as of what it wraps.
+    unsafe impl AtomicWords for Writable {
+        fn words(&self) -> &[AtomicU64] {
+            self.0.words()
+        }
+    }
+
+    // SAFETY: the tests' memory is writable.
+    unsafe impl WritableWords for Writable {}
 
     #[test]
     fn nothing_beyond_the_end_is_touched() {
         let mut backing = [0_u64; 5];
         let base = NonNull::new(backing.as_mut_ptr()).unwrap();
         // SAFETY: aligned, four of five words, outlives `mapped`, not touched otherwise until `mapped` is gone.
-        let mapped = unsafe { MappedWords::new(base, 4) };
+        let mapped = Writable(unsafe { MappedWords::new(base, 4) });
         for (word, len) in [(3, 9), (4, 1), (5, 0), (usize::MAX, 8), (0, 33)] {
             let attempt = || mapped.write(word, &vec![1; len]);
             assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err(), "{word} {len}");

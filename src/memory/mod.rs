@@ -23,7 +23,7 @@ use crate::layout::WORD_BYTES;
 
 /// Words that another process may be storing to.
 pub(crate) trait Memory {
-    /// How many words there are.
+    /// How many words there are: always as many.
     fn len(&self) -> usize;
 
     /// Loads a word, `Relaxed`: the only kind of load that is promised to work on memory mapped read-only.

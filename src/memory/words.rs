@@ -16,7 +16,11 @@ pub(crate) unsafe trait AtomicWords {
 }
 
 /// Words that this process may store to; a [`MemoryMut`] by that.
-pub(crate) trait WritableWords: AtomicWords {}
+///
+/// # Safety
+///
+/// The words must be writable: mapped so, if they are mapped.
+pub(crate) unsafe trait WritableWords: AtomicWords {}
 
 impl<W: AtomicWords> Memory for W {
     #[inline]
@@ -37,7 +41,8 @@ impl<W: AtomicWords> Memory for W {
     #[inline]
     fn read(&self, word: usize, into: &mut [u8]) {
         let from = &self.words()[word..][..into.len().div_ceil(WORD_BYTES)];
-        copy::load(from, into);
+        // SAFETY: just those words.
+        unsafe { copy::load(from, into) };
     }
 
     #[inline]
@@ -50,7 +55,8 @@ impl<W: AtomicWords> Memory for W {
     unsafe fn read_unchecked(&self, word: usize, into: &mut [u8]) {
         // SAFETY: in bounds (the caller's promise).
         let from = unsafe { self.words().get_unchecked(word..word + into.len().div_ceil(WORD_BYTES)) };
-        copy::load(from, into);
+        // SAFETY: just those words.
+        unsafe { copy::load(from, into) };
     }
 }
 
@@ -76,7 +82,8 @@ impl<W: WritableWords> MemoryMut for W {
     #[inline]
     fn write(&self, word: usize, from: &[u8]) {
         let to = &self.words()[word..][..from.len().div_ceil(WORD_BYTES)];
-        copy::store(to, from);
+        // SAFETY: just those words, which are writable (`WritableWords`).
+        unsafe { copy::store(to, from) };
     }
 
     #[inline]
@@ -89,6 +96,7 @@ impl<W: WritableWords> MemoryMut for W {
     unsafe fn write_unchecked(&self, word: usize, from: &[u8]) {
         // SAFETY: in bounds (the caller's promise).
         let to = unsafe { self.words().get_unchecked(word..word + from.len().div_ceil(WORD_BYTES)) };
-        copy::store(to, from);
+        // SAFETY: just those words, which are writable (`WritableWords`).
+        unsafe { copy::store(to, from) };
     }
 }

@@ -40,7 +40,7 @@ impl Mapping {
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
         // SAFETY: the kernel returns a page-aligned mapping of `bytes` bytes, readable, which this value keeps until it
         // is dropped and hands out only as atomic words; `ReadOnlyMapping` offers no stores. The object had that size
-        // when it was mapped; who truncates it later makes accesses fault (documented in docs/protocol.md).
+        // when it was mapped, and no mapping is larger than `isize::MAX`; who truncates it later makes accesses fault (documented in docs/protocol.md).
         let words = unsafe { MappedWords::new(base, bytes / WORD_BYTES) };
         Ok(Mapping { words, identity })
     }
@@ -86,7 +86,8 @@ unsafe impl AtomicWords for Mapping {
     }
 }
 
-impl WritableWords for Mapping {}
+// SAFETY: only `ReadOnlyMapping` maps them otherwise, and hides its `Mapping`.
+unsafe impl WritableWords for Mapping {}
 
 // SAFETY: as of what it wraps, which is never replaced.
 unsafe impl AtomicWords for ReadOnlyMapping {

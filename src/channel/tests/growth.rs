@@ -101,6 +101,18 @@ fn beyond_the_limit_the_published_state_stays() {
     assert!(matches!(error, PublishError::TooLarge { len: 5_001, limit: 5_000, .. }), "{error}");
     assert_eq!(snapshot(&mut reader).unwrap(), (1, vec![1; 5_000]));
     assert_eq!(writer.publish(&[3; 5_000]).unwrap(), 2, "a refused state takes no number");
+    assert!(writer.capacity() > 5_000, "the slots would have room for more");
+    for number in [3, 4] {
+        assert!(matches!(writer.publish(&[2; 5_001]), Err(PublishError::TooLarge { .. })));
+        assert_eq!(writer.publish(&[4; 5_000]).unwrap(), number);
+    }
+    kill(writer);
+    (options.capacity, options.limit) = (50, 100);
+    let mut successor = open(&heap, &options).unwrap();
+    for number in [5, 6] {
+        assert!(matches!(successor.publish(&[2; 101]), Err(PublishError::TooLarge { limit: 100, .. })));
+        assert_eq!(successor.publish(&[4; 100]).unwrap(), number);
+    }
 }
 
 #[test]

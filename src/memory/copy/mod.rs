@@ -18,17 +18,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::layout::WORD_BYTES;
 
-/// Copies the bytes of `from` to `into`; `from` has just the words of `into`.
+/// Copies the bytes of `from` to `into`.
+///
+/// # Safety
+///
+/// `from` must have just the words of `into`.
 #[inline(always)]
-pub(super) fn load(from: &[AtomicU64], into: &mut [u8]) {
-    let moved = bulk::load(from, into);
+pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
+    // SAFETY: the caller's promise.
+    let moved = unsafe { bulk::load(from, into) };
     load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
 }
 
-/// Copies `from` to `to`, the last word padded with zeroes; `to` has just the words of `from`.
+/// Copies `from` to `to`, the last word padded with zeroes.
+///
+/// # Safety
+///
+/// `to` must have just the words of `from`, and be writable.
 #[inline(always)]
-pub(super) fn store(to: &[AtomicU64], from: &[u8]) {
-    let moved = bulk::store(to, from);
+pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) {
+    // SAFETY: the caller's promise.
+    let moved = unsafe { bulk::store(to, from) };
     store_words(&to[moved / WORD_BYTES..], &from[moved..]);
 }
 

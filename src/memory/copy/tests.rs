@@ -1,8 +1,9 @@
 //! The bulk copies against the loops over words that say what they mean.
 
 use super::*;
+use crate::layout::PAGE_BYTES;
 
-/// Words around what is copied, which must not change.
+/// Words and bytes behind what is copied, which must not change.
 const MARGIN: usize = 4;
 
 /// Bytes that differ from their neighbours, never 0.
@@ -21,7 +22,7 @@ fn values(words: &[AtomicU64]) -> Vec<u64> {
 type Load = fn(&[AtomicU64], &mut [u8]);
 type Store = fn(&[AtomicU64], &[u8]);
 
-/// `load` from every alignment of words, to every given one of bytes, must do what the loop does, and nothing beside.
+/// `load` from the word at `offset` to the byte at `shift` must do what the loop does, and nothing beside.
 fn assert_loads(load: Load, len: usize, shift: usize, offset: usize) {
     let shared = words(len.div_ceil(WORD_BYTES) + offset);
     let from = &shared[offset..];
@@ -60,9 +61,21 @@ mod sse {
     }
 }
 
+/// The copy as everybody uses it.
+fn usual_load(from: &[AtomicU64], into: &mut [u8]) {
+    // SAFETY: just those words.
+    unsafe { load(&from[..into.len().div_ceil(WORD_BYTES)], into) }
+}
+
+/// The copy as everybody uses it.
+fn usual_store(to: &[AtomicU64], from: &[u8]) {
+    // SAFETY: just those words, of a vector or a mapping of the tests'.
+    unsafe { store(&to[..from.len().div_ceil(WORD_BYTES)], from) }
+}
+
 fn copies() -> Vec<(Load, Store)> {
     vec![
-        (load, store),
+        (usual_load, usual_store),
         #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
         (sse::load, sse::store),
     ]
@@ -92,5 +105,61 @@ fn long_payloads_with_every_tail_are_copied_as_by_the_loop_over_words() {
         }
         assert_loads(load, (5 << 20) + 77, 5, 1);
         assert_stores(store, (5 << 20) + 77, 5, 1);
+    }
+}
+
+/// Readable and writable pages between two that fault.
+struct Fenced {
+    base: *mut u8,
+    bytes: usize,
+}
+
+impl Fenced {
+    fn new(bytes: usize) -> Fenced {
+        use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+        let all = bytes + 2 * PAGE_BYTES;
+        // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
+        let base =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), all, ProtFlags::empty(), MapFlags::PRIVATE) };
+        let base = base.unwrap().cast::<u8>().wrapping_add(PAGE_BYTES);
+        // SAFETY: those pages are of the mapping that was just made, and nobody refers to them.
+        unsafe { mprotect(base.cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE) }.unwrap();
+        Fenced { base, bytes }
+    }
+
+    /// The words at the very beginning, or at the very end.
+    fn words(&self, len: usize, at_end: bool) -> &[AtomicU64] {
+        let skipped = if at_end { self.bytes - len * WORD_BYTES } else { 0 };
+        // SAFETY: aligned, within the pages, which are accessed by these words only.
+        unsafe { std::slice::from_raw_parts(self.base.wrapping_add(skipped).cast(), len) }
+    }
+
+    /// The bytes at the very beginning, or at the very end.
+    fn slice(&mut self, len: usize, at_end: bool) -> &mut [u8] {
+        let skipped = if at_end { self.bytes - len } else { 0 };
+        // SAFETY: within the pages, of which there is no other reference.
+        unsafe { std::slice::from_raw_parts_mut(self.base.wrapping_add(skipped), len) }
+    }
+}
+
+impl Drop for Fenced {
+    fn drop(&mut self) {
+        let all = self.bytes + 2 * PAGE_BYTES;
+        // SAFETY: the mapping is ours, with a page before and a page behind, and nobody refers to it any more.
+        unsafe { rustix::mm::munmap(self.base.wrapping_sub(PAGE_BYTES).cast(), all) }.unwrap();
+    }
+}
+
+#[test]
+fn nothing_beside_the_copy_is_accessed_on_either_side() {
+    let (shared, mut private) = (Fenced::new(2 * PAGE_BYTES), Fenced::new(2 * PAGE_BYTES));
+    for (load, store) in copies() {
+        for len in 0..=PAGE_BYTES {
+            for (at_end, private_at_end) in [(true, true), (false, false), (true, false), (false, true)] {
+                let words = shared.words(len.div_ceil(WORD_BYTES), at_end);
+                store(words, private.slice(len, private_at_end));
+                load(words, private.slice(len, private_at_end));
+            }
+        }
     }
 }

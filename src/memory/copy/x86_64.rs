@@ -2,9 +2,9 @@
 //!
 //! Why this does what the loops over words do: each instruction accesses whole aligned words (shared addresses are
 //! multiples of 8), once each, and nothing else that is shared. That one instruction accesses several words is one of the
-//! orders that the loops leave open; whether the processor makes it one access or several does not matter, for each word
-//! is read or written in full as by a move of its own, and it would not even matter if it were not: a reader throws away
-//! what it copied unless nobody stored meanwhile. Vector moves to and from ordinary memory are ordered as all others on
+//! orders that the loops leave open. The processor may make it several accesses, of words or of less: a word of which a
+//! half is new is as bad as a copy of which a half is new, and a reader throws either away unless nobody stored
+//! meanwhile. Vector moves to and from ordinary memory are ordered as all others on
 //! x86-64, so that the fences around a copy need nothing added; string and non-temporal moves are not, and are not used.
 //!
 //! Inline assembly and not the vector types of `core::arch`, because those would be plain accesses, which must not race.
@@ -30,21 +30,29 @@ const AVX_ROUND: usize = 4 * AVX;
 const SSE: usize = 16;
 const SSE_ROUND: usize = 4 * SSE;
 
-/// Copies the beginning of `from` to `into`, which has no more bytes, and says how much: all but less than 32 bytes.
+/// Copies the beginning of `from` to `into`, and says how much: all but less than 32 bytes.
+///
+/// # Safety
+///
+/// `from` must have no fewer bytes than `into`.
 #[inline(always)]
-pub(super) fn load(from: &[AtomicU64], into: &mut [u8]) -> usize {
+pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) -> usize {
     debug_assert!(into.len() <= size_of_val(from));
-    // SAFETY: `from` can be read, and has at least as many bytes as `into`, which can be written and is borrowed by
-    // nobody else.
+    // SAFETY: `from` can be read, and has at least as many bytes as `into` (the caller's promise), which can be written
+    // and is borrowed by nobody else.
     unsafe { copy(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) }
 }
 
-/// Copies the beginning of `from` to `to`, which has no fewer bytes, and says how much: all but less than 32 bytes.
+/// Copies the beginning of `from` to `to`, and says how much: all but less than 32 bytes.
+///
+/// # Safety
+///
+/// `to` must have no fewer bytes than `from`, and be writable.
 #[inline(always)]
-pub(super) fn store(to: &[AtomicU64], from: &[u8]) -> usize {
+pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) -> usize {
     debug_assert!(from.len() <= size_of_val(to));
-    // SAFETY: `from` can be read, and `to`, which has at least as many bytes, may be stored to through a shared
-    // reference, because it is atomic; that it can be is the caller's business, as for every store (`MappedWords::new`).
+    // SAFETY: `from` can be read, and `to`, which has at least as many bytes and is writable (the caller's promise), may
+    // be stored to through a shared reference, because it is atomic.
     unsafe { copy(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) }
 }
 
@@ -64,7 +72,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
 
 /// # Safety
 ///
-/// 64 bytes must be readable and writable.
+/// 64 bytes must be readable from `from` on, and writable from `to` on.
 #[inline(always)]
 unsafe fn move_round(from: *const u8, to: *mut u8) {
     // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are named.
@@ -91,7 +99,7 @@ unsafe fn move_round(from: *const u8, to: *mut u8) {
 
 /// # Safety
 ///
-/// 16 bytes must be readable and writable.
+/// 16 bytes must be readable from `from` on, and writable from `to` on.
 #[inline(always)]
 unsafe fn move_one(from: *const u8, to: *mut u8) {
     // SAFETY: moves the 16 bytes (the caller's promise) and changes one register, which is named.
