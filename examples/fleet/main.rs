@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tearless::{Keep, Namespace};
+use tearless::{CreateError, Keep, Namespace, Pod, Writer};
 
 use crate::{
     accident::Accident,
@@ -61,23 +61,41 @@ fn main() -> ExitCode {
     })
 }
 
-/// Opens the namespace and removes from it what a fleet that was killed has left: nothing of it is worth keeping here.
-fn open_alone(name: &str) -> Result<Namespace, Box<dyn Error>> {
+/// The main process's own channel: who has it runs the only fleet of the namespace.
+const MAIN: &str = "main";
+
+/// A namespace without any other fleet, for as long as this lives.
+struct Alone {
+    namespace: Namespace,
+    _main: Writer<u64, Pod>,
+}
+
+/// Opens the namespace, and removes from it what a fleet that was killed has left: nothing of it is worth keeping here.
+fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
+    let namespace = Namespace::open(name)?;
+    eprint!("{}", namespace.cleaned_at_open());
+    let main = match namespace.writer_builder::<u64>(MAIN).codec::<Pod>().open() {
+        Err(CreateError::AlreadyOwned { pid, .. }) => {
+            let message = format!(
+                "another fleet, of process {pid}, runs in the namespace {name:?}; wait for its end, or choose another \
+                 one with --namespace"
+            );
+            return Err(message.into());
+        }
+        main => main?,
+    };
+    // The workers of a main process that was killed end by themselves, but not at once.
     let begin = Instant::now();
     loop {
-        let namespace = Namespace::builder(name).keep(Keep::Nothing).open()?;
-        eprint!("{}", namespace.cleaned_at_open());
-        let Some(other) = namespace.channels()?.pop() else {
-            return Ok(namespace);
+        eprint!("{}", namespace.clean(Keep::Nothing)?);
+        let Some(other) = namespace.channels()?.into_iter().find(|channel| channel.name != MAIN) else {
+            return Ok(Alone { namespace, _main: main });
         };
-        // The workers of a main process that was killed end by themselves, but not at once.
         if begin.elapsed() > Duration::from_secs(2) {
             let (channel, pid) = (other.name, other.writer_pid);
-            return Err(format!(
-                "process {pid} publishes {channel:?} in the namespace {name:?} already; wait for its fleet to end, or \
-                 choose another one with --namespace"
-            )
-            .into());
+            return Err(
+                format!("process {pid} publishes {channel:?} in the namespace {name:?}: end it").into()
+            );
         }
         thread::sleep(Duration::from_millis(10));
     }
@@ -85,9 +103,9 @@ fn open_alone(name: &str) -> Result<Namespace, Box<dyn Error>> {
 
 /// Starts the workers, queries them, ends them, and tells what it saw.
 fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let namespace = open_alone(&options.namespace)?;
-    let mut fleet = Fleet::start(&namespace, options.workers, options.codec)?;
-    let mut queries = Queries::attach(&namespace, &mut fleet)?;
+    let alone = open_alone(&options.namespace)?;
+    let mut fleet = Fleet::start(&alone.namespace, options.workers, options.codec)?;
+    let mut queries = Queries::attach(&alone.namespace, &mut fleet)?;
     let first_half = queries.run(options.duration / 2);
     let accident = Accident::happen(&mut fleet, &mut queries)?;
     let elapsed = first_half + queries.run(options.duration / 2);

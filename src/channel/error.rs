@@ -26,7 +26,7 @@ pub enum CreateError {
     },
     /// The initial capacity is more than the limit.
     #[error(
-        "an initial capacity of {capacity} bytes is above the limit of {limit}: lower it or raise the limit"
+        "an initial capacity of {capacity} bytes (by default that of a plain state) is above the limit of {limit}: lower it or raise the limit"
     )]
     CapacityAboveLimit {
         /// What was asked for.
@@ -264,7 +264,7 @@ fn waited_text(waited: Duration) -> String {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing has been published yet.
-    #[error("nothing has been published on channel {channel:?} yet")]
+    #[error("nothing has been published on channel {channel:?} yet: try again, or wait with snapshot_within")]
     Empty {
         /// The channel.
         channel: String,

@@ -40,7 +40,7 @@ pub enum WriterState {
     Stopped,
     /// It died without closing the channel. The last state stays readable; the next writer goes on with it.
     Dead,
-    /// It closed the channel.
+    /// It closed the channel, or the channel was removed or made anew after its writer was gone.
     Closed,
     /// The channel's names were removed by hand, and the writer is in another PID namespace.
     Unknown,

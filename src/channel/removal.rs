@@ -22,7 +22,8 @@ pub enum Keep {
     UntilReplaced,
     /// Until the last publication is this old. Channels that don't date their publications, or have none yet, are kept.
     For(Duration),
-    /// Not at all.
+    /// Not at all. Not for a moment in which a worker is about to be started again: its readers would be told that the
+    /// channel is closed, and its numbers would begin anew.
     Nothing,
 }
 

@@ -1,8 +1,8 @@
 //! What the table says about a channel.
 
-use crate::channel::ChannelWriter;
+use crate::channel::{ChannelWriter, WriterState};
 use crate::layout::{WORD_BYTES, control, registry};
-use crate::liveness::ProcessIdentity;
+use crate::liveness::{Fate, ProcessIdentity};
 use crate::segment::Backend;
 
 /// What the registry says about a channel, as of when its writer opened it.
@@ -43,6 +43,21 @@ impl ChannelInfo {
             limit: writer.options().limit as u64,
             instance: writer.instance(),
             identity,
+        }
+    }
+
+    /// What has become of the process that opened the channel for writing, as far as `/proc` tells: `Alive`, `Stopped`,
+    /// `Dead`, or `Unknown` if it is in another PID namespace. [`Reader::writer_state`](crate::Reader::writer_state) asks
+    /// the channel's lock, too.
+    ///
+    /// Cost: some system calls, microseconds.
+    #[must_use]
+    pub fn writer_state(&self) -> WriterState {
+        match self.identity.fate() {
+            Fate::Running => WriterState::Alive,
+            Fate::Stopped => WriterState::Stopped,
+            Fate::Dead => WriterState::Dead,
+            Fate::Unknown => WriterState::Unknown,
         }
     }
 

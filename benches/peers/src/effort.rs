@@ -71,7 +71,8 @@ impl Arguments {
     }
 }
 
-fn refuse(reason: &str) -> ! {
+/// Ends the process for a wrong option.
+pub(crate) fn refuse(reason: &str) -> ! {
     eprintln!("peers: {reason}");
     exit(2);
 }

@@ -87,6 +87,9 @@ fn run() {
     reading::measure(&arguments, &ground, cpus, &mut report);
     channels::measure(&arguments, &ground, cpus, &mut report);
     drop(ground);
+    if report.is_empty() {
+        effort::refuse("nothing has that in its name; see ci/peers --help");
+    }
     let goals = goals::judge(&report);
     let all =
         json!({ "quick": arguments.quick, "machine": machine, "figures": report.figures(), "goals": goals });

@@ -19,6 +19,11 @@ impl Report {
         self.figures.get(id).copied()
     }
 
+    /// Whether nothing was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.figures.is_empty()
+    }
+
     /// All of them.
     pub(crate) fn figures(&self) -> &BTreeMap<String, f64> {
         &self.figures

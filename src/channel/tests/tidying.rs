@@ -125,7 +125,9 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     writer.publish(b"more").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
     assert_eq!(registry::list(&heap, "tests").unwrap(), [info.clone()]);
+    assert_eq!(info.writer_state(), crate::WriterState::Alive);
     info.identity.start_time += 1;
+    assert_eq!(info.writer_state(), crate::WriterState::Dead);
     registry::register(&heap, "tests", &info).unwrap();
     assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");
