@@ -3,12 +3,16 @@
 #![allow(dead_code, reason = "every benchmark uses its part")]
 
 use std::fs;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 
 /// The longest time that the histograms tell apart: far beyond the deadline of the default retry policy.
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// From this period on a paced writer sleeps instead of watching the clock.
+pub(crate) const SLEEPS: Duration = Duration::from_millis(1);
 
 /// What the command line asks for.
 pub(crate) struct Arguments {
@@ -38,7 +42,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 
 /// Says on stderr what the figures were measured on: without it they mean nothing.
 pub(crate) fn print_machine() {
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpus = thread::available_parallelism().map_or(0, usize::from);
     let cpu = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into());
     eprintln!("cpu           {cpu}, {cpus} usable");
     eprintln!("kernel        {}", line("/proc/sys/kernel/osrelease"));
@@ -83,4 +87,18 @@ pub(crate) fn boxed<const WORDS: usize>(word: impl FnMut(usize) -> u64) -> Box<[
 /// Spreads a number over all bits, so that neighbours have hardly a byte in common.
 pub(crate) fn spread(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+}
+
+/// Waits until `tick` and returns the next one. A tick that was missed is not caught up on: a burst would follow.
+pub(crate) fn await_tick(tick: Instant, period: Duration) -> Instant {
+    let mut now = Instant::now();
+    if period >= SLEEPS {
+        thread::sleep(tick.saturating_duration_since(now));
+    } else {
+        while now < tick {
+            std::hint::spin_loop();
+            now = Instant::now();
+        }
+    }
+    (tick + period).max(now)
 }

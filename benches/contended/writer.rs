@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tearless::{Namespace, Pod};
 
-use super::common::boxed;
+use super::common::{await_tick, boxed};
 use super::cpus::{self, Pair};
 use super::scenario::{Scenario, word_of};
 
@@ -26,9 +26,6 @@ pub(crate) const CHANNEL: &str = "state";
 const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
 const SCENARIO: &str = "TEARLESS_BENCH_SCENARIO";
 const CPU: &str = "TEARLESS_BENCH_CPU";
-
-/// From this period on the writer sleeps instead of watching the clock.
-const SLEEPS: Duration = Duration::from_millis(1);
 
 /// The writer's process as the reader's sees it. However this ends, the process and its channel are gone afterwards.
 pub(crate) struct WriterProcess {
@@ -127,20 +124,6 @@ fn publish<const WORDS: usize>(namespace: &Namespace, scenario: Scenario) {
     println!("{last}");
     end.recv().expect("the listener says when the input has ended");
     writer.close().unwrap();
-}
-
-/// Waits until `tick` and returns the next one. A tick that was missed is not caught up on: a burst would follow.
-fn await_tick(tick: Instant, period: Duration) -> Instant {
-    let mut now = Instant::now();
-    if period >= SLEEPS {
-        thread::sleep(tick.saturating_duration_since(now));
-    } else {
-        while now < tick {
-            std::hint::spin_loop();
-            now = Instant::now();
-        }
-    }
-    (tick + period).max(now)
 }
 
 /// The order to stop, and the end of the input, as they come.

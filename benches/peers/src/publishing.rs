@@ -5,15 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{boxed, spread};
+use crate::common::{SLEEPS, await_tick, boxed, spread};
 use crate::dispatch::{self, Visit};
 use crate::peer::{Publish, Shared};
 use crate::place::Place;
 use crate::worker::next_order;
 use crate::worker_state::WorkerState;
-
-/// From this period on the publisher sleeps instead of watching the clock.
-const SLEEPS: Duration = Duration::from_millis(1);
 
 /// How many states there are to publish. A torn read that has parts of two of them shows it.
 const PREPARED: u64 = 7;
@@ -83,20 +80,6 @@ fn prepared<const WORDS: usize>() -> Vec<Box<[u64; WORDS]>> {
 pub(crate) fn is_whole(state: &[u64]) -> bool {
     let expected = spread(state[0]);
     state[1..].iter().fold(0, |differences, word| differences | (word ^ expected)) == 0
-}
-
-/// Waits until `tick` and returns the next one. A tick that was missed is not caught up on: a burst would follow.
-fn await_tick(tick: Instant, period: Duration) -> Instant {
-    let mut now = Instant::now();
-    if period >= SLEEPS {
-        thread::sleep(tick.saturating_duration_since(now));
-    } else {
-        while now < tick {
-            std::hint::spin_loop();
-            now = Instant::now();
-        }
-    }
-    (tick + period).max(now)
 }
 
 /// Says that all is ready, and answers from now on.
