@@ -12,7 +12,7 @@ use super::{ChannelName, SnapshotError};
 use crate::checksum;
 use crate::layout::{Kind, Publication, Side, control};
 use crate::liveness::Fate;
-use crate::memory::Memory;
+use crate::memory::{Memory, Page};
 use crate::segment::{Backend, ObjectError};
 use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Published, Reader, Reading};
 
@@ -23,7 +23,7 @@ const MOST_REMAPS: u32 = 64;
 /// A reader of a channel of bytes.
 #[derive(Debug)]
 pub(crate) struct ChannelReader<B: Backend> {
-    reader: Reader<B::View, B::View>,
+    reader: Reader<Page<B::View>, B::View>,
     segments: Segments<B>,
     channel: String,
     checksum: bool,
@@ -85,7 +85,7 @@ impl<B: Backend> ChannelReader<B> {
     ) -> Self {
         let names = name.objects.clone();
         ChannelReader {
-            reader: Reader::new(page),
+            reader: Reader::new(Page::new(page)),
             segments: Segments { backend: backend.clone(), names, instance: description.instance },
             channel: name.channel.clone(),
             checksum: description.checksum,
@@ -267,7 +267,7 @@ impl<B: Backend> ChannelReader<B> {
             return Ok(WriterState::Closed);
         }
         let name = self.segments.names.object(Kind::Control);
-        if self.segments.backend.is_claimed(&name, page)? == Some(false) {
+        if self.segments.backend.is_claimed(&name, page.memory())? == Some(false) {
             return Ok(WriterState::Dead);
         }
         // Somebody has the lock: the writer, or a fork of it that outlives it. Or the name is gone, and with it the way
@@ -279,7 +279,9 @@ impl<B: Backend> ChannelReader<B> {
             Fate::Dead => WriterState::Dead,
             Fate::Stopped => WriterState::Stopped,
             Fate::Running => WriterState::Alive,
-            Fate::Unknown if self.segments.backend.is_claimed(&name, page)?.is_none() => WriterState::Unknown,
+            Fate::Unknown if self.segments.backend.is_claimed(&name, page.memory())?.is_none() => {
+                WriterState::Unknown
+            }
             Fate::Unknown => WriterState::Alive,
         })
     }

@@ -97,7 +97,7 @@ impl<B: Backend> ChannelWriter<B> {
     pub(super) fn conform(&mut self) {
         for side in Side::BOTH {
             let found = self.writer.ring(side).geometry();
-            let capacity = self.options.capacity.max(found.capacity());
+            let capacity = self.options.capacity.max(found.capacity()).min(self.options.limit);
             let wanted = Geometry::fit(capacity, self.options.depth);
             let depth_differs =
                 self.options.depth.is_some() && wanted.is_ok_and(|it| it.depth() != found.depth());

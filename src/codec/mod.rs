@@ -74,7 +74,8 @@ pub trait Decode<T>: Codec {
         Ok(())
     }
 
-    /// A value to copy a payload over, for codecs whose payload is the value's own bytes.
+    /// A value to copy a payload over, where the codec is direct.
+    #[doc(hidden)]
     #[must_use]
     fn blank() -> Option<T> {
         None

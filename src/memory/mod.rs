@@ -11,11 +11,13 @@
 mod boxed;
 mod copy;
 mod mapped;
+mod page;
 mod slots;
 mod words;
 
 pub(crate) use boxed::BoxedWords;
 pub(crate) use mapped::MappedWords;
+pub(crate) use page::Page;
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use words::{AtomicWords, WritableWords};
 

@@ -115,3 +115,43 @@ impl<M: MemoryMut> Slot<'_, M> {
         unsafe { self.memory.write_unchecked(self.start + PAYLOAD, from) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::BoxedWords;
+    use super::*;
+    use crate::layout::WORD_BYTES;
+
+    fn slots(words_missing: usize) -> Slots<BoxedWords> {
+        let geometry = Geometry::exact(2, 3);
+        Slots::new(BoxedWords::new(geometry.object_words() - words_missing), geometry)
+    }
+
+    #[test]
+    #[should_panic(expected = "checked against this memory")]
+    fn memory_that_ends_within_the_last_slot_is_refused() {
+        slots(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "no larger than the capacity")]
+    fn a_payload_that_is_larger_than_its_slot_is_not_written() {
+        slots(0).slot(1).write(&[0; 3 * WORD_BYTES + 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "no larger than the capacity")]
+    fn nor_is_one_read() {
+        slots(0).slot(1).read(&mut [0; 3 * WORD_BYTES + 1]);
+    }
+
+    #[test]
+    fn a_full_slot_touches_no_other() {
+        let slots = slots(0);
+        slots.slot(0).set_stamp(7);
+        slots.slot(1).write(&[0xff; 3 * WORD_BYTES]);
+        slots.slot(1).set_header([u64::MAX; 3]);
+        assert_eq!((slots.slot(0).stamp(), slots.slot(0).header()), (7, [0; 3]));
+        assert_eq!(slots.slot(2).stamp(), 7, "the third turn is the first slot's again");
+    }
+}
