@@ -98,6 +98,7 @@ mod registry;
 mod segment;
 mod seqlock;
 mod snapshot;
+mod waiting;
 mod writer;
 
 pub use channel::{
@@ -112,10 +113,12 @@ pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
 pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};
-pub use reader::{Reader, ReaderBuilder};
+pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
 #[doc(hidden)]
 pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
+pub use seqlock::Waking;
 pub use snapshot::{Snapshot, SnapshotInfo};
+pub use waiting::WaitPolicy;
 pub use writer::{Writer, WriterBuilder};

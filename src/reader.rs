@@ -1,5 +1,11 @@
 //! The typed reader of a channel.
 
+mod history;
+mod part;
+
+pub use history::History;
+pub use part::Field;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -12,6 +18,7 @@ use crate::codec::{CodecError, Decode, Postcard};
 use crate::segment::{Backend, ObjectError, SharedMemory};
 use crate::seqlock::Landing;
 use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::waiting::{WaitPolicy, Waited, Waiter};
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
 ///
@@ -21,6 +28,7 @@ use crate::snapshot::{Snapshot, SnapshotInfo};
 pub struct Reader<T, C = Postcard, B: Backend = SharedMemory> {
     channel: ChannelReader<B>,
     scratch: Vec<u8>,
+    waiter: Waiter<B>,
     form: PhantomData<fn() -> (T, C)>,
 }
 
@@ -57,6 +65,29 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
         self.take(Order::Within(longest))
     }
 
+    /// Waits for a publication after number `after`, at most for `longest`, and copies the latest one; `None` if there
+    /// was none. With 0 it waits for the first.
+    ///
+    /// It spins for a moment ([`WaitPolicy`]) and then sleeps; the writer wakes it, and pays for that with two system
+    /// calls, but not while nobody waits. Where the writer can't wake it (it runs under another user, or was built
+    /// without [`waking`](crate::WriterBuilder::waking)), it looks again after pauses of up to a millisecond. A writer
+    /// that is killed between publishing and waking delays the news by up to 100 ms; its death alone wakes nobody.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`]; [`SnapshotError::Closed`] if the channel has ended, and there will be no later one.
+    pub fn wait_newer(
+        &mut self,
+        after: u64,
+        longest: Duration,
+    ) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        match self.waiter.wait_newer(&self.channel, after, longest) {
+            Waited::Newer => self.snapshot().map(Some),
+            Waited::Ended => Err(self.channel.closed()),
+            Waited::TimedOut => Ok(None),
+        }
+    }
+
     /// Replaces `state` by the latest one, reusing the memory that it owns where the codec can.
     ///
     /// # Errors
@@ -90,8 +121,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
             return Ok(Snapshot::new(state, SnapshotInfo::new(&received)));
         }
         let received = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;
-        let state = C::decode(&self.scratch).map_err(|source| self.undecodable(&received, source))?;
-        Ok(Snapshot::new(state, SnapshotInfo::new(&received)))
+        self.decoded(&received)
     }
 
     #[cold]
@@ -199,6 +229,7 @@ pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
     schema: Option<String>,
     attach: AttachPolicy,
     retry: RetryPolicy,
+    wait: WaitPolicy,
     form: PhantomData<fn() -> (T, C)>,
 }
 
@@ -211,14 +242,15 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
             schema: None,
             attach: AttachPolicy::default(),
             retry: RetryPolicy::default(),
+            wait: WaitPolicy::default(),
             form: PhantomData,
         }
     }
 
     /// Decodes states by another codec.
     pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D, B> {
-        let ReaderBuilder { backend, namespace, channel, schema, attach, retry, .. } = self;
-        ReaderBuilder { backend, namespace, channel, schema, attach, retry, form: PhantomData }
+        let ReaderBuilder { backend, namespace, channel, schema, attach, retry, wait, .. } = self;
+        ReaderBuilder { backend, namespace, channel, schema, attach, retry, wait, form: PhantomData }
     }
 
     /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`].
@@ -236,6 +268,12 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
     /// How often and how long a snapshot tries again.
     pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// How [`Reader::wait_newer`] waits.
+    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
+        self.wait = wait;
         self
     }
 
@@ -258,7 +296,8 @@ impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
         let format = Some(Format::new(C::NAME, &schema));
         let options = ReaderOptions { attach: self.attach, retry: self.retry, format };
         let channel = ChannelReader::attach(&self.backend, &name, &options)?;
-        Ok(Reader { channel, scratch: Vec::new(), form: PhantomData })
+        let waiter = Waiter::new(self.backend, &self.namespace, self.wait);
+        Ok(Reader { channel, scratch: Vec::new(), waiter, form: PhantomData })
     }
 }
 
@@ -271,6 +310,7 @@ impl<T, C, B: Backend> Clone for ReaderBuilder<T, C, B> {
             schema: self.schema.clone(),
             attach: self.attach,
             retry: self.retry,
+            wait: self.wait,
             form: PhantomData,
         }
     }

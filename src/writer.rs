@@ -8,8 +8,9 @@ use crate::channel::{
 };
 use crate::clock::Timestamp;
 use crate::codec::{Encode, Postcard};
-use crate::registry::Registration;
+use crate::registry::{self, Registration};
 use crate::segment::{Backend, SharedMemory};
+use crate::seqlock::Waking;
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
 ///
@@ -199,6 +200,12 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
         self
     }
 
+    /// How those who wait for publications are woken. Default: [`Waking::Barriers`].
+    pub fn waking(mut self, waking: Waking) -> Self {
+        self.options.waking = waking;
+        self
+    }
+
     /// Names the schema instead of having the type's name stand for it. Readers have to name it alike.
     ///
     /// The default is what `std::any::type_name` says, without modules: it knows no fields, and another version of the
@@ -230,8 +237,14 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
         }
         let name = ChannelName::new(&self.namespace, &self.channel)?;
         let mut channel = ChannelWriter::open(&self.backend, &name, &options)?;
-        match Registration::new(self.backend, &self.namespace, &channel) {
-            Ok(registration) => Ok(Writer { channel, registration, scratch: Vec::new(), form: PhantomData }),
+        match Registration::new(self.backend.clone(), &self.namespace, &channel) {
+            Ok(registration) => {
+                // Without the page those who wait look again and again, as they do for writers on other systems.
+                if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
+                    channel.wake_those_on(page);
+                }
+                Ok(Writer { channel, registration, scratch: Vec::new(), form: PhantomData })
+            }
             Err(source) => {
                 // The state of a former writer is left as it was found.
                 channel.set_linger(channel.last() > 0);

@@ -125,17 +125,17 @@ fn compare(channel: &str, found: &Format, expected: &Format) -> Result<(), Attac
 }
 
 /// Growing pauses while something is awaited: first spins, then sleeps of up to a millisecond.
-pub(super) struct Nap {
+pub(crate) struct Nap {
     backoff: Backoff,
     sleep: Duration,
 }
 
 impl Nap {
-    pub(super) fn new() -> Nap {
+    pub(crate) fn new() -> Nap {
         Nap { backoff: Backoff::new(), sleep: Duration::from_micros(10) }
     }
 
-    pub(super) fn take(&mut self) {
+    pub(crate) fn take(&mut self) {
         if !self.backoff.is_completed() {
             return self.backoff.snooze();
         }

@@ -316,6 +316,22 @@ pub enum SnapshotError {
         /// The length that the reader's type has.
         expected: usize,
     },
+    /// The payload is whole but has not the bytes that were asked for.
+    #[error(
+        "publication {publication} of channel {channel:?} has {len} bytes: there are no {wanted} bytes from byte {offset} on"
+    )]
+    OutOfRange {
+        /// The channel.
+        channel: String,
+        /// Number of the publication.
+        publication: u64,
+        /// Its payload's length in bytes.
+        len: usize,
+        /// Where the part begins that was asked for.
+        offset: usize,
+        /// How many bytes it has.
+        wanted: usize,
+    },
     /// The payload is whole but the codec can't decode it.
     #[error(
         "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; has the writer's type \

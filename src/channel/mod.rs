@@ -1,6 +1,7 @@
 //! A channel of bytes under one name: create or take over, attach, publish with growth, snapshot with retries, end.
 
 mod attaching;
+mod bell;
 mod description;
 mod error;
 mod name;
@@ -13,6 +14,8 @@ mod segments;
 pub(crate) mod tests;
 mod writer;
 
+pub(crate) use attaching::Nap;
+pub(crate) use bell::WaitersPage;
 pub(crate) use description::{read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;

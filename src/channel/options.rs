@@ -6,6 +6,7 @@ use super::CreateError;
 use crate::clock::Timestamp;
 use crate::layout::{self, Geometry};
 use crate::segment::Mode;
+use crate::seqlock::Waking;
 
 /// Payload bytes for which a slot is made at first, where the user doesn't say: four slots in a page of 4 KiB.
 const DEFAULT_CAPACITY: usize = 928;
@@ -29,6 +30,8 @@ pub(crate) struct WriterOptions {
     pub(crate) mode: Mode,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
+    /// How those who wait are woken, if the system can.
+    pub(crate) waking: Waking,
     /// Name and fingerprint of codec and schema.
     pub(crate) format: Format,
 }
@@ -59,6 +62,7 @@ impl WriterOptions {
             timestamp: Timestamp::default(),
             mode: 0o600,
             linger: false,
+            waking: Waking::default(),
             format,
         }
     }

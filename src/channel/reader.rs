@@ -13,8 +13,8 @@ use crate::checksum;
 use crate::layout::{Kind, Publication, Side, control};
 use crate::liveness::Fate;
 use crate::memory::{Memory, Page};
-use crate::segment::{Backend, ObjectError};
-use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Published, Reader, Reading};
+use crate::segment::{self, Backend, ObjectError, Slept};
+use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Published, Reader, Reading, Waking};
 
 /// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
 /// channel, by system calls, faster than a reader maps it.
@@ -181,6 +181,16 @@ impl<B: Backend> ChannelReader<B> {
                 return Err(Miss::Failed(SnapshotError::Empty { channel: self.channel.clone() }));
             }
         };
+        self.accept(publication, reading, landing)
+    }
+
+    /// What a reading is worth.
+    fn accept(
+        &self,
+        publication: Publication,
+        reading: Reading,
+        landing: &impl Landing,
+    ) -> Result<(Publication, Details), Miss> {
         match reading {
             Reading::Whole(details) if !self.checksum => Ok((publication, details)),
             Reading::Whole(details) => self.verified(publication, details, landing),
@@ -192,6 +202,31 @@ impl<B: Backend> ChannelReader<B> {
                 Err(Miss::Failed(self.corrupt(publication, &format!("its slot has no room for {len} bytes"))))
             }
         }
+    }
+
+    /// A whole copy of a publication that is, or was, the latest one: [`ChannelReader::latest_acquired`] has given this
+    /// number, or a later one. `None` if it has been overwritten, or its segment replaced.
+    pub(crate) fn read_publication(
+        &mut self,
+        publication: Publication,
+        landing: &mut impl Landing,
+    ) -> Result<Option<Received>, SnapshotError> {
+        for _ in 0..MOST_REMAPS {
+            let details = match self.reader.attempt_at(publication, landing) {
+                Attempt::Read(publication, reading) => self.accept(publication, reading, landing),
+                Attempt::Remap { side, generation } => match self.remap(side, generation) {
+                    Ok(()) => continue,
+                    Err(miss) => Err(miss),
+                },
+                Attempt::Empty => Err(Miss::Torn),
+            };
+            return match details {
+                Ok((publication, details)) => Ok(Some(Received { publication, details, retries: 0 })),
+                Err(Miss::Torn | Miss::Vanished(_)) => Ok(None),
+                Err(Miss::Failed(error)) => Err(error),
+            };
+        }
+        Ok(None)
     }
 
     /// Maps the segment that is in force on `side`, unless it is replaced meanwhile: then the next look says so.
@@ -249,10 +284,41 @@ impl<B: Backend> ChannelReader<B> {
         self.snapshot(landing)
     }
 
+    /// How many numbers back a publication can be, at most, to be held still; of the sides that are mapped.
+    pub(crate) fn reach(&self) -> u64 {
+        self.reader.reach()
+    }
+
+    /// Whether publications carry a checksum.
+    pub(crate) fn has_checksum(&self) -> bool {
+        self.checksum
+    }
+
     /// Number of the latest publication, 0 before the first. One load.
     #[inline]
     pub(crate) fn latest(&self) -> u64 {
         Published::of_channel(self.reader.control()).peek()
+    }
+
+    /// The same, and everything that the writer did before announcing it.
+    pub(crate) fn latest_acquired(&self) -> u64 {
+        // A number that no writer stores is given as it is: who sleeps compares it with what stands there.
+        Published::of_channel(self.reader.control()).latest().map_or_else(|| self.latest(), Publication::get)
+    }
+
+    /// Instance of the registry on whose waiters' page the writer looks, 0 if on none.
+    pub(crate) fn waiters_instance(&self) -> u64 {
+        self.reader.control().load(control::WAITERS)
+    }
+
+    /// How the writer wakes those who wait.
+    pub(crate) fn waking(&self) -> Waking {
+        Waking::load(self.reader.control())
+    }
+
+    /// Sleeps until somebody is woken on the channel, if its latest publication is still `seen`.
+    pub(crate) fn sleep_on_published(&self, seen: u64, longest: Duration) -> Slept {
+        segment::sleep(self.reader.control().memory(), control::PUBLISHED, seen, longest)
     }
 
     /// Whether the writer has closed the channel.
@@ -305,8 +371,9 @@ impl<B: Backend> ChannelReader<B> {
         &self.channel
     }
 
+    /// What is said of a channel that has ended.
     #[cold]
-    fn closed(&self) -> SnapshotError {
+    pub(crate) fn closed(&self) -> SnapshotError {
         SnapshotError::Closed { channel: self.channel.clone(), last: self.latest() }
     }
 

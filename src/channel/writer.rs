@@ -1,5 +1,6 @@
 //! The writing side of a channel.
 
+use super::bell::{Bell, WaitersPage};
 use super::description::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
@@ -8,8 +9,8 @@ use crate::checksum;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Backend, Claim, ForkToken, ObjectError};
-use crate::seqlock::{Ending, Growth, Writer};
+use crate::segment::{self, Backend, Claim, ForkToken, ObjectError};
+use crate::seqlock::{Ending, Growth, Waking, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter<B: Backend> {
@@ -18,6 +19,8 @@ pub(crate) struct ChannelWriter<B: Backend> {
     channel: String,
     options: WriterOptions,
     pub(super) owner: ForkToken,
+    /// Wakes those who wait; `None` for a writer that wakes nobody.
+    bell: Option<Bell<B>>,
     /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes than that are simply published, by side.
@@ -73,6 +76,8 @@ impl<B: Backend> ChannelWriter<B> {
     ) -> Self {
         write_identity(&page, ProcessIdentity::of_self());
         page.store(control::LIMIT, options.limit as u64);
+        // Whose page the former writer looked at says nothing about this one.
+        Waking::Nobody.store(&page);
         page.0.settle();
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
@@ -83,6 +88,7 @@ impl<B: Backend> ChannelWriter<B> {
             channel,
             options,
             owner: ForkToken::take(),
+            bell: None,
             resizing: [None; 2],
             fits_below: [0; 2],
             growths,
@@ -122,8 +128,38 @@ impl<B: Backend> ChannelWriter<B> {
         }
         let time = self.options.timestamp.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
+        let waiting = self.bell.as_ref().map_or(0, Bell::count);
         self.writer.publish(publication, payload, time, checksum);
+        self.answer(waiting);
         Ok(publication.get())
+    }
+
+    /// After a publication before which so many had announced that they wait: wakes those who do.
+    #[inline]
+    fn answer(&mut self, waiting: u64) {
+        if let Some(bell) = &mut self.bell
+            && bell.must_ring(waiting)
+        {
+            bell.ring(self.writer.control().0.memory(), control::PUBLISHED);
+        }
+    }
+
+    /// From now on wakes those who wait, and announce it on `page`.
+    pub(crate) fn wake_those_on(&mut self, page: WaitersPage<B>) {
+        let waking = match self.options.waking {
+            Waking::Barriers if !segment::register_for_barriers() => Waking::Fences,
+            waking => waking,
+        };
+        if waking == Waking::Nobody {
+            return;
+        }
+        let bell = Bell::new(page, &self.channel, waking);
+        let control = self.writer.control();
+        control.store(control::WAITERS, bell.instance());
+        bell.waking().store(control);
+        // Those who waited for the former writer's successor look where this one looks.
+        bell.ring(control.0.memory(), control::PUBLISHED);
+        self.bell = Some(bell);
     }
 
     /// Publishes what does not simply go into the segment in force, or says why it can't be published.
@@ -134,7 +170,9 @@ impl<B: Backend> ChannelWriter<B> {
         }
         let time = self.options.timestamp.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
+        let waiting = self.bell.as_ref().map_or(0, Bell::count);
         let published = self.publish_resized(publication, payload, time, checksum);
+        self.answer(waiting);
         self.work_out_what_fits();
         published.map(|()| publication.get())
     }
@@ -292,12 +330,15 @@ impl<B: Backend> ChannelWriter<B> {
             return Ok(());
         }
         let page = self.writer.control();
+        let ending = if self.options.linger { Ending::Lingering } else { Ending::Removed };
+        ending.store(page);
+        if let Some(bell) = &self.bell {
+            bell.ring(page.0.memory(), control::PUBLISHED);
+        }
         if self.options.linger {
-            Ending::Lingering.store(page);
             self.has_ended = true;
             return Ok(());
         }
-        Ending::Removed.store(page);
         let mut failures = Vec::new();
         for side in Side::BOTH {
             let name = self.segments.name(side, self.writer.generation(side));

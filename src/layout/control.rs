@@ -43,6 +43,10 @@ pub(crate) const BOOT_ID: usize = START_TIME + 1;
 pub(crate) const PID_NAMESPACE: usize = BOOT_ID + 2;
 /// How many writers the channel has had, this one included.
 pub(crate) const INCARNATION: usize = PID_NAMESPACE + 1;
+/// Instance of the registry on whose waiters' page the writer looks; 0 if it wakes nobody.
+pub(crate) const WAITERS: usize = INCARNATION + 1;
+/// How the writer orders its look at the waiters after its publication; see `seqlock::Waking`.
+pub(crate) const WAKING: usize = WAITERS + 1;
 
 /// The statistics' line: plain counters of the one writer.
 pub(crate) const STATISTICS: usize = WRITER + 2 * LINE_WORDS;
@@ -87,5 +91,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
-const _: () = assert!(INCARNATION < WRITER + LINE_WORDS && HEARTBEAT < STATISTICS + LINE_WORDS);
+const _: () = assert!(WAKING < WRITER + LINE_WORDS && HEARTBEAT < STATISTICS + LINE_WORDS);
 const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);

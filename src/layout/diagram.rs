@@ -38,6 +38,13 @@ fn control_page() -> String {
         (control::BOOT_ID, 2, "boot id", "under which the writer runs"),
         (control::PID_NAMESPACE, 1, "pid namespace", "inode"),
         (control::INCARNATION, 1, "incarnation", "how many writers the channel has had"),
+        (
+            control::WAITERS,
+            1,
+            "waiters",
+            "instance of the registry on whose waiters' page the writer looks, or 0",
+        ),
+        (control::WAKING, 1, "waking", "0 wakes nobody, 1 runs others' barriers, 2 has fences of its own"),
         (control::GROWTHS, 1, "growths", "segments that were replaced"),
         (control::HEARTBEAT, 1, "heartbeat", "reserved"),
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
@@ -86,8 +93,23 @@ fn registry_header() -> String {
         (registry::ENDED, 1, "**ended**", "1 when there is, or will be, another table"),
         (registry::DIRTY, 1, "dirty", "1 while a change is being made"),
         (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
+        (registry::waiters::START, registry::waiters::WORDS, "waiters", "the waiters' page"),
         (registry::MARKS, registry::MOST, "marks", "for each entry 0, or a hash of its channel's name"),
         (registry::ENTRIES, registry::MOST * registry::entry::WORDS, "entries", "1,024 bytes each"),
+    ])
+}
+
+fn waiters_page() -> String {
+    use super::registry::waiters::{FIRST, INSTANCE, RUNG, WORDS};
+    table(&[
+        (INSTANCE, 1, "instance", "of the registry that the page belongs to"),
+        (RUNG, 1, "**rung**", "counts how often anybody was woken"),
+        (
+            FIRST,
+            WORDS - FIRST,
+            "**announcements**",
+            "counted by those who wait; a channel's word is that of its name's hash",
+        ),
     ])
 }
 
@@ -107,7 +129,8 @@ fn sizes() -> String {
 #[test]
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
-    for table in [control_page(), segment_header(), slot_words(), registry_header(), sizes()] {
+    for table in [control_page(), segment_header(), slot_words(), registry_header(), waiters_page(), sizes()]
+    {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }
 }

@@ -5,7 +5,6 @@ use std::slice;
 use std::sync::atomic::AtomicU64;
 
 use super::AtomicWords;
-use crate::layout::WORD_BYTES;
 
 /// The words of a mapping, or of any other memory that lives long enough. Does not own it.
 ///
@@ -34,16 +33,6 @@ impl MappedWords {
     pub(crate) unsafe fn new(base: NonNull<u64>, words: usize) -> MappedWords {
         debug_assert!(base.is_aligned());
         MappedWords { base, words }
-    }
-
-    /// Where the words begin.
-    pub(crate) fn base(&self) -> NonNull<u64> {
-        self.base
-    }
-
-    /// Bytes in all.
-    pub(crate) fn len_bytes(&self) -> usize {
-        self.words * WORD_BYTES
     }
 }
 

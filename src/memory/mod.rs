@@ -125,6 +125,20 @@ pub(crate) trait MemoryMut: Memory {
     }
 }
 
+/// Words that other processes may store to at the same time.
+pub(crate) trait CountingMemory: MemoryMut {
+    /// Adds one to a word, `Relaxed`.
+    ///
+    /// # Panics
+    ///
+    /// If `word` is out of bounds.
+    fn increment(&self, word: usize);
+
+    /// A sequentially consistent fence: nothing before it is reordered with anything after it. Every call names its race
+    /// and its partner.
+    fn fence_full(&self);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

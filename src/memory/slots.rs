@@ -1,8 +1,8 @@
 //! The slots of a segment: checked against their memory once, and never again.
 
 use super::{Memory, MemoryMut};
-use crate::layout::Geometry;
 use crate::layout::segment::slot::{CHECKSUM, LENGTH, PAYLOAD, STAMP, TIME};
+use crate::layout::{Geometry, WORD_BYTES};
 
 /// The words beside a payload, in the order in which they stand in a slot: length, time, checksum.
 pub(crate) type Header = [u64; 3];
@@ -73,16 +73,32 @@ impl<M: Memory> Slot<'_, M> {
         [LENGTH, TIME, CHECKSUM].map(load)
     }
 
-    /// Copies the beginning of the payload, as [`Memory::read`] does.
+    /// Copies the payload from byte `offset` on, as [`Memory::read`] does.
     ///
     /// # Panics
     ///
-    /// If `into` is larger than the capacity.
+    /// If that reaches beyond the capacity.
     #[inline(always)]
-    pub(crate) fn read(&self, into: &mut [u8]) {
-        assert!(into.len() <= self.capacity, "a payload is no larger than the capacity of its slot");
-        // SAFETY: the capacity is in bounds.
-        unsafe { self.memory.read_unchecked(self.start + PAYLOAD, into) }
+    pub(crate) fn read(&self, offset: usize, into: &mut [u8]) {
+        let end = offset.checked_add(into.len());
+        assert!(
+            end.is_some_and(|end| end <= self.capacity),
+            "a payload is no larger than the capacity of its slot"
+        );
+        let (word, skipped) = (offset / WORD_BYTES, offset % WORD_BYTES);
+        if skipped == 0 {
+            // SAFETY: the capacity is in bounds.
+            return unsafe { self.memory.read_unchecked(self.start + PAYLOAD + word, into) };
+        }
+        let (head, rest) = into.split_at_mut(into.len().min(WORD_BYTES - skipped));
+        if head.is_empty() {
+            return;
+        }
+        // SAFETY: a byte of the word is wanted, so it is within the capacity, rounded up to words, which is in bounds.
+        let bytes = unsafe { self.memory.load_unchecked(self.start + PAYLOAD + word) }.to_le_bytes();
+        head.copy_from_slice(&bytes[skipped..][..head.len()]);
+        // SAFETY: the capacity is in bounds; of an empty rest, the end of that word is.
+        unsafe { self.memory.read_unchecked(self.start + PAYLOAD + word + 1, rest) }
     }
 }
 
@@ -120,7 +136,6 @@ impl<M: MemoryMut> Slot<'_, M> {
 mod tests {
     use super::super::BoxedWords;
     use super::*;
-    use crate::layout::WORD_BYTES;
 
     fn slots(words_missing: usize) -> Slots<BoxedWords> {
         let geometry = Geometry::exact(2, 3);
@@ -142,7 +157,27 @@ mod tests {
     #[test]
     #[should_panic(expected = "no larger than the capacity")]
     fn nor_is_one_read() {
-        slots(0).slot(1).read(&mut [0; 3 * WORD_BYTES + 1]);
+        slots(0).slot(1).read(1, &mut [0; 3 * WORD_BYTES]);
+    }
+
+    #[test]
+    #[should_panic(expected = "no larger than the capacity")]
+    fn nor_one_whose_end_overflows() {
+        slots(0).slot(1).read(usize::MAX, &mut [0; 2]);
+    }
+
+    #[test]
+    fn every_part_of_a_payload_is_that_part() {
+        let slots = slots(0);
+        let payload: Vec<u8> = (1..).take(3 * WORD_BYTES).collect();
+        slots.slot(1).write(&payload);
+        for start in 0..=payload.len() {
+            for end in start..=payload.len() {
+                let mut part = vec![0; end - start];
+                slots.slot(1).read(start, &mut part);
+                assert_eq!(part, payload[start..end]);
+            }
+        }
     }
 
     #[test]

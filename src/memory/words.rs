@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 
-use super::{Memory, MemoryMut, copy};
+use super::{CountingMemory, Memory, MemoryMut, copy};
 use crate::layout::WORD_BYTES;
 
 /// Memory that is a slice of atomic words; a [`Memory`] by that.
@@ -98,5 +98,16 @@ impl<W: WritableWords> MemoryMut for W {
         let to = unsafe { self.words().get_unchecked(word..word + from.len().div_ceil(WORD_BYTES)) };
         // SAFETY: just those words, which are writable (`WritableWords`).
         unsafe { copy::store(to, from) };
+    }
+}
+
+impl<W: WritableWords> CountingMemory for W {
+    fn increment(&self, word: usize) {
+        self.words()[word].fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn fence_full(&self) {
+        fence(Ordering::SeqCst);
     }
 }

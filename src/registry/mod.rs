@@ -21,13 +21,15 @@ pub use watch::ChannelWatch;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES, registry};
+use crate::channel::WaitersPage;
+use crate::layout::registry::{self, waiters};
+use crate::layout::{ObjectNames, WORD_BYTES};
 use crate::memory::Memory;
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use table::Table;
 
-/// The header has memory from the beginning, the rest as far as there are entries.
-const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: PAGE_BYTES };
+/// The first pages have memory from the beginning, the rest as far as there are entries.
+const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESERVED };
 
 /// How often registering starts again because it found a table that had ended.
 const MOST_TRIES: usize = 100;
@@ -117,6 +119,23 @@ pub(crate) fn list<B: Backend>(backend: &B, namespace: &str) -> Result<Vec<Chann
     match view(backend, namespace)? {
         Some(view) => Ok(Table::new(&view).list()),
         None => Ok(Vec::new()),
+    }
+}
+
+/// The waiters' page of the namespace's table; `None` while there is no table.
+pub(crate) fn waiters_page<B: Backend>(
+    backend: &B,
+    namespace: &str,
+) -> Result<Option<WaitersPage<B>>, ObjectError> {
+    let object = ObjectNames::registry(namespace);
+    let (start, bytes) = (waiters::START * WORD_BYTES, waiters::WORDS * WORD_BYTES);
+    match backend.part(&object, start, bytes) {
+        Ok(words) => {
+            let instance = words.load(waiters::INSTANCE);
+            Ok((instance != 0).then_some(WaitersPage { instance, words }))
+        }
+        Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

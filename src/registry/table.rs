@@ -5,7 +5,9 @@ use std::io;
 
 use super::ChannelInfo;
 use crate::channel::{read_text, write_text};
-use crate::layout::registry::{self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MOST, NAMESPACE, entry};
+use crate::layout::registry::{
+    self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MOST, NAMESPACE, entry, waiters,
+};
 use crate::layout::{Geometry, Publication, WORD_BYTES, fingerprint};
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::ObjectError;
@@ -144,7 +146,9 @@ impl<M: MemoryMut> Table<'_, M> {
     pub(super) fn prepare(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
         if ready::check(self.0) == Readiness::NotReady {
             (0..MARKS).for_each(|word| self.0.store(word, 0));
-            self.0.store(registry::INSTANCE, random(object)?);
+            let instance = random(object)?;
+            self.0.store(registry::INSTANCE, instance);
+            self.0.store(waiters::START + waiters::INSTANCE, instance);
             write_text(self.0, NAMESPACE, namespace);
             ready::declare(self.0);
         }

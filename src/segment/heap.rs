@@ -19,7 +19,7 @@ struct Object {
 }
 
 /// An object of a [`Heap`] to look at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HeapView(BoxedWords);
 
 // SAFETY: as of what it wraps, which is never replaced.
@@ -115,6 +115,12 @@ impl Backend for Heap {
 
     fn reopen(&self, object: &str) -> Result<BoxedWords, ObjectError> {
         self.find(object).map(|found| found.words)
+    }
+
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<BoxedWords, ObjectError> {
+        let found = self.find(object)?;
+        let (start, words) = (start / WORD_BYTES, bytes / WORD_BYTES);
+        found.words.part(start, words).ok_or_else(|| ObjectError::Unfinished { object: object.into() })
     }
 
     fn remove(&self, object: &str, memory: &BoxedWords) -> Result<(), ObjectError> {

@@ -5,23 +5,27 @@
 
 #![allow(unsafe_code, reason = "maps objects, and asks the kernel for locks that rustix doesn't offer")]
 
+mod barrier;
 #[cfg(test)]
 mod conformance;
 mod error;
 mod fork;
+mod futex;
 mod heap;
 mod lock;
 mod mapping;
 mod shm;
 
+pub(crate) use barrier::{issue as issue_barrier, register as register_for_barriers};
 pub use error::ObjectError;
 pub(crate) use fork::ForkToken;
+pub(crate) use futex::{Slept, sleep, wake};
 pub use heap::Heap;
 pub use shm::SharedMemory;
 
 use std::time::Duration;
 
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{AtomicWords, Memory, MemoryMut, WritableWords};
 
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
@@ -82,9 +86,9 @@ impl ClaimOptions {
 )]
 pub trait Backend: Clone {
     /// A writable object.
-    type Memory: MemoryMut;
+    type Memory: MemoryMut + WritableWords;
     /// An object that this process can't store to.
-    type View: Memory;
+    type View: Memory + AtomicWords + Clone;
     /// The writable object that only one process at a time can hold.
     type Claim: Claim<Memory = Self::Memory>;
 
@@ -99,6 +103,9 @@ pub trait Backend: Clone {
 
     /// Opens `object` of a dead process to go on with it.
     fn reopen(&self, object: &str) -> Result<Self::Memory, ObjectError>;
+
+    /// Opens a part of `object`, full pages, that readers may store to, too. `Unfinished` if it has no memory yet.
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Self::Memory, ObjectError>;
 
     /// Removes the name `object` if it still means `memory`, and nothing if it means another object or none.
     fn remove(&self, object: &str, memory: &Self::Memory) -> Result<(), ObjectError>;

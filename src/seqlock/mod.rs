@@ -17,7 +17,7 @@
 //!
 //! None is redundant: without any one of them the models find a torn read. A second Release/Acquire pair on the stamp
 //! would do no harm on hardware, but it would hide the loss of w5 from the models. One more pair, in [`ready`], hands
-//! over what never changes afterwards.
+//! over what never changes afterwards. Waiting for a publication is a handshake of its own: see [`waiting`].
 
 mod ending;
 mod generation;
@@ -28,13 +28,16 @@ mod reader;
 pub(crate) mod ready;
 mod ring;
 mod stamp;
+mod waiting;
 mod writer;
 
 pub(crate) use ending::Ending;
 pub(crate) use generation::Generations;
 pub(crate) use published::Published;
 pub(crate) use reader::{Attempt, Reader};
-pub(crate) use ring::{Details, Landing, Reading, Ring};
+pub(crate) use ring::{Details, Landing, Part, Reading, Ring};
+pub use waiting::Waking;
+pub(crate) use waiting::{Announcements, Answered};
 pub(crate) use writer::{Growth, Writer};
 
 #[cfg(doc)]

@@ -47,9 +47,16 @@ impl<C: Memory, R: Memory> Reader<C, R> {
     /// memory.
     #[inline(always)]
     pub(crate) fn attempt(&self, landing: &mut impl Landing) -> Attempt {
-        let Some(publication) = Published::of_channel(&self.control).latest() else {
-            return Attempt::Empty;
-        };
+        match Published::of_channel(&self.control).latest() {
+            Some(publication) => self.attempt_at(publication, landing),
+            None => Attempt::Empty,
+        }
+    }
+
+    /// r2 to r5 for a publication that is the latest, or was: the caller has it from [`Published::latest`], or a later
+    /// one. If it was read to be torn, or its segment has been replaced, it is gone for ever.
+    #[inline(always)]
+    pub(crate) fn attempt_at(&self, publication: Publication, landing: &mut impl Landing) -> Attempt {
         let side = publication.side();
         let generation = Generations(&self.control).in_force(side);
         match &self.sides[side.index()] {
@@ -58,6 +65,13 @@ impl<C: Memory, R: Memory> Reader<C, R> {
             }
             _ => Attempt::Remap { side, generation },
         }
+    }
+
+    /// How many numbers back a publication can be, at most, to be held still by a ring that is installed: the sides take
+    /// turns.
+    pub(crate) fn reach(&self) -> u64 {
+        let depths = self.sides.iter().flatten().map(|mapped| mapped.ring.geometry().depth());
+        depths.max().unwrap_or(0) * 2
     }
 
     /// Takes the segment of `generation` as what is mapped of `side`, in place of the former one.

@@ -21,8 +21,15 @@ pub(crate) struct Details {
 
 /// Where a payload is copied to: private memory of the reader.
 pub trait Landing {
-    /// Room for exactly `len` bytes (at most the segment's capacity); `None` if that length can't be taken.
+    /// Room for a payload of `len` bytes (at most the segment's capacity), or for the part of it that is wanted; `None`
+    /// if that length can't be taken.
     fn room(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// Where in the payload the part begins that is wanted.
+    #[inline]
+    fn offset(&self) -> usize {
+        0
+    }
 
     /// What the last copy left there; of a landing that refused, what it would have taken.
     fn landed(&self) -> &[u8];
@@ -101,11 +108,11 @@ fn copy_out<M: Memory>(slot: &Slot<'_, M>, landing: &mut impl Landing) -> Readin
     let Some(len) = usize::try_from(len).ok().filter(|len| *len <= slot.capacity()) else {
         return Reading::Implausible { len };
     };
+    let offset = landing.offset();
     let Some(room) = landing.room(len) else {
         return Reading::Refused { len };
     };
-    debug_assert_eq!(room.len(), len, "a landing gives exactly the room that it was asked for");
-    slot.read(room);
+    slot.read(offset, room);
     Reading::Whole(Details { len, time, checksum })
 }
 
@@ -129,6 +136,31 @@ impl<M: MemoryMut> Ring<M> {
         stamp.0.set_header([payload.len() as u64, time, checksum]);
         stamp.0.write(payload);
         stamp.finish(publication);
+    }
+}
+
+/// A part of a payload.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) offset: usize,
+    pub(crate) into: &'a mut [u8],
+}
+
+impl Landing for Part<'_> {
+    /// Takes any payload that has the part.
+    #[inline]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        let end = self.offset.checked_add(self.into.len())?;
+        (end <= len).then_some(self.into)
+    }
+
+    #[inline]
+    fn offset(&self) -> usize {
+        self.offset
+    }
+
+    fn landed(&self) -> &[u8] {
+        self.into
     }
 }
 

@@ -96,6 +96,10 @@ impl Backend for Failing {
         self.plan.call("reopen")?;
         self.heap.reopen(object)
     }
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Self::Memory, ObjectError> {
+        self.heap.part(object, start, bytes)
+    }
+
     fn remove(&self, object: &str, memory: &BoxedWords) -> Result<(), ObjectError> {
         self.plan.call("remove")?;
         self.heap.remove(object, memory)

@@ -130,6 +130,17 @@ impl Backend for SharedMemory {
         map(&fd, &stat, object, bytes)
     }
 
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Mapping, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        let end = start + bytes;
+        // What is reserved is reserved from the beginning on.
+        if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
+        Mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat))
+            .map_err(|errno| failed(object, "mmap", errno))
+    }
+
     fn remove(&self, object: &str, memory: &Mapping) -> Result<(), ObjectError> {
         remove_if_same(object, memory.identity())
     }

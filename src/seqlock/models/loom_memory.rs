@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst as Sequential};
 use loom::sync::atomic::{AtomicU64, fence};
 
 use super::Operation;
 use super::world::Handle;
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{CountingMemory, Memory, MemoryMut};
 
 /// Stores that loom remembers of each word, the initial one included. It would forget older ones in silence.
 const MOST_STORES: usize = 7;
@@ -139,5 +139,17 @@ impl MemoryMut for LoomMemory {
         if self.orders(Operation::ReleaseFence) {
             fence(Release);
         }
+    }
+}
+
+impl CountingMemory for LoomMemory {
+    fn increment(&self, word: usize) {
+        let word = self.word(word);
+        assert!(word.stores.fetch_add(1, SeqCst) < MOST_STORES, "loom would forget stores of this word");
+        word.value.fetch_add(1, Relaxed);
+    }
+
+    fn fence_full(&self) {
+        fence(Sequential);
     }
 }

@@ -12,6 +12,7 @@ mod explorer_litmus;
 mod explorer_models;
 mod loom_memory;
 mod loom_models;
+mod loom_waiting;
 mod world;
 
 use std::collections::BTreeSet;

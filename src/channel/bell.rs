@@ -1,0 +1,76 @@
+//! The writer's side of waiting: waking those who have announced themselves.
+
+use std::fmt;
+
+use crate::layout::registry::waiters;
+use crate::memory::{CountingMemory, Memory};
+use crate::segment::{self, Backend};
+use crate::seqlock::{Announcements, Answered, Waking};
+
+/// The page of a namespace on which those who wait announce themselves.
+pub(crate) struct WaitersPage<B: Backend> {
+    /// Of the registry that it belongs to.
+    pub(crate) instance: u64,
+    pub(crate) words: B::Memory,
+}
+
+/// What a writer wakes with.
+pub(super) struct Bell<B: Backend> {
+    page: WaitersPage<B>,
+    /// Which of the page's words is the channel's.
+    word: usize,
+    waking: Waking,
+    answered: Answered,
+}
+
+impl<B: Backend> Bell<B> {
+    /// The bell of a writer of `channel` that has not rung it yet: its first publication does, for those who may have
+    /// waited before it came.
+    pub(super) fn new(page: WaitersPage<B>, channel: &str, waking: Waking) -> Bell<B> {
+        let word = waiters::of_channel(channel);
+        let answered = Answered::none_of(page.words.load(word));
+        Bell { page, word, waking, answered }
+    }
+
+    pub(super) fn waking(&self) -> Waking {
+        self.waking
+    }
+
+    /// Of the registry on whose page it looks.
+    pub(super) fn instance(&self) -> u64 {
+        self.page.instance
+    }
+
+    /// p1: what is to be given to [`Bell::must_ring`] after the publication.
+    #[inline]
+    pub(super) fn count(&self) -> u64 {
+        Announcements::new(&self.page.words, self.word).count()
+    }
+
+    /// p2, p3: after a publication, whether anybody waits.
+    #[inline]
+    pub(super) fn must_ring(&mut self, before: u64) -> bool {
+        if self.waking == Waking::Fences {
+            // Full: the load of p3 must not be satisfied before the number of the publication (w5) is visible, or the
+            // writer could miss an announcement whose waiter misses the number. Pairs with the waiter's full fence (s3).
+            self.page.words.fence_full();
+        }
+        // With `Waking::Barriers` the waiter's barrier (s3) runs in this process, too; that the compiler does not move the
+        // load is the affair of `store_release`, which ends with a compiler fence.
+        self.answered.must_wake(before, self.count())
+    }
+
+    /// Wakes those who sleep on the word `published` of the channel's `control` page, and those who sleep on the page's.
+    #[cold]
+    pub(super) fn ring(&self, control: &B::Memory, published: usize) {
+        segment::wake(control, published);
+        self.page.words.increment(waiters::RUNG);
+        segment::wake(&self.page.words, waiters::RUNG);
+    }
+}
+
+impl<B: Backend> fmt::Debug for Bell<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Bell").field("waking", &self.waking).finish_non_exhaustive()
+    }
+}

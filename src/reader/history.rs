@@ -1,0 +1,87 @@
+//! The last publications that a channel still holds.
+
+use super::Reader;
+use crate::channel::{Received, SnapshotError};
+use crate::codec::Decode;
+use crate::layout::Publication;
+use crate::segment::{Backend, SharedMemory};
+use crate::snapshot::{Snapshot, SnapshotInfo};
+
+/// The publications that a channel still holds, newest first. Made by [`Reader::history`].
+#[derive(Debug)]
+pub struct History<'a, T, C, B: Backend = SharedMemory> {
+    reader: &'a mut Reader<T, C, B>,
+    latest: u64,
+    next: u64,
+}
+
+impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
+    /// The last publications that the channel's rings still hold, newest first; also those of a dead writer.
+    ///
+    /// Each is copied and validated when the iterator gets there, so that one that a busy writer overwrites meanwhile is
+    /// left out. There are up to [`Writer::depth`](crate::Writer::depth) of them: how many is chosen with
+    /// [`WriterBuilder::depth`](crate::WriterBuilder::depth), and paid with that many times the capacity in memory. A
+    /// growth of the channel leaves those of its side behind.
+    ///
+    /// Items are errors where a publication was found but can't be decoded, or its checksum is wrong; the next one is
+    /// independent of that. Progress: each item is wait-free, once the segments are mapped. Cost: as a snapshot, for each.
+    pub fn history(&mut self) -> History<'_, T, C, B> {
+        let latest = self.channel.latest_acquired();
+        History { reader: self, latest, next: latest }
+    }
+
+    /// The publication of this number, if the channel still holds it: the one of a moment ago that another channel refers
+    /// to, for example. `None` if it is overwritten or not published yet.
+    ///
+    /// Progress: wait-free, once the segments are mapped. Cost: as a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`], if it was found but can't be decoded, or its checksum is wrong.
+    pub fn publication(&mut self, number: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        match Publication::new(number) {
+            Some(publication) if number <= self.channel.latest_acquired() => self.take_old(publication),
+            _ => Ok(None),
+        }
+    }
+
+    /// A publication that is announced.
+    fn take_old(&mut self, publication: Publication) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        if C::IS_DIRECT
+            && let Some(mut state) = C::blank()
+        {
+            let received = self.channel.read_publication(publication, &mut C::landing(&mut state))?;
+            return Ok(received.map(|received| Snapshot::new(state, SnapshotInfo::new(&received))));
+        }
+        let Some(received) = self.channel.read_publication(publication, &mut &mut self.scratch)? else {
+            return Ok(None);
+        };
+        self.decoded(&received).map(Some)
+    }
+
+    pub(super) fn decoded(&self, received: &Received) -> Result<Snapshot<T>, SnapshotError> {
+        let state = C::decode(&self.scratch).map_err(|source| self.undecodable(received, source))?;
+        Ok(Snapshot::new(state, SnapshotInfo::new(received)))
+    }
+}
+
+impl<T, C: Decode<T>, B: Backend> Iterator for History<'_, T, C, B> {
+    type Item = Result<Snapshot<T>, SnapshotError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // The first look at either side maps it; before that nothing is known about how far back there is anything.
+        while let Some(publication) = Publication::new(self.next)
+            && self.latest - self.next < self.reader.channel.reach().max(2)
+        {
+            self.next -= 1;
+            match self.reader.take_old(publication) {
+                Ok(None) => {}
+                Ok(Some(snapshot)) => return Some(Ok(snapshot)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
+    }
+}
+
+impl<T, C: Decode<T>, B: Backend> std::iter::FusedIterator for History<'_, T, C, B> {}

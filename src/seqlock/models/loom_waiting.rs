@@ -1,0 +1,144 @@
+//! The handshake of waiting under loom: a wake-up that is lost is a waiter that sleeps for ever, which loom finds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+use loom::model::Builder;
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+
+use super::loom_memory::LoomMemory;
+use crate::layout::{Publication, control};
+use crate::memory::CountingMemory;
+use crate::seqlock::{Announcements, Answered, Published};
+
+/// Any word will do: loom's memory has only those that are named.
+const COUNTER: usize = control::PUBLISHED + 1;
+
+/// What a mutant does otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mutation {
+    Nothing,
+    /// The waiter has no barrier (s3).
+    WaiterWithoutBarrier,
+    /// The writer has none (p2).
+    WriterWithoutBarrier,
+    /// The writer takes what it counts after the publication for answered.
+    AnswersWhatItCountsAfterwards,
+    /// The writer never wakes anybody.
+    Sleepless,
+}
+
+/// The word `published`, the counter, and the kernel's bed.
+#[derive(Clone)]
+struct Room {
+    memory: LoomMemory,
+    bed: Arc<(Mutex<()>, Condvar)>,
+    mutation: Mutation,
+}
+
+impl Room {
+    fn new(mutation: Mutation) -> Room {
+        let memory = LoomMemory::new(&[control::PUBLISHED, COUNTER]);
+        Room { memory, bed: Arc::new((Mutex::new(()), Condvar::new())), mutation }
+    }
+
+    fn barrier_unless(&self, mutation: Mutation) {
+        if self.mutation != mutation {
+            self.memory.fence_full();
+        }
+    }
+
+    /// The kernel compares and sleeps in one step: whoever wakes comes before or after it. If before, the lock has
+    /// handed over what was published.
+    fn sleep(&self, seen: u64) {
+        let guard = self.bed.0.lock().expect("nobody panics in bed");
+        if Published::of_channel(&self.memory).peek() == seen {
+            drop(self.bed.1.wait(guard).expect("nobody panics in bed"));
+        }
+    }
+
+    /// What the kernel does first when somebody is to be woken.
+    fn wake(&self) {
+        let _guard = self.bed.0.lock().expect("nobody panics in bed");
+        self.bed.1.notify_all();
+    }
+
+    fn publish(&self, publications: u64) {
+        let counter = Announcements::new(&self.memory, COUNTER);
+        let mut answered = Answered::none_of(counter.count());
+        for number in 1..=publications {
+            let before = counter.count();
+            Published::of_channel(&self.memory).announce(Publication::new(number).expect("a small number"));
+            self.barrier_unless(Mutation::WriterWithoutBarrier);
+            let after = counter.count();
+            let answer =
+                if self.mutation == Mutation::AnswersWhatItCountsAfterwards { after } else { before };
+            if answered.must_wake(answer, after) && self.mutation != Mutation::Sleepless {
+                self.wake();
+            }
+        }
+    }
+
+    fn follow(&self, publications: u64) {
+        let mut seen = 0;
+        while seen < publications {
+            let latest = Published::of_channel(&self.memory).latest().map_or(0, Publication::get);
+            if latest > seen {
+                seen = latest;
+            } else {
+                Announcements::new(&self.memory, COUNTER).announce();
+                self.barrier_unless(Mutation::WaiterWithoutBarrier);
+                self.sleep(seen);
+            }
+        }
+    }
+}
+
+/// Whether nobody sleeps for ever, in any execution, or in any with at most so many preemptions: loom ends a model in which nobody can go on.
+fn everybody_wakes(
+    waiters: usize,
+    publications: u64,
+    preemptions: Option<usize>,
+    mutation: Mutation,
+) -> bool {
+    let mut builder = Builder::new();
+    builder.preemption_bound = preemptions;
+    let model = move || {
+        let room = Room::new(mutation);
+        let waiters: Vec<_> = (0..waiters)
+            .map(|_| {
+                let room = room.clone();
+                thread::spawn(move || room.follow(publications))
+            })
+            .collect();
+        room.publish(publications);
+        waiters
+            .into_iter()
+            .for_each(|waiter| waiter.join().expect("loom ends the model when a thread panics"));
+    };
+    match catch_unwind(AssertUnwindSafe(|| builder.check(model))) {
+        Ok(()) => true,
+        Err(panic) if panic.downcast_ref::<String>().is_some_and(|text| text.contains("deadlock")) => false,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+#[test]
+fn no_wake_up_is_lost() {
+    assert!(everybody_wakes(1, 2, None, Mutation::Nothing));
+    assert!(everybody_wakes(1, 3, Some(3), Mutation::Nothing));
+    assert!(everybody_wakes(2, 2, Some(2), Mutation::Nothing));
+}
+
+#[test]
+fn without_any_one_step_of_the_handshake_a_wake_up_is_lost() {
+    for mutation in [
+        Mutation::WaiterWithoutBarrier,
+        Mutation::WriterWithoutBarrier,
+        Mutation::AnswersWhatItCountsAfterwards,
+        Mutation::Sleepless,
+    ] {
+        assert!(!everybody_wakes(1, 2, None, mutation), "{mutation:?} loses none");
+    }
+}

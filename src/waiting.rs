@@ -1,0 +1,214 @@
+//! Waiting until a channel, or any of several, has something new: first spinning, then asleep.
+//!
+//! The handshake with the writer is `seqlock::waiting`. Nothing here depends on a wake-up alone: who sleeps does so in
+//! slices, and looks for itself in between.
+
+use std::fmt;
+use std::hint;
+use std::time::{Duration, Instant};
+
+use crate::channel::{ChannelReader, Nap, WaitersPage};
+use crate::layout::registry::waiters;
+use crate::memory::{CountingMemory, Memory};
+use crate::registry;
+use crate::segment::{self, Backend, Slept};
+use crate::seqlock::{Announcements, Waking};
+
+/// How to wait for a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitPolicy {
+    /// How long to look again and again before sleeping. Falling asleep and being woken costs tens of microseconds, and
+    /// spinning a processor.
+    pub spin: Duration,
+    /// How long to sleep at most before looking again without having been woken: for a writer that is killed between
+    /// publishing and waking, and for one that ends just before the sleep.
+    pub slice: Duration,
+}
+
+impl WaitPolicy {
+    /// Spins for `spin`, then sleeps for `slice` at a time.
+    #[must_use]
+    pub const fn new(spin: Duration, slice: Duration) -> WaitPolicy {
+        WaitPolicy { spin, slice }
+    }
+}
+
+impl Default for WaitPolicy {
+    /// Spins for 5 µs, then sleeps for 100 ms at a time.
+    fn default() -> Self {
+        WaitPolicy { spin: Duration::from_micros(5), slice: Duration::from_millis(100) }
+    }
+}
+
+/// What came of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is something new.
+    Newer,
+    /// There will not be, because the channel has ended.
+    Ended,
+    /// There was nothing for as long as one would wait.
+    TimedOut,
+}
+
+/// Waits for channels of a namespace.
+pub(crate) struct Waiter<B: Backend> {
+    backend: B,
+    namespace: String,
+    page: Option<WaitersPage<B>>,
+    policy: WaitPolicy,
+}
+
+impl<B: Backend> Waiter<B> {
+    /// Opens nothing before anybody sleeps.
+    pub(crate) fn new(backend: B, namespace: &str, policy: WaitPolicy) -> Waiter<B> {
+        Waiter { backend, namespace: namespace.into(), page: None, policy }
+    }
+
+    /// Waits until `channel` has a publication after number `after`, at most for `longest`.
+    pub(crate) fn wait_newer(&mut self, channel: &ChannelReader<B>, after: u64, longest: Duration) -> Waited {
+        let look = || match channel.latest_acquired() {
+            latest if latest > after => Ok(Waited::Newer),
+            _ if channel.is_closed() => Ok(Waited::Ended),
+            latest => Err(latest),
+        };
+        self.wait(longest, look, |waiter, seen, slice| match waiter.announce(&[channel]) {
+            Announced::Everywhere => {
+                // The channel may have ended before it could know of us; a publication is noticed by the kernel.
+                let ended = channel.is_closed();
+                ended || channel.sleep_on_published(seen, slice) == Slept::LookAgain
+            }
+            Announced::NotEverywhere => false,
+        })
+    }
+
+    /// Waits until `changed` says so, at most for `longest`: anything that a publication or the end of one of `channels`,
+    /// or a new channel of the namespace, can bring about.
+    pub(crate) fn wait_any(
+        &mut self,
+        channels: &[&ChannelReader<B>],
+        longest: Duration,
+        mut changed: impl FnMut() -> bool,
+    ) -> Waited {
+        let look = || if changed() { Ok(Waited::Newer) } else { Err(0) };
+        let mut announced = None;
+        self.wait(longest, look, |waiter, _, slice| {
+            // Loaded before the announcements are made: a writer that answers one of them counts on.
+            let Some(rung) = waiter.rung() else { return false };
+            if announced == Some(rung) {
+                return waiter.sleep_on_rung(rung, slice);
+            }
+            // Only announces, and looks once more.
+            announced = (waiter.announce(channels) == Announced::Everywhere).then_some(rung);
+            announced.is_some()
+        })
+    }
+
+    /// Looks, and sleeps in between; `sleep` says whether it could be had without missing anything.
+    fn wait(
+        &mut self,
+        longest: Duration,
+        mut look: impl FnMut() -> Result<Waited, u64>,
+        mut sleep: impl FnMut(&mut Self, u64, Duration) -> bool,
+    ) -> Waited {
+        let begin = Instant::now();
+        let mut nap = Nap::new();
+        loop {
+            let seen = match look() {
+                Ok(waited) => return waited,
+                Err(seen) => seen,
+            };
+            let waited = begin.elapsed();
+            if waited >= longest {
+                return Waited::TimedOut;
+            }
+            if waited < self.policy.spin {
+                hint::spin_loop();
+            } else if !sleep(self, seen, self.policy.slice.min(longest - waited)) {
+                nap.take();
+            }
+        }
+    }
+
+    /// s2, s3: announces that somebody waits for these channels, which have been looked at before.
+    fn announce(&mut self, channels: &[&ChannelReader<B>]) -> Announced {
+        let mut everywhere = Announced::Everywhere;
+        let mut barriers = false;
+        for channel in channels {
+            let Some(page) = self.page_of(channel) else {
+                everywhere = Announced::NotEverywhere;
+                continue;
+            };
+            Announcements::new(&page.words, waiters::of_channel(channel.channel())).announce();
+            match channel.waking() {
+                Waking::Barriers => barriers = true,
+                Waking::Fences => {}
+                Waking::Nobody => everywhere = Announced::NotEverywhere,
+            }
+        }
+        if let Some(page) = &self.page {
+            // Full: the compare that the kernel makes must not be satisfied before the announcement is visible. Pairs with
+            // the writer's fence, if it has one (p2).
+            page.words.fence_full();
+        }
+        // For the writers that have none.
+        if barriers && !segment::issue_barrier() {
+            everywhere = Announced::NotEverywhere;
+        }
+        everywhere
+    }
+
+    /// The page on which the channel's writer looks, if it looks on one that is to be had.
+    fn page_of(&mut self, channel: &ChannelReader<B>) -> Option<&WaitersPage<B>> {
+        let instance = channel.waiters_instance();
+        if instance == 0 {
+            return None;
+        }
+        if self.page.as_ref().is_none_or(|page| page.instance != instance) {
+            self.open_page();
+        }
+        self.page.as_ref().filter(|page| page.instance == instance)
+    }
+
+    fn open_page(&mut self) {
+        // Without it one looks again and again: of a writer of another user, or when its name was removed by hand.
+        self.page = registry::waiters_page(&self.backend, &self.namespace).ok().flatten();
+    }
+
+    fn rung(&mut self) -> Option<Rung> {
+        if self.page.is_none() {
+            self.open_page();
+        }
+        let page = self.page.as_ref()?;
+        Some(Rung { instance: page.instance, times: page.words.load(waiters::RUNG) })
+    }
+
+    fn sleep_on_rung(&self, rung: Rung, slice: Duration) -> bool {
+        let page = self.page.as_ref();
+        page.is_some_and(|page| {
+            segment::sleep(&page.words, waiters::RUNG, rung.times, slice) == Slept::LookAgain
+        })
+    }
+}
+
+/// How often anybody was woken, of those who looked on one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rung {
+    instance: u64,
+    times: u64,
+}
+
+/// Whether all writers know that somebody waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announced {
+    Everywhere,
+    /// Some wake nobody, or can't be told.
+    NotEverywhere,
+}
+
+impl<B: Backend> fmt::Debug for Waiter<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Waiter").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,213 @@
+//! Who waits is woken by the next publication, by the next writer and by the end of the channel, and loses no wake-up.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
+use tearless::{
+    Heap, Namespace, Pod, Reader, SnapshotError, Timestamp, WaitPolicy, Waking, Writer, WriterState,
+};
+
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// Nobody looks for itself: a wake-up that is lost is a test that never ends.
+const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
+
+type Numbers<'a> = (&'a str, Waking);
+
+fn writer(namespace: &Namespace, (channel, waking): Numbers<'_>) -> Writer<u64, Pod> {
+    let builder = namespace.writer_builder::<u64>(channel).codec::<Pod>();
+    builder.waking(waking).timestamp(Timestamp::None).open().unwrap()
+}
+
+fn reader(namespace: &Namespace, channel: &str) -> Reader<u64, Pod> {
+    let builder = namespace.reader_builder::<u64>(channel).codec::<Pod>();
+    builder.wait_policy(ASLEEP).attach_within(Duration::from_secs(60)).open().unwrap()
+}
+
+fn await_next(reader: &mut Reader<u64, Pod>, seen: u64) -> u64 {
+    reader.wait_newer(seen, FOREVER).unwrap().expect("an hour has not passed").publication()
+}
+
+/// Something to do for up to some microseconds, so that the two sides meet at every step of each other.
+fn dawdle(round: u64) {
+    for _ in 0..round.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53 {
+        std::hint::spin_loop();
+    }
+}
+
+fn waking_of(role: &str) -> Waking {
+    match role {
+        "fences" => Waking::Fences,
+        "nobody" => Waking::Nobody,
+        _ => Waking::Barriers,
+    }
+}
+
+/// Answers each publication of "ping" with one of its own.
+fn answer(namespace: &Namespace, role: &str) {
+    let mut pong = writer(namespace, ("pong", waking_of(role)));
+    let mut ping = reader(namespace, "ping");
+    let mut seen = 0;
+    say("answering");
+    while let Ok(Some(snapshot)) = ping.wait_newer(seen, FOREVER) {
+        seen = snapshot.publication();
+        if *snapshot == u64::MAX {
+            break;
+        }
+        dawdle(seen);
+        pong.publish(&*snapshot).unwrap();
+    }
+}
+
+fn play(test: &str, role: &str, rounds: u64) {
+    let own = OwnNamespace::new(&["ping", "pong"]);
+    let mut ping = writer(&own, ("ping", waking_of(role)));
+    let mut partner = Actor::start(test, role, &own);
+    partner.await_line("answering");
+    let mut pong = reader(&own, "pong");
+    let mut seen = 0;
+    for round in 0..rounds {
+        dawdle(!round);
+        ping.publish(&round).unwrap();
+        let snapshot = pong.wait_newer(seen, FOREVER).unwrap().expect("an hour has not passed");
+        assert_eq!(*snapshot, round, "no answer is skipped: there is only one at a time");
+        seen = snapshot.publication();
+    }
+    ping.publish(&u64::MAX).unwrap();
+    partner.finish();
+}
+
+#[test]
+fn no_wake_up_is_lost_with_barriers() {
+    if let Some((role, namespace)) = role() {
+        return answer(&namespace, &role);
+    }
+    play("no_wake_up_is_lost_with_barriers", "barriers", rounds(20_000, 3_000_000).into());
+}
+
+#[test]
+fn no_wake_up_is_lost_with_fences() {
+    if let Some((role, namespace)) = role() {
+        return answer(&namespace, &role);
+    }
+    play("no_wake_up_is_lost_with_fences", "fences", rounds(20_000, 2_000_000).into());
+}
+
+#[test]
+fn who_waits_for_a_writer_that_wakes_nobody_looks_for_itself() {
+    if let Some((role, namespace)) = role() {
+        return answer(&namespace, &role);
+    }
+    play("who_waits_for_a_writer_that_wakes_nobody_looks_for_itself", "nobody", 300);
+}
+
+/// Says on a channel of its own which publication of "ping" it has seen.
+fn confirm(namespace: &Namespace, channel: &str) {
+    let mut own = writer(namespace, (channel, Waking::Nobody));
+    let mut ping = reader(namespace, "ping");
+    let mut seen = 0;
+    say("waiting");
+    while let Ok(Some(snapshot)) = ping.wait_newer(seen, FOREVER) {
+        seen = snapshot.publication();
+        dawdle(seen ^ channel.len() as u64);
+        own.publish(&seen).unwrap();
+        if *snapshot == u64::MAX {
+            break;
+        }
+    }
+}
+
+#[test]
+fn every_one_of_several_waiters_is_woken() {
+    if let Some((role, namespace)) = role() {
+        return confirm(&namespace, &role);
+    }
+    let own = OwnNamespace::new(&["ping", "one", "another"]);
+    let test = "every_one_of_several_waiters_is_woken";
+    let mut ping = writer(&own, ("ping", Waking::Barriers));
+    let mut waiters = ["one", "another"].map(|role| Actor::start(test, role, &own));
+    waiters.iter_mut().for_each(|waiter| waiter.await_line("waiting"));
+    let confirmations = ["one", "another"].map(|channel| reader(&own, channel));
+    let last = u64::from(rounds(5_000, 500_000));
+    for round in 1..=last {
+        dawdle(round);
+        let published = ping.publish(if round == last { &u64::MAX } else { &round }).unwrap();
+        for confirmation in &confirmations {
+            while confirmation.latest() < published {
+                std::hint::spin_loop();
+            }
+        }
+    }
+    waiters.into_iter().for_each(Actor::finish);
+}
+
+#[test]
+fn a_writer_that_is_killed_is_waited_out_and_its_successor_wakes() {
+    if let Some((role, namespace)) = role() {
+        let mut writer = writer(&namespace, ("worker", Waking::Barriers));
+        writer.publish(&u64::from(role == "second")).unwrap();
+        say("published");
+        return until_told_to_end();
+    }
+    let test = "a_writer_that_is_killed_is_waited_out_and_its_successor_wakes";
+    let own = OwnNamespace::new(&["worker"]);
+    let mut first = Actor::start(test, "first", &own);
+    first.await_line("published");
+    let mut waiting = reader(&own, "worker");
+    first.kill();
+    assert_eq!(waiting.writer_state().unwrap(), WriterState::Dead);
+    assert!(waiting.wait_newer(1, Duration::from_millis(5)).unwrap().is_none(), "death is no publication");
+    let waiter = std::thread::spawn(move || await_next(&mut waiting, 1));
+    let second = Actor::start(test, "second", &own);
+    assert_eq!(waiter.join().unwrap(), 2);
+    second.finish();
+}
+
+#[test]
+fn the_end_of_the_channel_ends_the_wait() {
+    let own = OwnNamespace::new(&["worker"]);
+    for linger in [false, true] {
+        let mut writer = own.writer_builder::<u64>("worker").linger(linger).open().unwrap();
+        let last = writer.publish(&1).unwrap();
+        let mut reader = own.reader::<u64>("worker").unwrap();
+        let waiter = std::thread::spawn(move || reader.wait_newer(last, FOREVER).unwrap_err());
+        std::thread::sleep(Duration::from_millis(5));
+        drop(writer);
+        assert!(matches!(waiter.join().unwrap(), SnapshotError::Closed { last: 1, .. }));
+    }
+}
+
+#[test]
+fn nobody_waits_longer_than_asked() {
+    let own = OwnNamespace::new(&["worker"]);
+    let mut writer = own.writer::<u64>("worker").unwrap();
+    let mut reader = own.reader::<u64>("worker").unwrap();
+    for longest in [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(3)] {
+        assert!(reader.wait_newer(0, longest).unwrap().is_none());
+    }
+    writer.publish(&7).unwrap();
+    assert_eq!(*reader.wait_newer(0, Duration::ZERO).unwrap().unwrap(), 7, "what is there is taken at once");
+    assert!(reader.wait_newer(1, Duration::from_millis(1)).unwrap().is_none());
+    assert!(reader.wait_newer(u64::MAX, Duration::from_millis(1)).unwrap().is_none(), "a number far ahead");
+}
+
+#[test]
+fn threads_of_one_process_wait_for_each_other() {
+    let heap = Heap::new();
+    let namespace = Namespace::in_process(&heap, "threads").unwrap();
+    let mut writer = namespace.writer::<u64>("worker").unwrap();
+    let mut reader = namespace.reader_builder::<u64>("worker").wait_policy(ASLEEP).open().unwrap();
+    let waiter = std::thread::spawn(move || {
+        let mut seen = 0;
+        while seen < 1_000 {
+            seen = reader.wait_newer(seen, FOREVER).unwrap().unwrap().publication();
+        }
+    });
+    for round in 0..1_000 {
+        dawdle(round);
+        writer.publish(&round).unwrap();
+    }
+    waiter.join().unwrap();
+}
