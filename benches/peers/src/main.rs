@@ -14,6 +14,8 @@
 //! * `readers`: two reading processes together, against one.
 //! * `channels`: a thousand workers, read round by one process.
 //!
+//! Beside that, `profile-op OPERATION BYTES COUNT` measures nothing: see [`profile`].
+//!
 //! What may be unfair: `iceoryx2` and `seqlock` pass states by value, which is a copy more where the compiler can't avoid
 //! it. `mmap-sync` writes into a file and flushes it; its writer sleeps 1 µs where it meets a reader, not a second as by
 //! default. `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes are of a state
@@ -34,6 +36,7 @@ mod machine;
 mod peer;
 mod peers;
 mod place;
+mod profile;
 mod publishing;
 mod queries;
 mod reading;
@@ -65,7 +68,7 @@ fn main() {
 }
 
 fn run() {
-    if worker::run_if_told() {
+    if worker::run_if_told() || profile::run_if_asked() {
         return;
     }
     let arguments = Arguments::read();

@@ -15,12 +15,14 @@ use crate::report::{Report, Table, figure};
 const REFERENCE: &str = "tearless undated";
 
 /// A peer with both of its operations.
-struct Contestant {
+pub(crate) struct Contestant {
     name: &'static str,
     copies: bool,
     across_processes: bool,
-    publish: Batch,
-    read: Batch,
+    /// Publications, of one state.
+    pub(crate) publish: Batch,
+    /// Reads of the latest state.
+    pub(crate) read: Batch,
 }
 
 /// What came of it, in nanoseconds.
@@ -103,7 +105,8 @@ fn ours_and_memcpy<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
     ]
 }
 
-fn contestant<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground) -> Contestant {
+/// Both ends of it, opened and checked.
+pub(crate) fn contestant<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground) -> Contestant {
     let name = format!("{}-{WORDS}", P::NAME).replace([' ', ','], "-");
     let Ends { mut publisher, mut reader } = P::open(&ground.place(&name));
     check(&mut publisher, &mut reader);

@@ -1,10 +1,13 @@
-//! The library itself, in three settings.
+//! The library itself, in four settings.
 
 use tearless::{Pod, Reader, SnapshotError, Timestamp, Writer, WriterBuilder};
 
 use crate::common::boxed;
 use crate::peer::{Ends, Peer, Publish, Read, Shared, Tried};
 use crate::place::Place;
+
+/// Undated, and read by value.
+pub(crate) struct UndatedByValue;
 
 /// All options at their defaults: publications are dated by the precise clock.
 pub(crate) struct Dated;
@@ -24,6 +27,11 @@ pub(crate) struct Publisher<const WORDS: usize> {
 pub(crate) struct Snapshots<const WORDS: usize> {
     reader: Reader<[u64; WORDS], Pod>,
     state: Box<[u64; WORDS]>,
+}
+
+/// A reader that hands states out by value.
+pub(crate) struct Values<const WORDS: usize> {
+    reader: Reader<[u64; WORDS], Pod>,
 }
 
 type Builder<const WORDS: usize> = WriterBuilder<[u64; WORDS], Pod>;
@@ -75,6 +83,15 @@ impl<const WORDS: usize> Read<WORDS> for Snapshots<WORDS> {
     }
 }
 
+impl<const WORDS: usize> Read<WORDS> for Values<WORDS> {
+    #[inline]
+    fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
+        let snapshot = self.reader.snapshot().expect("a state was published, and nobody publishes now");
+        look(&snapshot);
+        Tried { retries: snapshot.retries(), gave_up: false }
+    }
+}
+
 impl<const WORDS: usize> Peer<WORDS> for Dated {
     const NAME: &'static str = "tearless";
     const COPIES: bool = true;
@@ -116,6 +133,19 @@ impl<const WORDS: usize> Shared<WORDS> for Undated {
 
     fn reader(place: &Place) -> Snapshots<WORDS> {
         reader(place)
+    }
+}
+
+impl<const WORDS: usize> Peer<WORDS> for UndatedByValue {
+    const NAME: &'static str = "tearless undated, by value";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = true;
+    type Publisher = Publisher<WORDS>;
+    type Reader = Values<WORDS>;
+
+    fn open(place: &Place) -> Ends<Publisher<WORDS>, Values<WORDS>> {
+        let publisher = <Undated as Shared<WORDS>>::publisher(place);
+        Ends { publisher, reader: Values { reader: reader(place).reader } }
     }
 }
 
