@@ -88,6 +88,7 @@ mod codec;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hub;
 mod janitor;
 mod layout;
 mod liveness;
@@ -111,6 +112,9 @@ pub use codec::CapError;
 #[cfg(feature = "message-pack")]
 pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
+pub use hub::{
+    Cut, CutState, Health, Hub, HubBuilder, HubState, HubWatch, Moment, Offset, QueryError, Status,
+};
 pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};
 pub use reader::{Field, History, Reader, ReaderBuilder};

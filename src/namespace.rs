@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
 use crate::codec::Postcard;
+use crate::hub::{Hub, HubBuilder};
 use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
 use crate::registry::{self, ChannelInfo, ChannelWatch};
@@ -168,6 +169,17 @@ impl<B: Backend> Namespace<B> {
     /// Chooses what a reader is like before it is opened.
     pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard, B> {
         ReaderBuilder::new(self.backend.clone(), &self.name, channel)
+    }
+
+    /// All channels of this namespace at a glance, with all options at their defaults and the default codec, Postcard.
+    #[must_use]
+    pub fn hub(&self) -> Hub<Postcard, B> {
+        self.hub_builder().open()
+    }
+
+    /// Chooses what a hub is like before it is opened.
+    pub fn hub_builder(&self) -> HubBuilder<Postcard, B> {
+        HubBuilder::new(self.backend.clone(), &self.name)
     }
 
     /// Removes a channel that nobody writes any more: what a writer left that lingers, or was killed. Attached readers

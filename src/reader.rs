@@ -126,8 +126,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
 
     #[cold]
     fn undecodable(&self, received: &Received, source: CodecError) -> SnapshotError {
-        let channel = self.channel.channel().into();
-        SnapshotError::Decode { channel, publication: received.publication.get(), codec: C::NAME, source }
+        self.channel.undecodable(received.publication, C::NAME, source)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::Backoff;
 
 use super::description::{Description, not_ours, read_identity};
-use super::options::{Format, ReaderOptions};
+use super::options::ReaderOptions;
 use super::{AttachError, ChannelName, ChannelReader};
 use crate::layout::{self, Kind, control};
 use crate::memory::Memory;
@@ -40,10 +40,11 @@ impl<B: Backend> ChannelReader<B> {
         loop {
             match look(backend, name)? {
                 Attaching::Ready(page, description) => {
+                    let reader = Self::start(backend, name, options, page, &description);
                     if let Some(expected) = &options.format {
-                        compare(&name.channel, &description.format, expected)?;
+                        reader.has_format(expected)?;
                     }
-                    return Ok(Self::start(backend, name, options, page, &description));
+                    return Ok(reader);
                 }
                 Attaching::Missing => {
                     unready_since = None;
@@ -108,20 +109,6 @@ fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View
         Ending::Removed => Ok(Attaching::Missing),
         Ending::Open | Ending::Lingering => Ok(Attaching::Ready(page, description)),
     }
-}
-
-fn compare(channel: &str, found: &Format, expected: &Format) -> Result<(), AttachError> {
-    if found.fingerprint == expected.fingerprint {
-        return Ok(());
-    }
-    let (found, expected) = (found.clone(), expected.clone());
-    Err(AttachError::FormatMismatch {
-        channel: channel.into(),
-        found_codec: found.codec,
-        found_schema: found.schema,
-        expected_codec: expected.codec,
-        expected_schema: expected.schema,
-    })
 }
 
 /// Growing pauses while something is awaited: first spins, then sleeps of up to a millisecond.

@@ -1,31 +1,38 @@
 //! The reading side of a channel that is there.
 
+use std::error::Error;
+use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff;
 
 use super::attaching::Nap;
 use super::description::{Description, read_identity};
-use super::options::{ReaderOptions, RetryPolicy};
+use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
-use super::{ChannelName, SnapshotError};
+use super::{AttachError, ChannelName, SnapshotError};
 use crate::checksum;
+use crate::clock;
 use crate::layout::{Kind, Publication, Side, control};
 use crate::liveness::Fate;
 use crate::memory::{Memory, Page};
 use crate::segment::{self, Backend, ObjectError, Slept};
-use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Published, Reader, Reading, Waking};
+use crate::seqlock::{
+    Attempt, Details, Ending, Generations, Landing, Part, Published, Reader, Reading, Waking,
+};
 
 /// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
 /// channel, by system calls, faster than a reader maps it.
 const MOST_REMAPS: u32 = 64;
 
-/// A reader of a channel of bytes.
-#[derive(Debug)]
+/// A reader of a channel of bytes. Its clones share what is mapped, and go their own ways when it is replaced.
+#[derive(Clone, Debug)]
 pub(crate) struct ChannelReader<B: Backend> {
     reader: Reader<Page<B::View>, B::View>,
-    segments: Segments<B>,
-    channel: String,
+    segments: Arc<Segments<B>>,
+    channel: Arc<str>,
+    format: Arc<Format>,
     checksum: bool,
     retry: RetryPolicy,
 }
@@ -86,8 +93,9 @@ impl<B: Backend> ChannelReader<B> {
         let names = name.objects.clone();
         ChannelReader {
             reader: Reader::new(Page::new(page)),
-            segments: Segments { backend: backend.clone(), names, instance: description.instance },
-            channel: name.channel.clone(),
+            segments: Arc::new(Segments { backend: backend.clone(), names, instance: description.instance }),
+            channel: name.channel.as_str().into(),
+            format: Arc::new(description.format.clone()),
             checksum: description.checksum,
             retry: options.retry,
         }
@@ -105,7 +113,7 @@ impl<B: Backend> ChannelReader<B> {
     /// The usual course of a snapshot, to be compiled in place: one attempt that succeeds. Anything else is for
     /// [`ChannelReader::snapshot_otherwise`].
     #[inline(always)]
-    pub(crate) fn snapshot_at_once(&mut self, landing: &mut impl Landing) -> Result<Received, Missed> {
+    pub(crate) fn snapshot_at_once(&self, landing: &mut impl Landing) -> Result<Received, Missed> {
         if self.checksum || Ending::load(self.reader.control()) == Ending::Removed {
             return Err(Missed::Unusual);
         }
@@ -178,7 +186,7 @@ impl<B: Backend> ChannelReader<B> {
             Attempt::Read(publication, reading) => (publication, reading),
             Attempt::Remap { .. } => return Err(Miss::Torn),
             Attempt::Empty => {
-                return Err(Miss::Failed(SnapshotError::Empty { channel: self.channel.clone() }));
+                return Err(Miss::Failed(SnapshotError::Empty { channel: self.channel.to_string() }));
             }
         };
         self.accept(publication, reading, landing)
@@ -250,7 +258,7 @@ impl<B: Backend> ChannelReader<B> {
         match source {
             // Somebody else removed the name, or the channel is just being removed.
             ObjectError::NotFound { .. } | ObjectError::Unfinished { .. } => Err(Miss::Vanished(source)),
-            source => Err(Miss::Failed(SnapshotError::Object { channel: self.channel.clone(), source })),
+            source => Err(Miss::Failed(SnapshotError::Object { channel: self.channel.to_string(), source })),
         }
     }
 
@@ -304,6 +312,16 @@ impl<B: Backend> ChannelReader<B> {
     pub(crate) fn latest_acquired(&self) -> u64 {
         // A number that no writer stores is given as it is: who sleeps compares it with what stands there.
         Published::of_channel(self.reader.control()).latest().map_or_else(|| self.latest(), Publication::get)
+    }
+
+    /// c1 of a cut: see `seqlock::cut`.
+    pub(crate) fn collect(&self) -> Option<Publication> {
+        self.reader.collect()
+    }
+
+    /// c3 of a cut.
+    pub(crate) fn is_still_at(&self, collected: Option<Publication>) -> bool {
+        self.reader.is_still_at(collected)
     }
 
     /// Instance of the registry on whose waiters' page the writer looks, 0 if on none.
@@ -367,19 +385,100 @@ impl<B: Backend> ChannelReader<B> {
         self.reader.control().load(control::GROWTHS)
     }
 
+    /// How long ago the writer last said that it is at work; `None` if it never has.
+    pub(crate) fn heartbeat(&self) -> Option<Duration> {
+        // Relaxed: it carries nothing but itself.
+        NonZeroU64::new(self.reader.control().load(control::HEARTBEAT)).map(clock::age)
+    }
+
+    /// Within what time the writer promises to say so again; `None` if it promises nothing.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        // Relaxed: it carries nothing but itself.
+        let interval = NonZeroU64::new(self.reader.control().load(control::INTERVAL))?;
+        Some(Duration::from_nanos(interval.get()))
+    }
+
     pub(crate) fn channel(&self) -> &str {
         &self.channel
+    }
+
+    /// The channel's name, shared.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.channel
+    }
+
+    /// Which instance of its name it reads.
+    pub(crate) fn instance(&self) -> u64 {
+        self.segments.instance
+    }
+
+    /// Whether the channel was removed: what stands under its name by now is another one.
+    pub(crate) fn is_removed(&self) -> bool {
+        Ending::load(self.reader.control()) == Ending::Removed
+    }
+
+    /// Whether the other one has mapped what this one has.
+    pub(crate) fn maps_as(&self, other: &ChannelReader<B>) -> bool {
+        self.instance() == other.instance() && self.reader.installed() == other.reader.installed()
+    }
+
+    /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, of a
+    /// writer that doesn't date them, and if it has just been overwritten.
+    pub(crate) fn date_of_latest(&mut self) -> Option<NonZeroU64> {
+        let publication = Publication::new(self.latest_acquired())?;
+        self.date_of(publication)
+    }
+
+    /// The same of any publication that is, or was, the latest one.
+    pub(crate) fn date_of(&mut self, publication: Publication) -> Option<NonZeroU64> {
+        // Nothing of the payload: a checksum can't be verified of it.
+        let nothing = &mut Part { offset: 0, into: &mut [] };
+        for _ in 0..MOST_REMAPS {
+            match self.reader.attempt_at(publication, nothing) {
+                Attempt::Read(_, Reading::Whole(details)) => return NonZeroU64::new(details.time),
+                Attempt::Remap { side, generation } => self.remap(side, generation).ok()?,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Whether the channel's states have this form.
+    pub(crate) fn has_format(&self, expected: &Format) -> Result<(), AttachError> {
+        let found = &self.format;
+        if found.fingerprint == expected.fingerprint {
+            return Ok(());
+        }
+        Err(AttachError::FormatMismatch {
+            channel: self.channel.to_string(),
+            found_codec: found.codec.clone(),
+            found_schema: found.schema.clone(),
+            expected_codec: expected.codec.clone(),
+            expected_schema: expected.schema.clone(),
+        })
     }
 
     /// What is said of a channel that has ended.
     #[cold]
     pub(crate) fn closed(&self) -> SnapshotError {
-        SnapshotError::Closed { channel: self.channel.clone(), last: self.latest() }
+        SnapshotError::Closed { channel: self.channel.to_string(), last: self.latest() }
+    }
+
+    /// What is said of a payload that the codec can't decode.
+    #[cold]
+    pub(crate) fn undecodable(
+        &self,
+        publication: Publication,
+        codec: &'static str,
+        source: Box<dyn Error + Send + Sync>,
+    ) -> SnapshotError {
+        let channel = self.channel.to_string();
+        SnapshotError::Decode { channel, publication: publication.get(), codec, source }
     }
 
     #[cold]
     fn given_up(&self, miss: Miss, attempts: u32, waited: Duration) -> SnapshotError {
-        let channel = self.channel.clone();
+        let channel = self.channel.to_string();
         match miss {
             Miss::Failed(error) => error,
             Miss::Vanished(source) => SnapshotError::Object { channel, source },
@@ -389,14 +488,14 @@ impl<B: Backend> ChannelReader<B> {
 
     #[cold]
     fn corrupt(&self, publication: Publication, reason: &str) -> SnapshotError {
-        let channel = self.channel.clone();
+        let channel = self.channel.to_string();
         SnapshotError::Corrupt { channel, publication: publication.get(), reason: reason.into() }
     }
 
     #[cold]
     fn wrong_length(&self, publication: Publication, len: usize, expected: usize) -> SnapshotError {
         SnapshotError::WrongLength {
-            channel: self.channel.clone(),
+            channel: self.channel.to_string(),
             publication: publication.get(),
             len,
             expected,

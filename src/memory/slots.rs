@@ -8,7 +8,7 @@ use crate::layout::{Geometry, WORD_BYTES};
 pub(crate) type Header = [u64; 3];
 
 /// A memory with slots in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slots<M> {
     memory: M,
     geometry: Geometry,

@@ -19,6 +19,7 @@
 //! would do no harm on hardware, but it would hide the loss of w5 from the models. One more pair, in [`ready`], hands
 //! over what never changes afterwards. Waiting for a publication is a handshake of its own: see [`waiting`].
 
+mod cut;
 mod ending;
 mod generation;
 #[cfg(test)]

@@ -5,13 +5,13 @@ use crate::layout::{Publication, Side};
 use crate::memory::Memory;
 
 /// A reader of a channel: the control page, and the segments as far as they are mapped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reader<C, R> {
     control: C,
     sides: [Option<Mapped<R>>; 2],
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Mapped<R> {
     generation: u64,
     ring: Ring<R>,
@@ -65,6 +65,11 @@ impl<C: Memory, R: Memory> Reader<C, R> {
             }
             _ => Attempt::Remap { side, generation },
         }
+    }
+
+    /// The generation of each side that is installed, 0 if none is.
+    pub(crate) fn installed(&self) -> [u64; 2] {
+        self.sides.each_ref().map(|side| side.as_ref().map_or(0, |mapped| mapped.generation))
     }
 
     /// How many numbers back a publication can be, at most, to be held still by a ring that is installed: the sides take

@@ -5,7 +5,7 @@ use crate::layout::{Geometry, Publication};
 use crate::memory::{Memory, MemoryMut, Slot, Slots};
 
 /// The slots of one segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ring<M>(Slots<M>);
 
 /// What stands beside a payload in its slot.

@@ -10,6 +10,7 @@
 mod explorer;
 mod explorer_litmus;
 mod explorer_models;
+mod loom_cut;
 mod loom_memory;
 mod loom_models;
 mod loom_waiting;

@@ -241,6 +241,11 @@ impl<M: Handle> Follower<M> {
         follower
     }
 
+    /// What it reads with.
+    pub(super) fn reader(&self) -> &Reader<M, M> {
+        &self.reader
+    }
+
     /// Makes so many attempts.
     pub(super) fn follow(&mut self, attempts: usize) -> Result<(), Fault> {
         (0..attempts).try_for_each(|_| self.attempt().map(drop))

@@ -1,0 +1,186 @@
+//! The channels that a hub has attached to, for all its threads.
+
+use std::any::TypeId;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use papaya::{Guard, LocalGuard};
+
+use super::QueryError;
+use super::status::Thresholds;
+use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
+use crate::codec::Decode;
+use crate::registry::{self, ChannelWatch};
+use crate::segment::Backend;
+use crate::waiting::WaitPolicy;
+
+type Channels<B> = papaya::HashMap<Arc<str>, Attached<B>, foldhash::fast::RandomState>;
+
+/// What the handles of a hub share.
+pub(super) struct Shared<B: Backend> {
+    backend: B,
+    namespace: String,
+    options: ReaderOptions,
+    pub(super) wait: WaitPolicy,
+    pub(super) thresholds: Thresholds,
+    /// Read without a lock. What is found to have changed is replaced whole, and freed when no thread looks at it.
+    channels: Channels<B>,
+    listing: Mutex<Listing<B>>,
+}
+
+/// The registry, as it was last listed.
+struct Listing<B: Backend> {
+    watch: ChannelWatch<B>,
+    names: Arc<[Arc<str>]>,
+}
+
+/// A channel that is attached to, as of some moment: never changed, but replaced.
+pub(super) struct Attached<B: Backend> {
+    reader: ChannelReader<B>,
+    /// Codec and type that the channel's form was compared with, and found to be the same.
+    types: Option<TypeId>,
+}
+
+impl<B: Backend> Attached<B> {
+    /// Whether the states are known to be of type `T`, encoded by `C`.
+    #[inline]
+    pub(super) fn holds<C: 'static, T: 'static>(&self) -> bool {
+        self.types == Some(TypeId::of::<(C, T)>())
+    }
+
+    #[inline]
+    pub(super) fn reader(&self) -> &ChannelReader<B> {
+        &self.reader
+    }
+}
+
+/// The form of a type's states, and the type.
+pub(super) struct TypedFormat {
+    pub(super) format: Format,
+    pub(super) types: TypeId,
+}
+
+impl TypedFormat {
+    pub(super) fn of<C: Decode<T> + 'static, T: 'static>() -> TypedFormat {
+        TypedFormat { format: Format::new(C::NAME, &C::schema()), types: TypeId::of::<(C, T)>() }
+    }
+}
+
+impl<B: Backend> Shared<B> {
+    pub(super) fn new(
+        backend: B,
+        namespace: String,
+        options: ReaderOptions,
+        wait: WaitPolicy,
+        thresholds: Thresholds,
+    ) -> Shared<B> {
+        let watch = ChannelWatch::new(backend.clone(), &namespace);
+        let listing = Mutex::new(Listing { watch, names: Arc::default() });
+        let channels = Channels::<B>::default();
+        Shared { backend, namespace, options, wait, thresholds, channels, listing }
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(super) fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// For as long as it lives, nothing that was found is freed.
+    #[inline]
+    pub(super) fn guard(&self) -> LocalGuard<'_> {
+        self.channels.guard()
+    }
+
+    /// The channel of this name, if it is attached to.
+    #[inline]
+    pub(super) fn find<'g>(&self, channel: &str, guard: &'g impl Guard) -> Option<&'g Attached<B>> {
+        self.channels.get(channel, guard)
+    }
+
+    /// A reader of one's own; attaches if need be, also to what has the name of a removed channel by now.
+    pub(super) fn reader(&self, channel: &str) -> Result<ChannelReader<B>, QueryError> {
+        let reader = self.reader_or_removed(channel)?;
+        if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
+    }
+
+    /// The same, or of a channel that was removed.
+    pub(super) fn reader_or_removed(&self, channel: &str) -> Result<ChannelReader<B>, AttachError> {
+        let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
+        match found {
+            Some(removed) if removed.is_removed() => Ok(self.successor_of(&removed)?.unwrap_or(removed)),
+            Some(reader) => Ok(reader),
+            None => self.attach(channel),
+        }
+    }
+
+    fn attach(&self, channel: &str) -> Result<ChannelReader<B>, AttachError> {
+        let name = ChannelName::new(&self.namespace, channel)?;
+        let reader = ChannelReader::attach(&self.backend, &name, &self.options)?;
+        self.keep(&reader, None);
+        Ok(reader)
+    }
+
+    /// A reader of the channel that has the name of a removed one, if there is any.
+    fn successor_of(&self, removed: &ChannelReader<B>) -> Result<Option<ChannelReader<B>>, AttachError> {
+        self.forget(removed);
+        match self.attach(removed.channel()) {
+            Ok(successor) => Ok(Some(successor)),
+            Err(AttachError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps what a reader has found, and what type its states were found to have, for the next one. That of two threads
+    /// which comes last wins: what is outdated is found to be so by the next reader.
+    pub(super) fn keep(&self, reader: &ChannelReader<B>, types: Option<TypeId>) {
+        let guard = self.guard();
+        let same = |known: &&Attached<B>| known.reader.instance() == reader.instance();
+        let known = self.find(reader.channel(), &guard).filter(same);
+        let types = types.or(known.and_then(|known| known.types));
+        let is_known = known.is_some_and(|known| known.reader.maps_as(reader) && known.types == types);
+        if !is_known {
+            self.channels.insert(
+                Arc::clone(reader.name()),
+                Attached { reader: reader.clone(), types },
+                &guard,
+            );
+        }
+    }
+
+    fn forget(&self, removed: &ChannelReader<B>) {
+        let same = |_: &Arc<str>, found: &Attached<B>| found.reader.instance() == removed.instance();
+        let _ = self.channels.remove_if(removed.channel(), same, &self.guard());
+    }
+
+    /// The names of the namespace's channels, sorted.
+    pub(super) fn names(&self) -> Arc<[Arc<str>]> {
+        // A panic while it is held leaves an old list.
+        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        if listing.watch.changed().unwrap_or(true)
+            && let Ok(infos) = registry::list(&self.backend, &self.namespace)
+        {
+            let mut names: Vec<Arc<str>> = infos.into_iter().map(|info| info.name.into()).collect();
+            names.sort_unstable();
+            names.dedup();
+            listing.names = names.into();
+            self.channels.retain(|_, attached| !attached.reader.is_removed(), &self.guard());
+        }
+        Arc::clone(&listing.names)
+    }
+}
+
+/// Lends `work` a buffer of this thread's, which keeps its memory from call to call.
+#[inline]
+pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    thread_local! {
+        static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    // Taken, and put back: a codec may call the hub again.
+    let mut scratch = SCRATCH.take();
+    let result = work(&mut scratch);
+    SCRATCH.set(scratch);
+    result
+}

@@ -1,0 +1,88 @@
+//! What a hub is to be like.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Hub;
+use super::attached::Shared;
+use super::status::Thresholds;
+use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy};
+use crate::segment::Backend;
+use crate::waiting::WaitPolicy;
+
+/// How long a channel is waited for that is just being made. Longer than that takes only who was stopped or killed in it.
+const NOT_READY: Duration = Duration::from_millis(1);
+
+/// Chooses what a [`Hub`] is like. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct HubBuilder<C, B: Backend> {
+    backend: B,
+    namespace: String,
+    retry: RetryPolicy,
+    wait: WaitPolicy,
+    thresholds: Thresholds,
+    codec: PhantomData<fn() -> C>,
+}
+
+impl<C, B: Backend> HubBuilder<C, B> {
+    pub(crate) fn new(backend: B, namespace: &str) -> Self {
+        HubBuilder {
+            backend,
+            namespace: namespace.into(),
+            retry: RetryPolicy::default(),
+            wait: WaitPolicy::default(),
+            thresholds: Thresholds::default(),
+            codec: PhantomData,
+        }
+    }
+
+    /// Decodes states by another codec. A hub has handles for others, too: [`Hub::codec`].
+    pub fn codec<D>(self) -> HubBuilder<D, B> {
+        let HubBuilder { backend, namespace, retry, wait, thresholds, .. } = self;
+        HubBuilder { backend, namespace, retry, wait, thresholds, codec: PhantomData }
+    }
+
+    /// How often and how long a query tries again when a writer is faster.
+    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How [`HubWatch::wait_any`](crate::HubWatch::wait_any) waits.
+    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// A state is [`Health::Fresh`](crate::Health::Fresh) if it is no older than this. Default: three times the interval
+    /// that the channel's writer promises, or a second if it promises none.
+    pub fn fresh_within(mut self, longest: Duration) -> Self {
+        self.thresholds.fresh_within = Some(longest);
+        self
+    }
+
+    /// A living writer is [`Health::Stalled`](crate::Health::Stalled) when it has given no sign of life, that is neither a
+    /// publication nor a heartbeat, for longer than this. Default: three times the interval that it promises; a writer
+    /// that promises none is never stalled, unless it is stopped.
+    pub fn stalled_after(mut self, longest: Duration) -> Self {
+        self.thresholds.stalled_after = Some(longest);
+        self
+    }
+
+    /// The hub. Opens nothing: the namespace need not exist yet.
+    #[must_use]
+    pub fn open(self) -> Hub<C, B> {
+        let attach = AttachPolicy::new(Duration::ZERO, NOT_READY);
+        let options = ReaderOptions { attach, retry: self.retry, format: None };
+        let shared = Shared::new(self.backend, self.namespace, options, self.wait, self.thresholds);
+        Hub { shared: Arc::new(shared), codec: PhantomData }
+    }
+}
+
+impl<C, B: Backend> fmt::Debug for HubBuilder<C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HubBuilder").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}

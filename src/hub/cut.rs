@@ -1,0 +1,230 @@
+//! One picture of several workers: their states as of one moment.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attached::{Shared, TypedFormat};
+use super::{Hub, QueryError, decoded};
+use crate::channel::{ChannelReader, Received, SnapshotError};
+use crate::clock::Timestamp;
+use crate::codec::Decode;
+use crate::layout::Publication;
+use crate::segment::Backend;
+use crate::snapshot::Snapshot;
+
+/// How often all states are copied in the hope that no writer publishes meanwhile.
+const COLLECTS: usize = 4;
+
+/// The states of several workers as of one moment. Made by [`Hub::cut`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Cut<T> {
+    /// As of when.
+    pub moment: Moment,
+    /// The states, in the order in which they were asked for.
+    pub states: Vec<CutState<T>>,
+}
+
+/// As of which moment a [`Cut`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Moment {
+    /// An instant during the call in which all these states were the latest ones at once.
+    Instant,
+    /// The time given, a moment ago: the writers were too fast to be caught at an instant, and each state is the one that
+    /// was in force by its date. What [`CutState::offset`] says is how well that worked.
+    AsOf {
+        /// In nanoseconds of the machine's monotonic clock, as
+        /// [`SnapshotInfo::monotonic_nanos`](crate::SnapshotInfo::monotonic_nanos).
+        monotonic_nanos: u64,
+    },
+}
+
+/// The state of one worker in a [`Cut`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CutState<T> {
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// The state, or why there is none.
+    pub state: Result<Snapshot<T>, QueryError>,
+    /// By how much it misses the cut's moment.
+    pub offset: Offset,
+}
+
+/// By how much a state misses the moment of its [`Cut`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Offset {
+    /// It was in force at that moment; or there was none.
+    None,
+    /// Its ring did not reach back so far: it was published so much after the moment.
+    Later(Duration),
+    /// Its writer doesn't date publications: it is the latest one, whenever it was published.
+    Undated,
+}
+
+impl<T> Cut<T> {
+    /// Whether all states there are were in force at one moment.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        self.states.iter().all(|state| state.offset == Offset::None)
+    }
+}
+
+/// A channel while it is cut.
+struct Cutting<B: Backend> {
+    reader: ChannelReader<B>,
+    payload: Vec<u8>,
+    received: Option<Received>,
+    offset: Offset,
+    failed: Option<SnapshotError>,
+}
+
+impl<C: 'static, B: Backend> Hub<C, B> {
+    /// The states of `channels` *as of one moment*, so that what is in one of them and what is in another belong together:
+    /// a total over all workers, for example, in which nothing is missing or counted twice.
+    ///
+    /// It copies all states and looks whether any writer has published meanwhile; if none has, they are the states of one
+    /// [instant](Moment::Instant). If that fails some times, it takes the states in force at a [time](Moment::AsOf) just
+    /// before the call by the dates of the publications in the channels' rings. A ring that does not reach back so far
+    /// (see [`WriterBuilder::depth`](crate::WriterBuilder::depth)) gives its oldest publication, and [`CutState::offset`]
+    /// says by how much that is off. Nothing is silently inconsistent.
+    ///
+    /// Both respect what writers know of each other: if a worker published b after having learned that another one had
+    /// published a, a consistent cut that has b has a or a later one. By dates that takes precise ones
+    /// ([`Timestamp::Precise`]): coarse ones are up to a tick of the kernel early.
+    ///
+    /// A worker whose state can't be had is an error in its place, and so is a channel on which nothing was published at
+    /// that moment. Progress: bounded. Cost: up to five copies of each state, and decoding each once.
+    pub fn cut<T: 'static>(&self, channels: impl IntoIterator<Item = impl AsRef<str>>) -> Cut<T>
+    where
+        C: Decode<T>,
+    {
+        let format = TypedFormat::of::<C, T>();
+        let mut names: Vec<Arc<str>> = Vec::new();
+        let mut missing = Vec::new();
+        let mut cutting = Vec::new();
+        for (place, channel) in channels.into_iter().enumerate() {
+            names.push(channel.as_ref().into());
+            match Cutting::begin(&self.shared, channel.as_ref(), &format) {
+                Ok(found) => cutting.push(found),
+                Err(error) => missing.push((place, error)),
+            }
+        }
+        let moment = cut(&mut cutting);
+        let mut missing = missing.into_iter().peekable();
+        let mut cutting = cutting.into_iter();
+        let states = names.into_iter().enumerate().map(|(place, channel)| {
+            match missing.next_if(|(missing, _)| *missing == place) {
+                Some((_, error)) => CutState { channel, state: Err(error), offset: Offset::None },
+                None => self.state_of(channel, cutting.next(), &format),
+            }
+        });
+        Cut { moment, states: states.collect() }
+    }
+
+    fn state_of<T: 'static>(
+        &self,
+        channel: Arc<str>,
+        cut: Option<Cutting<B>>,
+        format: &TypedFormat,
+    ) -> CutState<T>
+    where
+        C: Decode<T>,
+    {
+        let empty = || SnapshotError::Empty { channel: channel.to_string() };
+        let Some(cut) = cut else {
+            return CutState { state: Err(empty().into()), channel, offset: Offset::None };
+        };
+        self.shared.keep(&cut.reader, Some(format.types));
+        let state = match (cut.failed, cut.received) {
+            (Some(error), _) => Err(error),
+            (None, None) => Err(empty()),
+            (None, Some(received)) => decoded::<C, T, B>(&cut.reader, &cut.payload, &received),
+        };
+        CutState { state: state.map_err(QueryError::from), channel, offset: cut.offset }
+    }
+}
+
+/// Cuts, and says as of when.
+fn cut<B: Backend>(channels: &mut [Cutting<B>]) -> Moment {
+    for _ in 0..COLLECTS {
+        if double_collect(channels) {
+            return Moment::Instant;
+        }
+    }
+    // Before the numbers are loaded: what is published with a date up to this one, and is not found, was announced after
+    // its number was loaded, so whoever knew of it dated its own publication later than this.
+    let time = Timestamp::Precise.now();
+    for channel in channels {
+        channel.take_as_of(time);
+    }
+    Moment::AsOf { monotonic_nanos: time }
+}
+
+/// Whether all were copied without a writer publishing meanwhile.
+fn double_collect<B: Backend>(channels: &mut [Cutting<B>]) -> bool {
+    let collected: Vec<_> = channels.iter().map(|channel| channel.reader.collect()).collect();
+    let mut all = channels.iter_mut().zip(&collected);
+    all.all(|(channel, number)| channel.take(*number))
+        && channels.iter().zip(&collected).all(|(channel, number)| channel.reader.is_still_at(*number))
+}
+
+impl<B: Backend> Cutting<B> {
+    fn begin(shared: &Shared<B>, channel: &str, format: &TypedFormat) -> Result<Cutting<B>, QueryError> {
+        let reader = shared.reader(channel)?;
+        reader.has_format(&format.format)?;
+        Ok(Cutting { reader, payload: Vec::new(), received: None, offset: Offset::None, failed: None })
+    }
+
+    /// Takes publication `number`; `false` if it is not there any more.
+    fn take(&mut self, number: Option<Publication>) -> bool {
+        (self.received, self.failed, self.offset) = (None, None, Offset::None);
+        let Some(publication) = number else { return true };
+        match self.reader.read_publication(publication, &mut &mut self.payload) {
+            Ok(received) => self.received = received,
+            Err(error) => self.failed = Some(error),
+        }
+        self.received.is_some() || self.failed.is_some()
+    }
+
+    /// Takes the publication that was in force at `time`, or the nearest later one that the ring still holds.
+    fn take_as_of(&mut self, time: u64) {
+        // As often as the writer can overwrite what was just found to be the one.
+        for _ in 0..COLLECTS {
+            let Some(latest) = self.reader.collect() else {
+                self.take(None);
+                return;
+            };
+            let (publication, offset) = self.in_force_at(time, latest);
+            if self.take(publication) {
+                self.offset = offset;
+                return;
+            }
+        }
+        let channel = self.reader.channel().to_owned();
+        self.failed =
+            Some(SnapshotError::Contended { channel, attempts: COLLECTS as u32, waited: Duration::ZERO });
+    }
+
+    /// The publication that was in force at `time`, going back from `latest`; or the oldest later one. `None` if nothing
+    /// was published by then.
+    fn in_force_at(&mut self, time: u64, latest: Publication) -> (Option<Publication>, Offset) {
+        let mut best = (Some(latest), Offset::Undated);
+        let mut next = Some(latest);
+        while let Some(publication) = next {
+            let Some(date) = self.reader.date_of(publication).map(NonZeroU64::get) else { break };
+            if date <= time {
+                return (Some(publication), Offset::None);
+            }
+            best = (Some(publication), Offset::Later(Duration::from_nanos(date - time)));
+            next = Publication::new(publication.get() - 1);
+            if next.is_none() {
+                return (None, Offset::None);
+            }
+        }
+        best
+    }
+}

@@ -1,0 +1,190 @@
+//! All channels of a namespace at a glance: for the main process, from any of its threads.
+
+mod attached;
+mod builder;
+mod cut;
+mod error;
+mod pattern;
+mod status;
+mod watch;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+pub use builder::HubBuilder;
+pub use cut::{Cut, CutState, Moment, Offset};
+pub use error::QueryError;
+pub use status::{Health, Status};
+pub use watch::HubWatch;
+
+use crate::channel::{ChannelReader, SnapshotError};
+use crate::codec::{Decode, Postcard};
+use crate::segment::{Backend, SharedMemory};
+use crate::snapshot::{Snapshot, SnapshotInfo};
+use attached::{Shared, TypedFormat, with_scratch};
+
+/// All channels of a namespace: attaches to them when they are asked for, and follows their growth, takeover, death and
+/// removal by itself.
+///
+/// Made by [`Namespace::hub`](crate::Namespace::hub). All methods take `&self`; clones, and handles with another
+/// [`codec`](Hub::codec), share what is attached. Threads read without a lock and without waiting for each other.
+///
+/// ```
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # struct WorkerState { jobs_done: u64 }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let namespace = tearless::Namespace::open("fleet-of-a-hub")?;
+/// # let mut writer = namespace.writer::<WorkerState>("worker-7")?;
+/// # writer.publish(&WorkerState { jobs_done: 3 })?;
+/// let hub = tearless::Namespace::open("fleet-of-a-hub")?.hub();
+/// println!("{} jobs done", hub.get::<WorkerState>("worker-7")?.jobs_done);
+/// for worker in hub.iter::<WorkerState>("worker-*") {
+///     match worker.state {
+///         Ok(state) => println!("{}: {} jobs done", worker.channel, state.jobs_done),
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Cost
+///
+/// [`Hub::get`] of an attached channel costs a look-up by name more than a [`Reader`](crate::Reader); the first one
+/// attaches, which takes system calls. An attached channel costs three mappings and no descriptor.
+pub struct Hub<C = Postcard, B: Backend = SharedMemory> {
+    shared: Arc<Shared<B>>,
+    codec: PhantomData<fn() -> C>,
+}
+
+/// What a [`Hub`] says of one channel.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HubState<T> {
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// Its latest state, or why there is none.
+    pub state: Result<Snapshot<T>, QueryError>,
+}
+
+impl<C, B: Backend> Hub<C, B> {
+    /// A handle onto the same hub for states of another codec.
+    #[must_use]
+    pub fn codec<D>(&self) -> Hub<D, B> {
+        Hub { shared: Arc::clone(&self.shared), codec: PhantomData }
+    }
+
+    /// The names of the namespace's channels that `pattern` matches, in alphabetical order: `*` stands for any
+    /// characters, `?` for one. A namespace that does not exist yet has none.
+    ///
+    /// Cost: a short lock, and a listing of the registry if it has changed. If the registry can't be read, they are those
+    /// that were known before: [`Namespace::channels`](crate::Namespace::channels) says why.
+    #[must_use]
+    pub fn channels(&self, pattern: &str) -> Vec<Arc<str>> {
+        let names = self.shared.names();
+        names.iter().filter(|name| pattern::matches(pattern, name)).cloned().collect()
+    }
+}
+
+impl<C: 'static, B: Backend> Hub<C, B> {
+    /// A whole copy of the latest state of `channel`.
+    ///
+    /// A channel that was removed and made anew is attached to anew. Progress and cost: as
+    /// [`Reader::snapshot`](crate::Reader::snapshot), and a look-up.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`]; at once if there is no such channel, or nothing is published yet.
+    #[inline]
+    pub fn get<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
+    where
+        C: Decode<T>,
+    {
+        match self.get_at_once(channel) {
+            Some(answer) => answer.map_err(QueryError::from),
+            None => self.get_otherwise(channel),
+        }
+    }
+
+    /// The latest states of all channels that `pattern` matches, as [`Hub::channels`] lists them; each is read when the
+    /// iterator gets there. A state that can't be had is an error in its place: of a channel that vanished meanwhile, of
+    /// another type, or of one on which nothing is published yet.
+    ///
+    /// They are as of as many moments as they are: see [`Hub::cut`] for one moment.
+    pub fn iter<T: 'static>(&self, pattern: &str) -> impl Iterator<Item = HubState<T>>
+    where
+        C: Decode<T>,
+    {
+        let hub = Hub { shared: Arc::clone(&self.shared), codec: self.codec };
+        self.channels(pattern).into_iter().map(move |channel| {
+            let state = hub.get(&channel);
+            HubState { channel, state }
+        })
+    }
+
+    /// The usual course: the channel is attached, its states have this type, and the first attempt succeeds.
+    #[inline]
+    fn get_at_once<T: 'static>(&self, channel: &str) -> Option<Result<Snapshot<T>, SnapshotError>>
+    where
+        C: Decode<T>,
+    {
+        let guard = self.shared.guard();
+        let attached = self.shared.find(channel, &guard)?;
+        if !attached.holds::<C, T>() {
+            return None;
+        }
+        let reader = attached.reader();
+        if C::IS_DIRECT
+            && let Some(mut state) = C::blank()
+        {
+            let received = reader.snapshot_at_once(&mut C::landing(&mut state)).ok()?;
+            return Some(Ok(Snapshot::new(state, SnapshotInfo::new(&received))));
+        }
+        with_scratch(|scratch| {
+            let received = reader.snapshot_at_once(&mut &mut *scratch).ok()?;
+            Some(decoded::<C, T, B>(reader, scratch, &received))
+        })
+    }
+
+    /// Anything else: attaching, another try, mapping a segment, an error.
+    #[cold]
+    fn get_otherwise<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
+    where
+        C: Decode<T>,
+    {
+        let reader = &mut self.shared.reader(channel)?;
+        let format = TypedFormat::of::<C, T>();
+        reader.has_format(&format.format)?;
+        let answer = with_scratch(|scratch| {
+            let received = reader.snapshot(&mut &mut *scratch)?;
+            decoded::<C, T, B>(reader, scratch, &received)
+        });
+        self.shared.keep(reader, Some(format.types));
+        Ok(answer?)
+    }
+}
+
+/// The state for a payload that was received.
+fn decoded<C: Decode<T>, T, B: Backend>(
+    reader: &ChannelReader<B>,
+    payload: &[u8],
+    received: &crate::channel::Received,
+) -> Result<Snapshot<T>, SnapshotError> {
+    match C::decode(payload) {
+        Ok(state) => Ok(Snapshot::new(state, SnapshotInfo::new(received))),
+        Err(source) => Err(reader.undecodable(received.publication, C::NAME, source)),
+    }
+}
+
+impl<C, B: Backend> Clone for Hub<C, B> {
+    fn clone(&self) -> Self {
+        self.codec()
+    }
+}
+
+impl<C, B: Backend> fmt::Debug for Hub<C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Hub").field("namespace", &self.shared.namespace()).finish_non_exhaustive()
+    }
+}

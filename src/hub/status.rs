@@ -1,0 +1,120 @@
+//! What has become of a worker.
+
+use std::time::Duration;
+
+use super::{Hub, QueryError};
+use crate::channel::{ChannelReader, WriterState};
+use crate::clock;
+use crate::segment::Backend;
+
+/// How many of the intervals that a writer promises may pass before its silence means something.
+const INTERVALS: u32 = 3;
+
+/// Until when a state is fresh if its writer promises no interval.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What has become of a worker, and of its state. Made by [`Hub::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// How the worker is.
+    pub health: Health,
+    /// Number of its last publication, 0 before the first.
+    pub publication: u64,
+    /// Process id of the writer, or of the last one, in its own PID namespace.
+    pub writer_pid: u64,
+    /// How many writers the channel has had, one after the other.
+    pub incarnation: u64,
+}
+
+/// How a worker is. Ages are as of the moment of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It lives, and has published lately ([`HubBuilder::fresh_within`](crate::HubBuilder::fresh_within)).
+    Fresh {
+        /// How old its last publication is.
+        age: Duration,
+    },
+    /// It lives, and its state is what it has been for some time.
+    Unchanged {
+        /// How old its last publication is; `None` if it doesn't date them.
+        age: Option<Duration>,
+    },
+    /// It lives, but gives no sign of life ([`HubBuilder::stalled_after`](crate::HubBuilder::stalled_after)): it hangs, is
+    /// starved, or stopped by a signal or a debugger.
+    Stalled {
+        /// How long ago the last publication or heartbeat was; `None` if there was none, or undated ones only.
+        silent: Option<Duration>,
+    },
+    /// It died without closing the channel. The last state stays readable.
+    Dead {
+        /// How long ago its last sign of life was: it died after that. `None` as for `silent`.
+        since: Option<Duration>,
+    },
+    /// It closed the channel.
+    Closed,
+    /// It lives, and has published nothing yet.
+    Empty,
+}
+
+/// From when on silence means what; `None` for what the writer's interval says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Thresholds {
+    pub(super) fresh_within: Option<Duration>,
+    pub(super) stalled_after: Option<Duration>,
+}
+
+impl<C, B: Backend> Hub<C, B> {
+    /// What has become of the worker that writes `channel`. That it is dead is never a guess: see
+    /// [`Reader::writer_state`](crate::Reader::writer_state). That it is stalled is one, by the clock.
+    ///
+    /// Cost: some system calls, microseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system does not let the writer's
+    /// lock be looked at.
+    pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
+        let mut reader = self.shared.reader_or_removed(channel)?;
+        let state = reader.writer_state();
+        let state = state.map_err(|source| QueryError::Writer { channel: channel.into(), source })?;
+        let status = Status {
+            health: self.shared.thresholds.judge(&mut reader, state),
+            publication: reader.latest(),
+            writer_pid: reader.writer_pid(),
+            incarnation: reader.incarnation(),
+        };
+        if !reader.is_removed() {
+            self.shared.keep(&reader, None);
+        }
+        Ok(status)
+    }
+}
+
+impl Thresholds {
+    fn judge<B: Backend>(self, reader: &mut ChannelReader<B>, state: WriterState) -> Health {
+        let age = reader.date_of_latest().map(clock::age);
+        let silent = match (age, reader.heartbeat()) {
+            (Some(age), Some(heartbeat)) => Some(age.min(heartbeat)),
+            (age, heartbeat) => age.or(heartbeat),
+        };
+        match state {
+            WriterState::Closed => return Health::Closed,
+            WriterState::Dead => return Health::Dead { since: silent },
+            WriterState::Stopped => return Health::Stalled { silent },
+            WriterState::Alive | WriterState::Unknown => {}
+        }
+        let interval = reader.interval().map(|interval| interval * INTERVALS);
+        let fresh_within = self.fresh_within.or(interval).unwrap_or(FRESH);
+        let stalled_after = self.stalled_after.or(interval);
+        match age {
+            Some(age) if age <= fresh_within => Health::Fresh { age },
+            _ if silent.zip(stalled_after).is_some_and(|(silent, after)| silent > after) => {
+                Health::Stalled { silent }
+            }
+            None if reader.latest() == 0 => Health::Empty,
+            age => Health::Unchanged { age },
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Waiting until any of several workers has changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::attached::Shared;
+use super::{Hub, pattern};
+use crate::channel::ChannelReader;
+use crate::segment::{Backend, SharedMemory};
+use crate::waiting::Waiter;
+
+/// Notices which of a hub's channels have changed. Made by [`Hub::watch`].
+pub struct HubWatch<B: Backend = SharedMemory> {
+    shared: Arc<Shared<B>>,
+    pattern: String,
+    waiter: Waiter<B>,
+    /// The registry's list that `watched` is of.
+    names: Arc<[Arc<str>]>,
+    /// Of those, the ones that are to be watched and could not be attached to yet.
+    unattached: Vec<Arc<str>>,
+    watched: BTreeMap<Arc<str>, Watched<B>>,
+}
+
+/// A channel that is watched, and what was seen of it.
+struct Watched<B: Backend> {
+    reader: ChannelReader<B>,
+    publication: u64,
+    has_ended: bool,
+}
+
+impl<C, B: Backend> Hub<C, B> {
+    /// Watches the channels that `pattern` matches, also those that come later. Everything that is there counts as new at
+    /// first.
+    #[must_use]
+    pub fn watch(&self, pattern: &str) -> HubWatch<B> {
+        let shared = Arc::clone(&self.shared);
+        let waiter = Waiter::new(shared.backend().clone(), shared.namespace(), shared.wait);
+        HubWatch {
+            shared,
+            pattern: pattern.into(),
+            waiter,
+            names: Arc::default(),
+            unattached: Vec::new(),
+            watched: BTreeMap::new(),
+        }
+    }
+}
+
+impl<B: Backend> HubWatch<B> {
+    /// The channels that have changed since the last call, in alphabetical order: that were published on, came, or ended
+    /// (were closed or removed). Waits for nothing.
+    ///
+    /// The death of a writer changes no channel: [`Hub::status`] finds it. Cost: two loads for each channel that is
+    /// watched, and attaching to those that are new.
+    pub fn changed(&mut self) -> Vec<Arc<str>> {
+        self.follow();
+        let mut changed = Vec::new();
+        self.watched.retain(|name, watched| {
+            if watched.take_change() {
+                changed.push(Arc::clone(name));
+            }
+            !watched.reader.is_removed()
+        });
+        changed
+    }
+
+    /// Waits until any of the channels has changed, or a new one has come, at most for `longest`; then says as
+    /// [`HubWatch::changed`] which: none, if it was in vain.
+    ///
+    /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
+    /// [`Reader::wait_newer`](crate::Reader::wait_newer) does, and with what is said there: however many channels there
+    /// are, it is one sleep. Each writer that publishes while somebody waits makes two system calls, once.
+    pub fn wait_any(&mut self, longest: Duration) -> Vec<Arc<str>> {
+        let begin = Instant::now();
+        loop {
+            let changed = self.changed();
+            let waited = begin.elapsed();
+            if !changed.is_empty() || waited >= longest {
+                return changed;
+            }
+            let HubWatch { shared, waiter, names, watched, .. } = self;
+            let readers: Vec<&ChannelReader<B>> = watched.values().map(|watched| &watched.reader).collect();
+            let has_changed =
+                || watched.values().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), names);
+            let _ = waiter.wait_any(&readers, longest - waited, has_changed);
+        }
+    }
+
+    /// Watches what the registry lists by now.
+    fn follow(&mut self) {
+        let names = self.shared.names();
+        if !Arc::ptr_eq(&names, &self.names) {
+            let matching = names.iter().filter(|name| pattern::matches(&self.pattern, name));
+            self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
+            self.names = names;
+        }
+        // What is just being made, has gone again, or is not ours to read is tried again the next time.
+        for name in std::mem::take(&mut self.unattached) {
+            match self.shared.reader(&name) {
+                // Another one of the same name ends thereby.
+                Ok(reader) => {
+                    let has_ended = self.watched.contains_key(&name);
+                    self.watched.insert(name, Watched { reader, publication: 0, has_ended });
+                }
+                Err(_) => self.unattached.push(name),
+            }
+        }
+    }
+
+    fn is_watched(&self, name: &Arc<str>) -> bool {
+        self.watched.get(name).is_some_and(|watched| !watched.reader.is_removed())
+    }
+}
+
+impl<B: Backend> Watched<B> {
+    fn has_changed(&self) -> bool {
+        self.reader.latest_acquired() > self.publication || (self.reader.is_closed() != self.has_ended)
+    }
+
+    fn take_change(&mut self) -> bool {
+        let changed = self.has_changed();
+        self.publication = self.reader.latest_acquired().max(self.publication);
+        self.has_ended = self.reader.is_closed();
+        changed
+    }
+}
+
+impl<B: Backend> fmt::Debug for HubWatch<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HubWatch").field("pattern", &self.pattern).finish_non_exhaustive()
+    }
+}
