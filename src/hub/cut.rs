@@ -14,7 +14,7 @@ use crate::segment::Backend;
 use crate::snapshot::Snapshot;
 
 /// How often all states are copied in the hope that no writer publishes meanwhile.
-const COLLECTS: usize = 4;
+const COLLECTS: u32 = 4;
 
 /// The states of several workers as of one moment. Made by [`Hub::cut`].
 #[derive(Debug)]
@@ -205,8 +205,7 @@ impl<B: Backend> Cutting<B> {
             }
         }
         let channel = self.reader.channel().to_owned();
-        self.failed =
-            Some(SnapshotError::Contended { channel, attempts: COLLECTS as u32, waited: Duration::ZERO });
+        self.failed = Some(SnapshotError::Contended { channel, attempts: COLLECTS, waited: Duration::ZERO });
     }
 
     /// The publication that was in force at `time`, going back from `latest`; or the oldest later one. `None` if nothing
