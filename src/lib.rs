@@ -58,7 +58,8 @@
 //! # Features
 //!
 //! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
-//! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `portable-copy` moves payloads word by word
+//! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `async` adds [`Reader::changes`] and
+//! [`Hub::changes`], streams for any executor. `portable-copy` moves payloads word by word
 //! on x86-64, too, as on all other processors.
 //!
 //! # Limits
@@ -81,6 +82,8 @@ compile_error!(
     "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
 
+#[cfg(feature = "async")]
+mod changes;
 mod channel;
 mod checksum;
 mod clock;
@@ -102,6 +105,8 @@ mod snapshot;
 mod waiting;
 mod writer;
 
+#[cfg(feature = "async")]
+pub use changes::Changes;
 pub use channel::{
     AttachError, AttachPolicy, Cause, CreateError, Keep, NameError, PublishError, RemoveError, Removed,
     RetryPolicy, SnapshotError, WriterState,

@@ -10,6 +10,7 @@ use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
 use crate::registry::{self, ChannelInfo, ChannelWatch};
 use crate::segment::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
+use crate::waiting::Place;
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
 use crate::{
@@ -24,8 +25,7 @@ use crate::{
 /// Opening one creates nothing, and removes what processes that died have left unusable: see [`NamespaceBuilder`].
 #[derive(Clone, Debug)]
 pub struct Namespace<B: Backend = SharedMemory> {
-    backend: B,
-    name: String,
+    place: Place<B>,
     cleaned: Arc<Cleaned>,
 }
 
@@ -119,13 +119,13 @@ impl Namespace<Heap> {
 impl<B: Backend> Namespace<B> {
     fn on(backend: B, name: &str) -> Result<Namespace<B>, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { backend, name: name.into(), cleaned: Arc::default() })
+        Ok(Namespace { place: Place::new(backend, name), cleaned: Arc::default() })
     }
 
     /// The namespace's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.place.namespace()
     }
 
     /// What was removed when the namespace was opened.
@@ -149,7 +149,7 @@ impl<B: Backend> Namespace<B> {
 
     /// Chooses what a writer is like before it is opened.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard, B> {
-        WriterBuilder::new(self.backend.clone(), &self.name, channel)
+        WriterBuilder::new(self.place.backend().clone(), self.place.namespace(), channel)
     }
 
     /// A reader with all options at their defaults and the default codec, Postcard. `T` owns its data: a state that
@@ -168,7 +168,7 @@ impl<B: Backend> Namespace<B> {
 
     /// Chooses what a reader is like before it is opened.
     pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard, B> {
-        ReaderBuilder::new(self.backend.clone(), &self.name, channel)
+        ReaderBuilder::new(self.place.clone(), channel)
     }
 
     /// All channels of this namespace at a glance, with all options at their defaults and the default codec, Postcard.
@@ -179,7 +179,7 @@ impl<B: Backend> Namespace<B> {
 
     /// Chooses what a hub is like before it is opened.
     pub fn hub_builder(&self) -> HubBuilder<Postcard, B> {
-        HubBuilder::new(self.backend.clone(), &self.name)
+        HubBuilder::new(self.place.clone())
     }
 
     /// Removes a channel that nobody writes any more: what a writer left that lingers, or was killed. Attached readers
@@ -189,11 +189,11 @@ impl<B: Backend> Namespace<B> {
     ///
     /// [`RemoveError::AlreadyOwned`] if it has a writer.
     pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
-        let name = ChannelName::new(&self.name, channel)?;
-        let Some(instance) = channel::remove(&self.backend, &name)? else {
+        let name = ChannelName::new(self.place.namespace(), channel)?;
+        let Some(instance) = channel::remove(self.place.backend(), &name)? else {
             return Ok(false);
         };
-        registry::deregister(&self.backend, &self.name, &[(channel, instance)], PATIENCE)
+        registry::deregister(self.place.backend(), self.place.namespace(), &[(channel, instance)], PATIENCE)
             .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
         Ok(true)
     }
@@ -206,13 +206,13 @@ impl<B: Backend> Namespace<B> {
     ///
     /// If the namespace's registry can't be opened. A namespace without channels is no error.
     pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
-        registry::list(&self.backend, &self.name)
+        registry::list(self.place.backend(), self.place.namespace())
     }
 
     /// Notices, for the price of a load, that [`Namespace::channels`] would say something else than before.
     #[must_use]
     pub fn watch_channels(&self) -> ChannelWatch<B> {
-        ChannelWatch::new(self.backend.clone(), &self.name)
+        ChannelWatch::new(self.place.backend().clone(), self.place.namespace())
     }
 
     /// Removes what writers that are gone have left in this namespace: channels that were never whole or are not wholly
@@ -232,6 +232,6 @@ impl<B: Backend> Namespace<B> {
     }
 
     fn clean_within(&self, keep: Keep, patience: Duration) -> Result<Cleaned, ObjectError> {
-        janitor::clean(&self.backend, &self.name, keep, patience)
+        janitor::clean(self.place.backend(), self.place.namespace(), keep, patience)
     }
 }

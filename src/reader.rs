@@ -18,7 +18,7 @@ use crate::codec::{CodecError, Decode, Postcard};
 use crate::segment::{Backend, ObjectError, SharedMemory};
 use crate::seqlock::Landing;
 use crate::snapshot::{Snapshot, SnapshotInfo};
-use crate::waiting::{WaitPolicy, Waited, Waiter};
+use crate::waiting::{Place, WaitPolicy, Waited, Waiter};
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
 ///
@@ -28,7 +28,10 @@ use crate::waiting::{WaitPolicy, Waited, Waiter};
 pub struct Reader<T, C = Postcard, B: Backend = SharedMemory> {
     channel: ChannelReader<B>,
     scratch: Vec<u8>,
-    waiter: Waiter<B>,
+    place: Place<B>,
+    wait: WaitPolicy,
+    /// Since the first wait.
+    waiter: Option<Waiter<B>>,
     form: PhantomData<fn() -> (T, C)>,
 }
 
@@ -81,7 +84,8 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
         after: u64,
         longest: Duration,
     ) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        match self.waiter.wait_newer(&self.channel, after, longest) {
+        let waiter = self.waiter.get_or_insert_with(|| self.place.waiter(self.wait));
+        match waiter.wait_newer(&self.channel, after, longest) {
             Waited::Newer => self.snapshot().map(Some),
             Waited::Ended => Err(self.channel.closed()),
             Waited::TimedOut => Ok(None),
@@ -152,6 +156,21 @@ impl Order {
 }
 
 impl<T, C, B: Backend> Reader<T, C, B> {
+    pub(crate) fn new(channel: ChannelReader<B>, place: Place<B>, wait: WaitPolicy) -> Self {
+        Reader { channel, scratch: Vec::new(), place, wait, waiter: None, form: PhantomData }
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn place(&self) -> &Place<B> {
+        &self.place
+    }
+
+    /// The channel without its type.
+    #[cfg(feature = "async")]
+    pub(crate) fn bytes(&self) -> &ChannelReader<B> {
+        &self.channel
+    }
+
     /// Whether there is a publication after number `publication`. Costs one load.
     #[inline]
     #[must_use]
@@ -222,8 +241,7 @@ impl<T, C, B: Backend> fmt::Debug for Reader<T, C, B> {
 /// Chooses what a [`Reader`] is like. Made by [`Namespace::reader_builder`](crate::Namespace::reader_builder).
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
-    backend: B,
-    namespace: String,
+    place: Place<B>,
     channel: String,
     schema: Option<String>,
     attach: AttachPolicy,
@@ -233,10 +251,9 @@ pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
 }
 
 impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
-    pub(crate) fn new(backend: B, namespace: &str, channel: &str) -> Self {
+    pub(crate) fn new(place: Place<B>, channel: &str) -> Self {
         ReaderBuilder {
-            backend,
-            namespace: namespace.into(),
+            place,
             channel: channel.into(),
             schema: None,
             attach: AttachPolicy::default(),
@@ -248,8 +265,8 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
 
     /// Decodes states by another codec.
     pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D, B> {
-        let ReaderBuilder { backend, namespace, channel, schema, attach, retry, wait, .. } = self;
-        ReaderBuilder { backend, namespace, channel, schema, attach, retry, wait, form: PhantomData }
+        let ReaderBuilder { place, channel, schema, attach, retry, wait, .. } = self;
+        ReaderBuilder { place, channel, schema, attach, retry, wait, form: PhantomData }
     }
 
     /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`].
@@ -290,21 +307,19 @@ impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
     ///
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
     pub fn open(self) -> Result<Reader<T, C, B>, AttachError> {
-        let name = ChannelName::new(&self.namespace, &self.channel)?;
+        let name = ChannelName::new(self.place.namespace(), &self.channel)?;
         let schema = self.schema.unwrap_or_else(C::schema);
         let format = Some(Format::new(C::NAME, &schema));
         let options = ReaderOptions { attach: self.attach, retry: self.retry, format };
-        let channel = ChannelReader::attach(&self.backend, &name, &options)?;
-        let waiter = Waiter::new(self.backend, &self.namespace, self.wait);
-        Ok(Reader { channel, scratch: Vec::new(), waiter, form: PhantomData })
+        let channel = ChannelReader::attach(self.place.backend(), &name, &options)?;
+        Ok(Reader::new(channel, self.place, self.wait))
     }
 }
 
 impl<T, C, B: Backend> Clone for ReaderBuilder<T, C, B> {
     fn clone(&self) -> Self {
         ReaderBuilder {
-            backend: self.backend.clone(),
-            namespace: self.namespace.clone(),
+            place: self.place.clone(),
             channel: self.channel.clone(),
             schema: self.schema.clone(),
             attach: self.attach,
@@ -317,7 +332,7 @@ impl<T, C, B: Backend> Clone for ReaderBuilder<T, C, B> {
 
 impl<T, C, B: Backend> fmt::Debug for ReaderBuilder<T, C, B> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = (&self.namespace, &self.channel);
+        let name = (self.place.namespace(), &self.channel);
         formatter.debug_struct("ReaderBuilder").field("name", &name).field("retry", &self.retry).finish()
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module may use those of lower rank, and itself.
-const RANKS: [&[&str]; 13] = [
+const RANKS: [&[&str]; 14] = [
     &["layout"],
     &["memory"],
     &["seqlock"],
@@ -16,6 +16,7 @@ const RANKS: [&[&str]; 13] = [
     &["waiting"],
     &["codec", "snapshot"],
     &["writer", "reader"],
+    &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
 ];

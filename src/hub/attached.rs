@@ -12,14 +12,13 @@ use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOpti
 use crate::codec::Decode;
 use crate::registry::{self, ChannelWatch};
 use crate::segment::Backend;
-use crate::waiting::WaitPolicy;
+use crate::waiting::{Place, WaitPolicy};
 
 type Channels<B> = papaya::HashMap<Arc<str>, Attached<B>, foldhash::fast::RandomState>;
 
 /// What the handles of a hub share.
 pub(super) struct Shared<B: Backend> {
-    backend: B,
-    namespace: String,
+    pub(super) place: Place<B>,
     options: ReaderOptions,
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
@@ -68,24 +67,15 @@ impl TypedFormat {
 
 impl<B: Backend> Shared<B> {
     pub(super) fn new(
-        backend: B,
-        namespace: String,
+        place: Place<B>,
         options: ReaderOptions,
         wait: WaitPolicy,
         thresholds: Thresholds,
     ) -> Shared<B> {
-        let watch = ChannelWatch::new(backend.clone(), &namespace);
+        let watch = ChannelWatch::new(place.backend().clone(), place.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default() });
         let channels = Channels::<B>::default();
-        Shared { backend, namespace, options, wait, thresholds, channels, listing }
-    }
-
-    pub(super) fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    pub(super) fn backend(&self) -> &B {
-        &self.backend
+        Shared { place, options, wait, thresholds, channels, listing }
     }
 
     /// For as long as it lives, nothing that was found is freed.
@@ -117,8 +107,8 @@ impl<B: Backend> Shared<B> {
     }
 
     fn attach(&self, channel: &str) -> Result<ChannelReader<B>, AttachError> {
-        let name = ChannelName::new(&self.namespace, channel)?;
-        let reader = ChannelReader::attach(&self.backend, &name, &self.options)?;
+        let name = ChannelName::new(self.place.namespace(), channel)?;
+        let reader = ChannelReader::attach(self.place.backend(), &name, &self.options)?;
         self.keep(&reader, None);
         Ok(reader)
     }
@@ -160,7 +150,7 @@ impl<B: Backend> Shared<B> {
         // A panic while it is held leaves an old list.
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         if listing.watch.changed().unwrap_or(true)
-            && let Ok(infos) = registry::list(&self.backend, &self.namespace)
+            && let Ok(infos) = registry::list(self.place.backend(), self.place.namespace())
         {
             let mut names: Vec<Arc<str>> = infos.into_iter().map(|info| info.name.into()).collect();
             names.sort_unstable();

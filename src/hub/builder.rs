@@ -10,7 +10,7 @@ use super::attached::Shared;
 use super::status::Thresholds;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy};
 use crate::segment::Backend;
-use crate::waiting::WaitPolicy;
+use crate::waiting::{Place, WaitPolicy};
 
 /// How long a channel is waited for that is just being made. Longer than that takes only who was stopped or killed in it.
 const NOT_READY: Duration = Duration::from_millis(1);
@@ -18,8 +18,7 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// Chooses what a [`Hub`] is like. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct HubBuilder<C, B: Backend> {
-    backend: B,
-    namespace: String,
+    place: Place<B>,
     retry: RetryPolicy,
     wait: WaitPolicy,
     thresholds: Thresholds,
@@ -27,10 +26,9 @@ pub struct HubBuilder<C, B: Backend> {
 }
 
 impl<C, B: Backend> HubBuilder<C, B> {
-    pub(crate) fn new(backend: B, namespace: &str) -> Self {
+    pub(crate) fn new(place: Place<B>) -> Self {
         HubBuilder {
-            backend,
-            namespace: namespace.into(),
+            place,
             retry: RetryPolicy::default(),
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
@@ -40,8 +38,8 @@ impl<C, B: Backend> HubBuilder<C, B> {
 
     /// Decodes states by another codec. A hub has handles for others, too: [`Hub::codec`].
     pub fn codec<D>(self) -> HubBuilder<D, B> {
-        let HubBuilder { backend, namespace, retry, wait, thresholds, .. } = self;
-        HubBuilder { backend, namespace, retry, wait, thresholds, codec: PhantomData }
+        let HubBuilder { place, retry, wait, thresholds, .. } = self;
+        HubBuilder { place, retry, wait, thresholds, codec: PhantomData }
     }
 
     /// How often and how long a query tries again when a writer is faster.
@@ -76,13 +74,16 @@ impl<C, B: Backend> HubBuilder<C, B> {
     pub fn open(self) -> Hub<C, B> {
         let attach = AttachPolicy::new(Duration::ZERO, NOT_READY);
         let options = ReaderOptions { attach, retry: self.retry, format: None };
-        let shared = Shared::new(self.backend, self.namespace, options, self.wait, self.thresholds);
+        let shared = Shared::new(self.place, options, self.wait, self.thresholds);
         Hub { shared: Arc::new(shared), codec: PhantomData }
     }
 }
 
 impl<C, B: Backend> fmt::Debug for HubBuilder<C, B> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HubBuilder").field("namespace", &self.namespace).finish_non_exhaustive()
+        formatter
+            .debug_struct("HubBuilder")
+            .field("namespace", &self.place.namespace())
+            .finish_non_exhaustive()
     }
 }

@@ -123,6 +123,22 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         })
     }
 
+    /// The states of `channel` as an asynchronous stream, beginning with the one that is there: see
+    /// [`Changes`](crate::Changes).
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Attach`] if there is no such channel, or its states have another form.
+    #[cfg(feature = "async")]
+    pub fn changes<T: 'static>(&self, channel: &str) -> Result<crate::Changes<T, C, B>, QueryError>
+    where
+        C: Decode<T>,
+    {
+        let reader = self.shared.reader(channel)?;
+        reader.has_format(&TypedFormat::of::<C, T>().format)?;
+        Ok(crate::Reader::new(reader, self.shared.place.clone(), self.shared.wait).changes())
+    }
+
     /// The usual course: the channel is attached, its states have this type, and the first attempt succeeds.
     #[inline]
     fn get_at_once<T: 'static>(&self, channel: &str) -> Option<Result<Snapshot<T>, SnapshotError>>
@@ -185,6 +201,9 @@ impl<C, B: Backend> Clone for Hub<C, B> {
 
 impl<C, B: Backend> fmt::Debug for Hub<C, B> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Hub").field("namespace", &self.shared.namespace()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Hub")
+            .field("namespace", &self.shared.place.namespace())
+            .finish_non_exhaustive()
     }
 }

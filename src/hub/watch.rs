@@ -36,7 +36,7 @@ impl<C, B: Backend> Hub<C, B> {
     #[must_use]
     pub fn watch(&self, pattern: &str) -> HubWatch<B> {
         let shared = Arc::clone(&self.shared);
-        let waiter = Waiter::new(shared.backend().clone(), shared.namespace(), shared.wait);
+        let waiter = shared.place.waiter(shared.wait);
         HubWatch {
             shared,
             pattern: pattern.into(),

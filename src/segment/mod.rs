@@ -84,11 +84,11 @@ impl ClaimOptions {
     unreachable_pub,
     reason = "sealed: no user can name or implement it"
 )]
-pub trait Backend: Clone {
+pub trait Backend: Clone + Send + Sync + 'static {
     /// A writable object.
-    type Memory: MemoryMut + WritableWords;
+    type Memory: MemoryMut + WritableWords + Send + Sync + 'static;
     /// An object that this process can't store to.
-    type View: Memory + AtomicWords + Clone;
+    type View: Memory + AtomicWords + Clone + Send + Sync + 'static;
     /// The writable object that only one process at a time can hold.
     type Claim: Claim<Memory = Self::Memory>;
 

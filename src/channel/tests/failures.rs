@@ -1,8 +1,9 @@
 //! Every single call of the operating system fails once: nothing is lost, nothing is left, and the next try succeeds.
 
-use std::cell::Cell;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
 use crate::channel::remove;
@@ -18,25 +19,25 @@ struct Failing {
 
 /// How many calls still succeed; then one fails.
 #[derive(Clone, Debug)]
-struct Plan(Rc<Cell<u32>>);
+struct Plan(Arc<AtomicU32>);
 
 impl Plan {
     fn call(&self, operation: &'static str) -> Result<(), ObjectError> {
-        match self.0.get() {
+        match self.0.load(Relaxed) {
             0 => {
-                self.0.set(u32::MAX);
+                self.0.store(u32::MAX, Relaxed);
                 let source = io::Error::from_raw_os_error(libc::EMFILE);
                 Err(ObjectError::Os { object: "planned".into(), operation, source })
             }
             left => {
-                self.0.set(left - 1);
+                self.0.store(left - 1, Relaxed);
                 Ok(())
             }
         }
     }
 
     fn has_failed(&self) -> bool {
-        self.0.get() > u32::MAX / 2
+        self.0.load(Relaxed) > u32::MAX / 2
     }
 }
 
@@ -132,7 +133,7 @@ impl Backend for Failing {
 fn every_call_fails_once(story: impl Fn(&Failing)) {
     let mut failures = 0;
     for succeeding in 0.. {
-        let backend = Failing { heap: Heap::new(), plan: Plan(Rc::new(Cell::new(succeeding))) };
+        let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(succeeding))) };
         story(&backend);
         if !backend.plan.has_failed() {
             break;
@@ -206,7 +207,7 @@ fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
     other.format = Format::new("bytes", "another schema");
     for failing in [0, 1] {
         // The claim succeeds, and the first or the second of the new segments does not fit.
-        let backend = Failing { heap: heap.clone(), plan: Plan(Rc::new(Cell::new(1 + failing))) };
+        let backend = Failing { heap: heap.clone(), plan: Plan(Arc::new(AtomicU32::new(1 + failing))) };
         assert!(ChannelWriter::open(&backend, &name(), &other).is_err());
         assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"old form".to_vec()));
         assert_eq!(heap.names().len(), 3);
@@ -237,7 +238,7 @@ fn a_failing_growth_keeps_the_state_and_a_failing_end_is_made_up_for() {
 
 #[test]
 fn a_shrinking_that_fails_is_put_off() {
-    let backend = Failing { heap: Heap::new(), plan: Plan(Rc::new(Cell::new(u32::MAX / 4))) };
+    let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(u32::MAX / 4))) };
     let mut writer = ChannelWriter::open(&backend, &name(), &options()).unwrap();
     writer.publish(&[1; 50_000]).unwrap();
     writer.publish(&[2; 50_000]).unwrap();

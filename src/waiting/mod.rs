@@ -3,6 +3,14 @@
 //! The handshake with the writer is `seqlock::waiting`. Nothing here depends on a wake-up alone: who sleeps does so in
 //! slices, and looks for itself in between.
 
+#[cfg(feature = "async")]
+mod notifier;
+mod place;
+
+#[cfg(feature = "async")]
+pub(crate) use notifier::{Notifier, Ticket};
+pub(crate) use place::Place;
+
 use std::fmt;
 use std::hint;
 use std::time::{Duration, Instant};
@@ -103,6 +111,19 @@ impl<B: Backend> Waiter<B> {
             announced = (waiter.announce(channels) == Announced::Everywhere).then_some(rung);
             announced.is_some()
         })
+    }
+
+    /// Interrupts everybody who sleeps in [`Waiter::wait_any`], in whatever process: they look, and sleep on.
+    #[cfg(feature = "async")]
+    pub(crate) fn interrupt(&mut self) {
+        if self.rung().is_none() {
+            // Nobody sleeps for longer than a nap.
+            return;
+        }
+        if let Some(page) = &self.page {
+            page.words.increment(waiters::RUNG);
+            segment::wake(&page.words, waiters::RUNG);
+        }
     }
 
     /// Looks, and sleeps in between; `sleep` says whether it could be had without missing anything.

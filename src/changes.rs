@@ -1,0 +1,106 @@
+//! A channel as an asynchronous stream of snapshots, on any executor.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::{FusedStream, Stream};
+
+use crate::channel::SnapshotError;
+use crate::codec::Decode;
+use crate::reader::Reader;
+use crate::segment::{Backend, SharedMemory};
+use crate::snapshot::Snapshot;
+use crate::waiting::Ticket;
+
+/// The states of a channel as they are published: a [`Stream`] of snapshots that skips what was overwritten before it was
+/// asked for, and ends when the channel does. Made by [`Reader::changes`] and [`Hub::changes`](crate::Hub::changes).
+///
+/// The first item is the state that is there already, if any. An item is an error where a state could not be had or
+/// decoded; the stream goes on. Dropping a future or the stream at any point loses nothing: what is not asked for stays in
+/// the channel, as far as it is the latest.
+///
+/// It needs no executor of a certain kind: one thread of the namespace, shared by all streams of its readers and hubs,
+/// sleeps for them and wakes their tasks. It starts with the first stream that waits, and ends some time after the last.
+pub struct Changes<T, C, B: Backend = SharedMemory> {
+    reader: Reader<T, C, B>,
+    ticket: Ticket<B>,
+    seen: u64,
+    has_ended: bool,
+}
+
+impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
+    /// The states of the channel as an asynchronous stream, beginning with the one that is there.
+    #[must_use]
+    pub fn changes(self) -> Changes<T, C, B> {
+        let ticket = Ticket::new(Arc::clone(self.place().notifier()));
+        Changes { reader: self, ticket, seen: 0, has_ended: false }
+    }
+}
+
+impl<T, C: Decode<T>, B: Backend> Changes<T, C, B> {
+    /// The next state, once there is one; `None` when the channel has ended. Cancellation-safe.
+    pub async fn next(&mut self) -> Option<Result<Snapshot<T>, SnapshotError>> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// The reader, for what a stream does not offer.
+    #[must_use]
+    pub fn into_reader(self) -> Reader<T, C, B> {
+        self.reader
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Snapshot<T>, SnapshotError>>> {
+        if let Some(item) = self.look() {
+            return Poll::Ready(item);
+        }
+        self.ticket.subscribe(self.reader.bytes(), self.seen, context.waker());
+        // What came before the thread knew of us.
+        match self.look() {
+            Some(item) => Poll::Ready(item),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The next item, if there is one by now.
+    fn look(&mut self) -> Option<Option<Result<Snapshot<T>, SnapshotError>>> {
+        if self.has_ended {
+            return Some(None);
+        }
+        let latest = self.reader.latest();
+        if latest > self.seen {
+            let snapshot = self.reader.snapshot();
+            // Also of what could not be read: it will not be better the next time.
+            self.seen = snapshot.as_ref().map_or(latest, Snapshot::publication);
+            self.has_ended = matches!(snapshot, Err(SnapshotError::Closed { .. }));
+            return Some((!self.has_ended).then_some(snapshot));
+        }
+        self.has_ended = self.reader.is_closed();
+        self.has_ended.then_some(None)
+    }
+}
+
+impl<T, C: Decode<T>, B: Backend> Stream for Changes<T, C, B> {
+    type Item = Result<Snapshot<T>, SnapshotError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll(context)
+    }
+}
+
+impl<T, C: Decode<T>, B: Backend> FusedStream for Changes<T, C, B> {
+    fn is_terminated(&self) -> bool {
+        self.has_ended
+    }
+}
+
+// Nothing of it is pinned.
+impl<T, C, B: Backend> Unpin for Changes<T, C, B> {}
+
+impl<T, C, B: Backend> fmt::Debug for Changes<T, C, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Changes").field("reader", &self.reader).field("seen", &self.seen).finish()
+    }
+}

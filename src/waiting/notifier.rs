@@ -1,0 +1,170 @@
+//! The thread that sleeps for all streams of a namespace.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+
+use super::{WaitPolicy, Waiter};
+use crate::channel::ChannelReader;
+use crate::segment::Backend;
+
+/// How long the thread stays when no stream waits.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// How long it sleeps at a time at most.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// Wakes the tasks that wait for channels of a namespace. Its thread runs while there are any, and a little longer.
+pub(crate) struct Notifier<B: Backend> {
+    backend: B,
+    namespace: String,
+    state: Mutex<State<B>>,
+    subscribed: Condvar,
+    /// Counts the changes of `state.waiting`, for who sleeps.
+    changes: AtomicU64,
+}
+
+struct State<B: Backend> {
+    waiting: HashMap<u64, Subscription<B>>,
+    is_running: bool,
+    tickets: u64,
+    /// To interrupt the thread where it sleeps.
+    interrupter: Waiter<B>,
+}
+
+/// A stream whose task waits.
+struct Subscription<B: Backend> {
+    channel: ChannelReader<B>,
+    seen: u64,
+    waker: Waker,
+}
+
+/// Who may subscribe; ends what it has subscribed to when it is dropped.
+pub(crate) struct Ticket<B: Backend> {
+    number: u64,
+    notifier: Arc<Notifier<B>>,
+}
+
+impl<B: Backend> Ticket<B> {
+    pub(crate) fn new(notifier: Arc<Notifier<B>>) -> Ticket<B> {
+        let number = {
+            let mut state = notifier.lock();
+            state.tickets += 1;
+            state.tickets
+        };
+        Ticket { number, notifier }
+    }
+
+    /// From now on, until it has happened once, wakes `waker` when `channel` has a publication after `seen` or has ended.
+    pub(crate) fn subscribe(&self, channel: &ChannelReader<B>, seen: u64, waker: &Waker) {
+        self.notifier.subscribe(self.number, channel, seen, waker);
+    }
+}
+
+impl<B: Backend> Drop for Ticket<B> {
+    fn drop(&mut self) {
+        self.notifier.lock().waiting.remove(&self.number);
+    }
+}
+
+impl<B: Backend> Notifier<B> {
+    pub(crate) fn new(backend: B, namespace: &str) -> Notifier<B> {
+        let interrupter = Waiter::new(backend.clone(), namespace, WaitPolicy::default());
+        let state = State { waiting: HashMap::new(), is_running: false, tickets: 0, interrupter };
+        Notifier {
+            backend,
+            namespace: namespace.into(),
+            state: Mutex::new(state),
+            subscribed: Condvar::new(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    fn subscribe(self: &Arc<Self>, number: u64, channel: &ChannelReader<B>, seen: u64, waker: &Waker) {
+        let mut state = self.lock();
+        if let Some(known) = state.waiting.get_mut(&number) {
+            known.seen = seen;
+            known.waker.clone_from(waker);
+            return;
+        }
+        let subscription = Subscription { channel: channel.clone(), seen, waker: waker.clone() };
+        state.waiting.insert(number, subscription);
+        // Release: who sees the count sees, by the lock, what it counts; the lock alone would do.
+        self.changes.fetch_add(1, Ordering::Release);
+        if !state.is_running {
+            state.is_running = self.start();
+        }
+        self.subscribed.notify_all();
+        state.interrupter.interrupt();
+    }
+
+    /// `false` if the system has no thread for us: then the next subscription tries again.
+    fn start(self: &Arc<Self>) -> bool {
+        let notifier = Arc::downgrade(self);
+        let waiter = Waiter::new(self.backend.clone(), &self.namespace, WaitPolicy::default());
+        let thread = thread::Builder::new().name("tearless-wait".into());
+        thread.spawn(move || run(&notifier, waiter)).is_ok()
+    }
+
+    /// A panic while it is held leaves subscriptions, which are whole at any time.
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The channels that are waited for and what was seen of them; `None`, for the thread to end, if there were none for
+    /// some time.
+    fn waiting(&self) -> Option<Vec<(ChannelReader<B>, u64)>> {
+        let state = self.lock();
+        let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
+        let (mut state, _) = idle.unwrap_or_else(PoisonError::into_inner);
+        if state.waiting.is_empty() {
+            state.is_running = false;
+            return None;
+        }
+        Some(state.waiting.values().map(|waiting| (waiting.channel.clone(), waiting.seen)).collect())
+    }
+
+    /// Wakes the tasks for which there is something.
+    fn wake(&self) {
+        let mut woken = Vec::new();
+        self.lock().waiting.retain(|_, waiting| {
+            let changed = has_changed(&waiting.channel, waiting.seen);
+            if changed {
+                woken.push(waiting.waker.clone());
+            }
+            !changed
+        });
+        // Not under the lock: a waker may run the task at once.
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+fn has_changed<B: Backend>(channel: &ChannelReader<B>, seen: u64) -> bool {
+    channel.latest_acquired() > seen || channel.is_closed()
+}
+
+/// The thread, for as long as anybody has the notifier.
+fn run<B: Backend>(notifier: &Weak<Notifier<B>>, mut waiter: Waiter<B>) {
+    loop {
+        let Some(alive) = notifier.upgrade() else { return };
+        // Acquire: what is listed next is no older than what was counted. Pairs with the release in `subscribe`.
+        let counted = alive.changes.load(Ordering::Acquire);
+        let Some(waiting) = alive.waiting() else { return };
+        let channels: Vec<&ChannelReader<B>> = waiting.iter().map(|(channel, _)| channel).collect();
+        let _ = waiter.wait_any(&channels, LONGEST, || {
+            alive.changes.load(Ordering::Acquire) != counted
+                || waiting.iter().any(|(channel, seen)| has_changed(channel, *seen))
+        });
+        alive.wake();
+    }
+}
+
+impl<B: Backend> fmt::Debug for Notifier<B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Notifier").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}

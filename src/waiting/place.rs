@@ -1,0 +1,47 @@
+//! Where the channels of a namespace are, for whoever opens or waits for one.
+
+use std::sync::Arc;
+
+#[cfg(feature = "async")]
+use super::Notifier;
+use super::{WaitPolicy, Waiter};
+use crate::segment::Backend;
+
+/// A namespace: the backend with its objects, its name, and what sleeps for its streams.
+#[derive(Clone, Debug)]
+pub(crate) struct Place<B: Backend> {
+    backend: B,
+    namespace: Arc<str>,
+    #[cfg(feature = "async")]
+    notifier: Arc<Notifier<B>>,
+}
+
+impl<B: Backend> Place<B> {
+    pub(crate) fn new(backend: B, namespace: &str) -> Place<B> {
+        Place {
+            #[cfg(feature = "async")]
+            notifier: Arc::new(Notifier::new(backend.clone(), namespace)),
+            backend,
+            namespace: namespace.into(),
+        }
+    }
+
+    pub(crate) fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Somebody who waits for channels here.
+    pub(crate) fn waiter(&self, policy: WaitPolicy) -> Waiter<B> {
+        Waiter::new(self.backend.clone(), &self.namespace, policy)
+    }
+
+    /// What sleeps for streams: one for all clones.
+    #[cfg(feature = "async")]
+    pub(crate) fn notifier(&self) -> &Arc<Notifier<B>> {
+        &self.notifier
+    }
+}

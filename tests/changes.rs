@@ -1,0 +1,152 @@
+//! A channel as a stream: every latest state, nothing twice, no wake-up lost, on any executor, and one thread for all.
+
+mod common;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use common::{Actor, OwnNamespace, eventually, role, rounds, say};
+use futures_core::Stream;
+use tearless::{Changes, Heap, Namespace, SnapshotError};
+
+/// An executor of our own: runs one future on this thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Polls once, with a waker that does nothing.
+fn poll_once<S: Stream + Unpin>(stream: &mut S) -> Poll<Option<S::Item>> {
+    Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
+}
+
+fn threads_that_wait() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let name =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    tasks.map(Result::unwrap).map(name).filter(|name| name.trim() == "tearless-wait").count()
+}
+
+/// Answers each state of "ping" on "pong".
+fn answer(namespace: &Namespace) {
+    let mut pong = namespace.writer::<u64>("pong").unwrap();
+    let ping = namespace.reader_builder("ping").attach_within(Duration::from_secs(60)).open().unwrap();
+    let mut ping: Changes<u64, _> = ping.changes();
+    say("answering");
+    block_on(async {
+        while let Some(state) = ping.next().await {
+            pong.publish(&*state.unwrap()).unwrap();
+        }
+    });
+}
+
+#[test]
+fn streams_of_two_processes_answer_each_other() {
+    if let Some((_, namespace)) = role() {
+        return answer(&namespace);
+    }
+    let own = OwnNamespace::new(&["ping", "pong"]);
+    let mut ping = own.writer::<u64>("ping").unwrap();
+    let partner = Actor::start("streams_of_two_processes_answer_each_other", "partner", &own);
+    let pong = own.reader_builder("pong").attach_within(Duration::from_secs(60)).open().unwrap();
+    let mut pong: Changes<u64, _> = pong.changes();
+    block_on(async {
+        for round in 0..u64::from(rounds(2_000, 200_000)) {
+            ping.publish(&round).unwrap();
+            assert_eq!(*pong.next().await.unwrap().unwrap(), round);
+        }
+    });
+    ping.close().unwrap();
+    partner.finish();
+    assert!(block_on(pong.next()).is_none(), "the partner has ended");
+}
+
+#[test]
+fn a_stream_skips_what_is_overwritten_and_ends_with_the_channel() {
+    let namespace = Namespace::in_process(&Heap::new(), "stream").unwrap();
+    let mut writer = namespace.writer_builder::<u64>("worker").linger(true).open().unwrap();
+    let mut changes = namespace.reader::<u64>("worker").unwrap().changes();
+    assert!(poll_once(&mut changes).is_pending(), "nothing is published yet");
+    for state in 1..=3 {
+        writer.publish(&state).unwrap();
+    }
+    let Poll::Ready(Some(Ok(snapshot))) = poll_once(&mut changes) else { panic!("there is a state") };
+    assert_eq!((*snapshot, snapshot.publication()), (3, 3));
+    assert!(poll_once(&mut changes).is_pending(), "nothing comes twice");
+    writer.publish(&4).unwrap();
+    writer.close().unwrap();
+    assert_eq!(*block_on(changes.next()).unwrap().unwrap(), 4, "the last one lingers");
+    assert!(block_on(changes.next()).is_none());
+    assert!(matches!(poll_once(&mut changes), Poll::Ready(None)), "and stays at its end");
+}
+
+#[test]
+fn a_future_that_is_dropped_loses_nothing() {
+    let namespace = Namespace::in_process(&Heap::new(), "stream").unwrap();
+    let mut writer = namespace.writer::<u64>("worker").unwrap();
+    let mut changes = namespace.reader::<u64>("worker").unwrap().changes();
+    for round in 1..=100 {
+        {
+            let mut next = pin!(changes.next());
+            assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        writer.publish(&round).unwrap();
+        assert_eq!(*block_on(changes.next()).unwrap().unwrap(), round);
+    }
+}
+
+#[test]
+fn what_cannot_be_decoded_is_an_item_and_not_the_end() {
+    let namespace = Namespace::in_process(&Heap::new(), "stream").unwrap();
+    let mut writer = namespace.writer_builder::<Vec<u8>>("worker").schema("s").open().unwrap();
+    let reader = namespace.reader_builder::<String>("worker").schema("s").open().unwrap();
+    let mut changes = reader.changes();
+    writer.publish(&vec![0xff]).unwrap();
+    assert!(matches!(block_on(changes.next()), Some(Err(SnapshotError::Decode { .. }))));
+    assert!(poll_once(&mut changes).is_pending(), "it is not tried again");
+    writer.publish(&vec![b'a']).unwrap();
+    assert_eq!(*block_on(changes.next()).unwrap().unwrap(), "a");
+    assert_eq!(changes.into_reader().latest(), 2);
+}
+
+#[test]
+fn one_thread_waits_for_all_streams_and_ends_when_there_are_none() {
+    let own = OwnNamespace::new(&["worker-1", "worker-2", "worker-3"]);
+    let names = ["worker-1", "worker-2", "worker-3"];
+    let mut writers = names.map(|name| own.writer::<u64>(name).unwrap());
+    let hub = own.hub();
+    let streams = names.map(|name| hub.changes::<u64>(name).unwrap());
+    let tasks = streams.map(|mut changes| {
+        thread::spawn(move || block_on(async { changes.next().await.unwrap().map(|state| *state).unwrap() }))
+    });
+    eventually("the thread waits", || threads_that_wait() == 1);
+    for (state, writer) in (10..).zip(&mut writers) {
+        writer.publish(&state).unwrap();
+    }
+    assert_eq!(tasks.map(|task| task.join().unwrap()), [10, 11, 12]);
+    eventually("the thread ends", || threads_that_wait() == 0);
+    // And starts again.
+    let mut changes = own.reader::<u64>("worker-1").unwrap().changes();
+    assert_eq!(*block_on(changes.next()).unwrap().unwrap(), 10);
+    let task = thread::spawn(move || block_on(async { *changes.next().await.unwrap().unwrap() }));
+    writers[0].publish(&20).unwrap();
+    assert_eq!(task.join().unwrap(), 20);
+}
