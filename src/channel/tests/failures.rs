@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::*;
 use crate::channel::remove;
 use crate::memory::{BoxedWords, MemoryMut};
-use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, PATIENCE};
+use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, PATIENCE};
 
 /// The heap, whose calls fail from one on.
 #[derive(Clone, Debug)]
@@ -122,6 +122,10 @@ impl Backend for Failing {
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
         self.plan.call("list")?;
         self.heap.list(prefix)
+    }
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        self.plan.call("size")?;
+        self.heap.size(object)
     }
     fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError> {
         self.plan.call("lock")?;
