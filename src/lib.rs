@@ -108,8 +108,8 @@ mod writer;
 #[cfg(feature = "async")]
 pub use changes::Changes;
 pub use channel::{
-    AttachError, AttachPolicy, Cause, CreateError, Keep, NameError, PublishError, RemoveError, Removed,
-    RetryPolicy, SnapshotError, WriterState,
+    AttachError, AttachPolicy, Bound, BudgetScope, Cause, CreateError, Keep, NameError, OverBudget,
+    PublishError, RemoveError, Removed, RetryPolicy, SnapshotError, WriterState,
 };
 pub use clock::Timestamp;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]

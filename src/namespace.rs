@@ -27,6 +27,7 @@ use crate::{
 pub struct Namespace<B: Backend = SharedMemory> {
     place: Place<B>,
     cleaned: Arc<Cleaned>,
+    budget: Option<u64>,
 }
 
 /// Chooses how a namespace of this machine's shared memory is opened: which other users are trusted, and what of those
@@ -38,6 +39,7 @@ pub struct NamespaceBuilder {
     backend: SharedMemory,
     keep: Keep,
     clean: bool,
+    budget: Option<u64>,
 }
 
 impl NamespaceBuilder {
@@ -51,6 +53,23 @@ impl NamespaceBuilder {
     /// until they are replaced, so that only what nobody can use any more is removed.
     pub fn keep(mut self, keep: Keep) -> Self {
         self.keep = keep;
+        self
+    }
+
+    /// Bytes of shared memory that all objects of the namespace may take together, by the writers that are opened
+    /// through this value and its clones. Default: as much as there is. What counts is what has memory, as
+    /// [`NamespaceMemory::total`](crate::NamespaceMemory::total) tells it as `resident`.
+    ///
+    /// What would go beyond it is not created: opening a writer of a new channel fails with
+    /// [`CreateError::OverBudget`](crate::CreateError::OverBudget), growth with
+    /// [`PublishError::TooLarge`](crate::PublishError::TooLarge). What exists goes on, also where it is above the budget
+    /// already; a channel that a former writer left is gone on with. Not kept: the registry takes its few pages as there
+    /// are entries; and two processes that grow at the same moment may each find room, so that the namespace is above
+    /// its budget by one growth of each.
+    ///
+    /// The budget is not written down: every process that opens writers gives its own.
+    pub fn budget(mut self, bytes: u64) -> Self {
+        self.budget = Some(bytes);
         self
     }
 
@@ -71,7 +90,7 @@ impl NamespaceBuilder {
     ///
     /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
     pub fn open(self) -> Result<Namespace, NameError> {
-        let namespace = Namespace::on(self.backend, &self.name)?;
+        let namespace = Namespace { budget: self.budget, ..Namespace::on(self.backend, &self.name)? };
         if !self.clean {
             return Ok(namespace);
         }
@@ -100,6 +119,7 @@ impl Namespace {
             backend: SharedMemory::default(),
             keep: Keep::UntilReplaced,
             clean: true,
+            budget: None,
         }
     }
 }
@@ -119,7 +139,7 @@ impl Namespace<Heap> {
 impl<B: Backend> Namespace<B> {
     fn on(backend: B, name: &str) -> Result<Namespace<B>, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { place: Place::new(backend, name), cleaned: Arc::default() })
+        Ok(Namespace { place: Place::new(backend, name), cleaned: Arc::default(), budget: None })
     }
 
     /// The namespace's name.
@@ -150,6 +170,7 @@ impl<B: Backend> Namespace<B> {
     /// Chooses what a writer is like before it is opened.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard, B> {
         WriterBuilder::new(self.place.backend().clone(), self.place.namespace(), channel)
+            .namespace_budget(self.budget)
     }
 
     /// A reader with all options at their defaults and the default codec, Postcard. `T` owns its data: a state that

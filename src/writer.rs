@@ -174,6 +174,27 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
         self
     }
 
+    /// Bytes of shared memory that the whole channel may take: its control page (4 KiB) and its two segments; while one of
+    /// them is replaced by a larger one, both. Default: as much as there is.
+    ///
+    /// What would go beyond it is not created: [`open`](Self::open) fails with [`CreateError::OverBudget`], growth with
+    /// [`PublishError::TooLarge`]. The state published last stays readable, and smaller ones can be published as
+    /// before. A channel that is gone on with is never too large, but does not grow; the capacity asked for is given to
+    /// it as far as the budget allows. Replacing a segment by a smaller one is not refused. A channel of another form,
+    /// which is replaced only after a trial, counts until it is gone: where there is no room for both, remove it first.
+    ///
+    /// Cost: with a budget, opening and growing list `/dev/shm` once for it.
+    pub fn budget(mut self, bytes: u64) -> Self {
+        self.options.budgets.channel = Some(bytes);
+        self
+    }
+
+    /// Bytes of shared memory that all channels of the namespace may take.
+    pub(crate) fn namespace_budget(mut self, bytes: Option<u64>) -> Self {
+        self.options.budgets.namespace = bytes;
+        self
+    }
+
     /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes torn reads without
     /// it. It finds what the protocol can't: memory that another process overwrote.
     pub fn checksum(mut self, checksum: bool) -> Self {

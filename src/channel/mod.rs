@@ -2,6 +2,7 @@
 
 mod attaching;
 mod bell;
+mod budget;
 mod description;
 mod error;
 mod name;
@@ -16,6 +17,8 @@ mod writer;
 
 pub(crate) use attaching::Nap;
 pub(crate) use bell::WaitersPage;
+pub(crate) use budget::Budgets;
+pub use budget::{Bound, BudgetScope, OverBudget};
 pub(crate) use description::{read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;

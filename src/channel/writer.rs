@@ -1,12 +1,13 @@
 //! The writing side of a channel.
 
 use super::bell::{Bell, WaitersPage};
+use super::budget::{Bound, Unaffordable};
 use super::description::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
 use super::{ChannelName, PublishError};
 use crate::checksum;
-use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
+use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::{self, Backend, Claim, ForkToken, ObjectError};
@@ -166,7 +167,7 @@ impl<B: Backend> ChannelWriter<B> {
     #[cold]
     fn publish_otherwise(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
         if payload.len() > self.options.limit {
-            return Err(self.too_large(payload.len()));
+            return Err(self.too_large(payload.len(), Bound::Limit));
         }
         let time = self.options.timestamp.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
@@ -202,14 +203,18 @@ impl<B: Backend> ChannelWriter<B> {
             None => payload.len().max(current.capacity().saturating_mul(2)).min(self.options.limit),
         };
         // `options.check` made sure that even the limit has a geometry.
-        let geometry =
-            Geometry::fit(capacity, self.options.depth).map_err(|_| self.too_large(payload.len()))?;
+        let geometry = Geometry::fit(capacity, self.options.depth)
+            .map_err(|_| self.too_large(payload.len(), Bound::Limit))?;
         let fresh = match geometry == current {
             true => None,
-            false => match self.create_next(side, geometry) {
+            false => match self.create_affordable(side, geometry, payload.len()) {
                 Ok(fresh) => Some(fresh),
-                // It need not be replaced: this publication fits, and the next one may try again.
-                Err(_) if payload.len() <= current.capacity() => {
+                // It need not be replaced: this publication fits, and the next one may try again, unless a budget
+                // forbids it: that would be asked at every publication.
+                Err(error) if payload.len() <= current.capacity() => {
+                    if matches!(error, PublishError::TooLarge { .. }) {
+                        self.resizing[side.index()] = None;
+                    }
                     self.writer.publish(publication, payload, time, checksum);
                     return Ok(());
                 }
@@ -239,7 +244,30 @@ impl<B: Backend> ChannelWriter<B> {
         }
     }
 
-    fn create_next(&self, side: Side, geometry: Geometry) -> Result<Growth<B::Memory>, PublishError> {
+    /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
+    /// holds `len` bytes.
+    fn create_affordable(
+        &self,
+        side: Side,
+        geometry: Geometry,
+        len: usize,
+    ) -> Result<Growth<B::Memory>, PublishError> {
+        let created = self.create_next(side, geometry, len);
+        let is_needed = len > self.writer.ring(side).geometry().capacity();
+        match (created, Geometry::fit(len.max(1), self.options.depth)) {
+            (Err(PublishError::TooLarge { .. }), Ok(least)) if is_needed && least != geometry => {
+                self.create_next(side, least, len)
+            }
+            (created, _) => created,
+        }
+    }
+
+    fn create_next(
+        &self,
+        side: Side,
+        geometry: Geometry,
+        len: usize,
+    ) -> Result<Growth<B::Memory>, PublishError> {
         let generation = self.writer.generation(side) + 1;
         if generation > ObjectNames::MOST_GENERATION {
             return Err(PublishError::Exhausted);
@@ -248,7 +276,10 @@ impl<B: Backend> ChannelWriter<B> {
         // Who no longer has the name may be followed by a writer that uses the same names for its segments.
         let created = match self.is_named() {
             false => return Err(PublishError::NamesRemoved),
-            true => fresh(),
+            true => {
+                self.afford(side, geometry, len)?;
+                fresh()
+            }
         };
         let created = match created {
             Err(ObjectError::Exists { .. }) if !self.is_named() => return Err(PublishError::NamesRemoved),
@@ -257,11 +288,27 @@ impl<B: Backend> ChannelWriter<B> {
             }
             created => created,
         };
-        created.map_err(|source| PublishError::Growth {
-            channel: self.channel.clone(),
-            bytes: geometry.object_bytes(),
-            source,
+        created.map_err(|source| self.cannot_grow(geometry, source))
+    }
+
+    /// Whether the budgets have room for another segment of `side`, beside the one that it replaces. A smaller one
+    /// gives memory back, and is not refused for the moment in which both are there.
+    fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
+        let bytes = geometry.object_bytes();
+        if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
+            return Ok(());
+        }
+        let Segments { backend, names, .. } = &self.segments;
+        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
+        affordable.map_err(|why| match why {
+            Unaffordable::Over(over) => self.too_large(len, Bound::Budget(over)),
+            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
         })
+    }
+
+    #[cold]
+    fn cannot_grow(&self, geometry: Geometry, source: ObjectError) -> PublishError {
+        PublishError::Growth { channel: self.channel.clone(), bytes: geometry.object_bytes(), source }
     }
 
     /// Whether the control page still has its name, and the segments' names are ours with it.
@@ -270,8 +317,8 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     #[cold]
-    fn too_large(&self, len: usize) -> PublishError {
-        PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit }
+    fn too_large(&self, len: usize, bound: Bound) -> PublishError {
+        PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit, bound }
     }
 
     /// The channel's name.
