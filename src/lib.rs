@@ -109,7 +109,8 @@ mod writer;
 pub use changes::Changes;
 pub use channel::{
     AttachError, AttachPolicy, Bound, BudgetScope, Cause, CreateError, Keep, NameError, OverBudget,
-    PublishError, RemoveError, Removed, RetryPolicy, SnapshotError, WriterState,
+    PublishError, ReaderStatistics, RemoveError, Removed, RetryPolicy, SnapshotError, WriterState,
+    WriterStatistics,
 };
 pub use clock::Timestamp;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use crate::channel::{
     ChannelName, ChannelWriter, CreateError, Format, PublishError, RemoveError, WriterOptions,
+    WriterStatistics,
 };
 use crate::clock::Timestamp;
 use crate::codec::{Encode, Postcard};
@@ -39,7 +40,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
         match C::encode(state, &mut self.scratch) {
             Ok(payload) => self.channel.publish(payload),
-            Err(source) => Err(PublishError::Encode { codec: C::NAME, source }),
+            Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
 }
@@ -75,6 +76,12 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     #[must_use]
     pub fn growths(&self) -> u64 {
         self.channel.growths()
+    }
+
+    /// What this writer has done since it was opened. Costs some loads of its own memory.
+    #[must_use]
+    pub fn statistics(&self) -> WriterStatistics {
+        self.channel.statistics()
     }
 
     /// Gives memory back: each of the next two publications goes into a segment no larger than it needs, also below the

@@ -11,6 +11,7 @@ mod options;
 mod reader;
 mod removal;
 mod segments;
+mod statistics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
 mod writer;
@@ -29,4 +30,5 @@ pub use reader::WriterState;
 pub(crate) use reader::{ChannelReader, Received};
 pub use removal::{Cause, Keep, Removed};
 pub(crate) use removal::{Tidied, Tidying, remove};
+pub use statistics::{ReaderStatistics, WriterStatistics};
 pub(crate) use writer::ChannelWriter;

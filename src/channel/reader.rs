@@ -11,6 +11,7 @@ use super::attaching::Nap;
 use super::description::{Description, read_identity};
 use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
+use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
 use crate::checksum;
 use crate::clock;
@@ -35,6 +36,7 @@ pub(crate) struct ChannelReader<B: Backend> {
     format: Arc<Format>,
     checksum: bool,
     retry: RetryPolicy,
+    counts: ReaderStatistics,
 }
 
 /// What has become of a channel's writer.
@@ -98,7 +100,19 @@ impl<B: Backend> ChannelReader<B> {
             format: Arc::new(description.format.clone()),
             checksum: description.checksum,
             retry: options.retry,
+            counts: ReaderStatistics::default(),
         }
+    }
+
+    /// What this reader has done so far.
+    pub(crate) fn statistics(&self) -> ReaderStatistics {
+        self.counts
+    }
+
+    #[inline(always)]
+    fn count(&mut self, details: Details) {
+        self.counts.snapshots += 1;
+        self.counts.bytes += details.len as u64;
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
@@ -119,6 +133,7 @@ impl<B: Backend> ChannelReader<B> {
         }
         match self.reader.attempt(landing) {
             Attempt::Read(publication, Reading::Whole(details)) => {
+                self.count(details);
                 Ok(Received { publication, details, retries: 0 })
             }
             Attempt::Read(_, Reading::Torn) => Err(Missed::Torn),
@@ -137,10 +152,12 @@ impl<B: Backend> ChannelReader<B> {
             Missed::Torn => Err(Miss::Torn),
             Missed::Unusual => self.attempt(landing),
         };
-        match first {
-            Ok((publication, details)) => Ok(Received { publication, details, retries: 0 }),
-            Err(miss) => self.snapshot_again(landing, miss),
-        }
+        let received = match first {
+            Ok((publication, details)) => Received { publication, details, retries: 0 },
+            Err(miss) => self.snapshot_again(landing, miss)?,
+        };
+        self.count(received.details);
+        Ok(received)
     }
 
     /// The attempts after the first.
@@ -164,6 +181,7 @@ impl<B: Backend> ChannelReader<B> {
                 }
                 backoff.snooze();
             }
+            self.counts.retries += 1;
             match self.attempt(landing) {
                 Ok((publication, details)) => return Ok(Received { publication, details, retries }),
                 Err(next) => miss = next,
@@ -243,6 +261,7 @@ impl<B: Backend> ChannelReader<B> {
         let source = match self.segments.view(side, generation) {
             Ok(ring) => {
                 self.reader.install(side, generation, ring);
+                self.counts.remaps += 1;
                 return Ok(());
             }
             Err(source) => source,
@@ -477,7 +496,8 @@ impl<B: Backend> ChannelReader<B> {
     }
 
     #[cold]
-    fn given_up(&self, miss: Miss, attempts: u32, waited: Duration) -> SnapshotError {
+    fn given_up(&mut self, miss: Miss, attempts: u32, waited: Duration) -> SnapshotError {
+        self.counts.give_ups += 1;
         let channel = self.channel.to_string();
         match miss {
             Miss::Failed(error) => error,

@@ -5,6 +5,7 @@ use super::budget::{Bound, Unaffordable};
 use super::description::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
+use super::statistics::{WriterCounts, WriterNumbers, WriterStatistics};
 use super::{ChannelName, PublishError};
 use crate::checksum;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES, control};
@@ -27,6 +28,7 @@ pub(crate) struct ChannelWriter<B: Backend> {
     /// Payloads of fewer bytes than that are simply published, by side.
     fits_below: [usize; 2],
     growths: u64,
+    counts: WriterCounts,
     /// Replaced segments whose names could not be removed yet.
     unretired: Vec<String>,
     /// Nothing of the channel is left to be ended.
@@ -93,6 +95,7 @@ impl<B: Backend> ChannelWriter<B> {
             resizing: [None; 2],
             fits_below: [0; 2],
             growths,
+            counts: WriterCounts::from(WriterNumbers { last, growths }),
             unretired: Vec::new(),
             has_ended: false,
         };
@@ -119,10 +122,10 @@ impl<B: Backend> ChannelWriter<B> {
     #[inline(always)]
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if !self.owner.is_ours() {
-            return Err(PublishError::Forked { owner: self.owner.pid() });
+            return Err(self.failed(PublishError::Forked { owner: self.owner.pid() }));
         }
         let Some(publication) = self.writer.next() else {
-            return Err(PublishError::Exhausted);
+            return Err(self.failed(PublishError::Exhausted));
         };
         if payload.len() >= self.fits_below[publication.side().index()] {
             return self.publish_otherwise(publication, payload);
@@ -131,6 +134,7 @@ impl<B: Backend> ChannelWriter<B> {
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
         let waiting = self.bell.as_ref().map_or(0, Bell::count);
         self.writer.publish(publication, payload, time, checksum);
+        self.counts.bytes += payload.len() as u64;
         self.answer(waiting);
         Ok(publication.get())
     }
@@ -163,11 +167,24 @@ impl<B: Backend> ChannelWriter<B> {
         self.bell = Some(bell);
     }
 
+    /// Counts a state that is not published because of `error`.
+    #[cold]
+    pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
+        self.counts.failed += 1;
+        error
+    }
+
+    /// What this writer has done so far.
+    pub(crate) fn statistics(&self) -> WriterStatistics {
+        self.counts.statistics(WriterNumbers { last: self.last(), growths: self.growths })
+    }
+
     /// Publishes what does not simply go into the segment in force, or says why it can't be published.
     #[cold]
     fn publish_otherwise(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
         if payload.len() > self.options.limit {
-            return Err(self.too_large(payload.len(), Bound::Limit));
+            let refusal = self.too_large(payload.len(), Bound::Limit);
+            return Err(self.failed(refusal));
         }
         let time = self.options.timestamp.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
@@ -175,7 +192,13 @@ impl<B: Backend> ChannelWriter<B> {
         let published = self.publish_resized(publication, payload, time, checksum);
         self.answer(waiting);
         self.work_out_what_fits();
-        published.map(|()| publication.get())
+        match published {
+            Ok(()) => {
+                self.counts.bytes += payload.len() as u64;
+                Ok(publication.get())
+            }
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// Works out how large a payload may be to be simply published, after what that depends on has changed.

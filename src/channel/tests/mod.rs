@@ -5,6 +5,8 @@ mod budgets;
 #[cfg(test)]
 mod changed_bytes;
 #[cfg(test)]
+mod counting;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod failures;
