@@ -82,6 +82,7 @@ compile_error!(
     "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
 
+mod accounting;
 #[cfg(feature = "async")]
 mod changes;
 mod channel;
@@ -102,9 +103,14 @@ mod registry;
 mod segment;
 mod seqlock;
 mod snapshot;
+mod tracker;
 mod waiting;
 mod writer;
 
+pub use accounting::{
+    ChannelMemory, ChannelMemoryChange, MemoryChange, MemoryTracker, MemoryUsage, NamespaceMemory,
+    NamespaceMemoryChange,
+};
 #[cfg(feature = "async")]
 pub use changes::Changes;
 pub use channel::{
@@ -130,5 +136,6 @@ pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
 pub use seqlock::Waking;
 pub use snapshot::{Snapshot, SnapshotInfo};
+pub use tracker::{Leak, Leaks, Tracker};
 pub use waiting::WaitPolicy;
 pub use writer::{Writer, WriterBuilder};

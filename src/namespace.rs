@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::accounting::{self, MemoryTracker, NamespaceMemory};
 use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
 use crate::codec::Postcard;
 use crate::hub::{Hub, HubBuilder};
@@ -148,6 +149,10 @@ impl<B: Backend> Namespace<B> {
         self.place.namespace()
     }
 
+    pub(crate) fn backend(&self) -> &B {
+        &self.backend
+    }
+
     /// What was removed when the namespace was opened.
     #[must_use]
     pub fn cleaned_at_open(&self) -> &Cleaned {
@@ -234,6 +239,25 @@ impl<B: Backend> Namespace<B> {
     #[must_use]
     pub fn watch_channels(&self) -> ChannelWatch<B> {
         ChannelWatch::new(self.place.backend().clone(), self.place.namespace())
+    }
+
+    /// What the namespace costs, by channel and by kind. Takes no lock; every object is told as it was when it was looked
+    /// at, and who comes or goes meanwhile may or may not be in it.
+    ///
+    /// Cost: a listing of shared memory, and for each channel mapping its control page once and a system call for each
+    /// of its objects.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed, or the system does not tell an object's size.
+    pub fn memory(&self) -> Result<NamespaceMemory, ObjectError> {
+        accounting::measure(&self.backend, &self.name)
+    }
+
+    /// Remembers the most that [`Namespace::memory`] has told at any of the moments at which it was asked to look.
+    #[must_use]
+    pub fn memory_tracker(&self) -> MemoryTracker<B> {
+        MemoryTracker::new(self.backend.clone(), &self.name)
     }
 
     /// Removes what writers that are gone have left in this namespace: channels that were never whole or are not wholly

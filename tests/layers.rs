@@ -12,13 +12,14 @@ const RANKS: [&[&str]; 14] = [
     &["liveness", "clock", "checksum"],
     &["channel"],
     &["registry"],
-    &["janitor"],
+    &["janitor", "accounting"],
     &["waiting"],
     &["codec", "snapshot"],
     &["writer", "reader"],
     &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
+    &["tracker"],
 ];
 
 fn rank(module: &str) -> Option<usize> {
