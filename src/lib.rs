@@ -59,7 +59,8 @@
 //!
 //! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
 //! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `async` adds [`Reader::changes`] and
-//! [`Hub::changes`], streams for any executor. `portable-copy` moves payloads word by word
+//! [`Hub::changes`], streams for any executor. `metrics` gives statistics and memory to the facade of that name.
+//! `portable-copy` moves payloads word by word
 //! on x86-64, too, as on all other processors.
 //!
 //! # Limits
@@ -99,6 +100,8 @@ mod liveness;
 mod memory;
 mod namespace;
 mod reader;
+#[cfg(feature = "metrics")]
+mod recording;
 mod registry;
 mod segment;
 mod seqlock;

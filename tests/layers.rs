@@ -19,7 +19,7 @@ const RANKS: [&[&str]; 14] = [
     &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
-    &["tracker"],
+    &["tracker", "recording"],
 ];
 
 fn rank(module: &str) -> Option<usize> {
