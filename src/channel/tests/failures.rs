@@ -294,3 +294,21 @@ fn a_page_that_was_being_removed_is_removed_by_the_next_writer() {
     assert!(matches!(attach(&heap), Err(AttachError::NotFound { .. })));
     assert_eq!(open(&heap, &options()).unwrap().publish(b"anew").unwrap(), 1);
 }
+
+#[test]
+fn what_a_budget_refuses_is_asked_for_once() {
+    let backend = Failing { heap: Heap::new(), plan: Plan(Rc::new(Cell::new(u32::MAX / 4))) };
+    let mut options = options();
+    kill(open(&backend.heap, &options).unwrap());
+    (options.capacity, options.budgets.channel) = (1 << 20, Some(1 << 16));
+    let mut writer = ChannelWriter::open(&backend, &name(), &options).unwrap();
+    for _ in 0..2 {
+        writer.publish(b"state").unwrap();
+    }
+    let calls_left = backend.plan.0.get();
+    for _ in 0..4 {
+        writer.publish(b"state").unwrap();
+    }
+    assert_eq!(backend.plan.0.get(), calls_left, "publishing what fits makes no call again");
+    assert_eq!(writer.growths(), 0);
+}
