@@ -53,8 +53,6 @@ pub struct NamespaceMemoryChange {
     pub unnamed: MemoryChange,
     /// Of the table of channels.
     pub registry: MemoryChange,
-    /// Of what readers wait on.
-    pub waiters: MemoryChange,
     /// Of objects of other kinds.
     pub other: MemoryChange,
     /// Of everything together.
@@ -73,7 +71,6 @@ impl NamespaceMemoryChange {
             channels: names.into_iter().filter_map(change).collect(),
             unnamed: now.unnamed.diff(&earlier.unnamed),
             registry: now.registry.diff(&earlier.registry),
-            waiters: now.waiters.diff(&earlier.waiters),
             other: now.other.diff(&earlier.other),
             total: now.total().diff(&earlier.total()),
         }
@@ -90,12 +87,7 @@ impl fmt::Display for NamespaceMemoryChange {
         for ChannelMemoryChange { channel, change } in &self.channels {
             writeln!(formatter, "{channel}: {change}")?;
         }
-        let others = [
-            ("(unnamed)", self.unnamed),
-            ("(registry)", self.registry),
-            ("(waiters)", self.waiters),
-            ("(other)", self.other),
-        ];
+        let others = [("(unnamed)", self.unnamed), ("(registry)", self.registry), ("(other)", self.other)];
         for (name, change) in others {
             if !change.is_zero() {
                 writeln!(formatter, "{name}: {change}")?;

@@ -26,7 +26,6 @@ pub(crate) enum Place {
     /// A channel's by its name, but there is no control page that says which channel's.
     Unnamed,
     Registry,
-    Waiters,
     /// By its name of this namespace, and of no kind that is known.
     Other,
 }
@@ -74,10 +73,8 @@ pub(crate) fn survey<B: Backend>(backend: &B, namespace: &str) -> Result<Vec<Fou
 
 /// What an object is for that is no channel's. The one place that tells the namespace's own objects from one another.
 fn place_in_namespace(namespace: &str, object: &str) -> Place {
-    let waiters = format!("{}w", ObjectNames::prefix(namespace));
     match object {
         registry if registry == ObjectNames::registry(namespace) => Place::Registry,
-        page if page == waiters => Place::Waiters,
         _ => Place::Other,
     }
 }

@@ -33,12 +33,7 @@ impl fmt::Display for NamespaceMemory {
 fn rows(memory: &NamespaceMemory) -> Vec<Row> {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(memory.channels.iter().map(row_of_channel));
-    let others = [
-        ("(unnamed)", memory.unnamed),
-        ("(registry)", memory.registry),
-        ("(waiters)", memory.waiters),
-        ("(other)", memory.other),
-    ];
+    let others = [("(unnamed)", memory.unnamed), ("(registry)", memory.registry), ("(other)", memory.other)];
     let present = others.into_iter().filter(|(_, usage)| usage.objects > 0);
     rows.extend(present.map(|(name, usage)| row_of_total(name, usage)));
     rows.push(row_of_total("total", memory.total()));

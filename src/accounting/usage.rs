@@ -104,10 +104,8 @@ pub struct NamespaceMemory {
     /// Objects of channels that have no control page to name them: just being made, or left over. What is left over,
     /// [`Namespace::clean`](crate::Namespace::clean) removes.
     pub unnamed: MemoryUsage,
-    /// The table of channels.
+    /// The table of channels, and the page on which readers announce that they wait.
     pub registry: MemoryUsage,
-    /// What readers that wait for a publication wait on.
-    pub waiters: MemoryUsage,
     /// Objects under names of this namespace of which this version does not know the kind.
     pub other: MemoryUsage,
 }
@@ -121,7 +119,6 @@ impl NamespaceMemory {
                 Place::Channel(channel, part) => memory.channel(channel).add(*part, usage),
                 Place::Unnamed => memory.unnamed += usage,
                 Place::Registry => memory.registry += usage,
-                Place::Waiters => memory.waiters += usage,
                 Place::Other => memory.other += usage,
             }
         }
@@ -142,7 +139,7 @@ impl NamespaceMemory {
     #[must_use]
     pub fn total(&self) -> MemoryUsage {
         let channels = self.channels.iter().map(ChannelMemory::total);
-        channels.fold(self.unnamed + self.registry + self.waiters + self.other, MemoryUsage::add)
+        channels.fold(self.unnamed + self.registry + self.other, MemoryUsage::add)
     }
 
     /// What has become more, or less, since `earlier`.

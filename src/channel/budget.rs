@@ -9,8 +9,12 @@
 
 use std::fmt;
 
-use crate::layout::ObjectNames;
+use super::segments::Segments;
+use super::{ChannelWriter, PublishError};
+use crate::layout::{Geometry, ObjectNames, Side, WORD_BYTES};
+use crate::memory::Memory;
 use crate::segment::{Backend, ObjectError};
+use crate::seqlock::Growth;
 
 /// Bytes of shared memory that there may be at most; `None` for as many as there are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +73,20 @@ pub enum Bound {
     Budget(OverBudget),
 }
 
+impl Bound {
+    /// What is said of a state of `len` bytes that is refused.
+    pub(super) fn text(&self, channel: &str, len: usize, limit: usize) -> String {
+        match self {
+            Bound::Limit => format!(
+                "a state of {len} bytes is above the limit of {limit} of channel {channel:?}: raise the writer's limit"
+            ),
+            Bound::Budget(over) => {
+                format!("channel {channel:?} can't grow for a state of {len} bytes: {over}")
+            }
+        }
+    }
+}
+
 /// Why nothing more was to be created.
 #[derive(Debug)]
 pub(super) enum Unaffordable {
@@ -111,4 +129,39 @@ fn used(backend: &impl Backend, prefix: &str) -> Result<u64, ObjectError> {
         }
     }
     Ok(used)
+}
+
+impl<B: Backend> ChannelWriter<B> {
+    /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
+    /// holds `len` bytes.
+    pub(super) fn create_affordable(
+        &self,
+        side: Side,
+        geometry: Geometry,
+        len: usize,
+    ) -> Result<Growth<B::Memory>, PublishError> {
+        let created = self.create_next(side, geometry, len);
+        let is_needed = len > self.writer.ring(side).geometry().capacity();
+        match (created, Geometry::fit(len.max(1), self.options.depth)) {
+            (Err(PublishError::TooLarge { .. }), Ok(least)) if is_needed && least != geometry => {
+                self.create_next(side, least, len)
+            }
+            (created, _) => created,
+        }
+    }
+
+    /// Whether the budgets have room for another segment of `side`, beside the one that it replaces. A smaller one
+    /// gives memory back, and is not refused for the moment in which both are there.
+    pub(super) fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
+        let bytes = geometry.object_bytes();
+        if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
+            return Ok(());
+        }
+        let Segments { backend, names, .. } = &self.segments;
+        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
+        affordable.map_err(|why| match why {
+            Unaffordable::Over(over) => self.too_large(len, Bound::Budget(over)),
+            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
+        })
+    }
 }

@@ -112,7 +112,7 @@ fn depth_text(depth: Option<usize>) -> String {
 #[non_exhaustive]
 pub enum PublishError {
     /// The state is larger than the limit, or needs a segment for which a budget has no room.
-    #[error("{}", too_large_text(.channel, *.len, *.limit, .bound))]
+    #[error("{}", .bound.text(.channel, *.len, *.limit))]
     TooLarge {
         /// The channel.
         channel: String,
@@ -158,17 +158,6 @@ pub enum PublishError {
     /// There is no number left for another publication, or for another segment.
     #[error("the channel's numbers are exhausted: remove the channel and create it anew")]
     Exhausted,
-}
-
-fn too_large_text(channel: &str, len: usize, limit: usize, bound: &Bound) -> String {
-    match bound {
-        Bound::Limit => format!(
-            "a state of {len} bytes is above the limit of {limit} of channel {channel:?}: raise the writer's limit"
-        ),
-        Bound::Budget(over) => {
-            format!("channel {channel:?} can't grow for a state of {len} bytes: {over}")
-        }
-    }
 }
 
 /// Why a reader could not be attached.

@@ -36,7 +36,7 @@ pub(crate) struct ChannelReader<B: Backend> {
     format: Arc<Format>,
     checksum: bool,
     retry: RetryPolicy,
-    counts: ReaderStatistics,
+    pub(super) counts: ReaderStatistics,
 }
 
 /// What has become of a channel's writer.
@@ -102,17 +102,6 @@ impl<B: Backend> ChannelReader<B> {
             retry: options.retry,
             counts: ReaderStatistics::default(),
         }
-    }
-
-    /// What this reader has done so far.
-    pub(crate) fn statistics(&self) -> ReaderStatistics {
-        self.counts
-    }
-
-    #[inline(always)]
-    fn count(&mut self, details: Details) {
-        self.counts.snapshots += 1;
-        self.counts.bytes += details.len as u64;
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
@@ -247,7 +236,10 @@ impl<B: Backend> ChannelReader<B> {
                 Attempt::Empty => Err(Miss::Torn),
             };
             return match details {
-                Ok((publication, details)) => Ok(Some(Received { publication, details, retries: 0 })),
+                Ok((publication, details)) => {
+                    self.count(details);
+                    Ok(Some(Received { publication, details, retries: 0 }))
+                }
                 Err(Miss::Torn | Miss::Vanished(_)) => Ok(None),
                 Err(Miss::Failed(error)) => Err(error),
             };

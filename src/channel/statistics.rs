@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use super::{ChannelReader, ChannelWriter, PublishError};
+use crate::segment::Backend;
+use crate::seqlock::Details;
+
 /// What a [`Writer`](crate::Writer) has done since it was opened; former writers of the channel don't count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -48,9 +52,10 @@ impl fmt::Display for WriterStatistics {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReaderStatistics {
-    /// Whole copies that were taken, also where the codec then could not decode one.
+    /// Whole copies that were taken: of the latest state, of a field of it, of one of its history; also where the codec
+    /// then could not decode one.
     pub snapshots: u64,
-    /// Payload bytes of all of them.
+    /// Payload bytes of all of them; of the whole state also where only a field of it was copied.
     pub bytes: u64,
     /// Attempts that had to be made anew because the writer was faster, or was replacing the segment.
     pub retries: u64,
@@ -113,5 +118,33 @@ impl WriterCounts {
         let growths = now.growths.wrapping_sub(self.first.growths);
         let reused = publications - growths;
         WriterStatistics { publications, bytes: self.bytes, growths, reused, failed: self.failed }
+    }
+}
+
+impl<B: Backend> ChannelWriter<B> {
+    /// Counts a state that is not published because of `error`.
+    #[cold]
+    pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
+        self.counts.failed += 1;
+        error
+    }
+
+    /// What this writer has done so far.
+    pub(crate) fn statistics(&self) -> WriterStatistics {
+        self.counts.statistics(WriterNumbers { last: self.last(), growths: self.growths() })
+    }
+}
+
+impl<B: Backend> ChannelReader<B> {
+    /// What this reader has done so far.
+    pub(crate) fn statistics(&self) -> ReaderStatistics {
+        self.counts
+    }
+
+    /// Counts a whole copy.
+    #[inline(always)]
+    pub(super) fn count(&mut self, details: Details) {
+        self.counts.snapshots += 1;
+        self.counts.bytes += details.len as u64;
     }
 }

@@ -1,14 +1,14 @@
 //! The writing side of a channel.
 
 use super::bell::{Bell, WaitersPage};
-use super::budget::{Bound, Unaffordable};
+use super::budget::Bound;
 use super::description::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
-use super::statistics::{WriterCounts, WriterNumbers, WriterStatistics};
+use super::statistics::{WriterCounts, WriterNumbers};
 use super::{ChannelName, PublishError};
 use crate::checksum;
-use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES, control};
+use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::{self, Backend, Claim, ForkToken, ObjectError};
@@ -19,7 +19,7 @@ pub(crate) struct ChannelWriter<B: Backend> {
     pub(super) writer: Writer<ClaimedPage<B>, B::Memory>,
     pub(super) segments: Segments<B>,
     channel: String,
-    options: WriterOptions,
+    pub(super) options: WriterOptions,
     pub(super) owner: ForkToken,
     /// Wakes those who wait; `None` for a writer that wakes nobody.
     bell: Option<Bell<B>>,
@@ -28,7 +28,7 @@ pub(crate) struct ChannelWriter<B: Backend> {
     /// Payloads of fewer bytes than that are simply published, by side.
     fits_below: [usize; 2],
     growths: u64,
-    counts: WriterCounts,
+    pub(super) counts: WriterCounts,
     /// Replaced segments whose names could not be removed yet.
     unretired: Vec<String>,
     /// Nothing of the channel is left to be ended.
@@ -167,18 +167,6 @@ impl<B: Backend> ChannelWriter<B> {
         self.bell = Some(bell);
     }
 
-    /// Counts a state that is not published because of `error`.
-    #[cold]
-    pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
-        self.counts.failed += 1;
-        error
-    }
-
-    /// What this writer has done so far.
-    pub(crate) fn statistics(&self) -> WriterStatistics {
-        self.counts.statistics(WriterNumbers { last: self.last(), growths: self.growths })
-    }
-
     /// Publishes what does not simply go into the segment in force, or says why it can't be published.
     #[cold]
     fn publish_otherwise(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
@@ -267,25 +255,7 @@ impl<B: Backend> ChannelWriter<B> {
         }
     }
 
-    /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
-    /// holds `len` bytes.
-    fn create_affordable(
-        &self,
-        side: Side,
-        geometry: Geometry,
-        len: usize,
-    ) -> Result<Growth<B::Memory>, PublishError> {
-        let created = self.create_next(side, geometry, len);
-        let is_needed = len > self.writer.ring(side).geometry().capacity();
-        match (created, Geometry::fit(len.max(1), self.options.depth)) {
-            (Err(PublishError::TooLarge { .. }), Ok(least)) if is_needed && least != geometry => {
-                self.create_next(side, least, len)
-            }
-            (created, _) => created,
-        }
-    }
-
-    fn create_next(
+    pub(super) fn create_next(
         &self,
         side: Side,
         geometry: Geometry,
@@ -314,23 +284,8 @@ impl<B: Backend> ChannelWriter<B> {
         created.map_err(|source| self.cannot_grow(geometry, source))
     }
 
-    /// Whether the budgets have room for another segment of `side`, beside the one that it replaces. A smaller one
-    /// gives memory back, and is not refused for the moment in which both are there.
-    fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
-        let bytes = geometry.object_bytes();
-        if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
-            return Ok(());
-        }
-        let Segments { backend, names, .. } = &self.segments;
-        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
-        affordable.map_err(|why| match why {
-            Unaffordable::Over(over) => self.too_large(len, Bound::Budget(over)),
-            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
-        })
-    }
-
     #[cold]
-    fn cannot_grow(&self, geometry: Geometry, source: ObjectError) -> PublishError {
+    pub(super) fn cannot_grow(&self, geometry: Geometry, source: ObjectError) -> PublishError {
         PublishError::Growth { channel: self.channel.clone(), bytes: geometry.object_bytes(), source }
     }
 
@@ -340,7 +295,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     #[cold]
-    fn too_large(&self, len: usize, bound: Bound) -> PublishError {
+    pub(super) fn too_large(&self, len: usize, bound: Bound) -> PublishError {
         PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit, bound }
     }
 

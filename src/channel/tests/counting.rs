@@ -95,3 +95,18 @@ fn a_reader_counts_attempts_made_anew_and_given_up() {
     let counted = reader.statistics();
     assert_eq!((counted.retries, counted.give_ups, counted.snapshots), (4, 1, 0), "after the first attempt");
 }
+
+#[test]
+fn a_look_into_the_history_counts_as_a_snapshot() {
+    let heap = Heap::new();
+    let mut writer = open(&heap, &options()).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    writer.publish(b"first").unwrap();
+    writer.publish(b"second").unwrap();
+    let first = crate::layout::Publication::new(1).unwrap();
+    let mut payload = Vec::new();
+    assert!(reader.read_publication(first, &mut &mut payload).unwrap().is_some());
+    assert_eq!(payload, b"first");
+    let counted = reader.statistics();
+    assert_eq!((counted.snapshots, counted.bytes, counted.remaps), (1, 5, 1));
+}
