@@ -61,12 +61,12 @@ fn play(namespace: &Namespace) {
             "open" => {
                 let namespace = Namespace::builder(namespace.name()).without_cleaning();
                 let opened = open(&namespace.budget(number as u64).open().unwrap(), CHANNEL);
-                say(if opened.is_ok() { "opened" } else { "refused" });
+                say(if opened.is_ok() { "answer: opened" } else { "answer: refused" });
                 writer = opened.ok();
             }
             "publish" => {
                 let published = writer.as_mut().unwrap().publish(&pattern(number));
-                say(if published.is_ok() { "published" } else { "refused" });
+                say(if published.is_ok() { "answer: published" } else { "answer: refused" });
             }
             _ => loop {
                 let writer: &mut Writer<[u8], Bytes> = writer.as_mut().unwrap();
@@ -85,9 +85,15 @@ fn play(namespace: &Namespace) {
 /// A worker process whose budget is so many bytes.
 fn start(test: &str, own: &OwnNamespace, budget: usize) -> Actor {
     let mut worker = Actor::start(test, "worker", own);
-    worker.tell(&format!("open {budget}"));
-    worker.await_line("opened");
+    ask(&mut worker, &format!("open {budget}"), "opened");
     worker
+}
+
+/// Tells a worker something. Panics if it answers otherwise than expected.
+fn ask(worker: &mut Actor, command: &str, expected: &str) {
+    worker.tell(command);
+    let answer = worker.await_line_with("answer: ");
+    assert!(answer.ends_with(expected), "{command}: {answer}");
 }
 
 #[test]
@@ -127,8 +133,7 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
     let mut before = tracker.observe().unwrap();
     for len in [10_000, 100_000, 1_000_000] {
         for _ in 0..2 {
-            worker.tell(&format!("publish {len}"));
-            worker.await_line("published");
+            ask(&mut worker, &format!("publish {len}"), "published");
         }
         let now = tracker.observe().unwrap();
         assert_eq!(told(now.channels[0].total()), stat_all(&objects.name("")));
@@ -238,27 +243,21 @@ fn a_namespaces_budget_counts_what_all_processes_have() {
     let mut other = open(&own, "other").unwrap();
     let used = own.memory().unwrap().total().resident;
     let mut worker = Actor::start(test, "worker", &own);
-    worker.tell(&format!("open {used}"));
-    worker.await_line("refused");
+    ask(&mut worker, &format!("open {used}"), "refused");
     assert_eq!(own.memory().unwrap().channels.len(), 1, "nothing is left of it");
     let budget = used + 100_000;
-    worker.tell(&format!("open {budget}"));
-    worker.await_line("opened");
+    ask(&mut worker, &format!("open {budget}"), "opened");
     let mut reader = attach(&own);
-    worker.tell("publish 5000");
-    worker.await_line("published");
+    ask(&mut worker, "publish 5000", "published");
     // Another process's channel takes what was left; it has no budget.
     other.publish(&pattern(200_000)).unwrap();
     assert!(own.memory().unwrap().total().resident > budget);
-    worker.tell("publish 20000");
-    worker.await_line("refused");
+    ask(&mut worker, "publish 20000", "refused");
     assert_eq!(*reader.snapshot().unwrap(), pattern(5_000));
-    worker.tell("publish 900");
-    worker.await_line("published");
+    ask(&mut worker, "publish 900", "published");
     assert_eq!(*reader.snapshot().unwrap(), pattern(900));
     drop(other);
-    worker.tell("publish 10000");
-    worker.await_line("published");
+    ask(&mut worker, "publish 10000", "published");
     assert_eq!(*reader.snapshot().unwrap(), pattern(10_000));
     assert!(own.memory().unwrap().total().resident <= budget);
     worker.finish();
