@@ -101,7 +101,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         if C::IS_DIRECT {
-            let at_once = self.channel.snapshot_at_once(&mut C::landing(state));
+            let at_once = self.channel.counted_at_once(&mut C::landing(state));
             let received = match at_once {
                 Ok(received) => received,
                 Err(missed) => self.channel.snapshot_otherwise(&mut C::landing(state), missed)?,

@@ -231,6 +231,8 @@ fn a_channels_budget_refuses_growth_and_keeps_the_state() {
     assert_eq!(*reader.snapshot().unwrap(), pattern(9_000));
     assert_eq!((writer.statistics().publications, writer.statistics().failed), (2, 1));
     assert_eq!((reader.statistics().snapshots, reader.statistics().bytes), (2, 19_000));
+    reader.read_at(0, &mut [0; 10]).unwrap();
+    assert_eq!((reader.statistics().snapshots, reader.statistics().bytes), (3, 28_000));
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(crate) struct ChannelReader<B: Backend> {
     format: Arc<Format>,
     checksum: bool,
     retry: RetryPolicy,
+    /// What the typed reader tells. What threads read through one that a hub lends them is not counted.
     pub(super) counts: ReaderStatistics,
 }
 
@@ -107,7 +108,7 @@ impl<B: Backend> ChannelReader<B> {
     /// A whole copy of the latest publication. Bounded by the retry policy.
     #[inline]
     pub(crate) fn snapshot(&mut self, landing: &mut impl Landing) -> Result<Received, SnapshotError> {
-        match self.snapshot_at_once(landing) {
+        match self.counted_at_once(landing) {
             Ok(received) => Ok(received),
             Err(missed) => self.snapshot_otherwise(landing, missed),
         }
@@ -122,7 +123,6 @@ impl<B: Backend> ChannelReader<B> {
         }
         match self.reader.attempt(landing) {
             Attempt::Read(publication, Reading::Whole(details)) => {
-                self.count(details);
                 Ok(Received { publication, details, retries: 0 })
             }
             Attempt::Read(_, Reading::Torn) => Err(Missed::Torn),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{ChannelReader, ChannelWriter, PublishError};
+use super::reader::Missed;
+use super::{ChannelReader, ChannelWriter, PublishError, Received};
 use crate::segment::Backend;
-use crate::seqlock::Details;
+use crate::seqlock::{Details, Landing};
 
 /// What a [`Writer`](crate::Writer) has done since it was opened; former writers of the channel don't count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,6 +140,14 @@ impl<B: Backend> ChannelReader<B> {
     /// What this reader has done so far.
     pub(crate) fn statistics(&self) -> ReaderStatistics {
         self.counts
+    }
+
+    /// [`ChannelReader::snapshot_at_once`] of a reader that nobody shares, counted.
+    #[inline(always)]
+    pub(crate) fn counted_at_once(&mut self, landing: &mut impl Landing) -> Result<Received, Missed> {
+        let received = self.snapshot_at_once(landing)?;
+        self.count(received.details);
+        Ok(received)
     }
 
     /// Counts a whole copy.
