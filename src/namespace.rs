@@ -150,7 +150,7 @@ impl<B: Backend> Namespace<B> {
     }
 
     pub(crate) fn backend(&self) -> &B {
-        &self.backend
+        self.place.backend()
     }
 
     /// What was removed when the namespace was opened.
@@ -251,13 +251,13 @@ impl<B: Backend> Namespace<B> {
     ///
     /// If shared memory can't be listed, or the system does not tell an object's size.
     pub fn memory(&self) -> Result<NamespaceMemory, ObjectError> {
-        accounting::measure(&self.backend, &self.name)
+        accounting::measure(self.place.backend(), self.place.namespace())
     }
 
     /// Remembers the most that [`Namespace::memory`] has told at any of the moments at which it was asked to look.
     #[must_use]
     pub fn memory_tracker(&self) -> MemoryTracker<B> {
-        MemoryTracker::new(self.backend.clone(), &self.name)
+        MemoryTracker::new(self.place.backend().clone(), self.place.namespace())
     }
 
     /// Removes what writers that are gone have left in this namespace: channels that were never whole or are not wholly
