@@ -1,7 +1,6 @@
 //! Accounts of namespaces on the heap.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::{MemoryUsage, NamespaceMemory};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
@@ -132,7 +131,7 @@ fn the_peak_is_the_most_that_was_seen() {
 #[derive(Clone)]
 struct Meanwhile {
     heap: Heap,
-    step: Rc<dyn Fn()>,
+    step: Arc<dyn Fn() + Send + Sync>,
 }
 
 macro_rules! as_of_the_heap {
@@ -170,9 +169,9 @@ impl Backend for Meanwhile {
 #[test]
 fn what_vanishes_after_the_listing_is_left_out() {
     let (heap, namespace) = namespace();
-    let writer = RefCell::new(Some(open(&namespace, "worker")));
+    let writer = Mutex::new(Some(open(&namespace, "worker")));
     assert_eq!(namespace.memory().unwrap().total().objects, 4);
-    let backend = Meanwhile { heap, step: Rc::new(move || drop(writer.take())) };
+    let backend = Meanwhile { heap, step: Arc::new(move || drop(writer.lock().unwrap().take())) };
     let memory = super::measure(&backend, "fleet").unwrap();
     assert_eq!(memory, NamespaceMemory { namespace: "fleet".into(), ..NamespaceMemory::default() });
 }
@@ -180,11 +179,11 @@ fn what_vanishes_after_the_listing_is_left_out() {
 #[test]
 fn what_grows_after_the_listing_is_told_as_it_has_become() {
     let (heap, namespace) = namespace();
-    let writer = Rc::new(RefCell::new(open(&namespace, "worker")));
-    let growing = Rc::clone(&writer);
-    let step = move || assert_eq!(growing.borrow_mut().publish(&[1; 10_000]).unwrap(), 1);
-    let memory = super::measure(&Meanwhile { heap, step: Rc::new(step) }, "fleet").unwrap();
-    assert_eq!(writer.borrow().growths(), 1);
+    let writer = Arc::new(Mutex::new(open(&namespace, "worker")));
+    let growing = Arc::clone(&writer);
+    let step = move || assert_eq!(growing.lock().unwrap().publish(&[1; 10_000]).unwrap(), 1);
+    let memory = super::measure(&Meanwhile { heap, step: Arc::new(step) }, "fleet").unwrap();
+    assert_eq!(writer.lock().unwrap().growths(), 1);
     assert_eq!(memory, namespace.memory().unwrap());
 }
 

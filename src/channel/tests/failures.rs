@@ -149,9 +149,9 @@ fn every_call_fails_once(story: impl Fn(&Failing)) {
 
 /// `work` with no call failing.
 fn undisturbed<R>(backend: &Failing, work: impl FnOnce() -> R) -> R {
-    let left = backend.plan.0.replace(u32::MAX / 4);
+    let left = backend.plan.0.swap(u32::MAX / 4, Relaxed);
     let result = work();
-    backend.plan.0.set(left);
+    backend.plan.0.store(left, Relaxed);
     result
 }
 
@@ -247,7 +247,7 @@ fn a_shrinking_that_fails_is_put_off() {
     writer.publish(&[1; 50_000]).unwrap();
     writer.publish(&[2; 50_000]).unwrap();
     writer.shrink_to_fit();
-    backend.plan.0.set(0);
+    backend.plan.0.store(0, Relaxed);
     assert_eq!(writer.publish(b"three").unwrap(), 3, "it fits where it is");
     for number in 4..=6 {
         assert_eq!(writer.publish(b"more").unwrap(), number);
@@ -297,7 +297,7 @@ fn a_page_that_was_being_removed_is_removed_by_the_next_writer() {
 
 #[test]
 fn what_a_budget_refuses_is_asked_for_once() {
-    let backend = Failing { heap: Heap::new(), plan: Plan(Rc::new(Cell::new(u32::MAX / 4))) };
+    let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(u32::MAX / 4))) };
     let mut options = options();
     kill(open(&backend.heap, &options).unwrap());
     (options.capacity, options.budgets.channel) = (1 << 20, Some(1 << 16));
@@ -305,10 +305,10 @@ fn what_a_budget_refuses_is_asked_for_once() {
     for _ in 0..2 {
         writer.publish(b"state").unwrap();
     }
-    let calls_left = backend.plan.0.get();
+    let calls_left = backend.plan.0.load(Relaxed);
     for _ in 0..4 {
         writer.publish(b"state").unwrap();
     }
-    assert_eq!(backend.plan.0.get(), calls_left, "publishing what fits makes no call again");
+    assert_eq!(backend.plan.0.load(Relaxed), calls_left, "publishing what fits makes no call again");
     assert_eq!(writer.growths(), 0);
 }
