@@ -59,7 +59,8 @@
 //!
 //! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
 //! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `async` adds [`Reader::changes`] and
-//! [`Hub::changes`], streams for any executor. `portable-copy` moves payloads word by word
+//! [`Hub::changes`], streams for any executor. `metrics` gives statistics and memory to the facade of that name.
+//! `portable-copy` moves payloads word by word
 //! on x86-64, too, as on all other processors.
 //!
 //! # Limits
@@ -82,6 +83,7 @@ compile_error!(
     "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
 
+mod accounting;
 #[cfg(feature = "async")]
 mod changes;
 mod channel;
@@ -98,18 +100,26 @@ mod liveness;
 mod memory;
 mod namespace;
 mod reader;
+#[cfg(feature = "metrics")]
+mod recording;
 mod registry;
 mod segment;
 mod seqlock;
 mod snapshot;
+mod tracker;
 mod waiting;
 mod writer;
 
+pub use accounting::{
+    ChannelMemory, ChannelMemoryChange, MemoryChange, MemoryTracker, MemoryUsage, NamespaceMemory,
+    NamespaceMemoryChange,
+};
 #[cfg(feature = "async")]
 pub use changes::Changes;
 pub use channel::{
-    AttachError, AttachPolicy, Cause, CreateError, Keep, NameError, PublishError, RemoveError, Removed,
-    RetryPolicy, SnapshotError, WriterState,
+    AttachError, AttachPolicy, Bound, BudgetScope, Cause, CreateError, Keep, NameError, OverBudget,
+    PublishError, ReaderStatistics, RemoveError, Removed, RetryPolicy, SnapshotError, WriterState,
+    WriterStatistics,
 };
 pub use clock::Timestamp;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
@@ -129,5 +139,6 @@ pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
 pub use seqlock::Waking;
 pub use snapshot::{Snapshot, SnapshotInfo};
+pub use tracker::{Leak, Leaks, Tracker};
 pub use waiting::WaitPolicy;
 pub use writer::{Writer, WriterBuilder};

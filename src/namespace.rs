@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::accounting::{self, MemoryTracker, NamespaceMemory};
 use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
 use crate::codec::Postcard;
 use crate::hub::{Hub, HubBuilder};
@@ -27,6 +28,7 @@ use crate::{
 pub struct Namespace<B: Backend = SharedMemory> {
     place: Place<B>,
     cleaned: Arc<Cleaned>,
+    budget: Option<u64>,
 }
 
 /// Chooses how a namespace of this machine's shared memory is opened: which other users are trusted, and what of those
@@ -38,6 +40,7 @@ pub struct NamespaceBuilder {
     backend: SharedMemory,
     keep: Keep,
     clean: bool,
+    budget: Option<u64>,
 }
 
 impl NamespaceBuilder {
@@ -51,6 +54,23 @@ impl NamespaceBuilder {
     /// until they are replaced, so that only what nobody can use any more is removed.
     pub fn keep(mut self, keep: Keep) -> Self {
         self.keep = keep;
+        self
+    }
+
+    /// Bytes of shared memory that all objects of the namespace may take together, by the writers that are opened
+    /// through this value and its clones. Default: as much as there is. What counts is what has memory, as
+    /// [`NamespaceMemory::total`](crate::NamespaceMemory::total) tells it as `resident`.
+    ///
+    /// What would go beyond it is not created: opening a writer of a new channel fails with
+    /// [`CreateError::OverBudget`](crate::CreateError::OverBudget), growth with
+    /// [`PublishError::TooLarge`](crate::PublishError::TooLarge). What exists goes on, also where it is above the budget
+    /// already; a channel that a former writer left is gone on with. Not kept: the registry takes its few pages as there
+    /// are entries; and two processes that grow at the same moment may each find room, so that the namespace is above
+    /// its budget by one growth of each.
+    ///
+    /// The budget is not written down: every process that opens writers gives its own.
+    pub fn budget(mut self, bytes: u64) -> Self {
+        self.budget = Some(bytes);
         self
     }
 
@@ -71,7 +91,7 @@ impl NamespaceBuilder {
     ///
     /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
     pub fn open(self) -> Result<Namespace, NameError> {
-        let namespace = Namespace::on(self.backend, &self.name)?;
+        let namespace = Namespace { budget: self.budget, ..Namespace::on(self.backend, &self.name)? };
         if !self.clean {
             return Ok(namespace);
         }
@@ -100,6 +120,7 @@ impl Namespace {
             backend: SharedMemory::default(),
             keep: Keep::UntilReplaced,
             clean: true,
+            budget: None,
         }
     }
 }
@@ -119,13 +140,17 @@ impl Namespace<Heap> {
 impl<B: Backend> Namespace<B> {
     fn on(backend: B, name: &str) -> Result<Namespace<B>, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { place: Place::new(backend, name), cleaned: Arc::default() })
+        Ok(Namespace { place: Place::new(backend, name), cleaned: Arc::default(), budget: None })
     }
 
     /// The namespace's name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.place.namespace()
+    }
+
+    pub(crate) fn backend(&self) -> &B {
+        self.place.backend()
     }
 
     /// What was removed when the namespace was opened.
@@ -150,6 +175,7 @@ impl<B: Backend> Namespace<B> {
     /// Chooses what a writer is like before it is opened.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard, B> {
         WriterBuilder::new(self.place.backend().clone(), self.place.namespace(), channel)
+            .namespace_budget(self.budget)
     }
 
     /// A reader with all options at their defaults and the default codec, Postcard. `T` owns its data: a state that
@@ -213,6 +239,25 @@ impl<B: Backend> Namespace<B> {
     #[must_use]
     pub fn watch_channels(&self) -> ChannelWatch<B> {
         ChannelWatch::new(self.place.backend().clone(), self.place.namespace())
+    }
+
+    /// What the namespace costs, by channel and by kind. Takes no lock; every object is told as it was when it was looked
+    /// at, and who comes or goes meanwhile may or may not be in it.
+    ///
+    /// Cost: a listing of shared memory, and for each channel mapping its control page once and a system call for each
+    /// of its objects.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed, or the system does not tell an object's size.
+    pub fn memory(&self) -> Result<NamespaceMemory, ObjectError> {
+        accounting::measure(self.place.backend(), self.place.namespace())
+    }
+
+    /// Remembers the most that [`Namespace::memory`] has told at any of the moments at which it was asked to look.
+    #[must_use]
+    pub fn memory_tracker(&self) -> MemoryTracker<B> {
+        MemoryTracker::new(self.place.backend().clone(), self.place.namespace())
     }
 
     /// Removes what writers that are gone have left in this namespace: channels that were never whole or are not wholly

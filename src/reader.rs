@@ -11,8 +11,8 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, Received, RetryPolicy,
-    SnapshotError, WriterState,
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics, Received,
+    RetryPolicy, SnapshotError, WriterState,
 };
 use crate::codec::{CodecError, Decode, Postcard};
 use crate::segment::{Backend, ObjectError, SharedMemory};
@@ -101,7 +101,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         if C::IS_DIRECT {
-            let at_once = self.channel.snapshot_at_once(&mut C::landing(state));
+            let at_once = self.channel.counted_at_once(&mut C::landing(state));
             let received = match at_once {
                 Ok(received) => received,
                 Err(missed) => self.channel.snapshot_otherwise(&mut C::landing(state), missed)?,
@@ -219,6 +219,12 @@ impl<T, C, B: Backend> Reader<T, C, B> {
     #[must_use]
     pub fn growths(&self) -> u64 {
         self.channel.growths()
+    }
+
+    /// What this reader has done since it was attached. Costs some loads of its own memory.
+    #[must_use]
+    pub fn statistics(&self) -> ReaderStatistics {
+        self.channel.statistics()
     }
 
     /// The channel's name.

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use crate::channel::{
     ChannelName, ChannelWriter, CreateError, Format, PublishError, RemoveError, WriterOptions,
+    WriterStatistics,
 };
 use crate::clock::Timestamp;
 use crate::codec::{Encode, Postcard};
@@ -39,7 +40,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
         match C::encode(state, &mut self.scratch) {
             Ok(payload) => self.channel.publish(payload),
-            Err(source) => Err(PublishError::Encode { codec: C::NAME, source }),
+            Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
 }
@@ -75,6 +76,12 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     #[must_use]
     pub fn growths(&self) -> u64 {
         self.channel.growths()
+    }
+
+    /// What this writer has done since it was opened. Costs some loads of its own memory.
+    #[must_use]
+    pub fn statistics(&self) -> WriterStatistics {
+        self.channel.statistics()
     }
 
     /// Gives memory back: each of the next two publications goes into a segment no larger than it needs, also below the
@@ -171,6 +178,27 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
     /// Payload bytes that a state may have at most. Default: 64 MiB.
     pub fn limit(mut self, bytes: usize) -> Self {
         self.options.limit = bytes;
+        self
+    }
+
+    /// Bytes of shared memory that the whole channel may take: its control page (4 KiB) and its two segments; while one of
+    /// them is replaced by a larger one, both. Default: as much as there is.
+    ///
+    /// What would go beyond it is not created: [`open`](Self::open) fails with [`CreateError::OverBudget`], growth with
+    /// [`PublishError::TooLarge`]. The state published last stays readable, and smaller ones can be published as
+    /// before. A channel that is gone on with is never too large, but does not grow; the capacity asked for is given to
+    /// it as far as the budget allows. Replacing a segment by a smaller one is not refused. A channel of another form,
+    /// which is replaced only after a trial, counts until it is gone: where there is no room for both, remove it first.
+    ///
+    /// Cost: with a budget, opening and growing list `/dev/shm` once for it.
+    pub fn budget(mut self, bytes: u64) -> Self {
+        self.options.budgets.channel = Some(bytes);
+        self
+    }
+
+    /// Bytes of shared memory that all channels of the namespace may take.
+    pub(crate) fn namespace_budget(mut self, bytes: Option<u64>) -> Self {
+        self.options.budgets.namespace = bytes;
         self
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module may use those of lower rank, and itself.
-const RANKS: [&[&str]; 14] = [
+const RANKS: [&[&str]; 15] = [
     &["layout"],
     &["memory"],
     &["seqlock"],
@@ -12,13 +12,14 @@ const RANKS: [&[&str]; 14] = [
     &["liveness", "clock", "checksum"],
     &["channel"],
     &["registry"],
-    &["janitor"],
+    &["janitor", "accounting"],
     &["waiting"],
     &["codec", "snapshot"],
     &["writer", "reader"],
     &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
+    &["tracker", "recording"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

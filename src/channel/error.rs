@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use super::NameError;
+use super::{Bound, NameError, OverBudget};
 use crate::segment::ObjectError;
 
 /// Why a writer could not be opened. Nothing was changed that another process could see.
@@ -44,6 +44,14 @@ pub enum CreateError {
         bytes: usize,
         /// The depth that was asked for, if any.
         depth: Option<usize>,
+    },
+    /// There is no room for it in a budget.
+    #[error("channel {channel:?} can't be created: {over}")]
+    OverBudget {
+        /// The channel.
+        channel: String,
+        /// Which budget, and by how much.
+        over: OverBudget,
     },
     /// The permissions would lock the writer out, or are more than permissions.
     #[error("permissions {mode:#o} can't be used: give bits of 0o777, with 0o600 among them")]
@@ -103,17 +111,17 @@ fn depth_text(depth: Option<usize>) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The state is larger than the limit.
-    #[error(
-        "a state of {len} bytes is above the limit of {limit} of channel {channel:?}: raise the writer's limit"
-    )]
+    /// The state is larger than the limit, or needs a segment for which a budget has no room.
+    #[error("{}", .bound.text(.channel, *.len, *.limit))]
     TooLarge {
         /// The channel.
         channel: String,
         /// Its length in bytes.
         len: usize,
-        /// The channel's limit.
+        /// The channel's limit, of a single state.
         limit: usize,
+        /// What it was that bounded it.
+        bound: Bound,
     },
     /// The codec can't encode the state.
     #[error("the state can't be encoded as {codec}: {source}")]

@@ -2,6 +2,7 @@
 
 mod attaching;
 mod bell;
+mod budget;
 mod description;
 mod error;
 mod name;
@@ -10,12 +11,15 @@ mod options;
 mod reader;
 mod removal;
 mod segments;
+mod statistics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
 mod writer;
 
 pub(crate) use attaching::Nap;
 pub(crate) use bell::WaitersPage;
+pub(crate) use budget::Budgets;
+pub use budget::{Bound, BudgetScope, OverBudget};
 pub(crate) use description::{read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;
@@ -26,4 +30,5 @@ pub use reader::WriterState;
 pub(crate) use reader::{ChannelReader, Received};
 pub use removal::{Cause, Keep, Removed};
 pub(crate) use removal::{Tidied, Tidying, remove};
+pub use statistics::{ReaderStatistics, WriterStatistics};
 pub(crate) use writer::ChannelWriter;

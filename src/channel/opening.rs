@@ -1,5 +1,6 @@
 //! Opening a channel for writing: a new one, one that a former writer left, or one in place of it.
 
+use super::budget::Unaffordable;
 use super::description::{Description, is_abandoned, not_ours, read_identity};
 use super::options::WriterOptions;
 use super::removal::{destroy, owner_pid};
@@ -118,6 +119,7 @@ impl<B: Backend> Opening<'_, B> {
         let made = self.new_instance().and_then(|instance| {
             let segments = self.segments(instance);
             page.0.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
+            self.afford_sides()?;
             let sides = self.create_sides(&segments, [1, 1]).map_err(|source| self.failed(source))?;
             Ok((segments, sides))
         });
@@ -148,6 +150,16 @@ impl<B: Backend> Opening<'_, B> {
             format: self.options.format.clone(),
         };
         description.write(page);
+    }
+
+    /// Whether the budgets have room for both segments, beside all that is there.
+    fn afford_sides(&self) -> Result<(), CreateError> {
+        let needed = 2 * self.geometry.object_bytes() as u64;
+        let affordable = self.options.budgets.afford(self.backend, &self.name.objects, needed);
+        affordable.map_err(|why| match why {
+            Unaffordable::Over(over) => CreateError::OverBudget { channel: self.name.channel.clone(), over },
+            Unaffordable::Unknown(source) => self.failed(source),
+        })
     }
 
     /// Creates both segments, over what a dead creator left under their names; or none.
@@ -216,6 +228,7 @@ impl<B: Backend> Opening<'_, B> {
             generation if generation < ObjectNames::MOST_GENERATION => generation + 1,
             _ => 1,
         };
+        self.afford_sides()?;
         // Behind what is in force stands at most a leftover.
         let trial =
             self.create_sides(&segments, Side::BOTH.map(free)).map_err(|source| self.failed(source))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::CreateError;
+use super::{Budgets, CreateError};
 use crate::clock::Timestamp;
 use crate::layout::{self, Geometry};
 use crate::segment::Mode;
@@ -23,6 +23,8 @@ pub(crate) struct WriterOptions {
     pub(crate) depth: Option<usize>,
     /// Payload bytes that a state may have at most.
     pub(crate) limit: usize,
+    /// Bytes of shared memory that there may be at most.
+    pub(crate) budgets: Budgets,
     /// Whether slots carry a CRC32C.
     pub(crate) checksum: bool,
     pub(crate) timestamp: Timestamp,
@@ -58,6 +60,7 @@ impl WriterOptions {
             capacity: DEFAULT_CAPACITY,
             depth: None,
             limit: DEFAULT_LIMIT,
+            budgets: Budgets::default(),
             checksum: false,
             timestamp: Timestamp::default(),
             mode: 0o600,

@@ -11,6 +11,7 @@ use super::attaching::Nap;
 use super::description::{Description, read_identity};
 use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
+use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
 use crate::checksum;
 use crate::clock;
@@ -35,6 +36,8 @@ pub(crate) struct ChannelReader<B: Backend> {
     format: Arc<Format>,
     checksum: bool,
     retry: RetryPolicy,
+    /// What the typed reader tells. What threads read through one that a hub lends them is not counted.
+    pub(super) counts: ReaderStatistics,
 }
 
 /// What has become of a channel's writer.
@@ -98,13 +101,14 @@ impl<B: Backend> ChannelReader<B> {
             format: Arc::new(description.format.clone()),
             checksum: description.checksum,
             retry: options.retry,
+            counts: ReaderStatistics::default(),
         }
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
     #[inline]
     pub(crate) fn snapshot(&mut self, landing: &mut impl Landing) -> Result<Received, SnapshotError> {
-        match self.snapshot_at_once(landing) {
+        match self.counted_at_once(landing) {
             Ok(received) => Ok(received),
             Err(missed) => self.snapshot_otherwise(landing, missed),
         }
@@ -137,10 +141,12 @@ impl<B: Backend> ChannelReader<B> {
             Missed::Torn => Err(Miss::Torn),
             Missed::Unusual => self.attempt(landing),
         };
-        match first {
-            Ok((publication, details)) => Ok(Received { publication, details, retries: 0 }),
-            Err(miss) => self.snapshot_again(landing, miss),
-        }
+        let received = match first {
+            Ok((publication, details)) => Received { publication, details, retries: 0 },
+            Err(miss) => self.snapshot_again(landing, miss)?,
+        };
+        self.count(received.details);
+        Ok(received)
     }
 
     /// The attempts after the first.
@@ -164,6 +170,7 @@ impl<B: Backend> ChannelReader<B> {
                 }
                 backoff.snooze();
             }
+            self.counts.retries += 1;
             match self.attempt(landing) {
                 Ok((publication, details)) => return Ok(Received { publication, details, retries }),
                 Err(next) => miss = next,
@@ -229,7 +236,10 @@ impl<B: Backend> ChannelReader<B> {
                 Attempt::Empty => Err(Miss::Torn),
             };
             return match details {
-                Ok((publication, details)) => Ok(Some(Received { publication, details, retries: 0 })),
+                Ok((publication, details)) => {
+                    self.count(details);
+                    Ok(Some(Received { publication, details, retries: 0 }))
+                }
                 Err(Miss::Torn | Miss::Vanished(_)) => Ok(None),
                 Err(Miss::Failed(error)) => Err(error),
             };
@@ -243,6 +253,7 @@ impl<B: Backend> ChannelReader<B> {
         let source = match self.segments.view(side, generation) {
             Ok(ring) => {
                 self.reader.install(side, generation, ring);
+                self.counts.remaps += 1;
                 return Ok(());
             }
             Err(source) => source,
@@ -477,7 +488,8 @@ impl<B: Backend> ChannelReader<B> {
     }
 
     #[cold]
-    fn given_up(&self, miss: Miss, attempts: u32, waited: Duration) -> SnapshotError {
+    fn given_up(&mut self, miss: Miss, attempts: u32, waited: Duration) -> SnapshotError {
+        self.counts.give_ups += 1;
         let channel = self.channel.to_string();
         match miss {
             Miss::Failed(error) => error,

@@ -1,9 +1,11 @@
 //! The writing side of a channel.
 
 use super::bell::{Bell, WaitersPage};
+use super::budget::Bound;
 use super::description::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
+use super::statistics::{WriterCounts, WriterNumbers};
 use super::{ChannelName, PublishError};
 use crate::checksum;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
@@ -17,7 +19,7 @@ pub(crate) struct ChannelWriter<B: Backend> {
     pub(super) writer: Writer<ClaimedPage<B>, B::Memory>,
     pub(super) segments: Segments<B>,
     channel: String,
-    options: WriterOptions,
+    pub(super) options: WriterOptions,
     pub(super) owner: ForkToken,
     /// Wakes those who wait; `None` for a writer that wakes nobody.
     bell: Option<Bell<B>>,
@@ -26,6 +28,7 @@ pub(crate) struct ChannelWriter<B: Backend> {
     /// Payloads of fewer bytes than that are simply published, by side.
     fits_below: [usize; 2],
     growths: u64,
+    pub(super) counts: WriterCounts,
     /// Replaced segments whose names could not be removed yet.
     unretired: Vec<String>,
     /// Nothing of the channel is left to be ended.
@@ -92,6 +95,7 @@ impl<B: Backend> ChannelWriter<B> {
             resizing: [None; 2],
             fits_below: [0; 2],
             growths,
+            counts: WriterCounts::from(WriterNumbers { last, growths }),
             unretired: Vec::new(),
             has_ended: false,
         };
@@ -118,10 +122,10 @@ impl<B: Backend> ChannelWriter<B> {
     #[inline(always)]
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if !self.owner.is_ours() {
-            return Err(PublishError::Forked { owner: self.owner.pid() });
+            return Err(self.failed(PublishError::Forked { owner: self.owner.pid() }));
         }
         let Some(publication) = self.writer.next() else {
-            return Err(PublishError::Exhausted);
+            return Err(self.failed(PublishError::Exhausted));
         };
         if payload.len() >= self.fits_below[publication.side().index()] {
             return self.publish_otherwise(publication, payload);
@@ -130,6 +134,7 @@ impl<B: Backend> ChannelWriter<B> {
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
         let waiting = self.bell.as_ref().map_or(0, Bell::count);
         self.writer.publish(publication, payload, time, checksum);
+        self.counts.bytes += payload.len() as u64;
         self.answer(waiting);
         Ok(publication.get())
     }
@@ -166,7 +171,8 @@ impl<B: Backend> ChannelWriter<B> {
     #[cold]
     fn publish_otherwise(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
         if payload.len() > self.options.limit {
-            return Err(self.too_large(payload.len()));
+            let refusal = self.too_large(payload.len(), Bound::Limit);
+            return Err(self.failed(refusal));
         }
         let time = self.options.timestamp.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
@@ -174,7 +180,13 @@ impl<B: Backend> ChannelWriter<B> {
         let published = self.publish_resized(publication, payload, time, checksum);
         self.answer(waiting);
         self.work_out_what_fits();
-        published.map(|()| publication.get())
+        match published {
+            Ok(()) => {
+                self.counts.bytes += payload.len() as u64;
+                Ok(publication.get())
+            }
+            Err(error) => Err(self.failed(error)),
+        }
     }
 
     /// Works out how large a payload may be to be simply published, after what that depends on has changed.
@@ -202,14 +214,18 @@ impl<B: Backend> ChannelWriter<B> {
             None => payload.len().max(current.capacity().saturating_mul(2)).min(self.options.limit),
         };
         // `options.check` made sure that even the limit has a geometry.
-        let geometry =
-            Geometry::fit(capacity, self.options.depth).map_err(|_| self.too_large(payload.len()))?;
+        let geometry = Geometry::fit(capacity, self.options.depth)
+            .map_err(|_| self.too_large(payload.len(), Bound::Limit))?;
         let fresh = match geometry == current {
             true => None,
-            false => match self.create_next(side, geometry) {
+            false => match self.create_affordable(side, geometry, payload.len()) {
                 Ok(fresh) => Some(fresh),
-                // It need not be replaced: this publication fits, and the next one may try again.
-                Err(_) if payload.len() <= current.capacity() => {
+                // It need not be replaced: this publication fits, and the next one may try again, unless a budget
+                // forbids it: that would be asked at every publication.
+                Err(error) if payload.len() <= current.capacity() => {
+                    if matches!(error, PublishError::TooLarge { .. }) {
+                        self.resizing[side.index()] = None;
+                    }
                     self.writer.publish(publication, payload, time, checksum);
                     return Ok(());
                 }
@@ -239,7 +255,12 @@ impl<B: Backend> ChannelWriter<B> {
         }
     }
 
-    fn create_next(&self, side: Side, geometry: Geometry) -> Result<Growth<B::Memory>, PublishError> {
+    pub(super) fn create_next(
+        &self,
+        side: Side,
+        geometry: Geometry,
+        len: usize,
+    ) -> Result<Growth<B::Memory>, PublishError> {
         let generation = self.writer.generation(side) + 1;
         if generation > ObjectNames::MOST_GENERATION {
             return Err(PublishError::Exhausted);
@@ -248,7 +269,10 @@ impl<B: Backend> ChannelWriter<B> {
         // Who no longer has the name may be followed by a writer that uses the same names for its segments.
         let created = match self.is_named() {
             false => return Err(PublishError::NamesRemoved),
-            true => fresh(),
+            true => {
+                self.afford(side, geometry, len)?;
+                fresh()
+            }
         };
         let created = match created {
             Err(ObjectError::Exists { .. }) if !self.is_named() => return Err(PublishError::NamesRemoved),
@@ -257,11 +281,12 @@ impl<B: Backend> ChannelWriter<B> {
             }
             created => created,
         };
-        created.map_err(|source| PublishError::Growth {
-            channel: self.channel.clone(),
-            bytes: geometry.object_bytes(),
-            source,
-        })
+        created.map_err(|source| self.cannot_grow(geometry, source))
+    }
+
+    #[cold]
+    pub(super) fn cannot_grow(&self, geometry: Geometry, source: ObjectError) -> PublishError {
+        PublishError::Growth { channel: self.channel.clone(), bytes: geometry.object_bytes(), source }
     }
 
     /// Whether the control page still has its name, and the segments' names are ours with it.
@@ -270,8 +295,8 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     #[cold]
-    fn too_large(&self, len: usize) -> PublishError {
-        PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit }
+    pub(super) fn too_large(&self, len: usize, bound: Bound) -> PublishError {
+        PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit, bound }
     }
 
     /// The channel's name.

@@ -70,6 +70,31 @@ impl ObjectNames {
         (plain && known && stem.starts_with(PREFIX)).then(|| ObjectNames { stem: stem.into() })
     }
 
+    /// What `object` is for, if it is one of these names.
+    pub(crate) fn kind_of(&self, object: &str) -> Option<Kind> {
+        let rest = object.strip_prefix(&self.stem)?;
+        let (kind, generation) = rest.split_at_checked(KIND_DIGITS as usize)?;
+        let side = match kind {
+            "c" => return generation.is_empty().then_some(Kind::Control),
+            "a" => Side::A,
+            "b" => Side::B,
+            _ => return None,
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "36")]
+        let generation = u64::from_str_radix(generation, RADIX as u32).ok()?;
+        Some(Kind::Segment(side, generation))
+    }
+
+    /// What the names of all objects of the channel begin with, and no other's.
+    pub(crate) fn stem(&self) -> &str {
+        &self.stem
+    }
+
+    /// What the names of all objects of the channel's namespace begin with.
+    pub(crate) fn namespace_prefix(&self) -> &str {
+        &self.stem[..PREFIX.len() + NAMESPACE_DIGITS as usize]
+    }
+
     pub(crate) fn object(&self, kind: Kind) -> String {
         match kind {
             Kind::Control => format!("{}c", self.stem),
@@ -143,5 +168,25 @@ mod tests {
         assert_eq!(ObjectNames::of_object(&ObjectNames::registry("fleet")), None);
         assert_eq!(ObjectNames::of_object(&format!("{}1", all[0])), None, "a control page has no generation");
         assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
+        assert_eq!(own.namespace_prefix(), ObjectNames::prefix("fleet"));
+        assert!(all[..5].iter().all(|name| name.starts_with(own.stem())) && !all[5].starts_with(own.stem()));
+    }
+
+    #[test]
+    fn a_name_tells_what_its_object_is_for() {
+        let names = ObjectNames::new("fleet", "worker-7");
+        let last = ObjectNames::MOST_GENERATION;
+        for kind in [
+            Kind::Control,
+            Kind::Segment(Side::A, 1),
+            Kind::Segment(Side::B, 36),
+            Kind::Segment(Side::A, last),
+        ] {
+            assert_eq!(names.kind_of(&names.object(kind)), Some(kind));
+            assert_eq!(ObjectNames::new("fleet", "worker-8").kind_of(&names.object(kind)), None);
+        }
+        for rest in ["", "a", "c1", "d1", "a-1", "ü"] {
+            assert_eq!(names.kind_of(&format!("{}{rest}", names.stem())), None, "{rest}");
+        }
     }
 }

@@ -100,7 +100,7 @@ impl<T, C, B: Backend> Reader<T, C, B> {
         }
         let wanted = into.len();
         let part = &mut Part { offset, into };
-        let received = match self.channel.snapshot_at_once(part) {
+        let received = match self.channel.counted_at_once(part) {
             Ok(received) => Ok(received),
             Err(missed) => self.channel.snapshot_otherwise(part, missed),
         };

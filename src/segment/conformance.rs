@@ -166,6 +166,24 @@ fn a_claim_may_be_larger_than_its_memory<B: Backend>(backend: B) {
     );
 }
 
+fn sizes_are_told_without_opening<B: Backend>(backend: B) {
+    let names = Names::new(backend, "told");
+    let name = names.name("a");
+    assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
+    let memory = names.backend.create(&name, 5 * PAGE_BYTES, MODE).unwrap();
+    let size = names.backend.size(&name).unwrap();
+    let bytes = 5 * PAGE_BYTES as u64;
+    assert_eq!((size.bytes, size.resident), (bytes, bytes), "all of a created object has memory");
+    names.backend.remove(&name, &memory).unwrap();
+    assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
+    let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
+    let claimed = names.name("c");
+    let _claim = names.backend.claim(&claimed, ClaimOptions::create(extent), never).unwrap();
+    let sparse = names.backend.size(&claimed).unwrap();
+    assert_eq!(sparse.bytes, extent.bytes as u64);
+    assert!((PAGE_BYTES as u64..=sparse.bytes).contains(&sparse.resident));
+}
+
 macro_rules! conformance {
     ($($test:ident),* $(,)?) => {
         mod shared_memory {
@@ -186,4 +204,5 @@ conformance!(
     a_claim_of_another_size_is_refused,
     a_removed_claim_makes_room_for_a_new_one,
     a_claim_may_be_larger_than_its_memory,
+    sizes_are_told_without_opening,
 );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError};
+use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{AtomicWords, BoxedWords, Memory};
 
@@ -151,6 +151,12 @@ impl Backend for Heap {
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
         Ok(self.objects().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+    }
+
+    /// The heap does not tell which of its pages were touched: all of an object counts.
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        let bytes = (self.find(object)?.words.len() * WORD_BYTES) as u64;
+        Ok(ObjectSize { bytes, resident: bytes })
     }
 
     fn is_claimed(&self, object: &str, view: &HeapView) -> Result<Option<bool>, ObjectError> {

@@ -44,6 +44,15 @@ impl Extent {
     }
 }
 
+/// What an object costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectSize {
+    /// How long it is.
+    pub(crate) bytes: u64,
+    /// How much of that has memory.
+    pub(crate) resident: u64,
+}
+
 /// How long somebody else's step with an object is waited for. None takes longer than some system calls, unless who is
 /// at it was stopped.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -128,6 +137,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// The names of all objects that begin with `prefix`, in any order.
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError>;
+
+    /// How large what stands under the name `object` is, without opening it: whoever it belongs to, and whatever it is.
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError>;
 
     /// Whether somebody has the lock of the object that `view` shows; `None` if `object` no longer means it.
     fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::*;
 use crate::channel::remove;
 use crate::memory::{BoxedWords, MemoryMut};
-use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, PATIENCE};
+use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, PATIENCE};
 
 /// The heap, whose calls fail from one on.
 #[derive(Clone, Debug)]
@@ -123,6 +123,10 @@ impl Backend for Failing {
         self.plan.call("list")?;
         self.heap.list(prefix)
     }
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        self.plan.call("size")?;
+        self.heap.size(object)
+    }
     fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError> {
         self.plan.call("lock")?;
         self.heap.is_claimed(object, view)
@@ -145,9 +149,9 @@ fn every_call_fails_once(story: impl Fn(&Failing)) {
 
 /// `work` with no call failing.
 fn undisturbed<R>(backend: &Failing, work: impl FnOnce() -> R) -> R {
-    let left = backend.plan.0.replace(u32::MAX / 4);
+    let left = backend.plan.0.swap(u32::MAX / 4, Relaxed);
     let result = work();
-    backend.plan.0.set(left);
+    backend.plan.0.store(left, Relaxed);
     result
 }
 
@@ -243,7 +247,7 @@ fn a_shrinking_that_fails_is_put_off() {
     writer.publish(&[1; 50_000]).unwrap();
     writer.publish(&[2; 50_000]).unwrap();
     writer.shrink_to_fit();
-    backend.plan.0.set(0);
+    backend.plan.0.store(0, Relaxed);
     assert_eq!(writer.publish(b"three").unwrap(), 3, "it fits where it is");
     for number in 4..=6 {
         assert_eq!(writer.publish(b"more").unwrap(), number);
@@ -289,4 +293,22 @@ fn a_page_that_was_being_removed_is_removed_by_the_next_writer() {
     kill(writer);
     assert!(matches!(attach(&heap), Err(AttachError::NotFound { .. })));
     assert_eq!(open(&heap, &options()).unwrap().publish(b"anew").unwrap(), 1);
+}
+
+#[test]
+fn what_a_budget_refuses_is_asked_for_once() {
+    let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(u32::MAX / 4))) };
+    let mut options = options();
+    kill(open(&backend.heap, &options).unwrap());
+    (options.capacity, options.budgets.channel) = (1 << 20, Some(1 << 16));
+    let mut writer = ChannelWriter::open(&backend, &name(), &options).unwrap();
+    for _ in 0..2 {
+        writer.publish(b"state").unwrap();
+    }
+    let calls_left = backend.plan.0.load(Relaxed);
+    for _ in 0..4 {
+        writer.publish(b"state").unwrap();
+    }
+    assert_eq!(backend.plan.0.load(Relaxed), calls_left, "publishing what fits makes no call again");
+    assert_eq!(writer.growths(), 0);
 }

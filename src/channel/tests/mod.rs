@@ -1,7 +1,11 @@
 //! Channels on the heap: the same code as in shared memory, without the system calls. Fuzz targets use the model, too.
 
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod changed_bytes;
+#[cfg(test)]
+mod counting;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::thread;
 use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping::{Mapping, ReadOnlyMapping};
-use super::{Backend, ClaimOptions, Extent, Mode, ObjectError, lock};
+use super::{Backend, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, lock};
 use claim::ShmClaim;
 use object::{
     OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
@@ -190,6 +190,12 @@ impl Backend for SharedMemory {
         }
         names.retain(|name| name.starts_with(prefix));
         Ok(names)
+    }
+
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        let stat = stat_by_name(object).map_err(|errno| failed(object, "stat", errno))?;
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        Ok(ObjectSize { bytes, resident: reserved_bytes(&stat) as u64 })
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyMapping) -> Result<Option<bool>, ObjectError> {

@@ -1,0 +1,48 @@
+//! The most that was seen.
+
+use super::survey::survey;
+use super::usage::{MemoryUsage, NamespaceMemory};
+use crate::segment::{Backend, ObjectError};
+
+/// Remembers the most memory that a namespace had at one of the moments at which it was looked at. Made by
+/// [`Namespace::memory_tracker`](crate::Namespace::memory_tracker).
+///
+/// It sees what there is when it is told to look. A peak between two looks is missed: a growth, in which a channel has
+/// three segments, takes microseconds.
+#[derive(Clone, Debug)]
+pub struct MemoryTracker<B: Backend> {
+    backend: B,
+    namespace: String,
+    peak: MemoryUsage,
+}
+
+impl<B: Backend> MemoryTracker<B> {
+    pub(crate) fn new(backend: B, namespace: &str) -> Self {
+        MemoryTracker { backend, namespace: namespace.into(), peak: MemoryUsage::default() }
+    }
+
+    /// Looks at the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::memory`](crate::Namespace::memory).
+    pub fn observe(&mut self) -> Result<NamespaceMemory, ObjectError> {
+        let memory = measure(&self.backend, &self.namespace)?;
+        let total = memory.total();
+        if total.resident > self.peak.resident {
+            self.peak = total;
+        }
+        Ok(memory)
+    }
+
+    /// The total of the look that found the most bytes that have memory; zeros before the first look.
+    #[must_use]
+    pub fn peak(&self) -> MemoryUsage {
+        self.peak
+    }
+}
+
+/// What a namespace costs now.
+pub(crate) fn measure<B: Backend>(backend: &B, namespace: &str) -> Result<NamespaceMemory, ObjectError> {
+    Ok(NamespaceMemory::of(namespace, &survey(backend, namespace)?))
+}

@@ -1,0 +1,231 @@
+//! Statistics and memory for the `metrics` facade (feature `metrics`).
+//!
+//! Nothing here runs by itself: a program records when it likes, and the recorder that it has installed does the rest.
+
+use ::metrics::{Label, counter, gauge};
+
+use crate::accounting::{ChannelMemory, MemoryUsage, NamespaceMemory};
+use crate::channel::{ReaderStatistics, WriterStatistics};
+
+/// Labels that a recorder keeps.
+fn owned(labels: &[(&str, &str)]) -> Vec<Label> {
+    labels.iter().map(|(key, value)| Label::new((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+impl WriterStatistics {
+    /// Sets the counters of the `metrics` facade, under these labels:
+    ///
+    /// | counter | unit | of |
+    /// |---|---|---|
+    /// | `tearless_publications_total` | publications | [`publications`](Self::publications) |
+    /// | `tearless_published_bytes_total` | bytes | [`bytes`](Self::bytes) |
+    /// | `tearless_growths_total` | publications | [`growths`](Self::growths) |
+    /// | `tearless_reused_segments_total` | publications | [`reused`](Self::reused) |
+    /// | `tearless_failed_publications_total` | states | [`failed`](Self::failed) |
+    ///
+    /// They are set and not increased, so it may be called as often as one likes. Recorders don't let counters go back:
+    /// give every writer of a process labels of its own, for example its channel and its incarnation, or one that is
+    /// opened later is not seen until it has done more than the one before.
+    ///
+    /// Only with the feature `metrics`.
+    pub fn record(&self, labels: &[(&str, &str)]) {
+        let labels = owned(labels);
+        counter!("tearless_publications_total", labels.clone()).absolute(self.publications);
+        counter!("tearless_published_bytes_total", labels.clone()).absolute(self.bytes);
+        counter!("tearless_growths_total", labels.clone()).absolute(self.growths);
+        counter!("tearless_reused_segments_total", labels.clone()).absolute(self.reused);
+        counter!("tearless_failed_publications_total", labels).absolute(self.failed);
+    }
+}
+
+impl ReaderStatistics {
+    /// Sets the counters of the `metrics` facade, under these labels:
+    ///
+    /// | counter | unit | of |
+    /// |---|---|---|
+    /// | `tearless_snapshots_total` | snapshots | [`snapshots`](Self::snapshots) |
+    /// | `tearless_snapshot_bytes_total` | bytes | [`bytes`](Self::bytes) |
+    /// | `tearless_retries_total` | attempts | [`retries`](Self::retries) |
+    /// | `tearless_remaps_total` | segments | [`remaps`](Self::remaps) |
+    /// | `tearless_give_ups_total` | snapshots | [`give_ups`](Self::give_ups) |
+    ///
+    /// They are set and not increased, so it may be called as often as one likes. Recorders don't let counters go back:
+    /// give every reader of a process labels of its own.
+    ///
+    /// Only with the feature `metrics`.
+    pub fn record(&self, labels: &[(&str, &str)]) {
+        let labels = owned(labels);
+        counter!("tearless_snapshots_total", labels.clone()).absolute(self.snapshots);
+        counter!("tearless_snapshot_bytes_total", labels.clone()).absolute(self.bytes);
+        counter!("tearless_retries_total", labels.clone()).absolute(self.retries);
+        counter!("tearless_remaps_total", labels.clone()).absolute(self.remaps);
+        counter!("tearless_give_ups_total", labels).absolute(self.give_ups);
+    }
+}
+
+impl NamespaceMemory {
+    /// Sets the gauges `tearless_memory_bytes` (bytes that have memory) and `tearless_memory_objects` of the `metrics`
+    /// facade.
+    ///
+    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b` or `retired` and then
+    /// comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges of a namespace sum up to [`Self::total`].
+    ///
+    /// A recorder keeps the gauges of a channel that is gone: see [`Self::record_since`].
+    ///
+    /// Only with the feature `metrics`.
+    pub fn record(&self) {
+        for channel in &self.channels {
+            self.record_channel(channel);
+        }
+        let others = [("unnamed", self.unnamed), ("registry", self.registry), ("other", self.other)];
+        for (kind, usage) in others {
+            set(usage, &[("namespace", &self.namespace), ("kind", kind)]);
+        }
+    }
+
+    /// Does as [`Self::record`], and sets to 0 the gauges of channels that were there at `earlier` and are not now.
+    ///
+    /// Only with the feature `metrics`.
+    pub fn record_since(&self, earlier: &NamespaceMemory) {
+        let is_gone = |gone: &&ChannelMemory| self.channels.iter().all(|it| it.channel != gone.channel);
+        for gone in earlier.channels.iter().filter(is_gone) {
+            self.record_channel(&ChannelMemory { channel: gone.channel.clone(), ..ChannelMemory::default() });
+        }
+        self.record();
+    }
+
+    fn record_channel(&self, memory: &ChannelMemory) {
+        let kinds = [
+            ("control", memory.control),
+            ("segment_a", memory.segment_a),
+            ("segment_b", memory.segment_b),
+            ("retired", memory.retired),
+        ];
+        for (kind, usage) in kinds {
+            let labels =
+                [("namespace", self.namespace.as_str()), ("channel", &memory.channel), ("kind", kind)];
+            set(usage, &labels);
+        }
+    }
+}
+
+/// Gauges are floating-point numbers: exact up to 2^53.
+fn set(usage: MemoryUsage, labels: &[(&str, &str)]) {
+    let labels = owned(labels);
+    gauge!("tearless_memory_bytes", labels.clone()).set(usage.resident as f64);
+    gauge!("tearless_memory_objects", labels).set(usage.objects as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+    use super::*;
+    use crate::codec::Bytes;
+    use crate::namespace::Namespace;
+    use crate::segment::Heap;
+
+    type Cells = Mutex<BTreeMap<String, Arc<AtomicU64>>>;
+
+    /// Keeps counters as numbers and gauges as the bits of theirs, by name and labels.
+    #[derive(Default)]
+    struct Kept(Cells);
+
+    impl Kept {
+        fn cell(&self, key: &Key) -> Arc<AtomicU64> {
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let name = format!("{}{{{}}}", key.name(), labels.join(","));
+            Arc::clone(self.0.lock().unwrap().entry(name).or_default())
+        }
+
+        fn number(&self, name: &str) -> u64 {
+            let cells = self.0.lock().unwrap();
+            // Relaxed: one thread.
+            cells.get(name).unwrap_or_else(|| panic!("{name} is not among {cells:?}")).load(Ordering::Relaxed)
+        }
+
+        fn gauge(&self, name: &str) -> f64 {
+            f64::from_bits(self.number(name))
+        }
+    }
+
+    impl Recorder for Kept {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(self.cell(key))
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(self.cell(key))
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn counters_are_set_to_what_was_counted_however_often() {
+        let writer = WriterStatistics { publications: 5, bytes: 600, growths: 1, reused: 4, failed: 2 };
+        let reader = ReaderStatistics { snapshots: 7, bytes: 800, retries: 3, remaps: 9, give_ups: 6 };
+        let kept = Kept::default();
+        ::metrics::with_local_recorder(&kept, || {
+            for _ in 0..2 {
+                writer.record(&[("channel", "worker-7"), ("incarnation", "1")]);
+                reader.record(&[("channel", "worker-7")]);
+            }
+        });
+        let expected = [
+            ("publications", 5),
+            ("published_bytes", 600),
+            ("growths", 1),
+            ("reused_segments", 4),
+            ("failed_publications", 2),
+        ];
+        for (name, number) in expected {
+            let name = format!("tearless_{name}_total{{channel=worker-7,incarnation=1}}");
+            assert_eq!(kept.number(&name), number, "{name}");
+        }
+        let expected =
+            [("snapshots", 7), ("snapshot_bytes", 800), ("retries", 3), ("remaps", 9), ("give_ups", 6)];
+        for (name, number) in expected {
+            assert_eq!(kept.number(&format!("tearless_{name}_total{{channel=worker-7}}")), number, "{name}");
+        }
+    }
+
+    #[test]
+    fn gauges_sum_up_to_the_total_and_go_with_their_channels() {
+        let namespace = Namespace::in_process(&Heap::new(), "fleet").unwrap();
+        let open = |channel| {
+            namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().capacity(5_000).open().unwrap()
+        };
+        let (_stays, goes) = (open("stays"), open("goes"));
+        let kept = Kept::default();
+        let memory = namespace.memory().unwrap();
+        ::metrics::with_local_recorder(&kept, || memory.record());
+        let of = |channel, kind| {
+            kept.gauge(&format!("tearless_memory_bytes{{namespace=fleet,channel={channel},kind={kind}}}"))
+        };
+        let segment = memory.channels[0].segment_a.resident as f64;
+        assert_eq!(
+            (of("goes", "control"), of("goes", "segment_a"), of("goes", "retired")),
+            (4_096.0, segment, 0.0)
+        );
+        let bytes: Vec<_> = {
+            let cells = kept.0.lock().unwrap();
+            cells.keys().filter(|name| name.starts_with("tearless_memory_bytes")).cloned().collect()
+        };
+        let sum: f64 = bytes.iter().map(|name| kept.gauge(name)).sum();
+        assert_eq!((sum, bytes.len()), (memory.total().resident as f64, 2 * 4 + 3));
+        drop(goes);
+        let now = namespace.memory().unwrap();
+        ::metrics::with_local_recorder(&kept, || now.record_since(&memory));
+        assert_eq!((of("goes", "segment_a"), of("stays", "segment_a")), (0.0, segment));
+        assert_eq!(kept.gauge("tearless_memory_objects{namespace=fleet,kind=registry}"), 1.0);
+    }
+}
