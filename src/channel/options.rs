@@ -29,6 +29,8 @@ pub(crate) struct WriterOptions {
     pub(crate) mode: Mode,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
+    /// How often the writer promises a sign of life.
+    pub(crate) interval: Option<Duration>,
     /// Name and fingerprint of codec and schema.
     pub(crate) format: Format,
 }
@@ -59,6 +61,7 @@ impl WriterOptions {
             timestamp: Timestamp::default(),
             mode: 0o600,
             linger: false,
+            interval: None,
             format,
         }
     }

@@ -1,5 +1,6 @@
 //! The reading side of a channel that is there.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff;
@@ -10,6 +11,7 @@ use super::options::{ReaderOptions, RetryPolicy};
 use super::segments::Segments;
 use super::{ChannelName, SnapshotError};
 use crate::checksum;
+use crate::clock;
 use crate::layout::{Kind, Publication, Side, control};
 use crate::liveness::Fate;
 use crate::memory::Memory;
@@ -297,6 +299,19 @@ impl<B: Backend> ChannelReader<B> {
     /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
     pub(crate) fn growths(&self) -> u64 {
         self.reader.control().load(control::GROWTHS)
+    }
+
+    /// How long ago the writer last said that it is at work; `None` if it never has.
+    pub(crate) fn heartbeat(&self) -> Option<Duration> {
+        // Relaxed: it carries nothing but itself.
+        NonZeroU64::new(self.reader.control().load(control::HEARTBEAT)).map(clock::age)
+    }
+
+    /// Within what time the writer promises to say so again; `None` if it promises nothing.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        // Relaxed: it carries nothing but itself.
+        let interval = NonZeroU64::new(self.reader.control().load(control::INTERVAL))?;
+        Some(Duration::from_nanos(interval.get()))
     }
 
     pub(crate) fn channel(&self) -> &str {

@@ -1,10 +1,13 @@
 //! The writing side of a channel.
 
+use std::time::Duration;
+
 use super::description::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
 use super::{ChannelName, PublishError};
 use crate::checksum;
+use crate::clock::Timestamp;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
@@ -73,6 +76,9 @@ impl<B: Backend> ChannelWriter<B> {
     ) -> Self {
         write_identity(&page, ProcessIdentity::of_self());
         page.store(control::LIMIT, options.limit as u64);
+        // The former writer's sign of life is none of this one.
+        page.store(control::HEARTBEAT, 0);
+        page.store(control::INTERVAL, nanoseconds(options.interval));
         page.0.settle();
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
@@ -124,6 +130,16 @@ impl<B: Backend> ChannelWriter<B> {
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
         self.writer.publish(publication, payload, time, checksum);
         Ok(publication.get())
+    }
+
+    /// Says that the writer is at work. Wait-free: one look at the clock and one store.
+    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
+        if !self.owner.is_ours() {
+            return Err(PublishError::Forked { owner: self.owner.pid() });
+        }
+        // Relaxed: it carries nothing but itself, and this process is its only writer.
+        self.writer.control().store(control::HEARTBEAT, Timestamp::Precise.now());
+        Ok(())
     }
 
     /// Publishes what does not simply go into the segment in force, or says why it can't be published.
@@ -311,6 +327,12 @@ impl<B: Backend> ChannelWriter<B> {
         self.has_ended = failures.is_empty();
         failures.into_iter().next().map_or(Ok(()), Err)
     }
+}
+
+/// An interval as it stands in the control page: 0 for none.
+fn nanoseconds(interval: Option<Duration>) -> u64 {
+    let interval = interval.unwrap_or_default();
+    u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<B: Backend> Drop for ChannelWriter<B> {

@@ -48,8 +48,10 @@ pub(crate) const INCARNATION: usize = PID_NAMESPACE + 1;
 pub(crate) const STATISTICS: usize = WRITER + 2 * LINE_WORDS;
 /// Segments that were replaced by larger or smaller ones.
 pub(crate) const GROWTHS: usize = STATISTICS;
-/// When the writer last said that it is at work; reserved, 0 until then.
+/// When the writer last said that it is at work, in nanoseconds of the monotonic clock; 0 until it says so.
 pub(crate) const HEARTBEAT: usize = GROWTHS + 1;
+/// Nanoseconds within which the writer promises its next sign of life; 0 if it promises nothing.
+pub(crate) const INTERVAL: usize = HEARTBEAT + 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
@@ -87,5 +89,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
-const _: () = assert!(INCARNATION < WRITER + LINE_WORDS && HEARTBEAT < STATISTICS + LINE_WORDS);
+const _: () = assert!(INCARNATION < WRITER + LINE_WORDS && INTERVAL < STATISTICS + LINE_WORDS);
 const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);
