@@ -32,6 +32,8 @@
 //! # }
 //! ```
 //!
+//! A worker that would rather not think about when to publish hands its state to a [`Syncer`].
+//!
 //! # What it guarantees
 //!
 //! * **Never torn**: a snapshot is exactly one publication. Proved in `docs/protocol.md`, checked by two independent model
@@ -53,13 +55,14 @@
 //! | one attempt of a reader | wait-free, stores nothing |
 //! | [`Reader::snapshot`] | bounded by the [`RetryPolicy`]; lock-free in the sense that it is torn only if the writer has made progress |
 //! | [`Reader::changed_since`] | wait-free, one load |
+//! | [`Syncer::update`] | blocks while a tick encodes the state |
 //! | opening and closing | system calls; bounded |
 //!
 //! # Features
 //!
 //! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
 //! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `portable-copy` moves payloads word by word
-//! on x86-64, too, as on all other processors.
+//! on x86-64, too, as on all other processors. `tokio` lets a [`Syncer`] be a task (`SyncerBuilder::spawn_on`).
 //!
 //! # Limits
 //!
@@ -98,6 +101,7 @@ mod registry;
 mod segment;
 mod seqlock;
 mod snapshot;
+mod syncer;
 mod writer;
 
 pub use channel::{
@@ -118,4 +122,5 @@ pub use registry::{ChannelInfo, ChannelWatch};
 pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
 pub use snapshot::{Snapshot, SnapshotInfo};
+pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};
 pub use writer::{Writer, WriterBuilder};

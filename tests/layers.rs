@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module may use those of lower rank, and itself.
-const RANKS: [&[&str]; 11] = [
+const RANKS: [&[&str]; 12] = [
     &["layout"],
     &["memory"],
     &["seqlock"],
@@ -16,6 +16,7 @@ const RANKS: [&[&str]; 11] = [
     &["codec", "snapshot"],
     &["writer", "reader"],
     &["namespace", "fuzzing"],
+    &["syncer"],
 ];
 
 fn rank(module: &str) -> Option<usize> {
