@@ -2,7 +2,7 @@
 
 use super::awkward::Mood;
 use super::*;
-use crate::{Bytes, CreateError, PublishError, ShutdownError, SpawnError};
+use crate::{AttachError, Bytes, CreateError, PublishError, ShutdownError, SpawnError};
 
 fn bytes(namespace: &Namespace<Heap>, initial: &[u8]) -> SyncerBuilder<Vec<u8>, Bytes, Heap> {
     namespace.writer_builder("worker").codec::<Bytes>().linger(true).limit(8).syncer(initial.into())
@@ -87,9 +87,18 @@ fn an_initial_state_that_cannot_be_published_starts_nothing() {
     let error = bytes(&namespace, TOO_LARGE).spawn().unwrap_err();
     assert!(matches!(error, SpawnError::Publish(PublishError::TooLarge { .. })), "{error}");
     assert!(namespace.channels().unwrap().is_empty());
+    let attached = namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open();
+    assert!(matches!(attached, Err(AttachError::NotFound { .. })), "nothing was left, though it lingers");
+}
+
+#[test]
+fn an_initial_state_that_cannot_be_published_leaves_the_former_writers() {
+    let namespace = namespace();
     bytes(&namespace, b"first").spawn().unwrap().shutdown().unwrap();
-    bytes(&namespace, TOO_LARGE).spawn().unwrap_err();
-    assert_eq!(*bytes_reader(&namespace).snapshot().unwrap(), b"first", "the former one's stays");
+    let plain = namespace.writer_builder("worker").codec::<Bytes>().limit(8);
+    plain.syncer(TOO_LARGE.to_vec()).spawn().unwrap_err();
+    assert_eq!(*bytes_reader(&namespace).snapshot().unwrap(), b"first");
+    assert_eq!(namespace.channels().unwrap().len(), 1);
 }
 
 #[test]
