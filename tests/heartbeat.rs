@@ -146,7 +146,8 @@ fn a_fork_gives_no_sign_of_life() {
     }
     let own = OwnNamespace::new(&["worker"]);
     let mut worker = Actor::start("a_fork_gives_no_sign_of_life", "forking", &own);
-    worker.await_line("refused true true true");
+    let answer = worker.await_line_with("refused");
+    assert!(answer.ends_with("refused true true true"), "{answer}");
     worker.await_line("child is gone");
     let reader = own.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap();
     assert_eq!(reader.latest(), 1);
