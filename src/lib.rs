@@ -32,6 +32,8 @@
 //! # }
 //! ```
 //!
+//! A worker that would rather not think about when to publish hands its state to a [`Syncer`].
+//!
 //! # What it guarantees
 //!
 //! * **Never torn**: a snapshot is exactly one publication. Proved in `docs/protocol.md`, checked by two independent model
@@ -53,15 +55,16 @@
 //! | one attempt of a reader | wait-free, stores nothing |
 //! | [`Reader::snapshot`] | bounded by the [`RetryPolicy`]; lock-free in the sense that it is torn only if the writer has made progress |
 //! | [`Reader::changed_since`] | wait-free, one load |
+//! | [`Syncer::update`] | blocks while a tick encodes the state |
 //! | opening and closing | system calls; bounded |
 //!
 //! # Features
 //!
 //! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
 //! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `async` adds [`Reader::changes`] and
-//! [`Hub::changes`], streams for any executor. `metrics` gives statistics and memory to the facade of that name.
-//! `portable-copy` moves payloads word by word
-//! on x86-64, too, as on all other processors.
+//! [`Hub::changes`], streams for any executor. `tokio` lets a [`Syncer`] be a task (`SyncerBuilder::spawn_on`). `metrics`
+//! gives statistics and memory to the facade of that name. `portable-copy` moves payloads word by word on x86-64, too, as
+//! on all other processors.
 //!
 //! # Limits
 //!
@@ -106,6 +109,7 @@ mod registry;
 mod segment;
 mod seqlock;
 mod snapshot;
+mod syncer;
 mod tracker;
 mod waiting;
 mod writer;
@@ -139,6 +143,7 @@ pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
 pub use seqlock::Waking;
 pub use snapshot::{Snapshot, SnapshotInfo};
+pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};
 pub use tracker::{Leak, Leaks, Tracker};
 pub use waiting::WaitPolicy;
 pub use writer::{Writer, WriterBuilder};

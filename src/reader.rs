@@ -203,6 +203,27 @@ impl<T, C, B: Backend> Reader<T, C, B> {
         self.channel.writer_state()
     }
 
+    /// How long ago the present writer last said that it is at work: by [`Writer::touch`](crate::Writer::touch),
+    /// [`Writer::publish_if_changed`](crate::Writer::publish_if_changed) or a tick of a [`Syncer`](crate::Syncer).
+    /// `None` if it has not. [`Writer::publish`](crate::Writer::publish) alone does not say so; of that,
+    /// [`Snapshot::age`](crate::Snapshot::age) tells.
+    ///
+    /// An old one proves nothing: the writer may be stopped, slow, or at some other work. Whether it is dead is
+    /// [`Reader::writer_state`]'s to say. Costs one load, and one read of the clock.
+    #[must_use]
+    pub fn heartbeat(&self) -> Option<Duration> {
+        self.channel.heartbeat()
+    }
+
+    /// The longest time between two signs of life that the present writer promised
+    /// ([`WriterBuilder::interval`](crate::WriterBuilder::interval)); `None` if it promised nothing. Costs one load.
+    ///
+    /// Allow for several of them before you conclude anything from an old [`Reader::heartbeat`].
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        self.channel.interval()
+    }
+
     /// How many writers the channel has had so far, one after the other.
     #[must_use]
     pub fn incarnation(&self) -> u64 {

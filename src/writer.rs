@@ -1,7 +1,10 @@
 //! The typed writer of a channel.
 
+mod kept;
+
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use crate::channel::{
     ChannelName, ChannelWriter, CreateError, Format, PublishError, RemoveError, WriterOptions,
@@ -12,6 +15,8 @@ use crate::codec::{Encode, Postcard};
 use crate::registry::{self, Registration};
 use crate::segment::{Backend, SharedMemory};
 use crate::seqlock::Waking;
+use kept::Kept;
+pub(crate) use kept::Prepared;
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
 ///
@@ -23,6 +28,7 @@ pub struct Writer<T: ?Sized, C = Postcard, B: Backend = SharedMemory> {
     channel: ChannelWriter<B>,
     registration: Registration<B>,
     scratch: Vec<u8>,
+    kept: Kept,
     form: PhantomData<fn(&T) -> C>,
 }
 
@@ -43,9 +49,65 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
             Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
+
+    /// Publishes `state` unless it encodes to the bytes of the last publication, and says in either case that the writer
+    /// is at work ([`Writer::touch`]). `None` if it was not published.
+    ///
+    /// The last publication of *this writer*: the first call of a writer publishes, also after a takeover. It may have
+    /// been an ordinary [`Writer::publish`]; then this publishes once more, because what to compare with is kept by this
+    /// method only. It is kept in private memory and never read from shared memory.
+    ///
+    /// It is the bytes that are compared: a `HashMap` that was built anew may encode differently though it is equal.
+    ///
+    /// Progress: wait-free but for allocations while states become larger than any before. Cost: encoding, a comparison,
+    /// and one read of the clock; two copies and another read of the clock if it publishes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::publish`]. Then there is no sign of life either: a reader is not told that all is well.
+    pub fn publish_if_changed(&mut self, state: &T) -> Result<Option<u64>, PublishError> {
+        let published = match self.prepare(state)? {
+            Prepared::Same => None,
+            Prepared::Changed => Some(self.publish_prepared()?),
+        };
+        self.touch()?;
+        Ok(published)
+    }
+
+    /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last publication.
+    pub(crate) fn prepare(&mut self, state: &T) -> Result<Prepared, PublishError> {
+        match C::encode(state, &mut self.scratch) {
+            Ok(payload) => Ok(self.kept.prepare(payload, self.channel.last())),
+            Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
+        }
+    }
 }
 
 impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
+    /// Says that the writer is at work, and that the last publication is still its state; see
+    /// [`Reader::heartbeat`](crate::Reader::heartbeat).
+    ///
+    /// Progress: wait-free, without a system call. Cost: one read of the clock, which is the precise one, and one store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Forked`] in a fork of the process that opened the writer: who is at work is the parent.
+    pub fn touch(&mut self) -> Result<(), PublishError> {
+        self.channel.touch()
+    }
+
+    /// Publishes what [`Writer::prepare`] found changed, and returns its number. Does not touch.
+    pub(crate) fn publish_prepared(&mut self) -> Result<u64, PublishError> {
+        let publication = self.channel.publish(self.kept.payload())?;
+        self.kept.is_published_as(publication);
+        Ok(publication)
+    }
+
+    /// Bytes of what was prepared last.
+    pub(crate) fn prepared_len(&self) -> usize {
+        self.kept.payload().len()
+    }
+
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
@@ -89,6 +151,7 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     pub fn shrink_to_fit(&mut self) {
         self.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
+        self.kept.forget();
     }
 
     /// Ends the channel: removes its names or, if it was built with `linger`, leaves the last state readable.
@@ -111,6 +174,19 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
         self.channel.set_linger(true);
         self.registration.keep();
         self.end()
+    }
+
+    /// Ends a channel on which this writer published nothing: the state of a former writer is left as it was found, and
+    /// an empty channel is removed.
+    pub(crate) fn abandon(mut self) {
+        let has_state = self.channel.last() > 0;
+        self.channel.set_linger(has_state);
+        match has_state {
+            true => self.registration.keep(),
+            false => self.registration.let_go(),
+        }
+        // Whoever gives up has a worse error to tell.
+        let _ = self.end();
     }
 
     fn end(&mut self) -> Result<(), RemoveError> {
@@ -143,6 +219,11 @@ pub struct WriterBuilder<T: ?Sized, C, B: Backend = SharedMemory> {
 }
 
 impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
+    /// What [`WriterBuilder::interval`] was given.
+    pub(crate) fn promised(&self) -> Option<Duration> {
+        self.options.interval
+    }
+
     pub(crate) fn new(backend: B, namespace: &str, channel: &str) -> Self {
         WriterBuilder {
             backend,
@@ -222,6 +303,15 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
         self
     }
 
+    /// Promises readers a sign of life at least that often ([`Reader::interval`](crate::Reader::interval)): by
+    /// [`Writer::touch`] or [`Writer::publish_if_changed`]. Default: nothing is promised, as with zero.
+    ///
+    /// The writer does nothing about it by itself. A [`Syncer`](crate::Syncer) does, and takes its interval from here.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.options.interval = Some(interval);
+        self
+    }
+
     /// Whether the last state stays readable after a clean close. Default: no.
     pub fn linger(mut self, linger: bool) -> Self {
         self.options.linger = linger;
@@ -271,7 +361,8 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
                 if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
                     channel.wake_those_on(page);
                 }
-                Ok(Writer { channel, registration, scratch: Vec::new(), form: PhantomData })
+                let (scratch, kept) = (Vec::new(), Kept::default());
+                Ok(Writer { channel, registration, scratch, kept, form: PhantomData })
             }
             Err(source) => {
                 // The state of a former writer is left as it was found.

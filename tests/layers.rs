@@ -19,7 +19,7 @@ const RANKS: [&[&str]; 15] = [
     &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
-    &["tracker", "recording"],
+    &["tracker", "recording", "syncer"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

@@ -34,6 +34,8 @@ pub(crate) struct WriterOptions {
     pub(crate) linger: bool,
     /// How those who wait are woken, if the system can.
     pub(crate) waking: Waking,
+    /// How often the writer promises a sign of life.
+    pub(crate) interval: Option<Duration>,
     /// Name and fingerprint of codec and schema.
     pub(crate) format: Format,
 }
@@ -66,6 +68,7 @@ impl WriterOptions {
             mode: 0o600,
             linger: false,
             waking: Waking::default(),
+            interval: None,
             format,
         }
     }

@@ -1,5 +1,7 @@
 //! The writing side of a channel.
 
+use std::time::Duration;
+
 use super::bell::{Bell, WaitersPage};
 use super::budget::Bound;
 use super::description::write_identity;
@@ -8,6 +10,7 @@ use super::segments::Segments;
 use super::statistics::{WriterCounts, WriterNumbers};
 use super::{ChannelName, PublishError};
 use crate::checksum;
+use crate::clock::Timestamp;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
@@ -81,6 +84,9 @@ impl<B: Backend> ChannelWriter<B> {
         page.store(control::LIMIT, options.limit as u64);
         // Whose page the former writer looked at says nothing about this one.
         Waking::Nobody.store(&page);
+        // The former writer's sign of life is none of this one.
+        page.store(control::HEARTBEAT, 0);
+        page.store(control::INTERVAL, nanoseconds(options.interval));
         page.0.settle();
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
@@ -165,6 +171,16 @@ impl<B: Backend> ChannelWriter<B> {
         // Those who waited for the former writer's successor look where this one looks.
         bell.ring(control.0.memory(), control::PUBLISHED);
         self.bell = Some(bell);
+    }
+
+    /// Says that the writer is at work. Wait-free: one look at the clock and one store.
+    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
+        if !self.owner.is_ours() {
+            return Err(PublishError::Forked { owner: self.owner.pid() });
+        }
+        // Relaxed: it carries nothing but itself, and this process is its only writer.
+        self.writer.control().store(control::HEARTBEAT, Timestamp::Precise.now());
+        Ok(())
     }
 
     /// Publishes what does not simply go into the segment in force, or says why it can't be published.
@@ -377,6 +393,12 @@ impl<B: Backend> ChannelWriter<B> {
         self.has_ended = failures.is_empty();
         failures.into_iter().next().map_or(Ok(()), Err)
     }
+}
+
+/// An interval as it stands in the control page: 0 for none.
+fn nanoseconds(interval: Option<Duration>) -> u64 {
+    let interval = interval.unwrap_or_default();
+    u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<B: Backend> Drop for ChannelWriter<B> {

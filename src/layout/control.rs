@@ -93,5 +93,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
-const _: () = assert!(WAKING < WRITER + LINE_WORDS && HEARTBEAT < STATISTICS + LINE_WORDS);
+const _: () = assert!(WAKING < WRITER + LINE_WORDS && INTERVAL < STATISTICS + LINE_WORDS);
 const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);

@@ -35,6 +35,11 @@ impl<B: Backend> Registration<B> {
         self.stays = true;
     }
 
+    /// The channel goes when its writer ends.
+    pub(crate) fn let_go(&mut self) {
+        self.stays = false;
+    }
+
     /// Removes the entry, unless the channel stays. Done by `drop`, too; this way says what went wrong.
     pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
         // The entry is the owner's, and not its forks'.

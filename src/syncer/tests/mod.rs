@@ -1,0 +1,58 @@
+//! Syncers of channels on the heap.
+
+mod awkward;
+mod endings;
+mod errors;
+#[cfg(feature = "tokio")]
+mod task;
+mod ticks;
+
+use std::time::{Duration, Instant};
+
+use super::{Syncer, SyncerBuilder};
+use crate::{Heap, Namespace, Pod, Reader};
+use awkward::{Awkward, Moody};
+
+/// So long that no tick takes place in a test.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// The shortest interval that there is.
+const OFTEN: Duration = Duration::from_millis(1);
+
+type PodSyncer = Syncer<u64, Pod, Heap>;
+type AwkwardSyncer = Syncer<Awkward, Moody, Heap>;
+
+fn namespace() -> Namespace<Heap> {
+    Namespace::in_process(&Heap::new(), "tests").unwrap()
+}
+
+/// A syncer of a plain number, whose channel lingers.
+fn builder(namespace: &Namespace<Heap>, initial: u64) -> SyncerBuilder<u64, Pod, Heap> {
+    namespace.writer_builder("worker").codec::<Pod>().linger(true).syncer(initial)
+}
+
+fn reader(namespace: &Namespace<Heap>) -> Reader<u64, Pod, Heap> {
+    namespace.reader_builder("worker").codec::<Pod>().open().unwrap()
+}
+
+fn awkward(namespace: &Namespace<Heap>, initial: Awkward) -> SyncerBuilder<Awkward, Moody, Heap> {
+    namespace.writer_builder("worker").codec::<Moody>().linger(true).syncer(initial)
+}
+
+fn awkward_reader(namespace: &Namespace<Heap>) -> Reader<Awkward, Moody, Heap> {
+    namespace.reader_builder("worker").codec::<Moody>().open().unwrap()
+}
+
+/// Waits until `condition` holds. Panics if it never does.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it never came true that {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Whether the last heartbeat came after `moment`.
+fn has_come_after(moment: Instant, heartbeat: Option<Duration>) -> bool {
+    heartbeat.expect("there was one") < moment.elapsed()
+}
