@@ -8,20 +8,16 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::Backoff;
 
 use super::attaching::Nap;
-use super::description::{Description, read_identity};
+use super::description::Description;
 use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
 use super::statistics::ReaderStatistics;
-use super::{AttachError, ChannelName, SnapshotError};
+use super::{ChannelName, SnapshotError};
 use crate::checksum;
-use crate::clock;
-use crate::layout::{Kind, Publication, Side, control};
-use crate::liveness::Fate;
+use crate::layout::{Publication, Side};
 use crate::memory::{Memory, Page};
-use crate::segment::{self, Backend, ObjectError, Slept};
-use crate::seqlock::{
-    Attempt, Details, Ending, Generations, Landing, Part, Published, Reader, Reading, Waking,
-};
+use crate::segment::{Backend, ObjectError};
+use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Part, Reader, Reading};
 
 /// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
 /// channel, by system calls, faster than a reader maps it.
@@ -30,30 +26,14 @@ const MOST_REMAPS: u32 = 64;
 /// A reader of a channel of bytes. Its clones share what is mapped, and go their own ways when it is replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelReader<B: Backend> {
-    reader: Reader<Page<B::View>, B::View>,
-    segments: Arc<Segments<B>>,
-    channel: Arc<str>,
-    format: Arc<Format>,
+    pub(super) reader: Reader<Page<B::View>, B::View>,
+    pub(super) segments: Arc<Segments<B>>,
+    pub(super) channel: Arc<str>,
+    pub(super) format: Arc<Format>,
     checksum: bool,
     retry: RetryPolicy,
     /// What the typed reader tells. What threads read through one that a hub lends them is not counted.
     pub(super) counts: ReaderStatistics,
-}
-
-/// What has become of a channel's writer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WriterState {
-    /// It lives. Whether it publishes is another question: see [`Snapshot::age`](crate::Snapshot::age).
-    Alive,
-    /// It lives, but is stopped by a signal or a debugger. The channel stays its own.
-    Stopped,
-    /// It died without closing the channel. The last state stays readable; the next writer goes on with it.
-    Dead,
-    /// It closed the channel, or the channel was removed or made anew after its writer was gone.
-    Closed,
-    /// The channel's names were removed by hand, and the writer is in another PID namespace.
-    Unknown,
 }
 
 /// What was received beside the payload.
@@ -313,126 +293,6 @@ impl<B: Backend> ChannelReader<B> {
         self.checksum
     }
 
-    /// Number of the latest publication, 0 before the first. One load.
-    #[inline]
-    pub(crate) fn latest(&self) -> u64 {
-        Published::of_channel(self.reader.control()).peek()
-    }
-
-    /// The same, and everything that the writer did before announcing it.
-    pub(crate) fn latest_acquired(&self) -> u64 {
-        // A number that no writer stores is given as it is: who sleeps compares it with what stands there.
-        Published::of_channel(self.reader.control()).latest().map_or_else(|| self.latest(), Publication::get)
-    }
-
-    /// c1 of a cut: see `seqlock::cut`.
-    pub(crate) fn collect(&self) -> Option<Publication> {
-        self.reader.collect()
-    }
-
-    /// c3 of a cut.
-    pub(crate) fn is_still_at(&self, collected: Option<Publication>) -> bool {
-        self.reader.is_still_at(collected)
-    }
-
-    /// Instance of the registry on whose waiters' page the writer looks, 0 if on none.
-    pub(crate) fn waiters_instance(&self) -> u64 {
-        self.reader.control().load(control::WAITERS)
-    }
-
-    /// How the writer wakes those who wait.
-    pub(crate) fn waking(&self) -> Waking {
-        Waking::load(self.reader.control())
-    }
-
-    /// Sleeps until somebody is woken on the channel, if its latest publication is still `seen`.
-    pub(crate) fn sleep_on_published(&self, seen: u64, longest: Duration) -> Slept {
-        segment::sleep(self.reader.control().memory(), control::PUBLISHED, seen, longest)
-    }
-
-    /// Whether the writer has closed the channel.
-    pub(crate) fn is_closed(&self) -> bool {
-        Ending::load(self.reader.control()) != Ending::Open
-    }
-
-    /// What has become of the writer.
-    pub(crate) fn writer_state(&self) -> Result<WriterState, ObjectError> {
-        let page = self.reader.control();
-        if Ending::load(page) != Ending::Open {
-            return Ok(WriterState::Closed);
-        }
-        let name = self.segments.names.object(Kind::Control);
-        if self.segments.backend.is_claimed(&name, page.memory())? == Some(false) {
-            return Ok(WriterState::Dead);
-        }
-        // Somebody has the lock: the writer, or a fork of it that outlives it. Or the name is gone, and with it the way
-        // to ask for the lock.
-        let identity = read_identity(page);
-        Ok(match identity.fate() {
-            // A lock does not outlive a boot: it is a container with a boot id of its own.
-            Fate::Dead if identity.other_boot().is_some() => WriterState::Unknown,
-            Fate::Dead => WriterState::Dead,
-            Fate::Stopped => WriterState::Stopped,
-            Fate::Running => WriterState::Alive,
-            Fate::Unknown if self.segments.backend.is_claimed(&name, page.memory())?.is_none() => {
-                WriterState::Unknown
-            }
-            Fate::Unknown => WriterState::Alive,
-        })
-    }
-
-    /// How many writers the channel has had.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.reader.control().load(control::INCARNATION)
-    }
-
-    /// Process id of the writer, in its own PID namespace.
-    pub(crate) fn writer_pid(&self) -> u64 {
-        self.reader.control().load(control::PID)
-    }
-
-    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
-    pub(crate) fn growths(&self) -> u64 {
-        self.reader.control().load(control::GROWTHS)
-    }
-
-    /// How long ago the writer last said that it is at work; `None` if it never has.
-    pub(crate) fn heartbeat(&self) -> Option<Duration> {
-        // Relaxed: it carries nothing but itself.
-        NonZeroU64::new(self.reader.control().load(control::HEARTBEAT)).map(clock::age)
-    }
-
-    /// Within what time the writer promises to say so again; `None` if it promises nothing.
-    pub(crate) fn interval(&self) -> Option<Duration> {
-        // Relaxed: it carries nothing but itself.
-        let interval = NonZeroU64::new(self.reader.control().load(control::INTERVAL))?;
-        Some(Duration::from_nanos(interval.get()))
-    }
-
-    pub(crate) fn channel(&self) -> &str {
-        &self.channel
-    }
-
-    /// The channel's name, shared.
-    pub(crate) fn name(&self) -> &Arc<str> {
-        &self.channel
-    }
-
-    /// Which instance of its name it reads.
-    pub(crate) fn instance(&self) -> u64 {
-        self.segments.instance
-    }
-
-    /// Whether the channel was removed: what stands under its name by now is another one.
-    pub(crate) fn is_removed(&self) -> bool {
-        Ending::load(self.reader.control()) == Ending::Removed
-    }
-
-    /// Whether the other one has mapped what this one has.
-    pub(crate) fn maps_as(&self, other: &ChannelReader<B>) -> bool {
-        self.instance() == other.instance() && self.reader.installed() == other.reader.installed()
-    }
-
     /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, of a
     /// writer that doesn't date them, and if it has just been overwritten.
     pub(crate) fn date_of_latest(&mut self) -> Option<NonZeroU64> {
@@ -452,21 +312,6 @@ impl<B: Backend> ChannelReader<B> {
             }
         }
         None
-    }
-
-    /// Whether the channel's states have this form.
-    pub(crate) fn has_format(&self, expected: &Format) -> Result<(), AttachError> {
-        let found = &self.format;
-        if found.fingerprint == expected.fingerprint {
-            return Ok(());
-        }
-        Err(AttachError::FormatMismatch {
-            channel: self.channel.to_string(),
-            found_codec: found.codec.clone(),
-            found_schema: found.schema.clone(),
-            expected_codec: expected.codec.clone(),
-            expected_schema: expected.schema.clone(),
-        })
     }
 
     /// What is said of a channel that has ended.
