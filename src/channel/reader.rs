@@ -15,7 +15,7 @@ use super::statistics::ReaderStatistics;
 use super::{ChannelName, SnapshotError};
 use crate::checksum;
 use crate::layout::{Publication, Side};
-use crate::memory::{Memory, Page};
+use crate::memory::Page;
 use crate::segment::{Backend, ObjectError};
 use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Part, Reader, Reading};
 
