@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::layout::registry::waiters;
-use crate::memory::{CountingMemory, Memory};
+use crate::memory::CountingMemory;
 use crate::segment::{self, Backend};
 use crate::seqlock::{Announcements, Answered, Waking};
 
@@ -16,9 +16,9 @@ pub(crate) struct WaitersPage<B: Backend> {
 
 /// What a writer wakes with.
 pub(super) struct Bell<B: Backend> {
-    page: WaitersPage<B>,
-    /// Which of the page's words is the channel's.
-    word: usize,
+    /// Of the registry whose page it looks at.
+    instance: u64,
+    announcements: Announcements<B::Memory>,
     waking: Waking,
     answered: Answered,
 }
@@ -27,9 +27,9 @@ impl<B: Backend> Bell<B> {
     /// The bell of a writer of `channel` that has not rung it yet: its first publication does, for those who may have
     /// waited before it came.
     pub(super) fn new(page: WaitersPage<B>, channel: &str, waking: Waking) -> Bell<B> {
-        let word = waiters::of_channel(channel);
-        let answered = Answered::none_of(page.words.load(word));
-        Bell { page, word, waking, answered }
+        let announcements = Announcements::new(page.words, waiters::of_channel(channel));
+        let answered = Answered::none_of(announcements.count());
+        Bell { instance: page.instance, announcements, waking, answered }
     }
 
     pub(super) fn waking(&self) -> Waking {
@@ -38,22 +38,22 @@ impl<B: Backend> Bell<B> {
 
     /// Of the registry on whose page it looks.
     pub(super) fn instance(&self) -> u64 {
-        self.page.instance
+        self.instance
     }
 
     /// p1: what is to be given to [`Bell::must_ring`] after the publication.
-    #[inline]
+    #[inline(always)]
     pub(super) fn count(&self) -> u64 {
-        Announcements::new(&self.page.words, self.word).count()
+        self.announcements.count()
     }
 
     /// p2, p3: after a publication, whether anybody waits.
-    #[inline]
+    #[inline(always)]
     pub(super) fn must_ring(&mut self, before: u64) -> bool {
         if self.waking == Waking::Fences {
             // Full: the load of p3 must not be satisfied before the number of the publication (w5) is visible, or the
             // writer could miss an announcement whose waiter misses the number. Pairs with the waiter's full fence (s3).
-            self.page.words.fence_full();
+            self.announcements.page().fence_full();
         }
         // With `Waking::Barriers` the waiter's barrier (s3) runs in this process, too; that the compiler does not move the
         // load is the affair of `store_release`, which ends with a compiler fence.
@@ -63,9 +63,10 @@ impl<B: Backend> Bell<B> {
     /// Wakes those who sleep on the word `published` of the channel's `control` page, and those who sleep on the page's.
     #[cold]
     pub(super) fn ring(&self, control: &B::Memory, published: usize) {
+        let page = self.announcements.page();
         segment::wake(control, published);
-        self.page.words.increment(waiters::RUNG);
-        segment::wake(&self.page.words, waiters::RUNG);
+        page.increment(waiters::RUNG);
+        segment::wake(page, waiters::RUNG);
     }
 }
 

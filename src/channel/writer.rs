@@ -146,7 +146,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     /// After a publication before which so many had announced that they wait: wakes those who do.
-    #[inline]
+    #[inline(always)]
     fn answer(&mut self, waiting: u64) {
         if let Some(bell) = &mut self.bell
             && bell.must_ring(waiting)

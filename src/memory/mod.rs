@@ -13,12 +13,14 @@ mod copy;
 mod mapped;
 mod page;
 mod slots;
+mod word;
 mod words;
 
 pub(crate) use boxed::BoxedWords;
 pub(crate) use mapped::MappedWords;
 pub(crate) use page::Page;
 pub(crate) use slots::{Slot, Slots};
+pub(crate) use word::Word;
 pub(crate) use words::{AtomicWords, WritableWords};
 
 use crate::layout::WORD_BYTES;

@@ -38,7 +38,7 @@ pub(crate) use published::Published;
 pub(crate) use reader::{Attempt, Reader};
 pub(crate) use ring::{Details, Landing, Part, Reading, Ring};
 pub use waiting::Waking;
-pub(crate) use waiting::{Announcements, Answered};
+pub(crate) use waiting::{Announcements, Answered, announce};
 pub(crate) use writer::{Growth, Writer};
 
 #[cfg(doc)]

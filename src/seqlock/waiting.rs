@@ -27,7 +27,7 @@
 //! the wake-up, and anybody who may write to the page can spoil it.
 
 use crate::layout::control;
-use crate::memory::{CountingMemory, Memory, MemoryMut};
+use crate::memory::{CountingMemory, Memory, MemoryMut, Word};
 
 /// How a writer and those who wait for its publications take notice of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -67,31 +67,35 @@ impl Waking {
 }
 
 /// The counter of those who have announced that they wait.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Announcements<'a, M> {
-    memory: &'a M,
-    word: usize,
-}
+#[derive(Clone, Debug)]
+pub(crate) struct Announcements<M>(Word<M>);
 
-impl<'a, M: Memory> Announcements<'a, M> {
+impl<M: Memory> Announcements<M> {
     /// The counter in `word` of a waiters' page.
-    #[inline]
-    pub(crate) fn new(memory: &'a M, word: usize) -> Announcements<'a, M> {
-        Announcements { memory, word }
+    ///
+    /// # Panics
+    ///
+    /// If the page has no such word.
+    pub(crate) fn new(page: M, word: usize) -> Announcements<M> {
+        Announcements(Word::new(page, word))
+    }
+
+    /// The waiters' page.
+    pub(crate) fn page(&self) -> &M {
+        self.0.memory()
     }
 
     /// p1, p3: how many there have been.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count(&self) -> u64 {
-        self.memory.load(self.word)
+        self.0.load()
     }
 }
 
-impl<M: CountingMemory> Announcements<'_, M> {
-    /// s2: one more. The caller has seen a publication by `Published::latest`, and goes on with a full barrier.
-    pub(crate) fn announce(&self) {
-        self.memory.increment(self.word);
-    }
+/// s2: one more announcement in `word` of a waiters' page. The caller has seen a publication by `Published::latest`, and
+/// goes on with a full barrier.
+pub(crate) fn announce(page: &impl CountingMemory, word: usize) {
+    page.increment(word);
 }
 
 /// What the writer remembers of the announcements.
@@ -105,7 +109,7 @@ impl Answered {
     }
 
     /// After a publication: whether there is anybody to be woken, given the counts of p1 and p3.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn must_wake(&mut self, before: u64, after: u64) -> bool {
         if after == self.0 {
             return false;

@@ -20,7 +20,7 @@ use crate::layout::registry::waiters;
 use crate::memory::{CountingMemory, Memory};
 use crate::registry;
 use crate::segment::{self, Backend, Slept};
-use crate::seqlock::{Announcements, Waking};
+use crate::seqlock::{Waking, announce};
 
 /// How to wait for a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +161,7 @@ impl<B: Backend> Waiter<B> {
                 everywhere = Announced::NotEverywhere;
                 continue;
             };
-            Announcements::new(&page.words, waiters::of_channel(channel.channel())).announce();
+            announce(&page.words, waiters::of_channel(channel.channel()));
             match channel.waking() {
                 Waking::Barriers => barriers = true,
                 Waking::Fences => {}

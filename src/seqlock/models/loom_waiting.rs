@@ -10,7 +10,7 @@ use loom::thread;
 use super::loom_memory::LoomMemory;
 use crate::layout::{Publication, control};
 use crate::memory::CountingMemory;
-use crate::seqlock::{Announcements, Answered, Published};
+use crate::seqlock::{Announcements, Answered, Published, announce};
 
 /// Any word will do: loom's memory has only those that are named.
 const COUNTER: usize = control::PUBLISHED + 1;
@@ -65,7 +65,7 @@ impl Room {
     }
 
     fn publish(&self, publications: u64) {
-        let counter = Announcements::new(&self.memory, COUNTER);
+        let counter = Announcements::new(self.memory.clone(), COUNTER);
         let mut answered = Answered::none_of(counter.count());
         for number in 1..=publications {
             let before = counter.count();
@@ -87,7 +87,7 @@ impl Room {
             if latest > seen {
                 seen = latest;
             } else {
-                Announcements::new(&self.memory, COUNTER).announce();
+                announce(&self.memory, COUNTER);
                 self.barrier_unless(Mutation::WaiterWithoutBarrier);
                 self.sleep(seen);
             }
