@@ -8,12 +8,16 @@
 //!   [`Pod`] is returned by value; by `snapshot_into` it is copied where the caller wants it.
 //! * `serde`: states of a few jobs to a thousand. Beside publish and snapshot the bare encode and decode, and a memcpy
 //!   of as many bytes.
+//! * `hub`: one of 1,000 channels by name, asked for by 1, 2 and 8 threads at once; beside it a bare reader, and a map of
+//!   readers under a mutex. `read_at`: a few bytes of a large state, beside a state of a few bytes.
 //! * `timestamp`, `checksum`, `changed_since`: what the options cost.
 //!
 //! The two columns to compare stand beside each other in one run: figures of different runs, still more of different
 //! machines, say little. Everything that is measured is checked once, before and after.
 
 mod common;
+#[path = "uncontended/hub.rs"]
+mod hub;
 #[path = "uncontended/worker_state.rs"]
 mod worker_state;
 
@@ -47,6 +51,8 @@ fn main() {
     timestamps(&mut criterion, &namespace);
     checksums(&mut criterion, &namespace);
     changed_since(&mut criterion, &namespace);
+    hub::one_of_many(&mut criterion, &namespace);
+    hub::part(&mut criterion, &namespace);
     criterion.final_summary();
 }
 

@@ -23,6 +23,10 @@ use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Part, Reade
 /// channel, by system calls, faster than a reader maps it.
 const MOST_REMAPS: u32 = 64;
 
+/// How often the date of the latest publication is looked for, of a writer that overwrites it meanwhile. It takes as long
+/// as a few loads, so that one that can do so twice in a row is hardly to be had.
+const MOST_DATES: u32 = 64;
+
 /// A reader of a channel of bytes. Its clones share what is mapped, and go their own ways when it is replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelReader<B: Backend> {
@@ -293,14 +297,27 @@ impl<B: Backend> ChannelReader<B> {
         self.checksum
     }
 
-    /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, of a
-    /// writer that doesn't date them, and if it has just been overwritten.
-    pub(crate) fn date_of_latest(&mut self) -> Option<NonZeroU64> {
-        let publication = Publication::new(self.latest_acquired())?;
-        self.date_of(publication)
+    /// A reader of the same channel that keeps no segment in memory.
+    pub(crate) fn without_segments(mut self) -> Self {
+        self.reader.uninstall();
+        self
     }
 
-    /// The same of any publication that is, or was, the latest one.
+    /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, and of
+    /// a writer that doesn't date them.
+    pub(crate) fn date_of_latest(&mut self) -> Option<NonZeroU64> {
+        for _ in 0..MOST_DATES {
+            let publication = Publication::new(self.latest_acquired())?;
+            let date = self.date_of(publication);
+            // No date, though the writer may give them: it may just have been overwritten.
+            if date.is_some() || self.latest() == publication.get() {
+                return date;
+            }
+        }
+        None
+    }
+
+    /// The same of any publication that is, or was, the latest one; `None` also if it has been overwritten.
     pub(crate) fn date_of(&mut self, publication: Publication) -> Option<NonZeroU64> {
         // Nothing of the payload: a checksum can't be verified of it.
         let nothing = &mut Part { offset: 0, into: &mut [] };

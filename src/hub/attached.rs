@@ -31,6 +31,16 @@ pub(super) struct Shared<B: Backend> {
 struct Listing<B: Backend> {
     watch: ChannelWatch<B>,
     names: Arc<[Arc<str>]>,
+    state: ListState,
+}
+
+/// What `Listing::names` is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListState {
+    /// It is of when the watch has looked last.
+    Listed,
+    /// The watch has noticed a change, and the registry could not be listed since.
+    Outdated,
 }
 
 /// A channel that is attached to, as of some moment: never changed, but replaced.
@@ -73,7 +83,7 @@ impl<B: Backend> Shared<B> {
         thresholds: Thresholds,
     ) -> Shared<B> {
         let watch = ChannelWatch::new(place.backend().clone(), place.namespace());
-        let listing = Mutex::new(Listing { watch, names: Arc::default() });
+        let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
         let channels = Channels::<B>::default();
         Shared { place, options, wait, thresholds, channels, listing }
     }
@@ -126,6 +136,9 @@ impl<B: Backend> Shared<B> {
     /// Keeps what a reader has found, and what type its states were found to have, for the next one. That of two threads
     /// which comes last wins: what is outdated is found to be so by the next reader.
     pub(super) fn keep(&self, reader: &ChannelReader<B>, types: Option<TypeId>) {
+        if reader.is_removed() {
+            return;
+        }
         let guard = self.guard();
         let same = |known: &&Attached<B>| known.reader.instance() == reader.instance();
         let known = self.find(reader.channel(), &guard).filter(same);
@@ -137,26 +150,36 @@ impl<B: Backend> Shared<B> {
                 Attached { reader: reader.clone(), types },
                 &guard,
             );
+            // What is replaced has segments mapped that may be large: it is not collected with others to be freed.
+            guard.flush();
         }
     }
 
     fn forget(&self, removed: &ChannelReader<B>) {
         let same = |_: &Arc<str>, found: &Attached<B>| found.reader.instance() == removed.instance();
-        let _ = self.channels.remove_if(removed.channel(), same, &self.guard());
+        let guard = self.guard();
+        let _ = self.channels.remove_if(removed.channel(), same, &guard);
+        guard.flush();
     }
 
     /// The names of the namespace's channels, sorted.
     pub(super) fn names(&self) -> Arc<[Arc<str>]> {
         // A panic while it is held leaves an old list.
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        if listing.watch.changed().unwrap_or(true)
+        if listing.watch.changed().unwrap_or(true) {
+            // The watch says so once; the listing may fail.
+            listing.state = ListState::Outdated;
+        }
+        if listing.state == ListState::Outdated
             && let Ok(infos) = registry::list(self.place.backend(), self.place.namespace())
         {
             let mut names: Vec<Arc<str>> = infos.into_iter().map(|info| info.name.into()).collect();
             names.sort_unstable();
             names.dedup();
-            listing.names = names.into();
-            self.channels.retain(|_, attached| !attached.reader.is_removed(), &self.guard());
+            (listing.names, listing.state) = (names.into(), ListState::Listed);
+            let guard = self.guard();
+            self.channels.retain(|_, attached| !attached.reader.is_removed(), &guard);
+            guard.flush();
         }
         Arc::clone(&listing.names)
     }

@@ -1,5 +1,6 @@
 //! One picture of several workers: their states as of one moment.
 
+use std::hint;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,15 @@ use crate::channel::{ChannelReader, Received, SnapshotError};
 use crate::clock::Timestamp;
 use crate::codec::Decode;
 use crate::layout::Publication;
-use crate::segment::Backend;
+use crate::segment::{self, Backend};
+use crate::seqlock::Waking;
 use crate::snapshot::Snapshot;
 
 /// How often all states are copied in the hope that no writer publishes meanwhile.
 const COLLECTS: u32 = 4;
+
+/// In nanoseconds, many times what a processor takes to make a store visible. While it is interrupted it holds none back.
+const ANNOUNCED_WITHIN: u64 = 10_000;
 
 /// The states of several workers as of one moment. Made by [`Hub::cut`].
 #[derive(Debug)]
@@ -140,6 +145,8 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         };
         self.shared.keep(&cut.reader, Some(format.types));
         let state = match (cut.failed, cut.received) {
+            // What has its name by now may be in the cut's other states: both were never there at once.
+            _ if cut.reader.is_removed() => Err(cut.reader.closed()),
             (Some(error), _) => Err(error),
             (None, None) => Err(empty()),
             (None, Some(received)) => decoded::<C, T, B>(&cut.reader, &cut.payload, &received),
@@ -158,10 +165,26 @@ fn cut<B: Backend>(channels: &mut [Cutting<B>]) -> Moment {
     // Before the numbers are loaded: what is published with a date up to this one, and is not found, was announced after
     // its number was loaded, so whoever knew of it dated its own publication later than this.
     let time = Timestamp::Precise.now();
+    await_announcements(time, channels);
     for channel in channels {
         channel.take_as_of(time);
     }
     Moment::AsOf { monotonic_nanos: time }
+}
+
+/// Lets become visible what was announced before anything that is dated up to `time`.
+///
+/// A processor reads the clock for the date of a publication while the number of the one before, on another channel of the
+/// same thread, is still on its way to the memory; and it may load a number before it reads the clock that comes first in
+/// the program. A barrier in all writers settles both. So does some time, for writers that take no part in barriers.
+fn await_announcements<B: Backend>(time: u64, channels: &[Cutting<B>]) {
+    let take_part = channels.iter().all(|channel| channel.reader.waking() != Waking::Nobody);
+    if take_part && segment::issue_barrier() {
+        return;
+    }
+    while Timestamp::Precise.now().saturating_sub(time) < ANNOUNCED_WITHIN {
+        hint::spin_loop();
+    }
 }
 
 /// Whether all were copied without a writer publishing meanwhile.

@@ -79,22 +79,28 @@ impl<C, B: Backend> Hub<C, B> {
         let mut reader = self.shared.reader_or_removed(channel)?;
         let state = reader.writer_state();
         let state = state.map_err(|source| QueryError::Writer { channel: channel.into(), source })?;
+        let age = reader.date_of_latest().map(clock::age);
+        // After the date, which is of this publication or of one before it.
+        let publication = reader.latest();
         let status = Status {
-            health: self.shared.thresholds.judge(&mut reader, state),
-            publication: reader.latest(),
+            health: self.shared.thresholds.judge(&reader, state, age, publication),
+            publication,
             writer_pid: reader.writer_pid(),
             incarnation: reader.incarnation(),
         };
-        if !reader.is_removed() {
-            self.shared.keep(&reader, None);
-        }
+        self.shared.keep(&reader, None);
         Ok(status)
     }
 }
 
 impl Thresholds {
-    fn judge<B: Backend>(self, reader: &mut ChannelReader<B>, state: WriterState) -> Health {
-        let age = reader.date_of_latest().map(clock::age);
+    fn judge<B: Backend>(
+        self,
+        reader: &ChannelReader<B>,
+        state: WriterState,
+        age: Option<Duration>,
+        publication: u64,
+    ) -> Health {
         let silent = match (age, reader.heartbeat()) {
             (Some(age), Some(heartbeat)) => Some(age.min(heartbeat)),
             (age, heartbeat) => age.or(heartbeat),
@@ -109,11 +115,12 @@ impl Thresholds {
         let fresh_within = self.fresh_within.or(interval).unwrap_or(FRESH);
         let stalled_after = self.stalled_after.or(interval);
         match age {
-            Some(age) if age <= fresh_within => Health::Fresh { age },
+            // First: who asks for less patience than a state stays fresh wants to know.
             _ if silent.zip(stalled_after).is_some_and(|(silent, after)| silent > after) => {
                 Health::Stalled { silent }
             }
-            None if reader.latest() == 0 => Health::Empty,
+            Some(age) if age <= fresh_within => Health::Fresh { age },
+            None if publication == 0 => Health::Empty,
             age => Health::Unchanged { age },
         }
     }

@@ -26,6 +26,13 @@ pub struct HubWatch<B: Backend = SharedMemory> {
 /// A channel that is watched, and what was seen of it.
 struct Watched<B: Backend> {
     reader: ChannelReader<B>,
+    /// `None`: nothing yet.
+    seen: Option<Seen>,
+}
+
+/// What was seen of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
     publication: u64,
     has_ended: bool,
 }
@@ -101,8 +108,8 @@ impl<B: Backend> HubWatch<B> {
             match self.shared.reader(&name) {
                 // Another one of the same name ends thereby.
                 Ok(reader) => {
-                    let has_ended = self.watched.contains_key(&name);
-                    self.watched.insert(name, Watched { reader, publication: 0, has_ended });
+                    let reader = reader.without_segments();
+                    drop(self.watched.insert(name, Watched { reader, seen: None }));
                 }
                 Err(_) => self.unattached.push(name),
             }
@@ -115,15 +122,18 @@ impl<B: Backend> HubWatch<B> {
 }
 
 impl<B: Backend> Watched<B> {
+    fn look(&self) -> Seen {
+        Seen { publication: self.reader.latest_acquired(), has_ended: self.reader.is_closed() }
+    }
+
     fn has_changed(&self) -> bool {
-        self.reader.latest_acquired() > self.publication || (self.reader.is_closed() != self.has_ended)
+        self.seen != Some(self.look())
     }
 
     fn take_change(&mut self) -> bool {
-        let changed = self.has_changed();
-        self.publication = self.reader.latest_acquired().max(self.publication);
-        self.has_ended = self.reader.is_closed();
-        changed
+        // One look: what came between two of them would be lost.
+        let now = self.look();
+        self.seen.replace(now) != Some(now)
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
-use crate::memory::Memory;
+use crate::memory::{AtomicWords, CountingMemory, Memory};
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use table::Table;
 
@@ -94,7 +94,10 @@ pub(crate) fn tidy<B: Backend>(backend: &B, namespace: &str, patience: Duration)
     }
 }
 
-fn remove_if_empty(claim: &impl Claim) -> Result<(), ObjectError> {
+fn remove_if_empty<C: Claim>(claim: &C) -> Result<(), ObjectError>
+where
+    C::Memory: CountingMemory + AtomicWords,
+{
     let table = Table::new(claim.memory());
     if !table.is_empty() {
         return Ok(());

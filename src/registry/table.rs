@@ -9,8 +9,8 @@ use crate::layout::registry::{
     self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MOST, NAMESPACE, entry, waiters,
 };
 use crate::layout::{Geometry, Publication, WORD_BYTES, fingerprint};
-use crate::memory::{Memory, MemoryMut};
-use crate::segment::ObjectError;
+use crate::memory::{AtomicWords, CountingMemory, Memory, MemoryMut};
+use crate::segment::{self, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Published, Reading, Ring};
 
@@ -227,15 +227,24 @@ impl<M: MemoryMut> Table<'_, M> {
         (0..self.high()).all(|index| self.mark(index) == 0)
     }
 
-    /// Tells who looks at this object that it is no longer the namespace's table.
-    pub(super) fn end(&self) {
-        self.0.store(ENDED, 1);
-    }
-
     fn find(&self, channel: &str) -> Option<usize> {
         let mark = mark_of(channel);
         let marked = (0..self.high()).filter(|index| self.mark(*index) == mark);
         marked.into_iter().find(|index| self.entry(*index).is_some_and(|entry| entry.name == channel))
+    }
+}
+
+impl<M: CountingMemory + AtomicWords> Table<'_, M> {
+    /// Tells who looks at this object, or sleeps on it, that it is no longer the namespace's table: only for who has
+    /// claimed it.
+    pub(super) fn end(&self) {
+        self.0.store(ENDED, 1);
+        self.0.store(waiters::START + waiters::INSTANCE, 0);
+        // Full: who sees that they were woken must see why, or would sleep again, on a page that nobody rings any more.
+        // Pairs with the full fence of `Waiter::announce`, which is between two looks at the page.
+        self.0.fence_full();
+        self.0.increment(waiters::START + waiters::RUNG);
+        segment::wake(self.0, waiters::START + waiters::RUNG);
     }
 }
 

@@ -79,6 +79,11 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         depths.max().unwrap_or(0) * 2
     }
 
+    /// Lets go of the segments that are mapped.
+    pub(crate) fn uninstall(&mut self) {
+        self.sides = [None, None];
+    }
+
     /// Takes the segment of `generation` as what is mapped of `side`, in place of the former one.
     pub(crate) fn install(&mut self, side: Side, generation: u64, ring: Ring<R>) {
         self.sides[side.index()] = Some(Mapped { generation, ring });

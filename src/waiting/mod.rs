@@ -198,7 +198,8 @@ impl<B: Backend> Waiter<B> {
     }
 
     fn rung(&mut self) -> Option<Rung> {
-        if self.page.is_none() {
+        // A registry whose last channel has gone takes its page with it, and the next one brings its own.
+        if self.page.as_ref().is_none_or(|page| page.words.load(waiters::INSTANCE) != page.instance) {
             self.open_page();
         }
         let page = self.page.as_ref()?;
