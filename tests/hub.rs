@@ -399,3 +399,14 @@ fn no_descriptor_is_kept_and_no_mapping_of_what_is_gone() {
     let [states, all, _] = counted(&mut counter);
     assert!(states == 0 && all <= 1, "{all} mappings");
 }
+
+#[test]
+fn a_schema_that_was_named_is_named_to_the_hub_too() {
+    let namespace = Namespace::in_process(&Heap::new(), "schemas").unwrap();
+    let mut writer = namespace.writer_builder::<u64>("worker").schema("counter, version 2").open().unwrap();
+    writer.publish(&7).unwrap();
+    assert!(matches!(namespace.hub().get::<u64>("worker"), Err(QueryError::Attach(_))));
+    let hub = namespace.hub_builder().schema::<u64>("counter, version 2").open();
+    assert_eq!(*hub.get::<u64>("worker").unwrap(), 7);
+    assert_eq!(*hub.get::<u64>("worker").unwrap(), 7, "also when it is attached");
+}

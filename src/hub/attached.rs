@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use papaya::{Guard, LocalGuard};
@@ -16,12 +17,16 @@ use crate::waiting::{Place, WaitPolicy};
 
 type Channels<B> = papaya::HashMap<Arc<str>, Attached<B>, foldhash::fast::RandomState>;
 
+/// The schemas that were named, by the type whose they are.
+pub(super) type Schemas = HashMap<TypeId, String>;
+
 /// What the handles of a hub share.
 pub(super) struct Shared<B: Backend> {
     pub(super) place: Place<B>,
     options: ReaderOptions,
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
+    schemas: Schemas,
     /// Read without a lock. What is found to have changed is replaced whole, and freed when no thread looks at it.
     channels: Channels<B>,
     listing: Mutex<Listing<B>>,
@@ -63,29 +68,18 @@ impl<B: Backend> Attached<B> {
     }
 }
 
-/// The form of a type's states, and the type.
-pub(super) struct TypedFormat {
-    pub(super) format: Format,
-    pub(super) types: TypeId,
-}
-
-impl TypedFormat {
-    pub(super) fn of<C: Decode<T> + 'static, T: 'static>() -> TypedFormat {
-        TypedFormat { format: Format::new(C::NAME, &C::schema()), types: TypeId::of::<(C, T)>() }
-    }
-}
-
 impl<B: Backend> Shared<B> {
     pub(super) fn new(
         place: Place<B>,
         options: ReaderOptions,
         wait: WaitPolicy,
         thresholds: Thresholds,
+        schemas: Schemas,
     ) -> Shared<B> {
         let watch = ChannelWatch::new(place.backend().clone(), place.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
         let channels = Channels::<B>::default();
-        Shared { place, options, wait, thresholds, channels, listing }
+        Shared { place, options, wait, thresholds, schemas, channels, listing }
     }
 
     /// For as long as it lives, nothing that was found is freed.
@@ -104,6 +98,21 @@ impl<B: Backend> Shared<B> {
     pub(super) fn reader(&self, channel: &str) -> Result<ChannelReader<B>, QueryError> {
         let reader = self.reader_or_removed(channel)?;
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
+    }
+
+    /// The same, of a channel whose states are of type `T`, encoded by `C`.
+    pub(super) fn reader_of<C: Decode<T> + 'static, T: 'static>(
+        &self,
+        channel: &str,
+    ) -> Result<ChannelReader<B>, QueryError> {
+        let reader = self.reader(channel)?;
+        let guard = self.guard();
+        let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
+        if !known.is_some_and(Attached::holds::<C, T>) {
+            let schema = self.schemas.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::schema);
+            reader.has_format(&Format::new(C::NAME, &schema))?;
+        }
+        Ok(reader)
     }
 
     /// The same, or of a channel that was removed.
@@ -133,7 +142,7 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    /// Keeps what a reader has found, and what type its states were found to have, for the next one. That of two threads
+    /// Keeps what a reader has found, and codec and type that its states were found to have, for the next one. That of two threads
     /// which comes last wins: what is outdated is found to be so by the next reader.
     pub(super) fn keep(&self, reader: &ChannelReader<B>, types: Option<TypeId>) {
         if reader.is_removed() {

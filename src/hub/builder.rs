@@ -1,12 +1,13 @@
 //! What a hub is to be like.
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Hub;
-use super::attached::Shared;
+use super::attached::{Schemas, Shared};
 use super::status::Thresholds;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy};
 use crate::segment::Backend;
@@ -22,6 +23,7 @@ pub struct HubBuilder<C, B: Backend> {
     retry: RetryPolicy,
     wait: WaitPolicy,
     thresholds: Thresholds,
+    schemas: Schemas,
     codec: PhantomData<fn() -> C>,
 }
 
@@ -32,14 +34,15 @@ impl<C, B: Backend> HubBuilder<C, B> {
             retry: RetryPolicy::default(),
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
+            schemas: Schemas::new(),
             codec: PhantomData,
         }
     }
 
     /// Decodes states by another codec. A hub has handles for others, too: [`Hub::codec`].
     pub fn codec<D>(self) -> HubBuilder<D, B> {
-        let HubBuilder { place, retry, wait, thresholds, .. } = self;
-        HubBuilder { place, retry, wait, thresholds, codec: PhantomData }
+        let HubBuilder { place, retry, wait, thresholds, schemas, .. } = self;
+        HubBuilder { place, retry, wait, thresholds, schemas, codec: PhantomData }
     }
 
     /// How often and how long a query tries again when a writer is faster.
@@ -69,12 +72,18 @@ impl<C, B: Backend> HubBuilder<C, B> {
         self
     }
 
+    /// Names the schema of states of type `T`, as their writers have ([`WriterBuilder::schema`](crate::WriterBuilder)).
+    pub fn schema<T: 'static>(mut self, schema: impl Into<String>) -> Self {
+        self.schemas.insert(TypeId::of::<T>(), schema.into());
+        self
+    }
+
     /// The hub. Opens nothing: the namespace need not exist yet.
     #[must_use]
     pub fn open(self) -> Hub<C, B> {
         let attach = AttachPolicy::new(Duration::ZERO, NOT_READY);
         let options = ReaderOptions { attach, retry: self.retry, format: None };
-        let shared = Shared::new(self.place, options, self.wait, self.thresholds);
+        let shared = Shared::new(self.place, options, self.wait, self.thresholds, self.schemas);
         Hub { shared: Arc::new(shared), codec: PhantomData }
     }
 }

@@ -1,11 +1,11 @@
 //! One picture of several workers: their states as of one moment.
 
+use std::any::TypeId;
 use std::hint;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attached::{Shared, TypedFormat};
 use super::{Hub, QueryError, decoded};
 use crate::channel::{ChannelReader, Received, SnapshotError};
 use crate::clock::Timestamp;
@@ -107,14 +107,13 @@ impl<C: 'static, B: Backend> Hub<C, B> {
     where
         C: Decode<T>,
     {
-        let format = TypedFormat::of::<C, T>();
         let mut names: Vec<Arc<str>> = Vec::new();
         let mut missing = Vec::new();
         let mut cutting = Vec::new();
         for (place, channel) in channels.into_iter().enumerate() {
             names.push(channel.as_ref().into());
-            match Cutting::begin(&self.shared, channel.as_ref(), &format) {
-                Ok(found) => cutting.push(found),
+            match self.shared.reader_of::<C, T>(channel.as_ref()) {
+                Ok(reader) => cutting.push(Cutting::new(reader)),
                 Err(error) => missing.push((place, error)),
             }
         }
@@ -124,18 +123,13 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         let states = names.into_iter().enumerate().map(|(place, channel)| {
             match missing.next_if(|(missing, _)| *missing == place) {
                 Some((_, error)) => CutState { channel, state: Err(error), offset: Offset::None },
-                None => self.state_of(channel, cutting.next(), &format),
+                None => self.state_of(channel, cutting.next()),
             }
         });
         Cut { moment, states: states.collect() }
     }
 
-    fn state_of<T: 'static>(
-        &self,
-        channel: Arc<str>,
-        cut: Option<Cutting<B>>,
-        format: &TypedFormat,
-    ) -> CutState<T>
+    fn state_of<T: 'static>(&self, channel: Arc<str>, cut: Option<Cutting<B>>) -> CutState<T>
     where
         C: Decode<T>,
     {
@@ -143,7 +137,7 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         let Some(cut) = cut else {
             return CutState { state: Err(empty().into()), channel, offset: Offset::None };
         };
-        self.shared.keep(&cut.reader, Some(format.types));
+        self.shared.keep(&cut.reader, Some(TypeId::of::<(C, T)>()));
         let state = match (cut.failed, cut.received) {
             // What has its name by now may be in the cut's other states: both were never there at once.
             _ if cut.reader.is_removed() => Err(cut.reader.closed()),
@@ -196,10 +190,8 @@ fn double_collect<B: Backend>(channels: &mut [Cutting<B>]) -> bool {
 }
 
 impl<B: Backend> Cutting<B> {
-    fn begin(shared: &Shared<B>, channel: &str, format: &TypedFormat) -> Result<Cutting<B>, QueryError> {
-        let reader = shared.reader(channel)?;
-        reader.has_format(&format.format)?;
-        Ok(Cutting { reader, payload: Vec::new(), received: None, offset: Offset::None, failed: None })
+    fn new(reader: ChannelReader<B>) -> Cutting<B> {
+        Cutting { reader, payload: Vec::new(), received: None, offset: Offset::None, failed: None }
     }
 
     /// Takes publication `number`; `false` if it is not there any more.

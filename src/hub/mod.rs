@@ -8,6 +8,7 @@ mod pattern;
 mod status;
 mod watch;
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::channel::{ChannelReader, SnapshotError};
 use crate::codec::{Decode, Postcard};
 use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::{Snapshot, SnapshotInfo};
-use attached::{Shared, TypedFormat, with_scratch};
+use attached::{Shared, with_scratch};
 
 /// All channels of a namespace: attaches to them when they are asked for, and follows their growth, takeover, death and
 /// removal by itself.
@@ -134,8 +135,7 @@ impl<C: 'static, B: Backend> Hub<C, B> {
     where
         C: Decode<T>,
     {
-        let reader = self.shared.reader(channel)?;
-        reader.has_format(&TypedFormat::of::<C, T>().format)?;
+        let reader = self.shared.reader_of::<C, T>(channel)?;
         Ok(crate::Reader::new(reader, self.shared.place.clone(), self.shared.wait).changes())
     }
 
@@ -169,14 +169,12 @@ impl<C: 'static, B: Backend> Hub<C, B> {
     where
         C: Decode<T>,
     {
-        let reader = &mut self.shared.reader(channel)?;
-        let format = TypedFormat::of::<C, T>();
-        reader.has_format(&format.format)?;
+        let reader = &mut self.shared.reader_of::<C, T>(channel)?;
         let answer = with_scratch(|scratch| {
             let received = reader.snapshot(&mut &mut *scratch)?;
             decoded::<C, T, B>(reader, scratch, &received)
         });
-        self.shared.keep(reader, Some(format.types));
+        self.shared.keep(reader, Some(TypeId::of::<(C, T)>()));
         Ok(answer?)
     }
 }
