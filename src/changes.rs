@@ -69,15 +69,15 @@ impl<T, C: Decode<T>, B: Backend> Changes<T, C, B> {
         if self.has_ended {
             return Some(None);
         }
-        let latest = self.reader.latest();
-        if latest > self.seen {
+        let sight = self.reader.bytes().sight();
+        if sight.publication > self.seen {
             let snapshot = self.reader.snapshot();
             // Also of what could not be read: it will not be better the next time.
-            self.seen = snapshot.as_ref().map_or(latest, Snapshot::publication);
+            self.seen = snapshot.as_ref().map_or(sight.publication, Snapshot::publication);
             self.has_ended = matches!(snapshot, Err(SnapshotError::Closed { .. }));
             return Some((!self.has_ended).then_some(snapshot));
         }
-        self.has_ended = self.reader.is_closed();
+        self.has_ended = sight.has_ended();
         self.has_ended.then_some(None)
     }
 }

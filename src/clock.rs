@@ -34,6 +34,26 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As it stands in a control page.
+    pub(crate) fn to_word(self) -> u64 {
+        match self {
+            Timestamp::Precise => 0,
+            Timestamp::Coarse => 1,
+            Timestamp::None => 2,
+        }
+    }
+
+    /// What such a word says; what no writer stores is taken for no date.
+    pub(crate) fn of_word(word: u64) -> Timestamp {
+        match word {
+            0 => Timestamp::Precise,
+            1 => Timestamp::Coarse,
+            _ => Timestamp::None,
+        }
+    }
+}
+
 /// How long ago `time` was. Zero for a time in the future, which only a hostile writer stores.
 pub(crate) fn age(time: NonZeroU64) -> Duration {
     Duration::from_nanos(Timestamp::Precise.now().saturating_sub(time.get()))

@@ -72,7 +72,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     /// was none. With 0 it waits for the first.
     ///
     /// It spins for a moment ([`WaitPolicy`]) and then sleeps; the writer wakes it, and pays for that with two system
-    /// calls, but not while nobody waits. Where the writer can't wake it (it runs under another user, or was built
+    /// calls, or four, but not while nobody waits. Where the writer can't wake it (it runs under another user, or was built
     /// without [`waking`](crate::WriterBuilder::waking)), it looks again after pauses of up to a millisecond. A writer
     /// that is killed between publishing and waking delays the news by up to 100 ms; its death alone wakes nobody.
     ///

@@ -36,7 +36,8 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
     /// Publishes `state` and returns its number: 1 for the first of the channel's life, then one more each time.
     ///
     /// Readers see it from the moment that this returns. Progress: wait-free, without a system call or an allocation,
-    /// except while the channel grows because the state is larger than any before. Cost: encoding, one copy, one read
+    /// except while the channel grows because the state is larger than any before, and while somebody waits for it
+    /// ([`Reader::wait_newer`](crate::Reader::wait_newer)), who is woken by two system calls. Cost: encoding, one copy, one read
     /// of the clock ([`Timestamp`]).
     ///
     /// # Errors

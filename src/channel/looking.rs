@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::description::read_identity;
 use super::options::Format;
 use super::{AttachError, ChannelReader};
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::layout::{Kind, Publication, control};
 use crate::liveness::Fate;
 use crate::memory::Memory;
@@ -30,6 +30,20 @@ pub enum WriterState {
     Unknown,
 }
 
+/// How far a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    pub(crate) ending: Ending,
+    pub(crate) publication: u64,
+}
+
+impl Sight {
+    /// Whether the channel was closed or removed.
+    pub(crate) fn has_ended(self) -> bool {
+        self.ending != Ending::Open
+    }
+}
+
 impl<B: Backend> ChannelReader<B> {
     /// Number of the latest publication, 0 before the first. One load.
     #[inline]
@@ -41,6 +55,24 @@ impl<B: Backend> ChannelReader<B> {
     pub(crate) fn latest_acquired(&self) -> u64 {
         // A number that no writer stores is given as it is: who sleeps compares it with what stands there.
         Published::of_channel(self.reader.control()).latest().map_or_else(|| self.latest(), Publication::get)
+    }
+
+    /// How far the channel is: if it has ended, the number is its last.
+    pub(crate) fn sight(&self) -> Sight {
+        let ending = Ending::load_before_number(self.reader.control());
+        Sight { ending, publication: self.latest_acquired() }
+    }
+
+    /// When the writer opened the channel, as an age; `None` if it is not known.
+    pub(crate) fn opened(&self) -> Option<Duration> {
+        // Relaxed: it carries nothing but itself.
+        NonZeroU64::new(self.reader.control().load(control::OPENED)).map(clock::age)
+    }
+
+    /// How the writer dates its publications.
+    pub(crate) fn dating(&self) -> Timestamp {
+        // Relaxed: it carries nothing but itself.
+        Timestamp::of_word(self.reader.control().load(control::DATING))
     }
 
     /// c1 of a cut: see `seqlock::cut`.

@@ -23,6 +23,7 @@ pub(crate) use budget::Budgets;
 pub use budget::{Bound, BudgetScope, OverBudget};
 pub(crate) use description::{read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
+pub(crate) use looking::Sight;
 pub use looking::WriterState;
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};

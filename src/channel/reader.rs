@@ -114,6 +114,22 @@ impl<B: Backend> ChannelReader<B> {
         }
     }
 
+    /// The usual course on a channel with checksums.
+    pub(crate) fn verified_at_once(&self, landing: &mut impl Landing) -> Result<Received, Missed> {
+        if self.is_removed() {
+            return Err(Missed::Unusual);
+        }
+        match self.reader.attempt(landing) {
+            Attempt::Read(_, Reading::Torn) => Err(Missed::Torn),
+            Attempt::Read(publication, Reading::Whole(details)) => {
+                let verified = self.verified(publication, details, landing);
+                let received = |_| Received { publication, details, retries: 0 };
+                verified.map(received).map_err(|_| Missed::Unusual)
+            }
+            _ => Err(Missed::Unusual),
+        }
+    }
+
     /// A snapshot whose first attempt was torn, or has to be made anew, because it is not the usual course.
     #[inline(never)]
     pub(crate) fn snapshot_otherwise(

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::layout::{Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
 use crate::liveness::{Fate, ProcessIdentity};
 use crate::memory::Memory;
-use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::segment::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ending, Generations};
 
@@ -193,6 +193,7 @@ impl<B: Backend> Remains<'_, B> {
         let mut removed = self.removed(cause);
         // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
         Ending::Removed.store(self.claim.memory());
+        segment::wake(self.claim.memory(), control::PUBLISHED);
         let page = self.names.object(Kind::Control);
         for object in self.objects.iter().filter(|object| **object != page) {
             if self.remove_ours(object)? {
@@ -258,6 +259,7 @@ impl<B: Backend> Remains<'_, B> {
 pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> Result<(), ObjectError> {
     let page = claim.memory();
     Ending::Removed.store(page);
+    segment::wake(page, control::PUBLISHED);
     for side in Side::BOTH {
         let generation = Generations(page).in_force(side);
         if (1..=ObjectNames::MOST_GENERATION).contains(&generation) {

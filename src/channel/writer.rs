@@ -87,6 +87,8 @@ impl<B: Backend> ChannelWriter<B> {
         // The former writer's sign of life is none of this one.
         page.store(control::HEARTBEAT, 0);
         page.store(control::INTERVAL, nanoseconds(options.interval));
+        page.store(control::OPENED, Timestamp::Precise.now());
+        page.store(control::DATING, options.timestamp.to_word());
         page.0.settle();
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
@@ -194,7 +196,10 @@ impl<B: Backend> ChannelWriter<B> {
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
         let waiting = self.bell.as_ref().map_or(0, Bell::count);
         let published = self.publish_resized(publication, payload, time, checksum);
-        self.answer(waiting);
+        // Otherwise nothing came that could answer anybody: an announcement would be taken for answered.
+        if published.is_ok() {
+            self.answer(waiting);
+        }
         self.work_out_what_fits();
         match published {
             Ok(()) => {

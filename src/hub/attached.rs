@@ -182,13 +182,20 @@ impl<B: Backend> Shared<B> {
         if listing.state == ListState::Outdated
             && let Ok(infos) = registry::list(self.place.backend(), self.place.namespace())
         {
-            let mut names: Vec<Arc<str>> = infos.into_iter().map(|info| info.name.into()).collect();
+            let instances: HashMap<&str, u64> =
+                infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
+            // Nor what has another one's name by now, because somebody removed its own by hand.
+            let stays = |found: &ChannelReader<B>| {
+                let entered = instances.get(found.channel());
+                !found.is_removed() && entered.is_none_or(|entered| *entered == found.instance())
+            };
+            let guard = self.guard();
+            self.channels.retain(|_, attached| stays(&attached.reader), &guard);
+            guard.flush();
+            let mut names: Vec<Arc<str>> = infos.iter().map(|info| info.name.as_str().into()).collect();
             names.sort_unstable();
             names.dedup();
             (listing.names, listing.state) = (names.into(), ListState::Listed);
-            let guard = self.guard();
-            self.channels.retain(|_, attached| !attached.reader.is_removed(), &guard);
-            guard.flush();
         }
         Arc::clone(&listing.names)
     }

@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::hint;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Hub, QueryError, decoded};
 use crate::channel::{ChannelReader, Received, SnapshotError};
@@ -66,6 +66,9 @@ pub enum Offset {
     None,
     /// Its ring did not reach back so far: it was published so much after the moment.
     Later(Duration),
+    /// Its writer dates publications by the kernel's tick ([`Timestamp::Coarse`](crate::Timestamp::Coarse)): it was in
+    /// force at that moment or up to a tick before.
+    Coarse,
     /// Its writer doesn't date publications: it is the latest one, whenever it was published.
     Undated,
 }
@@ -99,10 +102,10 @@ impl<C: 'static, B: Backend> Hub<C, B> {
     ///
     /// Both respect what writers know of each other: if a worker published b after having learned that another one had
     /// published a, a consistent cut that has b has a or a later one. By dates that takes precise ones
-    /// ([`Timestamp::Precise`]): coarse ones are up to a tick of the kernel early.
+    /// ([`Timestamp::Precise`]): states with others make a cut inconsistent, and say why.
     ///
     /// A worker whose state can't be had is an error in its place, and so is a channel on which nothing was published at
-    /// that moment. Progress: bounded. Cost: up to five copies of each state, and decoding each once.
+    /// that moment. Progress: bounded. Cost: up to eight copies of each state, and decoding each once.
     pub fn cut<T: 'static>(&self, channels: impl IntoIterator<Item = impl AsRef<str>>) -> Cut<T>
     where
         C: Decode<T>,
@@ -208,6 +211,7 @@ impl<B: Backend> Cutting<B> {
     /// Takes the publication that was in force at `time`, or the nearest later one that the ring still holds.
     fn take_as_of(&mut self, time: u64) {
         // As often as the writer can overwrite what was just found to be the one.
+        let begin = Instant::now();
         for _ in 0..COLLECTS {
             let Some(latest) = self.reader.collect() else {
                 self.take(None);
@@ -220,7 +224,7 @@ impl<B: Backend> Cutting<B> {
             }
         }
         let channel = self.reader.channel().to_owned();
-        self.failed = Some(SnapshotError::Contended { channel, attempts: COLLECTS, waited: Duration::ZERO });
+        self.failed = Some(SnapshotError::Contended { channel, attempts: COLLECTS, waited: begin.elapsed() });
     }
 
     /// The publication that was in force at `time`, going back from `latest`; or the oldest later one. `None` if nothing
@@ -231,7 +235,11 @@ impl<B: Backend> Cutting<B> {
         while let Some(publication) = next {
             let Some(date) = self.reader.date_of(publication).map(NonZeroU64::get) else { break };
             if date <= time {
-                return (Some(publication), Offset::None);
+                let offset = match self.reader.dating() {
+                    Timestamp::Precise => Offset::None,
+                    _ => Offset::Coarse,
+                };
+                return (Some(publication), offset);
             }
             best = (Some(publication), Offset::Later(Duration::from_nanos(date - time)));
             next = Publication::new(publication.get() - 1);

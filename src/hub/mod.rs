@@ -53,7 +53,8 @@ use attached::{Shared, with_scratch};
 /// # Cost
 ///
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a [`Reader`](crate::Reader); the first one
-/// attaches, which takes system calls. An attached channel costs three mappings and no descriptor.
+/// attaches, which takes system calls. An attached channel costs three mappings and no descriptor. Each thread that reads
+/// states that have to be decoded keeps a buffer of the size of the largest one that it met.
 pub struct Hub<C = Postcard, B: Backend = SharedMemory> {
     shared: Arc<Shared<B>>,
     codec: PhantomData<fn() -> C>,
@@ -151,6 +152,12 @@ impl<C: 'static, B: Backend> Hub<C, B> {
             return None;
         }
         let reader = attached.reader();
+        if reader.has_checksum() {
+            return with_scratch(|scratch| {
+                let received = reader.verified_at_once(&mut &mut *scratch).ok()?;
+                Some(decoded::<C, T, B>(reader, scratch, &received))
+            });
+        }
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
         {

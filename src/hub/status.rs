@@ -10,6 +10,9 @@ use crate::segment::Backend;
 /// How many of the intervals that a writer promises may pass before its silence means something.
 const INTERVALS: u32 = 3;
 
+/// How often a status is looked up anew because another writer has come meanwhile.
+const MOST_LOOKS: u32 = 8;
+
 /// Until when a state is fresh if its writer promises no interval.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -44,7 +47,7 @@ pub enum Health {
     /// It lives, but gives no sign of life ([`HubBuilder::stalled_after`](crate::HubBuilder::stalled_after)): it hangs, is
     /// starved, or stopped by a signal or a debugger.
     Stalled {
-        /// How long ago the last publication or heartbeat was; `None` if there was none, or undated ones only.
+        /// How long ago the last publication or heartbeat was, or the opening of the channel.
         silent: Option<Duration>,
     },
     /// It died without closing the channel. The last state stays readable.
@@ -77,19 +80,32 @@ impl<C, B: Backend> Hub<C, B> {
     /// lock be looked at.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
         let mut reader = self.shared.reader_or_removed(channel)?;
-        let state = reader.writer_state();
-        let state = state.map_err(|source| QueryError::Writer { channel: channel.into(), source })?;
+        let mut status = None;
+        for _ in 0..MOST_LOOKS {
+            let incarnation = reader.incarnation();
+            let found = self.look(&mut reader, incarnation)?;
+            status = Some(found);
+            // Otherwise another writer has come meanwhile, and it is partly about either.
+            if reader.incarnation() == incarnation {
+                break;
+            }
+        }
+        self.shared.keep(&reader, None);
+        status.map_or_else(|| Err(reader.closed().into()), Ok)
+    }
+
+    fn look(&self, reader: &mut ChannelReader<B>, incarnation: u64) -> Result<Status, QueryError> {
+        let channel = reader.channel().to_owned();
+        let state = reader.writer_state().map_err(|source| QueryError::Writer { channel, source })?;
         let age = reader.date_of_latest().map(clock::age);
         // After the date, which is of this publication or of one before it.
         let publication = reader.latest();
-        let status = Status {
-            health: self.shared.thresholds.judge(&reader, state, age, publication),
+        Ok(Status {
+            health: self.shared.thresholds.judge(reader, state, age, publication),
             publication,
             writer_pid: reader.writer_pid(),
-            incarnation: reader.incarnation(),
-        };
-        self.shared.keep(&reader, None);
-        Ok(status)
+            incarnation,
+        })
     }
 }
 
@@ -101,10 +117,8 @@ impl Thresholds {
         age: Option<Duration>,
         publication: u64,
     ) -> Health {
-        let silent = match (age, reader.heartbeat()) {
-            (Some(age), Some(heartbeat)) => Some(age.min(heartbeat)),
-            (age, heartbeat) => age.or(heartbeat),
-        };
+        // To have opened the channel is a sign of life, too: the last publication may be a former writer's.
+        let silent = [age, reader.heartbeat(), reader.opened()].into_iter().flatten().min();
         match state {
             WriterState::Closed => return Health::Closed,
             WriterState::Dead => return Health::Dead { since: silent },

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::attached::Shared;
 use super::{Hub, pattern};
-use crate::channel::ChannelReader;
+use crate::channel::{ChannelReader, Sight};
 use crate::segment::{Backend, SharedMemory};
+use crate::seqlock::Ending;
 use crate::waiting::Waiter;
 
 /// Notices which of a hub's channels have changed. Made by [`Hub::watch`].
@@ -27,14 +28,7 @@ pub struct HubWatch<B: Backend = SharedMemory> {
 struct Watched<B: Backend> {
     reader: ChannelReader<B>,
     /// `None`: nothing yet.
-    seen: Option<Seen>,
-}
-
-/// What was seen of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    publication: u64,
-    has_ended: bool,
+    seen: Option<Sight>,
 }
 
 impl<C, B: Backend> Hub<C, B> {
@@ -65,10 +59,12 @@ impl<B: Backend> HubWatch<B> {
         self.follow();
         let mut changed = Vec::new();
         self.watched.retain(|name, watched| {
-            if watched.take_change() {
+            let now = watched.reader.sight();
+            if watched.seen.replace(now) != Some(now) {
                 changed.push(Arc::clone(name));
             }
-            !watched.reader.is_removed()
+            // By what was just seen, and named: an end that comes now is named the next time.
+            now.ending != Ending::Removed
         });
         changed
     }
@@ -78,7 +74,7 @@ impl<B: Backend> HubWatch<B> {
     ///
     /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
     /// [`Reader::wait_newer`](crate::Reader::wait_newer) does, and with what is said there: however many channels there
-    /// are, it is one sleep. Each writer that publishes while somebody waits makes two system calls, once.
+    /// are, it is one sleep. Each writer that publishes while somebody waits makes two system calls, once or twice.
     pub fn wait_any(&mut self, longest: Duration) -> Vec<Arc<str>> {
         let begin = Instant::now();
         loop {
@@ -122,18 +118,8 @@ impl<B: Backend> HubWatch<B> {
 }
 
 impl<B: Backend> Watched<B> {
-    fn look(&self) -> Seen {
-        Seen { publication: self.reader.latest_acquired(), has_ended: self.reader.is_closed() }
-    }
-
     fn has_changed(&self) -> bool {
-        self.seen != Some(self.look())
-    }
-
-    fn take_change(&mut self) -> bool {
-        // One look: what came between two of them would be lost.
-        let now = self.look();
-        self.seen.replace(now) != Some(now)
+        self.seen != Some(self.reader.sight())
     }
 }
 

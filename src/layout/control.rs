@@ -56,6 +56,10 @@ pub(crate) const GROWTHS: usize = STATISTICS;
 pub(crate) const HEARTBEAT: usize = GROWTHS + 1;
 /// Nanoseconds within which the writer promises its next sign of life; 0 if it promises nothing.
 pub(crate) const INTERVAL: usize = HEARTBEAT + 1;
+/// When the writer opened the channel, in nanoseconds of the monotonic clock.
+pub(crate) const OPENED: usize = INTERVAL + 1;
+/// How the writer dates its publications: 0 to the nanosecond, 1 to the kernel's tick, 2 not at all.
+pub(crate) const DATING: usize = OPENED + 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
@@ -93,5 +97,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
-const _: () = assert!(WAKING < WRITER + LINE_WORDS && INTERVAL < STATISTICS + LINE_WORDS);
+const _: () = assert!(WAKING < WRITER + LINE_WORDS && DATING < STATISTICS + LINE_WORDS);
 const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);

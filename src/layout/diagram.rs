@@ -48,6 +48,13 @@ fn control_page() -> String {
         (control::GROWTHS, 1, "growths", "segments that were replaced"),
         (control::HEARTBEAT, 1, "heartbeat", "when the writer last said that it is at work, or 0"),
         (control::INTERVAL, 1, "interval", "nanoseconds within which it promises to say so again, or 0"),
+        (control::OPENED, 1, "opened", "when the writer opened the channel"),
+        (
+            control::DATING,
+            1,
+            "dating",
+            "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 not at all",
+        ),
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
         (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),

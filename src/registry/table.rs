@@ -240,8 +240,13 @@ impl<M: CountingMemory + AtomicWords> Table<'_, M> {
     pub(super) fn end(&self) {
         self.0.store(ENDED, 1);
         self.0.store(waiters::START + waiters::INSTANCE, 0);
-        // Full: who sees that they were woken must see why, or would sleep again, on a page that nobody rings any more.
-        // Pairs with the full fence of `Waiter::announce`, which is between two looks at the page.
+        self.ring();
+    }
+
+    /// After a change: wakes those who wait for any channel.
+    pub(super) fn ring(&self) {
+        // Full: who sees that they were woken must see why, or would sleep again, perhaps on a page that nobody rings any
+        // more. Pairs with the full fence of `Waiter::announce`, which is between two looks at the page.
         self.0.fence_full();
         self.0.increment(waiters::START + waiters::RUNG);
         segment::wake(self.0, waiters::START + waiters::RUNG);

@@ -25,13 +25,23 @@ impl Ending {
         }
     }
 
-    /// Relaxed: it carries nothing but itself.
+    /// The same, before the number of the latest publication is loaded: of a channel that has ended, that is the last.
+    pub(crate) fn load_before_number(control: &impl Memory) -> Ending {
+        let ending = Ending::load(control);
+        // Acquire: the load of the number must not be satisfied before this one. Pairs with the release in
+        // [`Ending::store`].
+        control.fence_acquire();
+        ending
+    }
+
+    /// Release: the last publication must not become visible after the end, or who sees the end could believe that it
+    /// has seen the last publication. Pairs with the acquire fence in [`Ending::load_before_number`].
     pub(crate) fn store(self, control: &impl MemoryMut) {
         let word = match self {
             Ending::Open => 0,
             Ending::Lingering => 1,
             Ending::Removed => 2,
         };
-        control.store(control::ENDING, word);
+        control.store_release(control::ENDING, word);
     }
 }

@@ -119,7 +119,7 @@ impl<T, C, B: Backend> Syncer<T, C, B> {
         self.shared.last_error()
     }
 
-    /// What has been done so far. Waits for a tick that is at work.
+    /// What has been done so far. Waits for a tick that is at work; in a fork that was made during one, for ever.
     #[must_use]
     pub fn statistics(&self) -> SyncerStatistics {
         self.shared.statistics()

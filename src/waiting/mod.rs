@@ -22,6 +22,9 @@ use crate::registry;
 use crate::segment::{self, Backend, Slept};
 use crate::seqlock::{Waking, announce};
 
+/// How long one sleeps at least, if nobody wakes: a slice of nothing would be a loop that interrupts all writers.
+const LEAST_SLICE: Duration = Duration::from_millis(1);
+
 /// How to wait for a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,7 +33,7 @@ pub struct WaitPolicy {
     /// spinning a processor.
     pub spin: Duration,
     /// How long to sleep at most before looking again without having been woken: for a writer that is killed between
-    /// publishing and waking, and for one that ends just before the sleep.
+    /// publishing and waking, and for one that ends just before the sleep. At least a millisecond.
     pub slice: Duration,
 }
 
@@ -76,18 +79,16 @@ impl<B: Backend> Waiter<B> {
 
     /// Waits until `channel` has a publication after number `after`, at most for `longest`.
     pub(crate) fn wait_newer(&mut self, channel: &ChannelReader<B>, after: u64, longest: Duration) -> Waited {
-        let look = || match channel.latest_acquired() {
-            latest if latest > after => Ok(Waited::Newer),
-            _ if channel.is_closed() => Ok(Waited::Ended),
-            latest => Err(latest),
+        let look = || match channel.sight() {
+            sight if sight.publication > after => Ok(Waited::Newer),
+            sight if sight.has_ended() => Ok(Waited::Ended),
+            sight => Err(sight.publication),
         };
         self.wait(longest, look, |waiter, seen, slice| match waiter.announce(&[channel]) {
-            Announced::Everywhere => {
-                // The channel may have ended before it could know of us; a publication is noticed by the kernel.
-                let ended = channel.is_closed();
-                ended || channel.sleep_on_published(seen, slice) == Slept::LookAgain
-            }
-            Announced::NotEverywhere => false,
+            // The channel may have ended before it could know of us; a publication is noticed by the kernel.
+            Announced::Everywhere if channel.is_closed() => Slept::LookAgain,
+            Announced::Everywhere => channel.sleep_on_published(seen, slice),
+            Announced::NotEverywhere => Slept::Refused,
         })
     }
 
@@ -100,16 +101,24 @@ impl<B: Backend> Waiter<B> {
         mut changed: impl FnMut() -> bool,
     ) -> Waited {
         let look = || if changed() { Ok(Waited::Newer) } else { Err(0) };
-        let mut announced = None;
+        // Announcements that nothing new has answered hold: they are made once, on one page. After that it is enough to
+        // look once more since the page was last rung.
+        let mut announced_on = None;
+        let mut looked_since = None;
         self.wait(longest, look, |waiter, _, slice| {
-            // Loaded before the announcements are made: a writer that answers one of them counts on.
-            let Some(rung) = waiter.rung() else { return false };
-            if announced == Some(rung) {
+            let Some(rung) = waiter.rung() else { return Slept::Refused };
+            if announced_on != Some(rung.instance) {
+                looked_since = None;
+                if waiter.announce(channels) == Announced::NotEverywhere {
+                    return Slept::Refused;
+                }
+                announced_on = Some(rung.instance);
+            }
+            if looked_since == Some(rung) {
                 return waiter.sleep_on_rung(rung, slice);
             }
-            // Only announces, and looks once more.
-            announced = (waiter.announce(channels) == Announced::Everywhere).then_some(rung);
-            announced.is_some()
+            looked_since = Some(rung);
+            Slept::LookAgain
         })
     }
 
@@ -126,12 +135,12 @@ impl<B: Backend> Waiter<B> {
         }
     }
 
-    /// Looks, and sleeps in between; `sleep` says whether it could be had without missing anything.
+    /// Looks, and sleeps in between; `sleep` refuses where it could miss anything.
     fn wait(
         &mut self,
         longest: Duration,
         mut look: impl FnMut() -> Result<Waited, u64>,
-        mut sleep: impl FnMut(&mut Self, u64, Duration) -> bool,
+        mut sleep: impl FnMut(&mut Self, u64, Duration) -> Slept,
     ) -> Waited {
         let begin = Instant::now();
         let mut nap = Nap::new();
@@ -146,50 +155,53 @@ impl<B: Backend> Waiter<B> {
             }
             if waited < self.policy.spin {
                 hint::spin_loop();
-            } else if !sleep(self, seen, self.policy.slice.min(longest - waited)) {
+                continue;
+            }
+            let slice = self.policy.slice.max(LEAST_SLICE).min(longest - waited);
+            if sleep(self, seen, slice) == Slept::Refused {
                 nap.take();
             }
         }
     }
 
-    /// s2, s3: announces that somebody waits for these channels, which have been looked at before.
+    /// s2, s3: announces that somebody waits for these channels, which have been looked at before; if all their writers
+    /// can be told, and otherwise to none: they would make system calls for somebody who does not sleep.
     fn announce(&mut self, channels: &[&ChannelReader<B>]) -> Announced {
-        let mut everywhere = Announced::Everywhere;
-        let mut barriers = false;
+        if !self.looks_where_all_look(channels) {
+            return Announced::NotEverywhere;
+        }
+        let Some(page) = &self.page else {
+            // Nobody is waited for.
+            return Announced::Everywhere;
+        };
         for channel in channels {
-            let Some(page) = self.page_of(channel) else {
-                everywhere = Announced::NotEverywhere;
-                continue;
-            };
             announce(&page.words, waiters::of_channel(channel.channel()));
-            match channel.waking() {
-                Waking::Barriers => barriers = true,
-                Waking::Fences => {}
-                Waking::Nobody => everywhere = Announced::NotEverywhere,
-            }
         }
-        if let Some(page) = &self.page {
-            // Full: the compare that the kernel makes must not be satisfied before the announcement is visible. Pairs with
-            // the writer's fence, if it has one (p2).
-            page.words.fence_full();
-        }
+        // Full: the compare that the kernel makes must not be satisfied before the announcement is visible. Pairs with
+        // the writer's fence, if it has one (p2).
+        page.words.fence_full();
         // For the writers that have none.
-        if barriers && !segment::issue_barrier() {
-            everywhere = Announced::NotEverywhere;
+        let needs_barrier = channels.iter().any(|channel| channel.waking() == Waking::Barriers);
+        match needs_barrier && !segment::issue_barrier() {
+            true => Announced::NotEverywhere,
+            false => Announced::Everywhere,
         }
-        everywhere
     }
 
-    /// The page on which the channel's writer looks, if it looks on one that is to be had.
-    fn page_of(&mut self, channel: &ChannelReader<B>) -> Option<&WaitersPage<B>> {
-        let instance = channel.waiters_instance();
-        if instance == 0 {
-            return None;
+    /// Whether all writers wake, and look on the page that is open; opens it once if need be.
+    fn looks_where_all_look(&mut self, channels: &[&ChannelReader<B>]) -> bool {
+        let Some(first) = channels.first() else { return true };
+        let instance = first.waiters_instance();
+        let wakes = |channel: &&ChannelReader<B>| {
+            channel.waking() != Waking::Nobody && channel.waiters_instance() == instance
+        };
+        if instance == 0 || !channels.iter().all(wakes) {
+            return false;
         }
         if self.page.as_ref().is_none_or(|page| page.instance != instance) {
             self.open_page();
         }
-        self.page.as_ref().filter(|page| page.instance == instance)
+        self.page.as_ref().is_some_and(|page| page.instance == instance)
     }
 
     fn open_page(&mut self) {
@@ -206,11 +218,11 @@ impl<B: Backend> Waiter<B> {
         Some(Rung { instance: page.instance, times: page.words.load(waiters::RUNG) })
     }
 
-    fn sleep_on_rung(&self, rung: Rung, slice: Duration) -> bool {
-        let page = self.page.as_ref();
-        page.is_some_and(|page| {
-            segment::sleep(&page.words, waiters::RUNG, rung.times, slice) == Slept::LookAgain
-        })
+    fn sleep_on_rung(&self, rung: Rung, slice: Duration) -> Slept {
+        match &self.page {
+            Some(page) => segment::sleep(&page.words, waiters::RUNG, rung.times, slice),
+            None => Slept::Refused,
+        }
     }
 }
 

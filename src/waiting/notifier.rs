@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use super::{WaitPolicy, Waiter};
 use crate::channel::ChannelReader;
-use crate::segment::Backend;
+use crate::segment::{Backend, ForkToken};
 
 /// How long the thread stays when no stream waits.
 const IDLE: Duration = Duration::from_secs(1);
@@ -30,7 +31,8 @@ pub(crate) struct Notifier<B: Backend> {
 
 struct State<B: Backend> {
     waiting: HashMap<u64, Subscription<B>>,
-    is_running: bool,
+    /// The thread; of another process if this one is a fork of it, to which no thread has come.
+    thread: Option<ForkToken>,
     tickets: u64,
     /// To interrupt the thread where it sleeps.
     interrupter: Waiter<B>,
@@ -67,14 +69,16 @@ impl<B: Backend> Ticket<B> {
 
 impl<B: Backend> Drop for Ticket<B> {
     fn drop(&mut self) {
-        self.notifier.lock().waiting.remove(&self.number);
+        let ended = self.notifier.lock().waiting.remove(&self.number);
+        // Not under the lock: the task that the waker belongs to may end with it, and own another ticket.
+        drop(ended);
     }
 }
 
 impl<B: Backend> Notifier<B> {
     pub(crate) fn new(backend: B, namespace: &str) -> Notifier<B> {
         let interrupter = Waiter::new(backend.clone(), namespace, WaitPolicy::default());
-        let state = State { waiting: HashMap::new(), is_running: false, tickets: 0, interrupter };
+        let state = State { waiting: HashMap::new(), thread: None, tickets: 0, interrupter };
         Notifier {
             backend,
             namespace: namespace.into(),
@@ -86,23 +90,26 @@ impl<B: Backend> Notifier<B> {
 
     fn subscribe(self: &Arc<Self>, number: u64, channel: &ChannelReader<B>, seen: u64, waker: &Waker) {
         let mut state = self.lock();
-        if let Some(known) = state.waiting.get_mut(&number) {
-            known.seen = seen;
-            known.waker.clone_from(waker);
-            return;
-        }
         let subscription = Subscription { channel: channel.clone(), seen, waker: waker.clone() };
-        state.waiting.insert(number, subscription);
+        let former = state.waiting.insert(number, subscription);
         // Release: who sees the count sees, by the lock, what it counts; the lock alone would do.
         self.changes.fetch_add(1, Ordering::Release);
-        if !state.is_running {
-            state.is_running = self.start();
+        if !state.thread.is_some_and(|thread| thread.is_ours()) {
+            state.thread = self.start().then(ForkToken::take);
         }
+        let has_thread = state.thread.is_some();
         self.subscribed.notify_all();
         state.interrupter.interrupt();
+        drop(state);
+        // Not under the lock: see `Ticket`.
+        drop(former);
+        if !has_thread {
+            // The system has none for us. Who can't be woken asks again, at once.
+            waker.wake_by_ref();
+        }
     }
 
-    /// `false` if the system has no thread for us: then the next subscription tries again.
+    /// `false` if the system has no thread for us.
     fn start(self: &Arc<Self>) -> bool {
         let notifier = Arc::downgrade(self);
         let waiter = Waiter::new(self.backend.clone(), &self.namespace, WaitPolicy::default());
@@ -122,7 +129,7 @@ impl<B: Backend> Notifier<B> {
         let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
         let (mut state, _) = idle.unwrap_or_else(PoisonError::into_inner);
         if state.waiting.is_empty() {
-            state.is_running = false;
+            state.thread = None;
             return None;
         }
         Some(state.waiting.values().map(|waiting| (waiting.channel.clone(), waiting.seen)).collect())
@@ -131,20 +138,23 @@ impl<B: Backend> Notifier<B> {
     /// Wakes the tasks for which there is something.
     fn wake(&self) {
         let mut woken = Vec::new();
-        self.lock().waiting.retain(|_, waiting| {
-            let changed = has_changed(&waiting.channel, waiting.seen);
-            if changed {
-                woken.push(waiting.waker.clone());
-            }
-            !changed
-        });
-        // Not under the lock: a waker may run the task at once.
-        woken.into_iter().for_each(Waker::wake);
+        let mut state = self.lock();
+        let changed = |waiting: &Subscription<B>| has_changed(&waiting.channel, waiting.seen);
+        let numbers: Vec<u64> =
+            state.waiting.iter().filter(|(_, waiting)| changed(waiting)).map(|(number, _)| *number).collect();
+        woken.extend(numbers.iter().filter_map(|number| state.waiting.remove(number)));
+        drop(state);
+        // Not under the lock: a waker may run the task at once. Nor does one that panics take the others with it: its
+        // panic was printed, and is its executor's affair.
+        for subscription in woken {
+            let _ = catch_unwind(AssertUnwindSafe(|| subscription.waker.wake()));
+        }
     }
 }
 
 fn has_changed<B: Backend>(channel: &ChannelReader<B>, seen: u64) -> bool {
-    channel.latest_acquired() > seen || channel.is_closed()
+    let sight = channel.sight();
+    sight.publication > seen || sight.has_ended()
 }
 
 /// The thread, for as long as anybody has the notifier.
