@@ -111,6 +111,19 @@ impl<B: Backend> ChannelReader<B> {
         if Ending::load(page) != Ending::Open {
             return Ok(WriterState::Closed);
         }
+        // Acquire: whose channel it is must be loaded after that it is open. Pairs with the release fence in
+        // `Opening::take_over`.
+        page.fence_acquire();
+        match self.state_of_owner()? {
+            // It may have closed the channel and let go of it since: the kernel orders that it says so first.
+            WriterState::Dead | WriterState::Unknown if self.is_closed() => Ok(WriterState::Closed),
+            state => Ok(state),
+        }
+    }
+
+    /// What has become of whom the page names as its owner.
+    fn state_of_owner(&self) -> Result<WriterState, ObjectError> {
+        let page = self.reader.control();
         let name = self.segments.names.object(Kind::Control);
         if self.segments.backend.is_claimed(&name, page.memory())? == Some(false) {
             return Ok(WriterState::Dead);

@@ -213,10 +213,14 @@ impl<B: Backend> Opening<'_, B> {
             // What can't be removed is somebody else's, or met again by growth.
             let _ = segments.remove_around(side, sides[side.index()].generation);
         }
-        Ending::Open.store(claim.memory());
         let page = ClaimedPage(claim);
         let mut writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), last);
         writer.conform();
+        let page = writer.writer.control();
+        // Release: who finds the channel open again must find who owns it now, or would take the former owner, who has
+        // closed it and ended, for one that died. Pairs with the acquire fence in `ChannelReader::writer_state`.
+        page.fence_release();
+        Ending::Open.store(page);
         Ok(TakeOver::Done(Box::new(writer)))
     }
 

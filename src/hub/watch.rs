@@ -128,3 +128,44 @@ impl<B: Backend> fmt::Debug for HubWatch<B> {
         formatter.debug_struct("HubWatch").field("pattern", &self.pattern).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bytes, Heap, Namespace, Writer};
+
+    type BytesWriter = Writer<Vec<u8>, Bytes, Heap>;
+
+    fn setting() -> (impl Fn() -> BytesWriter, HubWatch<Heap>) {
+        let namespace = Namespace::in_process(&Heap::default(), "watched").unwrap();
+        let watch = namespace.hub().watch("*");
+        (move || namespace.writer_builder("worker").codec::<Bytes>().open().unwrap(), watch)
+    }
+
+    fn names(watch: &mut HubWatch<Heap>) -> Vec<String> {
+        watch.changed().iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_channel_that_ended_and_came_and_ended_again_is_named() {
+        let (open, mut watch) = setting();
+        let first = open();
+        assert_eq!(names(&mut watch), ["worker"], "it came, though nothing was published");
+        assert!(names(&mut watch).is_empty());
+        first.close().unwrap();
+        let second = open();
+        second.close_lingering().unwrap();
+        assert_eq!(names(&mut watch), ["worker"]);
+        assert!(names(&mut watch).is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_channel_is_named_once() {
+        let (open, mut watch) = setting();
+        let writer = open();
+        assert_eq!(names(&mut watch), ["worker"]);
+        writer.close().unwrap();
+        assert_eq!(names(&mut watch), ["worker"]);
+        assert!(names(&mut watch).is_empty());
+    }
+}

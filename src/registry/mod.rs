@@ -46,7 +46,7 @@ pub(crate) fn register<B: Backend>(
         let table = Table::new(claim.memory());
         if table.prepare(namespace, &object)? {
             let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
-            table.ring();
+            table.wake_waiters();
             if entered.is_err() {
                 // A table that was made for this entry only. What is wrong has been said already.
                 let _ = remove_if_empty(&claim);
@@ -79,7 +79,7 @@ pub(crate) fn deregister<B: Backend>(
         table.strike(gone);
         Ok(())
     })?;
-    table.ring();
+    table.wake_waiters();
     remove_if_empty(&claim)
 }
 

@@ -240,11 +240,11 @@ impl<M: CountingMemory + AtomicWords> Table<'_, M> {
     pub(super) fn end(&self) {
         self.0.store(ENDED, 1);
         self.0.store(waiters::START + waiters::INSTANCE, 0);
-        self.ring();
+        self.wake_waiters();
     }
 
     /// After a change: wakes those who wait for any channel.
-    pub(super) fn ring(&self) {
+    pub(super) fn wake_waiters(&self) {
         // Full: who sees that they were woken must see why, or would sleep again, perhaps on a page that nobody rings any
         // more. Pairs with the full fence of `Waiter::announce`, which is between two looks at the page.
         self.0.fence_full();

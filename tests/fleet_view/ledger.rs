@@ -1,0 +1,213 @@
+//! What is true of every channel, as those who bring it about write it down; and what has happened how often.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::state::{ALL, Channel, Edition};
+
+/// How a channel may be: one condition when it is settled, several while something is under way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Conditions(u8);
+
+impl Conditions {
+    /// There is none of the name.
+    pub(crate) const ABSENT: Conditions = Conditions(1);
+    /// Its worker runs.
+    pub(crate) const LIVING: Conditions = Conditions(2);
+    /// Its worker is stopped.
+    pub(crate) const STOPPED: Conditions = Conditions(4);
+    /// Its worker was killed.
+    pub(crate) const DEAD: Conditions = Conditions(8);
+    /// It was closed, and its last state is left.
+    pub(crate) const CLOSED: Conditions = Conditions(16);
+    /// Whoever made it, or ended it, has not got to the end yet, or was killed in it.
+    pub(crate) const HALF_DONE: Conditions = Conditions(32);
+
+    const NAMES: [&str; 6] = ["absent", "living", "stopped", "dead", "closed", "half done"];
+
+    pub(crate) const fn or(self, other: Conditions) -> Conditions {
+        Conditions(self.0 | other.0)
+    }
+
+    pub(crate) fn may_be(self, other: Conditions) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn is_within(self, other: Conditions) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    pub(crate) fn is_settled(self) -> bool {
+        self.0.is_power_of_two()
+    }
+}
+
+impl fmt::Debug for Conditions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = (0..6).filter(|bit| self.0 >> bit & 1 == 1).map(|bit| Self::NAMES[bit]);
+        formatter.write_str(&names.collect::<Vec<_>>().join(" or "))
+    }
+}
+
+/// A moment in the life of one channel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark(usize);
+
+/// What is true of each channel, and was.
+pub(crate) struct Ledger {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    conditions: Mutex<Vec<Conditions>>,
+    /// The latest edition that its worker has told of.
+    told: AtomicU64,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Ledger {
+        let entry = || Entry { conditions: Mutex::new(vec![Conditions::ABSENT]), told: AtomicU64::new(0) };
+        Ledger { entries: (0..ALL).map(|_| entry()).collect() }
+    }
+
+    /// Writes down how a channel is from now on: before what is done to it begins, and when it is done.
+    pub(crate) fn write(&self, channel: Channel, conditions: Conditions) {
+        self.entries[channel.0].conditions.lock().unwrap().push(conditions);
+    }
+
+    pub(crate) fn now(&self, channel: Channel) -> Conditions {
+        *self.entries[channel.0].conditions.lock().unwrap().last().unwrap()
+    }
+
+    pub(crate) fn mark(&self, channel: Channel) -> Mark {
+        Mark(self.entries[channel.0].conditions.lock().unwrap().len() - 1)
+    }
+
+    pub(crate) fn marks(&self) -> Vec<Mark> {
+        Channel::all().map(|channel| self.mark(channel)).collect()
+    }
+
+    /// How a channel may have been at any time from `mark` until now.
+    pub(crate) fn since(&self, channel: Channel, mark: Mark) -> Conditions {
+        let conditions = self.entries[channel.0].conditions.lock().unwrap();
+        conditions[mark.0..].iter().fold(Conditions(0), |all, one| all.or(*one))
+    }
+
+    /// The same until another moment.
+    pub(crate) fn between(&self, channel: Channel, from: Mark, to: Mark) -> Conditions {
+        let conditions = self.entries[channel.0].conditions.lock().unwrap();
+        conditions[from.0..=to.0].iter().fold(Conditions(0), |all, one| all.or(*one))
+    }
+
+    /// Writes down what the worker has told of: published, and nothing earlier is to be seen from now on.
+    pub(crate) fn tell(&self, channel: Channel, edition: Edition) {
+        // Release: what happened before is known to who reads it, by whatever way the test hands it over.
+        self.entries[channel.0].told.fetch_max(edition.0, Ordering::Release);
+    }
+
+    pub(crate) fn told(&self, channel: Channel) -> Edition {
+        Edition(self.entries[channel.0].told.load(Ordering::Acquire))
+    }
+}
+
+/// What must have happened for the test to have tested anything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    Start,
+    CleanEnd,
+    Kill,
+    KillOfStopped,
+    KillInCommand,
+    Stop,
+    Continue,
+    Create,
+    TakeOver,
+    Close,
+    Linger,
+    Grow,
+    Shrink,
+    Remove,
+    Clean,
+    Fresh,
+    Unchanged,
+    Stalled,
+    Dead,
+    Closed,
+    Empty,
+    Gone,
+    Got,
+    Listed,
+    Instant,
+    AsOf,
+    PairOfOneWorker,
+    Awaited,
+    AwaitedInVain,
+    Demanded,
+    DemandedEnd,
+}
+
+const EVENTS: [Event; 31] = [
+    Event::Start,
+    Event::CleanEnd,
+    Event::Kill,
+    Event::KillOfStopped,
+    Event::KillInCommand,
+    Event::Stop,
+    Event::Continue,
+    Event::Create,
+    Event::TakeOver,
+    Event::Close,
+    Event::Linger,
+    Event::Grow,
+    Event::Shrink,
+    Event::Remove,
+    Event::Clean,
+    Event::Fresh,
+    Event::Unchanged,
+    Event::Stalled,
+    Event::Dead,
+    Event::Closed,
+    Event::Empty,
+    Event::Gone,
+    Event::Got,
+    Event::Listed,
+    Event::Instant,
+    Event::AsOf,
+    Event::PairOfOneWorker,
+    Event::Awaited,
+    Event::AwaitedInVain,
+    Event::Demanded,
+    Event::DemandedEnd,
+];
+
+/// How often everything has happened.
+#[derive(Default)]
+pub(crate) struct Tally([AtomicU64; EVENTS.len()]);
+
+impl Tally {
+    pub(crate) fn count(&self, event: Event) {
+        // Relaxed: a counter that orders nothing.
+        self.0[event as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has not happened yet.
+    pub(crate) fn missing(&self) -> Vec<Event> {
+        let never = |event: &Event| self.0[*event as usize].load(Ordering::Relaxed) == 0;
+        EVENTS.into_iter().filter(never).collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for event in EVENTS {
+            writeln!(
+                formatter,
+                "{:<18} {:>10}",
+                format!("{event:?}"),
+                self.0[event as usize].load(Ordering::Relaxed)
+            )?;
+        }
+        Ok(())
+    }
+}

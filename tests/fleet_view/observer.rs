@@ -1,0 +1,247 @@
+//! A thread of the main process: asks the hub, and compares the answers with the ledger.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use tearless::{AttachError, Cut, Health, Moment, Offset, QueryError, Snapshot, SnapshotError};
+
+use super::ledger::{Conditions, Event, Mark};
+use super::stage::{EndOnPanic, Stage};
+use super::state::{ALL, CHANNELS, Channel, Content, Edition, Random, WORKERS};
+
+pub(crate) type Answer = Result<Snapshot<Vec<u8>>, QueryError>;
+
+/// What has a state, or will have one.
+const THERE: Conditions =
+    Conditions::LIVING.or(Conditions::STOPPED).or(Conditions::DEAD).or(Conditions::CLOSED);
+
+/// What an observer asks all the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Question {
+    Get,
+    Iter,
+    Status,
+    Cut,
+}
+
+pub(crate) struct Observer<'a> {
+    stage: &'a Stage,
+    random: Random,
+    /// The latest edition of each channel that it has seen.
+    seen: [Edition; ALL],
+}
+
+impl<'a> Observer<'a> {
+    pub(crate) fn new(stage: &'a Stage, stream: u64) -> Observer<'a> {
+        Observer { stage, random: Random::new(stage.seed, stream), seen: [Edition::default(); ALL] }
+    }
+
+    /// Asks until the time is over.
+    pub(crate) fn ask(mut self, question: Question) {
+        let _guard = EndOnPanic(self.stage);
+        while !self.stage.is_over.load(Ordering::Relaxed) {
+            let channel = Channel(self.random.below(ALL));
+            match question {
+                Question::Get => drop(self.get(channel)),
+                Question::Status => self.status(channel),
+                Question::Iter => self.iter(),
+                Question::Cut => self.cut(),
+            }
+            thread::sleep(Duration::from_micros(self.random.below(100) as u64));
+        }
+    }
+
+    /// Asks all there is to ask of one channel.
+    pub(crate) fn look(&mut self, channel: Channel) {
+        self.status(channel);
+        let _ = self.get(channel);
+    }
+
+    /// Its latest state, if it has one.
+    pub(crate) fn get(&mut self, channel: Channel) -> Option<Edition> {
+        let (mark, told) = (self.stage.ledger.mark(channel), self.stage.ledger.told(channel));
+        let answer = self.stage.hub.get(&channel.name());
+        self.stage.tally.count(Event::Got);
+        Some(self.judge(channel, mark, told, &answer)?.edition)
+    }
+
+    /// Whether a channel's state is as it should be at some time from `mark` until now, and nothing earlier than what the
+    /// worker had told before.
+    fn judge(&mut self, channel: Channel, mark: Mark, told: Edition, answer: &Answer) -> Option<Content> {
+        let is = self.stage.ledger.since(channel, mark);
+        let what = format!("{} was {is:?}, told of {told:?}", channel.name());
+        match answer {
+            Ok(snapshot) => {
+                let content =
+                    Content::read(channel, snapshot).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let Content { edition, .. } = content;
+                assert_eq!(edition.number(), snapshot.publication(), "{what}");
+                assert!(edition >= told, "{what}, but seen was {edition:?}");
+                let seen = &mut self.seen[channel.0];
+                assert!(edition >= *seen, "{what}: {edition:?} after {seen:?}");
+                *seen = edition;
+                assert!(is.may_be(THERE), "{what}, but has a state");
+                return Some(content);
+            }
+            Err(error) if error.is_empty() => {
+                assert!(is.may_be(THERE), "{what}, but is empty");
+                let anew = Conditions::ABSENT.or(Conditions::HALF_DONE);
+                assert!(told.number() == 0 || is.may_be(anew), "{what}, but is empty");
+            }
+            Err(error) => self.excuse(is, error, &what),
+        }
+        None
+    }
+
+    /// Whether there may be no state, for this reason.
+    fn excuse(&self, is: Conditions, error: &QueryError, what: &str) {
+        if error.is_gone() {
+            self.stage.tally.count(Event::Gone);
+            return assert!(is.may_be(Conditions::ABSENT.or(Conditions::HALF_DONE)), "{what}: {error}");
+        }
+        let under_way = matches!(
+            error,
+            QueryError::Attach(AttachError::NotReady { .. } | AttachError::Object { .. })
+                | QueryError::Snapshot(SnapshotError::Object { .. })
+        );
+        assert!(under_way, "{what}: {error}");
+        assert!(is.may_be(Conditions::ABSENT.or(Conditions::HALF_DONE)), "{what}: {error}");
+    }
+
+    fn status(&mut self, channel: Channel) {
+        let mark = self.stage.ledger.mark(channel);
+        let answer = self.stage.hub.status(&channel.name());
+        let is = self.stage.ledger.since(channel, mark);
+        let what = format!("{} was {is:?}, but its status is {answer:?}", channel.name());
+        let status = match answer {
+            Ok(status) => status,
+            Err(error) => return self.excuse(is, &error, &what),
+        };
+        let (event, means) = match status.health {
+            Health::Fresh { .. } => (Event::Fresh, Conditions::LIVING),
+            Health::Unchanged { .. } => (Event::Unchanged, Conditions::LIVING),
+            Health::Empty => (Event::Empty, Conditions::LIVING),
+            Health::Stalled { .. } => (Event::Stalled, Conditions::STOPPED),
+            Health::Dead { .. } => (Event::Dead, Conditions::DEAD),
+            // One that was removed, too: the hub has just learned of it.
+            Health::Closed => (Event::Closed, Conditions::CLOSED.or(Conditions::ABSENT)),
+            _ => panic!("{what}"),
+        };
+        assert!(is.may_be(means), "{what}");
+        self.stage.tally.count(event);
+    }
+
+    /// All channels, or those of one worker: none is missing that was there all the time, none there that was not.
+    fn iter(&mut self) {
+        let worker = self.random.below(WORKERS * 2);
+        let pattern = if worker < WORKERS { format!("w{worker:02}-*") } else { "*".into() };
+        let asked = |channel: &Channel| worker >= WORKERS || channel.worker() == worker;
+        let marks = self.stage.ledger.marks();
+        let mut listed = BTreeMap::new();
+        let mut last = None;
+        let mut told = self.told();
+        for state in self.stage.hub.iter(&pattern) {
+            let channel = Channel::of_name(&state.channel);
+            assert!(asked(&channel) && last.as_ref().is_none_or(|last| *last < state.channel), "{channel:?}");
+            // It was read now, and not when the iteration began, but that is the least there is to be seen.
+            self.judge(channel, marks[channel.0], told[channel.0], &state.state);
+            last = Some(state.channel);
+            told = self.told();
+            listed.insert(channel.0, ());
+        }
+        self.stage.tally.count(Event::Listed);
+        for channel in Channel::all().filter(asked) {
+            let is = self.stage.ledger.since(channel, marks[channel.0]);
+            if is.is_settled() {
+                let is_there = is != Conditions::ABSENT;
+                assert_eq!(listed.contains_key(&channel.0), is_there, "{} was {is:?}", channel.name());
+            }
+        }
+    }
+
+    /// What every channel's worker has told of, up to now.
+    fn told(&self) -> Vec<Edition> {
+        Channel::all().map(|channel| self.stage.ledger.told(channel)).collect()
+    }
+
+    /// Some channels, or all of some workers.
+    fn some(&mut self) -> Vec<Channel> {
+        let count: usize = 1 << self.random.below(6);
+        match self.random.below(2) {
+            0 => (0..count).map(|_| Channel(self.random.below(ALL))).collect(),
+            _ => {
+                let first = self.random.below(WORKERS);
+                let workers = (0..count.div_ceil(CHANNELS)).map(|next| (first + next) % WORKERS);
+                workers
+                    .flat_map(|worker| (0..CHANNELS).map(move |place| Channel::new(worker, place)))
+                    .collect()
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        let channels = self.some();
+        let (marks, told) = (self.stage.ledger.marks(), self.told());
+        let cut: Cut<Vec<u8>> = self.stage.hub.cut(channels.iter().map(|channel| channel.name()));
+        assert_eq!(cut.states.len(), channels.len());
+        let mut contents = Vec::new();
+        for (channel, state) in channels.iter().zip(&cut.states) {
+            assert_eq!(*state.channel, *channel.name());
+            if matches!(state.state, Err(QueryError::Snapshot(SnapshotError::Contended { .. }))) {
+                // The writer was faster, time and again. Then there is no state, and it says so.
+                assert_ne!(cut.moment, Moment::Instant, "{channel:?}");
+                continue;
+            }
+            let content = self.judge(*channel, marks[channel.0], told[channel.0], &state.state);
+            if let (Some(content), Ok(snapshot)) = (content, &state.state) {
+                let date = snapshot.info().monotonic_nanos().expect("they are dated");
+                assert!(
+                    is_dated(cut.moment, state.offset, date),
+                    "{:?} {:?} {date}",
+                    cut.moment,
+                    state.offset
+                );
+                contents.push((*channel, content));
+            }
+        }
+        self.stage.tally.count(if cut.moment == Moment::Instant { Event::Instant } else { Event::AsOf });
+        if cut.is_consistent() {
+            self.compare(&contents, cut.moment);
+        }
+    }
+
+    /// No state of a consistent cut knows of a later state of another channel than the one in the cut.
+    fn compare(&self, contents: &[(Channel, Content)], moment: Moment) {
+        for (one, knows) in contents {
+            for (other, found) in contents.iter().filter(|(other, _)| other.worker() == one.worker()) {
+                if one == other {
+                    assert_eq!(knows, found, "{} twice in a cut", one.name());
+                    continue;
+                }
+                let known = knows.known[other.place()];
+                let (one, other) = (one.name(), other.name());
+                assert!(
+                    found.edition >= known,
+                    "{one} knows of {other} {known:?}, in the cut is {found:?}, {moment:?}"
+                );
+                self.stage.tally.count(Event::PairOfOneWorker);
+            }
+        }
+    }
+}
+
+/// Whether a state of this date may be in a cut of this moment.
+fn is_dated(moment: Moment, offset: Offset, date: u64) -> bool {
+    match (moment, offset) {
+        (Moment::Instant, offset) => offset == Offset::None,
+        (Moment::AsOf { monotonic_nanos }, Offset::None) => date <= monotonic_nanos,
+        (Moment::AsOf { monotonic_nanos }, Offset::Later(late)) => {
+            u128::from(date) == u128::from(monotonic_nanos) + late.as_nanos()
+        }
+        // The latest one was overwritten while its date was looked at.
+        (Moment::AsOf { .. }, Offset::Undated) => true,
+        _ => false,
+    }
+}

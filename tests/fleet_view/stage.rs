@@ -1,0 +1,27 @@
+//! What all threads of the test share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tearless::{Bytes, Hub, Namespace};
+
+use super::ledger::{Ledger, Tally};
+
+pub(crate) struct Stage {
+    pub(crate) namespace: Namespace,
+    pub(crate) hub: Hub<Bytes>,
+    pub(crate) ledger: Ledger,
+    pub(crate) tally: Tally,
+    pub(crate) seed: u64,
+    pub(crate) is_over: AtomicBool,
+}
+
+/// Ends the play when its thread finds something wrong: the others would go on for ever.
+pub(crate) struct EndOnPanic<'a>(pub(crate) &'a Stage);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.is_over.store(true, Ordering::Relaxed);
+        }
+    }
+}
