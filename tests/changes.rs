@@ -127,6 +127,32 @@ fn what_cannot_be_decoded_is_an_item_and_not_the_end() {
     assert_eq!(changes.into_reader().latest(), 2);
 }
 
+/// A task whose waker panics.
+struct Bomb;
+
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {
+        panic!("this is what the test is about");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_takes_no_other_stream_with_it() {
+    let namespace = Namespace::in_process(&Heap::new(), "bombs").unwrap();
+    let mut writers = ["one", "another"].map(|name| namespace.writer::<u64>(name).unwrap());
+    let mut streams = ["one", "another"].map(|name| namespace.reader::<u64>(name).unwrap().changes());
+    let bomb = Waker::from(Arc::new(Bomb));
+    assert!(Pin::new(&mut streams[0]).poll_next(&mut Context::from_waker(&bomb)).is_pending());
+    let [bombed, mut other] = streams;
+    let task = thread::spawn(move || block_on(async { *other.next().await.unwrap().unwrap() }));
+    thread::sleep(Duration::from_millis(5));
+    writers[0].publish(&1).unwrap();
+    thread::sleep(Duration::from_millis(5));
+    writers[1].publish(&2).unwrap();
+    assert_eq!(task.join().unwrap(), 2);
+    drop(bombed);
+}
+
 #[test]
 fn one_thread_waits_for_all_streams_and_ends_when_there_are_none() {
     let own = OwnNamespace::new(&["worker-1", "worker-2", "worker-3"]);

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytemuck::Zeroable;
-use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
+use common::{Actor, OwnNamespace, eventually, role, rounds, say, until_told_to_end};
 use tearless::{Backend, Cut, Heap, Hub, Moment, Namespace, Offset, Pod, Timestamp, Writer};
 
 const TOTAL: i64 = 1_000_000;
@@ -234,6 +234,25 @@ fn states_without_dates_are_said_to_be_undated() {
     cut_until(&hub, 0, |met| {
         assert_eq!((met.dated, met.later), (0, 0));
         met.undated.min(met.instants) >= each
+    });
+    actors.into_iter().for_each(Actor::finish);
+}
+
+#[test]
+fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
+    if let Some((_, namespace)) = role() {
+        return be_a_bank(&namespace, 64, Timestamp::Coarse, Duration::ZERO);
+    }
+    let test = "states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment";
+    let (_own, actors, hub) = started(test, &["bank"]);
+    let mut coarse = 0;
+    eventually("enough cuts were made by date", || {
+        let cut = hub.cut::<Account>(ACCOUNTS);
+        if cut.moment != Moment::Instant {
+            coarse += u64::from(cut.states.iter().all(|state| state.offset == Offset::Coarse));
+            assert!(!cut.is_consistent());
+        }
+        coarse >= u64::from(rounds(200, 20_000))
     });
     actors.into_iter().for_each(Actor::finish);
 }

@@ -57,6 +57,22 @@ fn a_writer_that_gives_no_dates_is_neither_fresh_nor_stalled() {
 }
 
 #[test]
+fn a_successor_is_not_to_blame_for_its_predecessors_silence() {
+    let namespace = in_process();
+    let hub = namespace.hub();
+    let builder = namespace.writer_builder::<u64>("worker").interval(TICK * 100).linger(true);
+    let mut first = builder.clone().open().unwrap();
+    first.publish(&1).unwrap();
+    first.close().unwrap();
+    thread::sleep(TICK * 301);
+    let second = builder.open().unwrap();
+    let status = hub.status("worker").unwrap();
+    assert!(matches!(status.health, Health::Unchanged { age: Some(age) } if age > TICK * 300), "{status:?}");
+    assert_eq!((status.publication, status.incarnation), (1, 2));
+    drop(second);
+}
+
+#[test]
 fn a_writer_that_overwrites_what_is_looked_at_is_fresh() {
     let namespace = in_process();
     let builder = namespace.writer_builder::<[u64; 8]>("worker").codec::<Pod>().depth(1);

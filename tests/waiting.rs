@@ -180,6 +180,49 @@ fn the_end_of_the_channel_ends_the_wait() {
 }
 
 #[test]
+fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
+    let namespace = Namespace::in_process(&Heap::new(), "ends").unwrap();
+    for round in 0..rounds(3_000, 100_000) {
+        let channel = format!("worker-{round}");
+        let mut writer = namespace.writer_builder::<u64>(&channel).linger(true).open().unwrap();
+        let mut reader = namespace.reader::<u64>(&channel).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                dawdle(round.into());
+                writer.publish(&7).unwrap();
+                writer.close().unwrap();
+            });
+            let last = reader.wait_newer(0, FOREVER).unwrap().expect("an hour has not passed");
+            assert_eq!((*last, last.publication()), (7, 1));
+        });
+        namespace.remove_channel(&channel).unwrap();
+    }
+}
+
+#[test]
+fn a_growth_that_fails_answers_nobody() {
+    let own = OwnNamespace::new(&["worker"]);
+    // Both segments of a page, and the page of control: no growth fits.
+    let builder = own.writer_builder::<Vec<u8>>("worker").budget(3 * 4096);
+    let mut writer = builder.open().unwrap();
+    let mut reader = own.reader_builder::<Vec<u8>>("worker").wait_policy(ASLEEP).open().unwrap();
+    let rounds = u64::from(rounds(2_000, 100_000));
+    let waiter = std::thread::spawn(move || {
+        let mut seen = 0;
+        while seen < rounds {
+            seen = reader.wait_newer(seen, FOREVER).unwrap().expect("an hour has not passed").publication();
+        }
+    });
+    let [small, large] = [vec![1; 8], vec![1; 64 << 10]];
+    for round in 0..rounds {
+        dawdle(round);
+        writer.publish(&large).unwrap_err();
+        writer.publish(&small).unwrap();
+    }
+    waiter.join().unwrap();
+}
+
+#[test]
 fn nobody_waits_longer_than_asked() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = own.writer::<u64>("worker").unwrap();

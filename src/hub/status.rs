@@ -47,7 +47,8 @@ pub enum Health {
     /// It lives, but gives no sign of life ([`HubBuilder::stalled_after`](crate::HubBuilder::stalled_after)): it hangs, is
     /// starved, or stopped by a signal or a debugger.
     Stalled {
-        /// How long ago the last publication or heartbeat was, or the opening of the channel.
+        /// How long ago the last publication or heartbeat was, or the writer has opened the channel since; `None` if there
+        /// was neither publication nor heartbeat, or undated ones only.
         silent: Option<Duration>,
     },
     /// It died without closing the channel. The last state stays readable.
@@ -117,8 +118,9 @@ impl Thresholds {
         age: Option<Duration>,
         publication: u64,
     ) -> Health {
-        // To have opened the channel is a sign of life, too: the last publication may be a former writer's.
-        let silent = [age, reader.heartbeat(), reader.opened()].into_iter().flatten().min();
+        let signs = [age, reader.heartbeat()].into_iter().flatten();
+        // The last publication may be a former writer's: this one is not silent for longer than it has been there.
+        let silent = signs.min().map(|silent| reader.opened().map_or(silent, |opened| silent.min(opened)));
         match state {
             WriterState::Closed => return Health::Closed,
             WriterState::Dead => return Health::Dead { since: silent },
