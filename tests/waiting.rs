@@ -182,10 +182,12 @@ fn the_end_of_the_channel_ends_the_wait() {
 #[test]
 fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
     let namespace = Namespace::in_process(&Heap::new(), "ends").unwrap();
+    // It looks again and again, so that the end comes between two of its loads now and then.
+    let looking = WaitPolicy::new(FOREVER, FOREVER);
     for round in 0..rounds(3_000, 100_000) {
         let channel = format!("worker-{round}");
         let mut writer = namespace.writer_builder::<u64>(&channel).linger(true).open().unwrap();
-        let mut reader = namespace.reader::<u64>(&channel).unwrap();
+        let mut reader = namespace.reader_builder::<u64>(&channel).wait_policy(looking).open().unwrap();
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 dawdle(round.into());
@@ -206,7 +208,7 @@ fn a_growth_that_fails_answers_nobody() {
     let builder = own.writer_builder::<Vec<u8>>("worker").budget(3 * 4096);
     let mut writer = builder.open().unwrap();
     let mut reader = own.reader_builder::<Vec<u8>>("worker").wait_policy(ASLEEP).open().unwrap();
-    let rounds = u64::from(rounds(2_000, 100_000));
+    let rounds = u64::from(rounds(700, 30_000));
     let waiter = std::thread::spawn(move || {
         let mut seen = 0;
         while seen < rounds {
@@ -216,7 +218,10 @@ fn a_growth_that_fails_answers_nobody() {
     let [small, large] = [vec![1; 8], vec![1; 64 << 10]];
     for round in 0..rounds {
         dawdle(round);
-        writer.publish(&large).unwrap_err();
+        for attempt in 0..round % 8 {
+            dawdle(round ^ attempt << 17);
+            writer.publish(&large).unwrap_err();
+        }
         writer.publish(&small).unwrap();
     }
     waiter.join().unwrap();
