@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use super::ChannelWriter;
+use crate::layout::control;
 use crate::layout::registry::waiters;
-use crate::memory::CountingMemory;
-use crate::segment::{self, Backend};
+use crate::memory::{CountingMemory, MemoryMut};
+use crate::segment::{self, Backend, Claim};
 use crate::seqlock::{Announcements, Answered, Waking};
 
 /// The page of a namespace on which those who wait announce themselves.
@@ -67,6 +69,26 @@ impl<B: Backend> Bell<B> {
         segment::wake(control, published);
         page.increment(waiters::RUNG);
         segment::wake(page, waiters::RUNG);
+    }
+}
+
+impl<B: Backend> ChannelWriter<B> {
+    /// From now on wakes those who wait, and announce it on `page`.
+    pub(crate) fn wake_those_on(&mut self, page: WaitersPage<B>) {
+        let waking = match self.options.waking {
+            Waking::Barriers if !segment::register_for_barriers() => Waking::Fences,
+            waking => waking,
+        };
+        if waking == Waking::Nobody {
+            return;
+        }
+        let bell = Bell::new(page, self.channel(), waking);
+        let control = self.writer.control();
+        control.store(control::WAITERS, bell.instance());
+        bell.waking().store(control);
+        // Those who waited for the former writer's successor look where this one looks.
+        bell.ring(control.0.memory(), control::PUBLISHED);
+        self.bell = Some(bell);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bell::{Bell, WaitersPage};
+use super::bell::Bell;
 use super::budget::Bound;
 use super::description::write_identity;
 use super::options::WriterOptions;
@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{self, Backend, Claim, ForkToken, ObjectError};
+use crate::segment::{Backend, Claim, ForkToken, ObjectError};
 use crate::seqlock::{Ending, Growth, Waking, Writer};
 
 /// The one writer of a channel of bytes.
@@ -25,7 +25,7 @@ pub(crate) struct ChannelWriter<B: Backend> {
     pub(super) options: WriterOptions,
     pub(super) owner: ForkToken,
     /// Wakes those who wait; `None` for a writer that wakes nobody.
-    bell: Option<Bell<B>>,
+    pub(super) bell: Option<Bell<B>>,
     /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes than that are simply published, by side.
@@ -155,24 +155,6 @@ impl<B: Backend> ChannelWriter<B> {
         {
             bell.ring(self.writer.control().0.memory(), control::PUBLISHED);
         }
-    }
-
-    /// From now on wakes those who wait, and announce it on `page`.
-    pub(crate) fn wake_those_on(&mut self, page: WaitersPage<B>) {
-        let waking = match self.options.waking {
-            Waking::Barriers if !segment::register_for_barriers() => Waking::Fences,
-            waking => waking,
-        };
-        if waking == Waking::Nobody {
-            return;
-        }
-        let bell = Bell::new(page, &self.channel, waking);
-        let control = self.writer.control();
-        control.store(control::WAITERS, bell.instance());
-        bell.waking().store(control);
-        // Those who waited for the former writer's successor look where this one looks.
-        bell.ring(control.0.memory(), control::PUBLISHED);
-        self.bell = Some(bell);
     }
 
     /// Says that the writer is at work. Wait-free: one look at the clock and one store.

@@ -142,8 +142,8 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    /// Keeps what a reader has found, and codec and type that its states were found to have, for the next one. That of two threads
-    /// which comes last wins: what is outdated is found to be so by the next reader.
+    /// Keeps what a reader has found, and codec and type that its states were found to have, for the next one. That of
+    /// two threads which comes last wins: what is outdated is found to be so by the next reader.
     pub(super) fn keep(&self, reader: &ChannelReader<B>, types: Option<TypeId>) {
         if reader.is_removed() {
             return;
