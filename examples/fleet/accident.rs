@@ -1,80 +1,100 @@
-//! The accident in the middle of the run: a worker is killed, its last state is looked at, and it is started again.
+//! The accident in the middle of the run: a worker is stopped, another one is killed, the state that it left is looked at,
+//! and it is started again.
 
 use std::{
     error::Error,
-    fmt, io, thread,
+    fmt,
     time::{Duration, Instant},
 };
 
-use tearless::WriterState;
+use rustix::process::Signal;
+use tearless::{Health, Hub, Status};
 
-use crate::{
-    fleet::Fleet,
-    query::{Queries, Sighting},
-};
+use crate::fleet::Fleet;
 
-/// How long the successor may take until its first publication.
+/// How long anything may take until it is seen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What was seen of it.
-pub(crate) struct Accident {
+/// What was seen of one worker.
+struct Sighting {
     channel: String,
-    /// Right after the kill.
+    status: Status,
+    /// From the event until it was seen.
+    after: Duration,
+}
+
+/// What was seen of it all.
+pub(crate) struct Accident {
+    /// Where there is a second worker.
+    stopped: Option<Sighting>,
     dead: Sighting,
-    /// From the kill until the main process knew.
-    noticed_after: Duration,
-    /// When the successor had published.
     successor: Sighting,
-    /// From the start of the successor's process to its first publication.
-    resumed_after: Duration,
 }
 
 impl Accident {
-    /// Kills the first worker, starts it again, and watches through a reader that is attached all the time.
-    pub(crate) fn happen(fleet: &mut Fleet, queries: &mut Queries) -> Result<Accident, Box<dyn Error>> {
+    pub(crate) fn happen(fleet: &mut Fleet, hub: &Hub) -> Result<Accident, Box<dyn Error>> {
+        const STOPPED: usize = 1;
         const VICTIM: usize = 0;
-        let channel = fleet.workers[VICTIM].options.channel.clone();
-        fleet.kill(VICTIM)?;
-        let killed = Instant::now();
-        let dead = queries.sight(VICTIM)?;
-        let noticed_after = killed.elapsed();
-        if dead.state != WriterState::Dead {
-            return Err(format!("{channel} was killed but is seen as {:?}", dead.state).into());
+        let mut stopped = None;
+        if fleet.workers.len() > STOPPED {
+            fleet.signal(STOPPED, Signal::STOP)?;
+            let is_stalled = |status: &Status| matches!(status.health, Health::Stalled { .. });
+            stopped = Some(Sighting::of(fleet.workers[STOPPED].options.channel(), hub, is_stalled)?);
+            fleet.signal(STOPPED, Signal::CONT)?;
         }
+        let channel = fleet.workers[VICTIM].options.channel();
+        fleet.kill(VICTIM)?;
+        let is_dead = |status: &Status| matches!(status.health, Health::Dead { .. });
+        let dead = Sighting::of(channel.clone(), hub, is_dead)?;
         fleet.restart(VICTIM)?;
-        let started = Instant::now();
-        let successor = loop {
-            let now = queries.sight(VICTIM)?;
-            if now.publication > dead.publication {
-                break now;
+        let last = dead.status;
+        let is_successor =
+            |now: &Status| now.incarnation > last.incarnation && now.publication > last.publication;
+        let successor = Sighting::of(channel, hub, is_successor)?;
+        Ok(Accident { stopped, dead, successor })
+    }
+}
+
+impl Sighting {
+    /// Looks until it is `expected`, whenever the channel changes and now and then.
+    fn of(
+        channel: String,
+        hub: &Hub,
+        expected: impl Fn(&Status) -> bool,
+    ) -> Result<Sighting, Box<dyn Error>> {
+        let begin = Instant::now();
+        let mut watch = hub.watch(&channel);
+        loop {
+            let status = hub.status(&channel)?;
+            let after = begin.elapsed();
+            if expected(&status) {
+                return Ok(Sighting { channel, status, after });
             }
-            if started.elapsed() > PATIENCE {
-                return Err(
-                    io::Error::new(io::ErrorKind::TimedOut, format!("{channel} did not resume")).into()
-                );
+            if after > PATIENCE {
+                return Err(format!("{channel} is still seen as {status:?} after {PATIENCE:?}").into());
             }
-            thread::sleep(Duration::from_micros(100));
-        };
-        Ok(Accident { channel, dead, noticed_after, successor, resumed_after: started.elapsed() })
+            watch.wait_any(Duration::from_millis(1));
+        }
+    }
+}
+
+impl fmt::Display for Sighting {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sighting { channel, status: Status { writer_pid, health, publication, incarnation, .. }, after } =
+            self;
+        write!(
+            formatter,
+            "{channel}: {after:.1?} later process {writer_pid}, the channel's writer number {incarnation}, is seen as \
+             {health:.1?}, its state #{publication} there"
+        )
     }
 }
 
 impl fmt::Display for Accident {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Accident { channel, dead, successor, .. } = self;
-        writeln!(
-            formatter,
-            "{channel}: process {} was killed; seen as {:?} {:.1?} later, its last state still there: #{}, {:.1?} old",
-            dead.pid,
-            dead.state,
-            self.noticed_after,
-            dead.publication,
-            dead.age.unwrap_or_default()
-        )?;
-        write!(
-            formatter,
-            "{channel}: process {} took over {:.1?} after its start: #{}, incarnation {}, same reader",
-            successor.pid, self.resumed_after, successor.publication, successor.incarnation
-        )
+        if let Some(stopped) = &self.stopped {
+            writeln!(formatter, "stopped\n  {stopped}")?;
+        }
+        write!(formatter, "killed\n  {}\nstarted again\n  {}", self.dead, self.successor)
     }
 }

@@ -8,11 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tearless::Namespace;
 
 use crate::{
-    kind::{Assignment, Choice},
     options::WorkerOptions,
+    state::{Choice, Purse},
 };
 
 /// How long the workers may take to end by themselves.
@@ -42,11 +43,7 @@ impl Fleet {
     pub(crate) fn start(namespace: &Namespace, count: usize, codec: Choice) -> io::Result<Self> {
         let mut fleet = Self { workers: Vec::with_capacity(count), namespace: namespace.clone() };
         for index in 0..count {
-            let options = WorkerOptions {
-                namespace: namespace.name().to_owned(),
-                channel: format!("worker-{index}"),
-                assignment: Assignment::of(index, codec),
-            };
+            let options = WorkerOptions { namespace: namespace.name().to_owned(), index, ring: count, codec };
             fleet.workers.push(Worker::start(options)?);
         }
         Ok(fleet)
@@ -57,6 +54,11 @@ impl Fleet {
         let process = &mut self.workers[index].process;
         process.kill()?;
         process.wait().map(drop)
+    }
+
+    /// Stops a worker, as a debugger would, or lets it go on.
+    pub(crate) fn signal(&self, index: usize, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.workers[index].process), signal)?)
     }
 
     /// Starts a worker again that was killed.
@@ -83,20 +85,23 @@ impl Fleet {
         for (mut worker, before) in workers.into_iter().zip(before) {
             if let Some(how) = worker.end_by(deadline, before) {
                 let left = self.remove_leftovers(&worker);
-                casualties.push(Casualty { channel: worker.options.channel, how: how + left.as_str() });
+                casualties.push(Casualty { channel: worker.options.channel(), how: how + left.as_str() });
             }
         }
         casualties
     }
 
-    /// A worker that was killed could not close its channel. Its last state stays readable until somebody
-    /// removes it, which is for us to do.
+    /// A worker that was killed could not close its channels. Its last states stay readable until somebody removes them,
+    /// which is for us to do.
     fn remove_leftovers(&self, worker: &Worker) -> String {
-        match self.namespace.remove_channel(&worker.options.channel) {
-            Ok(true) => "; its channel is removed".to_owned(),
-            Ok(false) => String::new(),
-            Err(error) => format!("; its channel can't be removed: {error}"),
-        }
+        let channels = [worker.options.channel(), Purse::channel(worker.options.index)];
+        channels
+            .map(|channel| match self.namespace.remove_channel(&channel) {
+                Ok(true) => format!("; {channel} is removed"),
+                Ok(false) => String::new(),
+                Err(error) => format!("; {channel} can't be removed: {error}"),
+            })
+            .concat()
     }
 }
 

@@ -4,28 +4,30 @@
 //! cargo run --release --example fleet -- --workers 12 --seconds 5
 //! ```
 //!
-//! The program starts itself N times as a worker. Every worker samples something real of this Linux host, at
-//! its own rate and in its own shape: fixed structs, lists, maps, a table that grows and shrinks. The main
-//! process queries them as fast as it can. Every state carries what proves that it is one whole sampling, and
-//! the main process checks that for each single snapshot. Half-way it kills a worker, looks at the state that
-//! it left, and starts it again. At the end it prints a table, and how many snapshots were torn.
+//! The program starts itself N times as a worker. Every worker samples something real of this Linux host, at its own rate
+//! and in its own shape: fixed structs, lists, maps, a table that grows and shrinks. Those that are cheap publish each
+//! sampling by hand, those that hardly change publish only what has changed, and the large ones leave the moment to a
+//! `Syncer`. The main process queries them through a `Hub`, as fast as it can. Every state carries what proves that it is
+//! one whole sampling, and the main process checks that for each single snapshot.
+//!
+//! The workers also pass coins round, and every second the main process counts the coins of all workers in a cut: as of
+//! one moment none is missing and none is there twice.
+//!
+//! Half-way it stops a worker for a moment, kills another one, looks at the state that it left, and starts it again. At
+//! the end it prints a table, and how many snapshots were torn.
 
 mod accident;
 mod fleet;
-mod kind;
 mod options;
-mod plain;
-mod proc;
 mod query;
 mod report;
-mod samples;
 mod state;
 mod worker;
 
 use std::{
     env,
     error::Error,
-    io,
+    io, mem,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Ok(Command::Worker(options)) => worker::run(&options).map(|()| ExitCode::SUCCESS).map_err(|error| {
-            format!("{} ({}): {error}", options.channel, options.assignment.kind.name()).into()
+            format!("{} ({}): {error}", options.channel(), options.assignment().kind.name()).into()
         }),
         Ok(Command::Fleet(options)) => main_process(&options),
         Err(message) => {
@@ -104,15 +106,19 @@ fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
 /// Starts the workers, queries them, ends them, and tells what it saw.
 fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let alone = open_alone(&options.namespace)?;
+    let hub = alone.namespace.hub();
     let mut fleet = Fleet::start(&alone.namespace, options.workers, options.codec)?;
-    let mut queries = Queries::attach(&alone.namespace, &mut fleet)?;
+    let mut queries = Queries::of(&hub, &mut fleet)?;
     let first_half = queries.run(options.duration / 2);
-    let accident = Accident::happen(&mut fleet, &mut queries)?;
+    let accident = Accident::happen(&mut fleet, &hub)?;
     let elapsed = first_half + queries.run(options.duration / 2);
     let casualties = fleet.stop();
+    println!("\n{accident}\n");
+    let wrong_cuts = mem::take(&mut queries.wrong_cuts);
+    wrong_cuts.iter().for_each(|wrong| println!("{wrong}"));
     let statistics = queries.into_statistics();
-    println!("{accident}\n");
     report::print(&mut io::stdout().lock(), &statistics, &casualties, elapsed)?;
-    let is_well = casualties.is_empty() && statistics.iter().all(|one| one.torn == 0 && one.failures == 0);
+    let is_well = statistics.iter().all(|one| one.torn == 0 && one.failures == 0);
+    let is_well = is_well && casualties.is_empty() && wrong_cuts.is_empty();
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use crate::kind::{Assignment, Choice, CodecKind, Kind};
+use crate::state::{Assignment, Choice};
 
 pub(crate) const HELP: &str = "\
 Starts worker processes that sample this host and publish what they see in shared memory,
@@ -42,14 +42,26 @@ pub(crate) struct Options {
 #[derive(Clone)]
 pub(crate) struct WorkerOptions {
     pub(crate) namespace: String,
-    pub(crate) channel: String,
-    pub(crate) assignment: Assignment,
+    pub(crate) index: usize,
+    /// How many workers stand in the ring.
+    pub(crate) ring: usize,
+    pub(crate) codec: Choice,
 }
 
 impl WorkerOptions {
+    /// The channel of its states.
+    pub(crate) fn channel(&self) -> String {
+        format!("worker-{}", self.index)
+    }
+
+    pub(crate) fn assignment(&self) -> Assignment {
+        Assignment::of(self.index, self.codec)
+    }
+
     /// The arguments with which a worker is started; [`parse`] understands them.
-    pub(crate) fn arguments(&self) -> [&str; 5] {
-        ["worker", &self.namespace, &self.channel, self.assignment.kind.name(), self.assignment.codec.name()]
+    pub(crate) fn arguments(&self) -> [String; 5] {
+        let (index, ring) = (self.index.to_string(), self.ring.to_string());
+        ["worker", &self.namespace, &index, &ring, self.codec.name()].map(str::to_owned)
     }
 }
 
@@ -96,11 +108,7 @@ fn seconds(value: &str) -> Result<Duration, String> {
 }
 
 fn codec(value: &str) -> Result<Choice, String> {
-    if value == "mixed" {
-        return Ok(Choice::Mixed);
-    }
-    CodecKind::from_name(value)
-        .map(Choice::Only)
+    Choice::from_name(value)
         .ok_or_else(|| format!("--codec takes pod, postcard, message-pack or mixed, not {value:?}"))
 }
 
@@ -108,11 +116,12 @@ fn number<N: FromStr>(value: &str) -> Option<N> {
     value.parse().ok()
 }
 
-fn worker(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let mut next = |what| arguments.next().ok_or_else(|| format!("worker: {what} is missing"));
-    let namespace = next("the namespace")?;
-    let channel = next("the channel")?;
-    let kind = Kind::from_name(&next("the kind")?).ok_or("worker: there is no such kind")?;
-    let codec = CodecKind::from_name(&next("the codec")?).ok_or("worker: there is no such codec")?;
-    Ok(Command::Worker(WorkerOptions { namespace, channel, assignment: Assignment { kind, codec } }))
+fn worker(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let arguments: Vec<String> = arguments.collect();
+    let options = || {
+        let [namespace, index, ring, codec] = arguments.as_slice() else { return None };
+        let (index, ring, codec) = (number(index)?, number(ring)?, Choice::from_name(codec)?);
+        Some(WorkerOptions { namespace: namespace.clone(), index, ring, codec })
+    };
+    options().map(Command::Worker).ok_or_else(|| format!("this is no worker: {arguments:?}"))
 }

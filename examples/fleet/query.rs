@@ -7,16 +7,21 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tearless::{Decode, Encode, Namespace, Reader, WriterState};
+use tearless::{Decode, Encode, Hub, Moment, QueryError, Snapshot};
 
 use crate::{
     fleet::{Fleet, Worker},
-    kind::{Assignment, Job},
-    state::State,
+    state::{Assignment, Coins, Job, State},
 };
 
 /// How long a worker may take until its first publication.
 const START: Duration = Duration::from_secs(10);
+
+/// From one cut to the next.
+const CUT_EVERY: Duration = Duration::from_secs(1);
+
+/// Queries one worker, whatever the type of its states.
+type Query = Box<dyn Fn(&mut Statistics)>;
 
 /// What came of querying one worker.
 pub(crate) struct Statistics {
@@ -41,133 +46,26 @@ pub(crate) struct Statistics {
     pub(crate) latency: Histogram<u64>,
 }
 
-/// A reader of some worker's channel, whatever the type of its states.
-trait Query {
-    fn query(&mut self, statistics: &mut Statistics);
+struct Asking<'a>(&'a Hub);
 
-    /// A closer look than a query.
-    fn sight(&mut self) -> Result<Sighting, Box<dyn Error>>;
-}
+impl Job for Asking<'_> {
+    type Output = Query;
 
-/// What a closer look at a channel shows.
-pub(crate) struct Sighting {
-    pub(crate) state: WriterState,
-    pub(crate) publication: u64,
-    pub(crate) age: Option<Duration>,
-    pub(crate) pid: u64,
-    pub(crate) incarnation: u64,
-}
-
-impl<T: State, C: Decode<T>> Query for Reader<T, C> {
-    fn query(&mut self, statistics: &mut Statistics) {
-        let begin = Instant::now();
-        let result = self.snapshot();
-        let elapsed = begin.elapsed();
-        statistics.queries += 1;
-        let snapshot = match result {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                statistics.failures += 1;
-                statistics.last_failure = Some(error.to_string());
-                return;
-            }
-        };
-        statistics.latency.saturating_record(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-        statistics.retries += u64::from(snapshot.retries());
-        let number = snapshot.publication();
-        let is_whole = snapshot.is_consistent() && snapshot.sequence() == number;
-        if !is_whole || number < statistics.publication {
-            statistics.torn += 1;
-        }
-        if number != statistics.publication {
-            statistics.changes += 1;
-            statistics.publication = number;
-            statistics.payload_len = snapshot.payload_len();
-        }
-        statistics.age = snapshot.age();
-    }
-
-    fn sight(&mut self) -> Result<Sighting, Box<dyn Error>> {
-        let state = self.writer_state()?;
-        let snapshot = self.snapshot()?;
-        if !snapshot.is_consistent() {
-            return Err(
-                format!("publication {} of {} is torn", snapshot.publication(), self.channel()).into()
-            );
-        }
-        let (publication, age) = (snapshot.publication(), snapshot.age());
-        Ok(Sighting { state, publication, age, pid: self.writer_pid(), incarnation: self.incarnation() })
-    }
-}
-
-/// Attaches to the channel of a worker and waits for its first publication.
-struct Attaching<'a> {
-    fleet: &'a Namespace,
-    channel: &'a str,
-}
-
-impl Job for Attaching<'_> {
-    type Output = Result<Box<dyn Query>, Box<dyn Error>>;
-
-    fn run<T: State + 'static, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output {
-        let mut reader =
-            self.fleet.reader_builder::<T>(self.channel).codec::<C>().attach_within(START).open()?;
-        reader.snapshot_within(START)?;
-        Ok(Box::new(reader))
-    }
-}
-
-/// All the workers, ready to be queried.
-pub(crate) struct Queries {
-    queries: Vec<(Box<dyn Query>, Statistics)>,
-}
-
-impl Queries {
-    /// Attaches to all the workers.
-    pub(crate) fn attach(namespace: &Namespace, fleet: &mut Fleet) -> Result<Self, Box<dyn Error>> {
-        let mut queries = Vec::new();
-        for worker in &mut fleet.workers {
-            let job = Attaching { fleet: namespace, channel: &worker.options.channel };
-            match worker.options.assignment.run(job) {
-                Ok(query) => queries.push((query, Statistics::new(worker)?)),
-                Err(error) => return Err(explained(worker, error.as_ref()).into()),
-            }
-        }
-        Ok(Self { queries })
-    }
-
-    /// Takes a closer look at the worker of this index.
-    pub(crate) fn sight(&mut self, index: usize) -> Result<Sighting, Box<dyn Error>> {
-        self.queries[index].0.sight()
-    }
-
-    /// Queries them in turn until `duration` is over, and returns how long that took.
-    pub(crate) fn run(&mut self, duration: Duration) -> Duration {
-        let begin = Instant::now();
-        let mut progress = Progress::new(duration);
-        loop {
-            for (query, statistics) in &mut self.queries {
-                query.query(statistics);
-            }
-            let elapsed = begin.elapsed();
-            if elapsed >= duration {
-                progress.clear();
-                return elapsed;
-            }
-            progress.show(elapsed, &self.queries);
-        }
-    }
-
-    pub(crate) fn into_statistics(self) -> Vec<Statistics> {
-        self.queries.into_iter().map(|(_, statistics)| statistics).collect()
+    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Query {
+        let hub = self.0.codec::<C>();
+        Box::new(move |statistics| {
+            let begin = Instant::now();
+            let answer = hub.get::<T>(&statistics.channel);
+            statistics.record(begin.elapsed(), answer);
+        })
     }
 }
 
 impl Statistics {
     fn new(worker: &Worker) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
-            channel: worker.options.channel.clone(),
-            assignment: worker.options.assignment,
+            channel: worker.options.channel(),
+            assignment: worker.options.assignment(),
             queries: 0,
             retries: 0,
             torn: 0,
@@ -180,14 +78,109 @@ impl Statistics {
             latency: Histogram::new_with_bounds(1, 60_000_000_000, 3)?,
         })
     }
+
+    fn record<T: State>(&mut self, elapsed: Duration, answer: Result<Snapshot<T>, QueryError>) {
+        self.queries += 1;
+        let snapshot = match answer {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.failures += 1;
+                self.last_failure = Some(error.to_string());
+                return;
+            }
+        };
+        self.latency.saturating_record(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+        self.retries += u64::from(snapshot.retries());
+        let number = snapshot.publication();
+        if !snapshot.is_whole(number) || number < self.publication {
+            self.torn += 1;
+        }
+        if number != self.publication {
+            self.changes += 1;
+            self.publication = number;
+            self.payload_len = snapshot.payload_len();
+        }
+        self.age = snapshot.age();
+    }
 }
 
-fn explained(worker: &mut Worker, error: &dyn Error) -> String {
-    let channel = &worker.options.channel;
-    let message = format!("{channel} can't be attached to: {error}");
-    match worker.ended() {
-        Some(status) => format!("{message} (the worker ended: {status})"),
-        None => message,
+/// All the workers, ready to be queried.
+pub(crate) struct Queries<'a> {
+    hub: &'a Hub,
+    queries: Vec<(Query, Statistics)>,
+    /// What was wrong with a cut.
+    pub(crate) wrong_cuts: Vec<String>,
+}
+
+impl<'a> Queries<'a> {
+    /// Waits for all the workers.
+    pub(crate) fn of(hub: &'a Hub, fleet: &mut Fleet) -> Result<Self, Box<dyn Error>> {
+        let begin = Instant::now();
+        let mut watch = hub.watch("*");
+        let mut queries = Vec::new();
+        for worker in &mut fleet.workers {
+            let statistics = Statistics::new(worker)?;
+            while hub.status(&statistics.channel).map_or(0, |status| status.publication) == 0 {
+                if let Some(status) = worker.ended() {
+                    return Err(format!("{} ended before it published: {status}", statistics.channel).into());
+                }
+                if begin.elapsed() > START {
+                    return Err(format!("{} published nothing within {START:?}", statistics.channel).into());
+                }
+                watch.wait_any(Duration::from_millis(10));
+            }
+            queries.push((statistics.assignment.run(Asking(hub)), statistics));
+        }
+        Ok(Self { hub, queries, wrong_cuts: Vec::new() })
+    }
+
+    /// Queries them in turn until `duration` is over, cuts every second, and returns how long that took.
+    pub(crate) fn run(&mut self, duration: Duration) -> Duration {
+        let begin = Instant::now();
+        let mut next_cut = Duration::ZERO;
+        let mut progress = Progress::new(duration);
+        loop {
+            for (query, statistics) in &mut self.queries {
+                query(statistics);
+            }
+            let elapsed = begin.elapsed();
+            if elapsed >= next_cut {
+                next_cut += CUT_EVERY;
+                progress.clear();
+                self.cut();
+            }
+            if elapsed >= duration {
+                progress.clear();
+                return elapsed;
+            }
+            progress.show(elapsed, &self.queries);
+        }
+    }
+
+    /// Counts the coins of all workers as of one moment, and says what it found.
+    fn cut(&mut self) {
+        let cut = Coins::cut(self.hub, self.queries.len());
+        let moment = match cut.moment {
+            Moment::Instant => "at an instant".to_owned(),
+            moment => format!("by their dates ({moment:?})"),
+        };
+        if !cut.is_consistent() {
+            println!("cut: the workers were too fast for one moment, {moment}");
+            return;
+        }
+        match Coins::count(&cut) {
+            Ok(Coins { held, in_flight }) => {
+                println!(
+                    "cut {moment}: {held} coins held, {in_flight} in flight, {} in all",
+                    held + in_flight
+                );
+            }
+            Err(error) => self.wrong_cuts.push(format!("cut {moment}: {error}")),
+        }
+    }
+
+    pub(crate) fn into_statistics(self) -> Vec<Statistics> {
+        self.queries.into_iter().map(|(_, statistics)| statistics).collect()
     }
 }
 
@@ -205,21 +198,17 @@ impl Progress {
         Self { is_terminal: io::stderr().is_terminal(), duration, next: Duration::ZERO }
     }
 
-    fn show(&mut self, elapsed: Duration, queries: &[(Box<dyn Query>, Statistics)]) {
+    fn show(&mut self, elapsed: Duration, queries: &[(Query, Statistics)]) {
         if !self.is_terminal || elapsed < self.next {
             return;
         }
         self.next = elapsed + Self::EVERY;
         let total = |of: fn(&Statistics) -> u64| queries.iter().map(|(_, one)| of(one)).sum::<u64>();
-        let line = format!(
-            "\r\x1b[K{:.1} of {:.1} s: {} queries, {} torn",
-            elapsed.as_secs_f64(),
-            self.duration.as_secs_f64(),
-            total(|one| one.queries),
-            total(|one| one.torn)
-        );
+        let (elapsed, duration) = (elapsed.as_secs_f64(), self.duration.as_secs_f64());
+        let (queries, torn) = (total(|one| one.queries), total(|one| one.torn));
         // A terminal that went away is no reason to stop.
-        let _ = io::stderr().write_all(line.as_bytes());
+        let _ =
+            write!(io::stderr(), "\r\x1b[K{elapsed:.1} of {duration:.1} s: {queries} queries, {torn} torn");
     }
 
     fn clear(&self) {

@@ -74,7 +74,7 @@ fn row(one: &Statistics) -> [String; TITLES.len()] {
     let latency = |quantile| grouped(one.latency.value_at_quantile(quantile));
     [
         one.channel.clone(),
-        one.assignment.kind.name().to_owned(),
+        one.assignment.kind.name(),
         one.assignment.codec.name().to_owned(),
         grouped(one.payload_len as u64),
         grouped(one.publication),

@@ -1,4 +1,4 @@
-//! A worker process: samples, publishes, sleeps until the next tick.
+//! A worker process: samples, publishes, passes coins on, sleeps until the next tick.
 
 use std::{
     error::Error,
@@ -8,66 +8,114 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tearless::{CreateError, Decode, Encode, Namespace, Writer, WriterBuilder};
+use tearless::{CreateError, Decode, Encode, Hub, Namespace, Pod, Writer, WriterBuilder};
 
-use crate::{kind::Job, options::WorkerOptions, state::State};
+use crate::{
+    options::WorkerOptions,
+    state::{Job, Purse, State, Way},
+};
 
-/// Publishes until standard input ends: the main process closes it when it has seen enough, and the kernel
-/// closes it when the main process is killed. Either way the channel is closed and leaves nothing behind.
+/// Within what time a worker whose state hardly ever changes promises a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// How long the workers of a fleet that was killed may take to end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Publishes until standard input ends: the main process closes it when it has seen enough, and the kernel closes it when
+/// the main process is killed. Either way the channels are closed and nothing is left behind.
 pub(crate) fn run(options: &WorkerOptions) -> Result<(), Box<dyn Error>> {
-    options.assignment.run(Publishing { options, end: end_of_input()? })
+    options.assignment().run(Working(options))
 }
 
-struct Publishing<'a> {
-    options: &'a WorkerOptions,
-    end: Receiver<()>,
-}
+struct Working<'a>(&'a WorkerOptions);
 
-impl Job for Publishing<'_> {
+impl Job for Working<'_> {
     type Output = Result<(), Box<dyn Error>>;
 
-    fn run<T: State + 'static, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output {
+    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output {
+        let end = end_of_input()?;
         // The main process has cleaned up.
-        let fleet = Namespace::builder(&self.options.namespace).without_cleaning().open()?;
-        let builder = fleet.writer_builder::<T>(&self.options.channel).codec::<C>();
-        let mut writer = open_soon(&builder)?;
-        let mut ticks = Ticks { next: Instant::now(), every: T::EVERY };
+        let fleet = Namespace::builder(&self.0.namespace).without_cleaning().open()?;
+        // First, and so dropped last: who has it has both channels.
+        let mut pocket = Pocket::open(&fleet, self.0)?;
+        let mut publish = publisher::<T, C>(fleet.writer_builder(&self.0.channel()).codec())?;
+        let mut next = Instant::now();
         loop {
-            let state = T::sample(writer.publication() + 1)?;
-            writer.publish(&state)?;
-            if let Ok(()) | Err(RecvTimeoutError::Disconnected) = self.end.recv_timeout(ticks.until_next()) {
-                break;
+            publish()?;
+            pocket.turn()?;
+            // Ticks that were missed are not made up for.
+            next = (next + T::EVERY).max(Instant::now());
+            match end.recv_timeout(next - Instant::now()) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-        }
-        Ok(writer.close()?)
-    }
-}
-
-/// Opens a writer. The worker of a fleet that was killed may have the channel for a moment more.
-fn open_soon<T: ?Sized, C: Encode<T>>(builder: &WriterBuilder<T, C>) -> Result<Writer<T, C>, CreateError> {
-    let begin = Instant::now();
-    loop {
-        match builder.clone().open() {
-            Err(CreateError::AlreadyOwned { .. }) if begin.elapsed() < Duration::from_secs(1) => {
-                thread::sleep(Duration::from_millis(10));
-            }
-            opened => return opened,
         }
     }
 }
 
-/// The times at which to sample.
-struct Ticks {
-    next: Instant,
-    every: Duration,
+/// What samples and publishes once; the channel ends when it is dropped.
+type Publisher = Box<dyn FnMut() -> Result<(), Box<dyn Error>>>;
+
+/// Opens the channel of a kind, to be published in its way.
+fn publisher<T: State, C: Encode<T> + 'static>(
+    builder: WriterBuilder<T, C>,
+) -> Result<Publisher, Box<dyn Error>> {
+    Ok(match T::WAY {
+        Way::Each => {
+            let mut writer = builder.open()?;
+            Box::new(move || Ok(writer.publish(&T::sample(writer.publication() + 1)?).map(drop)?))
+        }
+        Way::Changed => {
+            let mut writer = builder.interval(SIGN_OF_LIFE).open()?;
+            Box::new(move || {
+                Ok(writer.publish_if_changed(&T::sample(writer.publication() + 1)?).map(drop)?)
+            })
+        }
+        Way::Synced => {
+            let syncer = builder.syncer(T::sample(1)?).spawn()?;
+            Box::new(move || {
+                syncer.replace(T::sample(0)?);
+                Ok(())
+            })
+        }
+    })
 }
 
-impl Ticks {
-    /// How long to wait for the next one. Those that were missed are not made up for.
-    fn until_next(&mut self) -> Duration {
-        let now = Instant::now();
-        self.next = (self.next + self.every).max(now);
-        self.next - now
+/// The worker's purse, and its neighbour's.
+struct Pocket {
+    purse: Purse,
+    writer: Writer<Purse, Pod>,
+    neighbour: String,
+    hub: Hub<Pod>,
+}
+
+impl Pocket {
+    /// Goes on with the purse of a predecessor that was killed, and shows it.
+    fn open(fleet: &Namespace, options: &WorkerOptions) -> Result<Pocket, Box<dyn Error>> {
+        let begin = Instant::now();
+        let channel = Purse::channel(options.index);
+        let mut writer = loop {
+            match fleet.writer_builder(&channel).codec().open() {
+                Err(CreateError::AlreadyOwned { .. }) if begin.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                opened => break opened?,
+            }
+        };
+        let hub = fleet.hub().codec();
+        let purse = hub.get(&channel).map_or(Purse::FULL, |found| *found);
+        writer.publish_if_changed(&purse)?;
+        let neighbour = Purse::channel((options.index + options.ring - 1) % options.ring);
+        Ok(Pocket { purse, writer, neighbour, hub })
+    }
+
+    fn turn(&mut self) -> Result<(), Box<dyn Error>> {
+        match self.hub.get(&self.neighbour) {
+            Ok(neighbour) => self.purse.turn(&neighbour),
+            Err(error) if error.is_gone() || error.is_empty() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.writer.publish_if_changed(&self.purse).map(drop)?)
     }
 }
 

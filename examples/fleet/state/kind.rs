@@ -1,19 +1,17 @@
-//! Which worker publishes what, and how. Every kind is a type of its own, and so is every codec; here their
-//! names, which travel on command lines, become those types.
-
-use std::fmt;
+//! Which worker publishes what, and how. Every kind is a type of its own, and so is every codec; here their names become
+//! those types.
 
 use serde::de::DeserializeOwned;
 use tearless::{Decode, Encode, MessagePack, Pod, Postcard};
 
-use crate::{
+use super::{
+    Sample, Sampled, State,
     plain::{Processors, Usage},
     samples::{Disks, Load, Memory, Network, Pressure, Processes},
-    state::{Sample, Sampled, State},
 };
 
 /// What a worker samples.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     Processors,
     Processes,
@@ -27,7 +25,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The kinds in the order in which the workers get them.
-    const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Processors,
         Self::Processes,
         Self::Usage,
@@ -41,21 +39,8 @@ impl Kind {
     /// The kinds of fixed size.
     const PLAIN: [Self; 2] = [Self::Processors, Self::Usage];
 
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Processors => "processors",
-            Self::Processes => "processes",
-            Self::Usage => "usage",
-            Self::Memory => "memory",
-            Self::Network => "network",
-            Self::Disks => "disks",
-            Self::Pressure => "pressure",
-            Self::Load => "load",
-        }
-    }
-
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
@@ -88,12 +73,16 @@ pub(crate) enum Choice {
     Mixed,
 }
 
-impl fmt::Display for Choice {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+impl Choice {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        if name == "mixed" { Some(Self::Mixed) } else { CodecKind::from_name(name).map(Self::Only) }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Only(codec) => codec.name(),
             Self::Mixed => "mixed",
-        })
+        }
     }
 }
 
@@ -136,7 +125,7 @@ impl Assignment {
         }
     }
 
-    fn run_encoded<S: Sample + DeserializeOwned + 'static, J: Job>(self, job: J) -> J::Output {
+    fn run_encoded<S: Sample + DeserializeOwned, J: Job>(self, job: J) -> J::Output {
         match self.codec {
             CodecKind::MessagePack => job.run::<Sampled<S>, MessagePack>(),
             // Nobody assigns `Pod` to these.
@@ -149,5 +138,5 @@ impl Assignment {
 pub(crate) trait Job {
     type Output;
 
-    fn run<T: State + 'static, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output;
+    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output;
 }

@@ -10,7 +10,7 @@ use procfs::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{proc::optional, state::Sample};
+use super::{Sample, Way, proc::optional};
 
 /// `/proc/loadavg`: the smallest one.
 #[derive(Serialize, Deserialize)]
@@ -18,6 +18,7 @@ pub(crate) struct Load(LoadAverage);
 
 impl Sample for Load {
     const EVERY: Duration = Duration::from_millis(5);
+    const WAY: Way = Way::Changed;
 
     fn sample() -> io::Result<Option<Self>> {
         Ok(optional(LoadAverage::current())?.map(Self))
@@ -39,6 +40,7 @@ impl Memory {
 
 impl Sample for Memory {
     const EVERY: Duration = Duration::from_millis(10);
+    const WAY: Way = Way::Synced;
 
     fn sample() -> io::Result<Option<Self>> {
         let information = optional(Meminfo::current())?;
@@ -68,6 +70,7 @@ impl Disks {
 
 impl Sample for Disks {
     const EVERY: Duration = Duration::from_millis(50);
+    const WAY: Way = Way::Changed;
 
     fn sample() -> io::Result<Option<Self>> {
         let disks = optional(procfs::diskstats())?;
@@ -95,6 +98,7 @@ impl Network {
 
 impl Sample for Network {
     const EVERY: Duration = Duration::from_millis(10);
+    const WAY: Way = Way::Synced;
 
     fn sample() -> io::Result<Option<Self>> {
         let Some(read) = optional(procfs::net::dev_status())? else { return Ok(None) };
@@ -141,6 +145,7 @@ impl Pressure {
 
 impl Sample for Pressure {
     const EVERY: Duration = Duration::from_millis(20);
+    const WAY: Way = Way::Changed;
 
     fn sample() -> io::Result<Option<Self>> {
         // No failure to read one of them is an error: with `psi=0` the files exist and can't be read, and
@@ -198,6 +203,7 @@ impl Processes {
 
 impl Sample for Processes {
     const EVERY: Duration = Duration::from_millis(100);
+    const WAY: Way = Way::Synced;
 
     fn sample() -> io::Result<Option<Self>> {
         let Some(all) = optional(all_processes())? else { return Ok(None) };

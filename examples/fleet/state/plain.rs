@@ -1,15 +1,13 @@
-//! The states that are plain old data: of fixed size, without pointers, and copied as they are. Each has its
-//! sequence at the front and once more at the back, and the checksum of all its words.
+//! The states that are plain old data: of fixed size, without pointers, and copied as they are. Each has the
+//! number of its publication at the front and once more at the back, and the checksum of all its words.
 
 use std::{io, slice, time::Duration};
 
 use bytemuck::{Pod, Zeroable};
 use procfs::{CpuTime, CurrentSI, KernelStats, process::Process};
+use serde::{Serialize, Serializer};
 
-use crate::{
-    proc::optional,
-    state::{State, checksum_words},
-};
+use super::{State, Way, checksum_words, proc::optional};
 
 /// How many processors a [`Processors`] has room for; those beyond are counted and left out.
 const MAX_PROCESSORS: usize = 64;
@@ -18,11 +16,12 @@ const MAX_PROCESSORS: usize = 64;
 const MAX_HOST: usize = 64;
 
 /// `/proc/stat`: what every processor spent its time on.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Processors {
     front: u64,
     sum: u64,
+    #[serde(serialize_with = "as_text")]
     host: [u8; MAX_HOST],
     context_switches: u64,
     forks: u64,
@@ -31,12 +30,13 @@ pub(crate) struct Processors {
     omitted: u64,
     /// The sum over `processors`.
     total: Times,
+    #[serde(serialize_with = "in_use")]
     processors: [Times; MAX_PROCESSORS],
     back: u64,
 }
 
 /// One processor's times, in ticks.
-#[derive(Clone, Copy, Default, PartialEq, Pod, Zeroable)]
+#[derive(Clone, Copy, Default, PartialEq, Pod, Zeroable, Serialize)]
 #[repr(C)]
 struct Times {
     user: u64,
@@ -50,9 +50,10 @@ struct Times {
 
 impl State for Processors {
     const EVERY: Duration = Duration::from_millis(1);
+    const WAY: Way = Way::Each;
 
-    fn sample(sequence: u64) -> io::Result<Self> {
-        let mut state = Self { front: sequence, back: sequence, ..Self::zeroed() };
+    fn sample(publication: u64) -> io::Result<Self> {
+        let mut state = Self { front: publication, back: publication, ..Self::zeroed() };
         state.host = host_name();
         if let Some(stats) = optional(KernelStats::current())? {
             state.context_switches = stats.ctxt;
@@ -69,12 +70,10 @@ impl State for Processors {
         Ok(state)
     }
 
-    fn sequence(&self) -> u64 {
-        self.front
-    }
-
-    fn is_consistent(&self) -> bool {
-        self.front == self.back && self.sum == self.checksum() && self.total == self.added_up()
+    fn is_whole(&self, publication: u64) -> bool {
+        [self.front, self.back] == [publication; 2]
+            && self.sum == self.checksum()
+            && self.total == self.added_up()
     }
 }
 
@@ -126,9 +125,19 @@ fn host_name() -> [u8; MAX_HOST] {
     name
 }
 
+/// For people: the text up to the padding.
+fn as_text<S: Serializer>(host: &[u8; MAX_HOST], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(String::from_utf8_lossy(host).trim_end_matches('\0'))
+}
+
+/// For people: the processors that there are.
+fn in_use<S: Serializer>(processors: &[Times; MAX_PROCESSORS], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(processors.iter().filter(|times| **times != Times::default()))
+}
+
 /// `/proc/self/stat` and `/proc/self/statm`: what the worker itself uses. Published as fast as it can be
 /// sampled.
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Usage {
     front: u64,
@@ -148,9 +157,10 @@ pub(crate) struct Usage {
 
 impl State for Usage {
     const EVERY: Duration = Duration::ZERO;
+    const WAY: Way = Way::Each;
 
-    fn sample(sequence: u64) -> io::Result<Self> {
-        let mut state = Self { front: sequence, back: sequence, ..Self::zeroed() };
+    fn sample(publication: u64) -> io::Result<Self> {
+        let mut state = Self { front: publication, back: publication, ..Self::zeroed() };
         let Some(process) = optional(Process::myself())? else { return Ok(state.summed()) };
         state.pid = u64::from(std::process::id());
         if let Some(stat) = optional(process.stat())? {
@@ -168,12 +178,8 @@ impl State for Usage {
         Ok(state.summed())
     }
 
-    fn sequence(&self) -> u64 {
-        self.front
-    }
-
-    fn is_consistent(&self) -> bool {
-        self.front == self.back
+    fn is_whole(&self, publication: u64) -> bool {
+        [self.front, self.back] == [publication; 2]
             && self.sum == self.checksum()
             && self.ticks == self.user_ticks.wrapping_add(self.system_ticks)
     }

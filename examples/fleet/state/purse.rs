@@ -1,0 +1,81 @@
+//! What belongs together although each worker has its own part of it: coins that the workers pass round.
+
+use std::error::Error;
+
+use bytemuck::{Pod, Zeroable};
+use serde::Serialize;
+use tearless::{Cut, Hub};
+
+/// The coins of one worker, which it publishes in a channel beside that of its kind.
+///
+/// The workers stand in a ring. Each reads how many coins its neighbour has passed on so far, takes those that it has not
+/// taken yet, and passes on one of its own. So coins are neither made nor lost, also not when a worker is killed at any
+/// moment and its successor goes on with the purse that it finds.
+#[derive(Clone, Copy, Pod, Zeroable, Serialize)]
+#[repr(C)]
+pub(crate) struct Purse {
+    held: u64,
+    passed: u64,
+    /// Of what the neighbour has passed on.
+    taken: u64,
+}
+
+impl Purse {
+    /// What every worker begins with.
+    pub(crate) const FULL: Purse = Purse { held: 1_000, passed: 0, taken: 0 };
+
+    /// The channel of the purse of worker `index`.
+    pub(crate) fn channel(index: usize) -> String {
+        format!("purse-{index}")
+    }
+
+    /// Takes what `neighbour` has passed on, and passes a coin on.
+    pub(crate) fn turn(&mut self, neighbour: &Purse) {
+        self.held += neighbour.passed - self.taken;
+        self.taken = neighbour.passed;
+        if self.held > 0 {
+            self.held -= 1;
+            self.passed += 1;
+        }
+    }
+}
+
+/// All coins at one moment.
+#[derive(Serialize)]
+pub(crate) struct Coins {
+    pub(crate) held: u64,
+    /// Passed on and not taken yet.
+    pub(crate) in_flight: u64,
+}
+
+impl Coins {
+    /// The purses of `workers` workers as of one moment.
+    pub(crate) fn cut<C>(hub: &Hub<C>, workers: usize) -> Cut<Purse> {
+        hub.codec::<tearless::Pod>().cut((0..workers).map(Purse::channel))
+    }
+
+    /// Counts the coins of a ring. Of one moment they are all there; what was not of one moment would show a coin as
+    /// taken that nobody had passed on yet, or lack some.
+    pub(crate) fn count(cut: &Cut<Purse>) -> Result<Coins, Box<dyn Error>> {
+        let mut purses = Vec::with_capacity(cut.states.len());
+        for purse in &cut.states {
+            purses.push(**purse.state.as_ref().map_err(|error| format!("{}: {error}", purse.channel))?);
+        }
+        let mut coins = Coins { held: 0, in_flight: 0 };
+        for (index, purse) in purses.iter().enumerate() {
+            let neighbour = &purses[(index + purses.len() - 1) % purses.len()];
+            coins.held += purse.held;
+            coins.in_flight += neighbour.passed.checked_sub(purse.taken).ok_or_else(|| {
+                format!("{} has taken coins that nobody had passed on", cut.states[index].channel)
+            })?;
+        }
+        let all = Purse::FULL.held * purses.len() as u64;
+        match coins.held + coins.in_flight == all {
+            true => Ok(coins),
+            false => {
+                Err(format!("{} coins held, {} in flight, but {all} in all", coins.held, coins.in_flight)
+                    .into())
+            }
+        }
+    }
+}
