@@ -13,7 +13,7 @@ use tearless::Namespace;
 
 use crate::{
     options::WorkerOptions,
-    state::{Choice, Purse},
+    state::{Purse, kind::Choice},
 };
 
 /// How long the workers may take to end by themselves.

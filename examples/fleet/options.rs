@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use crate::state::{Assignment, Choice};
+use crate::state::kind::{Assignment, Choice};
 
 pub(crate) const HELP: &str = "\
 Starts worker processes that sample this host and publish what they see in shared memory,

@@ -11,7 +11,10 @@ use tearless::{Decode, Encode, Hub, Moment, QueryError, Snapshot};
 
 use crate::{
     fleet::{Fleet, Worker},
-    state::{Assignment, Coins, Job, State},
+    state::{
+        Coins, State,
+        kind::{Assignment, Job},
+    },
 };
 
 /// How long a worker may take until its first publication.

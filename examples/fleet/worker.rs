@@ -12,7 +12,7 @@ use tearless::{CreateError, Decode, Encode, Hub, Namespace, Pod, Writer, WriterB
 
 use crate::{
     options::WorkerOptions,
-    state::{Job, Purse, State, Way},
+    state::{Purse, State, Way, kind::Job},
 };
 
 /// Within what time a worker whose state hardly ever changes promises a sign of life.

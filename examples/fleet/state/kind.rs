@@ -53,6 +53,8 @@ pub(crate) enum CodecKind {
 }
 
 impl CodecKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Pod, Self::Postcard, Self::MessagePack];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pod => "pod",
@@ -62,7 +64,7 @@ impl CodecKind {
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Pod, Self::Postcard, Self::MessagePack].into_iter().find(|codec| codec.name() == name)
+        Self::ALL.into_iter().find(|codec| codec.name() == name)
     }
 }
 

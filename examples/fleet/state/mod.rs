@@ -1,13 +1,12 @@
 //! What the workers publish: states that can be sampled, and that can prove to whoever reads them that they are one whole
 //! sampling and no mixture of two. The example `examples/http` has this very module, too.
 
-mod kind;
+pub(crate) mod kind;
 mod plain;
 mod proc;
 mod purse;
 mod samples;
 
-pub(crate) use kind::{Assignment, Choice, Job};
 pub(crate) use purse::{Coins, Purse};
 
 use std::{io, time::Duration};

@@ -14,7 +14,7 @@ use tearless::{Cut, Hub};
 #[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Purse {
-    held: u64,
+    pub(crate) held: u64,
     passed: u64,
     /// Of what the neighbour has passed on.
     taken: u64,

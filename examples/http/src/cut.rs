@@ -1,0 +1,55 @@
+//! One picture of all workers.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tearless::{Cut, CutState, Moment, Offset};
+
+use crate::{
+    failure::Failure,
+    state::{Coins, Purse},
+    workers::{Workers, milliseconds},
+};
+
+/// The purses of all workers as of one moment.
+#[derive(Serialize)]
+pub(crate) struct Picture {
+    /// Which moment: an instant during the request, or a time just before it by the dates of the publications.
+    moment: Value,
+    purses: Vec<Value>,
+    /// `None` if the workers were too fast for one moment; the purses say by how much they miss it.
+    coins: Option<Coins>,
+}
+
+impl Picture {
+    pub(crate) fn of(workers: &Workers) -> Result<Picture, Failure> {
+        let cut = Coins::cut(&workers.hub, workers.names().len());
+        let purses = cut.states.iter().map(purse).collect::<Result<_, _>>()?;
+        let wrong = |error: Box<dyn std::error::Error>| {
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        };
+        let coins = cut.is_consistent().then(|| Coins::count(&cut).map_err(wrong)).transpose()?;
+        Ok(Picture { moment: moment(&cut), purses, coins })
+    }
+}
+
+fn moment(cut: &Cut<Purse>) -> Value {
+    match cut.moment {
+        Moment::AsOf { monotonic_nanos } => json!({ "as_of": { "monotonic_nanos": monotonic_nanos } }),
+        _ => json!("instant"),
+    }
+}
+
+/// A purse; it is missing while its worker starts.
+fn purse(cut: &CutState<Purse>) -> Result<Value, Failure> {
+    let purse = cut.state.as_ref().map_err(|error| {
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: {error}", cut.channel))
+    })?;
+    let late_ms = match cut.offset {
+        Offset::Later(by) => Some(milliseconds(by)),
+        _ => None,
+    };
+    Ok(
+        json!({ "name": *cut.channel, "publication": purse.publication(), "late_ms": late_ms, "state": **purse }),
+    )
+}
