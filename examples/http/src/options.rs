@@ -46,3 +46,15 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
     }
     Ok(Command::Serve(options))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_is_served_unless_asked_for() {
+        let Ok(Command::Serve(options)) = parse([]) else { panic!("no argument is needed") };
+        assert!(options.address.ip().is_loopback());
+        assert!(parse(["--address".into(), "anywhere".into()]).is_err());
+    }
+}

@@ -149,7 +149,7 @@ fn what_is_not_there_is_an_error_as_json(namespace: &str) {
 fn cuts_have_all_coins(namespace: &str) {
     let (mut fleet, server) = start(namespace, 3);
     let mut publications = Vec::new();
-    for round in 0..50 {
+    for round in 0..60 {
         let cut = until("the workers are slow enough for a cut", || {
             let cut = server.get("/cut").json();
             (!cut["coins"].is_null()).then_some(cut)
@@ -162,13 +162,20 @@ fn cuts_have_all_coins(namespace: &str) {
         assert_eq!(coins["held"], held, "{cut}");
         publications.push(purses[0]["publication"].as_u64().unwrap());
         match round {
-            20 => fleet.kill(1).unwrap(),
-            30 => fleet.restart(1).unwrap(),
-            _ => {}
+            // The one that passes coins on as fast as it can: its successor must not begin with a full purse.
+            20 => fleet.kill(2).unwrap(),
+            30 => {
+                fleet.restart(2).unwrap();
+                until("the successor has published", || {
+                    let now = server.get("/workers/worker-2").json();
+                    (now["health"] == "fresh" && now["incarnation"] == 2).then_some(())
+                });
+            }
+            _ => std::thread::sleep(Duration::from_millis(2)),
         }
     }
     assert!(
-        publications.is_sorted() && publications[0] < publications[49],
+        publications.is_sorted() && publications[0] < publications[59],
         "the coins move: {publications:?}"
     );
     assert!(fleet.stop().is_empty());
