@@ -32,7 +32,17 @@
 //! # }
 //! ```
 //!
-//! A worker that would rather not think about when to publish hands its state to a [`Syncer`].
+//! # What else there is
+//!
+//! * [`Syncer`]: owns a worker's state and publishes it in the background; [`Writer::publish_if_changed`] skips repetitions.
+//! * [`Hub`]: all channels of a namespace, from any thread; [`Hub::status`] says what has become of a worker.
+//! * [`Hub::cut`]: the states of several workers as of one moment, so that totals add up.
+//! * [`Reader::wait_newer`], [`HubWatch::wait_any`] and, as streams, `changes`: waiting, for which a writer pays only while
+//!   somebody waits.
+//! * [`Reader::history`]: the last states that a channel holds; [`Reader::field`] and [`Reader::read_at`]: a few bytes of a
+//!   large one.
+//!
+//! Which of them to use, what they cost and guarantee: `docs/choosing.md`.
 //!
 //! # What it guarantees
 //!
@@ -55,6 +65,8 @@
 //! | one attempt of a reader | wait-free, stores nothing |
 //! | [`Reader::snapshot`] | bounded by the [`RetryPolicy`]; lock-free in the sense that it is torn only if the writer has made progress |
 //! | [`Reader::changed_since`] | wait-free, one load |
+//! | [`Reader::wait_newer`], [`HubWatch::wait_any`] | sleeps, at most for as long as asked; the writer never waits |
+//! | [`Hub::cut`] | bounded |
 //! | [`Syncer::update`] | blocks while a tick encodes the state |
 //! | opening and closing | system calls; bounded |
 //!
