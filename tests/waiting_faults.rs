@@ -10,9 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::objects::Objects;
-use common::trace::{Step, Traced};
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
-use tearless::{AttachPolicy, Health, Namespace, Pod, Reader, WaitPolicy, Writer};
+use tearless::{Health, Namespace, Pod, Reader, WaitPolicy, Writer};
 
 /// Longer than any test takes: who sleeps so long has missed something, and `ends` fails.
 const FOREVER: Duration = Duration::from_secs(86_400);
@@ -22,9 +21,6 @@ const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, Duration::from_millis
 
 /// Sleeps for good: only a wake-up, or a look without one, brings news.
 const SLEEPS_FOR_GOOD: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
-
-/// Waits for no creator.
-const AT_ONCE: AttachPolicy = AttachPolicy::new(Duration::ZERO, Duration::ZERO);
 
 /// Where the waiters' page stands in the registry: see docs/layout.md.
 const WAITERS_PAGE: u64 = 4096;
@@ -111,42 +107,6 @@ fn waiters_that_are_killed_cost_nobody_anything() {
         publish(&mut writer, last);
         ends(living);
     }
-}
-
-/// Publishes twice: once to open and warm everything, and once more when somebody sleeps.
-fn publish_for_a_sleeper(namespace: &Namespace, announced: &std::path::Path) {
-    let mut writer = writer(namespace);
-    writer.publish(&1).unwrap();
-    while !announced.exists() {
-        thread::sleep(Duration::from_millis(1));
-    }
-    writer.publish(&2).unwrap();
-}
-
-#[test]
-fn a_writer_that_is_killed_before_it_wakes_delays_the_news_by_a_slice() {
-    let own = OwnNamespace::new(&["worker"]);
-    let announced = std::env::temp_dir().join(own.name());
-    let mut child = Traced::start(|| publish_for_a_sleeper(&own, &announced));
-    // It opens the channel, publishes, and then looks for the file again and again.
-    let mut first = None;
-    eventually("the child has published", || {
-        assert!(child.step(Step::Call));
-        let reader = own.reader_builder::<u64>("worker").codec::<Pod>().wait_policy(ASLEEP);
-        first = first.take().or_else(|| reader.attach_policy(AT_ONCE).open().ok());
-        first.as_ref().is_some_and(|reader| reader.latest() == 1)
-    });
-    let mut waits = first.expect("it has attached");
-    let watch = reader(&own, ASLEEP);
-    let waiter = asleep(move || waits.wait_newer(1, FOREVER).unwrap().map(|snapshot| *snapshot));
-    fs::write(&announced, "").unwrap();
-    // The first stop with the number announced is the beginning of the call that wakes.
-    while watch.latest() == 1 {
-        assert!(child.step(Step::Call), "it stops before it wakes");
-    }
-    drop(child);
-    fs::remove_file(&announced).unwrap();
-    assert_eq!(ends(waiter), Some(2));
 }
 
 #[test]
