@@ -61,7 +61,7 @@
 //!
 //! | operation | progress |
 //! |---|---|
-//! | [`Writer::publish`] | wait-free, no system call, no allocation; except while it grows |
+//! | [`Writer::publish`] | wait-free, no allocation; no system call unless somebody waits; except while it grows |
 //! | one attempt of a reader | wait-free, stores nothing |
 //! | [`Reader::snapshot`] | bounded by the [`RetryPolicy`]; lock-free in the sense that it is torn only if the writer has made progress |
 //! | [`Reader::changed_since`] | wait-free, one load |
