@@ -144,7 +144,8 @@ pub use codec::CapError;
 pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
 pub use hub::{
-    Cut, CutState, Health, Hub, HubBuilder, HubState, HubWatch, Moment, Offset, QueryError, Status,
+    Cut, CutState, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, Moment, Offset, QueryError,
+    Status,
 };
 pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};

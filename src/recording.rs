@@ -6,6 +6,8 @@ use ::metrics::{Label, counter, gauge};
 
 use crate::accounting::{ChannelMemory, MemoryUsage, NamespaceMemory};
 use crate::channel::{ReaderStatistics, WriterStatistics};
+use crate::hub::HubStatistics;
+use crate::syncer::SyncerStatistics;
 
 /// Labels that a recorder keeps.
 fn owned(labels: &[(&str, &str)]) -> Vec<Label> {
@@ -60,6 +62,62 @@ impl ReaderStatistics {
         counter!("tearless_retries_total", labels.clone()).absolute(self.retries);
         counter!("tearless_remaps_total", labels.clone()).absolute(self.remaps);
         counter!("tearless_give_ups_total", labels).absolute(self.give_ups);
+    }
+}
+
+impl HubStatistics {
+    /// Sets the counters of the `metrics` facade, under these labels:
+    ///
+    /// | counter | unit | of |
+    /// |---|---|---|
+    /// | `tearless_hub_attachments_total` | channels | [`attachments`](Self::attachments) |
+    /// | `tearless_hub_otherwise_total` | queries | [`otherwise`](Self::otherwise) |
+    /// | `tearless_hub_retries_total` | attempts | [`retries`](Self::retries) |
+    /// | `tearless_hub_remaps_total` | segments | [`remaps`](Self::remaps) |
+    /// | `tearless_hub_give_ups_total` | queries | [`give_ups`](Self::give_ups) |
+    ///
+    /// They are set and not increased, so it may be called as often as one likes.
+    ///
+    /// Only with the feature `metrics`.
+    pub fn record(&self, labels: &[(&str, &str)]) {
+        let labels = owned(labels);
+        counter!("tearless_hub_attachments_total", labels.clone()).absolute(self.attachments);
+        counter!("tearless_hub_otherwise_total", labels.clone()).absolute(self.otherwise);
+        counter!("tearless_hub_retries_total", labels.clone()).absolute(self.retries);
+        counter!("tearless_hub_remaps_total", labels.clone()).absolute(self.remaps);
+        counter!("tearless_hub_give_ups_total", labels).absolute(self.give_ups);
+    }
+}
+
+impl SyncerStatistics {
+    /// Sets the counters of the `metrics` facade, and a gauge, under these labels:
+    ///
+    /// | counter | unit | of |
+    /// |---|---|---|
+    /// | `tearless_sync_ticks_total` | ticks | [`ticks`](Self::ticks) |
+    /// | `tearless_sync_published_total` | states | [`published`](Self::published) |
+    /// | `tearless_sync_skipped_total` | states | [`skipped`](Self::skipped) |
+    /// | `tearless_sync_overruns_total` | ticks | [`overruns`](Self::overruns) |
+    /// | `tearless_sync_failed_total` | attempts | [`failed`](Self::failed) |
+    /// | `tearless_sync_bytes_total` | bytes | [`bytes`](Self::bytes) |
+    /// | `tearless_sync_encode_nanoseconds_total` | nanoseconds | [`encode_time`](Self::encode_time) |
+    /// | gauge `tearless_sync_longest_encode_seconds` | seconds | [`longest_encode`](Self::longest_encode) |
+    ///
+    /// They are set and not increased, so it may be called as often as one likes; give every syncer of a process labels
+    /// of its own.
+    ///
+    /// Only with the feature `metrics`.
+    pub fn record(&self, labels: &[(&str, &str)]) {
+        let labels = owned(labels);
+        let encoding = u64::try_from(self.encode_time.as_nanos()).unwrap_or(u64::MAX);
+        counter!("tearless_sync_ticks_total", labels.clone()).absolute(self.ticks);
+        counter!("tearless_sync_published_total", labels.clone()).absolute(self.published);
+        counter!("tearless_sync_skipped_total", labels.clone()).absolute(self.skipped);
+        counter!("tearless_sync_overruns_total", labels.clone()).absolute(self.overruns);
+        counter!("tearless_sync_failed_total", labels.clone()).absolute(self.failed);
+        counter!("tearless_sync_bytes_total", labels.clone()).absolute(self.bytes);
+        counter!("tearless_sync_encode_nanoseconds_total", labels.clone()).absolute(encoding);
+        gauge!("tearless_sync_longest_encode_seconds", labels).set(self.longest_encode.as_secs_f64());
     }
 }
 
@@ -121,6 +179,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
@@ -167,6 +226,35 @@ mod tests {
         fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
             Histogram::noop()
         }
+    }
+
+    #[test]
+    fn hubs_and_syncers_are_recorded_as_they_counted() {
+        let hub = HubStatistics { attachments: 1, otherwise: 2, retries: 3, remaps: 4, give_ups: 5 };
+        let syncer = SyncerStatistics {
+            ticks: 6,
+            published: 7,
+            skipped: 8,
+            overruns: 9,
+            failed: 10,
+            bytes: 11,
+            encode_time: Duration::from_nanos(12),
+            longest_encode: Duration::from_millis(1500),
+            ..SyncerStatistics::default()
+        };
+        let kept = Kept::default();
+        ::metrics::with_local_recorder(&kept, || {
+            hub.record(&[("fleet", "f")]);
+            syncer.record(&[("channel", "c")]);
+        });
+        let of_hub = ["attachments", "otherwise", "retries", "remaps", "give_ups"];
+        let found = of_hub.map(|name| kept.number(&format!("tearless_hub_{name}_total{{fleet=f}}")));
+        assert_eq!(found, [1, 2, 3, 4, 5]);
+        let of_syncer =
+            ["ticks", "published", "skipped", "overruns", "failed", "bytes", "encode_nanoseconds"];
+        let found = of_syncer.map(|name| kept.number(&format!("tearless_sync_{name}_total{{channel=c}}")));
+        assert_eq!(found, [6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(kept.gauge("tearless_sync_longest_encode_seconds{channel=c}"), 1.5);
     }
 
     #[test]

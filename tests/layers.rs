@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module may use those of lower rank, and itself.
-const RANKS: [&[&str]; 15] = [
+const RANKS: [&[&str]; 16] = [
     &["layout"],
     &["memory"],
     &["seqlock"],
@@ -19,7 +19,8 @@ const RANKS: [&[&str]; 15] = [
     &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
-    &["tracker", "recording", "syncer"],
+    &["syncer", "tracker"],
+    &["recording"],
 ];
 
 fn rank(module: &str) -> Option<usize> {

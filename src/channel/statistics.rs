@@ -35,6 +35,12 @@ impl WriterStatistics {
             failed: self.failed.saturating_sub(earlier.failed),
         }
     }
+
+    /// The part of the publications that went into a segment that was there, from 0 to 1; 1 if there were none.
+    #[must_use]
+    pub fn reuse_rate(&self) -> f64 {
+        if self.publications == 0 { 1.0 } else { self.reused as f64 / self.publications as f64 }
+    }
 }
 
 /// One line.

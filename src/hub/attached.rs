@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use papaya::{Guard, LocalGuard};
 
 use super::QueryError;
+use super::statistics::Counts;
 use super::status::Thresholds;
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::codec::Decode;
@@ -27,6 +28,7 @@ pub(super) struct Shared<B: Backend> {
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
     schemas: Schemas,
+    pub(super) counts: Counts,
     /// Read without a lock. What is found to have changed is replaced whole, and freed when no thread looks at it.
     channels: Channels<B>,
     listing: Mutex<Listing<B>>,
@@ -79,7 +81,7 @@ impl<B: Backend> Shared<B> {
         let watch = ChannelWatch::new(place.backend().clone(), place.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
         let channels = Channels::<B>::default();
-        Shared { place, options, wait, thresholds, schemas, channels, listing }
+        Shared { place, options, wait, thresholds, schemas, counts: Counts::default(), channels, listing }
     }
 
     /// For as long as it lives, nothing that was found is freed.
@@ -128,6 +130,7 @@ impl<B: Backend> Shared<B> {
     fn attach(&self, channel: &str) -> Result<ChannelReader<B>, AttachError> {
         let name = ChannelName::new(self.place.namespace(), channel)?;
         let reader = ChannelReader::attach(self.place.backend(), &name, &self.options)?;
+        self.counts.attached();
         self.keep(&reader, None);
         Ok(reader)
     }

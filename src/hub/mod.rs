@@ -5,6 +5,7 @@ mod builder;
 mod cut;
 mod error;
 mod pattern;
+mod statistics;
 mod status;
 mod watch;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use builder::HubBuilder;
 pub use cut::{Cut, CutState, Moment, Offset};
 pub use error::QueryError;
+pub use statistics::HubStatistics;
 pub use status::{Health, Status};
 pub use watch::HubWatch;
 
@@ -177,10 +179,12 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         C: Decode<T>,
     {
         let reader = &mut self.shared.reader_of::<C, T>(channel)?;
+        let before = reader.statistics();
         let answer = with_scratch(|scratch| {
             let received = reader.snapshot(&mut &mut *scratch)?;
             decoded::<C, T, B>(reader, scratch, &received)
         });
+        self.shared.counts.otherwise(reader.statistics().diff(&before));
         self.shared.keep(reader, Some(TypeId::of::<(C, T)>()));
         Ok(answer?)
     }

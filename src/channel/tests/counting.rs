@@ -24,6 +24,7 @@ fn a_writer_counts_what_it_has_published_since_it_was_opened() {
     assert_eq!((now.publications, now.bytes, now.failed), (4, 12_030, 1));
     // Segment A only: the first writer has replaced B already, for its publication 1.
     assert_eq!((now.growths, now.reused), (1, 3));
+    assert!(now.reuse_rate() == 0.75 && writer.statistics().diff(&now).reuse_rate() == 1.0);
     let since = now.diff(&earlier);
     assert_eq!((since.publications, since.bytes, since.failed, since.growths), (2, 6_020, 1, 1));
     assert_eq!(earlier.diff(&now), Default::default());
