@@ -110,7 +110,7 @@ fn registry_header() -> String {
 fn waiters_page() -> String {
     use super::registry::waiters::{FIRST, INSTANCE, RUNG, WORDS};
     table(&[
-        (INSTANCE, 1, "instance", "of the registry that the page belongs to"),
+        (INSTANCE, 1, "instance", "of the registry that the page belongs to; 0 when that has ended"),
         (RUNG, 1, "**rung**", "counts how often anybody was woken"),
         (
             FIRST,
