@@ -103,6 +103,16 @@ fn who_waits_for_a_writer_that_wakes_nobody_looks_for_itself() {
     play("who_waits_for_a_writer_that_wakes_nobody_looks_for_itself", "nobody", 300);
 }
 
+#[test]
+fn where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itself() {
+    if let Some((role, namespace)) = role() {
+        common::seccomp::forbid(libc::SYS_membarrier);
+        return answer(&namespace, &role);
+    }
+    let test = "where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itself";
+    play(test, "barriers", 300);
+}
+
 /// Says on a channel of its own which publication of "ping" it has seen.
 fn confirm(namespace: &Namespace, channel: &str) {
     let mut own = writer(namespace, (channel, Waking::Nobody));

@@ -4,6 +4,7 @@
 pub mod counting;
 pub mod fork;
 pub mod objects;
+pub mod seccomp;
 pub mod trace;
 
 use std::io::{BufRead, BufReader, Read, Write};
