@@ -1,6 +1,5 @@
 //! Tables: as CSV for programs, as Markdown for people.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 /// One table of figures. The columns' names contain the units.
@@ -45,17 +44,30 @@ impl Table {
         text
     }
 
-    /// All of it with as many digits as one cares for.
+    /// All of it with as many digits as one cares for, aligned for those who read it as it is.
     pub(crate) fn markdown(&self) -> String {
+        let titles: Vec<String> = self.columns.iter().map(|&title| title.to_owned()).collect();
+        let rows: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(Cell::rounded).collect()).collect();
         let is_text = |column: usize| self.rows.iter().all(|row| matches!(row[column], Cell::Text(_)));
-        let rules = (0..self.columns.len()).map(|column| if is_text(column) { "---" } else { "---:" });
-        let mut text = format!("| {} |\n", self.columns.join(" | "));
-        let _ = writeln!(text, "|{}|", rules.collect::<Vec<_>>().join("|"));
-        for row in &self.rows {
-            let cells: Vec<String> = row.iter().map(Cell::rounded).collect();
-            let _ = writeln!(text, "| {} |", cells.join(" | "));
-        }
-        text
+        let width = |column: usize| {
+            let cells = rows.iter().chain([&titles]).map(|row| row[column].chars().count());
+            cells.fold("---:".len(), usize::max)
+        };
+        let line = |cells: &[String]| {
+            let aligned =
+                cells.iter().enumerate().map(|(column, cell)| match (is_text(column), width(column)) {
+                    (true, width) => format!("{cell:<width$}"),
+                    (false, width) => format!("{cell:>width$}"),
+                });
+            format!("| {} |\n", aligned.collect::<Vec<_>>().join(" | "))
+        };
+        let rule = |column: usize| match width(column) {
+            width if is_text(column) => "-".repeat(width),
+            width => "-".repeat(width - 1) + ":",
+        };
+        let rules: Vec<String> = (0..self.columns.len()).map(rule).collect();
+        [&titles, &rules].into_iter().chain(&rows).map(|cells| line(cells)).collect()
     }
 }
 
@@ -156,7 +168,7 @@ fn whole(number: f64) -> u64 {
 }
 
 /// 1234567 as `1,234,567`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -1,20 +1,16 @@
 //! The worker processes, seen from the main process.
 
 use std::{
-    env, io, mem,
+    env, io,
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::Namespace;
+use tearless::{Hub, Keep, Namespace};
 
-use crate::{
-    options::WorkerOptions,
-    state::{Purse, kind::Choice},
-};
+use crate::{options::WorkerOptions, patience::within, state::kind::Choice};
 
 /// How long the workers may take to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// left.
 pub(crate) struct Fleet {
     pub(crate) workers: Vec<Worker>,
+    pub(crate) hub: Hub,
     namespace: Namespace,
 }
 
@@ -32,16 +29,10 @@ pub(crate) struct Worker {
     process: Child,
 }
 
-/// A worker that did not end as it should.
-pub(crate) struct Casualty {
-    pub(crate) channel: String,
-    pub(crate) how: String,
-}
-
 impl Fleet {
     /// Starts `count` workers that publish in `namespace`.
     pub(crate) fn start(namespace: &Namespace, count: usize, codec: Choice) -> io::Result<Self> {
-        let mut fleet = Self { workers: Vec::with_capacity(count), namespace: namespace.clone() };
+        let mut fleet = Self { workers: Vec::new(), hub: namespace.hub(), namespace: namespace.clone() };
         for index in 0..count {
             let options = WorkerOptions { namespace: namespace.name().to_owned(), index, ring: count, codec };
             fleet.workers.push(Worker::start(options)?);
@@ -51,9 +42,7 @@ impl Fleet {
 
     /// Kills a worker with SIGKILL, as an accident would.
     pub(crate) fn kill(&mut self, index: usize) -> io::Result<()> {
-        let process = &mut self.workers[index].process;
-        process.kill()?;
-        process.wait().map(drop)
+        self.workers[index].kill()
     }
 
     /// Stops a worker, as a debugger would, or lets it go on.
@@ -70,38 +59,31 @@ impl Fleet {
 
     /// Asks the workers to end and waits until they did. Tells of those that ended before they were asked,
     /// failed, or had to be killed.
-    pub(crate) fn stop(mut self) -> Vec<Casualty> {
+    pub(crate) fn stop(mut self) -> Vec<String> {
         self.end()
     }
 
-    fn end(&mut self) -> Vec<Casualty> {
-        let mut workers = mem::take(&mut self.workers);
-        let before: Vec<_> = workers.iter_mut().map(Worker::ended).collect();
-        for worker in &mut workers {
+    fn end(&mut self) -> Vec<String> {
+        let mut casualties = Vec::new();
+        for mut worker in self.workers.extract_if(.., |worker| worker.ended().is_some()) {
+            let channel = worker.options.channel();
+            casualties.extend(worker.ended().map(|how| format!("{channel} ended before its time ({how})")));
+        }
+        for worker in &mut self.workers {
             drop(worker.process.stdin.take());
         }
         let deadline = Instant::now() + PATIENCE;
-        let mut casualties = Vec::new();
-        for (mut worker, before) in workers.into_iter().zip(before) {
-            if let Some(how) = worker.end_by(deadline, before) {
-                let left = self.remove_leftovers(&worker);
-                casualties.push(Casualty { channel: worker.options.channel(), how: how + left.as_str() });
+        for mut worker in self.workers.drain(..) {
+            casualties.extend(worker.end_by(deadline, &self.hub).err());
+        }
+        if !casualties.is_empty() {
+            // Who was killed could not close its channels. Its last states stay readable until somebody removes them.
+            match self.namespace.clean(Keep::Nothing) {
+                Ok(cleaned) => eprint!("{cleaned}"),
+                Err(error) => eprintln!("what they left can't be removed: {error}"),
             }
         }
         casualties
-    }
-
-    /// A worker that was killed could not close its channels. Its last states stay readable until somebody removes them,
-    /// which is for us to do.
-    fn remove_leftovers(&self, worker: &Worker) -> String {
-        let channels = [worker.options.channel(), Purse::channel(worker.options.index)];
-        channels
-            .map(|channel| match self.namespace.remove_channel(&channel) {
-                Ok(true) => format!("; {channel} is removed"),
-                Ok(false) => String::new(),
-                Err(error) => format!("; {channel} can't be removed: {error}"),
-            })
-            .concat()
     }
 }
 
@@ -129,30 +111,23 @@ impl Worker {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Waits for the end of a worker that was asked to end, and kills it at the deadline. `before` is how it
-    /// had ended before it was asked. Tells what is wrong with its end, if anything.
-    fn end_by(&mut self, deadline: Instant, before: Option<ExitStatus>) -> Option<String> {
-        match (before, self.wait_until(deadline)) {
-            (Some(status), _) => Some(format!("ended before its time ({status})")),
-            (None, Ok(Some(status))) if status.success() => None,
-            (None, Ok(Some(status))) => Some(format!("failed at the end ({status})")),
-            (None, Ok(None)) => Some(format!("did not end within {PATIENCE:?} and was killed")),
-            (None, Err(error)) => Some(format!("could not be waited for: {error}")),
-        }
+    fn kill(&mut self) -> io::Result<()> {
+        self.process.kill()?;
+        self.process.wait().map(drop)
     }
 
-    /// `None` if it had to be killed.
-    fn wait_until(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-        loop {
-            if let Some(status) = self.process.try_wait()? {
-                return Ok(Some(status));
+    /// Waits for the end of a worker that was asked to end, and kills it at the deadline. The error is what is wrong with
+    /// its end.
+    fn end_by(&mut self, deadline: Instant, hub: &Hub) -> Result<(), String> {
+        let channel = self.options.channel();
+        match within(deadline - Instant::now(), hub.watch(&channel), || self.process.try_wait()) {
+            Ok(Some(status)) if status.success() => Ok(()),
+            Ok(Some(status)) => Err(format!("{channel} failed at the end ({status})")),
+            Ok(None) => {
+                let killed = self.kill().map_or_else(|error| error.to_string(), |()| "killed".to_owned());
+                Err(format!("{channel} did not end within {PATIENCE:?}: {killed}"))
             }
-            if Instant::now() >= deadline {
-                self.process.kill()?;
-                self.process.wait()?;
-                return Ok(None);
-            }
-            thread::sleep(Duration::from_millis(1));
+            Err(error) => Err(format!("{channel} could not be waited for: {error}")),
         }
     }
 }

@@ -19,26 +19,23 @@
 mod accident;
 mod fleet;
 mod options;
+mod patience;
 mod query;
 mod report;
 mod state;
+#[path = "../experiments/table.rs"]
+#[allow(dead_code, reason = "the experiments use all of it")]
+mod table;
 mod worker;
 
-use std::{
-    env,
-    error::Error,
-    io, mem,
-    process::ExitCode,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{env, error::Error, process::ExitCode, time::Duration};
 
-use tearless::{CreateError, Keep, Namespace, Pod, Writer};
+use tearless::{Keep, Namespace, Pod, Writer};
 
 use crate::{
-    accident::Accident,
     fleet::Fleet,
     options::{Command, HELP, Options},
+    patience::within,
     query::Queries,
 };
 
@@ -66,6 +63,9 @@ fn main() -> ExitCode {
 /// The main process's own channel: who has it runs the only fleet of the namespace.
 const MAIN: &str = "main";
 
+/// How long the workers of a main process that was killed may take to end by themselves.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// A namespace without any other fleet, for as long as this lives.
 struct Alone {
     namespace: Namespace,
@@ -76,49 +76,29 @@ struct Alone {
 fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     let namespace = Namespace::open(name)?;
     eprint!("{}", namespace.cleaned_at_open());
-    let main = match namespace.writer_builder::<u64>(MAIN).codec::<Pod>().open() {
-        Err(CreateError::AlreadyOwned { pid, .. }) => {
-            let message = format!(
-                "another fleet, of process {pid}, runs in the namespace {name:?}; wait for its end, or choose another \
-                 one with --namespace"
-            );
-            return Err(message.into());
-        }
-        main => main?,
-    };
-    // The workers of a main process that was killed end by themselves, but not at once.
-    let begin = Instant::now();
-    loop {
+    let main = namespace.writer_builder(MAIN).codec().open().map_err(|error| {
+        format!("{error}\nA namespace is for one fleet at a time; choose another one with --namespace.")
+    })?;
+    let hub = namespace.hub();
+    let is_alone = || {
         eprint!("{}", namespace.clean(Keep::Nothing)?);
-        let Some(other) = namespace.channels()?.into_iter().find(|channel| channel.name != MAIN) else {
-            return Ok(Alone { namespace, _main: main });
-        };
-        if begin.elapsed() > Duration::from_secs(2) {
-            let (channel, pid) = (other.name, other.writer_pid);
-            return Err(
-                format!("process {pid} publishes {channel:?} in the namespace {name:?}: end it").into()
-            );
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+        Ok::<_, Box<dyn Error>>(hub.channels("*").iter().all(|channel| **channel == *MAIN).then_some(()))
+    };
+    within(PATIENCE, hub.watch("*"), is_alone)?.ok_or_else(|| {
+        format!("other processes publish in the namespace {name:?}, end them: {:?}", hub.channels("*"))
+    })?;
+    Ok(Alone { namespace, _main: main })
 }
 
 /// Starts the workers, queries them, ends them, and tells what it saw.
 fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let alone = open_alone(&options.namespace)?;
-    let hub = alone.namespace.hub();
     let mut fleet = Fleet::start(&alone.namespace, options.workers, options.codec)?;
-    let mut queries = Queries::of(&hub, &mut fleet)?;
-    let first_half = queries.run(options.duration / 2);
-    let accident = Accident::happen(&mut fleet, &hub)?;
-    let elapsed = first_half + queries.run(options.duration / 2);
-    let casualties = fleet.stop();
-    println!("\n{accident}\n");
-    let wrong_cuts = mem::take(&mut queries.wrong_cuts);
-    wrong_cuts.iter().for_each(|wrong| println!("{wrong}"));
-    let statistics = queries.into_statistics();
-    report::print(&mut io::stdout().lock(), &statistics, &casualties, elapsed)?;
-    let is_well = statistics.iter().all(|one| one.torn == 0 && one.failures == 0);
-    let is_well = is_well && casualties.is_empty() && wrong_cuts.is_empty();
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut queries = Queries::of(&mut fleet)?;
+    queries.run(options.duration / 2);
+    accident::happen(&mut fleet, &mut queries)?;
+    queries.run(options.duration / 2);
+    queries.wrong.extend(fleet.stop());
+    report::print(&queries);
+    Ok(if queries.are_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{str::FromStr, time::Duration};
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 use crate::state::kind::{Assignment, Choice};
 
@@ -59,69 +59,53 @@ impl WorkerOptions {
     }
 
     /// The arguments with which a worker is started; [`parse`] understands them.
-    pub(crate) fn arguments(&self) -> [String; 5] {
+    pub(crate) fn arguments(&self) -> [String; 8] {
         let (index, ring) = (self.index.to_string(), self.ring.to_string());
-        ["worker", &self.namespace, &index, &ring, self.codec.name()].map(str::to_owned)
+        ["--worker", &index, "--workers", &ring, "--namespace", &self.namespace, "--codec", self.codec.name()]
+            .map(str::to_owned)
     }
 }
 
 /// Reads the arguments that follow the program's name. The error says what is wrong with them.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
-    let mut options = Options {
-        namespace: "fleet-example".to_owned(),
-        workers: 8,
-        duration: Duration::from_secs(5),
-        codec: Choice::Mixed,
-    };
-    while let Some(argument) = arguments.next() {
-        let (option, inline) = match argument.split_once('=') {
-            Some((option, value)) => (option, Some(value.to_owned())),
-            None => (argument.as_str(), None),
-        };
-        let mut value =
-            || inline.clone().or_else(|| arguments.next()).ok_or_else(|| format!("{option} needs a value"));
-        match option {
+    let (mut namespace, mut workers, mut codec) = ("fleet-example".to_owned(), 8, Choice::Mixed);
+    let (mut seconds, mut worker) = (5.0, None);
+    while let Some(option) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{option} needs a value"));
+        match option.as_str() {
             "--help" | "-h" => return Ok(Command::Help),
-            "--namespace" => options.namespace = value()?,
-            "--workers" => options.workers = workers(&value()?)?,
-            "--seconds" => options.duration = seconds(&value()?)?,
-            "--codec" => options.codec = codec(&value()?)?,
-            "worker" => return worker(arguments),
-            _ => return Err(format!("there is no option {argument:?}")),
+            "--namespace" => namespace = value()?,
+            "--workers" => {
+                workers = chosen(&option, "a whole number from 1 to 500", &value()?, number(1..=500))?;
+            }
+            "--seconds" => {
+                seconds =
+                    chosen(&option, "a number from 0.001 to 86400", &value()?, number(0.001..=86_400.0))?;
+            }
+            "--codec" => {
+                codec =
+                    chosen(&option, "pod, postcard, message-pack or mixed", &value()?, Choice::from_name)?;
+            }
+            // For the main process, not for people.
+            "--worker" => worker = Some(chosen(&option, "an index", &value()?, number(0..=499))?),
+            _ => return Err(format!("there is no option {option:?}")),
         }
     }
-    Ok(Command::Fleet(options))
+    Ok(match worker {
+        Some(index) => Command::Worker(WorkerOptions { namespace, index, ring: workers, codec }),
+        None => {
+            let duration = Duration::from_secs_f64(seconds);
+            Command::Fleet(Options { namespace, workers, duration, codec })
+        }
+    })
 }
 
-fn workers(value: &str) -> Result<usize, String> {
-    number(value)
-        .filter(|workers| (1..=500).contains(workers))
-        .ok_or_else(|| format!("--workers takes a whole number from 1 to 500, not {value:?}"))
+/// Reads a value. The error says `what` it may be.
+fn chosen<T>(option: &str, what: &str, value: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+    read(value).ok_or_else(|| format!("{option} takes {what}, not {value:?}"))
 }
 
-fn seconds(value: &str) -> Result<Duration, String> {
-    number::<f64>(value)
-        .filter(|seconds| *seconds > 0.0 && *seconds <= 86_400.0)
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| format!("--seconds takes a number above 0 and up to 86400, not {value:?}"))
-}
-
-fn codec(value: &str) -> Result<Choice, String> {
-    Choice::from_name(value)
-        .ok_or_else(|| format!("--codec takes pod, postcard, message-pack or mixed, not {value:?}"))
-}
-
-fn number<N: FromStr>(value: &str) -> Option<N> {
-    value.parse().ok()
-}
-
-fn worker(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
-    let arguments: Vec<String> = arguments.collect();
-    let options = || {
-        let [namespace, index, ring, codec] = arguments.as_slice() else { return None };
-        let (index, ring, codec) = (number(index)?, number(ring)?, Choice::from_name(codec)?);
-        Some(WorkerOptions { namespace: namespace.clone(), index, ring, codec })
-    };
-    options().map(Command::Worker).ok_or_else(|| format!("this is no worker: {arguments:?}"))
+fn number<N: FromStr + PartialOrd>(range: RangeInclusive<N>) -> impl Fn(&str) -> Option<N> {
+    move |value| value.parse().ok().filter(|number| range.contains(number))
 }

@@ -2,7 +2,6 @@
 
 use std::{
     error::Error,
-    io::{self, IsTerminal, Write},
     time::{Duration, Instant},
 };
 
@@ -11,6 +10,7 @@ use tearless::{Decode, Encode, Hub, Moment, QueryError, Snapshot};
 
 use crate::{
     fleet::{Fleet, Worker},
+    patience::within,
     state::{
         Coins, State,
         kind::{Assignment, Job},
@@ -107,62 +107,59 @@ impl Statistics {
     }
 }
 
-/// All the workers, ready to be queried.
-pub(crate) struct Queries<'a> {
-    hub: &'a Hub,
+/// All the workers, ready to be queried, and what came of it.
+pub(crate) struct Queries {
+    hub: Hub,
     queries: Vec<(Query, Statistics)>,
-    /// What was wrong with a cut.
-    pub(crate) wrong_cuts: Vec<String>,
+    /// How long it has queried them.
+    pub(crate) elapsed: Duration,
+    /// What was wrong with anything but a query.
+    pub(crate) wrong: Vec<String>,
 }
 
-impl<'a> Queries<'a> {
+impl Queries {
     /// Waits for all the workers.
-    pub(crate) fn of(hub: &'a Hub, fleet: &mut Fleet) -> Result<Self, Box<dyn Error>> {
-        let begin = Instant::now();
-        let mut watch = hub.watch("*");
+    pub(crate) fn of(fleet: &mut Fleet) -> Result<Self, Box<dyn Error>> {
+        let hub = fleet.hub.clone();
         let mut queries = Vec::new();
         for worker in &mut fleet.workers {
             let statistics = Statistics::new(worker)?;
-            while hub.status(&statistics.channel).map_or(0, |status| status.publication) == 0 {
-                if let Some(status) = worker.ended() {
-                    return Err(format!("{} ended before it published: {status}", statistics.channel).into());
-                }
-                if begin.elapsed() > START {
-                    return Err(format!("{} published nothing within {START:?}", statistics.channel).into());
-                }
-                watch.wait_any(Duration::from_millis(10));
-            }
-            queries.push((statistics.assignment.run(Asking(hub)), statistics));
+            let channel = &statistics.channel;
+            let look = || match worker.ended() {
+                Some(how) => Err(format!("{channel} ended before it published: {how}")),
+                None => Ok(hub.status(channel).ok().filter(|status| status.publication > 0)),
+            };
+            within(START, hub.watch(channel), look)?
+                .ok_or_else(|| format!("{channel} published nothing within {START:?}"))?;
+            queries.push((statistics.assignment.run(Asking(&hub)), statistics));
         }
-        Ok(Self { hub, queries, wrong_cuts: Vec::new() })
+        Ok(Self { hub, queries, elapsed: Duration::ZERO, wrong: Vec::new() })
     }
 
-    /// Queries them in turn until `duration` is over, cuts every second, and returns how long that took.
-    pub(crate) fn run(&mut self, duration: Duration) -> Duration {
+    /// Queries them in turn until `duration` is over, and cuts every second.
+    pub(crate) fn run(&mut self, duration: Duration) {
         let begin = Instant::now();
         let mut next_cut = Duration::ZERO;
-        let mut progress = Progress::new(duration);
-        loop {
-            for (query, statistics) in &mut self.queries {
-                query(statistics);
-            }
-            let elapsed = begin.elapsed();
-            if elapsed >= next_cut {
+        while begin.elapsed() < duration {
+            self.ask_all();
+            if begin.elapsed() >= next_cut {
                 next_cut += CUT_EVERY;
-                progress.clear();
                 self.cut();
             }
-            if elapsed >= duration {
-                progress.clear();
-                return elapsed;
-            }
-            progress.show(elapsed, &self.queries);
+        }
+        self.elapsed += begin.elapsed();
+    }
+
+    /// Queries each of them once.
+    pub(crate) fn ask_all(&mut self) {
+        for (query, statistics) in &mut self.queries {
+            query(statistics);
         }
     }
 
     /// Counts the coins of all workers as of one moment, and says what it found.
     fn cut(&mut self) {
-        let cut = Coins::cut(self.hub, self.queries.len());
+        let cut = Coins::cut(&self.hub, self.queries.len());
         let moment = match cut.moment {
             Moment::Instant => "at an instant".to_owned(),
             moment => format!("by their dates ({moment:?})"),
@@ -178,45 +175,16 @@ impl<'a> Queries<'a> {
                     held + in_flight
                 );
             }
-            Err(error) => self.wrong_cuts.push(format!("cut {moment}: {error}")),
+            Err(error) => self.wrong.push(format!("cut {moment}: {error}")),
         }
     }
 
-    pub(crate) fn into_statistics(self) -> Vec<Statistics> {
-        self.queries.into_iter().map(|(_, statistics)| statistics).collect()
-    }
-}
-
-/// One line on a terminal that is written over and over.
-struct Progress {
-    is_terminal: bool,
-    duration: Duration,
-    next: Duration,
-}
-
-impl Progress {
-    const EVERY: Duration = Duration::from_millis(200);
-
-    fn new(duration: Duration) -> Self {
-        Self { is_terminal: io::stderr().is_terminal(), duration, next: Duration::ZERO }
+    pub(crate) fn statistics(&self) -> impl ExactSizeIterator<Item = &Statistics> {
+        self.queries.iter().map(|(_, statistics)| statistics)
     }
 
-    fn show(&mut self, elapsed: Duration, queries: &[(Query, Statistics)]) {
-        if !self.is_terminal || elapsed < self.next {
-            return;
-        }
-        self.next = elapsed + Self::EVERY;
-        let total = |of: fn(&Statistics) -> u64| queries.iter().map(|(_, one)| of(one)).sum::<u64>();
-        let (elapsed, duration) = (elapsed.as_secs_f64(), self.duration.as_secs_f64());
-        let (queries, torn) = (total(|one| one.queries), total(|one| one.torn));
-        // A terminal that went away is no reason to stop.
-        let _ =
-            write!(io::stderr(), "\r\x1b[K{elapsed:.1} of {duration:.1} s: {queries} queries, {torn} torn");
-    }
-
-    fn clear(&self) {
-        if self.is_terminal {
-            let _ = io::stderr().write_all(b"\r\x1b[K");
-        }
+    /// Whether all snapshots were whole, and nothing failed.
+    pub(crate) fn are_well(&self) -> bool {
+        self.wrong.is_empty() && self.statistics().all(|one| one.torn == 0 && one.failures == 0)
     }
 }

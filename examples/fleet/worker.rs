@@ -1,17 +1,18 @@
-//! A worker process: samples, publishes, passes coins on, sleeps until the next tick.
+//! A worker process: samples, publishes, passes coins on, sleeps.
 
 use std::{
     error::Error,
-    io::{self, Read},
+    io,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tearless::{CreateError, Decode, Encode, Hub, Namespace, Pod, Writer, WriterBuilder};
 
 use crate::{
     options::WorkerOptions,
+    patience::within,
     state::{Purse, State, Way, kind::Job},
 };
 
@@ -39,15 +40,11 @@ impl Job for Working<'_> {
         // First, and so dropped last: who has it has both channels.
         let mut pocket = Pocket::open(&fleet, self.0)?;
         let mut publish = publisher::<T, C>(fleet.writer_builder(&self.0.channel()).codec())?;
-        let mut next = Instant::now();
         loop {
             publish()?;
             pocket.turn()?;
-            // Ticks that were missed are not made up for.
-            next = (next + T::EVERY).max(Instant::now());
-            match end.recv_timeout(next - Instant::now()) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            if end.recv_timeout(T::PAUSE) == Err(RecvTimeoutError::Disconnected) {
+                return Ok(());
             }
         }
     }
@@ -67,9 +64,7 @@ fn publisher<T: State, C: Encode<T> + 'static>(
         }
         Way::Changed => {
             let mut writer = builder.interval(SIGN_OF_LIFE).open()?;
-            Box::new(move || {
-                Ok(writer.publish_if_changed(&T::sample(writer.publication() + 1)?).map(drop)?)
-            })
+            Box::new(move || Ok(writer.publish_if_changed(&T::sample(0)?).map(drop)?))
         }
         Way::Synced => {
             let syncer = builder.syncer(T::sample(1)?).spawn()?;
@@ -92,17 +87,14 @@ struct Pocket {
 impl Pocket {
     /// Goes on with the purse of a predecessor that was killed, and shows it.
     fn open(fleet: &Namespace, options: &WorkerOptions) -> Result<Pocket, Box<dyn Error>> {
-        let begin = Instant::now();
-        let channel = Purse::channel(options.index);
-        let mut writer = loop {
-            match fleet.writer_builder(&channel).codec().open() {
-                Err(CreateError::AlreadyOwned { .. }) if begin.elapsed() < PATIENCE => {
-                    thread::sleep(Duration::from_millis(10));
-                }
-                opened => break opened?,
-            }
-        };
         let hub = fleet.hub().codec();
+        let channel = Purse::channel(options.index);
+        let open = || match fleet.writer_builder(&channel).codec().open() {
+            Err(CreateError::AlreadyOwned { .. }) => Ok(None),
+            opened => opened.map(Some),
+        };
+        let mut writer = within(PATIENCE, hub.watch(&channel), open)?
+            .ok_or_else(|| format!("another worker has had {channel} for {PATIENCE:?}"))?;
         let purse = hub.get(&channel).map_or(Purse::FULL, |found| *found);
         writer.publish_if_changed(&purse)?;
         let neighbour = Purse::channel((options.index + options.ring - 1) % options.ring);
@@ -123,8 +115,7 @@ impl Pocket {
 fn end_of_input() -> io::Result<Receiver<()>> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("end of input".to_owned()).spawn(move || {
-        let mut ignored = [0; 64];
-        while io::stdin().read(&mut ignored).is_ok_and(|len| len > 0) {}
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
         drop(sender);
     })?;
     Ok(receiver)

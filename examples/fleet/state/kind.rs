@@ -1,13 +1,14 @@
 //! Which worker publishes what, and how. Every kind is a type of its own, and so is every codec; here their names become
 //! those types.
 
+use procfs::{LoadAverage, Meminfo};
 use serde::de::DeserializeOwned;
 use tearless::{Decode, Encode, MessagePack, Pod, Postcard};
 
 use super::{
     Sample, Sampled, State,
     plain::{Processors, Usage},
-    samples::{Disks, Load, Memory, Network, Pressure, Processes},
+    samples::{Disks, Network, Pressure, Processes},
 };
 
 /// What a worker samples.
@@ -62,10 +63,6 @@ impl CodecKind {
             Self::MessagePack => "message-pack",
         }
     }
-
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.name() == name)
-    }
 }
 
 /// What `--codec` asks for.
@@ -77,7 +74,8 @@ pub(crate) enum Choice {
 
 impl Choice {
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        if name == "mixed" { Some(Self::Mixed) } else { CodecKind::from_name(name).map(Self::Only) }
+        let mut all = CodecKind::ALL.into_iter().map(Self::Only).chain([Self::Mixed]);
+        all.find(|choice| choice.name() == name)
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -119,11 +117,11 @@ impl Assignment {
             Kind::Processors => job.run::<Processors, Pod>(),
             Kind::Usage => job.run::<Usage, Pod>(),
             Kind::Processes => self.run_encoded::<Processes, J>(job),
-            Kind::Memory => self.run_encoded::<Memory, J>(job),
+            Kind::Memory => self.run_encoded::<Meminfo, J>(job),
             Kind::Network => self.run_encoded::<Network, J>(job),
             Kind::Disks => self.run_encoded::<Disks, J>(job),
             Kind::Pressure => self.run_encoded::<Pressure, J>(job),
-            Kind::Load => self.run_encoded::<Load, J>(job),
+            Kind::Load => self.run_encoded::<LoadAverage, J>(job),
         }
     }
 

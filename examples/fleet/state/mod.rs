@@ -3,21 +3,24 @@
 
 pub(crate) mod kind;
 mod plain;
-mod proc;
 mod purse;
 mod samples;
 
 pub(crate) use purse::{Coins, Purse};
 
-use std::{io, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hasher},
+    io,
+    time::Duration,
+};
 
-use postcard::ser_flavors::Flavor;
+use procfs::{ProcError, ProcResult};
 use serde::{Deserialize, Serialize};
 
 /// A state that a worker publishes.
 pub(crate) trait State: Serialize + Send + Sized + 'static {
-    /// How often the worker samples it. Zero: as fast as it can.
-    const EVERY: Duration;
+    /// How long the worker pauses between two samplings. Zero: it samples as fast as it can.
+    const PAUSE: Duration;
 
     /// How its samplings are published.
     const WAY: Way;
@@ -43,21 +46,14 @@ pub(crate) enum Way {
 
 /// What a kind with strings, lists or maps samples. [`Sampled`] makes a [`State`] of it.
 pub(crate) trait Sample: Serialize + Send + Sized + 'static {
-    /// How often the worker samples it.
-    const EVERY: Duration;
+    /// How long the worker pauses between two samplings.
+    const PAUSE: Duration;
 
     /// How its samplings are published.
     const WAY: Way;
 
     /// Reads it from `/proc`; `None` where this host doesn't offer it.
     fn sample() -> io::Result<Option<Self>>;
-
-    /// Whether the relations hold that [`Sample::sample`] established, such as "the total is the sum of the parts". They
-    /// are no relations between the kernel's own counters: those move while the kernel prints them. Without any, there
-    /// is still the checksum.
-    fn relations_hold(&self) -> bool {
-        true
-    }
 }
 
 /// A sample and its checksum.
@@ -68,47 +64,41 @@ pub(crate) struct Sampled<S> {
 }
 
 impl<S: Sample> State for Sampled<S> {
-    const EVERY: Duration = S::EVERY;
+    const PAUSE: Duration = S::PAUSE;
     const WAY: Way = S::WAY;
 
     fn sample(_: u64) -> io::Result<Self> {
         let sample = S::sample()?;
-        let sum = checksum(&sample).map_err(io::Error::other)?;
+        let sum = checksum_encoded(&sample).map_err(io::Error::other)?;
         Ok(Self { sample, sum })
     }
 
     fn is_whole(&self, _: u64) -> bool {
-        checksum(&self.sample).is_ok_and(|sum| sum == self.sum)
-            && self.sample.as_ref().is_none_or(Sample::relations_hold)
+        checksum_encoded(&self.sample).is_ok_and(|sum| sum == self.sum)
     }
 }
 
-/// The FNV-1a hash of a value's Postcard bytes, which are hashed as they come and stored nowhere. It doesn't depend on the
-/// codec that carries the state.
-fn checksum<T: Serialize>(value: &T) -> postcard::Result<u64> {
-    postcard::serialize_with_flavor(value, Fnv(FNV_OFFSET))
+/// Not every host has every file: containers hide some, old kernels lack some, and processes end while they
+/// are looked at, which leaves some files empty. Any other failure is a failure.
+fn optional<T>(result: ProcResult<T>) -> io::Result<Option<T>> {
+    /// A process that ended between the opening and the reading of its file.
+    const NO_SUCH_PROCESS: i32 = 3;
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(ProcError::NotFound(_) | ProcError::PermissionDenied(_) | ProcError::Incomplete(_)) => Ok(None),
+        Err(ProcError::Io(error, _)) if error.raw_os_error() == Some(NO_SUCH_PROCESS) => Ok(None),
+        Err(error) => Err(io::Error::other(error)),
+    }
 }
 
-/// The checksum of states without padding: as [`checksum`], by whole words.
-fn checksum_words(words: &[u64]) -> u64 {
-    words.iter().fold(FNV_OFFSET, |sum, word| (sum ^ word).wrapping_mul(FNV_PRIME).rotate_left(29))
+/// The checksum of a value's Postcard bytes, which doesn't depend on the codec that carries the state.
+fn checksum_encoded<T: Serialize>(value: &T) -> postcard::Result<u64> {
+    Ok(checksum(&postcard::to_stdvec(value)?))
 }
 
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
-
-/// Where Postcard "writes" to.
-struct Fnv(u64);
-
-impl Flavor for Fnv {
-    type Output = u64;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<u64> {
-        Ok(self.0)
-    }
+/// A checksum that is the same in all processes of one program.
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
 }

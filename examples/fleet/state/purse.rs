@@ -70,12 +70,10 @@ impl Coins {
             })?;
         }
         let all = Purse::FULL.held * purses.len() as u64;
-        match coins.held + coins.in_flight == all {
-            true => Ok(coins),
-            false => {
-                Err(format!("{} coins held, {} in flight, but {all} in all", coins.held, coins.in_flight)
-                    .into())
-            }
+        if coins.held + coins.in_flight != all {
+            let Coins { held, in_flight } = coins;
+            return Err(format!("{held} coins held, {in_flight} in flight, but {all} in all").into());
         }
+        Ok(coins)
     }
 }

@@ -8,6 +8,8 @@ mod fleet;
 #[path = "../../fleet/options.rs"]
 #[allow(dead_code, reason = "the example uses all of it")]
 mod options;
+#[path = "../../fleet/patience.rs"]
+mod patience;
 #[path = "../../fleet/state/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the example uses all of it")]
 mod state;
