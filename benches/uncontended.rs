@@ -28,7 +28,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use tearless::{
     Bytes, CreateError, Decode, Encode, MessagePack, Namespace, ObjectError, Pod, Postcard, Reader,
-    Timestamp, Writer, WriterBuilder,
+    Timestamp, Waking, Writer, WriterBuilder,
 };
 use worker_state::WorkerState;
 
@@ -48,6 +48,7 @@ fn main() {
     let namespace = Namespace::open(&common::unique_namespace("uncontended")).unwrap();
     payloads(&mut criterion, &namespace);
     serde_states(&mut criterion, &namespace);
+    wakings(&mut criterion, &namespace);
     timestamps(&mut criterion, &namespace);
     checksums(&mut criterion, &namespace);
     changed_since(&mut criterion, &namespace);
@@ -216,6 +217,24 @@ fn timestamps(criterion: &mut Criterion, namespace: &Namespace) {
         let snapshot = reader.snapshot().unwrap();
         assert!(*snapshot == *state && snapshot.publication() == writer.publication());
         assert_eq!(snapshot.age().is_some(), timestamp != Timestamp::None);
+        writer.close().unwrap();
+    }
+    group.finish();
+}
+
+/// What it costs to publish for those who may wait, while nobody does.
+fn wakings(criterion: &mut Criterion, namespace: &Namespace) {
+    let mut group = criterion.benchmark_group("waking");
+    scale(&mut group, 64);
+    for waking in [Waking::Nobody, Waking::Barriers, Waking::Fences] {
+        let options = |builder: WriterBuilder<_, Pod>| builder.timestamp(Timestamp::None).waking(waking);
+        let Some((mut writer, mut reader)) = pod::<8>(namespace, options) else { return };
+        let state = contents::<8>(6);
+        group.bench_function(format!("pod publish/{waking:?}"), |bencher| {
+            bencher.iter(|| writer.publish(black_box(&state)).unwrap());
+        });
+        let last = writer.publish(&state).unwrap();
+        assert_eq!(reader.snapshot().unwrap().publication(), last);
         writer.close().unwrap();
     }
     group.finish();
