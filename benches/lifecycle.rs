@@ -62,10 +62,17 @@ fn channel(number: usize) -> String {
     format!("worker-{number}")
 }
 
-/// The sizes of all channels' objects that this process maps.
+/// Characters of a registry's name: a channel's objects have longer ones.
+const REGISTRY: usize = "tl_nnnnnnnr".len();
+
+/// The sizes of all channels' objects that this process maps; not the waiters' page, which is a part of the registry.
 fn mapped_sizes() -> Vec<usize> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let ranges = maps.lines().filter(|line| line.contains("/dev/shm/tl_"));
+    let is_channels = |line: &&str| {
+        line.rsplit_once("/dev/shm/")
+            .is_some_and(|(_, name)| name.starts_with("tl_") && name.len() > REGISTRY)
+    };
+    let ranges = maps.lines().filter(is_channels);
     let size = |line: &str| {
         let (start, end) = line.split_once(' ')?.0.split_once('-')?;
         Some(usize::from_str_radix(end, 16).ok()? - usize::from_str_radix(start, 16).ok()?)
