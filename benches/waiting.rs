@@ -19,12 +19,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use common::{Arguments, histogram, nanos};
+use cpus::Pair;
 use hdrhistogram::Histogram;
 use player::{Game, Player};
 use tearless::Namespace;
 
 const GAME: &str = "TEARLESS_BENCH_GAME";
 const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
+const CPU: &str = "TEARLESS_BENCH_CPU";
 
 /// The contestants take turns so often, and each time do so many rounds.
 const TURNS: usize = 10;
@@ -57,7 +59,7 @@ fn main() {
     let namespace = common::unique_namespace("waiting");
     let wanted = |game: &Game| arguments.filter.as_ref().is_none_or(|filter| game.name().contains(filter));
     let games = Game::all().into_iter().filter(wanted);
-    let mut contests: Vec<Contest> = games.map(|game| Contest::begin(game, &namespace)).collect();
+    let mut contests: Vec<Contest> = games.map(|game| Contest::begin(game, &namespace, cpus)).collect();
     for _ in 0..if arguments.measure { TURNS } else { 1 } {
         for contest in &mut contests {
             contest.take_turn(if arguments.measure { ROUNDS } else { ROUNDS_OF_A_TEST });
@@ -69,23 +71,25 @@ fn main() {
 
 /// The partner: answers until it is told to end.
 fn play_along(game: Game, namespace: &str) {
-    if let Some(pair) = cpus::pair() {
-        cpus::pin(pair.writer);
+    // It begins where its parent is pinned to.
+    if let Some(cpu) = std::env::var(CPU).ok().and_then(|cpu| cpu.parse().ok()) {
+        cpus::pin(cpu);
     }
     let mut player = Player::second(game, namespace);
     while player.answer() {}
 }
 
 impl Contest {
-    fn begin(game: Game, namespace: &str) -> Contest {
+    fn begin(game: Game, namespace: &str, cpus: Option<Pair>) -> Contest {
         let namespace = format!("{namespace} {}", game.name());
         // The first player's side has to be there before the partner looks for it.
         let first = Player::first(game, &namespace);
-        let partner = Command::new(std::env::current_exe().expect("the benchmark is a file"))
-            .envs([(GAME, game.name()), (NAMESPACE, &namespace)])
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the benchmark can be started again");
+        let mut partner = Command::new(std::env::current_exe().expect("the benchmark is a file"));
+        partner.envs([(GAME, game.name()), (NAMESPACE, &namespace)]).stdin(Stdio::null());
+        if let Some(pair) = cpus {
+            partner.env(CPU, pair.writer.to_string());
+        }
+        let partner = partner.spawn().expect("the benchmark can be started again");
         let player = first.meet();
         Contest { game, player, partner, hops: histogram(), medians: Vec::new() }
     }

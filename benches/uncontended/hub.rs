@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
-use tearless::{Bytes, Hub, Namespace, Pod, Reader, Writer};
+use tearless::{Bytes, Hub, Namespace, Pod, Reader, Writer, field_of};
 
 use super::{Group, common, open, scale};
 
@@ -122,8 +122,31 @@ pub(super) fn part(criterion: &mut Criterion, namespace: &Namespace) {
         assert!(part == state[offset..] && info.payload_len() == state.len());
         writer.close().unwrap();
     }
+    field(&mut group, namespace);
     small(&mut group, namespace);
     group.finish();
+}
+
+/// A state of a mebibyte, of which the last number is wanted.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Large {
+    rest: [u64; LARGE / 8 - 1],
+    last: u64,
+}
+
+/// A field of a plain state: where it stands, and how large it is, is known when it is compiled.
+fn field(group: &mut Group<'_>, namespace: &Namespace) {
+    let Some(mut writer) = open(namespace.writer_builder::<Large>("field").codec::<Pod>()) else { return };
+    let mut reader = namespace.reader_builder::<Large>("field").codec::<Pod>().open().unwrap();
+    let mut state = bytemuck::zeroed_box::<Large>();
+    state.last = common::spread(7);
+    writer.publish(&state).unwrap();
+    group.bench_function("field of 8 B/1 MiB", |bencher| {
+        bencher.iter(|| *reader.field(field_of!(Large, last)).unwrap());
+    });
+    assert_eq!(*reader.field(field_of!(Large, last)).unwrap(), state.last);
+    writer.close().unwrap();
 }
 
 fn small(group: &mut Group<'_>, namespace: &Namespace) {

@@ -29,7 +29,7 @@ pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
 pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
-pub(crate) use reader::{ChannelReader, Received};
+pub(crate) use reader::{ChannelReader, Missed, Received};
 pub use removal::{Cause, Keep, Removed};
 pub(crate) use removal::{Tidied, Tidying, remove};
 pub use statistics::{ReaderStatistics, WriterStatistics};

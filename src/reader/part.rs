@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::Reader;
-use crate::channel::SnapshotError;
+use crate::channel::{Missed, SnapshotError};
 use crate::codec::Pod;
 use crate::segment::Backend;
 use crate::seqlock::Part;
@@ -93,20 +93,24 @@ impl<T, C, B: Backend> Reader<T, C, B> {
     ///
     /// As [`Reader::snapshot`]; [`SnapshotError::OutOfRange`] if the payload has not so many bytes. Then `into` holds
     /// unspecified bytes.
-    #[inline]
+    #[inline(always)]
     pub fn read_at(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
         if self.channel.has_checksum() {
             return self.read_verified(offset, into);
         }
-        let wanted = into.len();
-        let part = &mut Part { offset, into };
-        let received = match self.channel.counted_at_once(part) {
-            Ok(received) => Ok(received),
-            Err(missed) => self.channel.snapshot_otherwise(part, missed),
-        };
-        match received {
+        let mut part = Part { offset, into };
+        match self.channel.counted_at_once(&mut part) {
+            Ok(received) => Ok(SnapshotInfo::new(&received)),
+            Err(missed) => self.read_otherwise(part, missed),
+        }
+    }
+
+    #[cold]
+    fn read_otherwise(&mut self, mut part: Part<'_>, missed: Missed) -> Result<SnapshotInfo, SnapshotError> {
+        match self.channel.snapshot_otherwise(&mut part, missed) {
             Ok(received) => Ok(SnapshotInfo::new(&received)),
             Err(SnapshotError::WrongLength { channel, publication, len, .. }) => {
+                let (offset, wanted) = (part.offset, part.into.len());
                 Err(SnapshotError::OutOfRange { channel, publication, len, offset, wanted })
             }
             Err(error) => Err(error),
@@ -137,7 +141,7 @@ impl<T: bytemuck::Pod, B: Backend> Reader<T, Pod, B> {
     /// # Errors
     ///
     /// As [`Reader::read_at`].
-    #[inline]
+    #[inline(always)]
     pub fn field<F: bytemuck::Pod>(&mut self, field: Field<T, F>) -> Result<Snapshot<F>, SnapshotError> {
         let mut value = F::zeroed();
         let info = self.read_at(field.offset, bytemuck::bytes_of_mut(&mut value))?;
