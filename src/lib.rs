@@ -48,8 +48,8 @@
 //!
 //! * **Never torn**: a snapshot is exactly one publication. Proved in `docs/protocol.md`, checked by two independent model
 //!   checkers on this very code, tortured with real processes.
-//! * **Readers can't harm**: their mappings are read-only; they hold no lock, no descriptor, and no reference that the
-//!   writer would wait for.
+//! * **Readers can't harm**: they map channels read-only; they hold no lock, no descriptor, and no reference that the writer
+//!   would wait for. Who *waits* announces it on a page beside the channels, and costs the writer calls that wake.
 //! * **In order**: publications are numbered 1, 2, 3, …; a reader never sees a number go backwards.
 //! * **A kill at any instruction** leaves the last whole publication readable, and the channel free for the next writer,
 //!   who goes on with the next number.

@@ -37,7 +37,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
     ///
     /// Readers see it from the moment that this returns. Progress: wait-free, without a system call or an allocation,
     /// except while the channel grows because the state is larger than any before, and while somebody waits for it
-    /// ([`Reader::wait_newer`](crate::Reader::wait_newer)), who is woken by two system calls. Cost: encoding, one copy, one read
+    /// ([`Reader::wait_newer`](crate::Reader::wait_newer)), who is woken by two system calls, or four. Cost: encoding, one copy, one read
     /// of the clock ([`Timestamp`]).
     ///
     /// # Errors

@@ -2,8 +2,11 @@
 
 mod common;
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+use common::objects::Objects;
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
 use tearless::{
     Heap, Namespace, Pod, Reader, SnapshotError, Timestamp, WaitPolicy, Waking, Writer, WriterState,
@@ -111,6 +114,23 @@ fn where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itsel
     }
     let test = "where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itself";
     play(test, "barriers", 300);
+    let own = OwnNamespace::new(&["ping", "pong"]);
+    let _ping = writer(&own, ("ping", Waking::Barriers));
+    let mut partner = Actor::start(test, "barriers", &own);
+    partner.await_line("answering");
+    assert_eq!([waking_word(&own, "ping"), waking_word(&own, "pong")], [BARRIERS, FENCES]);
+}
+
+/// Where a control page says how its writer wakes, and what for: see docs/layout.md.
+const WAKING: u64 = 312;
+const BARRIERS: u64 = 1;
+const FENCES: u64 = 2;
+
+fn waking_word(namespace: &Namespace, channel: &str) -> u64 {
+    let page = File::open(Objects::of(namespace, channel).path("c")).unwrap();
+    let mut word = [0; 8];
+    page.read_exact_at(&mut word, WAKING).unwrap();
+    u64::from_le_bytes(word)
 }
 
 /// Says on a channel of its own which publication of "ping" it has seen.

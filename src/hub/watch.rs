@@ -74,7 +74,7 @@ impl<B: Backend> HubWatch<B> {
     ///
     /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
     /// [`Reader::wait_newer`](crate::Reader::wait_newer) does, and with what is said there: however many channels there
-    /// are, it is one sleep. Each writer that publishes while somebody waits makes two system calls, once or twice.
+    /// are, it is one sleep. Each writer that publishes while somebody waits makes two system calls for that, or four.
     pub fn wait_any(&mut self, longest: Duration) -> Vec<Arc<str>> {
         let begin = Instant::now();
         loop {
