@@ -87,7 +87,8 @@ impl<B: Backend> ChannelWriter<B> {
         // The former writer's sign of life is none of this one.
         page.store(control::HEARTBEAT, 0);
         page.store(control::INTERVAL, nanoseconds(options.interval));
-        page.store(control::OPENED, Timestamp::Precise.now());
+        // Who doesn't date publications asks no clock here either.
+        page.store(control::OPENED, options.timestamp.now());
         page.store(control::DATING, options.timestamp.to_word());
         page.0.settle();
         let growths = page.load(control::GROWTHS);

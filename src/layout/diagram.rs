@@ -48,7 +48,7 @@ fn control_page() -> String {
         (control::GROWTHS, 1, "growths", "segments that were replaced"),
         (control::HEARTBEAT, 1, "heartbeat", "when the writer last said that it is at work, or 0"),
         (control::INTERVAL, 1, "interval", "nanoseconds within which it promises to say so again, or 0"),
-        (control::OPENED, 1, "opened", "when the writer opened the channel"),
+        (control::OPENED, 1, "opened", "when the writer opened the channel, or 0"),
         (
             control::DATING,
             1,
