@@ -58,7 +58,8 @@ fn reader<const WORDS: usize>(place: &Place) -> Snapshots<WORDS> {
 
 /// In how many places a publisher of such states writes in turn.
 pub(crate) fn depth<const WORDS: usize>(place: &Place) -> usize {
-    let writer = builder::<WORDS>(&place.at("depth")).open().expect("there is room in shared memory");
+    let builder = builder::<WORDS>(&place.at("depth")).timestamp(Timestamp::None);
+    let writer = builder.open().expect("there is room in shared memory");
     usize::try_from(writer.depth()).expect("it is small")
 }
 
