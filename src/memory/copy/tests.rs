@@ -43,22 +43,22 @@ fn assert_stores(store: Store, len: usize, shift: usize, offset: usize) {
     assert!(values(&found) == values(&expected), "{len} bytes from byte {shift} to word {offset}");
 }
 
-/// The loops of SSE2 for any size, as processors without AVX use them.
+/// One kernel for any size, as other processors or other sizes use it.
 #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
-mod sse {
-    use super::*;
-
-    pub(super) fn load(from: &[AtomicU64], into: &mut [u8]) {
-        // SAFETY: `from` has the words of `into`.
-        let moved = unsafe { bulk::copy_by_sse(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
-        load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
-    }
-
-    pub(super) fn store(to: &[AtomicU64], from: &[u8]) {
-        // SAFETY: `to` has the words of `from`, and is a vector of the test's.
-        let moved = unsafe { bulk::copy_by_sse(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
-        store_words(&to[moved / WORD_BYTES..], &from[moved..]);
-    }
+macro_rules! kernel {
+    ($kernel:ident) => {{
+        let load: Load = |from, into| {
+            // SAFETY: `from` has the words of `into`.
+            let moved = unsafe { bulk::$kernel(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
+            load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
+        };
+        let store: Store = |to, from| {
+            // SAFETY: `to` has the words of `from`, and is a vector or a mapping of the tests'.
+            let moved = unsafe { bulk::$kernel(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
+            store_words(&to[moved / WORD_BYTES..], &from[moved..]);
+        };
+        (load, store)
+    }};
 }
 
 /// The copy as everybody uses it.
@@ -77,7 +77,9 @@ fn copies() -> Vec<(Load, Store)> {
     vec![
         (usual_load, usual_store),
         #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
-        (sse::load, sse::store),
+        kernel!(copy_by_sse),
+        #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+        kernel!(copy_by_string),
     ]
 }
 
@@ -97,7 +99,8 @@ fn every_length_up_to_a_page_is_copied_as_by_the_loop_over_words() {
 #[test]
 fn long_payloads_with_every_tail_are_copied_as_by_the_loop_over_words() {
     for (load, store) in copies() {
-        for base in [1 << 14, 1 << 16, (1 << 18) + 128] {
+        // Below, around and above the size from which on strings are moved.
+        for base in [1 << 14, (24 << 10) - 80, 1 << 16, (1 << 18) + 128] {
             for tail in 0..=160 {
                 assert_loads(load, base + tail, tail % 32, tail % 5);
                 assert_stores(store, base + tail, tail % 32, tail % 5);

@@ -4,23 +4,31 @@
 //! multiples of 8), once each, and nothing else that is shared. That one instruction accesses several words is one of the
 //! orders that the loops leave open. The processor may make it several accesses, of words or of less: a word of which a
 //! half is new is as bad as a copy of which a half is new, and a reader throws either away unless nobody stored
-//! meanwhile. Vector moves to and from ordinary memory are ordered as all others on
-//! x86-64, so that the fences around a copy need nothing added; string and non-temporal moves are not, and are not used.
+//! meanwhile. Vector moves to and from ordinary memory are ordered as all others on x86-64, so that the fences around a
+//! copy need nothing added. The stores of a string move may become visible in any order among themselves; the processors'
+//! manuals say that those before and behind it keep theirs, but say less about its loads, so that a string move stands
+//! between fences of its own, which order both. Non-temporal stores are not used.
 //!
 //! Inline assembly and not the vector types of `core::arch`, because those would be plain accesses, which must not race.
 //! An assembly block may do what atomic accesses may, and the compiler moves no other access across it.
 //!
 //! Sizes up to [`INLINE`] are moved in place with SSE2, which every x86-64 has, so that a payload whose size the compiler
-//! knows becomes a few moves and no branch. Larger ones go through a function that uses AVX where there is any. Measured
-//! beside `memcpy` (docs/experiments.md): wider registers gain nothing further, string moves only for reads of 32 MiB and
-//! more.
+//! knows becomes a few moves and no branch. Larger ones go through a function that uses AVX where there is any, and
+//! string moves from [`STRING`] on where they are fast. Measured beside `memcpy` (docs/experiments.md): wider registers
+//! gain nothing further.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
 use std::sync::atomic::AtomicU64;
 
+use crate::layout::WORD_BYTES;
+
 /// Most bytes that are copied without a call.
 const INLINE: usize = 256;
+
+/// Fewest bytes that are copied by a string move. On the machines where such moves gain anything they gain it as soon as
+/// source and destination together don't fit the first cache any more.
+const STRING: usize = 24 << 10;
 
 /// Bytes of a move by AVX, and of a round of its loop.
 const AVX: usize = 32;
@@ -120,7 +128,10 @@ unsafe fn move_one(from: *const u8, to: *mut u8) {
 /// As for [`copy`]; `len` must be at least 128.
 #[inline(never)]
 unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
-    if is_x86_feature_detected!("avx") {
+    if len >= STRING && is_x86_feature_detected!("ermsb") {
+        // SAFETY: the caller's promise.
+        unsafe { copy_by_string(from, to, len) }
+    } else if is_x86_feature_detected!("avx") {
         // SAFETY: the caller's promise, and there is AVX.
         unsafe { copy_by_avx(from, to, len) }
     } else {
@@ -176,6 +187,35 @@ unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> usize {
         );
     }
     len - len % AVX
+}
+
+/// Moves all whole words, and says how many bytes those are. Any processor can do so; those with `ermsb` do it fast.
+///
+/// # Safety
+///
+/// As for [`copy`].
+pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) -> usize {
+    let whole = len - len % WORD_BYTES;
+    // SAFETY: moves `whole` bytes upwards (no caller may set the direction flag), within those that the caller promises,
+    // and names the three registers that it changes.
+    unsafe {
+        asm!(
+            // What is loaded and stored before is done before the move begins: the number of the publication that is
+            // read, or the stamp (w1) that says that the slot is being written.
+            "lfence",
+            "sfence",
+            "rep movsb",
+            // And the move is done before what is loaded and stored behind it: the stamp that is checked (r5), or stored
+            // (w4).
+            "lfence",
+            "sfence",
+            inout("rsi") from => _,
+            inout("rdi") to => _,
+            inout("rcx") whole => _,
+            options(nostack, preserves_flags),
+        );
+    }
+    whole
 }
 
 /// Moves all whole 16 bytes, and says how many.
