@@ -1,0 +1,3 @@
+//! Looks inside the channels of tearless.
+
+fn main() {}
