@@ -2,7 +2,8 @@
 //! goes on with the next number and without anybody's help, and nothing is leaked.
 //!
 //! A child is stepped through an operation with ptrace, killed with SIGKILL after k instructions, and everything is
-//! checked; then the same with the next k. A publish is killed after each of its instructions; the longer operations
+//! checked; then the same with the next k. A publish is killed after each of its instructions, one of many bytes after an
+//! even sample of its steps, of which each byte of a string move is one; the longer operations
 //! around each of their system calls and at an even sample of their instructions, of about 100 places each or
 //! `TEARLESS_KILL_SAMPLES`. `ci/kill` runs it with thousands.
 //!
@@ -20,7 +21,10 @@ mod tracee;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use operation::{Operation, kill_anywhere};
-use publish::{OddBytes, Plain, PlainDepthOne, Serialized, kill_after_every_instruction};
+use publish::{
+    ManyBytes, OddBytes, Plain, PlainDepthOne, Serialized, kill_after_every_instruction,
+    kill_after_some_instructions,
+};
 
 const CHANNEL: &str = "victim";
 
@@ -60,6 +64,13 @@ fn in_a_publish_with_one_slot_a_side() {
 fn in_a_publish_of_bytes() {
     let _turn = turn();
     kill_after_every_instruction::<OddBytes>("93 bytes with checksum", stepping());
+}
+
+#[test]
+fn in_a_publish_of_many_bytes() {
+    let _turn = turn();
+    // Tens of thousands of steps each.
+    kill_after_some_instructions::<ManyBytes>("28,795 bytes", (samples() / 5).clamp(2, 200));
 }
 
 #[test]

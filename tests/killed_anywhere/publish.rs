@@ -35,6 +35,10 @@ pub(crate) struct PlainDepthOne;
 /// Bytes whose length is no multiple of a word, with a checksum.
 pub(crate) struct OddBytes;
 
+/// Bytes of which there are so many that they are copied by a string move where the processor is fast at it: then most
+/// steps are single bytes of that move.
+pub(crate) struct ManyBytes;
+
 /// A state with memory of its own.
 pub(crate) struct Serialized;
 
@@ -78,6 +82,15 @@ impl Form for OddBytes {
 
     fn state(publication: u64) -> Vec<u8> {
         bytemuck::bytes_of(&words::<16>(publication))[..93].to_vec()
+    }
+}
+
+impl Form for ManyBytes {
+    type State = Vec<u8>;
+    type Codec = Bytes;
+
+    fn state(publication: u64) -> Vec<u8> {
+        bytemuck::bytes_of(&words::<3_600>(publication))[..28_795].to_vec()
     }
 }
 
@@ -183,6 +196,33 @@ fn kill_along_one_course<F: Form>(name: &str, stepping: bool) -> bool {
         "publish, {name}: {points} kill points ({astray} elsewhere than meant), every instruction; {announced} times announced"
     );
     true
+}
+
+/// Kills a publish of many steps after each of about `samples` of them, even from its beginning to its end. Each victim gets
+/// there by single steps.
+pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let objects = Objects::of(&own, CHANNEL);
+    let measured = Tracee::start(|| victim::<F>(&own, 0));
+    let steps = measured.measure().steps();
+    measured.kill();
+    let mut reader = reader::<F>(&own);
+    let mut last = verified::<F>(&mut reader, steps);
+    let mut announced = 0;
+    for step in (0..samples).map(|sample| sample * steps / (samples - 1)) {
+        let tracee = Tracee::start(|| victim::<F>(&own, last));
+        let before = last + WARM;
+        assert_eq!(verified::<F>(&mut reader, step), before, "a successor's publications are seen at once");
+        tracee.go_to(Point::after(step));
+        tracee.kill();
+        last = check::<F>(&own, &mut reader, before, step);
+        objects.assert_three(&format!("killed after step {step}"));
+        announced += last - before;
+    }
+    assert!((1..samples).contains(&announced), "before and after the announcement: {announced} of {samples}");
+    finish::<F>(&own, last);
+    objects.assert_none("closed");
+    println!("publish, {name}: {samples} kill points of {steps} steps; {announced} times announced");
 }
 
 /// What must hold after a kill: both an old and a new reader get the same whole publication, `before` or the next one.

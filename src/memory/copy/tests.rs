@@ -19,6 +19,12 @@ fn values(words: &[AtomicU64]) -> Vec<u64> {
     words.iter().map(|word| word.load(Ordering::Relaxed)).collect()
 }
 
+#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+use bulk::STRING;
+/// Nothing changes at this size, or at any other.
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy"))))]
+const STRING: usize = 24 << 10;
+
 type Load = fn(&[AtomicU64], &mut [u8]);
 type Store = fn(&[AtomicU64], &[u8]);
 
@@ -84,6 +90,30 @@ fn copies() -> Vec<(Load, Store)> {
 }
 
 #[test]
+#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+fn the_kernel_is_chosen_by_size_and_processor() {
+    use bulk::Kernel;
+    let vectors = if is_x86_feature_detected!("avx") { Kernel::Avx } else { Kernel::Sse };
+    let strings = if is_x86_feature_detected!("ermsb") { Kernel::String } else { vectors };
+    let chosen = [257, bulk::STRING - 1, bulk::STRING, 64 << 20].map(Kernel::for_len);
+    assert_eq!(chosen, [vectors, vectors, strings, strings]);
+}
+
+/// AVX for sizes for which strings are moved where the processor is fast at it.
+#[test]
+#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+fn long_payloads_are_copied_by_vectors_as_by_the_loop_over_words() {
+    if !is_x86_feature_detected!("avx") {
+        return;
+    }
+    let (load, store) = kernel!(copy_by_avx);
+    for len in (128..600).chain(bulk::STRING - 40..bulk::STRING + 170) {
+        assert_loads(load, len, len % 32, len % 5);
+        assert_stores(store, len, len % 32, len % 5);
+    }
+}
+
+#[test]
 fn every_length_up_to_a_page_is_copied_as_by_the_loop_over_words() {
     for (load, store) in copies() {
         for len in 0..=4_096 {
@@ -100,7 +130,7 @@ fn every_length_up_to_a_page_is_copied_as_by_the_loop_over_words() {
 fn long_payloads_with_every_tail_are_copied_as_by_the_loop_over_words() {
     for (load, store) in copies() {
         // Below, around and above the size from which on strings are moved.
-        for base in [1 << 14, (24 << 10) - 80, 1 << 16, (1 << 18) + 128] {
+        for base in [1 << 14, STRING - 80, 1 << 16, (1 << 18) + 128] {
             for tail in 0..=160 {
                 assert_loads(load, base + tail, tail % 32, tail % 5);
                 assert_stores(store, base + tail, tail % 32, tail % 5);
@@ -153,16 +183,24 @@ impl Drop for Fenced {
     }
 }
 
+/// Copies `len` bytes there and back, from one end of the pages or the other.
+fn there_and_back((load, store): (Load, Store), shared: &Fenced, private: &mut Fenced, len: usize) {
+    for (at_end, private_at_end) in [(true, true), (false, false), (true, false), (false, true)] {
+        let words = shared.words(len.div_ceil(WORD_BYTES), at_end);
+        private.slice(len, private_at_end).copy_from_slice(&bytes(len));
+        store(words, private.slice(len, private_at_end));
+        private.slice(len, private_at_end).fill(0);
+        load(words, private.slice(len, private_at_end));
+        assert!(*private.slice(len, private_at_end) == bytes(len), "{len} bytes");
+    }
+}
+
 #[test]
 fn nothing_beside_the_copy_is_accessed_on_either_side() {
-    let (shared, mut private) = (Fenced::new(2 * PAGE_BYTES), Fenced::new(2 * PAGE_BYTES));
-    for (load, store) in copies() {
-        for len in 0..=PAGE_BYTES {
-            for (at_end, private_at_end) in [(true, true), (false, false), (true, false), (false, true)] {
-                let words = shared.words(len.div_ceil(WORD_BYTES), at_end);
-                store(words, private.slice(len, private_at_end));
-                load(words, private.slice(len, private_at_end));
-            }
+    let (shared, mut private) = (Fenced::new(8 * PAGE_BYTES), Fenced::new(8 * PAGE_BYTES));
+    for copy in copies() {
+        for len in (0..=PAGE_BYTES).chain(STRING - 40..STRING + 41) {
+            there_and_back(copy, &shared, &mut private, len);
         }
     }
 }
