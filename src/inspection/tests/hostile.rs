@@ -1,21 +1,13 @@
 //! Whatever stands in the memory of a channel, an inspection ends with numbers or a typed error.
 
 use super::*;
-use crate::channel::{ChannelName, ChannelWriter, Format, WriterOptions};
 use crate::layout::{Kind, PAGE_BYTES, Side, WORD_BYTES, control, segment};
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Backend, Heap};
+use crate::segment::Backend;
 
-/// A channel whose writer is gone, with some publications.
-fn channel() -> (Heap, ChannelName) {
-    let heap = Heap::new();
-    let name = ChannelName::new("fleet", "worker").unwrap();
-    let mut writer =
-        ChannelWriter::open(&heap, &name, &WriterOptions::new(Format::new("bytes", "State"))).unwrap();
-    for len in 0..5 {
-        writer.publish(&vec![1; len]).unwrap();
-    }
-    writer.set_linger(true);
+/// A channel whose writer is gone.
+fn left() -> (Heap, ChannelName) {
+    let (heap, name, writer) = channel();
     drop(writer);
     (heap, name)
 }
@@ -26,7 +18,7 @@ fn memory(heap: &Heap, name: &ChannelName, kind: Kind) -> <Heap as Backend>::Mem
 
 /// Sets each of the words to hostile values, one after the other, and counts the inspections that came to an end.
 fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
-    let (heap, name) = channel();
+    let (heap, name) = left();
     let memory = memory(&heap, &name, kind);
     let mut ends = [0; 2];
     for word in words {
@@ -62,7 +54,7 @@ fn any_word_of_a_segments_header_and_slots_may_be_hostile() {
 
 #[test]
 fn a_spoiled_segment_is_told_as_an_error_of_its_own() {
-    let (heap, name) = channel();
+    let (heap, name) = left();
     memory(&heap, &name, Kind::Segment(Side::B, 1)).store(segment::DEPTH, 3);
     let told = inspect(&heap, &name).unwrap();
     assert!(told.segments[0].is_ok());
@@ -71,7 +63,7 @@ fn a_spoiled_segment_is_told_as_an_error_of_its_own() {
 
 #[test]
 fn stamps_and_lengths_that_no_writer_stores_are_told_as_such() {
-    let (heap, name) = channel();
+    let (heap, name) = left();
     let words = memory(&heap, &name, Kind::Segment(Side::A, 1));
     let slot = |word: usize| segment::SLOTS + word;
     words.store(slot(segment::slot::LENGTH), u64::MAX);
@@ -84,7 +76,7 @@ fn stamps_and_lengths_that_no_writer_stores_are_told_as_such() {
 
 #[test]
 fn an_endless_generation_is_not_followed() {
-    let (heap, name) = channel();
+    let (heap, name) = left();
     let page = memory(&heap, &name, Kind::Control);
     for generation in [0, 2, u64::MAX] {
         page.store(control::GENERATION, generation);
