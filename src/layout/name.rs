@@ -122,10 +122,10 @@ fn push_digits(text: &mut String, value: u64, digits: u32) {
 }
 
 /// FNV-1a (Fowler, Noll, Vo), finished with the 64-bit mixer of MurmurHash3 so that the low digits depend on all of it.
-pub(crate) fn hash(text: &str) -> u64 {
+pub(crate) fn hash<D: AsRef<[u8]> + ?Sized>(data: &D) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in text.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    for byte in data.as_ref() {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
