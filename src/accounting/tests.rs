@@ -84,11 +84,11 @@ fn the_table_is_aligned_and_says_what_there_is() {
     assert_eq!(
         memory.to_string(),
         "\
-resident bytes of  control  segment A  segment B  retired   total  objects
-worker-ü             4,096      4,096      4,096        0  12,288        3
-(unnamed)                                                  20,480        1
-(registry)                                                  8,192        1
-total                                                      40,960        5"
+resident bytes of  control  segment A  segment B  schema  retired   total  objects
+worker-ü             4,096      4,096      4,096       0        0  12,288        3
+(unnamed)                                                          20,480        1
+(registry)                                                          8,192        1
+total                                                              40,960        5"
     );
 }
 

@@ -59,6 +59,16 @@ pub enum CreateError {
         /// What was asked for.
         mode: u32,
     },
+    /// The schema that the channel is to carry is too large.
+    #[error(
+        "a schema of {len} bytes can't be carried, {most} is the most: split the type, or leave the channel undescribed"
+    )]
+    SchemaTooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// What is allowed.
+        most: usize,
+    },
     /// The names of two channels have the same hash.
     #[error(
         "channel {channel:?} has the same object name as channel {other:?}: choose another name for one of them"
@@ -209,6 +219,36 @@ pub enum AttachError {
         /// The reader's schema.
         expected_schema: String,
     },
+    /// The channel carries a schema of another structure than the reader's type.
+    #[error(
+        "channel {channel:?} carries a schema that differs from the reader's type: {differences}; build both with the \
+         same type"
+    )]
+    SchemaDiffers {
+        /// The channel.
+        channel: String,
+        /// Each field that differs, and how.
+        differences: String,
+    },
+    /// The schema that the channel carries is not what its writer wrote.
+    #[error(
+        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): states can still be read by who \
+         knows their type; open a writer for it, which writes it anew"
+    )]
+    SchemaCorrupt {
+        /// The channel.
+        channel: String,
+        /// The object in which it stands.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The channel was removed, or replaced by one of another form, after the reader had attached.
+    #[error("channel {channel:?} was removed: attach again if it may have been re-created")]
+    Removed {
+        /// The channel.
+        channel: String,
+    },
     /// The names of two channels have the same hash.
     #[error("channel {channel:?} has the same object name as {other:?}: choose another name for one of them")]
     NameCollision {
@@ -253,7 +293,7 @@ pub enum AttachError {
         /// Id of the present boot.
         expected: String,
     },
-    /// Its control page can't be opened, or is none.
+    /// Its control page can't be opened, or is none; or the object with its schema can't.
     #[error("channel {channel:?} can't be opened for reading: {source}")]
     Object {
         /// The channel.

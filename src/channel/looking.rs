@@ -196,6 +196,11 @@ impl<B: Backend> ChannelReader<B> {
         self.instance() == other.instance() && self.reader.installed() == other.reader.installed()
     }
 
+    /// In what form the channel's states are.
+    pub(crate) fn format(&self) -> &Format {
+        &self.format
+    }
+
     /// Whether the channel's states have this form.
     pub(crate) fn has_format(&self, expected: &Format) -> Result<(), AttachError> {
         let found = &self.format;

@@ -72,6 +72,11 @@ pub(crate) const CODEC: Text = CHANNEL.then(64);
 /// The schema's name, cut if it is longer.
 pub(crate) const SCHEMA: Text = CODEC.then(512);
 
+/// Bytes of the channel's description, which stands in an object of its own; 0 if there is none.
+pub(crate) const SCHEMA_BYTES: usize = SCHEMA.end();
+/// Fingerprint of the description's bytes; 0 if there is none.
+pub(crate) const SCHEMA_FINGERPRINT: usize = SCHEMA_BYTES + 1;
+
 /// Room for a text: a word for its length, then `most` bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
@@ -98,4 +103,4 @@ impl Text {
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
 const _: () = assert!(WAKING < WRITER + LINE_WORDS && DATING < STATISTICS + LINE_WORDS);
-const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);
+const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);
