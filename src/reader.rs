@@ -1,5 +1,7 @@
 //! The typed reader of a channel.
 
+#[cfg(feature = "schema")]
+mod described;
 mod format;
 mod history;
 mod part;
@@ -342,7 +344,7 @@ impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
         let name = ChannelName::new(self.place.namespace(), &self.channel)?;
         let named = Format::new(C::NAME, &self.schema.unwrap_or_else(C::schema));
         let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
-        let channel = self.expected.attach(self.place.backend(), &name, options, named)?;
+        let channel = self.expected.attach(self.place.backend(), &name, &options, named)?;
         Ok(Reader::new(channel, self.place, self.wait))
     }
 }

@@ -107,8 +107,7 @@ pub(super) fn is_abandoned(page: &impl Memory) -> bool {
 
 /// Writes `text`, cut at a character's end if there is no room for all of it.
 pub(crate) fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
-    let end = (0..=place.most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    let cut = &text[..end];
+    let cut = place.cut(text);
     page.store(place.word, cut.len() as u64);
     page.write(place.bytes_at(), cut.as_bytes());
 }

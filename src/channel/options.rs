@@ -87,7 +87,8 @@ impl WriterOptions {
         }
         let described = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
         if described > schema::MOST_BYTES {
-            return Err(CreateError::SchemaTooLong { len: described, most: schema::MOST_BYTES });
+            let reason = format!("it has {described} bytes, {} is the most", schema::MOST_BYTES);
+            return Err(CreateError::SchemaRefused { reason });
         }
         let invalid = |bytes| CreateError::InvalidSize { bytes, depth: self.depth };
         Geometry::fit(self.limit, self.depth).map_err(|_| invalid(self.limit))?;

@@ -92,6 +92,12 @@ impl Text {
         self.word + 1
     }
 
+    /// As much of `text` as there is room for, cut at a character's end.
+    pub(crate) fn cut(self, text: &str) -> &str {
+        let mut ends = (0..=self.most.min(text.len())).rev();
+        &text[..ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0)]
+    }
+
     const fn end(self) -> usize {
         self.bytes_at() + self.most / WORD_BYTES
     }

@@ -1,5 +1,7 @@
 //! In what form a channel's states are, and which forms a reader accepts.
 
+#[cfg(feature = "schema")]
+use super::described::Structure;
 use super::{Reader, ReaderBuilder};
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::clock::Timestamp;
@@ -10,6 +12,9 @@ use crate::segment::Backend;
 pub(super) enum Expected {
     /// Those whose codec and schema have the same names.
     Named,
+    /// Those that carry this schema; of those that carry none, those whose codec and schema have the same names.
+    #[cfg(feature = "schema")]
+    Described(Structure),
     /// All.
     Any,
 }
@@ -17,7 +22,11 @@ pub(super) enum Expected {
 impl Expected {
     /// What was expected of one codec says nothing about another one.
     pub(super) fn of_another_codec(self) -> Expected {
-        self
+        match self {
+            #[cfg(feature = "schema")]
+            Expected::Described(_) => Expected::Named,
+            same => same,
+        }
     }
 
     /// Attaches to a channel of an accepted form; `named` is the form by its names.
@@ -25,14 +34,16 @@ impl Expected {
         &self,
         backend: &B,
         name: &ChannelName,
-        options: ReaderOptions,
+        options: &ReaderOptions,
         named: Format,
     ) -> Result<ChannelReader<B>, AttachError> {
         let format = match self {
             Expected::Named => Some(named),
             Expected::Any => None,
+            #[cfg(feature = "schema")]
+            Expected::Described(structure) => return structure.attach(backend, name, options, &named),
         };
-        ChannelReader::attach(backend, name, &ReaderOptions { format, ..options })
+        ChannelReader::attach(backend, name, &ReaderOptions { format, ..options.clone() })
     }
 }
 
@@ -69,7 +80,7 @@ impl<T, C, B: Backend> Reader<T, C, B> {
     }
 
     /// The bytes of the schema that the channel carries; `None` if it carries none. What they mean, the module `schema`
-    /// says.
+    /// says (feature `schema`).
     ///
     /// They are of the channel, not of a publication: they never change while this reader is not told that the channel
     /// was closed. Keep them.
