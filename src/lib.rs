@@ -107,6 +107,8 @@ mod channel;
 mod checksum;
 mod clock;
 mod codec;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -121,6 +123,8 @@ mod reader;
 #[cfg(feature = "metrics")]
 mod recording;
 mod registry;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod segment;
 mod seqlock;
 mod snapshot;

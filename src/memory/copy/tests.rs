@@ -95,7 +95,7 @@ fn the_kernel_is_chosen_by_size_and_processor() {
     use bulk::Kernel;
     let vectors = if is_x86_feature_detected!("avx") { Kernel::Avx } else { Kernel::Sse };
     let strings = if is_x86_feature_detected!("ermsb") { Kernel::String } else { vectors };
-    let chosen = [257, bulk::STRING - 1, bulk::STRING, 64 << 20].map(Kernel::for_len);
+    let chosen = [257, STRING - 1, STRING, 64 << 20].map(Kernel::for_len);
     assert_eq!(chosen, [vectors, vectors, strings, strings]);
 }
 
@@ -107,7 +107,7 @@ fn long_payloads_are_copied_by_vectors_as_by_the_loop_over_words() {
         return;
     }
     let (load, store) = kernel!(copy_by_avx);
-    for len in (128..600).chain(bulk::STRING - 40..bulk::STRING + 170) {
+    for len in (128..600).chain(STRING - 40..STRING + 170) {
         assert_loads(load, len, len % 32, len % 5);
         assert_stores(store, len, len % 32, len % 5);
     }
