@@ -17,7 +17,7 @@ Options:
                    pod           only workers whose states have a fixed size and need no codec
                    postcard      all kinds; those with strings and lists as Postcard
                    message-pack  all kinds; those with strings and lists as MessagePack
-                   mixed         all kinds; alternating between the two
+                   mixed         all kinds; the table of processes as Postcard, which needs a schema, others as MessagePack
   --namespace N  where to publish [default: fleet-example]; a name is for one fleet at a time
   --help         print this
 

@@ -6,13 +6,13 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tearless::{Decode, Encode, Hub, Moment, QueryError, Snapshot};
+use tearless::{Decode, Hub, Moment, QueryError, Snapshot};
 
 use crate::{
     fleet::{Fleet, Worker},
     patience::within,
     state::{
-        Coins, State,
+        Coins, State, Telling,
         kind::{Assignment, Job},
     },
 };
@@ -54,7 +54,7 @@ struct Asking<'a>(&'a Hub);
 impl Job for Asking<'_> {
     type Output = Query;
 
-    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Query {
+    fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Query {
         let hub = self.0.codec::<C>();
         Box::new(move |statistics| {
             let begin = Instant::now();

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use tearless::{CreateError, Decode, Encode, Hub, Namespace, Pod, Writer, WriterBuilder};
+use tearless::{CreateError, Decode, Hub, Namespace, Pod, Writer, WriterBuilder};
 
 use crate::{
     options::WorkerOptions,
     patience::within,
-    state::{Purse, State, Way, kind::Job},
+    state::{Purse, State, Telling, Way, kind::Job},
 };
 
 /// Within what time a worker whose state hardly ever changes promises a sign of life.
@@ -33,7 +33,7 @@ struct Working<'a>(&'a WorkerOptions);
 impl Job for Working<'_> {
     type Output = Result<(), Box<dyn Error>>;
 
-    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output {
+    fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
         let end = end_of_input()?;
         // The main process has cleaned up.
         let fleet = Namespace::builder(&self.0.namespace).without_cleaning().open()?;
@@ -54,9 +54,10 @@ impl Job for Working<'_> {
 type Publisher = Box<dyn FnMut() -> Result<(), Box<dyn Error>>>;
 
 /// Opens the channel of a kind, to be published in its way.
-fn publisher<T: State, C: Encode<T> + 'static>(
+fn publisher<T: State, C: Telling<T> + 'static>(
     builder: WriterBuilder<T, C>,
 ) -> Result<Publisher, Box<dyn Error>> {
+    let builder = C::describe(builder);
     Ok(match T::WAY {
         Way::Each => {
             let mut writer = builder.open()?;
@@ -89,7 +90,7 @@ impl Pocket {
     fn open(fleet: &Namespace, options: &WorkerOptions) -> Result<Pocket, Box<dyn Error>> {
         let hub = fleet.hub().codec();
         let channel = Purse::channel(options.index);
-        let open = || match fleet.writer_builder(&channel).codec().open() {
+        let open = || match fleet.writer_builder(&channel).codec().described().open() {
             Err(CreateError::AlreadyOwned { .. }) => Ok(None),
             opened => opened.map(Some),
         };

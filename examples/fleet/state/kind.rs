@@ -3,10 +3,10 @@
 
 use procfs::{LoadAverage, Meminfo};
 use serde::de::DeserializeOwned;
-use tearless::{Decode, Encode, MessagePack, Pod, Postcard};
+use tearless::{Decode, MessagePack, Pod, Postcard};
 
 use super::{
-    Sample, Sampled, State,
+    Sample, Sampled, State, Telling,
     plain::{Processors, Usage},
     samples::{Disks, Network, Pressure, Processes},
 };
@@ -94,8 +94,9 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    /// The assignment of worker `index`, counted from zero. Kinds of fixed size always go as plain old data;
-    /// the others alternate between the codecs if these are mixed, and each kind does so from round to round.
+    /// The assignment of worker `index`, counted from zero. Kinds of fixed size always go as plain old data. If the codecs
+    /// are mixed, the others go as MessagePack, which says by itself what is in it; but for the table of processes, whose
+    /// type can say it in a schema.
     pub(crate) fn of(index: usize, choice: Choice) -> Self {
         let kinds: &[Kind] = match choice {
             Choice::Only(CodecKind::Pod) => &Kind::PLAIN,
@@ -105,8 +106,8 @@ impl Assignment {
         let codec = match choice {
             _ if Kind::PLAIN.contains(&kind) => CodecKind::Pod,
             Choice::Only(codec) => codec,
-            Choice::Mixed if (index + index / kinds.len()).is_multiple_of(2) => CodecKind::MessagePack,
-            Choice::Mixed => CodecKind::Postcard,
+            Choice::Mixed if kind == Kind::Processes => CodecKind::Postcard,
+            Choice::Mixed => CodecKind::MessagePack,
         };
         Self { kind, codec }
     }
@@ -138,5 +139,5 @@ impl Assignment {
 pub(crate) trait Job {
     type Output;
 
-    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output;
+    fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output;
 }

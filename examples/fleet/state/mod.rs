@@ -14,8 +14,10 @@ use std::{
     time::Duration,
 };
 
+use postcard_schema::Schema;
 use procfs::{ProcError, ProcResult};
 use serde::{Deserialize, Serialize};
+use tearless::{Encode, MessagePack, Pod, Postcard, WriterBuilder, schema::DescribePod};
 
 /// A state that a worker publishes.
 pub(crate) trait State: Serialize + Send + Sized + 'static {
@@ -44,6 +46,30 @@ pub(crate) enum Way {
     Synced,
 }
 
+/// A codec whose channels say what is in them, as far as the type of the state can say it.
+pub(crate) trait Telling<T>: Encode<T> + Sized {
+    /// Lets the channel carry the schema of its states, where that takes one.
+    fn describe(builder: WriterBuilder<T, Self>) -> WriterBuilder<T, Self>;
+}
+
+impl<T: Serialize> Telling<T> for MessagePack {
+    fn describe(builder: WriterBuilder<T, Self>) -> WriterBuilder<T, Self> {
+        builder
+    }
+}
+
+impl<T: bytemuck::Pod + DescribePod> Telling<T> for Pod {
+    fn describe(builder: WriterBuilder<T, Self>) -> WriterBuilder<T, Self> {
+        builder.described()
+    }
+}
+
+impl<S: Sample> Telling<Sampled<S>> for Postcard {
+    fn describe(builder: WriterBuilder<Sampled<S>, Self>) -> WriterBuilder<Sampled<S>, Self> {
+        S::describe(builder)
+    }
+}
+
 /// What a kind with strings, lists or maps samples. [`Sampled`] makes a [`State`] of it.
 pub(crate) trait Sample: Serialize + Send + Sized + 'static {
     /// How long the worker pauses between two samplings.
@@ -54,10 +80,15 @@ pub(crate) trait Sample: Serialize + Send + Sized + 'static {
 
     /// Reads it from `/proc`; `None` where this host doesn't offer it.
     fn sample() -> io::Result<Option<Self>>;
+
+    /// As [`Telling::describe`]. The types of the procfs crate have no schema.
+    fn describe(builder: WriterBuilder<Sampled<Self>, Postcard>) -> WriterBuilder<Sampled<Self>, Postcard> {
+        builder
+    }
 }
 
 /// A sample and its checksum.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Schema)]
 pub(crate) struct Sampled<S> {
     sample: Option<S>,
     sum: u64,

@@ -41,6 +41,9 @@ struct Times {
     steal: u64,
 }
 
+tearless::describe_pod!(Processors { front, sum, context_switches, forks, count, omitted, processors, back });
+tearless::describe_pod!(Times { user, nice, system, idle, io_wait, interrupts, steal });
+
 impl State for Processors {
     const PAUSE: Duration = Duration::from_millis(1);
     const WAY: Way = Way::Each;
@@ -102,6 +105,20 @@ pub(crate) struct Usage {
     shared_pages: u64,
     back: u64,
 }
+
+tearless::describe_pod!(Usage {
+    front,
+    sum,
+    pid,
+    threads,
+    user_ticks,
+    system_ticks,
+    minor_faults,
+    major_faults,
+    resident_pages,
+    shared_pages,
+    back,
+});
 
 impl State for Usage {
     const PAUSE: Duration = Duration::ZERO;

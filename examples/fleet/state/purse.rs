@@ -20,6 +20,8 @@ pub(crate) struct Purse {
     taken: u64,
 }
 
+tearless::describe_pod!(Purse { held, passed, taken });
+
 impl Purse {
     /// What every worker begins with.
     pub(crate) const FULL: Purse = Purse { held: 1_000, passed: 0, taken: 0 };

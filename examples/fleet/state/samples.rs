@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
+use postcard_schema::Schema;
 use procfs::{
     CpuPressure, Current, DiskStat, IoPressure, LoadAverage, Meminfo, MemoryPressure,
     net::DeviceStatus,
@@ -10,7 +11,9 @@ use procfs::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Sample, Way, optional};
+use tearless::{Postcard, WriterBuilder};
+
+use super::{Sample, Sampled, Way, optional};
 
 /// `/proc/loadavg`: the smallest one.
 impl Sample for LoadAverage {
@@ -85,7 +88,7 @@ impl Sample for Pressure {
 pub(crate) type Processes = Vec<ProcessRow>;
 
 /// One process.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Schema)]
 pub(crate) struct ProcessRow {
     pid: i32,
     name: String,
@@ -118,5 +121,9 @@ impl Sample for Processes {
             processes.extend(ProcessRow::sample(&process)?);
         }
         Ok(Some(processes))
+    }
+
+    fn describe(builder: WriterBuilder<Sampled<Self>, Postcard>) -> WriterBuilder<Sampled<Self>, Postcard> {
+        builder.described()
     }
 }

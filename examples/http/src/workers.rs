@@ -8,11 +8,11 @@ use futures_util::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tearless::{AttachError, Decode, Encode, Health, Hub, Namespace, QueryError, Snapshot, Status};
+use tearless::{AttachError, Decode, Health, Hub, Namespace, QueryError, Snapshot, Status};
 use tokio::time::sleep;
 
 use crate::state::{
-    State,
+    State, Telling,
     kind::{Assignment, CodecKind, Job, Kind},
 };
 
@@ -123,7 +123,7 @@ struct Look<'a> {
 impl Job for Look<'_> {
     type Output = Result<Published, QueryError>;
 
-    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output {
+    fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
         Ok(Published::of(self.kind, &self.hub.codec::<C>().get::<T>(self.name)?))
     }
 }
@@ -141,7 +141,7 @@ struct Follow<'a> {
 impl Job for Follow<'_> {
     type Output = Result<Changes, QueryError>;
 
-    fn run<T: State, C: Encode<T> + Decode<T> + 'static>(self) -> Self::Output {
+    fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
         let changes = self.hub.codec::<C>().changes::<T>(self.name)?;
         let kind = self.kind;
         let next = move |(mut changes, pause): (tearless::Changes<T, C>, Duration)| async move {
