@@ -198,6 +198,7 @@ mod tests {
         assert_eq!(ObjectNames::of_object(&format!("{}1", all[0])), None, "a control page has no generation");
         assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
         assert_eq!(own.namespace_prefix(), ObjectNames::prefix("fleet"));
+        assert!(all[..5].iter().all(|name| name.starts_with(own.stem())) && !all[5].starts_with(own.stem()));
     }
 
     #[test]
