@@ -4,7 +4,8 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say, until_told_to_end};
@@ -15,6 +16,9 @@ use tearless::{
 };
 
 type State = (u64, Option<String>);
+
+/// What somebody does to the object at a path, and how it is called.
+type Harm = (&'static str, fn(&Path));
 
 const NO_OBJECTS: [&str; 0] = [];
 
@@ -111,7 +115,7 @@ fn removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer() {
     if let Some((_, namespace)) = role() {
         return write(&namespace);
     }
-    let harms: [(&str, fn(&std::path::Path)); 5] = [
+    let harms: [Harm; 5] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("emptied", |path| drop(fs::File::create(path).unwrap())),
         ("zeroes", |path| fs::write(path, [0; 4096]).unwrap()),
@@ -141,7 +145,7 @@ fn a_squatted_name_is_refused_and_leaves_the_published_state() {
     }
     let own = OwnNamespace::new(&["worker"]);
     let objects = left(&own, test);
-    let squats: [(&str, fn(&std::path::Path)); 2] = [
+    let squats: [Harm; 2] = [
         ("directory", |path| fs::create_dir(path).unwrap()),
         ("symlink", |path| symlink("/etc/hostname", path).unwrap()),
     ];
@@ -190,9 +194,8 @@ fn without_room_for_it_nothing_is_made_and_nothing_is_replaced() {
 }
 
 /// Leaves `pages` of the small memory free, of which `used` are in use already.
-fn fill_all_but(pages: usize, used: usize) -> fs::File {
+fn fill_all_but(pages: usize, used: usize) {
     fs::write("/dev/shm/filler", vec![1; (32 - used - pages) * 4096]).unwrap();
-    fs::File::open("/dev/shm/filler").unwrap()
 }
 
 fn fill(namespace: &Namespace) {
@@ -231,7 +234,6 @@ fn fill(namespace: &Namespace) {
 
 /// Pages of all there is.
 fn used_pages() -> usize {
-    use std::os::unix::fs::MetadataExt;
     let entries = fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap());
     let blocks: u64 = entries
         .filter(|entry| entry.file_name() != "filler")
