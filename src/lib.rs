@@ -153,6 +153,8 @@ pub use hub::{
 };
 pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};
+#[cfg(feature = "schema")]
+pub use reader::ByName;
 pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
 #[doc(hidden)]
