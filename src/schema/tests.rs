@@ -106,6 +106,8 @@ fn what_is_no_schema_is_told() {
     assert_eq!(hostile([22, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), {
         Err(SchemaError::Malformed { at: 3 })
     });
+    assert_eq!(hostile([24, 0, 3, 2, 1, b'a', 18, 1, b'a', 18]), Err(SchemaError::SameName { at: 11 }));
+    assert_eq!(hostile([25, 0, 2, 1, b'a', 0, 1, b'a', 0]), Err(SchemaError::SameName { at: 10 }));
     // A hundred million fields, of which there are none.
     assert_eq!(hostile([24, 0, 2, 0xff, 0xff, 0xff, 0x7f]), Err(SchemaError::Truncated { at: 9 }));
 }
