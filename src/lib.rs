@@ -109,6 +109,7 @@ mod codec;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hub;
+mod inspection;
 mod janitor;
 mod layout;
 mod liveness;
@@ -147,6 +148,10 @@ pub use hub::{
     Cut, CutState, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, Moment, Offset, QueryError,
     Status,
 };
+pub use inspection::{
+    Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,
+    SlotInspection, SlotState, namespaces, namespaces_trusting, objects, objects_trusting,
+};
 pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};
 pub use reader::{Field, History, Reader, ReaderBuilder};
@@ -154,7 +159,7 @@ pub use registry::{ChannelInfo, ChannelWatch};
 #[doc(hidden)]
 pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
-pub use seqlock::Waking;
+pub use seqlock::{Ending, Waking};
 pub use snapshot::{Snapshot, SnapshotInfo};
 pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};
 pub use tracker::{Leak, Leaks, Tracker};

@@ -9,6 +9,7 @@ mod looking;
 mod name;
 mod opening;
 mod options;
+mod parts;
 mod reader;
 mod removal;
 mod segments;

@@ -33,6 +33,9 @@ pub(crate) struct ObjectNames {
 }
 
 impl ObjectNames {
+    /// What the names of all objects begin with.
+    pub(crate) const PREFIX: &str = PREFIX;
+
     /// The last generation that a name has room for.
     pub(crate) const MOST_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
 
@@ -50,9 +53,22 @@ impl ObjectNames {
         prefix
     }
 
+    /// What the names of all objects begin with of the namespace that `object` is of, if that is a name of ours.
+    pub(crate) fn prefix_of_object(object: &str) -> Option<&str> {
+        let (prefix, rest) = object.split_at_checked(PREFIX.len() + NAMESPACE_DIGITS as usize)?;
+        let digits = object.strip_prefix(PREFIX)?;
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+        (plain && !rest.is_empty()).then_some(prefix)
+    }
+
     /// The name of a namespace's registry; shorter than any channel's.
     pub(crate) fn registry(namespace: &str) -> String {
-        format!("{}r", ObjectNames::prefix(namespace))
+        ObjectNames::registry_of_prefix(&ObjectNames::prefix(namespace))
+    }
+
+    /// The same, of the namespace whose objects' names begin with `prefix`.
+    pub(crate) fn registry_of_prefix(prefix: &str) -> String {
+        format!("{prefix}r")
     }
 
     /// The names of the channel that `object` belongs to, if it is the name of a channel's object.
@@ -169,6 +185,14 @@ mod tests {
         assert_eq!(ObjectNames::of_object(&format!("{}1", all[0])), None, "a control page has no generation");
         assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
         assert_eq!(own.namespace_prefix(), ObjectNames::prefix("fleet"));
+        let registry = ObjectNames::registry("fleet");
+        for object in [&all[0], &all[1], &registry] {
+            assert_eq!(ObjectNames::prefix_of_object(object), Some(own.namespace_prefix()));
+        }
+        for other in ["", "tl_", "tl_test_9_fleetc", "shmem_0123456789", own.namespace_prefix(), "tl_üüüüüüü"]
+        {
+            assert_eq!(ObjectNames::prefix_of_object(other), None, "{other}");
+        }
         assert!(all[..5].iter().all(|name| name.starts_with(own.stem())) && !all[5].starts_with(own.stem()));
     }
 
