@@ -10,6 +10,7 @@ mod name;
 mod opening;
 mod options;
 mod parts;
+mod prospect;
 mod reader;
 mod removal;
 mod segments;
