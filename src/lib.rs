@@ -105,6 +105,8 @@ mod channel;
 mod checksum;
 mod clock;
 mod codec;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -119,6 +121,8 @@ mod reader;
 #[cfg(feature = "metrics")]
 mod recording;
 mod registry;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod segment;
 mod seqlock;
 mod snapshot;
