@@ -41,6 +41,8 @@
 //!   somebody waits.
 //! * [`Reader::history`]: the last states that a channel holds; [`Reader::field`] and [`Reader::read_at`]: a few bytes of a
 //!   large one.
+//! * [`Namespace::inspect`]: all about a channel whatever its type, also after its writer died; [`namespaces`] and
+//!   [`objects`]: what there is on this machine.
 //!
 //! Which of them to use, what they cost and guarantee: `docs/choosing.md`.
 //!

@@ -270,7 +270,7 @@ impl<B: Backend> Namespace<B> {
     /// type its states have, and also after its writer died. For tools, and for looking at what is wrong.
     ///
     /// It is a look at memory that may be changing: see [`Inspection`]. Nothing is stored, no lock is taken, and the
-    /// writer does not notice.
+    /// writer does not notice. As for any reader, who truncates an object meanwhile makes the look fault.
     ///
     /// Cost: maps and unmaps the channel's three objects, and loads four words of each slot, which brings a page for each
     /// slot of a channel of large states. Bounded; waits only for a creator that is at work, up to 100 ms.

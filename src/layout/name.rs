@@ -161,6 +161,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_tells_of_which_namespace_it_is() {
+        let names = ObjectNames::new("fleet", "worker-7");
+        let [page, segment] = [Kind::Control, Kind::Segment(Side::A, 1)].map(|kind| names.object(kind));
+        for object in [page, segment, ObjectNames::registry("fleet")] {
+            assert_eq!(ObjectNames::prefix_of_object(&object), Some(names.namespace_prefix()));
+        }
+        let prefix = names.namespace_prefix();
+        for other in ["", "tl_", "tl_test_9_fleetc", "shmem_0123456789", prefix, "tl_üüüüüüü"] {
+            assert_eq!(ObjectNames::prefix_of_object(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn names_are_short_plain_and_distinct() {
         let names = ObjectNames::new("fleet", "worker-7");
         let all = [
@@ -196,14 +209,6 @@ mod tests {
         }
         assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
         assert_eq!(own.namespace_prefix(), ObjectNames::prefix("fleet"));
-        let registry = ObjectNames::registry("fleet");
-        for object in [&all[0], &all[1], &registry] {
-            assert_eq!(ObjectNames::prefix_of_object(object), Some(own.namespace_prefix()));
-        }
-        for other in ["", "tl_", "tl_test_9_fleetc", "shmem_0123456789", own.namespace_prefix(), "tl_üüüüüüü"]
-        {
-            assert_eq!(ObjectNames::prefix_of_object(other), None, "{other}");
-        }
         assert!(all[..6].iter().all(|name| name.starts_with(own.stem())) && !all[6].starts_with(own.stem()));
     }
 
