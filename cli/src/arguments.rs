@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, gc, ls, man, put};
+use crate::commands::{completions, gc, get, history, ls, man, namespaces, put, stat, watch};
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
@@ -50,8 +50,13 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::LsArguments),
+    Get(get::GetArguments),
+    Watch(watch::WatchArguments),
     Put(put::PutArguments),
+    Stat(stat::StatArguments),
+    History(history::HistoryArguments),
     Gc(gc::GcArguments),
+    Namespaces(namespaces::NamespacesArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }
