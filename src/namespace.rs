@@ -300,6 +300,21 @@ impl<B: Backend> Namespace<B> {
         self.clean_within(keep, PATIENCE)
     }
 
+    /// What [`Namespace::clean`] would remove, without removing or changing anything: of `removed` in what it returns, read
+    /// "would be removed".
+    ///
+    /// Takes no lock. So a channel that is just being made, taken over or removed may be told as it is between two steps,
+    /// where `clean` would wait for the end of it.
+    ///
+    /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::clean`].
+    pub fn would_clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
+        janitor::would_clean(self.place.backend(), self.place.namespace(), keep)
+    }
+
     fn clean_within(&self, keep: Keep, patience: Duration) -> Result<Cleaned, ObjectError> {
         janitor::clean(self.place.backend(), self.place.namespace(), keep, patience)
     }

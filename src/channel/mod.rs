@@ -11,6 +11,7 @@ mod name;
 mod opening;
 mod options;
 mod parts;
+mod prospect;
 mod reader;
 mod removal;
 mod schema;
