@@ -3,6 +3,7 @@
 mod attaching;
 mod bell;
 mod budget;
+mod closing;
 mod description;
 mod error;
 mod looking;
@@ -12,6 +13,7 @@ mod options;
 mod parts;
 mod reader;
 mod removal;
+mod schema;
 mod segments;
 mod statistics;
 #[cfg(any(test, fuzzing))]
@@ -33,5 +35,8 @@ pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub(crate) use reader::{ChannelReader, Missed, Received};
 pub use removal::{Cause, Keep, Removed};
 pub(crate) use removal::{Tidied, Tidying, remove};
+#[cfg(any(test, feature = "schema"))]
+pub(crate) use schema::SchemaBytes;
+pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub(crate) use writer::ChannelWriter;
