@@ -27,10 +27,9 @@ fn of(namespace: &Namespace, all: Vec<NamespaceInfo>) -> Option<NamespaceInfo> {
     info
 }
 
-/// The objects of a namespace with one channel, by what their names begin with.
+/// The objects of a channel's namespace: the first ten characters of their names say so.
 fn objects_of(objects: &Objects, all: Vec<ObjectInfo>) -> Vec<ObjectInfo> {
-    let registry = objects.registry().file_name().unwrap().to_str().unwrap().to_owned();
-    let prefix = registry.strip_suffix('r').unwrap().to_owned();
+    let prefix = objects.name("")[..10].to_owned();
     all.into_iter().filter(|object| object.name.starts_with(&prefix)).collect()
 }
 
@@ -174,4 +173,21 @@ fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
 
 fn count_of_nobody(all: &[NamespaceInfo]) -> usize {
     all.iter().filter(|info| info.owner_uid == NOBODY).count()
+}
+
+#[cfg(feature = "schema")]
+#[test]
+fn a_schema_is_told_with_its_channel() {
+    let own = OwnNamespace::new(&[]);
+    let writer = own.writer_builder::<(u64, String)>("worker").described().open().unwrap();
+    let plain = open(&own, "plain");
+    let reader = own.reader::<(u64, String)>("worker").unwrap();
+    let bytes = reader.description().unwrap().unwrap().len() as u64;
+    assert_eq!(own.inspect("worker").unwrap().schema_bytes, Some(bytes));
+    assert_eq!(own.inspect("plain").unwrap().schema_bytes, None);
+    let all = objects_of(&Objects::of(&own, "worker"), objects().unwrap());
+    let schemas: Vec<_> = all.iter().filter(|object| object.kind == ObjectKind::Schema).collect();
+    let [schema] = &schemas[..] else { panic!("{all:?}") };
+    assert_eq!((schema.channel.as_deref(), &schema.state), (Some("worker"), &ObjectState::Ready));
+    drop((writer, plain));
 }

@@ -74,6 +74,7 @@ fn look<B: Backend>(
         dating: reader.dating(),
         waking: reader.waking(),
         growths: reader.growths(),
+        schema_bytes: Some(page.load(control::SCHEMA_BYTES)).filter(|bytes| *bytes > 0),
         writer_state,
         segments,
         next_segments: Side::BOTH.map(|side| next_segment(reader, side)),

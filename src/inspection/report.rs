@@ -64,6 +64,8 @@ pub struct Inspection {
     pub waking: Waking,
     /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
     pub growths: u64,
+    /// Bytes of the schema that the channel carries, as its page says; `None` if it carries none.
+    pub schema_bytes: Option<u64>,
     /// What has become of the writer, found out before all the rest.
     pub writer_state: WriterState,
     /// Segments A and B as they are in force, or why they can't be looked at:
