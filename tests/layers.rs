@@ -45,6 +45,8 @@ fn uses(text: &str) -> Vec<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .map(|line| format!("{line}\n"))
         .collect();
+    // What a macro refers to is used where it is called.
+    let code = code.replace("$crate::", "");
     let mut modules = Vec::new();
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {

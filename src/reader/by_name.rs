@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+#[cfg(feature = "message-pack")]
 use super::format::Expected;
 use super::{Reader, ReaderBuilder};
 use crate::channel::{AttachError, Format, SnapshotError};

@@ -121,8 +121,8 @@ fn depth_and_count_are_limited() {
     // A tuple of as many units.
     let wide = |count: u16| {
         let units = std::iter::repeat_n(18, usize::from(count));
-        let [low, high] = [count & 0x7f | 0x80, count >> 7].map(|digit| u8::try_from(digit).unwrap());
-        hostile([24, 0, 2, low, high].into_iter().chain(units))
+        let group = |bits: u16| u8::try_from(bits & 0x7f).unwrap();
+        hostile([24, 0, 2, group(count) | 0x80, group(count >> 7)].into_iter().chain(units))
     };
     assert!(wide(9_999).is_ok());
     assert_eq!(wide(10_000), Err(SchemaError::TooManyTypes));
