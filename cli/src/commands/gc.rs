@@ -8,7 +8,7 @@ use tearless::{Cause, Cleaned, Keep, Removed};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::output::{ago, print_json, printable, style};
+use crate::output::{ago, print_json, printable, style, tell};
 use crate::target;
 
 /// Removes what processes that are gone have left; never anything that lives
@@ -74,7 +74,7 @@ fn say(line: &str) -> io::Result<()> {
 fn failures(cleaned: &Cleaned) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
-        anstream::eprintln!("{odd}left alone:{odd:#} {}", printable(&error.to_string()));
+        tell(format_args!("{odd}left alone:{odd:#} {}", printable(&error.to_string())));
     }
     match cleaned.failed.len() {
         0 => Ok(()),

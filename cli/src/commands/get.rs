@@ -10,7 +10,9 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::output::{ago, bytes, duration, hex_dump, print_json, printable, state_text, style, value_text};
+use crate::output::{
+    ago, bytes, duration, hex_dump, print_json, printable, state_text, style, tell, value_text,
+};
 use crate::states::{States, Taken};
 
 /// Bytes that are shown of a state that can't be decoded.
@@ -168,7 +170,7 @@ fn headline(states: &States, info: SnapshotInfo) {
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
     let (number, age) = (info.publication(), ago(info.age()));
-    anstream::eprintln!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}");
+    tell(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
 }
 
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {

@@ -11,7 +11,7 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Layout, json_text, print_json, printable, state_text, style, value_line};
+use crate::output::{Layout, json_text, print_json, printable, state_text, style, tell, value_line};
 use crate::states::States;
 
 /// How long is waited before it is looked whether the writer still lives.
@@ -95,7 +95,7 @@ impl Watch<'_> {
                 Ok(Some(newer)) => return Ok(Some(newer)),
                 Ok(None) => self.tell_of_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
-                    anstream::eprintln!("channel {channel:?} was closed after publication {last}");
+                    tell(format_args!("channel {channel:?} was closed after publication {last}"));
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
@@ -110,7 +110,7 @@ impl Watch<'_> {
         match state {
             WriterState::Dead | WriterState::Stopped if is_news => {
                 let (pid, odd) = (reader.writer_pid(), style::ODD);
-                anstream::eprintln!("{odd}writer:{odd:#} process {pid} is {}", state_text(state));
+                tell(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
                 self.told = Some(state);
             }
             WriterState::Dead | WriterState::Stopped => {}
