@@ -1,3 +1,28 @@
-//! Looks inside the channels of tearless.
+//! Looks inside the channels of tearless: what each worker is doing now, or did last.
 
-fn main() {}
+#![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
+#![allow(dead_code, unused_imports, reason = "commands that come later use the rest of the frame")]
+
+mod arguments;
+mod commands;
+mod context;
+mod error;
+mod output;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+use context::Context;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let context = Context::new(&arguments.common);
+    match commands::run(&arguments.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,109 @@
+//! `tearless gc`: removes what processes that are gone have left.
+
+use clap::Args;
+use serde_json::{Value, json};
+use tearless::{Cause, Cleaned, Keep, Removed};
+
+use crate::context::Context;
+use crate::error::{ExitStatus, Failure};
+use crate::output::{ago, print_json, printable, style};
+
+/// Removes what processes that are gone have left; never anything that lives
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Last states of dead and of lingering writers are kept unless --keep says otherwise: only what nobody can use any more
+is removed.
+
+Examples:
+  tearless -n fleet gc --dry-run
+  tearless -n fleet gc --keep 1day      also last states that are older than a day
+  tearless -n fleet gc --keep nothing   also all last states
+
+Keys of --json, one object for each thing that is removed:
+  channel (null: objects without a channel), pid (0: not known), age_seconds (null: not known),
+  cause (dead, lingered, half-made, half-removed, orphaned), objects (names in /dev/shm)
+
+Exit codes: 0, also when there is nothing to remove; 1 something could not be removed; 3 no such namespace")]
+pub(crate) struct GcArguments {
+    /// Says what would be removed, and removes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// For how long last states of writers that are gone are kept: all, nothing, or a time such as 90s, 2h, 1day
+    #[arg(long, value_name = "TIME", default_value = "all", value_parser = keep)]
+    keep: Keep,
+}
+
+fn keep(text: &str) -> Result<Keep, String> {
+    match text {
+        "all" => Ok(Keep::UntilReplaced),
+        "nothing" => Ok(Keep::Nothing),
+        time => humantime::parse_duration(time)
+            .map(Keep::For)
+            .map_err(|error| format!("{error}; say all, nothing, or a time such as 90s, 2h, 1day")),
+    }
+}
+
+pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
+    let namespace = context.namespace()?;
+    let cleaned = match arguments.dry_run {
+        true => return Err(Failure::new(ExitStatus::Failed, "not built yet")),
+        false => namespace.clean(arguments.keep)?,
+    };
+    let verb = if arguments.dry_run { "would remove" } else { "removed" };
+    for removed in &cleaned.removed {
+        match context.json {
+            true => print_json(&document(removed))?,
+            false => anstream::println!("{verb} {}", sentence(removed)),
+        }
+    }
+    if cleaned.removed.is_empty() && !context.json {
+        anstream::println!("nothing to remove");
+    }
+    failures(&cleaned)
+}
+
+fn failures(cleaned: &Cleaned) -> Result<(), Failure> {
+    let odd = style::ODD;
+    for error in &cleaned.failed {
+        anstream::eprintln!("{odd}left alone:{odd:#} {}", printable(&error.to_string()));
+    }
+    match cleaned.failed.len() {
+        0 => Ok(()),
+        _ => Err(Failure::silent(ExitStatus::Failed)),
+    }
+}
+
+fn sentence(removed: &Removed) -> String {
+    let what = match &removed.channel {
+        Some(channel) => format!("channel {}", printable(channel)),
+        None => "objects without a channel".into(),
+    };
+    let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
+    let why = match removed.cause {
+        Cause::Dead => format!("its writer, process {}, is dead", removed.pid),
+        Cause::Lingered => format!("its writer, process {}, closed it and left the last state", removed.pid),
+        Cause::HalfMade => "its creator died before it was whole".into(),
+        Cause::HalfRemoved => "who removed it died meanwhile, or a part was removed by hand".into(),
+        Cause::Orphaned => "no channel refers to them".into(),
+        cause => format!("{cause:?}"),
+    };
+    format!("{what}: {why}{age} ({})", printable(&removed.objects.join(", ")))
+}
+
+fn document(removed: &Removed) -> Value {
+    let cause = match removed.cause {
+        Cause::Dead => "dead",
+        Cause::Lingered => "lingered",
+        Cause::HalfMade => "half-made",
+        Cause::HalfRemoved => "half-removed",
+        Cause::Orphaned => "orphaned",
+        _ => "other",
+    };
+    json!({
+        "channel": removed.channel,
+        "pid": removed.pid,
+        "age_seconds": removed.age.map(|age| age.as_secs_f64()),
+        "cause": cause,
+        "objects": removed.objects,
+    })
+}

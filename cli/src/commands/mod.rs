@@ -1,0 +1,22 @@
+//! The commands, one file or folder each.
+
+pub(crate) mod completions;
+pub(crate) mod gc;
+pub(crate) mod ls;
+pub(crate) mod man;
+pub(crate) mod put;
+
+use crate::arguments::Command;
+use crate::context::Context;
+use crate::error::Failure;
+
+/// Does what was asked.
+pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Ls(arguments) => ls::run(arguments, context),
+        Command::Put(arguments) => put::run(arguments, context),
+        Command::Gc(arguments) => gc::run(arguments, context),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(arguments),
+    }
+}

@@ -1,0 +1,79 @@
+//! Sizes and times as people read them.
+
+use std::time::Duration;
+
+/// Two figures that matter: `850 µs`, `3.2 s`, `2 min 5 s`, `5 d 3 h`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let (seconds, micros) = (duration.as_secs(), duration.as_micros());
+    match seconds {
+        0 if micros < 1_000 => format!("{micros} µs"),
+        0 => format!("{} ms", micros / 1_000),
+        1..10 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds / 60 % 60, "min"),
+        _ => two(seconds / 86_400, "d", seconds / 3_600 % 24, "h"),
+    }
+}
+
+fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    match small {
+        0 => format!("{large} {large_unit}"),
+        small => format!("{large} {large_unit} {small} {small_unit}"),
+    }
+}
+
+/// How long ago something was, or a dash where it is not known.
+pub(crate) fn ago(age: Option<Duration>) -> String {
+    age.map_or_else(|| "-".into(), |age| format!("{} ago", duration(age)))
+}
+
+/// `928 B`, `4.0 KiB`, `64 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    // The last unit that there is at least one of.
+    let power = bytes.ilog2() / 10;
+    let unit = UNITS[power as usize - 1];
+    let tenths = (u128::from(bytes) * 10) >> (10 * power);
+    match tenths {
+        0..100 => format!("{}.{} {unit}", tenths / 10, tenths % 10),
+        _ => format!("{} {unit}", tenths / 10),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ago, bytes, duration};
+
+    #[test]
+    fn durations_have_one_unit_or_two() {
+        let text = |seconds: f64| duration(Duration::from_secs_f64(seconds));
+        assert_eq!(text(0.0), "0 µs");
+        assert_eq!(text(0.00085), "850 µs");
+        assert_eq!(text(0.0459), "45 ms");
+        assert_eq!(text(3.29), "3.2 s");
+        assert_eq!(text(59.9), "59 s");
+        assert_eq!(text(125.0), "2 min 5 s");
+        assert_eq!(text(120.0), "2 min");
+        assert_eq!(text(3_600.0 * 5.5), "5 h 30 min");
+        assert_eq!(text(86_400.0 * 5.0 + 3.0 * 3_600.0), "5 d 3 h");
+        assert_eq!(duration(Duration::MAX), "213503982334601 d 7 h");
+        assert_eq!(ago(None), "-");
+        assert_eq!(ago(Some(Duration::from_secs(10))), "10 s ago");
+    }
+
+    #[test]
+    fn sizes_are_in_powers_of_1024() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1_023), "1023 B");
+        assert_eq!(bytes(4_096), "4.0 KiB");
+        assert_eq!(bytes(1_048_575), "1023 KiB");
+        assert_eq!(bytes(64 << 20), "64 MiB");
+        assert_eq!(bytes(u64::MAX), "15 EiB");
+    }
+}
