@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, gc, ls, man, put};
+use crate::commands::{completions, gc, ls, man, put, top};
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
@@ -50,6 +50,7 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::LsArguments),
+    Top(top::TopArguments),
     Put(put::PutArguments),
     Gc(gc::GcArguments),
     Completions(completions::CompletionsArguments),

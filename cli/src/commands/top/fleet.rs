@@ -127,9 +127,8 @@ impl Fleet {
 
     /// Drops the rows of channels that are gone for some time; whether there was any.
     fn drop_gone(&mut self, at: Duration) -> bool {
-        let is_gone = |probe: &Probe| {
-            probe.unlisted.is_some_and(|since| at.saturating_sub(since) >= LAST_SIGHT)
-        };
+        let is_gone =
+            |probe: &Probe| probe.unlisted.is_some_and(|since| at.saturating_sub(since) >= LAST_SIGHT);
         let before = self.rows.len();
         for index in (0..before).rev() {
             if is_gone(&self.probes[index]) {

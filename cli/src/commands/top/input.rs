@@ -43,7 +43,9 @@ fn on_key(key: KeyEvent, view: &mut View, rows: &[Row]) -> Next {
         return match key.code {
             KeyCode::Char('c') => Next::Quit,
             KeyCode::Char('z') => Next::Suspend,
-            KeyCode::Char('u') if view.mode == Mode::Typing => set_filter(view, rows, |filter| filter.clear()),
+            KeyCode::Char('u') if view.mode == Mode::Typing => {
+                set_filter(view, rows, |filter| filter.clear())
+            }
             _ => Next::Wait,
         };
     }
@@ -64,7 +66,7 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
             view.mode = Mode::Commands;
             return set_filter(view, rows, String::clear);
         }
-        KeyCode::Backspace => return set_filter(view, rows, |filter| drop(filter.pop())),
+        KeyCode::Backspace => return set_filter(view, rows, |filter| filter.truncate(before_last(filter))),
         KeyCode::Char(character) if view.filter.chars().count() < LONGEST_FILTER => {
             return set_filter(view, rows, |filter| filter.push(character));
         }
@@ -73,6 +75,11 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
         _ => return Next::Wait,
     }
     Next::Draw
+}
+
+/// Where the last character begins.
+fn before_last(text: &str) -> usize {
+    text.char_indices().next_back().map_or(0, |(index, _)| index)
 }
 
 fn set_filter(view: &mut View, rows: &[Row], change: impl FnOnce(&mut String)) -> Next {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tearless::{AttachError, Bytes, Namespace, Reader, SnapshotError, SnapshotInfo, WriterState};
+use tearless::{AttachError, Bytes, Namespace, Reader, SnapshotInfo, WriterState};
 
 use super::row::{Row, State};
 use crate::output::printable;
@@ -92,7 +92,7 @@ impl Probe {
             self.came = Some(at);
             self.look(row);
         }
-        self.inform(latest, row);
+        self.inform(latest);
         let Some(reader) = &self.reader else { return };
         row.rates.add(at, latest);
         row.pid = Some(reader.writer_pid());
@@ -104,20 +104,13 @@ impl Probe {
     }
 
     /// Reads length and date of the latest state, and not a byte of it.
-    fn inform(&mut self, latest: u64, row: &mut Row) {
+    fn inform(&mut self, latest: u64) {
         let known = self.info.map_or(0, |info| info.publication());
         let Some(reader) = &mut self.reader else { return };
-        if latest == known {
-            return;
-        }
-        match reader.read_at(0, &mut []) {
-            Ok(info) => {
-                self.info = Some(info);
-                row.trouble = None;
-            }
-            // The channel was removed, or made anew, or is written too fast at this moment: the next look tells.
-            Err(SnapshotError::Closed { .. } | SnapshotError::Empty { .. } | SnapshotError::Contended { .. }) => {}
-            Err(error) => row.trouble = Some(printable(&error.to_string()).into_owned()),
+        if latest != known
+            && let Some(info) = reader.latest_info()
+        {
+            self.info = Some(info);
         }
     }
 

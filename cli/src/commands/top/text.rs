@@ -47,12 +47,12 @@ pub(super) fn bytes(bytes: u64) -> String {
 /// without publications is a dot, one before the first look empty.
 pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usize, width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let mut cells = vec![None; width];
+    let mut cells: Vec<Option<f64>> = vec![None; width];
     let before = seconds.saturating_sub(trend.len());
     for (index, rate) in trend.enumerate().take(seconds) {
-        // Less than `width`, because the index is less than `seconds`.
-        let cell: &mut Option<f64> = &mut cells[(before + index) * width / seconds.max(1)];
-        *cell = Some(cell.unwrap_or(0.0).max(rate));
+        let place = (before + index) * width / seconds.max(1);
+        let Some(cell) = cells.get_mut(place) else { break };
+        *cell = Some(f64::max(rate, cell.unwrap_or(0.0)));
     }
     let most = cells.iter().flatten().copied().fold(0.0, f64::max);
     let bar = |rate: f64| {

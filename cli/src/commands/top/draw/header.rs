@@ -1,7 +1,7 @@
 //! The two lines at the top: which namespace, how many workers of which state, rates and memory.
 
-use super::canvas::Canvas;
 use super::Scene;
+use super::canvas::Canvas;
 use crate::commands::top::column::Side;
 use crate::commands::top::row::State;
 use crate::commands::top::text;
