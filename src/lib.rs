@@ -118,6 +118,8 @@ mod reader;
 #[cfg(feature = "metrics")]
 mod recording;
 mod registry;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod segment;
 mod seqlock;
 mod snapshot;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module may use those of lower rank, and itself.
-const RANKS: [&[&str]; 16] = [
+const RANKS: [&[&str]; 17] = [
     &["layout"],
     &["memory"],
     &["seqlock"],
@@ -15,6 +15,7 @@ const RANKS: [&[&str]; 16] = [
     &["janitor", "accounting"],
     &["waiting"],
     &["codec", "snapshot"],
+    &["schema"],
     &["writer", "reader"],
     &["changes"],
     &["hub"],

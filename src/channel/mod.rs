@@ -3,6 +3,7 @@
 mod attaching;
 mod bell;
 mod budget;
+mod closing;
 mod description;
 mod error;
 mod looking;
@@ -11,6 +12,7 @@ mod opening;
 mod options;
 mod reader;
 mod removal;
+mod schema;
 mod segments;
 mod statistics;
 #[cfg(any(test, fuzzing))]
@@ -32,5 +34,8 @@ pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub(crate) use reader::{ChannelReader, Missed, Received};
 pub use removal::{Cause, Keep, Removed};
 pub(crate) use removal::{Tidied, Tidying, remove};
+#[cfg(any(test, feature = "schema"))]
+pub(crate) use schema::SchemaBytes;
+pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub(crate) use writer::ChannelWriter;

@@ -30,7 +30,7 @@ pub(crate) struct ChannelReader<B: Backend> {
     pub(super) channel: Arc<str>,
     pub(super) format: Arc<Format>,
     checksum: bool,
-    retry: RetryPolicy,
+    pub(super) retry: RetryPolicy,
     /// What the typed reader tells. What threads read through one that a hub lends them is not counted.
     pub(super) counts: ReaderStatistics,
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::description::{Description, is_abandoned, read_identity};
+use super::schema::SchemaMark;
 use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
@@ -134,10 +135,12 @@ impl<B: Backend> Tidying<'_, B> {
     }
 }
 
-/// The names of a channel's objects, as its control page says: itself, and the segments in force.
-fn needed(names: &ObjectNames, page: &impl Memory) -> [String; 3] {
-    let [a, b] = Side::BOTH.map(|side| names.object(Kind::Segment(side, Generations(page).in_force(side))));
-    [names.object(Kind::Control), a, b]
+/// The names of a channel's objects, as its control page says: itself, the segments in force, and the description.
+fn needed(names: &ObjectNames, page: &impl Memory) -> Vec<String> {
+    let in_force = Side::BOTH.map(|side| Kind::Segment(side, Generations(page).in_force(side)));
+    let schema = SchemaMark::read(page).is_some().then_some(Kind::Schema);
+    let kinds = [Kind::Control].into_iter().chain(in_force).chain(schema);
+    kinds.map(|kind| names.object(kind)).collect()
 }
 
 /// What is to be done with a channel whose writer is gone.
@@ -196,7 +199,7 @@ impl<B: Backend> Remains<'_, B> {
         segment::wake(self.claim.memory(), control::PUBLISHED);
         let page = self.names.object(Kind::Control);
         for object in self.objects.iter().filter(|object| **object != page) {
-            if self.remove_ours(object)? {
+            if remove_ours(self.backend, object)? {
                 removed.objects.push(object.clone());
             }
         }
@@ -205,20 +208,12 @@ impl<B: Backend> Remains<'_, B> {
         Ok(if removed.objects.is_empty() { Tidied::Kept } else { Tidied::Removed(removed) })
     }
 
-    /// Removes a segment of the stem; what is not ours is not for us to remove.
-    fn remove_ours(&self, object: &str) -> Result<bool, ObjectError> {
-        match self.backend.remove_leftover(object) {
-            Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
-            removed => removed,
-        }
-    }
-
-    /// Removes the segments of the stem that are not in force.
+    /// Removes the objects of the stem that the page does not refer to.
     fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
         let needed = needed(self.names, self.claim.memory());
         let mut objects = Vec::new();
         for object in self.objects {
-            if !needed.contains(object) && self.remove_ours(object)? {
+            if !needed.contains(object) && remove_ours(self.backend, object)? {
                 objects.push(object.clone());
             }
         }
@@ -263,16 +258,22 @@ pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> R
     for side in Side::BOTH {
         let generation = Generations(page).in_force(side);
         if (1..=ObjectNames::MOST_GENERATION).contains(&generation) {
-            match segments.backend.remove_leftover(&segments.name(side, generation)) {
-                // What is not ours is not for us to remove.
-                Ok(_) | Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => {}
-                // The page stays, so that this can be repeated.
-                Err(error) => return Err(error),
-            }
+            // The page stays if it fails, so that this can be repeated.
+            remove_ours(&segments.backend, &segments.name(side, generation))?;
         }
         let _ = segments.remove_around(side, generation);
     }
+    // Whatever the page says: who was killed before it was ready has said nothing.
+    remove_ours(&segments.backend, &segments.schema_name())?;
     claim.remove()
+}
+
+/// Removes an object of a claimed channel, and says whether there was one; what is not ours is not for us to remove.
+fn remove_ours(backend: &impl Backend, object: &str) -> Result<bool, ObjectError> {
+    match backend.remove_leftover(object) {
+        Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
+        removed => removed,
+    }
 }
 
 /// Removes a channel that nobody writes. The instance that was removed; `None` if there is no such channel.
