@@ -105,6 +105,8 @@ mod channel;
 mod checksum;
 mod clock;
 mod codec;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

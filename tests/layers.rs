@@ -20,7 +20,7 @@ const RANKS: [&[&str]; 17] = [
     &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
-    &["syncer", "tracker"],
+    &["syncer", "tracker", "dynamic"],
     &["recording"],
 ];
 

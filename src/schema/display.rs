@@ -26,8 +26,8 @@ impl Display for Type {
             Type::Map { key, value } => write!(formatter, "Map<{key}, {value}>"),
             Type::Struct { name, fields: Fields::Tuple(fields) } if name.is_empty() => {
                 formatter.write_char('(')?;
-                for field in fields {
-                    write!(formatter, "{}, ", field.value)?;
+                for (index, field) in fields.iter().enumerate() {
+                    write!(formatter, "{}{}", if index == 0 { "" } else { ", " }, field.value)?;
                 }
                 formatter.write_char(')')
             }

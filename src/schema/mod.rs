@@ -57,6 +57,8 @@ pub use describe::Describe;
 pub use difference::{Difference, DifferenceKind};
 pub use error::SchemaError;
 pub use field::FieldInfo;
+#[cfg(feature = "dynamic")]
+pub(crate) use field::segment;
 pub use form::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 pub use plain::DescribePod;
 #[doc(hidden)]

@@ -81,7 +81,8 @@ fn unnamed(members: &'static [&'static NamedType]) -> Vec<Field> {
 
 fn named_fields(members: &'static [&'static NamedValue]) -> Fields {
     let field = |member: &&'static NamedValue| Field {
-        name: member.name.into(),
+        // As serde names it.
+        name: member.name.strip_prefix("r#").unwrap_or(member.name).into(),
         offset: 0,
         value: converted(member.ty),
     };
