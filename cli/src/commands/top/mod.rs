@@ -23,6 +23,9 @@ mod screen;
 mod session;
 mod signals;
 mod text;
+#[cfg(test)]
+#[path = "../../../tests/top/tmux.rs"]
+mod tmux;
 mod view;
 
 use std::io;
@@ -73,9 +76,9 @@ pub(crate) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
 fn once(session: &mut Session, context: &Context) -> Result<Buffer, Failure> {
     once::look(session);
     if context.json {
-        once::print_documents(session)?
+        once::print_documents(session)?;
     } else {
-        once::print_table(session)?
+        once::print_table(session)?;
     }
     let mut buffer = Buffer::empty(PICTURE);
     session.draw(&mut buffer, PICTURE);
