@@ -42,16 +42,17 @@ pub(crate) struct OwnNamespace(pub(crate) Namespace);
 impl OwnNamespace {
     pub(crate) fn new() -> OwnNamespace {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        OwnNamespace::called(&format!(
+        OwnNamespace(open(&format!(
             "test-top-{}-{}",
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
-        ))
+        )))
     }
+}
 
-    pub(crate) fn called(name: &str) -> OwnNamespace {
-        OwnNamespace(Namespace::builder(name).without_cleaning().open().unwrap())
-    }
+/// As it is: what dead workers have left is to be seen.
+fn open(name: &str) -> Namespace {
+    Namespace::builder(name).without_cleaning().open().unwrap()
 }
 
 impl Drop for OwnNamespace {
@@ -114,7 +115,7 @@ pub(crate) fn play() -> bool {
         return false;
     };
     let pause = Duration::from_micros(pause.parse().unwrap());
-    let namespace = OwnNamespace::called(&namespace).0.clone();
+    let namespace = open(&namespace);
     let mut writers: Vec<_> = channels
         .split(',')
         .map(|channel| {

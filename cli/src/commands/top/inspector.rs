@@ -26,7 +26,7 @@ const MOST_FIELDS: usize = 10_000;
 const MOST_BYTES: usize = 4_096;
 
 /// Bytes on a line.
-const LINE: usize = 16;
+const LINE: usize = 8;
 
 /// Follows the state of one worker.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ fn dump(payload: &[u8]) -> Vec<(String, String)> {
         let numbers: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
         let text: String = bytes.iter().map(shown).collect();
-        (format!("{:04x}", index * LINE), format!("{:<47}  {text}", numbers.join(" ")))
+        (format!("{:04x}", index * LINE), format!("{:<23}  {text}", numbers.join(" ")))
     };
     payload.chunks(LINE).enumerate().map(line).collect()
 }
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn bytes_are_dumped_up_to_a_limit() {
-        let lines = dump(b"0123456789abcdef\x1b!");
+        let lines = dump(b"01234567\x1b!");
         assert_eq!(lines.len(), 2);
-        assert!(lines[0].1.ends_with("65 66  0123456789abcdef"), "{lines:?}");
-        assert_eq!(lines[1].0, "0010");
+        assert!(lines[0].1.ends_with("36 37  01234567"), "{lines:?}");
+        assert_eq!(lines[1].0, "0008");
         assert!(lines[1].1.starts_with("1b 21 ") && lines[1].1.ends_with("  .!"), "{lines:?}");
         assert_eq!(dump(&[0; 100_000]).len(), MOST_BYTES / LINE);
     }

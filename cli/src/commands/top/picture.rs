@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
+use ratatui::text::Span;
 
 /// Size of a cell, in units of the picture.
 const CELL: (f64, f64) = (8.4, 18.0);
@@ -107,9 +108,12 @@ impl Piece<'_> {
                 "<rect x=\"{left:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"1\" fill=\"{fill}\"/>"
             );
         }
-        if text.trim().is_empty() {
+        let text = text.trim_end();
+        if text.is_empty() {
             return;
         }
+        // Forced, so that columns stand where they are whatever the font is.
+        let width = Span::raw(text).width() as f64 * CELL.0;
         let weight = if modifier.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
         let opacity = if modifier.contains(Modifier::DIM) { " opacity=\"0.6\"" } else { "" };
         let _ = writeln!(
@@ -117,7 +121,7 @@ impl Piece<'_> {
             "<text x=\"{left:.1}\" y=\"{:.1}\" textLength=\"{width:.1}\" xml:space=\"preserve\" \
              fill=\"{fill}\"{weight}{opacity}>{}</text>",
             top + 13.5,
-            escaped(&text)
+            escaped(text)
         );
     }
 }

@@ -9,7 +9,7 @@ pub(super) const SECONDS: usize = 60;
 /// Over what time the present rate is taken: with less, a worker of ten publications a second would flicker.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Samples that are nearer to each other than this are one.
+/// Samples that are nearer to each other than this are one, but for the first two: some rate is better than none.
 const SPACING: Duration = Duration::from_millis(90);
 
 /// The rate of one channel, out of publication numbers that were seen at some moments.
@@ -40,7 +40,8 @@ impl Rates {
             self.begun = None;
         }
         self.end_seconds(sample);
-        if self.samples.back().is_none_or(|last| at.saturating_sub(last.at) >= SPACING) {
+        let is_far = |last: &Sample| at.saturating_sub(last.at) >= SPACING;
+        if self.samples.len() < 2 || self.samples.back().is_some_and(is_far) {
             self.samples.push_back(sample);
         }
         while self.samples.get(1).is_some_and(|second| at.saturating_sub(second.at) >= WINDOW) {
@@ -115,6 +116,14 @@ mod tests {
         (0..4).for_each(|tick| rare.add(at(tick * 5_000), tick * 5_000));
         assert_eq!(rare.per_second(), Some(1_000.0));
         assert_eq!(rare.trend().collect::<Vec<_>>(), [1_000.0; 15]);
+    }
+
+    #[test]
+    fn two_samples_are_enough_however_near() {
+        let mut rates = Rates::default();
+        rates.add(at(0), 0);
+        rates.add(at(50), 5);
+        assert_eq!(rates.per_second(), Some(100.0));
     }
 
     #[test]

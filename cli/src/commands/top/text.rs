@@ -43,6 +43,21 @@ pub(super) fn bytes(bytes: u64) -> String {
     format!("{size:.1} {unit}")
 }
 
+/// `text` in lines of at most `width` characters, broken between words; a word that is longer stands alone.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
 /// Bars of the rates of a minute in `width` cells, newest at the right, each in proportion to the greatest of them. A cell
 /// without publications is a dot, one before the first look empty.
 pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usize, width: usize) -> String {
@@ -100,6 +115,13 @@ mod tests {
         assert_eq!(sparkline([5.0; 60].into_iter(), 60, 3), "███");
         assert_eq!(sparkline([5.0; 60].into_iter(), 60, 0), "");
         assert_eq!(sparkline([f64::NAN, 1.0].into_iter(), 2, 2).chars().count(), 2);
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped("one two  three fourth", 7), ["one two", "three", "fourth"]);
+        assert_eq!(wrapped("overlong x", 3), ["overlong", "x"]);
+        assert!(wrapped(" ", 0).is_empty());
     }
 
     #[test]

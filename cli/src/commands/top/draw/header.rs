@@ -11,7 +11,10 @@ use crate::output::{bytes, printable};
 pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
     let palette = scene.palette;
     let namespace = printable(scene.namespace);
-    let count = format!("{} workers", scene.rows.len());
+    let count = match scene.rows.len() {
+        1 => "1 worker".into(),
+        count => format!("{count} workers"),
+    };
     let mut texts = vec![
         ("tearless top ", palette.accent()),
         (&*namespace, palette.strong()),

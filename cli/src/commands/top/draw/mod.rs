@@ -20,6 +20,7 @@ use super::column::Side;
 use super::detail::Detail;
 use super::palette::Palette;
 use super::row::Row;
+use super::text;
 use super::view::{Focus, Mode, Pane, Places, View};
 
 /// Below this size there is nothing to be seen.
@@ -84,19 +85,7 @@ fn split(body: Rect, pane: Pane) -> (Rect, Option<Rect>) {
 fn too_small(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let Rect { width, height, .. } = canvas.area();
     let text = format!("too small: {width}x{height}, needs {}x{}", LEAST.0, LEAST.1);
-    // Word by word, for a terminal of a few columns.
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= usize::from(width) => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.into()),
-        }
-    }
-    for (y, line) in (0..).zip(&lines) {
-        canvas.cell((0, y), width, line, Side::Left, scene.palette.trouble());
+    for (y, line) in (0..).zip(text::wrapped(&text, width.into())) {
+        canvas.cell((0, y), width, &line, Side::Left, scene.palette.trouble());
     }
 }

@@ -6,24 +6,31 @@ use super::Scene;
 use super::canvas::Canvas;
 use crate::commands::top::column::Side;
 use crate::commands::top::fields::Line;
+use crate::commands::top::text;
 use crate::commands::top::view::{Focus, View};
 
+/// Cells before a line.
+const INDENT: u16 = 2;
+
 pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) {
-    let (area, detail) = (canvas.area(), scene.detail);
+    let area = canvas.area();
     let height = area.height.saturating_sub(1);
+    let width = area.width.saturating_sub(INDENT);
+    let fields = scene.detail.fields.lines();
+    let trouble = || view.list.selected_row(scene.rows).and_then(|row| row.trouble.as_ref());
+    let note = scene.detail.note.as_ref().or_else(trouble);
+    let note = note.map_or_else(Vec::new, |note| text::wrapped(note, width.into()));
     view.places.pane = Rect { y: area.y + 1, height, ..area };
-    view.places.pane_lines = detail.fields.lines().len() + usize::from(detail.note.is_some());
+    view.places.pane_lines = fields.len() + note.len();
     // What there is may have become less.
     view.scroll_pane(0);
     draw_title(canvas, view, scene);
-    let lines = detail.fields.lines().iter().skip(view.pane_top).take(usize::from(height));
-    let mut y = 1;
-    for line in lines {
-        draw_line(canvas, scene, y, line);
-        y += 1;
-    }
-    if let Some(note) = &detail.note {
-        canvas.cell((2, y), area.width.saturating_sub(2), note, Side::Left, scene.palette.dim());
+    for (y, index) in (1..=height).zip(view.pane_top..) {
+        if let Some(line) = fields.get(index) {
+            draw_line(canvas, scene, y, line);
+        } else if let Some(line) = note.get(index - fields.len()) {
+            canvas.cell((INDENT, y), width, line, Side::Left, scene.palette.dim());
+        }
     }
 }
 
