@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::tmux::Tmux;
-use crate::workers::{OwnNamespace, Worker, play};
+use crate::workers::{OwnNamespace, Pace, Worker, play};
 use crate::{number, start};
 
 /// Over what time it is measured.
@@ -32,7 +32,7 @@ fn cost_with_200_channels() {
     let names: Vec<String> = (1..=200).map(|number| format!("worker-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let name = "cost::cost_with_200_channels";
-    let _worker = Worker::start(name, &own, &names, Duration::from_millis(20));
+    let _worker = Worker::start(name, &own, &names, Pace::steady(Duration::from_millis(20)));
     let tmux = Tmux::start(130, 40);
     start(&tmux, &own, "");
     tmux.wait_for("all are there", |screen| screen.contains("200 workers: 200 alive"));

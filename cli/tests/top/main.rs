@@ -1,6 +1,7 @@
 //! `tearless top` as a user has it: the real program, in a real terminal, with real workers.
 
 mod cost;
+mod picture;
 mod tmux;
 mod workers;
 
@@ -10,12 +11,12 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use tmux::Tmux;
-use workers::{OwnNamespace, Worker, play};
+use workers::{OwnNamespace, Pace, Worker, play};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tearless");
 
-/// From one state of a worker to the next.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How often the workers publish.
+const PACE: Pace = Pace { pause: Duration::from_millis(5), swell: 0 };
 
 /// Runs `tearless top` without a terminal.
 fn top(own: &OwnNamespace, arguments: &[&str]) -> Output {
@@ -42,7 +43,7 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     }
     let test = "a_session_from_the_first_frame_to_the_prompt";
     let own = OwnNamespace::new();
-    let worker = |channel| Worker::start(test, &own, &[channel], PAUSE);
+    let worker = |channel| Worker::start(test, &own, &[channel], PACE);
     let (_first, second, third) = (worker("alpha-1"), worker("alpha-2"), worker("beta-1"));
     let tmux = Tmux::start(130, 30);
     start(&tmux, &own, "");
@@ -115,7 +116,7 @@ fn a_signal_gives_the_terminal_back() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("a_signal_gives_the_terminal_back", &own, &["worker"], PAUSE);
+    let _worker = Worker::start("a_signal_gives_the_terminal_back", &own, &["worker"], PACE);
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
         let tmux = Tmux::start(80, 24);
         start(&tmux, &own, "--interval 1h");
@@ -134,7 +135,7 @@ fn it_can_be_suspended_and_continued() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("it_can_be_suspended_and_continued", &own, &["worker"], PAUSE);
+    let _worker = Worker::start("it_can_be_suspended_and_continued", &own, &["worker"], PACE);
     let tmux = Tmux::start(80, 24);
     start(&tmux, &own, "");
     tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
@@ -165,8 +166,8 @@ fn once_prints_a_table_a_document_and_a_picture() {
     }
     let test = "once_prints_a_table_a_document_and_a_picture";
     let own = OwnNamespace::new();
-    let _live = Worker::start(test, &own, &["alpha", "gamma"], PAUSE);
-    Worker::start(test, &own, &["beta"], PAUSE).kill();
+    let _live = Worker::start(test, &own, &["alpha", "gamma"], PACE);
+    Worker::start(test, &own, &["beta"], PACE).kill();
     let output = top(&own, &["--once", "--interval", "300ms", "--sort", "state"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use tearless::{Keep, MessagePack, Namespace};
 const NAMESPACE: &str = "TEARLESS_TEST_NAMESPACE";
 const CHANNELS: &str = "TEARLESS_TEST_CHANNELS";
 const PAUSE: &str = "TEARLESS_TEST_PAUSE";
+const SWELL: &str = "TEARLESS_TEST_SWELL";
 
 /// How long a worker lives at most, if the test that should end it was killed.
 const LIFE: Duration = Duration::from_secs(600);
@@ -36,10 +37,38 @@ impl State {
     }
 }
 
+/// How often a worker publishes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// From one state to the next, at the fastest.
+    pub(crate) pause: Duration,
+    /// Seconds from one busy time to the next; 0 for a steady pace.
+    pub(crate) swell: u64,
+}
+
+impl Pace {
+    pub(crate) fn steady(pause: Duration) -> Pace {
+        Pace { pause, swell: 0 }
+    }
+
+    /// The pause after some time: up to nine times as long where it swells.
+    fn pause_at(self, passed: Duration) -> Duration {
+        if self.swell == 0 {
+            return self.pause;
+        }
+        let wave = (passed.as_secs_f64() / self.swell as f64 * std::f64::consts::TAU).cos();
+        self.pause.mul_f64(5.0 - 4.0 * wave)
+    }
+}
+
 /// A namespace that no other test uses, removed at the end.
 pub(crate) struct OwnNamespace(pub(crate) Namespace);
 
 impl OwnNamespace {
+    pub(crate) fn called(name: &str) -> OwnNamespace {
+        OwnNamespace(open(name))
+    }
+
     pub(crate) fn new() -> OwnNamespace {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         OwnNamespace(open(&format!(
@@ -69,12 +98,13 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts one, which plays [`play`] in `test`, and waits until its channels are there.
-    pub(crate) fn start(test: &str, own: &OwnNamespace, channels: &[&str], pause: Duration) -> Worker {
+    pub(crate) fn start(test: &str, own: &OwnNamespace, channels: &[&str], pace: Pace) -> Worker {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"])
             .env(NAMESPACE, own.0.name())
             .env(CHANNELS, channels.join(","))
-            .env(PAUSE, pause.as_micros().to_string())
+            .env(PAUSE, pace.pause.as_micros().to_string())
+            .env(SWELL, pace.swell.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -109,12 +139,10 @@ impl Drop for Worker {
 
 /// Publishes, if this process was started to do so; whether it was. It ends when it is killed.
 pub(crate) fn play() -> bool {
-    let (Ok(namespace), Ok(channels), Ok(pause)) =
-        (std::env::var(NAMESPACE), std::env::var(CHANNELS), std::env::var(PAUSE))
-    else {
-        return false;
-    };
+    let told = [NAMESPACE, CHANNELS, PAUSE, SWELL].map(std::env::var);
+    let [Ok(namespace), Ok(channels), Ok(pause), Ok(swell)] = told else { return false };
     let pause = Duration::from_micros(pause.parse().unwrap());
+    let pace = Pace { pause, swell: swell.parse().unwrap() };
     let namespace = open(&namespace);
     let mut writers: Vec<_> = channels
         .split(',')
@@ -123,6 +151,7 @@ pub(crate) fn play() -> bool {
             builder.interval(Duration::from_millis(500)).open().unwrap()
         })
         .collect();
+    let begin = Instant::now();
     for round in 0_u64.. {
         for writer in &mut writers {
             writer.publish(&State::at(round)).unwrap();
@@ -131,10 +160,10 @@ pub(crate) fn play() -> bool {
             println!("publishing");
             std::io::stdout().flush().unwrap();
         }
-        if pause.saturating_mul(u32::try_from(round).unwrap()) > LIFE {
+        if begin.elapsed() > LIFE {
             break;
         }
-        sleep(pause);
+        sleep(pace.pause_at(begin.elapsed()));
     }
     true
 }

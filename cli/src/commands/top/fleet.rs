@@ -167,3 +167,6 @@ impl Fleet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
