@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tearless::dynamic::{DynamicReader, leaves};
-use tearless::{Namespace, SnapshotError};
+use tearless::{Namespace, SnapshotError, SnapshotInfo};
 
 use super::detail::Detail;
-use crate::output::{Layout, json_text, printable};
+use super::fields::Fields;
+use crate::output::{Layout, bytes, json_text, printable};
 
 /// After a look that took some time, no other one for so many times as long: large states are read less often, and no
 /// state takes more than a hundredth of a processor.
@@ -18,6 +19,9 @@ const LONGEST_RESPITE: Duration = Duration::from_secs(10);
 
 /// How often it is tried to attach to a channel that has ended or can't be attached to.
 const ATTACH: Duration = Duration::from_secs(1);
+
+/// Bytes of a state that is decoded at most: its value may take a hundred times as many.
+const LARGEST: usize = 1 << 20;
 
 /// Fields that are shown at most.
 const MOST_FIELDS: usize = 10_000;
@@ -96,6 +100,9 @@ impl Inspector {
         if reader.reader().latest() == self.detail.publication && self.detail.publication > 0 {
             return;
         }
+        if let Some(info) = reader.reader_mut().latest_info().filter(|info| info.payload_len() > LARGEST) {
+            return self.is_too_large(info);
+        }
         let payload = match reader.payload() {
             Ok(payload) => payload,
             // Either is told by its state, or past by the next look.
@@ -116,6 +123,14 @@ impl Inspector {
         self.detail.publication = payload.publication();
         self.detail.fields.update(at, fields);
         self.detail.note = note;
+    }
+
+    fn is_too_large(&mut self, info: SnapshotInfo) {
+        let len = bytes(info.payload_len() as u64);
+        self.detail.publication = info.publication();
+        self.detail.fields = Fields::default();
+        self.detail.note =
+            Some(format!("its state of {len} is too large to be shown here; `tearless get` shows it"));
     }
 }
 

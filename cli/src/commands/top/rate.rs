@@ -34,8 +34,9 @@ impl Rates {
     /// Takes note of what number the latest publication has at `at`, a time since the program began.
     pub(super) fn add(&mut self, at: Duration, publication: u64) {
         let sample = Sample { at, publication };
-        if self.samples.back().is_some_and(|last| publication < last.publication) {
-            // The channel was made anew and counts from 1 again.
+        let known = [self.samples.back(), self.begun.as_ref()].into_iter().flatten();
+        if known.into_iter().any(|known| publication < known.publication) {
+            // The channel was made anew and counts from 1 again; or its number is written by who is no writer of ours.
             self.samples.clear();
             self.begun = None;
         }
@@ -116,6 +117,17 @@ mod tests {
         (0..4).for_each(|tick| rare.add(at(tick * 5_000), tick * 5_000));
         assert_eq!(rare.per_second(), Some(1_000.0));
         assert_eq!(rare.trend().collect::<Vec<_>>(), [1_000.0; 15]);
+    }
+
+    #[test]
+    fn numbers_that_jump_about_are_survived() {
+        let mut rates = Rates::default();
+        let numbers = [0, u64::MAX, 5, 200, 150, u64::MAX - 1, 1, 2];
+        for (tick, number) in (0..4_000).zip(numbers.into_iter().cycle()) {
+            rates.add(at(tick * 37), number);
+            assert!(rates.per_second().is_none_or(|rate| rate >= 0.0));
+        }
+        assert!(rates.trend().all(|rate| rate >= 0.0));
     }
 
     #[test]

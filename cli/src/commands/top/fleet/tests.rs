@@ -172,6 +172,11 @@ fn the_inspector_follows_the_selected_worker() {
     drop(second);
     inspector.look(Some("second"), seconds(40));
     assert_eq!(inspector.detail().publication, 1, "the last state stays");
+    let mut large = stage.writer("large");
+    large.publish(&vec![0; (1 << 20) + 1]).unwrap();
+    inspector.look(Some("large"), seconds(50));
+    assert!(inspector.detail().fields.lines().is_empty());
+    assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("too large")), "{inspector:?}");
     inspector.look(Some("third"), seconds(60));
     assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("third")), "{inspector:?}");
 }
