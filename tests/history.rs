@@ -201,6 +201,12 @@ fn a_slot_that_was_overwritten_is_one_error_among_whole_states() {
         matches!(reader.read_at(0, &mut [0]), Err(SnapshotError::Corrupt { publication: 20, .. })),
         "though that byte is not the one"
     );
+    let info = reader.latest_info().unwrap();
+    assert_eq!(
+        (info.publication(), info.payload_len()),
+        (20, 8 * small(20)),
+        "of what is not read nothing is verified"
+    );
 }
 
 #[test]
@@ -210,9 +216,13 @@ fn every_part_is_that_part_and_what_reaches_beyond_is_refused() {
         let mut writer = builder(&namespace, 2).capacity(128).checksum(checksum).open().unwrap();
         let mut reader = attach(&namespace);
         assert!(matches!(reader.read_at(0, &mut []), Err(SnapshotError::Empty { .. })));
+        assert!(reader.latest_info().is_none());
         for len in [0, 1, 7, 8, 61, 128] {
             let payload = &content(77, 16)[..len];
             let number = writer.publish(payload).unwrap();
+            let info = reader.latest_info().unwrap();
+            assert_eq!((info.payload_len(), info.publication()), (len, number));
+            assert!(info.age().is_some());
             for offset in 0..=len + 2 {
                 for wanted in 0..=len + 3 - offset.min(len) {
                     let mut part = vec![0xee; wanted];

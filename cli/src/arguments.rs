@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completions, doctor, gc, get, history, ls, man, namespaces, postmortem, put, stat, watch,
+    completions, doctor, gc, get, history, ls, man, namespaces, postmortem, put, stat, top, watch,
 };
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Ls(ls::LsArguments),
     Get(get::GetArguments),
     Watch(watch::WatchArguments),
+    Top(top::TopArguments),
     Put(put::PutArguments),
     Stat(stat::StatArguments),
     History(history::HistoryArguments),

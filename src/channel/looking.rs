@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use super::description::read_identity;
 use super::options::Format;
-use super::{AttachError, ChannelReader};
+use super::{AttachError, ChannelReader, Received};
 use crate::clock::{self, Timestamp};
 use crate::layout::{Kind, Publication, control};
 use crate::liveness::Fate;
 use crate::memory::Memory;
 use crate::segment::{self, Backend, ObjectError, Slept};
 use crate::seqlock::{Ending, Published, Waking};
+
+/// How often the date of the latest publication is looked for, of a writer that overwrites it meanwhile. It takes as long
+/// as a few loads, so that one that can do so twice in a row is hardly to be had.
+const MOST_DATES: u32 = 64;
 
 /// What has become of a channel's writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +59,32 @@ impl<B: Backend> ChannelReader<B> {
     pub(crate) fn latest_acquired(&self) -> u64 {
         // A number that no writer stores is given as it is: who sleeps compares it with what stands there.
         Published::of_channel(self.reader.control()).latest().map_or_else(|| self.latest(), Publication::get)
+    }
+
+    /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, and of
+    /// a writer that doesn't date them.
+    pub(crate) fn date_of_latest(&mut self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.details_of_latest()?.details.time)
+    }
+
+    /// What stands beside the latest publication, unverified; `None` before the first, and if it can't be had.
+    pub(crate) fn details_of_latest(&mut self) -> Option<Received> {
+        for _ in 0..MOST_DATES {
+            let publication = Publication::new(self.latest_acquired())?;
+            if let Some(details) = self.details_of(publication) {
+                return Some(Received { publication, details, retries: 0 });
+            }
+            // Otherwise it may just have been overwritten.
+            if self.latest() == publication.get() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// When a publication was published that is, or was, the latest one; `None` also if it has been overwritten.
+    pub(crate) fn date_of(&mut self, publication: Publication) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.details_of(publication)?.time)
     }
 
     /// How far the channel is: if it has ended, the number is its last.

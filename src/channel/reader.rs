@@ -1,7 +1,6 @@
 //! The reading side of a channel that is there.
 
 use std::error::Error;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,10 +21,6 @@ use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Part, Reade
 /// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
 /// channel, by system calls, faster than a reader maps it.
 const MOST_REMAPS: u32 = 64;
-
-/// How often the date of the latest publication is looked for, of a writer that overwrites it meanwhile. It takes as long
-/// as a few loads, so that one that can do so twice in a row is hardly to be had.
-const MOST_DATES: u32 = 64;
 
 /// A reader of a channel of bytes. Its clones share what is mapped, and go their own ways when it is replaced.
 #[derive(Clone, Debug)]
@@ -319,27 +314,14 @@ impl<B: Backend> ChannelReader<B> {
         self
     }
 
-    /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, and of
-    /// a writer that doesn't date them.
-    pub(crate) fn date_of_latest(&mut self) -> Option<NonZeroU64> {
-        for _ in 0..MOST_DATES {
-            let publication = Publication::new(self.latest_acquired())?;
-            let date = self.date_of(publication);
-            // No date, though the writer may give them: it may just have been overwritten.
-            if date.is_some() || self.latest() == publication.get() {
-                return date;
-            }
-        }
-        None
-    }
-
-    /// The same of any publication that is, or was, the latest one; `None` also if it has been overwritten.
-    pub(crate) fn date_of(&mut self, publication: Publication) -> Option<NonZeroU64> {
+    /// What stands beside a publication that is, or was, the latest one, unverified; `None` also if it has been
+    /// overwritten.
+    pub(super) fn details_of(&mut self, publication: Publication) -> Option<Details> {
         // Nothing of the payload: a checksum can't be verified of it.
         let nothing = &mut Part { offset: 0, into: &mut [] };
         for _ in 0..MOST_REMAPS {
             match self.reader.attempt_at(publication, nothing) {
-                Attempt::Read(_, Reading::Whole(details)) => return NonZeroU64::new(details.time),
+                Attempt::Read(_, Reading::Whole(details)) => return Some(details),
                 Attempt::Remap { side, generation } => self.remap(side, generation).ok()?,
                 _ => return None,
             }

@@ -105,6 +105,16 @@ impl<T, C, B: Backend> Reader<T, C, B> {
         }
     }
 
+    /// What stands beside the latest state: its number, date and length. Not a byte of the state is copied, nor its
+    /// checksum verified. `None` before the first publication, once the channel is removed, and where the writer overwrites
+    /// its slots faster than they can be looked at.
+    ///
+    /// Progress: bounded. Cost: some loads, however large the state is.
+    #[must_use]
+    pub fn latest_info(&mut self) -> Option<SnapshotInfo> {
+        self.channel.details_of_latest().map(|received| SnapshotInfo::new(&received))
+    }
+
     #[cold]
     fn read_otherwise(&mut self, mut part: Part<'_>, missed: Missed) -> Result<SnapshotInfo, SnapshotError> {
         match self.channel.snapshot_otherwise(&mut part, missed) {

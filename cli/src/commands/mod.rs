@@ -11,6 +11,7 @@ pub(crate) mod namespaces;
 pub(crate) mod postmortem;
 pub(crate) mod put;
 pub(crate) mod stat;
+pub(crate) mod top;
 pub(crate) mod watch;
 
 use crate::arguments::Command;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Doctor(arguments) => doctor::run(arguments, context),
         Command::Gc(arguments) => gc::run(arguments, context),
         Command::Namespaces(arguments) => namespaces::run(arguments, context),
+        Command::Top(arguments) => top::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),
     }

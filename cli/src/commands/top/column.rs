@@ -1,0 +1,206 @@
+//! The columns of the table: their texts, their order, and which of them a width has room for.
+
+use std::cmp::Ordering;
+
+use clap::ValueEnum;
+
+use super::row::Row;
+use super::{rate, text};
+
+/// Cells of the trend at most: one a second.
+const MOST_TREND: u16 = 60;
+
+/// A column of the table, which it can be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Column {
+    /// The channel's name.
+    Worker,
+    /// How the worker is; what needs attention comes first.
+    State,
+    /// Its process id.
+    Pid,
+    /// Publications a second.
+    Rate,
+    /// How old its last state is.
+    Age,
+    /// How long its last state is.
+    Bytes,
+    /// Looks of this program at the worker that had to be made anew.
+    Retries,
+    /// Segments that the channel has replaced by larger or smaller ones.
+    Growths,
+    /// Publications in the last minute; shown as bars, newest at the right.
+    Trend,
+}
+
+/// On which side of a cell the text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+impl Column {
+    pub(super) const ALL: [Column; 9] = [
+        Column::Worker,
+        Column::State,
+        Column::Pid,
+        Column::Rate,
+        Column::Age,
+        Column::Bytes,
+        Column::Retries,
+        Column::Growths,
+        Column::Trend,
+    ];
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Column::Worker => "WORKER",
+            Column::State => "STATE",
+            Column::Pid => "PID",
+            Column::Rate => "RATE/s",
+            Column::Age => "AGE",
+            Column::Bytes => "BYTES",
+            Column::Retries => "RETRIES",
+            Column::Growths => "GROWTHS",
+            Column::Trend => "LAST MINUTE",
+        }
+    }
+
+    pub(super) fn side(self) -> Side {
+        if matches!(self, Column::Worker | Column::State | Column::Trend) { Side::Left } else { Side::Right }
+    }
+
+    /// Cells that it takes; of the name and the trend at least.
+    pub(super) fn width(self) -> u16 {
+        match self {
+            Column::Worker => 14,
+            Column::State | Column::Bytes => 10,
+            Column::Pid | Column::Rate | Column::Age => 8,
+            Column::Retries | Column::Growths => 8,
+            Column::Trend => 12,
+        }
+    }
+
+    /// The columns that `width` has room for, with the widths that they get, in order. The least important ones go first,
+    /// the name never. What is left over is the name's, up to `longest`, and then the trend's, up to a cell a second.
+    pub(super) fn fitting(width: u16, longest: u16) -> Vec<(Column, u16)> {
+        const BY_IMPORTANCE: [Column; 9] = [
+            Column::Worker,
+            Column::State,
+            Column::Rate,
+            Column::Age,
+            Column::Trend,
+            Column::Bytes,
+            Column::Pid,
+            Column::Growths,
+            Column::Retries,
+        ];
+        let mut left = width.saturating_sub(Column::Worker.width());
+        let mut chosen = vec![Column::Worker];
+        for column in BY_IMPORTANCE.into_iter().skip(1) {
+            // One for the gap before it.
+            let Some(rest) = left.checked_sub(column.width() + 1) else { break };
+            left = rest;
+            chosen.push(column);
+        }
+        let name = (Column::Worker.width() + left).min(longest.max(Column::Worker.width())).min(width);
+        let left = left.saturating_sub(name.saturating_sub(Column::Worker.width()));
+        let trend = (Column::Trend.width() + left).min(MOST_TREND);
+        let width_of = |column: Column| match column {
+            Column::Worker => name,
+            Column::Trend => trend,
+            column => column.width(),
+        };
+        let in_order = Column::ALL.into_iter().filter(|column| chosen.contains(column));
+        in_order.map(|column| (column, width_of(column))).collect()
+    }
+
+    /// What stands in a cell of this width.
+    pub(super) fn text_in(self, row: &Row, width: u16) -> String {
+        match self {
+            Column::Trend => text::sparkline(row.rates.trend(), rate::SECONDS, usize::from(width)),
+            column => column.text(row),
+        }
+    }
+
+    /// What it says of a worker, however wide.
+    pub(super) fn text(self, row: &Row) -> String {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+        match self {
+            Column::Worker => row.label.clone(),
+            Column::State => row.state.label().into(),
+            Column::Pid => or_none(row.pid.map(|pid| pid.to_string())),
+            Column::Rate => or_none(row.rates.per_second().map(text::rate)),
+            Column::Age => or_none(row.age.map(text::age)),
+            Column::Bytes => or_none(row.bytes.map(text::bytes)),
+            Column::Retries => row.retries.to_string(),
+            Column::Growths => row.growths.to_string(),
+            Column::Trend => format!("{:.0}", last_minute(row)),
+        }
+    }
+
+    /// Which row comes first; of numbers the greatest, of names and states the first.
+    pub(super) fn compare(self, one: &Row, other: &Row) -> Ordering {
+        let rate = |row: &Row| row.rates.per_second().unwrap_or(-1.0);
+        match self {
+            Column::Worker => Ordering::Equal,
+            Column::State => one.state.cmp(&other.state),
+            Column::Pid => one.pid.cmp(&other.pid),
+            Column::Rate => rate(other).total_cmp(&rate(one)),
+            Column::Age => other.age.cmp(&one.age),
+            Column::Bytes => other.bytes.cmp(&one.bytes),
+            Column::Retries => other.retries.cmp(&one.retries),
+            Column::Growths => other.growths.cmp(&one.growths),
+            Column::Trend => last_minute(other).total_cmp(&last_minute(one)),
+        }
+    }
+
+    /// The one `step` columns further on, around the end.
+    pub(super) fn step(self, step: isize) -> Column {
+        let here = Column::ALL.iter().position(|column| *column == self).unwrap_or(0);
+        let count = Column::ALL.len().cast_signed();
+        Column::ALL[(here.cast_signed() + step).rem_euclid(count).cast_unsigned()]
+    }
+}
+
+/// Publications in the seconds of the last minute that are over.
+fn last_minute(row: &Row) -> f64 {
+    row.rates.trend().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(width: u16) -> Vec<Column> {
+        Column::fitting(width, 30).into_iter().map(|(column, _)| column).collect()
+    }
+
+    #[test]
+    fn a_width_gets_the_columns_that_matter_most() {
+        assert_eq!(columns(200), Column::ALL);
+        assert_eq!(columns(43), [Column::Worker, Column::State, Column::Rate, Column::Age]);
+        assert_eq!(columns(20), [Column::Worker]);
+        assert_eq!(Column::fitting(5, 30), [(Column::Worker, 5)]);
+        assert_eq!(Column::fitting(0, 30), [(Column::Worker, 0)]);
+    }
+
+    #[test]
+    fn columns_never_take_more_than_there_is() {
+        for width in 0..300 {
+            let fitting = Column::fitting(width, 40);
+            let taken: u16 = fitting.iter().map(|(_, width)| width + 1).sum();
+            assert!(taken <= width.max(1) + 1, "{taken} of {width}");
+        }
+        let widest = Column::fitting(300, 40);
+        assert_eq!((widest[0].1, widest[8].1), (40, 60), "a name no wider than the longest, a bar a second");
+    }
+
+    #[test]
+    fn steps_go_around() {
+        assert_eq!(Column::Worker.step(-1), Column::Trend);
+        assert_eq!(Column::Trend.step(1), Column::Worker);
+        assert_eq!(Column::Pid.step(1), Column::Rate);
+    }
+}

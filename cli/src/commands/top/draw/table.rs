@@ -1,0 +1,81 @@
+//! The table of workers.
+
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::Scene;
+use super::canvas::Canvas;
+use crate::commands::top::column::{Column, Side};
+use crate::commands::top::list::Direction;
+use crate::commands::top::row::Row;
+use crate::commands::top::view::{Focus, View};
+
+/// Names that are longer are cut, also where there is room.
+const LONGEST_NAME: u16 = 40;
+
+pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) {
+    let area = canvas.area();
+    let height = area.height.saturating_sub(1);
+    let in_sight = view.list.in_sight(scene.rows, usize::from(height));
+    let longest = in_sight.iter().map(|row| Span::raw(&row.label).width()).max().unwrap_or(0);
+    let longest = u16::try_from(longest).unwrap_or(u16::MAX).min(LONGEST_NAME);
+    let columns = Column::fitting(area.width, longest);
+    view.places.rows = Rect { y: area.y + 1, height, ..area };
+    view.places.heads = draw_head(canvas, view, scene, &columns);
+    if in_sight.is_empty() {
+        let text = if scene.rows.is_empty() {
+            "no channels yet: they appear here when workers open them"
+        } else {
+            "no worker matches the filter: Esc clears it"
+        };
+        canvas.cell((0, 1), area.width, text, Side::Left, scene.palette.dim());
+    }
+    let selected = view.list.cursor() - view.list.top().min(view.list.cursor());
+    for (index, row) in (0..).zip(in_sight) {
+        draw_row(canvas, scene, &columns, (index + 1, row));
+        if usize::from(index) == selected {
+            let style = scene.palette.selected();
+            let focused = view.focus == Focus::Table;
+            let style = if focused { style } else { style.patch(scene.palette.dim()) };
+            canvas.part(Rect { y: area.y + index + 1, height: 1, ..area }).style(style);
+        }
+    }
+}
+
+fn draw_head(
+    canvas: &mut Canvas<'_>,
+    view: &View,
+    scene: &Scene<'_>,
+    columns: &[(Column, u16)],
+) -> Vec<(Column, Rect)> {
+    let area = canvas.area();
+    canvas.part(Rect { height: 1, ..area }).style(scene.palette.head());
+    let mut heads = Vec::with_capacity(columns.len());
+    let mut x = 0;
+    for (column, width) in columns {
+        let mark = match (view.sort.column == *column, view.sort.direction) {
+            (false, _) => "",
+            (true, Direction::Usual) => "▼",
+            (true, Direction::Reverse) => "▲",
+        };
+        let title = format!("{}{mark}", column.title());
+        canvas.cell((x, 0), *width, &title, column.side(), scene.palette.head());
+        heads.push((*column, Rect { x: area.x + x, width: *width, height: 1, ..area }));
+        x += width + 1;
+    }
+    heads
+}
+
+fn draw_row(canvas: &mut Canvas<'_>, scene: &Scene<'_>, columns: &[(Column, u16)], (y, row): (u16, &Row)) {
+    let mut x = 0;
+    for (column, width) in columns {
+        let style = match column {
+            Column::State => scene.palette.state(row.state),
+            Column::Trend => scene.palette.bars(),
+            Column::Worker => scene.palette.strong(),
+            _ => scene.palette.normal(),
+        };
+        canvas.cell((x, y), *width, &column.text_in(row, *width), column.side(), style);
+        x += width + 1;
+    }
+}

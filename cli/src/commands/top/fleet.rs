@@ -1,0 +1,172 @@
+//! All workers of a namespace, looked at again and again.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tearless::{ChannelWatch, MemoryUsage, Namespace, ObjectError};
+
+use super::probe::Probe;
+use super::row::Row;
+use crate::output::printable;
+
+/// How often each worker is looked at by system calls.
+const LIVENESS: Duration = Duration::from_secs(1);
+
+/// How often the memory is measured. That takes a listing of shared memory and some system calls for each channel.
+const MEMORY: Duration = Duration::from_secs(10);
+
+/// How long a channel that has ended and is gone is shown still.
+const LAST_SIGHT: Duration = Duration::from_secs(10);
+
+/// The workers, and how they are looked at.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    namespace: Namespace,
+    watch: ChannelWatch,
+    rows: Vec<Row>,
+    /// Each for the row of the same index.
+    probes: Vec<Probe>,
+    /// When the workers were sampled last.
+    sampled: Option<Duration>,
+    /// The worker whose turn it is to be looked at by system calls.
+    turn: usize,
+    /// What the namespace's objects take, and when that was measured.
+    memory: Option<(Duration, MemoryUsage)>,
+    /// Why the channels can't be listed.
+    trouble: Option<String>,
+}
+
+/// Whether a sample has changed which rows there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sampled {
+    SameRows,
+    OtherRows,
+}
+
+impl Fleet {
+    pub(super) fn new(namespace: Namespace) -> Fleet {
+        Fleet {
+            watch: namespace.watch_channels(),
+            namespace,
+            rows: Vec::new(),
+            probes: Vec::new(),
+            sampled: None,
+            turn: 0,
+            memory: None,
+            trouble: None,
+        }
+    }
+
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    pub(super) fn memory(&self) -> Option<MemoryUsage> {
+        self.memory.map(|(_, usage)| usage)
+    }
+
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Looks at all workers; `at` is a time since the program began.
+    pub(super) fn sample(&mut self, at: Duration) -> Sampled {
+        let mut sampled = Sampled::SameRows;
+        match self.watch.changed() {
+            Ok(true) => sampled = self.list(at),
+            Ok(false) => {}
+            Err(error) => self.in_trouble(&error),
+        }
+        if self.drop_gone(at) {
+            sampled = Sampled::OtherRows;
+        }
+        self.look_at_some(at);
+        for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
+            probe.sample(at, row);
+        }
+        self.measure(at);
+        self.sampled = Some(at);
+        sampled
+    }
+
+    fn in_trouble(&mut self, error: &ObjectError) {
+        self.trouble = Some(printable(&error.to_string()).into_owned());
+    }
+
+    /// Lists the channels anew: attaches to those that have come, notes those that are gone.
+    fn list(&mut self, at: Duration) -> Sampled {
+        let channels = match self.namespace.channels() {
+            Ok(channels) => channels,
+            Err(error) => {
+                self.in_trouble(&error);
+                return Sampled::SameRows;
+            }
+        };
+        self.trouble = None;
+        let mut listed: HashSet<String> = channels.into_iter().map(|info| info.name).collect();
+        for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
+            if !listed.remove(&row.name) {
+                probe.unlisted.get_or_insert(at);
+            } else if probe.has_ended() {
+                probe.attach_again(&self.namespace, row);
+            }
+        }
+        let come = listed.len();
+        for name in listed {
+            let label = printable(&name).into_owned();
+            let mut row = Row { name, label, ..Row::default() };
+            self.probes.push(Probe::attach(&self.namespace, &mut row));
+            self.rows.push(row);
+        }
+        if come > 0 { Sampled::OtherRows } else { Sampled::SameRows }
+    }
+
+    /// Drops the rows of channels that are gone for some time; whether there was any.
+    fn drop_gone(&mut self, at: Duration) -> bool {
+        let is_gone =
+            |probe: &Probe| probe.unlisted.is_some_and(|since| at.saturating_sub(since) >= LAST_SIGHT);
+        let before = self.rows.len();
+        for index in (0..before).rev() {
+            if is_gone(&self.probes[index]) {
+                self.probes.swap_remove(index);
+                self.rows.swap_remove(index);
+            }
+        }
+        self.rows.len() != before
+    }
+
+    /// Looks at as many workers by system calls as the time since the last sample is worth, in turn.
+    fn look_at_some(&mut self, at: Duration) {
+        let passed = self.sampled.map_or(Duration::ZERO, |sampled| at.saturating_sub(sampled));
+        let count = self.probes.len();
+        let share = (passed.as_secs_f64() / LIVENESS.as_secs_f64()).min(1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most `count`")]
+        let due = (share * count as f64).ceil() as usize;
+        for _ in 0..due {
+            self.turn = (self.turn + 1) % count;
+            let (probe, row) = (&mut self.probes[self.turn], &mut self.rows[self.turn]);
+            if row.trouble.is_some() && probe.unlisted.is_none() {
+                probe.attach_again(&self.namespace, row);
+            } else {
+                probe.look(row);
+            }
+        }
+    }
+
+    fn measure(&mut self, at: Duration) {
+        if self.memory.is_some_and(|(measured, _)| at.saturating_sub(measured) < MEMORY) {
+            return;
+        }
+        match self.namespace.memory() {
+            Ok(memory) => self.memory = Some((at, memory.total())),
+            Err(error) => self.in_trouble(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! The fleet as it comes and goes. Time is what the test says it is.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use tearless::{Bytes, Keep, Namespace, Writer, WriterBuilder};
+
+use super::{Fleet, LAST_SIGHT, Sampled};
+use crate::commands::top::inspector::Inspector;
+use crate::commands::top::row::{Row, State};
+
+/// A namespace of its own, with what is seen of it; removed at the end.
+struct Stage {
+    namespace: Namespace,
+    fleet: Fleet,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test-top-fleet-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        Stage { fleet: Fleet::new(namespace.clone()), namespace }
+    }
+
+    fn builder(&self, channel: &str) -> WriterBuilder<[u8], Bytes> {
+        self.namespace.writer_builder::<[u8]>(channel).codec::<Bytes>()
+    }
+
+    fn writer(&self, channel: &str) -> Writer<[u8], Bytes> {
+        self.builder(channel).open().unwrap()
+    }
+
+    fn row(&self, channel: &str) -> &Row {
+        self.fleet.rows().iter().find(|row| row.name == channel).expect("there is such a row")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.namespace.clean(Keep::Nothing);
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn rows_say_what_workers_do() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.fleet.sample(seconds(0)), Sampled::SameRows);
+    assert!(stage.fleet.rows().is_empty() && stage.fleet.memory().is_some());
+    let mut writer = stage.writer("worker");
+    assert_eq!(stage.fleet.sample(seconds(1)), Sampled::OtherRows);
+    let row = stage.row("worker");
+    assert_eq!((row.state, row.age, row.bytes, row.growths), (State::Alive, None, None, 0));
+    assert_eq!(row.pid, Some(u64::from(std::process::id())));
+    for number in 1_usize..=10 {
+        writer.publish(&vec![7; 1_000 * number]).unwrap();
+    }
+    assert_eq!(stage.fleet.sample(seconds(3)), Sampled::SameRows);
+    let row = stage.row("worker");
+    assert_eq!((row.bytes, row.rates.per_second()), (Some(10_000), Some(5.0)));
+    assert!(row.age.is_some() && row.growths > 0 && row.trouble.is_none(), "{row:?}");
+}
+
+#[test]
+fn a_worker_that_breaks_its_promise_is_stale_and_one_that_promised_nothing_is_not() {
+    let mut stage = Stage::new();
+    let interval = Duration::from_millis(1);
+    let mut promised = stage.builder("promised").interval(interval).open().unwrap();
+    let mut free = stage.writer("free");
+    for writer in [&mut promised, &mut free] {
+        writer.publish(b"state").unwrap();
+    }
+    sleep(interval * 4);
+    stage.fleet.sample(seconds(1));
+    assert_eq!((stage.row("promised").state, stage.row("free").state), (State::Stale, State::Alive));
+}
+
+#[test]
+fn a_channel_that_ends_is_shown_for_a_while_and_comes_back_if_it_does() {
+    let mut stage = Stage::new();
+    let mut writer = stage.writer("worker");
+    writer.publish(b"first").unwrap();
+    stage.fleet.sample(seconds(1));
+    drop(writer);
+    assert_eq!(stage.fleet.sample(seconds(2)), Sampled::SameRows);
+    let row = stage.row("worker");
+    assert_eq!((row.state, row.bytes), (State::Closed, Some(5)), "its last numbers can be read");
+
+    let mut writer = stage.writer("worker");
+    writer.publish(b"another").unwrap();
+    stage.fleet.sample(seconds(3));
+    assert_eq!((stage.row("worker").state, stage.row("worker").bytes), (State::Alive, Some(7)));
+
+    drop(writer);
+    stage.fleet.sample(seconds(4));
+    let end = seconds(4) + LAST_SIGHT;
+    assert_eq!(stage.fleet.sample(end - seconds(1)), Sampled::SameRows);
+    assert_eq!(stage.fleet.sample(end), Sampled::OtherRows);
+    assert!(stage.fleet.rows().is_empty());
+}
+
+#[test]
+fn a_lingering_channel_stays_and_its_successor_is_noticed_at_once() {
+    let mut stage = Stage::new();
+    let mut writer = stage.builder("worker").linger(true).open().unwrap();
+    writer.publish(b"last words").unwrap();
+    drop(writer);
+    stage.fleet.sample(seconds(1));
+    stage.fleet.sample(seconds(100));
+    assert_eq!((stage.row("worker").state, stage.row("worker").bytes), (State::Closed, Some(10)));
+    let _successor = stage.writer("worker");
+    stage.fleet.sample(seconds(100));
+    assert_eq!(stage.row("worker").state, State::Alive);
+}
+
+#[test]
+fn a_channel_whose_object_is_gone_says_why_it_can_not_be_read() {
+    let mut stage = Stage::new();
+    let before = objects();
+    let _writer = stage.writer("worker");
+    for object in objects().into_iter().filter(|object| !before.contains(object) && object.ends_with('c')) {
+        // Of another test perhaps, if it is at work at this moment: only what belongs to this namespace is removed.
+        if is_of(&object, stage.namespace.name()) {
+            std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
+        }
+    }
+    stage.fleet.sample(seconds(1));
+    let row = stage.row("worker");
+    assert_eq!(row.state, State::Unreadable);
+    assert!(row.trouble.as_ref().is_some_and(|trouble| trouble.contains("worker")), "{row:?}");
+}
+
+fn objects() -> Vec<String> {
+    let entries = std::fs::read_dir("/dev/shm").unwrap().filter_map(Result::ok);
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Whether a control page names this namespace.
+fn is_of(object: &str, namespace: &str) -> bool {
+    let content = std::fs::read(format!("/dev/shm/{object}")).unwrap_or_default();
+    content.windows(namespace.len()).any(|part| part == namespace.as_bytes())
+}
+
+#[test]
+fn the_inspector_follows_the_selected_worker() {
+    let stage = Stage::new();
+    let mut first = stage.writer("first");
+    let mut second = stage.builder("second").linger(true).open().unwrap();
+    second.publish(b"of the second").unwrap();
+    let mut inspector = Inspector::new(stage.namespace.clone());
+    inspector.look(None, seconds(0));
+    assert!(inspector.detail().label.is_empty());
+    inspector.look(Some("first"), seconds(1));
+    let detail = inspector.detail();
+    assert_eq!(
+        (detail.label.as_str(), detail.form.as_str(), detail.publication),
+        ("first", "bytes bytes", 0)
+    );
+    assert!(detail.note.as_ref().is_some_and(|note| note.contains("nothing has been published")));
+    first.publish(b"abc").unwrap();
+    inspector.look(Some("first"), seconds(20));
+    assert_eq!((inspector.detail().publication, inspector.detail().fields.lines().len()), (1, 1));
+    assert!(inspector.detail().fields.lines()[0].value.ends_with("abc"));
+    assert!(inspector.is_of_another(Some("second")));
+    inspector.look(Some("second"), seconds(20));
+    assert_eq!(inspector.detail().fields.lines().len(), 2, "at once, of another one");
+    drop(second);
+    inspector.look(Some("second"), seconds(40));
+    assert_eq!(inspector.detail().publication, 1, "the last state stays");
+    let mut large = stage.writer("large");
+    large.publish(&vec![0; (1 << 20) + 1]).unwrap();
+    inspector.look(Some("large"), seconds(50));
+    assert!(inspector.detail().fields.lines().is_empty());
+    assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("too large")), "{inspector:?}");
+    inspector.look(Some("third"), seconds(60));
+    assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("third")), "{inspector:?}");
+}

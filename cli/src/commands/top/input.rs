@@ -1,0 +1,184 @@
+//! What keys and the mouse do.
+
+use ratatui::crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+use ratatui::layout::Position;
+
+use super::column::Column;
+use super::list::Sort;
+use super::row::Row;
+use super::view::{Flow, Focus, Mode, Pane, View};
+
+/// Rows that one notch of the wheel moves by.
+const NOTCH: isize = 3;
+
+/// Characters that a filter may have.
+const LONGEST_FILTER: usize = 100;
+
+/// How it goes on after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// With another frame.
+    Draw,
+    /// As before: nothing has changed.
+    Wait,
+    Quit,
+    /// The program is to be stopped until the shell continues it.
+    Suspend,
+}
+
+/// Does what an event says.
+pub(super) fn handle(event: &Event, view: &mut View, rows: &[Row]) -> Next {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => on_key(*key, view, rows),
+        Event::Mouse(mouse) if view.mode != Mode::Help => on_mouse(*mouse, view, rows),
+        Event::Resize(..) => Next::Draw,
+        _ => Next::Wait,
+    }
+}
+
+fn on_key(key: KeyEvent, view: &mut View, rows: &[Row]) -> Next {
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return match key.code {
+            KeyCode::Char('c') => Next::Quit,
+            KeyCode::Char('z') => Next::Suspend,
+            KeyCode::Char('u') if view.mode == Mode::Typing => {
+                set_filter(view, rows, |filter| filter.clear())
+            }
+            _ => Next::Wait,
+        };
+    }
+    match view.mode {
+        Mode::Commands => on_command(key.code, view, rows),
+        Mode::Typing => on_typing(key.code, view, rows),
+        Mode::Help => {
+            view.mode = Mode::Commands;
+            Next::Draw
+        }
+    }
+}
+
+fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
+    match code {
+        KeyCode::Enter => view.mode = Mode::Commands,
+        KeyCode::Esc => {
+            view.mode = Mode::Commands;
+            return set_filter(view, rows, String::clear);
+        }
+        KeyCode::Backspace => return set_filter(view, rows, |filter| filter.truncate(before_last(filter))),
+        KeyCode::Char(character) if view.filter.chars().count() < LONGEST_FILTER => {
+            return set_filter(view, rows, |filter| filter.push(character));
+        }
+        KeyCode::Up => view.list.step(-1, rows),
+        KeyCode::Down => view.list.step(1, rows),
+        _ => return Next::Wait,
+    }
+    Next::Draw
+}
+
+/// Where the last character begins.
+fn before_last(text: &str) -> usize {
+    text.char_indices().next_back().map_or(0, |(index, _)| index)
+}
+
+fn set_filter(view: &mut View, rows: &[Row], change: impl FnOnce(&mut String)) -> Next {
+    change(&mut view.filter);
+    view.arrange(rows);
+    Next::Draw
+}
+
+fn on_command(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
+    match code {
+        KeyCode::Char('q') => return Next::Quit,
+        // The way out of whatever is on, one at a time.
+        KeyCode::Esc if view.focus == Focus::Pane => view.focus = Focus::Table,
+        KeyCode::Esc if !view.filter.is_empty() => return set_filter(view, rows, String::clear),
+        KeyCode::Esc => return Next::Quit,
+        KeyCode::Char('/') => view.mode = Mode::Typing,
+        KeyCode::Char('?' | 'h') | KeyCode::F(1) => view.mode = Mode::Help,
+        KeyCode::Char(' ') => {
+            view.flow = if view.is_live() { Flow::Frozen } else { Flow::Live };
+        }
+        KeyCode::Char('s' | '>') => sort(view, rows, Sort::by(view.sort.column.step(1))),
+        KeyCode::Char('S' | '<') => sort(view, rows, Sort::by(view.sort.column.step(-1))),
+        KeyCode::Char('r') => sort(view, rows, view.sort.reversed()),
+        KeyCode::Char(digit @ '1'..='9') => {
+            let index = (digit as usize) - ('1' as usize);
+            view.sort_by(Column::ALL[index], rows);
+        }
+        KeyCode::Tab | KeyCode::BackTab => {
+            let to_pane = view.focus == Focus::Table && view.pane == Pane::Shown;
+            view.focus = if to_pane { Focus::Pane } else { Focus::Table };
+        }
+        KeyCode::Enter => {
+            view.pane = if view.pane == Pane::Shown { Pane::Hidden } else { Pane::Shown };
+            view.focus = Focus::Table;
+        }
+        code => return on_movement(code, view, rows),
+    }
+    Next::Draw
+}
+
+fn sort(view: &mut View, rows: &[Row], sort: Sort) {
+    view.sort = sort;
+    view.arrange(rows);
+}
+
+fn on_movement(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
+    let height = match view.focus {
+        Focus::Table => view.places.rows.height,
+        Focus::Pane => view.places.pane.height,
+    };
+    let page = isize::from(height.max(2).cast_signed()) - 1;
+    let steps = match code {
+        KeyCode::Up | KeyCode::Char('k') => -1,
+        KeyCode::Down | KeyCode::Char('j') => 1,
+        KeyCode::PageUp => -page,
+        KeyCode::PageDown => page,
+        KeyCode::Home | KeyCode::Char('g') => isize::MIN,
+        KeyCode::End | KeyCode::Char('G') => isize::MAX,
+        _ => return Next::Wait,
+    };
+    match view.focus {
+        Focus::Table => view.list.step(steps, rows),
+        Focus::Pane => view.scroll_pane(steps),
+    }
+    Next::Draw
+}
+
+fn on_mouse(mouse: MouseEvent, view: &mut View, rows: &[Row]) -> Next {
+    let place = Position::new(mouse.column, mouse.row);
+    match mouse.kind {
+        MouseEventKind::Down(MouseButton::Left) => return on_click(place, view, rows),
+        MouseEventKind::ScrollUp => on_wheel(-NOTCH, place, view, rows),
+        MouseEventKind::ScrollDown => on_wheel(NOTCH, place, view, rows),
+        _ => return Next::Wait,
+    }
+    Next::Draw
+}
+
+fn on_click(place: Position, view: &mut View, rows: &[Row]) -> Next {
+    if let Some(column) = view.places.head_at(place) {
+        view.sort_by(column, rows);
+    } else if view.places.rows.contains(place) {
+        view.focus = Focus::Table;
+        let position = view.list.top() + usize::from(place.y - view.places.rows.y);
+        if position < view.list.len() {
+            view.list.select(position, rows);
+        }
+    } else if view.places.pane.contains(place) {
+        view.focus = Focus::Pane;
+    } else {
+        return Next::Wait;
+    }
+    Next::Draw
+}
+
+fn on_wheel(steps: isize, place: Position, view: &mut View, rows: &[Row]) {
+    if view.places.pane.contains(place) {
+        view.scroll_pane(steps);
+    } else {
+        view.list.step(steps, rows);
+    }
+}

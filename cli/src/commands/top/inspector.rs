@@ -1,0 +1,201 @@
+//! Reads the selected worker's state, as often as it is cheap.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tearless::dynamic::{DynamicReader, leaves};
+use tearless::{Namespace, SnapshotError, SnapshotInfo};
+
+use super::detail::Detail;
+use super::fields::Fields;
+use crate::output::{Layout, bytes, json_text, printable};
+
+/// After a look that took some time, no other one for so many times as long: large states are read less often, and no
+/// state takes more than a hundredth of a processor.
+const RESPITE: u32 = 100;
+
+/// But so often at least.
+const LONGEST_RESPITE: Duration = Duration::from_secs(10);
+
+/// How often it is tried to attach to a channel that has ended or can't be attached to.
+const ATTACH: Duration = Duration::from_secs(1);
+
+/// Bytes of a state that is decoded at most: its value may take a hundred times as many.
+const LARGEST: usize = 1 << 20;
+
+/// Fields that are shown at most.
+const MOST_FIELDS: usize = 10_000;
+
+/// Bytes that are shown at most of a state that can't be decoded.
+const MOST_BYTES: usize = 4_096;
+
+/// Bytes on a line.
+const LINE: usize = 8;
+
+/// Follows the state of one worker.
+#[derive(Debug)]
+pub(super) struct Inspector {
+    namespace: Namespace,
+    /// The channel's name.
+    name: Option<String>,
+    reader: Option<DynamicReader>,
+    /// When it is to be looked at next, and attached to; times since the program began.
+    due: Duration,
+    attach_due: Duration,
+    detail: Detail,
+}
+
+impl Inspector {
+    pub(super) fn new(namespace: Namespace) -> Inspector {
+        let (due, attach_due) = (Duration::ZERO, Duration::ZERO);
+        Inspector { namespace, name: None, reader: None, due, attach_due, detail: Detail::default() }
+    }
+
+    pub(super) fn detail(&self) -> &Detail {
+        &self.detail
+    }
+
+    /// Whether another worker is selected than the one that is followed.
+    pub(super) fn is_of_another(&self, selected: Option<&str>) -> bool {
+        self.name.as_deref() != selected
+    }
+
+    /// Looks at the selected worker's state, if there is a new one and it is time.
+    pub(super) fn look(&mut self, selected: Option<&str>, at: Duration) {
+        if self.is_of_another(selected) {
+            let label = printable(selected.unwrap_or_default()).into_owned();
+            self.name = selected.map(str::to_owned);
+            self.detail = Detail { label, ..Detail::default() };
+            (self.reader, self.due, self.attach_due) = (None, at, at);
+        }
+        let has_ended = |reader: &DynamicReader| reader.reader().is_closed();
+        if at >= self.attach_due && self.reader.as_ref().is_none_or(has_ended) {
+            self.attach(at);
+        }
+        if at >= self.due {
+            let begin = Instant::now();
+            self.read(at);
+            self.due = at + begin.elapsed().saturating_mul(RESPITE).min(LONGEST_RESPITE);
+        }
+    }
+
+    /// Attaches to the channel; if that fails, what was read before stays.
+    fn attach(&mut self, at: Duration) {
+        let Some(name) = &self.name else { return };
+        self.attach_due = at + ATTACH;
+        match self.namespace.dynamic_reader(name) {
+            Ok(reader) => {
+                self.detail.form = printable(&format!("{} {}", reader.codec(), reader.schema_name())).into();
+                self.reader = Some(reader);
+            }
+            Err(error) if self.reader.is_none() => {
+                self.detail.note = Some(printable(&error.to_string()).into());
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn read(&mut self, at: Duration) {
+        let Some(reader) = &mut self.reader else { return };
+        if reader.reader().latest() == self.detail.publication && self.detail.publication > 0 {
+            return;
+        }
+        if let Some(info) = reader.reader_mut().latest_info().filter(|info| info.payload_len() > LARGEST) {
+            return self.is_too_large(info);
+        }
+        let payload = match reader.payload() {
+            Ok(payload) => payload,
+            // Either is told by its state, or past by the next look.
+            Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => return,
+            Err(SnapshotError::Empty { .. }) => {
+                self.detail.note = Some("nothing has been published yet".into());
+                return;
+            }
+            Err(error) => {
+                self.detail.note = Some(printable(&error.to_string()).into());
+                return;
+            }
+        };
+        let (fields, note) = match reader.decode(&payload) {
+            Ok(value) => fields_of(&value),
+            Err(error) => (dump(&payload), Some(printable(&error.to_string()).into())),
+        };
+        self.detail.publication = payload.publication();
+        self.detail.fields.update(at, fields);
+        self.detail.note = note;
+    }
+
+    fn is_too_large(&mut self, info: SnapshotInfo) {
+        let len = bytes(info.payload_len() as u64);
+        self.detail.publication = info.publication();
+        self.detail.fields = Fields::default();
+        self.detail.note =
+            Some(format!("its state of {len} is too large to be shown here; `tearless get` shows it"));
+    }
+}
+
+type FieldsAndNote = (Vec<(String, String)>, Option<String>);
+
+/// Paths and values, fit to be shown, and what there is to say beside them.
+fn fields_of(state: &Value) -> FieldsAndNote {
+    let leaves = leaves(state);
+    let rest = leaves.len().saturating_sub(MOST_FIELDS);
+    let shown = leaves.iter().take(MOST_FIELDS).map(|(path, value)| {
+        let path = path.to_string();
+        let path = if path.is_empty() { "(the state)".into() } else { printable(&path).into_owned() };
+        (path, json_text(value, Layout::Line))
+    });
+    let note = match (leaves.len(), rest) {
+        (0, _) => Some(format!("{}: it has no values", json_text(state, Layout::Line))),
+        (_, 0) => None,
+        (_, rest) => Some(format!("and {rest} fields more")),
+    };
+    (shown.collect(), note)
+}
+
+/// Bytes that mean nothing to us: by their places, in hexadecimal and as text.
+fn dump(payload: &[u8]) -> Vec<(String, String)> {
+    let payload = &payload[..payload.len().min(MOST_BYTES)];
+    let line = |(index, bytes): (usize, &[u8])| {
+        let numbers: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
+        let text: String = bytes.iter().map(shown).collect();
+        (format!("{:04x}", index * LINE), format!("{:<23}  {text}", numbers.join(" ")))
+    };
+    payload.chunks(LINE).enumerate().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_have_paths_and_harmless_values() {
+        let (fields, note) = fields_of(&json!({ "a": [1, { "b": "\u{1b}[2J\u{202e}" }], "c\n": null }));
+        let texts: Vec<String> = fields.iter().map(|(path, value)| format!("{path} = {value}")).collect();
+        assert_eq!(texts[0], "a[0] = 1");
+        assert_eq!(texts[1], r#"a[1].b = "\u001b[2J\u202e""#);
+        assert!(!texts[2].contains('\n') && texts[2].ends_with("= null"), "{}", texts[2]);
+        assert_eq!(note, None);
+    }
+
+    #[test]
+    fn odd_states_are_shown_too() {
+        assert_eq!(fields_of(&json!(7)), (vec![("(the state)".into(), "7".into())], None));
+        assert_eq!(fields_of(&json!([])), (Vec::new(), Some("[]: it has no values".into())));
+        let (fields, note) = fields_of(&Value::from(vec![0; MOST_FIELDS + 3]));
+        assert_eq!((fields.len(), note.as_deref()), (MOST_FIELDS, Some("and 3 fields more")));
+    }
+
+    #[test]
+    fn bytes_are_dumped_up_to_a_limit() {
+        let lines = dump(b"01234567\x1b!");
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].1.ends_with("36 37  01234567"), "{lines:?}");
+        assert_eq!(lines[1].0, "0008");
+        assert!(lines[1].1.starts_with("1b 21 ") && lines[1].1.ends_with("  .!"), "{lines:?}");
+        assert_eq!(dump(&[0; 100_000]).len(), MOST_BYTES / LINE);
+    }
+}

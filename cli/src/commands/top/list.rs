@@ -1,0 +1,238 @@
+//! Which rows are shown, in which order, and which of them is selected.
+
+use super::column::Column;
+use super::row::Row;
+
+/// The order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sort {
+    pub(super) column: Column,
+    pub(super) direction: Direction,
+}
+
+/// Whether the order is a column's own (of numbers the greatest first) or the reverse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Usual,
+    Reverse,
+}
+
+impl Sort {
+    pub(super) fn by(column: Column) -> Sort {
+        Sort { column, direction: Direction::Usual }
+    }
+
+    pub(super) fn reversed(self) -> Sort {
+        let direction = match self.direction {
+            Direction::Usual => Direction::Reverse,
+            Direction::Reverse => Direction::Usual,
+        };
+        Sort { direction, ..self }
+    }
+}
+
+/// The rows that pass the filter, in order. The selection is of a worker, and goes with it wherever it is sorted to.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    /// Indices of rows.
+    order: Vec<usize>,
+    /// Index in `order` of the selected one.
+    cursor: usize,
+    /// Its name; `None` while nothing is shown.
+    selected: Option<String>,
+    /// Index in `order` of the first that is in sight.
+    top: usize,
+}
+
+impl List {
+    /// Filters and sorts anew.
+    pub(super) fn arrange(&mut self, rows: &[Row], filter: &str, sort: Sort) {
+        let words = words(filter);
+        self.order.clear();
+        self.order.extend((0..rows.len()).filter(|index| passes(&rows[*index], &words)));
+        self.order.sort_by(|one, other| {
+            let (one, other) = (&rows[*one], &rows[*other]);
+            let by_column = sort.column.compare(one, other);
+            let by_name = natural(&one.label).cmp(&natural(&other.label)).then(one.name.cmp(&other.name));
+            match (sort.direction, sort.column) {
+                (Direction::Usual, _) => by_column.then(by_name),
+                (Direction::Reverse, Column::Worker) => by_name.reverse(),
+                (Direction::Reverse, _) => by_column.reverse().then(by_name),
+            }
+        });
+        let selected = self.selected.as_deref();
+        let found = self.order.iter().position(|index| Some(rows[*index].name.as_str()) == selected);
+        self.select(found.unwrap_or(self.cursor), rows);
+    }
+
+    /// Selects the row that is shown at `position`, or the nearest.
+    pub(super) fn select(&mut self, position: usize, rows: &[Row]) {
+        self.cursor = position.min(self.order.len().saturating_sub(1));
+        self.selected = self.selected_row(rows).map(|row| row.name.clone());
+    }
+
+    /// Selects the one `steps` further down, or up.
+    pub(super) fn step(&mut self, steps: isize, rows: &[Row]) {
+        self.select(self.cursor.saturating_add_signed(steps), rows);
+    }
+
+    pub(super) fn selected_row<'a>(&self, rows: &'a [Row]) -> Option<&'a Row> {
+        self.order.get(self.cursor).and_then(|index| rows.get(*index))
+    }
+
+    /// How many rows pass the filter.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Index of the first row in sight.
+    pub(super) fn top(&self) -> usize {
+        self.top
+    }
+
+    /// Index among the shown rows of the selected one.
+    pub(super) fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    /// The rows in sight of a table `height` rows high, scrolled so that the selected one is among them.
+    pub(super) fn in_sight<'a>(&mut self, rows: &'a [Row], height: usize) -> Vec<&'a Row> {
+        let lowest_top = (self.cursor + 1).saturating_sub(height);
+        let highest_top = self.order.len().saturating_sub(height);
+        self.top = self.top.max(lowest_top).min(self.cursor).min(highest_top);
+        self.order.iter().skip(self.top).take(height).filter_map(|index| rows.get(*index)).collect()
+    }
+
+    /// All of them.
+    pub(super) fn all<'a>(&self, rows: &'a [Row]) -> impl Iterator<Item = &'a Row> {
+        self.order.iter().filter_map(|index| rows.get(*index))
+    }
+}
+
+fn words(filter: &str) -> Vec<String> {
+    filter.split_whitespace().map(str::to_lowercase).collect()
+}
+
+/// Whether the name contains each of the words, or the state is called so.
+fn passes(row: &Row, words: &[String]) -> bool {
+    let name = || row.label.to_lowercase();
+    words.iter().all(|word| row.state.label() == word || name().contains(word.as_str()))
+}
+
+/// A part of a name, so that worker-9 comes before worker-10.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Piece<'a> {
+    /// Digits without leading zeros, by their number and then themselves: as long as they like.
+    Number(usize, &'a str),
+    Text(&'a str),
+}
+
+fn natural(name: &str) -> Vec<Piece<'_>> {
+    let is_digit = |character: char| character.is_ascii_digit();
+    let pieces = name.chunk_by_kind(is_digit);
+    pieces
+        .into_iter()
+        .map(|piece| match piece.starts_with(is_digit) {
+            true => {
+                let digits = piece.trim_start_matches('0');
+                Piece::Number(digits.len(), digits)
+            }
+            false => Piece::Text(piece),
+        })
+        .collect()
+}
+
+trait Chunks {
+    fn chunk_by_kind(&self, kind: impl Fn(char) -> bool) -> Vec<&str>;
+}
+
+impl Chunks for str {
+    /// Cut wherever one kind of characters ends and the other begins.
+    fn chunk_by_kind(&self, kind: impl Fn(char) -> bool) -> Vec<&str> {
+        let mut chunks = Vec::new();
+        let mut rest = self;
+        while let Some(first) = rest.chars().next() {
+            let end = rest.find(|character| kind(character) != kind(first)).unwrap_or(rest.len());
+            let (chunk, remainder) = rest.split_at(end);
+            chunks.push(chunk);
+            rest = remainder;
+        }
+        chunks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::top::row::State;
+
+    fn rows(names: &[&str]) -> Vec<Row> {
+        let row = |name: &&str| Row { name: (*name).into(), label: (*name).into(), ..Row::default() };
+        names.iter().map(row).collect()
+    }
+
+    fn shown(list: &List, rows: &[Row]) -> Vec<String> {
+        list.all(rows).map(|row| row.name.clone()).collect()
+    }
+
+    #[test]
+    fn names_are_sorted_as_people_count() {
+        let rows = rows(&["w-10", "w-9", "a", "w-010", "w"]);
+        let mut list = List::default();
+        list.arrange(&rows, "", Sort::by(Column::Worker));
+        assert_eq!(shown(&list, &rows), ["a", "w", "w-9", "w-010", "w-10"]);
+        list.arrange(&rows, "", Sort::by(Column::Worker).reversed());
+        assert_eq!(shown(&list, &rows)[0], "w-10");
+    }
+
+    #[test]
+    fn a_filter_is_of_names_and_states() {
+        let mut rows = rows(&["Alpha-1", "alpha-2", "beta-1"]);
+        rows[2].state = State::Dead;
+        let mut list = List::default();
+        list.arrange(&rows, "ALPHA", Sort::by(Column::Worker));
+        assert_eq!(shown(&list, &rows), ["Alpha-1", "alpha-2"]);
+        list.arrange(&rows, "1 dead", Sort::by(Column::Worker));
+        assert_eq!(shown(&list, &rows), ["beta-1"]);
+        list.arrange(&rows, "dea", Sort::by(Column::Worker));
+        assert_eq!(list.len(), 0, "of states the whole word");
+        assert!(list.selected_row(&rows).is_none());
+    }
+
+    #[test]
+    fn the_selection_goes_with_its_worker() {
+        let mut rows = rows(&["a", "b", "c"]);
+        let mut list = List::default();
+        list.arrange(&rows, "", Sort::by(Column::Bytes));
+        list.select(1, &rows);
+        rows[2].bytes = Some(7);
+        list.arrange(&rows, "", Sort::by(Column::Bytes));
+        assert_eq!(shown(&list, &rows), ["c", "a", "b"]);
+        assert_eq!((list.cursor(), list.selected_row(&rows).unwrap().name.as_str()), (2, "b"));
+        rows.remove(1);
+        list.arrange(&rows, "", Sort::by(Column::Bytes));
+        assert_eq!(list.selected_row(&rows).unwrap().name, "a", "gone: the one in its place");
+    }
+
+    #[test]
+    fn the_selected_row_is_always_in_sight() {
+        let rows = rows(&["a", "b", "c", "d", "e"]);
+        let mut list = List::default();
+        list.arrange(&rows, "", Sort::by(Column::Worker));
+        let seen = |list: &mut List, height| -> String {
+            list.in_sight(&rows, height).iter().map(|row| row.name.as_str()).collect()
+        };
+        assert_eq!(seen(&mut list, 2), "ab");
+        list.step(3, &rows);
+        assert_eq!(seen(&mut list, 2), "cd");
+        list.step(-1, &rows);
+        assert_eq!(seen(&mut list, 2), "cd", "it doesn't scroll without need");
+        list.step(isize::MIN, &rows);
+        assert_eq!(seen(&mut list, 2), "ab");
+        list.step(isize::MAX, &rows);
+        assert_eq!(seen(&mut list, 2), "de");
+        assert_eq!(seen(&mut list, 4), "bcde", "a taller table is filled");
+        assert_eq!(seen(&mut list, 0), "");
+        assert_eq!(seen(&mut list, 9), "abcde");
+    }
+}

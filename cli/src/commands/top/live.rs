@@ -1,0 +1,73 @@
+//! The loop: a frame, then keys and mouse until the next one is due.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crossterm::event;
+use ratatui::buffer::Buffer;
+
+use super::input::Next;
+use super::screen::Screen;
+use super::session::Session;
+use super::signals::Signals;
+
+/// How long a signal may go unnoticed.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// Goes on until the user has enough, or a signal ends it. Returns the last frame.
+pub(super) fn run(session: &mut Session, screen: &mut Screen, signals: &Signals) -> io::Result<Buffer> {
+    let mut due = Instant::now();
+    loop {
+        session.tick();
+        show(session, screen)?;
+        // Frames that are past are skipped.
+        due = (due + session.interval()).max(Instant::now());
+        if until(due, session, screen, signals)? == Next::Quit {
+            return show(session, screen).cloned();
+        }
+    }
+}
+
+fn show<'a>(session: &mut Session, screen: &'a mut Screen) -> io::Result<&'a Buffer> {
+    screen.draw(|buffer, area| session.draw(buffer, area))
+}
+
+/// Handles events until `due`, or until one ends the program.
+fn until(due: Instant, session: &mut Session, screen: &mut Screen, signals: &Signals) -> io::Result<Next> {
+    loop {
+        if signals.pending() {
+            return Ok(Next::Quit);
+        }
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Next::Wait);
+        }
+        if !event::poll(left.min(LONGEST_SLEEP))? {
+            continue;
+        }
+        match handle_all(session)? {
+            Next::Quit => return Ok(Next::Quit),
+            Next::Suspend => {
+                screen.suspend()?;
+                show(session, screen)?;
+            }
+            Next::Draw => drop(show(session, screen)?),
+            Next::Wait => {}
+        }
+    }
+}
+
+/// Handles the events that there are, so that a turn of the wheel is one frame.
+fn handle_all(session: &mut Session) -> io::Result<Next> {
+    let mut next = Next::Wait;
+    loop {
+        match session.handle(&event::read()?) {
+            ends @ (Next::Quit | Next::Suspend) => return Ok(ends),
+            Next::Draw => next = Next::Draw,
+            Next::Wait => {}
+        }
+        if !event::poll(Duration::ZERO)? {
+            return Ok(next);
+        }
+    }
+}

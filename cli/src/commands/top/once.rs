@@ -1,0 +1,74 @@
+//! `--once`: a table as plain text.
+
+use std::thread;
+
+use anstyle::Style;
+use serde_json::{Value, json};
+
+use super::column::{Column, Side};
+use super::row::{Row, State};
+use super::session::Session;
+use crate::error::Failure;
+use crate::output::{Alignment, Table, print_json, style};
+
+/// Columns that are bars are not for scripts.
+const COLUMNS: [Column; 8] = [
+    Column::Worker,
+    Column::State,
+    Column::Pid,
+    Column::Rate,
+    Column::Age,
+    Column::Bytes,
+    Column::Retries,
+    Column::Growths,
+];
+
+/// Looks twice, an interval apart, as rates need.
+pub(super) fn look(session: &mut Session) {
+    session.tick();
+    thread::sleep(session.interval());
+    session.tick();
+}
+
+/// Prints the rows that pass the filter as a table.
+pub(super) fn print_table(session: &Session) -> Result<(), Failure> {
+    let alignment = |column: Column| match column.side() {
+        Side::Left => Alignment::Left,
+        Side::Right => Alignment::Right,
+    };
+    let mut table = Table::new(&COLUMNS.map(|column| (column.title(), alignment(column))));
+    for row in session.rows() {
+        table.row(COLUMNS.map(|column| (column.text(row), style_of(column, row))));
+    }
+    Ok(table.print()?)
+}
+
+fn style_of(column: Column, row: &Row) -> Style {
+    match (column, row.state) {
+        (Column::Worker, _) => style::STRONG,
+        (Column::State, State::Alive) => style::GOOD,
+        (Column::State, State::Dead | State::Unreadable) => style::BAD,
+        (Column::State, State::Closed) => style::DIM,
+        (Column::State, _) => style::ODD,
+        _ => style::PLAIN,
+    }
+}
+
+/// Prints them as JSON, one object a line.
+pub(super) fn print_documents(session: &Session) -> Result<(), Failure> {
+    session.rows().try_for_each(|row| Ok(print_json(&document(row))?))
+}
+
+fn document(row: &Row) -> Value {
+    json!({
+        "channel": row.name,
+        "state": row.state.label(),
+        "pid": row.pid,
+        "rate": row.rates.per_second(),
+        "age_seconds": row.age.map(|age| age.as_secs_f64()),
+        "bytes": row.bytes,
+        "retries": row.retries,
+        "growths": row.growths,
+        "trouble": row.trouble,
+    })
+}

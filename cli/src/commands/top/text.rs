@@ -1,0 +1,132 @@
+//! Numbers in few characters.
+
+use std::time::Duration;
+
+/// Publications a second: `0`, `9.5`, `123`, `45.1k`, `3.2M`.
+pub(super) fn rate(rate: f64) -> String {
+    match rate {
+        rate if rate < 0.05 => "0".into(),
+        rate if rate < 99.5 => format!("{rate:.1}"),
+        rate if rate < 9_999.5 => format!("{rate:.0}"),
+        rate if rate < 999_950.0 => format!("{:.1}k", rate / 1e3),
+        rate => format!("{:.1}M", rate / 1e6),
+    }
+}
+
+/// How old something is: `3ms`, `1.2s`, `2m05s`, `3h20m`, `4d03h`.
+pub(super) fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0 => format!("{}ms", age.as_millis()),
+        1..60 => format!("{}.{}s", seconds, age.subsec_millis() / 100),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// A size: `0`, `928`, `1.5 KiB`, `64.0 MiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1_024 {
+        return bytes.to_string();
+    }
+    let mut size = bytes as f64 / 1_024.0;
+    let mut units = UNITS.into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    // What would be shown as 1024.0 is one of the next unit.
+    while size >= 1_023.95 {
+        let Some(next) = units.next() else { break };
+        unit = next;
+        size /= 1_024.0;
+    }
+    format!("{size:.1} {unit}")
+}
+
+/// `text` in lines of at most `width` characters, broken between words; a word that is longer stands alone.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
+/// Bars of the rates of a minute in `width` cells, newest at the right, each in proportion to the greatest of them. A cell
+/// without publications is a dot, one before the first look empty.
+pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usize, width: usize) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let mut cells: Vec<Option<f64>> = vec![None; width];
+    let before = seconds.saturating_sub(trend.len());
+    for (index, rate) in trend.enumerate().take(seconds) {
+        let place = (before + index) * width / seconds.max(1);
+        let Some(cell) = cells.get_mut(place) else { break };
+        *cell = Some(f64::max(rate, cell.unwrap_or(0.0)));
+    }
+    let most = cells.iter().flatten().copied().fold(0.0, f64::max);
+    let bar = |rate: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 1 and 8")]
+        let height = (rate / most * 8.0).ceil().clamp(1.0, 8.0) as usize;
+        BARS[height - 1]
+    };
+    let cell = |cell: &Option<f64>| match *cell {
+        None => ' ',
+        Some(rate) if rate > 0.0 => bar(rate),
+        Some(_) => '·',
+    };
+    cells.iter().map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_few_characters() {
+        let texts = [0.0, 9.96, 99.9, 1_234.4, 12_345.0, 999_949.0, 12_345_678.0].map(rate);
+        assert_eq!(texts, ["0", "10.0", "100", "1234", "12.3k", "999.9k", "12.3M"]);
+    }
+
+    #[test]
+    fn ages_have_two_parts_at_most() {
+        let ages = [0, 999, 1_250, 59_999, 60_000, 3_599_999, 3_600_000, 90_000_000];
+        let texts = ages.map(|milliseconds| age(Duration::from_millis(milliseconds)));
+        assert_eq!(texts, ["0ms", "999ms", "1.2s", "59.9s", "1m00s", "59m59s", "1h00m", "1d01h"]);
+        assert!(age(Duration::MAX).len() > 8, "a hostile age is long, and cut by its cell");
+    }
+
+    #[test]
+    fn sizes_change_their_unit_in_time() {
+        let texts = [0, 1_023, 1_024, 1_536, (1 << 20) - 1, 1 << 20, u64::MAX].map(bytes);
+        assert_eq!(texts, ["0", "1023", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"]);
+    }
+
+    #[test]
+    fn a_sparkline_shows_the_shape_of_a_minute() {
+        let trend = [0.0, 1.0, 2.0, 4.0, 8.0];
+        assert_eq!(sparkline(trend.into_iter(), 6, 6), " ·▁▂▄█");
+        assert_eq!(sparkline([0.0; 60].into_iter(), 60, 10), "··········");
+        assert_eq!(sparkline([5.0; 60].into_iter(), 60, 3), "███");
+        assert_eq!(sparkline([5.0; 60].into_iter(), 60, 0), "");
+        assert_eq!(sparkline([f64::NAN, 1.0].into_iter(), 2, 2).chars().count(), 2);
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped("one two  three fourth", 7), ["one two", "three", "fourth"]);
+        assert_eq!(wrapped("overlong x", 3), ["overlong", "x"]);
+        assert!(wrapped(" ", 0).is_empty());
+    }
+
+    #[test]
+    fn a_peak_is_not_averaged_away() {
+        let trend = (0..60).map(|second| if second == 30 { 100.0 } else { 0.0 }).collect::<Vec<_>>();
+        assert_eq!(sparkline(trend.into_iter(), 60, 6), "···█··");
+    }
+}

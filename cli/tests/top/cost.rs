@@ -1,0 +1,54 @@
+//! What `tearless top` costs with many channels: a measurement, not a test.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::tmux::Tmux;
+use crate::workers::{OwnNamespace, Pace, Worker, play};
+use crate::{number, start};
+
+/// Over what time it is measured.
+const SPAN: Duration = Duration::from_secs(20);
+
+/// Processor time that a process has taken so far, by itself and in the system, in clock ticks.
+fn ticks(pid: u32) -> [u64; 2] {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = fields.split(' ').collect();
+    [11, 12].map(|index| fields[index].parse().unwrap())
+}
+
+/// Prints the part of a processor that it takes with 200 channels at 10 frames a second, on a terminal of 130 by 40 cells.
+///
+/// `cargo test --release -p tearless-cli --test top -- --ignored --nocapture cost`
+#[test]
+#[ignore = "a measurement of 30 seconds"]
+fn cost_with_200_channels() {
+    if play() {
+        return;
+    }
+    let own = OwnNamespace::new();
+    let names: Vec<String> = (1..=200).map(|number| format!("worker-{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let name = "cost::cost_with_200_channels";
+    let _worker = Worker::start(name, &own, &names, Pace::steady(Duration::from_millis(20)));
+    let tmux = Tmux::start(130, 40);
+    start(&tmux, &own, "");
+    tmux.wait_for("all are there", |screen| screen.contains("200 workers: 200 alive"));
+    sleep(Duration::from_secs(3));
+    let shell = tmux.shell_pid();
+    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    let pid = children.trim().parse().unwrap();
+    let (begin, before) = (Instant::now(), ticks(pid));
+    sleep(SPAN);
+    let (after, passed) = (ticks(pid), begin.elapsed().as_secs_f64());
+    // The kernel tells ticks of a hundredth of a second to programs, whatever its own are.
+    let [user, system] = [0, 1].map(|index| (after[index] - before[index]) as f64 / passed);
+    println!(
+        "tearless top, 200 channels, 10 frames a second: {user:.2} % of a processor, and {system:.2} % in the system"
+    );
+    assert!(number(&tmux.screen(), "jobs_done").is_some(), "it runs still");
+    tmux.types("q");
+    tmux.assert_restored();
+}

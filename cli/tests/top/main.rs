@@ -1,0 +1,210 @@
+//! `tearless top` as a user has it: the real program, in a real terminal, with real workers.
+
+mod cost;
+mod picture;
+mod tmux;
+mod workers;
+
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use tmux::Tmux;
+use workers::{OwnNamespace, Pace, Worker, play};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tearless");
+
+/// How often the workers publish.
+const PACE: Pace = Pace { pause: Duration::from_millis(5), swell: 0 };
+
+/// Runs `tearless top` without a terminal.
+fn top(own: &OwnNamespace, arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.args(["-n", own.0.name(), "top"]).args(arguments).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+/// Starts it in a terminal.
+fn start(tmux: &Tmux, own: &OwnNamespace, arguments: &str) {
+    tmux.shell(&format!("clear; '{PROGRAM}' -n {} top {arguments}", own.0.name()));
+}
+
+/// What stands behind `key = ` on the screen, if it is a number.
+fn number(screen: &str, key: &str) -> Option<u64> {
+    let (_, rest) = screen.split_once(&format!("{key} = "))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[test]
+fn a_session_from_the_first_frame_to_the_prompt() {
+    if play() {
+        return;
+    }
+    let test = "a_session_from_the_first_frame_to_the_prompt";
+    let own = OwnNamespace::new();
+    let worker = |channel| Worker::start(test, &own, &[channel], PACE);
+    let (_first, second, third) = (worker("alpha-1"), worker("alpha-2"), worker("beta-1"));
+    let tmux = Tmux::start(130, 30);
+    start(&tmux, &own, "");
+    tmux.wait_for("all three are there", |screen| screen.contains("3 workers: 3 alive"));
+
+    // Selecting: the fields of the third, and they change.
+    tmux.key("End");
+    let is_third = |screen: &str| screen.contains("beta-1  #") && number(screen, "jobs_done").is_some();
+    let screen = tmux.wait_for("the fields of beta-1 are shown", is_third);
+    let before = number(&screen, "jobs_done");
+    tmux.wait_for("they go on", |screen| number(screen, "jobs_done") > before);
+    assert!(screen.contains("phase = \""), "{screen}");
+
+    // Filtering and sorting.
+    tmux.types("/beta");
+    tmux.key("Enter");
+    tmux.wait_for("only beta-1 is left", |screen| {
+        screen.contains("1 match beta") && !screen.contains("alpha-")
+    });
+    tmux.key("Escape");
+    tmux.wait_for("the filter is gone", |screen| screen.contains("alpha-1") && !screen.contains("match"));
+    let head = tmux.screen().lines().nth(2).unwrap().chars().collect::<String>();
+    let column =
+        head.chars().collect::<Vec<_>>().windows(5).position(|five| five == ['S', 'T', 'A', 'T', 'E']);
+    tmux.click(column.unwrap() + 1, 3);
+    tmux.wait_for("it is sorted by state", |screen| screen.contains("STATE▼"));
+
+    // What becomes of workers.
+    third.kill();
+    tmux.wait_for("beta-1 is dead and comes first", |screen| {
+        screen.contains("2 alive, 1 dead")
+            && screen.lines().nth(3).is_some_and(|line| line.starts_with("beta-1"))
+    });
+    second.signal(Signal::STOP);
+    tmux.wait_for("alpha-2 is stopped", |screen| screen.contains("1 alive, 1 stopped, 1 dead"));
+    second.signal(Signal::CONT);
+    tmux.wait_for("it goes on", |screen| screen.contains("2 alive, 1 dead"));
+    let _fourth = worker("gamma-1");
+    tmux.wait_for("another one has come", |screen| screen.contains("4 workers: 3 alive, 1 dead"));
+
+    // Freezing: the number of a live worker stands still.
+    tmux.key("End");
+    tmux.wait_for("a live one is selected", |screen| screen.contains("gamma-1  #"));
+    tmux.types(" ");
+    let frozen = tmux.wait_for("it is frozen", |screen| screen.contains("FROZEN"));
+    let fifth = worker("delta-1");
+    assert_eq!(tmux.screen(), frozen, "nothing moves, though a worker has come");
+    tmux.types(" ");
+    tmux.wait_for("it goes on", |screen| screen.contains("5 workers: 4 alive"));
+    drop(fifth);
+
+    // Sizes.
+    tmux.resize(20, 5);
+    tmux.wait_for("it says that it is too small", |screen| screen.contains("too small"));
+    tmux.resize(50, 12);
+    tmux.wait_for("it fits again", |screen| screen.contains("alpha-1") && screen.contains("? help"));
+    tmux.resize(110, 30);
+    tmux.types("?");
+    tmux.wait_for("the help is shown", |screen| screen.contains("any key goes back"));
+    tmux.types("x");
+    tmux.wait_for("it is gone", |screen| !screen.contains("any key goes back"));
+
+    tmux.types("q");
+    tmux.assert_restored();
+}
+
+#[test]
+fn a_signal_gives_the_terminal_back() {
+    if play() {
+        return;
+    }
+    let own = OwnNamespace::new();
+    let _worker = Worker::start("a_signal_gives_the_terminal_back", &own, &["worker"], PACE);
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let tmux = Tmux::start(80, 24);
+        start(&tmux, &own, "--interval 1h");
+        tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
+        let shell = tmux.shell_pid();
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        let program = Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+        kill_process(program, signal).unwrap();
+        tmux.assert_restored();
+    }
+}
+
+#[test]
+fn it_can_be_suspended_and_continued() {
+    if play() {
+        return;
+    }
+    let own = OwnNamespace::new();
+    let _worker = Worker::start("it_can_be_suspended_and_continued", &own, &["worker"], PACE);
+    let tmux = Tmux::start(80, 24);
+    start(&tmux, &own, "");
+    tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
+    tmux.key("C-z");
+    tmux.assert_restored();
+    tmux.shell("fg");
+    tmux.wait_for("it is back", |screen| screen.contains("1 worker:") && screen.contains("? help"));
+    tmux.key("C-c");
+    tmux.assert_restored();
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_do_instead() {
+    let own = OwnNamespace::new();
+    let output = top(&own, &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("not a terminal") && said.contains("--once") && said.contains("ls"), "{said}");
+    for wrong in [["--interval", "1ms"], ["--sort", "size"]] {
+        assert_eq!(top(&own, &wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn once_prints_a_table_a_document_and_a_picture() {
+    if play() {
+        return;
+    }
+    let test = "once_prints_a_table_a_document_and_a_picture";
+    let own = OwnNamespace::new();
+    let _live = Worker::start(test, &own, &["alpha", "gamma"], PACE);
+    Worker::start(test, &own, &["beta"], PACE).kill();
+    let output = top(&own, &["--once", "--interval", "300ms", "--sort", "state"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0][..3], ["WORKER", "STATE", "PID"], "{text}");
+    assert_eq!((words[1][0], words[1][1], words[1][3]), ("beta", "dead", "0"), "{text}");
+    assert_eq!((words[2][0], words[3][0], words.len()), ("alpha", "gamma", 4), "{text}");
+    assert_ne!(words[2][3], "0", "the live ones have a rate: {text}");
+
+    let picture = std::env::temp_dir().join(format!("{}.svg", own.0.name()));
+    let path = picture.to_str().unwrap();
+    let output = top(&own, &["--once", "--interval", "50ms", "--filter", "dead", "--json", "--svg", path]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&document["channel"], &document["state"]), (&"beta".into(), &"dead".into()));
+    assert!(
+        document["bytes"].as_u64() > Some(0) && document["age_seconds"].as_f64() > Some(0.0),
+        "{document}"
+    );
+    let svg = std::fs::read_to_string(&picture).unwrap();
+    std::fs::remove_file(&picture).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.contains(">beta"), "{svg}");
+    assert!(svg.contains("jobs_done</text>"), "with the fields of the selected worker: {svg}");
+}
+
+#[test]
+fn names_and_states_can_do_nothing_to_the_terminal() {
+    let own = OwnNamespace::new();
+    let evil = "evil\u{202e}name";
+    let builder = own.0.writer_builder::<[u8]>(evil).codec::<tearless::Bytes>();
+    let mut writer = builder.schema("\u{1b}]0;owned\u{7}").open().unwrap();
+    writer.publish(b"\x1b[2J\x1b]0;owned\x07").unwrap();
+    let output = top(&own, &["--once", "--interval", "50ms"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("evil\\u{202e}name") && !text.contains(['\u{202e}', '\u{1b}']), "{text:?}");
+    let tmux = Tmux::start(180, 24);
+    start(&tmux, &own, "");
+    let screen = tmux.wait_for("it is shown", |screen| screen.contains("1b 5b 32 4a"));
+    assert!(screen.contains("\\u{1b}]0;owned\\u{7}"), "{screen}");
+    tmux.types("q");
+    tmux.assert_restored();
+}
