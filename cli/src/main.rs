@@ -4,10 +4,13 @@
 #![warn(unreachable_pub)]
 #![allow(dead_code, unused_imports, reason = "commands that come later use the rest of the frame")]
 
+mod again;
 mod arguments;
 mod commands;
 mod context;
 mod error;
+mod interrupt;
+mod machine;
 mod output;
 mod target;
 

@@ -5,6 +5,7 @@ pub(crate) mod gc;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod put;
+pub(crate) mod verify;
 
 use crate::arguments::Command;
 use crate::context::Context;
@@ -16,6 +17,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Ls(arguments) => ls::run(arguments, context),
         Command::Put(arguments) => put::run(arguments, context),
         Command::Gc(arguments) => gc::run(arguments, context),
+        Command::Verify(arguments) => verify::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),
     }
