@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, gc, ls, man, put, verify};
+use crate::commands::{completions, export, gc, ls, man, put, verify};
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
@@ -52,6 +52,7 @@ pub(crate) enum Command {
     Ls(ls::LsArguments),
     Put(put::PutArguments),
     Gc(gc::GcArguments),
+    Export(export::ExportArguments),
     Verify(verify::VerifyArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),

@@ -1,6 +1,7 @@
 //! The commands, one file or folder each.
 
 pub(crate) mod completions;
+pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod ls;
 pub(crate) mod man;
@@ -17,6 +18,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Ls(arguments) => ls::run(arguments, context),
         Command::Put(arguments) => put::run(arguments, context),
         Command::Gc(arguments) => gc::run(arguments, context),
+        Command::Export(arguments) => export::run(arguments, context),
         Command::Verify(arguments) => verify::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),

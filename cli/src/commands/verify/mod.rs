@@ -72,7 +72,9 @@ pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), 
 
 fn torture(arguments: &VerifyArguments, interrupt: &Interrupt) -> Result<Report, String> {
     let machine = Machine::look();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() * 1_000_000 + u64::from(now.subsec_micros()));
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs() * 1_000_000 + u64::from(now.subsec_micros()));
     let seed = arguments.seed.unwrap_or(now);
     let task = Task { namespace: format!("tearless-verify-{}-{now}", process::id()), seed };
     let forgeries = content::try_forgeries(seed);
