@@ -41,6 +41,8 @@
 //!   somebody waits.
 //! * [`Reader::history`]: the last states that a channel holds; [`Reader::field`] and [`Reader::read_at`]: a few bytes of a
 //!   large one.
+//! * [`Namespace::inspect`]: all about a channel whatever its type, also after its writer died; [`namespaces`] and
+//!   [`objects`]: what there is on this machine.
 //!
 //! Which of them to use, what they cost and guarantee: `docs/choosing.md`.
 //!
@@ -105,6 +107,8 @@ mod channel;
 mod checksum;
 mod clock;
 mod codec;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -119,6 +123,8 @@ mod reader;
 #[cfg(feature = "metrics")]
 mod recording;
 mod registry;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod segment;
 mod seqlock;
 mod snapshot;

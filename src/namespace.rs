@@ -150,6 +150,11 @@ impl<B: Backend> Namespace<B> {
         self.place.namespace()
     }
 
+    #[cfg(feature = "dynamic")]
+    pub(crate) fn place(&self) -> &Place<B> {
+        &self.place
+    }
+
     pub(crate) fn backend(&self) -> &B {
         self.place.backend()
     }
@@ -265,7 +270,7 @@ impl<B: Backend> Namespace<B> {
     /// type its states have, and also after its writer died. For tools, and for looking at what is wrong.
     ///
     /// It is a look at memory that may be changing: see [`Inspection`]. Nothing is stored, no lock is taken, and the
-    /// writer does not notice.
+    /// writer does not notice. As for any reader, who truncates an object meanwhile makes the look fault.
     ///
     /// Cost: maps and unmaps the channel's three objects, and loads four words of each slot, which brings a page for each
     /// slot of a channel of large states. Bounded; waits only for a creator that is at work, up to 100 ms.
@@ -293,6 +298,21 @@ impl<B: Backend> Namespace<B> {
     /// If shared memory can't be listed. What goes wrong with one object is in [`Cleaned::failed`].
     pub fn clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
         self.clean_within(keep, PATIENCE)
+    }
+
+    /// What [`Namespace::clean`] would remove, without removing or changing anything: of `removed` in what it returns, read
+    /// "would be removed".
+    ///
+    /// Takes no lock. So a channel that is just being made, taken over or removed may be told as it is between two steps,
+    /// where `clean` would wait for the end of it.
+    ///
+    /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::clean`].
+    pub fn would_clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
+        janitor::would_clean(self.place.backend(), self.place.namespace(), keep)
     }
 
     fn clean_within(&self, keep: Keep, patience: Duration) -> Result<Cleaned, ObjectError> {

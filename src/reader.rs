@@ -1,8 +1,12 @@
 //! The typed reader of a channel.
 
+#[cfg(feature = "schema")]
+mod described;
+mod format;
 mod history;
 mod part;
 
+use format::Expected;
 pub use history::History;
 pub use part::Field;
 
@@ -271,6 +275,7 @@ pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
     place: Place<B>,
     channel: String,
     schema: Option<String>,
+    expected: Expected,
     attach: AttachPolicy,
     retry: RetryPolicy,
     wait: WaitPolicy,
@@ -283,6 +288,7 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
             place,
             channel: channel.into(),
             schema: None,
+            expected: Expected::Named,
             attach: AttachPolicy::default(),
             retry: RetryPolicy::default(),
             wait: WaitPolicy::default(),
@@ -292,8 +298,9 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
 
     /// Decodes states by another codec.
     pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D, B> {
-        let ReaderBuilder { place, channel, schema, attach, retry, wait, .. } = self;
-        ReaderBuilder { place, channel, schema, attach, retry, wait, form: PhantomData }
+        let ReaderBuilder { place, channel, schema, expected, attach, retry, wait, .. } = self;
+        let expected = expected.of_another_codec();
+        ReaderBuilder { place, channel, schema, expected, attach, retry, wait, form: PhantomData }
     }
 
     /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`].
@@ -335,10 +342,9 @@ impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
     pub fn open(self) -> Result<Reader<T, C, B>, AttachError> {
         let name = ChannelName::new(self.place.namespace(), &self.channel)?;
-        let schema = self.schema.unwrap_or_else(C::schema);
-        let format = Some(Format::new(C::NAME, &schema));
-        let options = ReaderOptions { attach: self.attach, retry: self.retry, format };
-        let channel = ChannelReader::attach(self.place.backend(), &name, &options)?;
+        let named = Format::new(C::NAME, &self.schema.unwrap_or_else(C::schema));
+        let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
+        let channel = self.expected.attach(self.place.backend(), &name, &options, named)?;
         Ok(Reader::new(channel, self.place, self.wait))
     }
 }
@@ -349,6 +355,7 @@ impl<T, C, B: Backend> Clone for ReaderBuilder<T, C, B> {
             place: self.place.clone(),
             channel: self.channel.clone(),
             schema: self.schema.clone(),
+            expected: self.expected.clone(),
             attach: self.attach,
             retry: self.retry,
             wait: self.wait,

@@ -125,8 +125,8 @@ impl NamespaceMemory {
     /// Sets the gauges `tearless_memory_bytes` (bytes that have memory) and `tearless_memory_objects` of the `metrics`
     /// facade.
     ///
-    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b` or `retired` and then
-    /// comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges of a namespace sum up to [`Self::total`].
+    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b`, `schema` or `retired`
+    /// and then comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges of a namespace sum up to [`Self::total`].
     ///
     /// A recorder keeps the gauges of a channel that is gone: see [`Self::record_since`].
     ///
@@ -157,6 +157,7 @@ impl NamespaceMemory {
             ("control", memory.control),
             ("segment_a", memory.segment_a),
             ("segment_b", memory.segment_b),
+            ("schema", memory.schema),
             ("retired", memory.retired),
         ];
         for (kind, usage) in kinds {
@@ -309,7 +310,7 @@ mod tests {
             cells.keys().filter(|name| name.starts_with("tearless_memory_bytes")).cloned().collect()
         };
         let sum: f64 = bytes.iter().map(|name| kept.gauge(name)).sum();
-        assert_eq!((sum, bytes.len()), (memory.total().resident as f64, 2 * 4 + 3));
+        assert_eq!((sum, bytes.len()), (memory.total().resident as f64, 2 * 5 + 3));
         drop(goes);
         let now = namespace.memory().unwrap();
         ::metrics::with_local_recorder(&kept, || now.record_since(&memory));

@@ -82,7 +82,9 @@ impl<B: Backend> Tracker<B> {
 
     fn is_new(&self, found: &Found) -> bool {
         let replaces_known = match &found.place {
-            Place::Channel(channel, Part::Control | Part::Segment(_)) => self.channels.contains(channel),
+            Place::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
+                self.channels.contains(channel)
+            }
             _ => false,
         };
         !replaces_known && !self.objects.contains(&found.object)

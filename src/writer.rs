@@ -1,5 +1,8 @@
 //! The typed writer of a channel.
 
+mod closing;
+#[cfg(feature = "schema")]
+mod described;
 mod kept;
 
 use std::fmt;
@@ -7,8 +10,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::channel::{
-    ChannelName, ChannelWriter, CreateError, Format, PublishError, RemoveError, WriterOptions,
-    WriterStatistics,
+    ChannelName, ChannelWriter, CreateError, Format, PublishError, WriterOptions, WriterStatistics,
 };
 use crate::clock::Timestamp;
 use crate::codec::{Encode, Postcard};
@@ -154,46 +156,6 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
         self.scratch.shrink_to_fit();
         self.kept.forget();
     }
-
-    /// Ends the channel: removes its names or, if it was built with `linger`, leaves the last state readable.
-    ///
-    /// Attached readers learn of it either way. In a fork of the process that opened the writer it does nothing.
-    ///
-    /// # Errors
-    ///
-    /// If a name can't be removed. The rest of the end has been done.
-    pub fn close(mut self) -> Result<(), RemoveError> {
-        self.end()
-    }
-
-    /// Ends the channel and leaves the last state readable, whatever it was built with.
-    ///
-    /// # Errors
-    ///
-    /// As [`Writer::close`].
-    pub fn close_lingering(mut self) -> Result<(), RemoveError> {
-        self.channel.set_linger(true);
-        self.registration.keep();
-        self.end()
-    }
-
-    /// Ends a channel on which this writer published nothing: the state of a former writer is left as it was found, and
-    /// an empty channel is removed.
-    pub(crate) fn abandon(mut self) {
-        let has_state = self.channel.last() > 0;
-        self.channel.set_linger(has_state);
-        match has_state {
-            true => self.registration.keep(),
-            false => self.registration.let_go(),
-        }
-        // Whoever gives up has a worse error to tell.
-        let _ = self.end();
-    }
-
-    fn end(&mut self) -> Result<(), RemoveError> {
-        let result = self.channel.end().and_then(|()| self.registration.end());
-        result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
-    }
 }
 
 impl<T: ?Sized, C, B: Backend> fmt::Debug for Writer<T, C, B> {
@@ -237,9 +199,10 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
         }
     }
 
-    /// Encodes states by another codec.
+    /// Encodes states by another codec. Whatever the channel was described by before is forgotten.
     pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D, B> {
-        let WriterBuilder { backend, namespace, channel, capacity, schema, options, .. } = self;
+        let WriterBuilder { backend, namespace, channel, capacity, schema, mut options, .. } = self;
+        options.schema = None;
         WriterBuilder { backend, namespace, channel, capacity, schema, options, form: PhantomData }
     }
 
@@ -339,8 +302,8 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
     /// Creates the channel; or goes on with it where a former writer closed it with `linger` or died.
     ///
     /// Attached readers of a channel that is gone on with notice nothing but a new incarnation number. If the former
-    /// writer's channel has another codec, schema, checksum setting or permissions, it is removed and a new one made,
-    /// after a trial of whether there is room. Capacity and depth that were asked for are given to a channel that is gone
+    /// writer's channel has another codec, schema, description, checksum setting or permissions, it is removed and a new one
+    /// made, after a trial of whether there is room. Capacity and depth that were asked for are given to a channel that is gone
     /// on with at the next publications.
     ///
     /// # Errors
@@ -354,6 +317,8 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
         } else {
             options.capacity = options.capacity.min(options.limit);
         }
+        #[cfg(feature = "schema")]
+        described::check(&options)?;
         let name = ChannelName::new(&self.namespace, &self.channel)?;
         let mut channel = ChannelWriter::open(&self.backend, &name, &options)?;
         match Registration::new(self.backend.clone(), &self.namespace, &channel) {

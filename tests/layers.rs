@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module may use those of lower rank, and itself.
-const RANKS: [&[&str]; 16] = [
+const RANKS: [&[&str]; 17] = [
     &["layout"],
     &["memory"],
     &["seqlock"],
@@ -15,11 +15,12 @@ const RANKS: [&[&str]; 16] = [
     &["janitor", "accounting", "inspection"],
     &["waiting"],
     &["codec", "snapshot"],
+    &["schema"],
     &["writer", "reader"],
     &["changes"],
     &["hub"],
     &["namespace", "fuzzing"],
-    &["syncer", "tracker"],
+    &["syncer", "tracker", "dynamic"],
     &["recording"],
 ];
 

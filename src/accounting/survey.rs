@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::channel::read_text;
+use crate::channel::{SchemaMark, read_text};
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control};
 use crate::memory::Memory;
 use crate::segment::{Backend, ObjectError, ObjectSize};
@@ -36,7 +36,9 @@ pub(crate) enum Part {
     Control,
     /// The segment in force.
     Segment(Side),
-    /// A segment that is being replaced, or was left over.
+    /// The description.
+    Schema,
+    /// A segment that is being replaced, or was left over; a description that the page doesn't tell of.
     Retired,
 }
 
@@ -44,6 +46,7 @@ pub(crate) enum Part {
 struct Described {
     channel: String,
     generations: [u64; 2],
+    schema: SchemaMark,
 }
 
 /// What came of looking for a channel's control page.
@@ -120,7 +123,8 @@ impl<B: Backend> Survey<'_, B> {
             return Look::Elsewhere;
         }
         let generations = Side::BOTH.map(|side| Generations(&page).in_force(side));
-        Look::Described(Described { channel: read_text(&page, control::CHANNEL), generations })
+        let (channel, schema) = (read_text(&page, control::CHANNEL), SchemaMark::read(&page));
+        Look::Described(Described { channel, generations, schema })
     }
 
     /// Takes an object down, unless it is gone.
@@ -138,6 +142,7 @@ impl Described {
     fn part_of(&self, kind: Option<Kind>) -> Part {
         match kind {
             Some(Kind::Control) => Part::Control,
+            Some(Kind::Schema) if self.schema.is_some() => Part::Schema,
             Some(Kind::Segment(side, generation)) if generation == self.generations[side.index()] => {
                 Part::Segment(side)
             }

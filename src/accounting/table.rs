@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::usage::{ChannelMemory, MemoryUsage, NamespaceMemory};
 
-const COLUMNS: usize = 7;
+const COLUMNS: usize = 8;
 const HEAD: [&str; COLUMNS] =
-    ["resident bytes of", "control", "segment A", "segment B", "retired", "total", "objects"];
+    ["resident bytes of", "control", "segment A", "segment B", "schema", "retired", "total", "objects"];
 
 type Row = [String; COLUMNS];
 
@@ -42,14 +42,24 @@ fn rows(memory: &NamespaceMemory) -> Vec<Row> {
 
 fn row_of_channel(memory: &ChannelMemory) -> Row {
     let [.., total, objects] = row_of_total("", memory.total());
-    let [control, a, b, retired] = [memory.control, memory.segment_a, memory.segment_b, memory.retired]
-        .map(|usage| with_commas(usage.resident));
-    [memory.channel.clone(), control, a, b, retired, total, objects]
+    let ChannelMemory { control, segment_a, segment_b, schema, retired, .. } = *memory;
+    let [control, a, b, schema, retired] =
+        [control, segment_a, segment_b, schema, retired].map(|usage| with_commas(usage.resident));
+    [memory.channel.clone(), control, a, b, schema, retired, total, objects]
 }
 
 fn row_of_total(name: &str, usage: MemoryUsage) -> Row {
     let none = String::new;
-    [name.into(), none(), none(), none(), none(), with_commas(usage.resident), with_commas(usage.objects)]
+    [
+        name.into(),
+        none(),
+        none(),
+        none(),
+        none(),
+        none(),
+        with_commas(usage.resident),
+        with_commas(usage.objects),
+    ]
 }
 
 fn with_commas(number: u64) -> String {

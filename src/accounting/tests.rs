@@ -55,6 +55,29 @@ fn every_object_is_in_its_column() {
 }
 
 #[test]
+#[cfg(feature = "schema")]
+fn a_description_has_its_column_and_one_that_no_page_tells_of_is_retired() {
+    let (heap, namespace) = namespace();
+    let open = || namespace.writer_builder::<u64>("worker").described();
+    let tracker = Tracker::begin(&namespace).unwrap();
+    let described = open().linger(true).open().unwrap();
+    let memory = namespace.memory().unwrap();
+    let [worker] = &memory.channels[..] else { panic!("{memory:?}") };
+    assert_eq!((worker.schema, worker.retired), (pages(1), MemoryUsage::default()));
+    assert_eq!(worker.total().objects, 4);
+    drop(described);
+    let lingering = Tracker::begin(&namespace).unwrap();
+    drop(open().open().unwrap());
+    tracker.assert_nothing_left();
+    let plain = namespace.writer_builder::<u64>("worker").open().unwrap();
+    put(&heap, &ObjectNames::new("fleet", "worker").object(Kind::Schema), 3);
+    let memory = namespace.memory().unwrap();
+    assert_eq!((memory.channels[0].schema, memory.channels[0].retired), (MemoryUsage::default(), pages(3)));
+    drop(plain);
+    assert_eq!(lingering.leaks().unwrap().left.len(), 0, "a description is known from before");
+}
+
+#[test]
 fn another_namespaces_channel_under_names_of_this_one_is_left_out() {
     let (heap, namespace) = namespace();
     let writer = open(&namespace, "worker");
@@ -84,11 +107,11 @@ fn the_table_is_aligned_and_says_what_there_is() {
     assert_eq!(
         memory.to_string(),
         "\
-resident bytes of  control  segment A  segment B  retired   total  objects
-worker-ü             4,096      4,096      4,096        0  12,288        3
-(unnamed)                                                  20,480        1
-(registry)                                                  8,192        1
-total                                                      40,960        5"
+resident bytes of  control  segment A  segment B  schema  retired   total  objects
+worker-ü             4,096      4,096      4,096       0        0  12,288        3
+(unnamed)                                                          20,480        1
+(registry)                                                          8,192        1
+total                                                              40,960        5"
     );
 }
 

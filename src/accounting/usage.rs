@@ -68,6 +68,8 @@ pub struct ChannelMemory {
     pub segment_a: MemoryUsage,
     /// Segment B, as it is in force.
     pub segment_b: MemoryUsage,
+    /// The schema that the channel carries, if it does: see [`Reader::description`](crate::Reader::description).
+    pub schema: MemoryUsage,
     /// Segments of another generation than the one in force: one that is being made or replaced at this moment, or that
     /// a killed writer left, which its successor or [`Namespace::clean`](crate::Namespace::clean) removes. Replaced
     /// segments that readers still have mapped have no name any more and are not found.
@@ -78,7 +80,7 @@ impl ChannelMemory {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> MemoryUsage {
-        self.control + self.segment_a + self.segment_b + self.retired
+        self.control + self.segment_a + self.segment_b + self.schema + self.retired
     }
 
     fn add(&mut self, part: Part, usage: MemoryUsage) {
@@ -86,6 +88,7 @@ impl ChannelMemory {
             Part::Control => self.control += usage,
             Part::Segment(Side::A) => self.segment_a += usage,
             Part::Segment(Side::B) => self.segment_b += usage,
+            Part::Schema => self.schema += usage,
             Part::Retired => self.retired += usage,
         }
     }

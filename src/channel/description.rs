@@ -2,6 +2,7 @@
 
 use super::ChannelName;
 use super::options::Format;
+use super::schema::SchemaMark;
 use crate::layout::{
     self,
     control::{self, Text},
@@ -21,6 +22,8 @@ pub(super) struct Description {
     pub(super) namespace: String,
     pub(super) channel: String,
     pub(super) format: Format,
+    /// Which description the channel has, if any.
+    pub(super) schema: SchemaMark,
 }
 
 impl Description {
@@ -34,6 +37,7 @@ impl Description {
         write_text(page, control::CHANNEL, &self.channel);
         write_text(page, control::CODEC, &self.format.codec);
         write_text(page, control::SCHEMA, &self.format.schema);
+        self.schema.write(page);
     }
 
     /// Reads what a page says that was found ready. Anything may stand there; nothing of it is trusted further than
@@ -51,6 +55,7 @@ impl Description {
                 schema: read_text(page, control::SCHEMA),
                 fingerprint: page.load(control::FINGERPRINT),
             },
+            schema: SchemaMark::read(page),
         }
     }
 
@@ -102,8 +107,7 @@ pub(super) fn is_abandoned(page: &impl Memory) -> bool {
 
 /// Writes `text`, cut at a character's end if there is no room for all of it.
 pub(crate) fn write_text(page: &impl MemoryMut, place: Text, text: &str) {
-    let end = (0..=place.most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    let cut = &text[..end];
+    let cut = place.cut(text);
     page.store(place.word, cut.len() as u64);
     page.write(place.bytes_at(), cut.as_bytes());
 }
@@ -131,6 +135,7 @@ mod tests {
             namespace: "fleet".into(),
             channel: "worker-ü".into(),
             format: Format { codec: "postcard".into(), schema: "State".into(), fingerprint: 9 },
+            schema: SchemaMark { bytes: 70, fingerprint: 11 },
         }
     }
 

@@ -1,5 +1,9 @@
 //! What can go wrong with a channel, one enum for each thing that one does with it.
 
+mod attach;
+
+pub use attach::AttachError;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -58,6 +62,12 @@ pub enum CreateError {
     InvalidPermissions {
         /// What was asked for.
         mode: u32,
+    },
+    /// The schema that the channel is to carry is beyond what readers accept.
+    #[error("the schema of the state's type can't be carried: {reason}; open the writer without `described`")]
+    SchemaRefused {
+        /// What is wrong with it.
+        reason: String,
     },
     /// The names of two channels have the same hash.
     #[error(
@@ -158,113 +168,6 @@ pub enum PublishError {
     /// There is no number left for another publication, or for another segment.
     #[error("the channel's numbers are exhausted: remove the channel and create it anew")]
     Exhausted,
-}
-
-/// Why a reader could not be attached.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AttachError {
-    /// The name can't be used.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// There is no such channel.
-    #[error(
-        "there is no channel {channel:?} in namespace {namespace:?}{}: is its writer running, under the same \
-         names?", waited_text(*.waited)
-    )]
-    NotFound {
-        /// The namespace.
-        namespace: String,
-        /// The channel.
-        channel: String,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// It is being created, or its creator died while creating it.
-    #[error(
-        "channel {channel:?} is still being created after {waited:.1?}: its creator was stopped or killed; open a \
-         writer for it, which clears that up"
-    )]
-    NotReady {
-        /// The channel.
-        channel: String,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// It holds states in another form.
-    #[error(
-        "channel {channel:?} holds {found_schema:?} encoded as {found_codec}, but this reader expects \
-         {expected_schema:?} encoded as {expected_codec}: use the writer's type and codec, or name the schema \
-         alike on both sides"
-    )]
-    FormatMismatch {
-        /// The channel.
-        channel: String,
-        /// The writer's codec.
-        found_codec: String,
-        /// The writer's schema.
-        found_schema: String,
-        /// The reader's codec.
-        expected_codec: String,
-        /// The reader's schema.
-        expected_schema: String,
-    },
-    /// The names of two channels have the same hash.
-    #[error("channel {channel:?} has the same object name as {other:?}: choose another name for one of them")]
-    NameCollision {
-        /// The channel that was asked for, with its namespace.
-        channel: String,
-        /// The one that is there.
-        other: String,
-    },
-    /// Another version of the library made this channel.
-    #[error(
-        "channel {channel:?} was made with layout version {found}, this library speaks version {expected}: use the \
-         same version of tearless in all processes"
-    )]
-    LayoutVersion {
-        /// The channel.
-        channel: String,
-        /// The channel's version.
-        found: u64,
-        /// Ours.
-        expected: u64,
-    },
-    /// A later version made this channel, with something that this one does not know and must not ignore.
-    #[error(
-        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use the same version \
-         of tearless in all processes"
-    )]
-    UnknownFeatures {
-        /// The channel.
-        channel: String,
-        /// The features.
-        bits: u64,
-    },
-    /// It was written before the machine was started last, and kept or copied: its times mean nothing now.
-    #[error(
-        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which makes it anew"
-    )]
-    OtherBoot {
-        /// The channel.
-        channel: String,
-        /// Id of the boot under which it was written, as `/proc/sys/kernel/random/boot_id` shows it.
-        found: String,
-        /// Id of the present boot.
-        expected: String,
-    },
-    /// Its control page can't be opened, or is none.
-    #[error("channel {channel:?} can't be opened for reading: {source}")]
-    Object {
-        /// The channel.
-        channel: String,
-        /// What is wrong with which object.
-        source: ObjectError,
-    },
-}
-
-fn waited_text(waited: Duration) -> String {
-    if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
 }
 
 /// Why there is no snapshot.

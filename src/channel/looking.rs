@@ -196,18 +196,35 @@ impl<B: Backend> ChannelReader<B> {
         self.instance() == other.instance() && self.reader.installed() == other.reader.installed()
     }
 
+    /// In what form the channel's states are.
+    pub(crate) fn format(&self) -> &Format {
+        &self.format
+    }
+
     /// Whether the channel's states have this form.
     pub(crate) fn has_format(&self, expected: &Format) -> Result<(), AttachError> {
-        let found = &self.format;
-        if found.fingerprint == expected.fingerprint {
+        if self.format.fingerprint == expected.fingerprint {
             return Ok(());
         }
-        Err(AttachError::FormatMismatch {
+        Err(self.mismatch(expected))
+    }
+
+    /// Whether the channel's states are encoded by this form's codec, as far as the control page holds its name.
+    #[cfg(feature = "schema")]
+    pub(crate) fn has_codec(&self, expected: &Format) -> Result<(), AttachError> {
+        if self.format.codec == control::CODEC.cut(&expected.codec) {
+            return Ok(());
+        }
+        Err(self.mismatch(expected))
+    }
+
+    fn mismatch(&self, expected: &Format) -> AttachError {
+        AttachError::FormatMismatch {
             channel: self.channel.to_string(),
-            found_codec: found.codec.clone(),
-            found_schema: found.schema.clone(),
+            found_codec: self.format.codec.clone(),
+            found_schema: self.format.schema.clone(),
             expected_codec: expected.codec.clone(),
             expected_schema: expected.schema.clone(),
-        })
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod attaching;
 mod bell;
 mod budget;
+mod closing;
 mod description;
 mod error;
 mod looking;
@@ -10,8 +11,10 @@ mod name;
 mod opening;
 mod options;
 mod parts;
+mod prospect;
 mod reader;
 mod removal;
+mod schema;
 mod segments;
 mod statistics;
 #[cfg(any(test, fuzzing))]
@@ -33,5 +36,8 @@ pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub(crate) use reader::{ChannelReader, Missed, Received};
 pub use removal::{Cause, Keep, Removed};
 pub(crate) use removal::{Tidied, Tidying, remove};
+#[cfg(any(test, feature = "schema"))]
+pub(crate) use schema::SchemaBytes;
+pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub(crate) use writer::ChannelWriter;

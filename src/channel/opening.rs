@@ -4,10 +4,11 @@ use super::budget::Unaffordable;
 use super::description::{Description, is_abandoned, not_ours, read_identity};
 use super::options::WriterOptions;
 use super::removal::{destroy, owner_pid};
+use super::schema::{SchemaMark, Unreadable};
 use super::segments::Segments;
 use super::writer::{ChannelWriter, ClaimedPage};
 use super::{ChannelName, CreateError};
-use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
+use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control, schema};
 use crate::memory::MemoryMut;
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -31,6 +32,12 @@ enum TakeOver<B: Backend> {
     Done(Box<ChannelWriter<B>>),
     /// What the former writer left is not what any writer of ours leaves.
     Implausible(B::Claim),
+}
+
+/// The objects of a new channel, beside its page.
+struct Objects<B: Backend> {
+    sides: [Growth<B::Memory>; 2],
+    schema: Option<B::Memory>,
 }
 
 /// Somebody who opens a channel.
@@ -103,6 +110,7 @@ impl<B: Backend> Opening<'_, B> {
         let same_form = description.format.fingerprint == options.format.fingerprint
             && description.checksum == options.checksum
             && description.mode == options.mode
+            && description.schema == self.mark()
             && !description.needs_more_than_we_know()
             // Its times are those of another clock, and whoever kept it may have kept half of it.
             && read_identity(page).other_boot().is_none();
@@ -119,11 +127,11 @@ impl<B: Backend> Opening<'_, B> {
         let made = self.new_instance().and_then(|instance| {
             let segments = self.segments(instance);
             page.0.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
-            self.afford_sides()?;
-            let sides = self.create_sides(&segments, [1, 1]).map_err(|source| self.failed(source))?;
-            Ok((segments, sides))
+            self.afford()?;
+            let objects = self.create_objects(&segments).map_err(|source| self.failed(source))?;
+            Ok((segments, objects))
         });
-        let (segments, sides) = match made {
+        let (segments, objects) = match made {
             Ok(made) => made,
             Err(error) => {
                 let _ = page.0.remove();
@@ -132,9 +140,11 @@ impl<B: Backend> Opening<'_, B> {
         };
         self.describe(&page, segments.instance);
         for side in Side::BOTH {
-            Generations(&page).replace(side, sides[side.index()].generation);
+            Generations(&page).replace(side, objects.sides[side.index()].generation);
         }
-        let writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), 0);
+        let Objects { sides, schema } = objects;
+        let mut writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), 0);
+        writer.schema = schema;
         ready::declare(writer.writer.control());
         Ok(writer)
     }
@@ -148,13 +158,14 @@ impl<B: Backend> Opening<'_, B> {
             namespace: self.name.namespace.clone(),
             channel: self.name.channel.clone(),
             format: self.options.format.clone(),
+            schema: self.mark(),
         };
         description.write(page);
     }
 
-    /// Whether the budgets have room for both segments, beside all that is there.
-    fn afford_sides(&self) -> Result<(), CreateError> {
-        let needed = 2 * self.geometry.object_bytes() as u64;
+    /// Whether the budgets have room for a new channel's objects, beside all that is there.
+    fn afford(&self) -> Result<(), CreateError> {
+        let needed = (2 * self.geometry.object_bytes() + self.schema_object_bytes()) as u64;
         let affordable = self.options.budgets.afford(self.backend, &self.name.objects, needed);
         affordable.map_err(|why| match why {
             Unaffordable::Over(over) => CreateError::OverBudget { channel: self.name.channel.clone(), over },
@@ -162,24 +173,39 @@ impl<B: Backend> Opening<'_, B> {
         })
     }
 
-    /// Creates both segments, over what a dead creator left under their names; or none.
-    fn create_sides(
-        &self,
-        segments: &Segments<B>,
-        generations: [u64; 2],
-    ) -> Result<[Growth<B::Memory>; 2], ObjectError> {
-        let create = |side: Side| {
-            let generation = generations[side.index()];
-            segments.create_over_leftover(side, generation, self.geometry, self.options.mode)
-        };
+    /// Creates a new channel's segments and the object of its description, over what a dead creator left under their
+    /// names; or none.
+    fn create_objects(&self, segments: &Segments<B>) -> Result<Objects<B>, ObjectError> {
+        let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
         let first = create(Side::A)?;
-        match create(Side::B) {
-            Ok(second) => Ok([first, second]),
+        let second = create(Side::B).inspect_err(|_| drop(segments.retire(Side::A, &first)))?;
+        match self.create_schema(segments) {
+            Ok(schema) => Ok(Objects { sides: [first, second], schema }),
             Err(error) => {
                 let _ = segments.retire(Side::A, &first);
+                let _ = segments.retire(Side::B, &second);
                 Err(error)
             }
         }
+    }
+
+    /// Creates the object of the description, if there is to be one; if not, removes that of a dead creator.
+    fn create_schema(&self, segments: &Segments<B>) -> Result<Option<B::Memory>, ObjectError> {
+        let Some(schema) = &self.options.schema else {
+            // What can't be removed is somebody else's, and in nobody's way.
+            let _ = self.backend.remove_leftover(&segments.schema_name());
+            return Ok(None);
+        };
+        segments.create_schema(schema, self.options.mode).map(Some)
+    }
+
+    /// Which description the channel is to have.
+    fn mark(&self) -> SchemaMark {
+        SchemaMark::of(self.options.schema.as_ref())
+    }
+
+    fn schema_object_bytes(&self) -> usize {
+        self.options.schema.as_ref().map_or(0, |schema| schema::object_bytes(schema.bytes().len()))
     }
 
     /// Goes on with the channel of a writer that is gone. An error has changed nothing.
@@ -209,12 +235,14 @@ impl<B: Backend> Opening<'_, B> {
         if last != 0 && !Publication::new(last).is_some_and(holds) {
             return Ok(TakeOver::Implausible(claim));
         }
+        let schema = self.take_over_schema(&segments)?;
         for side in Side::BOTH {
             // What can't be removed is somebody else's, or met again by growth.
             let _ = segments.remove_around(side, sides[side.index()].generation);
         }
         let page = ClaimedPage(claim);
         let mut writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), last);
+        writer.schema = schema;
         writer.conform();
         let page = writer.writer.control();
         // Release: who finds the channel open again must find who owns it now, or would take the former owner, who has
@@ -222,6 +250,22 @@ impl<B: Backend> Opening<'_, B> {
         page.fence_release();
         Ending::Open.store(page);
         Ok(TakeOver::Done(Box::new(writer)))
+    }
+
+    /// The description of a channel that is gone on with. The page says that it is ours; what somebody has removed or
+    /// spoiled since is made anew.
+    fn take_over_schema(&self, segments: &Segments<B>) -> Result<Option<B::Memory>, CreateError> {
+        let Some(schema) = &self.options.schema else { return Ok(None) };
+        let kept = match segments.reopen_schema(self.mark()) {
+            Ok(found) => Ok(found),
+            Err(
+                Unreadable::Vanished(_)
+                | Unreadable::Corrupt(_)
+                | Unreadable::Failed(ObjectError::Foreign { .. }),
+            ) => segments.create_schema(schema, self.options.mode),
+            Err(Unreadable::Failed(source)) => Err(source),
+        };
+        kept.map(Some).map_err(|source| self.failed(source))
     }
 
     /// Removes a channel that this writer can't go on with, after a trial: if there is no room for the new one, the
@@ -232,14 +276,40 @@ impl<B: Backend> Opening<'_, B> {
             generation if generation < ObjectNames::MOST_GENERATION => generation + 1,
             _ => 1,
         };
-        self.afford_sides()?;
+        self.afford()?;
         // Behind what is in force stands at most a leftover.
-        let trial =
-            self.create_sides(&segments, Side::BOTH.map(free)).map_err(|source| self.failed(source))?;
-        for side in Side::BOTH {
-            let _ = segments.retire(side, &trial[side.index()]);
+        self.try_room(&segments, Side::BOTH.map(free))
+            .and_then(|()| self.free_schema_name(&segments, obsolete.schema))
+            .and_then(|()| destroy(claim, &segments))
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Whether there is room for the new segments, of which the first is as much larger as the description needs: its own
+    /// name may still be in use.
+    fn try_room(&self, segments: &Segments<B>, generations: [u64; 2]) -> Result<(), ObjectError> {
+        let extra = [self.schema_object_bytes(), 0];
+        let mut trial = Vec::with_capacity(2);
+        let tried = Side::BOTH.into_iter().try_for_each(|side| {
+            let object = segments.name(side, generations[side.index()]);
+            let bytes = self.geometry.object_bytes() + extra[side.index()];
+            let memory = segments.object_over_leftover(&object, bytes, self.options.mode)?;
+            trial.push((object, memory));
+            Ok(())
+        });
+        for (object, memory) in &trial {
+            let _ = self.backend.remove(object, memory);
         }
-        destroy(claim, &segments).map_err(|source| self.failed(source))
+        tried
+    }
+
+    /// Makes sure that the new description's name will be free, before anything of the old channel is removed: what
+    /// stands there is its own description, or can be removed.
+    fn free_schema_name(&self, segments: &Segments<B>, old: SchemaMark) -> Result<(), ObjectError> {
+        let is_needed = self.options.schema.is_some();
+        if !is_needed || (old.is_some() && segments.read_schema(old).is_ok()) {
+            return Ok(());
+        }
+        self.backend.remove_leftover(&segments.schema_name()).map(drop)
     }
 
     fn new_instance(&self) -> Result<u64, CreateError> {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::schema::SchemaBytes;
 use super::{Budgets, CreateError};
 use crate::clock::Timestamp;
-use crate::layout::{self, Geometry};
+use crate::layout::{self, Geometry, schema};
 use crate::segment::Mode;
 use crate::seqlock::Waking;
 
@@ -38,6 +39,8 @@ pub(crate) struct WriterOptions {
     pub(crate) interval: Option<Duration>,
     /// Name and fingerprint of codec and schema.
     pub(crate) format: Format,
+    /// What the channel carries to be understood by who doesn't know the type.
+    pub(crate) schema: Option<SchemaBytes>,
 }
 
 /// In what form the payload is, to be compared between writer and reader.
@@ -70,6 +73,7 @@ impl WriterOptions {
             waking: Waking::default(),
             interval: None,
             format,
+            schema: None,
         }
     }
 
@@ -80,6 +84,11 @@ impl WriterOptions {
         }
         if self.capacity > self.limit {
             return Err(CreateError::CapacityAboveLimit { capacity: self.capacity, limit: self.limit });
+        }
+        let described = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
+        if described > schema::MOST_BYTES {
+            let reason = format!("it has {described} bytes, {} is the most", schema::MOST_BYTES);
+            return Err(CreateError::SchemaRefused { reason });
         }
         let invalid = |bytes| CreateError::InvalidSize { bytes, depth: self.depth };
         Geometry::fit(self.limit, self.depth).map_err(|_| invalid(self.limit))?;

@@ -1,6 +1,6 @@
 //! What a reader looks through, laid open for an inspection.
 
-use super::{ChannelReader, Format};
+use super::ChannelReader;
 use crate::layout::Side;
 use crate::memory::Page;
 use crate::segment::{Backend, ObjectError};
@@ -10,11 +10,6 @@ impl<B: Backend> ChannelReader<B> {
     /// The control page.
     pub(crate) fn page(&self) -> &Page<B::View> {
         self.reader.control()
-    }
-
-    /// In what form its payloads are, as the page said when it was attached to.
-    pub(crate) fn format(&self) -> &Format {
-        &self.format
     }
 
     /// Maps a segment, whether it is in force or not. `NotFound` if there is none of this instance of the channel.

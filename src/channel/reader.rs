@@ -35,7 +35,7 @@ pub(crate) struct ChannelReader<B: Backend> {
     pub(super) channel: Arc<str>,
     pub(super) format: Arc<Format>,
     checksum: bool,
-    retry: RetryPolicy,
+    pub(super) retry: RetryPolicy,
     /// What the typed reader tells. What threads read through one that a hub lends them is not counted.
     pub(super) counts: ReaderStatistics,
 }
@@ -87,6 +87,12 @@ impl<B: Backend> ChannelReader<B> {
             retry: options.retry,
             counts: ReaderStatistics::default(),
         }
+    }
+
+    /// The names of codec and schema, as the channel says.
+    #[cfg(feature = "dynamic")]
+    pub(crate) fn format_names(&self) -> (String, String) {
+        (self.format.codec.clone(), self.format.schema.clone())
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.

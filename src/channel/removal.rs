@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::description::{Description, is_abandoned, read_identity};
+use super::schema::SchemaMark;
 use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
@@ -109,17 +110,17 @@ impl<B: Backend> Tidying<'_, B> {
             Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(Tidied::Kept),
             Err(error) => return Err(error),
         };
-        let remains = Remains { backend: self.backend, names, claim: &claim, objects };
+        let remains = Remains { backend: self.backend, names, page: claim.memory(), objects };
         match remains.verdict(self.namespace, has_page, self.keep) {
             Verdict::LeaveAlone => Ok(Tidied::Kept),
-            Verdict::Remove(cause) => remains.remove_all(cause),
+            Verdict::Remove(cause) => remains.remove_all(&claim, cause),
             Verdict::KeepInForce => remains.remove_orphans(),
         }
     }
 
     /// The instance of a channel where a look without the lock finds nothing to do, whether its writer lives or not.
     /// What changes meanwhile is looked at by the next cleaning.
-    fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
+    pub(super) fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
         if self.keep != Keep::UntilReplaced {
             return None;
         }
@@ -134,30 +135,33 @@ impl<B: Backend> Tidying<'_, B> {
     }
 }
 
-/// The names of a channel's objects, as its control page says: itself, and the segments in force.
-fn needed(names: &ObjectNames, page: &impl Memory) -> [String; 3] {
-    let [a, b] = Side::BOTH.map(|side| names.object(Kind::Segment(side, Generations(page).in_force(side))));
-    [names.object(Kind::Control), a, b]
+/// The names of a channel's objects, as its control page says: itself, the segments in force, and the description.
+fn needed(names: &ObjectNames, page: &impl Memory) -> Vec<String> {
+    let in_force = Side::BOTH.map(|side| Kind::Segment(side, Generations(page).in_force(side)));
+    let schema = SchemaMark::read(page).is_some().then_some(Kind::Schema);
+    let kinds = [Kind::Control].into_iter().chain(in_force).chain(schema);
+    kinds.map(|kind| names.object(kind)).collect()
 }
 
 /// What is to be done with a channel whose writer is gone.
-enum Verdict {
+pub(super) enum Verdict {
     LeaveAlone,
     KeepInForce,
     Remove(Cause),
 }
 
-/// A claimed channel, and the objects that its stem was found on before.
-struct Remains<'a, B: Backend> {
-    backend: &'a B,
-    names: &'a ObjectNames,
-    claim: &'a B::Claim,
-    objects: &'a [String],
+/// A channel that nobody writes, and the objects that its stem was found on before. Who changes it has claimed it; who
+/// only says what would be done looks at its page.
+pub(super) struct Remains<'a, B, M> {
+    pub(super) backend: &'a B,
+    pub(super) names: &'a ObjectNames,
+    pub(super) page: &'a M,
+    pub(super) objects: &'a [String],
 }
 
-impl<B: Backend> Remains<'_, B> {
-    fn verdict(&self, namespace: &str, had_page: bool, keep: Keep) -> Verdict {
-        let page = self.claim.memory();
+impl<B: Backend, M: Memory> Remains<'_, B, M> {
+    pub(super) fn verdict(&self, namespace: &str, had_page: bool, keep: Keep) -> Verdict {
+        let page = self.page;
         match ready::check(page) {
             Readiness::NotReady if had_page => return Verdict::Remove(Cause::HalfMade),
             Readiness::NotReady => return Verdict::Remove(Cause::Orphaned),
@@ -184,57 +188,24 @@ impl<B: Backend> Remains<'_, B> {
     /// Whether a segment in force has no name any more, so that nobody can begin to read the channel or go on with it.
     fn lacks_a_segment(&self) -> bool {
         Side::BOTH.into_iter().any(|side| {
-            let generation = Generations(self.claim.memory()).in_force(side);
+            let generation = Generations(self.page).in_force(side);
             matches!(self.segments().view(side, generation), Err(ObjectError::NotFound { .. }))
         })
     }
 
-    fn remove_all(&self, cause: Cause) -> Result<Tidied, ObjectError> {
-        let mut removed = self.removed(cause);
-        // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
-        Ending::Removed.store(self.claim.memory());
-        segment::wake(self.claim.memory(), control::PUBLISHED);
-        let page = self.names.object(Kind::Control);
-        for object in self.objects.iter().filter(|object| **object != page) {
-            if self.remove_ours(object)? {
-                removed.objects.push(object.clone());
-            }
-        }
-        destroy(self.claim, &self.segments())?;
-        removed.objects.extend(self.objects.contains(&page).then_some(page));
-        Ok(if removed.objects.is_empty() { Tidied::Kept } else { Tidied::Removed(removed) })
-    }
-
-    /// Removes a segment of the stem; what is not ours is not for us to remove.
-    fn remove_ours(&self, object: &str) -> Result<bool, ObjectError> {
-        match self.backend.remove_leftover(object) {
-            Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
-            removed => removed,
-        }
-    }
-
-    /// Removes the segments of the stem that are not in force.
-    fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
-        let needed = needed(self.names, self.claim.memory());
-        let mut objects = Vec::new();
-        for object in self.objects {
-            if !needed.contains(object) && self.remove_ours(object)? {
-                objects.push(object.clone());
-            }
-        }
-        match objects.is_empty() {
-            true => Ok(Tidied::Kept),
-            false => Ok(Tidied::Removed(Removed { objects, ..self.removed(Cause::Orphaned) })),
-        }
+    /// The objects of the stem that the page does not refer to.
+    pub(super) fn orphans(&self) -> impl Iterator<Item = &String> {
+        let needed = needed(self.names, self.page);
+        self.objects.iter().filter(move |object| !needed.contains(object))
     }
 
     fn segments(&self) -> Segments<B> {
-        let instance = self.claim.memory().load(control::INSTANCE);
+        let instance = self.page.load(control::INSTANCE);
         Segments { backend: self.backend.clone(), names: self.names.clone(), instance }
     }
 
-    fn removed(&self, cause: Cause) -> Removed {
-        let page = self.claim.memory();
+    pub(super) fn removed(&self, cause: Cause) -> Removed {
+        let page = self.page;
         let is_ready = ready::check(page) == Readiness::Ready;
         Removed {
             channel: is_ready.then(|| Description::read(page).channel),
@@ -247,11 +218,44 @@ impl<B: Backend> Remains<'_, B> {
 
     /// Age of the last publication. Nobody writes: the slot is whole if its stamp says so.
     fn age(&self) -> Option<Duration> {
-        let page = self.claim.memory();
+        let page = self.page;
         let publication = Publication::new(page.load(control::PUBLISHED))?;
         let side = publication.side();
         let ring = self.segments().view(side, Generations(page).in_force(side)).ok()?;
         ring.date_of(publication).and_then(NonZeroU64::new).map(clock::age)
+    }
+}
+
+/// Changes: only for who has claimed the page.
+impl<B: Backend> Remains<'_, B, B::Memory> {
+    fn remove_all(&self, claim: &B::Claim, cause: Cause) -> Result<Tidied, ObjectError> {
+        let mut removed = self.removed(cause);
+        // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
+        Ending::Removed.store(self.page);
+        segment::wake(self.page, control::PUBLISHED);
+        let page = self.names.object(Kind::Control);
+        for object in self.objects.iter().filter(|object| **object != page) {
+            if remove_ours(self.backend, object)? {
+                removed.objects.push(object.clone());
+            }
+        }
+        destroy(claim, &self.segments())?;
+        removed.objects.extend(self.objects.contains(&page).then_some(page));
+        Ok(if removed.objects.is_empty() { Tidied::Kept } else { Tidied::Removed(removed) })
+    }
+
+    /// Removes the orphans of a channel that is kept.
+    fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
+        let mut objects = Vec::new();
+        for object in self.orphans() {
+            if remove_ours(self.backend, object)? {
+                objects.push(object.clone());
+            }
+        }
+        match objects.is_empty() {
+            true => Ok(Tidied::Kept),
+            false => Ok(Tidied::Removed(Removed { objects, ..self.removed(Cause::Orphaned) })),
+        }
     }
 }
 
@@ -263,16 +267,22 @@ pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> R
     for side in Side::BOTH {
         let generation = Generations(page).in_force(side);
         if (1..=ObjectNames::MOST_GENERATION).contains(&generation) {
-            match segments.backend.remove_leftover(&segments.name(side, generation)) {
-                // What is not ours is not for us to remove.
-                Ok(_) | Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => {}
-                // The page stays, so that this can be repeated.
-                Err(error) => return Err(error),
-            }
+            // The page stays if it fails, so that this can be repeated.
+            remove_ours(&segments.backend, &segments.name(side, generation))?;
         }
         let _ = segments.remove_around(side, generation);
     }
+    // Whatever the page says: who was killed before it was ready has said nothing.
+    remove_ours(&segments.backend, &segments.schema_name())?;
     claim.remove()
+}
+
+/// Removes an object of a claimed channel, and says whether there was one; what is not ours is not for us to remove.
+fn remove_ours(backend: &impl Backend, object: &str) -> Result<bool, ObjectError> {
+    match backend.remove_leftover(object) {
+        Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
+        removed => removed,
+    }
 }
 
 /// Removes a channel that nobody writes. The instance that was removed; `None` if there is no such channel.

@@ -28,10 +28,23 @@ impl<B: Backend> Segments<B> {
         geometry: Geometry,
         mode: Mode,
     ) -> Result<Growth<B::Memory>, ObjectError> {
-        match self.create(side, generation, geometry, mode) {
-            Err(ObjectError::Exists { object }) => {
-                self.backend.remove_leftover(&object)?;
-                self.create(side, generation, geometry, mode)
+        let name = self.name(side, generation);
+        let memory = self.object_over_leftover(&name, geometry.object_bytes(), mode)?;
+        Ok(self.begin(memory, side, generation, geometry))
+    }
+
+    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for who holds the channel's
+    /// claim.
+    pub(super) fn object_over_leftover(
+        &self,
+        name: &str,
+        bytes: usize,
+        mode: Mode,
+    ) -> Result<B::Memory, ObjectError> {
+        match self.backend.create(name, bytes, mode) {
+            Err(ObjectError::Exists { .. }) => {
+                self.backend.remove_leftover(name)?;
+                self.backend.create(name, bytes, mode)
             }
             created => created,
         }
@@ -45,9 +58,12 @@ impl<B: Backend> Segments<B> {
         geometry: Geometry,
         mode: Mode,
     ) -> Result<Growth<B::Memory>, ObjectError> {
-        let name = self.name(side, generation);
-        let bytes = geometry.object_bytes();
-        let memory = self.backend.create(&name, bytes, mode)?;
+        let memory = self.backend.create(&self.name(side, generation), geometry.object_bytes(), mode)?;
+        Ok(self.begin(memory, side, generation, geometry))
+    }
+
+    /// Writes the header of a new segment.
+    fn begin(&self, memory: B::Memory, side: Side, generation: u64, geometry: Geometry) -> Growth<B::Memory> {
         memory.store(segment::INSTANCE, self.instance);
         memory.store(segment::SIDE, side.index() as u64);
         memory.store(segment::GENERATION, generation);
@@ -55,7 +71,7 @@ impl<B: Backend> Segments<B> {
         memory.store(segment::STRIDE, geometry.stride_words() as u64);
         memory.store(segment::CAPACITY, geometry.capacity() as u64);
         ready::declare(&memory);
-        Ok(Growth { generation, ring: Ring::new(memory, geometry) })
+        Growth { generation, ring: Ring::new(memory, geometry) }
     }
 
     /// Opens a segment to look at it. `NotFound` if it was replaced, or removed with its channel.

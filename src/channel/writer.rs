@@ -15,7 +15,7 @@ use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::{Backend, Claim, ForkToken, ObjectError};
-use crate::seqlock::{Ending, Growth, Waking, Writer};
+use crate::seqlock::{Growth, Waking, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter<B: Backend> {
@@ -33,9 +33,11 @@ pub(crate) struct ChannelWriter<B: Backend> {
     growths: u64,
     pub(super) counts: WriterCounts,
     /// Replaced segments whose names could not be removed yet.
-    unretired: Vec<String>,
+    pub(super) unretired: Vec<String>,
     /// Nothing of the channel is left to be ended.
-    has_ended: bool,
+    pub(super) has_ended: bool,
+    /// The object with the channel's description, if it has one: to be removed with it.
+    pub(super) schema: Option<B::Memory>,
 }
 
 /// The control page, with the claim that makes this process its only writer.
@@ -107,6 +109,7 @@ impl<B: Backend> ChannelWriter<B> {
             counts: WriterCounts::from(WriterNumbers { last, growths }),
             unretired: Vec::new(),
             has_ended: false,
+            schema: None,
         };
         writer.work_out_what_fits();
         writer
@@ -294,7 +297,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     /// Whether the control page still has its name, and the segments' names are ours with it.
-    fn is_named(&self) -> bool {
+    pub(super) fn is_named(&self) -> bool {
         self.writer.control().0.is_named()
     }
 
@@ -351,46 +354,10 @@ impl<B: Backend> ChannelWriter<B> {
     pub(crate) fn set_linger(&mut self, linger: bool) {
         self.options.linger = linger;
     }
-
-    /// Ends the channel as the options say. Done by `drop`, too; this way says what went wrong.
-    pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
-        // A fork of the owner shares its memory and its lock, and must not end what the owner still uses.
-        if self.has_ended || !self.owner.is_ours() {
-            return Ok(());
-        }
-        let page = self.writer.control();
-        let ending = if self.options.linger { Ending::Lingering } else { Ending::Removed };
-        ending.store(page);
-        if let Some(bell) = &self.bell {
-            bell.ring(page.0.memory(), control::PUBLISHED);
-        }
-        if self.options.linger {
-            self.has_ended = true;
-            return Ok(());
-        }
-        let mut failures = Vec::new();
-        for side in Side::BOTH {
-            let name = self.segments.name(side, self.writer.generation(side));
-            failures.extend(self.segments.backend.remove(&name, self.writer.ring(side).memory()).err());
-        }
-        if !self.unretired.is_empty() && self.is_named() {
-            let left = self.unretired.iter().map(|name| self.segments.backend.remove_leftover(name));
-            failures.extend(left.filter_map(Result::err));
-        }
-        failures.extend(page.0.remove().err());
-        self.has_ended = failures.is_empty();
-        failures.into_iter().next().map_or(Ok(()), Err)
-    }
 }
 
 /// An interval as it stands in the control page: 0 for none.
 fn nanoseconds(interval: Option<Duration>) -> u64 {
     let interval = interval.unwrap_or_default();
     u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
-}
-
-impl<B: Backend> Drop for ChannelWriter<B> {
-    fn drop(&mut self) {
-        let _ = self.end();
-    }
 }

@@ -7,6 +7,8 @@ mod look;
 mod namespaces;
 mod object;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use listing::{objects, objects_trusting};
 pub(crate) use look::inspect;

@@ -105,6 +105,7 @@ impl ObjectKind {
         match ObjectNames::of_object(object).and_then(|names| names.kind_of(object)) {
             Some(Kind::Control) => ObjectKind::Control,
             Some(Kind::Segment(side, generation)) => ObjectKind::Segment { side: side.into(), generation },
+            Some(Kind::Schema) => ObjectKind::Schema,
             None => ObjectKind::Unknown,
         }
     }

@@ -72,6 +72,11 @@ pub(crate) const CODEC: Text = CHANNEL.then(64);
 /// The schema's name, cut if it is longer.
 pub(crate) const SCHEMA: Text = CODEC.then(512);
 
+/// Bytes of the channel's description, which stands in an object of its own; 0 if there is none.
+pub(crate) const SCHEMA_BYTES: usize = SCHEMA.end();
+/// Fingerprint of the description's bytes; 0 if there is none.
+pub(crate) const SCHEMA_FINGERPRINT: usize = SCHEMA_BYTES + 1;
+
 /// Room for a text: a word for its length, then `most` bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
@@ -87,6 +92,12 @@ impl Text {
         self.word + 1
     }
 
+    /// As much of `text` as there is room for, cut at a character's end.
+    pub(crate) fn cut(self, text: &str) -> &str {
+        let mut ends = (0..=self.most.min(text.len())).rev();
+        &text[..ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0)]
+    }
+
     const fn end(self) -> usize {
         self.bytes_at() + self.most / WORD_BYTES
     }
@@ -98,4 +109,4 @@ impl Text {
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
 const _: () = assert!(WAKING < WRITER + LINE_WORDS && DATING < STATISTICS + LINE_WORDS);
-const _: () = assert!(SCHEMA.end() * WORD_BYTES <= BYTES);
+const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);

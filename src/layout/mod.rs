@@ -10,6 +10,7 @@ mod geometry;
 mod name;
 mod publication;
 pub(crate) mod registry;
+pub(crate) mod schema;
 pub(crate) mod segment;
 
 pub(crate) use geometry::Geometry;

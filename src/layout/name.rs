@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Control,
     /// A payload segment, by side and generation.
     Segment(Side, u64),
+    /// The channel's description.
+    Schema,
 }
 
 /// Derives the names of all objects of one channel.
@@ -79,7 +81,7 @@ impl ObjectNames {
         let generation = rest.as_str();
         let plain = object.bytes().skip(PREFIX.len()).all(|byte| byte.is_ascii_alphanumeric());
         let known = match kind {
-            'c' => generation.is_empty(),
+            'c' | 's' => generation.is_empty(),
             'a' | 'b' => (1..=GENERATION_DIGITS as usize).contains(&generation.len()),
             _ => false,
         };
@@ -92,6 +94,7 @@ impl ObjectNames {
         let (kind, generation) = rest.split_at_checked(KIND_DIGITS as usize)?;
         let side = match kind {
             "c" => return generation.is_empty().then_some(Kind::Control),
+            "s" => return generation.is_empty().then_some(Kind::Schema),
             "a" => Side::A,
             "b" => Side::B,
             _ => return None,
@@ -114,6 +117,7 @@ impl ObjectNames {
     pub(crate) fn object(&self, kind: Kind) -> String {
         match kind {
             Kind::Control => format!("{}c", self.stem),
+            Kind::Schema => format!("{}s", self.stem),
             Kind::Segment(side, generation) => {
                 let letter = if side == Side::A { 'a' } else { 'b' };
                 let mut name = format!("{}{letter}", self.stem);
@@ -138,10 +142,10 @@ fn push_digits(text: &mut String, value: u64, digits: u32) {
 }
 
 /// FNV-1a (Fowler, Noll, Vo), finished with the 64-bit mixer of MurmurHash3 so that the low digits depend on all of it.
-pub(crate) fn hash(text: &str) -> u64 {
+pub(crate) fn hash<D: AsRef<[u8]> + ?Sized>(data: &D) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in text.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    for byte in data.as_ref() {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -157,6 +161,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_tells_of_which_namespace_it_is() {
+        let names = ObjectNames::new("fleet", "worker-7");
+        let [page, segment] = [Kind::Control, Kind::Segment(Side::A, 1)].map(|kind| names.object(kind));
+        for object in [page, segment, ObjectNames::registry("fleet")] {
+            assert_eq!(ObjectNames::prefix_of_object(&object), Some(names.namespace_prefix()));
+        }
+        let prefix = names.namespace_prefix();
+        for other in ["", "tl_", "tl_test_9_fleetc", "shmem_0123456789", prefix, "tl_üüüüüüü"] {
+            assert_eq!(ObjectNames::prefix_of_object(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn names_are_short_plain_and_distinct() {
         let names = ObjectNames::new("fleet", "worker-7");
         let all = [
@@ -165,6 +182,7 @@ mod tests {
             names.object(Kind::Segment(Side::B, 1)),
             names.object(Kind::Segment(Side::B, 36)),
             names.object(Kind::Segment(Side::A, ObjectNames::MOST_GENERATION)),
+            names.object(Kind::Schema),
             ObjectNames::new("fleet", "worker-8").object(Kind::Control),
             ObjectNames::new("fleet2", "worker-7").object(Kind::Control),
         ];
@@ -176,24 +194,22 @@ mod tests {
             assert!(!all[..index].contains(name), "{name} twice");
         }
         let own = ObjectNames::new("fleet", "worker-7");
-        assert!(all[..5].iter().all(|name| ObjectNames::of_object(name) == Some(own.clone())));
-        assert!(all[..6].iter().all(|name| name.starts_with(&ObjectNames::prefix("fleet"))));
+        assert!(all[..6].iter().all(|name| ObjectNames::of_object(name) == Some(own.clone())));
+        assert!(all[..7].iter().all(|name| name.starts_with(&ObjectNames::prefix("fleet"))));
         for other in ["", "tl_", "tl_fleet", "shmem_1234567890abcdefghc", "tl_0000000aaaaaaaaaax", "ü"] {
             assert_eq!(ObjectNames::of_object(other), None);
         }
         assert_eq!(ObjectNames::of_object(&ObjectNames::registry("fleet")), None);
-        assert_eq!(ObjectNames::of_object(&format!("{}1", all[0])), None, "a control page has no generation");
+        for alone in [&all[0], &all[5]] {
+            assert_eq!(
+                ObjectNames::of_object(&format!("{alone}1")),
+                None,
+                "there is one, without generations"
+            );
+        }
         assert!(all[1].ends_with("a1") && all[3].ends_with("b10"));
         assert_eq!(own.namespace_prefix(), ObjectNames::prefix("fleet"));
-        let registry = ObjectNames::registry("fleet");
-        for object in [&all[0], &all[1], &registry] {
-            assert_eq!(ObjectNames::prefix_of_object(object), Some(own.namespace_prefix()));
-        }
-        for other in ["", "tl_", "tl_test_9_fleetc", "shmem_0123456789", own.namespace_prefix(), "tl_üüüüüüü"]
-        {
-            assert_eq!(ObjectNames::prefix_of_object(other), None, "{other}");
-        }
-        assert!(all[..5].iter().all(|name| name.starts_with(own.stem())) && !all[5].starts_with(own.stem()));
+        assert!(all[..6].iter().all(|name| name.starts_with(own.stem())) && !all[6].starts_with(own.stem()));
     }
 
     #[test]
@@ -205,11 +221,12 @@ mod tests {
             Kind::Segment(Side::A, 1),
             Kind::Segment(Side::B, 36),
             Kind::Segment(Side::A, last),
+            Kind::Schema,
         ] {
             assert_eq!(names.kind_of(&names.object(kind)), Some(kind));
             assert_eq!(ObjectNames::new("fleet", "worker-8").kind_of(&names.object(kind)), None);
         }
-        for rest in ["", "a", "c1", "d1", "a-1", "ü"] {
+        for rest in ["", "a", "c1", "s1", "d1", "a-1", "ü"] {
             assert_eq!(names.kind_of(&format!("{}{rest}", names.stem())), None, "{rest}");
         }
     }

@@ -64,6 +64,13 @@ pub struct ObjectStatus {
     pub(crate) size: ObjectSize,
 }
 
+impl ObjectStatus {
+    /// Whether it is for this process to remove: a regular file of this user's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_regular && self.owner == rustix::process::geteuid().as_raw()
+    }
+}
+
 /// How long somebody else's step with an object is waited for. None takes longer than some system calls, unless who is
 /// at it was stopped.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);

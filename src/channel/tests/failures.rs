@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
-use crate::channel::remove;
+use crate::channel::{SchemaBytes, remove};
+use crate::layout::Kind;
 use crate::memory::{BoxedWords, MemoryMut};
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
 
@@ -159,45 +160,72 @@ fn undisturbed<R>(backend: &Failing, work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Options without and with a description.
+fn forms() -> [WriterOptions; 2] {
+    [options(), WriterOptions { schema: SchemaBytes::new(&[7; 5_000]), ..options() }]
+}
+
 #[test]
 fn a_failing_creation_leaves_nothing() {
-    every_call_fails_once(|backend| {
-        let opened = ChannelWriter::open(backend, &name(), &options()).map(drop);
-        let left = backend.heap.names();
-        assert!(opened.is_ok() || left.is_empty(), "{opened:?}: {left:?}");
-        undisturbed(backend, || drop(ChannelWriter::open(backend, &name(), &options()).unwrap()));
-        assert!(backend.heap.names().is_empty(), "{:?}", backend.heap.names());
-    });
+    for options in forms() {
+        every_call_fails_once(|backend| {
+            let opened = ChannelWriter::open(backend, &name(), &options).map(drop);
+            let left = backend.heap.names();
+            assert!(opened.is_ok() || left.is_empty(), "{opened:?}: {left:?}");
+            undisturbed(backend, || drop(ChannelWriter::open(backend, &name(), &options).unwrap()));
+            assert!(backend.heap.names().is_empty(), "{:?}", backend.heap.names());
+        });
+    }
 }
 
 #[test]
 fn a_failing_takeover_leaves_the_channel_as_it_was() {
+    let forms = forms();
+    for (options, spoiled) in [(&forms[0], false), (&forms[1], false), (&forms[1], true)] {
+        a_takeover_fails(options, spoiled);
+    }
+}
+
+/// `spoiled`: somebody has removed the description.
+fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
-        let mut first = open(heap, &options()).unwrap();
+        let mut first = open(heap, options).unwrap();
         first.publish(b"one").unwrap();
         first.publish(b"two").unwrap();
         let mut attached = attach(heap).unwrap();
         kill(first);
-        let opened = ChannelWriter::open(backend, &name(), &options());
+        if spoiled {
+            heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
+        }
+        let opened = ChannelWriter::open(backend, &name(), options);
         assert_eq!(snapshot(&mut attached).unwrap(), (2, b"two".to_vec()), "{:?}", opened.err());
         assert_eq!(snapshot(&mut attach(heap).unwrap()).unwrap().0, 2);
         if let Ok(mut writer) = opened {
             writer.owner = ForkToken::of_another_process();
         }
-        assert_eq!(open(heap, &options()).unwrap().publish(b"three").unwrap(), 3);
+        let mut third = open(heap, options).unwrap();
+        assert_eq!(third.publish(b"three").unwrap(), 3);
+        assert_eq!(attached.description().unwrap().is_some(), options.schema.is_some());
+        drop(third);
         assert!(heap.names().is_empty());
     });
 }
 
 #[test]
 fn a_failing_replacement_leaves_the_old_channel_or_the_new_one() {
+    for (old, new) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        a_replacement_fails(&forms()[old], &forms()[new]);
+    }
+}
+
+fn a_replacement_fails(old: &WriterOptions, new: &WriterOptions) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
-        let mut first = open(heap, &options()).unwrap();
+        let mut first = open(heap, old).unwrap();
         first.publish(b"old form").unwrap();
         kill(first);
-        let mut other = options();
+        let mut other = new.clone();
         other.format = Format::new("bytes", "another schema");
         let is_open = ChannelWriter::open(backend, &name(), &other).is_ok();
         undisturbed(backend, || drop(ChannelWriter::open(backend, &name(), &other).unwrap()));
@@ -224,9 +252,13 @@ fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
 
 #[test]
 fn a_failing_growth_keeps_the_state_and_a_failing_end_is_made_up_for() {
+    forms().iter().for_each(a_growth_or_an_end_fails);
+}
+
+fn a_growth_or_an_end_fails(options: &WriterOptions) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
-        let mut writer = undisturbed(backend, || ChannelWriter::open(backend, &name(), &options()).unwrap());
+        let mut writer = undisturbed(backend, || ChannelWriter::open(backend, &name(), options).unwrap());
         let mut reader = attach(heap).unwrap();
         let (mut number, mut state) = (0, Vec::new());
         for len in [10, 5_000, 5_000, 40_000, 40_000, 20] {
@@ -261,12 +293,12 @@ fn a_shrinking_that_fails_is_put_off() {
 
 #[test]
 fn a_failing_clean_up_can_be_repeated() {
-    for orphaned in [false, true] {
+    for (orphaned, form) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
         every_call_fails_once(|backend| {
             let heap = &backend.heap;
-            kill(open(heap, &options()).unwrap());
+            kill(open(heap, &forms()[form]).unwrap());
             if orphaned {
-                heap.remove_leftover(&name().objects.object(crate::layout::Kind::Control)).unwrap();
+                heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
             }
             let clean = || crate::janitor::clean(backend, "tests", crate::Keep::Nothing, PATIENCE);
             let _ = clean();
@@ -278,9 +310,13 @@ fn a_failing_clean_up_can_be_repeated() {
 
 #[test]
 fn a_failing_removal_can_be_repeated() {
+    forms().iter().for_each(a_removal_fails);
+}
+
+fn a_removal_fails(options: &WriterOptions) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
-        let mut writer = open(heap, &options()).unwrap();
+        let mut writer = open(heap, options).unwrap();
         writer.publish(&[1; 5_000]).unwrap();
         kill(writer);
         let removed = remove(backend, &name());

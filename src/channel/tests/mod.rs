@@ -7,6 +7,8 @@ mod changed_bytes;
 #[cfg(test)]
 mod counting;
 #[cfg(test)]
+mod described;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod failures;

@@ -1,0 +1,52 @@
+//! Where a field of plain data stands, so that it is read without the rest.
+
+use super::path::{FieldPath, Segment};
+use crate::schema::{Encoding, Fields, Schema, Type};
+
+/// The place of a field in every payload of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Located<'a> {
+    /// Bytes from the payload's beginning.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub len: u64,
+    /// What it is.
+    pub r#type: &'a Type,
+}
+
+impl Schema {
+    /// Where `path` leads to in plain data. `None` if there is no such field, or if the schema is not one of plain data,
+    /// whose fields alone have fixed places.
+    #[must_use]
+    pub fn locate(&self, path: &FieldPath) -> Option<Located<'_>> {
+        if self.encoding() != Encoding::Pod {
+            return None;
+        }
+        let (mut described, mut offset) = (self.root().bare(), 0_u64);
+        for segment in path.segments() {
+            let (further, inner) = step(described, segment)?;
+            offset = offset.checked_add(further)?;
+            described = inner.bare();
+        }
+        Some(Located { offset, len: described.size()?, r#type: described })
+    }
+}
+
+/// The type that one step leads to, and where it begins.
+fn step<'a>(described: &'a Type, segment: &Segment) -> Option<(u64, &'a Type)> {
+    match (described, segment) {
+        (Type::Array { len, element }, Segment::Index(index)) => {
+            let index = u64::try_from(*index).ok().filter(|index| index < len)?;
+            Some((index.checked_mul(element.size()?)?, element))
+        }
+        (Type::Struct { fields: Fields::Tuple(fields), .. }, Segment::Index(index)) => {
+            fields.get(*index).map(|field| (field.offset, &field.value))
+        }
+        (Type::Struct { fields: Fields::Named(fields), .. }, Segment::Name(name)) => {
+            let field = fields.iter().rfind(|field| field.name == *name)?;
+            Some((field.offset, &field.value))
+        }
+        _ => None,
+    }
+}

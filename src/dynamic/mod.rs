@@ -1,0 +1,73 @@
+//! Reading channels whose type is not known: payloads become [`serde_json::Value`]s.
+//!
+//! [`Namespace::dynamic_reader`](crate::Namespace::dynamic_reader) attaches to a channel in whatever form it is, and finds
+//! out what its states consist of: a MessagePack payload says so itself, Postcard and plain data need the
+//! [schema](crate::schema) that their writer gave the channel (`WriterBuilder::described`). [`decode`] does the same for a
+//! payload that came otherwise.
+//!
+//! A value looks as `serde_json` would make it from the state, with these exceptions, so that everything has a value:
+//!
+//! | state | value |
+//! |---|---|
+//! | an integer beyond 64 bits | its digits, as a string |
+//! | `NaN`, `inf`, `-inf` | that, as a string |
+//! | bytes | an array of numbers |
+//! | a map whose keys are no strings | an object; each key is its value's JSON text |
+//! | types that serialize otherwise for people (IP addresses) | their compact form |
+//!
+//! Schemas, payloads and paths may be anybody's. What they can cost is limited: the elements of lists and maps by the
+//! payload's length and 1,024 more, and all values by eight times that and the schema's types; levels to 128.
+//!
+//! Payloads are walked by this module itself, not by the crate `postcard-dyn`: its version 0.2.1 panics on a `char`,
+//! refuses `NaN`, numbers beyond 64 bits and maps whose keys are no strings, and does not limit elements that take no
+//! byte. Where it can decode, it is the oracle of our tests.
+
+mod budget;
+mod change;
+mod error;
+mod leaf;
+mod locate;
+mod message_pack;
+mod number;
+mod path;
+mod plain;
+mod postcard;
+mod reader;
+
+#[cfg(test)]
+mod tests;
+
+pub use change::{Change, differences};
+pub use error::{DecodeError, DynamicError, PathError};
+pub use leaf::leaves;
+pub use locate::Located;
+pub use path::{FieldPath, Segment};
+pub use reader::{DynamicReader, DynamicReaderBuilder};
+
+use serde_json::Value;
+
+use crate::codec::{Codec, MessagePack, Pod, Postcard};
+use crate::schema::{Encoding, Schema};
+
+/// What a payload of `codec` says: with the channel's schema for `postcard` and `pod`, without for `message-pack`.
+///
+/// Cost: that of the value, which may take a hundred times the payload's bytes.
+///
+/// # Errors
+///
+/// [`DecodeError`].
+pub fn decode(codec: &str, schema: Option<&Schema>, payload: &[u8]) -> Result<Value, DecodeError> {
+    let described = |encoding| match schema {
+        None => Err(DecodeError::NoSchema { codec: codec.into() }),
+        Some(schema) if schema.encoding() != encoding => {
+            Err(DecodeError::OtherEncoding { codec: codec.into(), found: schema.encoding() })
+        }
+        Some(schema) => Ok(schema.root()),
+    };
+    match codec {
+        MessagePack::NAME => message_pack::decode(payload),
+        Postcard::NAME => postcard::decode(described(Encoding::Postcard)?, payload),
+        Pod::NAME => plain::decode(described(Encoding::Pod)?, payload),
+        _ => Err(DecodeError::UnknownCodec { codec: codec.into() }),
+    }
+}

@@ -1,0 +1,105 @@
+//! Plain data: every value stands at its offset.
+
+use serde_json::{Map, Value};
+
+use super::budget::{Budget, MOST_LEVELS};
+use super::{DecodeError, number};
+use crate::schema::{Cursor, Fields, Scalar, Type};
+
+/// The value of a whole payload.
+pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
+    let Some(size) = root.size().and_then(|size| usize::try_from(size).ok()) else {
+        return Err(DecodeError::Payload { at: 0, reason: "the schema is none of plain data".into() });
+    };
+    if size < payload.len() {
+        return Err(DecodeError::Left { bytes: payload.len() - size });
+    }
+    Walk { payload, budget: Budget::new(root, payload.len()) }.value(root, 0, MOST_LEVELS)
+}
+
+struct Walk<'a> {
+    payload: &'a [u8],
+    budget: Budget,
+}
+
+impl Walk<'_> {
+    /// The value at an offset.
+    fn value(&mut self, described: &Type, at: u64, levels: u32) -> Result<Value, DecodeError> {
+        let levels = levels.checked_sub(1).ok_or(DecodeError::TooDeep)?;
+        self.budget.value()?;
+        match described {
+            Type::Scalar(scalar) => self.scalar(*scalar, at),
+            Type::Unit => Ok(Value::Null),
+            Type::Array { len, element } => {
+                self.budget.elements(*len)?;
+                let size = element.size().unwrap_or(0);
+                let place = |index: u64| index.checked_mul(size).and_then(|bytes| at.checked_add(bytes));
+                (0..*len).map(|index| self.value(element, place(index).unwrap_or(u64::MAX), levels)).collect()
+            }
+            Type::Struct { fields, .. } => self.fields(fields, at, levels),
+            _ => Err(wrong(at, "this type is no plain data")),
+        }
+    }
+
+    fn fields(&mut self, fields: &Fields, at: u64, levels: u32) -> Result<Value, DecodeError> {
+        match fields {
+            Fields::Unit => Ok(Value::Null),
+            Fields::Newtype(inner) => self.value(inner, at, levels),
+            Fields::Tuple(fields) => fields
+                .iter()
+                .map(|field| self.value(&field.value, at.saturating_add(field.offset), levels))
+                .collect(),
+            Fields::Named(fields) => {
+                let member = |field: &crate::schema::Field| {
+                    let value = self.value(&field.value, at.saturating_add(field.offset), levels)?;
+                    Ok((field.name.clone(), value))
+                };
+                fields.iter().map(member).collect::<Result<Map<_, _>, _>>().map(Value::Object)
+            }
+        }
+    }
+
+    fn scalar(&self, scalar: Scalar, at: u64) -> Result<Value, DecodeError> {
+        let rest = usize::try_from(at).ok().and_then(|at| self.payload.get(at..)).unwrap_or_default();
+        let mut cursor = Cursor::new(rest);
+        let short = |_| wrong(at, "the payload ends before the value does");
+        let mut bytes = || -> Result<[u8; 16], DecodeError> {
+            let size = usize::try_from(scalar.size()).unwrap_or(usize::MAX);
+            let taken = cursor.take(size).map_err(short)?;
+            let mut bytes = [0; 16];
+            bytes[..size].copy_from_slice(taken);
+            Ok(bytes)
+        };
+        let number = u128::from_le_bytes(bytes()?);
+        // Moves the sign to its place among 128 bits and back.
+        let signed = || {
+            let unused = u128::BITS - u32::try_from(scalar.size() * 8).unwrap_or(0);
+            number::signed((number << unused).cast_signed() >> unused)
+        };
+        match scalar {
+            Scalar::U8 | Scalar::U16 | Scalar::U32 | Scalar::U64 | Scalar::U128 => {
+                Ok(number::unsigned(number))
+            }
+            Scalar::I8 | Scalar::I16 | Scalar::I32 | Scalar::I64 | Scalar::I128 => Ok(signed()),
+            Scalar::F32 => Ok(number::float(f32::from_bits(low(number)).into())),
+            Scalar::F64 => Ok(number::float(f64::from_bits(u64::try_from(number).unwrap_or(0)))),
+            Scalar::Bool => match number {
+                0 => Ok(Value::Bool(false)),
+                1 => Ok(Value::Bool(true)),
+                _ => Err(wrong(at, "a bool is 0 or 1")),
+            },
+            Scalar::Char => match char::from_u32(low(number)) {
+                Some(character) => Ok(Value::String(character.into())),
+                None => Err(wrong(at, "this is no character")),
+            },
+        }
+    }
+}
+
+fn low(number: u128) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn wrong(at: u64, reason: &str) -> DecodeError {
+    DecodeError::Payload { at: usize::try_from(at).unwrap_or(usize::MAX), reason: reason.into() }
+}

@@ -1,0 +1,151 @@
+//! Postcard payloads, walked along their schema.
+
+use serde_json::{Map, Value};
+
+use super::budget::{Budget, MOST_LEVELS};
+use super::{DecodeError, number};
+use crate::schema::{Cursor, Fault, Fields, Scalar, Type, Variant};
+
+pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
+    let mut walk = Walk { cursor: Cursor::new(payload), budget: Budget::new(root, payload.len()) };
+    let value = walk.value(root, MOST_LEVELS)?;
+    match walk.cursor.left() {
+        0 => Ok(value),
+        bytes => Err(DecodeError::Left { bytes }),
+    }
+}
+
+struct Walk<'a> {
+    cursor: Cursor<'a>,
+    budget: Budget,
+}
+
+impl<'a> Walk<'a> {
+    fn step<V>(&mut self, step: impl FnOnce(&mut Cursor<'a>) -> Result<V, Fault>) -> Result<V, DecodeError> {
+        let at = self.cursor.at();
+        step(&mut self.cursor).map_err(|fault| DecodeError::Payload {
+            at,
+            reason: match fault {
+                Fault::Short => "the payload ends before the value does".into(),
+                Fault::Overlong => "a number has more bits than its type".into(),
+            },
+        })
+    }
+
+    /// What is wrong about the byte, or the `len` bytes, before the cursor.
+    fn wrong<V>(&self, len: usize, reason: &str) -> Result<V, DecodeError> {
+        Err(DecodeError::Payload { at: self.cursor.at() - len, reason: reason.into() })
+    }
+
+    /// A value that may have `levels` inside of one another.
+    fn value(&mut self, described: &Type, levels: u32) -> Result<Value, DecodeError> {
+        let levels = levels.checked_sub(1).ok_or(DecodeError::TooDeep)?;
+        self.budget.value()?;
+        match described {
+            Type::Scalar(scalar) => self.scalar(*scalar),
+            Type::String => self.text().map(|text| Value::String(text.into())),
+            Type::Bytes => Ok(self.length_and_bytes()?.iter().copied().map(Value::from).collect()),
+            Type::Unit => Ok(Value::Null),
+            Type::Schema => self.wrong(0, "a schema as a value can't be decoded"),
+            Type::Option(inner) => match self.step(Cursor::byte)? {
+                0 => Ok(Value::Null),
+                1 => self.value(inner, levels),
+                _ => self.wrong(1, "an option begins with 0 or 1"),
+            },
+            Type::Sequence(element) => {
+                let len = self.step(Cursor::number)?;
+                self.list(len, element, levels)
+            }
+            Type::Array { len, element } => self.list(*len, element, levels),
+            Type::Map { key, value } => self.map(key, value, levels),
+            Type::Struct { fields, .. } => self.fields(fields, levels),
+            Type::Enum { variants, .. } => self.variant(variants, levels),
+        }
+    }
+
+    fn list(&mut self, len: u64, element: &Type, levels: u32) -> Result<Value, DecodeError> {
+        self.budget.elements(len)?;
+        (0..len).map(|_| self.value(element, levels)).collect()
+    }
+
+    fn map(&mut self, key: &Type, value: &Type, levels: u32) -> Result<Value, DecodeError> {
+        let len = self.step(Cursor::number)?;
+        self.budget.elements(len)?;
+        let mut members = Map::new();
+        for _ in 0..len {
+            let key = number::key(self.value(key, levels)?);
+            members.insert(key, self.value(value, levels)?);
+        }
+        Ok(Value::Object(members))
+    }
+
+    fn fields(&mut self, fields: &Fields, levels: u32) -> Result<Value, DecodeError> {
+        match fields {
+            Fields::Unit => Ok(Value::Null),
+            Fields::Newtype(inner) => self.value(inner, levels),
+            Fields::Tuple(fields) => fields.iter().map(|field| self.value(&field.value, levels)).collect(),
+            Fields::Named(fields) => {
+                let member = |field: &crate::schema::Field| {
+                    self.value(&field.value, levels).map(|value| (field.name.clone(), value))
+                };
+                fields.iter().map(member).collect::<Result<Map<_, _>, _>>().map(Value::Object)
+            }
+        }
+    }
+
+    fn variant(&mut self, variants: &[Variant], levels: u32) -> Result<Value, DecodeError> {
+        let before = self.cursor.at();
+        let index = self.step(|cursor| cursor.varint(u32::BITS))?;
+        let Some(variant) = usize::try_from(index).ok().and_then(|index| variants.get(index)) else {
+            let reason = format!("the enum has no variant {index}, only {}", variants.len());
+            return Err(DecodeError::Payload { at: before, reason });
+        };
+        if matches!(variant.fields, Fields::Unit) {
+            return Ok(Value::String(variant.name.clone()));
+        }
+        self.budget.value()?;
+        let contents = self.fields(&variant.fields, levels)?;
+        Ok(Value::Object(Map::from_iter([(variant.name.clone(), contents)])))
+    }
+
+    fn scalar(&mut self, scalar: Scalar) -> Result<Value, DecodeError> {
+        let bits = u32::try_from(scalar.size() * 8).unwrap_or(u32::MAX);
+        match scalar {
+            Scalar::Bool => match self.step(Cursor::byte)? {
+                0 => Ok(Value::Bool(false)),
+                1 => Ok(Value::Bool(true)),
+                _ => self.wrong(1, "a bool is 0 or 1"),
+            },
+            Scalar::U8 => self.step(Cursor::byte).map(Value::from),
+            Scalar::I8 => self.step(Cursor::byte).map(|byte| Value::from(byte.cast_signed())),
+            Scalar::U16 | Scalar::U32 | Scalar::U64 | Scalar::U128 => {
+                self.step(|cursor| cursor.varint(bits)).map(number::unsigned)
+            }
+            Scalar::I16 | Scalar::I32 | Scalar::I64 | Scalar::I128 => {
+                let zigzag = self.step(|cursor| cursor.varint(bits))?;
+                // The lowest bit says that it is negative: 0, -1, 1, -2, …
+                Ok(number::signed((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed()))
+            }
+            Scalar::F32 => Ok(number::float(f32::from_le_bytes(self.step(Cursor::array)?).into())),
+            Scalar::F64 => Ok(number::float(f64::from_le_bytes(self.step(Cursor::array)?))),
+            Scalar::Char => {
+                let text = self.text()?;
+                let mut characters = text.chars();
+                match (characters.next(), characters.next()) {
+                    (Some(_), None) => Ok(Value::String(text.into())),
+                    _ => self.wrong(text.len(), "a char is one character"),
+                }
+            }
+        }
+    }
+
+    fn length_and_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = self.step(Cursor::number)?;
+        self.step(|cursor| cursor.take(usize::try_from(len).unwrap_or(usize::MAX)))
+    }
+
+    fn text(&mut self) -> Result<&'a str, DecodeError> {
+        let bytes = self.length_and_bytes()?;
+        str::from_utf8(bytes).or_else(|_| self.wrong(bytes.len(), "a text is not UTF-8"))
+    }
+}

@@ -1,0 +1,218 @@
+//! A reader of a channel whose type is not known.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{DecodeError, DynamicError, FieldPath, decode, leaves, plain};
+use crate::channel::{
+    AttachError, AttachPolicy, ChannelName, ChannelReader, ReaderOptions, RetryPolicy, SnapshotError,
+};
+use crate::codec::Bytes;
+use crate::namespace::Namespace;
+use crate::reader::Reader;
+use crate::schema::{Schema, SchemaError};
+use crate::segment::{Backend, SharedMemory};
+use crate::snapshot::Snapshot;
+use crate::waiting::{Place, WaitPolicy};
+
+/// A reader of a channel in whatever form it is: its states become [`serde_json::Value`]s.
+///
+/// Made by [`Namespace::dynamic_reader`]. What a [`Reader`] can do beside snapshots is had from
+/// [`DynamicReader::reader`] and [`DynamicReader::reader_mut`]: waiting, history, what has become of the writer.
+#[derive(Debug)]
+pub struct DynamicReader<B: Backend = SharedMemory> {
+    reader: Reader<Vec<u8>, Bytes, B>,
+    codec: String,
+    schema_name: String,
+    schema: Result<Option<Schema>, SchemaError>,
+}
+
+/// Chooses what a [`DynamicReader`] is like. Made by [`Namespace::dynamic_reader_builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct DynamicReaderBuilder<B: Backend = SharedMemory> {
+    place: Place<B>,
+    channel: String,
+    attach: AttachPolicy,
+    retry: RetryPolicy,
+    wait: WaitPolicy,
+}
+
+impl<B: Backend> Namespace<B> {
+    /// A reader of whatever the channel's states are, all options at their defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`], for example [`AttachError::NotFound`] if there is no such channel.
+    pub fn dynamic_reader(&self, channel: &str) -> Result<DynamicReader<B>, AttachError> {
+        self.dynamic_reader_builder(channel).open()
+    }
+
+    /// Chooses what a reader of whatever the channel's states are is like before it is opened.
+    pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder<B> {
+        DynamicReaderBuilder {
+            place: self.place().clone(),
+            channel: channel.into(),
+            attach: AttachPolicy::default(),
+            retry: RetryPolicy::default(),
+            wait: WaitPolicy::default(),
+        }
+    }
+}
+
+impl<B: Backend> DynamicReaderBuilder<B> {
+    /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`].
+    pub fn attach_within(mut self, longest: Duration) -> Self {
+        self.attach = AttachPolicy::new(longest, longest);
+        self
+    }
+
+    /// How often and how long a snapshot tries again.
+    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How [`Reader::wait_newer`] waits.
+    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Attaches to the channel, and reads its schema if it has one.
+    ///
+    /// A schema that can't be read is no reason not to attach: what needs it fails with [`DecodeError::Schema`].
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
+    pub fn open(self) -> Result<DynamicReader<B>, AttachError> {
+        let name = ChannelName::new(self.place.namespace(), &self.channel)?;
+        let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
+        let channel = ChannelReader::attach(self.place.backend(), &name, &options)?;
+        let (codec, schema_name) = channel.format_names();
+        let reader = Reader::new(channel, self.place, self.wait);
+        Ok(DynamicReader { reader, codec, schema_name, schema: Ok(None) })
+    }
+}
+
+impl<B: Backend> DynamicReader<B> {
+    /// The latest state.
+    ///
+    /// Progress: as [`Reader::snapshot`]. Cost: one copy of the payload, and decoding it, see [`decode`].
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicError`].
+    pub fn snapshot(&mut self) -> Result<Snapshot<Value>, DynamicError> {
+        let payload = self.payload()?;
+        self.decoded(&payload)
+    }
+
+    /// The latest payload, as it is. [`DynamicReader::decode`] makes a value of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`].
+    pub fn payload(&mut self) -> Result<Snapshot<Vec<u8>>, SnapshotError> {
+        self.reader.snapshot()
+    }
+
+    /// What a payload of this channel says, for example one from its history.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
+        decode(&self.codec, self.known_schema()?, payload)
+    }
+
+    /// The value of one field of the latest state.
+    ///
+    /// Of plain data only the field's bytes are copied ([`Reader::read_at`]); everything else is decoded whole.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the fields that there are.
+    pub fn field(&mut self, path: &FieldPath) -> Result<Snapshot<Value>, DynamicError> {
+        if let Some(part) = self.part(path)? {
+            return Ok(part);
+        }
+        let snapshot = self.snapshot()?;
+        match path.find(&snapshot) {
+            Some(value) => Ok(Snapshot::new(value.clone(), snapshot.info())),
+            None => Err(self.no_such_field(path, &snapshot)),
+        }
+    }
+
+    /// A field of plain data, alone; `None` if it can't be had so.
+    fn part(&mut self, path: &FieldPath) -> Result<Option<Snapshot<Value>>, DynamicError> {
+        let Ok(Some(schema)) = &self.schema else { return Ok(None) };
+        let Some(located) = schema.locate(path) else { return Ok(None) };
+        // The schema is anybody's: nothing is reserved that is not in the payload.
+        let whole = self.reader.read_at(0, &mut [])?;
+        let place = (usize::try_from(located.offset), usize::try_from(located.len));
+        let (true, (Ok(offset), Ok(len))) = (schema.fixed_len() == Some(whole.payload_len() as u64), place)
+        else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; len];
+        let info = self.reader.read_at(offset, &mut bytes)?;
+        let value = plain::decode(located.r#type, &bytes)
+            .map_err(|source| self.undecodable(info.publication(), source))?;
+        Ok(Some(Snapshot::new(value, info)))
+    }
+
+    fn decoded(&self, payload: &Snapshot<Vec<u8>>) -> Result<Snapshot<Value>, DynamicError> {
+        let value = self.decode(payload).map_err(|source| self.undecodable(payload.publication(), source))?;
+        Ok(Snapshot::new(value, payload.info()))
+    }
+
+    fn undecodable(&self, publication: u64, source: DecodeError) -> DynamicError {
+        DynamicError::Decode { channel: self.reader.channel().into(), publication, source }
+    }
+
+    fn no_such_field(&self, path: &FieldPath, state: &Value) -> DynamicError {
+        let fields = match self.schema() {
+            Some(schema) => schema.fields().into_iter().map(|field| field.path).collect(),
+            None => leaves(state).iter().map(|(path, _)| path.to_string()).collect(),
+        };
+        DynamicError::NoSuchField { channel: self.reader.channel().into(), path: path.to_string(), fields }
+    }
+
+    /// The codec's name, as the channel says.
+    #[must_use]
+    pub fn codec(&self) -> &str {
+        &self.codec
+    }
+
+    /// The schema's name, as the channel says: that of the type, unless its writer chose another.
+    #[must_use]
+    pub fn schema_name(&self) -> &str {
+        &self.schema_name
+    }
+
+    /// The channel's schema, if it has one that can be read.
+    #[must_use]
+    pub fn schema(&self) -> Option<&Schema> {
+        self.schema.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// The same, and why it can't be read.
+    fn known_schema(&self) -> Result<Option<&Schema>, DecodeError> {
+        self.schema.as_ref().map(Option::as_ref).map_err(|error| DecodeError::Schema(*error))
+    }
+
+    /// The reader of the channel's payloads.
+    #[must_use]
+    pub fn reader(&self) -> &Reader<Vec<u8>, Bytes, B> {
+        &self.reader
+    }
+
+    /// The reader of the channel's payloads, for what changes it: waiting, history, parts.
+    #[must_use]
+    pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes, B> {
+        &mut self.reader
+    }
+}

@@ -1,0 +1,81 @@
+//! Readers that compare what states consist of, instead of what their type is called.
+
+use super::ReaderBuilder;
+use super::format::Expected;
+use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
+use crate::schema::{Describe, Schema};
+use crate::segment::Backend;
+
+/// How often a channel is attached to that is replaced before its schema has been read. Each time its writer has made it
+/// anew, by a dozen system calls, in between two of the reader's.
+const MOST_TRIES: usize = 16;
+
+/// The schema that a reader's type has.
+#[derive(Clone, Debug)]
+pub(super) struct Structure(Schema);
+
+impl Structure {
+    /// Attaches to a channel of this structure; `named` is the form by its names, for a channel that carries no schema.
+    pub(super) fn attach<B: Backend>(
+        &self,
+        backend: &B,
+        name: &ChannelName,
+        options: &ReaderOptions,
+        named: &Format,
+    ) -> Result<ChannelReader<B>, AttachError> {
+        let mut tries = 1;
+        loop {
+            let reader = ChannelReader::attach(backend, name, options)?;
+            match self.check(&reader, named) {
+                Ok(()) => return Ok(reader),
+                Err(AttachError::Removed { .. }) if tries < MOST_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn check<B: Backend>(&self, reader: &ChannelReader<B>, named: &Format) -> Result<(), AttachError> {
+        let Some(description) = reader.description()? else { return reader.has_format(named) };
+        // The names of codecs differ before structures do: bytes of another codec mean nothing.
+        reader.has_codec(named)?;
+        let channel = || reader.channel().to_owned();
+        let schema = Schema::from_bytes(&description)
+            .map_err(|error| AttachError::SchemaUnknown { channel: channel(), reason: error.to_string() })?;
+        let differences = schema.differences(&self.0);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<_> = differences.iter().map(ToString::to_string).collect();
+        Err(AttachError::SchemaDiffers { channel: channel(), differences: texts.join("; ") })
+    }
+}
+
+impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
+    /// Compares what the states consist of, where the channel carries a schema
+    /// ([`WriterBuilder::described`](crate::WriterBuilder::described)), instead of what their type is called: a type
+    /// that has changed under the same name is refused with [`AttachError::SchemaDiffers`], which names the fields, and
+    /// one of another name that means the same is accepted. Where the channel carries none, names are compared as ever.
+    ///
+    /// Choose the codec first: what another one expects is forgotten.
+    ///
+    /// Cost: opening reads the schema ([`Reader::description`](crate::Reader::description)). Only with the feature
+    /// `schema`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let heap = tearless::Heap::new();
+    /// # let fleet = tearless::Namespace::in_process(&heap, "fleet")?;
+    /// let writer = fleet.writer_builder::<(u64, u32)>("worker-7").schema("State").described().open()?;
+    /// let reader = fleet.reader_builder::<(u64, u64)>("worker-7").schema("State").described().open();
+    /// assert!(reader.unwrap_err().to_string().contains("1: u32 in the channel, u64 in the reader"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn described(mut self) -> Self
+    where
+        C: Describe<T>,
+    {
+        self.expected = Expected::Described(Structure(C::describe()));
+        self
+    }
+}

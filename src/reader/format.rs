@@ -1,0 +1,99 @@
+//! In what form a channel's states are, and which forms a reader accepts.
+
+#[cfg(feature = "schema")]
+use super::described::Structure;
+use super::{Reader, ReaderBuilder};
+use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
+use crate::clock::Timestamp;
+use crate::segment::Backend;
+
+/// Which channels a reader accepts.
+#[derive(Clone, Debug)]
+pub(super) enum Expected {
+    /// Those whose codec and schema have the same names.
+    Named,
+    /// Those that carry this schema; of those that carry none, those whose codec and schema have the same names.
+    #[cfg(feature = "schema")]
+    Described(Structure),
+    /// All.
+    Any,
+}
+
+impl Expected {
+    /// What was expected of one codec says nothing about another one.
+    pub(super) fn of_another_codec(self) -> Expected {
+        match self {
+            #[cfg(feature = "schema")]
+            Expected::Described(_) => Expected::Named,
+            same => same,
+        }
+    }
+
+    /// Attaches to a channel of an accepted form; `named` is the form by its names.
+    pub(super) fn attach<B: Backend>(
+        &self,
+        backend: &B,
+        name: &ChannelName,
+        options: &ReaderOptions,
+        named: Format,
+    ) -> Result<ChannelReader<B>, AttachError> {
+        let format = match self {
+            Expected::Named => Some(named),
+            Expected::Any => None,
+            #[cfg(feature = "schema")]
+            Expected::Described(structure) => return structure.attach(backend, name, options, &named),
+        };
+        ChannelReader::attach(backend, name, &ReaderOptions { format, ..options.clone() })
+    }
+}
+
+impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
+    /// Attaches whatever codec and schema the channel has. For who decodes by himself: a reader of `Vec<u8>` and
+    /// [`Bytes`](crate::Bytes) gives every channel's payloads as they are, and [`Reader::codec_name`],
+    /// [`Reader::schema_name`] and [`Reader::description`] tell what they are.
+    ///
+    /// Any other codec is then given payloads that may not be its own: it fails to decode them, or decodes something that
+    /// was never published.
+    pub fn any_format(mut self) -> Self {
+        self.expected = Expected::Any;
+        self
+    }
+}
+
+impl<T, C, B: Backend> Reader<T, C, B> {
+    /// The name of the codec that the writer encodes by, as the control page says: for people, cut after 64 bytes.
+    #[must_use]
+    pub fn codec_name(&self) -> &str {
+        &self.channel.format().codec
+    }
+
+    /// The name of the schema that the writer's states have, as the control page says: for people, cut after 512 bytes.
+    #[must_use]
+    pub fn schema_name(&self) -> &str {
+        &self.channel.format().schema
+    }
+
+    /// Whether the present writer dates its publications, so that snapshots have an age. Costs one load.
+    #[must_use]
+    pub fn is_dated(&self) -> bool {
+        self.channel.dating() != Timestamp::None
+    }
+
+    /// The bytes of the schema that the channel carries; `None` if it carries none. What they mean, the module `schema`
+    /// says (feature `schema`).
+    ///
+    /// They are of the channel, not of a publication: they never change while this reader is not told that the channel
+    /// was closed. Keep them.
+    ///
+    /// Progress: bounded by the deadline of the [`RetryPolicy`](crate::RetryPolicy), and longer than some system calls only
+    /// if somebody has removed the object. Cost: mapping the object, a copy, a checksum.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Removed`] if the channel was removed or replaced: attach again.
+    /// [`AttachError::SchemaCorrupt`] if what stands there is not what the writer wrote, [`AttachError::Object`] if it
+    /// can't be opened. Snapshots can be taken all the same.
+    pub fn description(&self) -> Result<Option<Vec<u8>>, AttachError> {
+        self.channel.description()
+    }
+}

@@ -1,0 +1,79 @@
+//! Reading bytes one after the other, as Postcard encodes numbers and texts.
+
+/// A place in some bytes. A step that fails leaves it where it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// Why a step failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// There are not so many bytes.
+    Short,
+    /// A number goes beyond its type's bits.
+    Overlong,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Cursor<'a> {
+        Cursor { bytes, at: 0 }
+    }
+
+    /// Bytes from the beginning.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Fault> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Fault> {
+        let end = self.at.checked_add(len).ok_or(Fault::Short)?;
+        let taken = self.bytes.get(self.at..end).ok_or(Fault::Short)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// As many bytes as the array has.
+    #[cfg(feature = "dynamic")]
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    /// A number of `bits` bits in groups of seven, the lowest first; every byte but the last has its highest bit set.
+    pub(crate) fn varint(&mut self, bits: u32) -> Result<u128, Fault> {
+        let mut ahead = *self;
+        let mut number = 0;
+        let mut shift = 0;
+        while shift < bits {
+            let byte = ahead.byte()?;
+            let group = u128::from(byte & 0x7f);
+            if bits - shift < 7 && group >> (bits - shift) != 0 {
+                return Err(Fault::Overlong);
+            }
+            number |= group << shift;
+            if byte & 0x80 == 0 {
+                *self = ahead;
+                return Ok(number);
+            }
+            shift += 7;
+        }
+        Err(Fault::Overlong)
+    }
+
+    /// A number of 64 bits.
+    pub(crate) fn number(&mut self) -> Result<u64, Fault> {
+        let number = self.varint(u64::BITS)?;
+        u64::try_from(number).map_err(|_| Fault::Overlong)
+    }
+}

@@ -1,0 +1,302 @@
+//! A schema as bytes: a version, an encoding, and the tree, each type before what it consists of.
+//!
+//! Numbers and texts stand there as Postcard writes them; a type begins with a tag. So it is what Postcard would make of
+//! the tree. It is read by hand because whoever can create a channel chooses the bytes: no depth and no count is taken
+//! from them without a limit.
+
+use super::cursor::{Cursor, Fault};
+use super::{Encoding, Field, Fields, Scalar, Schema, SchemaError, Type, Variant};
+use crate::layout;
+
+/// The first byte.
+pub(super) const VERSION: u8 = 1;
+
+/// Most bytes of a schema: a channel's object for it has room for so many.
+pub(super) const MOST_BYTES: usize = 64 * 1024;
+
+/// Most types inside of one another.
+pub(super) const MOST_LEVELS: u32 = 64;
+
+/// Most types and variants together.
+pub(super) const MOST_NODES: u32 = 10_000;
+
+/// Most bytes of a name of a type, variant or field.
+pub(super) const MOST_NAME_BYTES: u64 = 256;
+
+/// Tags of types; those below are scalars by their position in [`Scalar::ALL`].
+mod tag {
+    pub(super) const STRING: u8 = 16;
+    pub(super) const BYTES: u8 = 17;
+    pub(super) const UNIT: u8 = 18;
+    pub(super) const SCHEMA: u8 = 19;
+    pub(super) const OPTION: u8 = 20;
+    pub(super) const SEQUENCE: u8 = 21;
+    pub(super) const ARRAY: u8 = 22;
+    pub(super) const MAP: u8 = 23;
+    pub(super) const STRUCT: u8 = 24;
+    pub(super) const ENUM: u8 = 25;
+
+    pub(super) const NO_FIELDS: u8 = 0;
+    pub(super) const NEWTYPE: u8 = 1;
+    pub(super) const TUPLE: u8 = 2;
+    pub(super) const NAMED: u8 = 3;
+
+    pub(super) const POSTCARD: u8 = 0;
+    pub(super) const POD: u8 = 1;
+}
+
+impl Schema {
+    /// The schema as bytes, as a channel carries them.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let encoding = match self.encoding {
+            Encoding::Postcard => tag::POSTCARD,
+            Encoding::Pod => tag::POD,
+        };
+        let mut output = Output { bytes: vec![VERSION, encoding], encoding: self.encoding };
+        output.r#type(&self.root);
+        output.bytes
+    }
+
+    /// The schema that these bytes are.
+    ///
+    /// They may be anybody's: at most 64 KiB, 64 levels, 10,000 types and variants, and names of 256 bytes are accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Schema, SchemaError> {
+        if bytes.len() > MOST_BYTES {
+            return Err(SchemaError::TooLong { bytes: bytes.len() });
+        }
+        let mut input = Input { cursor: Cursor::new(bytes), encoding: Encoding::Postcard, nodes: 0 };
+        match input.step(Cursor::byte)? {
+            VERSION => {}
+            found => return Err(SchemaError::Version { found }),
+        }
+        input.encoding = match input.step(Cursor::byte)? {
+            tag::POSTCARD => Encoding::Postcard,
+            tag::POD => Encoding::Pod,
+            tag => return Err(SchemaError::UnknownTag { at: 1, tag }),
+        };
+        let root = input.r#type(MOST_LEVELS)?;
+        if input.cursor.left() > 0 {
+            return Err(SchemaError::Left { bytes: input.cursor.left() });
+        }
+        if input.encoding == Encoding::Pod && root.size().is_none() {
+            return Err(SchemaError::NotPlain);
+        }
+        Ok(Schema { encoding: input.encoding, root })
+    }
+
+    /// Whether [`Schema::from_bytes`] accepts what [`Schema::to_bytes`] makes: a schema of very many or very deep types
+    /// can be made, but not carried.
+    ///
+    /// # Errors
+    ///
+    /// The [`SchemaError`] that a reader would get.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        Schema::from_bytes(&self.to_bytes()).map(drop)
+    }
+
+    /// A number that equal schemas have in common, and different ones hardly ever.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        layout::fingerprint(&self.to_bytes())
+    }
+}
+
+/// Bytes that are being written.
+struct Output {
+    bytes: Vec<u8>,
+    encoding: Encoding,
+}
+
+impl Output {
+    fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.bytes.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
+            number >>= 7;
+        }
+        self.bytes.push(u8::try_from(number).unwrap_or_default());
+    }
+
+    fn name(&mut self, name: &str) {
+        self.number(name.len() as u64);
+        self.bytes.extend_from_slice(name.as_bytes());
+    }
+
+    fn r#type(&mut self, described: &Type) {
+        match described {
+            Type::Scalar(scalar) => {
+                let position = Scalar::ALL.iter().position(|other| other == scalar);
+                self.bytes
+                    .push(position.and_then(|position| u8::try_from(position).ok()).unwrap_or_default());
+            }
+            Type::String => self.bytes.push(tag::STRING),
+            Type::Bytes => self.bytes.push(tag::BYTES),
+            Type::Unit => self.bytes.push(tag::UNIT),
+            Type::Schema => self.bytes.push(tag::SCHEMA),
+            Type::Option(inner) => self.tagged(tag::OPTION, inner),
+            Type::Sequence(element) => self.tagged(tag::SEQUENCE, element),
+            Type::Array { len, element } => {
+                self.bytes.push(tag::ARRAY);
+                self.number(*len);
+                self.r#type(element);
+            }
+            Type::Map { key, value } => {
+                self.tagged(tag::MAP, key);
+                self.r#type(value);
+            }
+            Type::Struct { name, fields } => {
+                self.bytes.push(tag::STRUCT);
+                self.name(name);
+                self.fields(fields);
+            }
+            Type::Enum { name, variants } => {
+                self.bytes.push(tag::ENUM);
+                self.name(name);
+                self.number(variants.len() as u64);
+                for variant in variants {
+                    self.name(&variant.name);
+                    self.fields(&variant.fields);
+                }
+            }
+        }
+    }
+
+    fn tagged(&mut self, tag: u8, inner: &Type) {
+        self.bytes.push(tag);
+        self.r#type(inner);
+    }
+
+    fn fields(&mut self, fields: &Fields) {
+        match fields {
+            Fields::Unit => self.bytes.push(tag::NO_FIELDS),
+            Fields::Newtype(inner) => self.tagged(tag::NEWTYPE, inner),
+            Fields::Tuple(fields) => {
+                self.bytes.push(tag::TUPLE);
+                self.number(fields.len() as u64);
+                fields.iter().for_each(|field| self.value(field));
+            }
+            Fields::Named(fields) => {
+                self.bytes.push(tag::NAMED);
+                self.number(fields.len() as u64);
+                for field in fields {
+                    self.name(&field.name);
+                    self.value(field);
+                }
+            }
+        }
+    }
+
+    fn value(&mut self, field: &Field) {
+        if self.encoding == Encoding::Pod {
+            self.number(field.offset);
+        }
+        self.r#type(&field.value);
+    }
+}
+
+/// Bytes that are being read.
+struct Input<'a> {
+    cursor: Cursor<'a>,
+    encoding: Encoding,
+    nodes: u32,
+}
+
+impl<'a> Input<'a> {
+    fn step<V>(&mut self, step: impl FnOnce(&mut Cursor<'a>) -> Result<V, Fault>) -> Result<V, SchemaError> {
+        let at = self.cursor.at();
+        step(&mut self.cursor).map_err(|fault| match fault {
+            Fault::Short => SchemaError::Truncated { at },
+            Fault::Overlong => SchemaError::Malformed { at },
+        })
+    }
+
+    fn number(&mut self) -> Result<u64, SchemaError> {
+        self.step(Cursor::number)
+    }
+
+    fn name(&mut self) -> Result<String, SchemaError> {
+        let bytes = self.number()?;
+        let len = usize::try_from(bytes).ok().filter(|_| bytes <= MOST_NAME_BYTES);
+        let len = len.ok_or(SchemaError::LongName { bytes })?;
+        let at = self.cursor.at();
+        let name = self.step(|cursor| cursor.take(len))?;
+        str::from_utf8(name).map(str::to_owned).map_err(|_| SchemaError::Malformed { at })
+    }
+
+    fn count(&mut self) -> Result<(), SchemaError> {
+        self.nodes += 1;
+        if self.nodes > MOST_NODES { Err(SchemaError::TooManyTypes) } else { Ok(()) }
+    }
+
+    /// A type of which `levels` may be inside of one another.
+    fn r#type(&mut self, levels: u32) -> Result<Type, SchemaError> {
+        self.count()?;
+        let levels = levels.checked_sub(1).ok_or(SchemaError::TooDeep)?;
+        let at = self.cursor.at();
+        let tag = self.step(Cursor::byte)?;
+        if let Some(scalar) = Scalar::ALL.get(usize::from(tag)) {
+            return Ok(Type::Scalar(*scalar));
+        }
+        Ok(match tag {
+            tag::STRING => Type::String,
+            tag::BYTES => Type::Bytes,
+            tag::UNIT => Type::Unit,
+            tag::SCHEMA => Type::Schema,
+            tag::OPTION => Type::Option(Box::new(self.r#type(levels)?)),
+            tag::SEQUENCE => Type::Sequence(Box::new(self.r#type(levels)?)),
+            tag::ARRAY => Type::Array { len: self.number()?, element: Box::new(self.r#type(levels)?) },
+            tag::MAP => {
+                Type::Map { key: Box::new(self.r#type(levels)?), value: Box::new(self.r#type(levels)?) }
+            }
+            tag::STRUCT => Type::Struct { name: self.name()?, fields: self.fields(levels)? },
+            tag::ENUM => Type::Enum { name: self.name()?, variants: self.variants(levels)? },
+            tag => return Err(SchemaError::UnknownTag { at, tag }),
+        })
+    }
+
+    /// Nothing is reserved for a count before that many are there.
+    fn variants(&mut self, levels: u32) -> Result<Vec<Variant>, SchemaError> {
+        let count = self.number()?;
+        let mut variants = Vec::new();
+        for _ in 0..count {
+            self.count()?;
+            variants.push(Variant { name: self.name()?, fields: self.fields(levels)? });
+        }
+        Ok(variants)
+    }
+
+    fn fields(&mut self, levels: u32) -> Result<Fields, SchemaError> {
+        let at = self.cursor.at();
+        Ok(match self.step(Cursor::byte)? {
+            tag::NO_FIELDS => Fields::Unit,
+            tag::NEWTYPE => Fields::Newtype(Box::new(self.r#type(levels)?)),
+            tag::TUPLE => {
+                let count = self.number()?;
+                let fields: Result<_, _> = (0..count).map(|_| self.value(String::new(), levels)).collect();
+                Fields::Tuple(fields?)
+            }
+            tag::NAMED => {
+                let count = self.number()?;
+                let mut fields = Vec::new();
+                for _ in 0..count {
+                    let name = self.name()?;
+                    fields.push(self.value(name, levels)?);
+                }
+                Fields::Named(fields)
+            }
+            tag => return Err(SchemaError::UnknownTag { at, tag }),
+        })
+    }
+
+    fn value(&mut self, name: String, levels: u32) -> Result<Field, SchemaError> {
+        let offset = match self.encoding {
+            Encoding::Postcard => 0,
+            Encoding::Pod => self.number()?,
+        };
+        Ok(Field { name, offset, value: self.r#type(levels)? })
+    }
+}
