@@ -21,7 +21,7 @@ const MOST_REQUEST_BYTES: usize = 16 * 1024;
 
 /// How long a request may take to arrive, from the connection's begin or the end of the last answer; and an answer to be
 /// taken.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// How long accepting waits after an error, for example for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(200);

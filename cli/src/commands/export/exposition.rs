@@ -218,13 +218,13 @@ mod tests {
         Sample { standing, content, ..Sample::unreadable(channel) }
     }
 
-    fn text(samples: Vec<Sample>) -> String {
+    fn expose(samples: Vec<Sample>) -> String {
         text_of(Scrape { samples, ..Scrape::default() })
     }
 
     #[test]
     fn a_field_is_a_gauge_with_the_channel_and_the_path() {
-        let text = text(vec![sample("worker-7", Standing::Alive, "queue.len")]);
+        let text = expose(vec![sample("worker-7", Standing::Alive, "queue.len")]);
         assert!(text.contains("\ntearless_field{channel=\"worker-7\",field=\"queue.len\"} 3\n"), "{text}");
         assert!(text.contains("\ntearless_up{channel=\"worker-7\"} 1\n"), "{text}");
         assert!(text.contains("\n# TYPE tearless_publications counter\n"), "{text}");
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn last_states_are_marked() {
-        let text = text(vec![sample("w", Standing::Dead, "jobs")]);
+        let text = expose(vec![sample("w", Standing::Dead, "jobs")]);
         assert!(text.contains("\ntearless_field{channel=\"w\",field=\"jobs\",dead=\"true\"} 3\n"), "{text}");
         assert!(text.contains("\ntearless_up{channel=\"w\"} 0\n"), "{text}");
         assert!(text.contains("\ntearless_writer{channel=\"w\",state=\"dead\"} 1\n"), "{text}");
@@ -243,8 +243,8 @@ mod tests {
     #[test]
     fn hostile_texts_stay_inside_of_their_label() {
         let hostile = "a\"} 1\n# EOF\ntearless_up{channel=\"x\\\u{1b}[2J\u{202e}";
-        let text = text(vec![sample(hostile, Standing::Alive, hostile)]);
-        let plain = text(vec![sample("x", Standing::Alive, "x")]);
+        let text = expose(vec![sample(hostile, Standing::Alive, hostile)]);
+        let plain = expose(vec![sample("x", Standing::Alive, "x")]);
         assert_eq!(text.lines().count(), plain.lines().count(), "{text}");
         let label = r#""a\"} 1\\n# EOF\\ntearless_up{channel=\"x\\\\u{1b}[2J\\u{202e}""#;
         assert!(text.contains(&format!("tearless_field{{channel={label},field={label}}} 3\n")), "{text}");
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn numbers_beyond_63_bits_are_no_error() {
         let sample = Sample { publications: u64::MAX, ..sample("w", Standing::Alive, "x") };
-        let text = text(vec![sample]);
+        let text = expose(vec![sample]);
         assert!(text.contains("tearless_publications_total{channel=\"w\"} 1.84"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }

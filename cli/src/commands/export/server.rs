@@ -83,3 +83,33 @@ pub(super) async fn serve(
         .with_state(shared);
     axum::serve(Entrance::new(listener), routes).with_graceful_shutdown(ends.wait()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use tearless::{Keep, Namespace};
+
+    use super::super::source::States;
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_waited_for_a_scrape_share_the_next_one() {
+        let name = format!("test-export-shared-{}", std::process::id());
+        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        let exporter = Exporter::new(namespace.clone(), "*", States::Current);
+        let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
+        let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;
+        let asking: Vec<_> = (0..5).map(|_| tokio::spawn(shared.clone().exposition())).collect();
+        // Until each of them waits.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        drop(scrape_under_way);
+        for answer in asking {
+            let text = answer.await.unwrap().unwrap();
+            assert!(text.windows(29).any(|part| part == b"tearless_exporter_scrapes_tot".as_slice()));
+        }
+        assert_eq!(shared.0.lock().await.exporter.scrape().scrapes, 2, "one for all, and this one");
+        let _ = shared.exposition().await.unwrap();
+        namespace.clean(Keep::Nothing).unwrap();
+    }
+}
