@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, export, gc, ls, man, put, verify};
+use crate::commands::{bench, completions, export, gc, ls, man, put, verify};
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Gc(gc::GcArguments),
     Export(export::ExportArguments),
     Verify(verify::VerifyArguments),
+    Bench(bench::BenchArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }

@@ -1,5 +1,6 @@
 //! The commands, one file or folder each.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod export;
 pub(crate) mod gc;
@@ -20,6 +21,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Gc(arguments) => gc::run(arguments, context),
         Command::Export(arguments) => export::run(arguments, context),
         Command::Verify(arguments) => verify::run(arguments, context),
+        Command::Bench(arguments) => bench::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),
     }

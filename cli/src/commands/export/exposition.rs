@@ -254,7 +254,7 @@ mod tests {
     fn numbers_beyond_63_bits_are_no_error() {
         let sample = Sample { publications: u64::MAX, ..sample("w", Standing::Alive, "x") };
         let text = expose(vec![sample]);
-        assert!(text.contains("tearless_publications_total{channel=\"w\"} 1.84"), "{text}");
+        assert!(text.contains("tearless_publications_total{channel=\"w\"} 18446744073709553000.0"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -1,27 +1,10 @@
-//! The child processes: what they are told, and how they talk with their parent.
-//!
-//! A child is this very program with a hidden argument. It says that it is ready on a line of its standard output, works
-//! until its standard input ends, which it also does when the parent has died, and says what it has counted on another.
+//! What the child processes are told, and what they do.
 
-use std::io::{Write, stdin, stdout};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
-
-use rustix::process::{Pid, getppid};
 use serde_json::{Value, json};
-use tearless::{Keep, Namespace};
+use tearless::Namespace;
 
 use super::{reader, writer};
-
-/// What a child says when it is at work.
-pub(super) const READY: &str = "ready";
-
-/// How often the children of a parent that has died look whether they are the last.
-const LOOKS: u32 = 20;
-/// How long they wait in between.
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::again::{Shift, say, text};
 
 /// What a child does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,54 +71,6 @@ pub(super) fn run(argument: &str) -> Result<(), String> {
     };
     shift.clean_if_orphaned(&namespace);
     done
-}
-
-/// How long a child works.
-#[derive(Debug)]
-pub(super) struct Shift {
-    is_over: Arc<AtomicBool>,
-    parent: Option<Pid>,
-}
-
-impl Shift {
-    fn begin() -> Shift {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&is_over);
-        thread::spawn(move || {
-            // An error of reading is an end, too.
-            let _ = std::io::copy(&mut stdin().lock(), &mut std::io::sink());
-            // Relaxed: nothing else is handed over.
-            flag.store(true, Ordering::Relaxed);
-        });
-        Shift { is_over, parent: getppid() }
-    }
-
-    /// Whether the parent has closed this process's standard input, or has died.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
-    }
-
-    /// Where the parent was killed, nobody else removes what a killed writer has left.
-    fn clean_if_orphaned(&self, namespace: &Namespace) {
-        if getppid() == self.parent {
-            return;
-        }
-        for _ in 0..LOOKS {
-            thread::sleep(PAUSE);
-            // There is nobody left to tell about an error.
-            let _ = namespace.clean(Keep::Nothing);
-        }
-    }
-}
-
-/// Tells the parent, if there still is one.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(stdout(), "{line}");
-}
-
-/// An error in words.
-pub(super) fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }
 
 #[test]

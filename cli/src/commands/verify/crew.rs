@@ -1,16 +1,17 @@
 //! The parent's side: starts the children, kills writers, and gathers what the readers have counted.
 
+use std::io;
 use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tearless::{Bytes, Keep, Namespace, Reader};
 
-use super::child::{Role, Task, text};
+use super::child::{Role, Task};
 use super::content::scramble;
 use super::course::COURSES;
-use super::member::{End, Member};
 use super::tally::Tally;
+use crate::again::{End, Member, READY, text};
 use crate::interrupt::Interrupt;
 
 /// How long children may take to begin, and to end.
@@ -72,10 +73,10 @@ impl<'a> Crew<'a> {
         let mut crew = Crew { task, namespace, interrupt, size, writers, readers, sights, outcome };
         for index in 0..size.writers {
             let role = Role::Writer { index, writers: size.writers, life: 1 };
-            crew.writers.push(Member::start(task, role).map_err(text)?);
+            crew.writers.push(start(task, role).map_err(text)?);
         }
         for _ in 0..size.readers {
-            crew.readers.push(Member::start(task, Role::Reader).map_err(text)?);
+            crew.readers.push(start(task, Role::Reader).map_err(text)?);
         }
         let deadline = Instant::now() + PATIENCE;
         for member in crew.writers.iter_mut().chain(&mut crew.readers) {
@@ -121,7 +122,7 @@ impl<'a> Crew<'a> {
         writer.kill();
         self.outcome.kills += 1;
         let role = Role::Writer { index, writers: self.size.writers, life };
-        match Member::start(self.task, role) {
+        match start(self.task, role) {
             Ok(successor) => self.writers[index] = successor,
             Err(error) => self.fault(format!("writer {index} can't be started again: {error}")),
         }
@@ -164,7 +165,7 @@ impl<'a> Crew<'a> {
             End::Ended(status) => self.fault(format!("{name}: {}", ending(status, &lines))),
             End::Overdue => self.fault(format!("{name} did not end")),
         }
-        lines.into_iter().filter(|line| line != super::child::READY).collect()
+        lines.into_iter().filter(|line| line != READY).collect()
     }
 
     fn count_leftovers(&mut self) {
@@ -179,6 +180,10 @@ impl<'a> Crew<'a> {
             self.outcome.faults.push(text);
         }
     }
+}
+
+fn start(task: &Task, role: Role) -> io::Result<Member> {
+    Member::start("verify", &task.to_argument(role))
 }
 
 fn ending(status: ExitStatus, lines: &[String]) -> String {

@@ -4,7 +4,6 @@ mod child;
 mod content;
 mod course;
 mod crew;
-mod member;
 mod reader;
 mod report;
 mod tally;
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use crate::again;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
@@ -22,9 +22,6 @@ use crate::machine::Machine;
 use child::Task;
 use crew::{Crew, Size};
 use report::{Ending, Report, Verdict};
-
-/// The hidden option that makes a process a child of another one.
-const CHILD: &str = "--child";
 
 /// Tortures this build on this machine, and verifies every word that its readers get
 ///
@@ -57,7 +54,7 @@ pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), 
     if let Some(task) = &arguments.child {
         return child::run(task).map_err(|reason| {
             // Its parent reads this.
-            child::say(&reason);
+            again::say(&reason);
             Failure::silent(ExitStatus::Failed)
         });
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tearless::{Bytes, Namespace, Reader, SnapshotError, SnapshotInfo};
 
-use super::child::{self, READY, Shift, text};
 use super::content::Content;
 use super::course::{COURSES, Course};
 use super::tally::Tally;
+use crate::again::{self, READY, Shift, text};
 
 /// Snapshots in a row of one channel, while there are new publications.
 const BURST: u32 = 64;
@@ -150,7 +150,7 @@ impl Watch {
 pub(super) fn run(namespace: &Namespace, seed: u64, shift: &Shift) -> Result<Tally, String> {
     let watches = (0..COURSES.len()).map(|course| Watch::open(course, namespace, seed, shift));
     let mut watches = watches.collect::<Result<Vec<_>, String>>()?;
-    child::say(READY);
+    again::say(READY);
     while !shift.is_over() {
         let found = watches.iter_mut().filter_map(|watch| watch.follow().then_some(())).count();
         if found == 0 {

@@ -2,9 +2,9 @@
 
 use tearless::{Bytes, Namespace, Writer};
 
-use super::child::{self, READY, Shift, text};
 use super::content::{Content, scramble};
 use super::course::{COURSES, Course};
+use crate::again::{self, READY, Shift, text};
 
 /// Publications in a row of one channel.
 const BURST: u32 = 64;
@@ -54,7 +54,7 @@ pub(super) fn run(share: Share, namespace: &Namespace, seed: u64, shift: &Shift)
             Ok(Desk { writer, content: Course::content(course, seed), payload: Vec::new() })
         })
         .collect::<Result<Vec<_>, String>>()?;
-    child::say(READY);
+    again::say(READY);
     while !shift.is_over() {
         for desk in &mut desks {
             for _ in 0..BURST {

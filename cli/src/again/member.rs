@@ -1,21 +1,20 @@
 //! One child process, as its parent sees it.
 
 use std::io::{self, BufRead, BufReader};
-use std::process::{Child, ChildStdin, ExitStatus};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::CHILD;
-use super::child::{READY, Role, Task};
-use crate::again;
+use super::{CHILD, READY};
 
 /// How often its parent looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Killed when dropped.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(crate) struct Member {
     process: Child,
     /// Tells it to end when dropped.
     input: Option<ChildStdin>,
@@ -25,7 +24,7 @@ pub(super) struct Member {
 
 /// How a child ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// By itself, or when it was told to.
     Ended(ExitStatus),
     /// Not within the time that it had; it was killed.
@@ -33,14 +32,20 @@ pub(super) enum End {
 }
 
 impl Member {
-    /// Starts a child.
+    /// Starts this very program with a task for `command`, also where its file was replaced meanwhile. An interrupt from
+    /// the keyboard does not reach the child, so that its parent ends it in order.
     ///
     /// # Errors
     ///
     /// If the system refuses it.
-    pub(super) fn start(task: &Task, role: Role) -> io::Result<Member> {
-        let mut command = again::command();
-        let mut process = command.args(["verify", CHILD, &task.to_argument(role)]).spawn()?;
+    pub(crate) fn start(command: &str, task: &str) -> io::Result<Member> {
+        let mut process = Command::new("/proc/self/exe")
+            .arg0("tearless")
+            .args([command, CHILD, task])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
         let (input, stdout) = (process.stdin.take(), process.stdout.take());
         let (sender, output) = channel();
         // A thread, because a child that says nothing must not keep its parent from looking at the clock.
@@ -56,7 +61,7 @@ impl Member {
     }
 
     /// Waits until it is at work. An error says why it will not be.
-    pub(super) fn await_ready(&mut self, deadline: Instant, is_off: impl Fn() -> bool) -> Result<(), String> {
+    pub(crate) fn await_ready(&mut self, deadline: Instant, is_off: impl Fn() -> bool) -> Result<(), String> {
         while Instant::now() < deadline && !is_off() {
             match self.output.recv_timeout(LOOK) {
                 Ok(line) if line == READY => return Ok(()),
@@ -69,24 +74,24 @@ impl Member {
     }
 
     /// Its exit status, if it has ended.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
     /// Kills it with SIGKILL, and waits for its end.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // Neither fails in a way that matters if it has ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
     /// Tells it to end.
-    pub(super) fn tell_to_end(&mut self) {
+    pub(crate) fn tell_to_end(&mut self) {
         drop(self.input.take());
     }
 
     /// Waits for its end, until `deadline`.
-    pub(super) fn await_end(&mut self, deadline: Instant) -> End {
+    pub(crate) fn await_end(&mut self, deadline: Instant) -> End {
         while Instant::now() < deadline {
             if let Some(status) = self.ended() {
                 return End::Ended(status);
@@ -98,7 +103,7 @@ impl Member {
     }
 
     /// What it has printed that was not read yet. It has ended.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.output.iter().collect()
     }
 }
