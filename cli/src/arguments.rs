@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{bench, completions, export, gc, ls, man, put, verify};
+use crate::commands::{
+    bench, completions, export, gc, get, history, ls, man, namespaces, put, stat, verify, watch,
+};
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
@@ -50,8 +52,13 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::LsArguments),
+    Get(get::GetArguments),
+    Watch(watch::WatchArguments),
     Put(put::PutArguments),
+    Stat(stat::StatArguments),
+    History(history::HistoryArguments),
     Gc(gc::GcArguments),
+    Namespaces(namespaces::NamespacesArguments),
     Export(export::ExportArguments),
     Verify(verify::VerifyArguments),
     Bench(bench::BenchArguments),

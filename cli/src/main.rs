@@ -9,9 +9,11 @@ mod arguments;
 mod commands;
 mod context;
 mod error;
+mod look;
 mod interrupt;
 mod machine;
 mod output;
+mod states;
 mod target;
 
 use std::process::ExitCode;
