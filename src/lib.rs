@@ -160,6 +160,8 @@ pub use inspection::{
 };
 pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};
+#[cfg(feature = "schema")]
+pub use reader::ByName;
 pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
 #[doc(hidden)]

@@ -99,7 +99,7 @@ impl Schema {
     /// Names of fields and variants do, because a field of another name is taken for another field.
     #[must_use]
     pub fn differences(&self, reader: &Schema) -> Vec<Difference> {
-        let mut found = Found { differences: Vec::new() };
+        let mut found = Found { encoding: self.encoding, differences: Vec::new() };
         if self.encoding != reader.encoding {
             let kind = DifferenceKind::Encoding { channel: self.encoding, reader: reader.encoding };
             found.add(Trail::Root, kind);
@@ -112,6 +112,7 @@ impl Schema {
 
 /// What has been found so far. In every comparison, the channel's comes first.
 struct Found {
+    encoding: Encoding,
     differences: Vec<Difference>,
 }
 
@@ -176,6 +177,16 @@ impl Found {
             (Type::Struct { fields, .. }, Type::Struct { fields: reader, .. }) => {
                 self.fields(fields, reader, trail);
             }
+            (Type::Array { .. }, Type::Struct { fields: Fields::Tuple(reader), .. })
+                if channel.bare().has_as_many(reader) =>
+            {
+                self.fields(&channel.bare().members(self.encoding), &Fields::Tuple(reader.clone()), trail);
+            }
+            (Type::Struct { fields: Fields::Tuple(channel), .. }, Type::Array { .. })
+                if reader.bare().has_as_many(channel) =>
+            {
+                self.fields(&Fields::Tuple(channel.clone()), &reader.bare().members(self.encoding), trail);
+            }
             (Type::Enum { variants, .. }, Type::Enum { variants: reader, .. }) => {
                 self.members(variants, reader, trail, Order::Counts);
             }
@@ -198,9 +209,11 @@ impl Found {
                 }
             }
             (Fields::Named(channel), Fields::Named(reader)) => {
-                // Of plain data, the offset says where a field is.
-                let plain = channel.iter().chain(reader).any(|field| field.offset > 0);
-                let order = if plain { Order::IsFree } else { Order::Counts };
+                let order = match self.encoding {
+                    Encoding::Postcard => Order::Counts,
+                    // The offset says where a field is.
+                    Encoding::Pod => Order::IsFree,
+                };
                 self.members(channel, reader, trail, order);
             }
             (channel, reader) => self.different(channel.summary(), reader.summary(), trail),
@@ -244,5 +257,27 @@ impl Fields {
             Fields::Tuple(fields) => format!("{} values by position", fields.len()),
             Fields::Named(fields) => format!("{} named fields", fields.len()),
         }
+    }
+}
+
+impl Type {
+    /// Whether it is an array of so many elements.
+    fn has_as_many(&self, members: &[Field]) -> bool {
+        matches!(self, Type::Array { len, .. } if *len == members.len() as u64)
+    }
+
+    /// An array as the tuple that is laid out like it.
+    fn members(&self, encoding: Encoding) -> Fields {
+        let Type::Array { len, element } = self else { return Fields::Unit };
+        let stride = match encoding {
+            Encoding::Postcard => 0,
+            Encoding::Pod => element.size().unwrap_or(0),
+        };
+        let member = |index: u64| Field {
+            name: String::new(),
+            offset: index.saturating_mul(stride),
+            value: element.as_ref().clone(),
+        };
+        Fields::Tuple((0..*len).map(member).collect())
     }
 }

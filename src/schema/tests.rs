@@ -250,6 +250,16 @@ fn what_means_the_same_does_not_differ() {
 }
 
 #[test]
+fn a_tuple_of_equal_types_is_an_array() {
+    let pair = <codec::Postcard as Describe<(u64, u64)>>::describe();
+    let array = <codec::Postcard as Describe<[u64; 2]>>::describe();
+    let mixed = <codec::Postcard as Describe<(u64, u32)>>::describe();
+    assert_eq!(told(&pair, &array), [""; 0]);
+    assert_eq!(told(&mixed, &array), ["[1]: u32 in the channel, u64 in the reader"]);
+    assert_eq!(told(&array, &mixed), ["[1]: u64 in the channel, u32 in the reader"]);
+}
+
+#[test]
 fn encodings_and_offsets_differ() {
     assert_eq!(
         told(&state(), &robot()),
