@@ -11,8 +11,8 @@ pub(crate) mod man;
 pub(crate) mod namespaces;
 pub(crate) mod put;
 pub(crate) mod stat;
-pub(crate) mod watch;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use crate::arguments::Command;
 use crate::context::Context;
