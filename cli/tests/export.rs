@@ -5,7 +5,7 @@ mod process;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postcard_schema::Schema;
 use process::{OwnNamespace, Running, eventually, run};
@@ -281,4 +281,31 @@ fn what_makes_no_sense_is_refused() {
     let outcome = run(&["-n", name, "export", "--prometheus", "--listen", &server.address]);
     assert_eq!(outcome.status.code(), Some(1));
     assert!(outcome.errors.contains("is in use") && outcome.errors.contains("--listen"), "{outcome:?}");
+}
+
+/// How long it takes is printed and not judged: `cargo test --release -p tearless-cli --test export thousand -- --nocapture`.
+#[test]
+fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {
+    const CHANNELS: u64 = 1000;
+    let namespace = OwnNamespace::new();
+    let mut writers: Vec<_> = (0..CHANNELS)
+        .map(|index| namespace.writer_builder::<Worker>(&format!("worker-{index}")).described().open().unwrap())
+        .collect();
+    let server = Server::start(&namespace);
+    for round in 1..=5 {
+        for (index, writer) in (0..).zip(&mut writers) {
+            let jobs_done = round * index;
+            let rates = [1, 2];
+            let state = Worker { jobs_done, load: 0.25, rates, is_busy: false, phase: "at work".into() };
+            writer.publish(&state).unwrap();
+        }
+        let begin = Instant::now();
+        let text = server.get("/metrics");
+        let (all, scrape) = (begin.elapsed(), value(&text, "tearless_exporter_scrape_seconds").unwrap());
+        println!("{} bytes in {all:.1?}, of which reading all channels took {scrape} s", text.len());
+        assert_value(&text, "tearless_exporter_channels", "1000");
+        assert_eq!(text.matches("tearless_field{").count() as u64, 5 * CHANNELS);
+        let sample = r#"tearless_field{channel="worker-999",field="jobs_done"}"#;
+        assert_value(&text, sample, &(round * 999).to_string());
+    }
 }
