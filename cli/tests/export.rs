@@ -289,7 +289,9 @@ fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {
     const CHANNELS: u64 = 1000;
     let namespace = OwnNamespace::new();
     let mut writers: Vec<_> = (0..CHANNELS)
-        .map(|index| namespace.writer_builder::<Worker>(&format!("worker-{index}")).described().open().unwrap())
+        .map(|index| {
+            namespace.writer_builder::<Worker>(&format!("worker-{index}")).described().open().unwrap()
+        })
         .collect();
     let server = Server::start(&namespace);
     for round in 1..=5 {
