@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completions, doctor, gc, get, history, ls, man, namespaces, postmortem, put, stat, top, watch,
+    bench, completions, doctor, export, gc, get, history, ls, man, namespaces, postmortem, put, stat, top,
+    verify, watch,
 };
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArguments),
     Gc(gc::GcArguments),
     Namespaces(namespaces::NamespacesArguments),
+    Export(export::ExportArguments),
+    Verify(verify::VerifyArguments),
+    Bench(bench::BenchArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }

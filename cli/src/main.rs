@@ -4,11 +4,14 @@
 #![warn(unreachable_pub)]
 #![allow(dead_code, unused_imports, reason = "commands that come later use the rest of the frame")]
 
+mod again;
 mod arguments;
 mod commands;
 mod context;
 mod error;
+mod interrupt;
 mod look;
+mod machine;
 mod output;
 mod states;
 mod target;

@@ -1,7 +1,9 @@
 //! The commands, one file or folder each.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod get;
 pub(crate) mod history;
@@ -12,6 +14,7 @@ pub(crate) mod postmortem;
 pub(crate) mod put;
 pub(crate) mod stat;
 pub(crate) mod top;
+pub(crate) mod verify;
 pub(crate) mod watch;
 
 use crate::arguments::Command;
@@ -32,6 +35,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Gc(arguments) => gc::run(arguments, context),
         Command::Namespaces(arguments) => namespaces::run(arguments, context),
         Command::Top(arguments) => top::run(arguments, context),
+        Command::Export(arguments) => export::run(arguments, context),
+        Command::Verify(arguments) => verify::run(arguments, context),
+        Command::Bench(arguments) => bench::run(arguments, context),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),
     }

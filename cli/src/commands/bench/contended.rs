@@ -1,0 +1,144 @@
+//! Snapshots while a writer in another process publishes as fast as it can.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde_json::{Value, json};
+use tearless::{Bytes, Namespace, SnapshotError};
+
+use super::timing;
+use crate::again::{End, Member, READY, Shift, say, text};
+use crate::interrupt::Interrupt;
+
+/// The longest time that the histogram tells apart, in nanoseconds.
+const LONGEST: u64 = 10_000_000_000;
+
+/// How long the writer may take to begin, and to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Snapshots between two looks at the time.
+const BURST: u32 = 64;
+
+/// What snapshots of one size cost beside a busy writer. Times are in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contended {
+    pub(super) bytes: usize,
+    pub(super) p50: u64,
+    pub(super) p99: u64,
+    pub(super) snapshots: u64,
+    pub(super) retries: u64,
+    /// Snapshots that ended without one because the writer was faster.
+    pub(super) give_ups: u64,
+    /// Publications a second meanwhile.
+    pub(super) rate: f64,
+}
+
+/// The writer process: publishes states that are filled with their number, until it is told to end.
+///
+/// # Errors
+///
+/// What went wrong, in words.
+pub(super) fn write(task: &str) -> Result<(), String> {
+    let value: Value = serde_json::from_str(task).map_err(text)?;
+    let member = |name: &str| value.get(name).ok_or("no task of `tearless bench`");
+    let name = member("namespace")?.as_str().unwrap_or_default();
+    let bytes = member("bytes")?.as_u64().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
+    let namespace = Namespace::builder(name).without_cleaning().open().map_err(text)?;
+    let shift = Shift::begin();
+    let builder = namespace.writer_builder::<[u8]>(&channel(bytes)).codec::<Bytes>();
+    let mut writer = builder.capacity(bytes).open().map_err(text)?;
+    let mut payload = Vec::with_capacity(bytes);
+    say(READY);
+    while !shift.is_over() {
+        fill(&mut payload, bytes, writer.publication() + 1);
+        writer.publish(&payload).map_err(text)?;
+    }
+    writer.close().map_err(text)?;
+    shift.clean_if_orphaned(&namespace);
+    Ok(())
+}
+
+fn channel(bytes: usize) -> String {
+    format!("contended {bytes}")
+}
+
+/// Every word of `payload` is `number`, so that a snapshot shows by itself whether it is whole.
+fn fill(payload: &mut Vec<u8>, bytes: usize, number: u64) {
+    payload.clear();
+    (0..bytes / size_of::<u64>()).for_each(|_| payload.extend_from_slice(&number.to_le_bytes()));
+}
+
+fn is_whole(payload: &[u8], number: u64) -> bool {
+    payload.as_chunks().0.iter().all(|word| u64::from_le_bytes(*word) == number)
+}
+
+/// # Errors
+///
+/// What went wrong, in words: also a torn snapshot, and an interrupt.
+pub(super) fn measure(
+    namespace: &Namespace,
+    bytes: usize,
+    budget: Duration,
+    interrupt: &Interrupt,
+) -> Result<Contended, String> {
+    let task = json!({"namespace": namespace.name(), "bytes": bytes}).to_string();
+    let mut writer = Member::start("bench", &task).map_err(text)?;
+    writer.await_ready(Instant::now() + PATIENCE, || interrupt.is_raised())?;
+    timing::check(interrupt)?;
+    let measured = read(namespace, bytes, budget, interrupt);
+    writer.tell_to_end();
+    match writer.await_end(Instant::now() + PATIENCE) {
+        End::Ended(status) if status.success() => measured,
+        _ => Err(format!("the writer of {bytes} bytes failed: {:?}", writer.lines())),
+    }
+}
+
+fn read(
+    namespace: &Namespace,
+    bytes: usize,
+    budget: Duration,
+    interrupt: &Interrupt,
+) -> Result<Contended, String> {
+    let builder = namespace.reader_builder::<Vec<u8>>(&channel(bytes)).codec::<Bytes>();
+    let mut reader = builder.attach_within(PATIENCE).open().map_err(text)?;
+    let mut state = reader.snapshot_within(PATIENCE).map_err(text)?.into_inner();
+    let mut times = Histogram::<u64>::new_with_bounds(1, LONGEST, 3).map_err(text)?;
+    let (before, first, begin) = (reader.statistics(), reader.latest(), Instant::now());
+    while begin.elapsed() < budget {
+        timing::check(interrupt)?;
+        for _ in 0..BURST {
+            let asked = Instant::now();
+            let taken = reader.snapshot_into(&mut state);
+            let nanos = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(LONGEST);
+            times.saturating_record(nanos.max(1));
+            match taken {
+                Ok(info) if is_whole(&state, info.publication()) => {}
+                Ok(info) => {
+                    return Err(format!("publication {} of {bytes} bytes is torn", info.publication()));
+                }
+                Err(SnapshotError::Contended { .. }) => {}
+                Err(error) => return Err(text(error)),
+            }
+        }
+    }
+    let elapsed = begin.elapsed().as_secs_f64();
+    let counts = reader.statistics().diff(&before);
+    Ok(Contended {
+        bytes,
+        p50: times.value_at_quantile(0.5),
+        p99: times.value_at_quantile(0.99),
+        snapshots: counts.snapshots,
+        retries: counts.retries,
+        give_ups: counts.give_ups,
+        rate: (reader.latest() - first) as f64 / elapsed,
+    })
+}
+
+#[test]
+fn a_torn_snapshot_is_not_whole() {
+    let mut payload = Vec::new();
+    fill(&mut payload, 1024, 7);
+    assert!(payload.len() == 1024 && is_whole(&payload, 7) && !is_whole(&payload, 8));
+    payload[1000] ^= 1;
+    assert!(!is_whole(&payload, 7));
+}

@@ -1,0 +1,73 @@
+//! `tearless bench`: what publications and snapshots cost on this machine.
+
+mod contended;
+mod fleet;
+mod report;
+mod timing;
+mod uncontended;
+
+use std::process;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use tearless::{Keep, Namespace};
+
+use crate::again;
+use crate::context::Context;
+use crate::error::{ExitStatus, Failure};
+use crate::interrupt::Interrupt;
+use crate::machine::Machine;
+use report::Report;
+
+/// Payload bytes that are measured.
+const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
+
+/// Measures publications and snapshots on this machine, beside memcpy in the same run
+///
+/// Four sizes of states: publish and snapshot while nobody else uses the channel, and single snapshots under a writer in
+/// another process that publishes as fast as it can; attaching to a channel, and the states of 200 channels. Every state is
+/// checked. The ratios to memcpy matter: times are those of this machine at this load. It uses a namespace of its own, and
+/// leaves nothing in /dev/shm.
+///
+/// Keys of --json: machine, uncontended (bytes, memcpy_ns, publish_ns, publish_ratio, snapshot_ns, snapshot_ratio), contended
+/// (bytes, p50_ns, p99_ns, publications_per_second, snapshots, retries_per_snapshot, give_ups), attach_ns, query.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// About how long all of it takes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    #[arg(long, hide = true, value_name = "TASK")]
+    child: Option<String>,
+}
+
+/// Measures, and prints the figures.
+pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), Failure> {
+    if let Some(task) = &arguments.child {
+        return contended::write(task).map_err(|reason| {
+            // Its parent reads this.
+            again::say(&reason);
+            Failure::silent(ExitStatus::Failed)
+        });
+    }
+    let interrupt = Interrupt::catch()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+    let name = format!("tearless-bench-{}-{now}", process::id());
+    let namespace = Namespace::builder(&name).without_cleaning().open()?;
+    let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
+    // After an error something may be left, about which there is nothing to say but that error.
+    let _ = namespace.clean(Keep::Nothing);
+    let report = measured.map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
+    Ok(report.print(context.json)?)
+}
+
+fn measure(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Report, String> {
+    let machine = Machine::look();
+    // A share for each of the four sizes in either table, and one for the fleet.
+    let share = budget / 9;
+    let uncontended = SIZES.iter().map(|bytes| uncontended::measure(namespace, *bytes, share, interrupt));
+    let uncontended = uncontended.collect::<Result<_, _>>()?;
+    let contended = SIZES.iter().map(|bytes| contended::measure(namespace, *bytes, share, interrupt));
+    let contended = contended.collect::<Result<_, _>>()?;
+    let fleet = fleet::measure(namespace, share, interrupt)?;
+    Ok(Report { machine, uncontended, contended, fleet })
+}

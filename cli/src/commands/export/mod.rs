@@ -1,0 +1,79 @@
+//! `tearless export`: the numbers in all states, for a monitoring system.
+
+mod connection;
+mod exporter;
+mod exposition;
+mod field;
+mod label;
+mod sample;
+mod server;
+mod source;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use clap::Args;
+
+use crate::context::Context;
+use crate::error::{ExitStatus, Failure};
+use exporter::Exporter;
+use source::States;
+
+/// Exports the numbers in the states of all channels to Prometheus
+///
+/// Every number in a state that describes itself (MessagePack, or any codec with a schema) becomes a gauge
+/// `tearless_field{channel="worker-7",field="queue.len"}`: booleans as 0 and 1, elements of arrays by index, at most 256 a
+/// channel and with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. States of more than 1 MiB are
+/// not decoded: `tearless_no_fields` says so.
+///
+/// A worker that died, is stopped, has closed its channel, or has been silent for three of the intervals that it promised,
+/// has `tearless_up` 0 and no fields, because its last numbers would look as if they were of now; `tearless_writer` says what
+/// has become of it. With --last-states they are there, with the label dead="true". Ages and counts are always there.
+///
+/// Whoever reaches the address can read all of it. It answers GET /metrics and GET /, 16 connections at a time.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// In the text format of Prometheus (OpenMetrics); so far the only one
+    #[arg(long, required = true)]
+    prometheus: bool,
+    /// Where to listen. Anything but this machine itself has to be said explicitly
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+    /// Prints one exposition, and ends
+    #[arg(long, conflicts_with = "listen")]
+    once: bool,
+    /// Also exports the last states of workers that don't stand for them any more, with the label dead="true"
+    #[arg(long)]
+    last_states: bool,
+    /// Which channels: `*` stands for any characters, `?` for one
+    #[arg(value_name = "PATTERN", default_value = "*")]
+    pattern: String,
+}
+
+/// Prints one exposition, or answers until it is asked to end.
+pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), Failure> {
+    let states = if arguments.last_states { States::Last } else { States::Current };
+    let mut exporter = Exporter::new(context.namespace()?, &arguments.pattern, states);
+    if arguments.once {
+        let text = exposition::text_of(exporter.scrape());
+        io::stdout().lock().write_all(text.as_bytes())?;
+        return Ok(());
+    }
+    let address = arguments.listen;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    let served = runtime.and_then(|runtime| runtime.block_on(server::serve(address, exporter, announce)));
+    served.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{address} is in use"))
+            .hint("another exporter may be running; choose another port with --listen"),
+        _ => Failure::new(ExitStatus::Failed, format!("can't serve at {address}: {error}")),
+    })
+}
+
+fn announce(address: SocketAddr) -> io::Result<()> {
+    if !address.ip().is_loopback() {
+        anstream::eprintln!("whoever reaches {address} can read the states of all channels");
+    }
+    let mut output = io::stdout().lock();
+    writeln!(output, "listening on http://{address}/metrics")?;
+    output.flush()
+}

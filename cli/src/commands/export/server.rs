@@ -1,0 +1,115 @@
+//! The exposition over HTTP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+
+use super::connection::Entrance;
+use super::exporter::Exporter;
+use super::exposition;
+use crate::interrupt::Ends;
+
+const INDEX: &str =
+    "<!doctype html><title>tearless</title><p>tearless: <a href=\"/metrics\">metrics</a></p>\n";
+
+/// The exporter, and the last exposition.
+struct Desk {
+    exporter: Exporter,
+    /// When it was begun, and its text.
+    last: Option<(Instant, Bytes)>,
+}
+
+/// One scrape at a time: whoever asks while one is made waits, and all who have waited share the next one.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Desk>>);
+
+impl Shared {
+    /// An exposition that was begun after this was called.
+    async fn exposition(self) -> Result<Bytes, tokio::task::JoinError> {
+        let asked = Instant::now();
+        let mut desk = self.0.lock_owned().await;
+        // On a thread of its own, which goes on when whoever asked has gone: the lock is let go when it is done.
+        let task = tokio::task::spawn_blocking(move || match &desk.last {
+            Some((begun, text)) if *begun >= asked => text.clone(),
+            _ => {
+                let begun = Instant::now();
+                let text = Bytes::from(exposition::text_of(desk.exporter.scrape()));
+                desk.last = Some((begun, text.clone()));
+                text
+            }
+        });
+        task.await
+    }
+}
+
+async fn metrics(State(shared): State<Shared>) -> Response {
+    match shared.exposition().await {
+        Ok(text) => {
+            let headers = [(CONTENT_TYPE, exposition::CONTENT_TYPE), (CACHE_CONTROL, "no-store")];
+            (headers, text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Answers at `address` until the process is asked to end, and then finishes the answers that are under way.
+///
+/// # Errors
+///
+/// If the address can't be listened at, or the system refuses a handler of signals.
+pub(super) async fn serve(
+    address: SocketAddr,
+    exporter: Exporter,
+    announce: impl FnOnce(SocketAddr) -> io::Result<()>,
+) -> io::Result<()> {
+    let ends = Ends::register()?;
+    let listener = TcpListener::bind(address).await?;
+    announce(listener.local_addr()?)?;
+    let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
+    let routes = Router::new()
+        .route("/", get(async || Html(INDEX)))
+        .route("/metrics", get(metrics))
+        .with_state(shared);
+    axum::serve(Entrance::new(listener), routes).with_graceful_shutdown(ends.wait()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tearless::{Keep, Namespace};
+
+    use super::super::source::States;
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_waited_for_a_scrape_share_the_next_one() {
+        let name = format!("test-export-shared-{}", std::process::id());
+        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        let exporter = Exporter::new(namespace.clone(), "*", States::Current);
+        let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
+        let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;
+        let asking: Vec<_> = (0..5).map(|_| tokio::spawn(shared.clone().exposition())).collect();
+        // Until each of them waits.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        drop(scrape_under_way);
+        for answer in asking {
+            let text = answer.await.unwrap().unwrap();
+            assert!(text.windows(29).any(|part| part == b"tearless_exporter_scrapes_tot".as_slice()));
+        }
+        assert_eq!(shared.0.lock().await.exporter.scrape().scrapes, 2, "one for all, and this one");
+        let _ = shared.exposition().await.unwrap();
+        namespace.clean(Keep::Nothing).unwrap();
+    }
+}

@@ -1,0 +1,83 @@
+//! What the child processes are told, and what they do.
+
+use serde_json::{Value, json};
+use tearless::Namespace;
+
+use super::{reader, writer};
+use crate::again::{Shift, say, text};
+
+/// What a child does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for the first process in
+    /// this role, and one more for each that follows.
+    Writer { index: usize, writers: usize, life: u64 },
+    /// Reads all channels.
+    Reader,
+}
+
+/// Where, and with which contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) namespace: String,
+    pub(super) seed: u64,
+}
+
+impl Task {
+    /// The hidden argument of a child.
+    pub(super) fn to_argument(&self, role: Role) -> String {
+        let Task { namespace, seed } = self;
+        let argument = match role {
+            Role::Writer { index, writers, life } => {
+                json!({"namespace": namespace, "seed": seed, "index": index, "writers": writers, "life": life})
+            }
+            Role::Reader => json!({"namespace": namespace, "seed": seed}),
+        };
+        argument.to_string()
+    }
+
+    fn from_argument(argument: &str) -> Option<(Task, Role)> {
+        let value: Value = serde_json::from_str(argument).ok()?;
+        let number = |name: &str| value.get(name)?.as_u64();
+        let task = Task { namespace: value.get("namespace")?.as_str()?.into(), seed: number("seed")? };
+        let Some(index) = number("index") else { return Some((task, Role::Reader)) };
+        let writers = number("writers")?.max(1);
+        let role = Role::Writer {
+            index: usize::try_from(index).ok()?,
+            writers: usize::try_from(writers).ok()?,
+            life: number("life")?,
+        };
+        Some((task, role))
+    }
+}
+
+/// Does a child's work, until its standard input ends.
+///
+/// # Errors
+///
+/// What went wrong, in words.
+pub(super) fn run(argument: &str) -> Result<(), String> {
+    let (task, role) = Task::from_argument(argument).ok_or("no task of `tearless verify`")?;
+    let namespace = Namespace::builder(&task.namespace).without_cleaning().open().map_err(text)?;
+    let shift = Shift::begin();
+    let done = match role {
+        Role::Writer { index, writers, life } => {
+            let share = writer::Share { index, writers, life };
+            writer::run(share, &namespace, task.seed, &shift)
+        }
+        Role::Reader => {
+            reader::run(&namespace, task.seed, &shift).map(|tally| say(&tally.to_json().to_string()))
+        }
+    };
+    shift.clean_if_orphaned(&namespace);
+    done
+}
+
+#[test]
+fn a_task_comes_back_from_its_argument() {
+    let task = Task { namespace: "verify \"1\"".into(), seed: u64::MAX };
+    for role in [Role::Reader, Role::Writer { index: 1, writers: 3, life: 9 }] {
+        assert_eq!(Task::from_argument(&task.to_argument(role)), Some((task.clone(), role)));
+    }
+    assert_eq!(Task::from_argument("{}"), None);
+}

@@ -1,0 +1,94 @@
+//! `tearless verify`: the torture of this build on this machine.
+
+mod child;
+mod content;
+mod course;
+mod crew;
+mod reader;
+mod report;
+mod tally;
+mod writer;
+
+use std::process;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+
+use crate::again;
+use crate::context::Context;
+use crate::error::{ExitStatus, Failure};
+use crate::interrupt::Interrupt;
+use crate::machine::Machine;
+use child::Task;
+use crew::{Crew, Size};
+use report::{Ending, Report, Verdict};
+
+/// Tortures this build on this machine, and verifies every word that its readers get
+///
+/// Several processes publish as fast as they can, on channels with and without checksum, with one slot and with the usual
+/// number, of sizes from 0 to 256 KiB that make them grow and shrink; others take snapshots and histories and compare every
+/// word with what must stand there. Now and then a writer is killed, and another process takes its channels over. The
+/// report is meant to be attached to a bug. It uses a namespace of its own, and leaves nothing in /dev/shm.
+///
+/// Exit codes: 0 if nothing is wrong, 1 if anything is, or if it was interrupted before it could say so.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Writer processes. Default: half the processors, from 2 to 4
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    writers: Option<u16>,
+    /// Reader processes. Default: as many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    readers: Option<u16>,
+    /// Repeats the sizes and contents of the run that reported this seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[arg(long, hide = true, value_name = "TASK")]
+    child: Option<String>,
+}
+
+/// Runs it and prints the report.
+pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), Failure> {
+    if let Some(task) = &arguments.child {
+        return child::run(task).map_err(|reason| {
+            // Its parent reads this.
+            again::say(&reason);
+            Failure::silent(ExitStatus::Failed)
+        });
+    }
+    let interrupt = Interrupt::catch()?;
+    let report = torture(arguments, &interrupt).map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
+    report.print(context.json)?;
+    match report.verdict() {
+        Verdict::Fine => Ok(()),
+        Verdict::Unfinished | Verdict::Wrong => Err(Failure::silent(ExitStatus::Failed)),
+    }
+}
+
+fn torture(arguments: &VerifyArguments, interrupt: &Interrupt) -> Result<Report, String> {
+    let machine = Machine::look();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs() * 1_000_000 + u64::from(now.subsec_micros()));
+    let seed = arguments.seed.unwrap_or(now);
+    let task = Task { namespace: format!("tearless-verify-{}-{now}", process::id()), seed };
+    let forgeries = content::try_forgeries(seed);
+    let size = arguments.size();
+    let begin = Instant::now();
+    let mut crew = Crew::start(&task, size, interrupt)?;
+    crew.torture(Duration::from_secs(arguments.seconds));
+    let ending = if interrupt.is_raised() { Ending::Interrupted } else { Ending::Complete };
+    let outcome = crew.finish();
+    Ok(Report { machine, size, seed, duration: begin.elapsed(), ending, forgeries, outcome })
+}
+
+impl VerifyArguments {
+    fn size(&self) -> Size {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let usual = (processors / 2).clamp(2, 4);
+        let writers = self.writers.map_or(usual, usize::from);
+        Size { writers, readers: self.readers.map_or(writers, usize::from) }
+    }
+}

@@ -1,0 +1,52 @@
+//! `tearless bench` measures what it says, and leaves nothing.
+
+mod process;
+
+use process::{Running, eventually, run};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn left_by(pid: u32) -> Vec<String> {
+    let begin = format!("tearless-bench-{pid}-");
+    let found = tearless::namespaces().unwrap().into_iter().filter_map(|info| info.name);
+    found.filter(|name| name.starts_with(&begin)).collect()
+}
+
+#[test]
+fn all_figures_are_there_as_json() {
+    let outcome = run(&["bench", "--seconds", "1", "--json"]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    let report: Value = serde_json::from_str(&outcome.output).unwrap();
+    let sizes = [64, 1024, 65_536, 1_048_576];
+    for (index, bytes) in sizes.into_iter().enumerate() {
+        let (alone, busy) = (&report["uncontended"][index], &report["contended"][index]);
+        assert_eq!((&alone["bytes"], &busy["bytes"]), (&bytes.into(), &bytes.into()));
+        for figure in ["memcpy_ns", "publish_ns", "publish_ratio", "snapshot_ns", "snapshot_ratio"] {
+            assert!(alone[figure].as_f64() > Some(0.0), "{figure}: {alone}");
+        }
+        for figure in ["p50_ns", "p99_ns", "publications_per_second", "snapshots"] {
+            assert!(busy[figure].as_f64() > Some(0.0), "{figure}: {busy}");
+        }
+    }
+    assert!(report["attach_ns"].as_f64() > Some(0.0) && report["query"]["ns"].as_f64() > Some(0.0));
+}
+
+#[test]
+fn the_text_names_the_machine_and_says_that_ratios_matter() {
+    let outcome = run(&["bench", "--seconds", "1"]);
+    assert!(outcome.status.success(), "{outcome:?}");
+    for text in ["Linux", "processor", "Ratios", "p99", "1.0 MiB"] {
+        assert!(outcome.output.contains(text), "no {text:?} in {}", outcome.output);
+    }
+}
+
+#[test]
+fn an_interrupt_leaves_nothing() {
+    let running = Running::start(&["bench", "--seconds", "600"]);
+    let pid = running.pid();
+    eventually("it measures", || !left_by(pid).is_empty());
+    running.signal(Signal::INT);
+    let (status, output) = running.finish();
+    assert_eq!((status.code(), output.as_str()), (Some(1), ""));
+    assert_eq!(left_by(pid), Vec::<String>::new());
+}

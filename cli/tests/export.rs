@@ -1,0 +1,313 @@
+//! `tearless export`: what Prometheus is told, and how little a client can do to the exporter.
+
+mod process;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use postcard_schema::Schema;
+use process::{OwnNamespace, Running, eventually, run};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tearless::{Bytes, MessagePack, Writer};
+
+/// A state whose schema the channel carries.
+#[derive(serde::Serialize, serde::Deserialize, Schema)]
+struct Worker {
+    jobs_done: u64,
+    load: f32,
+    rates: [i16; 2],
+    is_busy: bool,
+    phase: String,
+}
+
+fn dynamic_writer(namespace: &OwnNamespace, channel: &str) -> Writer<Value, MessagePack> {
+    namespace.writer_builder::<Value>(channel).codec::<MessagePack>().open().unwrap()
+}
+
+/// One exposition by `--once`.
+fn once(namespace: &OwnNamespace, options: &[&str]) -> String {
+    let arguments = [&["-n", namespace.name(), "export", "--prometheus", "--once"], options].concat();
+    let outcome = run(&arguments);
+    assert!(outcome.status.success(), "{outcome:?}");
+    assert!(outcome.output.ends_with("# EOF\n"), "{}", outcome.output);
+    outcome.output
+}
+
+/// The value of a sample, if there is one.
+fn value<'a>(text: &'a str, sample: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '))
+}
+
+#[track_caller]
+fn assert_value(text: &str, sample: &str, expected: &str) {
+    assert_eq!(value(text, sample), Some(expected), "{sample} in {text}");
+}
+
+#[test]
+fn numbers_of_all_states_that_describe_themselves_are_gauges() {
+    let namespace = OwnNamespace::new();
+    let mut packed = dynamic_writer(&namespace, "worker-7");
+    packed.publish(&json!({"queue": {"len": 3}, "name": "seven"})).unwrap();
+    let mut described = namespace.writer_builder::<Worker>("worker-8").described().open().unwrap();
+    let state = Worker { jobs_done: 5, load: 0.5, rates: [-1, 2], is_busy: true, phase: "idle".into() };
+    described.publish(&state).unwrap();
+    described.publish(&state).unwrap();
+    let mut raw = namespace.writer_builder::<[u8]>("raw").codec::<Bytes>().open().unwrap();
+    raw.publish(b"\xff").unwrap();
+    let _empty = dynamic_writer(&namespace, "empty");
+
+    let text = once(&namespace, &[]);
+    assert_value(&text, r#"tearless_field{channel="worker-7",field="queue.len"}"#, "3");
+    for (field, expected) in
+        [("jobs_done", "5"), ("load", "0.5"), ("rates[0]", "-1"), ("rates[1]", "2"), ("is_busy", "1")]
+    {
+        assert_value(&text, &format!("tearless_field{{channel=\"worker-8\",field={field:?}}}"), expected);
+    }
+    assert_eq!(text.matches("tearless_field{").count(), 6, "{text}");
+    for channel in ["worker-7", "worker-8", "raw", "empty"] {
+        assert_value(&text, &format!("tearless_up{{channel={channel:?}}}"), "1");
+    }
+    assert_value(&text, r#"tearless_publications_total{channel="worker-8"}"#, "2");
+    assert_value(&text, r#"tearless_publications_total{channel="empty"}"#, "0");
+    assert_value(&text, r#"tearless_incarnation{channel="worker-8"}"#, "1");
+    assert_value(&text, r#"tearless_state_bytes{channel="raw"}"#, "1");
+    assert_value(&text, r#"tearless_no_fields{channel="raw",reason="undecodable"}"#, "1");
+    assert_value(&text, "tearless_exporter_channels", "4");
+    assert!(value(&text, r#"tearless_age_seconds{channel="raw"}"#).is_some());
+    assert!(value(&text, r#"tearless_age_seconds{channel="empty"}"#).is_none());
+
+    let some = once(&namespace, &["worker-*"]);
+    assert_value(&some, "tearless_exporter_channels", "2");
+}
+
+#[test]
+fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
+    let namespace = OwnNamespace::new();
+    let mut worker = Running::start(&["-n", namespace.name(), "put", "worker", "--each-line"]);
+    worker.tell(r#"{"jobs": 3}"#);
+    let field = r#"tearless_field{channel="worker",field="jobs"}"#;
+    let (up, last) =
+        (r#"tearless_up{channel="worker"}"#, r#"tearless_field{channel="worker",field="jobs",dead="true"}"#);
+    eventually("it has published", || value(&once(&namespace, &[]), field) == Some("3"));
+
+    worker.signal(Signal::STOP);
+    eventually("it is stopped", || value(&once(&namespace, &[]), up) == Some("0"));
+    let text = once(&namespace, &[]);
+    assert_value(&text, r#"tearless_writer{channel="worker",state="stopped"}"#, "1");
+    assert_eq!(value(&text, field), None);
+    worker.signal(Signal::CONT);
+    eventually("it goes on", || value(&once(&namespace, &[]), field) == Some("3"));
+
+    worker.kill();
+    let text = once(&namespace, &[]);
+    assert_value(&text, up, "0");
+    assert_value(&text, r#"tearless_writer{channel="worker",state="dead"}"#, "1");
+    assert_value(&text, r#"tearless_publications_total{channel="worker"}"#, "1");
+    assert!(!text.contains("tearless_field{"), "{text}");
+    assert_value(&once(&namespace, &["--last-states"]), last, "3");
+}
+
+#[test]
+fn a_worker_that_breaks_its_promise_is_stale_until_it_gives_a_sign_of_life() {
+    let namespace = OwnNamespace::new();
+    let builder = namespace.writer_builder::<Value>("worker").codec::<MessagePack>();
+    let mut writer = builder.interval(Duration::from_secs(2)).open().unwrap();
+    writer.publish(&json!({"jobs": 1})).unwrap();
+    let up = r#"tearless_up{channel="worker"}"#;
+    eventually("it is stale", || value(&once(&namespace, &[]), up) == Some("0"));
+    assert!(once(&namespace, &[]).contains(r#"state="stale""#));
+    // Six seconds are enough for one more exposition.
+    writer.touch().unwrap();
+    let text = once(&namespace, &[]);
+    assert_value(&text, up, "1");
+    assert_value(&text, r#"tearless_field{channel="worker",field="jobs"}"#, "1");
+}
+
+#[test]
+fn names_out_of_shared_memory_stay_inside_of_their_labels() {
+    let namespace = OwnNamespace::new();
+    let hostile = "x\"} 1 # EOF \\ {a=\"";
+    let mut writer = dynamic_writer(&namespace, hostile);
+    writer.publish(&json!({"a\nb\"} 1\n# EOF\u{1b}[2J": 1, "n".repeat(1000): 2})).unwrap();
+    let text = once(&namespace, &[]);
+    assert_eq!(text.matches("# EOF\n").count(), 1, "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+    assert_value(&text, r#"tearless_up{channel="x\"} 1 # EOF \\ {a=\""}"#, "1");
+    assert_value(&text, r#"tearless_fields_left_out{channel="x\"} 1 # EOF \\ {a=\""}"#, "1");
+    // Every line is a comment, or a name of ours with labels and one number.
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        assert!(line.starts_with("tearless_"), "{line:?}");
+        let (_, number) = line.rsplit_once(' ').unwrap();
+        number.parse::<f64>().unwrap_or_else(|error| panic!("{error}: {line:?}"));
+    }
+}
+
+#[test]
+fn a_state_that_is_too_large_is_not_decoded() {
+    let namespace = OwnNamespace::new();
+    let mut writer = dynamic_writer(&namespace, "large");
+    writer.publish(&json!({"number": 1, "text": "x".repeat(2 << 20)})).unwrap();
+    let text = once(&namespace, &[]);
+    assert_value(&text, r#"tearless_no_fields{channel="large",reason="too large"}"#, "1");
+    assert!(!text.contains("tearless_field{"), "{text}");
+}
+
+/// An exporter that listens at a port that was free.
+struct Server {
+    running: Running,
+    address: String,
+}
+
+impl Server {
+    fn start(namespace: &OwnNamespace) -> Server {
+        let arguments = ["-n", namespace.name(), "export", "--prometheus", "--listen", "127.0.0.1:0"];
+        let mut running = Running::start(&arguments);
+        let line = running.line();
+        let address =
+            line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix("/metrics"));
+        let address = address.unwrap_or_else(|| panic!("{line:?}")).to_owned();
+        Server { running, address }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+
+    fn ask(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    }
+}
+
+#[test]
+fn the_server_follows_channels_that_come_go_and_change() {
+    let namespace = OwnNamespace::new();
+    let server = Server::start(&namespace);
+    let text = server.get("/metrics");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert!(
+        text.to_lowercase().contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{text}"
+    );
+    assert_value(&text, "tearless_exporter_channels", "0");
+
+    let mut writer = dynamic_writer(&namespace, "w");
+    for jobs in [1, 2] {
+        writer.publish(&json!({"jobs": jobs})).unwrap();
+        let text = server.get("/metrics");
+        assert_value(&text, r#"tearless_field{channel="w",field="jobs"}"#, &jobs.to_string());
+    }
+    writer.close().unwrap();
+    assert!(!server.get("/metrics").contains("channel=\"w\""));
+
+    let mut described = namespace.writer_builder::<Worker>("w").described().open().unwrap();
+    let state = Worker { jobs_done: 9, load: 1.0, rates: [0, 0], is_busy: false, phase: String::new() };
+    described.publish(&state).unwrap();
+    let text = server.get("/metrics");
+    assert_value(&text, r#"tearless_field{channel="w",field="jobs_done"}"#, "9");
+    assert_value(&text, "tearless_exporter_scrapes_total", "5");
+}
+
+#[test]
+fn only_what_is_offered_is_answered_and_an_interrupt_ends_the_server() {
+    let namespace = OwnNamespace::new();
+    let server = Server::start(&namespace);
+    assert!(server.get("/").contains("href=\"/metrics\""));
+    assert!(server.get("/else").starts_with("HTTP/1.1 404"));
+    let post = "POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert!(server.ask(post).starts_with("HTTP/1.1 405"));
+    // One that keeps its connection open does not keep the server from ending.
+    let mut idle = server.connect();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(&idle).read_line(&mut line).unwrap();
+    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    server.running.signal(Signal::INT);
+    let (status, _) = server.running.finish();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn requests_are_bounded_in_size_number_and_time() {
+    let namespace = OwnNamespace::new();
+    let server = Server::start(&namespace);
+    // Size: the connection ends before all of it is sent, or after.
+    let mut large = server.connect();
+    let header = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "x".repeat(1 << 20));
+    let _ = large.write_all(header.as_bytes());
+    let mut answer = Vec::new();
+    let _ = large.read_to_end(&mut answer);
+    assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"), "{answer:?}");
+
+    // Number: as many as there are places, that say nothing, and one more, that asks.
+    let silent: Vec<_> = (0..16).map(|_| server.connect()).collect();
+    sleep(Duration::from_millis(200));
+    let mut asking = server.connect();
+    asking.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    asking.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    asking.read_exact(&mut [0]).expect_err("there is no place for it");
+    // Time: the silent ones are ended.
+    asking.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut answer = String::new();
+    asking.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(silent);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let namespace = OwnNamespace::new();
+    let name = namespace.name();
+    for arguments in [
+        &["-n", name, "export"][..],
+        &["-n", name, "export", "--prometheus", "--listen", "everywhere"],
+        &["-n", name, "export", "--prometheus", "--once", "--listen", "127.0.0.1:1"],
+    ] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    let server = Server::start(&namespace);
+    let outcome = run(&["-n", name, "export", "--prometheus", "--listen", &server.address]);
+    assert_eq!(outcome.status.code(), Some(1));
+    assert!(outcome.errors.contains("is in use") && outcome.errors.contains("--listen"), "{outcome:?}");
+}
+
+/// How long it takes is printed and not judged: `cargo test --release -p tearless-cli --test export thousand -- --nocapture`.
+#[test]
+fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {
+    const CHANNELS: u64 = 1000;
+    let namespace = OwnNamespace::new();
+    let mut writers: Vec<_> = (0..CHANNELS)
+        .map(|index| {
+            namespace.writer_builder::<Worker>(&format!("worker-{index}")).described().open().unwrap()
+        })
+        .collect();
+    let server = Server::start(&namespace);
+    for round in 1..=5 {
+        for (index, writer) in (0..).zip(&mut writers) {
+            let jobs_done = round * index;
+            let rates = [1, 2];
+            let state = Worker { jobs_done, load: 0.25, rates, is_busy: false, phase: "at work".into() };
+            writer.publish(&state).unwrap();
+        }
+        let begin = Instant::now();
+        let text = server.get("/metrics");
+        let (all, scrape) = (begin.elapsed(), value(&text, "tearless_exporter_scrape_seconds").unwrap());
+        println!("{} bytes in {all:.1?}, of which reading all channels took {scrape} s", text.len());
+        assert_value(&text, "tearless_exporter_channels", "1000");
+        assert_eq!(text.matches("tearless_field{").count() as u64, 5 * CHANNELS);
+        let sample = r#"tearless_field{channel="worker-999",field="jobs_done"}"#;
+        assert_value(&text, sample, &(round * 999).to_string());
+    }
+}
