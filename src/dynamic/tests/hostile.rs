@@ -117,6 +117,16 @@ fn message_pack_is_limited_in_depth() {
 }
 
 #[test]
+fn keys_of_keys_do_not_explode() {
+    // Maps of one entry, whose key is a map of one entry, …: the text of each has twice the quotes.
+    let nested = |levels: usize| [vec![0x81; levels], vec![0xc0; levels + 1]].concat();
+    assert!(decode("message-pack", None, &nested(8)).is_ok());
+    assert!(matches!(decode("message-pack", None, &nested(100)), Err(DecodeError::Payload { .. })));
+    let schema = [vec![MAP; 30], vec![UNIT; 31]].concat();
+    assert!(matches!(error(&schema, &[1; 30]), DecodeError::Payload { .. }));
+}
+
+#[test]
 fn what_json_has_no_number_for_is_text() {
     let float = |number: f64| decode("postcard", Some(&postcard(&[F64])), &number.to_le_bytes()).unwrap();
     assert_eq!(float(f64::NAN), json!("NaN"));
