@@ -109,6 +109,7 @@ fn structs_without_bytes_are_limited() {
 fn message_pack_is_limited_in_depth() {
     let nested = |levels: usize| [vec![0x91; levels], vec![1]].concat();
     assert!(decode("message-pack", None, &nested(100)).is_ok());
+    assert_eq!(decode("message-pack", None, &nested(130)), Err(DecodeError::TooDeep));
     assert_eq!(decode("message-pack", None, &nested(1_000_000)), Err(DecodeError::TooDeep));
     let claims = [0xdd, 0xff, 0xff, 0xff, 0xff, 1];
     assert_eq!(at(&decode("message-pack", None, &claims).unwrap_err()), Some(6));
