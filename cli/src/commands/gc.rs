@@ -14,8 +14,8 @@ use crate::target;
 /// Removes what processes that are gone have left; never anything that lives
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Last states of dead and of lingering writers are kept unless --keep says otherwise: only what nobody can use any more
-is removed.
+Last states of dead and of lingering writers are kept unless --keep says otherwise: only what nobody can use \
+any more is removed.
 
 Examples:
   tearless -n fleet gc --dry-run
@@ -23,8 +23,9 @@ Examples:
   tearless -n fleet gc --keep nothing   also all last states
 
 Keys of --json, one object for each thing that is removed:
-  channel (null: objects without a channel), pid (0: not known), age_seconds (null: not known),
-  cause (dead, lingered, half-made, half-removed, orphaned), objects (names in /dev/shm)
+  channel (null: objects without a channel), pid (0: not known), age_seconds
+  (null: not known), cause (dead, lingered, half-made, half-removed,
+  orphaned), objects (names in /dev/shm)
 
 Exit codes: 0, also when there is nothing to remove; 1 something could not be removed")]
 pub(crate) struct GcArguments {

@@ -21,11 +21,13 @@ const MOST_SHOWN: usize = 512;
 /// Prints the latest state of a channel, or a field of it; also after its writer died
 #[derive(Debug, Args)]
 #[command(after_help = "\
-States become JSON: those of MessagePack by themselves, those of Postcard and of plain data if the writer described its
-channel (`writer_builder(…).described()`). Where it did not, the bytes are shown, and the exit code is 5.
+States become JSON: those of MessagePack by themselves, those of Postcard and of plain data if the writer \
+described its channel (`writer_builder(…).described()`). Where it did not, the bytes are shown, and the exit \
+code is 5.
 
-A field is named as in Rust: queue[3].deadline; a name with odd characters as by_name[\"worker 7\"]. A string is printed
-without quotes. Of plain data only the field's own bytes are read, however large the state is.
+A field is named as in Rust: queue[3].deadline; a name with odd characters as by_name[\"worker 7\"]. A \
+string is printed without quotes. Of plain data only the field's own bytes are read, however large the state \
+is.
 
 Examples:
   tearless get worker-7
@@ -34,10 +36,12 @@ Examples:
   tearless get worker-7 --raw > state.bin
 
 Keys of --json:
-  channel, publication (its number), age_seconds (null: not dated), bytes (of the whole state), codec, schema,
-  writer (alive, stopped, dead, closed, unknown), field (only with --field), value
+  channel, publication (its number), age_seconds (null: not dated), bytes (of
+  the whole state), codec, schema, writer (alive, stopped, dead, closed,
+  unknown), field (only with --field), value
 
-Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 it can't be decoded")]
+Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 it can't be \
+decoded")]
 pub(crate) struct GetArguments {
     /// The channel
     channel: String,

@@ -18,8 +18,9 @@ use crate::target;
 /// Tells what became of a worker, when, and what it did last
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What a worker published last stays readable after it was killed, until its successor goes on with the channel. When it died
-is known as well as it gave signs of life: by publications, and by WriterBuilder::interval.
+What a worker published last stays readable after it was killed, until its successor goes on with the \
+channel. When it died is known as well as it gave signs of life: by publications, and by \
+WriterBuilder::interval.
 
 Examples:
   tearless postmortem worker-7
@@ -27,9 +28,11 @@ Examples:
   tearless postmortem worker-7 --json | jq .died_at_most_seconds_ago
 
 Keys of --json; null is what is not known:
-  channel, namespace, writer (alive, stopped, dead, lingering, closed, unknown), pid, incarnation, verdict (a sentence),
-  last_sign_seconds, died_at_most_seconds_ago and died_at_least_seconds_ago (of a dead writer), unfinished (number of the
-  publication that it was in the middle of), published, states (as `tearless history --json` has them, newest first)
+  channel, namespace, writer (alive, stopped, dead, lingering, closed,
+  unknown), pid, incarnation, verdict (a sentence), last_sign_seconds,
+  died_at_most_seconds_ago and died_at_least_seconds_ago (of a dead writer),
+  unfinished (number of the publication that it was in the middle of),
+  published, states (as `tearless history --json` has them, newest first)
 
 Exit codes: 0, also if the writer lives; 3 no such channel")]
 pub(crate) struct PostmortemArguments {
