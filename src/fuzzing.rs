@@ -9,6 +9,7 @@ use crate::channel::tests::model::{self, Crash, Operation};
 use crate::channel::{
     AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, RetryPolicy, WriterOptions,
 };
+use crate::inspection;
 use crate::layout::{Kind, Side, WORD_BYTES, control};
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::{Backend, Heap};
@@ -148,5 +149,6 @@ fn read(heap: &Heap, name: &ChannelName) {
         for _ in 0..2 {
             let _ = reader.snapshot(&mut &mut payload);
         }
+        let _ = inspection::inspect(heap, name).map(|told| told.unfinished());
     }
 }

@@ -93,6 +93,30 @@ pub(crate) fn clean<B: Backend>(
     Ok(cleaned)
 }
 
+/// What [`clean`] would remove. Stores nothing, takes no lock and waits for nobody.
+pub(crate) fn would_clean<B: Backend>(
+    backend: &B,
+    namespace: &str,
+    keep: Keep,
+) -> Result<Cleaned, ObjectError> {
+    let mut cleaned = Cleaned::default();
+    // Before the objects, as in `clean`.
+    let entered = registry::list(backend, namespace);
+    let channels = objects_by_channel(backend, namespace)?;
+    let writers = writers_by_channel(namespace, entered.as_deref().unwrap_or_default());
+    let tidying = Tidying { backend, namespace, keep, patience: Duration::ZERO };
+    for (names, objects) in &channels {
+        match tidying.foresee(names, objects, writers.get(names).copied()) {
+            Ok(removed) => cleaned.removed.extend(removed),
+            // Another user's business.
+            Err(ObjectError::OtherOwner { .. }) => {}
+            Err(error) => cleaned.failed.push(error),
+        }
+    }
+    cleaned.failed.extend(entered.err());
+    Ok(cleaned)
+}
+
 type Channels = BTreeMap<ObjectNames, Vec<String>>;
 
 fn objects_by_channel<B: Backend>(backend: &B, namespace: &str) -> Result<Channels, ObjectError> {

@@ -41,6 +41,8 @@
 //!   somebody waits.
 //! * [`Reader::history`]: the last states that a channel holds; [`Reader::field`] and [`Reader::read_at`]: a few bytes of a
 //!   large one.
+//! * [`Namespace::inspect`]: all about a channel whatever its type, also after its writer died; [`namespaces`] and
+//!   [`objects`]: what there is on this machine.
 //!
 //! Which of them to use, what they cost and guarantee: `docs/choosing.md`.
 //!
@@ -111,6 +113,7 @@ pub mod dynamic;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hub;
+mod inspection;
 mod janitor;
 mod layout;
 mod liveness;
@@ -151,6 +154,10 @@ pub use hub::{
     Cut, CutState, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, Moment, Offset, QueryError,
     Status,
 };
+pub use inspection::{
+    Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,
+    SlotInspection, SlotState, namespaces, namespaces_trusting, objects, objects_trusting,
+};
 pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};
 pub use reader::{Field, History, Reader, ReaderBuilder};
@@ -158,7 +165,7 @@ pub use registry::{ChannelInfo, ChannelWatch};
 #[doc(hidden)]
 pub use segment::Backend;
 pub use segment::{Heap, ObjectError, SharedMemory};
-pub use seqlock::Waking;
+pub use seqlock::{Ending, Waking};
 pub use snapshot::{Snapshot, SnapshotInfo};
 pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};
 pub use tracker::{Leak, Leaks, Tracker};

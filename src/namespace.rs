@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounting::{self, MemoryTracker, NamespaceMemory};
-use crate::channel::{self, ChannelName, Keep, NameError, RemoveError};
+use crate::channel::{self, AttachError, ChannelName, Keep, NameError, RemoveError};
 use crate::codec::Postcard;
 use crate::hub::{Hub, HubBuilder};
+use crate::inspection::{self, Inspection};
 use crate::janitor::{self, Cleaned};
 use crate::reader::ReaderBuilder;
 use crate::registry::{self, ChannelInfo, ChannelWatch};
@@ -15,7 +16,7 @@ use crate::waiting::Place;
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
 use crate::{
-    channel::{AttachError, CreateError},
+    channel::CreateError,
     codec::{Decode, Encode},
     reader::Reader,
     writer::Writer,
@@ -265,6 +266,24 @@ impl<B: Backend> Namespace<B> {
         MemoryTracker::new(self.place.backend().clone(), self.place.namespace())
     }
 
+    /// All that stands in a channel's control page and segments at this moment, without any payload: whatever codec and
+    /// type its states have, and also after its writer died. For tools, and for looking at what is wrong.
+    ///
+    /// It is a look at memory that may be changing: see [`Inspection`]. Nothing is stored, no lock is taken, and the
+    /// writer does not notice. As for any reader, who truncates an object meanwhile makes the look fault.
+    ///
+    /// Cost: maps and unmaps the channel's three objects, and loads four words of each slot, which brings a page for each
+    /// slot of a channel of large states. Bounded; waits only for a creator that is at work, up to 100 ms.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::reader`], except that codec and schema don't matter. What is wrong with a segment alone is in
+    /// [`Inspection::segments`].
+    pub fn inspect(&self, channel: &str) -> Result<Inspection, AttachError> {
+        let name = ChannelName::new(self.place.namespace(), channel)?;
+        inspection::inspect(self.place.backend(), &name)
+    }
+
     /// Removes what writers that are gone have left in this namespace: channels that were never whole or are not wholly
     /// there any more, objects that no channel refers to, and last states as far as `keep` says so. Never anything that
     /// lives: a channel is changed only under its own lock, and one whose control page was removed by hand only if its
@@ -279,6 +298,21 @@ impl<B: Backend> Namespace<B> {
     /// If shared memory can't be listed. What goes wrong with one object is in [`Cleaned::failed`].
     pub fn clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
         self.clean_within(keep, PATIENCE)
+    }
+
+    /// What [`Namespace::clean`] would remove, without removing or changing anything: of `removed` in what it returns, read
+    /// "would be removed".
+    ///
+    /// Takes no lock. So a channel that is just being made, taken over or removed may be told as it is between two steps,
+    /// where `clean` would wait for the end of it.
+    ///
+    /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Namespace::clean`].
+    pub fn would_clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
+        janitor::would_clean(self.place.backend(), self.place.namespace(), keep)
     }
 
     fn clean_within(&self, keep: Keep, patience: Duration) -> Result<Cleaned, ObjectError> {

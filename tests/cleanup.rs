@@ -4,6 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use common::objects::Objects;
 use common::{Actor, OwnNamespace, role, rounds, until_told_to_end};
 use tearless::{Bytes, Cause, CreateError, Keep, Namespace, SnapshotError};
 
@@ -29,6 +30,52 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
     let cleaned = own.clean(Keep::Nothing).unwrap();
     assert_eq!((cleaned.removed[0].cause, cleaned.removed[0].pid), (Cause::Dead, pid), "{cleaned}");
     assert!(own.reader::<u64>("w0").is_err() && own.clean(Keep::Nothing).unwrap().removed.is_empty());
+}
+
+#[test]
+fn asking_what_would_be_removed_changes_nothing() {
+    let test = "asking_what_would_be_removed_changes_nothing";
+    if let Some((role, namespace)) = role() {
+        let mut writer = namespace.writer_builder::<[u8]>(&role).codec::<Bytes>().open().unwrap();
+        writer.publish(b"state").unwrap();
+        println!("published");
+        return until_told_to_end();
+    }
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut actors = ["w0", "w1", "w2"].map(|role| Actor::start(test, role, &own));
+    actors.iter_mut().for_each(|actor| actor.await_line("published"));
+    let [lives, dies, loses_its_page] = actors;
+    dies.kill();
+    loses_its_page.kill();
+    let [dead, pageless] = ["w1", "w2"].map(|channel| Objects::of(&own, channel));
+    // Its page is given no memory yet: what a creator leaves that is killed in its first steps.
+    std::fs::write(pageless.path("c"), []).unwrap();
+    let before = contents(&own);
+    let foreseen = own.would_clean(Keep::UntilReplaced).unwrap();
+    assert!(foreseen.failed.is_empty(), "{foreseen}");
+    let told = |removed: &tearless::Removed| (removed.cause, removed.channel.clone(), removed.objects.len());
+    assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(Cause::HalfMade, None, 3)]);
+    let foreseen = own.would_clean(Keep::Nothing).unwrap();
+    let mut causes: Vec<_> = foreseen.removed.iter().map(told).collect();
+    causes.sort_by_key(|(_, channel, _)| channel.clone());
+    assert_eq!(causes, [(Cause::HalfMade, None, 3), (Cause::Dead, Some("w1".into()), 3)]);
+    assert_eq!(contents(&own), before);
+    let cleaned = own.clean(Keep::Nothing).unwrap();
+    assert_eq!(cleaned.removed.len(), 2, "{cleaned}");
+    assert!(dead.listed().is_empty() && pageless.listed().is_empty());
+    assert!(own.would_clean(Keep::Nothing).unwrap().removed.is_empty(), "what is left lives");
+    lives.finish();
+}
+
+/// All objects of the namespace, as they are; the registry as far as it has entries.
+fn contents(own: &OwnNamespace) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let prefix = Objects::of(own, "w0").name("")[..10].to_owned();
+    let all = std::fs::read_dir(common::objects::DIRECTORY).unwrap().map(|entry| entry.unwrap().path());
+    let is_own = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(&prefix);
+    let mut contents: Vec<_> =
+        all.filter(is_own).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    contents.sort();
+    contents
 }
 
 /// How many processes open, end and die at the same time.

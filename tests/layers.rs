@@ -12,7 +12,7 @@ const RANKS: [&[&str]; 17] = [
     &["liveness", "clock", "checksum"],
     &["channel"],
     &["registry"],
-    &["janitor", "accounting"],
+    &["janitor", "accounting", "inspection"],
     &["waiting"],
     &["codec", "snapshot"],
     &["schema"],

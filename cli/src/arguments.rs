@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, gc, ls, man, put, top};
+use crate::commands::{
+    completions, doctor, gc, get, history, ls, man, namespaces, postmortem, put, stat, top, watch,
+};
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
@@ -50,9 +52,16 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::LsArguments),
+    Get(get::GetArguments),
+    Watch(watch::WatchArguments),
     Top(top::TopArguments),
     Put(put::PutArguments),
+    Stat(stat::StatArguments),
+    History(history::HistoryArguments),
+    Postmortem(postmortem::PostmortemArguments),
+    Doctor(doctor::DoctorArguments),
     Gc(gc::GcArguments),
+    Namespaces(namespaces::NamespacesArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
 }
@@ -61,9 +70,13 @@ const SEE_LONG: &str = "`tearless --help` has examples and the exit codes; so ha
 
 const AFTER_HELP: &str = "\
 Examples:
-  tearless ls                           which channels there are, and who writes them
-  echo '{\"jobs\": 3}' | tearless put demo   a channel from a shell
-  tearless -n fleet gc --dry-run        what dead processes have left
+  tearless ls                               which channels there are, and who writes them
+  tearless get worker-7                     the latest state of one
+  tearless get worker-7 --field queue[0]    a field of it
+  tearless watch worker-7 --diff            what changes, as it changes
+  tearless postmortem worker-7              what it did last, and how it ended
+  tearless doctor                           what is wrong, and what to do about it
+  echo '{\"jobs\": 3}' | tearless put demo    a channel from a shell
 
 Exit codes:
   0  done, also when the reader of a pipe has had enough

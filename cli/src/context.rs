@@ -34,7 +34,7 @@ impl Context {
     pub(crate) fn namespace(&self) -> Result<Namespace, Failure> {
         match &self.namespace {
             Some(name) => self.open(name),
-            None => self.open(&target::only_namespace()?),
+            None => self.open(&target::only_namespace(&self.trust)?),
         }
     }
 

@@ -8,7 +8,9 @@ mod arguments;
 mod commands;
 mod context;
 mod error;
+mod look;
 mod output;
+mod states;
 mod target;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! Finds the namespace that is meant, and explains what is not found.
 
-use tearless::Namespace;
+use tearless::{AttachError, Namespace, NamespaceInfo, namespaces_trusting};
 
 use crate::error::{ExitStatus, Failure};
 use crate::output::printable;
@@ -9,15 +9,67 @@ use crate::output::printable;
 const LEAST_LIKENESS: f64 = 0.75;
 /// How many names are proposed.
 const MOST_PROPOSED: usize = 3;
+/// How many names are listed where one is to be chosen.
+const MOST_LISTED: usize = 20;
 
 /// The name of the only namespace on this machine.
-pub(crate) fn only_namespace() -> Result<String, Failure> {
-    Err(Failure::new(ExitStatus::Usage, "which namespace? none was named")
-        .hint("say -n NAME, or set TEARLESS_NAMESPACE"))
+pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
+    let namespaces = namespaces_trusting(trust)?;
+    let mut names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
+    names.dedup();
+    match names.as_slice() {
+        [name] => Ok((*name).to_owned()),
+        [] => Err(no_namespace(&namespaces)),
+        names => Err(Failure::new(
+            ExitStatus::Usage,
+            format!("which namespace? there are {}: {}", names.len(), listed(names)),
+        )
+        .hint("say -n NAME, or set TEARLESS_NAMESPACE")),
+    }
+}
+
+fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
+    let failure = Failure::new(ExitStatus::NotFound, "there is no namespace on this machine");
+    match namespaces.iter().find(|info| !info.readable) {
+        Some(info) => failure.hint(format!(
+            "user {owner} has one: to look at it, say --trust-owner {owner}",
+            owner = info.owner_uid
+        )),
+        None => failure.hint("is a worker running, on this machine and in this container?"),
+    }
+}
+
+/// The first few names, fit to be printed.
+fn listed(names: &[&str]) -> String {
+    let mut text = names.iter().take(MOST_LISTED).map(|name| printable(name)).collect::<Vec<_>>().join(", ");
+    if names.len() > MOST_LISTED {
+        text.push_str(", …");
+    }
+    text
+}
+
+/// That there is no namespace of that name, if there is none: then nothing else needs to be said of it.
+pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<Failure> {
+    let namespaces = namespaces_trusting(trust).ok()?;
+    let names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
+    if names.contains(&namespace.name()) {
+        return None;
+    }
+    let text = format!("there is no namespace {:?} on this machine", namespace.name());
+    let failure = Failure::new(ExitStatus::NotFound, text);
+    let nearest = nearest(namespace.name(), &names);
+    Some(match (names.is_empty(), nearest.is_empty()) {
+        (true, _) => failure.hint("is a worker running, on this machine and in this container?"),
+        (false, true) => failure.hint(format!("there are: {}", listed(&names))),
+        (false, false) => failure.hint(format!("is one of these meant: {}?", nearest.join(", "))),
+    })
 }
 
 /// That there is no channel of that name, and which names are like it.
-pub(crate) fn no_such_channel(namespace: &Namespace, channel: &str) -> Failure {
+pub(crate) fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failure {
+    if let Some(failure) = no_such_namespace(namespace, trust) {
+        return failure;
+    }
     let failure = Failure::new(
         ExitStatus::NotFound,
         format!("there is no channel {channel:?} in namespace {:?}", namespace.name()),
@@ -26,9 +78,17 @@ pub(crate) fn no_such_channel(namespace: &Namespace, channel: &str) -> Failure {
     let names: Vec<&str> = channels.iter().map(|info| info.name.as_str()).collect();
     let nearest = nearest(channel, &names);
     match (names.is_empty(), nearest.is_empty()) {
-        (true, _) => failure.hint("the namespace has no channels: is its name right? is a worker running?"),
+        (true, _) => failure.hint("the namespace has no channels any more"),
         (false, true) => failure.hint(format!("`tearless ls` lists its {} channels", names.len())),
         (false, false) => failure.hint(format!("is one of these meant: {}?", nearest.join(", "))),
+    }
+}
+
+/// Why a channel can't be looked at, and what to do about it.
+pub(crate) fn unattached(namespace: &Namespace, error: AttachError, trust: &[u32]) -> Failure {
+    match error {
+        AttachError::NotFound { channel, .. } => no_such_channel(namespace, &channel, trust),
+        error => error.into(),
     }
 }
 

@@ -179,6 +179,7 @@ impl Backend for Meanwhile {
             -> Result<Self::Claim, ObjectError>;
         part(object: &str, start: usize, bytes: usize) -> Result<Self::Memory, ObjectError>;
         size(object: &str) -> Result<crate::segment::ObjectSize, ObjectError>;
+        status(object: &str) -> Result<crate::segment::ObjectStatus, ObjectError>;
         is_claimed(object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;
     }
 

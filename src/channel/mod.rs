@@ -10,6 +10,8 @@ mod looking;
 mod name;
 mod opening;
 mod options;
+mod parts;
+mod prospect;
 mod reader;
 mod removal;
 mod schema;

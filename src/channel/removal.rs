@@ -110,17 +110,17 @@ impl<B: Backend> Tidying<'_, B> {
             Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(Tidied::Kept),
             Err(error) => return Err(error),
         };
-        let remains = Remains { backend: self.backend, names, claim: &claim, objects };
+        let remains = Remains { backend: self.backend, names, page: claim.memory(), objects };
         match remains.verdict(self.namespace, has_page, self.keep) {
             Verdict::LeaveAlone => Ok(Tidied::Kept),
-            Verdict::Remove(cause) => remains.remove_all(cause),
+            Verdict::Remove(cause) => remains.remove_all(&claim, cause),
             Verdict::KeepInForce => remains.remove_orphans(),
         }
     }
 
     /// The instance of a channel where a look without the lock finds nothing to do, whether its writer lives or not.
     /// What changes meanwhile is looked at by the next cleaning.
-    fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
+    pub(super) fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
         if self.keep != Keep::UntilReplaced {
             return None;
         }
@@ -144,23 +144,24 @@ fn needed(names: &ObjectNames, page: &impl Memory) -> Vec<String> {
 }
 
 /// What is to be done with a channel whose writer is gone.
-enum Verdict {
+pub(super) enum Verdict {
     LeaveAlone,
     KeepInForce,
     Remove(Cause),
 }
 
-/// A claimed channel, and the objects that its stem was found on before.
-struct Remains<'a, B: Backend> {
-    backend: &'a B,
-    names: &'a ObjectNames,
-    claim: &'a B::Claim,
-    objects: &'a [String],
+/// A channel that nobody writes, and the objects that its stem was found on before. Who changes it has claimed it; who
+/// only says what would be done looks at its page.
+pub(super) struct Remains<'a, B, M> {
+    pub(super) backend: &'a B,
+    pub(super) names: &'a ObjectNames,
+    pub(super) page: &'a M,
+    pub(super) objects: &'a [String],
 }
 
-impl<B: Backend> Remains<'_, B> {
-    fn verdict(&self, namespace: &str, had_page: bool, keep: Keep) -> Verdict {
-        let page = self.claim.memory();
+impl<B: Backend, M: Memory> Remains<'_, B, M> {
+    pub(super) fn verdict(&self, namespace: &str, had_page: bool, keep: Keep) -> Verdict {
+        let page = self.page;
         match ready::check(page) {
             Readiness::NotReady if had_page => return Verdict::Remove(Cause::HalfMade),
             Readiness::NotReady => return Verdict::Remove(Cause::Orphaned),
@@ -187,49 +188,24 @@ impl<B: Backend> Remains<'_, B> {
     /// Whether a segment in force has no name any more, so that nobody can begin to read the channel or go on with it.
     fn lacks_a_segment(&self) -> bool {
         Side::BOTH.into_iter().any(|side| {
-            let generation = Generations(self.claim.memory()).in_force(side);
+            let generation = Generations(self.page).in_force(side);
             matches!(self.segments().view(side, generation), Err(ObjectError::NotFound { .. }))
         })
     }
 
-    fn remove_all(&self, cause: Cause) -> Result<Tidied, ObjectError> {
-        let mut removed = self.removed(cause);
-        // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
-        Ending::Removed.store(self.claim.memory());
-        segment::wake(self.claim.memory(), control::PUBLISHED);
-        let page = self.names.object(Kind::Control);
-        for object in self.objects.iter().filter(|object| **object != page) {
-            if remove_ours(self.backend, object)? {
-                removed.objects.push(object.clone());
-            }
-        }
-        destroy(self.claim, &self.segments())?;
-        removed.objects.extend(self.objects.contains(&page).then_some(page));
-        Ok(if removed.objects.is_empty() { Tidied::Kept } else { Tidied::Removed(removed) })
-    }
-
-    /// Removes the objects of the stem that the page does not refer to.
-    fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
-        let needed = needed(self.names, self.claim.memory());
-        let mut objects = Vec::new();
-        for object in self.objects {
-            if !needed.contains(object) && remove_ours(self.backend, object)? {
-                objects.push(object.clone());
-            }
-        }
-        match objects.is_empty() {
-            true => Ok(Tidied::Kept),
-            false => Ok(Tidied::Removed(Removed { objects, ..self.removed(Cause::Orphaned) })),
-        }
+    /// The objects of the stem that the page does not refer to.
+    pub(super) fn orphans(&self) -> impl Iterator<Item = &String> {
+        let needed = needed(self.names, self.page);
+        self.objects.iter().filter(move |object| !needed.contains(object))
     }
 
     fn segments(&self) -> Segments<B> {
-        let instance = self.claim.memory().load(control::INSTANCE);
+        let instance = self.page.load(control::INSTANCE);
         Segments { backend: self.backend.clone(), names: self.names.clone(), instance }
     }
 
-    fn removed(&self, cause: Cause) -> Removed {
-        let page = self.claim.memory();
+    pub(super) fn removed(&self, cause: Cause) -> Removed {
+        let page = self.page;
         let is_ready = ready::check(page) == Readiness::Ready;
         Removed {
             channel: is_ready.then(|| Description::read(page).channel),
@@ -242,11 +218,44 @@ impl<B: Backend> Remains<'_, B> {
 
     /// Age of the last publication. Nobody writes: the slot is whole if its stamp says so.
     fn age(&self) -> Option<Duration> {
-        let page = self.claim.memory();
+        let page = self.page;
         let publication = Publication::new(page.load(control::PUBLISHED))?;
         let side = publication.side();
         let ring = self.segments().view(side, Generations(page).in_force(side)).ok()?;
         ring.date_of(publication).and_then(NonZeroU64::new).map(clock::age)
+    }
+}
+
+/// Changes: only for who has claimed the page.
+impl<B: Backend> Remains<'_, B, B::Memory> {
+    fn remove_all(&self, claim: &B::Claim, cause: Cause) -> Result<Tidied, ObjectError> {
+        let mut removed = self.removed(cause);
+        // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
+        Ending::Removed.store(self.page);
+        segment::wake(self.page, control::PUBLISHED);
+        let page = self.names.object(Kind::Control);
+        for object in self.objects.iter().filter(|object| **object != page) {
+            if remove_ours(self.backend, object)? {
+                removed.objects.push(object.clone());
+            }
+        }
+        destroy(claim, &self.segments())?;
+        removed.objects.extend(self.objects.contains(&page).then_some(page));
+        Ok(if removed.objects.is_empty() { Tidied::Kept } else { Tidied::Removed(removed) })
+    }
+
+    /// Removes the orphans of a channel that is kept.
+    fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
+        let mut objects = Vec::new();
+        for object in self.orphans() {
+            if remove_ours(self.backend, object)? {
+                objects.push(object.clone());
+            }
+        }
+        match objects.is_empty() {
+            true => Ok(Tidied::Kept),
+            false => Ok(Tidied::Removed(Removed { objects, ..self.removed(Cause::Orphaned) })),
+        }
     }
 }
 

@@ -1,1 +1,3 @@
-use super::*;
+mod hostile;
+mod oracle;
+mod paths;

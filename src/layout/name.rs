@@ -35,6 +35,9 @@ pub(crate) struct ObjectNames {
 }
 
 impl ObjectNames {
+    /// What the names of all objects begin with.
+    pub(crate) const PREFIX: &str = PREFIX;
+
     /// The last generation that a name has room for.
     pub(crate) const MOST_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
 
@@ -52,9 +55,22 @@ impl ObjectNames {
         prefix
     }
 
+    /// What the names of all objects begin with of the namespace that `object` is of, if that is a name of ours.
+    pub(crate) fn prefix_of_object(object: &str) -> Option<&str> {
+        let (prefix, rest) = object.split_at_checked(PREFIX.len() + NAMESPACE_DIGITS as usize)?;
+        let digits = object.strip_prefix(PREFIX)?;
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+        (plain && !rest.is_empty()).then_some(prefix)
+    }
+
     /// The name of a namespace's registry; shorter than any channel's.
     pub(crate) fn registry(namespace: &str) -> String {
-        format!("{}r", ObjectNames::prefix(namespace))
+        ObjectNames::registry_of_prefix(&ObjectNames::prefix(namespace))
+    }
+
+    /// The same, of the namespace whose objects' names begin with `prefix`.
+    pub(crate) fn registry_of_prefix(prefix: &str) -> String {
+        format!("{prefix}r")
     }
 
     /// The names of the channel that `object` belongs to, if it is the name of a channel's object.
@@ -143,6 +159,19 @@ const _: () = assert!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_tells_of_which_namespace_it_is() {
+        let names = ObjectNames::new("fleet", "worker-7");
+        let [page, segment] = [Kind::Control, Kind::Segment(Side::A, 1)].map(|kind| names.object(kind));
+        for object in [page, segment, ObjectNames::registry("fleet")] {
+            assert_eq!(ObjectNames::prefix_of_object(&object), Some(names.namespace_prefix()));
+        }
+        let prefix = names.namespace_prefix();
+        for other in ["", "tl_", "tl_test_9_fleetc", "shmem_0123456789", prefix, "tl_üüüüüüü"] {
+            assert_eq!(ObjectNames::prefix_of_object(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn names_are_short_plain_and_distinct() {

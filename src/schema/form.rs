@@ -3,8 +3,8 @@
 /// How a state is laid out: which encoding, and of which types. See [the module](self) for how to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schema {
-    pub(super) encoding: Encoding,
-    pub(super) root: Type,
+    pub(crate) encoding: Encoding,
+    pub(crate) root: Type,
 }
 
 /// How the bytes of a payload follow from a schema's types.

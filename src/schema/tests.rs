@@ -171,10 +171,10 @@ fn a_schema_reads_like_rust() {
     assert_eq!(
         robot().to_string(),
         "struct Robot {
-    moves: struct Count(u64), /* at byte 0 */
-    position: struct Position(f64, f32, u32), /* at byte 8 */
-    type: u64, /* at byte 24 */
-    image: [[u8; 4]; 1000], /* at byte 32 */
+    moves: struct Count(u64) /* at byte 0 */,
+    position: struct Position(f64, f32, u32) /* at byte 8 */,
+    type: u64 /* at byte 24 */,
+    image: [[u8; 4]; 1000] /* at byte 32 */,
 }"
     );
 }

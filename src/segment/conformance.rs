@@ -166,7 +166,7 @@ fn a_claim_may_be_larger_than_its_memory<B: Backend>(backend: B) {
     );
 }
 
-fn sizes_are_told_without_opening<B: Backend>(backend: B) {
+fn sizes_and_owners_are_told_without_opening<B: Backend>(backend: B) {
     let names = Names::new(backend, "told");
     let name = names.name("a");
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
@@ -174,8 +174,12 @@ fn sizes_are_told_without_opening<B: Backend>(backend: B) {
     let size = names.backend.size(&name).unwrap();
     let bytes = 5 * PAGE_BYTES as u64;
     assert_eq!((size.bytes, size.resident), (bytes, bytes), "all of a created object has memory");
+    let status = names.backend.status(&name).unwrap();
+    assert_eq!((status.owner, status.permissions), (rustix::process::geteuid().as_raw(), MODE));
+    assert!(status.is_regular && status.size == size);
     names.backend.remove(&name, &memory).unwrap();
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
+    assert!(matches!(names.backend.status(&name), Err(ObjectError::NotFound { .. })));
     let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
     let claimed = names.name("c");
     let _claim = names.backend.claim(&claimed, ClaimOptions::create(extent), never).unwrap();
@@ -204,5 +208,5 @@ conformance!(
     a_claim_of_another_size_is_refused,
     a_removed_claim_makes_room_for_a_new_one,
     a_claim_may_be_larger_than_its_memory,
-    sizes_are_told_without_opening,
+    sizes_and_owners_are_told_without_opening,
 );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize};
+use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{AtomicWords, BoxedWords, Memory};
 
@@ -157,6 +157,12 @@ impl Backend for Heap {
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
         let bytes = (self.find(object)?.words.len() * WORD_BYTES) as u64;
         Ok(ObjectSize { bytes, resident: bytes })
+    }
+
+    /// The heap knows no owners and no permissions: all is this user's own.
+    fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
+        let owner = rustix::process::geteuid().as_raw();
+        Ok(ObjectStatus { owner, permissions: 0o600, is_regular: true, size: self.size(object)? })
     }
 
     fn is_claimed(&self, object: &str, view: &HeapView) -> Result<Option<bool>, ObjectError> {

@@ -53,6 +53,24 @@ pub struct ObjectSize {
     pub(crate) resident: u64,
 }
 
+/// What the system says about an object without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectStatus {
+    /// Numeric id of the user who owns it.
+    pub(crate) owner: u32,
+    pub(crate) permissions: Mode,
+    /// Whether it is a regular file: nothing else is an object of ours.
+    pub(crate) is_regular: bool,
+    pub(crate) size: ObjectSize,
+}
+
+impl ObjectStatus {
+    /// Whether it is for this process to remove: a regular file of this user's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_regular && self.owner == rustix::process::geteuid().as_raw()
+    }
+}
+
 /// How long somebody else's step with an object is waited for. None takes longer than some system calls, unless who is
 /// at it was stopped.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -140,6 +158,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// How large what stands under the name `object` is, without opening it: whoever it belongs to, and whatever it is.
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError>;
+
+    /// The same, and whose it is.
+    fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError>;
 
     /// Whether somebody has the lock of the object that `view` shows; `None` if `object` no longer means it.
     fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;

@@ -3,10 +3,12 @@
 use crate::layout::control;
 use crate::memory::{Memory, MemoryMut};
 
-/// How a channel ended. Stored once by the writer (or by who removes a dead one's channel); it decides nothing in the
-/// protocol of publish and attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+/// How a channel ended. Stored once by the writer, or by who removes a dead one's channel.
+//
+// It decides nothing in the protocol of publish and attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Ending {
     /// It has not.
     Open,
     /// The writer closed it and left the last state for readers.

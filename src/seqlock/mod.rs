@@ -22,6 +22,7 @@
 mod cut;
 mod ending;
 mod generation;
+mod look;
 #[cfg(test)]
 mod models;
 mod published;
@@ -32,8 +33,9 @@ mod stamp;
 mod waiting;
 mod writer;
 
-pub(crate) use ending::Ending;
+pub use ending::Ending;
 pub(crate) use generation::Generations;
+pub(crate) use look::{Look, Standing};
 pub(crate) use published::Published;
 pub(crate) use reader::{Attempt, Reader};
 pub(crate) use ring::{Details, Landing, Part, Reading, Ring};

@@ -6,7 +6,7 @@ use crate::memory::{Memory, MemoryMut, Slot, Slots};
 
 /// The slots of one segment.
 #[derive(Clone, Debug)]
-pub(crate) struct Ring<M>(Slots<M>);
+pub(crate) struct Ring<M>(pub(super) Slots<M>);
 
 /// What stands beside a payload in its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -139,6 +139,8 @@ struct Stage {
     kills: usize,
     /// How many victims took another way than the one that was measured.
     astray: usize,
+    /// How often an inspection found that the victim was in the middle of a publication.
+    unfinished: usize,
 }
 
 /// A victim at its first mark, with a reader that attached before.
@@ -171,7 +173,8 @@ enum Remains {
 /// announcement if it publishes; and checks everything after each kill.
 pub(crate) fn kill_anywhere(operation: Operation, samples: u64) {
     let own = OwnNamespace::new(&[CHANNEL]);
-    let mut stage = Stage { objects: Objects::of(&own, CHANNEL), own, operation, kills: 0, astray: 0 };
+    let mut stage =
+        Stage { objects: Objects::of(&own, CHANNEL), own, operation, kills: 0, astray: 0, unfinished: 0 };
     let course = stage.whole_run();
     let (mut before, mut after) = (0, course.steps());
     for step in course.sample(samples) {
@@ -183,6 +186,12 @@ pub(crate) fn kill_anywhere(operation: Operation, samples: u64) {
     }
     if operation.publishes() {
         stage.kill_around_the_announcement(&course, before, after);
+        let found = stage.unfinished;
+        assert!(
+            (1..stage.kills).contains(&found),
+            "killed in a publication: {found} of {} times",
+            stage.kills
+        );
     }
     let Stage { kills, astray, .. } = stage;
     let (steps, calls) = (course.steps(), course.system_calls());
@@ -270,6 +279,7 @@ impl Stage {
             Some(Remains::Nothing) => assert_eq!(last, 0, "{when}: to a new reader"),
             None => assert_eq!(last, 0, "{when}: nobody has published"),
         }
+        self.unfinished += usize::from(self.is_unfinished(last, when));
         match (place, self.operation.removes()) {
             (Place::End, true) => self.objects.assert_none(when),
             (Place::End, false) => self.objects.assert_three(when),
@@ -317,6 +327,26 @@ impl Stage {
             Err(SnapshotError::Empty { .. }) if self.operation == Operation::Create => Remains::Channel(0),
             _ => Remains::Channel(verified(&mut reader, when)),
         }
+    }
+
+    /// Whether an inspection finds that the victim was in the middle of a publication: of the one after the `last`.
+    fn is_unfinished(&self, last: u64, when: &str) -> bool {
+        let told = match self.own.inspect(CHANNEL) {
+            Ok(told) => told,
+            Err(error) if last == 0 => {
+                assert!(
+                    matches!(error, AttachError::NotFound { .. } | AttachError::NotReady { .. }),
+                    "{when}: {error}"
+                );
+                return false;
+            }
+            Err(error) => panic!("{when}: {error}"),
+        };
+        assert_eq!(told.published, last, "{when}");
+        assert!(told.segments.iter().all(Result::is_ok), "{when}: {told:?}");
+        let unfinished = told.unfinished();
+        assert!(unfinished.is_none_or(|begun| begun == last + 1), "{when}: {unfinished:?} after {last}");
+        unfinished.is_some()
     }
 
     /// The next writer goes on after `last`, with nobody's help, and its end leaves nothing.

@@ -143,7 +143,7 @@ fn kill_along_one_course<F: Form>(name: &str, stepping: bool) -> bool {
     let objects = Objects::of(&own, CHANNEL);
     let mut attached = None;
     let mut course = Course::default();
-    let (mut last, mut step, mut announced, mut astray) = (0, 0, 0, 0);
+    let (mut last, mut step, mut announced, mut unfinished, mut astray) = (0, 0, 0, 0, 0);
     loop {
         let tracee = Tracee::start(|| victim::<F>(&own, last));
         let reader = attached.get_or_insert_with(|| reader::<F>(&own));
@@ -161,6 +161,7 @@ fn kill_along_one_course<F: Form>(name: &str, stepping: bool) -> bool {
         last = check::<F>(&own, reader, before, step);
         objects.assert_three(&format!("killed after step {step}"));
         announced += last - before;
+        unfinished += u64::from(is_unfinished(&own, last, step));
         // Only by single steps the end is known for certain: a breakpoint may have been missed.
         let at_end = if stepping { place == Place::End } else { step >= course.steps() };
         if at_end {
@@ -172,6 +173,10 @@ fn kill_along_one_course<F: Form>(name: &str, stepping: bool) -> bool {
     assert!(
         (1..step).contains(&announced),
         "killed before and after the announcement: {announced} of {step}"
+    );
+    assert!(
+        (1..step - announced).contains(&unfinished),
+        "killed within the publication, and before and after it: {unfinished} of {step}"
     );
     finish::<F>(&own, last);
     objects.assert_none("closed");
@@ -198,6 +203,15 @@ fn check<F: Form>(
     assert_eq!(attached.writer_state().unwrap(), tearless::WriterState::Dead, "step {step}");
     assert_eq!(verified::<F>(&mut reader::<F>(namespace), step), publication, "step {step}: to a new reader");
     publication
+}
+
+/// Whether an inspection finds that the writer was killed in the middle of a publication: of the one after the `last`.
+fn is_unfinished(namespace: &Namespace, last: u64, step: u64) -> bool {
+    let told = namespace.inspect(CHANNEL).unwrap();
+    assert_eq!((told.published, told.writer_state), (last, tearless::WriterState::Dead), "step {step}");
+    let unfinished = told.unfinished();
+    assert!(unfinished.is_none_or(|begun| begun == last + 1), "step {step}: {unfinished:?} after {last}");
+    unfinished.is_some()
 }
 
 /// The last successor closes the channel.

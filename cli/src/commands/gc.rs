@@ -1,12 +1,15 @@
 //! `tearless gc`: removes what processes that are gone have left.
 
+use std::io::{self, Write};
+
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::{Cause, Cleaned, Keep, Removed};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::output::{ago, print_json, printable, style};
+use crate::output::{ago, print_json, printable, style, tell};
+use crate::target;
 
 /// Removes what processes that are gone have left; never anything that lives
 #[derive(Debug, Args)]
@@ -23,7 +26,7 @@ Keys of --json, one object for each thing that is removed:
   channel (null: objects without a channel), pid (0: not known), age_seconds (null: not known),
   cause (dead, lingered, half-made, half-removed, orphaned), objects (names in /dev/shm)
 
-Exit codes: 0, also when there is nothing to remove; 1 something could not be removed; 3 no such namespace")]
+Exit codes: 0, also when there is nothing to remove; 1 something could not be removed")]
 pub(crate) struct GcArguments {
     /// Says what would be removed, and removes nothing
     #[arg(long)]
@@ -46,26 +49,32 @@ fn keep(text: &str) -> Result<Keep, String> {
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     let cleaned = match arguments.dry_run {
-        true => return Err(Failure::new(ExitStatus::Failed, "not built yet")),
+        true => namespace.would_clean(arguments.keep)?,
         false => namespace.clean(arguments.keep)?,
     };
     let verb = if arguments.dry_run { "would remove" } else { "removed" };
     for removed in &cleaned.removed {
         match context.json {
             true => print_json(&document(removed))?,
-            false => anstream::println!("{verb} {}", sentence(removed)),
+            false => say(&format!("{verb} {}", sentence(removed)))?,
         }
     }
-    if cleaned.removed.is_empty() && !context.json {
-        anstream::println!("nothing to remove");
+    if cleaned.removed.is_empty() && cleaned.failed.is_empty() && !context.json {
+        let missing = target::no_such_namespace(&namespace, &context.trust).is_some();
+        let why = if missing { ": there is no such namespace" } else { "" };
+        say(&format!("nothing to remove{why}"))?;
     }
     failures(&cleaned)
+}
+
+fn say(line: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{line}")
 }
 
 fn failures(cleaned: &Cleaned) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
-        anstream::eprintln!("{odd}left alone:{odd:#} {}", printable(&error.to_string()));
+        tell(format_args!("{odd}left alone:{odd:#} {}", printable(&error.to_string())));
     }
     match cleaned.failed.len() {
         0 => Ok(()),

@@ -2,41 +2,43 @@
 
 use anstyle::Style;
 use clap::Args;
-use serde_json::json;
-use tearless::{ChannelInfo, WriterState};
+use serde_json::{Value, json};
+use tearless::{ChannelInfo, Inspection, Namespace, WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Alignment, Table, print_json, state_style, state_text, style};
+use crate::look;
+use crate::output::{Alignment, Table, ago, bytes, print_json, state_style, state_text, style};
 use crate::target;
 
-/// Lists the channels of a namespace, and who writes them
+/// Lists the channels of a namespace: who writes them, and since when nothing has come
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tearless ls
   tearless -n fleet ls 'worker-*'
-  tearless ls --json | jq -r 'select(.state == \"dead\") | .channel'
+  tearless ls --json | jq -r 'select(.writer == \"dead\") | .channel'
 
-Keys of --json, one object a channel:
-  channel, state (alive, stopped, dead, closed, unknown), pid, incarnation, codec,
-  capacity (bytes of a state that fitted without growing), limit (bytes of a state at most)
+WRITER is alive, stopped (by a signal or a debugger), dead, lingering (closed, and the last state was left on purpose),
+closed, or unknown (in another PID namespace). In yellow: it promised signs of life, and is late.
 
-Exit codes: 0, also when there are none; 3 no such namespace")]
+Keys of --json, one object a channel; null is what is not known:
+  channel, writer, pid, incarnation (how many writers it has had), published (number of the last
+  publication), age_seconds, bytes (of the last state), heartbeat_seconds, late (true or false),
+  codec, schema, limit (bytes of a state at most)
+
+Exit codes: 0, also when none fits the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
     /// Only channels whose names fit; `*` stands for any characters, `?` for any one
     pattern: Option<String>,
 }
 
 pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Failure> {
-    let mut channels = context.namespace()?.channels()?;
-    if let Some(pattern) = &arguments.pattern {
-        channels.retain(|info| target::fits(pattern, &info.name));
-    }
-    channels.sort_by(|one, other| one.name.cmp(&other.name));
+    let namespace = context.namespace()?;
+    let entries = entries(&namespace, arguments, context)?;
     if context.json {
-        for info in &channels {
-            print_json(&document(info))?;
+        for entry in &entries {
+            print_json(&entry.document())?;
         }
         return Ok(());
     }
@@ -44,32 +46,91 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
         ("CHANNEL", Alignment::Left),
         ("WRITER", Alignment::Left),
         ("PID", Alignment::Right),
+        ("PUBLISHED", Alignment::Right),
+        ("LAST", Alignment::Right),
+        ("SIZE", Alignment::Right),
         ("CODEC", Alignment::Left),
+        ("SCHEMA", Alignment::Left),
     ]);
-    for info in &channels {
-        table.row(cells(info));
+    for entry in &entries {
+        table.row(entry.cells());
     }
     Ok(table.print()?)
 }
 
-fn document(info: &ChannelInfo) -> serde_json::Value {
-    json!({
-        "channel": info.name,
-        "state": state_text(info.writer_state()),
-        "pid": info.writer_pid,
-        "incarnation": info.incarnation,
-        "codec": info.codec,
-        "capacity": info.capacity,
-        "limit": info.limit,
-    })
+fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
+    let mut channels = namespace.channels()?;
+    if channels.is_empty() {
+        // Maybe there is one, whose last channel has just gone.
+        target::no_such_namespace(namespace, &context.trust).map_or(Ok(()), Err)?;
+    }
+    if let Some(pattern) = &arguments.pattern {
+        channels.retain(|info| target::fits(pattern, &info.name));
+    }
+    channels.sort_by(|one, other| one.name.cmp(&other.name));
+    let look = |info: ChannelInfo| {
+        let inspection = namespace.inspect(&info.name).ok();
+        Entry { info, inspection }
+    };
+    Ok(channels.into_iter().map(look).collect())
 }
 
-fn cells(info: &ChannelInfo) -> [(String, Style); 4] {
-    let state: WriterState = info.writer_state();
-    [
-        (info.name.clone(), style::STRONG),
-        (state_text(state).into(), state_style(state)),
-        (info.writer_pid.to_string(), style::PLAIN),
-        (info.codec.clone(), style::PLAIN),
-    ]
+/// A channel, by its entry in the table and, unless it is gone by now, by what stands in its memory.
+struct Entry {
+    info: ChannelInfo,
+    inspection: Option<Inspection>,
+}
+
+impl Entry {
+    fn state(&self) -> WriterState {
+        self.inspection
+            .as_ref()
+            .map_or_else(|| self.info.writer_state(), |inspection| inspection.writer_state)
+    }
+
+    fn word(&self) -> &'static str {
+        self.inspection.as_ref().map_or_else(|| state_text(self.state()), look::writer_word)
+    }
+
+    fn is_late(&self) -> bool {
+        self.inspection.as_ref().and_then(look::lateness).is_some()
+    }
+
+    fn document(&self) -> Value {
+        let inspection = self.inspection.as_ref();
+        let latest = inspection.and_then(look::latest);
+        json!({
+            "channel": self.info.name,
+            "writer": self.word(),
+            "pid": self.info.writer_pid,
+            "incarnation": self.info.incarnation,
+            "published": inspection.map(|inspection| inspection.published),
+            "age_seconds": latest.and_then(|slot| slot.age).map(|age| age.as_secs_f64()),
+            "bytes": latest.map(|slot| slot.len),
+            "heartbeat_seconds":
+                inspection.and_then(|inspection| inspection.heartbeat).map(|age| age.as_secs_f64()),
+            "late": self.is_late(),
+            "codec": self.info.codec,
+            "schema": inspection.map(|inspection| &inspection.schema_name),
+            "limit": self.info.limit,
+        })
+    }
+
+    fn cells(&self) -> [(String, Style); 8] {
+        let inspection = self.inspection.as_ref();
+        let latest = inspection.and_then(look::latest);
+        let dash = || "-".to_owned();
+        let plain = |text: Option<String>| (text.unwrap_or_else(dash), style::PLAIN);
+        let writer = if self.is_late() { style::ODD } else { state_style(self.state()) };
+        [
+            (self.info.name.clone(), style::STRONG),
+            (self.word().into(), writer),
+            (self.info.writer_pid.to_string(), style::PLAIN),
+            plain(inspection.map(|inspection| inspection.published.to_string())),
+            (ago(latest.and_then(|slot| slot.age)), style::PLAIN),
+            plain(latest.map(|slot| bytes(slot.len))),
+            (self.info.codec.clone(), style::DIM),
+            plain(inspection.map(|inspection| inspection.schema_name.clone())),
+        ]
+    }
 }

@@ -1,14 +1,22 @@
 //! What is printed: for people, or as JSON. Nothing that stands in shared memory reaches a terminal as it is.
 
+mod fields;
+mod hex;
 mod human;
 mod json;
 mod printable;
 pub(crate) mod style;
 mod table;
+mod tell;
+mod value;
 mod writer;
 
+pub(crate) use fields::Fields;
+pub(crate) use hex::{hex_dump, hex_line};
 pub(crate) use human::{ago, bytes, duration};
 pub(crate) use json::{Layout, json_text, print_json};
 pub(crate) use printable::printable;
 pub(crate) use table::{Alignment, Table};
+pub(crate) use tell::tell;
+pub(crate) use value::{value_line, value_text};
 pub(crate) use writer::{state_style, state_text};

@@ -9,7 +9,7 @@ use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::{BoxedWords, MemoryMut};
-use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, PATIENCE};
+use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
 
 /// The heap, whose calls fail from one on.
 #[derive(Clone, Debug)]
@@ -127,6 +127,10 @@ impl Backend for Failing {
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
         self.plan.call("size")?;
         self.heap.size(object)
+    }
+    fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
+        self.plan.call("size")?;
+        self.heap.status(object)
     }
     fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError> {
         self.plan.call("lock")?;

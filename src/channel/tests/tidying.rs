@@ -6,13 +6,40 @@ use super::*;
 use crate::channel::{Cause, Keep};
 use crate::janitor::{self, Cleaned};
 use crate::layout::{self, Kind, Side, control};
-use crate::memory::MemoryMut;
+use crate::memory::{Memory, MemoryMut};
 use crate::registry::{self, ChannelInfo};
 use crate::segment::{Backend, PATIENCE};
 use crate::seqlock::Ending;
 
+/// Cleans, after having asked what would be removed: that has to be what then is removed, and asking changes nothing.
 fn clean(heap: &Heap, keep: Keep) -> Cleaned {
-    janitor::clean(heap, "tests", keep, PATIENCE).unwrap()
+    let before = contents(heap);
+    let foreseen = janitor::would_clean(heap, "tests", keep).unwrap();
+    assert_eq!(contents(heap), before);
+    let cleaned = janitor::clean(heap, "tests", keep, PATIENCE).unwrap();
+    assert_eq!(told(&foreseen), told(&cleaned));
+    cleaned
+}
+
+/// Every object, word by word.
+fn contents(heap: &Heap) -> Vec<(String, Vec<u64>)> {
+    let mut names = heap.names();
+    names.sort();
+    let words = |name: &String| {
+        let view = heap.view(name).unwrap();
+        (0..view.len()).map(|word| view.load(word)).collect()
+    };
+    names.iter().map(|name| (name.clone(), words(name))).collect()
+}
+
+/// All but ages, which grow meanwhile.
+fn told(cleaned: &Cleaned) -> Vec<(Option<String>, u64, Cause, bool, Vec<String>)> {
+    let told = cleaned.removed.iter().map(|removed| {
+        let mut objects = removed.objects.clone();
+        objects.sort();
+        (removed.channel.clone(), removed.pid, removed.cause, removed.age.is_some(), objects)
+    });
+    told.collect()
 }
 
 fn causes(heap: &Heap, keep: Keep) -> Vec<Cause> {

@@ -17,7 +17,7 @@ use std::thread;
 use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping::{Mapping, ReadOnlyMapping};
-use super::{Backend, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, lock};
+use super::{Backend, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, lock};
 use claim::ShmClaim;
 use object::{
     OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
@@ -39,7 +39,8 @@ impl SharedMemory {
         self.trusted_owner = Some(user);
     }
 
-    fn trusts(&self, owner: u32) -> bool {
+    /// Whether objects of this user are accepted.
+    pub(crate) fn trusts(&self, owner: u32) -> bool {
         owner == rustix::process::geteuid().as_raw() || Some(owner) == self.trusted_owner
     }
 
@@ -193,9 +194,18 @@ impl Backend for SharedMemory {
     }
 
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        self.status(object).map(|status| status.size)
+    }
+
+    fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
         let stat = stat_by_name(object).map_err(|errno| failed(object, "stat", errno))?;
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(ObjectSize { bytes, resident: reserved_bytes(&stat) as u64 })
+        Ok(ObjectStatus {
+            owner: stat.st_uid,
+            permissions: stat.st_mode & 0o7777,
+            is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+            size: ObjectSize { bytes, resident: reserved_bytes(&stat) as u64 },
+        })
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyMapping) -> Result<Option<bool>, ObjectError> {

@@ -13,6 +13,7 @@ use tearless::{Bytes, MessagePack, Namespace, PublishError, RemoveError, Writer}
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::output::tell;
 use input::State;
 use signals::Signals;
 
@@ -93,9 +94,9 @@ fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure
     let publication = sink.publish(&state)?;
     if !arguments.linger {
         let channel = &arguments.channel;
-        anstream::eprintln!(
+        tell(format_args!(
             "publication {publication} of channel {channel:?} is held until Ctrl-C or SIGTERM"
-        );
+        ));
         signals.wait();
     }
     Ok(sink.close()?)

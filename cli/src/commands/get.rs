@@ -1,0 +1,192 @@
+//! `tearless get`: the latest state of a channel.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+use tearless::dynamic::{DecodeError, FieldPath};
+use tearless::{SnapshotError, SnapshotInfo, WriterState};
+
+use crate::context::Context;
+use crate::error::{ExitStatus, Failure};
+use crate::output::{
+    ago, bytes, duration, hex_dump, print_json, printable, state_text, style, tell, value_text,
+};
+use crate::states::{States, Taken};
+
+/// Bytes that are shown of a state that can't be decoded.
+const MOST_SHOWN: usize = 512;
+
+/// Prints the latest state of a channel, or a field of it; also after its writer died
+#[derive(Debug, Args)]
+#[command(after_help = "\
+States become JSON: those of MessagePack by themselves, those of Postcard and of plain data if the writer described its
+channel (`writer_builder(…).described()`). Where it did not, the bytes are shown, and the exit code is 5.
+
+A field is named as in Rust: queue[3].deadline; a name with odd characters as by_name[\"worker 7\"]. A string is printed
+without quotes. Of plain data only the field's own bytes are read, however large the state is.
+
+Examples:
+  tearless get worker-7
+  tearless get worker-7 --field queue[0].name
+  tearless get worker-7 --field jobs_done --max-age 5s || page-somebody
+  tearless get worker-7 --raw > state.bin
+
+Keys of --json:
+  channel, publication (its number), age_seconds (null: not dated), bytes (of the whole state), codec, schema,
+  writer (alive, stopped, dead, closed, unknown), field (only with --field), value
+
+Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 it can't be decoded")]
+pub(crate) struct GetArguments {
+    /// The channel
+    channel: String,
+    /// Only this field
+    #[arg(short, long, value_name = "PATH")]
+    field: Option<FieldPath>,
+    /// The payload's bytes as they are; not to a terminal
+    #[arg(long, conflicts_with_all = ["field", "json", "hex"])]
+    raw: bool,
+    /// The payload's bytes as hexadecimal numbers
+    #[arg(long, conflicts_with_all = ["field", "json"])]
+    hex: bool,
+    /// Fails with exit code 4 unless the writer is alive
+    #[arg(long)]
+    live: bool,
+    /// Fails with exit code 4 if the state is older, and there was no sign of life since
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    max_age: Option<Duration>,
+    /// Waits that long for the channel and its first state
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    wait: Duration,
+}
+
+pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Failure> {
+    let end = Instant::now() + arguments.wait;
+    let namespace = context.namespace()?;
+    let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
+    if !arguments.wait.is_zero() && states.reader().reader().latest() == 0 {
+        states.wait_newer(0, end.saturating_duration_since(Instant::now()))?;
+    }
+    if arguments.live {
+        must_live(&states)?;
+    }
+    if arguments.raw || arguments.hex {
+        return print_bytes(&mut states, arguments);
+    }
+    let taken = match states.take(arguments.field.as_ref()) {
+        Ok(taken) => taken,
+        Err(failure) => {
+            if !context.json && arguments.field.is_none() {
+                show_instead(&mut states)?;
+            }
+            return Err(failure);
+        }
+    };
+    must_be_young(&states, taken.info, arguments)?;
+    match context.json {
+        true => Ok(print_json(&document(&states, taken, arguments))?),
+        false => {
+            headline(&states, taken.info);
+            Ok(writeln!(io::stdout().lock(), "{}", value_text(&taken.value))?)
+        }
+    }
+}
+
+fn must_live(states: &States) -> Result<(), Failure> {
+    let reader = states.reader().reader();
+    match reader.writer_state()? {
+        WriterState::Alive => Ok(()),
+        state => Err(Failure::new(
+            ExitStatus::NotLive,
+            format!(
+                "the writer of channel {:?} (process {}) is {}",
+                reader.channel(),
+                reader.writer_pid(),
+                state_text(state)
+            ),
+        )),
+    }
+}
+
+fn must_be_young(states: &States, info: SnapshotInfo, arguments: &GetArguments) -> Result<(), Failure> {
+    let Some(most) = arguments.max_age else { return Ok(()) };
+    let reader = states.reader().reader();
+    // A sign of life says that the last publication is still the state.
+    let sign = [info.age(), reader.heartbeat()].into_iter().flatten().min();
+    match sign {
+        Some(age) if age <= most => Ok(()),
+        Some(age) => Err(Failure::new(
+            ExitStatus::NotLive,
+            format!(
+                "the state of channel {:?} is {} old, more than {}",
+                reader.channel(),
+                duration(age),
+                duration(most)
+            ),
+        )),
+        None => Err(Failure::new(
+            ExitStatus::NotLive,
+            format!("how old the state of channel {:?} is is not known", reader.channel()),
+        )
+        .hint("let its writer date its publications")),
+    }
+}
+
+fn print_bytes(states: &mut States, arguments: &GetArguments) -> Result<(), Failure> {
+    let payload = states.reader_mut().payload()?;
+    must_be_young(states, payload.info(), arguments)?;
+    let mut output = io::stdout().lock();
+    if arguments.hex {
+        return Ok(output.write_all(hex_dump(&payload).as_bytes())?);
+    }
+    if output.is_terminal() {
+        return Err(Failure::new(ExitStatus::Usage, "raw bytes are not for a terminal")
+            .hint("redirect them to a file or a pipe, or say --hex"));
+    }
+    output.write_all(&payload)?;
+    Ok(output.flush()?)
+}
+
+/// The first bytes of what can't be decoded: better than nothing.
+fn show_instead(states: &mut States) -> Result<(), Failure> {
+    let Ok(payload) = states.reader_mut().payload() else { return Ok(()) };
+    let shown = &payload[..payload.len().min(MOST_SHOWN)];
+    let mut output = io::stdout().lock();
+    output.write_all(hex_dump(shown).as_bytes())?;
+    if shown.len() < payload.len() {
+        writeln!(output, "… and {} more; --hex shows all", bytes((payload.len() - shown.len()) as u64))?;
+    }
+    Ok(output.flush()?)
+}
+
+/// Which state it is, for who sits before a terminal; a pipe gets the state only.
+fn headline(states: &States, info: SnapshotInfo) {
+    if !io::stdout().is_terminal() {
+        return;
+    }
+    let reader = states.reader().reader();
+    let writer = reader.writer_state().map_or("unknown", state_text);
+    let (dim, channel) = (style::DIM, printable(reader.channel()));
+    let size = bytes(info.payload_len() as u64);
+    let (number, age) = (info.publication(), ago(info.age()));
+    tell(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
+}
+
+fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
+    let reader = states.reader();
+    let mut document = Map::new();
+    let mut add = |key: &str, value: Value| drop(document.insert(key.to_owned(), value));
+    add("channel", reader.reader().channel().into());
+    add("publication", taken.info.publication().into());
+    add("age_seconds", json!(taken.info.age().map(|age| age.as_secs_f64())));
+    add("bytes", taken.info.payload_len().into());
+    add("codec", reader.codec().into());
+    add("schema", reader.schema_name().into());
+    add("writer", reader.reader().writer_state().map_or("unknown", state_text).into());
+    if let Some(field) = &arguments.field {
+        add("field", field.to_string().into());
+    }
+    add("value", taken.value);
+    Value::Object(document)
+}

@@ -1,0 +1,63 @@
+//! `tearless namespaces`: the namespaces of this machine.
+
+use clap::Args;
+use serde_json::json;
+use tearless::{NamespaceInfo, namespaces_trusting};
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::output::{Alignment, Table, bytes, print_json, style};
+
+/// Lists the namespaces of this machine, and what memory they take
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The objects of other users are counted, but not opened unless --trust-owner says so: a dash stands for their names.
+
+Examples:
+  tearless namespaces
+  tearless namespaces --json | jq -r .namespace
+
+Keys of --json, one object a namespace and user:
+  namespace (null: not known), owner (numeric id of the user), channels, objects (files in /dev/shm),
+  bytes (of memory), readable (whether they may be opened)
+
+Exit codes: 0, also when there are none")]
+pub(crate) struct NamespacesArguments {}
+
+pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Failure> {
+    let namespaces = namespaces_trusting(&context.trust)?;
+    if context.json {
+        for info in &namespaces {
+            print_json(&document(info))?;
+        }
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        ("NAMESPACE", Alignment::Left),
+        ("OWNER", Alignment::Right),
+        ("CHANNELS", Alignment::Right),
+        ("OBJECTS", Alignment::Right),
+        ("MEMORY", Alignment::Right),
+    ]);
+    for info in &namespaces {
+        table.row([
+            (info.name.clone().unwrap_or_else(|| "-".into()), style::STRONG),
+            (info.owner_uid.to_string(), if info.readable { style::PLAIN } else { style::ODD }),
+            (info.channels.to_string(), style::PLAIN),
+            (info.objects.to_string(), style::PLAIN),
+            (bytes(info.bytes), style::PLAIN),
+        ]);
+    }
+    Ok(table.print()?)
+}
+
+fn document(info: &NamespaceInfo) -> serde_json::Value {
+    json!({
+        "namespace": info.name,
+        "owner": info.owner_uid,
+        "channels": info.channels,
+        "objects": info.objects,
+        "bytes": info.bytes,
+        "readable": info.readable,
+    })
+}

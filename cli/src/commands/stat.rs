@@ -1,0 +1,189 @@
+//! `tearless stat`: all that stands beside a channel's states.
+
+use clap::Args;
+use serde_json::{Value, json};
+use tearless::{Ending, Inspection, SegmentInspection, Timestamp, Waking};
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::look;
+use crate::output::{Fields, ago, bytes, duration, print_json, state_style, style};
+use crate::target;
+
+/// Shows all that stands beside a channel's states: writer, dates, form, memory
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Looks at the memory as it is, without the writer noticing, and whatever codec and type the states have.
+
+Examples:
+  tearless stat worker-7
+  tearless stat worker-7 --json | jq .rate
+
+Keys of --json; null is what is not known:
+  channel, namespace, writer (alive, stopped, dead, lingering, closed, unknown), pid, start_time
+  (clock ticks since boot), incarnation, ending (open, lingering, removed), published, age_seconds,
+  bytes (of the last state), rate (publications a second, by those that the channel still holds),
+  held (how many those are), opened_seconds, heartbeat_seconds, interval_seconds, late, unfinished
+  (number of the publication that a dead writer was in the middle of), codec, schema, fingerprint
+  (hexadecimal), checksum, limit, growths, owner, permissions (octal), dating (precise, coarse, none),
+  waking (barriers, fences, nobody), segments (of A and B: generation, depth, capacity, bytes; or null)
+
+Exit codes: 3 no such channel")]
+pub(crate) struct StatArguments {
+    /// The channel
+    channel: String,
+}
+
+pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
+    let namespace = context.namespace()?;
+    let inspection = namespace
+        .inspect(&arguments.channel)
+        .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
+    match context.json {
+        true => Ok(print_json(&document(&inspection))?),
+        false => {
+            let mut fields = Fields::default();
+            about_writer(&mut fields, &inspection);
+            about_states(&mut fields, &inspection);
+            about_memory(&mut fields, &inspection);
+            Ok(fields.print()?)
+        }
+    }
+}
+
+fn about_writer(fields: &mut Fields, inspection: &Inspection) {
+    fields.styled("channel", inspection.channel.as_str(), style::STRONG);
+    fields.add("namespace", inspection.namespace.as_str());
+    let writer = format!("{}, process {}", look::writer_word(inspection), inspection.writer_pid);
+    fields.styled("writer", writer, state_style(inspection.writer_state));
+    fields.add("incarnation", format!("{} (writers so far)", inspection.incarnation));
+    if let Some(opened) = inspection.opened_ago {
+        fields.add("opened", ago(Some(opened)));
+    }
+    match (inspection.heartbeat, inspection.interval) {
+        (None, None) => {}
+        (heartbeat, Some(interval)) => {
+            let text = format!("{}; promised every {}", ago(heartbeat), duration(interval));
+            let late = look::lateness(inspection).is_some();
+            fields.styled("heartbeat", text, if late { style::ODD } else { style::PLAIN });
+        }
+        (heartbeat, None) => fields.add("heartbeat", ago(heartbeat)),
+    }
+}
+
+fn about_states(fields: &mut Fields, inspection: &Inspection) {
+    let mut published = match inspection.published {
+        0 => "nothing yet".to_owned(),
+        number => format!("number {number}"),
+    };
+    if let Some(latest) = look::latest(inspection) {
+        if latest.age.is_some() {
+            published.push_str(&format!(", {}", ago(latest.age)));
+        }
+        published.push_str(&format!(", {}", bytes(latest.len)));
+    }
+    fields.add("published", published);
+    if let Some(rate) = look::rate(inspection) {
+        fields.add(
+            "rate",
+            format!("{rate:.1} publications a second, by the last {}", look::whole(inspection).len()),
+        );
+    }
+    if let Some(unfinished) = inspection.unfinished() {
+        let text = format!("number {unfinished}: the writer died in the middle of it");
+        fields.styled("unfinished", text, style::BAD);
+    }
+    fields.add("codec", inspection.codec.as_str());
+    fields.add("schema", format!("{} (fingerprint {:016x})", inspection.schema_name, inspection.fingerprint));
+    fields.add("checksum", if inspection.checksum { "CRC32C" } else { "none" });
+    fields.add("dates", dating(inspection.dating));
+    fields.add("wakes by", waking(inspection.waking));
+}
+
+fn about_memory(fields: &mut Fields, inspection: &Inspection) {
+    for (name, segment) in ["segment A", "segment B"].into_iter().zip(&inspection.segments) {
+        match segment {
+            Ok(segment) => fields.add(name, segment_text(segment)),
+            Err(error) => fields.styled(name, error.to_string(), style::BAD),
+        }
+    }
+    fields.add("growths", inspection.growths.to_string());
+    fields.add("limit", format!("{} a state", bytes(inspection.limit)));
+    fields.add("owner", format!("user {}, permissions {:o}", inspection.owner_uid, inspection.permissions));
+}
+
+fn segment_text(segment: &SegmentInspection) -> String {
+    let SegmentInspection { generation, depth, capacity, .. } = segment;
+    let size = bytes(segment.bytes);
+    format!("generation {generation}, {depth} slots of {} in {size}", bytes(*capacity))
+}
+
+fn dating(dating: Timestamp) -> &'static str {
+    match dating {
+        Timestamp::Precise => "precise",
+        Timestamp::Coarse => "coarse",
+        _ => "none",
+    }
+}
+
+fn waking(waking: Waking) -> &'static str {
+    match waking {
+        Waking::Barriers => "barriers",
+        Waking::Fences => "fences",
+        _ => "nobody",
+    }
+}
+
+fn ending(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Open => "open",
+        Ending::Lingering => "lingering",
+        _ => "removed",
+    }
+}
+
+/// The keys are documented above.
+fn document(inspection: &Inspection) -> Value {
+    let latest = look::latest(inspection);
+    let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64());
+    let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
+    json!({
+        "channel": inspection.channel,
+        "namespace": inspection.namespace,
+        "writer": look::writer_word(inspection),
+        "pid": inspection.writer_pid,
+        "start_time": inspection.start_time,
+        "incarnation": inspection.incarnation,
+        "ending": ending(inspection.ending),
+        "published": inspection.published,
+        "age_seconds": seconds(latest.and_then(|slot| slot.age)),
+        "bytes": latest.map(|slot| slot.len),
+        "rate": look::rate(inspection),
+        "held": look::whole(inspection).len(),
+        "opened_seconds": seconds(inspection.opened_ago),
+        "heartbeat_seconds": seconds(inspection.heartbeat),
+        "interval_seconds": seconds(inspection.interval),
+        "late": look::lateness(inspection).is_some(),
+        "unfinished": inspection.unfinished(),
+        "codec": inspection.codec,
+        "schema": inspection.schema_name,
+        "fingerprint": format!("{:016x}", inspection.fingerprint),
+        "checksum": inspection.checksum,
+        "limit": inspection.limit,
+        "growths": inspection.growths,
+        "owner": inspection.owner_uid,
+        "permissions": format!("{:o}", inspection.permissions),
+        "dating": dating(inspection.dating),
+        "waking": waking(inspection.waking),
+        "segments": segments.collect::<Vec<_>>(),
+    })
+}
+
+fn segment_document(segment: &SegmentInspection) -> Value {
+    json!({
+        "generation": segment.generation,
+        "depth": segment.depth,
+        "capacity": segment.capacity,
+        "bytes": segment.bytes,
+    })
+}

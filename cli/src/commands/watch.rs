@@ -1,0 +1,172 @@
+//! `tearless watch`: each new state of a channel, as it comes.
+
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+use tearless::dynamic::{Change, FieldPath, differences};
+use tearless::{SnapshotError, SnapshotInfo, WriterState};
+
+use crate::context::Context;
+use crate::error::Failure;
+use crate::output::{Layout, json_text, print_json, printable, state_text, style, tell, value_line};
+use crate::states::States;
+
+/// How long is waited before it is looked whether the writer still lives.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// Prints each new state of a channel, as it comes
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Begins with the state that there is. Sleeps until the writer publishes: nothing is polled. What is published while a line is
+being printed is left out, as a channel has a latest state and no queue; the numbers tell how many that were.
+
+Examples:
+  tearless watch worker-7
+  tearless watch worker-7 --field queue --diff
+  tearless watch worker-7 --json | jq .value.jobs_done
+  tearless watch worker-7 --count 1 --interval 0s   the present state, on one line
+
+Keys of --json, one object a publication:
+  publication, age_seconds (null: not dated), missed (publications since the line before that were not seen),
+  value; or with --diff instead of it changes: an array of path, old, new (null: not there)
+
+Ends with exit code 0 when the channel is closed, after --count lines, or when nobody reads the lines any more. A writer
+that died is reported on standard error; its successor is waited for.
+
+Exit codes: 3 no such channel or field; 5 a state can't be decoded")]
+pub(crate) struct WatchArguments {
+    /// The channel
+    channel: String,
+    /// Only this field
+    #[arg(short, long, value_name = "PATH")]
+    field: Option<FieldPath>,
+    /// Prints only what has changed, and nothing where nothing has; the first state wholly
+    #[arg(short, long)]
+    diff: bool,
+    /// At most one line in this time
+    #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    interval: Duration,
+    /// Ends after so many lines
+    #[arg(short, long, value_name = "LINES")]
+    count: Option<u64>,
+    /// Waits that long for the channel
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    wait: Duration,
+}
+
+pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), Failure> {
+    let namespace = context.namespace()?;
+    let states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
+    let mut watch = Watch { states, arguments, json: context.json, seen: 0, last: None, told: None };
+    let mut left = arguments.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let begin = Instant::now();
+        let Some((info, payload)) = watch.next()? else { return Ok(()) };
+        if watch.print(info, &payload)? {
+            left -= 1;
+            if left > 0 {
+                thread::sleep(arguments.interval.saturating_sub(begin.elapsed()));
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Watch<'a> {
+    states: States,
+    arguments: &'a WatchArguments,
+    json: bool,
+    /// Number of the last publication that was seen.
+    seen: u64,
+    /// What it said.
+    last: Option<Value>,
+    /// What was last said of the writer, unless it lives.
+    told: Option<WriterState>,
+}
+
+impl Watch<'_> {
+    /// The next publication; `None` if there will be none any more.
+    fn next(&mut self) -> Result<Option<(SnapshotInfo, Vec<u8>)>, Failure> {
+        loop {
+            match self.states.wait_newer(self.seen, SLICE) {
+                Ok(Some(newer)) => return Ok(Some(newer)),
+                Ok(None) => self.tell_of_writer()?,
+                Err(SnapshotError::Closed { channel, last }) => {
+                    tell(format_args!("channel {channel:?} was closed after publication {last}"));
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn tell_of_writer(&mut self) -> Result<(), Failure> {
+        let reader = self.states.reader().reader();
+        let state = reader.writer_state()?;
+        let is_news = self.told != Some(state);
+        match state {
+            WriterState::Dead | WriterState::Stopped if is_news => {
+                let (pid, odd) = (reader.writer_pid(), style::ODD);
+                tell(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
+                self.told = Some(state);
+            }
+            WriterState::Dead | WriterState::Stopped => {}
+            _ => self.told = None,
+        }
+        Ok(())
+    }
+
+    /// Whether there was anything to print.
+    fn print(&mut self, info: SnapshotInfo, payload: &[u8]) -> Result<bool, Failure> {
+        let missed = if self.seen == 0 { 0 } else { info.publication().saturating_sub(self.seen + 1) };
+        self.seen = info.publication();
+        let value = self.states.decode(payload).map_err(|error| self.states.undecodable(&error))?;
+        let value = self.states.select(value, self.arguments.field.as_ref())?;
+        let changes = self.last.as_ref().map(|last| differences(last, &value));
+        let changes = changes.filter(|_| self.arguments.diff);
+        let is_news = changes.as_ref().is_none_or(|changes| !changes.is_empty());
+        if is_news {
+            match self.json {
+                true => print_json(&document(info, missed, &value, changes.as_deref()))?,
+                false => line(info, missed, &value, changes.as_deref())?,
+            }
+        }
+        self.last = Some(value);
+        Ok(is_news)
+    }
+}
+
+fn line(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&[Change]>) -> io::Result<()> {
+    let (dim, number) = (style::DIM, info.publication());
+    let missed = if missed > 0 { format!(" (+{missed})") } else { String::new() };
+    let text = match changes {
+        None => json_text(value, Layout::Line),
+        Some(changes) => changes.iter().map(change_text).collect::<Vec<_>>().join("; "),
+    };
+    let mut output = anstream::stdout().lock();
+    writeln!(output, "{dim}{number}{missed}{dim:#} {text}")
+}
+
+fn change_text(change: &Change) -> String {
+    let path = change.path.to_string();
+    let name = if path.is_empty() { String::new() } else { format!("{}: ", printable(&path)) };
+    let text = |value: &Option<Value>, nothing: &str| {
+        value.as_ref().map_or_else(|| nothing.to_owned(), |value| value_line(value, usize::MAX))
+    };
+    format!("{name}{} → {}", text(&change.old, "(new)"), text(&change.new, "(gone)"))
+}
+
+fn document(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&[Change]>) -> Value {
+    let age = info.age().map(|age| age.as_secs_f64());
+    let publication = info.publication();
+    let Some(changes) = changes else {
+        return json!({ "publication": publication, "age_seconds": age, "missed": missed, "value": value });
+    };
+    let change =
+        |change: &Change| json!({ "path": change.path.to_string(), "old": change.old, "new": change.new });
+    let changes: Vec<Value> = changes.iter().map(change).collect();
+    json!({ "publication": publication, "age_seconds": age, "missed": missed, "changes": changes })
+}

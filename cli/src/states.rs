@@ -1,0 +1,147 @@
+//! The states of a channel, whatever form they have.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, leaves};
+use tearless::{Bytes, Codec, Namespace, SnapshotError, SnapshotInfo};
+
+use crate::context::Context;
+use crate::error::{ExitStatus, Failure};
+use crate::target;
+
+/// Fields that an error lists at most.
+const MOST_FIELDS: usize = 20;
+
+/// A channel that is read without knowing its type.
+pub(crate) struct States {
+    reader: DynamicReader,
+}
+
+/// A state, or a part of it.
+pub(crate) struct Taken {
+    pub(crate) info: SnapshotInfo,
+    pub(crate) value: Value,
+}
+
+impl States {
+    /// Attaches; waits `patience` for a channel that is not there yet.
+    pub(crate) fn attach(
+        namespace: &Namespace,
+        channel: &str,
+        patience: Duration,
+        context: &Context,
+    ) -> Result<States, Failure> {
+        let mut builder = namespace.dynamic_reader_builder(channel);
+        if !patience.is_zero() {
+            builder = builder.attach_within(patience);
+        }
+        let reader = builder.open().map_err(|error| target::unattached(namespace, error, &context.trust))?;
+        Ok(States { reader })
+    }
+
+    pub(crate) fn reader(&self) -> &DynamicReader {
+        &self.reader
+    }
+
+    pub(crate) fn reader_mut(&mut self) -> &mut DynamicReader {
+        &mut self.reader
+    }
+
+    /// What a payload says. The codec `bytes` has no types: text is a string, and anything else an array of numbers.
+    pub(crate) fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
+        if !self.is_bytes() {
+            return self.reader.decode(payload);
+        }
+        Ok(match str::from_utf8(payload) {
+            Ok(text) => text.into(),
+            Err(_) => payload.into(),
+        })
+    }
+
+    fn is_bytes(&self) -> bool {
+        self.reader.codec() == Bytes::NAME
+    }
+
+    /// The latest state, or of it what `path` leads to; where the form allows it, only that is read.
+    pub(crate) fn take(&mut self, path: Option<&FieldPath>) -> Result<Taken, Failure> {
+        if let (Some(path), false) = (path, self.is_bytes()) {
+            let snapshot = self.reader.field(path).map_err(|error| self.unreadable(error))?;
+            return Ok(Taken { info: snapshot.info(), value: snapshot.into_inner() });
+        }
+        let payload = self.reader.payload()?;
+        let value = self.decode(&payload).map_err(|error| self.undecodable(&error))?;
+        let value = self.select(value, path)?;
+        Ok(Taken { info: payload.info(), value })
+    }
+
+    /// What `path` leads to.
+    pub(crate) fn select(&self, value: Value, path: Option<&FieldPath>) -> Result<Value, Failure> {
+        let Some(path) = path else { return Ok(value) };
+        match path.find(&value) {
+            Some(found) => Ok(found.clone()),
+            None => {
+                let fields = leaves(&value).iter().map(|(path, _)| path.to_string()).collect();
+                Err(no_such_field(self.reader.reader().channel(), &path.to_string(), fields))
+            }
+        }
+    }
+
+    fn unreadable(&self, error: DynamicError) -> Failure {
+        match error {
+            DynamicError::Snapshot(error) => error.into(),
+            DynamicError::Decode { source, .. } => self.undecodable(&source),
+            DynamicError::NoSuchField { channel, path, fields } => no_such_field(&channel, &path, fields),
+            error => Failure::new(ExitStatus::Undecodable, error.to_string()),
+        }
+    }
+
+    /// Why a payload is not understood, and what to do about it.
+    pub(crate) fn undecodable(&self, error: &DecodeError) -> Failure {
+        let channel = self.reader.reader().channel();
+        let failure = Failure::new(
+            ExitStatus::Undecodable,
+            format!(
+                "the state of channel {channel:?} ({}, {}) can't be decoded: {error}",
+                self.reader.codec(),
+                self.reader.schema_name()
+            ),
+        );
+        let bytes = "`tearless get --hex` shows the bytes";
+        match error {
+            DecodeError::NoSchema { .. } => failure.hint(format!(
+                "open the writer with `writer_builder(…).described()`, so that its channel says what states consist of; \
+                 or with the codec MessagePack, which does by itself\n{bytes}"
+            )),
+            _ => failure.hint(bytes),
+        }
+    }
+
+    /// The next publication after number `after`, at the latest after `longest`.
+    pub(crate) fn wait_newer(
+        &mut self,
+        after: u64,
+        longest: Duration,
+    ) -> Result<Option<(SnapshotInfo, Vec<u8>)>, SnapshotError> {
+        let snapshot = self.reader.reader_mut().wait_newer(after, longest)?;
+        Ok(snapshot.map(|snapshot| (snapshot.info(), snapshot.into_inner())))
+    }
+}
+
+fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>) -> Failure {
+    let failure =
+        Failure::new(ExitStatus::NotFound, format!("the states of channel {channel:?} have no field {path}"));
+    if fields.is_empty() {
+        return failure.hint("they have no fields");
+    }
+    let names: Vec<&str> = fields.iter().map(String::as_str).collect();
+    let nearest = target::nearest(path, &names);
+    let meant = match nearest.is_empty() {
+        true => String::new(),
+        false => format!("is one of these meant: {}?\n", nearest.join(", ")),
+    };
+    let more = fields.len().saturating_sub(MOST_FIELDS);
+    fields.truncate(MOST_FIELDS);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    failure.hint(format!("{meant}they have: {}{more}", fields.join(", ").replace('\n', " ")))
+}

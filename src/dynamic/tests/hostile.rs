@@ -1,0 +1,145 @@
+//! What can't be decoded, and what must not cost more than it is worth.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::super::{DecodeError, decode};
+use crate::schema::Schema;
+
+/// A Postcard schema, by its bytes.
+fn postcard(rest: &[u8]) -> Schema {
+    Schema::from_bytes(&[&[1, 0], rest].concat()).unwrap()
+}
+
+/// A schema of plain data, by its bytes.
+fn plain(rest: &[u8]) -> Schema {
+    Schema::from_bytes(&[&[1, 1], rest].concat()).unwrap()
+}
+
+/// Of Postcard payloads.
+fn error(schema: &[u8], payload: &[u8]) -> DecodeError {
+    decode("postcard", Some(&postcard(schema)), payload).unwrap_err()
+}
+
+fn at(error: &DecodeError) -> Option<usize> {
+    match error {
+        DecodeError::Payload { at, .. } => Some(*at),
+        _ => None,
+    }
+}
+
+const BOOL: u8 = 0;
+const U8: u8 = 1;
+const U16: u8 = 2;
+const F64: u8 = 12;
+const CHAR: u8 = 13;
+const STRING: u8 = 16;
+const BYTES: u8 = 17;
+const UNIT: u8 = 18;
+const SCHEMA: u8 = 19;
+const OPTION: u8 = 20;
+const SEQUENCE: u8 = 21;
+const ARRAY: u8 = 22;
+const MAP: u8 = 23;
+
+#[test]
+fn codecs_and_schemas_must_fit() {
+    let schema = postcard(&[U8]);
+    assert_eq!(decode("postcard", None, &[1]), Err(DecodeError::NoSchema { codec: "postcard".into() }));
+    assert_eq!(decode("pod", None, &[1]), Err(DecodeError::NoSchema { codec: "pod".into() }));
+    assert!(matches!(decode("pod", Some(&schema), &[1]), Err(DecodeError::OtherEncoding { .. })));
+    assert_eq!(decode("bytes", None, &[1]), Err(DecodeError::UnknownCodec { codec: "bytes".into() }));
+    assert_eq!(
+        decode("message-pack", Some(&schema), &[1]),
+        Ok(json!(1)),
+        "it needs none, and has none of it"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    assert_eq!(at(&error(&[U8], &[])), Some(0));
+    assert_eq!(at(&error(&[BOOL], &[2])), Some(0));
+    assert_eq!(at(&error(&[OPTION, BOOL], &[1, 2])), Some(1));
+    assert_eq!(at(&error(&[OPTION, BOOL], &[2, 2])), Some(0));
+    assert_eq!(at(&error(&[STRING], &[1, 0xff])), Some(1));
+    assert_eq!(at(&error(&[CHAR], &[2, b'a', b'b'])), Some(1));
+    assert_eq!(at(&error(&[CHAR], &[0])), Some(1));
+    assert_eq!(at(&error(&[U16], &[0xff, 0xff, 4])), Some(0));
+    assert_eq!(at(&error(&[BYTES], &[5, 1, 2])), Some(1));
+    assert_eq!(at(&error(&[SCHEMA], &[5, 1, 2])), Some(0));
+    assert_eq!(error(&[U8], &[1, 2, 3]), DecodeError::Left { bytes: 2 });
+    let one_variant = [25, 0, 1, 1, b'A', 0];
+    assert_eq!(at(&error(&one_variant, &[1])), Some(0));
+    assert_eq!(at(&decode("message-pack", None, &[0x92, 1]).unwrap_err()), Some(2));
+    assert_eq!(decode("message-pack", None, &[1, 2]), Err(DecodeError::Left { bytes: 1 }));
+}
+
+#[test]
+fn plain_data_has_its_length() {
+    let array = plain(&[ARRAY, 3, U16]);
+    assert_eq!(decode("pod", Some(&array), &[1, 0, 2, 0, 0xff, 0xff]), Ok(json!([1, 2, 65_535])));
+    assert_eq!(decode("pod", Some(&array), &[0; 7]), Err(DecodeError::Left { bytes: 1 }));
+    assert_eq!(at(&decode("pod", Some(&array), &[0; 5]).unwrap_err()), Some(4));
+}
+
+#[test]
+fn elements_without_bytes_are_limited() {
+    assert!(decode("postcard", Some(&postcard(&[SEQUENCE, UNIT])), &[0x80, 8]).is_ok(), "1,024");
+    let far_too_many = [0xff, 0xff, 0xff, 0xff, 0x7f];
+    let refused = DecodeError::TooManyElements { len: 5 };
+    assert_eq!(error(&[SEQUENCE, UNIT], &far_too_many), refused);
+    assert_eq!(error(&[MAP, UNIT, UNIT], &far_too_many), refused);
+    assert_eq!(error(&[SEQUENCE, ARRAY, 0xff, 0xff, 0x7f, UNIT], &[1]), {
+        DecodeError::TooManyElements { len: 1 }
+    });
+    let array = plain(&[ARRAY, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, UNIT]);
+    assert_eq!(decode("pod", Some(&array), &[]), Err(DecodeError::TooManyElements { len: 0 }));
+}
+
+#[test]
+fn structs_without_bytes_are_limited() {
+    // A list of structs of 5,000 units each: one byte says that there are 100.
+    let wide = [&[SEQUENCE, 24, 0, 2, 0x88, 39][..], &[UNIT; 5_000]].concat();
+    assert_eq!(error(&wide, &[100]), DecodeError::TooManyElements { len: 1 });
+    assert!(decode("postcard", Some(&postcard(&wide)), &[1]).is_ok());
+}
+
+#[test]
+fn message_pack_is_limited_in_depth() {
+    let nested = |levels: usize| [vec![0x91; levels], vec![1]].concat();
+    assert!(decode("message-pack", None, &nested(100)).is_ok());
+    assert_eq!(decode("message-pack", None, &nested(1_000_000)), Err(DecodeError::TooDeep));
+    let claims = [0xdd, 0xff, 0xff, 0xff, 0xff, 1];
+    assert_eq!(at(&decode("message-pack", None, &claims).unwrap_err()), Some(6));
+    let text = [0xdb, 0xff, 0xff, 0xff, 0xff, 1];
+    assert!(decode("message-pack", None, &text).is_err());
+}
+
+#[test]
+fn what_json_has_no_number_for_is_text() {
+    let float = |number: f64| decode("postcard", Some(&postcard(&[F64])), &number.to_le_bytes()).unwrap();
+    assert_eq!(float(f64::NAN), json!("NaN"));
+    assert_eq!(float(f64::INFINITY), json!("inf"));
+    assert_eq!(float(f64::NEG_INFINITY), json!("-inf"));
+    assert_eq!(decode("message-pack", None, &[0xca, 0x7f, 0xc0, 0, 0]), Ok(json!("NaN")));
+    // A map with a binary key, and an extension.
+    assert_eq!(decode("message-pack", None, &[0x81, 0xc4, 2, 7, 8, 0xc0]), Ok(json!({ "[7,8]": null })));
+    assert_eq!(decode("message-pack", None, &[0xd4, 5, 9]), Ok(json!([5, [9]])));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_end_with_a_value_or_an_error(
+        tree in proptest::collection::vec(prop_oneof![0_u8..4, 12_u8..32], 0..60),
+        payload in proptest::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let _ = decode("message-pack", None, &payload);
+        for (codec, encoding) in [("postcard", 0), ("pod", 1)] {
+            let bytes = [&[1, encoding], &tree[..]].concat();
+            if let Ok(schema) = Schema::from_bytes(&bytes) {
+                let _ = decode(codec, Some(&schema), &payload);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Ways into values, and what is at their ends.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::{FieldPath, PathError, Segment, differences, leaves};
+
+fn parsed(text: &str) -> FieldPath {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn column(text: &str) -> usize {
+    let error: PathError = text.parse::<FieldPath>().expect_err(text);
+    error.column
+}
+
+#[test]
+fn paths_lead_to_values() {
+    let state = json!({ "a": { "b": [1, [2, { "c d": 3 }]], "0": 4 }, "": 5, "ü-x": 6, "q\"\n": 7 });
+    for (path, value) in [
+        ("a.b[0]", 1),
+        ("a.b[1][0]", 2),
+        (r#"a.b[1][1]["c d"]"#, 3),
+        (r#"["a"]["b"][0]"#, 1),
+        ("a.0", 4),
+        (r#"[""]"#, 5),
+        ("ü-x", 6),
+        (r#"["q\"\n"]"#, 7),
+        (r#"["q\u{22}\u{a}"]"#, 7),
+        ("a.b[1][1].c d", 3),
+    ] {
+        assert_eq!(parsed(path).find(&state), Some(&value.into()), "{path}");
+    }
+    assert_eq!(parsed("").find(&state), Some(&state));
+    for missing in ["b", "a.b[2]", "a[0]", "a.b.0", "a.b[0].c"] {
+        assert_eq!(parsed(missing).find(&state), None, "{missing}");
+    }
+}
+
+#[test]
+fn a_wrong_path_is_told_with_its_column() {
+    for (text, at) in [
+        (".a", 1),
+        ("a..b", 3),
+        ("a.", 3),
+        ("a[", 3),
+        ("a[]", 3),
+        ("a[-1]", 3),
+        ("a[1", 4),
+        ("a[1]b", 5),
+        ("a]", 2),
+        ("a\"", 2),
+        ("ü[\"x", 5),
+        ("[\"\\x\"]", 4),
+        ("[\"\\u{d800}\"]", 10),
+        ("[\"\\u{110000000}\"]", 12),
+        ("[99999999999999999999999]", 21),
+        ("a\n", 2),
+    ] {
+        assert_eq!(column(text), at, "{text:?}");
+    }
+}
+
+#[test]
+fn leaves_are_in_order() {
+    let state = json!({ "z": 1, "a": [true, { "x y": null }], "e": {}, "f": [] });
+    let found: Vec<_> = leaves(&state).iter().map(|(path, leaf)| format!("{path}={leaf}")).collect();
+    assert_eq!(found, ["z=1", "a[0]=true", r#"a[1]["x y"]=null"#]);
+    assert_eq!(leaves(&json!(7)), [(FieldPath::root(), &json!(7))]);
+}
+
+#[test]
+fn changes_are_told_where_they_are() {
+    let old = json!({ "a": 1, "gone": 2, "list": [1, 2, 3], "same": { "x": 1 }, "kind": {} });
+    let new = json!({ "a": 2, "list": [1, 5], "same": { "x": 1 }, "kind": [], "new": "n" });
+    let found: Vec<_> = differences(&old, &new)
+        .into_iter()
+        .map(|change| (change.path.to_string(), change.old, change.new))
+        .collect();
+    let expected = [
+        ("a", Some(json!(1)), Some(json!(2))),
+        ("gone", Some(json!(2)), None),
+        ("list[1]", Some(json!(2)), Some(json!(5))),
+        ("list[2]", Some(json!(3)), None),
+        ("kind", Some(json!({})), Some(json!([]))),
+        ("new", None, Some(json!("n"))),
+    ];
+    assert_eq!(found, expected.map(|(path, old, new)| (path.to_owned(), old, new)));
+    assert_eq!(differences(&old, &old), []);
+}
+
+fn segments() -> impl Strategy<Value = Segment> {
+    prop_oneof![
+        "\\PC*".prop_map(Segment::Name),
+        ".*".prop_map(Segment::Name),
+        any::<usize>().prop_map(Segment::Index)
+    ]
+}
+
+/// A value in which `path` leads to 1.
+fn holding(path: &[Segment]) -> Value {
+    match path.split_first() {
+        None => json!(1),
+        Some((Segment::Name(name), rest)) => {
+            Value::Object([(name.clone(), holding(rest))].into_iter().collect())
+        }
+        Some((Segment::Index(_), rest)) => json!([holding(rest)]),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_path_survives_its_text(path in proptest::collection::vec(segments(), 0..6)) {
+        let path = path.into_iter().fold(FieldPath::root(), |path, segment| path.then(segment));
+        prop_assert_eq!(path.to_string().parse(), Ok(path));
+    }
+
+    #[test]
+    fn any_text_is_a_path_or_none(text in ".*") {
+        if let Ok(path) = text.parse::<FieldPath>() {
+            prop_assert_eq!(path.to_string().parse(), Ok(path));
+        }
+    }
+
+    #[test]
+    fn leaves_are_found_again(path in proptest::collection::vec(segments(), 0..6)) {
+        let value = holding(&path);
+        for (path, leaf) in leaves(&value) {
+            prop_assert_eq!(path.find(&value), Some(leaf));
+        }
+    }
+}
