@@ -1,11 +1,15 @@
 //! The typed reader of a channel.
 
 #[cfg(feature = "schema")]
+mod by_name;
+#[cfg(feature = "schema")]
 mod described;
 mod format;
 mod history;
 mod part;
 
+#[cfg(feature = "schema")]
+pub use by_name::ByName;
 use format::Expected;
 pub use history::History;
 pub use part::Field;

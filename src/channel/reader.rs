@@ -84,12 +84,6 @@ impl<B: Backend> ChannelReader<B> {
         }
     }
 
-    /// The names of codec and schema, as the channel says.
-    #[cfg(feature = "dynamic")]
-    pub(crate) fn format_names(&self) -> (String, String) {
-        (self.format.codec.clone(), self.format.schema.clone())
-    }
-
     /// A whole copy of the latest publication. Bounded by the retry policy.
     #[inline]
     pub(crate) fn snapshot(&mut self, landing: &mut impl Landing) -> Result<Received, SnapshotError> {

@@ -1,7 +1,7 @@
 //! What can go wrong without a type.
 
 use crate::channel::SnapshotError;
-use crate::schema::{Encoding, SchemaError};
+use crate::schema::Encoding;
 
 /// Why a payload has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,12 +14,11 @@ pub enum DecodeError {
         codec: String,
     },
     /// The channel has a schema that this program can't use.
-    #[error("the channel's schema can't be read: {0}")]
-    Schema(
+    #[error("the channel's schema can't be used: {reason}")]
+    Schema {
         /// Why.
-        #[source]
-        SchemaError,
-    ),
+        reason: String,
+    },
     /// The schema is of another codec's payloads.
     #[error("the schema is of {found:?} payloads, these are of the codec {codec:?}")]
     OtherEncoding {

@@ -5,16 +5,17 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{DecodeError, DynamicError, FieldPath, decode, leaves, plain};
-use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, ReaderOptions, RetryPolicy, SnapshotError,
-};
+use crate::channel::{AttachError, AttachPolicy, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
-use crate::reader::Reader;
-use crate::schema::{Schema, SchemaError};
+use crate::reader::{Reader, ReaderBuilder};
+use crate::schema::Schema;
 use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::Snapshot;
 use crate::waiting::{Place, WaitPolicy};
+
+/// How often a channel is attached to that is replaced before its schema has been read.
+const MOST_TRIES: usize = 16;
 
 /// A reader of a channel in whatever form it is: its states become [`serde_json::Value`]s.
 ///
@@ -23,9 +24,8 @@ use crate::waiting::{Place, WaitPolicy};
 #[derive(Debug)]
 pub struct DynamicReader<B: Backend = SharedMemory> {
     reader: Reader<Vec<u8>, Bytes, B>,
-    codec: String,
-    schema_name: String,
-    schema: Result<Option<Schema>, SchemaError>,
+    /// Or why it can't be read.
+    schema: Result<Option<Schema>, String>,
 }
 
 /// Chooses what a [`DynamicReader`] is like. Made by [`Namespace::dynamic_reader_builder`].
@@ -88,12 +88,26 @@ impl<B: Backend> DynamicReaderBuilder<B> {
     ///
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
     pub fn open(self) -> Result<DynamicReader<B>, AttachError> {
-        let name = ChannelName::new(self.place.namespace(), &self.channel)?;
-        let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
-        let channel = ChannelReader::attach(self.place.backend(), &name, &options)?;
-        let (codec, schema_name) = channel.format_names();
-        let reader = Reader::new(channel, self.place, self.wait);
-        Ok(DynamicReader { reader, codec, schema_name, schema: Ok(None) })
+        let mut tries = 1;
+        loop {
+            match self.attach() {
+                Err(AttachError::Removed { .. }) if tries < MOST_TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn attach(&self) -> Result<DynamicReader<B>, AttachError> {
+        let builder = ReaderBuilder::<Vec<u8>, Bytes, B>::new(self.place.clone(), &self.channel);
+        let builder = builder.attach_policy(self.attach).retry_policy(self.retry).wait_policy(self.wait);
+        let reader = builder.any_format().open()?;
+        let schema = match reader.description() {
+            Err(error @ AttachError::Removed { .. }) => return Err(error),
+            Err(error) => Err(error.to_string()),
+            Ok(None) => Ok(None),
+            Ok(Some(bytes)) => Schema::from_bytes(&bytes).map(Some).map_err(|error| error.to_string()),
+        };
+        Ok(DynamicReader { reader, schema })
     }
 }
 
@@ -125,7 +139,7 @@ impl<B: Backend> DynamicReader<B> {
     ///
     /// [`DecodeError`].
     pub fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
-        decode(&self.codec, self.known_schema()?, payload)
+        decode(self.codec(), self.known_schema()?, payload)
     }
 
     /// The value of one field of the latest state.
@@ -184,13 +198,13 @@ impl<B: Backend> DynamicReader<B> {
     /// The codec's name, as the channel says.
     #[must_use]
     pub fn codec(&self) -> &str {
-        &self.codec
+        self.reader.codec_name()
     }
 
     /// The schema's name, as the channel says: that of the type, unless its writer chose another.
     #[must_use]
     pub fn schema_name(&self) -> &str {
-        &self.schema_name
+        self.reader.schema_name()
     }
 
     /// The channel's schema, if it has one that can be read.
@@ -201,7 +215,10 @@ impl<B: Backend> DynamicReader<B> {
 
     /// The same, and why it can't be read.
     fn known_schema(&self) -> Result<Option<&Schema>, DecodeError> {
-        self.schema.as_ref().map(Option::as_ref).map_err(|error| DecodeError::Schema(*error))
+        self.schema
+            .as_ref()
+            .map(Option::as_ref)
+            .map_err(|reason| DecodeError::Schema { reason: reason.clone() })
     }
 
     /// The reader of the channel's payloads.

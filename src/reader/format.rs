@@ -15,6 +15,9 @@ pub(super) enum Expected {
     /// Those that carry this schema; of those that carry none, those whose codec and schema have the same names.
     #[cfg(feature = "schema")]
     Described(Structure),
+    /// Those of the same codec.
+    #[cfg(all(feature = "schema", feature = "message-pack"))]
+    Codec,
     /// All.
     Any,
 }
@@ -25,6 +28,8 @@ impl Expected {
         match self {
             #[cfg(feature = "schema")]
             Expected::Described(_) => Expected::Named,
+            #[cfg(all(feature = "schema", feature = "message-pack"))]
+            Expected::Codec => Expected::Named,
             same => same,
         }
     }
@@ -40,6 +45,11 @@ impl Expected {
         let format = match self {
             Expected::Named => Some(named),
             Expected::Any => None,
+            #[cfg(all(feature = "schema", feature = "message-pack"))]
+            Expected::Codec => {
+                let reader = ChannelReader::attach(backend, name, options)?;
+                return reader.has_codec(&named).map(|()| reader);
+            }
             #[cfg(feature = "schema")]
             Expected::Described(structure) => return structure.attach(backend, name, options, &named),
         };

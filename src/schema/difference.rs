@@ -1,5 +1,6 @@
 //! How two schemas differ.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::field::Trail;
@@ -99,7 +100,7 @@ impl Schema {
     /// Names of fields and variants do, because a field of another name is taken for another field.
     #[must_use]
     pub fn differences(&self, reader: &Schema) -> Vec<Difference> {
-        let mut found = Found { differences: Vec::new() };
+        let mut found = Found { encoding: self.encoding, differences: Vec::new() };
         if self.encoding != reader.encoding {
             let kind = DifferenceKind::Encoding { channel: self.encoding, reader: reader.encoding };
             found.add(Trail::Root, kind);
@@ -112,6 +113,7 @@ impl Schema {
 
 /// What has been found so far. In every comparison, the channel's comes first.
 struct Found {
+    encoding: Encoding,
     differences: Vec<Difference>,
 }
 
@@ -132,9 +134,7 @@ impl Member for Field {
     }
 
     fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found) {
-        if self.offset != reader.offset {
-            found.add(trail, DifferenceKind::Offset { channel: self.offset, reader: reader.offset });
-        }
+        found.offsets([self.offset, reader.offset], trail);
         found.types(&self.value, &reader.value, trail);
     }
 }
@@ -176,11 +176,45 @@ impl Found {
             (Type::Struct { fields, .. }, Type::Struct { fields: reader, .. }) => {
                 self.fields(fields, reader, trail);
             }
+            (Type::Array { len, element }, Type::Struct { fields: Fields::Tuple(fields), .. })
+                if *len == fields.len() as u64 =>
+            {
+                self.elements(element, fields, trail, Side::Channel);
+            }
+            (Type::Struct { fields: Fields::Tuple(fields), .. }, Type::Array { len, element })
+                if *len == fields.len() as u64 =>
+            {
+                self.elements(element, fields, trail, Side::Reader);
+            }
             (Type::Enum { variants, .. }, Type::Enum { variants: reader, .. }) => {
                 self.members(variants, reader, trail, Order::Counts);
             }
             (channel, reader) if channel == reader => {}
             (channel, reader) => self.different(channel.to_string(), reader.to_string(), trail),
+        }
+    }
+
+    /// The elements of an array, which is the `side`'s, and a tuple of as many.
+    fn elements(&mut self, element: &Type, fields: &[Field], trail: Trail<'_>, side: Side) {
+        let stride = match self.encoding {
+            Encoding::Postcard => 0,
+            Encoding::Pod => element.size().unwrap_or(0),
+        };
+        for (index, field) in fields.iter().enumerate() {
+            let trail = Trail::Position(&trail, index);
+            let offset = stride.saturating_mul(index as u64);
+            let (offsets, types) = match side {
+                Side::Channel => ([offset, field.offset], [element, &field.value]),
+                Side::Reader => ([field.offset, offset], [&field.value, element]),
+            };
+            self.offsets(offsets, trail);
+            self.types(types[0], types[1], trail);
+        }
+    }
+
+    fn offsets(&mut self, [channel, reader]: [u64; 2], trail: Trail<'_>) {
+        if channel != reader {
+            self.add(trail, DifferenceKind::Offset { channel, reader });
         }
     }
 
@@ -198,9 +232,11 @@ impl Found {
                 }
             }
             (Fields::Named(channel), Fields::Named(reader)) => {
-                // Of plain data, the offset says where a field is.
-                let plain = channel.iter().chain(reader).any(|field| field.offset > 0);
-                let order = if plain { Order::IsFree } else { Order::Counts };
+                let order = match self.encoding {
+                    Encoding::Postcard => Order::Counts,
+                    // The offset says where a field is.
+                    Encoding::Pod => Order::IsFree,
+                };
                 self.members(channel, reader, trail, order);
             }
             (channel, reader) => self.different(channel.summary(), reader.summary(), trail),
@@ -208,9 +244,10 @@ impl Found {
     }
 
     fn members<M: Member>(&mut self, channel: &[M], reader: &[M], trail: Trail<'_>, order: Order) {
+        let positions = by_name(reader);
         for (index, member) in channel.iter().enumerate() {
             let trail = Trail::Name(&trail, member.name());
-            match reader.iter().position(|other| other.name() == member.name()) {
+            match positions.get(member.name()).copied() {
                 None => self.add(trail, DifferenceKind::Added { channel: member.summary() }),
                 Some(position) => {
                     if position != index && matches!(order, Order::Counts) {
@@ -220,13 +257,26 @@ impl Found {
                 }
             }
         }
+        let known = by_name(channel);
         for member in reader {
-            if !channel.iter().any(|other| other.name() == member.name()) {
+            if !known.contains_key(member.name()) {
                 let kind = DifferenceKind::Missing { reader: member.summary() };
                 self.add(Trail::Name(&trail, member.name()), kind);
             }
         }
     }
+}
+
+/// Where the members of each name stand.
+fn by_name<M: Member>(members: &[M]) -> HashMap<&str, usize> {
+    members.iter().enumerate().map(|(index, member)| (member.name(), index)).collect()
+}
+
+/// Whose array it is.
+#[derive(Clone, Copy)]
+enum Side {
+    Channel,
+    Reader,
 }
 
 /// Whether the order of members says where they are.

@@ -45,6 +45,7 @@ mod error;
 mod field;
 mod form;
 mod plain;
+mod plan;
 mod postcard;
 mod wire;
 
@@ -63,4 +64,5 @@ pub use form::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 pub use plain::DescribePod;
 #[doc(hidden)]
 pub use plain::assembly;
+pub(crate) use plan::{Move, plan};
 pub use postcard_schema;

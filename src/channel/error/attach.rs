@@ -65,6 +65,15 @@ pub enum AttachError {
         /// Each field that differs, and how.
         differences: String,
     },
+    /// It carries no schema, and one is needed.
+    #[error(
+        "channel {channel:?} carries no schema, which fields are found by: open its writer with \
+         `WriterBuilder::described`"
+    )]
+    NotDescribed {
+        /// The channel.
+        channel: String,
+    },
     /// The schema that the channel carries is not what its writer wrote.
     #[error(
         "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): states can still be read by who \

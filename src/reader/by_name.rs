@@ -1,0 +1,149 @@
+//! Readers of states that have changed: by the names of their fields.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+#[cfg(feature = "message-pack")]
+use super::format::Expected;
+use super::{Reader, ReaderBuilder};
+use crate::channel::{AttachError, Format, SnapshotError};
+#[cfg(feature = "message-pack")]
+use crate::codec::MessagePack;
+use crate::codec::{Bytes, Codec, Pod};
+use crate::schema::{Describe, DescribePod, Move, Schema, plan};
+use crate::segment::{Backend, SharedMemory};
+use crate::snapshot::{Snapshot, SnapshotInfo};
+
+/// How often a channel is attached to that is replaced before its schema has been read.
+const MOST_TRIES: usize = 16;
+
+/// A reader of plain data that takes each field of `T` from where the channel has it. Made by
+/// [`ReaderBuilder::open_by_name`].
+pub struct ByName<T, B: Backend = SharedMemory> {
+    reader: Reader<Vec<u8>, Bytes, B>,
+    /// The length of each payload.
+    payload: usize,
+    moves: Vec<Move>,
+    scratch: Vec<u8>,
+    state: PhantomData<fn() -> T>,
+}
+
+impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
+    /// Attaches to a channel whose plain data has all fields of `T`, by name and type. It may have more of them, and
+    /// have them in another order: a program goes on reading while its workers are replaced by newer ones.
+    ///
+    /// The channel must be [described](crate::WriterBuilder::described). Elements of arrays and tuple structs are told by
+    /// their positions, and must be equally many.
+    ///
+    /// Cost: as a described reader's; besides, the copies are planned once.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]; [`AttachError::NotDescribed`] if the channel carries no schema, [`AttachError::SchemaDiffers`] with
+    /// the fields that it lacks or has with other types.
+    pub fn open_by_name(self) -> Result<ByName<T, B>, AttachError> {
+        let own = <Pod as Describe<T>>::describe();
+        if own.fixed_len() != Some(size_of::<T>() as u64) {
+            let reason = "the reader's DescribePod says another size than its type has".into();
+            return Err(AttachError::SchemaUnknown { channel: self.channel, reason });
+        }
+        let mut tries = 1;
+        loop {
+            match self.clone().attach_by_name(&own) {
+                Err(AttachError::Removed { .. }) if tries < MOST_TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn attach_by_name(self, own: &Schema) -> Result<ByName<T, B>, AttachError> {
+        let ReaderBuilder { place, channel, attach, retry, wait, .. } = self;
+        let builder = ReaderBuilder::<Vec<u8>, Bytes, B>::new(place, &channel);
+        let reader =
+            builder.attach_policy(attach).retry_policy(retry).wait_policy(wait).any_format().open()?;
+        reader.channel.has_codec(&Format::new(Pod::NAME, &own.to_string()))?;
+        let description = reader.description()?;
+        let description =
+            description.ok_or_else(|| AttachError::NotDescribed { channel: channel.clone() })?;
+        let unknown = |reason| AttachError::SchemaUnknown { channel: channel.clone(), reason };
+        let schema = Schema::from_bytes(&description).map_err(|error| unknown(error.to_string()))?;
+        let moves = plan(&schema, own).map_err(|differences| {
+            let texts: Vec<_> = differences.iter().map(ToString::to_string).collect();
+            AttachError::SchemaDiffers { channel: channel.clone(), differences: texts.join("; ") }
+        })?;
+        let size = schema.fixed_len().and_then(|size| usize::try_from(size).ok());
+        let payload = size.ok_or_else(|| unknown("it has no size".into()))?;
+        Ok(ByName { reader, payload, moves, scratch: Vec::new(), state: PhantomData })
+    }
+}
+
+#[cfg(feature = "message-pack")]
+impl<T, B: Backend> ReaderBuilder<T, MessagePack, B> {
+    /// Does not compare schemas: `T` may be another type than the writer's, or an older or newer version of it. Fields
+    /// are found by their names when a state is decoded, so those that `T` does not know are skipped, and for those that
+    /// the writer does not publish `T` has `#[serde(default)]`; else snapshots fail with
+    /// [`SnapshotError::Decode`](crate::SnapshotError::Decode), which names the field.
+    ///
+    /// The codec is compared as ever.
+    pub fn by_name(mut self) -> Self {
+        self.expected = Expected::Codec;
+        self
+    }
+}
+
+impl<T: DescribePod, B: Backend> ByName<T, B> {
+    /// A whole copy of the latest state, with the fields that `T` has.
+    ///
+    /// Progress: as [`Reader::snapshot`]. Cost: one copy of the payload, and one of each field, or of neighbouring ones
+    /// together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`].
+    pub fn snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
+        let mut state = T::zeroed();
+        let info = self.snapshot_into(&mut state)?;
+        Ok(Snapshot::new(state, info))
+    }
+
+    /// The same into a value that exists.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`]; then `state` is unchanged.
+    pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
+        let info = self.reader.snapshot_into(&mut self.scratch)?;
+        if self.scratch.len() != self.payload {
+            return Err(SnapshotError::WrongLength {
+                channel: self.reader.channel().into(),
+                publication: info.publication(),
+                len: self.scratch.len(),
+                expected: self.payload,
+            });
+        }
+        // Every move is inside of both: the plan was made of their schemas, whose sizes these are.
+        let bytes = bytemuck::bytes_of_mut(state);
+        for Move { from, to, len } in &self.moves {
+            bytes[*to..to + len].copy_from_slice(&self.scratch[*from..from + len]);
+        }
+        Ok(info)
+    }
+
+    /// The reader of the channel's payloads.
+    #[must_use]
+    pub fn reader(&self) -> &Reader<Vec<u8>, Bytes, B> {
+        &self.reader
+    }
+
+    /// The reader of the channel's payloads, for what changes it: waiting, history.
+    #[must_use]
+    pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes, B> {
+        &mut self.reader
+    }
+}
+
+impl<T, B: Backend> fmt::Debug for ByName<T, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ByName").field("reader", &self.reader).field("moves", &self.moves).finish()
+    }
+}
