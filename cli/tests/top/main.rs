@@ -154,8 +154,8 @@ fn without_a_terminal_it_says_what_to_do_instead() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("not a terminal") && said.contains("--once") && said.contains("ls"), "{said}");
-    for wrong in [["--interval", "1ms"], ["--sort", "size"]] {
-        assert_eq!(top(&own, &wrong).status.code(), Some(2), "{wrong:?}");
+    for wrong in [&["--interval", "1ms"][..], &["--sort", "size"], &["--json"]] {
+        assert_eq!(top(&own, wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
 

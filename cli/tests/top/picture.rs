@@ -29,7 +29,7 @@ fn picture_of_the_documentation() {
     let _steady = [worker("fetch-1", 8, 0), worker("fetch-2", 12, 0), worker("upload", 60, 20)];
     let silent = worker("index", 200_000, 0);
     let killed = worker("resize-10", 5, 30);
-    let tmux = Tmux::start(132, 30);
+    let tmux = Tmux::start(132, 19);
     let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli/top.svg");
     std::fs::create_dir_all(picture.parent().unwrap()).unwrap();
     start(&tmux, &own, &format!("--color always --svg '{}'", picture.display()));

@@ -23,7 +23,7 @@ Keys of --once --json, one object a worker; what is not known is null:
   rate (publications a second), age_seconds, bytes, retries, growths, trouble
 
 Exit codes: 0; 1 standard output is not a terminal, and --once was not said; 2 no such --interval or
-column; 3 no such namespace")]
+column, or --json without --once; 3 no such namespace")]
 pub(crate) struct TopArguments {
     /// From one frame to the next, 10ms at least. Default: 100ms; with --once, over which rates are taken then, 1s
     #[arg(long, value_name = "TIME", value_parser = interval)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::dynamic::{DynamicReader, leaves};
+use tearless::dynamic::{DynamicReader, FieldPath, Segment};
 use tearless::{Namespace, SnapshotError, SnapshotInfo};
 
 use super::detail::Detail;
@@ -138,19 +138,43 @@ type FieldsAndNote = (Vec<(String, String)>, Option<String>);
 
 /// Paths and values, fit to be shown, and what there is to say beside them.
 fn fields_of(state: &Value) -> FieldsAndNote {
-    let leaves = leaves(state);
-    let rest = leaves.len().saturating_sub(MOST_FIELDS);
-    let shown = leaves.iter().take(MOST_FIELDS).map(|(path, value)| {
-        let path = path.to_string();
-        let path = if path.is_empty() { "(the state)".into() } else { printable(&path).into_owned() };
-        (path, json_text(value, Layout::Line))
-    });
-    let note = match (leaves.len(), rest) {
-        (0, _) => Some(format!("{}: it has no values", json_text(state, Layout::Line))),
-        (_, 0) => None,
-        (_, rest) => Some(format!("and {rest} fields more")),
-    };
-    (shown.collect(), note)
+    let mut fields = Collected::default();
+    fields.collect(&FieldPath::root(), state);
+    let note = (fields.rest > 0).then(|| format!("and {} fields more", fields.rest));
+    (fields.shown, note)
+}
+
+/// The fields of a state that have been met.
+#[derive(Debug, Default)]
+struct Collected {
+    shown: Vec<(String, String)>,
+    /// How many there are beyond those.
+    rest: usize,
+}
+
+impl Collected {
+    /// All that is neither an object nor an array, and those that are empty: that a queue is empty is worth a line. The
+    /// decoder has limited how deep it goes.
+    fn collect(&mut self, path: &FieldPath, value: &Value) {
+        match value {
+            Value::Array(elements) if !elements.is_empty() => {
+                for (index, element) in elements.iter().enumerate() {
+                    self.collect(&path.then(Segment::Index(index)), element);
+                }
+            }
+            Value::Object(members) if !members.is_empty() => {
+                for (name, member) in members {
+                    self.collect(&path.then(Segment::Name(name.clone())), member);
+                }
+            }
+            _ if self.shown.len() >= MOST_FIELDS => self.rest += 1,
+            leaf => self.shown.push((text_of(path), json_text(leaf, Layout::Line))),
+        }
+    }
+}
+
+fn text_of(path: &FieldPath) -> String {
+    if path.segments().is_empty() { "(the state)".into() } else { printable(&path.to_string()).into_owned() }
 }
 
 /// Bytes that mean nothing to us: by their places, in hexadecimal and as text.
@@ -184,7 +208,14 @@ mod tests {
     #[test]
     fn odd_states_are_shown_too() {
         assert_eq!(fields_of(&json!(7)), (vec![("(the state)".into(), "7".into())], None));
-        assert_eq!(fields_of(&json!([])), (Vec::new(), Some("[]: it has no values".into())));
+        assert_eq!(fields_of(&json!([])), (vec![("(the state)".into(), "[]".into())], None));
+        let (fields, _) = fields_of(&json!({ "queue": [], "by_name": {}, "last": 1 }));
+        let texts = fields.iter().map(|(path, value)| format!("{path} = {value}"));
+        assert_eq!(
+            texts.collect::<Vec<_>>(),
+            ["queue = []", "by_name = {}", "last = 1"],
+            "empty ones are shown"
+        );
         let (fields, note) = fields_of(&Value::from(vec![0; MOST_FIELDS + 3]));
         assert_eq!((fields.len(), note.as_deref()), (MOST_FIELDS, Some("and 3 fields more")));
     }

@@ -61,6 +61,11 @@ pub(crate) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
     let view = View::new(Sort { column: arguments.sort, direction }, &arguments.filter);
     let usual = if arguments.once { INTERVAL_ONCE } else { INTERVAL };
     let interval = arguments.interval.unwrap_or(usual);
+    if context.json && !arguments.once {
+        return Err(
+            Failure::new(ExitStatus::Usage, "top prints JSON with --once only").hint("say --once --json")
+        );
+    }
     if !arguments.once && !Screen::is_there() {
         let failure = Failure::new(ExitStatus::Failed, "standard output is not a terminal");
         return Err(failure.hint("say --once for one table as text, or use `tearless ls`"));

@@ -180,3 +180,23 @@ fn the_inspector_follows_the_selected_worker() {
     inspector.look(Some("third"), seconds(60));
     assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("third")), "{inspector:?}");
 }
+
+#[test]
+fn a_described_channel_shows_its_fields_and_another_one_says_why_it_can_not() {
+    let stage = Stage::new();
+    let described = stage.namespace.writer_builder::<(u64, String)>("described").described();
+    let mut writer = described.open().unwrap();
+    writer.publish(&(7, "seven".into())).unwrap();
+    let mut other = stage.namespace.writer::<(u64, String)>("other").unwrap();
+    other.publish(&(7, "seven".into())).unwrap();
+    let mut inspector = Inspector::new(stage.namespace.clone());
+    let lines = |inspector: &Inspector| -> Vec<String> {
+        let lines = inspector.detail().fields.lines().iter();
+        lines.map(|line| format!("{} = {}", line.path, line.value)).collect()
+    };
+    inspector.look(Some("described"), seconds(1));
+    assert_eq!(lines(&inspector), ["[0] = 7", "[1] = \"seven\""]);
+    inspector.look(Some("other"), seconds(2));
+    assert!(lines(&inspector)[0].starts_with("0000 = 07 05 73 65"), "{inspector:?}");
+    assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("schema")), "{inspector:?}");
+}
