@@ -172,6 +172,14 @@ impl Server {
         Server { running, address }
     }
 
+    /// Of all its threads that there are.
+    fn processor_time(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.running.pid())).unwrap();
+        let times =
+            tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap());
+        times.map(|line| Duration::from_nanos(line.split(' ').next().unwrap().parse().unwrap())).sum()
+    }
+
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -301,10 +309,11 @@ fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {
             let state = Worker { jobs_done, load: 0.25, rates, is_busy: false, phase: "at work".into() };
             writer.publish(&state).unwrap();
         }
-        let begin = Instant::now();
+        let (begin, before) = (Instant::now(), server.processor_time());
         let text = server.get("/metrics");
         let (all, scrape) = (begin.elapsed(), value(&text, "tearless_exporter_scrape_seconds").unwrap());
-        println!("{} bytes in {all:.1?}, of which reading all channels took {scrape} s", text.len());
+        let busy = server.processor_time() - before;
+        println!("{} bytes in {all:.1?}, reading {scrape} s; processor time {busy:.1?}", text.len());
         assert_value(&text, "tearless_exporter_channels", "1000");
         assert_eq!(text.matches("tearless_field{").count() as u64, 5 * CHANNELS);
         let sample = r#"tearless_field{channel="worker-999",field="jobs_done"}"#;

@@ -2,12 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use tearless::{AttachError, Hub, Namespace};
 
-use super::sample::{Sample, Scrape};
+use super::sample::{Sample, Scrape, Standing};
 use super::source::{Source, States};
+
+/// The most threads that read channels at once. Most of the time goes into asking the kernel what has become of writers.
+const MOST_THREADS: usize = 4;
+
+/// The fewest channels for which a thread is worth its while.
+const LEAST_SHARE: usize = 100;
 
 /// Attached to every channel that was there at the last scrape.
 #[derive(Debug)]
@@ -31,44 +38,77 @@ impl Exporter {
         Exporter { namespace, hub, pattern, states, sources, scrapes: 0, former_retries: 0 }
     }
 
-    /// Reads all of them.
+    /// Reads all of them, on several threads where they are many.
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
         let mut names = self.hub.channels(&self.pattern);
         names.dedup();
         let mut before = std::mem::take(&mut self.sources);
-        let samples = names
-            .iter()
-            .filter_map(|name| {
-                let (sample, source) = self.sample(name, before.remove(name));
-                source.into_iter().for_each(|source| drop(self.sources.insert(Arc::clone(name), source)));
-                sample
-            })
-            .collect();
-        before.values().for_each(|source| self.former_retries += source.retries());
+        let seat =
+            |name: Arc<str>| Seat { source: before.remove(&name), name, sample: None, former_retries: 0 };
+        let mut seats: Vec<Seat> = names.into_iter().map(seat).collect();
+        let (namespace, states) = (&self.namespace, self.states);
+        let share = seats.len().div_ceil(processors()).max(LEAST_SHARE);
+        let look = |share: &mut [Seat]| share.iter_mut().for_each(|seat| seat.look(namespace, states));
+        thread::scope(|scope| {
+            let mut shares = seats.chunks_mut(share);
+            let own = shares.next();
+            for share in shares {
+                scope.spawn(move || look(share));
+            }
+            own.into_iter().for_each(look);
+        });
+        self.former_retries += before.values().map(Source::retries).sum::<u64>();
         self.scrapes += 1;
+        self.keep(seats, begin)
+    }
+
+    fn keep(&mut self, seats: Vec<Seat>, begin: Instant) -> Scrape {
+        let mut samples = Vec::with_capacity(seats.len());
+        for seat in seats {
+            self.former_retries += seat.former_retries;
+            samples.extend(seat.sample);
+            self.sources.extend(seat.source.map(|source| (seat.name, source)));
+        }
         let retries = self.former_retries + self.sources.values().map(Source::retries).sum::<u64>();
         Scrape { samples, duration: begin.elapsed(), scrapes: self.scrapes, retries }
     }
+}
 
-    /// A channel that was removed and made anew is attached to anew, once. One that is in the list no more than by
-    /// mistake, or for a moment, has no sample.
-    fn sample(&mut self, name: &str, mut source: Option<Source>) -> (Option<Sample>, Option<Source>) {
-        if let Some(known) = &mut source {
-            match known.sample(self.states) {
-                Some(sample) if sample.standing != super::sample::Standing::Closed => {
-                    return (Some(sample), source);
-                }
-                _ => self.former_retries += known.retries(),
+/// Threads that may help each other.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+}
+
+/// One channel during a scrape.
+#[derive(Debug)]
+struct Seat {
+    name: Arc<str>,
+    source: Option<Source>,
+    /// `None` for one that is in the list no more than by mistake, or for a moment.
+    sample: Option<Sample>,
+    /// Of a source that was given up.
+    former_retries: u64,
+}
+
+impl Seat {
+    /// A channel that was removed and made anew is attached to anew, once.
+    fn look(&mut self, namespace: &Namespace, states: States) {
+        if let Some(source) = &mut self.source {
+            self.sample = source.sample(states);
+            // A closed channel may have a successor under its name.
+            if self.sample.as_ref().is_some_and(|sample| sample.standing != Standing::Closed) {
+                return;
             }
+            self.former_retries = source.retries();
         }
-        match Source::attach(&self.namespace, name) {
+        (self.source, self.sample) = match Source::attach(namespace, &self.name) {
             Ok(mut source) => {
-                let sample = source.sample(self.states);
-                (sample, Some(source))
+                let sample = source.sample(states);
+                (Some(source), sample)
             }
             Err(AttachError::NotFound { .. }) => (None, None),
-            Err(_) => (Some(Sample::unreadable(name)), None),
-        }
+            Err(_) => (None, Some(Sample::unreadable(&self.name))),
+        };
     }
 }
