@@ -87,7 +87,7 @@ fn parts(page: &str) -> impl Iterator<Item = Part<'_>> {
             let whole = HIDDEN.len() + end + "-->".len();
             let command = hidden[..end].trim();
             rest = &rest[whole..];
-            return Some(Part::Hidden(&command[..]));
+            return Some(Part::Hidden(command));
         }
         let block = rest.find(BLOCK).map(|at| (at + BLOCK.len(), true));
         let hidden = rest[1..].find(HIDDEN).map(|at| (at + 1, false));

@@ -71,7 +71,7 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
     }
     channels.sort_by(|one, other| one.name.cmp(&other.name));
     let look = |info: ChannelInfo| {
-        let inspection = namespace.inspect(&info.name).ok();
+        let inspection = look::inspect(namespace, &info.name).ok();
         Entry { info, inspection }
     };
     Ok(channels.into_iter().map(look).collect())

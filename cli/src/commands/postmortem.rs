@@ -45,8 +45,7 @@ pub(crate) struct PostmortemArguments {
 
 pub(crate) fn run(arguments: &PostmortemArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    let inspection = namespace
-        .inspect(&arguments.channel)
+    let inspection = look::inspect(&namespace, &arguments.channel)
         .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
     // What is told of the writer does not depend on whether its states can still be mapped.
     let states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Ending, Inspection, SegmentInspection, Timestamp, Waking};
+use tearless::{Codec, Ending, Inspection, MessagePack, Namespace, SegmentInspection, Timestamp, Waking};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -26,7 +26,8 @@ Keys of --json; null is what is not known:
   state), rate (publications a second, by those that the channel still holds),
   held (how many those are), opened_seconds, heartbeat_seconds,
   interval_seconds, late, unfinished (number of the publication that a dead
-  writer was in the middle of), codec, schema, fingerprint (hexadecimal),
+  writer was in the middle of), codec, schema (its name), schema_bytes and
+  schema_text (of the schema that it carries), fingerprint (hexadecimal),
   checksum, limit, growths, owner, permissions (octal), dating (precise,
   coarse, none), waking (barriers, fences, nobody), segments (of A and B:
   generation, depth, capacity, bytes; or null)
@@ -39,18 +40,60 @@ pub(crate) struct StatArguments {
 
 pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    let inspection = namespace
-        .inspect(&arguments.channel)
+    let inspection = look::inspect(&namespace, &arguments.channel)
         .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
+    let description = Description::of(&namespace, &inspection);
     match context.json {
-        true => Ok(print_json(&document(&inspection))?),
+        true => Ok(print_json(&document(&inspection, &description))?),
         false => {
             let mut fields = Fields::default();
             about_writer(&mut fields, &inspection);
             about_states(&mut fields, &inspection);
             about_memory(&mut fields, &inspection);
+            about_fields(&mut fields, &description);
             Ok(fields.print()?)
         }
+    }
+}
+
+/// What is known of the fields of a channel's states.
+enum Description {
+    /// The channel carries a schema.
+    Schema(String),
+    /// It carries one that can't be read.
+    Spoiled(String),
+    /// Each state says it.
+    InStates,
+    /// Nobody says it.
+    Nothing,
+}
+
+impl Description {
+    fn of(namespace: &Namespace, inspection: &Inspection) -> Description {
+        let reader = match namespace.dynamic_reader(&inspection.channel) {
+            Ok(reader) => reader,
+            Err(error) => return Description::Spoiled(error.to_string()),
+        };
+        match (reader.schema(), inspection.schema_bytes) {
+            (Some(schema), _) => Description::Schema(schema.to_string()),
+            (None, Some(bytes)) => {
+                Description::Spoiled(format!("a schema of {bytes} bytes that can't be read"))
+            }
+            (None, None) if inspection.codec == MessagePack::NAME => Description::InStates,
+            (None, None) => Description::Nothing,
+        }
+    }
+}
+
+fn about_fields(fields: &mut Fields, description: &Description) {
+    match description {
+        Description::Schema(text) => {
+            let names = ["described"].into_iter().chain(std::iter::repeat(""));
+            names.zip(text.lines()).for_each(|(name, line)| fields.add(name, line));
+        }
+        Description::Spoiled(reason) => fields.styled("described", reason.as_str(), style::BAD),
+        Description::InStates => fields.add("described", "by each state: MessagePack has names"),
+        Description::Nothing => fields.add("described", "no: the writer was not opened with `described()`"),
     }
 }
 
@@ -146,7 +189,11 @@ fn ending(ending: Ending) -> &'static str {
 }
 
 /// The keys are documented above.
-fn document(inspection: &Inspection) -> Value {
+fn document(inspection: &Inspection, description: &Description) -> Value {
+    let schema_text = match description {
+        Description::Schema(text) => Some(text),
+        _ => None,
+    };
     let latest = look::latest(inspection);
     let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64());
     let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
@@ -170,6 +217,8 @@ fn document(inspection: &Inspection) -> Value {
         "unfinished": inspection.unfinished(),
         "codec": inspection.codec,
         "schema": inspection.schema_name,
+        "schema_bytes": inspection.schema_bytes,
+        "schema_text": schema_text,
         "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum,
         "limit": inspection.limit,
