@@ -25,17 +25,20 @@ pub(super) enum Sizes {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Content {
     seed: u64,
+    /// Seeds that differ in the last bit only have the same lengths: so that a test can have wrong words at right lengths.
+    lengths: u64,
     sizes: Sizes,
 }
 
 impl Content {
     pub(super) fn new(seed: u64, channel: usize, sizes: Sizes) -> Content {
-        Content { seed: scramble(seed, channel as u64), sizes }
+        let of = |seed| scramble(seed, channel as u64);
+        Content { seed: of(seed), lengths: of(seed >> 1), sizes }
     }
 
     /// Payload bytes of a publication.
     pub(super) fn len(self, publication: u64) -> usize {
-        let random = scramble(self.seed, publication);
+        let random = scramble(self.lengths, publication);
         let within = |most: usize| usize::try_from((random >> 8) % (most as u64 + 1)).unwrap_or(most);
         match self.sizes {
             Sizes::Tiny => within(128),
