@@ -48,7 +48,8 @@ fn the_text_has_what_belongs_into_a_report() {
 
 #[test]
 fn an_interrupt_ends_it_early_with_everything_removed() {
-    // At some moment of its beginning, and when a writer has been killed and succeeded, so that all are at work.
+    // At some moment of its beginning, and when a writer has been killed and succeeded, so that all are at
+    // work.
     for (signal, incarnation) in [(Signal::INT, 1), (Signal::TERM, 2)] {
         let running = Running::start(&["verify", "--seconds", "600", "--json"]);
         let pid = running.pid();
