@@ -291,7 +291,8 @@ fn what_makes_no_sense_is_refused() {
     assert!(outcome.errors.contains("is in use") && outcome.errors.contains("--listen"), "{outcome:?}");
 }
 
-/// How long it takes is printed and not judged: `cargo test --release -p tearless-cli --test export thousand -- --nocapture`.
+/// How long it takes is printed and not judged: `cargo test --release -p tearless-cli --test export thousand
+/// -- --nocapture`.
 #[test]
 fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {
     const CHANNELS: u64 = 1000;

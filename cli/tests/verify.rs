@@ -3,23 +3,13 @@
 mod process;
 
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use process::{OwnNamespace, Running, eventually, run};
 use rustix::process::Signal;
-use serde_json::Value;
-use tearless::{Bytes, Namespace};
-
-/// A channel of the torture, and all that its readers attach to.
-const CHANNELS: [&str; 8] = [
-    "mixed sizes, depth 1",
-    "mixed sizes, depth 1, checksum",
-    "mixed sizes",
-    "mixed sizes, checksum",
-    "tiny, depth 1",
-    "tiny, depth 1, checksum",
-    "tiny",
-    "tiny, checksum",
-];
+use serde_json::{Value, json};
+use tearless::Namespace;
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
@@ -58,7 +48,8 @@ fn the_text_has_what_belongs_into_a_report() {
 
 #[test]
 fn an_interrupt_ends_it_early_with_everything_removed() {
-    // At some moment of its beginning, and when a writer has been killed and succeeded, so that all are at work.
+    // At some moment of its beginning, and when a writer has been killed and succeeded, so that all are at
+    // work.
     for (signal, incarnation) in [(Signal::INT, 1), (Signal::TERM, 2)] {
         let running = Running::start(&["verify", "--seconds", "600", "--json"]);
         let pid = running.pid();
@@ -96,32 +87,34 @@ fn the_children_of_a_killed_run_end_and_remove_everything() {
     });
 }
 
-/// The real reader, on channels whose writer is this test and publishes something else than it should.
+/// The real reader, on channels whose real writer publishes something else than it should: of another seed.
 #[test]
 fn a_reader_reports_payloads_that_are_not_what_was_published() {
     let namespace = OwnNamespace::new();
-    let mut writers: Vec<_> = CHANNELS
-        .iter()
-        .map(|channel| {
-            let writer = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>();
-            writer.checksum(channel.ends_with("checksum")).open().unwrap()
-        })
-        .collect();
-    let task = serde_json::json!({"namespace": namespace.name(), "seed": 1}).to_string();
-    let mut reader = Running::start(&["verify", "--child", &task]);
-    assert_eq!(reader.line(), "ready");
-    for round in 0..100_u8 {
-        for writer in &mut writers {
-            writer.publish(&vec![round; usize::from(round)]).unwrap();
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+    let task = |seed: u64| json!({"namespace": namespace.name(), "seed": seed});
+    let mut other = task(3);
+    for (name, value) in [("index", 0), ("writers", 1), ("life", 1)] {
+        other[name] = value.into();
     }
-    reader.close_input();
-    let (status, output) = reader.finish();
-    assert!(status.success());
-    let tally = parse(output.trim());
-    assert!(tally["torn"].as_u64() > Some(CHANNELS.len() as u64), "{tally:#}");
-    assert!(tally["notes"][0].as_str().unwrap().contains("publication"), "{tally:#}");
+    let mut writer = Running::start(&["verify", "--child", &other.to_string()]);
+    assert_eq!(writer.line(), "ready");
+    // The same lengths, other words; and another length.
+    for (seed, reason) in [(2, "words are wrong, the first at"), (5, "bytes instead of")] {
+        let mut reader = Running::start(&["verify", "--child", &task(seed).to_string()]);
+        assert_eq!(reader.line(), "ready");
+        sleep(Duration::from_millis(200));
+        reader.close_input();
+        let (status, output) = reader.finish();
+        assert!(status.success());
+        let tally = parse(output.trim());
+        // A few have no byte, in which nothing can be wrong.
+        let (torn, all) = (&tally["torn"], &tally["snapshots"]);
+        assert!(torn.as_u64().unwrap() * 10 > all.as_u64().unwrap() * 8, "{tally:#}");
+        assert!(tally["notes"].to_string().contains(reason), "{tally:#}");
+    }
+    writer.close_input();
+    assert!(writer.finish().0.success());
+    assert_eq!(namespace.memory().unwrap().total().objects, 0);
 }
 
 #[test]

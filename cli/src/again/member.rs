@@ -32,8 +32,8 @@ pub(crate) enum End {
 }
 
 impl Member {
-    /// Starts this very program with a task for `command`, also where its file was replaced meanwhile. An interrupt from
-    /// the keyboard does not reach the child, so that its parent ends it in order.
+    /// Starts this very program with a task for `command`, also where its file was replaced meanwhile. An
+    /// interrupt from the keyboard does not reach the child, so that its parent ends it in order.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! This program once more, as other processes: what they are told, and how they talk with their parent.
 //!
-//! A child says that it is ready on a line of its standard output, works until its standard input ends, which it also does
-//! when the parent has died, and may say what it has counted on other lines.
+//! A child says that it is ready on a line of its standard output, works until its standard input ends, which
+//! it also does when the parent has died, and may say what it has counted on other lines.
 
 mod member;
 

@@ -13,8 +13,8 @@ const FEWEST: usize = 7;
 /// Something that is done so many times in a row.
 pub(super) type Task<'a> = &'a mut dyn FnMut(u32);
 
-/// Does all tasks in turn, round by round for about as long as `budget`, so that what disturbs the machine disturbs each of
-/// them; and gives back the medians of the rounds, in nanoseconds for one time.
+/// Does all tasks in turn, round by round for about as long as `budget`, so that what disturbs the machine
+/// disturbs each of them; and gives back the medians of the rounds, in nanoseconds for one time.
 ///
 /// # Errors
 ///

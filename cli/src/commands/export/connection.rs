@@ -19,8 +19,8 @@ const MOST_CONNECTIONS: usize = 16;
 /// The most bytes of one request, line and headers.
 const MOST_REQUEST_BYTES: usize = 16 * 1024;
 
-/// How long a request may take to arrive, from the connection's begin or the end of the last answer; and an answer to be
-/// taken.
+/// How long a request may take to arrive, from the connection's begin or the end of the last answer; and an
+/// answer to be taken.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// How long accepting waits after an error, for example for want of descriptors.

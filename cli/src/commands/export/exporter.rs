@@ -10,7 +10,8 @@ use tearless::{AttachError, Hub, Namespace};
 use super::sample::{Sample, Scrape, Standing};
 use super::source::{Source, States};
 
-/// The most threads that read channels at once. Most of the time goes into asking the kernel what has become of writers.
+/// The most threads that read channels at once. Most of the time goes into asking the kernel what has become
+/// of writers.
 const MOST_THREADS: usize = 4;
 
 /// The fewest channels for which a thread is worth its while.

@@ -7,7 +7,8 @@ use tearless::dynamic::{FieldPath, Segment};
 /// The most fields of one channel that are exported.
 pub(super) const MOST_FIELDS: usize = 256;
 
-/// The longest path of a field, in bytes. One that is longer is left out, and not cut: two might become the same.
+/// The longest path of a field, in bytes. One that is longer is left out, and not cut: two might become the
+/// same.
 pub(super) const MOST_PATH_BYTES: usize = 200;
 
 /// The most values that are looked at in one state, numbers or not.
@@ -55,8 +56,8 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Numbers, and booleans as 0 and 1, of objects by name, of arrays by index. Texts are none, and so are numbers that
-    /// JSON can only give as text: `NaN`, infinite ones, those beyond 64 bits.
+    /// Numbers, and booleans as 0 and 1, of objects by name, of arrays by index. Texts are none, and so are
+    /// numbers that JSON can only give as text: `NaN`, infinite ones, those beyond 64 bits.
     pub(super) fn of(state: &Value) -> Fields {
         let mut walk = Walk { fields: Fields::default(), path: String::new(), looks: 0 };
         walk.visit(state);

@@ -6,8 +6,8 @@ use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 use crate::output::printable;
 
-/// A label's value, which may be anybody's text: what a terminal would act upon is escaped as everywhere in this program,
-/// and then what the exposition format reserves. The encoder escapes nothing by itself.
+/// A label's value, which may be anybody's text: what a terminal would act upon is escaped as everywhere in
+/// this program, and then what the exposition format reserves. The encoder escapes nothing by itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label<'a>(pub(super) &'a str);
 

@@ -22,15 +22,17 @@ use source::States;
 /// Exports the numbers in the states of all channels to Prometheus
 ///
 /// Every number in a state that describes itself (MessagePack, or any codec with a schema) becomes a gauge
-/// `tearless_field{channel="worker-7",field="queue.len"}`: booleans as 0 and 1, elements of arrays by index, at most 256 a
-/// channel and with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. States of more than 1 MiB are
-/// not decoded: `tearless_no_fields` says so.
+/// `tearless_field{channel="worker-7",field="queue.len"}`: booleans as 0 and 1, elements of arrays by index,
+/// at most 256 a channel and with paths of at most 200 bytes; `tearless_fields_left_out` counts the others.
+/// States of more than 1 MiB are not decoded: `tearless_no_fields` says so.
 ///
-/// A worker that died, is stopped, has closed its channel, or has been silent for three of the intervals that it promised,
-/// has `tearless_up` 0 and no fields, because its last numbers would look as if they were of now; `tearless_writer` says what
-/// has become of it. With --last-states they are there, with the label dead="true". Ages and counts are always there.
+/// A worker that died, is stopped, has closed its channel, or has been silent for three of the intervals that
+/// it promised, has `tearless_up` 0 and no fields, because its last numbers would look as if they were of
+/// now; `tearless_writer` says what has become of it. With --last-states they are there, with the label
+/// dead="true". Ages and counts are always there.
 ///
-/// Whoever reaches the address can read all of it. It answers GET /metrics and GET /, 16 connections at a time.
+/// Whoever reaches the address can read all of it. It answers GET /metrics and GET /, 16 connections at a
+/// time.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
     /// In the text format of Prometheus (OpenMetrics); so far the only one

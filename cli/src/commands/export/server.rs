@@ -39,7 +39,8 @@ impl Shared {
     async fn exposition(self) -> Result<Bytes, tokio::task::JoinError> {
         let asked = Instant::now();
         let mut desk = self.0.lock_owned().await;
-        // On a thread of its own, which goes on when whoever asked has gone: the lock is let go when it is done.
+        // On a thread of its own, which goes on when whoever asked has gone: the lock is let go when it is
+        // done.
         let task = tokio::task::spawn_blocking(move || match &desk.last {
             Some((begun, text)) if *begun >= asked => text.clone(),
             _ => {

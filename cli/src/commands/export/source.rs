@@ -9,8 +9,8 @@ use tearless::{AttachError, Namespace, SnapshotError, WriterState};
 use super::field::Fields;
 use super::sample::{Content, Sample, Standing};
 
-/// How many of the intervals that a writer promises may pass before its silence means that its state is stale: as
-/// `Hub::status` has it.
+/// How many of the intervals that a writer promises may pass before its silence means that its state is
+/// stale: as `Hub::status` has it.
 const INTERVALS: u32 = 3;
 
 /// States with longer payloads are not decoded: one scrape must not become everybody's.
@@ -47,7 +47,8 @@ impl Source {
         self.reader.reader().statistics().retries
     }
 
-    /// How the channel is now. `None` if it is another one by now, or none: then it has to be attached to anew.
+    /// How the channel is now. `None` if it is another one by now, or none: then it has to be attached to
+    /// anew.
     pub(super) fn sample(&mut self, states: States) -> Option<Sample> {
         let reader = self.reader.reader_mut();
         let writer = reader.writer_state();

@@ -9,8 +9,8 @@ use crate::again::{Shift, say, text};
 /// What a child does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for the first process in
-    /// this role, and one more for each that follows.
+    /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for the first
+    /// process in this role, and one more for each that follows.
     Writer { index: usize, writers: usize, life: u64 },
     /// Reads all channels.
     Reader,

@@ -14,28 +14,34 @@ pub(super) const MOST_BYTES: usize = 256 * 1024;
 pub(super) enum Sizes {
     /// From none to 128 bytes, all as likely.
     Tiny,
-    /// From none to [`MOST_BYTES`]: each doubling is as likely as any other, so that the channel grows and grows.
+    /// From none to [`MOST_BYTES`]: each doubling is as likely as any other, so that the channel grows and
+    /// grows.
     Mixed,
 }
 
-/// All payloads of one channel: a function of the seed, the channel, the publication's number and the writer's life.
+/// All payloads of one channel: a function of the seed, the channel, the publication's number and the
+/// writer's life.
 ///
-/// A publication that a killed writer was in the middle of is published once more by its successor, under the same
-/// number. The life makes their words differ, so that a mixture of both is noticed, too.
+/// A publication that a killed writer was in the middle of is published once more by its successor, under the
+/// same number. The life makes their words differ, so that a mixture of both is noticed, too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Content {
     seed: u64,
+    /// Seeds that differ in the last bit only have the same lengths: so that a test can have wrong words at
+    /// right lengths.
+    lengths: u64,
     sizes: Sizes,
 }
 
 impl Content {
     pub(super) fn new(seed: u64, channel: usize, sizes: Sizes) -> Content {
-        Content { seed: scramble(seed, channel as u64), sizes }
+        let of = |seed| scramble(seed, channel as u64);
+        Content { seed: of(seed), lengths: of(seed >> 1), sizes }
     }
 
     /// Payload bytes of a publication.
     pub(super) fn len(self, publication: u64) -> usize {
-        let random = scramble(self.seed, publication);
+        let random = scramble(self.lengths, publication);
         let within = |most: usize| usize::try_from((random >> 8) % (most as u64 + 1)).unwrap_or(most);
         match self.sizes {
             Sizes::Tiny => within(128),
@@ -119,7 +125,8 @@ fn first_word(payload: &[u8]) -> u64 {
     payload.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// A number that looks as if it had nothing to do with `seed` and `number`. Of one seed, no two numbers give the same.
+/// A number that looks as if it had nothing to do with `seed` and `number`. Of one seed, no two numbers give
+/// the same.
 pub(super) fn scramble(seed: u64, number: u64) -> u64 {
     let mut state = seed.wrapping_add(0x6a09_e667_f3bc_c909) ^ number.wrapping_mul(0xbb67_ae85_84ca_a73b);
     for factor in [0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1, 0x510e_527f_ade6_82d1] {
@@ -152,7 +159,8 @@ pub(super) struct Forgeries {
 }
 
 impl Forgeries {
-    /// Tries the two payloads torn: one word of the other in ours, the first half of the other, and one byte short.
+    /// Tries the two payloads torn: one word of the other in ours, the first half of the other, and one byte
+    /// short.
     fn mix(&mut self, content: Content, publication: u64, ours: &[u8], other: &[u8]) {
         let words = ours.len().min(other.len()) / WORD;
         let half = words / 2 * WORD;

@@ -25,10 +25,11 @@ use report::{Ending, Report, Verdict};
 
 /// Tortures this build on this machine, and verifies every word that its readers get
 ///
-/// Several processes publish as fast as they can, on channels with and without checksum, with one slot and with the usual
-/// number, of sizes from 0 to 256 KiB that make them grow and shrink; others take snapshots and histories and compare every
-/// word with what must stand there. Now and then a writer is killed, and another process takes its channels over. The
-/// report is meant to be attached to a bug. It uses a namespace of its own, and leaves nothing in /dev/shm.
+/// Several processes publish as fast as they can, on channels with and without checksum, with one slot and
+/// with the usual number, of sizes from 0 to 256 KiB that make them grow and shrink; others take snapshots
+/// and histories and compare every word with what must stand there. Now and then a writer is killed, and
+/// another process takes its channels over. The report is meant to be attached to a bug. It uses a namespace
+/// of its own, and leaves nothing in /dev/shm.
 ///
 /// Exit codes: 0 if nothing is wrong, 1 if anything is, or if it was interrupted before it could say so.
 #[derive(Debug, Args)]
