@@ -1,13 +1,17 @@
 //! `tearless stat`: all that stands beside a channel's states.
 
+use std::io::{self, Write};
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::{Ending, Inspection, SegmentInspection, Timestamp, Waking};
 
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{ExitStatus, Failure};
 use crate::look;
-use crate::output::{Fields, ago, bytes, duration, print_json, state_style, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, printable, state_style, style};
+use crate::states::States;
 use crate::target;
 
 /// Shows all that stands beside a channel's states: writer, dates, form, memory
@@ -17,6 +21,7 @@ Looks at the memory as it is, without the writer noticing, and whatever codec an
 
 Examples:
   tearless stat worker-7
+  tearless stat worker-7 --schema
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null is what is not known:
@@ -31,14 +36,20 @@ Keys of --json; null is what is not known:
   coarse, none), waking (barriers, fences, nobody), segments (of A and B:
   generation, depth, capacity, bytes; or null)
 
-Exit codes: 3 no such channel")]
+Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
     /// The channel
     channel: String,
+    /// Prints instead what states consist of, if the writer described its channel
+    #[arg(long, conflicts_with = "json")]
+    schema: bool,
 }
 
 pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
+    if arguments.schema {
+        return print_schema(&States::attach(&namespace, &arguments.channel, Duration::ZERO, context)?);
+    }
     let inspection = namespace
         .inspect(&arguments.channel)
         .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
@@ -52,6 +63,21 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
             Ok(fields.print()?)
         }
     }
+}
+
+fn print_schema(states: &States) -> Result<(), Failure> {
+    let reader = states.reader();
+    let Some(schema) = reader.schema() else {
+        let (channel, codec) = (reader.reader().channel(), reader.codec());
+        let text = format!("channel {channel:?} ({codec}) carries no schema that can be read");
+        return Err(Failure::new(ExitStatus::Undecodable, text)
+            .hint("open its writer with `writer_builder(…).described()`"));
+    };
+    let mut output = io::stdout().lock();
+    for line in schema.to_string().lines() {
+        writeln!(output, "{}", printable(line))?;
+    }
+    Ok(())
 }
 
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
@@ -148,7 +174,7 @@ fn ending(ending: Ending) -> &'static str {
 /// The keys are documented above.
 fn document(inspection: &Inspection) -> Value {
     let latest = look::latest(inspection);
-    let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64());
+    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
     let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
     json!({
         "channel": inspection.channel,
