@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
-#![allow(dead_code, unused_imports, reason = "commands that come later use the rest of the frame")]
 
 mod again;
 mod arguments;

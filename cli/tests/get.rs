@@ -50,6 +50,8 @@ fn a_described_state_is_json_and_a_field_of_it_too() {
     );
     assert_eq!(document["value"], expected);
     assert_eq!((&document["publication"], &document["writer"]), (&json!(1), &json!("alive")));
+    let schema = fleet.run(&["stat", "worker-7", "--schema"]).ok();
+    assert!(schema.contains("jobs_done: u64") && schema.contains("Working"), "{schema}");
     let [document] = fleet.run(&["get", "worker-7", "--json", "-f", "queue"]).json().try_into().unwrap();
     assert_eq!((&document["field"], &document["value"]), (&json!("queue"), &json!(["a", "b"])));
 }
@@ -78,6 +80,7 @@ fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
     let ran = fleet.run(&["get", "worker-7", "--json"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(5), ""));
     fleet.run(&["get", "worker-7", "-f", "jobs_done"]).fails(5);
+    fleet.run(&["stat", "worker-7", "--schema"]).fails(5);
     let raw = fleet.command(&["get", "worker-7", "--raw"]).output().unwrap();
     assert_eq!(raw.stdout, [3, 0, 9, 2, 1, b'a', 1, b'b']);
     assert_eq!(fleet.run(&["get", "worker-7", "--hex"]).ok().lines().count(), 1);

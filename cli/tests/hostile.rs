@@ -3,6 +3,7 @@
 mod support;
 
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use support::{Fleet, Ran, Random};
 use tearless::{Bytes, MessagePack};
@@ -19,7 +20,7 @@ const HOSTILE: [&str; 7] = [
 ];
 
 /// Commands that print what stands in a channel.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["ls"],
     &["ls", "--json"],
     &["get", "CHANNEL"],
@@ -30,6 +31,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["watch", "CHANNEL", "--count", "1", "--json"],
     &["stat", "CHANNEL"],
     &["stat", "CHANNEL", "--json"],
+    &["stat", "CHANNEL", "--schema"],
     &["history", "CHANNEL"],
     &["history", "CHANNEL", "--json"],
     &["postmortem", "CHANNEL"],
@@ -90,7 +92,7 @@ fn random_payloads_of_every_codec_end_in_a_value_or_an_error() {
     let mut bytes = fleet.writer_builder::<[u8]>("random").codec::<Bytes>().open().unwrap();
     let mut random = Random(2);
     for codec in ["bytes", "message-pack", "postcard", "pod", "\u{1b}[31m"] {
-        write_text(&fleet, "random", 912, codec);
+        write_text(&fleet.object("random", "c"), 912, codec);
         for _ in 0..4 {
             let len = random.below(60);
             bytes.publish(&random.bytes(len)).unwrap();
@@ -111,8 +113,8 @@ fn random_payloads_of_every_codec_end_in_a_value_or_an_error() {
 }
 
 /// Overwrites a text of the control page: see docs/layout.md.
-fn write_text(fleet: &Fleet, channel: &str, byte: u64, text: &str) {
-    let page = std::fs::OpenOptions::new().write(true).open(fleet.object(channel, "c")).unwrap();
+fn write_text(page: &Path, byte: u64, text: &str) {
+    let page = std::fs::OpenOptions::new().write(true).open(page).unwrap();
     page.write_all_at(&(text.len() as u64).to_le_bytes(), byte).unwrap();
     page.write_all_at(text.as_bytes(), byte + 8).unwrap();
 }
@@ -123,21 +125,22 @@ fn hostile_names_are_shown_and_do_nothing() {
         let fleet = Fleet::new();
         let mut writer = fleet.writer_builder::<[u8]>("w").codec::<Bytes>().open().unwrap();
         writer.publish(b"state").unwrap();
+        let page = fleet.object("w", "c");
         let (codec, schema) = (912, 984);
-        write_text(&fleet, "w", codec, text);
-        write_text(&fleet, "w", schema, text);
+        write_text(&page, codec, text);
+        write_text(&page, schema, text);
         run_all(&fleet, "w");
         // The channel's own name, in the page and in the registry; and as it is asked for.
         run_all(&fleet, &text.replace('\0', ""));
         let channel = 648;
-        write_text(&fleet, "w", channel, text);
+        write_text(&page, channel, text);
         for arguments in [["get", "w"], ["stat", "w"], ["postmortem", "w"]] {
             let ran = fleet.run(&arguments);
             assert!(ran.code.is_some_and(|code| (1..=6).contains(&code)), "{ran:?}");
             assert!(ran.stderr.chars().all(is_plain), "{ran:?}");
         }
         run_all(&fleet, "w");
-        write_text(&fleet, "w", channel, "w");
+        write_text(&page, channel, "w");
     }
 }
 
@@ -154,7 +157,7 @@ fn a_hostile_registry_lists_harmlessly() {
     let name = b"a-name-of-23-characters";
     let at = bytes.windows(name.len()).position(|found| found == name).expect("it is entered");
     let file = std::fs::OpenOptions::new().write(true).open(&registry).unwrap();
-    let hostile = "\u{1b}[2J\u{9b}\u{202e}\u{200b}\u{7f}\nhere\r\0\u{7}\u{8}";
+    let hostile = "\u{1b}[2J\u{9b}\u{202e}\u{200b}\u{7f}\nhere\r\0\u{7}\u{8}!";
     file.write_all_at(&hostile.as_bytes()[..name.len()], at as u64).unwrap();
     let listed = fleet.run(&["ls"]).ok();
     assert!(listed.contains("\\u{1b}[2J"), "{listed}");

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tearless::dynamic::{DecodeError, FieldPath};
-use tearless::{SnapshotError, SnapshotInfo, WriterState};
+use tearless::dynamic::FieldPath;
+use tearless::{SnapshotInfo, WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};

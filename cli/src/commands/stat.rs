@@ -1,13 +1,17 @@
 //! `tearless stat`: all that stands beside a channel's states.
 
+use std::io::{self, Write};
+use std::time::Duration;
+
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Codec, Ending, Inspection, MessagePack, Namespace, SegmentInspection, Timestamp, Waking};
+use tearless::{Ending, Inspection, SegmentInspection, Timestamp, Waking};
 
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{ExitStatus, Failure};
 use crate::look;
-use crate::output::{Fields, ago, bytes, duration, print_json, state_style, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, printable, state_style, style};
+use crate::states::States;
 use crate::target;
 
 /// Shows all that stands beside a channel's states: writer, dates, form, memory
@@ -17,6 +21,7 @@ Looks at the memory as it is, without the writer noticing, and whatever codec an
 
 Examples:
   tearless stat worker-7
+  tearless stat worker-7 --schema
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null is what is not known:
@@ -26,75 +31,52 @@ Keys of --json; null is what is not known:
   state), rate (publications a second, by those that the channel still holds),
   held (how many those are), opened_seconds, heartbeat_seconds,
   interval_seconds, late, unfinished (number of the publication that a dead
-  writer was in the middle of), codec, schema (its name), schema_bytes and
-  schema_text (of the schema that it carries), fingerprint (hexadecimal),
+  writer was in the middle of), codec, schema, fingerprint (hexadecimal),
   checksum, limit, growths, owner, permissions (octal), dating (precise,
   coarse, none), waking (barriers, fences, nobody), segments (of A and B:
   generation, depth, capacity, bytes; or null)
 
-Exit codes: 3 no such channel")]
+Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
     /// The channel
     channel: String,
+    /// Prints instead what states consist of, if the writer described its channel
+    #[arg(long, conflicts_with = "json")]
+    schema: bool,
 }
 
 pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
+    if arguments.schema {
+        return print_schema(&States::attach(&namespace, &arguments.channel, Duration::ZERO, context)?);
+    }
     let inspection = look::inspect(&namespace, &arguments.channel)
         .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
-    let description = Description::of(&namespace, &inspection);
     match context.json {
-        true => Ok(print_json(&document(&inspection, &description))?),
+        true => Ok(print_json(&document(&inspection))?),
         false => {
             let mut fields = Fields::default();
             about_writer(&mut fields, &inspection);
             about_states(&mut fields, &inspection);
             about_memory(&mut fields, &inspection);
-            about_fields(&mut fields, &description);
             Ok(fields.print()?)
         }
     }
 }
 
-/// What is known of the fields of a channel's states.
-enum Description {
-    /// The channel carries a schema.
-    Schema(String),
-    /// It carries one that can't be read.
-    Spoiled(String),
-    /// Each state says it.
-    InStates,
-    /// Nobody says it.
-    Nothing,
-}
-
-impl Description {
-    fn of(namespace: &Namespace, inspection: &Inspection) -> Description {
-        let reader = match namespace.dynamic_reader(&inspection.channel) {
-            Ok(reader) => reader,
-            Err(error) => return Description::Spoiled(error.to_string()),
-        };
-        match (reader.schema(), inspection.schema_bytes) {
-            (Some(schema), _) => Description::Schema(schema.to_string()),
-            (None, Some(bytes)) => {
-                Description::Spoiled(format!("a schema of {bytes} bytes that can't be read"))
-            }
-            (None, None) if inspection.codec == MessagePack::NAME => Description::InStates,
-            (None, None) => Description::Nothing,
-        }
+fn print_schema(states: &States) -> Result<(), Failure> {
+    let reader = states.reader();
+    let Some(schema) = reader.schema() else {
+        let (channel, codec) = (reader.reader().channel(), reader.codec());
+        let text = format!("channel {channel:?} ({codec}) carries no schema that can be read");
+        return Err(Failure::new(ExitStatus::Undecodable, text)
+            .hint("open its writer with `writer_builder(…).described()`"));
+    };
+    let mut output = io::stdout().lock();
+    for line in schema.to_string().lines() {
+        writeln!(output, "{}", printable(line))?;
     }
-}
-
-fn about_fields(fields: &mut Fields, description: &Description) {
-    match description {
-        Description::Schema(text) => {
-            let names = ["described"].into_iter().chain(std::iter::repeat(""));
-            names.zip(text.lines()).for_each(|(name, line)| fields.add(name, line));
-        }
-        Description::Spoiled(reason) => fields.styled("described", reason.as_str(), style::BAD),
-        Description::InStates => fields.add("described", "by each state: MessagePack has names"),
-        Description::Nothing => fields.add("described", "no: the writer was not opened with `described()`"),
-    }
+    Ok(())
 }
 
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
@@ -189,13 +171,9 @@ fn ending(ending: Ending) -> &'static str {
 }
 
 /// The keys are documented above.
-fn document(inspection: &Inspection, description: &Description) -> Value {
-    let schema_text = match description {
-        Description::Schema(text) => Some(text),
-        _ => None,
-    };
+fn document(inspection: &Inspection) -> Value {
     let latest = look::latest(inspection);
-    let seconds = |age: Option<std::time::Duration>| age.map(|age| age.as_secs_f64());
+    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
     let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
     json!({
         "channel": inspection.channel,
@@ -217,8 +195,6 @@ fn document(inspection: &Inspection, description: &Description) -> Value {
         "unfinished": inspection.unfinished(),
         "codec": inspection.codec,
         "schema": inspection.schema_name,
-        "schema_bytes": inspection.schema_bytes,
-        "schema_text": schema_text,
         "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum,
         "limit": inspection.limit,

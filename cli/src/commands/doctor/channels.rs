@@ -1,5 +1,7 @@
 //! What became of the writers, and what they have left.
 
+use std::time::Duration;
+
 use tearless::{
     AttachError, ChannelInfo, Inspection, Keep, Namespace, ObjectError, WriterState, namespaces_trusting,
 };
@@ -9,6 +11,9 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::look;
 use crate::output::{ago, printable};
+
+/// A writer that ends in order takes less than that between its first step and its last, unless it is stopped there.
+const END: Duration = Duration::from_millis(50);
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     let mut names: Vec<String> = match &context.namespace {
@@ -75,6 +80,8 @@ fn channel(namespace: &Namespace, info: &ChannelInfo) -> Option<Vec<Finding>> {
 
 /// `None` if it has just ended in order: then its entry is gone as well.
 fn nameless(namespace: &Namespace, info: &ChannelInfo) -> Option<Finding> {
+    // Names go first, and the entry after them.
+    std::thread::sleep(END);
     let is_entered = namespace.channels().ok()?.contains(info);
     is_entered.then(|| {
         Finding::problem(
