@@ -43,6 +43,8 @@
 //!   large one.
 //! * [`Namespace::inspect`]: all about a channel whatever its type, also after its writer died; [`namespaces`] and
 //!   [`objects`]: what there is on this machine.
+//! * [`WriterBuilder::described`] and `Namespace::dynamic_reader`: channels that carry their schema, and are read without the type;
+//!   [`ReaderBuilder::open_by_name`]: with an older or newer one. Rules: `docs/schemas.md`.
 //!
 //! Which of them to use, what they cost and guarantee: `docs/choosing.md`.
 //!
@@ -75,7 +77,8 @@
 //! # Features
 //!
 //! `postcard` (the default codec; without it [`Namespace::writer`] and [`Namespace::reader`] are missing, and every builder
-//! needs [`codec`](WriterBuilder::codec)) and `message-pack`, both on by default. `async` adds [`Reader::changes`] and
+//! needs [`codec`](WriterBuilder::codec)), `message-pack`, and `schema` (the module of that name, and what is described by it), all on by
+//! default. `dynamic` reads channels whose type is not known. `async` adds [`Reader::changes`] and
 //! [`Hub::changes`], streams for any executor. `tokio` lets a [`Syncer`] be a task (`SyncerBuilder::spawn_on`). `metrics`
 //! gives statistics and memory to the facade of that name. `portable-copy` moves payloads word by word on x86-64, too, as
 //! on all other processors.

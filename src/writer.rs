@@ -226,8 +226,8 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
         self
     }
 
-    /// Bytes of shared memory that the whole channel may take: its control page (4 KiB) and its two segments; while one of
-    /// them is replaced by a larger one, both. Default: as much as there is.
+    /// Bytes of shared memory that the whole channel may take: its control page (4 KiB), its two segments, and its
+    /// description if there is one; while a segment is replaced by a larger one, both. Default: as much as there is.
     ///
     /// What would go beyond it is not created: [`open`](Self::open) fails with [`CreateError::OverBudget`], growth with
     /// [`PublishError::TooLarge`]. The state published last stays readable, and smaller ones can be published as

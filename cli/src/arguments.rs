@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    bench, completions, export, gc, get, history, ls, man, namespaces, put, stat, verify, watch,
+    bench, completions, doctor, export, gc, get, history, ls, man, namespaces, postmortem, put, stat, verify,
+    watch,
 };
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     Put(put::PutArguments),
     Stat(stat::StatArguments),
     History(history::HistoryArguments),
+    Postmortem(postmortem::PostmortemArguments),
+    Doctor(doctor::DoctorArguments),
     Gc(gc::GcArguments),
     Namespaces(namespaces::NamespacesArguments),
     Export(export::ExportArguments),
@@ -70,9 +73,13 @@ const SEE_LONG: &str = "`tearless --help` has examples and the exit codes; so ha
 
 const AFTER_HELP: &str = "\
 Examples:
-  tearless ls                           which channels there are, and who writes them
-  echo '{\"jobs\": 3}' | tearless put demo   a channel from a shell
-  tearless -n fleet gc --dry-run        what dead processes have left
+  tearless ls                               which channels there are, and who writes them
+  tearless get worker-7                     the latest state of one
+  tearless get worker-7 --field queue[0]    a field of it
+  tearless watch worker-7 --diff            what changes, as it changes
+  tearless postmortem worker-7              what it did last, and how it ended
+  tearless doctor                           what is wrong, and what to do about it
+  echo '{\"jobs\": 3}' | tearless put demo    a channel from a shell
 
 Exit codes:
   0  done, also when the reader of a pipe has had enough

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use tearless::{AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError};
 
-use crate::output::{printable, style};
+use crate::output::{printable, style, tell};
 
 /// What a shell is told. The numbers are documented in `--help` and don't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +60,9 @@ impl Failure {
     pub(crate) fn report_status(&self) -> ExitStatus {
         if let Some(message) = &self.message {
             let (bad, dim) = (style::BAD, style::DIM);
-            anstream::eprintln!("{bad}error:{bad:#} {}", printable(message));
+            tell(format_args!("{bad}error:{bad:#} {}", printable(message)));
             for line in self.hint.iter().flat_map(|hint| hint.lines()) {
-                anstream::eprintln!("{dim}hint:{dim:#} {}", printable(line));
+                tell(format_args!("{dim}hint:{dim:#} {}", printable(line)));
             }
         }
         self.exit

@@ -24,7 +24,7 @@ pub(crate) struct SchemaBytes(Arc<[u8]>);
 
 impl SchemaBytes {
     /// `None` for no bytes: that is no description.
-    #[cfg(any(test, feature = "schema"))]
+    #[cfg(any(test, fuzzing, feature = "schema"))]
     pub(crate) fn new(bytes: &[u8]) -> Option<SchemaBytes> {
         (!bytes.is_empty()).then(|| SchemaBytes(bytes.into()))
     }

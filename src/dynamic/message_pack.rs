@@ -103,7 +103,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some((Any(key), Any(value))) = entries.next_entry()? {
-            members.insert(number::key(key), value);
+            members.insert(number::key(key).map_err(de::Error::custom)?, value);
         }
         Ok(Value::Object(members))
     }

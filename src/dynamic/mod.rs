@@ -12,7 +12,7 @@
 //! | an integer beyond 64 bits | its digits, as a string |
 //! | `NaN`, `inf`, `-inf` | that, as a string |
 //! | bytes | an array of numbers |
-//! | a map whose keys are no strings | an object; each key is its value's JSON text |
+//! | a map whose keys are no strings | an object; each key is its value's JSON text, of 4 KiB at most |
 //! | types that serialize otherwise for people (IP addresses) | their compact form |
 //!
 //! Schemas, payloads and paths may be anybody's. What they can cost is limited: the elements of lists and maps by the

@@ -18,10 +18,18 @@ pub(super) fn float(number: f64) -> Value {
     Number::from_f64(number).map_or_else(|| Value::String(number.to_string()), Value::Number)
 }
 
+/// Most bytes of a key that is no string, as JSON. Quotes inside of it are escaped, so that in keys of keys of keys their
+/// number grows as a power of two.
+const MOST_KEY_BYTES: usize = 4096;
+
 /// A map's key.
-pub(super) fn key(value: Value) -> String {
-    match value {
-        Value::String(text) => text,
+pub(super) fn key(value: Value) -> Result<String, String> {
+    let text = match value {
+        Value::String(text) => return Ok(text),
         other => other.to_string(),
+    };
+    match text.len() {
+        0..=MOST_KEY_BYTES => Ok(text),
+        len => Err(format!("a key that is no string has {len} bytes as JSON, and may have {MOST_KEY_BYTES}")),
     }
 }

@@ -73,7 +73,9 @@ impl<'a> Walk<'a> {
         self.budget.elements(len)?;
         let mut members = Map::new();
         for _ in 0..len {
-            let key = number::key(self.value(key, levels)?);
+            let at = self.cursor.at();
+            let key = self.value(key, levels)?;
+            let key = number::key(key).map_err(|reason| DecodeError::Payload { at, reason })?;
             members.insert(key, self.value(value, levels)?);
         }
         Ok(Value::Object(members))

@@ -1,7 +1,7 @@
 //! Draws the layout from the constants, and checks that `docs/layout.md` shows exactly that.
 
 use super::segment::slot;
-use super::{Geometry, WORD_BYTES, control, segment};
+use super::{Geometry, WORD_BYTES, control, schema, segment};
 
 /// Rows of a table: the first word, how many words, name, meaning.
 type Row = (usize, usize, &'static str, &'static str);
@@ -59,6 +59,8 @@ fn control_page() -> String {
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
         (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),
         (control::SCHEMA.word, text(control::SCHEMA), "schema", "length, then its name, cut if it is longer"),
+        (control::SCHEMA_BYTES, 1, "schema bytes", "of the description, which is an object of its own, or 0"),
+        (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the description, or 0"),
     ])
 }
 
@@ -72,6 +74,16 @@ fn segment_header() -> String {
         (segment::STRIDE, 1, "stride", "words from one slot to the next"),
         (segment::CAPACITY, 1, "capacity", "payload bytes of a slot"),
         (segment::SLOTS, 0, "slots", "the first slot begins here; each begins at a multiple of 64"),
+    ])
+}
+
+fn schema_object() -> String {
+    table(&[
+        (schema::READY, 1, "ready", "as in the control page"),
+        (schema::INSTANCE, 1, "instance", "of the channel that it belongs to"),
+        (schema::LENGTH, 1, "length", "bytes of the description, as the control page says"),
+        (schema::CHECKSUM, 1, "checksum", "CRC32C of the description"),
+        (schema::CONTENT, 0, "description", "padded with zeroes to full pages"),
     ])
 }
 
@@ -137,8 +149,8 @@ fn sizes() -> String {
 #[test]
 fn the_documentation_shows_these_constants() {
     let documented = include_str!("../../docs/layout.md");
-    for table in [control_page(), segment_header(), slot_words(), registry_header(), waiters_page(), sizes()]
-    {
+    let objects = [control_page(), segment_header(), schema_object(), registry_header(), waiters_page()];
+    for table in objects.into_iter().chain([slot_words(), sizes()]) {
         assert!(documented.contains(&table), "docs/layout.md should contain:\n{table}");
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+#[cfg(feature = "message-pack")]
 use super::format::Expected;
 use super::{Reader, ReaderBuilder};
 use crate::channel::{AttachError, Format, SnapshotError};
@@ -42,6 +43,10 @@ impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
     /// the fields that it lacks or has with other types.
     pub fn open_by_name(self) -> Result<ByName<T, B>, AttachError> {
         let own = <Pod as Describe<T>>::describe();
+        if own.fixed_len() != Some(size_of::<T>() as u64) {
+            let reason = "the reader's DescribePod says another size than its type has".into();
+            return Err(AttachError::SchemaUnknown { channel: self.channel, reason });
+        }
         let mut tries = 1;
         loop {
             match self.clone().attach_by_name(&own) {

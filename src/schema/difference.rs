@@ -1,5 +1,6 @@
 //! How two schemas differ.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::field::Trail;
@@ -133,9 +134,7 @@ impl Member for Field {
     }
 
     fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found) {
-        if self.offset != reader.offset {
-            found.add(trail, DifferenceKind::Offset { channel: self.offset, reader: reader.offset });
-        }
+        found.offsets([self.offset, reader.offset], trail);
         found.types(&self.value, &reader.value, trail);
     }
 }
@@ -177,21 +176,45 @@ impl Found {
             (Type::Struct { fields, .. }, Type::Struct { fields: reader, .. }) => {
                 self.fields(fields, reader, trail);
             }
-            (Type::Array { .. }, Type::Struct { fields: Fields::Tuple(reader), .. })
-                if channel.bare().has_as_many(reader) =>
+            (Type::Array { len, element }, Type::Struct { fields: Fields::Tuple(fields), .. })
+                if *len == fields.len() as u64 =>
             {
-                self.fields(&channel.bare().members(self.encoding), &Fields::Tuple(reader.clone()), trail);
+                self.elements(element, fields, trail, Side::Channel);
             }
-            (Type::Struct { fields: Fields::Tuple(channel), .. }, Type::Array { .. })
-                if reader.bare().has_as_many(channel) =>
+            (Type::Struct { fields: Fields::Tuple(fields), .. }, Type::Array { len, element })
+                if *len == fields.len() as u64 =>
             {
-                self.fields(&Fields::Tuple(channel.clone()), &reader.bare().members(self.encoding), trail);
+                self.elements(element, fields, trail, Side::Reader);
             }
             (Type::Enum { variants, .. }, Type::Enum { variants: reader, .. }) => {
                 self.members(variants, reader, trail, Order::Counts);
             }
             (channel, reader) if channel == reader => {}
             (channel, reader) => self.different(channel.to_string(), reader.to_string(), trail),
+        }
+    }
+
+    /// The elements of an array, which is the `side`'s, and a tuple of as many.
+    fn elements(&mut self, element: &Type, fields: &[Field], trail: Trail<'_>, side: Side) {
+        let stride = match self.encoding {
+            Encoding::Postcard => 0,
+            Encoding::Pod => element.size().unwrap_or(0),
+        };
+        for (index, field) in fields.iter().enumerate() {
+            let trail = Trail::Position(&trail, index);
+            let offset = stride.saturating_mul(index as u64);
+            let (offsets, types) = match side {
+                Side::Channel => ([offset, field.offset], [element, &field.value]),
+                Side::Reader => ([field.offset, offset], [&field.value, element]),
+            };
+            self.offsets(offsets, trail);
+            self.types(types[0], types[1], trail);
+        }
+    }
+
+    fn offsets(&mut self, [channel, reader]: [u64; 2], trail: Trail<'_>) {
+        if channel != reader {
+            self.add(trail, DifferenceKind::Offset { channel, reader });
         }
     }
 
@@ -221,9 +244,10 @@ impl Found {
     }
 
     fn members<M: Member>(&mut self, channel: &[M], reader: &[M], trail: Trail<'_>, order: Order) {
+        let positions = by_name(reader);
         for (index, member) in channel.iter().enumerate() {
             let trail = Trail::Name(&trail, member.name());
-            match reader.iter().position(|other| other.name() == member.name()) {
+            match positions.get(member.name()).copied() {
                 None => self.add(trail, DifferenceKind::Added { channel: member.summary() }),
                 Some(position) => {
                     if position != index && matches!(order, Order::Counts) {
@@ -233,13 +257,26 @@ impl Found {
                 }
             }
         }
+        let known = by_name(channel);
         for member in reader {
-            if !channel.iter().any(|other| other.name() == member.name()) {
+            if !known.contains_key(member.name()) {
                 let kind = DifferenceKind::Missing { reader: member.summary() };
                 self.add(Trail::Name(&trail, member.name()), kind);
             }
         }
     }
+}
+
+/// Where the members of each name stand.
+fn by_name<M: Member>(members: &[M]) -> HashMap<&str, usize> {
+    members.iter().enumerate().map(|(index, member)| (member.name(), index)).collect()
+}
+
+/// Whose array it is.
+#[derive(Clone, Copy)]
+enum Side {
+    Channel,
+    Reader,
 }
 
 /// Whether the order of members says where they are.
@@ -257,27 +294,5 @@ impl Fields {
             Fields::Tuple(fields) => format!("{} values by position", fields.len()),
             Fields::Named(fields) => format!("{} named fields", fields.len()),
         }
-    }
-}
-
-impl Type {
-    /// Whether it is an array of so many elements.
-    fn has_as_many(&self, members: &[Field]) -> bool {
-        matches!(self, Type::Array { len, .. } if *len == members.len() as u64)
-    }
-
-    /// An array as the tuple that is laid out like it.
-    fn members(&self, encoding: Encoding) -> Fields {
-        let Type::Array { len, element } = self else { return Fields::Unit };
-        let stride = match encoding {
-            Encoding::Postcard => 0,
-            Encoding::Pod => element.size().unwrap_or(0),
-        };
-        let member = |index: u64| Field {
-            name: String::new(),
-            offset: index.saturating_mul(stride),
-            value: element.as_ref().clone(),
-        };
-        Fields::Tuple((0..*len).map(member).collect())
     }
 }

@@ -47,6 +47,14 @@ pub enum SchemaError {
         /// How many bytes it has.
         bytes: u64,
     },
+    /// Two fields of a struct, or two variants of an enum, have one name.
+    #[error(
+        "the name that ends at byte {at} of the schema is given twice: rename one of the fields or variants"
+    )]
+    SameName {
+        /// Where the second one ends.
+        at: usize,
+    },
     /// Its types nest too deep.
     #[error("the schema's types nest deeper than {} levels", MOST_LEVELS)]
     TooDeep,

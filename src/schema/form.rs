@@ -1,6 +1,6 @@
 //! The tree that a schema is.
 
-/// How a state is laid out: which encoding, and of which types. See [the module](self) for how to get one.
+/// How a state is laid out: which encoding, and of which types. [The module](crate::schema) says how to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schema {
     pub(crate) encoding: Encoding,

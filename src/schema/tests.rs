@@ -106,6 +106,8 @@ fn what_is_no_schema_is_told() {
     assert_eq!(hostile([22, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), {
         Err(SchemaError::Malformed { at: 3 })
     });
+    assert_eq!(hostile([24, 0, 3, 2, 1, b'a', 18, 1, b'a', 18]), Err(SchemaError::SameName { at: 11 }));
+    assert_eq!(hostile([25, 0, 2, 1, b'a', 0, 1, b'a', 0]), Err(SchemaError::SameName { at: 10 }));
     // A hundred million fields, of which there are none.
     assert_eq!(hostile([24, 0, 2, 0xff, 0xff, 0xff, 0x7f]), Err(SchemaError::Truncated { at: 9 }));
 }
@@ -119,7 +121,8 @@ fn depth_and_count_are_limited() {
     // A tuple of as many units.
     let wide = |count: u16| {
         let units = std::iter::repeat_n(18, usize::from(count));
-        hostile([24, 0, 2, (count & 0x7f) as u8 | 0x80, (count >> 7) as u8].into_iter().chain(units))
+        let group = |bits: u16| u8::try_from(bits & 0x7f).unwrap();
+        hostile([24, 0, 2, group(count) | 0x80, group(count >> 7)].into_iter().chain(units))
     };
     assert!(wide(9_999).is_ok());
     assert_eq!(wide(10_000), Err(SchemaError::TooManyTypes));

@@ -4,6 +4,8 @@
 //! the tree. It is read by hand because whoever can create a channel chooses the bytes: no depth and no count is taken
 //! from them without a limit.
 
+use std::collections::HashSet;
+
 use super::cursor::{Cursor, Fault};
 use super::{Encoding, Field, Fields, Scalar, Schema, SchemaError, Type, Variant};
 use crate::layout;
@@ -227,6 +229,16 @@ impl<'a> Input<'a> {
         str::from_utf8(name).map(str::to_owned).map_err(|_| SchemaError::Malformed { at })
     }
 
+    /// A name that is none of `names`, to which it is added.
+    fn new_name(&mut self, names: &mut HashSet<String>) -> Result<String, SchemaError> {
+        let name = self.name()?;
+        if names.insert(name.clone()) {
+            Ok(name)
+        } else {
+            Err(SchemaError::SameName { at: self.cursor.at() })
+        }
+    }
+
     fn count(&mut self) -> Result<(), SchemaError> {
         self.nodes += 1;
         if self.nodes > MOST_NODES { Err(SchemaError::TooManyTypes) } else { Ok(()) }
@@ -261,10 +273,11 @@ impl<'a> Input<'a> {
     /// Nothing is reserved for a count before that many are there.
     fn variants(&mut self, levels: u32) -> Result<Vec<Variant>, SchemaError> {
         let count = self.number()?;
-        let mut variants = Vec::new();
+        let (mut variants, mut names) = (Vec::new(), HashSet::new());
         for _ in 0..count {
             self.count()?;
-            variants.push(Variant { name: self.name()?, fields: self.fields(levels)? });
+            let name = self.new_name(&mut names)?;
+            variants.push(Variant { name, fields: self.fields(levels)? });
         }
         Ok(variants)
     }
@@ -281,9 +294,9 @@ impl<'a> Input<'a> {
             }
             tag::NAMED => {
                 let count = self.number()?;
-                let mut fields = Vec::new();
+                let (mut fields, mut names) = (Vec::new(), HashSet::new());
                 for _ in 0..count {
-                    let name = self.name()?;
+                    let name = self.new_name(&mut names)?;
                     fields.push(self.value(name, levels)?);
                 }
                 Fields::Named(fields)

@@ -4,6 +4,8 @@ use std::fs;
 
 use tearless::Namespace;
 
+use crate::operation::Carries;
+
 const DIRECTORY: &str = "/dev/shm/";
 
 /// Lists the objects of one channel.
@@ -36,17 +38,18 @@ impl Objects {
         names
     }
 
-    /// Panics unless there are exactly the control page and one segment of each side.
-    pub(crate) fn assert_three(&self, when: &str) {
+    /// Panics unless there are exactly the control page, one segment of each side, and the description if there is to be
+    /// one.
+    pub(crate) fn assert_whole(&self, carries: Carries, when: &str) {
         let names = self.names();
         let kinds = names.iter().map(|name| &name[self.prefix.len()..][..1]).collect::<String>();
-        assert_eq!(kinds, "abc", "{when}: {names:?}");
+        assert_eq!(kinds, if carries == Carries::Schema { "abcs" } else { "abc" }, "{when}: {names:?}");
     }
 
-    /// Panics if there are more than those three and one leftover.
-    pub(crate) fn assert_at_most_four(&self, when: &str) {
+    /// Panics if there are more than `most`.
+    pub(crate) fn assert_at_most(&self, most: usize, when: &str) {
         let names = self.names();
-        assert!(names.len() <= 4, "{when}: {names:?}");
+        assert!(names.len() <= most, "{when}: {names:?}");
     }
 
     /// Panics if there is any.

@@ -7,7 +7,7 @@
 //! `TEARLESS_KILL_SAMPLES`. `ci/kill` runs it with thousands.
 //!
 //! A system call is one step. What a kill in the middle of one leaves, and kills at random moments, is `killed_fleet`'s.
-#![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "postcard"))]
+#![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "schema"))]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -19,7 +19,7 @@ mod tracee;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use operation::{Operation, kill_anywhere};
+use operation::{Carries, Operation, kill_anywhere};
 use publish::{OddBytes, Plain, PlainDepthOne, Serialized, kill_after_every_instruction};
 
 const CHANNEL: &str = "victim";
@@ -71,41 +71,77 @@ fn in_a_publish_of_a_serde_state() {
 #[test]
 fn in_create() {
     let _turn = turn();
-    kill_anywhere(Operation::Create, samples());
+    kill_anywhere(Operation::Create, Carries::Nothing, samples());
 }
 
 #[test]
 fn in_growth() {
     let _turn = turn();
-    kill_anywhere(Operation::Growth, samples());
+    kill_anywhere(Operation::Growth, Carries::Nothing, samples());
 }
 
 #[test]
 fn in_shrinking() {
     let _turn = turn();
-    kill_anywhere(Operation::Shrinking, samples());
+    kill_anywhere(Operation::Shrinking, Carries::Nothing, samples());
 }
 
 #[test]
 fn in_takeover() {
     let _turn = turn();
-    kill_anywhere(Operation::Takeover, samples());
+    kill_anywhere(Operation::Takeover, Carries::Nothing, samples());
 }
 
 #[test]
 fn in_close() {
     let _turn = turn();
-    kill_anywhere(Operation::Close, samples());
+    kill_anywhere(Operation::Close, Carries::Nothing, samples());
 }
 
 #[test]
 fn in_close_lingering() {
     let _turn = turn();
-    kill_anywhere(Operation::CloseLingering, samples());
+    kill_anywhere(Operation::CloseLingering, Carries::Nothing, samples());
 }
 
 #[test]
 fn in_removal() {
     let _turn = turn();
-    kill_anywhere(Operation::Removal, samples());
+    kill_anywhere(Operation::Removal, Carries::Nothing, samples());
+}
+
+#[test]
+fn in_creating_a_described_channel() {
+    let _turn = turn();
+    kill_anywhere(Operation::Create, Carries::Schema, samples());
+}
+
+#[test]
+fn in_takeover_of_a_described_channel() {
+    let _turn = turn();
+    kill_anywhere(Operation::Takeover, Carries::Schema, samples());
+}
+
+#[test]
+fn in_replacing_a_described_channel() {
+    let _turn = turn();
+    kill_anywhere(Operation::Replacement, Carries::Schema, samples());
+}
+
+#[test]
+fn in_closing_a_described_channel() {
+    let _turn = turn();
+    kill_anywhere(Operation::Close, Carries::Schema, samples());
+}
+
+#[test]
+fn in_removal_of_a_described_channel() {
+    let _turn = turn();
+    kill_anywhere(Operation::Removal, Carries::Schema, samples());
+}
+
+#[test]
+fn in_replacing_a_channel_by_a_described_one() {
+    let _turn = turn();
+    kill_anywhere(Operation::Replacement, Carries::Nothing, samples());
 }

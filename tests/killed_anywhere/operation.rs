@@ -1,6 +1,10 @@
 //! Everything else that a writer does, killed at an even sample of its instructions and around every system call.
 
-use tearless::{AttachError, Bytes, Namespace, Reader, SnapshotError, Writer, WriterState};
+use tearless::schema::{Describe, Schema};
+use tearless::{
+    AttachError, Bytes, Codec, CodecError, Encode, Namespace, Postcard, Reader, SnapshotError, Writer,
+    WriterState,
+};
 
 use crate::CHANNEL;
 use crate::common::OwnNamespace;
@@ -17,7 +21,37 @@ const GROWN: u64 = PUBLISHED + 1;
 /// Instructions in a row of which each is tried.
 const EVERY_ONE: u64 = 64;
 
-type BytesWriter = Writer<Vec<u8>, Bytes>;
+/// [`Bytes`], with something to describe them by.
+enum Described {}
+
+impl Codec for Described {
+    const NAME: &'static str = Bytes::NAME;
+}
+
+impl Encode<Vec<u8>> for Described {
+    fn encode<'a>(value: &'a Vec<u8>, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        Ok(value)
+    }
+
+    fn schema() -> String {
+        <Bytes as Encode<Vec<u8>>>::schema()
+    }
+}
+
+impl Describe<Vec<u8>> for Described {
+    fn describe() -> Schema {
+        <Postcard as Describe<Vec<u8>>>::describe()
+    }
+}
+
+/// What a channel carries beside its states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    Nothing,
+    Schema,
+}
+
+type BytesWriter = Writer<Vec<u8>, Described>;
 type BytesReader = Reader<Vec<u8>, Bytes>;
 
 /// What the victim is killed in.
@@ -31,6 +65,8 @@ pub(crate) enum Operation {
     Shrinking,
     /// Opening a writer on the channel of one that was itself killed while it grew, with its leftover.
     Takeover,
+    /// The same, without a description where there was one, or the reverse: the channel is made anew.
+    Replacement,
     /// `Writer::close`.
     Close,
     /// `Writer::close_lingering`.
@@ -45,14 +81,24 @@ impl Operation {
         self != Operation::Create
     }
 
+    /// Whether it makes a channel that is empty.
+    fn creates(self) -> bool {
+        matches!(self, Operation::Create | Operation::Replacement)
+    }
+
     /// Whether it begins with what a killed writer left.
     fn finds_a_leftover(self) -> bool {
-        matches!(self, Operation::Takeover | Operation::Removal)
+        matches!(self, Operation::Takeover | Operation::Replacement | Operation::Removal)
     }
 
     /// Whether it is meant to end the channel.
     fn removes(self) -> bool {
-        matches!(self, Operation::Close | Operation::Removal)
+        matches!(self, Operation::Close | Operation::Removal | Operation::Replacement)
+    }
+
+    /// Whether it is meant to leave a channel.
+    fn leaves_a_channel(self) -> bool {
+        !matches!(self, Operation::Close | Operation::Removal)
     }
 
     /// Whether it is meant to publish.
@@ -61,17 +107,18 @@ impl Operation {
     }
 
     /// The victim's life.
-    fn suffer(self, namespace: &Namespace) {
+    fn suffer(self, namespace: &Namespace, carries: Carries) {
         match self {
-            Operation::Create | Operation::Takeover => between_marks(|| writer(namespace)),
+            Operation::Create | Operation::Takeover => between_marks(|| writer(namespace, carries)),
+            Operation::Replacement => between_marks(|| writer(namespace, carries.other())),
             Operation::Removal => between_marks(|| namespace.remove_channel(CHANNEL).unwrap()),
             Operation::Growth => {
-                let mut writer = busy_writer(namespace);
+                let mut writer = busy_writer(namespace, carries);
                 let grown = state(PUBLISHED + 1);
                 between_marks(|| writer.publish(&grown).unwrap());
             }
             Operation::Shrinking => {
-                let mut writer = busy_writer(namespace);
+                let mut writer = busy_writer(namespace, carries);
                 // Grows on the side that is to shrink.
                 for publication in PUBLISHED + 1..=PUBLISHED + 2 {
                     writer.publish(&state(publication)).unwrap();
@@ -81,11 +128,11 @@ impl Operation {
                 between_marks(|| writer.publish(&small).unwrap());
             }
             Operation::Close => {
-                let writer = busy_writer(namespace);
+                let writer = busy_writer(namespace, carries);
                 between_marks(|| writer.close().unwrap());
             }
             Operation::CloseLingering => {
-                let writer = busy_writer(namespace);
+                let writer = busy_writer(namespace, carries);
                 between_marks(|| writer.close_lingering().unwrap());
             }
         }
@@ -114,12 +161,20 @@ fn state(publication: u64) -> Vec<u8> {
         .collect()
 }
 
-fn writer(namespace: &Namespace) -> BytesWriter {
-    namespace.writer_builder(CHANNEL).codec::<Bytes>().open().unwrap()
+impl Carries {
+    fn other(self) -> Carries {
+        if self == Carries::Nothing { Carries::Schema } else { Carries::Nothing }
+    }
 }
 
-fn busy_writer(namespace: &Namespace) -> BytesWriter {
-    let mut writer = writer(namespace);
+fn writer(namespace: &Namespace, carries: Carries) -> BytesWriter {
+    let builder = namespace.writer_builder(CHANNEL).codec::<Described>();
+    let builder = if carries == Carries::Schema { builder.described() } else { builder };
+    builder.open().unwrap()
+}
+
+fn busy_writer(namespace: &Namespace, carries: Carries) -> BytesWriter {
+    let mut writer = writer(namespace, carries);
     assert_eq!(writer.publication(), 0, "a new channel");
     for publication in 1..=PUBLISHED {
         assert_eq!(writer.publish(&state(publication)).unwrap(), publication);
@@ -136,6 +191,8 @@ struct Stage {
     own: OwnNamespace,
     objects: Objects,
     operation: Operation,
+    /// Of the channel that the operation finds or creates.
+    carries: Carries,
     kills: usize,
     /// How many victims took another way than the one that was measured.
     astray: usize,
@@ -171,10 +228,17 @@ enum Remains {
 
 /// Kills `operation` at about `samples` places, around every system call, and after every instruction around the
 /// announcement if it publishes; and checks everything after each kill.
-pub(crate) fn kill_anywhere(operation: Operation, samples: u64) {
+pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64) {
     let own = OwnNamespace::new(&[CHANNEL]);
-    let mut stage =
-        Stage { objects: Objects::of(&own, CHANNEL), own, operation, kills: 0, astray: 0, unfinished: 0 };
+    let mut stage = Stage {
+        objects: Objects::of(&own, CHANNEL),
+        own,
+        operation,
+        carries,
+        kills: 0,
+        astray: 0,
+        unfinished: 0,
+    };
     let course = stage.whole_run();
     let (mut before, mut after) = (0, course.steps());
     for step in course.sample(samples) {
@@ -196,7 +260,7 @@ pub(crate) fn kill_anywhere(operation: Operation, samples: u64) {
     let Stage { kills, astray, .. } = stage;
     let (steps, calls) = (course.steps(), course.system_calls());
     println!(
-        "{operation:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
+        "{operation:?}, {carries:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
     );
 }
 
@@ -243,7 +307,7 @@ impl Stage {
         if self.operation.finds_a_leftover() {
             attached = Some(self.leave_a_leftover(index.is_multiple_of(2)));
         }
-        let victim = Tracee::start(|| self.operation.suffer(&self.own));
+        let victim = Tracee::start(|| self.operation.suffer(&self.own, self.carries));
         if self.operation.finds_a_channel() {
             attached = attached.or_else(|| Some(reader(&self.own).unwrap()));
         }
@@ -253,9 +317,10 @@ impl Stage {
 
     /// Makes a channel whose writer was killed while it grew: before or after it announced what it grew for.
     fn leave_a_leftover(&self, announced: bool) -> BytesReader {
-        let victim = Tracee::start(|| Operation::Growth.suffer(&self.own));
+        let victim = Tracee::start(|| Operation::Growth.suffer(&self.own, self.carries));
         let reader = reader(&self.own).unwrap();
-        while self.objects.names().len() != 4 || (announced && reader.latest() == PUBLISHED) {
+        let while_growing = if self.carries == Carries::Schema { 5 } else { 4 };
+        while self.objects.names().len() != while_growing || (announced && reader.latest() == PUBLISHED) {
             assert_eq!(victim.to_system_call(), Place::Within, "it grows");
         }
         victim.kill();
@@ -268,7 +333,7 @@ impl Stage {
         let Scene { victim, mut attached, before } = scene;
         victim.kill();
         watchdog();
-        self.objects.assert_at_most_four(when);
+        self.objects.assert_at_most(self.most_objects(), when);
         let seen = attached.as_mut().map(|reader| self.seen_by_attached(reader, before, place, when));
         let last = match self.seen_by_new(place, when) {
             Remains::Channel(last) => last,
@@ -280,14 +345,29 @@ impl Stage {
             None => assert_eq!(last, 0, "{when}: nobody has published"),
         }
         self.unfinished += usize::from(self.is_unfinished(last, when));
-        match (place, self.operation.removes()) {
-            (Place::End, true) => self.objects.assert_none(when),
-            (Place::End, false) => self.objects.assert_three(when),
+        match (place, self.operation.leaves_a_channel()) {
+            (Place::End, false) => self.objects.assert_none(when),
+            (Place::End, true) => self.objects.assert_whole(self.carried_at_the_end(), when),
             (Place::Within | Place::Astray, _) => {}
         }
         let goes_on = matches!(seen, Some(Remains::Channel(_)));
-        self.succeed(last, attached.filter(|_| goes_on), when);
+        let carries = if goes_on { self.carries } else { self.carried_at_the_end() };
+        self.succeed(carries, last, attached.filter(|_| goes_on), when);
         if last > before { Announced::Yes } else { Announced::No }
+    }
+
+    /// A channel's, one leftover, and while it is replaced both of the segments by which room for the new one is tried.
+    fn most_objects(&self) -> usize {
+        match (self.operation, self.carries) {
+            (Operation::Replacement, Carries::Nothing) => 6,
+            (Operation::Replacement, Carries::Schema) => 7,
+            (_, Carries::Nothing) => 4,
+            (_, Carries::Schema) => 5,
+        }
+    }
+
+    fn carried_at_the_end(&self) -> Carries {
+        if self.operation == Operation::Replacement { self.carries.other() } else { self.carries }
     }
 
     /// What a reader finds that attached before the kill.
@@ -316,15 +396,13 @@ impl Stage {
         let mut reader = match reader(&self.own) {
             Ok(reader) => reader,
             Err(AttachError::NotFound { .. }) => return Remains::Nothing,
-            Err(AttachError::NotReady { .. })
-                if self.operation == Operation::Create && place != Place::End =>
-            {
+            Err(AttachError::NotReady { .. }) if self.operation.creates() && place != Place::End => {
                 return Remains::Nothing;
             }
             Err(error) => panic!("{when}: {error}"),
         };
         match reader.snapshot() {
-            Err(SnapshotError::Empty { .. }) if self.operation == Operation::Create => Remains::Channel(0),
+            Err(SnapshotError::Empty { .. }) if self.operation.creates() => Remains::Channel(0),
             _ => Remains::Channel(verified(&mut reader, when)),
         }
     }
@@ -350,10 +428,10 @@ impl Stage {
     }
 
     /// The next writer goes on after `last`, with nobody's help, and its end leaves nothing.
-    fn succeed(&self, last: u64, attached: Option<BytesReader>, when: &str) {
-        let mut successor = writer(&self.own);
+    fn succeed(&self, carries: Carries, last: u64, attached: Option<BytesReader>, when: &str) {
+        let mut successor = writer(&self.own, carries);
         assert_eq!(successor.publication(), last, "{when}: the successor's count");
-        self.objects.assert_three(when);
+        self.objects.assert_whole(carries, when);
         for publication in last + 1..=last + 2 {
             assert_eq!(successor.publish(&state(publication)).unwrap(), publication, "{when}");
         }
@@ -361,8 +439,11 @@ impl Stage {
             assert_eq!(verified(&mut attached, when), last + 2, "{when}: to a reader from before");
             assert_eq!(attached.writer_state().unwrap(), WriterState::Alive, "{when}");
         }
-        assert_eq!(verified(&mut reader(&self.own).unwrap(), when), last + 2, "{when}");
-        self.objects.assert_three(when);
+        let mut reader = reader(&self.own).unwrap();
+        assert_eq!(verified(&mut reader, when), last + 2, "{when}");
+        let description = (carries == Carries::Schema).then(|| Described::describe().to_bytes());
+        assert_eq!(reader.description().unwrap(), description, "{when}");
+        self.objects.assert_whole(carries, when);
         successor.close().unwrap();
         self.objects.assert_none(when);
     }

@@ -10,6 +10,7 @@ use crate::CHANNEL;
 use crate::common::OwnNamespace;
 use crate::course::{Course, Place, Point};
 use crate::directory::Objects;
+use crate::operation::Carries;
 use crate::tracee::{Tracee, mark, watchdog};
 
 /// What every writer publishes before the publication in which it is killed: one state on either side.
@@ -159,7 +160,7 @@ fn kill_along_one_course<F: Form>(name: &str, stepping: bool) -> bool {
         };
         tracee.kill();
         last = check::<F>(&own, reader, before, step);
-        objects.assert_three(&format!("killed after step {step}"));
+        objects.assert_whole(Carries::Nothing, &format!("killed after step {step}"));
         announced += last - before;
         unfinished += u64::from(is_unfinished(&own, last, step));
         // Only by single steps the end is known for certain: a breakpoint may have been missed.

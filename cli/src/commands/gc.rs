@@ -8,14 +8,14 @@ use tearless::{Cause, Cleaned, Keep, Removed};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::output::{ago, print_json, printable, style};
+use crate::output::{ago, print_json, printable, style, tell};
 use crate::target;
 
 /// Removes what processes that are gone have left; never anything that lives
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Last states of dead and of lingering writers are kept unless --keep says otherwise: only what nobody can use any more
-is removed.
+Last states of dead and of lingering writers are kept unless --keep says otherwise: only what nobody can use \
+any more is removed.
 
 Examples:
   tearless -n fleet gc --dry-run
@@ -23,8 +23,9 @@ Examples:
   tearless -n fleet gc --keep nothing   also all last states
 
 Keys of --json, one object for each thing that is removed:
-  channel (null: objects without a channel), pid (0: not known), age_seconds (null: not known),
-  cause (dead, lingered, half-made, half-removed, orphaned), objects (names in /dev/shm)
+  channel (null: objects without a channel), pid (0: not known), age_seconds
+  (null: not known), cause (dead, lingered, half-made, half-removed,
+  orphaned), objects (names in /dev/shm)
 
 Exit codes: 0, also when there is nothing to remove; 1 something could not be removed")]
 pub(crate) struct GcArguments {
@@ -74,7 +75,7 @@ fn say(line: &str) -> io::Result<()> {
 fn failures(cleaned: &Cleaned) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
-        anstream::eprintln!("{odd}left alone:{odd:#} {}", printable(&error.to_string()));
+        tell(format_args!("{odd}left alone:{odd:#} {}", printable(&error.to_string())));
     }
     match cleaned.failed.len() {
         0 => Ok(()),

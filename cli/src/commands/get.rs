@@ -10,7 +10,9 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::output::{ago, bytes, duration, hex_dump, print_json, printable, state_text, style, value_text};
+use crate::output::{
+    ago, bytes, duration, hex_dump, print_json, printable, state_text, style, tell, value_text,
+};
 use crate::states::{States, Taken};
 
 /// Bytes that are shown of a state that can't be decoded.
@@ -19,11 +21,13 @@ const MOST_SHOWN: usize = 512;
 /// Prints the latest state of a channel, or a field of it; also after its writer died
 #[derive(Debug, Args)]
 #[command(after_help = "\
-States become JSON: those of MessagePack by themselves, those of Postcard and of plain data if the writer described its
-channel (`writer_builder(…).described()`). Where it did not, the bytes are shown, and the exit code is 5.
+States become JSON: those of MessagePack by themselves, those of Postcard and of plain data if the writer \
+described its channel (`writer_builder(…).described()`). Where it did not, the bytes are shown, and the exit \
+code is 5.
 
-A field is named as in Rust: queue[3].deadline; a name with odd characters as by_name[\"worker 7\"]. A string is printed
-without quotes. Of plain data only the field's own bytes are read, however large the state is.
+A field is named as in Rust: queue[3].deadline; a name with odd characters as by_name[\"worker 7\"]. A \
+string is printed without quotes. Of plain data only the field's own bytes are read, however large the state \
+is.
 
 Examples:
   tearless get worker-7
@@ -32,10 +36,12 @@ Examples:
   tearless get worker-7 --raw > state.bin
 
 Keys of --json:
-  channel, publication (its number), age_seconds (null: not dated), bytes (of the whole state), codec, schema,
-  writer (alive, stopped, dead, closed, unknown), field (only with --field), value
+  channel, publication (its number), age_seconds (null: not dated), bytes (of
+  the whole state), codec, schema, writer (alive, stopped, dead, closed,
+  unknown), field (only with --field), value
 
-Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 it can't be decoded")]
+Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 it can't be \
+decoded")]
 pub(crate) struct GetArguments {
     /// The channel
     channel: String,
@@ -168,7 +174,7 @@ fn headline(states: &States, info: SnapshotInfo) {
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
     let (number, age) = (info.publication(), ago(info.age()));
-    anstream::eprintln!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}");
+    tell(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
 }
 
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {

@@ -16,8 +16,8 @@ const MOST_SHOWN: usize = 120;
 /// Prints the last states that a channel still holds, also those of a dead writer
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A channel keeps as many states as its rings have slots: WriterBuilder::depth says how many. Newest first. States that can't
-be decoded are shown as bytes.
+A channel keeps as many states as its rings have slots: WriterBuilder::depth says how many. Newest first. \
+States that can't be decoded are shown as bytes.
 
 Examples:
   tearless history worker-7
@@ -25,7 +25,8 @@ Examples:
   tearless history worker-7 --json | jq -c .value
 
 Keys of --json, one object a state:
-  publication, age_seconds (null: not dated), bytes, value (null: see error), error (null, or why there is no value)
+  publication, age_seconds (null: not dated), bytes, value (null: see error),
+  error (null, or why there is no value)
 
 Exit codes: 0, also when nothing has been published; 3 no such channel")]
 pub(crate) struct HistoryArguments {

@@ -19,13 +19,15 @@ Examples:
   tearless -n fleet ls 'worker-*'
   tearless ls --json | jq -r 'select(.writer == \"dead\") | .channel'
 
-WRITER is alive, stopped (by a signal or a debugger), dead, lingering (closed, and the last state was left on purpose),
-closed, or unknown (in another PID namespace). In yellow: it promised signs of life, and is late.
+WRITER is alive, stopped (by a signal or a debugger), dead, lingering (closed, and the last state was left \
+on purpose), closed, or unknown (in another PID namespace). In yellow: it promised signs of life, and is \
+late.
 
 Keys of --json, one object a channel; null is what is not known:
-  channel, writer, pid, incarnation (how many writers it has had), published (number of the last
-  publication), age_seconds, bytes (of the last state), heartbeat_seconds, late (true or false),
-  codec, schema, limit (bytes of a state at most)
+  channel, writer, pid, incarnation (how many writers it has had), published
+  (number of the last publication), age_seconds, bytes (of the last state),
+  heartbeat_seconds, late (true or false), codec, schema, limit (bytes of a
+  state at most)
 
 Exit codes: 0, also when none fits the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {

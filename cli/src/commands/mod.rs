@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod get;
@@ -9,6 +10,7 @@ pub(crate) mod history;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod namespaces;
+pub(crate) mod postmortem;
 pub(crate) mod put;
 pub(crate) mod stat;
 pub(crate) mod verify;
@@ -27,6 +29,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Put(arguments) => put::run(arguments, context),
         Command::Stat(arguments) => stat::run(arguments, context),
         Command::History(arguments) => history::run(arguments, context),
+        Command::Postmortem(arguments) => postmortem::run(arguments, context),
+        Command::Doctor(arguments) => doctor::run(arguments, context),
         Command::Gc(arguments) => gc::run(arguments, context),
         Command::Namespaces(arguments) => namespaces::run(arguments, context),
         Command::Export(arguments) => export::run(arguments, context),

@@ -11,15 +11,17 @@ use crate::output::{Alignment, Table, bytes, print_json, style};
 /// Lists the namespaces of this machine, and what memory they take
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The objects of other users are counted, but not opened unless --trust-owner says so: a dash stands for their names.
+The objects of other users are counted, but not opened unless --trust-owner says so: a dash stands for their \
+names.
 
 Examples:
   tearless namespaces
   tearless namespaces --json | jq -r .namespace
 
 Keys of --json, one object a namespace and user:
-  namespace (null: not known), owner (numeric id of the user), channels, objects (files in /dev/shm),
-  bytes (of memory), readable (whether they may be opened)
+  namespace (null: not known), owner (numeric id of the user), channels,
+  objects (files in /dev/shm), bytes (of memory), readable (whether they may
+  be opened)
 
 Exit codes: 0, also when there are none")]
 pub(crate) struct NamespacesArguments {}

@@ -20,13 +20,16 @@ Examples:
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null is what is not known:
-  channel, namespace, writer (alive, stopped, dead, lingering, closed, unknown), pid, start_time
-  (clock ticks since boot), incarnation, ending (open, lingering, removed), published, age_seconds,
-  bytes (of the last state), rate (publications a second, by those that the channel still holds),
-  held (how many those are), opened_seconds, heartbeat_seconds, interval_seconds, late, unfinished
-  (number of the publication that a dead writer was in the middle of), codec, schema, fingerprint
-  (hexadecimal), checksum, limit, growths, owner, permissions (octal), dating (precise, coarse, none),
-  waking (barriers, fences, nobody), segments (of A and B: generation, depth, capacity, bytes; or null)
+  channel, namespace, writer (alive, stopped, dead, lingering, closed,
+  unknown), pid, start_time (clock ticks since boot), incarnation, ending
+  (open, lingering, removed), published, age_seconds, bytes (of the last
+  state), rate (publications a second, by those that the channel still holds),
+  held (how many those are), opened_seconds, heartbeat_seconds,
+  interval_seconds, late, unfinished (number of the publication that a dead
+  writer was in the middle of), codec, schema, fingerprint (hexadecimal),
+  checksum, limit, growths, owner, permissions (octal), dating (precise,
+  coarse, none), waking (barriers, fences, nobody), segments (of A and B:
+  generation, depth, capacity, bytes; or null)
 
 Exit codes: 3 no such channel")]
 pub(crate) struct StatArguments {

@@ -11,7 +11,7 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Layout, json_text, print_json, printable, state_text, style, value_line};
+use crate::output::{Layout, json_text, print_json, printable, state_text, style, tell, value_line};
 use crate::states::States;
 
 /// How long is waited before it is looked whether the writer still lives.
@@ -20,8 +20,9 @@ const SLICE: Duration = Duration::from_secs(1);
 /// Prints each new state of a channel, as it comes
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Begins with the state that there is. Sleeps until the writer publishes: nothing is polled. What is published while a line is
-being printed is left out, as a channel has a latest state and no queue; the numbers tell how many that were.
+Begins with the state that there is. Sleeps until the writer publishes: nothing is polled. What is published \
+while a line is being printed is left out, as a channel has a latest state and no queue; the numbers tell \
+how many that were.
 
 Examples:
   tearless watch worker-7
@@ -30,11 +31,12 @@ Examples:
   tearless watch worker-7 --count 1 --interval 0s   the present state, on one line
 
 Keys of --json, one object a publication:
-  publication, age_seconds (null: not dated), missed (publications since the line before that were not seen),
-  value; or with --diff instead of it changes: an array of path, old, new (null: not there)
+  publication, age_seconds (null: not dated), missed (publications since the
+  line before that were not seen), value; or with --diff instead of it
+  changes: an array of path, old, new (null: not there)
 
-Ends with exit code 0 when the channel is closed, after --count lines, or when nobody reads the lines any more. A writer
-that died is reported on standard error; its successor is waited for.
+Ends with exit code 0 when the channel is closed, after --count lines, or when nobody reads the lines any \
+more. A writer that died is reported on standard error; its successor is waited for.
 
 Exit codes: 3 no such channel or field; 5 a state can't be decoded")]
 pub(crate) struct WatchArguments {
@@ -95,7 +97,7 @@ impl Watch<'_> {
                 Ok(Some(newer)) => return Ok(Some(newer)),
                 Ok(None) => self.tell_of_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
-                    anstream::eprintln!("channel {channel:?} was closed after publication {last}");
+                    tell(format_args!("channel {channel:?} was closed after publication {last}"));
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
@@ -110,7 +112,7 @@ impl Watch<'_> {
         match state {
             WriterState::Dead | WriterState::Stopped if is_news => {
                 let (pid, odd) = (reader.writer_pid(), style::ODD);
-                anstream::eprintln!("{odd}writer:{odd:#} process {pid} is {}", state_text(state));
+                tell(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
                 self.told = Some(state);
             }
             WriterState::Dead | WriterState::Stopped => {}

@@ -7,6 +7,7 @@ mod json;
 mod printable;
 pub(crate) mod style;
 mod table;
+mod tell;
 mod value;
 mod writer;
 
@@ -16,5 +17,6 @@ pub(crate) use human::{ago, bytes, duration};
 pub(crate) use json::{Layout, json_text, print_json};
 pub(crate) use printable::printable;
 pub(crate) use table::{Alignment, Table};
+pub(crate) use tell::tell;
 pub(crate) use value::{value_line, value_text};
 pub(crate) use writer::{state_style, state_text};

@@ -109,11 +109,22 @@ fn structs_without_bytes_are_limited() {
 fn message_pack_is_limited_in_depth() {
     let nested = |levels: usize| [vec![0x91; levels], vec![1]].concat();
     assert!(decode("message-pack", None, &nested(100)).is_ok());
+    assert_eq!(decode("message-pack", None, &nested(130)), Err(DecodeError::TooDeep));
     assert_eq!(decode("message-pack", None, &nested(1_000_000)), Err(DecodeError::TooDeep));
     let claims = [0xdd, 0xff, 0xff, 0xff, 0xff, 1];
     assert_eq!(at(&decode("message-pack", None, &claims).unwrap_err()), Some(6));
     let text = [0xdb, 0xff, 0xff, 0xff, 0xff, 1];
     assert!(decode("message-pack", None, &text).is_err());
+}
+
+#[test]
+fn keys_of_keys_do_not_explode() {
+    // Maps of one entry, whose key is a map of one entry, …: the text of each has twice the quotes.
+    let nested = |levels: usize| [vec![0x81; levels], vec![0xc0; levels + 1]].concat();
+    assert!(decode("message-pack", None, &nested(8)).is_ok());
+    assert!(matches!(decode("message-pack", None, &nested(100)), Err(DecodeError::Payload { .. })));
+    let schema = [vec![MAP; 30], vec![UNIT; 31]].concat();
+    assert!(matches!(error(&schema, &[1; 30]), DecodeError::Payload { .. }));
 }
 
 #[test]

@@ -13,17 +13,19 @@ use tearless::{Bytes, MessagePack, Namespace, PublishError, RemoveError, Writer}
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::output::tell;
 use input::State;
 use signals::Signals;
 
 /// Publishes standard input on a channel, which is held meanwhile
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Standard input to its end is one state, or each line is one with --each-line. JSON is published as MessagePack, which
-describes itself: `tearless get` shows it again, and programs read it with the codec MessagePack.
+Standard input to its end is one state, or each line is one with --each-line. JSON is published as \
+MessagePack, which describes itself: `tearless get` shows it again, and programs read it with the codec \
+MessagePack.
 
-A channel has one writer, and lives as long as it: a single state is held until SIGINT (Ctrl-C), SIGTERM or SIGHUP.
-With --linger the command ends at once, and the last state stays readable.
+A channel has one writer, and lives as long as it: a single state is held until SIGINT (Ctrl-C), SIGTERM or \
+SIGHUP. With --linger the command ends at once, and the last state stays readable.
 
 Examples:
   echo '{\"phase\": \"deploying\", \"done\": 3}' | tearless -n fleet put deployment --linger
@@ -93,9 +95,9 @@ fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure
     let publication = sink.publish(&state)?;
     if !arguments.linger {
         let channel = &arguments.channel;
-        anstream::eprintln!(
+        tell(format_args!(
             "publication {publication} of channel {channel:?} is held until Ctrl-C or SIGTERM"
-        );
+        ));
         signals.wait();
     }
     Ok(sink.close()?)

@@ -1,0 +1,113 @@
+//! What the machine leaves for shared memory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use crate::output::bytes;
+
+/// Where Linux keeps shared memory.
+const PLACE: &str = "/dev/shm";
+/// What a container gets by default is less than that, and is found to be too little on some busy day.
+const SMALL: u64 = 64 << 20;
+/// Percent of a limit from which on it is nearly reached.
+const NEARLY: u64 = 90;
+
+pub(super) fn examine() -> Vec<Finding> {
+    shared_memory().into_iter().chain(control_group()).collect()
+}
+
+fn shared_memory() -> Option<Finding> {
+    match rustix::fs::statvfs(PLACE) {
+        Ok(found) => {
+            let (all, free) = (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize);
+            judge_space(all, free)
+        }
+        Err(error) => Some(Finding::problem(
+            "shm-size",
+            format!("{PLACE} can't be looked at: {error}"),
+            "mount it: mount -t tmpfs tmpfs /dev/shm",
+        )),
+    }
+}
+
+/// `all` is 0 where there is no limit.
+fn judge_space(all: u64, free: u64) -> Option<Finding> {
+    let used = all.saturating_sub(free);
+    let larger = "mount -o remount,size=… /dev/shm (of a container: --shm-size)";
+    if is_nearly_reached(used, all) {
+        return Some(Finding::problem(
+            "shm-full",
+            format!("{} of {} in {PLACE} are used: channels can't grow much longer", bytes(used), bytes(all)),
+            format!("see `tearless namespaces` for who uses it, `tearless gc`, or make it larger: {larger}"),
+        ));
+    }
+    (all > 0 && all < SMALL).then(|| {
+        Finding::note(
+            "shm-size",
+            format!("{PLACE} has room for {} only", bytes(all)),
+            format!("if that may not be enough: {larger}"),
+        )
+    })
+}
+
+fn is_nearly_reached(used: u64, limit: u64) -> bool {
+    limit > 0 && u128::from(used) * 100 >= u128::from(limit) * u128::from(NEARLY)
+}
+
+/// The tightest limit on memory of the control groups that this process is in, if they can be read.
+fn control_group() -> Option<Finding> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let inner = root.join(own);
+    let groups = inner.ancestors().take_while(|group| group.starts_with(root));
+    groups
+        .filter_map(|group| {
+            judge_group(group, number(group, "memory.current")?, number(group, "memory.max")?)
+        })
+        .next()
+}
+
+/// `None` where there is no such file, or no limit: then it says `max`.
+fn number(group: &Path, file: &str) -> Option<u64> {
+    let path: PathBuf = group.join(file);
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {
+    is_nearly_reached(used, limit).then(|| {
+        Finding::problem(
+            "cgroup-memory",
+            format!(
+                "{} of {} of the memory of control group {} are used, and shared memory counts",
+                bytes(used),
+                bytes(limit),
+                group.display()
+            ),
+            "raise its memory.max, or expect that a process in it is killed for want of memory",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{judge_group, judge_space};
+
+    #[test]
+    fn what_is_nearly_full_is_a_problem_and_what_is_small_a_note() {
+        let check = |all, free| judge_space(all, free).map(|finding| finding.check);
+        assert_eq!(check(1 << 30, 1 << 29), None);
+        assert_eq!(check(1000 << 20, 101 << 20), None);
+        assert_eq!(check(1000 << 20, 100 << 20), Some("shm-full"));
+        assert_eq!(check(1 << 20, 1 << 20), Some("shm-size"));
+        assert_eq!(check(0, 0), None, "no limit");
+        assert_eq!(check(u64::MAX, 0), Some("shm-full"));
+        let group =
+            |used, limit| judge_group(Path::new("/sys/fs/cgroup"), used, limit).map(|finding| finding.check);
+        assert_eq!(group(899, 1000), None);
+        assert_eq!(group(900, 1000), Some("cgroup-memory"));
+    }
+}

@@ -1,0 +1,93 @@
+//! What stands in shared memory, object by object.
+
+use std::collections::BTreeMap;
+
+use tearless::{ObjectInfo, ObjectState, objects_trusting};
+
+use super::Finding;
+use crate::context::Context;
+use crate::error::Failure;
+
+/// Permission bits that no object of ours has: others write, and anybody executes.
+const ODD_PERMISSIONS: u32 = 0o7133;
+/// Those without which its owner can't use it.
+const OWNERS_PERMISSIONS: u32 = 0o600;
+
+pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
+    let objects = objects_trusting(&context.trust)?;
+    let wanted = |object: &&ObjectInfo| match (&context.namespace, &object.namespace) {
+        (Some(wanted), Some(found)) => wanted == found,
+        // Of which namespace it is can't be said: it may be that one.
+        _ => true,
+    };
+    let mut findings: Vec<Finding> = objects.iter().filter(wanted).filter_map(judge).collect();
+    if context.namespace.is_none() {
+        findings.extend(of_others(&objects));
+    }
+    Ok(findings)
+}
+
+/// One finding for each other user, and not one for each object.
+fn of_others(objects: &[ObjectInfo]) -> impl Iterator<Item = Finding> {
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    for object in objects.iter().filter(|object| object.state == ObjectState::NotOpened) {
+        *counts.entry(object.owner_uid).or_default() += 1;
+    }
+    counts.into_iter().map(|(user, count)| {
+        Finding::note(
+            "other-user",
+            format!("user {user} has {count} objects here, which were not opened"),
+            format!("if you trust that user, say --trust-owner {user}"),
+        )
+    })
+}
+
+fn judge(object: &ObjectInfo) -> Option<Finding> {
+    let path = format!("/dev/shm/{}", object.name);
+    let finding = match &object.state {
+        ObjectState::NotOpened => return None,
+        ObjectState::OtherVersion { found } => Finding::problem(
+            "layout-version",
+            format!("{path} was made with layout version {found}, which this version does not speak"),
+            "use the same version of tearless in all processes; or end its writer and remove it",
+        ),
+        ObjectState::Foreign { reason } => Finding::problem(
+            "foreign",
+            format!("{path} is not what its name says: {reason}"),
+            "find out who made it, and remove it",
+        ),
+        ObjectState::Unreadable { reason } => Finding::problem(
+            "unreadable",
+            format!("{path} can't be opened: {reason}"),
+            format!("find out who made it; if nobody needs it: rm {path}"),
+        ),
+        _ => judge_permissions(&path, object.permissions)?,
+    };
+    Some(finding.of(object.namespace.as_deref(), object.channel.as_deref()))
+}
+
+fn judge_permissions(path: &str, permissions: u32) -> Option<Finding> {
+    let is_odd = permissions & ODD_PERMISSIONS != 0 || permissions & OWNERS_PERMISSIONS != OWNERS_PERMISSIONS;
+    is_odd.then(|| {
+        Finding::problem(
+            "permissions",
+            format!("{path} has permissions {permissions:o}: nobody but its owner is to write to it"),
+            format!("chmod 600 {path} (640 or 644 if other users read it)"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge_permissions;
+
+    #[test]
+    fn permissions_are_the_owners_to_write_and_anybodys_to_read() {
+        for fine in [0o600, 0o640, 0o644, 0o604] {
+            assert!(judge_permissions("", fine).is_none(), "{fine:o}");
+        }
+        for odd in [0o400, 0o660, 0o666, 0o606, 0o700, 0o4600, 0o000] {
+            assert!(judge_permissions("", odd).is_some(), "{odd:o}");
+        }
+    }
+}

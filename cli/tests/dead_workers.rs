@@ -1,0 +1,188 @@
+//! What a killed worker did last is told, what is wrong is found, and what is left is removed, but only by who says so.
+
+mod support;
+
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::{Fleet, Worker, as_worker, eventually, signal, until_killed};
+use tearless::{MessagePack, Namespace};
+
+fn work(namespace: &Namespace) -> ! {
+    let mut writer = namespace
+        .writer_builder::<Value>("worker-7")
+        .codec::<MessagePack>()
+        .interval(Duration::from_secs(3_600))
+        .open()
+        .unwrap();
+    for number in 1..=5 {
+        writer.publish_if_changed(&json!({ "step": number })).unwrap();
+    }
+    until_killed()
+}
+
+/// What the doctor finds in the fleet, as check and channel; and whether its exit code is right.
+#[track_caller]
+fn findings(fleet: &Fleet) -> Vec<(String, Value)> {
+    let ran = fleet.run(&["doctor", "--json"]);
+    let all: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let problems = all.iter().filter(|finding| finding["severity"] == "problem").count();
+    assert_eq!(ran.code, Some(i32::from(problems > 0)), "{ran:?}");
+    assert!(all.iter().all(|finding| !finding["advice"].as_str().unwrap().is_empty()));
+    let of_fleet = all.iter().filter(|finding| finding["namespace"] == fleet.name());
+    of_fleet
+        .map(|finding| (finding["check"].as_str().unwrap().to_owned(), finding["channel"].clone()))
+        .collect()
+}
+
+#[test]
+fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
+    let test = "a_postmortem_tells_how_a_worker_ended_and_what_it_did_last";
+    if let Some(namespace) = as_worker() {
+        work(&namespace);
+    }
+    let fleet = Fleet::new();
+    let worker = Worker::start(test, &fleet);
+    let alive = fleet.run(&["postmortem", "worker-7"]).ok();
+    assert!(alive.contains("lives"), "{alive}");
+    let pid = worker.kill();
+    let text = fleet.run(&["postmortem", "worker-7"]).ok();
+    assert!(text.contains(&format!("process {pid} is dead")) && text.contains("killed"), "{text}");
+    assert!(
+        text.contains(r#"{"step":5}"#) && text.contains(r#"{"step":3}"#) && !text.contains(r#"{"step":2}"#)
+    );
+    let [document] =
+        fleet.run(&["postmortem", "worker-7", "--json", "--last", "9"]).json().try_into().unwrap();
+    assert_eq!(
+        (&document["writer"], &document["pid"], &document["published"]),
+        (&json!("dead"), &json!(pid), &json!(5))
+    );
+    assert_eq!(document["states"].as_array().unwrap().len(), 5);
+    assert_eq!(document["unfinished"], Value::Null);
+    let most = document["died_at_most_seconds_ago"].as_f64().unwrap();
+    assert!(most < 3_600.0 && document["died_at_least_seconds_ago"] == 0.0, "{document}");
+    assert_eq!(fleet.run(&["get", "worker-7", "-f", "step"]).ok(), "5\n");
+    fleet.run(&["get", "worker-7", "--live"]).fails(4);
+    assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "dead");
+
+    // As if it had been killed in the middle of the sixth: its stamp is odd, in the second slot but one of segment A.
+    let object =
+        std::fs::OpenOptions::new().read(true).write(true).open(fleet.object("worker-7", "a1")).unwrap();
+    let mut words = [0; 16];
+    object.read_exact_at(&mut words, 32).unwrap();
+    let word = |index: usize| u64::from_le_bytes(words[index * 8..][..8].try_into().unwrap());
+    let (depth, stride) = (word(0), word(1) * 8);
+    object.write_all_at(&11_u64.to_le_bytes(), 64 + (6 / 2) % depth * stride).unwrap();
+    let text = fleet.run(&["postmortem", "worker-7"]).ok();
+    assert!(text.contains("in the middle of publication 6"), "{text}");
+    assert_eq!(fleet.run(&["stat", "worker-7", "--json"]).json()[0]["unfinished"], 6);
+    assert_eq!(fleet.run(&["get", "worker-7", "-f", "step"]).ok(), "5\n", "what is announced is whole");
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_with_writers() {
+    let test = "the_doctor_finds_what_is_wrong_with_writers";
+    if let Some(namespace) = as_worker() {
+        work(&namespace);
+    }
+    let fleet = Fleet::new();
+    let worker = Worker::start(test, &fleet);
+    assert_eq!(findings(&fleet), []);
+    let of_worker = |check: &str| vec![(check.to_owned(), json!("worker-7"))];
+    signal(worker.pid(), Signal::STOP);
+    eventually("it is stopped", || findings(&fleet) == of_worker("stopped"));
+    signal(worker.pid(), Signal::CONT);
+    eventually("it goes on", || findings(&fleet).is_empty());
+    let pid = worker.kill();
+    assert_eq!(findings(&fleet), of_worker("dead"));
+    let ran = fleet.run(&["doctor"]);
+    assert!(
+        ran.stdout.contains(&format!("process {pid}, died")) && ran.stdout.contains("postmortem"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.code, Some(1));
+}
+
+#[test]
+fn the_doctor_finds_late_signs_and_names_that_somebody_removed() {
+    let fleet = Fleet::new();
+    let late = fleet.writer_builder::<u64>("late").interval(Duration::from_nanos(1));
+    let mut late = late.open().unwrap();
+    late.publish(&1).unwrap();
+    late.touch().unwrap();
+    let mut nameless = fleet.writer::<u64>("nameless").unwrap();
+    nameless.publish(&1).unwrap();
+    let mut cut = fleet.writer::<u64>("cut").unwrap();
+    cut.publish(&1).unwrap();
+    std::fs::remove_file(fleet.object("cut", "b1")).unwrap();
+    for kind in ["a1", "b1", "c"] {
+        std::fs::remove_file(
+            fleet.object("nameless", "c").with_file_name(
+                fleet
+                    .object("nameless", "c")
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .trim_end_matches('c')
+                    .to_owned()
+                    + kind,
+            ),
+        )
+        .unwrap();
+    }
+    let expected = [("segment-missing", "cut"), ("late", "late"), ("nameless", "nameless")];
+    assert_eq!(findings(&fleet), expected.map(|(check, channel)| (check.to_owned(), json!(channel))));
+}
+
+#[test]
+fn the_doctor_finds_objects_that_are_not_as_they_should_be() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer::<u64>("worker-7").unwrap();
+    writer.publish(&1).unwrap();
+    let page = fleet.object("worker-7", "c");
+    std::fs::set_permissions(&page, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert_eq!(findings(&fleet), [("permissions".to_owned(), json!("worker-7"))]);
+    std::fs::set_permissions(&page, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let orphan = fleet.object("worker-7", "a77");
+    std::fs::write(&orphan, vec![0; 4_096]).unwrap();
+    // Its writer lives: what it is about to do with it is its business, and nothing is to be removed.
+    assert!(findings(&fleet).iter().all(|(check, _)| check != "leftovers"));
+    writer.close_lingering().unwrap();
+    std::fs::write(&orphan, vec![0; 4_096]).unwrap();
+    assert!(findings(&fleet).contains(&("leftovers".to_owned(), json!("worker-7"))));
+    let said = fleet.run(&["gc"]).ok();
+    assert!(said.contains("removed channel worker-7") && said.contains("a77") && !orphan.exists(), "{said}");
+    assert_eq!(findings(&fleet), []);
+}
+
+#[test]
+fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
+    let test = "a_dry_run_removes_nothing_and_says_what_would_be_removed";
+    if let Some(namespace) = as_worker() {
+        work(&namespace);
+    }
+    let fleet = Fleet::new();
+    let worker = Worker::start(test, &fleet);
+    assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok(), "nothing to remove\n", "it lives");
+    let pid = worker.kill();
+    let contents =
+        || fleet.objects().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>();
+    let before = contents();
+    assert_eq!(fleet.run(&["gc", "--dry-run"]).ok(), "nothing to remove\n", "last states are kept");
+    let said = fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok();
+    assert!(
+        said.starts_with(&format!("would remove channel worker-7: its writer, process {pid}, is dead")),
+        "{said}"
+    );
+    let [document] = fleet.run(&["gc", "--dry-run", "--keep", "0s", "--json"]).json().try_into().unwrap();
+    assert_eq!((&document["channel"], &document["cause"]), (&json!("worker-7"), &json!("dead")));
+    assert!(contents() == before, "nothing has changed");
+    assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "1h"]).ok(), "nothing to remove\n", "it is young");
+    fleet.run(&["gc", "--keep", "soon"]).fails(2);
+    let said = fleet.run(&["gc", "--keep", "nothing"]).ok();
+    assert!(said.starts_with("removed channel worker-7"), "{said}");
+    assert_eq!(fleet.run(&["gc"]).ok(), "nothing to remove: there is no such namespace\n");
+}

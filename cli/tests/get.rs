@@ -1,0 +1,142 @@
+//! The latest state of a channel is printed, whatever form it has; and what can't be is said, with an exit code of its own.
+
+mod support;
+
+use serde::Serialize;
+use serde_json::json;
+use support::Fleet;
+use tearless::{MessagePack, Pod};
+
+#[derive(Serialize, postcard_schema::Schema)]
+struct State {
+    jobs_done: u64,
+    phase: Phase,
+    queue: Vec<String>,
+}
+
+#[derive(Serialize, postcard_schema::Schema)]
+enum Phase {
+    Working { since: u32 },
+}
+
+fn state() -> State {
+    State { jobs_done: 3, phase: Phase::Working { since: 9 }, queue: vec!["a".into(), "b".into()] }
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Robot {
+    moves: u64,
+    position: [f64; 2],
+}
+tearless::describe_pod!(Robot { moves, position });
+
+#[test]
+fn a_described_state_is_json_and_a_field_of_it_too() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    writer.publish(&state()).unwrap();
+    let expected = json!({"jobs_done": 3, "phase": {"Working": {"since": 9}}, "queue": ["a", "b"]});
+    let printed = fleet.run(&["get", "worker-7"]).ok();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), expected);
+    assert_eq!(fleet.run(&["get", "worker-7", "--field", "jobs_done"]).ok(), "3\n");
+    assert_eq!(fleet.run(&["get", "worker-7", "--field", "queue[1]"]).ok(), "b\n", "without quotes");
+    assert_eq!(fleet.run(&["get", "worker-7", "-f", "phase.Working.since"]).ok(), "9\n");
+    let [document] = fleet.run(&["get", "worker-7", "--json"]).json().try_into().unwrap();
+    let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        ["channel", "publication", "age_seconds", "bytes", "codec", "schema", "writer", "value"]
+    );
+    assert_eq!(document["value"], expected);
+    assert_eq!((&document["publication"], &document["writer"]), (&json!(1), &json!("alive")));
+    let [document] = fleet.run(&["get", "worker-7", "--json", "-f", "queue"]).json().try_into().unwrap();
+    assert_eq!((&document["field"], &document["value"]), (&json!("queue"), &json!(["a", "b"])));
+}
+
+#[test]
+fn plain_data_and_message_pack_are_read_as_well() {
+    let fleet = Fleet::new();
+    let mut robot = fleet.writer_builder::<Robot>("robot").codec::<Pod>().described().open().unwrap();
+    robot.publish(&Robot { moves: 5, position: [1.5, f64::NAN] }).unwrap();
+    assert_eq!(fleet.run(&["get", "robot", "-f", "position[0]"]).ok(), "1.5\n");
+    assert_eq!(fleet.run(&["get", "robot", "-f", "position[1]"]).ok(), "NaN\n");
+    let mut writer = fleet.writer_builder::<State>("packed").codec::<MessagePack>().open().unwrap();
+    writer.publish(&state()).unwrap();
+    assert_eq!(fleet.run(&["get", "packed", "-f", "queue[0]"]).ok(), "a\n");
+}
+
+#[test]
+fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<State>("worker-7").open().unwrap();
+    writer.publish(&state()).unwrap();
+    let ran = fleet.run(&["get", "worker-7"]);
+    assert!(ran.stdout.starts_with("00000000  03 00 09 02 01 61 01 62 "), "{ran:?}");
+    let said = ran.fails(5);
+    assert!(said.contains("described()") && said.contains("--hex"), "{said}");
+    let ran = fleet.run(&["get", "worker-7", "--json"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(5), ""));
+    fleet.run(&["get", "worker-7", "-f", "jobs_done"]).fails(5);
+    let raw = fleet.command(&["get", "worker-7", "--raw"]).output().unwrap();
+    assert_eq!(raw.stdout, [3, 0, 9, 2, 1, b'a', 1, b'b']);
+    assert_eq!(fleet.run(&["get", "worker-7", "--hex"]).ok().lines().count(), 1);
+}
+
+#[test]
+fn a_field_that_does_not_exist_tells_which_do() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    writer.publish(&state()).unwrap();
+    let said = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
+    assert!(said.contains("is one of these meant: jobs_done") && said.contains("queue"), "{said}");
+    let said = fleet.run(&["get", "worker-7", "-f", "queue[1"]).fails(2);
+    assert!(said.contains("column 8"), "{said}");
+}
+
+#[test]
+fn what_is_not_there_has_the_nearest_names() {
+    let fleet = Fleet::new();
+    let said = fleet.run(&["get", "worker-7"]).fails(3);
+    assert!(said.contains("no namespace"), "{said}");
+    let _writers = ["worker-1", "worker-2", "database"].map(|name| fleet.writer::<u64>(name).unwrap());
+    let said = fleet.run(&["get", "wroker-1"]).fails(3);
+    assert!(
+        said.contains("no channel \"wroker-1\"") && said.contains("is one of these meant: worker-1"),
+        "{said}"
+    );
+    let said = fleet.run(&["get", "zzz"]).fails(3);
+    assert!(said.contains("`tearless ls` lists its 3 channels"), "{said}");
+    let said = fleet.run(&["get", "worker-1"]).fails(3);
+    assert!(said.contains("nothing has been published"), "{said}");
+    let mistyped = &fleet.name()[..fleet.name().len() - 1];
+    let said = fleet.run(&["-n", mistyped, "get", "worker-1"]).fails(3);
+    assert!(said.contains("no namespace") && said.contains(fleet.name()), "{said}");
+}
+
+#[test]
+fn who_asks_for_a_live_and_young_state_is_told_where_it_is_not() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().described().open().unwrap();
+    writer.publish(&1).unwrap();
+    assert_eq!(fleet.run(&["get", "worker-7", "--live", "--max-age", "1h"]).ok(), "1\n");
+    fleet.run(&["get", "worker-7", "--max-age", "0s"]).fails(4);
+    writer.touch().unwrap();
+    fleet.run(&["get", "worker-7", "--max-age", "1h"]).ok();
+    writer.close_lingering().unwrap();
+    let said = fleet.run(&["get", "worker-7", "--live"]).fails(4);
+    assert!(said.contains("is closed"), "{said}");
+    assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n", "but it can be read");
+}
+
+#[test]
+fn a_channel_is_waited_for_as_long_as_asked() {
+    let fleet = Fleet::new();
+    let mut get = fleet.start(&["get", "worker-7", "--wait", "60s"]);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert!(get.try_wait().unwrap().is_none());
+    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().described().open().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    writer.publish(&1).unwrap();
+    assert_eq!(support::Ran::of(get.wait_with_output().unwrap()).ok(), "1\n");
+}

@@ -1,0 +1,96 @@
+//! A shell has a channel of its own: it is held, it ends cleanly, and nobody else's is taken.
+
+mod support;
+
+use std::io::Write;
+
+use rustix::process::Signal;
+use serde_json::json;
+use support::{Fleet, Ran, eventually, signal};
+
+fn has_state(fleet: &Fleet, channel: &str, state: &str) -> bool {
+    let ran = fleet.run(&["get", channel, "--json"]);
+    ran.code == Some(0) && ran.json()[0]["value"] == serde_json::from_str::<serde_json::Value>(state).unwrap()
+}
+
+#[test]
+fn a_state_is_held_until_a_signal_and_then_gone() {
+    for end in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let fleet = Fleet::new();
+        let mut put = fleet.start(&["put", "demo"]);
+        put.stdin.take().unwrap().write_all(r#"{"jobs": [1, 2.5, "ü"], "none": null}"#.as_bytes()).unwrap();
+        eventually("it is published", || {
+            has_state(&fleet, "demo", r#"{"jobs": [1, 2.5, "ü"], "none": null}"#)
+        });
+        signal(put.id(), end);
+        let ran = Ran::of(put.wait_with_output().unwrap());
+        assert!(ran.stderr.contains("held until"), "{ran:?}");
+        ran.ok();
+        fleet.run(&["get", "demo"]).fails(3);
+    }
+}
+
+#[test]
+fn a_lingering_state_is_left_at_once() {
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "demo", "--linger"], b"[1]").ok();
+    assert!(has_state(&fleet, "demo", "[1]"));
+    fleet.run_with(&["put", "demo", "--linger"], b"[2]").ok();
+    let [document] = fleet.run(&["get", "demo", "--json"]).json().try_into().unwrap();
+    assert_eq!((&document["publication"], &document["writer"]), (&json!(2), &json!("closed")));
+    fleet.run_with(&["put", "raw", "--linger", "--bytes"], b"\x1b\xff\n").ok();
+    let raw = fleet.command(&["get", "raw", "--raw"]).output().unwrap();
+    assert_eq!(raw.stdout, b"\x1b\xff\n");
+}
+
+#[test]
+fn each_line_is_published_as_it_comes() {
+    let fleet = Fleet::new();
+    let mut put = fleet.start(&["put", "demo", "--each-line"]);
+    let mut input = put.stdin.take().unwrap();
+    for line in ["1", "{\"a\": 2}", "[3]"] {
+        writeln!(input, "{line}\n").unwrap();
+        eventually("the line is published", || has_state(&fleet, "demo", line));
+    }
+    drop(input);
+    Ran::of(put.wait_with_output().unwrap()).ok();
+    fleet.run(&["get", "demo"]).fails(3);
+    fleet.run_with(&["put", "demo", "--each-line", "--linger", "--bytes"], b"one\ntwo").ok();
+    assert_eq!(fleet.run(&["get", "demo"]).ok(), "two\n");
+    assert_eq!(fleet.run(&["history", "demo", "--json"]).json().len(), 2);
+}
+
+#[test]
+fn a_signal_ends_it_also_while_it_waits_for_a_line() {
+    let fleet = Fleet::new();
+    let mut put = fleet.start(&["put", "demo", "--each-line", "--linger"]);
+    let mut input = put.stdin.take().unwrap();
+    writeln!(input, "1").unwrap();
+    eventually("the line is published", || has_state(&fleet, "demo", "1"));
+    signal(put.id(), Signal::TERM);
+    Ran::of(put.wait_with_output().unwrap()).ok();
+    drop(input);
+    assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "lingering");
+}
+
+#[test]
+fn an_owned_channel_names_its_owner() {
+    let fleet = Fleet::new();
+    let _writer = fleet.writer::<u64>("demo").unwrap();
+    for arguments in [["put", "demo", "--linger"], ["put", "demo", "--each-line"]] {
+        let said = fleet.run_with(&arguments, b"1").fails(6);
+        assert!(said.contains(&format!("process {}", std::process::id())), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_json_is_refused_with_its_place_and_nothing_is_touched() {
+    let fleet = Fleet::new();
+    let said = fleet.run_with(&["put", "demo"], b"{\"a\":\n  [1,,]}").fails(2);
+    assert!(said.contains("line 2, column 6") && said.contains("--bytes"), "{said}");
+    assert!(fleet.channels().unwrap().is_empty());
+    let said = fleet.run_with(&["put", "demo", "--each-line"], b"1\n\n[2\n").fails(2);
+    assert!(said.contains("line 3, column 2"), "{said}");
+    assert!(fleet.channels().unwrap().is_empty());
+    fleet.run_with(&["put", "demo"], b"").fails(2);
+}

@@ -1,0 +1,258 @@
+//! What the tests of the command need: a namespace of their own, the command itself, and real workers.
+#![allow(dead_code, reason = "every test file uses its part")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tearless::{Keep, Namespace};
+
+/// Set in a process that is a worker of a test: the namespace that it works in.
+const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";
+
+/// A namespace that no other test uses; nothing of it is left at the end, however the test ends.
+pub struct Fleet(pub Namespace);
+
+impl std::ops::Deref for Fleet {
+    type Target = Namespace;
+
+    fn deref(&self) -> &Namespace {
+        &self.0
+    }
+}
+
+impl Fleet {
+    pub fn new() -> Fleet {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("cli-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Fleet(open(&name))
+    }
+
+    /// The command, in this namespace, without a terminal.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = tearless(arguments);
+        command.env("TEARLESS_NAMESPACE", self.name());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs it with this standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut child = self.start(arguments);
+        // It may end before it has read all.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// Starts it, with pipes.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// All objects of the namespace, sorted. It has to have a channel.
+    pub fn objects(&self) -> Vec<PathBuf> {
+        let page = self.page_of_any();
+        let name = page.file_name().unwrap().to_str().unwrap();
+        let mut all: Vec<_> = shared_memory().filter(|path| name_of(path).starts_with(&name[..10])).collect();
+        all.sort();
+        all
+    }
+
+    fn page_of_any(&self) -> PathBuf {
+        let is_ours = |path: &PathBuf| name_of(path).ends_with('c') && text_at(path, 512) == self.name();
+        shared_memory().find(is_ours).expect("a namespace with a channel has a control page")
+    }
+
+    /// The object of a channel of this kind: `c`, `a1`, `b1`, …
+    pub fn object(&self, channel: &str, kind: &str) -> PathBuf {
+        let is_ours = |path: &PathBuf| {
+            name_of(path).ends_with('c') && text_at(path, 512) == self.name() && text_at(path, 648) == channel
+        };
+        let page = shared_memory().find(is_ours).expect("there is such a channel");
+        page.with_file_name(name_of(&page).strip_suffix('c').unwrap().to_owned() + kind)
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        for info in self.0.channels().unwrap_or_default() {
+            let _ = self.0.remove_channel(&info.name);
+        }
+        let _ = self.0.clean(Keep::Nothing);
+    }
+}
+
+fn shared_memory() -> impl Iterator<Item = PathBuf> {
+    let all = std::fs::read_dir("/dev/shm").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    all.filter(|path| name_of(path).starts_with("tl_") && path.is_file())
+}
+
+fn name_of(path: &std::path::Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// A text of the control page; empty if there is none. See docs/layout.md.
+fn text_at(path: &std::path::Path, byte: u64) -> String {
+    let Ok(file) = std::fs::File::open(path) else { return String::new() };
+    let mut len = [0; 8];
+    if file.read_exact_at(&mut len, byte).is_err() {
+        return String::new();
+    }
+    let mut text = vec![0; usize::try_from(u64::from_le_bytes(len)).unwrap_or(0).min(256)];
+    file.read_exact_at(&mut text, byte + 8).map_or(String::new(), |()| String::from_utf8_lossy(&text).into())
+}
+
+/// The command, in no namespace.
+pub fn tearless(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tearless"));
+    for variable in ["TEARLESS_NAMESPACE", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn open(name: &str) -> Namespace {
+    Namespace::builder(name).without_cleaning().open().unwrap()
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    pub fn of(output: Output) -> Ran {
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// What it printed, if it succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// What it said, if it failed with this code.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self.stderr
+    }
+
+    /// The documents that it printed, one a line.
+    #[track_caller]
+    pub fn json(self) -> Vec<Value> {
+        let stdout = self.ok();
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// The namespace that this process is to work in, if it is a test's worker. It ends by itself if nobody ends it.
+pub fn as_worker() -> Option<Namespace> {
+    let namespace = std::env::var(WORKER).ok()?;
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(300));
+        std::process::exit(1);
+    });
+    Some(open(&namespace))
+}
+
+/// Tells who started this worker that it has published, and waits to be killed.
+pub fn until_killed() -> ! {
+    println!("published");
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}
+
+/// A process that does the worker's part of a test. Killed when dropped.
+pub struct Worker(Child);
+
+impl Worker {
+    /// Starts it, and waits until it has published.
+    pub fn start(test: &str, fleet: &Fleet) -> Worker {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([test, "--exact", "--nocapture", "--test-threads=1"])
+            .env(WORKER, fleet.name())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        await_line(&mut BufReader::new(child.stdout.take().unwrap()), "published");
+        Worker(child)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn kill(mut self) -> u32 {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        self.pid()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn await_line(output: &mut BufReader<ChildStdout>, part: &str) {
+    loop {
+        let mut line = String::new();
+        assert!(output.read_line(&mut line).unwrap() > 0, "ended without saying {part:?}");
+        if line.contains(part) {
+            return;
+        }
+    }
+}
+
+/// Waits until `condition` holds. Panics if it never does.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it never came true that {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends a signal to a process that this test has started.
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// Numbers that look random, the same in every run.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+
+    pub fn below(&mut self, most: u64) -> usize {
+        usize::try_from(self.next() % most).unwrap()
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next().to_le_bytes()[0]).collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! The command teaches itself: help with examples and exit codes, completions, manual pages; colours where they are seen.
+
+mod support;
+
+use support::{Fleet, Ran, tearless};
+use tearless::Bytes;
+
+const COMMANDS: [&str; 12] = [
+    "ls",
+    "get",
+    "watch",
+    "put",
+    "stat",
+    "history",
+    "postmortem",
+    "doctor",
+    "gc",
+    "namespaces",
+    "completions",
+    "man",
+];
+
+fn run(arguments: &[&str]) -> Ran {
+    Ran::of(tearless(arguments).output().unwrap())
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let help = run(&["--help"]).ok();
+    for command in COMMANDS {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}");
+        let help = run(&[command, "--help"]).ok();
+        let examples = help.split("Examples:").nth(1).expect("examples");
+        assert!(examples.contains(&format!(" {command}")), "{help}");
+        let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 125, "{command} has a line of {widest} characters");
+    }
+    assert!(help.contains("Exit codes:") && help.contains("TEARLESS_NAMESPACE"));
+    assert!(run(&["--version"]).ok().starts_with("tearless "));
+}
+
+#[test]
+fn wrong_usage_is_said_so() {
+    for arguments in
+        [&["nonsense"][..], &[], &["get"], &["get", "x", "--raw", "--hex"], &["ls", "--color", "red"]]
+    {
+        assert!(!run(arguments).fails(2).is_empty(), "{arguments:?}");
+    }
+    let control = "a\u{1b}b";
+    let said = run(&["-n", control, "ls"]).fails(2);
+    assert!(!said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn shells_complete_it_and_man_shows_it() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]).ok();
+        assert!(script.contains("postmortem") && script.contains("trust-owner"), "{shell}");
+    }
+    assert!(run(&["man"]).ok().contains(".TH"));
+    let folder = std::env::temp_dir().join(format!("tearless-man-{}", std::process::id()));
+    run(&["man", "--to", folder.to_str().unwrap()]).ok();
+    for command in COMMANDS {
+        let page = std::fs::read_to_string(folder.join(format!("tearless-{command}.1"))).unwrap();
+        assert!(page.contains("Examples"), "{command}");
+    }
+    assert!(folder.join("tearless.1").exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+    run(&["man", "--to", "/proc/nowhere"]).fails(1);
+}
+
+#[test]
+fn colours_are_for_terminals_or_for_who_asks() {
+    let fleet = Fleet::new();
+    let _writer = fleet.writer_builder::<[u8]>("w").codec::<Bytes>().open().unwrap();
+    assert!(!fleet.run(&["ls"]).ok().contains('\u{1b}'));
+    assert!(fleet.run(&["ls", "--color", "always"]).ok().contains('\u{1b}'));
+    assert!(!fleet.run(&["ls", "--color", "never"]).ok().contains('\u{1b}'));
+    let forced = |no_color: &str| {
+        let mut command = fleet.command(&["ls"]);
+        command.env("CLICOLOR_FORCE", "1").env("NO_COLOR", no_color);
+        Ran::of(command.output().unwrap()).ok().contains('\u{1b}')
+    };
+    assert!(forced("") && !forced("1"));
+}
+
+#[test]
+fn namespaces_and_channels_are_listed_as_documented() {
+    let fleet = Fleet::new();
+    fleet.run(&["ls"]).fails(3);
+    let mut writer = fleet.writer_builder::<[u8]>("w-1").codec::<Bytes>().open().unwrap();
+    let _other = fleet.writer_builder::<[u8]>("x").codec::<Bytes>().open().unwrap();
+    writer.publish(b"state").unwrap();
+    let [document] = fleet.run(&["ls", "w-?", "--json"]).json().try_into().unwrap();
+    let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        [
+            "channel",
+            "writer",
+            "pid",
+            "incarnation",
+            "published",
+            "age_seconds",
+            "bytes",
+            "heartbeat_seconds",
+            "late",
+            "codec",
+            "schema",
+            "limit"
+        ]
+    );
+    assert_eq!(
+        (&document["channel"], &document["published"], &document["bytes"]),
+        (&"w-1".into(), &1.into(), &5.into())
+    );
+    assert_eq!(fleet.run(&["ls", "nothing*"]).ok().lines().count(), 1);
+    let namespaces = run(&["namespaces", "--json"]).json();
+    let own = namespaces.iter().find(|document| document["namespace"] == fleet.name()).unwrap();
+    assert_eq!((&own["channels"], &own["readable"]), (&2.into(), &true.into()));
+    // Nobody may know which one is meant.
+    let another = Fleet::new();
+    let _writer = another.writer_builder::<[u8]>("x").codec::<Bytes>().open().unwrap();
+    let said = run(&["ls"]).fails(2);
+    assert!(said.contains("which namespace?") && said.contains("-n NAME"), "{said}");
+}
+
+#[test]
+fn the_help_of_a_command_names_the_keys_that_it_prints() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<[u8]>("w").codec::<Bytes>().open().unwrap();
+    writer.publish(b"state").unwrap();
+    for arguments in [
+        &["ls"][..],
+        &["get", "w"],
+        &["watch", "w", "--count", "1"],
+        &["stat", "w"],
+        &["history", "w"],
+        &["postmortem", "w"],
+        &["namespaces"],
+        &["gc", "--dry-run"],
+        &["doctor"],
+    ] {
+        let ran = fleet.run(&[arguments, &["--json"]].concat());
+        let help = run(&[arguments[0], "--help"]).ok();
+        for line in ran.stdout.lines() {
+            let document: serde_json::Value = serde_json::from_str(line).unwrap();
+            for key in document.as_object().unwrap().keys() {
+                assert!(help.contains(key), "{} does not document {key}", arguments[0]);
+            }
+        }
+    }
+}

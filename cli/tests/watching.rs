@@ -1,0 +1,149 @@
+//! What comes is printed as it comes, what has been as far as the channel holds it; and a closed pipe is no failure.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout};
+
+use serde_json::{Value, json};
+use support::{Fleet, Ran, eventually};
+use tearless::{MessagePack, Writer};
+
+fn writer(fleet: &Fleet) -> Writer<Value, MessagePack> {
+    fleet.writer_builder::<Value>("worker-7").codec::<MessagePack>().open().unwrap()
+}
+
+struct Lines(Child, BufReader<ChildStdout>);
+
+impl Lines {
+    fn of(fleet: &Fleet, arguments: &[&str]) -> Lines {
+        let mut child = fleet.start(arguments);
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Lines(child, output)
+    }
+
+    fn next(&mut self) -> String {
+        let mut line = String::new();
+        self.1.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
+
+#[test]
+fn each_publication_is_a_line_until_the_channel_is_closed() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!({"jobs": 1})).unwrap();
+    let mut lines = Lines::of(&fleet, &["watch", "worker-7"]);
+    assert_eq!(lines.next(), r#"1 {"jobs":1}"#);
+    writer.publish(&json!({"jobs": 2})).unwrap();
+    assert_eq!(lines.next(), r#"2 {"jobs":2}"#);
+    writer.close().unwrap();
+    assert_eq!(lines.next(), "");
+    let ran = Ran::of(lines.0.wait_with_output().unwrap());
+    assert!(ran.stderr.contains("closed after publication 2"), "{ran:?}");
+    ran.ok();
+}
+
+#[test]
+fn only_what_has_changed_is_printed_if_asked_for() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!({"jobs": 1, "queue": ["a"]})).unwrap();
+    let mut lines = Lines::of(&fleet, &["watch", "worker-7", "--diff"]);
+    let mut documents = Lines::of(&fleet, &["watch", "worker-7", "--diff", "--json"]);
+    let mut field = Lines::of(&fleet, &["watch", "worker-7", "--field", "jobs", "--diff"]);
+    assert_eq!(lines.next(), r#"1 {"jobs":1,"queue":["a"]}"#);
+    let first: Value = serde_json::from_str(&documents.next()).unwrap();
+    assert_eq!((&first["value"]["jobs"], &first["missed"]), (&json!(1), &json!(0)));
+    assert_eq!(field.next(), "1 1");
+    // Equal states are no lines: what is read next has to be the third publication.
+    writer.publish(&json!({"jobs": 1, "queue": ["a"]})).unwrap();
+    writer.publish(&json!({"jobs": 2, "queue": ["a", "b"]})).unwrap();
+    assert!(lines.next().ends_with(r#" jobs: 1 → 2; queue[1]: (new) → "b""#));
+    let second: Value = serde_json::from_str(&documents.next()).unwrap();
+    let changes = json!([
+        {"path": "jobs", "old": 1, "new": 2},
+        {"path": "queue[1]", "old": null, "new": "b"}
+    ]);
+    assert_eq!((&second["publication"], &second["changes"]), (&json!(3), &changes));
+    assert!(field.next().ends_with("1 → 2"));
+    writer.close().unwrap();
+    for mut lines in [lines, documents, field] {
+        assert!(lines.0.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn as_many_lines_as_asked_for_and_no_more() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!("one")).unwrap();
+    assert_eq!(fleet.run(&["watch", "worker-7", "--count", "1"]).ok(), "1 \"one\"\n");
+    fleet.run(&["watch", "worker-7", "--count", "1", "--field", "x"]).fails(3);
+}
+
+#[test]
+fn who_has_read_enough_is_not_told_of_it() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!(1)).unwrap();
+    let mut lines = Lines::of(&fleet, &["watch", "worker-7"]);
+    assert_eq!(lines.next(), "1 1");
+    let Lines(mut child, output) = lines;
+    drop(output);
+    eventually("it ends with the next line", || {
+        writer.publish(&json!(2)).unwrap();
+        child.try_wait().unwrap().is_some()
+    });
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    for arguments in [
+        &["ls"][..],
+        &["get", "worker-7"],
+        &["stat", "worker-7"],
+        &["history", "worker-7"],
+        &["namespaces"],
+        &["man"],
+        &["completions", "bash"],
+        &["doctor"],
+        &["get", "worker-7", "--json"],
+        &["gc"],
+        &["gc", "--json"],
+    ] {
+        let mut child = fleet.start(arguments);
+        drop(child.stdout.take());
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn errors_that_nobody_reads_keep_their_exit_code() {
+    let fleet = Fleet::new();
+    let mut child = fleet.start(&["get", "nothing"]);
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn the_last_states_are_listed_newest_first() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    assert_eq!(fleet.run(&["history", "worker-7"]).ok().lines().count(), 1, "the columns' names");
+    for number in 1..=20 {
+        writer.publish(&json!({ "number": number })).unwrap();
+    }
+    let past = fleet.run(&["history", "worker-7", "--json"]).json();
+    let numbers: Vec<u64> = past.iter().map(|state| state["publication"].as_u64().unwrap()).collect();
+    let depth = writer.depth();
+    assert_eq!(numbers, (21 - depth..=20).rev().collect::<Vec<_>>());
+    assert!(
+        past.iter().all(|state| state["value"]["number"] == state["publication"] && state["error"].is_null())
+    );
+    let last = fleet.run(&["history", "worker-7", "--field", "number", "--last", "2"]).ok();
+    let states: Vec<&str> = last.lines().skip(1).filter_map(|line| line.split_whitespace().last()).collect();
+    assert_eq!(states, ["20", "19"]);
+    let without = fleet.run(&["history", "worker-7", "--field", "x", "--last", "1", "--json"]).json();
+    assert_eq!((&without[0]["value"], &without[0]["error"]), (&Value::Null, &json!("no such field")));
+}
