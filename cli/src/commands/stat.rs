@@ -31,7 +31,8 @@ Keys of --json; null is what is not known:
   state), rate (publications a second, by those that the channel still holds),
   held (how many those are), opened_seconds, heartbeat_seconds,
   interval_seconds, late, unfinished (number of the publication that a dead
-  writer was in the middle of), codec, schema, fingerprint (hexadecimal),
+  writer was in the middle of), codec, schema (its name), schema_bytes (of
+  the one that the channel carries), fingerprint (hexadecimal),
   checksum, limit, growths, owner, permissions (octal), dating (precise,
   coarse, none), waking (barriers, fences, nobody), segments (of A and B:
   generation, depth, capacity, bytes; or null)
@@ -123,6 +124,9 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
     }
     fields.add("codec", inspection.codec.as_str());
     fields.add("schema", format!("{} (fingerprint {:016x})", inspection.schema_name, inspection.fingerprint));
+    if let Some(carried) = inspection.schema_bytes {
+        fields.add("described", format!("by {}: --schema prints it", bytes(carried)));
+    }
     fields.add("checksum", if inspection.checksum { "CRC32C" } else { "none" });
     fields.add("dates", dating(inspection.dating));
     fields.add("wakes by", waking(inspection.waking));
@@ -195,6 +199,7 @@ fn document(inspection: &Inspection) -> Value {
         "unfinished": inspection.unfinished(),
         "codec": inspection.codec,
         "schema": inspection.schema_name,
+        "schema_bytes": inspection.schema_bytes,
         "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum,
         "limit": inspection.limit,
