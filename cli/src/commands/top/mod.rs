@@ -25,6 +25,7 @@ mod signals;
 mod text;
 #[cfg(test)]
 #[path = "../../../tests/top/tmux.rs"]
+#[allow(dead_code, reason = "the tests of the program use all of it")]
 mod tmux;
 mod view;
 
