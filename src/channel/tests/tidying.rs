@@ -33,11 +33,12 @@ fn contents(heap: &Heap) -> Vec<(String, Vec<u64>)> {
 }
 
 /// All but ages, which grow meanwhile.
-fn told(cleaned: &Cleaned) -> Vec<(Option<String>, u64, Cause, bool, Vec<String>)> {
+fn told(cleaned: &Cleaned) -> Vec<String> {
     let told = cleaned.removed.iter().map(|removed| {
-        let mut objects = removed.objects.clone();
-        objects.sort();
-        (removed.channel.clone(), removed.pid, removed.cause, removed.age.is_some(), objects)
+        let mut removed = removed.clone();
+        removed.objects.sort();
+        removed.age = removed.age.map(|_| Duration::ZERO);
+        format!("{removed:?}")
     });
     told.collect()
 }
