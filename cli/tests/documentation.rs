@@ -178,10 +178,16 @@ fn is_drawn(character: char) -> bool {
 
 const UNITS: [&str; 12] = ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB", "/s", "%"];
 
-/// A word with every number replaced; `None` if it is a unit, which comes and goes with its number.
+/// What a text ends in that was cut where there was no more room for it.
+const CUT: char = '…';
+
+/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit, which comes and goes with its number.
 fn masked_word(word: &str) -> Option<String> {
     if UNITS.contains(&word) || word.chars().all(|character| character == '-') {
         return None;
+    }
+    if word.ends_with(CUT) {
+        return Some(CUT.into());
     }
     let mut masked = String::new();
     let mut rest = word;
@@ -278,6 +284,7 @@ fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
     assert_eq!(masked(first), masked("worker-3 alive  87/s  1.2ms  3 KiB  ▇▇"));
     assert_ne!(masked(first), masked("worker-3 dead 87/s 1.2 ms 3 KiB"));
     assert_ne!(masked("a\nb"), masked("a"));
+    assert_eq!(masked("{\"a\":12,\"b…"), masked("{\"a\":1,\"bc…"));
 }
 
 #[test]
