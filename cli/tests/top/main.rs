@@ -110,6 +110,12 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     tmux.assert_restored();
 }
 
+/// The only child of a shell.
+fn child_of(shell: u32) -> Pid {
+    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap()).unwrap()
+}
+
 #[test]
 fn a_signal_gives_the_terminal_back() {
     if play() {
@@ -121,11 +127,28 @@ fn a_signal_gives_the_terminal_back() {
         let tmux = Tmux::start(80, 24);
         start(&tmux, &own, "--interval 1h");
         tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
-        let shell = tmux.shell_pid();
-        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-        let program = Pid::from_raw(children.trim().parse().unwrap()).unwrap();
-        kill_process(program, signal).unwrap();
+        kill_process(child_of(tmux.shell_pid()), signal).unwrap();
         tmux.assert_restored();
+    }
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    if play() {
+        return;
+    }
+    let own = OwnNamespace::new();
+    let _worker = Worker::start("it_ends_with_its_terminal", &own, &["worker"], PACE);
+    let tmux = Tmux::start(80, 24);
+    start(&tmux, &own, "--interval 20ms");
+    tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
+    let program = child_of(tmux.shell_pid());
+    drop(tmux);
+    let gone = || rustix::process::test_kill_process(program).is_err();
+    let begin = std::time::Instant::now();
+    while !gone() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it goes on without a terminal");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -9,6 +9,7 @@ mod detail;
 mod draw;
 mod fields;
 mod fleet;
+mod hangup;
 mod input;
 mod inspector;
 mod list;
@@ -95,6 +96,7 @@ fn live(session: &mut Session) -> Result<Buffer, Failure> {
     let failed =
         |error: io::Error| Failure::new(ExitStatus::Failed, format!("the terminal can't be used: {error}"));
     let signals = Signals::catch().map_err(failed)?;
+    hangup::end_with_terminal().map_err(failed)?;
     let mut screen = Screen::enter().map_err(failed)?;
     live::run(session, &mut screen, &signals).map_err(failed)
 }
