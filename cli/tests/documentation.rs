@@ -2,8 +2,8 @@
 //! what stands there. `ci/cli` builds the programs and runs this; `ci/cli --record` writes down what came instead.
 //!
 //! Commands stand in blocks of the language `console`, behind `$ `; those of `<!-- $ … -->` are run without being shown.
-//! Numbers, units, graphs and widths of columns differ from run to run and are not compared, and behind a line `…` what
-//! follows isn't either.
+//! Numbers, units, graphs and widths of columns differ from run to run and are not compared, but for exit codes and for what
+//! must be zero; behind a line `…` what follows isn't either.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -162,9 +162,15 @@ fn commands(session: &str) -> Vec<(String, String)> {
     commands
 }
 
+/// What lines begin with whose numbers must be those of the page.
+const EXACT: [&str; 6] = ["exit code ", "torn ", "backwards ", "failures ", "leftovers ", "faults "];
+
 /// An output without what differs from run to run: numbers, their units, graphs, widths.
 fn masked(output: &str) -> String {
     let lines = output.lines().map(|line| {
+        if EXACT.iter().any(|begin| line.starts_with(begin)) {
+            return line.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
         let words = line.split(|character: char| character.is_whitespace() || is_drawn(character));
         words.filter(|word| !word.is_empty()).filter_map(masked_word).collect::<Vec<_>>().join(" ")
     });
@@ -181,7 +187,8 @@ const UNITS: [&str; 12] = ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", 
 /// What a text ends in that was cut where there was no more room for it.
 const CUT: char = '…';
 
-/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit, which comes and goes with its number.
+/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit, which comes
+/// and goes with its number.
 fn masked_word(word: &str) -> Option<String> {
     if UNITS.contains(&word) || word.chars().all(|character| character == '-') {
         return None;
@@ -284,6 +291,8 @@ fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
     assert_eq!(masked(first), masked("worker-3 alive  87/s  1.2ms  3 KiB  ▇▇"));
     assert_ne!(masked(first), masked("worker-3 dead 87/s 1.2 ms 3 KiB"));
     assert_ne!(masked("a\nb"), masked("a"));
+    assert_ne!(masked("exit code 3"), masked("exit code 4"));
+    assert_ne!(masked("torn            0"), masked("torn            1"));
     assert_eq!(masked("{\"a\":12,\"b…"), masked("{\"a\":1,\"bc…"));
 }
 
