@@ -87,6 +87,14 @@ impl States {
         }
     }
 
+    /// Whether another state might have what `path` leads to, as far as the channel's schema tells: another variant, a
+    /// longer list.
+    pub(crate) fn may_have(&self, path: &FieldPath) -> bool {
+        let Some(schema) = self.reader.schema() else { return false };
+        let wanted = of_each_element(&path.to_string());
+        schema.fields().iter().any(|field| field.path == wanted)
+    }
+
     fn unreadable(&self, error: DynamicError) -> Failure {
         match error {
             DynamicError::Snapshot(error) => error.into(),
@@ -128,6 +136,13 @@ impl States {
     }
 }
 
+/// A path as a schema writes it: `[]` for each element.
+fn of_each_element(path: &str) -> String {
+    let mut parts = path.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |path, part| path + "[" + part.trim_start_matches(|digit: char| digit.is_ascii_digit()))
+}
+
 fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>) -> Failure {
     let failure =
         Failure::new(ExitStatus::NotFound, format!("the states of channel {channel:?} have no field {path}"));
@@ -144,4 +159,15 @@ fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>) -> Failure 
     fields.truncate(MOST_FIELDS);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     failure.hint(format!("{meant}they have: {}{more}", fields.join(", ").replace('\n', " ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_each_element;
+
+    #[test]
+    fn indices_are_those_of_each_element() {
+        assert_eq!(of_each_element("queue[17].cells[0][2].x"), "queue[].cells[][].x");
+        assert_eq!(of_each_element("jobs_done"), "jobs_done");
+    }
 }

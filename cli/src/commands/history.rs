@@ -44,6 +44,13 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, std::time::Duration::ZERO, context)?;
     let past = past(&mut states, arguments.field.as_ref(), arguments.last.unwrap_or(usize::MAX));
+    if let Some(path) = &arguments.field
+        && past.iter().all(|state| matches!(state.value, Err(Missing::NoField)))
+        && !states.may_have(path)
+    {
+        // The latest state says which fields there are.
+        states.take(Some(path))?;
+    }
     match context.json {
         true => {
             for state in &past {
@@ -60,19 +67,39 @@ pub(crate) struct Past {
     /// `None` if it could not be read.
     info: Option<SnapshotInfo>,
     payload: Vec<u8>,
-    value: Result<Value, String>,
+    value: Result<Value, Missing>,
+}
+
+/// Why there is nothing to show of a state.
+enum Missing {
+    /// It has no such field.
+    NoField,
+    /// It can't be had, or not be understood.
+    Unreadable(String),
+}
+
+impl Missing {
+    fn text(&self) -> &str {
+        match self {
+            Missing::NoField => "no such field",
+            Missing::Unreadable(reason) => reason,
+        }
+    }
 }
 
 /// The last states, newest first. What can't be decoded, or has no such field, says so in its place.
 pub(crate) fn past(states: &mut States, field: Option<&FieldPath>, most: usize) -> Vec<Past> {
     let found: Vec<_> = states.reader_mut().reader_mut().history().take(most).collect();
     let past = found.into_iter().map(|found| match found {
-        Err(error) => Past { info: None, payload: Vec::new(), value: Err(error.to_string()) },
+        Err(error) => {
+            let value = Err(Missing::Unreadable(error.to_string()));
+            Past { info: None, payload: Vec::new(), value }
+        }
         Ok(snapshot) => {
-            let value = states.decode(&snapshot).map_err(|error| error.to_string());
+            let value = states.decode(&snapshot).map_err(|error| Missing::Unreadable(error.to_string()));
             let value = value.and_then(|value| match field {
                 None => Ok(value),
-                Some(path) => path.find(&value).cloned().ok_or_else(|| "no such field".to_owned()),
+                Some(path) => path.find(&value).cloned().ok_or(Missing::NoField),
             });
             Past { info: Some(snapshot.info()), value, payload: snapshot.into_inner() }
         }
@@ -88,14 +115,15 @@ impl Past {
             "age_seconds": self.info.and_then(|info| info.age()).map(|age| age.as_secs_f64()),
             "bytes": self.info.map(|info| info.payload_len()),
             "value": self.value.as_ref().ok(),
-            "error": self.value.as_ref().err(),
+            "error": self.value.as_ref().err().map(Missing::text),
         })
     }
 
     fn text(&self) -> String {
         match &self.value {
             Ok(value) => value_line(value, MOST_SHOWN),
-            Err(error) if self.payload.is_empty() => printable(error).into_owned(),
+            Err(Missing::NoField) => Missing::NoField.text().into(),
+            Err(error) if self.payload.is_empty() => printable(error.text()).into_owned(),
             Err(_) => hex_line(&self.payload, MOST_SHOWN),
         }
     }
