@@ -57,6 +57,21 @@ fn a_described_state_is_json_and_a_field_of_it_too() {
 }
 
 #[test]
+fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    writer.publish(&state()).unwrap();
+    writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
+    let printed = fleet.run(&["history", "worker-7", "--field", "queue[1]"]).ok();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[1].ends_with("no such field") && lines[2].ends_with("  b"), "{printed}");
+    let printed = fleet.run(&["history", "worker-7", "--field", "queue[5]"]).ok();
+    assert_eq!(printed.matches("no such field").count(), 2, "there might be six: {printed}");
+    let said = fleet.run(&["history", "worker-7", "--field", "jobs"]).fails(3);
+    assert!(said.contains("jobs_done"), "{said}");
+}
+
+#[test]
 fn plain_data_and_message_pack_are_read_as_well() {
     let fleet = Fleet::new();
     let mut robot = fleet.writer_builder::<Robot>("robot").codec::<Pod>().described().open().unwrap();
