@@ -4,8 +4,12 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use common::fork::become_user;
 use common::objects::Objects;
-use common::{Actor, OwnNamespace, role, rounds, until_told_to_end};
+use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
 use tearless::{Bytes, Cause, CreateError, Keep, Namespace, SnapshotError};
 
 const CHANNELS: [&str; 16] =
@@ -65,6 +69,50 @@ fn asking_what_would_be_removed_changes_nothing() {
     assert!(dead.listed().is_empty() && pageless.listed().is_empty());
     assert!(own.would_clean(Keep::Nothing).unwrap().removed.is_empty(), "what is left lives");
     lives.finish();
+}
+
+#[test]
+fn pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned() {
+    const NOBODY: u32 = 65_534;
+    if let Some((_, namespace)) = role() {
+        if rustix::process::geteuid().is_root() {
+            // The superuser may open anything.
+            become_user(NOBODY);
+        }
+        return pages_without_permissions(&namespace);
+    }
+    let own = OwnNamespace::new(&[]);
+    let test = "pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned";
+    let mut actor = Actor::start(test, "user", &own);
+    actor.await_line("as foreseen");
+    actor.finish();
+}
+
+/// A page of a live writer, and pages as a creator leaves them that is killed under a umask that forbids everything.
+fn pages_without_permissions(namespace: &Namespace) {
+    let writer = namespace.writer_builder::<[u8]>("w0").codec::<Bytes>().open().unwrap();
+    let objects = Objects::of(namespace, "w0");
+    let page = objects.path("c");
+    let forbid = || fs::set_permissions(&page, Permissions::from_mode(0)).unwrap();
+    forbid();
+    for told in [namespace.would_clean(Keep::Nothing).unwrap(), namespace.clean(Keep::Nothing).unwrap()] {
+        assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
+    }
+    drop(writer);
+    for content in [&[][..], &[0; 4096]] {
+        fs::write(&page, content).unwrap();
+        forbid();
+        for told in [namespace.would_clean(Keep::UntilReplaced), namespace.clean(Keep::UntilReplaced)] {
+            let told = told.unwrap();
+            assert!(told.failed.is_empty() && told.removed.len() == 1, "{told}");
+            assert_eq!(
+                (told.removed[0].cause, &*told.removed[0].objects),
+                (Cause::HalfMade, &[objects.name("c")][..])
+            );
+        }
+        assert!(objects.listed().is_empty());
+    }
+    say("as foreseen");
 }
 
 /// All objects of the namespace, as they are; the registry as far as it has entries.
