@@ -304,7 +304,11 @@ impl<B: Backend> Namespace<B> {
     /// "would be removed".
     ///
     /// Takes no lock. So a channel that is just being made, taken over or removed may be told as it is between two steps,
-    /// where `clean` would wait for the end of it.
+    /// where `clean` would wait for the end of it. Not foreseen are the registry's entries that would be struck, and the
+    /// registry's object, which goes with its last entry.
+    ///
+    /// [`Namespace::open`] has already cleaned, and keeps last states. So a dry run needs a namespace that was opened
+    /// without that: `Namespace::builder(name).without_cleaning().open()`.
     ///
     /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
     ///
