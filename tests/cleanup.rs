@@ -2,10 +2,9 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use common::fork::become_user;
 use common::objects::Objects;

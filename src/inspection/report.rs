@@ -26,9 +26,10 @@ pub struct Inspection {
     pub namespace: String,
     /// Random id of the channel, made with it and kept through takeovers.
     pub instance: u64,
-    /// The codec's name.
+    /// The codec's name. Text of another process, as it stands there: it may hold control characters, so escape it before
+    /// it is shown.
     pub codec: String,
-    /// The schema's name, by default the type's; cut if it is very long.
+    /// The schema's name, by default the type's; cut if it is very long. Text of another process, as the codec's name.
     pub schema_name: String,
     /// Fingerprint of codec and schema: what readers compare.
     pub fingerprint: u64,
