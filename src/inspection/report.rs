@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::WriterState;
+use crate::channel::{SchemaInspection, WriterState};
 use crate::clock::Timestamp;
 use crate::segment::ObjectError;
 use crate::seqlock::{Ending, Waking};
@@ -67,6 +67,9 @@ pub struct Inspection {
     pub growths: u64,
     /// Bytes of the schema that the channel carries, as its page says; `None` if it carries none.
     pub schema_bytes: Option<u64>,
+    /// What reading that schema comes to, without waiting for it. Of a channel whose [`ending`](Inspection::ending) is
+    /// `Removed` it may be missing already.
+    pub schema: SchemaInspection,
     /// What has become of the writer, found out before all the rest.
     pub writer_state: WriterState,
     /// Segments A and B as they are in force, or why they can't be looked at:
