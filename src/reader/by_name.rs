@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 #[cfg(feature = "message-pack")]
 use super::format::Expected;
-use super::{Reader, ReaderBuilder};
+use super::{Reader, ReaderBuilder, attach_again};
 use crate::channel::{AttachError, Format, SnapshotError};
 #[cfg(feature = "message-pack")]
 use crate::codec::MessagePack;
@@ -13,9 +13,6 @@ use crate::codec::{Bytes, Codec, Pod};
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
 use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::{Snapshot, SnapshotInfo};
-
-/// How often a channel is attached to that is replaced before its schema has been read.
-const MOST_TRIES: usize = 16;
 
 /// A reader of plain data that takes each field of `T` from where the channel has it. Made by
 /// [`ReaderBuilder::open_by_name`].
@@ -47,13 +44,7 @@ impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
             let reason = "the reader's DescribePod says another size than its type has".into();
             return Err(AttachError::SchemaUnknown { channel: self.channel, reason });
         }
-        let mut tries = 1;
-        loop {
-            match self.clone().attach_by_name(&own) {
-                Err(AttachError::Removed { .. }) if tries < MOST_TRIES => tries += 1,
-                result => return result,
-            }
-        }
+        attach_again(|| self.clone().attach_by_name(&own))
     }
 
     fn attach_by_name(self, own: &Schema) -> Result<ByName<T, B>, AttachError> {
