@@ -12,7 +12,7 @@ use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tearless::{
-    AttachError, Bytes, Cause, CreateError, Keep, Namespace, Postcard, SnapshotError, WriterBuilder, schema,
+    AttachError, Bytes, Cause, CreateError, Keep, Namespace, Postcard, SnapshotError, WriterBuilder,
 };
 
 const CHANNELS: [&str; 16] =
@@ -56,7 +56,7 @@ fn asking_what_would_be_removed_changes_nothing() {
     loses_its_page.kill();
     let [dead, pageless] = ["w1", "w2"].map(|channel| Objects::of(&own, channel));
     // Its page is given no memory yet: what a creator leaves that is killed in its first steps.
-    std::fs::write(pageless.path("c"), []).unwrap();
+    fs::write(pageless.path("c"), []).unwrap();
     let before = contents(&own);
     let foreseen = own.would_clean(Keep::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
@@ -121,10 +121,10 @@ fn pages_without_permissions(namespace: &Namespace) {
 /// All objects of the namespace, as they are; the registry as far as it has entries.
 fn contents(own: &OwnNamespace) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let prefix = Objects::of(own, "w0").name("")[..10].to_owned();
-    let all = std::fs::read_dir(common::objects::DIRECTORY).unwrap().map(|entry| entry.unwrap().path());
+    let all = fs::read_dir(common::objects::DIRECTORY).unwrap().map(|entry| entry.unwrap().path());
     let is_own = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(&prefix);
     let mut contents: Vec<_> =
-        all.filter(is_own).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+        all.filter(is_own).map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     contents.sort();
     contents
 }
@@ -161,7 +161,7 @@ fn churn(namespace: &Namespace, mut seed: u64) {
 /// The life of one writer, and of a reader that attaches to it.
 fn live<T>(turn: Turn<'_>, describe: fn(WriterBuilder<Vec<T>, Postcard>) -> WriterBuilder<Vec<T>, Postcard>)
 where
-    Vec<T>: Serialize + DeserializeOwned + schema::postcard_schema::Schema,
+    Vec<T>: Serialize + DeserializeOwned + postcard_schema::Schema,
     T: From<bool> + Clone,
 {
     let (namespace, channel, seed) = turn;
