@@ -144,8 +144,8 @@ pub use accounting::{
 pub use changes::Changes;
 pub use channel::{
     AttachError, AttachPolicy, Bound, BudgetScope, Cause, CreateError, Keep, NameError, OverBudget,
-    PublishError, ReaderStatistics, RemoveError, Removed, RetryPolicy, SnapshotError, WriterState,
-    WriterStatistics,
+    PublishError, ReaderStatistics, RemoveError, Removed, RetryPolicy, SchemaInspection, SnapshotError,
+    WriterState, WriterStatistics,
 };
 pub use clock::Timestamp;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]

@@ -272,13 +272,13 @@ impl<B: Backend> Namespace<B> {
     /// It is a look at memory that may be changing: see [`Inspection`]. Nothing is stored, no lock is taken, and the
     /// writer does not notice. As for any reader, who truncates an object meanwhile makes the look fault.
     ///
-    /// Cost: maps and unmaps the channel's three objects, and loads four words of each slot, which brings a page for each
+    /// Cost: maps and unmaps the channel's three objects, and its schema's, which is copied and checked; and loads four words of each slot, which brings a page for each
     /// slot of a channel of large states. Bounded; waits only for a creator that is at work, up to 100 ms.
     ///
     /// # Errors
     ///
-    /// As [`Namespace::reader`], except that codec and schema don't matter. What is wrong with a segment alone is in
-    /// [`Inspection::segments`].
+    /// As [`Namespace::reader`], except that codec and schema don't matter. What is wrong with a segment or with the
+    /// schema alone is in [`Inspection::segments`] and [`Inspection::schema`].
     pub fn inspect(&self, channel: &str) -> Result<Inspection, AttachError> {
         let name = ChannelName::new(self.place.namespace(), channel)?;
         inspection::inspect(self.place.backend(), &name)
@@ -304,7 +304,11 @@ impl<B: Backend> Namespace<B> {
     /// "would be removed".
     ///
     /// Takes no lock. So a channel that is just being made, taken over or removed may be told as it is between two steps,
-    /// where `clean` would wait for the end of it.
+    /// where `clean` would wait for the end of it. Not foreseen are the registry's entries that would be struck, and the
+    /// registry's object, which goes with its last entry.
+    ///
+    /// [`Namespace::open`] has already cleaned, and keeps last states. So a dry run needs a namespace that was opened
+    /// without that: `Namespace::builder(name).without_cleaning().open()`.
     ///
     /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
     ///

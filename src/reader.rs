@@ -1,6 +1,8 @@
 //! The typed reader of a channel.
 
 #[cfg(feature = "schema")]
+mod attempts;
+#[cfg(feature = "schema")]
 mod by_name;
 #[cfg(feature = "schema")]
 mod described;
@@ -8,6 +10,8 @@ mod format;
 mod history;
 mod part;
 
+#[cfg(feature = "schema")]
+pub(crate) use attempts::attach_again;
 #[cfg(feature = "schema")]
 pub use by_name::ByName;
 use format::Expected;

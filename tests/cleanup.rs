@@ -2,11 +2,18 @@
 
 mod common;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use common::fork::become_user;
 use common::objects::Objects;
-use common::{Actor, OwnNamespace, role, rounds, until_told_to_end};
-use tearless::{Bytes, Cause, CreateError, Keep, Namespace, SnapshotError};
+use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tearless::{
+    AttachError, Bytes, Cause, CreateError, Keep, Namespace, Postcard, SnapshotError, WriterBuilder,
+};
 
 const CHANNELS: [&str; 16] =
     ["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "w10", "w11", "w12", "w13", "w14", "w15"];
@@ -49,7 +56,7 @@ fn asking_what_would_be_removed_changes_nothing() {
     loses_its_page.kill();
     let [dead, pageless] = ["w1", "w2"].map(|channel| Objects::of(&own, channel));
     // Its page is given no memory yet: what a creator leaves that is killed in its first steps.
-    std::fs::write(pageless.path("c"), []).unwrap();
+    fs::write(pageless.path("c"), []).unwrap();
     let before = contents(&own);
     let foreseen = own.would_clean(Keep::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
@@ -67,13 +74,57 @@ fn asking_what_would_be_removed_changes_nothing() {
     lives.finish();
 }
 
+#[test]
+fn pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned() {
+    const NOBODY: u32 = 65_534;
+    if let Some((_, namespace)) = role() {
+        if rustix::process::geteuid().is_root() {
+            // The superuser may open anything.
+            become_user(NOBODY);
+        }
+        return pages_without_permissions(&namespace);
+    }
+    let own = OwnNamespace::new(&[]);
+    let test = "pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned";
+    let mut actor = Actor::start(test, "user", &own);
+    actor.await_line("as foreseen");
+    actor.finish();
+}
+
+/// A page of a live writer, and pages as a creator leaves them that is killed under a umask that forbids everything.
+fn pages_without_permissions(namespace: &Namespace) {
+    let writer = namespace.writer_builder::<[u8]>("w0").codec::<Bytes>().open().unwrap();
+    let objects = Objects::of(namespace, "w0");
+    let page = objects.path("c");
+    let forbid = || fs::set_permissions(&page, Permissions::from_mode(0)).unwrap();
+    forbid();
+    for told in [namespace.would_clean(Keep::Nothing).unwrap(), namespace.clean(Keep::Nothing).unwrap()] {
+        assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
+    }
+    drop(writer);
+    for content in [&[][..], &[0; 4096]] {
+        fs::write(&page, content).unwrap();
+        forbid();
+        for told in [namespace.would_clean(Keep::UntilReplaced), namespace.clean(Keep::UntilReplaced)] {
+            let told = told.unwrap();
+            assert!(told.failed.is_empty() && told.removed.len() == 1, "{told}");
+            assert_eq!(
+                (told.removed[0].cause, &*told.removed[0].objects),
+                (Cause::HalfMade, &[objects.name("c")][..])
+            );
+        }
+        assert!(objects.listed().is_empty());
+    }
+    say("as foreseen");
+}
+
 /// All objects of the namespace, as they are; the registry as far as it has entries.
 fn contents(own: &OwnNamespace) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let prefix = Objects::of(own, "w0").name("")[..10].to_owned();
-    let all = std::fs::read_dir(common::objects::DIRECTORY).unwrap().map(|entry| entry.unwrap().path());
+    let all = fs::read_dir(common::objects::DIRECTORY).unwrap().map(|entry| entry.unwrap().path());
     let is_own = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(&prefix);
     let mut contents: Vec<_> =
-        all.filter(is_own).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+        all.filter(is_own).map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     contents.sort();
     contents
 }
@@ -81,40 +132,79 @@ fn contents(own: &OwnNamespace) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 /// How many processes open, end and die at the same time.
 const PROCESSES: u32 = 64;
 
+/// What all of them call their states' schema, whatever it is.
+const NAME: &str = "State";
+
 /// Every so many of them only opens the namespace again and again.
 const OPENERS: u64 = 16;
 
-/// Opens, publishes with growth, and closes or dies, again and again; what it publishes it must find.
+/// What a churning process opens a writer with: of a form that the channel's last one may have had or not.
+type Turn<'a> = (&'a Namespace, &'a str, u64);
+
+/// Opens, publishes with growth, and closes or dies, again and again; what it publishes it must find. Every second channel
+/// is described, mostly with the schema that it had before, else with another one, or without.
 fn churn(namespace: &Namespace, mut seed: u64) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let channel = CHANNELS[usize::try_from(seed >> 60).unwrap()];
-        let opened = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open();
-        let mut writer = match opened {
-            Ok(writer) => writer,
-            Err(CreateError::AlreadyOwned { .. }) => continue,
-            Err(error) => panic!("{error}"),
-        };
-        let mut reader = namespace.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().open().unwrap();
-        for len in [10, 3_000, 20_000] {
-            let number = writer.publish(&vec![1; len]).unwrap();
-            let snapshot = reader.snapshot().unwrap();
-            assert_eq!((snapshot.publication(), snapshot.len()), (number, len));
-        }
-        match seed >> 40 & 3 {
-            0 => writer.close_lingering().unwrap(),
-            1 => rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
-                .unwrap(),
-            _ => writer.close().unwrap(),
-        }
-        match reader.snapshot() {
-            // Another process may have taken it over, or the janitor removed it, but it is never damaged.
-            Ok(_) | Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => {}
-            Err(error) => panic!("{error}"),
+        let index = usize::try_from(seed >> 60).unwrap();
+        let turn = (namespace, CHANNELS[index], seed);
+        match (index % 2, seed >> 50 & 7) {
+            (1, 0) => live::<i8>(turn, WriterBuilder::described),
+            (1, 1) | (0, _) => live::<u8>(turn, |builder| builder),
+            (_, _) => live::<u8>(turn, WriterBuilder::described),
         }
     }
     println!("survived");
+}
+
+/// The life of one writer, and of a reader that attaches to it.
+fn live<T>(turn: Turn<'_>, describe: fn(WriterBuilder<Vec<T>, Postcard>) -> WriterBuilder<Vec<T>, Postcard>)
+where
+    Vec<T>: Serialize + DeserializeOwned + postcard_schema::Schema,
+    T: From<bool> + Clone,
+{
+    let (namespace, channel, seed) = turn;
+    let mut writer = match describe(namespace.writer_builder(channel).schema(NAME)).open() {
+        Ok(writer) => writer,
+        Err(CreateError::AlreadyOwned { .. }) => return look(namespace, channel),
+        Err(error) => panic!("{error}"),
+    };
+    let attach = namespace.reader_builder::<Vec<T>>(channel).schema(NAME).described();
+    let mut reader = attach.open().unwrap();
+    for len in [10, 3_000, 20_000] {
+        let number = writer.publish(&vec![T::from(true); len]).unwrap();
+        let snapshot = reader.snapshot().unwrap();
+        assert_eq!((snapshot.publication(), snapshot.len()), (number, len));
+    }
+    match seed >> 40 & 3 {
+        0 => writer.close_lingering().unwrap(),
+        1 => rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap(),
+        _ => writer.close().unwrap(),
+    }
+    match reader.snapshot() {
+        // Another process may have taken it over, or the janitor removed it, but it is never damaged.
+        Ok(_) | Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Attaches to a channel that somebody else has at this moment, or had: its schema is never damaged, and never that of
+/// another instance.
+fn look(namespace: &Namespace, channel: &str) {
+    let opened = namespace.reader_builder::<Vec<u8>>(channel).schema(NAME).described().open();
+    match opened.map(|mut reader| reader.snapshot()) {
+        Ok(Ok(state)) => assert!(state.iter().all(|byte| *byte == 1)),
+        Ok(Err(
+            SnapshotError::Empty { .. } | SnapshotError::Closed { .. } | SnapshotError::Contended { .. },
+        )) => {}
+        Ok(Err(error)) => panic!("{error}"),
+        Err(AttachError::NotFound { .. } | AttachError::NotReady { .. } | AttachError::Removed { .. }) => {}
+        Err(AttachError::SchemaDiffers { differences, .. }) => {
+            assert!(differences.contains("i8 in the channel, u8 in the reader"), "{differences}");
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Opens the namespace again and again: what it cleans up by that is never a state, and nobody is waited for.

@@ -11,8 +11,8 @@ use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say, until_told_to_end};
 use tearless::schema::Schema;
 use tearless::{
-    AttachError, Bytes, CreateError, Keep, Namespace, Pod, Reader, RetryPolicy, SnapshotError, Writer,
-    WriterBuilder,
+    AttachError, Bytes, CreateError, Keep, Namespace, Pod, Reader, RetryPolicy, SchemaInspection,
+    SnapshotError, Writer, WriterBuilder,
 };
 
 type State = (u64, Option<String>);
@@ -191,6 +191,34 @@ fn without_room_for_it_nothing_is_made_and_nothing_is_replaced() {
         let mount = "mount -t tmpfs -o size=128k small /dev/shm && exec \"$@\"";
         Actor::start_by(&["unshare", "-m", "sh", "-c", mount, "sh"], test, "alone", &own).finish();
     }
+}
+
+#[test]
+fn an_inspection_tells_what_reading_it_comes_to() {
+    let own = OwnNamespace::new(&["worker"]);
+    let told = || own.inspect("worker").unwrap().schema;
+    drop(own.writer::<State>("worker").unwrap().close_lingering());
+    assert_eq!(told(), SchemaInspection::None);
+    own.remove_channel("worker").unwrap();
+    let writer = builder(&own).open().unwrap();
+    assert_eq!(told(), SchemaInspection::Whole);
+    let path = Objects::of(&own, "worker").path("s");
+    let whole = fs::read(&path).unwrap();
+    // Byte of the content: see docs/layout.md.
+    let mut spoiled = whole.clone();
+    spoiled[64] ^= 1;
+    let spoilers: [(&[u8], &str); 4] =
+        [(&spoiled, "checksum"), (&[0; 4096], "whole"), (&[1; 4096], "header"), (&[1; 9], "full pages")];
+    for (content, expected) in spoilers {
+        fs::write(&path, content).unwrap();
+        let SchemaInspection::Spoiled { reason } = told() else { panic!("{expected}: {:?}", told()) };
+        assert!(reason.contains(expected), "{reason}");
+    }
+    fs::write(&path, whole).unwrap();
+    assert_eq!(told(), SchemaInspection::Whole);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(told(), SchemaInspection::Missing);
+    drop(writer);
 }
 
 /// Leaves `pages` of the small memory free, of which `used` are in use already.

@@ -138,6 +138,21 @@ fn the_doctor_finds_late_signs_and_names_that_somebody_removed() {
 }
 
 #[test]
+fn the_doctor_finds_schemas_that_are_spoiled_or_missing() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<u64>("worker-7").described().open().unwrap();
+    writer.publish(&1).unwrap();
+    assert_eq!(findings(&fleet), []);
+    let object = fleet.object("worker-7", "s");
+    std::fs::OpenOptions::new().write(true).open(&object).unwrap().write_all_at(&[0xff; 8], 64).unwrap();
+    assert_eq!(findings(&fleet), [("schema-spoiled".to_owned(), json!("worker-7"))]);
+    assert!(fleet.run(&["doctor"]).stdout.contains("restart its writer"));
+    std::fs::remove_file(&object).unwrap();
+    assert_eq!(findings(&fleet), [("schema-missing".to_owned(), json!("worker-7"))]);
+    drop(writer);
+}
+
+#[test]
 fn the_doctor_finds_objects_that_are_not_as_they_should_be() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer::<u64>("worker-7").unwrap();

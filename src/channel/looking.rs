@@ -240,7 +240,7 @@ impl<B: Backend> ChannelReader<B> {
     }
 
     /// Whether the channel's states are encoded by this form's codec, as far as the control page holds its name.
-    #[cfg(feature = "schema")]
+    #[cfg(any(feature = "schema", feature = "message-pack"))]
     pub(crate) fn has_codec(&self, expected: &Format) -> Result<(), AttachError> {
         if self.format.codec == control::CODEC.cut(&expected.codec) {
             return Ok(());

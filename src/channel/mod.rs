@@ -38,6 +38,7 @@ pub use removal::{Cause, Keep, Removed};
 pub(crate) use removal::{Tidied, Tidying, remove};
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use schema::SchemaBytes;
+pub use schema::SchemaInspection;
 pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub(crate) use writer::ChannelWriter;

@@ -2,8 +2,9 @@
 
 use super::description::is_abandoned;
 use super::removal::{Cause, Remains, Removed, Tidying, Verdict};
-use crate::layout::{Kind, ObjectNames};
+use crate::layout::{Kind, ObjectNames, WORD_BYTES, control};
 use crate::liveness::{Fate, ProcessIdentity};
+use crate::memory::Memory;
 use crate::segment::{Backend, ObjectError};
 
 impl<B: Backend> Tidying<'_, B> {
@@ -28,8 +29,18 @@ impl<B: Backend> Tidying<'_, B> {
             Err(ObjectError::NotFound { .. }) => return Ok(None),
             // Its creator died before the page had memory; or is there at this moment, which can't be told apart.
             Err(ObjectError::Unfinished { .. }) => return self.without_page(Cause::HalfMade, objects),
+            // A claim would give it other permissions, and then see what stands in it.
+            Err(error @ ObjectError::PermissionDenied { .. }) if self.is_ours(&page_name)? => {
+                return self.behind_permissions(error, objects, writer);
+            }
             Err(error) => return Err(error),
         };
+        let bytes = page.len() * WORD_BYTES;
+        if bytes != control::BYTES {
+            // As a claim refuses it.
+            let reason = format!("it has {bytes} bytes instead of {}", control::BYTES);
+            return Err(ObjectError::Foreign { object: page_name, reason });
+        }
         let is_free = self.backend.is_claimed(&page_name, &page)? == Some(false);
         if !is_free && !is_abandoned(&page) {
             return Ok(None);
@@ -39,6 +50,21 @@ impl<B: Backend> Tidying<'_, B> {
             Verdict::LeaveAlone => Ok(None),
             Verdict::Remove(cause) => self.removable(remains.removed(cause), objects.iter()),
             Verdict::KeepInForce => self.removable(remains.removed(Cause::Orphaned), remains.orphans()),
+        }
+    }
+
+    /// What is left of a page of our own that we may not open: made under a umask that forbids even us, by a creator that
+    /// died before it gave it others. Whoever is in the registry came further, and somebody has changed them since.
+    fn behind_permissions(
+        &self,
+        error: ObjectError,
+        objects: &[String],
+        writer: Option<ProcessIdentity>,
+    ) -> Result<Option<Removed>, ObjectError> {
+        match writer.map(ProcessIdentity::fate) {
+            None => self.without_page(Cause::HalfMade, objects),
+            Some(Fate::Dead) => Err(error),
+            Some(_) => Ok(None),
         }
     }
 
@@ -56,12 +82,19 @@ impl<B: Backend> Tidying<'_, B> {
     ) -> Result<Option<Removed>, ObjectError> {
         let mut ours = Vec::new();
         for object in objects {
-            match self.backend.status(object) {
-                Ok(status) if status.is_ours() => ours.push(object.clone()),
-                Ok(_) | Err(ObjectError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
+            if self.is_ours(object)? {
+                ours.push(object.clone());
             }
         }
         Ok((!ours.is_empty()).then_some(Removed { objects: ours, ..removed }))
+    }
+
+    /// Whether there is such an object, and it is one that we may remove.
+    fn is_ours(&self, object: &str) -> Result<bool, ObjectError> {
+        match self.backend.status(object) {
+            Ok(status) => Ok(status.is_ours()),
+            Err(ObjectError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

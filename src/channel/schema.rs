@@ -164,7 +164,47 @@ impl<B: Backend> Segments<B> {
     }
 }
 
+/// What reading a channel's schema comes to: see [`Inspection::schema`](crate::Inspection::schema).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SchemaInspection {
+    /// The channel carries none.
+    None,
+    /// It is as its writer wrote it.
+    Whole,
+    /// There is no such object of this channel: somebody has removed its name, or the channel was removed meanwhile.
+    Missing,
+    /// Its object is not what the control page tells of.
+    Spoiled {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Its object can't be opened.
+    Unreadable {
+        /// Why not.
+        reason: String,
+    },
+}
+
 impl<B: Backend> ChannelReader<B> {
+    /// What reading the description comes to at this moment. Waits for nobody.
+    pub(crate) fn inspect_schema(&self) -> SchemaInspection {
+        let mark = SchemaMark::read(self.reader.control());
+        if !mark.is_some() {
+            return SchemaInspection::None;
+        }
+        match self.segments.read_schema(mark) {
+            Ok(_) => SchemaInspection::Whole,
+            Err(Unreadable::Vanished(ObjectError::NotFound { .. })) => SchemaInspection::Missing,
+            // It was whole before the page was declared ready.
+            Err(Unreadable::Vanished(_)) => SchemaInspection::Spoiled { reason: "it is not whole".into() },
+            Err(Unreadable::Corrupt(reason) | Unreadable::Failed(ObjectError::Foreign { reason, .. })) => {
+                SchemaInspection::Spoiled { reason }
+            }
+            Err(Unreadable::Failed(error)) => SchemaInspection::Unreadable { reason: error.to_string() },
+        }
+    }
+
     /// The channel's description; `None` if it carries none. Maps it, copies it, and unmaps it. What is missing or not
     /// whole is looked for again until the deadline of the retry policy.
     pub(crate) fn description(&self) -> Result<Option<Vec<u8>>, AttachError> {

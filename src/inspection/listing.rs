@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ObjectInfo, ObjectKind, ObjectState};
-use crate::channel::read_text;
+use crate::channel::{ChannelName, check_namespace, read_text};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, WORD_BYTES, control, registry};
 use crate::memory::Memory;
 use crate::segment::{Backend, Extent, ObjectError, ObjectStatus, SharedMemory};
@@ -147,7 +147,9 @@ impl Listed {
         }
         let namespace = read_text(&page, control::NAMESPACE);
         let channel = read_text(&page, control::CHANNEL);
-        let is_own = ObjectNames::new(&namespace, &channel).object(Kind::Control) == self.name;
+        // A hash can be made for any text. What is no name is not shown to anybody.
+        let name = ChannelName::new(&namespace, &channel).ok()?;
+        let is_own = name.objects.object(Kind::Control) == self.name;
         is_own.then_some(Names { namespace, channel: Some(channel) })
     }
 
@@ -157,6 +159,7 @@ impl Listed {
             return None;
         }
         let namespace = read_text(&table, registry::NAMESPACE);
+        check_namespace(&namespace).ok()?;
         let is_own = ObjectNames::registry(&namespace) == self.name;
         is_own.then_some(Names { namespace, channel: None })
     }

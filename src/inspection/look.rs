@@ -49,6 +49,8 @@ fn look<B: Backend>(
     // First: then all that follows is the last of a writer that is dead, unless it has a successor by then.
     let writer_state = state_of_writer(reader)?;
     let incarnation = reader.incarnation();
+    // Before the ending: who removes the channel says so before the object goes.
+    let schema = reader.inspect_schema();
     let ending = Ending::load_before_number(page);
     let segments = Side::BOTH.map(|side| segment_in_force(reader, side).map_err(Arc::new));
     Ok(Inspection {
@@ -75,6 +77,7 @@ fn look<B: Backend>(
         waking: reader.waking(),
         growths: reader.growths(),
         schema_bytes: Some(page.load(control::SCHEMA_BYTES)).filter(|bytes| *bytes > 0),
+        schema,
         writer_state,
         segments,
         next_segments: Side::BOTH.map(|side| next_segment(reader, side)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::WriterState;
+use crate::channel::{SchemaInspection, WriterState};
 use crate::clock::Timestamp;
 use crate::segment::ObjectError;
 use crate::seqlock::{Ending, Waking};
@@ -26,9 +26,10 @@ pub struct Inspection {
     pub namespace: String,
     /// Random id of the channel, made with it and kept through takeovers.
     pub instance: u64,
-    /// The codec's name.
+    /// The codec's name. Text of another process, as it stands there: it may hold control characters, so escape it before
+    /// it is shown.
     pub codec: String,
-    /// The schema's name, by default the type's; cut if it is very long.
+    /// The schema's name, by default the type's; cut if it is very long. Text of another process, as the codec's name.
     pub schema_name: String,
     /// Fingerprint of codec and schema: what readers compare.
     pub fingerprint: u64,
@@ -66,6 +67,9 @@ pub struct Inspection {
     pub growths: u64,
     /// Bytes of the schema that the channel carries, as its page says; `None` if it carries none.
     pub schema_bytes: Option<u64>,
+    /// What reading that schema comes to, without waiting for it. Of a channel whose [`ending`](Inspection::ending) is
+    /// `Removed` it may be missing already.
+    pub schema: SchemaInspection,
     /// What has become of the writer, found out before all the rest.
     pub writer_state: WriterState,
     /// Segments A and B as they are in force, or why they can't be looked at:

@@ -3,19 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-#[cfg(feature = "message-pack")]
-use super::format::Expected;
-use super::{Reader, ReaderBuilder};
+use super::{Reader, ReaderBuilder, attach_again};
 use crate::channel::{AttachError, Format, SnapshotError};
-#[cfg(feature = "message-pack")]
-use crate::codec::MessagePack;
 use crate::codec::{Bytes, Codec, Pod};
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
 use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::{Snapshot, SnapshotInfo};
-
-/// How often a channel is attached to that is replaced before its schema has been read.
-const MOST_TRIES: usize = 16;
 
 /// A reader of plain data that takes each field of `T` from where the channel has it. Made by
 /// [`ReaderBuilder::open_by_name`].
@@ -47,13 +40,7 @@ impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
             let reason = "the reader's DescribePod says another size than its type has".into();
             return Err(AttachError::SchemaUnknown { channel: self.channel, reason });
         }
-        let mut tries = 1;
-        loop {
-            match self.clone().attach_by_name(&own) {
-                Err(AttachError::Removed { .. }) if tries < MOST_TRIES => tries += 1,
-                result => return result,
-            }
-        }
+        attach_again(|| self.clone().attach_by_name(&own))
     }
 
     fn attach_by_name(self, own: &Schema) -> Result<ByName<T, B>, AttachError> {
@@ -74,20 +61,6 @@ impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
         let size = schema.fixed_len().and_then(|size| usize::try_from(size).ok());
         let payload = size.ok_or_else(|| unknown("it has no size".into()))?;
         Ok(ByName { reader, payload, moves, scratch: Vec::new(), state: PhantomData })
-    }
-}
-
-#[cfg(feature = "message-pack")]
-impl<T, B: Backend> ReaderBuilder<T, MessagePack, B> {
-    /// Does not compare schemas: `T` may be another type than the writer's, or an older or newer version of it. Fields
-    /// are found by their names when a state is decoded, so those that `T` does not know are skipped, and for those that
-    /// the writer does not publish `T` has `#[serde(default)]`; else snapshots fail with
-    /// [`SnapshotError::Decode`](crate::SnapshotError::Decode), which names the field.
-    ///
-    /// The codec is compared as ever.
-    pub fn by_name(mut self) -> Self {
-        self.expected = Expected::Codec;
-        self
     }
 }
 

@@ -1,14 +1,10 @@
 //! Readers that compare what states consist of, instead of what their type is called.
 
-use super::ReaderBuilder;
 use super::format::Expected;
+use super::{ReaderBuilder, attach_again};
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::schema::{Describe, Schema};
 use crate::segment::Backend;
-
-/// How often a channel is attached to that is replaced before its schema has been read. Each time its writer has made it
-/// anew, by a dozen system calls, in between two of the reader's.
-const MOST_TRIES: usize = 16;
 
 /// The schema that a reader's type has.
 #[derive(Clone, Debug)]
@@ -23,15 +19,10 @@ impl Structure {
         options: &ReaderOptions,
         named: &Format,
     ) -> Result<ChannelReader<B>, AttachError> {
-        let mut tries = 1;
-        loop {
+        attach_again(|| {
             let reader = ChannelReader::attach(backend, name, options)?;
-            match self.check(&reader, named) {
-                Ok(()) => return Ok(reader),
-                Err(AttachError::Removed { .. }) if tries < MOST_TRIES => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
+            self.check(&reader, named).map(|()| reader)
+        })
     }
 
     fn check<B: Backend>(&self, reader: &ChannelReader<B>, named: &Format) -> Result<(), AttachError> {

@@ -5,6 +5,8 @@ use super::described::Structure;
 use super::{Reader, ReaderBuilder};
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::clock::Timestamp;
+#[cfg(feature = "message-pack")]
+use crate::codec::MessagePack;
 use crate::segment::Backend;
 
 /// Which channels a reader accepts.
@@ -16,7 +18,7 @@ pub(super) enum Expected {
     #[cfg(feature = "schema")]
     Described(Structure),
     /// Those of the same codec.
-    #[cfg(all(feature = "schema", feature = "message-pack"))]
+    #[cfg(feature = "message-pack")]
     Codec,
     /// All.
     Any,
@@ -28,7 +30,7 @@ impl Expected {
         match self {
             #[cfg(feature = "schema")]
             Expected::Described(_) => Expected::Named,
-            #[cfg(all(feature = "schema", feature = "message-pack"))]
+            #[cfg(feature = "message-pack")]
             Expected::Codec => Expected::Named,
             same => same,
         }
@@ -45,7 +47,7 @@ impl Expected {
         let format = match self {
             Expected::Named => Some(named),
             Expected::Any => None,
-            #[cfg(all(feature = "schema", feature = "message-pack"))]
+            #[cfg(feature = "message-pack")]
             Expected::Codec => {
                 let reader = ChannelReader::attach(backend, name, options)?;
                 return reader.has_codec(&named).map(|()| reader);
@@ -66,6 +68,20 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
     /// was never published.
     pub fn any_format(mut self) -> Self {
         self.expected = Expected::Any;
+        self
+    }
+}
+
+#[cfg(feature = "message-pack")]
+impl<T, B: Backend> ReaderBuilder<T, MessagePack, B> {
+    /// Does not compare schemas: `T` may be another type than the writer's, or an older or newer version of it. Fields
+    /// are found by their names when a state is decoded, so those that `T` does not know are skipped, and for those that
+    /// the writer does not publish `T` has `#[serde(default)]`; else snapshots fail with
+    /// [`SnapshotError::Decode`](crate::SnapshotError::Decode), which names the field.
+    ///
+    /// The codec is compared as ever.
+    pub fn by_name(mut self) -> Self {
+        self.expected = Expected::Codec;
         self
     }
 }

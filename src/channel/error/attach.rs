@@ -54,10 +54,11 @@ pub enum AttachError {
         /// The reader's schema.
         expected_schema: String,
     },
-    /// The channel carries a schema of another structure than the reader's type.
+    /// The channel carries a schema of another structure than the reader's type; or, where fields are found by name, it
+    /// lacks some of them or has them with other types.
     #[error(
-        "channel {channel:?} carries a schema that differs from the reader's type: {differences}; build both with the \
-         same type"
+        "channel {channel:?} carries a schema that does not fit the reader's type: {differences}; give these fields \
+         the same names and types on both sides"
     )]
     SchemaDiffers {
         /// The channel.
@@ -90,7 +91,7 @@ pub enum AttachError {
     /// The schema that the channel carries can't be understood, though it is as its writer wrote it.
     #[error(
         "the schema of channel {channel:?} can't be understood: {reason}; use the same version of tearless in all \
-         processes, or attach without `described`"
+         processes, or attach by the writer's own type with a plain reader, which compares names only"
     )]
     SchemaUnknown {
         /// The channel.

@@ -18,6 +18,8 @@ fn clean(heap: &Heap, keep: Keep) -> Cleaned {
     assert_eq!(contents(heap), before);
     let cleaned = janitor::clean(heap, "tests", keep, PATIENCE).unwrap();
     assert_eq!(told(&foreseen), told(&cleaned));
+    let failed = |cleaned: &Cleaned| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(failed(&foreseen), failed(&cleaned));
     cleaned
 }
 
@@ -193,4 +195,22 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     impostor.namespace = "impostor".into();
     kill(ChannelWriter::open(&heap, &impostor, &options()).unwrap());
     assert!(causes(&heap, Keep::Nothing).is_empty());
+}
+
+#[test]
+fn a_page_of_another_length_is_left_alone_and_not_foreseen() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    writer.set_linger(true);
+    drop(writer);
+    let page_name = name().objects.object(Kind::Control);
+    let page = heap.view(&page_name).unwrap();
+    heap.remove_leftover(&page_name).unwrap();
+    let longer = heap.create(&page_name, 2 * control::BYTES, 0o600).unwrap();
+    (0..page.len()).for_each(|word| longer.store(word, page.load(word)));
+    for keep in [Keep::UntilReplaced, Keep::Nothing] {
+        let cleaned = clean(&heap, keep);
+        assert!(cleaned.removed.is_empty() && cleaned.failed.len() == 1, "{cleaned}");
+    }
+    assert_eq!(heap.names().len(), 3);
 }

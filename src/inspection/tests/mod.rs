@@ -2,6 +2,7 @@
 
 mod hostile;
 mod meanwhile;
+mod names;
 
 use super::{Inspection, SlotState, inspect};
 use crate::channel::{ChannelName, ChannelWriter, Format, WriterOptions};

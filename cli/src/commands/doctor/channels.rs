@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tearless::{
-    AttachError, ChannelInfo, Inspection, Keep, Namespace, ObjectError, WriterState, namespaces_trusting,
+    AttachError, ChannelInfo, Ending, Inspection, Keep, Namespace, ObjectError, SchemaInspection,
+    WriterState, namespaces_trusting,
 };
 
 use super::Finding;
@@ -121,7 +122,30 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
             "restart its writer, or remove the channel with `tearless gc` if that is dead",
         ));
     }
+    findings.extend(schema(inspection));
     findings
+}
+
+/// What is wrong with the channel's schema.
+fn schema(inspection: &Inspection) -> Option<Finding> {
+    if inspection.ending == Ending::Removed {
+        // The schema goes with the channel.
+        return None;
+    }
+    let (kind, what) = match &inspection.schema {
+        SchemaInspection::Missing => {
+            ("schema-missing", "its schema's name was removed from /dev/shm by hand".to_owned())
+        }
+        SchemaInspection::Spoiled { reason } => {
+            ("schema-spoiled", format!("its schema is spoiled: {reason}"))
+        }
+        SchemaInspection::Unreadable { reason } => {
+            ("schema-spoiled", format!("its schema can't be read: {reason}"))
+        }
+        _ => return None,
+    };
+    let what = format!("{what}; only who has the states' type can still read them");
+    Some(Finding::problem(kind, what, "restart its writer, which writes the schema anew"))
 }
 
 fn dead(inspection: &Inspection) -> Finding {

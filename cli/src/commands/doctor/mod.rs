@@ -32,8 +32,9 @@ Examples:
 Keys of --json, one object a finding:
   severity (problem, note), check (shm-size, shm-full, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
-  dead, stopped, late, nameless, segment-missing, unusable), namespace,
-  channel (null: it concerns none), what, advice
+  dead, stopped, late, nameless, segment-missing, schema-missing,
+  schema-spoiled, unusable), namespace, channel (null: it concerns none),
+  what, advice
 
 Exit codes: 0 all is well, 1 there are problems")]
 pub(crate) struct DoctorArguments {}
