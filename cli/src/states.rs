@@ -86,9 +86,9 @@ impl States {
             None => {
                 let leaves = leaves(&value);
                 let fields =
-                    leaves.iter().take(MOST_COMPARED).map(|(path, _)| path.to_string()).collect();
+                    leaves.found.iter().take(MOST_COMPARED).map(|(path, _)| path.to_string()).collect();
                 let channel = self.reader.reader().channel();
-                Err(no_such_field(channel, &path.to_string(), fields, leaves.len()))
+                Err(no_such_field(channel, &path.to_string(), fields, leaves.found.len() + leaves.left_out))
             }
         }
     }

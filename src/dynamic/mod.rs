@@ -33,13 +33,14 @@ mod path;
 mod plain;
 mod postcard;
 mod reader;
+mod trail;
 
 #[cfg(test)]
 mod tests;
 
-pub use change::{Change, differences};
+pub use change::{Change, Differences, differences};
 pub use error::{DecodeError, DynamicError, PathError};
-pub use leaf::leaves;
+pub use leaf::{Leaves, leaves};
 pub use locate::Located;
 pub use path::{FieldPath, Segment};
 pub use reader::{DynamicReader, DynamicReaderBuilder};

@@ -67,6 +67,12 @@ impl FieldPath {
     }
 }
 
+impl FromIterator<Segment> for FieldPath {
+    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> FieldPath {
+        FieldPath { segments: segments.into_iter().collect() }
+    }
+}
+
 impl Display for FieldPath {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         for (index, step) in self.segments.iter().enumerate() {

@@ -196,8 +196,8 @@ impl<B: Backend> DynamicReader<B> {
             }
             None => {
                 let leaves = leaves(state);
-                let fields = leaves.iter().take(MOST_LISTED).map(|(path, _)| path.to_string());
-                (fields.collect(), leaves.len())
+                let fields = leaves.found.iter().take(MOST_LISTED).map(|(path, _)| path.to_string());
+                (fields.collect(), leaves.found.len() + leaves.left_out)
             }
         };
         let (channel, path) = (self.reader.channel().into(), path.to_string());
