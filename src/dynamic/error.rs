@@ -50,6 +50,15 @@ pub enum DecodeError {
         /// The payload's length in bytes.
         len: usize,
     },
+    /// Its value would take too much memory: its schema has long names for what takes few bytes.
+    #[error(
+        "the value would take more than {} bytes for each of the payload's {len}: give the fields shorter names",
+        super::budget::MEMORY
+    )]
+    TooLarge {
+        /// The payload's length in bytes.
+        len: usize,
+    },
     /// There is something behind the value.
     #[error("{bytes} bytes are left over behind the value")]
     Left {

@@ -171,6 +171,12 @@ impl Scalar {
     }
 }
 
+#[cfg(all(test, feature = "dynamic"))]
+thread_local! {
+    /// Types whose sizes have been computed, again and again, by [`Type::size`].
+    pub(crate) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl Schema {
     /// How payloads follow from [`Schema::root`].
     #[must_use]
@@ -198,6 +204,8 @@ impl Type {
     /// The size in bytes as plain data; `None` if it can't be that, or if the size is no number of 64 bits.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
+        #[cfg(all(test, feature = "dynamic"))]
+        LOOKS.set(LOOKS.get() + 1);
         match self {
             Type::Scalar(scalar) => Some(scalar.size()),
             Type::Unit => Some(0),

@@ -20,7 +20,7 @@ const LONGEST_RESPITE: Duration = Duration::from_secs(10);
 /// How often it is tried to attach to a channel that has ended or can't be attached to.
 const ATTACH: Duration = Duration::from_secs(1);
 
-/// Bytes of a state that is decoded at most: its value may take a hundred times as many.
+/// Bytes of a state that is decoded at most: its value usually takes a hundred times as many.
 const LARGEST: usize = 1 << 20;
 
 /// Fields that are shown at most.
