@@ -1,5 +1,7 @@
 //! The tree that a schema is.
 
+use super::SchemaError;
+
 /// How a state is laid out: which encoding, and of which types. [The module](crate::schema) says how to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schema {
@@ -178,6 +180,19 @@ thread_local! {
 }
 
 impl Schema {
+    /// A schema for a codec of one's own, whose payloads are laid out as `encoding` says: for its
+    /// [`Describe`](super::Describe). In plain data, offsets count; else they are 0, and ignored.
+    ///
+    /// Cost: its bytes are made and read once.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`], if a channel can't carry it: see [`Schema::from_bytes`].
+    pub fn new(encoding: Encoding, root: Type) -> Result<Schema, SchemaError> {
+        // What the bytes say, so that it equals what a reader gets.
+        Schema::from_bytes(&Schema { encoding, root }.to_bytes())
+    }
+
     /// How payloads follow from [`Schema::root`].
     #[must_use]
     pub fn encoding(&self) -> Encoding {

@@ -77,6 +77,16 @@ fn a_schema_survives_its_bytes() {
 }
 
 #[test]
+fn a_schema_of_ones_own_is_checked() {
+    for schema in [state(), robot()] {
+        assert_eq!(Schema::new(schema.encoding(), schema.root().clone()), Ok(schema));
+    }
+    assert_eq!(Schema::new(Encoding::Pod, Type::String), Err(SchemaError::NotPlain));
+    let long = Type::Struct { name: "n".repeat(257), fields: Fields::Unit };
+    assert_eq!(Schema::new(Encoding::Postcard, long), Err(SchemaError::LongName { bytes: 257 }));
+}
+
+#[test]
 fn a_schema_cut_off_anywhere_is_refused() {
     for bytes in [state().to_bytes(), robot().to_bytes()] {
         for len in 0..bytes.len() {
