@@ -43,7 +43,7 @@ pub use change::{Change, Differences, differences};
 pub use error::{DecodeError, DynamicError, PathError};
 pub use leaf::{Leaves, leaves};
 pub use locate::Located;
-pub use path::{FieldPath, Segment};
+pub use path::{FieldPath, Step};
 pub use reader::{DynamicReader, DynamicReaderBuilder};
 
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! The way to a value while a state is walked, and how many of such ways are kept.
 
-use super::path::{FieldPath, Segment};
+use super::path::{FieldPath, Step};
 
 /// Most paths that are kept.
 const MOST_PATHS: usize = 10_000;
@@ -25,13 +25,13 @@ impl Passed<'_> {
             Passed::Name(name) => name.len(),
             Passed::Index(_) => 0,
         };
-        size_of::<Segment>() + name
+        size_of::<Step>() + name
     }
 
-    fn step(self) -> Segment {
+    fn step(self) -> Step {
         match self {
-            Passed::Name(name) => Segment::Name(name.into()),
-            Passed::Index(index) => Segment::Index(index),
+            Passed::Name(name) => Step::Name(name.into()),
+            Passed::Index(index) => Step::Index(index),
         }
     }
 }

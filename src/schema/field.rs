@@ -128,11 +128,11 @@ impl Display for Trail<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Trail::Root => Ok(()),
-            Trail::Name(Trail::Root, name) => formatter.write_str(&segment(name)),
+            Trail::Name(Trail::Root, name) => formatter.write_str(&named_step(name)),
             Trail::Name(behind, name) => {
-                let segment = segment(name);
-                let dot = if segment.starts_with('[') { "" } else { "." };
-                write!(formatter, "{behind}{dot}{segment}")
+                let step = named_step(name);
+                let dot = if step.starts_with('[') { "" } else { "." };
+                write!(formatter, "{behind}{dot}{step}")
             }
             Trail::Position(behind, index) => write!(formatter, "{behind}[{index}]"),
             Trail::Each(behind) => write!(formatter, "{behind}[]"),
@@ -142,7 +142,7 @@ impl Display for Trail<'_> {
 }
 
 /// A name as part of a path: in `["…"]` unless it is a plain word.
-pub(crate) fn segment(name: &str) -> String {
+pub(crate) fn named_step(name: &str) -> String {
     let mut characters = name.chars();
     let begins = characters.next().is_some_and(|first| first.is_alphabetic() || first == '_');
     match begins && characters.all(|other| other.is_alphanumeric() || matches!(other, '_' | '-')) {

@@ -61,7 +61,7 @@ pub use difference::{Difference, DifferenceKind};
 pub use error::SchemaError;
 pub use field::FieldInfo;
 #[cfg(feature = "dynamic")]
-pub(crate) use field::segment;
+pub(crate) use field::named_step;
 #[cfg(all(test, feature = "dynamic"))]
 pub(crate) use form::LOOKS;
 pub use form::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};

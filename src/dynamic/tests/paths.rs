@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{FieldPath, PathError, Segment, differences, leaves};
+use super::super::{FieldPath, PathError, Step, differences, leaves};
 
 fn parsed(text: &str) -> FieldPath {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -108,11 +108,11 @@ fn long_paths_are_left_out_and_counted() {
 #[test]
 fn all_paths_together_are_limited() {
     let bytes = |path: &FieldPath| -> usize {
-        let name = |segment: &Segment| match segment {
-            Segment::Name(name) => name.len(),
-            Segment::Index(_) => 0,
+        let name = |step: &Step| match step {
+            Step::Name(name) => name.len(),
+            Step::Index(_) => 0,
         };
-        path.segments().iter().map(|segment| size_of::<Segment>() + name(segment)).sum()
+        path.steps().iter().map(|step| size_of::<Step>() + name(step)).sum()
     };
     let (old, new) = (long_name(2048, &[0; 30_000]), long_name(2048, &[1; 30_000]));
     let (found, changes) = (leaves(&old), differences(&old, &new));
@@ -127,29 +127,25 @@ fn all_paths_together_are_limited() {
     assert_eq!(differences(&many, &long_name(1, &[1; 30_000])).left_out, 20_000);
 }
 
-fn segments() -> impl Strategy<Value = Segment> {
-    prop_oneof![
-        "\\PC*".prop_map(Segment::Name),
-        ".*".prop_map(Segment::Name),
-        any::<usize>().prop_map(Segment::Index)
-    ]
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof!["\\PC*".prop_map(Step::Name), ".*".prop_map(Step::Name), any::<usize>().prop_map(Step::Index)]
 }
 
 /// A value in which `path` leads to 1.
-fn holding(path: &[Segment]) -> Value {
+fn holding(path: &[Step]) -> Value {
     match path.split_first() {
         None => json!(1),
-        Some((Segment::Name(name), rest)) => {
+        Some((Step::Name(name), rest)) => {
             Value::Object([(name.clone(), holding(rest))].into_iter().collect())
         }
-        Some((Segment::Index(_), rest)) => json!([holding(rest)]),
+        Some((Step::Index(_), rest)) => json!([holding(rest)]),
     }
 }
 
 proptest! {
     #[test]
-    fn a_path_survives_its_text(path in proptest::collection::vec(segments(), 0..6)) {
-        let path = path.into_iter().fold(FieldPath::root(), |path, segment| path.then(segment));
+    fn a_path_survives_its_text(path in proptest::collection::vec(steps(), 0..6)) {
+        let path = path.into_iter().fold(FieldPath::root(), |path, step| path.then(step));
         prop_assert_eq!(path.to_string().parse(), Ok(path));
     }
 
@@ -161,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn leaves_are_found_again(path in proptest::collection::vec(segments(), 0..6)) {
+    fn leaves_are_found_again(path in proptest::collection::vec(steps(), 0..6)) {
         let value = holding(&path);
         for (path, leaf) in leaves(&value).found {
             prop_assert_eq!(path.find(&value), Some(leaf));

@@ -2,7 +2,7 @@
 
 use prometheus_client::encoding::{EncodeGaugeValue, GaugeValueEncoder};
 use serde_json::{Number, Value};
-use tearless::dynamic::Segment;
+use tearless::dynamic::Step;
 
 use crate::output::step_text;
 
@@ -84,19 +84,19 @@ impl Walk {
             Value::Bool(is_set) => self.take(Figure::Whole(i64::from(*is_set))),
             Value::Array(elements) => {
                 for (index, element) in elements.iter().enumerate() {
-                    self.step(Segment::Index(index), element);
+                    self.step(Step::Index(index), element);
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members {
-                    self.step(Segment::Name(name.clone()), member);
+                    self.step(Step::Name(name.clone()), member);
                 }
             }
             Value::Null | Value::String(_) => {}
         }
     }
 
-    fn step(&mut self, step: Segment, value: &Value) {
+    fn step(&mut self, step: Step, value: &Value) {
         if self.looks > MOST_LOOKS {
             return;
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::dynamic::{DynamicReader, Segment};
+use tearless::dynamic::{DynamicReader, Step};
 use tearless::{Namespace, SnapshotError, SnapshotInfo};
 
 use super::detail::Detail;
@@ -164,12 +164,12 @@ impl Collected {
         match value {
             Value::Array(elements) if !elements.is_empty() => {
                 for (index, element) in elements.iter().enumerate() {
-                    self.step(Segment::Index(index), element);
+                    self.step(Step::Index(index), element);
                 }
             }
             Value::Object(members) if !members.is_empty() => {
                 for (name, member) in members {
-                    self.step(Segment::Name(name.clone()), member);
+                    self.step(Step::Name(name.clone()), member);
                 }
             }
             _ if self.shown.len() >= MOST_FIELDS || self.path.len() > MOST_PATH => self.rest += 1,
@@ -177,7 +177,7 @@ impl Collected {
         }
     }
 
-    fn step(&mut self, step: Segment, value: &Value) {
+    fn step(&mut self, step: Step, value: &Value) {
         let len = self.path.len();
         self.path.push_str(&step_text(&self.path, step));
         self.collect(value);
