@@ -98,6 +98,9 @@ impl Schema {
     ///
     /// Names of types don't count, nor whether a value is wrapped into a newtype: they don't change what is published.
     /// Names of fields and variants do, because a field of another name is taken for another field.
+    ///
+    /// Cost: a look at each type of both, and texts for each difference that is told; where one has arrays of arrays and
+    /// the other tuples, the product of their types.
     #[must_use]
     pub fn differences(&self, reader: &Schema) -> Vec<Difference> {
         self.differences_that(reader, |_| true)
