@@ -97,6 +97,40 @@ fn what_is_missing_is_named() {
     assert!(matches!(result, Err(AttachError::FormatMismatch { .. })));
 }
 
+/// The same bytes, as an array and as a struct without names.
+mod shapes {
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Point(pub(super) f64, pub(super) f64);
+    tearless::describe_pod!(Point(0, 1));
+
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Listed {
+        pub(super) position: [f64; 2],
+    }
+    tearless::describe_pod!(Listed { position });
+
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Pointed {
+        pub(super) position: Point,
+    }
+    tearless::describe_pod!(Pointed { position });
+}
+
+#[test]
+fn an_array_is_read_as_a_struct_without_names() {
+    let own = OwnNamespace::new(&["robot"]);
+    let mut writer = own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().described().open().unwrap();
+    writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
+    let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
+    let described = builder.clone().described().open().unwrap().snapshot().unwrap().position;
+    let by_name = builder.open_by_name().unwrap().snapshot().unwrap().position;
+    assert_eq!((described.0, described.1), (1.0, 2.0));
+    assert_eq!((by_name.0, by_name.1), (1.0, 2.0));
+}
+
 #[derive(Serialize)]
 struct Writers<'a> {
     jobs_done: u64,

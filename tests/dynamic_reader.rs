@@ -90,7 +90,7 @@ fn a_field_of_plain_data_is_read_alone() {
     }
     assert_eq!(reader.snapshot().unwrap()["moves"], json!(5));
     let error = reader.field(&"positions".parse().unwrap()).unwrap_err();
-    let DynamicError::NoSuchField { path, fields, .. } = &error else { panic!("{error}") };
+    let DynamicError::NoSuchField { path, fields, count: 3, .. } = &error else { panic!("{error}") };
     assert_eq!((path.as_str(), fields.join(" ")), ("positions", "moves position image".into()));
 }
 

@@ -13,6 +13,9 @@ use crate::target;
 /// Fields that an error lists at most.
 const MOST_FIELDS: usize = 20;
 
+/// Fields among which those are looked for that may be meant.
+const MOST_COMPARED: usize = 1_000;
+
 /// A channel that is read without knowing its type.
 pub(crate) struct States {
     reader: DynamicReader,
@@ -81,8 +84,11 @@ impl States {
         match path.find(&value) {
             Some(found) => Ok(found.clone()),
             None => {
-                let fields = leaves(&value).iter().map(|(path, _)| path.to_string()).collect();
-                Err(no_such_field(self.reader.reader().channel(), &path.to_string(), fields))
+                let leaves = leaves(&value);
+                let fields =
+                    leaves.found.iter().take(MOST_COMPARED).map(|(path, _)| path.to_string()).collect();
+                let channel = self.reader.reader().channel();
+                Err(no_such_field(channel, &path.to_string(), fields, leaves.found.len() + leaves.left_out))
             }
         }
     }
@@ -99,7 +105,12 @@ impl States {
         match error {
             DynamicError::Snapshot(error) => error.into(),
             DynamicError::Decode { source, .. } => self.undecodable(&source),
-            DynamicError::NoSuchField { channel, path, fields } => no_such_field(&channel, &path, fields),
+            DynamicError::NoSuchField { channel, path, fields, count } => {
+                // Where there is a schema, it knows more names than the error lists.
+                let known =
+                    self.reader.schema().map(|schema| schema.fields().into_iter().map(|field| field.path));
+                no_such_field(&channel, &path, known.map_or(fields, Iterator::collect), count)
+            }
             error => Failure::new(ExitStatus::Undecodable, error.to_string()),
         }
     }
@@ -143,11 +154,16 @@ fn of_each_element(path: &str) -> String {
     parts.fold(first, |path, part| path + "[" + part.trim_start_matches(|digit: char| digit.is_ascii_digit()))
 }
 
-fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>) -> Failure {
+/// `fields` are the first ones of `count`.
+fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>, count: usize) -> Failure {
     let failure =
         Failure::new(ExitStatus::NotFound, format!("the states of channel {channel:?} have no field {path}"));
     if fields.is_empty() {
-        return failure.hint("they have no fields");
+        return failure.hint(if count == 0 {
+            "they have no fields"
+        } else {
+            "their fields' names are too long to be listed"
+        });
     }
     let names: Vec<&str> = fields.iter().map(String::as_str).collect();
     let nearest = target::nearest(path, &names);
@@ -155,8 +171,8 @@ fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>) -> Failure 
         true => String::new(),
         false => format!("is one of these meant: {}?\n", nearest.join(", ")),
     };
-    let more = fields.len().saturating_sub(MOST_FIELDS);
     fields.truncate(MOST_FIELDS);
+    let more = count.saturating_sub(fields.len());
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     failure.hint(format!("{meant}they have: {}{more}", fields.join(", ").replace('\n', " ")))
 }

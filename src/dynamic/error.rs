@@ -50,6 +50,15 @@ pub enum DecodeError {
         /// The payload's length in bytes.
         len: usize,
     },
+    /// Its value would take too much memory: its schema has long names for what takes few bytes.
+    #[error(
+        "the value would take more than {} bytes for each of the payload's {len}: give the fields shorter names",
+        super::budget::MEMORY
+    )]
+    TooLarge {
+        /// The payload's length in bytes.
+        len: usize,
+    },
     /// There is something behind the value.
     #[error("{bytes} bytes are left over behind the value")]
     Left {
@@ -76,28 +85,31 @@ pub enum DynamicError {
         source: DecodeError,
     },
     /// The state has no such field.
-    #[error("channel {channel:?} has no field {path}: {}", listed(fields))]
+    #[error("channel {channel:?} has no field {path}: {}", listed(fields, *count))]
     NoSuchField {
         /// The channel.
         channel: String,
         /// What was asked for.
         path: String,
-        /// The fields that there are, by the schema, or in the value where there is none.
+        /// The first 20 of the fields that there are, by the schema, or in the value where there is none.
         fields: Vec<String>,
+        /// How many there are.
+        count: usize,
     },
 }
 
-/// Most fields that a message lists.
-const MOST_LISTED: usize = 20;
+/// Most fields that an error lists.
+pub(super) const MOST_LISTED: usize = 20;
 
-fn listed(fields: &[String]) -> String {
-    let more = match fields.len().saturating_sub(MOST_LISTED) {
+fn listed(fields: &[String], count: usize) -> String {
+    let more = match count.saturating_sub(fields.len()) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     match fields {
-        [] => "it has no fields".into(),
-        fields => format!("it has {}{more}", fields[..fields.len().min(MOST_LISTED)].join(", ")),
+        [] if count == 0 => "it has no fields".into(),
+        [] => format!("it has {count} others"),
+        fields => format!("it has {}{more}", fields.join(", ")),
     }
 }
 

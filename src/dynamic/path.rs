@@ -7,7 +7,7 @@ use std::str::{Chars, FromStr};
 use serde_json::Value;
 
 use super::PathError;
-use crate::schema::segment;
+use crate::schema::named_step;
 
 /// The way from a state to a value in it: `a.b[3].c`. Names with odd characters stand in brackets and quotes, as a Rust
 /// literal: `by_name["worker 7"].load`. An empty path is the state itself.
@@ -24,12 +24,12 @@ use crate::schema::segment;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldPath {
-    segments: Vec<Segment>,
+    steps: Vec<Step>,
 }
 
 /// One step of a [`FieldPath`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Segment {
+pub enum Step {
     /// The member of an object: a struct's field, an enum's variant, a map's key.
     Name(String),
     /// The element of an array, counted from 0.
@@ -45,35 +45,42 @@ impl FieldPath {
 
     /// The steps, from the state on.
     #[must_use]
-    pub fn segments(&self) -> &[Segment] {
-        &self.segments
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
-    /// The path that goes one step further.
+    /// The path that goes one step further. Cost: a copy of all steps; [`FieldPath::from_iter`] makes a path of many.
     #[must_use]
-    pub fn then(&self, segment: Segment) -> FieldPath {
-        let mut segments = self.segments.clone();
-        segments.push(segment);
-        FieldPath { segments }
+    pub fn then(&self, step: Step) -> FieldPath {
+        let mut steps = self.steps.clone();
+        steps.push(step);
+        FieldPath { steps }
     }
 
     /// The value there; `None` if there is none.
     #[must_use]
     pub fn find<'a>(&self, state: &'a Value) -> Option<&'a Value> {
-        self.segments.iter().try_fold(state, |value, segment| match segment {
-            Segment::Name(name) => value.as_object()?.get(name),
-            Segment::Index(index) => value.as_array()?.get(*index),
+        self.steps.iter().try_fold(state, |value, step| match step {
+            Step::Name(name) => value.as_object()?.get(name),
+            Step::Index(index) => value.as_array()?.get(*index),
         })
+    }
+}
+
+/// The path of these steps, from the state on.
+impl FromIterator<Step> for FieldPath {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> FieldPath {
+        FieldPath { steps: steps.into_iter().collect() }
     }
 }
 
 impl Display for FieldPath {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        for (index, step) in self.segments.iter().enumerate() {
+        for (index, step) in self.steps.iter().enumerate() {
             match step {
-                Segment::Index(index) => write!(formatter, "[{index}]")?,
-                Segment::Name(name) => {
-                    let name = segment(name);
+                Step::Index(index) => write!(formatter, "[{index}]")?,
+                Step::Name(name) => {
+                    let name = named_step(name);
                     if index > 0 && !name.starts_with('[') {
                         formatter.write_char('.')?;
                     }
@@ -93,21 +100,21 @@ impl FromStr for FieldPath {
     /// [`PathError`], which says where the text is no path.
     fn from_str(text: &str) -> Result<FieldPath, PathError> {
         let mut parser = Parser { characters: text.chars().peekable(), column: 1 };
-        let mut segments = Vec::new();
+        let mut steps = Vec::new();
         while let Some(next) = parser.peek() {
             let step = match next {
                 '[' => parser.bracket()?,
-                '.' if segments.is_empty() => return parser.wrong("a path begins with a name or a bracket"),
+                '.' if steps.is_empty() => return parser.wrong("a path begins with a name or a bracket"),
                 '.' => {
                     parser.next();
                     parser.name()?
                 }
-                _ if segments.is_empty() => parser.name()?,
+                _ if steps.is_empty() => parser.name()?,
                 _ => return parser.wrong("behind a bracket, a dot comes before the next name"),
             };
-            segments.push(step);
+            steps.push(step);
         }
-        Ok(FieldPath { segments })
+        Ok(FieldPath { steps })
     }
 }
 
@@ -140,7 +147,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn name(&mut self) -> Result<Segment, PathError> {
+    fn name(&mut self) -> Result<Step, PathError> {
         let mut name = String::new();
         while let Some(next) = self.peek().filter(|next| !matches!(next, '.' | '[')) {
             if matches!(next, ']' | '"') || next.is_control() {
@@ -152,14 +159,14 @@ impl Parser<'_> {
         if name.is_empty() {
             return self.wrong("a name is missing");
         }
-        Ok(Segment::Name(name))
+        Ok(Step::Name(name))
     }
 
-    fn bracket(&mut self) -> Result<Segment, PathError> {
+    fn bracket(&mut self) -> Result<Step, PathError> {
         self.next();
         let step = match self.peek() {
-            Some('"') => Segment::Name(self.quoted()?),
-            Some('0'..='9') => Segment::Index(self.index()?),
+            Some('"') => Step::Name(self.quoted()?),
+            Some('0'..='9') => Step::Index(self.index()?),
             _ => return self.wrong("in a bracket stands the number of one element, from 0, or \"a name\""),
         };
         self.expect(']', "a ] is missing")?;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::budget::{Budget, MOST_LEVELS};
 use super::{DecodeError, number};
-use crate::schema::{Cursor, Fields, Scalar, Type};
+use crate::schema::{Cursor, Fields, Scalar, Strides, Type};
 
 /// The value of a whole payload.
 pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
@@ -14,12 +14,14 @@ pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> 
     if size < payload.len() {
         return Err(DecodeError::Left { bytes: payload.len() - size });
     }
-    Walk { payload, budget: Budget::new(root, payload.len()) }.value(root, 0, MOST_LEVELS)
+    let budget = Budget::new(root, payload.len());
+    Walk { payload, budget, strides: Strides::of(root) }.value(root, 0, MOST_LEVELS)
 }
 
 struct Walk<'a> {
     payload: &'a [u8],
     budget: Budget,
+    strides: Strides<'a>,
 }
 
 impl Walk<'_> {
@@ -31,10 +33,14 @@ impl Walk<'_> {
             Type::Scalar(scalar) => self.scalar(*scalar, at),
             Type::Unit => Ok(Value::Null),
             Type::Array { len, element } => {
-                self.budget.elements(*len)?;
-                let size = element.size().unwrap_or(0);
+                let count = self.budget.list(*len)?;
+                let size = self.strides.stride(element);
                 let place = |index: u64| index.checked_mul(size).and_then(|bytes| at.checked_add(bytes));
-                (0..*len).map(|index| self.value(element, place(index).unwrap_or(u64::MAX), levels)).collect()
+                let mut list = Vec::with_capacity(count);
+                for index in 0..*len {
+                    list.push(self.value(element, place(index).unwrap_or(u64::MAX), levels)?);
+                }
+                Ok(Value::Array(list))
             }
             Type::Struct { fields, .. } => self.fields(fields, at, levels),
             _ => Err(wrong(at, "this type is no plain data")),
@@ -45,16 +51,22 @@ impl Walk<'_> {
         match fields {
             Fields::Unit => Ok(Value::Null),
             Fields::Newtype(inner) => self.value(inner, at, levels),
-            Fields::Tuple(fields) => fields
-                .iter()
-                .map(|field| self.value(&field.value, at.saturating_add(field.offset), levels))
-                .collect(),
+            Fields::Tuple(fields) => {
+                self.budget.array(fields.len())?;
+                let mut list = Vec::with_capacity(fields.len());
+                for field in fields {
+                    list.push(self.value(&field.value, at.saturating_add(field.offset), levels)?);
+                }
+                Ok(Value::Array(list))
+            }
             Fields::Named(fields) => {
-                let member = |field: &crate::schema::Field| {
+                self.budget.object(fields.len())?;
+                let mut members = Map::with_capacity(fields.len());
+                for field in fields {
                     let value = self.value(&field.value, at.saturating_add(field.offset), levels)?;
-                    Ok((field.name.clone(), value))
-                };
-                fields.iter().map(member).collect::<Result<Map<_, _>, _>>().map(Value::Object)
+                    members.insert(self.budget.text(&field.name)?, value);
+                }
+                Ok(Value::Object(members))
             }
         }
     }

@@ -44,7 +44,7 @@ impl<'a> Walk<'a> {
         match described {
             Type::Scalar(scalar) => self.scalar(*scalar),
             Type::String => self.text().map(|text| Value::String(text.into())),
-            Type::Bytes => Ok(self.length_and_bytes()?.iter().copied().map(Value::from).collect()),
+            Type::Bytes => self.bytes(),
             Type::Unit => Ok(Value::Null),
             Type::Schema => self.wrong(0, "a schema as a value can't be decoded"),
             Type::Option(inner) => match self.step(Cursor::byte)? {
@@ -64,18 +64,27 @@ impl<'a> Walk<'a> {
     }
 
     fn list(&mut self, len: u64, element: &Type, levels: u32) -> Result<Value, DecodeError> {
-        self.budget.elements(len)?;
-        (0..len).map(|_| self.value(element, levels)).collect()
+        let mut list = Vec::with_capacity(self.budget.list(len)?);
+        for _ in 0..len {
+            list.push(self.value(element, levels)?);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn bytes(&mut self) -> Result<Value, DecodeError> {
+        let bytes = self.length_and_bytes()?;
+        self.budget.array(bytes.len())?;
+        Ok(bytes.iter().copied().map(Value::from).collect())
     }
 
     fn map(&mut self, key: &Type, value: &Type, levels: u32) -> Result<Value, DecodeError> {
         let len = self.step(Cursor::number)?;
-        self.budget.elements(len)?;
-        let mut members = Map::new();
+        let mut members = Map::with_capacity(self.budget.map(len)?);
         for _ in 0..len {
             let at = self.cursor.at();
             let key = self.value(key, levels)?;
             let key = number::key(key).map_err(|reason| DecodeError::Payload { at, reason })?;
+            self.budget.key(&key)?;
             members.insert(key, self.value(value, levels)?);
         }
         Ok(Value::Object(members))
@@ -85,12 +94,22 @@ impl<'a> Walk<'a> {
         match fields {
             Fields::Unit => Ok(Value::Null),
             Fields::Newtype(inner) => self.value(inner, levels),
-            Fields::Tuple(fields) => fields.iter().map(|field| self.value(&field.value, levels)).collect(),
+            Fields::Tuple(fields) => {
+                self.budget.array(fields.len())?;
+                let mut list = Vec::with_capacity(fields.len());
+                for field in fields {
+                    list.push(self.value(&field.value, levels)?);
+                }
+                Ok(Value::Array(list))
+            }
             Fields::Named(fields) => {
-                let member = |field: &crate::schema::Field| {
-                    self.value(&field.value, levels).map(|value| (field.name.clone(), value))
-                };
-                fields.iter().map(member).collect::<Result<Map<_, _>, _>>().map(Value::Object)
+                self.budget.object(fields.len())?;
+                let mut members = Map::with_capacity(fields.len());
+                for field in fields {
+                    let value = self.value(&field.value, levels)?;
+                    members.insert(self.budget.text(&field.name)?, value);
+                }
+                Ok(Value::Object(members))
             }
         }
     }
@@ -103,11 +122,14 @@ impl<'a> Walk<'a> {
             return Err(DecodeError::Payload { at: before, reason });
         };
         if matches!(variant.fields, Fields::Unit) {
-            return Ok(Value::String(variant.name.clone()));
+            return self.budget.text(&variant.name).map(Value::String);
         }
         self.budget.value()?;
         let contents = self.fields(&variant.fields, levels)?;
-        Ok(Value::Object(Map::from_iter([(variant.name.clone(), contents)])))
+        self.budget.object(1)?;
+        let mut members = Map::with_capacity(1);
+        members.insert(self.budget.text(&variant.name)?, contents);
+        Ok(Value::Object(members))
     }
 
     fn scalar(&mut self, scalar: Scalar) -> Result<Value, DecodeError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::error::MOST_LISTED;
 use super::{DecodeError, DynamicError, FieldPath, decode, leaves, plain};
 use crate::channel::{AttachError, AttachPolicy, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
@@ -148,7 +149,7 @@ impl<B: Backend> DynamicReader<B> {
     ///
     /// # Errors
     ///
-    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the fields that there are.
+    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the first 20 of the fields that there are.
     pub fn field(&mut self, path: &FieldPath) -> Result<Snapshot<Value>, DynamicError> {
         if let Some(part) = self.part(path)? {
             return Ok(part);
@@ -188,11 +189,19 @@ impl<B: Backend> DynamicReader<B> {
     }
 
     fn no_such_field(&self, path: &FieldPath, state: &Value) -> DynamicError {
-        let fields = match self.schema() {
-            Some(schema) => schema.fields().into_iter().map(|field| field.path).collect(),
-            None => leaves(state).iter().map(|(path, _)| path.to_string()).collect(),
+        let (fields, count) = match self.schema() {
+            Some(schema) => {
+                let fields = schema.first_fields(MOST_LISTED).into_iter().map(|field| field.path);
+                (fields.collect(), schema.field_count())
+            }
+            None => {
+                let leaves = leaves(state);
+                let fields = leaves.found.iter().take(MOST_LISTED).map(|(path, _)| path.to_string());
+                (fields.collect(), leaves.found.len() + leaves.left_out)
+            }
         };
-        DynamicError::NoSuchField { channel: self.reader.channel().into(), path: path.to_string(), fields }
+        let (channel, path) = (self.reader.channel().into(), path.to_string());
+        DynamicError::NoSuchField { channel, path, fields, count }
     }
 
     /// The codec's name, as the channel says.

@@ -98,12 +98,24 @@ impl Schema {
     ///
     /// Names of types don't count, nor whether a value is wrapped into a newtype: they don't change what is published.
     /// Names of fields and variants do, because a field of another name is taken for another field.
+    ///
+    /// Cost: a look at each type of both, and texts for each difference that is told; where one has arrays of arrays and
+    /// the other tuples, the product of their types.
     #[must_use]
     pub fn differences(&self, reader: &Schema) -> Vec<Difference> {
-        let mut found = Found { encoding: self.encoding, differences: Vec::new() };
+        self.differences_that(reader, |_| true)
+    }
+
+    /// The first 100 of those that count.
+    pub(super) fn differences_that(
+        &self,
+        reader: &Schema,
+        counts: impl Fn(&DifferenceKind) -> bool,
+    ) -> Vec<Difference> {
+        let mut found = Found { encoding: self.encoding, counts: &counts, differences: Vec::new() };
         if self.encoding != reader.encoding {
             let kind = DifferenceKind::Encoding { channel: self.encoding, reader: reader.encoding };
-            found.add(Trail::Root, kind);
+            found.add(Trail::Root, || kind);
             return found.differences;
         }
         found.types(&self.root, &reader.root, Trail::Root);
@@ -112,8 +124,9 @@ impl Schema {
 }
 
 /// What has been found so far. In every comparison, the channel's comes first.
-struct Found {
+struct Found<'a> {
     encoding: Encoding,
+    counts: &'a dyn Fn(&DifferenceKind) -> bool,
     differences: Vec<Difference>,
 }
 
@@ -121,7 +134,7 @@ struct Found {
 trait Member {
     fn name(&self) -> &str;
     fn summary(&self) -> String;
-    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found);
+    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found<'_>);
 }
 
 impl Member for Field {
@@ -133,7 +146,7 @@ impl Member for Field {
         self.value.to_string()
     }
 
-    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found) {
+    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found<'_>) {
         found.offsets([self.offset, reader.offset], trail);
         found.types(&self.value, &reader.value, trail);
     }
@@ -148,14 +161,19 @@ impl Member for Variant {
         "a variant".into()
     }
 
-    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found) {
+    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found<'_>) {
         found.fields(&self.fields, &reader.fields, trail);
     }
 }
 
-impl Found {
-    fn add(&mut self, trail: Trail<'_>, kind: DifferenceKind) {
-        if self.differences.len() < MOST_DIFFERENCES {
+impl Found<'_> {
+    /// `kind` is only asked for what is told.
+    fn add(&mut self, trail: Trail<'_>, kind: impl FnOnce() -> DifferenceKind) {
+        if self.differences.len() >= MOST_DIFFERENCES {
+            return;
+        }
+        let kind = kind();
+        if (self.counts)(&kind) {
             self.differences.push(Difference { path: trail.to_string(), kind });
         }
     }
@@ -190,7 +208,7 @@ impl Found {
                 self.members(variants, reader, trail, Order::Counts);
             }
             (channel, reader) if channel == reader => {}
-            (channel, reader) => self.different(channel.to_string(), reader.to_string(), trail),
+            (channel, reader) => self.different(|| [channel.to_string(), reader.to_string()], trail),
         }
     }
 
@@ -214,12 +232,15 @@ impl Found {
 
     fn offsets(&mut self, [channel, reader]: [u64; 2], trail: Trail<'_>) {
         if channel != reader {
-            self.add(trail, DifferenceKind::Offset { channel, reader });
+            self.add(trail, || DifferenceKind::Offset { channel, reader });
         }
     }
 
-    fn different(&mut self, channel: String, reader: String, trail: Trail<'_>) {
-        self.add(trail, DifferenceKind::Type { channel, reader });
+    fn different(&mut self, texts: impl FnOnce() -> [String; 2], trail: Trail<'_>) {
+        self.add(trail, || {
+            let [channel, reader] = texts();
+            DifferenceKind::Type { channel, reader }
+        });
     }
 
     fn fields(&mut self, channel: &Fields, reader: &Fields, trail: Trail<'_>) {
@@ -239,7 +260,7 @@ impl Found {
                 };
                 self.members(channel, reader, trail, order);
             }
-            (channel, reader) => self.different(channel.summary(), reader.summary(), trail),
+            (channel, reader) => self.different(|| [channel.summary(), reader.summary()], trail),
         }
     }
 
@@ -248,10 +269,10 @@ impl Found {
         for (index, member) in channel.iter().enumerate() {
             let trail = Trail::Name(&trail, member.name());
             match positions.get(member.name()).copied() {
-                None => self.add(trail, DifferenceKind::Added { channel: member.summary() }),
+                None => self.add(trail, || DifferenceKind::Added { channel: member.summary() }),
                 Some(position) => {
                     if position != index && matches!(order, Order::Counts) {
-                        self.add(trail, DifferenceKind::Position { channel: index, reader: position });
+                        self.add(trail, || DifferenceKind::Position { channel: index, reader: position });
                     }
                     member.compare(&reader[position], trail, self);
                 }
@@ -260,7 +281,7 @@ impl Found {
         let known = by_name(channel);
         for member in reader {
             if !known.contains_key(member.name()) {
-                let kind = DifferenceKind::Missing { reader: member.summary() };
+                let kind = || DifferenceKind::Missing { reader: member.summary() };
                 self.add(Trail::Name(&trail, member.name()), kind);
             }
         }

@@ -1,6 +1,6 @@
 //! All fields of a state, and what they are called.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write};
 
 use super::{Fields, Schema, Type};
 
@@ -14,13 +14,101 @@ pub struct FieldInfo {
     pub type_name: String,
 }
 
+/// Most fields that are listed.
+const MOST_FIELDS: usize = 1_000;
+
+/// Most bytes of all texts that are listed.
+const MOST_TEXT: usize = 64 * 1024;
+
+/// Most bytes of one path. A longer one is left out, and not cut: it would lead elsewhere.
+const MOST_PATH: usize = 4 * 1024;
+
+/// Most bytes of what a type is called.
+const MOST_TYPE_NAME: usize = 256;
+
 impl Schema {
-    /// All fields, those of fields behind them, in the order in which they are declared.
+    /// The fields, those of fields behind them, in the order in which they are declared.
+    ///
+    /// The schema may be anybody's: at most 1,000 fields and 64 KiB of text are listed. Fields whose paths have more than
+    /// 4 KiB are left out; names of types end with `…` behind 256 bytes. [`Schema::field_count`] counts all.
+    ///
+    /// Cost: a look at each type, and two texts for each field that is listed.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldInfo> {
-        let mut found = Vec::new();
-        collect(&self.root, Trail::Root, &mut found);
-        found
+        self.first_fields(MOST_FIELDS)
+    }
+
+    /// How many fields there are, also those that are not listed by [`Schema::fields`].
+    ///
+    /// Cost: a look at each type; nothing is allocated.
+    #[must_use]
+    pub fn field_count(&self) -> usize {
+        let mut count = 0;
+        collect(&self.root, Trail::Root, &mut |_, _| count += 1);
+        count
+    }
+
+    /// The first `most` of the fields that are listed.
+    pub(crate) fn first_fields(&self, most: usize) -> Vec<FieldInfo> {
+        let mut listing = Listing { found: Vec::new(), fields: most.min(MOST_FIELDS), text: MOST_TEXT };
+        collect(&self.root, Trail::Root, &mut |described, trail| listing.add(described, trail));
+        listing.found
+    }
+}
+
+/// The fields that have been met, and how much more there may be.
+struct Listing {
+    found: Vec<FieldInfo>,
+    fields: usize,
+    text: usize,
+}
+
+impl Listing {
+    fn add(&mut self, described: &Type, trail: Trail<'_>) {
+        if self.fields == 0 {
+            return;
+        }
+        let Ok(path) = Limited::whole(trail, MOST_PATH) else { return };
+        let type_name = Limited::cut(described, MOST_TYPE_NAME);
+        match self.text.checked_sub(path.len() + type_name.len()) {
+            None => self.fields = 0,
+            Some(left) => {
+                (self.fields, self.text) = (self.fields - 1, left);
+                self.found.push(FieldInfo { path, type_name });
+            }
+        }
+    }
+}
+
+/// A text that has an end: writing more fails, so that whatever writes stops there.
+struct Limited {
+    text: String,
+    most: usize,
+}
+
+impl Write for Limited {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let mut end = more.len().min(self.most - self.text.len());
+        while !more.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.text.push_str(&more[..end]);
+        if end < more.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+impl Limited {
+    fn whole(shown: impl Display, most: usize) -> Result<String, fmt::Error> {
+        let mut limited = Limited { text: String::new(), most };
+        write!(limited, "{shown}").map(|()| limited.text)
+    }
+
+    fn cut(shown: impl Display, most: usize) -> String {
+        let mut limited = Limited { text: String::new(), most };
+        if write!(limited, "{shown}").is_err() {
+            limited.text.push('…');
+        }
+        limited.text
     }
 }
 
@@ -40,11 +128,11 @@ impl Display for Trail<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Trail::Root => Ok(()),
-            Trail::Name(Trail::Root, name) => formatter.write_str(&segment(name)),
+            Trail::Name(Trail::Root, name) => formatter.write_str(&named_step(name)),
             Trail::Name(behind, name) => {
-                let segment = segment(name);
-                let dot = if segment.starts_with('[') { "" } else { "." };
-                write!(formatter, "{behind}{dot}{segment}")
+                let step = named_step(name);
+                let dot = if step.starts_with('[') { "" } else { "." };
+                write!(formatter, "{behind}{dot}{step}")
             }
             Trail::Position(behind, index) => write!(formatter, "{behind}[{index}]"),
             Trail::Each(behind) => write!(formatter, "{behind}[]"),
@@ -54,7 +142,7 @@ impl Display for Trail<'_> {
 }
 
 /// A name as part of a path: in `["…"]` unless it is a plain word.
-pub(crate) fn segment(name: &str) -> String {
+pub(crate) fn named_step(name: &str) -> String {
     let mut characters = name.chars();
     let begins = characters.next().is_some_and(|first| first.is_alphabetic() || first == '_');
     match begins && characters.all(|other| other.is_alphanumeric() || matches!(other, '_' | '-')) {
@@ -63,37 +151,37 @@ pub(crate) fn segment(name: &str) -> String {
     }
 }
 
-fn collect(described: &Type, trail: Trail<'_>, found: &mut Vec<FieldInfo>) {
+/// Calls `add` with every field.
+fn collect(described: &Type, trail: Trail<'_>, add: &mut impl FnMut(&Type, Trail<'_>)) {
     match described {
-        Type::Option(inner) => collect(inner, trail, found),
-        Type::Sequence(element) | Type::Array { element, .. } => collect(element, Trail::Each(&trail), found),
-        Type::Map { value, .. } => collect(value, Trail::Each(&trail), found),
-        Type::Struct { fields, .. } => collect_fields(fields, trail, found),
+        Type::Option(inner) => collect(inner, trail, add),
+        Type::Sequence(element) | Type::Array { element, .. } => collect(element, Trail::Each(&trail), add),
+        Type::Map { value, .. } => collect(value, Trail::Each(&trail), add),
+        Type::Struct { fields, .. } => collect_fields(fields, trail, add),
         Type::Enum { variants, .. } => {
             for variant in variants {
-                collect_fields(&variant.fields, Trail::Name(&trail, &variant.name), found);
+                collect_fields(&variant.fields, Trail::Name(&trail, &variant.name), add);
             }
         }
         _ => {}
     }
 }
 
-fn collect_fields(fields: &Fields, trail: Trail<'_>, found: &mut Vec<FieldInfo>) {
+fn collect_fields(fields: &Fields, trail: Trail<'_>, add: &mut impl FnMut(&Type, Trail<'_>)) {
+    let mut field = |described, trail: Trail<'_>| {
+        add(described, trail);
+        collect(described, trail, add);
+    };
     match fields {
         Fields::Unit => {}
-        Fields::Newtype(inner) => collect(inner, trail, found),
+        Fields::Newtype(inner) => collect(inner, trail, add),
         Fields::Tuple(fields) => {
-            for (index, field) in fields.iter().enumerate() {
-                add(&field.value, Trail::Position(&trail, index), found);
+            for (index, member) in fields.iter().enumerate() {
+                field(&member.value, Trail::Position(&trail, index));
             }
         }
         Fields::Named(fields) => {
-            fields.iter().for_each(|field| add(&field.value, Trail::Name(&trail, &field.name), found));
+            fields.iter().for_each(|member| field(&member.value, Trail::Name(&trail, &member.name)));
         }
     }
-}
-
-fn add(described: &Type, trail: Trail<'_>, found: &mut Vec<FieldInfo>) {
-    found.push(FieldInfo { path: trail.to_string(), type_name: described.to_string() });
-    collect(described, trail, found);
 }

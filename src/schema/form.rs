@@ -1,5 +1,7 @@
 //! The tree that a schema is.
 
+use super::SchemaError;
+
 /// How a state is laid out: which encoding, and of which types. [The module](crate::schema) says how to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schema {
@@ -171,7 +173,26 @@ impl Scalar {
     }
 }
 
+#[cfg(all(test, feature = "dynamic"))]
+thread_local! {
+    /// Types whose sizes have been computed, again and again, by [`Type::size`].
+    pub(crate) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl Schema {
+    /// A schema for a codec of one's own, whose payloads are laid out as `encoding` says: for its
+    /// [`Describe`](super::Describe). In plain data, offsets count; else they are 0, and ignored.
+    ///
+    /// Cost: its bytes are made and read once.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`], if a channel can't carry it: see [`Schema::from_bytes`].
+    pub fn new(encoding: Encoding, root: Type) -> Result<Schema, SchemaError> {
+        // What the bytes say, so that it equals what a reader gets.
+        Schema::from_bytes(&Schema { encoding, root }.to_bytes())
+    }
+
     /// How payloads follow from [`Schema::root`].
     #[must_use]
     pub fn encoding(&self) -> Encoding {
@@ -198,6 +219,8 @@ impl Type {
     /// The size in bytes as plain data; `None` if it can't be that, or if the size is no number of 64 bits.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
+        #[cfg(all(test, feature = "dynamic"))]
+        LOOKS.set(LOOKS.get() + 1);
         match self {
             Type::Scalar(scalar) => Some(scalar.size()),
             Type::Unit => Some(0),

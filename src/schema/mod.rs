@@ -47,6 +47,8 @@ mod form;
 mod plain;
 mod plan;
 mod postcard;
+#[cfg(feature = "dynamic")]
+mod size;
 mod wire;
 
 #[cfg(test)]
@@ -59,10 +61,14 @@ pub use difference::{Difference, DifferenceKind};
 pub use error::SchemaError;
 pub use field::FieldInfo;
 #[cfg(feature = "dynamic")]
-pub(crate) use field::segment;
+pub(crate) use field::named_step;
+#[cfg(all(test, feature = "dynamic"))]
+pub(crate) use form::LOOKS;
 pub use form::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 pub use plain::DescribePod;
 #[doc(hidden)]
 pub use plain::assembly;
 pub(crate) use plan::{Move, plan};
 pub use postcard_schema;
+#[cfg(feature = "dynamic")]
+pub(crate) use size::Strides;

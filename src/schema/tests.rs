@@ -77,6 +77,16 @@ fn a_schema_survives_its_bytes() {
 }
 
 #[test]
+fn a_schema_of_ones_own_is_checked() {
+    for schema in [state(), robot()] {
+        assert_eq!(Schema::new(schema.encoding(), schema.root().clone()), Ok(schema));
+    }
+    assert_eq!(Schema::new(Encoding::Pod, Type::String), Err(SchemaError::NotPlain));
+    let long = Type::Struct { name: "n".repeat(257), fields: Fields::Unit };
+    assert_eq!(Schema::new(Encoding::Postcard, long), Err(SchemaError::LongName { bytes: 257 }));
+}
+
+#[test]
 fn a_schema_cut_off_anywhere_is_refused() {
     for bytes in [state().to_bytes(), robot().to_bytes()] {
         for len in 0..bytes.len() {
@@ -206,6 +216,36 @@ fn all_fields_are_listed() {
         ("outcome", "Result<T, E>"),
     ];
     assert_eq!(all, expected);
+}
+
+/// A struct around another one, and so on, and in the innermost a tuple of many scalars.
+fn long_paths(levels: usize, name: u8, scalars: u16) -> Schema {
+    let level = [&[24, 0, 3, 1, 0x80 | (name & 0x7f), name >> 7][..], &vec![1; usize::from(name)]].concat();
+    let group = |bits: u16| u8::try_from(bits & 0x7f).unwrap();
+    let tuple = [24, 0, 2, group(scalars) | 0x80, group(scalars >> 7) | 0x80, group(scalars >> 14)];
+    let rest = [level.repeat(levels), tuple.to_vec(), vec![0; usize::from(scalars)]].concat();
+    hostile(rest).unwrap()
+}
+
+#[test]
+fn listed_fields_are_limited() {
+    let text = |schema: &Schema| -> usize {
+        schema.fields().iter().map(|field| field.path.len() + field.type_name.len()).sum()
+    };
+    // Each path has 60 names of 255 control characters, which take five bytes each: all but three are left out.
+    let schema = long_paths(60, 255, 9_900);
+    assert_eq!((schema.fields().len(), schema.field_count()), (3, 9_960));
+    assert!(schema.fields().iter().all(|field| field.path.len() <= 4096), "no path is cut");
+    // Paths that are short enough, together too long.
+    let schema = long_paths(2, 100, 9_900);
+    assert!((40..70).contains(&schema.fields().len()), "{}", schema.fields().len());
+    assert!((60 * 1024..=64 * 1024).contains(&text(&schema)), "{}", text(&schema));
+    assert_eq!(schema.field_count(), 9_902);
+    // Short ones, but too many; the struct's type is called by all of theirs.
+    let schema = long_paths(1, 1, 9_000);
+    assert_eq!((schema.fields().len(), schema.field_count()), (1_000, 9_001));
+    assert_eq!(schema.fields()[0].type_name.len(), 256 + '…'.len_utf8());
+    assert_eq!(schema.first_fields(20), schema.fields()[..20]);
 }
 
 /// A schema of a Postcard struct with these fields.

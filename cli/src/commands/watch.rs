@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::dynamic::{Change, FieldPath, differences};
+use tearless::dynamic::{Change, Differences, FieldPath, differences};
 use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
@@ -33,7 +33,8 @@ Examples:
 Keys of --json, one object a publication:
   publication, age_seconds (null: not dated), missed (publications since the
   line before that were not seen), value; or with --diff instead of it
-  changes: an array of path, old, new (null: not there)
+  changes: an array of path, old, new (null: not there), and changes_left_out:
+  how many there are beyond 10,000, or with paths of more than 4 KiB
 
 Ends with exit code 0 when the channel is closed, after --count lines, or when nobody reads the lines any \
 more. A writer that died is reported on standard error; its successor is waited for.
@@ -127,13 +128,13 @@ impl Watch<'_> {
         self.seen = info.publication();
         let value = self.states.decode(payload).map_err(|error| self.states.undecodable(&error))?;
         let value = self.states.select(value, self.arguments.field.as_ref())?;
-        let changes = self.last.as_ref().map(|last| differences(last, &value));
-        let changes = changes.filter(|_| self.arguments.diff);
+        let last = self.last.as_ref().filter(|_| self.arguments.diff);
+        let changes = last.map(|last| differences(last, &value));
         let is_news = changes.as_ref().is_none_or(|changes| !changes.is_empty());
         if is_news {
             match self.json {
-                true => print_json(&document(info, missed, &value, changes.as_deref()))?,
-                false => line(info, missed, &value, changes.as_deref())?,
+                true => print_json(&document(info, missed, &value, changes.as_ref()))?,
+                false => line(info, missed, &value, changes.as_ref())?,
             }
         }
         self.last = Some(value);
@@ -141,15 +142,23 @@ impl Watch<'_> {
     }
 }
 
-fn line(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&[Change]>) -> io::Result<()> {
+fn line(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&Differences>) -> io::Result<()> {
     let (dim, number) = (style::DIM, info.publication());
     let missed = if missed > 0 { format!(" (+{missed})") } else { String::new() };
     let text = match changes {
         None => json_text(value, Layout::Line),
-        Some(changes) => changes.iter().map(change_text).collect::<Vec<_>>().join("; "),
+        Some(changes) => changes_text(changes),
     };
     let mut output = anstream::stdout().lock();
     writeln!(output, "{dim}{number}{missed}{dim:#} {text}")
+}
+
+fn changes_text(changes: &Differences) -> String {
+    let mut texts: Vec<String> = changes.found.iter().map(change_text).collect();
+    if changes.left_out > 0 {
+        texts.push(format!("and {} changes more", changes.left_out));
+    }
+    texts.join("; ")
 }
 
 fn change_text(change: &Change) -> String {
@@ -161,7 +170,7 @@ fn change_text(change: &Change) -> String {
     format!("{name}{} → {}", text(&change.old, "(new)"), text(&change.new, "(gone)"))
 }
 
-fn document(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&[Change]>) -> Value {
+fn document(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&Differences>) -> Value {
     let age = info.age().map(|age| age.as_secs_f64());
     let publication = info.publication();
     let Some(changes) = changes else {
@@ -169,6 +178,10 @@ fn document(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&[Ch
     };
     let change =
         |change: &Change| json!({ "path": change.path.to_string(), "old": change.old, "new": change.new });
-    let changes: Vec<Value> = changes.iter().map(change).collect();
-    json!({ "publication": publication, "age_seconds": age, "missed": missed, "changes": changes })
+    let left_out = changes.left_out;
+    let changes: Vec<Value> = changes.found.iter().map(change).collect();
+    json!({
+        "publication": publication, "age_seconds": age, "missed": missed, "changes": changes,
+        "changes_left_out": left_out,
+    })
 }

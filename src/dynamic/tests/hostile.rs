@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::{DecodeError, decode};
-use crate::schema::Schema;
+use crate::schema::{LOOKS, Schema};
 
 /// A Postcard schema, by its bytes.
 fn postcard(rest: &[u8]) -> Schema {
@@ -103,6 +103,30 @@ fn structs_without_bytes_are_limited() {
     let wide = [&[SEQUENCE, 24, 0, 2, 0x88, 39][..], &[UNIT; 5_000]].concat();
     assert_eq!(error(&wide, &[100]), DecodeError::TooManyElements { len: 1 });
     assert!(decode("postcard", Some(&postcard(&wide)), &[1]).is_ok());
+}
+
+#[test]
+fn sizes_are_computed_once() {
+    // A thousand arrays of no elements, each of which would be a tuple of 9,000.
+    let giant = [&[24, 0, 2, 0xa8, 0x46][..], &[0, UNIT].repeat(9_000)].concat();
+    let schema = plain(&[&[ARRAY, 0xe8, 7, ARRAY, 0][..], &giant].concat());
+    let before = LOOKS.get();
+    let value = decode("pod", Some(&schema), &[]).unwrap();
+    assert_eq!(value, json!(vec![json!([]); 1_000]));
+    let looks = LOOKS.get() - before;
+    assert!(looks < 3 * 9_003, "{looks} looks at types for 9,003 of them");
+}
+
+#[test]
+fn names_are_charged() {
+    // A list of structs of six units, whose names are long: no element takes a byte.
+    let name = |letter: u8| [&[0x80, 2][..], &[letter; 256], &[UNIT]].concat();
+    let fields: Vec<u8> = (b'a'..b'g').flat_map(name).collect();
+    let schema = [&[SEQUENCE, 24, 0, 3, 6][..], &fields].concat();
+    // 300 of them.
+    let value = decode("postcard", Some(&postcard(&schema)), &[0xac, 2]).unwrap();
+    assert!(value.to_string().len() > 300 * 6 * 256);
+    assert_eq!(error(&schema, &[0x80, 8]), DecodeError::TooLarge { len: 2 }, "1,024");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{FieldPath, PathError, Segment, differences, leaves};
+use super::super::{FieldPath, PathError, Step, differences, leaves};
 
 fn parsed(text: &str) -> FieldPath {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -64,9 +64,9 @@ fn a_wrong_path_is_told_with_its_column() {
 #[test]
 fn leaves_are_in_order() {
     let state = json!({ "z": 1, "a": [true, { "x y": null }], "e": {}, "f": [] });
-    let found: Vec<_> = leaves(&state).iter().map(|(path, leaf)| format!("{path}={leaf}")).collect();
+    let found: Vec<_> = leaves(&state).found.iter().map(|(path, leaf)| format!("{path}={leaf}")).collect();
     assert_eq!(found, ["z=1", "a[0]=true", r#"a[1]["x y"]=null"#]);
-    assert_eq!(leaves(&json!(7)), [(FieldPath::root(), &json!(7))]);
+    assert_eq!(leaves(&json!(7)).found, [(FieldPath::root(), &json!(7))]);
 }
 
 #[test]
@@ -74,6 +74,7 @@ fn changes_are_told_where_they_are() {
     let old = json!({ "a": 1, "gone": 2, "list": [1, 2, 3], "same": { "x": 1 }, "kind": {} });
     let new = json!({ "a": 2, "list": [1, 5], "same": { "x": 1 }, "kind": [], "new": "n" });
     let found: Vec<_> = differences(&old, &new)
+        .found
         .into_iter()
         .map(|change| (change.path.to_string(), change.old, change.new))
         .collect();
@@ -86,32 +87,65 @@ fn changes_are_told_where_they_are() {
         ("new", None, Some(json!("n"))),
     ];
     assert_eq!(found, expected.map(|(path, old, new)| (path.to_owned(), old, new)));
-    assert_eq!(differences(&old, &old), []);
+    assert!(differences(&old, &old).is_empty());
 }
 
-fn segments() -> impl Strategy<Value = Segment> {
-    prop_oneof![
-        "\\PC*".prop_map(Segment::Name),
-        ".*".prop_map(Segment::Name),
-        any::<usize>().prop_map(Segment::Index)
-    ]
+/// One long name over an array of many numbers.
+fn long_name(name: usize, numbers: &[usize]) -> Value {
+    json!({ "n".repeat(name): numbers, "short": numbers.len() })
+}
+
+#[test]
+fn long_paths_are_left_out_and_counted() {
+    let state = long_name(4096, &[0; 30_000]);
+    let found = leaves(&state);
+    assert_eq!((found.found.len(), found.left_out), (1, 30_000));
+    let changes = differences(&state, &long_name(4096, &[1; 30_000]));
+    assert_eq!((changes.found.len(), changes.left_out), (0, 30_000));
+    assert!(!changes.is_empty());
+}
+
+#[test]
+fn all_paths_together_are_limited() {
+    let bytes = |path: &FieldPath| -> usize {
+        let name = |step: &Step| match step {
+            Step::Name(name) => name.len(),
+            Step::Index(_) => 0,
+        };
+        path.steps().iter().map(|step| size_of::<Step>() + name(step)).sum()
+    };
+    let (old, new) = (long_name(2048, &[0; 30_000]), long_name(2048, &[1; 30_000]));
+    let (found, changes) = (leaves(&old), differences(&old, &new));
+    let taken: usize = found.found.iter().map(|(path, _)| bytes(path)).sum();
+    assert!((4_000_000..=4 * 1024 * 1024).contains(&taken), "{taken}");
+    let taken: usize = changes.found.iter().map(|change| bytes(&change.path)).sum();
+    assert!((4_000_000..=4 * 1024 * 1024).contains(&taken), "{taken}");
+    assert_eq!(found.found.len() + found.left_out, 30_001);
+    assert_eq!(changes.found.len() + changes.left_out, 30_000);
+    let many = long_name(1, &[0; 30_000]);
+    assert_eq!((leaves(&many).found.len(), leaves(&many).left_out), (10_000, 20_001));
+    assert_eq!(differences(&many, &long_name(1, &[1; 30_000])).left_out, 20_000);
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof!["\\PC*".prop_map(Step::Name), ".*".prop_map(Step::Name), any::<usize>().prop_map(Step::Index)]
 }
 
 /// A value in which `path` leads to 1.
-fn holding(path: &[Segment]) -> Value {
+fn holding(path: &[Step]) -> Value {
     match path.split_first() {
         None => json!(1),
-        Some((Segment::Name(name), rest)) => {
+        Some((Step::Name(name), rest)) => {
             Value::Object([(name.clone(), holding(rest))].into_iter().collect())
         }
-        Some((Segment::Index(_), rest)) => json!([holding(rest)]),
+        Some((Step::Index(_), rest)) => json!([holding(rest)]),
     }
 }
 
 proptest! {
     #[test]
-    fn a_path_survives_its_text(path in proptest::collection::vec(segments(), 0..6)) {
-        let path = path.into_iter().fold(FieldPath::root(), |path, segment| path.then(segment));
+    fn a_path_survives_its_text(path in proptest::collection::vec(steps(), 0..6)) {
+        let path = path.into_iter().fold(FieldPath::root(), |path, step| path.then(step));
         prop_assert_eq!(path.to_string().parse(), Ok(path));
     }
 
@@ -123,9 +157,9 @@ proptest! {
     }
 
     #[test]
-    fn leaves_are_found_again(path in proptest::collection::vec(segments(), 0..6)) {
+    fn leaves_are_found_again(path in proptest::collection::vec(steps(), 0..6)) {
         let value = holding(&path);
-        for (path, leaf) in leaves(&value) {
+        for (path, leaf) in leaves(&value).found {
             prop_assert_eq!(path.find(&value), Some(leaf));
         }
     }

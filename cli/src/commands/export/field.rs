@@ -2,7 +2,9 @@
 
 use prometheus_client::encoding::{EncodeGaugeValue, GaugeValueEncoder};
 use serde_json::{Number, Value};
-use tearless::dynamic::{FieldPath, Segment};
+use tearless::dynamic::Step;
+
+use crate::output::step_text;
 
 /// The most fields of one channel that are exported.
 pub(super) const MOST_FIELDS: usize = 256;
@@ -41,7 +43,7 @@ impl Figure {
 /// One number in a state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Field {
-    /// As [`FieldPath`] writes it.
+    /// As [`tearless::dynamic::FieldPath`] writes it.
     pub(super) path: String,
     pub(super) figure: Figure,
 }
@@ -82,27 +84,24 @@ impl Walk {
             Value::Bool(is_set) => self.take(Figure::Whole(i64::from(*is_set))),
             Value::Array(elements) => {
                 for (index, element) in elements.iter().enumerate() {
-                    self.step(&format!("[{index}]"), element);
+                    self.step(Step::Index(index), element);
                 }
             }
             Value::Object(members) => {
                 for (name, member) in members {
-                    // Written as everywhere else: names with odd characters in brackets.
-                    let text = FieldPath::root().then(Segment::Name(name.clone())).to_string();
-                    let dot = if self.path.is_empty() || text.starts_with('[') { "" } else { "." };
-                    self.step(&format!("{dot}{text}"), member);
+                    self.step(Step::Name(name.clone()), member);
                 }
             }
             Value::Null | Value::String(_) => {}
         }
     }
 
-    fn step(&mut self, text: &str, value: &Value) {
+    fn step(&mut self, step: Step, value: &Value) {
         if self.looks > MOST_LOOKS {
             return;
         }
         let len = self.path.len();
-        self.path.push_str(text);
+        self.path.push_str(&step_text(&self.path, step));
         self.visit(value);
         self.path.truncate(len);
     }
@@ -119,6 +118,7 @@ impl Walk {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tearless::dynamic::FieldPath;
 
     use super::*;
 

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::dynamic::{DynamicReader, FieldPath, Segment};
+use tearless::dynamic::{DynamicReader, Step};
 use tearless::{Namespace, SnapshotError, SnapshotInfo};
 
 use super::detail::Detail;
 use super::fields::Fields;
-use crate::output::{Layout, bytes, json_text, printable};
+use crate::output::{Layout, bytes, json_text, printable, step_text};
 
 /// After a look that took some time, no other one for so many times as long: large states are read less often, and no
 /// state takes more than a hundredth of a processor.
@@ -20,11 +20,14 @@ const LONGEST_RESPITE: Duration = Duration::from_secs(10);
 /// How often it is tried to attach to a channel that has ended or can't be attached to.
 const ATTACH: Duration = Duration::from_secs(1);
 
-/// Bytes of a state that is decoded at most: its value may take a hundred times as many.
+/// Bytes of a state that is decoded at most: its value usually takes a hundred times as many.
 const LARGEST: usize = 1 << 20;
 
 /// Fields that are shown at most.
 const MOST_FIELDS: usize = 10_000;
+
+/// Bytes of a field's path at most; a field with a longer one is counted instead.
+const MOST_PATH: usize = 1_000;
 
 /// Bytes that are shown at most of a state that can't be decoded.
 const MOST_BYTES: usize = 4_096;
@@ -139,7 +142,7 @@ type FieldsAndNote = (Vec<(String, String)>, Option<String>);
 /// Paths and values, fit to be shown, and what there is to say beside them.
 fn fields_of(state: &Value) -> FieldsAndNote {
     let mut fields = Collected::default();
-    fields.collect(&FieldPath::root(), state);
+    fields.collect(state);
     let note = (fields.rest > 0).then(|| format!("and {} fields more", fields.rest));
     (fields.shown, note)
 }
@@ -148,33 +151,42 @@ fn fields_of(state: &Value) -> FieldsAndNote {
 #[derive(Debug, Default)]
 struct Collected {
     shown: Vec<(String, String)>,
-    /// How many there are beyond those.
+    /// The path of the value that is being looked at.
+    path: String,
+    /// How many there are besides.
     rest: usize,
 }
 
 impl Collected {
     /// All that is neither an object nor an array, and those that are empty: that a queue is empty is worth a line. The
     /// decoder has limited how deep it goes.
-    fn collect(&mut self, path: &FieldPath, value: &Value) {
+    fn collect(&mut self, value: &Value) {
         match value {
             Value::Array(elements) if !elements.is_empty() => {
                 for (index, element) in elements.iter().enumerate() {
-                    self.collect(&path.then(Segment::Index(index)), element);
+                    self.step(Step::Index(index), element);
                 }
             }
             Value::Object(members) if !members.is_empty() => {
                 for (name, member) in members {
-                    self.collect(&path.then(Segment::Name(name.clone())), member);
+                    self.step(Step::Name(name.clone()), member);
                 }
             }
-            _ if self.shown.len() >= MOST_FIELDS => self.rest += 1,
-            leaf => self.shown.push((text_of(path), json_text(leaf, Layout::Line))),
+            _ if self.shown.len() >= MOST_FIELDS || self.path.len() > MOST_PATH => self.rest += 1,
+            leaf => self.shown.push((text_of(&self.path), json_text(leaf, Layout::Line))),
         }
+    }
+
+    fn step(&mut self, step: Step, value: &Value) {
+        let len = self.path.len();
+        self.path.push_str(&step_text(&self.path, step));
+        self.collect(value);
+        self.path.truncate(len);
     }
 }
 
-fn text_of(path: &FieldPath) -> String {
-    if path.segments().is_empty() { "(the state)".into() } else { printable(&path.to_string()).into_owned() }
+fn text_of(path: &str) -> String {
+    if path.is_empty() { "(the state)".into() } else { printable(path).into_owned() }
 }
 
 /// Bytes that mean nothing to us: by their places, in hexadecimal and as text.
@@ -218,6 +230,12 @@ mod tests {
         );
         let (fields, note) = fields_of(&Value::from(vec![0; MOST_FIELDS + 3]));
         assert_eq!((fields.len(), note.as_deref()), (MOST_FIELDS, Some("and 3 fields more")));
+        let (fields, note) = fields_of(&json!({ "n".repeat(MOST_PATH): [1, 2], "short": 3 }));
+        assert_eq!(
+            (fields.len(), note.as_deref()),
+            (1, Some("and 2 fields more")),
+            "long paths are not shown"
+        );
     }
 
     #[test]
