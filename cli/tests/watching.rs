@@ -119,6 +119,50 @@ fn who_has_read_enough_is_not_told_of_it() {
 }
 
 #[test]
+fn a_quiet_channel_is_not_watched_for_nobody() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!(1)).unwrap();
+    for options in [&[][..], &["--interval", "1h"]] {
+        let mut lines = Lines::of(&fleet, &[&["watch", "worker-7"][..], options].concat());
+        assert_eq!(lines.next(), "1 1");
+        let Lines(mut child, output) = lines;
+        drop(output);
+        eventually("it ends without a next line", || child.try_wait().unwrap().is_some());
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{options:?}");
+    }
+}
+
+#[test]
+fn states_that_are_no_news_are_not_looked_at_more_often_than_asked_for() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!({"jobs": 1, "at": 0})).unwrap();
+    let watch = ["watch", "worker-7", "--diff", "--field", "jobs", "--interval", "1h"];
+    let mut lines = Lines::of(&fleet, &watch);
+    assert_eq!(lines.next(), "1 1");
+    // One that looked at it would end because the field is not there.
+    writer.publish(&json!({"at": 1})).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(lines.0.try_wait().unwrap().is_none());
+    lines.0.kill().unwrap();
+    lines.0.wait().unwrap();
+
+    let watch = ["watch", "worker-7", "--diff", "--interval", "2s", "--json", "--count", "2"];
+    let mut lines = Lines::of(&fleet, &watch);
+    lines.next();
+    // News after many that are none: all of them at once.
+    for _ in 0..100 {
+        writer.publish(&json!({"at": 1})).unwrap();
+    }
+    writer.publish(&json!({"at": 2})).unwrap();
+    let last: Value = serde_json::from_str(&lines.next()).unwrap();
+    assert_eq!((&last["publication"], &last["missed"]), (&json!(103), &json!(100)));
+    assert!(lines.0.wait().unwrap().success());
+}
+
+#[test]
 fn errors_that_nobody_reads_keep_their_exit_code() {
     let fleet = Fleet::new();
     let mut child = fleet.start(&["get", "nothing"]);

@@ -1,7 +1,6 @@
 //! `tearless watch`: each new state of a channel, as it comes.
 
 use std::io::{self, Write};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,7 +10,9 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Layout, json_text, print_json, printable, state_text, style, tell, value_line};
+use crate::output::{
+    Layout, is_unread_within, json_text, print_json, printable, state_text, style, tell, value_line,
+};
 use crate::states::States;
 
 /// How long is waited before it is looked whether the writer still lives.
@@ -48,7 +49,7 @@ pub(crate) struct WatchArguments {
     /// Prints only what has changed, and nothing where nothing has; the first state wholly
     #[arg(short, long)]
     diff: bool,
-    /// At most one line in this time
+    /// At most one state is looked at, and one line printed, in this time
     #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
     interval: Duration,
     /// Ends after so many lines
@@ -65,13 +66,14 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
     let mut watch = Watch { states, arguments, json: context.json, seen: 0, last: None, told: None };
     let mut left = arguments.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let begin = Instant::now();
         let Some((info, payload)) = watch.next()? else { return Ok(()) };
+        let begin = Instant::now();
         if watch.print(info, &payload)? {
             left -= 1;
-            if left > 0 {
-                thread::sleep(arguments.interval.saturating_sub(begin.elapsed()));
-            }
+        }
+        // Also after a state that is no news: decoding all of them is what an interval saves.
+        if left > 0 && is_unread_within(arguments.interval.saturating_sub(begin.elapsed())) {
+            return Ok(());
         }
     }
     Ok(())
@@ -83,18 +85,20 @@ struct Watch<'a> {
     json: bool,
     /// Number of the last publication that was seen.
     seen: u64,
-    /// What it said.
+    /// What it said, where differences are printed.
     last: Option<Value>,
     /// What was last said of the writer, unless it lives.
     told: Option<WriterState>,
 }
 
 impl Watch<'_> {
-    /// The next publication; `None` if there will be none any more.
+    /// The next publication; `None` if there will be none any more, or nobody to read of it.
     fn next(&mut self) -> Result<Option<(SnapshotInfo, Vec<u8>)>, Failure> {
         loop {
             match self.states.wait_newer(self.seen, SLICE) {
                 Ok(Some(newer)) => return Ok(Some(newer)),
+                // On a quiet channel nothing is written that would fail.
+                Ok(None) if is_unread_within(Duration::ZERO) => return Ok(None),
                 Ok(None) => self.tell_of_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
                     tell(format_args!("channel {channel:?} was closed after publication {last}"));
@@ -128,7 +132,6 @@ impl Watch<'_> {
         let value = self.states.decode(payload).map_err(|error| self.states.undecodable(&error))?;
         let value = self.states.select(value, self.arguments.field.as_ref())?;
         let changes = self.last.as_ref().map(|last| differences(last, &value));
-        let changes = changes.filter(|_| self.arguments.diff);
         let is_news = changes.as_ref().is_none_or(|changes| !changes.is_empty());
         if is_news {
             match self.json {
@@ -136,7 +139,7 @@ impl Watch<'_> {
                 false => line(info, missed, &value, changes.as_deref())?,
             }
         }
-        self.last = Some(value);
+        self.last = self.arguments.diff.then_some(value);
         Ok(is_news)
     }
 }
