@@ -62,27 +62,32 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
         true => look::nameless(&namespace, ghosts).unwrap_or_default(),
         false => without_those_entered(ghosts, &namespace),
     };
-    let verb = if arguments.dry_run { "would remove" } else { "removed" };
-    for removed in &cleaned.removed {
-        match context.json {
-            true => print_json(&document(removed))?,
-            false => say(&format!("{verb} {}", sentence(removed)))?,
-        }
-    }
-    let verb = if arguments.dry_run { "would strike" } else { "struck" };
-    for info in &struck {
-        match context.json {
-            true => print_json(&struck_document(info))?,
-            false => say(&format!("{verb} {}", struck_sentence(info)))?,
-        }
-    }
     if cleaned.removed.is_empty() && cleaned.failed.is_empty() && struck.is_empty() {
         missing.map_or(Ok(()), Err)?;
         if !context.json {
             say("nothing to remove")?;
         }
     }
+    match context.json {
+        true => print_documents(&cleaned, &struck)?,
+        false => print_sentences(&cleaned, &struck, arguments)?,
+    }
     failures(&cleaned)
+}
+
+fn print_documents(cleaned: &Cleaned, struck: &[ChannelInfo]) -> io::Result<()> {
+    let mut documents = cleaned.removed.iter().map(document).chain(struck.iter().map(struck_document));
+    documents.try_for_each(|document| print_json(&document))
+}
+
+fn print_sentences(cleaned: &Cleaned, struck: &[ChannelInfo], arguments: &GcArguments) -> io::Result<()> {
+    let (removing, striking) = match arguments.dry_run {
+        true => ("would remove", "would strike"),
+        false => ("removed", "struck"),
+    };
+    let removed = cleaned.removed.iter().map(|removed| format!("{removing} {}", sentence(removed)));
+    let struck = struck.iter().map(|info| format!("{striking} {}", struck_sentence(info)));
+    removed.chain(struck).try_for_each(|line| say(&line))
 }
 
 /// Entries of dead writers whose channels' names were removed by hand. If the list can't be read, cleaning says why.
