@@ -96,7 +96,7 @@ fn pages_without_permissions(namespace: &Namespace) {
     let writer = namespace.writer_builder::<[u8]>("w0").codec::<Bytes>().open().unwrap();
     let objects = Objects::of(namespace, "w0");
     let page = objects.path("c");
-    let forbid = || fs::set_permissions(&page, Permissions::from_mode(0)).unwrap();
+    let forbid = || fs::set_permissions(&page, Permissions::from_mode(0o000)).unwrap();
     forbid();
     for told in [namespace.would_clean(Keep::Nothing).unwrap(), namespace.clean(Keep::Nothing).unwrap()] {
         assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
@@ -158,8 +158,10 @@ fn churn(namespace: &Namespace, mut seed: u64) {
     println!("survived");
 }
 
+type Builder<T> = WriterBuilder<Vec<T>, Postcard>;
+
 /// The life of one writer, and of a reader that attaches to it.
-fn live<T>(turn: Turn<'_>, describe: fn(WriterBuilder<Vec<T>, Postcard>) -> WriterBuilder<Vec<T>, Postcard>)
+fn live<T>(turn: Turn<'_>, describe: fn(Builder<T>) -> Builder<T>)
 where
     Vec<T>: Serialize + DeserializeOwned + postcard_schema::Schema,
     T: From<bool> + Clone,

@@ -28,7 +28,7 @@ pub(crate) struct CommonArguments {
     /// The namespace. Default: the only one on this machine
     #[arg(short, long, global = true, env = "TEARLESS_NAMESPACE", value_name = "NAME")]
     pub(crate) namespace: Option<String>,
-    /// Prints JSON, one document a line; the keys are listed in each command's help
+    /// Prints JSON, one document a line; the help of each command that has any lists the keys
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// When to use colours; NO_COLOR is respected unless this says otherwise
@@ -92,7 +92,7 @@ Exit codes:
   6  the channel has another writer
 
 Environment:
-  TEARLESS_NAMESPACE  the namespace, where --namespace is not given
+  TEARLESS_NAMESPACE  the namespace, where --namespace is not given; empty: as if not set
   NO_COLOR            no colours, where --color is not given";
 
 #[cfg(test)]

@@ -27,7 +27,12 @@ impl Context {
             Color::Never => ColorChoice::Never,
         };
         choice.write_global();
-        Context { namespace: common.namespace.clone(), trust: common.trust_owner.clone(), json: common.json }
+        // A variable that is set to nothing is as if it were not set.
+        let is_unset = |name: &&String| {
+            name.is_empty() && std::env::var_os("TEARLESS_NAMESPACE").is_some_and(|value| value.is_empty())
+        };
+        let namespace = common.namespace.as_ref().filter(|name| !is_unset(name)).cloned();
+        Context { namespace, trust: common.trust_owner.clone(), json: common.json }
     }
 
     /// The namespace that was named, or else the only one there is; as it is, without cleaning it.

@@ -38,7 +38,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// What went wrong, and with which exit code the process ends.
     pub(crate) fn new(exit: ExitStatus, message: impl Into<String>) -> Failure {
-        Failure { message: Some(message.into()), hint: None, exit }
+        Failure { message: Some(for_shells(&message.into())), hint: None, exit }
     }
 
     /// Ends the process with `exit`, without a word: all has been said.
@@ -67,6 +67,12 @@ impl Failure {
         }
         self.exit
     }
+}
+
+/// A text of the library's, with options instead of its functions, which mean nothing to who uses a shell.
+pub(crate) fn for_shells(text: &str) -> String {
+    text.replace("NamespaceBuilder::trust_owner", "--trust-owner")
+        .replace(" (WriterBuilder::permissions)", "")
 }
 
 impl From<io::Error> for Failure {
@@ -108,7 +114,9 @@ impl From<AttachError> for Failure {
             AttachError::Name(error) => error.into(),
             AttachError::NotFound { .. } => Failure::new(ExitStatus::NotFound, text),
             AttachError::FormatMismatch { .. } => Failure::new(ExitStatus::Undecodable, text),
-            AttachError::Object { source, .. } => Failure { message: Some(text), ..source.into() },
+            AttachError::Object { source, .. } => {
+                Failure { message: Some(for_shells(&text)), ..source.into() }
+            }
             _ => Failure::new(ExitStatus::Failed, text),
         }
     }
@@ -128,7 +136,9 @@ impl From<SnapshotError> for Failure {
             | SnapshotError::WrongLength { .. }
             | SnapshotError::OutOfRange { .. }
             | SnapshotError::Decode { .. } => Failure::new(ExitStatus::Undecodable, text),
-            SnapshotError::Object { source, .. } => Failure { message: Some(text), ..source.into() },
+            SnapshotError::Object { source, .. } => {
+                Failure { message: Some(for_shells(&text)), ..source.into() }
+            }
             _ => Failure::new(ExitStatus::Failed, text),
         }
     }
@@ -140,7 +150,9 @@ impl From<CreateError> for Failure {
         match error {
             CreateError::Name(error) => error.into(),
             CreateError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            CreateError::Object { source, .. } => Failure { message: Some(text), ..source.into() },
+            CreateError::Object { source, .. } => {
+                Failure { message: Some(for_shells(&text)), ..source.into() }
+            }
             _ => Failure::new(ExitStatus::Failed, text),
         }
     }
@@ -158,8 +170,24 @@ impl From<RemoveError> for Failure {
         match error {
             RemoveError::Name(error) => error.into(),
             RemoveError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            RemoveError::Object { source, .. } => Failure { message: Some(text), ..source.into() },
+            RemoveError::Object { source, .. } => {
+                Failure { message: Some(for_shells(&text)), ..source.into() }
+            }
             _ => Failure::new(ExitStatus::Failed, text),
         }
+    }
+}
+
+#[test]
+fn texts_for_shells_name_no_functions() {
+    let object = || "tl_x".to_owned();
+    let errors = [
+        ObjectError::OtherOwner { object: object(), owner: 7 },
+        ObjectError::PermissionDenied { object: object() },
+        ObjectError::Exists { object: object() },
+    ];
+    for error in errors {
+        let message = Failure::from(error).message.unwrap();
+        assert!(!message.contains("::") && message.contains("tl_x"), "{message}");
     }
 }

@@ -1,10 +1,17 @@
 //! What an inspection tells, as the commands say it.
 
+use std::thread;
 use std::time::Duration;
 
-use tearless::{AttachError, Ending, Inspection, Namespace, SlotInspection, SlotState, WriterState};
+use tearless::{
+    AttachError, ChannelInfo, Ending, Inspection, Namespace, ObjectError, SlotInspection, SlotState,
+    WriterState,
+};
 
 use crate::output::{duration, state_text};
+
+/// A writer that ends in order takes less than that between its first step and its last, unless it is stopped there.
+const END: Duration = Duration::from_millis(50);
 
 /// How often a channel is looked at anew whose writer has overwritten its latest publication during the look.
 const MOST_LOOKS: usize = 8;
@@ -20,6 +27,25 @@ pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection
         inspection = namespace.inspect(channel)?;
     }
     Ok(inspection)
+}
+
+/// Those of `suspects`, entries whose channels were not found by name, that stay in the list: of the others the channel was
+/// just ending, and their writers remove its names first, and the entry after them.
+pub(crate) fn nameless(
+    namespace: &Namespace,
+    mut suspects: Vec<ChannelInfo>,
+) -> Result<Vec<ChannelInfo>, ObjectError> {
+    if !suspects.is_empty() {
+        thread::sleep(END);
+        let entered = namespace.channels()?;
+        suspects.retain(|info| entered.contains(info));
+    }
+    Ok(suspects)
+}
+
+/// Whether there is no channel of that name, whatever the list says.
+pub(crate) fn is_missing(namespace: &Namespace, channel: &str) -> bool {
+    matches!(namespace.inspect(channel), Err(AttachError::NotFound { .. }))
 }
 
 /// The slots with whole publications that readers can still get, the latest first.

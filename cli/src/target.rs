@@ -65,6 +65,15 @@ pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<
     })
 }
 
+/// Fails where there is no such namespace, and where its channels can't be listed: an empty list would look as if all of
+/// them had ended.
+pub(crate) fn must_exist(namespace: &Namespace, trust: &[u32]) -> Result<(), Failure> {
+    match namespace.channels()?.is_empty() {
+        true => no_such_namespace(namespace, trust).map_or(Ok(()), Err),
+        false => Ok(()),
+    }
+}
+
 /// That there is no channel of that name, and which names are like it.
 pub(crate) fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failure {
     if let Some(failure) = no_such_namespace(namespace, trust) {

@@ -4,6 +4,7 @@ mod process;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,7 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
     let namespace = OwnNamespace::new();
     let mut worker = Running::start(&["-n", namespace.name(), "put", "worker", "--each-line"]);
     worker.tell(r#"{"jobs": 3}"#);
+    eventually("it is there", || !namespace.channels().unwrap().is_empty());
     let field = r#"tearless_field{channel="worker",field="jobs"}"#;
     let (up, last) =
         (r#"tearless_up{channel="worker"}"#, r#"tearless_field{channel="worker",field="jobs",dead="true"}"#);
@@ -289,6 +291,56 @@ fn what_makes_no_sense_is_refused() {
     let outcome = run(&["-n", name, "export", "--prometheus", "--listen", &server.address]);
     assert_eq!(outcome.status.code(), Some(1));
     assert!(outcome.errors.contains("is in use") && outcome.errors.contains("--listen"), "{outcome:?}");
+}
+
+/// The writing end of a pipe that nobody reads.
+fn unread() -> std::io::PipeWriter {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer
+}
+
+#[test]
+fn streams_that_nobody_reads_are_no_failure() {
+    let namespace = OwnNamespace::new();
+    let arguments = ["-n", namespace.name(), "export", "--prometheus", "--listen", "0.0.0.0:0"];
+    // Nobody learns at which port it would be.
+    let output = process::tearless(&arguments).stdout(unread()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("whoever reaches") && said.lines().count() == 1, "{said}");
+    // The warning is for nobody; the exporter goes on.
+    let mut command = process::tearless(&arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(unread()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("listening on"), "{line:?}");
+}
+
+#[test]
+fn a_list_that_can_not_be_read_any_more_is_told() {
+    let namespace = OwnNamespace::new();
+    let server = Server::start(&namespace);
+    assert_value(&server.get("/metrics"), "tearless_exporter_listed", "1");
+    let writer = dynamic_writer(&namespace, "w");
+    let squatted = registry_of(&namespace);
+    drop(writer);
+    // Somebody puts something else under the registry's name.
+    std::fs::write(&squatted, "not a registry").unwrap();
+    let text = server.get("/metrics");
+    std::fs::remove_file(&squatted).unwrap();
+    assert_value(&text, "tearless_exporter_listed", "0");
+    assert_value(&server.get("/metrics"), "tearless_exporter_listed", "1");
+}
+
+/// The object that lists the channels of a namespace, which has one.
+fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
+    let objects = tearless::objects().unwrap();
+    let is_registry = |object: &&tearless::ObjectInfo| {
+        object.kind == tearless::ObjectKind::Registry && object.namespace.as_deref() == Some(namespace.name())
+    };
+    std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("it has a registry").name)
 }
 
 /// How long it takes is printed and not judged: `cargo test --release -p tearless-cli --test export thousand

@@ -158,3 +158,18 @@ fn a_channel_is_waited_for_as_long_as_asked() {
     writer.publish(&1).unwrap();
     assert_eq!(support::Ran::of(get.wait_with_output().unwrap()).ok(), "1\n");
 }
+
+#[test]
+fn the_longest_time_that_can_be_said_is_waited_for() {
+    let fleet = Fleet::new();
+    let longest = "18446744073709551615s";
+    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().described().open().unwrap();
+    let waiting = fleet.start(&["get", "worker-7", "--wait", longest]);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    writer.publish(&1).unwrap();
+    assert_eq!(support::Ran::of(waiting.wait_with_output().unwrap()).ok(), "1\n");
+    let watch = ["watch", "worker-7", "--wait", longest, "--interval", longest, "--count", "1"];
+    assert_eq!(fleet.run(&watch).ok(), "1 1\n");
+    fleet.run(&["get", "worker-7", "--max-age", longest]).ok();
+    fleet.run(&["gc", "--keep", longest, "--dry-run"]).ok();
+}

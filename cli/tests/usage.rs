@@ -5,7 +5,7 @@ mod support;
 use support::{Fleet, Ran, tearless};
 use tearless::Bytes;
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 16] = [
     "ls",
     "get",
     "watch",
@@ -16,6 +16,10 @@ const COMMANDS: [&str; 12] = [
     "doctor",
     "gc",
     "namespaces",
+    "top",
+    "export",
+    "verify",
+    "bench",
     "completions",
     "man",
 ];
@@ -32,6 +36,12 @@ fn every_command_has_help_with_examples() {
         let help = run(&[command, "--help"]).ok();
         let examples = help.split("Examples:").nth(1).expect("examples");
         assert!(examples.contains(&format!(" {command}")), "{help}");
+        if !["completions", "man"].contains(&command) {
+            assert!(help.contains("Exit codes:"), "{help}");
+        }
+        if !["completions", "man", "put"].contains(&command) {
+            assert!(help.contains("Keys of --"), "{help}");
+        }
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 125, "{command} has a line of {widest} characters");
     }
@@ -49,6 +59,41 @@ fn wrong_usage_is_said_so() {
     let control = "a\u{1b}b";
     let said = run(&["-n", control, "ls"]).fails(2);
     assert!(!said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn who_asks_for_json_gets_it_or_is_told_that_there_is_none() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<u64>("w").codec::<tearless::Pod>().described().open().unwrap();
+    writer.publish(&1).unwrap();
+    for arguments in [&["export", "--prometheus", "--once"][..], &["man"], &["completions", "bash"]] {
+        let ran = fleet.run(&[arguments, &["--json"]].concat());
+        assert_eq!(ran.stdout, "", "{arguments:?}");
+        assert!(ran.fails(2).contains("no JSON"), "{arguments:?}");
+    }
+    let [document] = fleet.run(&["stat", "w", "--schema", "--json"]).json().try_into().unwrap();
+    let text = fleet.run(&["stat", "w", "--schema"]).ok();
+    assert_eq!(document, serde_json::json!({"channel": "w", "schema_text": text.trim_end()}));
+}
+
+#[test]
+fn an_empty_variable_names_no_namespace() {
+    let run = |variable: Option<&str>| {
+        let mut command = tearless(&["namespaces"]);
+        variable.map(|value| command.env("TEARLESS_NAMESPACE", value));
+        Ran::of(command.output().unwrap()).ok();
+        let mut command = tearless(&["get", "no-such-channel"]);
+        variable.map(|value| command.env("TEARLESS_NAMESPACE", value));
+        Ran::of(command.output().unwrap())
+    };
+    // One, so that which is there does not change from none to one in between.
+    let fleets = [Fleet::new(), Fleet::new()];
+    let _writers = fleets.each_ref().map(|fleet| fleet.writer::<u64>("w").unwrap());
+    for variable in [None, Some("")] {
+        let said = run(variable).fails(2);
+        assert!(said.contains("which namespace?"), "{said}");
+    }
+    assert!(Ran::of(tearless(&["-n", "", "ls"]).output().unwrap()).code == Some(2));
 }
 
 #[test]
@@ -140,6 +185,10 @@ fn the_help_of_a_command_names_the_keys_that_it_prints() {
         &["namespaces"],
         &["gc", "--dry-run"],
         &["doctor"],
+        &["top", "--once", "--interval", "50ms"],
+        &["verify", "--seconds", "1"],
+        &["bench", "--seconds", "1"],
+        &["stat", "w", "--schema"],
     ] {
         let ran = fleet.run(&[arguments, &["--json"]].concat());
         let help = run(&[arguments[0], "--help"]).ok();

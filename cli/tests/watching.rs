@@ -119,6 +119,46 @@ fn who_has_read_enough_is_not_told_of_it() {
 }
 
 #[test]
+fn a_quiet_channel_is_not_watched_for_nobody() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!(1)).unwrap();
+    for options in [&[][..], &["--interval", "1h"]] {
+        let mut lines = Lines::of(&fleet, &[&["watch", "worker-7"][..], options].concat());
+        assert_eq!(lines.next(), "1 1");
+        let Lines(mut child, output) = lines;
+        drop(output);
+        eventually("it ends without a next line", || child.try_wait().unwrap().is_some());
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{options:?}");
+    }
+}
+
+#[test]
+fn states_that_are_no_news_are_not_looked_at_more_often_than_asked_for() {
+    let fleet = Fleet::new();
+    let mut writer = writer(&fleet);
+    writer.publish(&json!(0)).unwrap();
+    let watch = ["watch", "worker-7", "--diff", "--interval", "200ms", "--json"];
+    let mut lines = Lines::of(&fleet, &watch);
+    lines.next();
+    let mut news = 0;
+    eventually("some that were no news have not been looked at", || {
+        // For longer than an interval, so that one of these is looked at, and not only the next line.
+        for _ in 0..150 {
+            writer.publish(&json!(news)).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        news += 1;
+        writer.publish(&json!(news)).unwrap();
+        let line: Value = serde_json::from_str(&lines.next()).unwrap();
+        line["missed"].as_u64() > Some(5)
+    });
+    writer.close().unwrap();
+    assert!(lines.0.wait().unwrap().success());
+}
+
+#[test]
 fn errors_that_nobody_reads_keep_their_exit_code() {
     let fleet = Fleet::new();
     let mut child = fleet.start(&["get", "nothing"]);

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Cause, Cleaned, Keep, Removed};
+use tearless::{Cause, ChannelInfo, Cleaned, Keep, Namespace, Removed, WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::look;
 use crate::output::{ago, print_json, printable, style, tell};
 use crate::target;
 
@@ -25,9 +26,10 @@ Examples:
 Keys of --json, one object for each thing that is removed:
   channel (null: objects without a channel), pid (0: not known), age_seconds
   (null: not known), cause (dead, lingered, half-made, half-removed,
-  orphaned), objects (names in /dev/shm)
+  orphaned, nameless: an entry of the list, all of whose names are gone),
+  objects (names in /dev/shm)
 
-Exit codes: 0, also when there is nothing to remove; 1 something could not be removed")]
+Exit codes: 0, also when there is nothing to remove; 1 something could not be removed; 3 no such namespace")]
 pub(crate) struct GcArguments {
     /// Says what would be removed, and removes nothing
     #[arg(long)]
@@ -49,23 +51,76 @@ fn keep(text: &str) -> Result<Keep, String> {
 
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
+    // Before the cleaning, with which the namespace may end.
+    let missing = target::no_such_namespace(&namespace, &context.trust);
+    let ghosts = ghosts(&namespace);
     let cleaned = match arguments.dry_run {
         true => namespace.would_clean(arguments.keep)?,
         false => namespace.clean(arguments.keep)?,
     };
-    let verb = if arguments.dry_run { "would remove" } else { "removed" };
-    for removed in &cleaned.removed {
-        match context.json {
-            true => print_json(&document(removed))?,
-            false => say(&format!("{verb} {}", sentence(removed)))?,
+    let struck = match arguments.dry_run {
+        true => look::nameless(&namespace, ghosts).unwrap_or_default(),
+        false => without_those_entered(ghosts, &namespace),
+    };
+    if cleaned.removed.is_empty() && cleaned.failed.is_empty() && struck.is_empty() {
+        missing.map_or(Ok(()), Err)?;
+        if !context.json {
+            say("nothing to remove")?;
         }
     }
-    if cleaned.removed.is_empty() && cleaned.failed.is_empty() && !context.json {
-        let missing = target::no_such_namespace(&namespace, &context.trust).is_some();
-        let why = if missing { ": there is no such namespace" } else { "" };
-        say(&format!("nothing to remove{why}"))?;
+    match context.json {
+        true => print_documents(&cleaned, &struck)?,
+        false => print_sentences(&cleaned, &struck, arguments)?,
     }
     failures(&cleaned)
+}
+
+fn print_documents(cleaned: &Cleaned, struck: &[ChannelInfo]) -> io::Result<()> {
+    let mut documents = cleaned.removed.iter().map(document).chain(struck.iter().map(struck_document));
+    documents.try_for_each(|document| print_json(&document))
+}
+
+fn print_sentences(cleaned: &Cleaned, struck: &[ChannelInfo], arguments: &GcArguments) -> io::Result<()> {
+    let (removing, striking) = match arguments.dry_run {
+        true => ("would remove", "would strike"),
+        false => ("removed", "struck"),
+    };
+    let removed = cleaned.removed.iter().map(|removed| format!("{removing} {}", sentence(removed)));
+    let struck = struck.iter().map(|info| format!("{striking} {}", struck_sentence(info)));
+    removed.chain(struck).try_for_each(|line| say(&line))
+}
+
+/// Entries of dead writers whose channels' names were removed by hand. If the list can't be read, cleaning says why.
+fn ghosts(namespace: &Namespace) -> Vec<ChannelInfo> {
+    let mut entered = namespace.channels().unwrap_or_default();
+    entered
+        .retain(|info| info.writer_state() == WriterState::Dead && look::is_missing(namespace, &info.name));
+    entered
+}
+
+fn without_those_entered(mut entries: Vec<ChannelInfo>, namespace: &Namespace) -> Vec<ChannelInfo> {
+    if !entries.is_empty()
+        && let Ok(entered) = namespace.channels()
+    {
+        entries.retain(|info| !entered.contains(info));
+    }
+    entries
+}
+
+fn struck_sentence(info: &ChannelInfo) -> String {
+    let (name, pid) = (printable(&info.name), info.writer_pid);
+    format!("{name} from the list: its writer, process {pid}, is dead, and its names were removed by hand")
+}
+
+/// The keys are those of what is removed.
+fn struck_document(info: &ChannelInfo) -> Value {
+    json!({
+        "channel": info.name,
+        "pid": info.writer_pid,
+        "age_seconds": null,
+        "cause": "nameless",
+        "objects": [],
+    })
 }
 
 fn say(line: &str) -> io::Result<()> {

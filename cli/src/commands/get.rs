@@ -66,11 +66,12 @@ pub(crate) struct GetArguments {
 }
 
 pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Failure> {
-    let end = Instant::now() + arguments.wait;
+    // No date of its end, which may be beyond all dates.
+    let begin = Instant::now();
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
     if !arguments.wait.is_zero() && states.reader().reader().latest() == 0 {
-        states.wait_newer(0, end.saturating_duration_since(Instant::now()))?;
+        states.wait_newer(0, arguments.wait.saturating_sub(begin.elapsed()))?;
     }
     if arguments.live {
         must_live(&states)?;

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{ChannelInfo, Inspection, Namespace, WriterState};
+use tearless::{AttachError, ChannelInfo, Inspection, Namespace, WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -69,12 +69,18 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
     if let Some(pattern) = &arguments.pattern {
         channels.retain(|info| target::fits(pattern, &info.name));
     }
-    channels.sort_by(|one, other| one.name.cmp(&other.name));
-    let look = |info: ChannelInfo| {
-        let inspection = look::inspect(namespace, &info.name).ok();
-        Entry { info, inspection }
-    };
-    Ok(channels.into_iter().map(look).collect())
+    let (mut entries, mut missing) = (Vec::new(), Vec::new());
+    for info in channels {
+        match look::inspect(namespace, &info.name) {
+            Err(AttachError::NotFound { .. }) => missing.push(info),
+            inspected => entries.push(Entry { info, inspection: inspected.ok() }),
+        }
+    }
+    // Others went between the list and the look.
+    let nameless = look::nameless(namespace, missing)?.into_iter();
+    entries.extend(nameless.map(|info| Entry { info, inspection: None }));
+    entries.sort_by(|one, other| one.info.name.cmp(&other.info.name));
+    Ok(entries)
 }
 
 /// A channel, by its entry in the table and, unless it is gone by now, by what stands in its memory.

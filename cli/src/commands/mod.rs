@@ -19,10 +19,13 @@ pub(crate) mod watch;
 
 use crate::arguments::Command;
 use crate::context::Context;
-use crate::error::Failure;
+use crate::error::{ExitStatus, Failure};
 
 /// Does what was asked.
 pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+    if context.json {
+        must_print_json(command)?;
+    }
     match command {
         Command::Ls(arguments) => ls::run(arguments, context),
         Command::Get(arguments) => get::run(arguments, context),
@@ -41,4 +44,16 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man(arguments) => man::run(arguments),
     }
+}
+
+/// Who asks for JSON is to get it, or to be told that there is none.
+fn must_print_json(command: &Command) -> Result<(), Failure> {
+    let other = match command {
+        Command::Export(_) => "export prints the format of Prometheus",
+        Command::Completions(_) => "completions prints a script for a shell",
+        Command::Man(_) => "man prints manual pages",
+        _ => return Ok(()),
+    };
+    let failure = Failure::new(ExitStatus::Usage, format!("{other}, and no JSON"));
+    Err(failure.hint("leave --json out; `tearless ls --json` and `tearless get --json` print data"))
 }

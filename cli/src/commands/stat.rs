@@ -35,21 +35,23 @@ Keys of --json; null is what is not known:
   the one that the channel carries), fingerprint (hexadecimal),
   checksum, limit, growths, owner, permissions (octal), dating (precise,
   coarse, none), waking (barriers, fences, nobody), segments (of A and B:
-  generation, depth, capacity, bytes; or null)
+  generation, depth, capacity, bytes; or null); with --schema only channel and
+  schema_text
 
 Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
     /// The channel
     channel: String,
     /// Prints instead what states consist of, if the writer described its channel
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     schema: bool,
 }
 
 pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     if arguments.schema {
-        return print_schema(&States::attach(&namespace, &arguments.channel, Duration::ZERO, context)?);
+        let states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context)?;
+        return print_schema(&states, context);
     }
     let inspection = look::inspect(&namespace, &arguments.channel)
         .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
@@ -65,7 +67,7 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
     }
 }
 
-fn print_schema(states: &States) -> Result<(), Failure> {
+fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
     let reader = states.reader();
     let Some(schema) = reader.schema() else {
         let (channel, codec) = (reader.reader().channel(), reader.codec());
@@ -73,6 +75,10 @@ fn print_schema(states: &States) -> Result<(), Failure> {
         return Err(Failure::new(ExitStatus::Undecodable, text)
             .hint("open its writer with `writer_builder(…).described()`"));
     };
+    if context.json {
+        let document = json!({ "channel": reader.reader().channel(), "schema_text": schema.to_string() });
+        return Ok(print_json(&document)?);
+    }
     let mut output = io::stdout().lock();
     for line in schema.to_string().lines() {
         writeln!(output, "{}", printable(line))?;

@@ -1,7 +1,6 @@
 //! `tearless watch`: each new state of a channel, as it comes.
 
 use std::io::{self, Write};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,7 +10,9 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Layout, json_text, print_json, printable, state_text, style, tell, value_line};
+use crate::output::{
+    Layout, is_unread_within, json_text, print_json, printable, state_text, style, tell, value_line,
+};
 use crate::states::States;
 
 /// How long is waited before it is looked whether the writer still lives.
@@ -43,13 +44,13 @@ Exit codes: 3 no such channel or field; 5 a state can't be decoded")]
 pub(crate) struct WatchArguments {
     /// The channel
     channel: String,
-    /// Only this field
+    /// Only this field; `null` where a state lacks it for the moment
     #[arg(short, long, value_name = "PATH")]
     field: Option<FieldPath>,
     /// Prints only what has changed, and nothing where nothing has; the first state wholly
     #[arg(short, long)]
     diff: bool,
-    /// At most one line in this time
+    /// At most one state is looked at, and one line printed, in this time
     #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
     interval: Duration,
     /// Ends after so many lines
@@ -63,16 +64,18 @@ pub(crate) struct WatchArguments {
 pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     let states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
-    let mut watch = Watch { states, arguments, json: context.json, seen: 0, last: None, told: None };
+    let mut watch =
+        Watch { states, arguments, json: context.json, seen: 0, last: None, was_there: false, told: None };
     let mut left = arguments.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let begin = Instant::now();
         let Some((info, payload)) = watch.next()? else { return Ok(()) };
+        let begin = Instant::now();
         if watch.print(info, &payload)? {
             left -= 1;
-            if left > 0 {
-                thread::sleep(arguments.interval.saturating_sub(begin.elapsed()));
-            }
+        }
+        // Also after a state that is no news: decoding all of them is what an interval saves.
+        if left > 0 && is_unread_within(arguments.interval.saturating_sub(begin.elapsed())) {
+            return Ok(());
         }
     }
     Ok(())
@@ -84,18 +87,22 @@ struct Watch<'a> {
     json: bool,
     /// Number of the last publication that was seen.
     seen: u64,
-    /// What it said.
+    /// What it said, where differences are printed.
     last: Option<Value>,
+    /// Whether a state has had the field that was asked for.
+    was_there: bool,
     /// What was last said of the writer, unless it lives.
     told: Option<WriterState>,
 }
 
 impl Watch<'_> {
-    /// The next publication; `None` if there will be none any more.
+    /// The next publication; `None` if there will be none any more, or nobody to read of it.
     fn next(&mut self) -> Result<Option<(SnapshotInfo, Vec<u8>)>, Failure> {
         loop {
             match self.states.wait_newer(self.seen, SLICE) {
                 Ok(Some(newer)) => return Ok(Some(newer)),
+                // On a quiet channel nothing is written that would fail.
+                Ok(None) if is_unread_within(Duration::ZERO) => return Ok(None),
                 Ok(None) => self.tell_of_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
                     tell(format_args!("channel {channel:?} was closed after publication {last}"));
@@ -122,14 +129,24 @@ impl Watch<'_> {
         Ok(())
     }
 
+    /// The field that was asked for. One that a state lacks for the moment is `null`: another variant, a shorter list.
+    fn field_of(&mut self, value: Value) -> Result<Value, Failure> {
+        let Some(path) = &self.arguments.field else { return Ok(value) };
+        if path.find(&value).is_none() && (self.was_there || self.states.may_have(path)) {
+            return Ok(Value::Null);
+        }
+        let value = self.states.select(value, Some(path))?;
+        self.was_there = true;
+        Ok(value)
+    }
+
     /// Whether there was anything to print.
     fn print(&mut self, info: SnapshotInfo, payload: &[u8]) -> Result<bool, Failure> {
         let missed = if self.seen == 0 { 0 } else { info.publication().saturating_sub(self.seen + 1) };
         self.seen = info.publication();
         let value = self.states.decode(payload).map_err(|error| self.states.undecodable(&error))?;
-        let value = self.states.select(value, self.arguments.field.as_ref())?;
-        let last = self.last.as_ref().filter(|_| self.arguments.diff);
-        let changes = last.map(|last| differences(last, &value));
+        let value = self.field_of(value)?;
+        let changes = self.last.as_ref().map(|last| differences(last, &value));
         let is_news = changes.as_ref().is_none_or(|changes| !changes.is_empty());
         if is_news {
             match self.json {
@@ -137,7 +154,7 @@ impl Watch<'_> {
                 false => line(info, missed, &value, changes.as_ref())?,
             }
         }
-        self.last = Some(value);
+        self.last = self.arguments.diff.then_some(value);
         Ok(is_news)
     }
 }

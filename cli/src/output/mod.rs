@@ -1,5 +1,6 @@
 //! What is printed: for people, or as JSON. Nothing that stands in shared memory reaches a terminal as it is.
 
+mod audience;
 mod fields;
 mod hex;
 mod human;
@@ -12,6 +13,7 @@ mod tell;
 mod value;
 mod writer;
 
+pub(crate) use audience::is_unread_within;
 pub(crate) use fields::Fields;
 pub(crate) use hex::{hex_dump, hex_line};
 pub(crate) use human::{ago, bytes, duration};

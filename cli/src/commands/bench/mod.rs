@@ -23,16 +23,26 @@ use report::Report;
 const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
 
 /// Measures publications and snapshots on this machine, beside memcpy in the same run
-///
-/// Four sizes of states: publish and snapshot while nobody else uses the channel, and single snapshots under
-/// a writer in another process that publishes as fast as it can; attaching to a channel, and the states of
-/// 200 channels. Every state is checked. The ratios to memcpy matter: times are those of this machine at this
-/// load. It uses a namespace of its own, and leaves nothing in /dev/shm.
-///
-/// Keys of --json: machine, uncontended (bytes, memcpy_ns, publish_ns, publish_ratio, snapshot_ns,
-/// snapshot_ratio), contended (bytes, p50_ns, p99_ns, publications_per_second, snapshots,
-/// retries_per_snapshot, give_ups), attach_ns, query.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Four sizes of states: publish and snapshot while nobody else uses the channel, and single snapshots under a \
+writer in another process that publishes as fast as it can; attaching to a channel, and the states of 200 \
+channels. Every state is checked. The ratios to memcpy matter: times are those of this machine at this load. \
+It uses a namespace of its own, and leaves nothing in /dev/shm.
+
+Examples:
+  tearless bench
+  tearless bench --seconds 60
+  tearless bench --json | jq '.contended[] | {bytes, p99_ns}'
+
+Keys of --json, one object:
+  machine (what it ran on), uncontended (an array of bytes, memcpy_ns,
+  publish_ns, publish_ratio, snapshot_ns, snapshot_ratio), contended (an
+  array of bytes, p50_ns, p99_ns, publications_per_second, snapshots,
+  retries_per_snapshot, give_ups), attach_ns, query (channels, bytes, ns,
+  memcpy_ns, ratio)
+
+Exit codes: 0 measured; 1 it failed, or a state was not what was published")]
 pub(crate) struct BenchArguments {
     /// About how long all of it takes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]

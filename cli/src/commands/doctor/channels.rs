@@ -1,41 +1,45 @@
 //! What became of the writers, and what they have left.
 
-use std::time::Duration;
-
 use tearless::{
     AttachError, ChannelInfo, Ending, Inspection, Keep, Namespace, ObjectError, SchemaInspection,
     WriterState, namespaces_trusting,
 };
 
 use super::Finding;
+use super::refusals::Refusals;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::look;
 use crate::output::{ago, printable};
-
-/// A writer that ends in order takes less than that between its first step and its last, unless it is stopped there.
-const END: Duration = Duration::from_millis(50);
+use crate::target;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
-    let mut names: Vec<String> = match &context.namespace {
-        Some(name) => vec![name.clone()],
-        None => namespaces_trusting(&context.trust)?.into_iter().filter_map(|info| info.name).collect(),
-    };
-    names.dedup();
-    let mut findings = Vec::new();
-    for name in &names {
-        // A name out of shared memory may be one that can't be.
-        let Ok(namespace) = context.open(name) else { continue };
-        findings.extend(leftovers(&namespace));
-        match namespace.channels() {
-            Ok(mut channels) => {
-                channels.sort_by(|one, other| one.name.cmp(&other.name));
-                findings.extend(channels.iter().filter_map(|info| channel(&namespace, info)).flatten());
-            }
-            Err(error) => findings.push(unusable(&error).of(Some(name), None)),
-        }
+    if let Some(name) = &context.namespace {
+        let namespace = context.open(name)?;
+        let findings = findings(&namespace);
+        let missing =
+            if findings.is_empty() { target::no_such_namespace(&namespace, &context.trust) } else { None };
+        return missing.map_or(Ok(findings), Err);
     }
-    Ok(findings)
+    let mut names: Vec<String> =
+        namespaces_trusting(&context.trust)?.into_iter().filter_map(|info| info.name).collect();
+    names.dedup();
+    // A name out of shared memory may be one that can't be.
+    let namespaces = names.iter().filter_map(|name| context.open(name).ok());
+    Ok(namespaces.flat_map(|namespace| findings(&namespace)).collect())
+}
+
+/// What is wrong in a namespace; what may not be looked at is a note, and no problem of it.
+fn findings(namespace: &Namespace) -> Vec<Finding> {
+    let name = Some(namespace.name());
+    let mut refusals = Refusals::default();
+    let mut findings = leftovers(namespace, &mut refusals);
+    match namespace.channels() {
+        Ok(channels) => findings.extend(of_channels(namespace, channels, &mut refusals)),
+        Err(error) => findings.extend(refusals.sift(error).map(|error| unusable(&error).of(name, None))),
+    }
+    findings.extend(refusals.notes().map(|note| note.of(name, None)));
+    findings
 }
 
 fn unusable(error: &ObjectError) -> Finding {
@@ -47,9 +51,9 @@ fn unusable(error: &ObjectError) -> Finding {
 }
 
 /// What `tearless gc` would remove.
-fn leftovers(namespace: &Namespace) -> Vec<Finding> {
+fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
     let name = namespace.name();
-    let gc = format!("tearless -n '{}' gc", printable(name));
+    let gc = gc(namespace);
     let cleaned = match namespace.would_clean(Keep::UntilReplaced) {
         Ok(cleaned) => cleaned,
         Err(error) => return vec![unusable(&error).of(Some(name), None)],
@@ -59,39 +63,69 @@ fn leftovers(namespace: &Namespace) -> Vec<Finding> {
         Finding::problem("leftovers", what, format!("remove them: {gc}"))
             .of(Some(name), removed.channel.as_deref())
     });
-    let failed = cleaned.failed.iter().map(|error| {
+    let failed = cleaned.failed.into_iter().filter_map(|error| refusals.sift(error)).map(|error| {
         Finding::problem("unreadable", error.to_string(), "find out who made it, and remove it")
             .of(Some(name), None)
     });
     removable.chain(failed).collect()
 }
 
-/// `None` if it is not there any more, and nobody misses it.
-fn channel(namespace: &Namespace, info: &ChannelInfo) -> Option<Vec<Finding>> {
-    let findings = match namespace.inspect(&info.name) {
-        Ok(inspection) => judge(&inspection),
-        Err(AttachError::NotFound { .. }) if info.writer_state() == WriterState::Dead => return None,
-        Err(AttachError::NotFound { .. }) => vec![nameless(namespace, info)?],
-        Err(error) => {
-            vec![Finding::problem("unusable", error.to_string(), "open a writer for it, which makes it anew")]
-        }
-    };
-    Some(findings.into_iter().map(|finding| finding.of(Some(namespace.name()), Some(&info.name))).collect())
+/// How `tearless gc` is called for a namespace.
+fn gc(namespace: &Namespace) -> String {
+    format!("tearless -n '{}' gc", printable(namespace.name()))
 }
 
-/// `None` if it has just ended in order: then its entry is gone as well.
-fn nameless(namespace: &Namespace, info: &ChannelInfo) -> Option<Finding> {
-    // Names go first, and the entry after them.
-    std::thread::sleep(END);
-    let is_entered = namespace.channels().ok()?.contains(info);
-    is_entered.then(|| {
-        Finding::problem(
+fn of_channels(
+    namespace: &Namespace,
+    mut channels: Vec<ChannelInfo>,
+    refusals: &mut Refusals,
+) -> Vec<Finding> {
+    channels.sort_by(|one, other| one.name.cmp(&other.name));
+    let (mut findings, mut missing) = (Vec::new(), Vec::new());
+    for info in channels {
+        let of_channel = match namespace.inspect(&info.name) {
+            Ok(inspection) => judge(&inspection),
+            Err(AttachError::NotFound { .. }) => {
+                missing.push(info);
+                continue;
+            }
+            Err(AttachError::Object { source, .. }) if refusals.take(&source) => continue,
+            Err(error) => {
+                vec![Finding::problem(
+                    "unusable",
+                    error.to_string(),
+                    "open a writer for it, which makes it anew",
+                )]
+            }
+        };
+        let name = Some(info.name.as_str());
+        findings.extend(of_channel.into_iter().map(|finding| finding.of(Some(namespace.name()), name)));
+    }
+    // If the list can't be read any more, that is said the next time.
+    let missing = look::nameless(namespace, missing).unwrap_or_default();
+    let nameless = missing.iter().map(|info| nameless(namespace, info));
+    findings.extend(nameless);
+    findings
+}
+
+fn nameless(namespace: &Namespace, info: &ChannelInfo) -> Finding {
+    let pid = info.writer_pid;
+    let finding = match info.writer_state() {
+        WriterState::Dead => Finding::problem(
             "nameless",
-            format!("its names were removed from /dev/shm by hand, while process {} goes on publishing: nobody new finds it",
-                info.writer_pid),
+            format!("its names were removed from /dev/shm by hand, and its writer, process {pid}, is dead"),
+            format!("strike it from the list: {}", gc(namespace)),
+        ),
+        _ => Finding::problem(
+            "nameless",
+            format!(
+                "its names were removed from /dev/shm by hand, while process {pid} goes on publishing: nobody new \
+                 finds it"
+            ),
             "restart that process, or let it open a new writer",
-        )
-    })
+        ),
+    };
+    finding.of(Some(namespace.name()), Some(&info.name))
 }
 
 fn judge(inspection: &Inspection) -> Vec<Finding> {

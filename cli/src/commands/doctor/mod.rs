@@ -3,6 +3,7 @@
 mod channels;
 mod limits;
 mod objects;
+mod refusals;
 
 use std::io::{self, Write};
 
@@ -10,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::error::{ExitStatus, Failure};
+use crate::error::{ExitStatus, Failure, for_shells};
 use crate::output::{print_json, printable, style};
 
 /// Looks for what is wrong: on this machine, in its namespaces, with their writers
@@ -36,7 +37,7 @@ Keys of --json, one object a finding:
   schema-spoiled, unusable), namespace, channel (null: it concerns none),
   what, advice
 
-Exit codes: 0 all is well, 1 there are problems")]
+Exit codes: 0 all is well; 1 there are problems; 3 there is no such namespace as -n names")]
 pub(crate) struct DoctorArguments {}
 
 /// Whether anything has to be done.
@@ -64,7 +65,7 @@ impl Finding {
             check,
             namespace: None,
             channel: None,
-            what: what.into(),
+            what: for_shells(&what.into()),
             advice: advice.into(),
         }
     }

@@ -15,29 +15,37 @@ const OWNERS_PERMISSIONS: u32 = 0o600;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     let objects = objects_trusting(&context.trust)?;
-    let wanted = |object: &&ObjectInfo| match (&context.namespace, &object.namespace) {
-        (Some(wanted), Some(found)) => wanted == found,
-        // Of which namespace it is can't be said: it may be that one.
-        _ => true,
-    };
-    let mut findings: Vec<Finding> = objects.iter().filter(wanted).filter_map(judge).collect();
+    // With -n only what is known to be of that namespace.
+    let wanted = |object: &&ObjectInfo| context.namespace.is_none() || context.namespace == object.namespace;
+    let is_legible = |object: &&ObjectInfo| !is_refused(object);
+    let mut findings: Vec<Finding> =
+        objects.iter().filter(wanted).filter(is_legible).filter_map(judge).collect();
     if context.namespace.is_none() {
         findings.extend(of_others(&objects));
     }
     Ok(findings)
 }
 
+/// Whether it is another user's, and not for this one to look at.
+fn is_refused(object: &ObjectInfo) -> bool {
+    match object.state {
+        ObjectState::NotOpened => true,
+        ObjectState::Unreadable { .. } => object.owner_uid != rustix::process::geteuid().as_raw(),
+        _ => false,
+    }
+}
+
 /// One finding for each other user, and not one for each object.
 fn of_others(objects: &[ObjectInfo]) -> impl Iterator<Item = Finding> {
     let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
-    for object in objects.iter().filter(|object| object.state == ObjectState::NotOpened) {
+    for object in objects.iter().filter(|object| is_refused(object)) {
         *counts.entry(object.owner_uid).or_default() += 1;
     }
     counts.into_iter().map(|(user, count)| {
         Finding::note(
             "other-user",
             format!("user {user} has {count} objects here, which were not opened"),
-            format!("if you trust that user, say --trust-owner {user}"),
+            format!("if you trust that user, say --trust-owner {user}; its permissions are needed, too"),
         )
     })
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use tearless::{AttachError, Hub, Namespace};
+use tearless::{AttachError, ChannelWatch, Hub, Namespace};
 
-use super::sample::{Sample, Scrape, Standing};
+use super::sample::{Listing, Sample, Scrape, Standing};
 use super::source::{Source, States};
 
 /// The most threads that read channels at once. Most of the time goes into asking the kernel what has become
@@ -23,6 +23,9 @@ pub(super) struct Exporter {
     namespace: Namespace,
     /// For the list of names, which it lists anew only when it has changed.
     hub: Hub,
+    /// For whether the hub's list is the present one, which it does not tell.
+    watch: ChannelWatch,
+    listing: Listing,
     pattern: String,
     states: States,
     sources: HashMap<Arc<str>, Source>,
@@ -35,13 +38,34 @@ impl Exporter {
     /// Of the channels that `pattern` matches.
     pub(super) fn new(namespace: Namespace, pattern: &str, states: States) -> Exporter {
         let hub = namespace.hub();
-        let (sources, pattern) = (HashMap::new(), pattern.into());
-        Exporter { namespace, hub, pattern, states, sources, scrapes: 0, former_retries: 0 }
+        let watch = namespace.watch_channels();
+        Exporter {
+            namespace,
+            hub,
+            watch,
+            listing: Listing::Present,
+            pattern: pattern.into(),
+            states,
+            sources: HashMap::new(),
+            scrapes: 0,
+            former_retries: 0,
+        }
+    }
+
+    /// Lists once more where the list has changed, or could not be read.
+    fn look_at_listing(&mut self) {
+        let listed = match (self.watch.changed(), self.listing) {
+            (Ok(false), Listing::Present) => return,
+            (Ok(_), _) => self.namespace.channels().map(drop),
+            (Err(error), _) => Err(error),
+        };
+        self.listing = if listed.is_ok() { Listing::Present } else { Listing::Failed };
     }
 
     /// Reads all of them, on several threads where they are many.
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
+        self.look_at_listing();
         let mut names = self.hub.channels(&self.pattern);
         names.dedup();
         let mut before = std::mem::take(&mut self.sources);
@@ -72,7 +96,7 @@ impl Exporter {
             self.sources.extend(seat.source.map(|source| (seat.name, source)));
         }
         let retries = self.former_retries + self.sources.values().map(Source::retries).sum::<u64>();
-        Scrape { samples, duration: begin.elapsed(), scrapes: self.scrapes, retries }
+        Scrape { samples, listing: self.listing, duration: begin.elapsed(), scrapes: self.scrapes, retries }
     }
 }
 

@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 
 use super::field::Figure;
 use super::label::Label;
-use super::sample::{Content, Sample, Scrape};
+use super::sample::{Content, Listing, Sample, Scrape};
 
 /// What the text is, for whoever gets it by HTTP.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -154,7 +154,13 @@ impl Scrape {
     }
 
     fn encode_own(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let own: [(&str, &str, MetricType, Figure); 4] = [
+        let own: [(&str, &str, MetricType, Figure); 5] = [
+            (
+                "tearless_exporter_listed",
+                "Whether the channels could be listed in this scrape; if not, they are those known before",
+                MetricType::Gauge,
+                Figure::Whole(i64::from(self.listing == Listing::Present)),
+            ),
             (
                 "tearless_exporter_channels",
                 "Channels of this scrape",

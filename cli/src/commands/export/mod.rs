@@ -15,25 +15,38 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use crate::context::Context;
-use crate::error::{ExitStatus, Failure};
+use crate::error::Failure;
+use crate::output::tell;
+use crate::target;
 use exporter::Exporter;
 use source::States;
 
 /// Exports the numbers in the states of all channels to Prometheus
-///
-/// Every number in a state that describes itself (MessagePack, or any codec with a schema) becomes a gauge
-/// `tearless_field{channel="worker-7",field="queue.len"}`: booleans as 0 and 1, elements of arrays by index,
-/// at most 256 a channel and with paths of at most 200 bytes; `tearless_fields_left_out` counts the others.
-/// States of more than 1 MiB are not decoded: `tearless_no_fields` says so.
-///
-/// A worker that died, is stopped, has closed its channel, or has been silent for three of the intervals that
-/// it promised, has `tearless_up` 0 and no fields, because its last numbers would look as if they were of
-/// now; `tearless_writer` says what has become of it. With --last-states they are there, with the label
-/// dead="true". Ages and counts are always there.
-///
-/// Whoever reaches the address can read all of it. It answers GET /metrics and GET /, 16 connections at a
-/// time.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Every number in a state that describes itself (MessagePack, or any codec with a schema) becomes a gauge \
+`tearless_field{channel=\"worker-7\",field=\"queue.len\"}`: booleans as 0 and 1, elements of arrays by index, \
+at most 256 a channel and with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. \
+States of more than 1 MiB are not decoded: `tearless_no_fields` says so.
+
+A worker that died, is stopped, has closed its channel, or has been silent for three of the intervals that \
+it promised, has `tearless_up` 0 and no fields, because its last numbers would look as if they were of now; \
+`tearless_writer` says what has become of it. With --last-states they are there, with the label \
+dead=\"true\". Ages and counts are always there. While the channels can't be listed, \
+`tearless_exporter_listed` is 0, and those that were known before are told.
+
+Whoever reaches the address can read all of it. It answers GET /metrics and GET /, 16 connections at a time, \
+until SIGINT (Ctrl-C), SIGTERM or SIGHUP.
+
+Examples:
+  tearless -n fleet export --prometheus
+  tearless export --prometheus --listen 0.0.0.0:9464 'worker-*'
+  tearless export --prometheus --once | grep tearless_up
+
+Keys of --json: none, it is refused
+
+Exit codes: 0 also after a signal; 1 the address can't be used, or the channels can't be listed; 2 wrong \
+usage; 3 no such namespace (with --once)")]
 pub(crate) struct ExportArguments {
     /// In the text format of Prometheus (OpenMetrics); so far the only one
     #[arg(long, required = true)]
@@ -55,25 +68,27 @@ pub(crate) struct ExportArguments {
 /// Prints one exposition, or answers until it is asked to end.
 pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), Failure> {
     let states = if arguments.last_states { States::Last } else { States::Current };
-    let mut exporter = Exporter::new(context.namespace()?, &arguments.pattern, states);
+    let namespace = context.namespace()?;
+    match arguments.once {
+        true => target::must_exist(&namespace, &context.trust)?,
+        // A server may be there before its workers; but what it can't list now, it never will.
+        false => drop(namespace.channels()?),
+    }
+    let mut exporter = Exporter::new(namespace, &arguments.pattern, states);
     if arguments.once {
         let text = exposition::text_of(exporter.scrape());
         io::stdout().lock().write_all(text.as_bytes())?;
         return Ok(());
     }
     let address = arguments.listen;
+    let unserved = |error| server::unserved(address, &error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
-    let served = runtime.and_then(|runtime| runtime.block_on(server::serve(address, exporter, announce)));
-    served.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{address} is in use"))
-            .hint("another exporter may be running; choose another port with --listen"),
-        _ => Failure::new(ExitStatus::Failed, format!("can't serve at {address}: {error}")),
-    })
+    runtime.map_err(unserved)?.block_on(server::serve(address, exporter, announce))
 }
 
 fn announce(address: SocketAddr) -> io::Result<()> {
     if !address.ip().is_loopback() {
-        anstream::eprintln!("whoever reaches {address} can read the states of all channels");
+        tell(format_args!("whoever reaches {address} can read the states of all channels"));
     }
     let mut output = io::stdout().lock();
     writeln!(output, "listening on http://{address}/metrics")?;

@@ -106,10 +106,22 @@ impl Sample {
     }
 }
 
+/// Whether the channels of a scrape are those that there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// They are.
+    #[default]
+    Present,
+    /// The list could not be read: they are those that were known before.
+    Failed,
+}
+
 /// All channels at one scrape, and the exporter's own numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scrape {
     pub(super) samples: Vec<Sample>,
+    /// Whether these are all.
+    pub(super) listing: Listing,
     /// How long reading all of them took.
     pub(super) duration: Duration,
     /// Scrapes so far, with this one.

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use super::connection::Entrance;
 use super::exporter::Exporter;
 use super::exposition;
+use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Ends;
 
 const INDEX: &str =
@@ -68,21 +69,33 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 ///
 /// # Errors
 ///
-/// If the address can't be listened at, or the system refuses a handler of signals.
+/// If the address can't be listened at, the system refuses a handler of signals, or `announce` fails.
 pub(super) async fn serve(
     address: SocketAddr,
     exporter: Exporter,
     announce: impl FnOnce(SocketAddr) -> io::Result<()>,
-) -> io::Result<()> {
-    let ends = Ends::register()?;
-    let listener = TcpListener::bind(address).await?;
-    announce(listener.local_addr()?)?;
+) -> Result<(), Failure> {
+    let unserved = |error| unserved(address, &error);
+    let ends = Ends::register().map_err(unserved)?;
+    let listener = TcpListener::bind(address).await.map_err(unserved)?;
+    // Of standard output, and no matter of the address.
+    announce(listener.local_addr().map_err(unserved)?)?;
     let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
     let routes = Router::new()
         .route("/", get(async || Html(INDEX)))
         .route("/metrics", get(metrics))
         .with_state(shared);
-    axum::serve(Entrance::new(listener), routes).with_graceful_shutdown(ends.wait()).await
+    let served = axum::serve(Entrance::new(listener), routes).with_graceful_shutdown(ends.wait()).await;
+    served.map_err(unserved)
+}
+
+/// Why nothing is served at `address`.
+pub(super) fn unserved(address: SocketAddr, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{address} is in use"))
+            .hint("another exporter may be running; choose another port with --listen"),
+        _ => Failure::new(ExitStatus::Failed, format!("can't serve at {address}: {error}")),
+    }
 }
 
 #[cfg(test)]

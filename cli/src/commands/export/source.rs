@@ -122,5 +122,5 @@ impl Source {
 /// Whether a writer that promised signs of life has given none for too long.
 fn is_silent(age: Option<Duration>, heartbeat: Option<Duration>, interval: Option<Duration>) -> bool {
     let signs = [age, heartbeat].into_iter().flatten();
-    signs.min().zip(interval).is_some_and(|(silent, interval)| silent > interval * INTERVALS)
+    signs.min().zip(interval).is_some_and(|(silent, interval)| silent > interval.saturating_mul(INTERVALS))
 }

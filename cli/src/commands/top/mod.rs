@@ -48,6 +48,7 @@ use self::signals::Signals;
 use self::view::View;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::target;
 
 /// Ten frames a second are as smooth as eyes want it.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -72,7 +73,11 @@ pub(crate) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
         let failure = Failure::new(ExitStatus::Failed, "standard output is not a terminal");
         return Err(failure.hint("say --once for one table as text, or use `tearless ls`"));
     }
-    let mut session = Session::new(context.namespace()?, view, interval, palette());
+    let namespace = context.namespace()?;
+    if arguments.once {
+        target::must_exist(&namespace, &context.trust)?;
+    }
+    let mut session = Session::new(namespace, view, interval, palette());
     let last = match arguments.once {
         true => once(&mut session, context)?,
         false => live(&mut session)?,
@@ -89,7 +94,11 @@ fn once(session: &mut Session, context: &Context) -> Result<Buffer, Failure> {
     }
     let mut buffer = Buffer::empty(PICTURE);
     session.draw(&mut buffer, PICTURE);
-    Ok(buffer)
+    match session.trouble() {
+        None => Ok(buffer),
+        // What was printed is not all that there is.
+        Some(trouble) => Err(Failure::new(ExitStatus::Failed, trouble)),
+    }
 }
 
 fn live(session: &mut Session) -> Result<Buffer, Failure> {

@@ -92,6 +92,11 @@ impl Session {
         draw::draw(buffer, area, &mut self.view, &scene);
     }
 
+    /// Why not all is seen that there is.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.fleet.trouble()
+    }
+
     /// The rows that pass the filter, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
         self.view.list.all(self.fleet.rows())

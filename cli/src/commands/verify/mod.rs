@@ -24,15 +24,27 @@ use crew::{Crew, Size};
 use report::{Ending, Report, Verdict};
 
 /// Tortures this build on this machine, and verifies every word that its readers get
-///
-/// Several processes publish as fast as they can, on channels with and without checksum, with one slot and
-/// with the usual number, of sizes from 0 to 256 KiB that make them grow and shrink; others take snapshots
-/// and histories and compare every word with what must stand there. Now and then a writer is killed, and
-/// another process takes its channels over. The report is meant to be attached to a bug. It uses a namespace
-/// of its own, and leaves nothing in /dev/shm.
-///
-/// Exit codes: 0 if nothing is wrong, 1 if anything is, or if it was interrupted before it could say so.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Several processes publish as fast as they can, on channels with and without checksum, with one slot and with \
+the usual number, of sizes from 0 to 256 KiB that make them grow and shrink; others take snapshots and \
+histories and compare every word with what must stand there. Now and then a writer is killed, and another \
+process takes its channels over. The report is meant to be attached to a bug. It uses a namespace of its own, \
+and leaves nothing in /dev/shm.
+
+Examples:
+  tearless verify
+  tearless verify --seconds 600 --writers 4 --readers 8
+  tearless verify --json | jq -e '.verdict == \"fine\"'
+
+Keys of --json, one object:
+  verdict (fine, unfinished, wrong), machine (what it ran on), seconds,
+  writers, readers, seed, forgeries (tried, accepted), snapshots, history
+  (states out of histories), bytes (verified), publications, retries,
+  give_ups, growths, remaps, kills, takeovers, torn, backwards, failures,
+  leftovers, faults (texts), notes (texts)
+
+Exit codes: 0 nothing is wrong; 1 something is, or it was interrupted before it could say so")]
 pub(crate) struct VerifyArguments {
     /// How long
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]

@@ -1,0 +1,129 @@
+//! A namespace that is not there, or not for this user to see, is never taken for one in which all is well.
+
+mod support;
+
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
+
+use support::{Fleet, Ran, Worker, as_worker, tearless, until_killed};
+
+/// A user who is not this one, if this one may give things away.
+const NOBODY: u32 = 65_534;
+
+fn run(namespace: &str, arguments: &[&str]) -> Ran {
+    Ran::of(tearless(&[&["-n", namespace], arguments].concat()).output().unwrap())
+}
+
+const LOOKS: [&[&str]; 6] = [
+    &["ls"],
+    &["gc"],
+    &["gc", "--dry-run"],
+    &["doctor"],
+    &["export", "--prometheus", "--once"],
+    &["top", "--once", "--interval", "10ms"],
+];
+
+#[test]
+fn a_mistyped_namespace_is_not_found() {
+    let fleet = Fleet::new();
+    let _writer = fleet.writer::<u64>("worker-7").unwrap();
+    let mistyped = format!("{}x", fleet.name());
+    for arguments in LOOKS {
+        let ran = run(&mistyped, arguments);
+        assert_eq!(ran.stdout, "", "{arguments:?}");
+        let said = ran.fails(3);
+        assert!(said.contains("no namespace") && said.contains(fleet.name()), "{arguments:?}: {said}");
+        let mut command = tearless(arguments);
+        command.env("TEARLESS_NAMESPACE", &mistyped);
+        Ran::of(command.output().unwrap()).fails(3);
+    }
+}
+
+/// Objects that belong to somebody else until the end.
+struct GivenAway(Vec<PathBuf>);
+
+impl GivenAway {
+    /// All of a namespace, and the table of its channels; `None` if this user can't give things away.
+    fn all_of(fleet: &Fleet) -> Option<GivenAway> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let given = GivenAway(fleet.objects());
+        given.0.iter().for_each(|path| chown(path, Some(NOBODY), None).unwrap());
+        Some(given)
+    }
+}
+
+impl Drop for GivenAway {
+    fn drop(&mut self) {
+        let own = rustix::process::geteuid().as_raw();
+        self.0.iter().for_each(|path| drop(chown(path, Some(own), None)));
+    }
+}
+
+#[test]
+fn another_users_namespace_is_not_taken_for_an_empty_one() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer::<u64>("worker-7").unwrap();
+    writer.publish(&1).unwrap();
+    let Some(_given) = GivenAway::all_of(&fleet) else { return };
+    let hint = format!("--trust-owner {NOBODY}");
+    for arguments in [&["ls"][..], LOOKS[4], LOOKS[5], &["export", "--prometheus", "--listen", "127.0.0.1:0"]]
+    {
+        let ran = run(fleet.name(), arguments);
+        assert_eq!(ran.stdout, "", "{arguments:?}");
+        let said = ran.fails(1);
+        assert!(said.contains(&hint) && !said.contains("::"), "{arguments:?}: {said}");
+    }
+    // It is no problem of this user's, and told once.
+    let ran = run(fleet.name(), &["doctor", "--json"]);
+    let findings: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_fleet: Vec<_> = findings.iter().filter(|finding| finding["namespace"] == fleet.name()).collect();
+    let [note] = of_fleet.as_slice() else { panic!("{ran:?}") };
+    assert_eq!((&note["severity"], &note["check"]), (&"note".into(), &"other-user".into()));
+    assert!(note["advice"].as_str().unwrap().contains(&hint) && !ran.stdout.contains("::"), "{ran:?}");
+    for trusting in LOOKS {
+        run(fleet.name(), &[trusting, &["--trust-owner", &NOBODY.to_string()]].concat()).ok();
+    }
+}
+
+#[test]
+fn objects_of_no_namespace_are_not_the_business_of_one() {
+    let fleet = Fleet::new();
+    let _writer = fleet.writer::<u64>("worker-7").unwrap();
+    let stray = PathBuf::from(format!("/dev/shm/tl_{:07x}_stray", std::process::id()));
+    std::fs::write(&stray, "nobody's").unwrap();
+    let (all, named) = (Ran::of(tearless(&["doctor"]).output().unwrap()), run(fleet.name(), &["doctor"]));
+    std::fs::remove_file(&stray).unwrap();
+    let name = stray.file_name().unwrap().to_str().unwrap();
+    assert!(all.stdout.contains(name) && !named.stdout.contains(name), "{all:?}, {named:?}");
+}
+
+#[test]
+fn a_channel_without_names_or_writer_is_found_and_struck() {
+    let test = "a_channel_without_names_or_writer_is_found_and_struck";
+    if let Some(namespace) = as_worker() {
+        let mut writer = namespace.writer::<u64>("worker-7").unwrap();
+        writer.publish(&1).unwrap();
+        until_killed()
+    }
+    let fleet = Fleet::new();
+    let worker = Worker::start(test, &fleet);
+    for kind in ["a1", "b1"] {
+        std::fs::remove_file(fleet.object("worker-7", kind)).unwrap();
+    }
+    std::fs::remove_file(fleet.object("worker-7", "c")).unwrap();
+    let pid = worker.kill();
+    let listed = fleet.run(&["ls", "--json"]).json();
+    assert_eq!((&listed[0]["writer"], listed.len()), (&"dead".into(), 1));
+    let ran = fleet.run(&["doctor", "--json"]);
+    let nameless = ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("it is found");
+    assert!(nameless.contains(&pid.to_string()) && nameless.contains(" gc"), "{nameless}");
+    assert_eq!(ran.code, Some(1));
+    let said = fleet.run(&["gc", "--dry-run"]).ok();
+    assert!(said.starts_with("would strike worker-7 from the list"), "{said}");
+    let [struck] = fleet.run(&["gc", "--json"]).json().try_into().unwrap();
+    assert_eq!((&struck["channel"], &struck["cause"]), (&"worker-7".into(), &"nameless".into()));
+    fleet.run(&["gc"]).fails(3);
+}
