@@ -38,7 +38,8 @@ pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
     whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.published)
 }
 
-/// Publications a second, by the dates of those that the channel still holds.
+/// Publications a second, by the dates of those that the channel still holds: few, so that bursts look faster than they
+/// are on the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     let dated = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
     let slots: Vec<_> = whole(inspection).iter().filter_map(dated).collect();

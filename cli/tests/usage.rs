@@ -102,6 +102,7 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "incarnation",
             "published",
             "age_seconds",
+            "rate",
             "bytes",
             "heartbeat_seconds",
             "late",

@@ -8,7 +8,7 @@ use tearless::{ChannelInfo, Inspection, Namespace, WriterState};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::look;
-use crate::output::{Alignment, Table, ago, bytes, print_json, state_style, state_text, style};
+use crate::output::{Alignment, Table, ago, bytes, print_json, rate, state_style, state_text, style};
 use crate::target;
 
 /// Lists the channels of a namespace: who writes them, and since when nothing has come
@@ -21,11 +21,13 @@ Examples:
 
 WRITER is alive, stopped (by a signal or a debugger), dead, lingering (closed, and the last state was left \
 on purpose), closed, or unknown (in another PID namespace). In yellow: it promised signs of life, and is \
-late.
+late. RATE/s is by the publications that the channel still holds, \
+which are few: bursts look faster than they are on the average; `tearless top` measures it.
 
 Keys of --json, one object a channel; null is what is not known:
   channel, writer, pid, incarnation (how many writers it has had), published
-  (number of the last publication), age_seconds, bytes (of the last state),
+  (number of the last publication), age_seconds, rate (publications a second,
+  by those that the channel still holds), bytes (of the last state),
   heartbeat_seconds, late (true or false), codec, schema, limit (bytes of a
   state at most)
 
@@ -50,6 +52,7 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
         ("PID", Alignment::Right),
         ("PUBLISHED", Alignment::Right),
         ("LAST", Alignment::Right),
+        ("RATE/s", Alignment::Right),
         ("SIZE", Alignment::Right),
         ("CODEC", Alignment::Left),
         ("SCHEMA", Alignment::Left),
@@ -108,6 +111,7 @@ impl Entry {
             "incarnation": self.info.incarnation,
             "published": inspection.map(|inspection| inspection.published),
             "age_seconds": latest.and_then(|slot| slot.age).map(|age| age.as_secs_f64()),
+            "rate": inspection.and_then(look::rate),
             "bytes": latest.map(|slot| slot.len),
             "heartbeat_seconds":
                 inspection.and_then(|inspection| inspection.heartbeat).map(|age| age.as_secs_f64()),
@@ -118,7 +122,7 @@ impl Entry {
         })
     }
 
-    fn cells(&self) -> [(String, Style); 8] {
+    fn cells(&self) -> [(String, Style); 9] {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(look::latest);
         let dash = || "-".to_owned();
@@ -130,6 +134,7 @@ impl Entry {
             (self.info.writer_pid.to_string(), style::PLAIN),
             plain(inspection.map(|inspection| inspection.published.to_string())),
             (ago(latest.and_then(|slot| slot.age)), style::PLAIN),
+            plain(inspection.and_then(look::rate).map(rate)),
             plain(latest.map(|slot| bytes(slot.len))),
             (self.info.codec.clone(), style::DIM),
             plain(inspection.map(|inspection| inspection.schema_name.clone())),

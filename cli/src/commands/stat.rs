@@ -17,7 +17,9 @@ use crate::target;
 /// Shows all that stands beside a channel's states: writer, dates, form, memory
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Looks at the memory as it is, without the writer noticing, and whatever codec and type the states have.
+Looks at the memory as it is, without the writer noticing, and whatever codec and type the states have. \
+The rate is by the dates of the publications that the channel still holds, which are few: bursts look faster \
+than they are on the average; `tearless top` measures it.
 
 Examples:
   tearless stat worker-7
@@ -115,7 +117,10 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
     if let Some(rate) = look::rate(inspection) {
         fields.add(
             "rate",
-            format!("{rate:.1} publications a second, by the last {}", look::whole(inspection).len()),
+            format!(
+                "{rate:.1} publications a second, by the dates of the {} that are held: bursts look faster",
+                look::whole(inspection).len()
+            ),
         );
     }
     if let Some(unfinished) = inspection.unfinished() {

@@ -13,7 +13,7 @@ mod writer;
 
 pub(crate) use fields::Fields;
 pub(crate) use hex::{hex_dump, hex_line};
-pub(crate) use human::{ago, bytes, duration};
+pub(crate) use human::{ago, bytes, duration, rate};
 pub(crate) use json::{Layout, json_text, print_json};
 pub(crate) use printable::printable;
 pub(crate) use table::{Alignment, Table};

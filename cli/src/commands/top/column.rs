@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::row::Row;
 use super::{rate, text};
+use crate::output;
 
 /// Cells of the trend at most: one a second.
 const MOST_TREND: u16 = 60;
@@ -131,7 +132,7 @@ impl Column {
             Column::Worker => row.label.clone(),
             Column::State => row.state.label().into(),
             Column::Pid => or_none(row.pid.map(|pid| pid.to_string())),
-            Column::Rate => or_none(row.rates.per_second().map(text::rate)),
+            Column::Rate => or_none(row.rates.per_second().map(output::rate)),
             Column::Age => or_none(row.age.map(text::age)),
             Column::Bytes => or_none(row.bytes.map(text::bytes)),
             Column::Retries => row.retries.to_string(),

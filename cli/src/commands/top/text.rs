@@ -2,17 +2,6 @@
 
 use std::time::Duration;
 
-/// Publications a second: `0`, `9.5`, `123`, `45.1k`, `3.2M`.
-pub(super) fn rate(rate: f64) -> String {
-    match rate {
-        rate if rate < 0.05 => "0".into(),
-        rate if rate < 99.5 => format!("{rate:.1}"),
-        rate if rate < 9_999.5 => format!("{rate:.0}"),
-        rate if rate < 999_950.0 => format!("{:.1}k", rate / 1e3),
-        rate => format!("{:.1}M", rate / 1e6),
-    }
-}
-
 /// How old something is: `3ms`, `1.2s`, `2m05s`, `3h20m`, `4d03h`.
 pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
@@ -86,12 +75,6 @@ pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_have_few_characters() {
-        let texts = [0.0, 9.96, 99.9, 1_234.4, 12_345.0, 999_949.0, 12_345_678.0].map(rate);
-        assert_eq!(texts, ["0", "10.0", "100", "1234", "12.3k", "999.9k", "12.3M"]);
-    }
 
     #[test]
     fn ages_have_two_parts_at_most() {
