@@ -80,7 +80,7 @@ Examples:
   tearless watch worker-7 --diff            what changes, as it changes
   tearless postmortem worker-7              what it did last, and how it ended
   tearless doctor                           what is wrong, and what to do about it
-  echo '{\"jobs\": 3}' | tearless put demo    a channel from a shell
+  echo 3 | tearless -n fleet put jobs       a channel from a shell; -n makes its namespace
 
 Exit codes:
   0  done, also when the reader of a pipe has had enough

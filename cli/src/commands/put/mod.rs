@@ -80,10 +80,18 @@ impl Sink {
 }
 
 pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Failure> {
-    let namespace = context.namespace()?;
+    let namespace = context.namespace().map_err(hint_at_name)?;
     match arguments.each_line {
         true => each_line(&namespace, arguments),
         false => single(&namespace, arguments),
+    }
+}
+
+/// A machine without namespaces is where a first worker is expected: it only has to be said which one to make.
+fn hint_at_name(failure: Failure) -> Failure {
+    match failure.exit() {
+        ExitStatus::NotFound => failure.hint("say -n NAME: that makes one"),
+        _ => failure,
     }
 }
 
@@ -145,4 +153,11 @@ fn publish_lines(
 /// Why what came in is not published.
 fn unusable(message: String) -> Failure {
     Failure::new(ExitStatus::Usage, message)
+}
+
+#[test]
+fn who_has_no_namespace_is_told_how_to_make_one() {
+    let hint = |exit| format!("{:?}", hint_at_name(Failure::new(exit, "none").hint("is a worker running?")));
+    assert!(hint(ExitStatus::NotFound).contains("-n NAME"));
+    assert!(hint(ExitStatus::Usage).contains("is a worker running?"));
 }
