@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use tearless::{AttachError, Ending, Inspection, Namespace, SlotInspection, SlotState, WriterState};
+use anstyle::Style;
+use tearless::{AttachError, Inspection, Namespace, SlotInspection, SlotState, WriterState};
 
-use crate::output::{duration, state_text};
+use crate::output::{ago, duration, state_style, state_text, style};
+
+/// How many of the intervals that a writer promises may pass before its silence means that it is stale: as `Hub::status` has
+/// it.
+const INTERVALS: u32 = 3;
 
 /// How often a channel is looked at anew whose writer has overwritten its latest publication during the look.
 const MOST_LOOKS: usize = 8;
@@ -54,24 +59,48 @@ pub(crate) fn last_sign(inspection: &Inspection) -> Option<Duration> {
     [published, inspection.heartbeat, inspection.opened_ago].into_iter().flatten().min()
 }
 
-/// How the writer is late, if it lives and keeps its promise of signs of life no longer.
-pub(crate) fn lateness(inspection: &Inspection) -> Option<String> {
-    let (interval, heartbeat) = (inspection.interval?, inspection.heartbeat.or(inspection.opened_ago)?);
-    let lives = matches!(inspection.writer_state, WriterState::Alive | WriterState::Stopped);
-    // One may be missed: the machine was busy.
-    (lives && heartbeat > interval.saturating_mul(2)).then(|| {
+/// Whether a writer that promised signs of life, one in each `interval`, was silent for too long. No promise, no breach.
+pub(crate) fn is_stale(silent: Option<Duration>, interval: Option<Duration>) -> bool {
+    // An interval out of shared memory may be any: one too long to be multiplied is never over.
+    let patience = interval.and_then(|interval| interval.checked_mul(INTERVALS));
+    silent.zip(patience).is_some_and(|(silent, patience)| silent > patience)
+}
+
+/// How the writer breaks its promise, if it lives and is stale.
+pub(crate) fn staleness(inspection: &Inspection) -> Option<String> {
+    let silent = last_sign(inspection);
+    let is_stale = inspection.writer_state == WriterState::Alive && is_stale(silent, inspection.interval);
+    is_stale.then(|| {
         format!(
-            "promised a sign of life every {}, and gave the last one {} ago",
-            duration(interval),
-            duration(heartbeat)
+            "promised a sign of life every {}, and gave the last one {}",
+            duration(inspection.interval.unwrap_or_default()),
+            ago(silent)
         )
     })
 }
 
-/// What has become of the writer: as `state` of JSON says it, but for channels that were left on purpose.
+/// What has become of the writer: as [`state_text`] says it, but for those that live and are stale.
 pub(crate) fn writer_word(inspection: &Inspection) -> &'static str {
-    match (inspection.writer_state, inspection.ending) {
-        (WriterState::Closed, Ending::Lingering) => "lingering",
-        (state, _) => state_text(state),
+    match staleness(inspection) {
+        Some(_) => "stale",
+        None => state_text(inspection.writer_state),
+    }
+}
+
+/// The colour of that word.
+pub(crate) fn writer_style(inspection: &Inspection) -> Style {
+    match staleness(inspection) {
+        Some(_) => style::ODD,
+        None => state_style(inspection.writer_state),
+    }
+}
+
+#[test]
+fn who_promised_nothing_or_for_ever_is_never_stale() {
+    let (second, long) = (Duration::from_secs(1), Duration::MAX);
+    assert!(is_stale(Some(second * 3 + Duration::from_nanos(1)), Some(second)));
+    assert!(!is_stale(Some(second * 3), Some(second)));
+    for (silent, interval) in [(Some(long), None), (None, Some(second)), (Some(long), Some(long))] {
+        assert!(!is_stale(silent, interval), "{silent:?} {interval:?}");
     }
 }

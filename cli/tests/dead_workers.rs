@@ -106,7 +106,7 @@ fn the_doctor_finds_what_is_wrong_with_writers() {
 }
 
 #[test]
-fn the_doctor_finds_late_signs_and_names_that_somebody_removed() {
+fn the_doctor_finds_stale_writers_and_names_that_somebody_removed() {
     let fleet = Fleet::new();
     let late = fleet.writer_builder::<u64>("late").interval(Duration::from_nanos(1));
     let mut late = late.open().unwrap();
@@ -133,7 +133,7 @@ fn the_doctor_finds_late_signs_and_names_that_somebody_removed() {
         )
         .unwrap();
     }
-    let expected = [("segment-missing", "cut"), ("late", "late"), ("nameless", "nameless")];
+    let expected = [("segment-missing", "cut"), ("stale", "late"), ("nameless", "nameless")];
     assert_eq!(findings(&fleet), expected.map(|(check, channel)| (check.to_owned(), json!(channel))));
 }
 

@@ -105,7 +105,6 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "rate",
             "bytes",
             "heartbeat_seconds",
-            "late",
             "codec",
             "schema",
             "limit"

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{ChannelInfo, Inspection, Namespace, WriterState};
+use tearless::{ChannelInfo, Inspection, Namespace};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -19,16 +19,16 @@ Examples:
   tearless -n fleet ls 'worker-*'
   tearless ls --json | jq -r 'select(.writer == \"dead\") | .channel'
 
-WRITER is alive, stopped (by a signal or a debugger), dead, lingering (closed, and the last state was left \
-on purpose), closed, or unknown (in another PID namespace). In yellow: it promised signs of life, and is \
-late. RATE/s is by the publications that the channel still holds, \
+WRITER is alive, stopped (by a signal or a debugger), stale (it lives, but was silent for 3 of the \
+intervals that it promised), dead, closed (the last state was left on purpose), or unknown (in another PID \
+namespace). RATE/s is by the publications that the channel still holds, \
 which are few: bursts look faster than they are on the average; `tearless top` measures it.
 
 Keys of --json, one object a channel; null is what is not known:
   channel, writer, pid, incarnation (how many writers it has had), published
   (number of the last publication), age_seconds, rate (publications a second,
   by those that the channel still holds), bytes (of the last state),
-  heartbeat_seconds, late (true or false), codec, schema, limit (bytes of a
+  heartbeat_seconds, codec, schema, limit (bytes of a
   state at most)
 
 Exit codes: 0, also when none fits the pattern; 3 no such namespace")]
@@ -87,18 +87,12 @@ struct Entry {
 }
 
 impl Entry {
-    fn state(&self) -> WriterState {
-        self.inspection
-            .as_ref()
-            .map_or_else(|| self.info.writer_state(), |inspection| inspection.writer_state)
-    }
-
     fn word(&self) -> &'static str {
-        self.inspection.as_ref().map_or_else(|| state_text(self.state()), look::writer_word)
+        self.inspection.as_ref().map_or_else(|| state_text(self.info.writer_state()), look::writer_word)
     }
 
-    fn is_late(&self) -> bool {
-        self.inspection.as_ref().and_then(look::lateness).is_some()
+    fn style(&self) -> Style {
+        self.inspection.as_ref().map_or_else(|| state_style(self.info.writer_state()), look::writer_style)
     }
 
     fn document(&self) -> Value {
@@ -115,7 +109,6 @@ impl Entry {
             "bytes": latest.map(|slot| slot.len),
             "heartbeat_seconds":
                 inspection.and_then(|inspection| inspection.heartbeat).map(|age| age.as_secs_f64()),
-            "late": self.is_late(),
             "codec": self.info.codec,
             "schema": inspection.map(|inspection| &inspection.schema_name),
             "limit": self.info.limit,
@@ -127,10 +120,9 @@ impl Entry {
         let latest = inspection.and_then(look::latest);
         let dash = || "-".to_owned();
         let plain = |text: Option<String>| (text.unwrap_or_else(dash), style::PLAIN);
-        let writer = if self.is_late() { style::ODD } else { state_style(self.state()) };
         [
             (self.info.name.clone(), style::STRONG),
-            (self.word().into(), writer),
+            (self.word().into(), self.style()),
             (self.info.writer_pid.to_string(), style::PLAIN),
             plain(inspection.map(|inspection| inspection.published.to_string())),
             (ago(latest.and_then(|slot| slot.age)), style::PLAIN),

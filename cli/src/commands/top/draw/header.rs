@@ -4,7 +4,6 @@ use super::Scene;
 use super::canvas::Canvas;
 use crate::commands::top::column::Side;
 use crate::commands::top::row::State;
-use crate::commands::top::text;
 use crate::commands::top::view::View;
 use crate::output::{self, bytes, printable};
 
