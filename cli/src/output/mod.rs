@@ -12,7 +12,7 @@ mod value;
 mod writer;
 
 pub(crate) use fields::Fields;
-pub(crate) use hex::{hex_dump, hex_line};
+pub(crate) use hex::{hex_dump, hex_line, hex_lines};
 pub(crate) use human::{ago, bytes, duration, rate};
 pub(crate) use json::{Layout, json_text, print_json};
 pub(crate) use printable::printable;

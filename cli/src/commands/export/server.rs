@@ -74,7 +74,7 @@ pub(super) async fn serve(
     exporter: Exporter,
     announce: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> io::Result<()> {
-    let ends = Ends::register()?;
+    let mut ends = Ends::register()?;
     let listener = TcpListener::bind(address).await?;
     announce(listener.local_addr()?)?;
     let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
@@ -82,7 +82,9 @@ pub(super) async fn serve(
         .route("/", get(async || Html(INDEX)))
         .route("/metrics", get(metrics))
         .with_state(shared);
-    axum::serve(Entrance::new(listener), routes).with_graceful_shutdown(ends.wait()).await
+    axum::serve(Entrance::new(listener), routes)
+        .with_graceful_shutdown(async move { ends.next().await })
+        .await
 }
 
 #[cfg(test)]

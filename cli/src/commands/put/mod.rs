@@ -1,7 +1,6 @@
 //! `tearless put`: a channel from a shell.
 
 mod input;
-mod signals;
 
 use std::io::{self, BufRead};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +12,9 @@ use tearless::{Bytes, MessagePack, Namespace, PublishError, RemoveError, Writer}
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::interrupt::Caught;
 use crate::output::tell;
 use input::State;
-use signals::Signals;
 
 /// Publishes standard input on a channel, which is held meanwhile
 #[derive(Debug, Args)]
@@ -98,7 +97,7 @@ fn hint_at_name(failure: Failure) -> Failure {
 /// What is no state is found out before the channel is touched.
 fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure> {
     let state = State::parse(input::read_all(io::stdin().lock())?, arguments.bytes, None)?;
-    let signals = Signals::catch()?;
+    let mut signals = Caught::catch()?;
     let mut sink = Sink::open(namespace, arguments)?;
     let publication = sink.publish(&state)?;
     if !arguments.linger {
@@ -113,7 +112,7 @@ fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure
 
 /// Reading can't be interrupted by a signal; so another thread waits for it, and ends the channel and the process.
 fn each_line(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure> {
-    let signals = Signals::catch()?;
+    let mut signals = Caught::catch()?;
     let sink = Arc::new(Mutex::new(Some(Sink::open(namespace, arguments)?)));
     let ending = Arc::clone(&sink);
     thread::spawn(move || {

@@ -134,7 +134,7 @@ impl Column {
             Column::Pid => or_none(row.pid.map(|pid| pid.to_string())),
             Column::Rate => or_none(row.rates.per_second().map(output::rate)),
             Column::Age => or_none(row.age.map(text::age)),
-            Column::Bytes => or_none(row.bytes.map(text::bytes)),
+            Column::Bytes => or_none(row.bytes.map(output::bytes)),
             Column::Retries => row.retries.to_string(),
             Column::Growths => row.growths.to_string(),
             Column::Trend => format!("{:.0}", last_minute(row)),

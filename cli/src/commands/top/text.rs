@@ -14,24 +14,6 @@ pub(super) fn age(age: Duration) -> String {
     }
 }
 
-/// A size: `0`, `928`, `1.5 KiB`, `64.0 MiB`.
-pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1_024 {
-        return bytes.to_string();
-    }
-    let mut size = bytes as f64 / 1_024.0;
-    let mut units = UNITS.into_iter();
-    let mut unit = units.next().unwrap_or_default();
-    // What would be shown as 1024.0 is one of the next unit.
-    while size >= 1_023.95 {
-        let Some(next) = units.next() else { break };
-        unit = next;
-        size /= 1_024.0;
-    }
-    format!("{size:.1} {unit}")
-}
-
 /// `text` in lines of at most `width` characters, broken between words; a word that is longer stands alone.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -82,12 +64,6 @@ mod tests {
         let texts = ages.map(|milliseconds| age(Duration::from_millis(milliseconds)));
         assert_eq!(texts, ["0ms", "999ms", "1.2s", "59.9s", "1m00s", "59m59s", "1h00m", "1d01h"]);
         assert!(age(Duration::MAX).len() > 8, "a hostile age is long, and cut by its cell");
-    }
-
-    #[test]
-    fn sizes_change_their_unit_in_time() {
-        let texts = [0, 1_023, 1_024, 1_536, (1 << 20) - 1, 1 << 20, u64::MAX].map(bytes);
-        assert_eq!(texts, ["0", "1023", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"]);
     }
 
     #[test]
