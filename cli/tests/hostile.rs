@@ -20,7 +20,7 @@ const HOSTILE: [&str; 7] = [
 ];
 
 /// Commands that print what stands in a channel.
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 24] = [
     &["ls"],
     &["ls", "--json"],
     &["get", "CHANNEL"],
@@ -36,8 +36,16 @@ const COMMANDS: [&[&str]; 17] = [
     &["history", "CHANNEL", "--json"],
     &["postmortem", "CHANNEL"],
     &["postmortem", "CHANNEL", "--json"],
+    &["top", "--once", "--interval", "10ms"],
+    &["top", "--once", "--interval", "10ms", "--json"],
+    &["export", "--prometheus", "--once"],
+    &["namespaces"],
+    &["namespaces", "--json"],
+    &["doctor"],
     &["doctor", "--json"],
     &["gc", "--dry-run", "--keep", "nothing"],
+    // The last one: it removes what nobody writes.
+    &["gc", "--keep", "nothing"],
 ];
 
 /// Runs them all on a channel; each has to end with a code of its own and print nothing that is not plain.
