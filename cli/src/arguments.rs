@@ -9,8 +9,9 @@ use crate::commands::{
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
-/// A worker publishes its latest state on a channel; the channels of one fleet make up a namespace. This command reads
-/// them straight from shared memory: workers are not asked, don't notice, and may be stopped or dead.
+/// A worker publishes its latest state on a channel; the channels of one fleet make up a namespace. This
+/// command reads them straight from shared memory: workers are not asked, don't notice, and may be stopped or
+/// dead.
 #[derive(Debug, Parser)]
 #[command(name = "tearless", version, propagate_version = true, after_help = SEE_LONG, after_long_help = AFTER_HELP)]
 #[command(infer_subcommands = true, max_term_width = 100)]

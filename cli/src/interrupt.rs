@@ -24,8 +24,8 @@ impl Interrupt {
         Interrupt::catch_and_then(|_| {})
     }
 
-    /// The same, and at a second signal the process ends after all, once `last` is done: it hangs, perhaps because nobody
-    /// reads what it prints.
+    /// The same, and at a second signal the process ends after all, once `last` is done: it hangs, perhaps
+    /// because nobody reads what it prints.
     ///
     /// # Errors
     ///

@@ -7,15 +7,15 @@ use tearless::{AttachError, Inspection, Namespace, SlotInspection, SlotState, Wr
 
 use crate::output::{ago, duration, state_style, state_text, style};
 
-/// How many of the intervals that a writer promises may pass before its silence means that it is stale: as `Hub::status` has
-/// it.
+/// How many of the intervals that a writer promises may pass before its silence means that it is stale: as
+/// `Hub::status` has it.
 const INTERVALS: u32 = 3;
 
 /// How often a channel is looked at anew whose writer has overwritten its latest publication during the look.
 const MOST_LOOKS: usize = 8;
 
-/// What stands in a channel's memory; of a writer that is so fast that its latest publication is overwritten before its
-/// slot is looked at, the first look that finds it.
+/// What stands in a channel's memory; of a writer that is so fast that its latest publication is overwritten
+/// before its slot is looked at, the first look that finds it.
 pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection, AttachError> {
     let mut inspection = namespace.inspect(channel)?;
     for _ in 1..MOST_LOOKS {
@@ -43,8 +43,8 @@ pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
     whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.published)
 }
 
-/// Publications a second, by the dates of those that the channel still holds: few, so that bursts look faster than they
-/// are on the average.
+/// Publications a second, by the dates of those that the channel still holds: few, so that bursts look faster
+/// than they are on the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     let dated = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
     let slots: Vec<_> = whole(inspection).iter().filter_map(dated).collect();
@@ -59,7 +59,8 @@ pub(crate) fn last_sign(inspection: &Inspection) -> Option<Duration> {
     [published, inspection.heartbeat, inspection.opened_ago].into_iter().flatten().min()
 }
 
-/// Whether a writer that promised signs of life, one in each `interval`, was silent for too long. No promise, no breach.
+/// Whether a writer that promised signs of life, one in each `interval`, was silent for too long. No promise,
+/// no breach.
 pub(crate) fn is_stale(silent: Option<Duration>, interval: Option<Duration>) -> bool {
     // An interval out of shared memory may be any: one too long to be multiplied is never over.
     let patience = interval.and_then(|interval| interval.checked_mul(INTERVALS));

@@ -1,4 +1,5 @@
-//! What a killed worker did last is told, what is wrong is found, and what is left is removed, but only by who says so.
+//! What a killed worker did last is told, what is wrong is found, and what is left is removed, but only by
+//! who says so.
 
 mod support;
 
@@ -67,7 +68,8 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     fleet.run(&["get", "worker-7", "--live"]).fails(4);
     assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "dead");
 
-    // As if it had been killed in the middle of the sixth: its stamp is odd, in the second slot but one of segment A.
+    // As if it had been killed in the middle of the sixth: its stamp is odd, in the second slot but one of
+    // segment A.
     let object =
         std::fs::OpenOptions::new().read(true).write(true).open(fleet.object("worker-7", "a1")).unwrap();
     let mut words = [0; 16];

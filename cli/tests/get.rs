@@ -1,4 +1,5 @@
-//! The latest state of a channel is printed, whatever form it has; and what can't be is said, with an exit code of its own.
+//! The latest state of a channel is printed, whatever form it has; and what can't be is said, with an exit
+//! code of its own.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Whatever stands in shared memory: the command ends by itself, says what it can, and no byte of it drives a terminal.
+//! Whatever stands in shared memory: the command ends by itself, says what it can, and no byte of it drives a
+//! terminal.
 
 mod support;
 
@@ -67,8 +68,8 @@ fn run_all(fleet: &Fleet, channel: &str) {
     }
 }
 
-/// Written once more, and otherwise than in the command: what Unicode calls control, format, separator or unassigned and
-/// has ever been used for mischief.
+/// Written once more, and otherwise than in the command: what Unicode calls control, format, separator or
+/// unassigned and has ever been used for mischief.
 fn is_plain(character: char) -> bool {
     match character {
         '\n' => true,

@@ -1,4 +1,5 @@
-//! The command teaches itself: help with examples and exit codes, completions, manual pages; colours where they are seen.
+//! The command teaches itself: help with examples and exit codes, completions, manual pages; colours where
+//! they are seen.
 
 mod support;
 

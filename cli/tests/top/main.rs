@@ -110,7 +110,8 @@ fn freeze(tmux: &Tmux, come: impl FnOnce() -> Worker) {
     drop(fifth);
 }
 
-/// Waits until so many frames have been due: the program wakes up once for each at least, and at most once more.
+/// Waits until so many frames have been due: the program wakes up once for each at least, and at most once
+/// more.
 fn wait_for_frames(tmux: &Tmux, frames: u64) {
     let path = format!("/proc/{}/status", child_of(tmux.shell_pid()));
     let wakes = || -> u64 {

@@ -66,7 +66,8 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     Ok(report.print(context.json)?)
 }
 
-/// Removes what runs have left that were killed. Those that are at work keep theirs: what is alive is never removed.
+/// Removes what runs have left that were killed. Those that are at work keep theirs: what is alive is never
+/// removed.
 fn clean_up_after_the_killed() {
     // What can't be looked at or removed is no reason not to measure.
     let names = namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);

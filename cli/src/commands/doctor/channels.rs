@@ -12,7 +12,8 @@ use crate::error::Failure;
 use crate::look;
 use crate::output::{ago, printable};
 
-/// A writer that ends in order takes less than that between its first step and its last, unless it is stopped there.
+/// A writer that ends in order takes less than that between its first step and its last, unless it is stopped
+/// there.
 const END: Duration = Duration::from_millis(50);
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {

@@ -35,7 +35,8 @@ Exit codes: 0 also after a signal; 2 no JSON; 6 the channel has another writer")
 pub(crate) struct PutArguments {
     /// The channel, which is made if need be
     channel: String,
-    /// Publishes the bytes as they are, instead of taking them for JSON; with --each-line without the line break
+    /// Publishes the bytes as they are, instead of taking them for JSON; with --each-line without the line
+    /// break
     #[arg(long, conflicts_with = "json")]
     bytes: bool,
     /// Publishes each line as it comes, until the input ends
@@ -86,7 +87,8 @@ pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Fai
     }
 }
 
-/// A machine without namespaces is where a first worker is expected: it only has to be said which one to make.
+/// A machine without namespaces is where a first worker is expected: it only has to be said which one to
+/// make.
 fn hint_at_name(failure: Failure) -> Failure {
     match failure.exit() {
         ExitStatus::NotFound => failure.hint("say -n NAME: that makes one"),
@@ -110,7 +112,8 @@ fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure
     Ok(sink.close()?)
 }
 
-/// Reading can't be interrupted by a signal; so another thread waits for it, and ends the channel and the process.
+/// Reading can't be interrupted by a signal; so another thread waits for it, and ends the channel and the
+/// process.
 fn each_line(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure> {
     let mut signals = Caught::catch()?;
     let sink = Arc::new(Mutex::new(Some(Sink::open(namespace, arguments)?)));

@@ -83,8 +83,9 @@ impl Column {
         }
     }
 
-    /// The columns that `width` has room for, with the widths that they get, in order. The least important ones go first,
-    /// the name never. What is left over is the name's, up to `longest`, and then the trend's, up to a cell a second.
+    /// The columns that `width` has room for, with the widths that they get, in order. The least important
+    /// ones go first, the name never. What is left over is the name's, up to `longest`, and then the trend's,
+    /// up to a cell a second.
     pub(super) fn fitting(width: u16, longest: u16) -> Vec<(Column, u16)> {
         const BY_IMPORTANCE: [Column; 9] = [
             Column::Worker,

@@ -10,8 +10,8 @@ use super::detail::Detail;
 use super::fields::Fields;
 use crate::output::{Layout, bytes, hex_lines, json_text, printable};
 
-/// After a look that took some time, no other one for so many times as long: large states are read less often, and no
-/// state takes more than a hundredth of a processor.
+/// After a look that took some time, no other one for so many times as long: large states are read less
+/// often, and no state takes more than a hundredth of a processor.
 const RESPITE: u32 = 100;
 
 /// But so often at least.
@@ -153,8 +153,8 @@ struct Collected {
 }
 
 impl Collected {
-    /// All that is neither an object nor an array, and those that are empty: that a queue is empty is worth a line. The
-    /// decoder has limited how deep it goes.
+    /// All that is neither an object nor an array, and those that are empty: that a queue is empty is worth a
+    /// line. The decoder has limited how deep it goes.
     fn collect(&mut self, path: &FieldPath, value: &Value) {
         match value {
             Value::Array(elements) if !elements.is_empty() => {

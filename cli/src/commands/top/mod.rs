@@ -1,7 +1,7 @@
 //! `tearless top`: all workers at once, live.
 //!
-//! What is shown is plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw` puts on a buffer: so frames
-//! are tested without workers, and the sampling without a terminal.
+//! What is shown is plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw` puts on a
+//! buffer: so frames are tested without workers, and the sampling without a terminal.
 
 mod arguments;
 mod column;

@@ -29,8 +29,8 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Bars of the rates of a minute in `width` cells, newest at the right, each in proportion to the greatest of them. A cell
-/// without publications is a dot, one before the first look empty.
+/// Bars of the rates of a minute in `width` cells, newest at the right, each in proportion to the greatest of
+/// them. A cell without publications is a dot, one before the first look empty.
 pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usize, width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let mut cells: Vec<Option<f64>> = vec![None; width];
