@@ -9,8 +9,9 @@ use crate::commands::{
 
 /// Looks inside the channels of tearless: what each worker is doing now, or did last
 ///
-/// A worker publishes its latest state on a channel; the channels of one fleet make up a namespace. This command reads
-/// them straight from shared memory: workers are not asked, don't notice, and may be stopped or dead.
+/// A worker publishes its latest state on a channel; the channels of one fleet make up a namespace. This
+/// command reads them straight from shared memory: workers are not asked, don't notice, and may be stopped or
+/// dead.
 #[derive(Debug, Parser)]
 #[command(name = "tearless", version, propagate_version = true, after_help = SEE_LONG, after_long_help = AFTER_HELP)]
 #[command(infer_subcommands = true, max_term_width = 100)]
@@ -80,7 +81,7 @@ Examples:
   tearless watch worker-7 --diff            what changes, as it changes
   tearless postmortem worker-7              what it did last, and how it ended
   tearless doctor                           what is wrong, and what to do about it
-  echo '{\"jobs\": 3}' | tearless put demo    a channel from a shell
+  echo 3 | tearless -n fleet put jobs       a channel from a shell; -n makes its namespace
 
 Exit codes:
   0  done, also when the reader of a pipe has had enough

@@ -51,6 +51,11 @@ impl Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
+    /// With which exit code the process ends.
+    pub(crate) fn exit(&self) -> ExitStatus {
+        self.exit
+    }
+
     /// Says it on standard error. Nothing of it is trusted: texts may hold names out of shared memory.
     pub(crate) fn report(&self) -> ExitCode {
         ExitCode::from(self.report_status() as u8)

@@ -3,12 +3,16 @@
 use std::thread;
 use std::time::Duration;
 
+use anstyle::Style;
 use tearless::{
-    AttachError, ChannelInfo, Ending, Inspection, Namespace, ObjectError, SlotInspection, SlotState,
-    WriterState,
+    AttachError, ChannelInfo, Inspection, Namespace, ObjectError, SlotInspection, SlotState, WriterState,
 };
 
-use crate::output::{duration, state_text};
+use crate::output::{ago, duration, state_style, state_text, style};
+
+/// How many of the intervals that a writer promises may pass before its silence means that it is stale: as
+/// `Hub::status` has it.
+const INTERVALS: u32 = 3;
 
 /// A writer that ends in order takes less than that between its first step and its last, unless it is stopped there.
 const END: Duration = Duration::from_millis(50);
@@ -16,8 +20,8 @@ const END: Duration = Duration::from_millis(50);
 /// How often a channel is looked at anew whose writer has overwritten its latest publication during the look.
 const MOST_LOOKS: usize = 8;
 
-/// What stands in a channel's memory; of a writer that is so fast that its latest publication is overwritten before its
-/// slot is looked at, the first look that finds it.
+/// What stands in a channel's memory; of a writer that is so fast that its latest publication is overwritten
+/// before its slot is looked at, the first look that finds it.
 pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection, AttachError> {
     let mut inspection = namespace.inspect(channel)?;
     for _ in 1..MOST_LOOKS {
@@ -64,7 +68,8 @@ pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
     whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.published)
 }
 
-/// Publications a second, by the dates of those that the channel still holds.
+/// Publications a second, by the dates of those that the channel still holds: few, so that bursts look faster
+/// than they are on the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     let dated = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
     let slots: Vec<_> = whole(inspection).iter().filter_map(dated).collect();
@@ -79,24 +84,49 @@ pub(crate) fn last_sign(inspection: &Inspection) -> Option<Duration> {
     [published, inspection.heartbeat, inspection.opened_ago].into_iter().flatten().min()
 }
 
-/// How the writer is late, if it lives and keeps its promise of signs of life no longer.
-pub(crate) fn lateness(inspection: &Inspection) -> Option<String> {
-    let (interval, heartbeat) = (inspection.interval?, inspection.heartbeat.or(inspection.opened_ago)?);
-    let lives = matches!(inspection.writer_state, WriterState::Alive | WriterState::Stopped);
-    // One may be missed: the machine was busy.
-    (lives && heartbeat > interval.saturating_mul(2)).then(|| {
+/// Whether a writer that promised signs of life, one in each `interval`, was silent for too long. No promise,
+/// no breach.
+pub(crate) fn is_stale(silent: Option<Duration>, interval: Option<Duration>) -> bool {
+    // An interval out of shared memory may be any: one too long to be multiplied is never over.
+    let patience = interval.and_then(|interval| interval.checked_mul(INTERVALS));
+    silent.zip(patience).is_some_and(|(silent, patience)| silent > patience)
+}
+
+/// How the writer breaks its promise, if it lives and is stale.
+pub(crate) fn staleness(inspection: &Inspection) -> Option<String> {
+    let silent = last_sign(inspection);
+    let is_stale = inspection.writer_state == WriterState::Alive && is_stale(silent, inspection.interval);
+    is_stale.then(|| {
         format!(
-            "promised a sign of life every {}, and gave the last one {} ago",
-            duration(interval),
-            duration(heartbeat)
+            "promised a sign of life every {}, and gave the last one {}",
+            duration(inspection.interval.unwrap_or_default()),
+            ago(silent)
         )
     })
 }
 
-/// What has become of the writer: as `state` of JSON says it, but for channels that were left on purpose.
+/// What has become of the writer: as [`state_text`] says it, but for those that live and are stale.
 pub(crate) fn writer_word(inspection: &Inspection) -> &'static str {
-    match (inspection.writer_state, inspection.ending) {
-        (WriterState::Closed, Ending::Lingering) => "lingering",
-        (state, _) => state_text(state),
+    match staleness(inspection) {
+        Some(_) => "stale",
+        None => state_text(inspection.writer_state),
+    }
+}
+
+/// The colour of that word.
+pub(crate) fn writer_style(inspection: &Inspection) -> Style {
+    match staleness(inspection) {
+        Some(_) => style::ODD,
+        None => state_style(inspection.writer_state),
+    }
+}
+
+#[test]
+fn who_promised_nothing_or_for_ever_is_never_stale() {
+    let (second, long) = (Duration::from_secs(1), Duration::MAX);
+    assert!(is_stale(Some(second * 3 + Duration::from_nanos(1)), Some(second)));
+    assert!(!is_stale(Some(second * 3), Some(second)));
+    for (silent, interval) in [(Some(long), None), (None, Some(second)), (Some(long), Some(long))] {
+        assert!(!is_stale(silent, interval), "{silent:?} {interval:?}");
     }
 }

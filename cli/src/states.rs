@@ -51,7 +51,8 @@ impl States {
         &mut self.reader
     }
 
-    /// What a payload says. The codec `bytes` has no types: text is a string, and anything else an array of numbers.
+    /// What a payload says. The codec `bytes` has no types: text is a string, and anything else an array of
+    /// numbers.
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
         if !self.is_bytes() {
             return self.reader.decode(payload);

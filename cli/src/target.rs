@@ -111,7 +111,8 @@ pub(crate) fn nearest(wanted: &str, names: &[&str]) -> Vec<String> {
     found.into_iter().map(|(_, name)| printable(name).into_owned()).collect()
 }
 
-/// Whether `name` is as `pattern` says, in which `*` stands for any characters, also none, and `?` for any one.
+/// Whether `name` is as `pattern` says, in which `*` stands for any characters, also none, and `?` for any
+/// one.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     // fitting[n]: whether what has been looked at of the pattern fits the first n characters.

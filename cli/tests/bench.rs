@@ -50,3 +50,18 @@ fn an_interrupt_leaves_nothing() {
     assert_eq!((status.code(), output.as_str()), (Some(1), ""));
     assert_eq!(left_by(pid), Vec::<String>::new());
 }
+
+#[test]
+fn what_a_killed_one_has_left_is_removed_by_the_next_one_and_nothing_else() {
+    let alive = Running::start(&["bench", "--seconds", "600"]);
+    let killed = Running::start(&["bench", "--seconds", "600"]);
+    let (pid, left_alone) = (killed.pid(), alive.pid());
+    eventually("both measure", || !left_by(pid).is_empty() && !left_by(left_alone).is_empty());
+    killed.kill();
+    assert_eq!(left_by(pid).len(), 1);
+    assert!(run(&["bench", "--seconds", "1"]).status.success());
+    assert_eq!(left_by(pid), Vec::<String>::new());
+    assert_eq!(left_by(left_alone).len(), 1);
+    alive.signal(Signal::INT);
+    let _ = alive.finish();
+}

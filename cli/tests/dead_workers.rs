@@ -1,4 +1,5 @@
-//! What a killed worker did last is told, what is wrong is found, and what is left is removed, but only by who says so.
+//! What a killed worker did last is told, what is wrong is found, and what is left is removed, but only by
+//! who says so.
 
 mod support;
 
@@ -67,7 +68,8 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     fleet.run(&["get", "worker-7", "--live"]).fails(4);
     assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "dead");
 
-    // As if it had been killed in the middle of the sixth: its stamp is odd, in the second slot but one of segment A.
+    // As if it had been killed in the middle of the sixth: its stamp is odd, in the second slot but one of
+    // segment A.
     let object =
         std::fs::OpenOptions::new().read(true).write(true).open(fleet.object("worker-7", "a1")).unwrap();
     let mut words = [0; 16];
@@ -106,7 +108,7 @@ fn the_doctor_finds_what_is_wrong_with_writers() {
 }
 
 #[test]
-fn the_doctor_finds_late_signs_and_names_that_somebody_removed() {
+fn the_doctor_finds_stale_writers_and_names_that_somebody_removed() {
     let fleet = Fleet::new();
     let late = fleet.writer_builder::<u64>("late").interval(Duration::from_nanos(1));
     let mut late = late.open().unwrap();
@@ -133,7 +135,7 @@ fn the_doctor_finds_late_signs_and_names_that_somebody_removed() {
         )
         .unwrap();
     }
-    let expected = [("segment-missing", "cut"), ("late", "late"), ("nameless", "nameless")];
+    let expected = [("segment-missing", "cut"), ("stale", "late"), ("nameless", "nameless")];
     assert_eq!(findings(&fleet), expected.map(|(check, channel)| (check.to_owned(), json!(channel))));
 }
 

@@ -1,9 +1,10 @@
-//! docs/cli.md is what the commands said: every command that it shows is run, in order, and what comes is compared with
-//! what stands there. `ci/cli` builds the programs and runs this; `ci/cli --record` writes down what came instead.
+//! docs/cli.md is what the commands said: every command that it shows is run, in order, and what comes is
+//! compared with what stands there. `ci/cli` builds the programs and runs this; `ci/cli --record` writes down
+//! what came instead.
 //!
-//! Commands stand in blocks of the language `console`, behind `$ `; those of `<!-- $ … -->` are run without being shown.
-//! Numbers, units, graphs and widths of columns differ from run to run and are not compared, but for exit codes and for what
-//! must be zero; behind a line `…` what follows isn't either.
+//! Commands stand in blocks of the language `console`, behind `$ `; those of `<!-- $ … -->` are run without
+//! being shown. Numbers, units, graphs and widths of columns differ from run to run and are not compared, but
+//! for exit codes and for what must be zero; behind a line `…` what follows isn't either.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -187,8 +188,8 @@ const UNITS: [&str; 12] = ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", 
 /// What a text ends in that was cut where there was no more room for it.
 const CUT: char = '…';
 
-/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit, which comes
-/// and goes with its number.
+/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit,
+/// which comes and goes with its number.
 fn masked_word(word: &str) -> Option<String> {
     if UNITS.contains(&word) || word.chars().all(|character| character == '-') {
         return None;

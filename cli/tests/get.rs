@@ -1,4 +1,5 @@
-//! The latest state of a channel is printed, whatever form it has; and what can't be is said, with an exit code of its own.
+//! The latest state of a channel is printed, whatever form it has; and what can't be is said, with an exit
+//! code of its own.
 
 mod support;
 
@@ -151,10 +152,13 @@ fn who_asks_for_a_live_and_young_state_is_told_where_it_is_not() {
 fn a_channel_is_waited_for_as_long_as_asked() {
     let fleet = Fleet::new();
     let mut get = fleet.start(&["get", "worker-7", "--wait", "60s"]);
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    assert!(get.try_wait().unwrap().is_none());
+    let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", get.id())).unwrap();
+    support::eventually("it waits for the channel", || of_process("stat").contains(" S "));
     let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().described().open().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(50));
+    let page = fleet.object("worker-7", "c");
+    let is_attached = || of_process("maps").contains(page.to_str().unwrap());
+    support::eventually("it waits for a publication", is_attached);
+    assert!(get.try_wait().unwrap().is_none());
     writer.publish(&1).unwrap();
     assert_eq!(support::Ran::of(get.wait_with_output().unwrap()).ok(), "1\n");
 }

@@ -1,4 +1,5 @@
-//! Whatever stands in shared memory: the command ends by itself, says what it can, and no byte of it drives a terminal.
+//! Whatever stands in shared memory: the command ends by itself, says what it can, and no byte of it drives a
+//! terminal.
 
 mod support;
 
@@ -20,7 +21,7 @@ const HOSTILE: [&str; 7] = [
 ];
 
 /// Commands that print what stands in a channel.
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 24] = [
     &["ls"],
     &["ls", "--json"],
     &["get", "CHANNEL"],
@@ -36,8 +37,16 @@ const COMMANDS: [&[&str]; 17] = [
     &["history", "CHANNEL", "--json"],
     &["postmortem", "CHANNEL"],
     &["postmortem", "CHANNEL", "--json"],
+    &["top", "--once", "--interval", "10ms"],
+    &["top", "--once", "--interval", "10ms", "--json"],
+    &["export", "--prometheus", "--once"],
+    &["namespaces"],
+    &["namespaces", "--json"],
+    &["doctor"],
     &["doctor", "--json"],
     &["gc", "--dry-run", "--keep", "nothing"],
+    // The last one: it removes what nobody writes.
+    &["gc", "--keep", "nothing"],
 ];
 
 /// Runs them all on a channel; each has to end with a code of its own and print nothing that is not plain.
@@ -59,8 +68,8 @@ fn run_all(fleet: &Fleet, channel: &str) {
     }
 }
 
-/// Written once more, and otherwise than in the command: what Unicode calls control, format, separator or unassigned and
-/// has ever been used for mischief.
+/// Written once more, and otherwise than in the command: what Unicode calls control, format, separator or
+/// unassigned and has ever been used for mischief.
 fn is_plain(character: char) -> bool {
     match character {
         '\n' => true,

@@ -70,7 +70,7 @@ fn a_signal_ends_it_also_while_it_waits_for_a_line() {
     signal(put.id(), Signal::TERM);
     Ran::of(put.wait_with_output().unwrap()).ok();
     drop(input);
-    assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "lingering");
+    assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "closed");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The command teaches itself: help with examples and exit codes, completions, manual pages; colours where they are seen.
+//! The command teaches itself: help with examples and exit codes, completions, manual pages; colours where
+//! they are seen.
 
 mod support;
 
@@ -147,9 +148,9 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "incarnation",
             "published",
             "age_seconds",
+            "rate",
             "bytes",
             "heartbeat_seconds",
-            "late",
             "codec",
             "schema",
             "limit"

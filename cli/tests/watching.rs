@@ -1,4 +1,5 @@
-//! What comes is printed as it comes, what has been as far as the channel holds it; and a closed pipe is no failure.
+//! What comes is printed as it comes, what has been as far as the channel holds it; and a closed pipe is no
+//! failure.
 
 mod support;
 

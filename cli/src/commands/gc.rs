@@ -34,7 +34,8 @@ pub(crate) struct GcArguments {
     /// Says what would be removed, and removes nothing
     #[arg(long)]
     dry_run: bool,
-    /// For how long last states of writers that are gone are kept: all, nothing, or a time such as 90s, 2h, 1day
+    /// For how long last states of writers that are gone are kept: all, nothing, or a time such as 90s, 2h,
+    /// 1day
     #[arg(long, value_name = "TIME", default_value = "all", value_parser = keep)]
     keep: Keep,
 }

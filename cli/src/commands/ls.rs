@@ -3,12 +3,12 @@
 use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{AttachError, ChannelInfo, Inspection, Namespace, WriterState};
+use tearless::{AttachError, ChannelInfo, Inspection, Namespace};
 
 use crate::context::Context;
 use crate::error::Failure;
 use crate::look;
-use crate::output::{Alignment, Table, ago, bytes, print_json, state_style, state_text, style};
+use crate::output::{Alignment, Table, ago, bytes, print_json, rate, state_style, state_text, style};
 use crate::target;
 
 /// Lists the channels of a namespace: who writes them, and since when nothing has come
@@ -19,14 +19,16 @@ Examples:
   tearless -n fleet ls 'worker-*'
   tearless ls --json | jq -r 'select(.writer == \"dead\") | .channel'
 
-WRITER is alive, stopped (by a signal or a debugger), dead, lingering (closed, and the last state was left \
-on purpose), closed, or unknown (in another PID namespace). In yellow: it promised signs of life, and is \
-late.
+WRITER is alive, stopped (by a signal or a debugger), stale (it lives, but was silent for 3 of the \
+intervals that it promised), dead, closed (the last state was left on purpose), or unknown (in another PID \
+namespace). RATE/s is by the publications that the channel still holds, \
+which are few: bursts look faster than they are on the average; `tearless top` measures it.
 
 Keys of --json, one object a channel; null is what is not known:
   channel, writer, pid, incarnation (how many writers it has had), published
-  (number of the last publication), age_seconds, bytes (of the last state),
-  heartbeat_seconds, late (true or false), codec, schema, limit (bytes of a
+  (number of the last publication), age_seconds, rate (publications a second,
+  by those that the channel still holds), bytes (of the last state),
+  heartbeat_seconds, codec, schema, limit (bytes of a
   state at most)
 
 Exit codes: 0, also when none fits the pattern; 3 no such namespace")]
@@ -50,6 +52,7 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
         ("PID", Alignment::Right),
         ("PUBLISHED", Alignment::Right),
         ("LAST", Alignment::Right),
+        ("RATE/s", Alignment::Right),
         ("SIZE", Alignment::Right),
         ("CODEC", Alignment::Left),
         ("SCHEMA", Alignment::Left),
@@ -90,18 +93,12 @@ struct Entry {
 }
 
 impl Entry {
-    fn state(&self) -> WriterState {
-        self.inspection
-            .as_ref()
-            .map_or_else(|| self.info.writer_state(), |inspection| inspection.writer_state)
-    }
-
     fn word(&self) -> &'static str {
-        self.inspection.as_ref().map_or_else(|| state_text(self.state()), look::writer_word)
+        self.inspection.as_ref().map_or_else(|| state_text(self.info.writer_state()), look::writer_word)
     }
 
-    fn is_late(&self) -> bool {
-        self.inspection.as_ref().and_then(look::lateness).is_some()
+    fn style(&self) -> Style {
+        self.inspection.as_ref().map_or_else(|| state_style(self.info.writer_state()), look::writer_style)
     }
 
     fn document(&self) -> Value {
@@ -114,28 +111,28 @@ impl Entry {
             "incarnation": self.info.incarnation,
             "published": inspection.map(|inspection| inspection.published),
             "age_seconds": latest.and_then(|slot| slot.age).map(|age| age.as_secs_f64()),
+            "rate": inspection.and_then(look::rate),
             "bytes": latest.map(|slot| slot.len),
             "heartbeat_seconds":
                 inspection.and_then(|inspection| inspection.heartbeat).map(|age| age.as_secs_f64()),
-            "late": self.is_late(),
             "codec": self.info.codec,
             "schema": inspection.map(|inspection| &inspection.schema_name),
             "limit": self.info.limit,
         })
     }
 
-    fn cells(&self) -> [(String, Style); 8] {
+    fn cells(&self) -> [(String, Style); 9] {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(look::latest);
         let dash = || "-".to_owned();
         let plain = |text: Option<String>| (text.unwrap_or_else(dash), style::PLAIN);
-        let writer = if self.is_late() { style::ODD } else { state_style(self.state()) };
         [
             (self.info.name.clone(), style::STRONG),
-            (self.word().into(), writer),
+            (self.word().into(), self.style()),
             (self.info.writer_pid.to_string(), style::PLAIN),
             plain(inspection.map(|inspection| inspection.published.to_string())),
             (ago(latest.and_then(|slot| slot.age)), style::PLAIN),
+            plain(inspection.and_then(look::rate).map(rate)),
             plain(latest.map(|slot| bytes(slot.len))),
             (self.info.codec.clone(), style::DIM),
             plain(inspection.map(|inspection| inspection.schema_name.clone())),

@@ -11,7 +11,7 @@ use super::history::{self, Past};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::look;
-use crate::output::{Fields, ago, bytes, duration, print_json, state_style, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, style};
 use crate::states::States;
 use crate::target;
 
@@ -28,7 +28,7 @@ Examples:
   tearless postmortem worker-7 --json | jq .died_at_most_seconds_ago
 
 Keys of --json; null is what is not known:
-  channel, namespace, writer (alive, stopped, dead, lingering, closed,
+  channel, namespace, writer (alive, stale, stopped, dead, closed,
   unknown), pid, incarnation, verdict (a sentence), last_sign_seconds,
   died_at_most_seconds_ago and died_at_least_seconds_ago (of a dead writer),
   unfinished (number of the publication that it was in the middle of),
@@ -63,7 +63,7 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
         "writer",
         format!("process {} (number {} of this channel)", inspection.writer_pid, inspection.incarnation),
     );
-    fields.styled("verdict", verdict(inspection), state_style(inspection.writer_state));
+    fields.styled("verdict", verdict(inspection), look::writer_style(inspection));
     if let Some(when) = death(inspection) {
         fields.add("died", when.text());
     }
@@ -103,8 +103,8 @@ fn verdict(inspection: &Inspection) -> String {
         }
         (WriterState::Closed, _) => format!("process {pid} closed the channel in order"),
         (WriterState::Stopped, _) => format!("process {pid} lives, but is stopped by a signal or a debugger"),
-        (WriterState::Alive, _) => match look::lateness(inspection) {
-            Some(lateness) => format!("process {pid} lives, but {lateness}"),
+        (WriterState::Alive, _) => match look::staleness(inspection) {
+            Some(staleness) => format!("process {pid} lives, but {staleness}"),
             None => format!("process {pid} lives"),
         },
         _ => format!("process {pid} is in another PID namespace: nothing is known of it"),

@@ -10,14 +10,16 @@ use tearless::{Ending, Inspection, SegmentInspection, Timestamp, Waking};
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::look;
-use crate::output::{Fields, ago, bytes, duration, print_json, printable, state_style, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, printable, style};
 use crate::states::States;
 use crate::target;
 
 /// Shows all that stands beside a channel's states: writer, dates, form, memory
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Looks at the memory as it is, without the writer noticing, and whatever codec and type the states have.
+Looks at the memory as it is, without the writer noticing, and whatever codec and type the states have. \
+The rate is by the dates of the publications that the channel still holds, which are few: bursts look faster \
+than they are on the average; `tearless top` measures it.
 
 Examples:
   tearless stat worker-7
@@ -25,12 +27,12 @@ Examples:
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null is what is not known:
-  channel, namespace, writer (alive, stopped, dead, lingering, closed,
+  channel, namespace, writer (alive, stale, stopped, dead, closed,
   unknown), pid, start_time (clock ticks since boot), incarnation, ending
   (open, lingering, removed), published, age_seconds, bytes (of the last
   state), rate (publications a second, by those that the channel still holds),
   held (how many those are), opened_seconds, heartbeat_seconds,
-  interval_seconds, late, unfinished (number of the publication that a dead
+  interval_seconds, unfinished (number of the publication that a dead
   writer was in the middle of), codec, schema (its name), schema_bytes (of
   the one that the channel carries), fingerprint (hexadecimal),
   checksum, limit, growths, owner, permissions (octal), dating (precise,
@@ -89,8 +91,11 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
     fields.add("namespace", inspection.namespace.as_str());
-    let writer = format!("{}, process {}", look::writer_word(inspection), inspection.writer_pid);
-    fields.styled("writer", writer, state_style(inspection.writer_state));
+    let mut writer = format!("{}, process {}", look::writer_word(inspection), inspection.writer_pid);
+    if inspection.ending == Ending::Lingering {
+        writer.push_str(", which left its last state on purpose");
+    }
+    fields.styled("writer", writer, look::writer_style(inspection));
     fields.add("incarnation", format!("{} (writers so far)", inspection.incarnation));
     if let Some(opened) = inspection.opened_ago {
         fields.add("opened", ago(Some(opened)));
@@ -99,8 +104,8 @@ fn about_writer(fields: &mut Fields, inspection: &Inspection) {
         (None, None) => {}
         (heartbeat, Some(interval)) => {
             let text = format!("{}; promised every {}", ago(heartbeat), duration(interval));
-            let late = look::lateness(inspection).is_some();
-            fields.styled("heartbeat", text, if late { style::ODD } else { style::PLAIN });
+            let is_stale = look::staleness(inspection).is_some();
+            fields.styled("heartbeat", text, if is_stale { style::ODD } else { style::PLAIN });
         }
         (heartbeat, None) => fields.add("heartbeat", ago(heartbeat)),
     }
@@ -121,7 +126,10 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
     if let Some(rate) = look::rate(inspection) {
         fields.add(
             "rate",
-            format!("{rate:.1} publications a second, by the last {}", look::whole(inspection).len()),
+            format!(
+                "{rate:.1} publications a second, by the dates of the {} that are held: bursts look faster",
+                look::whole(inspection).len()
+            ),
         );
     }
     if let Some(unfinished) = inspection.unfinished() {
@@ -201,7 +209,6 @@ fn document(inspection: &Inspection) -> Value {
         "opened_seconds": seconds(inspection.opened_ago),
         "heartbeat_seconds": seconds(inspection.heartbeat),
         "interval_seconds": seconds(inspection.interval),
-        "late": look::lateness(inspection).is_some(),
         "unfinished": inspection.unfinished(),
         "codec": inspection.codec,
         "schema": inspection.schema_name,

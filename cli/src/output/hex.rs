@@ -1,29 +1,33 @@
 //! Bytes, for people.
 
-use std::fmt::Write;
-
-/// Bytes on a line.
+/// Bytes on a line of [`hex_dump`].
 const WIDTH: usize = 16;
 
 /// `bytes` as lines of offset, hexadecimal numbers, and characters.
 pub(crate) fn hex_dump(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for (index, line) in bytes.chunks(WIDTH).enumerate() {
-        let numbers: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
-        let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
+    hex_lines(bytes, WIDTH).map(|(offset, line)| format!("{offset:08x}  {line}\n")).collect()
+}
+
+/// Hexadecimal numbers and characters of `width` bytes each, with the offset of the first one.
+pub(crate) fn hex_lines(bytes: &[u8], width: usize) -> impl Iterator<Item = (usize, String)> {
+    let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
+    let line = move |(index, line): (usize, &[u8])| {
         let characters: String = line.iter().map(shown).collect();
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "{:08x}  {:47}  {characters}", index * WIDTH, numbers.join(" "));
-    }
-    text
+        let space = 3 * width - 1;
+        (index * width, format!("{:space$}  {characters}", numbers(line)))
+    };
+    bytes.chunks(width).enumerate().map(line)
+}
+
+fn numbers(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 /// The first bytes on one line of at most `most` characters.
 pub(crate) fn hex_line(bytes: &[u8], most: usize) -> String {
     let fitting = bytes.len().min(most.saturating_sub(1) / 3);
-    let numbers: Vec<String> = bytes[..fitting].iter().map(|byte| format!("{byte:02x}")).collect();
     let more = if fitting < bytes.len() { " …" } else { "" };
-    numbers.join(" ") + more
+    numbers(&bytes[..fitting]) + more
 }
 
 #[cfg(test)]

@@ -44,11 +44,22 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
 }
 
+/// Publications a second: `0`, `9.5`, `123`, `45.1k`, `3.2M`.
+pub(crate) fn rate(rate: f64) -> String {
+    match rate {
+        rate if rate < 0.05 => "0".into(),
+        rate if rate < 99.5 => format!("{rate:.1}"),
+        rate if rate < 9_999.5 => format!("{rate:.0}"),
+        rate if rate < 999_950.0 => format!("{:.1}k", rate / 1e3),
+        rate => format!("{:.1}M", rate / 1e6),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{ago, bytes, duration};
+    use super::{ago, bytes, duration, rate};
 
     #[test]
     fn durations_have_one_unit_or_two() {
@@ -75,5 +86,11 @@ mod tests {
         assert_eq!(bytes(1_048_575), "1023 KiB");
         assert_eq!(bytes(64 << 20), "64 MiB");
         assert_eq!(bytes(u64::MAX), "15 EiB");
+    }
+
+    #[test]
+    fn rates_have_few_characters() {
+        let texts = [0.0, 9.96, 99.9, 1_234.4, 12_345.0, 999_949.0, 12_345_678.0].map(rate);
+        assert_eq!(texts, ["0", "10.0", "100", "1234", "12.3k", "999.9k", "12.3M"]);
     }
 }

@@ -16,8 +16,8 @@ pub(crate) enum Layout {
     Indented,
 }
 
-/// `value` as JSON, without a line break at its end. Control and format characters inside of strings, which JSON would
-/// allow beyond ASCII, are escaped: the value is the same, and a terminal only shows it.
+/// `value` as JSON, without a line break at its end. Control and format characters inside of strings, which
+/// JSON would allow beyond ASCII, are escaped: the value is the same, and a terminal only shows it.
 pub(crate) fn json_text(value: &Value, layout: Layout) -> String {
     let text = match layout {
         Layout::Line => value.to_string(),

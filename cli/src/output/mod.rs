@@ -15,8 +15,8 @@ mod writer;
 
 pub(crate) use audience::is_unread_within;
 pub(crate) use fields::Fields;
-pub(crate) use hex::{hex_dump, hex_line};
-pub(crate) use human::{ago, bytes, duration};
+pub(crate) use hex::{hex_dump, hex_line, hex_lines};
+pub(crate) use human::{ago, bytes, duration, rate};
 pub(crate) use json::{Layout, json_text, print_json};
 pub(crate) use path::step_text;
 pub(crate) use printable::printable;

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// `text` with everything escaped that a terminal would not simply show: control characters (escape sequences, line
-/// breaks, 8-bit ones), format characters (text that changes its direction, invisible characters), unassigned ones.
+/// `text` with everything escaped that a terminal would not simply show: control characters (escape
+/// sequences, line breaks, 8-bit ones), format characters (text that changes its direction, invisible
+/// characters), unassigned ones.
 ///
-/// Backslashes and quotes stay as they are: it is for eyes, and escaping twice changes nothing. What is to be exact is
-/// printed as JSON.
+/// Backslashes and quotes stay as they are: it is for eyes, and escaping twice changes nothing. What is to be
+/// exact is printed as JSON.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -30,8 +31,8 @@ pub(super) fn is_plain(character: char) -> bool {
     matches!(character, ' '..='~') || (!character.is_ascii() && is_shown_by_debug(character))
 }
 
-/// Asks the table that `Debug` has of what can be printed. After another character, because `Debug` escapes an accent
-/// that stands alone.
+/// Asks the table that `Debug` has of what can be printed. After another character, because `Debug` escapes
+/// an accent that stands alone.
 fn is_shown_by_debug(character: char) -> bool {
     let mut bytes = [b'a'; 5];
     let len = 1 + character.encode_utf8(&mut bytes[1..]).len();

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{Layout, json_text, printable};
 
-/// A state over as many lines as it needs: strings as they are (but harmless), everything else as indented JSON.
+/// A state over as many lines as it needs: strings as they are (but harmless), everything else as indented
+/// JSON.
 pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.lines().map(printable).collect::<Vec<_>>().join("\n"),

@@ -161,7 +161,8 @@ impl Ran {
     }
 }
 
-/// The namespace that this process is to work in, if it is a test's worker. It ends by itself if nobody ends it.
+/// The namespace that this process is to work in, if it is a test's worker. It ends by itself if nobody ends
+/// it.
 pub fn as_worker() -> Option<Namespace> {
     let namespace = std::env::var(WORKER).ok()?;
     std::thread::spawn(|| {

@@ -19,7 +19,8 @@ fn ticks(pid: u32) -> [u64; 2] {
     [11, 12].map(|index| fields[index].parse().unwrap())
 }
 
-/// Prints the part of a processor that it takes with 200 channels at 10 frames a second, on a terminal of 130 by 40 cells.
+/// Prints the part of a processor that it takes with 200 channels at 10 frames a second, on a terminal of 130
+/// by 40 cells.
 ///
 /// `cargo test --release -p tearless-cli --test top -- --ignored --nocapture cost`
 #[test]

@@ -49,27 +49,8 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     start(&tmux, &own, "");
     tmux.wait_for("all three are there", |screen| screen.contains("3 workers: 3 alive"));
 
-    // Selecting: the fields of the third, and they change.
-    tmux.key("End");
-    let is_third = |screen: &str| screen.contains("beta-1  #") && number(screen, "jobs_done").is_some();
-    let screen = tmux.wait_for("the fields of beta-1 are shown", is_third);
-    let before = number(&screen, "jobs_done");
-    tmux.wait_for("they go on", |screen| number(screen, "jobs_done") > before);
-    assert!(screen.contains("phase = \""), "{screen}");
-
-    // Filtering and sorting.
-    tmux.types("/beta");
-    tmux.key("Enter");
-    tmux.wait_for("only beta-1 is left", |screen| {
-        screen.contains("1 match beta") && !screen.contains("alpha-")
-    });
-    tmux.key("Escape");
-    tmux.wait_for("the filter is gone", |screen| screen.contains("alpha-1") && !screen.contains("match"));
-    let head = tmux.screen().lines().nth(2).unwrap().chars().collect::<String>();
-    let column =
-        head.chars().collect::<Vec<_>>().windows(5).position(|five| five == ['S', 'T', 'A', 'T', 'E']);
-    tmux.click(column.unwrap() + 1, 3);
-    tmux.wait_for("it is sorted by state", |screen| screen.contains("STATE▼"));
+    select_the_last(&tmux);
+    filter_and_sort(&tmux);
 
     // What becomes of workers.
     third.kill();
@@ -84,18 +65,65 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     let _fourth = worker("gamma-1");
     tmux.wait_for("another one has come", |screen| screen.contains("4 workers: 3 alive, 1 dead"));
 
-    // Freezing: the number of a live worker stands still.
+    freeze(&tmux, || worker("delta-1"));
+    resize_and_ask_for_help(&tmux);
+    tmux.types("q");
+    tmux.assert_restored();
+}
+
+/// The fields of the last worker, and they change.
+fn select_the_last(tmux: &Tmux) {
+    tmux.key("End");
+    let is_third = |screen: &str| screen.contains("beta-1  #") && number(screen, "jobs_done").is_some();
+    let screen = tmux.wait_for("the fields of beta-1 are shown", is_third);
+    let before = number(&screen, "jobs_done");
+    tmux.wait_for("they go on", |screen| number(screen, "jobs_done") > before);
+    assert!(screen.contains("phase = \""), "{screen}");
+}
+
+fn filter_and_sort(tmux: &Tmux) {
+    tmux.types("/beta");
+    tmux.key("Enter");
+    tmux.wait_for("only beta-1 is left", |screen| {
+        screen.contains("1 match beta") && !screen.contains("alpha-")
+    });
+    tmux.key("Escape");
+    tmux.wait_for("the filter is gone", |screen| screen.contains("alpha-1") && !screen.contains("match"));
+    let head = tmux.screen().lines().nth(2).unwrap().chars().collect::<String>();
+    let column =
+        head.chars().collect::<Vec<_>>().windows(5).position(|five| five == ['S', 'T', 'A', 'T', 'E']);
+    tmux.click(column.unwrap() + 1, 3);
+    tmux.wait_for("it is sorted by state", |screen| screen.contains("STATE▼"));
+}
+
+/// The number of a live worker stands still, and who comes is not seen.
+fn freeze(tmux: &Tmux, come: impl FnOnce() -> Worker) {
     tmux.key("End");
     tmux.wait_for("a live one is selected", |screen| screen.contains("gamma-1  #"));
     tmux.types(" ");
     let frozen = tmux.wait_for("it is frozen", |screen| screen.contains("FROZEN"));
-    let fifth = worker("delta-1");
+    let fifth = come();
+    wait_for_frames(tmux, 5);
     assert_eq!(tmux.screen(), frozen, "nothing moves, though a worker has come");
     tmux.types(" ");
     tmux.wait_for("it goes on", |screen| screen.contains("5 workers: 4 alive"));
     drop(fifth);
+}
 
-    // Sizes.
+/// Waits until so many frames have been due: the program wakes up once for each at least, and at most once
+/// more.
+fn wait_for_frames(tmux: &Tmux, frames: u64) {
+    let path = format!("/proc/{}/status", child_of(tmux.shell_pid()));
+    let wakes = || -> u64 {
+        let status = std::fs::read_to_string(&path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let before = wakes();
+    tmux.wait_for("frames are due", |_| wakes() >= before + 2 * frames);
+}
+
+fn resize_and_ask_for_help(tmux: &Tmux) {
     tmux.resize(20, 5);
     tmux.wait_for("it says that it is too small", |screen| screen.contains("too small"));
     tmux.resize(50, 12);
@@ -105,9 +133,6 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     tmux.wait_for("the help is shown", |screen| screen.contains("any key goes back"));
     tmux.types("x");
     tmux.wait_for("it is gone", |screen| !screen.contains("any key goes back"));
-
-    tmux.types("q");
-    tmux.assert_restored();
 }
 
 /// The only child of a shell.

@@ -97,8 +97,8 @@ impl Tmux {
         }
     }
 
-    /// Waits until the shell has the terminal back, and checks that it is as a shell needs it: the usual screen, a visible
-    /// cursor, no mouse reports, lines that are edited and echoed by the system.
+    /// Waits until the shell has the terminal back, and checks that it is as a shell needs it: the usual
+    /// screen, a visible cursor, no mouse reports, lines that are edited and echoed by the system.
     pub(crate) fn assert_restored(&self) {
         let screen =
             || self.run(&["display-message", "-p", "#{alternate_on}#{mouse_any_flag}#{cursor_flag}"]);

@@ -10,7 +10,7 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use tearless::{Keep, Namespace};
+use tearless::{Keep, Namespace, namespaces};
 
 use crate::again;
 use crate::context::Context;
@@ -18,6 +18,9 @@ use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use report::Report;
+
+/// How the names of its namespaces begin.
+const PREFIX: &str = "tearless-bench-";
 
 /// Payload bytes that are measured.
 const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
@@ -28,7 +31,8 @@ const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
 Four sizes of states: publish and snapshot while nobody else uses the channel, and single snapshots under a \
 writer in another process that publishes as fast as it can; attaching to a channel, and the states of 200 \
 channels. Every state is checked. The ratios to memcpy matter: times are those of this machine at this load. \
-It uses a namespace of its own, and leaves nothing in /dev/shm.
+It uses a namespace of its own, and leaves nothing in /dev/shm; what one left that was killed is removed \
+by the next one.
 
 Examples:
   tearless bench
@@ -61,14 +65,27 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
         });
     }
     let interrupt = Interrupt::catch()?;
+    clean_up_after_the_killed();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-    let name = format!("tearless-bench-{}-{now}", process::id());
+    let name = format!("{PREFIX}{}-{now}", process::id());
     let namespace = Namespace::builder(&name).without_cleaning().open()?;
     let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error something may be left, about which there is nothing to say but that error.
     let _ = namespace.clean(Keep::Nothing);
     let report = measured.map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
     Ok(report.print(context.json)?)
+}
+
+/// Removes what runs have left that were killed. Those that are at work keep theirs: what is alive is never
+/// removed.
+fn clean_up_after_the_killed() {
+    // What can't be looked at or removed is no reason not to measure.
+    let names = namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
+    for name in names.filter(|name| name.starts_with(PREFIX)) {
+        if let Ok(namespace) = Namespace::builder(&name).without_cleaning().open() {
+            let _ = namespace.clean(Keep::Nothing);
+        }
+    }
 }
 
 fn measure(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Report, String> {

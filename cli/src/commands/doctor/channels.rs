@@ -139,10 +139,10 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
             format!("let it go on: kill -CONT {pid}"),
         )),
         _ => {
-            if let Some(lateness) = look::lateness(inspection) {
-                let what = format!("its writer, process {pid}, {lateness}");
+            if let Some(staleness) = look::staleness(inspection) {
+                let what = format!("its writer, process {pid}, {staleness}");
                 let advice = "see whether it hangs, or the machine is overloaded";
-                findings.push(Finding::problem("late", what, advice));
+                findings.push(Finding::problem("stale", what, advice));
             }
         }
     }

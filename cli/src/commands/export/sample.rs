@@ -18,6 +18,8 @@ pub(super) enum Standing {
     Dead,
     /// It closed the channel and left its last state.
     Closed,
+    /// It can't be told from here: it is in another PID namespace.
+    Unknown,
     /// The channel is in the list but can't be attached to, or not be looked at.
     Unreadable,
 }
@@ -36,6 +38,7 @@ impl Standing {
             Standing::Stopped => "stopped",
             Standing::Dead => "dead",
             Standing::Closed => "closed",
+            Standing::Unknown => "unknown",
             Standing::Unreadable => "unreadable",
         }
     }

@@ -76,7 +76,7 @@ pub(super) async fn serve(
     announce: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let unserved = |error| unserved(address, &error);
-    let ends = Ends::register().map_err(unserved)?;
+    let mut ends = Ends::register().map_err(unserved)?;
     let listener = TcpListener::bind(address).await.map_err(unserved)?;
     // Of standard output, and no matter of the address.
     announce(listener.local_addr().map_err(unserved)?)?;
@@ -85,7 +85,9 @@ pub(super) async fn serve(
         .route("/", get(async || Html(INDEX)))
         .route("/metrics", get(metrics))
         .with_state(shared);
-    let served = axum::serve(Entrance::new(listener), routes).with_graceful_shutdown(ends.wait()).await;
+    let served = axum::serve(Entrance::new(listener), routes)
+        .with_graceful_shutdown(async move { ends.next().await })
+        .await;
     served.map_err(unserved)
 }
 

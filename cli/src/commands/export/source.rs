@@ -8,10 +8,7 @@ use tearless::{AttachError, Namespace, SnapshotError, WriterState};
 
 use super::field::Fields;
 use super::sample::{Content, Sample, Standing};
-
-/// How many of the intervals that a writer promises may pass before its silence means that its state is
-/// stale: as `Hub::status` has it.
-const INTERVALS: u32 = 3;
+use crate::look;
 
 /// States with longer payloads are not decoded: one scrape must not become everybody's.
 pub(super) const MOST_STATE_BYTES: usize = 1 << 20;
@@ -60,12 +57,14 @@ impl Source {
         };
         let age = info.as_ref().and_then(tearless::SnapshotInfo::age);
         let heartbeat = reader.heartbeat();
+        let silent = [age, heartbeat].into_iter().flatten().min();
         let standing = match writer {
             Ok(WriterState::Dead) => Standing::Dead,
             Ok(WriterState::Closed) => Standing::Closed,
             Ok(WriterState::Stopped) => Standing::Stopped,
-            Ok(_) if is_silent(age, heartbeat, reader.interval()) => Standing::Stale,
-            Ok(_) => Standing::Alive,
+            Ok(WriterState::Alive) if look::is_stale(silent, reader.interval()) => Standing::Stale,
+            Ok(WriterState::Alive) => Standing::Alive,
+            Ok(_) => Standing::Unknown,
             Err(_) => Standing::Unreadable,
         };
         let mut sample = Sample {
@@ -117,10 +116,4 @@ impl Source {
         self.decoded = Some((payload.publication(), content.clone()));
         content
     }
-}
-
-/// Whether a writer that promised signs of life has given none for too long.
-fn is_silent(age: Option<Duration>, heartbeat: Option<Duration>, interval: Option<Duration>) -> bool {
-    let signs = [age, heartbeat].into_iter().flatten();
-    signs.min().zip(interval).is_some_and(|(silent, interval)| silent > interval.saturating_mul(INTERVALS))
 }

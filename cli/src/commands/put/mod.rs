@@ -1,7 +1,6 @@
 //! `tearless put`: a channel from a shell.
 
 mod input;
-mod signals;
 
 use std::io::{self, BufRead};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +12,9 @@ use tearless::{Bytes, MessagePack, Namespace, PublishError, RemoveError, Writer}
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::interrupt::Caught;
 use crate::output::tell;
 use input::State;
-use signals::Signals;
 
 /// Publishes standard input on a channel, which is held meanwhile
 #[derive(Debug, Args)]
@@ -36,7 +35,8 @@ Exit codes: 0 also after a signal; 2 no JSON; 6 the channel has another writer")
 pub(crate) struct PutArguments {
     /// The channel, which is made if need be
     channel: String,
-    /// Publishes the bytes as they are, instead of taking them for JSON; with --each-line without the line break
+    /// Publishes the bytes as they are, instead of taking them for JSON; with --each-line without the line
+    /// break
     #[arg(long, conflicts_with = "json")]
     bytes: bool,
     /// Publishes each line as it comes, until the input ends
@@ -80,17 +80,26 @@ impl Sink {
 }
 
 pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Failure> {
-    let namespace = context.namespace()?;
+    let namespace = context.namespace().map_err(hint_at_name)?;
     match arguments.each_line {
         true => each_line(&namespace, arguments),
         false => single(&namespace, arguments),
     }
 }
 
+/// A machine without namespaces is where a first worker is expected: it only has to be said which one to
+/// make.
+fn hint_at_name(failure: Failure) -> Failure {
+    match failure.exit() {
+        ExitStatus::NotFound => failure.hint("say -n NAME: that makes one"),
+        _ => failure,
+    }
+}
+
 /// What is no state is found out before the channel is touched.
 fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure> {
     let state = State::parse(input::read_all(io::stdin().lock())?, arguments.bytes, None)?;
-    let signals = Signals::catch()?;
+    let mut signals = Caught::catch()?;
     let mut sink = Sink::open(namespace, arguments)?;
     let publication = sink.publish(&state)?;
     if !arguments.linger {
@@ -103,9 +112,10 @@ fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure
     Ok(sink.close()?)
 }
 
-/// Reading can't be interrupted by a signal; so another thread waits for it, and ends the channel and the process.
+/// Reading can't be interrupted by a signal; so another thread waits for it, and ends the channel and the
+/// process.
 fn each_line(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure> {
-    let signals = Signals::catch()?;
+    let mut signals = Caught::catch()?;
     let sink = Arc::new(Mutex::new(Some(Sink::open(namespace, arguments)?)));
     let ending = Arc::clone(&sink);
     thread::spawn(move || {
@@ -145,4 +155,11 @@ fn publish_lines(
 /// Why what came in is not published.
 fn unusable(message: String) -> Failure {
     Failure::new(ExitStatus::Usage, message)
+}
+
+#[test]
+fn who_has_no_namespace_is_told_how_to_make_one() {
+    let hint = |exit| format!("{:?}", hint_at_name(Failure::new(exit, "none").hint("is a worker running?")));
+    assert!(hint(ExitStatus::NotFound).contains("-n NAME"));
+    assert!(hint(ExitStatus::Usage).contains("is a worker running?"));
 }

@@ -25,7 +25,8 @@ Keys of --once --json, one object a worker; what is not known is null:
 Exit codes: 0; 1 standard output is not a terminal, and --once was not said; 2 no such --interval or
 column, or --json without --once; 3 no such namespace")]
 pub(crate) struct TopArguments {
-    /// From one frame to the next, 10ms at least. Default: 100ms; with --once, over which rates are taken then, 1s
+    /// From one frame to the next, 10ms at least. Default: 100ms; with --once, over which rates are taken
+    /// then, 1s
     #[arg(long, value_name = "TIME", value_parser = interval)]
     pub(super) interval: Option<Duration>,
     /// The column to sort by, of numbers the greatest first
@@ -45,7 +46,8 @@ pub(crate) struct TopArguments {
     pub(super) svg: Option<PathBuf>,
 }
 
-/// A time between two frames: not so short that it is all that this machine does, nor so long that it seems to hang.
+/// A time between two frames: not so short that it is all that this machine does, nor so long that it seems
+/// to hang.
 fn interval(text: &str) -> Result<Duration, String> {
     let range = Duration::from_millis(10)..=Duration::from_secs(3_600);
     match humantime::parse_duration(text) {

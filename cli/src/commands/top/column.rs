@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::row::Row;
 use super::{rate, text};
+use crate::output;
 
 /// Cells of the trend at most: one a second.
 const MOST_TREND: u16 = 60;
@@ -82,8 +83,9 @@ impl Column {
         }
     }
 
-    /// The columns that `width` has room for, with the widths that they get, in order. The least important ones go first,
-    /// the name never. What is left over is the name's, up to `longest`, and then the trend's, up to a cell a second.
+    /// The columns that `width` has room for, with the widths that they get, in order. The least important
+    /// ones go first, the name never. What is left over is the name's, up to `longest`, and then the trend's,
+    /// up to a cell a second.
     pub(super) fn fitting(width: u16, longest: u16) -> Vec<(Column, u16)> {
         const BY_IMPORTANCE: [Column; 9] = [
             Column::Worker,
@@ -131,9 +133,9 @@ impl Column {
             Column::Worker => row.label.clone(),
             Column::State => row.state.label().into(),
             Column::Pid => or_none(row.pid.map(|pid| pid.to_string())),
-            Column::Rate => or_none(row.rates.per_second().map(text::rate)),
+            Column::Rate => or_none(row.rates.per_second().map(output::rate)),
             Column::Age => or_none(row.age.map(text::age)),
-            Column::Bytes => or_none(row.bytes.map(text::bytes)),
+            Column::Bytes => or_none(row.bytes.map(output::bytes)),
             Column::Retries => row.retries.to_string(),
             Column::Growths => row.growths.to_string(),
             Column::Trend => format!("{:.0}", last_minute(row)),

@@ -12,7 +12,8 @@ use crate::output::printable;
 /// How often each worker is looked at by system calls.
 const LIVENESS: Duration = Duration::from_secs(1);
 
-/// How often the memory is measured. That takes a listing of shared memory and some system calls for each channel.
+/// How often the memory is measured. That takes a listing of shared memory and some system calls for each
+/// channel.
 const MEMORY: Duration = Duration::from_secs(10);
 
 /// How long a channel that has ended and is gone is shown still.

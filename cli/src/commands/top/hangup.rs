@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 /// From now on the program ends with its terminal, in which nothing is left to be put right.
 ///
-/// That is no matter of SIGHUP alone, which only some of a terminal's processes get; and who waits for keys is not told
-/// either: `crossterm` reads a terminal that is gone again and again, and does not return.
+/// That is no matter of SIGHUP alone, which only some of a terminal's processes get; and who waits for keys
+/// is not told either: `crossterm` reads a terminal that is gone again and again, and does not return.
 pub(super) fn end_with_terminal() -> io::Result<()> {
     let terminal = File::open("/dev/tty")?;
     let watch = move || {

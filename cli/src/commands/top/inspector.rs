@@ -8,10 +8,10 @@ use tearless::{Namespace, SnapshotError, SnapshotInfo};
 
 use super::detail::Detail;
 use super::fields::Fields;
-use crate::output::{Layout, bytes, json_text, printable, step_text};
+use crate::output::{Layout, bytes, hex_lines, json_text, printable, step_text};
 
-/// After a look that took some time, no other one for so many times as long: large states are read less often, and no
-/// state takes more than a hundredth of a processor.
+/// After a look that took some time, no other one for so many times as long: large states are read less
+/// often, and no state takes more than a hundredth of a processor.
 const RESPITE: u32 = 100;
 
 /// But so often at least.
@@ -158,8 +158,8 @@ struct Collected {
 }
 
 impl Collected {
-    /// All that is neither an object nor an array, and those that are empty: that a queue is empty is worth a line. The
-    /// decoder has limited how deep it goes.
+    /// All that is neither an object nor an array, and those that are empty: that a queue is empty is worth a
+    /// line. The decoder has limited how deep it goes.
     fn collect(&mut self, value: &Value) {
         match value {
             Value::Array(elements) if !elements.is_empty() => {
@@ -192,13 +192,7 @@ fn text_of(path: &str) -> String {
 /// Bytes that mean nothing to us: by their places, in hexadecimal and as text.
 fn dump(payload: &[u8]) -> Vec<(String, String)> {
     let payload = &payload[..payload.len().min(MOST_BYTES)];
-    let line = |(index, bytes): (usize, &[u8])| {
-        let numbers: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
-        let text: String = bytes.iter().map(shown).collect();
-        (format!("{:04x}", index * LINE), format!("{:<23}  {text}", numbers.join(" ")))
-    };
-    payload.chunks(LINE).enumerate().map(line).collect()
+    hex_lines(payload, LINE).map(|(offset, line)| (format!("{offset:04x}"), line)).collect()
 }
 
 #[cfg(test)]

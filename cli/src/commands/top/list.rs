@@ -31,7 +31,8 @@ impl Sort {
     }
 }
 
-/// The rows that pass the filter, in order. The selection is of a worker, and goes with it wherever it is sorted to.
+/// The rows that pass the filter, in order. The selection is of a worker, and goes with it wherever it is
+/// sorted to.
 #[derive(Debug, Default)]
 pub(super) struct List {
     /// Indices of rows.

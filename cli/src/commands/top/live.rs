@@ -9,20 +9,20 @@ use ratatui::buffer::Buffer;
 use super::input::Next;
 use super::screen::Screen;
 use super::session::Session;
-use super::signals::Signals;
+use crate::interrupt::Interrupt;
 
 /// How long a signal may go unnoticed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 /// Goes on until the user has enough, or a signal ends it. Returns the last frame.
-pub(super) fn run(session: &mut Session, screen: &mut Screen, signals: &Signals) -> io::Result<Buffer> {
+pub(super) fn run(session: &mut Session, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<Buffer> {
     let mut due = Instant::now();
     loop {
         session.tick();
         show(session, screen)?;
         // Frames that are past are skipped.
         due = (due + session.interval()).max(Instant::now());
-        if until(due, session, screen, signals)? == Next::Quit {
+        if until(due, session, screen, interrupt)? == Next::Quit {
             return show(session, screen).cloned();
         }
     }
@@ -33,9 +33,14 @@ fn show<'a>(session: &mut Session, screen: &'a mut Screen) -> io::Result<&'a Buf
 }
 
 /// Handles events until `due`, or until one ends the program.
-fn until(due: Instant, session: &mut Session, screen: &mut Screen, signals: &Signals) -> io::Result<Next> {
+fn until(
+    due: Instant,
+    session: &mut Session,
+    screen: &mut Screen,
+    interrupt: &Interrupt,
+) -> io::Result<Next> {
     loop {
-        if signals.pending() {
+        if interrupt.is_raised() {
             return Ok(Next::Quit);
         }
         let left = due.saturating_duration_since(Instant::now());

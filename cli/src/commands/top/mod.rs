@@ -1,7 +1,7 @@
 //! `tearless top`: all workers at once, live.
 //!
-//! What is shown is plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw` puts on a buffer: so frames
-//! are tested without workers, and the sampling without a terminal.
+//! What is shown is plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw` puts on a
+//! buffer: so frames are tested without workers, and the sampling without a terminal.
 
 mod arguments;
 mod column;
@@ -22,7 +22,6 @@ mod rate;
 mod row;
 mod screen;
 mod session;
-mod signals;
 mod text;
 #[cfg(test)]
 #[path = "../../../tests/top/tmux.rs"]
@@ -44,10 +43,10 @@ use self::list::{Direction, Sort};
 use self::palette::Palette;
 use self::screen::Screen;
 use self::session::Session;
-use self::signals::Signals;
 use self::view::View;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::interrupt::Interrupt;
 use crate::target;
 
 /// Ten frames a second are as smooth as eyes want it.
@@ -104,10 +103,10 @@ fn once(session: &mut Session, context: &Context) -> Result<Buffer, Failure> {
 fn live(session: &mut Session) -> Result<Buffer, Failure> {
     let failed =
         |error: io::Error| Failure::new(ExitStatus::Failed, format!("the terminal can't be used: {error}"));
-    let signals = Signals::catch().map_err(failed)?;
+    let interrupt = Interrupt::catch_once(screen::restore)?;
     hangup::end_with_terminal().map_err(failed)?;
     let mut screen = Screen::enter().map_err(failed)?;
-    live::run(session, &mut screen, &signals).map_err(failed)
+    live::run(session, &mut screen, &interrupt).map_err(failed)
 }
 
 fn palette() -> Palette {

@@ -5,10 +5,8 @@ use std::time::Duration;
 use tearless::{AttachError, Bytes, Namespace, Reader, SnapshotInfo, WriterState};
 
 use super::row::{Row, State};
+use crate::look;
 use crate::output::printable;
-
-/// How many of the intervals that a writer promises may pass before its silence means something; as `Hub::status` has it.
-const INTERVALS: u32 = 3;
 
 /// What is kept between two looks at a channel.
 #[derive(Debug)]
@@ -128,12 +126,7 @@ impl Probe {
         let present = self.came.map(|came| at.saturating_sub(came));
         let silent = [age, reader.heartbeat()].into_iter().flatten().min();
         let silent = silent.map(|silent| present.map_or(silent, |present| silent.min(present)));
-        // A hostile interval is no reason to panic.
-        let patience = reader.interval().and_then(|interval| interval.checked_mul(INTERVALS));
-        match silent.zip(patience) {
-            Some((silent, patience)) if silent > patience => State::Stale,
-            _ => State::Alive,
-        }
+        if look::is_stale(silent, reader.interval()) { State::Stale } else { State::Alive }
     }
 }
 

@@ -9,7 +9,8 @@ pub(super) const SECONDS: usize = 60;
 /// Over what time the present rate is taken: with less, a worker of ten publications a second would flicker.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Samples that are nearer to each other than this are one, but for the first two: some rate is better than none.
+/// Samples that are nearer to each other than this are one, but for the first two: some rate is better than
+/// none.
 const SPACING: Duration = Duration::from_millis(90);
 
 /// The rate of one channel, out of publication numbers that were seen at some moments.
@@ -36,7 +37,8 @@ impl Rates {
         let sample = Sample { at, publication };
         let known = [self.samples.back(), self.begun.as_ref()].into_iter().flatten();
         if known.into_iter().any(|known| publication < known.publication) {
-            // The channel was made anew and counts from 1 again; or its number is written by who is no writer of ours.
+            // The channel was made anew and counts from 1 again; or its number is written by who is no writer
+            // of ours.
             self.samples.clear();
             self.begun = None;
         }

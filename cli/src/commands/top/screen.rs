@@ -45,7 +45,8 @@ impl Screen {
         Ok(completed.buffer)
     }
 
-    /// Gives the terminal back and stops this program, and what else is in its job, until the shell continues it.
+    /// Gives the terminal back and stops this program, and what else is in its job, until the shell continues
+    /// it.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         restore();
         kill_current_process_group(Signal::TSTP)?;

@@ -2,17 +2,6 @@
 
 use std::time::Duration;
 
-/// Publications a second: `0`, `9.5`, `123`, `45.1k`, `3.2M`.
-pub(super) fn rate(rate: f64) -> String {
-    match rate {
-        rate if rate < 0.05 => "0".into(),
-        rate if rate < 99.5 => format!("{rate:.1}"),
-        rate if rate < 9_999.5 => format!("{rate:.0}"),
-        rate if rate < 999_950.0 => format!("{:.1}k", rate / 1e3),
-        rate => format!("{:.1}M", rate / 1e6),
-    }
-}
-
 /// How old something is: `3ms`, `1.2s`, `2m05s`, `3h20m`, `4d03h`.
 pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
@@ -23,24 +12,6 @@ pub(super) fn age(age: Duration) -> String {
         3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
     }
-}
-
-/// A size: `0`, `928`, `1.5 KiB`, `64.0 MiB`.
-pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1_024 {
-        return bytes.to_string();
-    }
-    let mut size = bytes as f64 / 1_024.0;
-    let mut units = UNITS.into_iter();
-    let mut unit = units.next().unwrap_or_default();
-    // What would be shown as 1024.0 is one of the next unit.
-    while size >= 1_023.95 {
-        let Some(next) = units.next() else { break };
-        unit = next;
-        size /= 1_024.0;
-    }
-    format!("{size:.1} {unit}")
 }
 
 /// `text` in lines of at most `width` characters, broken between words; a word that is longer stands alone.
@@ -58,8 +29,8 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Bars of the rates of a minute in `width` cells, newest at the right, each in proportion to the greatest of them. A cell
-/// without publications is a dot, one before the first look empty.
+/// Bars of the rates of a minute in `width` cells, newest at the right, each in proportion to the greatest of
+/// them. A cell without publications is a dot, one before the first look empty.
 pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usize, width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let mut cells: Vec<Option<f64>> = vec![None; width];
@@ -88,23 +59,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_have_few_characters() {
-        let texts = [0.0, 9.96, 99.9, 1_234.4, 12_345.0, 999_949.0, 12_345_678.0].map(rate);
-        assert_eq!(texts, ["0", "10.0", "100", "1234", "12.3k", "999.9k", "12.3M"]);
-    }
-
-    #[test]
     fn ages_have_two_parts_at_most() {
         let ages = [0, 999, 1_250, 59_999, 60_000, 3_599_999, 3_600_000, 90_000_000];
         let texts = ages.map(|milliseconds| age(Duration::from_millis(milliseconds)));
         assert_eq!(texts, ["0ms", "999ms", "1.2s", "59.9s", "1m00s", "59m59s", "1h00m", "1d01h"]);
         assert!(age(Duration::MAX).len() > 8, "a hostile age is long, and cut by its cell");
-    }
-
-    #[test]
-    fn sizes_change_their_unit_in_time() {
-        let texts = [0, 1_023, 1_024, 1_536, (1 << 20) - 1, 1 << 20, u64::MAX].map(bytes);
-        assert_eq!(texts, ["0", "1023", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "16.0 EiB"]);
     }
 
     #[test]

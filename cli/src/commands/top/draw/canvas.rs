@@ -45,8 +45,8 @@ impl<'a> Canvas<'a> {
         self.buffer.set_style(self.area, style);
     }
 
-    /// Writes `text` into `width` cells of line `y` from `x` on, counted from the area's corner; cut off with a mark if it
-    /// is longer.
+    /// Writes `text` into `width` cells of line `y` from `x` on, counted from the area's corner; cut off with
+    /// a mark if it is longer.
     pub(super) fn cell(&mut self, (x, y): (u16, u16), width: u16, text: &str, side: Side, style: Style) {
         let width = width.min(self.area.width.saturating_sub(x));
         if y >= self.area.height || width == 0 {

@@ -4,9 +4,8 @@ use super::Scene;
 use super::canvas::Canvas;
 use crate::commands::top::column::Side;
 use crate::commands::top::row::State;
-use crate::commands::top::text;
 use crate::commands::top::view::View;
-use crate::output::{bytes, printable};
+use crate::output::{self, bytes, printable};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
     let palette = scene.palette;
@@ -58,7 +57,7 @@ fn second_line(view: &View, scene: &Scene<'_>) -> String {
         return trouble.into();
     }
     let rate: f64 = scene.rows.iter().filter_map(|row| row.rates.per_second()).sum();
-    let mut line = format!("{} publications/s", text::rate(rate));
+    let mut line = format!("{} publications/s", output::rate(rate));
     if let Some(memory) = scene.memory {
         line += &format!("  {} in {} objects", bytes(memory.resident), memory.objects);
     }

@@ -27,7 +27,7 @@ const STATES: [(&str, &str); 6] = [
     ("stale", "it lives, but was silent for 3 of its intervals"),
     ("stopped", "by a signal or a debugger"),
     ("dead", "it ended without closing; the last state is shown"),
-    ("closed", "it closed the channel"),
+    ("closed", "it closed the channel, and the last state is left"),
     ("RETRIES", "looks of this program that met a faster writer"),
 ];
 

@@ -139,7 +139,7 @@ fn a_wide_terminal_shows_all_columns_and_the_fields_beside_them() {
         "{}",
         lines[2]
     );
-    let first = "worker-1       alive          1001      1.0     10ms        100        0        1";
+    let first = "worker-1       alive          1001      1.0     10ms      100 B        0        1";
     assert!(lines[3].starts_with(first), "{}", lines[3]);
     assert!(lines[3].contains("████") && lines[3].ends_with("rates[0] = 0"), "{}", lines[3]);
     assert!(lines[19].starts_with("? help  q quit"));

@@ -39,7 +39,16 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        // Removed one by one: a cleaning that removes a channel keeps its entry while the process that wrote
+        // it lives.
+        for info in self.namespace.channels().unwrap_or_default() {
+            let _ = self.namespace.remove_channel(&info.name);
+        }
         let _ = self.namespace.clean(Keep::Nothing);
+        if !std::thread::panicking() {
+            let left = self.namespace.memory().unwrap();
+            assert_eq!(left.total().objects, 0, "{left:?}");
+        }
     }
 }
 
@@ -124,7 +133,8 @@ fn a_channel_whose_object_is_gone_says_why_it_can_not_be_read() {
     let before = objects();
     let _writer = stage.writer("worker");
     for object in objects().into_iter().filter(|object| !before.contains(object) && object.ends_with('c')) {
-        // Of another test perhaps, if it is at work at this moment: only what belongs to this namespace is removed.
+        // Of another test perhaps, if it is at work at this moment: only what belongs to this namespace is
+        // removed.
         if is_of(&object, stage.namespace.name()) {
             std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
         }
