@@ -89,7 +89,7 @@ impl Table {
 #[test]
 fn columns_are_as_wide_as_terminals_show_them() {
     let mut table = Table::new(&[("NAME", Alignment::Left), ("N", Alignment::Right)]);
-    for name in ["工作者", "e\u{301}", "worker"] {
+    for name in ["工作者甲", "e\u{301}", "worker"] {
         table.row([(name.to_owned(), style::PLAIN), ("7".to_owned(), style::PLAIN)]);
     }
     let (widths, mut output) = (table.widths(), Vec::new());
@@ -97,5 +97,5 @@ fn columns_are_as_wide_as_terminals_show_them() {
         let cells = row.iter().map(|cell| (cell.text.as_str(), cell.style));
         table.line(&mut output, &widths, cells).unwrap();
     }
-    assert_eq!(String::from_utf8(output).unwrap(), "工作者  7\ne\u{301}       7\nworker  7\n");
+    assert_eq!(String::from_utf8(output).unwrap(), "工作者甲  7\ne\u{301}         7\nworker    7\n");
 }
