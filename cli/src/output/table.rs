@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthStr;
 
 use super::printable;
 use super::style;
@@ -54,10 +55,11 @@ impl Table {
         output.flush()
     }
 
+    /// In cells of a terminal, of which some characters take two, and some none.
     fn widths(&self) -> Vec<usize> {
         let width = |(index, (name, _)): (usize, &(&str, Alignment))| {
             let cells = self.rows.iter().filter_map(|row| row.get(index));
-            cells.map(|cell| cell.text.chars().count()).chain([name.len()]).max().unwrap_or(0)
+            cells.map(|cell| cell.text.width()).chain([name.len()]).max().unwrap_or(0)
         };
         self.columns.iter().enumerate().map(width).collect()
     }
@@ -71,7 +73,7 @@ impl Table {
         // Written at once, so that no other process's line gets between.
         let mut line = String::new();
         for (index, (text, style)) in cells.enumerate().take(widths.len()) {
-            let space = widths[index].saturating_sub(text.chars().count());
+            let space = widths[index].saturating_sub(text.width());
             let gap = if index == 0 { "" } else { "  " };
             let padded = match self.columns[index].1 {
                 Alignment::Left if index + 1 == widths.len() => format!("{gap}{style}{text}{style:#}"),
@@ -82,4 +84,18 @@ impl Table {
         }
         writeln!(output, "{}", line.trim_end())
     }
+}
+
+#[test]
+fn columns_are_as_wide_as_terminals_show_them() {
+    let mut table = Table::new(&[("NAME", Alignment::Left), ("N", Alignment::Right)]);
+    for name in ["工作者甲", "e\u{301}", "worker"] {
+        table.row([(name.to_owned(), style::PLAIN), ("7".to_owned(), style::PLAIN)]);
+    }
+    let (widths, mut output) = (table.widths(), Vec::new());
+    for row in &table.rows {
+        let cells = row.iter().map(|cell| (cell.text.as_str(), cell.style));
+        table.line(&mut output, &widths, cells).unwrap();
+    }
+    assert_eq!(String::from_utf8(output).unwrap(), "工作者甲  7\ne\u{301}         7\nworker    7\n");
 }
