@@ -75,7 +75,7 @@ pub(crate) fn clean<B: Backend>(
         let unseen = entered.iter().filter(|info| !in_order.contains(&info.instance));
         let mut gone = Vec::new();
         for info in unseen {
-            if is_gone(backend, namespace, info, &channels)? {
+            if is_gone(backend, namespace, info, &channels, &cleaned.removed)? {
                 gone.push((info.name.as_str(), info.instance));
             }
         }
@@ -133,19 +133,23 @@ fn writers_by_channel(namespace: &str, entered: &[ChannelInfo]) -> BTreeMap<Obje
     entered.iter().map(|info| (ObjectNames::new(namespace, &info.name), info.identity)).collect()
 }
 
-/// Whether the instance of a channel that was entered is not there any more.
+/// Whether the instance of a channel that was entered is not there any more: `channels` were found before `removed` were
+/// removed.
 fn is_gone<B: Backend>(
     backend: &B,
     namespace: &str,
     info: &ChannelInfo,
     channels: &Channels,
+    removed: &[Removed],
 ) -> Result<bool, ObjectError> {
     let names = ObjectNames::new(namespace, &info.name);
-    match backend.view(&names.object(Kind::Control)) {
+    let page = names.object(Kind::Control);
+    match backend.view(&page) {
         Ok(page) => Ok(page.len() <= control::INSTANCE || page.load(control::INSTANCE) != info.instance),
         // Somebody removed the page's name: the channel is there as long as its writer.
         Err(ObjectError::NotFound { .. }) => {
-            Ok(!channels.contains_key(&names) || info.identity.fate() == Fate::Dead)
+            let was_removed = removed.iter().any(|removed| removed.objects.contains(&page));
+            Ok(was_removed || !channels.contains_key(&names) || info.identity.fate() == Fate::Dead)
         }
         // What is just being made under its name is another instance.
         Err(ObjectError::Unfinished { .. }) => Ok(true),

@@ -40,6 +40,17 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
 }
 
 #[test]
+fn what_was_left_on_purpose_goes_from_the_list_too_though_its_process_lives() {
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut writer = own.writer::<u64>("w0").unwrap();
+    writer.publish(&5).unwrap();
+    writer.close_lingering().unwrap();
+    let cleaned = own.clean(Keep::Nothing).unwrap();
+    assert_eq!((cleaned.removed.len(), cleaned.removed[0].cause), (1, Cause::Lingered), "{cleaned}");
+    assert!(own.channels().unwrap().is_empty(), "one cleaning is enough");
+}
+
+#[test]
 fn asking_what_would_be_removed_changes_nothing() {
     let test = "asking_what_would_be_removed_changes_nothing";
     if let Some((role, namespace)) = role() {
