@@ -183,7 +183,10 @@ fn is_drawn(character: char) -> bool {
     matches!(character, '\u{2500}'..='\u{259f}' | '⠀'..='⣿')
 }
 
-const UNITS: [&str; 12] = ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB", "/s", "%"];
+const UNITS: [&str; 14] = ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB", "/s", "%", "k", "M"];
+
+/// What stands for a number that is not known.
+const UNKNOWN: &str = "-";
 
 /// What a text ends in that was cut where there was no more room for it.
 const CUT: char = '…';
@@ -191,6 +194,9 @@ const CUT: char = '…';
 /// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit,
 /// which comes and goes with its number.
 fn masked_word(word: &str) -> Option<String> {
+    if word == UNKNOWN {
+        return Some("0".into());
+    }
     if UNITS.contains(&word) || word.chars().all(|character| character == '-') {
         return None;
     }
@@ -203,14 +209,19 @@ fn masked_word(word: &str) -> Option<String> {
         masked.push_str(rest[..begin].trim_end_matches('-'));
         masked.push('0');
         rest = rest[begin..].trim_start_matches(|it: char| it.is_ascii_digit() || matches!(it, '.' | ','));
-        let unit = UNITS.iter().filter(|unit| rest.starts_with(**unit)).max_by_key(|unit| unit.len());
-        let ends = |unit: &&&str| !rest[unit.len()..].starts_with(|it: char| it.is_alphanumeric());
-        if let Some(unit) = unit.filter(ends) {
+        while let Some(unit) = unit_at(rest) {
             rest = &rest[unit.len()..];
         }
     }
     masked.push_str(rest);
     Some(masked)
+}
+
+/// The unit that a text begins with: of a number, and no beginning of a word.
+fn unit_at(text: &str) -> Option<&'static str> {
+    let ends = |unit: &&&str| !text[unit.len()..].starts_with(|it: char| it.is_alphanumeric());
+    let begins = |unit: &&&str| text.starts_with(**unit);
+    UNITS.iter().filter(begins).max_by_key(|unit| unit.len()).filter(ends).copied()
 }
 
 /// What a command came to.
@@ -289,7 +300,8 @@ fn search_path() -> String {
 #[test]
 fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
     let first = "worker-3   alive   1,204/s   12.5 µs   343 B   ▁▂▇";
-    assert_eq!(masked(first), masked("worker-3 alive  87/s  1.2ms  3 KiB  ▇▇"));
+    assert_eq!(masked(first), masked("worker-3 alive  8.7k/s  1.2ms  3 KiB  ▇▇"));
+    assert_eq!(masked(first), masked("worker-3 alive  -  1.2ms  3 KiB  ▇▇"));
     assert_ne!(masked(first), masked("worker-3 dead 87/s 1.2 ms 3 KiB"));
     assert_ne!(masked("a\nb"), masked("a"));
     assert_ne!(masked("exit code 3"), masked("exit code 4"));
