@@ -65,7 +65,7 @@ fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
     writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
     let printed = fleet.run(&["history", "worker-7", "--field", "queue[1]"]).ok();
     let lines: Vec<&str> = printed.lines().collect();
-    assert!(lines[1].ends_with("no such field") && lines[2].ends_with("  b"), "{printed}");
+    assert!(lines[1].ends_with("no such field") && lines[2].ends_with("  \"b\""), "{printed}");
     let printed = fleet.run(&["history", "worker-7", "--field", "queue[5]"]).ok();
     assert_eq!(printed.matches("no such field").count(), 2, "there might be six: {printed}");
     let said = fleet.run(&["history", "worker-7", "--field", "jobs"]).fails(3);
