@@ -99,7 +99,13 @@ impl States {
     pub(crate) fn may_have(&self, path: &FieldPath) -> bool {
         let Some(schema) = self.reader.schema() else { return false };
         let wanted = of_each_element(&path.to_string());
-        schema.fields().iter().any(|field| field.path == wanted)
+        // Elements that have no fields of their own are not listed: their list is.
+        let list = wanted.trim_end_matches("[]");
+        let has_elements = |type_name: &str| type_name.contains(['<', '[']);
+        schema.fields().iter().any(|field| {
+            field.path == wanted
+                || list.len() < wanted.len() && field.path == list && has_elements(&field.type_name)
+        })
     }
 
     fn unreadable(&self, error: DynamicError) -> Failure {
