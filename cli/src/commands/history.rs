@@ -28,7 +28,7 @@ Keys of --json, one object a state:
   publication, age_seconds (null: not dated), bytes, value (null: see error),
   error (null, or why there is no value)
 
-Exit codes: 0, also when nothing has been published; 3 no such channel")]
+Exit codes: 0, also when nothing has been published; 3 no such channel, or no state can have the field")]
 pub(crate) struct HistoryArguments {
     /// The channel
     channel: String,
