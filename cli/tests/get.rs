@@ -61,6 +61,7 @@ fn a_described_state_is_json_and_a_field_of_it_too() {
 fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    fleet.run(&["history", "worker-7", "--field", "jobs_done"]).ok();
     writer.publish(&state()).unwrap();
     writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
     let printed = fleet.run(&["history", "worker-7", "--field", "queue[1]"]).ok();

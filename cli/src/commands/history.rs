@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
     let mut states = States::attach(&namespace, &arguments.channel, std::time::Duration::ZERO, context)?;
     let past = past(&mut states, arguments.field.as_ref(), arguments.last.unwrap_or(usize::MAX));
     if let Some(path) = &arguments.field
+        && !past.is_empty()
         && past.iter().all(|state| matches!(state.value, Err(Missing::NoField)))
         && !states.may_have(path)
     {
