@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::tmux::Tmux;
 use crate::workers::{OwnNamespace, Pace, Worker, play};
-use crate::{number, start};
+use crate::{number, seconds, start};
 
-/// Over what time it is measured.
-const SPAN: Duration = Duration::from_secs(20);
+/// Seconds over which it is measured, where nobody says otherwise.
+const SECONDS: u64 = 20;
 
 /// Processor time that a process has taken so far, by itself and in the system, in clock ticks.
 fn ticks(pid: u32) -> [u64; 2] {
@@ -22,9 +22,9 @@ fn ticks(pid: u32) -> [u64; 2] {
 /// Prints the part of a processor that it takes with 200 channels at 10 frames a second, on a terminal of 130
 /// by 40 cells.
 ///
-/// `cargo test --release -p tearless-cli --test top -- --ignored --nocapture cost`
+/// `ci/top` runs it.
 #[test]
-#[ignore = "a measurement of 30 seconds"]
+#[ignore = "a measurement of 30 seconds, which ci/top runs"]
 fn cost_with_200_channels() {
     if play() {
         return;
@@ -42,7 +42,7 @@ fn cost_with_200_channels() {
     let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
     let pid = children.trim().parse().unwrap();
     let (begin, before) = (Instant::now(), ticks(pid));
-    sleep(SPAN);
+    sleep(seconds(SECONDS));
     let (after, passed) = (ticks(pid), begin.elapsed().as_secs_f64());
     // The kernel tells ticks of a hundredth of a second to programs, whatever its own are.
     let [user, system] = [0, 1].map(|index| (after[index] - before[index]) as f64 / passed);

@@ -25,6 +25,13 @@ fn top(own: &OwnNamespace, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
+/// How long something takes that may be told to take longer or shorter.
+fn seconds(usual: u64) -> Duration {
+    let told = std::env::var("TEARLESS_TOP_SECONDS").ok();
+    let told = told.map(|text| text.parse().expect("TEARLESS_TOP_SECONDS is a whole number"));
+    Duration::from_secs(told.unwrap_or(usual))
+}
+
 /// Starts it in a terminal.
 fn start(tmux: &Tmux, own: &OwnNamespace, arguments: &str) {
     tmux.shell(&format!("clear; '{PROGRAM}' -n {} top {arguments}", own.0.name()));

@@ -1,20 +1,18 @@
 //! Makes the picture of the documentation out of a real run.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::start;
 use crate::tmux::Tmux;
 use crate::workers::{OwnNamespace, Pace, Worker, play};
+use crate::{seconds, start};
 
-/// Writes `docs/cli/top.svg`: a fleet that was watched for a minute.
-///
-/// `cargo test --release -p tearless-cli --test top -- --ignored --nocapture picture`
+/// Writes the picture of a fleet that was watched for a minute to `TEARLESS_TOP_PICTURE`: `ci/top` runs it.
 #[test]
-#[ignore = "writes the documentation's picture, in a minute"]
+#[ignore = "a minute, for a picture; ci/top runs it"]
 fn picture_of_the_documentation() {
     if play() {
         return;
@@ -30,11 +28,13 @@ fn picture_of_the_documentation() {
     let silent = worker("index", 200_000, 0);
     let killed = worker("resize-10", 5, 30);
     let tmux = Tmux::start(132, 19);
-    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli/top.svg");
+    let picture =
+        PathBuf::from(std::env::var_os("TEARLESS_TOP_PICTURE").expect("where the picture is to be written"));
     std::fs::create_dir_all(picture.parent().unwrap()).unwrap();
+    let _ = std::fs::remove_file(&picture);
     start(&tmux, &own, &format!("--color always --svg '{}'", picture.display()));
     tmux.wait_for("all are there", |screen| screen.contains("14 workers"));
-    sleep(Duration::from_secs(45));
+    sleep(seconds(45));
     killed.kill();
     fleet[6].signal(Signal::STOP);
     sleep(Duration::from_secs(17));
