@@ -150,11 +150,6 @@ impl<B: Backend> Namespace<B> {
         self.place.namespace()
     }
 
-    #[cfg(feature = "dynamic")]
-    pub(crate) fn place(&self) -> &Place<B> {
-        &self.place
-    }
-
     pub(crate) fn backend(&self) -> &B {
         self.place.backend()
     }

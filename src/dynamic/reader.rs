@@ -6,17 +6,14 @@ use serde_json::Value;
 
 use super::error::MOST_LISTED;
 use super::{DecodeError, DynamicError, FieldPath, decode, leaves, plain};
-use crate::channel::{AttachError, AttachPolicy, RetryPolicy, SnapshotError};
+use crate::channel::{AttachError, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
-use crate::reader::{Reader, ReaderBuilder};
+use crate::reader::{Reader, ReaderBuilder, attach_again};
 use crate::schema::Schema;
 use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::Snapshot;
-use crate::waiting::{Place, WaitPolicy};
-
-/// How often a channel is attached to that is replaced before its schema has been read.
-const MOST_TRIES: usize = 16;
+use crate::waiting::WaitPolicy;
 
 /// A reader of a channel in whatever form it is: its states become [`serde_json::Value`]s.
 ///
@@ -33,11 +30,7 @@ pub struct DynamicReader<B: Backend = SharedMemory> {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct DynamicReaderBuilder<B: Backend = SharedMemory> {
-    place: Place<B>,
-    channel: String,
-    attach: AttachPolicy,
-    retry: RetryPolicy,
-    wait: WaitPolicy,
+    reader: ReaderBuilder<Vec<u8>, Bytes, B>,
 }
 
 impl<B: Backend> Namespace<B> {
@@ -52,32 +45,26 @@ impl<B: Backend> Namespace<B> {
 
     /// Chooses what a reader of whatever the channel's states are is like before it is opened.
     pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder<B> {
-        DynamicReaderBuilder {
-            place: self.place().clone(),
-            channel: channel.into(),
-            attach: AttachPolicy::default(),
-            retry: RetryPolicy::default(),
-            wait: WaitPolicy::default(),
-        }
+        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().any_format() }
     }
 }
 
 impl<B: Backend> DynamicReaderBuilder<B> {
-    /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`].
+    /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`](crate::AttachPolicy).
     pub fn attach_within(mut self, longest: Duration) -> Self {
-        self.attach = AttachPolicy::new(longest, longest);
+        self.reader = self.reader.attach_within(longest);
         self
     }
 
     /// How often and how long a snapshot tries again.
     pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
+        self.reader = self.reader.retry_policy(retry);
         self
     }
 
     /// How [`Reader::wait_newer`] waits.
     pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.wait = wait;
+        self.reader = self.reader.wait_policy(wait);
         self
     }
 
@@ -89,19 +76,11 @@ impl<B: Backend> DynamicReaderBuilder<B> {
     ///
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
     pub fn open(self) -> Result<DynamicReader<B>, AttachError> {
-        let mut tries = 1;
-        loop {
-            match self.attach() {
-                Err(AttachError::Removed { .. }) if tries < MOST_TRIES => tries += 1,
-                result => return result,
-            }
-        }
+        attach_again(|| self.attach())
     }
 
     fn attach(&self) -> Result<DynamicReader<B>, AttachError> {
-        let builder = ReaderBuilder::<Vec<u8>, Bytes, B>::new(self.place.clone(), &self.channel);
-        let builder = builder.attach_policy(self.attach).retry_policy(self.retry).wait_policy(self.wait);
-        let reader = builder.any_format().open()?;
+        let reader = self.reader.clone().open()?;
         let schema = match reader.description() {
             Err(error @ AttachError::Removed { .. }) => return Err(error),
             Err(error) => Err(error.to_string()),

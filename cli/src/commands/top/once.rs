@@ -12,16 +12,9 @@ use crate::error::Failure;
 use crate::output::{Alignment, Table, print_json, style};
 
 /// Columns that are bars are not for scripts.
-const COLUMNS: [Column; 8] = [
-    Column::Worker,
-    Column::State,
-    Column::Pid,
-    Column::Rate,
-    Column::Age,
-    Column::Bytes,
-    Column::Retries,
-    Column::Growths,
-];
+fn columns() -> impl Iterator<Item = Column> {
+    Column::ALL.into_iter().filter(|column| *column != Column::Trend)
+}
 
 /// Looks twice, an interval apart, as rates need.
 pub(super) fn look(session: &mut Session) {
@@ -36,9 +29,10 @@ pub(super) fn print_table(session: &Session) -> Result<(), Failure> {
         Side::Left => Alignment::Left,
         Side::Right => Alignment::Right,
     };
-    let mut table = Table::new(&COLUMNS.map(|column| (column.title(), alignment(column))));
+    let titles: Vec<_> = columns().map(|column| (column.title(), alignment(column))).collect();
+    let mut table = Table::new(&titles);
     for row in session.rows() {
-        table.row(COLUMNS.map(|column| (column.text(row), style_of(column, row))));
+        table.row(columns().map(|column| (column.text(row), style_of(column, row))));
     }
     Ok(table.print()?)
 }
