@@ -1,5 +1,6 @@
 //! How a command fails: what is said, and with which exit code.
 
+use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::process::ExitCode;
 
@@ -71,6 +72,15 @@ impl Failure {
             }
         }
         self.exit
+    }
+}
+
+/// What went wrong and what to do about it, on one line, fit to be printed.
+impl Display for Failure {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let hints = self.hint.iter().flat_map(|hint| hint.lines());
+        let texts: Vec<_> = self.message.iter().map(String::as_str).chain(hints).map(printable).collect();
+        formatter.write_str(&texts.join("; "))
     }
 }
 

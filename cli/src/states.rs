@@ -70,7 +70,7 @@ impl States {
     /// The latest state, or of it what `path` leads to; where the form allows it, only that is read.
     pub(crate) fn take(&mut self, path: Option<&FieldPath>) -> Result<Taken, Failure> {
         if let (Some(path), false) = (path, self.is_bytes()) {
-            let snapshot = self.reader.field(path).map_err(|error| self.unreadable(error))?;
+            let snapshot = self.reader.field(path).map_err(|error| self.unreadable(error, path))?;
             return Ok(Taken { info: snapshot.info(), value: snapshot.into_inner() });
         }
         let payload = self.reader.payload()?;
@@ -88,8 +88,8 @@ impl States {
                 let leaves = leaves(&value);
                 let fields =
                     leaves.found.iter().take(MOST_COMPARED).map(|(path, _)| path.to_string()).collect();
-                let channel = self.reader.reader().channel();
-                Err(no_such_field(channel, &path.to_string(), fields, leaves.found.len() + leaves.left_out))
+                let count = leaves.found.len() + leaves.left_out;
+                Err(self.no_such_field(path, fields, count))
             }
         }
     }
@@ -108,18 +108,32 @@ impl States {
         })
     }
 
-    fn unreadable(&self, error: DynamicError) -> Failure {
+    fn unreadable(&self, error: DynamicError, path: &FieldPath) -> Failure {
         match error {
             DynamicError::Snapshot(error) => error.into(),
             DynamicError::Decode { source, .. } => self.undecodable(&source),
-            DynamicError::NoSuchField { channel, path, fields, count } => {
+            DynamicError::NoSuchField { fields, count, .. } => {
                 // Where there is a schema, it knows more names than the error lists.
                 let known =
                     self.reader.schema().map(|schema| schema.fields().into_iter().map(|field| field.path));
-                no_such_field(&channel, &path, known.map_or(fields, Iterator::collect), count)
+                self.no_such_field(path, known.map_or(fields, Iterator::collect), count)
             }
             error => Failure::new(ExitStatus::Undecodable, error.to_string()),
         }
+    }
+
+    /// `fields` are the first ones of `count`.
+    fn no_such_field(&self, path: &FieldPath, fields: Vec<String>, count: usize) -> Failure {
+        let channel = self.reader.reader().channel();
+        if !self.may_have(path) {
+            return no_such_field(channel, &path.to_string(), fields, count);
+        }
+        let text =
+            format!("the latest state of channel {channel:?} has no field {path}, though others may have");
+        Failure::new(ExitStatus::NotFound, text).hint(
+            "it stands in another variant, or behind the end of a list: `tearless get` shows the whole state, \
+             `tearless watch --field` shows when one has it",
+        )
     }
 
     /// Why a payload is not understood, and what to do about it.

@@ -188,7 +188,9 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
     let contents =
         || fleet.objects().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>();
     let before = contents();
-    assert_eq!(fleet.run(&["gc", "--dry-run"]).ok(), "nothing to remove\n", "last states are kept");
+    let ran = fleet.run(&["gc", "--dry-run"]);
+    assert!(ran.stderr.contains("1 last state") && ran.stderr.contains("--keep nothing"), "{ran:?}");
+    assert_eq!(ran.ok(), "nothing to remove\n", "last states are kept");
     let said = fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok();
     assert!(
         said.starts_with(&format!("would remove channel worker-7: its writer, process {pid}, is dead")),
@@ -199,7 +201,7 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
     assert!(contents() == before, "nothing has changed");
     assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "1h"]).ok(), "nothing to remove\n", "it is young");
     fleet.run(&["gc", "--keep", "soon"]).fails(2);
-    let said = fleet.run(&["gc", "--keep", "nothing"]).ok();
-    assert!(said.starts_with("removed channel worker-7"), "{said}");
+    let ran = fleet.run(&["gc", "--keep", "nothing"]);
+    assert!(ran.stdout.starts_with("removed channel worker-7") && ran.stderr.is_empty(), "{ran:?}");
     assert!(fleet.run(&["gc"]).fails(3).contains("no namespace"));
 }

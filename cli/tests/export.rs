@@ -90,8 +90,10 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
     worker.tell(r#"{"jobs": 3}"#);
     eventually("it is there", || !namespace.channels().unwrap().is_empty());
     let field = r#"tearless_field{channel="worker",field="jobs"}"#;
-    let (up, last) =
-        (r#"tearless_up{channel="worker"}"#, r#"tearless_field{channel="worker",field="jobs",dead="true"}"#);
+    let (up, last) = (
+        r#"tearless_up{channel="worker"}"#,
+        r#"tearless_field{channel="worker",field="jobs",last_state="true"}"#,
+    );
     eventually("it has published", || value(&once(&namespace, &[]), field) == Some("3"));
 
     worker.signal(Signal::STOP);

@@ -18,6 +18,7 @@ struct State {
 #[derive(Serialize, postcard_schema::Schema)]
 enum Phase {
     Working { since: u32 },
+    Idle,
 }
 
 fn state() -> State {
@@ -74,6 +75,19 @@ fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
 }
 
 #[test]
+fn a_field_that_only_other_states_have_is_told_from_one_that_none_has() {
+    let fleet = Fleet::new();
+    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    writer.publish(&State { phase: Phase::Idle, ..state() }).unwrap();
+    for field in ["phase.Working.since", "queue[5]"] {
+        let said = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
+        assert!(said.contains("others may have") && said.contains("another variant"), "{said}");
+    }
+    let said = fleet.run(&["get", "worker-7", "--field", "phase.Working.sinc"]).fails(3);
+    assert!(said.contains("is one of these meant: phase.Working.since"), "{said}");
+}
+
+#[test]
 fn plain_data_and_message_pack_are_read_as_well() {
     let fleet = Fleet::new();
     let mut robot = fleet.writer_builder::<Robot>("robot").codec::<Pod>().described().open().unwrap();
@@ -83,6 +97,8 @@ fn plain_data_and_message_pack_are_read_as_well() {
     let mut writer = fleet.writer_builder::<State>("packed").codec::<MessagePack>().open().unwrap();
     writer.publish(&state()).unwrap();
     assert_eq!(fleet.run(&["get", "packed", "-f", "queue[0]"]).ok(), "a\n");
+    let said = fleet.run(&["stat", "packed", "--schema"]).fails(5);
+    assert!(said.contains("name their fields themselves"), "{said}");
 }
 
 #[test]

@@ -133,6 +133,11 @@ fn a_quiet_channel_is_not_watched_for_nobody() {
         let ran = Ran::of(child.wait_with_output().unwrap());
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{options:?}");
     }
+    let mut child = fleet.start(&["watch", "worker-8", "--wait", "1h"]);
+    drop(child.stdout.take());
+    eventually("it ends without its channel", || child.try_wait().unwrap().is_some());
+    let ran = Ran::of(child.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

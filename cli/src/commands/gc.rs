@@ -69,6 +69,9 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
             say("nothing to remove")?;
         }
     }
+    if !context.json {
+        tell_of_kept(&namespace, &cleaned, &struck);
+    }
     match context.json {
         true => print_documents(&cleaned, &struck)?,
         false => print_sentences(&cleaned, &struck, arguments)?,
@@ -89,6 +92,23 @@ fn print_sentences(cleaned: &Cleaned, struck: &[ChannelInfo], arguments: &GcArgu
     let removed = cleaned.removed.iter().map(|removed| format!("{removing} {}", sentence(removed)));
     let struck = struck.iter().map(|info| format!("{striking} {}", struck_sentence(info)));
     removed.chain(struck).try_for_each(|line| say(&line))
+}
+
+/// Who expects a last state to go must be told that it was kept, and how it goes.
+fn tell_of_kept(namespace: &Namespace, cleaned: &Cleaned, struck: &[ChannelInfo]) {
+    let is_removed =
+        |name: &str| cleaned.removed.iter().any(|removed| removed.channel.as_deref() == Some(name));
+    let is_kept = |info: &ChannelInfo| {
+        info.writer_state() == WriterState::Dead && !is_removed(&info.name) && !struck.contains(info)
+    };
+    let channels = namespace.channels().unwrap_or_default();
+    let kept = channels.iter().filter(|info| is_kept(info)).count();
+    let (states, writers) = if kept == 1 { ("state", "a writer") } else { ("states", "writers") };
+    if kept > 0 {
+        tell(format_args!(
+            "{kept} last {states} of {writers} that are gone kept: --keep TIME removes older ones, --keep nothing all"
+        ));
+    }
 }
 
 /// Entries of dead writers whose channels' names were removed by hand. If the list can't be read, cleaning says why.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Ending, Inspection, SegmentInspection, Timestamp, Waking};
+use tearless::{Bytes, Codec, Ending, Inspection, MessagePack, SegmentInspection, Timestamp, Waking};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
@@ -74,8 +74,12 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
     let Some(schema) = reader.schema() else {
         let (channel, codec) = (reader.reader().channel(), reader.codec());
         let text = format!("channel {channel:?} ({codec}) carries no schema that can be read");
-        return Err(Failure::new(ExitStatus::Undecodable, text)
-            .hint("open its writer with `writer_builder(…).described()`"));
+        let hint = match codec {
+            MessagePack::NAME => "its states name their fields themselves: `tearless get` shows them",
+            Bytes::NAME => "its states are bytes, which no schema describes",
+            _ => "open its writer with `writer_builder(…).described()`",
+        };
+        return Err(Failure::new(ExitStatus::Undecodable, text).hint(hint));
     };
     if context.json {
         let document = json!({ "channel": reader.reader().channel(), "schema_text": schema.to_string() });

@@ -145,7 +145,7 @@ impl Scrape {
                 if sample.standing.is_up() {
                     metric.encode_family(&labels)?.encode_gauge(&figure)?;
                 } else {
-                    let labels = [labels[0], labels[1], ("dead", Label("true"))];
+                    let labels = [labels[0], labels[1], ("last_state", Label("true"))];
                     metric.encode_family(&labels)?.encode_gauge(&figure)?;
                 }
             }
@@ -241,7 +241,10 @@ mod tests {
     #[test]
     fn last_states_are_marked() {
         let text = expose(vec![sample("w", Standing::Dead, "jobs")]);
-        assert!(text.contains("\ntearless_field{channel=\"w\",field=\"jobs\",dead=\"true\"} 3\n"), "{text}");
+        assert!(
+            text.contains("\ntearless_field{channel=\"w\",field=\"jobs\",last_state=\"true\"} 3\n"),
+            "{text}"
+        );
         assert!(text.contains("\ntearless_up{channel=\"w\"} 0\n"), "{text}");
         assert!(text.contains("\ntearless_writer{channel=\"w\",state=\"dead\"} 1\n"), "{text}");
     }

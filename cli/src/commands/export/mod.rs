@@ -10,7 +10,7 @@ mod server;
 mod source;
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use clap::Args;
 
@@ -32,7 +32,7 @@ States of more than 1 MiB are not decoded: `tearless_no_fields` says so.
 A worker that died, is stopped, has closed its channel, or has been silent for three of the intervals that \
 it promised, has `tearless_up` 0 and no fields, because its last numbers would look as if they were of now; \
 `tearless_writer` says what has become of it. With --last-states they are there, with the label \
-dead=\"true\". Ages and counts are always there. While the channels can't be listed, \
+last_state=\"true\". Ages and counts are always there. While the channels can't be listed, \
 `tearless_exporter_listed` is 0, and those that were known before are told.
 
 Whoever reaches the address can read all of it. It answers GET /metrics and GET /, 16 connections at a time, \
@@ -51,18 +51,25 @@ pub(crate) struct ExportArguments {
     /// In the text format of Prometheus (OpenMetrics); so far the only one
     #[arg(long, required = true)]
     prometheus: bool,
-    /// Where to listen. Anything but this machine itself has to be said explicitly
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    /// Where to listen, HOST:PORT. Anything but this machine itself has to be said explicitly
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464", value_parser = address)]
     listen: SocketAddr,
     /// Prints one exposition, and ends
     #[arg(long, conflicts_with = "listen")]
     once: bool,
-    /// Also exports the last states of workers that don't stand for them any more, with the label dead="true"
+    /// Also exports the last states of workers that don't stand for them any more, with the label last_state="true"
     #[arg(long)]
     last_states: bool,
     /// Which channels: `*` stands for any characters, `?` for one
     #[arg(value_name = "PATTERN", default_value = "*")]
     pattern: String,
+}
+
+/// The first address of a host's name.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |why: String| format!("{why}; say HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464");
+    let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
+    found.next().ok_or_else(|| wrong("the host has no address".into()))
 }
 
 /// Prints one exposition, or answers until it is asked to end.
@@ -93,4 +100,14 @@ fn announce(address: SocketAddr) -> io::Result<()> {
     let mut output = io::stdout().lock();
     writeln!(output, "listening on http://{address}/metrics")?;
     output.flush()
+}
+
+#[test]
+fn an_address_may_be_a_name() {
+    assert!(address("localhost:9464").is_ok_and(|found| found.ip().is_loopback() && found.port() == 9464));
+    assert_eq!(address("[::1]:1").unwrap().to_string(), "[::1]:1");
+    for wrong in ["localhost", "everywhere", "127.0.0.1", "127.0.0.1:port", ":"] {
+        let said = address(wrong).unwrap_err();
+        assert!(said.contains("HOST:PORT"), "{said}");
+    }
 }

@@ -8,6 +8,7 @@ use tearless::{ChannelWatch, MemoryUsage, Namespace, ObjectError};
 use super::probe::Probe;
 use super::row::Row;
 use crate::output::printable;
+use crate::target;
 
 /// How often each worker is looked at by system calls.
 const LIVENESS: Duration = Duration::from_secs(1);
@@ -15,6 +16,9 @@ const LIVENESS: Duration = Duration::from_secs(1);
 /// How often the memory is measured. That takes a listing of shared memory and some system calls for each
 /// channel.
 const MEMORY: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a namespace without channels is there at all, which takes a listing of shared memory.
+const MISSING: Duration = Duration::from_secs(2);
 
 /// How long a channel that has ended and is gone is shown still.
 const LAST_SIGHT: Duration = Duration::from_secs(10);
@@ -35,6 +39,10 @@ pub(super) struct Fleet {
     memory: Option<(Duration, MemoryUsage)>,
     /// Why the channels can't be listed.
     trouble: Option<String>,
+    /// Other users whose namespaces count, too.
+    trust: Vec<u32>,
+    /// That there is no such namespace, and which one may be meant; and when that was looked at.
+    missing: Option<(Duration, Option<String>)>,
 }
 
 /// Whether a sample has changed which rows there are.
@@ -45,7 +53,8 @@ pub(super) enum Sampled {
 }
 
 impl Fleet {
-    pub(super) fn new(namespace: Namespace) -> Fleet {
+    /// Of a namespace that may come later: `top` may be there before its workers.
+    pub(super) fn new(namespace: Namespace, trust: &[u32]) -> Fleet {
         Fleet {
             watch: namespace.watch_channels(),
             namespace,
@@ -55,6 +64,8 @@ impl Fleet {
             turn: 0,
             memory: None,
             trouble: None,
+            trust: trust.to_vec(),
+            missing: None,
         }
     }
 
@@ -71,7 +82,8 @@ impl Fleet {
     }
 
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        let missing = self.missing.as_ref().and_then(|(_, missing)| missing.as_deref());
+        self.trouble.as_deref().or(missing)
     }
 
     /// Looks at all workers; `at` is a time since the program began.
@@ -89,9 +101,20 @@ impl Fleet {
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
             probe.sample(at, row);
         }
+        self.look_for_namespace(at);
         self.measure(at);
         self.sampled = Some(at);
         sampled
+    }
+
+    /// A name that was mistyped would look like a fleet that has not started yet.
+    fn look_for_namespace(&mut self, at: Duration) {
+        if !self.rows.is_empty() {
+            self.missing = None;
+        } else if self.missing.as_ref().is_none_or(|(looked, _)| at.saturating_sub(*looked) >= MISSING) {
+            let missing = target::no_such_namespace(&self.namespace, &self.trust);
+            self.missing = Some((at, missing.map(|failure| failure.to_string())));
+        }
     }
 
     fn in_trouble(&mut self, error: &ObjectError) {

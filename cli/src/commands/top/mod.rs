@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
     if arguments.once {
         target::must_exist(&namespace, &context.trust)?;
     }
-    let mut session = Session::new(namespace, view, interval, palette());
+    let mut session = Session::new(namespace, &context.trust, view, interval, palette());
     let last = match arguments.once {
         true => once(&mut session, context)?,
         false => live(&mut session)?,

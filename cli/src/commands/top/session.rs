@@ -34,10 +34,16 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(namespace: Namespace, view: View, interval: Duration, palette: Palette) -> Session {
+    pub(super) fn new(
+        namespace: Namespace,
+        trust: &[u32],
+        view: View,
+        interval: Duration,
+        palette: Palette,
+    ) -> Session {
         Session {
             inspector: Inspector::new(namespace.clone()),
-            fleet: Fleet::new(namespace),
+            fleet: Fleet::new(namespace, trust),
             view,
             interval,
             palette,

@@ -21,7 +21,7 @@ impl Stage {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-top-fleet-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
-        Stage { fleet: Fleet::new(namespace.clone()), namespace }
+        Stage { fleet: Fleet::new(namespace.clone(), &[]), namespace }
     }
 
     fn builder(&self, channel: &str) -> WriterBuilder<[u8], Bytes> {
@@ -73,6 +73,19 @@ fn rows_say_what_workers_do() {
     let row = stage.row("worker");
     assert_eq!((row.bytes, row.rates.per_second()), (Some(10_000), Some(5.0)));
     assert!(row.age.is_some() && row.growths > 0 && row.trouble.is_none(), "{row:?}");
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_told_until_it_comes() {
+    let mut stage = Stage::new();
+    stage.fleet.sample(seconds(0));
+    let trouble = stage.fleet.trouble().unwrap_or_default();
+    assert!(trouble.contains("there is no namespace \"test-top-fleet-"), "{trouble}");
+    let mut writer = stage.writer("worker");
+    writer.publish(&[1]).unwrap();
+    stage.fleet.sample(seconds(1));
+    assert_eq!((stage.fleet.rows().len(), stage.fleet.trouble()), (1, None));
+    writer.close().unwrap();
 }
 
 #[test]
