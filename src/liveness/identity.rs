@@ -1,6 +1,7 @@
 //! The identity of a process.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, TryLockError};
 
@@ -133,6 +134,9 @@ fn proc_is_ours() -> bool {
     pid == Some(std::process::id())
 }
 
+/// More bytes than `/proc/PID/stat` has: 52 numbers, and a command's name of at most 64 bytes.
+const MOST_STAT: usize = 2_048;
+
 /// What `/proc/PID/stat` says.
 struct Status {
     state: char,
@@ -140,11 +144,13 @@ struct Status {
 }
 
 impl Status {
-    /// Fields 3 and 22, counted after the command's name, which may itself hold spaces and parentheses.
+    /// Fields 3 and 22, counted after the command's name, which may itself hold spaces and parentheses, and anything but text.
     fn of(process: &str) -> Option<Status> {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        let (_, fields) = stat.rsplit_once(')')?;
-        let mut fields = fields.split_ascii_whitespace();
+        // The kernel gives all of it to one read with room for it.
+        let mut stat = [0; MOST_STAT];
+        let len = File::open(format!("/proc/{process}/stat")).ok()?.read(&mut stat).ok()?;
+        let fields = stat.get(..len)?.rsplit(|byte| *byte == b')').next()?;
+        let mut fields = str::from_utf8(fields).ok()?.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         Some(Status { state, start_time: fields.nth(22 - 4)?.parse().ok()? })
     }
@@ -215,6 +221,24 @@ mod tests {
         assert_eq!(Status::of(&child.id().to_string()).unwrap().state, 'Z', "not yet waited for");
         child.wait().unwrap();
         assert_eq!(identity.fate(), Fate::Dead);
+    }
+
+    #[test]
+    fn a_program_may_have_any_name() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::process::CommandExt;
+
+        let folder = std::env::temp_dir().join(format!("tearless-name-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let program = folder.join(OsStr::from_bytes(b"\xff) Z 1 ("));
+        std::os::unix::fs::symlink("/bin/cat", &program).unwrap();
+        let mut child =
+            Command::new(&program).arg0("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        await_fate(identity_of(&child), Fate::Running);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
