@@ -6,6 +6,8 @@ use super::budget::{Budget, MOST_LEVELS};
 use super::{DecodeError, number};
 use crate::schema::{Cursor, Fields, Scalar, Strides, Type};
 
+const SHORT: &str = "the payload ends before the value does";
+
 /// The value of a whole payload.
 pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
     let Some(size) = root.size().and_then(|size| usize::try_from(size).ok()) else {
@@ -15,7 +17,12 @@ pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> 
         return Err(DecodeError::Left { bytes: payload.len() - size });
     }
     let budget = Budget::new(root, payload.len());
-    Walk { payload, budget, strides: Strides::of(root) }.value(root, 0, MOST_LEVELS)
+    let value = Walk { payload, budget, strides: Strides::of(root) }.value(root, 0, MOST_LEVELS)?;
+    // What takes no bytes may stand behind the end: whatever has a value has a place in the payload, too.
+    match size > payload.len() {
+        true => Err(wrong(payload.len() as u64, SHORT)),
+        false => Ok(value),
+    }
 }
 
 struct Walk<'a> {
@@ -74,7 +81,7 @@ impl Walk<'_> {
     fn scalar(&self, scalar: Scalar, at: u64) -> Result<Value, DecodeError> {
         let rest = usize::try_from(at).ok().and_then(|at| self.payload.get(at..)).unwrap_or_default();
         let mut cursor = Cursor::new(rest);
-        let short = |_| wrong(at, "the payload ends before the value does");
+        let short = |_| wrong(at, SHORT);
         let mut bytes = || -> Result<[u8; 16], DecodeError> {
             let size = usize::try_from(scalar.size()).unwrap_or(usize::MAX);
             let taken = cursor.take(size).map_err(short)?;

@@ -84,6 +84,14 @@ fn plain_data_has_its_length() {
 }
 
 #[test]
+fn plain_data_of_no_bytes_has_its_place_in_the_payload_too() {
+    let far = plain(&[24, 0, 2, 2, 0, U8, 4, UNIT]);
+    assert_eq!(far.locate(&"[1]".parse().unwrap()).map(|place| place.offset), Some(4));
+    assert_eq!(decode("pod", Some(&far), &[7, 0, 0, 0]), Ok(json!([7, null])));
+    assert_eq!(at(&decode("pod", Some(&far), &[7]).unwrap_err()), Some(1));
+}
+
+#[test]
 fn elements_without_bytes_are_limited() {
     assert!(decode("postcard", Some(&postcard(&[SEQUENCE, UNIT])), &[0x80, 8]).is_ok(), "1,024");
     let far_too_many = [0xff, 0xff, 0xff, 0xff, 0x7f];
