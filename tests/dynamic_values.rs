@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tearless::dynamic::decode;
+use tearless::dynamic::{FieldPath, decode, leaves};
 use tearless::schema::{Describe, postcard_schema};
 use tearless::{Encode, MessagePack, Pod, Postcard};
 
@@ -151,6 +151,37 @@ fn through_postcard<T: Serialize + postcard_schema::Schema>(state: &T) -> Value 
     decode("postcard", Some(&<Postcard as Describe<T>>::describe()), payload).unwrap()
 }
 
+#[test]
+fn a_schema_says_what_no_state_has() {
+    let schema = <Postcard as Describe<State>>::describe();
+    let may_have = |path: &str| schema.may_have(&path.parse().unwrap());
+    for path in
+        ["queue[99].deadline", "phases[7].Moving.to[1]", "maps.by_name.anybody[0]", "phases[0].Failed.Ok"]
+    {
+        assert!(may_have(path), "{path}");
+    }
+    for path in [
+        "queues",
+        "queue.len",
+        "queue[0].deadline.at",
+        "queue[0][0]",
+        "phases[0].Idle",
+        "phases[0].Idle.since",
+        "phases[0].Moving[0]",
+        "phases[0].Pair[2]",
+        "maps.by_name[0]",
+        "maps.by_name.anybody[2]",
+        "grid[2]",
+        "grid[1][3]",
+        "one[1]",
+        "none[0]",
+        "nothing[0]",
+        "numbers.letter[0]",
+    ] {
+        assert!(!may_have(path), "{path}");
+    }
+}
+
 proptest! {
     #[test]
     fn through_postcard_it_is_the_same(state in state()) {
@@ -162,6 +193,17 @@ proptest! {
         let mut scratch = Vec::new();
         let payload = MessagePack::encode(&state, &mut scratch).unwrap();
         prop_assert_eq!(decode("message-pack", None, payload), Ok(serde_json::to_value(&state).unwrap()));
+    }
+
+    #[test]
+    fn the_schema_says_of_all_that_a_state_has_that_it_may(state in state()) {
+        let schema = <Postcard as Describe<State>>::describe();
+        for (path, _) in leaves(&through_postcard(&state)).found {
+            let prefixes = (0..=path.steps().len()).map(|len| path.steps()[..len].iter().cloned().collect());
+            for prefix in prefixes.collect::<Vec<FieldPath>>() {
+                prop_assert!(schema.may_have(&prefix), "{prefix}");
+            }
+        }
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The states of a channel, whatever form they have.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, leaves};
-use tearless::{Bytes, Codec, Namespace, SnapshotError, SnapshotInfo};
+use tearless::{AttachError, Bytes, Codec, Namespace, SnapshotError, SnapshotInfo};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::target;
+
+/// For how long a channel that is not there yet is waited for before it is asked whether anybody still wants it.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// Fields that an error lists at most.
 const MOST_FIELDS: usize = 20;
@@ -28,19 +31,41 @@ pub(crate) struct Taken {
 }
 
 impl States {
-    /// Attaches; waits `patience` for a channel that is not there yet.
+    /// Attaches; waits `patience` for a channel that is not there yet, or not ready.
     pub(crate) fn attach(
         namespace: &Namespace,
         channel: &str,
         patience: Duration,
         context: &Context,
     ) -> Result<States, Failure> {
-        let mut builder = namespace.dynamic_reader_builder(channel);
-        if !patience.is_zero() {
-            builder = builder.attach_within(patience);
+        let attached = States::attach_unless(|| false, namespace, channel, patience, context)?;
+        Ok(attached.expect("nothing has ended the wait"))
+    }
+
+    /// The same, as long as nobody `is_gone`, which is asked every second.
+    pub(crate) fn attach_unless(
+        is_gone: impl Fn() -> bool,
+        namespace: &Namespace,
+        channel: &str,
+        patience: Duration,
+        context: &Context,
+    ) -> Result<Option<States>, Failure> {
+        let begin = Instant::now();
+        loop {
+            let left = patience.saturating_sub(begin.elapsed());
+            let mut builder = namespace.dynamic_reader_builder(channel);
+            if !patience.is_zero() {
+                builder = builder.attach_within(left.min(SLICE));
+            }
+            match builder.open() {
+                Ok(reader) => return Ok(Some(States { reader })),
+                Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) if left > SLICE => {}
+                Err(error) => return Err(target::unattached(namespace, error, &context.trust)),
+            }
+            if is_gone() {
+                return Ok(None);
+            }
         }
-        let reader = builder.open().map_err(|error| target::unattached(namespace, error, &context.trust))?;
-        Ok(States { reader })
     }
 
     pub(crate) fn reader(&self) -> &DynamicReader {
@@ -89,23 +114,14 @@ impl States {
                 let fields =
                     leaves.found.iter().take(MOST_COMPARED).map(|(path, _)| path.to_string()).collect();
                 let count = leaves.found.len() + leaves.left_out;
-                Err(self.no_such_field(path, fields, count))
+                Err(self.lacks(path, fields, count))
             }
         }
     }
 
-    /// Whether another state might have what `path` leads to, as far as the channel's schema tells: another variant, a
-    /// longer list.
+    /// Whether another state may have what `path` leads to, as far as the channel's schema tells.
     pub(crate) fn may_have(&self, path: &FieldPath) -> bool {
-        let Some(schema) = self.reader.schema() else { return false };
-        let wanted = of_each_element(&path.to_string());
-        // Elements that have no fields of their own are not listed: their list is.
-        let list = wanted.trim_end_matches("[]");
-        let has_elements = |type_name: &str| type_name.contains(['<', '[']);
-        schema.fields().iter().any(|field| {
-            field.path == wanted
-                || list.len() < wanted.len() && field.path == list && has_elements(&field.type_name)
-        })
+        self.reader.schema().is_some_and(|schema| schema.may_have(path))
     }
 
     fn unreadable(&self, error: DynamicError, path: &FieldPath) -> Failure {
@@ -116,24 +132,28 @@ impl States {
                 // Where there is a schema, it knows more names than the error lists.
                 let known =
                     self.reader.schema().map(|schema| schema.fields().into_iter().map(|field| field.path));
-                self.no_such_field(path, known.map_or(fields, Iterator::collect), count)
+                self.lacks(path, known.map_or(fields, Iterator::collect), count)
             }
             error => Failure::new(ExitStatus::Undecodable, error.to_string()),
         }
     }
 
-    /// `fields` are the first ones of `count`.
-    fn no_such_field(&self, path: &FieldPath, fields: Vec<String>, count: usize) -> Failure {
+    /// That the latest state has no such field, and whether any has. `fields` are the first ones of `count`.
+    fn lacks(&self, path: &FieldPath, fields: Vec<String>, count: usize) -> Failure {
         let channel = self.reader.reader().channel();
-        if !self.may_have(path) {
-            return no_such_field(channel, &path.to_string(), fields, count);
+        let (whose, have) = match self.reader.schema() {
+            Some(_) if !self.may_have(path) => ("the states", "have"),
+            _ => ("the latest state", "has"),
+        };
+        let text = format!("{whose} of channel {channel:?} {have} no field {path}");
+        let failure = Failure::new(ExitStatus::NotFound, text);
+        match self.may_have(path) {
+            true => failure.hint(
+                "others may have it: it is in another variant, in something that is absent now, behind the end of a list, \
+                 or under a key of a map; `tearless get` shows the whole state, `tearless watch --field` when one has it",
+            ),
+            false => failure.hint(fields_that_there_are(&path.to_string(), fields, count)),
         }
-        let text =
-            format!("the latest state of channel {channel:?} has no field {path}, though others may have");
-        Failure::new(ExitStatus::NotFound, text).hint(
-            "it stands in another variant, or behind the end of a list: `tearless get` shows the whole state, \
-             `tearless watch --field` shows when one has it",
-        )
     }
 
     /// Why a payload is not understood, and what to do about it.
@@ -168,23 +188,13 @@ impl States {
     }
 }
 
-/// A path as a schema writes it: `[]` for each element.
-fn of_each_element(path: &str) -> String {
-    let mut parts = path.split('[');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |path, part| path + "[" + part.trim_start_matches(|digit: char| digit.is_ascii_digit()))
-}
-
-/// `fields` are the first ones of `count`.
-fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>, count: usize) -> Failure {
-    let failure =
-        Failure::new(ExitStatus::NotFound, format!("the states of channel {channel:?} have no field {path}"));
+/// Which of them may be meant, and the first ones of `count`.
+fn fields_that_there_are(path: &str, mut fields: Vec<String>, count: usize) -> String {
     if fields.is_empty() {
-        return failure.hint(if count == 0 {
-            "they have no fields"
-        } else {
-            "their fields' names are too long to be listed"
-        });
+        return match count {
+            0 => "there are no fields".into(),
+            _ => "the fields' names are too long to be listed".into(),
+        };
     }
     let names: Vec<&str> = fields.iter().map(String::as_str).collect();
     let nearest = target::nearest(path, &names);
@@ -195,16 +205,5 @@ fn no_such_field(channel: &str, path: &str, mut fields: Vec<String>, count: usiz
     fields.truncate(MOST_FIELDS);
     let more = count.saturating_sub(fields.len());
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    failure.hint(format!("{meant}they have: {}{more}", fields.join(", ").replace('\n', " ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::of_each_element;
-
-    #[test]
-    fn indices_are_those_of_each_element() {
-        assert_eq!(of_each_element("queue[17].cells[0][2].x"), "queue[].cells[][].x");
-        assert_eq!(of_each_element("jobs_done"), "jobs_done");
-    }
+    format!("{meant}there are: {}{more}", fields.join(", ").replace('\n', " "))
 }

@@ -189,7 +189,10 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
         || fleet.objects().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>();
     let before = contents();
     let ran = fleet.run(&["gc", "--dry-run"]);
-    assert!(ran.stderr.contains("1 last state") && ran.stderr.contains("--keep nothing"), "{ran:?}");
+    assert!(
+        ran.stderr.starts_with("kept 1 last state of") && ran.stderr.contains("--keep nothing"),
+        "{ran:?}"
+    );
     assert_eq!(ran.ok(), "nothing to remove\n", "last states are kept");
     let said = fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok();
     assert!(

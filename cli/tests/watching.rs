@@ -133,7 +133,7 @@ fn a_quiet_channel_is_not_watched_for_nobody() {
         let ran = Ran::of(child.wait_with_output().unwrap());
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{options:?}");
     }
-    let mut child = fleet.start(&["watch", "worker-8", "--wait", "1h"]);
+    let mut child = fleet.start(&["watch", "worker-8", "--wait", "60s"]);
     drop(child.stdout.take());
     eventually("it ends without its channel", || child.try_wait().unwrap().is_some());
     let ran = Ran::of(child.wait_with_output().unwrap());

@@ -16,6 +16,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         let Ok(value) = decode(codec, schema.as_ref(), payload) else { continue };
         for (path, leaf) in leaves(&value).found.into_iter().take(1_000) {
             assert_eq!(path.find(&value), Some(leaf));
+            assert!(codec == "message-pack" || schema.as_ref().is_some_and(|schema| schema.may_have(&path)));
             if let Some(schema) = schema.as_ref().filter(|_| codec == "pod") {
                 let located = schema.locate(&path).expect("a leaf of plain data has a place");
                 assert!(located.offset + located.len <= payload.len() as u64);

@@ -36,6 +36,55 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// Whether some state has a value where `path` leads to. Others may lack it: those with another variant, with nothing
+    /// in an option, with a shorter list, without that key.
+    ///
+    /// Cost: for each step a search among the fields and variants there. Nothing is allocated.
+    #[must_use]
+    pub fn may_have(&self, path: &FieldPath) -> bool {
+        may_have(self.root(), path.steps())
+    }
+}
+
+/// Goes at most as deep as types nest, which is limited.
+fn may_have(described: &Type, steps: &[Step]) -> bool {
+    let Some((step, rest)) = steps.split_first() else { return true };
+    match (described, step) {
+        (Type::Option(inner), _) => may_have(inner, steps),
+        (Type::Bytes, Step::Index(_)) => rest.is_empty(),
+        (Type::Sequence(element), Step::Index(_)) => may_have(element, rest),
+        (Type::Array { len, element }, Step::Index(index)) => {
+            u64::try_from(*index).is_ok_and(|index| index < *len) && may_have(element, rest)
+        }
+        (Type::Map { value, .. }, Step::Name(_)) => may_have(value, rest),
+        (Type::Struct { fields, .. }, _) => fields_may_have(fields, steps),
+        (Type::Enum { variants, .. }, Step::Name(name)) => {
+            // A variant that holds nothing is a text and no object.
+            let named = variants.iter().filter(|variant| variant.name == *name);
+            named
+                .filter(|variant| variant.fields != Fields::Unit)
+                .any(|variant| fields_may_have(&variant.fields, rest))
+        }
+        _ => false,
+    }
+}
+
+fn fields_may_have(fields: &Fields, steps: &[Step]) -> bool {
+    let Some((step, rest)) = steps.split_first() else { return true };
+    match (fields, step) {
+        (Fields::Newtype(inner), _) => may_have(inner, steps),
+        (Fields::Tuple(fields), Step::Index(index)) => {
+            fields.get(*index).is_some_and(|field| may_have(&field.value, rest))
+        }
+        // Of fields of the same name, values have the last.
+        (Fields::Named(fields), Step::Name(name)) => {
+            fields.iter().rfind(|field| field.name == *name).is_some_and(|field| may_have(&field.value, rest))
+        }
+        _ => false,
+    }
+}
+
 /// The type that one step leads to, and where it begins.
 fn step<'a>(described: &'a Type, passed: &Step) -> Option<(u64, &'a Type)> {
     match (described, passed) {

@@ -18,7 +18,8 @@ pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> 
     }
     let budget = Budget::new(root, payload.len());
     let value = Walk { payload, budget, strides: Strides::of(root) }.value(root, 0, MOST_LEVELS)?;
-    // What takes no bytes may stand behind the end: whatever has a value has a place in the payload, too.
+    // A value without bytes is had at any offset, so that a payload that is too short may have one: it is refused all the
+    // same, because whatever has a value has a place in the payload, too.
     match size > payload.len() {
         true => Err(wrong(payload.len() as u64, SHORT)),
         false => Ok(value),

@@ -149,7 +149,8 @@ impl Status {
         // The kernel gives all of it to one read with room for it.
         let mut stat = [0; MOST_STAT];
         let len = File::open(format!("/proc/{process}/stat")).ok()?.read(&mut stat).ok()?;
-        let fields = stat.get(..len)?.rsplit(|byte| *byte == b')').next()?;
+        let stat = stat.get(..len)?;
+        let fields = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 1..)?;
         let mut fields = str::from_utf8(fields).ok()?.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         Some(Status { state, start_time: fields.nth(22 - 4)?.parse().ok()? })

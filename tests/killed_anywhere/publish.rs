@@ -145,7 +145,8 @@ fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 
     publication
 }
 
-/// The shortest way of `times` through a publish. `last` is the number of the last publication before and behind it.
+/// The shortest way of `times` through a publish. `last` goes in as the last publication's number and comes out as that of
+/// the last one made here.
 fn measure<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Course {
     let courses = (0..times).map(|_| {
         let tracee = Tracee::start(|| victim::<F>(namespace, *last));
@@ -164,21 +165,22 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
     let own = OwnNamespace::new(&[CHANNEL]);
     let objects = Objects::of(&own, CHANNEL);
     let (mut last, mut step, mut announced, mut unfinished, mut astray) = (0, 0, 0, 0, 0);
-    let course = if stepping { Course::default() } else { measure::<F>(&own, &mut last, MEASUREMENTS) };
+    let course = (!stepping).then(|| measure::<F>(&own, &mut last, MEASUREMENTS));
     let mut attached = None;
     loop {
         let tracee = Tracee::start(|| victim::<F>(&own, last));
         let reader = attached.get_or_insert_with(|| reader::<F>(&own));
         let before = last + WARM;
         assert_eq!(verified::<F>(reader, step), before, "a successor's publications are seen at once");
-        let place = tracee.go_to(if stepping { Point::after(step) } else { course.point(step) });
+        let point = course.as_ref().map_or_else(|| Point::after(step), |course| course.point(step));
+        let place = tracee.go_to(point);
         tracee.kill();
         last = check::<F>(&own, reader, before, step);
         objects.assert_whole(Carries::Nothing, &format!("killed after step {step}"));
         announced += last - before;
         unfinished += u64::from(is_unfinished(&own, last, step));
         // Only by single steps the end is known for certain: a breakpoint may have been missed.
-        let at_end = if stepping { place == Place::End } else { step >= course.steps() };
+        let at_end = course.as_ref().map_or(place == Place::End, |course| step >= course.steps());
         if at_end {
             break;
         }
@@ -196,10 +198,12 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
     finish::<F>(&own, last);
     objects.assert_none("closed");
     let points = step + 1;
-    assert!(astray * 10 < points, "{astray} of {points} were killed elsewhere than was meant");
-    println!(
-        "publish, {name}: {points} kill points ({astray} elsewhere than meant), every instruction; {announced} times announced"
-    );
+    let how = match course {
+        None => "by single steps".to_owned(),
+        Some(_) => format!("{astray} elsewhere than meant"),
+    };
+    assert!(astray * 10 < points, "killed {points} times, {how}");
+    println!("publish, {name}: {points} kill points ({how}), every instruction; {announced} times announced");
 }
 
 /// Kills a publish of many steps after each of about `samples` of them, even from its beginning to its end. Each victim gets

@@ -16,7 +16,7 @@ use crate::target;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Last states of dead and of lingering writers are kept unless --keep says otherwise: only what nobody can use \
-any more is removed.
+any more is removed. How many are kept is told on standard error, though not with --json.
 
 Examples:
   tearless -n fleet gc --dry-run
@@ -69,12 +69,12 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
             say("nothing to remove")?;
         }
     }
-    if !context.json {
-        tell_of_kept(&namespace, &cleaned, &struck);
-    }
     match context.json {
         true => print_documents(&cleaned, &struck)?,
-        false => print_sentences(&cleaned, &struck, arguments)?,
+        false => {
+            print_sentences(&cleaned, &struck, arguments)?;
+            tell_of_kept(&namespace, &cleaned, arguments);
+        }
     }
     failures(&cleaned)
 }
@@ -95,18 +95,18 @@ fn print_sentences(cleaned: &Cleaned, struck: &[ChannelInfo], arguments: &GcArgu
 }
 
 /// Who expects a last state to go must be told that it was kept, and how it goes.
-fn tell_of_kept(namespace: &Namespace, cleaned: &Cleaned, struck: &[ChannelInfo]) {
-    let is_removed =
-        |name: &str| cleaned.removed.iter().any(|removed| removed.channel.as_deref() == Some(name));
-    let is_kept = |info: &ChannelInfo| {
-        info.writer_state() == WriterState::Dead && !is_removed(&info.name) && !struck.contains(info)
-    };
-    let channels = namespace.channels().unwrap_or_default();
-    let kept = channels.iter().filter(|info| is_kept(info)).count();
-    let (states, writers) = if kept == 1 { ("state", "a writer") } else { ("states", "writers") };
+fn tell_of_kept(namespace: &Namespace, cleaned: &Cleaned, arguments: &GcArguments) {
+    if arguments.keep == Keep::Nothing {
+        return;
+    }
+    let Ok(all) = namespace.would_clean(Keep::Nothing) else { return };
+    let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
+    let is_last = |removed: &Removed| matches!(removed.cause, Cause::Dead | Cause::Lingered);
+    let kept = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed)).count();
+    let what = if kept == 1 { "last state of a writer that is" } else { "last states of writers that are" };
     if kept > 0 {
         tell(format_args!(
-            "{kept} last {states} of {writers} that are gone kept: --keep TIME removes older ones, --keep nothing all"
+            "kept {kept} {what} gone: --keep TIME removes those that are older, --keep nothing all of them"
         ));
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::dynamic::{Change, Differences, FieldPath, differences};
-use tearless::{Namespace, SnapshotError, SnapshotInfo, WriterState};
+use tearless::{SnapshotError, SnapshotInfo, WriterState};
 
 use crate::context::Context;
-use crate::error::{ExitStatus, Failure};
+use crate::error::Failure;
 use crate::output::{
     Layout, is_unread_within, json_text, print_json, printable, state_text, style, tell, value_line,
 };
@@ -63,7 +63,11 @@ pub(crate) struct WatchArguments {
 
 pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    let Some(states) = attach(&namespace, arguments, context)? else { return Ok(()) };
+    let is_unread = || is_unread_within(Duration::ZERO);
+    let (channel, wait) = (&arguments.channel, arguments.wait);
+    let Some(states) = States::attach_unless(is_unread, &namespace, channel, wait, context)? else {
+        return Ok(());
+    };
     let mut watch =
         Watch { states, arguments, json: context.json, seen: 0, last: None, was_there: false, told: None };
     let mut left = arguments.count.unwrap_or(u64::MAX);
@@ -79,26 +83,6 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
         }
     }
     Ok(())
-}
-
-/// Waits for the channel as long as was asked; `None` if nobody reads of it any more.
-fn attach(
-    namespace: &Namespace,
-    arguments: &WatchArguments,
-    context: &Context,
-) -> Result<Option<States>, Failure> {
-    let begin = Instant::now();
-    loop {
-        let left = arguments.wait.saturating_sub(begin.elapsed());
-        let attached = States::attach(namespace, &arguments.channel, left.min(SLICE), context);
-        let is_missing = attached.as_ref().is_err_and(|failure| failure.exit() == ExitStatus::NotFound);
-        if !is_missing || left <= SLICE {
-            return attached.map(Some);
-        }
-        if is_unread_within(Duration::ZERO) {
-            return Ok(None);
-        }
-    }
 }
 
 struct Watch<'a> {

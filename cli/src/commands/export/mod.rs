@@ -1,5 +1,6 @@
 //! `tearless export`: the numbers in all states, for a monitoring system.
 
+mod address;
 mod connection;
 mod exporter;
 mod exposition;
@@ -10,7 +11,7 @@ mod server;
 mod source;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use clap::Args;
 
@@ -18,6 +19,7 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::output::tell;
 use crate::target;
+use address::Addresses;
 use exporter::Exporter;
 use source::States;
 
@@ -51,9 +53,9 @@ pub(crate) struct ExportArguments {
     /// In the text format of Prometheus (OpenMetrics); so far the only one
     #[arg(long, required = true)]
     prometheus: bool,
-    /// Where to listen, HOST:PORT. Anything but this machine itself has to be said explicitly
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464", value_parser = address)]
-    listen: SocketAddr,
+    /// Where to listen, HOST:PORT; of a name's addresses, at the first that can be used. Anything but this machine itself has to be said explicitly
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    listen: Addresses,
     /// Prints one exposition, and ends
     #[arg(long, conflicts_with = "listen")]
     once: bool,
@@ -63,13 +65,6 @@ pub(crate) struct ExportArguments {
     /// Which channels: `*` stands for any characters, `?` for one
     #[arg(value_name = "PATTERN", default_value = "*")]
     pattern: String,
-}
-
-/// The first address of a host's name.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong = |why: String| format!("{why}; say HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464");
-    let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    found.next().ok_or_else(|| wrong("the host has no address".into()))
 }
 
 /// Prints one exposition, or answers until it is asked to end.
@@ -87,10 +82,10 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
         io::stdout().lock().write_all(text.as_bytes())?;
         return Ok(());
     }
-    let address = arguments.listen;
-    let unserved = |error| server::unserved(address, &error);
+    let addresses = &arguments.listen;
+    let unserved = |error| server::unserved(addresses, &error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
-    runtime.map_err(unserved)?.block_on(server::serve(address, exporter, announce))
+    runtime.map_err(unserved)?.block_on(server::serve(addresses, exporter, announce))
 }
 
 fn announce(address: SocketAddr) -> io::Result<()> {
@@ -100,14 +95,4 @@ fn announce(address: SocketAddr) -> io::Result<()> {
     let mut output = io::stdout().lock();
     writeln!(output, "listening on http://{address}/metrics")?;
     output.flush()
-}
-
-#[test]
-fn an_address_may_be_a_name() {
-    assert!(address("localhost:9464").is_ok_and(|found| found.ip().is_loopback() && found.port() == 9464));
-    assert_eq!(address("[::1]:1").unwrap().to_string(), "[::1]:1");
-    for wrong in ["localhost", "everywhere", "127.0.0.1", "127.0.0.1:port", ":"] {
-        let said = address(wrong).unwrap_err();
-        assert!(said.contains("HOST:PORT"), "{said}");
-    }
 }

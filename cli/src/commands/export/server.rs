@@ -15,6 +15,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
+use super::address::Addresses;
 use super::connection::Entrance;
 use super::exporter::Exporter;
 use super::exposition;
@@ -65,19 +66,19 @@ async fn metrics(State(shared): State<Shared>) -> Response {
     }
 }
 
-/// Answers at `address` until the process is asked to end, and then finishes the answers that are under way.
+/// Answers at one of `addresses` until the process is asked to end, and then finishes the answers that are under way.
 ///
 /// # Errors
 ///
-/// If the address can't be listened at, the system refuses a handler of signals, or `announce` fails.
+/// If none of them can be listened at, the system refuses a handler of signals, or `announce` fails.
 pub(super) async fn serve(
-    address: SocketAddr,
+    addresses: &Addresses,
     exporter: Exporter,
     announce: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), Failure> {
-    let unserved = |error| unserved(address, &error);
+    let unserved = |error| unserved(addresses, &error);
     let mut ends = Ends::register().map_err(unserved)?;
-    let listener = TcpListener::bind(address).await.map_err(unserved)?;
+    let listener = TcpListener::bind(addresses.all()).await.map_err(unserved)?;
     // Of standard output, and no matter of the address.
     announce(listener.local_addr().map_err(unserved)?)?;
     let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
@@ -91,12 +92,12 @@ pub(super) async fn serve(
     served.map_err(unserved)
 }
 
-/// Why nothing is served at `address`.
-pub(super) fn unserved(address: SocketAddr, error: &io::Error) -> Failure {
+/// Why nothing is served at `addresses`.
+pub(super) fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{address} is in use"))
+        io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{addresses} is in use"))
             .hint("another exporter may be running; choose another port with --listen"),
-        _ => Failure::new(ExitStatus::Failed, format!("can't serve at {address}: {error}")),
+        _ => Failure::new(ExitStatus::Failed, format!("can't serve at {addresses}: {error}")),
     }
 }
 

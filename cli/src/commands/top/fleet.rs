@@ -82,8 +82,12 @@ impl Fleet {
     }
 
     pub(super) fn trouble(&self) -> Option<&str> {
-        let missing = self.missing.as_ref().and_then(|(_, missing)| missing.as_deref());
-        self.trouble.as_deref().or(missing)
+        self.trouble.as_deref()
+    }
+
+    /// That there is no such namespace, and which one may be meant.
+    pub(super) fn missing(&self) -> Option<&str> {
+        self.missing.as_ref().and_then(|(_, missing)| missing.as_deref())
     }
 
     /// Looks at all workers; `at` is a time since the program began.

@@ -91,6 +91,7 @@ impl Session {
             detail: self.inspector.detail(),
             memory: self.fleet.memory(),
             trouble: self.fleet.trouble(),
+            missing: self.fleet.missing(),
             interval: self.interval,
             at: self.at,
             palette: self.palette,

@@ -42,6 +42,8 @@ pub(super) struct Scene<'a> {
     pub(super) memory: Option<MemoryUsage>,
     /// What is wrong with the namespace as a whole.
     pub(super) trouble: Option<&'a str>,
+    /// That there is no such namespace, and which one may be meant.
+    pub(super) missing: Option<&'a str>,
     pub(super) interval: Duration,
     /// Now, since the program began.
     pub(super) at: Duration,

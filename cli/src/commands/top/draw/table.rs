@@ -8,6 +8,7 @@ use super::canvas::Canvas;
 use crate::commands::top::column::{Column, Side};
 use crate::commands::top::list::Direction;
 use crate::commands::top::row::Row;
+use crate::commands::top::text;
 use crate::commands::top::view::{Focus, View};
 
 /// Names that are longer are cut, also where there is room.
@@ -23,12 +24,16 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
     view.places.rows = Rect { y: area.y + 1, height, ..area };
     view.places.heads = draw_head(canvas, view, scene, &columns);
     if in_sight.is_empty() {
-        let text = if scene.rows.is_empty() {
-            "no channels yet: they appear here when workers open them"
-        } else {
-            "no worker matches the filter: Esc clears it"
+        let (said, style) = match scene.missing {
+            _ if !scene.rows.is_empty() => {
+                ("no worker matches the filter: Esc clears it", scene.palette.dim())
+            }
+            None => ("no channels yet: they appear here when workers open them", scene.palette.dim()),
+            Some(missing) => (missing, scene.palette.trouble()),
         };
-        canvas.cell((0, 1), area.width, text, Side::Left, scene.palette.dim());
+        for (y, line) in (1..).zip(text::wrapped(said, area.width.into())) {
+            canvas.cell((0, y), area.width, &line, Side::Left, style);
+        }
     }
     let selected = view.list.cursor() - view.list.top().min(view.list.cursor());
     for (index, row) in (0..).zip(in_sight) {

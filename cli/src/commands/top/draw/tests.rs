@@ -24,6 +24,7 @@ struct Stage {
     view: View,
     terminal: Terminal<TestBackend>,
     at: Duration,
+    missing: Option<&'static str>,
 }
 
 impl Stage {
@@ -38,7 +39,7 @@ impl Stage {
         let mut view = View::new(Sort::by(Column::Worker), "");
         view.arrange(&rows);
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        Stage { rows, detail, view, terminal, at: Duration::from_secs(10) }
+        Stage { rows, detail, view, terminal, at: Duration::from_secs(10), missing: None }
     }
 
     /// The lines of a frame.
@@ -49,6 +50,7 @@ impl Stage {
             detail: &self.detail,
             memory: None,
             trouble: None,
+            missing: self.missing,
             interval: Duration::from_millis(100),
             at: self.at,
             palette: Palette::Coloured,
@@ -329,6 +331,14 @@ fn an_empty_namespace_says_that_it_waits() {
         stage.lines();
     }
     assert_eq!(stage.click(3, 3), Next::Draw);
+}
+
+#[test]
+fn a_namespace_that_is_missing_is_told_with_the_one_that_may_be_meant() {
+    let mut stage = Stage::new(0, (60, 24));
+    stage.missing = Some("there is no namespace \"flet\" on this machine; is one of these meant: fleet?");
+    let text = stage.text();
+    assert!(text.contains("no namespace \"flet\"") && text.contains("fleet?"), "{text}");
 }
 
 #[test]

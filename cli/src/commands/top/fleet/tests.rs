@@ -79,13 +79,20 @@ fn rows_say_what_workers_do() {
 fn a_namespace_that_is_not_there_is_told_until_it_comes() {
     let mut stage = Stage::new();
     stage.fleet.sample(seconds(0));
-    let trouble = stage.fleet.trouble().unwrap_or_default();
-    assert!(trouble.contains("there is no namespace \"test-top-fleet-"), "{trouble}");
+    let missing = stage.fleet.missing().unwrap_or_default();
+    assert!(missing.contains("there is no namespace \"test-top-fleet-"), "{missing}");
     let mut writer = stage.writer("worker");
     writer.publish(&[1]).unwrap();
     stage.fleet.sample(seconds(1));
-    assert_eq!((stage.fleet.rows().len(), stage.fleet.trouble()), (1, None));
+    assert_eq!((stage.fleet.rows().len(), stage.fleet.missing()), (1, None));
+    let stays = stage.writer("another");
     writer.close().unwrap();
+    stage.fleet.sample(seconds(2));
+    stays.close().unwrap();
+    stage.fleet.sample(seconds(3));
+    stage.fleet.sample(seconds(3) + LAST_SIGHT);
+    assert_eq!(stage.fleet.rows().len(), 0);
+    assert!(stage.fleet.missing().is_some(), "it has ended with its last channel");
 }
 
 #[test]
