@@ -191,5 +191,5 @@ fn the_last_states_are_listed_newest_first() {
     let states: Vec<&str> = last.lines().skip(1).filter_map(|line| line.split_whitespace().last()).collect();
     assert_eq!(states, ["20", "19"]);
     let said = fleet.run(&["history", "worker-7", "--field", "x", "--last", "1", "--json"]).fails(3);
-    assert!(said.contains("no field x") && said.contains("they have: number"), "{said}");
+    assert!(said.contains("no field x") && said.contains("there are: number"), "{said}");
 }

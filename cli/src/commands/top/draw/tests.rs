@@ -334,6 +334,18 @@ fn an_empty_namespace_says_that_it_waits() {
 }
 
 #[test]
+fn the_bars_of_the_selected_worker_stand_upright() {
+    let mut stage = Stage::new(3, (130, 24));
+    stage.lines();
+    let heads = &stage.view.places.heads;
+    let (_, head) =
+        *heads.iter().find(|(column, _)| *column == Column::Trend).expect("there is room for bars");
+    let buffer = stage.terminal.backend().buffer();
+    let is_reversed = |x: u16| buffer[(x, head.y + 1)].modifier.contains(Modifier::REVERSED);
+    assert!((0..head.x).all(is_reversed) && !(head.x..head.right()).any(is_reversed));
+}
+
+#[test]
 fn a_namespace_that_is_missing_is_told_with_the_one_that_may_be_meant() {
     let mut stage = Stage::new(0, (60, 24));
     stage.missing = Some("there is no namespace \"flet\" on this machine; is one of these meant: fleet?");
