@@ -21,9 +21,9 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Goes on, unless it is at the end.
+    /// Goes on, if it is on its way.
     pub(crate) fn and(self, go_on: impl FnOnce() -> Place) -> Place {
-        if self == Place::End { self } else { go_on() }
+        if self == Place::Within { go_on() } else { self }
     }
 }
 

@@ -18,8 +18,8 @@ const PUBLISHED: u64 = 4;
 /// The publication that grows the channel.
 const GROWN: u64 = PUBLISHED + 1;
 
-/// Instructions in a row of which each is tried.
-const EVERY_ONE: u64 = 64;
+/// Instructions in a row, on either side of the announcement, of which each is tried.
+const EVERY_ONE: u64 = 32;
 
 /// [`Bytes`], with something to describe them by.
 enum Described {}
@@ -208,15 +208,6 @@ struct Scene {
     before: u64,
 }
 
-/// Whether the victim had published what it meant to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Announced {
-    No,
-    Yes,
-    /// It was killed elsewhere than was meant.
-    Unknown,
-}
-
 /// What is left of a channel after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remains {
@@ -239,17 +230,13 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
         astray: 0,
         unfinished: 0,
     };
-    let course = stage.whole_run();
-    let (mut before, mut after) = (0, course.steps());
+    let (course, announcement) = stage.whole_run();
     for step in course.sample(samples) {
-        match stage.kill_at(&course, step) {
-            Announced::No => before = step,
-            Announced::Yes => after = after.min(step),
-            Announced::Unknown => {}
-        }
+        stage.kill_at(&course, step);
     }
-    if operation.publishes() {
-        stage.kill_around_the_announcement(&course, before, after);
+    assert_eq!(announcement.is_some(), operation.publishes(), "{operation:?} announces a publication");
+    if let Some(announcement) = announcement {
+        stage.kill_around(&course, announcement);
         let found = stage.unfinished;
         assert!(
             (1..stage.kills).contains(&found),
@@ -258,6 +245,7 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
         );
     }
     let Stage { kills, astray, .. } = stage;
+    assert!(astray * 2 < kills, "killed {kills} times, {astray} elsewhere than meant");
     let (steps, calls) = (course.steps(), course.system_calls());
     println!(
         "{operation:?}, {carries:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
@@ -265,40 +253,41 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
 }
 
 impl Stage {
-    /// Kills a victim after `step` instructions of `course`.
-    fn kill_at(&mut self, course: &Course, step: u64) -> Announced {
+    /// Kills a victim after `step` instructions of `course`, and says whether it had announced its publication.
+    fn kill_at(&mut self, course: &Course, step: u64) -> bool {
         let scene = self.set(self.kills);
         let place = scene.victim.go_to(course.point(step));
-        let announced = self.strike(scene, place, &format!("{:?} killed after step {step}", self.operation));
-        if place == Place::Within {
-            return announced;
-        }
-        self.astray += 1;
-        Announced::Unknown
+        self.astray += usize::from(place != Place::Within);
+        self.strike(scene, place, &format!("{:?} killed after step {step}", self.operation))
     }
 
-    /// The order of the stores there is what a successor relies on, and an even sample would hardly meet it.
-    fn kill_around_the_announcement(&mut self, course: &Course, mut before: u64, mut after: u64) {
-        assert!(before < after, "what is published stays published: {before}, {after}");
-        while after - before > EVERY_ONE {
-            let middle = before.midpoint(after);
-            match self.kill_at(course, middle) {
-                Announced::No => before = middle,
-                Announced::Yes => after = middle,
-                Announced::Unknown => before += 1,
-            }
-        }
-        for step in before..=after {
-            self.kill_at(course, step);
-        }
+    /// The order of the stores around the `announcement` is what a successor relies on, and an even sample would hardly
+    /// meet it.
+    fn kill_around(&mut self, course: &Course, announcement: u64) {
+        let last = course.steps().min(announcement + EVERY_ONE);
+        let steps = announcement.saturating_sub(EVERY_ONE)..=last;
+        let kills = steps.clone().count();
+        let announced = steps.filter(|step| self.kill_at(course, *step)).count();
+        assert!(
+            (1..kills).contains(&announced),
+            "killed before and after the announcement: {announced} of {kills}"
+        );
     }
 
-    /// Lets one victim come to its end, and kills it there.
-    fn whole_run(&mut self) -> Course {
+    /// Lets one victim come to its end, and kills it there. Says which way it took, and after how many steps a reader saw
+    /// that it had published.
+    fn whole_run(&mut self) -> (Course, Option<u64>) {
         let scene = self.set(self.kills);
-        let course = scene.victim.measure();
+        let mut announcement = None;
+        let course = scene.victim.measure(|steps| {
+            if announcement.is_none()
+                && scene.attached.as_ref().is_some_and(|reader| reader.latest() > scene.before)
+            {
+                announcement = Some(steps);
+            }
+        });
         self.strike(scene, Place::End, &format!("{:?} killed at its end", self.operation));
-        course
+        (course, announcement)
     }
 
     /// Prepares what the operation is to find.
@@ -327,8 +316,9 @@ impl Stage {
         reader
     }
 
-    /// Kills the victim, checks what is left, lets a successor go on and close, and checks that nothing is left then.
-    fn strike(&mut self, scene: Scene, place: Place, when: &str) -> Announced {
+    /// Kills the victim, checks what is left, lets a successor go on and close, and checks that nothing is left then. Says
+    /// whether the victim had announced its publication.
+    fn strike(&mut self, scene: Scene, place: Place, when: &str) -> bool {
         self.kills += 1;
         let Scene { victim, mut attached, before } = scene;
         victim.kill();
@@ -353,7 +343,7 @@ impl Stage {
         let goes_on = matches!(seen, Some(Remains::Channel(_)));
         let carries = if goes_on { self.carries } else { self.carried_at_the_end() };
         self.succeed(carries, last, attached.filter(|_| goes_on), when);
-        if last > before { Announced::Yes } else { Announced::No }
+        last > before
     }
 
     /// A channel's, one leftover, and while it is replaced both of the segments by which room for the new one is tried.

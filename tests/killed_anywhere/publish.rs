@@ -150,7 +150,7 @@ fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 
 fn measure<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Course {
     let courses = (0..times).map(|_| {
         let tracee = Tracee::start(|| victim::<F>(namespace, *last));
-        let course = tracee.measure();
+        let course = tracee.measure(|_| ());
         tracee.kill();
         *last += WARM + 1;
         course
@@ -221,7 +221,7 @@ pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
         assert_eq!(verified::<F>(&mut reader, step), before, "a successor's publications are seen at once");
         if step == steps {
             // To its end, whatever way it takes this time.
-            tracee.measure();
+            tracee.measure(|_| ());
         } else {
             tracee.go_to(Point::after(step));
         }

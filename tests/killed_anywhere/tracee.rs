@@ -108,8 +108,8 @@ impl Tracee {
         if place == Place::Within && astray { Place::Astray } else { place }
     }
 
-    /// Steps to the end, and says which way that was.
-    pub(crate) fn measure(&self) -> Course {
+    /// Steps to the end, and says which way that was. `look` is called after each step with the number of steps.
+    pub(crate) fn measure(&self, mut look: impl FnMut(u64)) -> Course {
         let mut course = Course::default();
         loop {
             let address = self.registers().rip;
@@ -118,14 +118,16 @@ impl Tracee {
                 return course;
             }
             course.push(address, calls);
+            look(course.steps());
         }
     }
 
-    /// Runs until it is about to execute the instruction at `address`, by way of a breakpoint.
+    /// Runs until it is about to execute the instruction at `address`, by way of a breakpoint. A system call on the way
+    /// there is not on the way that was measured.
     fn run_to(&self, address: u64) -> Place {
         let text = self.text(address);
         self.set_text(address, (text & !0xff) | BREAKPOINT);
-        self.request(libc::PTRACE_CONT, 0);
+        self.request(libc::PTRACE_SYSCALL, 0);
         let place = self.place(libc::SIGTRAP);
         self.set_text(address, text);
         if place == Place::Within {
@@ -163,6 +165,7 @@ impl Tracee {
         match self.await_stop() {
             libc::SIGSTOP => Place::End,
             signal if signal == expected => Place::Within,
+            AT_SYSTEM_CALL => Place::Astray,
             signal => panic!("the child got signal {signal}; {} would mean that it hangs", libc::SIGALRM),
         }
     }
