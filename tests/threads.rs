@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,10 @@ use tearless::{Bytes, Heap, Namespace, Snapshot, SnapshotError};
 
 const READERS: usize = 3;
 const DURATION: Duration = Duration::from_millis(500);
+/// When the writer gives up, although there is not [`ENOUGH`] yet. A sanitizer on a busy machine makes it slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Publications, which make the channel grow six times, and snapshots.
+const ENOUGH: u64 = 600;
 const MOST_BYTES: u64 = 20_000;
 
 /// The state of a publication: lengths go up and down, so that it grows; bytes that no other number has in all places.
@@ -20,35 +24,44 @@ fn content(number: u64) -> Vec<u8> {
     (0..len).map(|index| ((number ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
-/// Publishes until the time is up.
-fn write(mut publish: impl FnMut(&[u8]) -> u64, done: &AtomicBool) -> u64 {
+/// What writer and readers know of each other beside the channel.
+#[derive(Default)]
+struct Progress {
+    /// Snapshots.
+    verified: AtomicU64,
+    /// The writer has ended.
+    done: AtomicBool,
+}
+
+/// Publishes until the time is up and enough has been done.
+fn write(mut publish: impl FnMut(&[u8]) -> u64, progress: &Progress) -> u64 {
     let begin = Instant::now();
     let mut number = 0;
-    while begin.elapsed() < DURATION {
+    let enough = |number| number >= ENOUGH && progress.verified.load(Ordering::Relaxed) >= ENOUGH;
+    while begin.elapsed() < DURATION || (!enough(number) && begin.elapsed() < PATIENCE) {
         number += 1;
         assert_eq!(publish(&content(number)), number);
     }
-    done.store(true, Ordering::Relaxed);
     number
 }
 
-/// Takes snapshots until the writer is done, and one more; says how many.
-fn read(mut snapshot: impl FnMut() -> Result<Snapshot<Vec<u8>>, SnapshotError>, done: &AtomicBool) -> u64 {
-    let (mut last, mut count) = (0, 0);
+/// Takes snapshots until the writer is done, and one more.
+fn read(mut snapshot: impl FnMut() -> Result<Snapshot<Vec<u8>>, SnapshotError>, progress: &Progress) {
+    let mut last = 0;
     loop {
-        let ended = done.load(Ordering::Relaxed);
+        let ended = progress.done.load(Ordering::Relaxed);
         match snapshot() {
             Ok(snapshot) => {
                 assert!(snapshot.publication() >= last, "backwards");
                 last = snapshot.publication();
                 assert!(*snapshot == content(last), "publication {last} is torn");
-                count += 1;
+                progress.verified.fetch_add(1, Ordering::Relaxed);
             }
             Err(SnapshotError::Empty { .. } | SnapshotError::Contended { .. }) => thread::yield_now(),
             Err(error) => panic!("{error}"),
         }
         if ended {
-            return count;
+            return;
         }
     }
 }
@@ -57,25 +70,25 @@ fn read(mut snapshot: impl FnMut() -> Result<Snapshot<Vec<u8>>, SnapshotError>, 
 macro_rules! share {
     ($namespace:expr) => {{
         let namespace = $namespace;
-        let done = AtomicBool::new(false);
+        let progress = Progress::default();
         let mut writer =
             namespace.writer_builder::<[u8]>("shared").codec::<Bytes>().capacity(16).open().unwrap();
-        let counts: Vec<u64> = thread::scope(|scope| {
-            let readers: Vec<_> = (0..READERS)
-                .map(|_| {
-                    let builder = namespace.reader_builder::<Vec<u8>>("shared").codec::<Bytes>();
-                    let mut reader = builder.open().unwrap();
-                    let done = &done;
-                    scope.spawn(move || read(|| reader.snapshot(), done))
-                })
-                .collect();
+        let published = thread::scope(|scope| {
+            for _ in 0..READERS {
+                let builder = namespace.reader_builder::<Vec<u8>>("shared").codec::<Bytes>();
+                let mut reader = builder.open().unwrap();
+                let progress = &progress;
+                scope.spawn(move || read(|| reader.snapshot(), progress));
+            }
             let publish = |bytes: &[u8]| writer.publish(bytes).unwrap();
-            let published = scope.spawn(|| write(publish, &done)).join().unwrap();
-            assert!(published > 100, "{published}");
-            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+            let published = scope.spawn(|| write(publish, &progress)).join();
+            progress.done.store(true, Ordering::Relaxed);
+            published.unwrap()
         });
+        let verified = progress.verified.into_inner();
+        assert!(published >= ENOUGH, "{published}");
         assert!(writer.growths() > 4, "{}", writer.growths());
-        assert!(counts.iter().sum::<u64>() > 100, "{counts:?}");
+        assert!(verified >= ENOUGH, "{verified}");
         writer.close().unwrap();
     }};
 }
