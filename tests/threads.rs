@@ -74,15 +74,18 @@ macro_rules! share {
         let mut writer =
             namespace.writer_builder::<[u8]>("shared").codec::<Bytes>().capacity(16).open().unwrap();
         let published = thread::scope(|scope| {
-            for _ in 0..READERS {
-                let builder = namespace.reader_builder::<Vec<u8>>("shared").codec::<Bytes>();
-                let mut reader = builder.open().unwrap();
-                let progress = &progress;
-                scope.spawn(move || read(|| reader.snapshot(), progress));
-            }
+            let readers: Vec<_> = (0..READERS)
+                .map(|_| {
+                    let builder = namespace.reader_builder::<Vec<u8>>("shared").codec::<Bytes>();
+                    let mut reader = builder.open().unwrap();
+                    let progress = &progress;
+                    scope.spawn(move || read(|| reader.snapshot(), progress))
+                })
+                .collect();
             let publish = |bytes: &[u8]| writer.publish(bytes).unwrap();
             let published = scope.spawn(|| write(publish, &progress)).join();
             progress.done.store(true, Ordering::Relaxed);
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
             published.unwrap()
         });
         let verified = progress.verified.into_inner();
