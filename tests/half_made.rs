@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::objects::Objects;
-use common::trace::{Step, Traced};
+use common::trace::{Step, Traced, stay_on_this_processor};
 use common::{Actor, OwnNamespace, role, rounds, say};
 use tearless::{AttachError, AttachPolicy, CreateError, Namespace, Postcard, Reader, SnapshotError};
 
@@ -78,6 +78,7 @@ fn assert_usable(namespace: &Namespace, objects: &Objects) {
 }
 
 fn play(namespace: &Namespace) {
+    stay_on_this_processor();
     create(namespace);
     let objects = Objects::of(namespace, "worker");
     assert!(namespace.remove_channel("worker").unwrap());
@@ -119,6 +120,7 @@ fn nobody_sees_half_a_channel() {
 
 /// One creator's life in single steps. Phases may only follow one another; a look at a standing creator disturbs nobody.
 fn step_through(namespace: &Namespace) {
+    stay_on_this_processor();
     let mut creator = Traced::start(|| create(namespace));
     let between_looks = u64::from(40 / rounds(1, 40));
     let (mut instructions, mut looks, mut latest) = (0_u64, 0, Found::Nothing);

@@ -4,7 +4,8 @@
 //!
 //! Commands stand in blocks of the language `console`, behind `$ `; those of `<!-- $ … -->` are run without
 //! being shown. Numbers, units, graphs and widths of columns differ from run to run and are not compared, but
-//! for exit codes and for what must be zero; behind a line `…` what follows isn't either.
+//! for exit codes and for what must be zero; behind a line `…` what follows isn't either. Nor is what comes and goes
+//! with the moment: see [`masked`].
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -166,9 +167,16 @@ fn commands(session: &str) -> Vec<(String, String)> {
 /// What lines begin with whose numbers must be those of the page.
 const EXACT: [&str; 6] = ["exit code ", "torn ", "backwards ", "failures ", "leftovers ", "faults "];
 
-/// An output without what differs from run to run: numbers, their units, graphs, widths.
+/// That a writer was killed in the middle of a publication, which the kill of a busy one may meet: a line, and the end of
+/// one.
+const UNFINISHED: [&str; 2] = ["unfinished ", ", in the middle of publication "];
+
+/// An output without what differs from run to run: numbers, their units, graphs, widths, and what was missed or killed in
+/// the middle.
 fn masked(output: &str) -> String {
-    let lines = output.lines().map(|line| {
+    let lines = output.lines().filter(|line| !line.starts_with(UNFINISHED[0])).map(|line| {
+        let (line, rest) = line.split_once(UNFINISHED[1]).unwrap_or((line, ""));
+        let line = line.to_owned() + rest.trim_start_matches(|it: char| it.is_ascii_digit());
         if EXACT.iter().any(|begin| line.starts_with(begin)) {
             return line.split_whitespace().collect::<Vec<_>>().join(" ");
         }
@@ -183,7 +191,8 @@ fn is_drawn(character: char) -> bool {
     matches!(character, '\u{2500}'..='\u{259f}' | '⠀'..='⣿')
 }
 
-const UNITS: [&str; 14] = ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB", "/s", "%", "k", "M"];
+const UNITS: [&str; 15] =
+    ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB", "/s", "%", "k", "M", "ago"];
 
 /// What stands for a number that is not known.
 const UNKNOWN: &str = "-";
@@ -192,8 +201,16 @@ const UNKNOWN: &str = "-";
 const CUT: char = '…';
 
 /// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit,
-/// which comes and goes with its number.
+/// which comes and goes with its number, or tells how many publications were missed. A worker may be stale for a moment:
+/// the machine has kept it from its sign of life.
 fn masked_word(word: &str) -> Option<String> {
+    let missed = word.strip_prefix("(+").and_then(|rest| rest.strip_suffix(')'));
+    if missed.is_some_and(|missed| missed.parse::<u64>().is_ok()) {
+        return None;
+    }
+    if word == "stale" {
+        return Some("alive".into());
+    }
     if word == UNKNOWN {
         return Some("0".into());
     }
@@ -307,6 +324,11 @@ fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
     assert_ne!(masked("exit code 3"), masked("exit code 4"));
     assert_ne!(masked("torn            0"), masked("torn            1"));
     assert_eq!(masked("{\"a\":12,\"b…"), masked("{\"a\":1,\"bc…"));
+    assert_eq!(masked("worker-3  stale  12 ms ago  1"), masked("worker-3  alive  -  1"));
+    assert_eq!(masked("316 (+12) 1.09"), masked("316 1.09"));
+    assert_ne!(masked("316 (+x) 1.09"), masked("316 1.09"));
+    assert_eq!(masked("died at 3\nunfinished  in it\nlast 4"), masked("died at 5\nlast 6"));
+    assert_eq!(masked("died, in the middle of publication 7; 1 s ago"), masked("died; 2 s ago"));
 }
 
 #[test]

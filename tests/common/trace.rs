@@ -1,5 +1,6 @@
 //! A child that is stopped at chosen system calls and instructions.
 
+use std::mem::MaybeUninit;
 use std::ptr;
 
 use rustix::process::Pid;
@@ -13,6 +14,20 @@ pub enum Step {
     Call,
     /// To the next instruction.
     Instruction,
+}
+
+/// Keeps this thread, and the children that it forks, on the processor where it is: stepping is a switch to the child and
+/// back for every instruction, which takes many times longer between two processors.
+pub fn stay_on_this_processor() {
+    let mut processors = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: asking for the processor has no preconditions.
+    let own = unsafe { libc::sched_getcpu() };
+    // SAFETY: zeroed is the empty set, which is a valid value.
+    let processors = unsafe { processors.assume_init_mut() };
+    // SAFETY: the macro's function checks the index against the size of the set.
+    unsafe { libc::CPU_SET(usize::try_from(own).unwrap_or(0), processors) };
+    // SAFETY: the set is valid and of the length that is given. If it fails, it is only slower.
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), processors) };
 }
 
 /// A forked child that stands still between steps. Killed when dropped. To be used by the thread that made it.

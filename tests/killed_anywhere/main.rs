@@ -34,7 +34,7 @@ const SAMPLES: u64 = 100;
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    tracee::stay_on_this_processor();
+    common::trace::stay_on_this_processor();
     turn
 }
 

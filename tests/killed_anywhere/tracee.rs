@@ -37,20 +37,6 @@ pub(crate) fn watchdog() {
     unsafe { libc::alarm(PATIENCE) };
 }
 
-/// Keeps this thread, and the children that it forks, on the processor where it is: stepping is a switch to the child and
-/// back for every instruction, which takes many times longer between two processors.
-pub(crate) fn stay_on_this_processor() {
-    let mut processors = MaybeUninit::<libc::cpu_set_t>::zeroed();
-    // SAFETY: asking for the processor has no preconditions.
-    let own = unsafe { libc::sched_getcpu() };
-    // SAFETY: zeroed is the empty set, which is a valid value.
-    let processors = unsafe { processors.assume_init_mut() };
-    // SAFETY: the macro's function checks the index against the size of the set.
-    unsafe { libc::CPU_SET(usize::try_from(own).unwrap_or(0), processors) };
-    // SAFETY: the set is valid and of the length that is given. If it fails, it is only slower.
-    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), processors) };
-}
-
 /// A child that this thread traces. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Tracee {

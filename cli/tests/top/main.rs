@@ -214,6 +214,15 @@ fn without_a_terminal_it_says_what_to_do_instead() {
     }
 }
 
+fn words(table: &str) -> Vec<Vec<&str>> {
+    table.lines().map(|line| line.split_whitespace().collect()).collect()
+}
+
+/// Whether a table says that this worker published nothing while it was made.
+fn is_silent(table: &str, worker: &str) -> bool {
+    words(table).iter().any(|words| words[0] == worker && words[3] == "0")
+}
+
 #[test]
 fn once_prints_a_table_a_document_and_a_picture() {
     if play() {
@@ -223,9 +232,15 @@ fn once_prints_a_table_a_document_and_a_picture() {
     let own = OwnNamespace::new();
     let _live = Worker::start(test, &own, &["alpha", "gamma"], PACE);
     Worker::start(test, &own, &["beta"], PACE).kill();
-    let output = top(&own, &["--once", "--interval", "300ms", "--sort", "state"]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let table = || {
+        let output = top(&own, &["--once", "--interval", "300ms", "--sort", "state"]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // A busy machine may have kept a live one from publishing all the while.
+    let is_in_time =
+        |text: &String| text.contains("alive") && !text.contains("stale") && !is_silent(text, "alpha");
+    let text = (0..20).map(|_| table()).find(is_in_time).unwrap_or_else(table);
+    let words = words(&text);
     assert_eq!(words[0][..3], ["WORKER", "STATE", "PID"], "{text}");
     assert_eq!((words[1][0], words[1][1], words[1][3]), ("beta", "dead", "0"), "{text}");
     assert_eq!((words[2][0], words[3][0], words.len()), ("alpha", "gamma", 4), "{text}");
