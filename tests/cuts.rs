@@ -103,14 +103,16 @@ impl AddAssign<&Cut<Account>> for Met {
     }
 }
 
-/// Cuts until `enough` was met; panics if it never is. Every other cut has that many states between the two.
-/// In which enough of what is looked for is met, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// How long it may take until enough of what is looked for was met, also on a busy machine.
+fn patience() -> Duration {
+    Duration::from_secs(rounds(100, 2_000).into())
+}
 
+/// Cuts until `enough` was met; panics if it never is. Every other cut has that many states between the two.
 fn cut_until<B: Backend>(hub: &Hub<Pod, B>, between: usize, enough: impl Fn(&Met) -> bool) {
     let (begin, mut met) = (Instant::now(), Met::default());
     while !enough(&met) {
-        assert!(begin.elapsed() < PATIENCE * rounds(1, 20), "only met {met:?}");
+        assert!(begin.elapsed() < patience(), "only met {met:?}");
         // The more there is between the two, the more happens meanwhile.
         let between = if met.cuts.is_multiple_of(2) { between } else { 0 };
         let names = [ACCOUNTS[0]].into_iter().chain([ACCOUNTS[0]].repeat(between)).chain([ACCOUNTS[1]]);
@@ -250,7 +252,7 @@ fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
     let (_own, actors, hub) = started(test, &["bank"]);
     let (begin, mut coarse) = (Instant::now(), 0);
     while coarse < rounds(200, 20_000) {
-        assert!(begin.elapsed() < PATIENCE, "only {coarse} cuts were made by date");
+        assert!(begin.elapsed() < patience(), "only {coarse} cuts were made by date");
         let cut = hub.cut::<Account>(ACCOUNTS);
         if cut.moment != Moment::Instant {
             coarse += u32::from(cut.states.iter().all(|state| state.offset == Offset::Coarse));

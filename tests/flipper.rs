@@ -14,7 +14,7 @@ use tearless::{AttachError, Bytes, Reader, RetryPolicy, SnapshotError};
 const TEST: &str = "a_hostile_process_gives_errors_and_neither_panics_nor_hangs";
 const DURATION: Duration = Duration::from_secs(2);
 /// Far more than the policies below allow; a machine may be busy, or stand still.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(10);
 /// Bytes of the largest state; two slots of up to twice as much make a segment.
 const MOST_BYTES: u64 = 5_000;
 

@@ -12,9 +12,9 @@ use tearless::{Bytes, Heap, Namespace, Snapshot, SnapshotError};
 
 const READERS: usize = 3;
 const DURATION: Duration = Duration::from_millis(500);
-/// When the writer gives up, although there is not [`ENOUGH`] yet. A sanitizer on a busy machine makes it slow.
+/// After how long the writer gives up, although there is not [`ENOUGH`] yet. A sanitizer on a busy machine makes it slow.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Publications, which make the channel grow six times, and snapshots.
+/// So many publications, which make the channel grow six times, and so many snapshots of all readers together.
 const ENOUGH: u64 = 600;
 const MOST_BYTES: u64 = 20_000;
 
@@ -27,9 +27,9 @@ fn content(number: u64) -> Vec<u8> {
 /// What writer and readers know of each other beside the channel.
 #[derive(Default)]
 struct Progress {
-    /// Snapshots.
+    /// How many snapshots were verified.
     verified: AtomicU64,
-    /// The writer has ended.
+    /// Whether the writer has ended.
     done: AtomicBool,
 }
 

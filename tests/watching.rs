@@ -157,7 +157,7 @@ fn no_change_falls_between_two_looks() {
     let last = u64::from(rounds(200_000, 20_000_000));
     let (published, noticed) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let publisher = scope.spawn(|| {
             for number in 1..=last {
                 writer.publish(&number).unwrap();
                 published.store(number, Ordering::Release);
@@ -170,9 +170,9 @@ fn no_change_falls_between_two_looks() {
         for number in 1..=last {
             let mut in_vain = 0;
             while lost.is_none() && watch.changed().is_empty() {
-                // The look before this may have been before the publication; the ones after it are not.
+                // The look before this load may have been before the publication. A look after a load that saw it is not.
                 in_vain += u32::from(published.load(Ordering::Acquire) == number);
-                lost = (in_vain > 1).then_some(number);
+                lost = (in_vain > 1 || publisher.is_finished()).then_some(number);
             }
             noticed.store(number, Ordering::Release);
         }

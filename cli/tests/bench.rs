@@ -18,7 +18,7 @@ fn all_figures_are_there_as_json() {
     assert!(outcome.status.success(), "{outcome:?}");
     let report: Value = serde_json::from_str(&outcome.output).unwrap();
     let sizes = [64, 1024, 65_536, 1_048_576];
-    let mut met = 0.0;
+    let mut both = 0;
     for (index, bytes) in sizes.into_iter().enumerate() {
         let (alone, busy) = (&report["uncontended"][index], &report["contended"][index]);
         assert_eq!((&alone["bytes"], &busy["bytes"]), (&bytes.into(), &bytes.into()));
@@ -28,12 +28,12 @@ fn all_figures_are_there_as_json() {
         for figure in ["p50_ns", "p99_ns"] {
             assert!(busy[figure].as_f64() > Some(0.0), "{figure}: {busy}");
         }
-        // In the moment that each size has, one of the two may not get a processor.
-        let [publications, snapshots] =
-            ["publications_per_second", "snapshots"].map(|it| busy[it].as_f64().unwrap());
-        met += publications * snapshots;
+        // In the moment that a size has, one of the two may not get a processor.
+        let [publications, snapshots] = ["publications_per_second", "snapshots"]
+            .map(|figure| busy[figure].as_f64().unwrap_or_else(|| panic!("{figure}: {busy}")));
+        both += usize::from(publications > 0.0 && snapshots > 0.0);
     }
-    assert!(met > 0.0, "{}", report["contended"]);
+    assert!(both * 2 >= sizes.len(), "{}", report["contended"]);
     assert!(report["attach_ns"].as_f64() > Some(0.0) && report["query"]["ns"].as_f64() > Some(0.0));
 }
 

@@ -167,15 +167,18 @@ fn commands(session: &str) -> Vec<(String, String)> {
 /// What lines begin with whose numbers must be those of the page.
 const EXACT: [&str; 6] = ["exit code ", "torn ", "backwards ", "failures ", "leftovers ", "faults "];
 
-/// That a writer was killed in the middle of a publication, which the kill of a busy one may meet: a line, and the end of
-/// one.
-const UNFINISHED: [&str; 2] = ["unfinished ", ", in the middle of publication "];
+/// How the line begins that tells of a writer that was killed in the middle of a publication. The kill of a busy one may
+/// meet that.
+const UNFINISHED_LINE: &str = "unfinished ";
+
+/// How a line goes on that tells the same, up to a number.
+const UNFINISHED_PART: &str = ", in the middle of publication ";
 
 /// An output without what differs from run to run: numbers, their units, graphs, widths, and what was missed or killed in
 /// the middle.
 fn masked(output: &str) -> String {
-    let lines = output.lines().filter(|line| !line.starts_with(UNFINISHED[0])).map(|line| {
-        let (line, rest) = line.split_once(UNFINISHED[1]).unwrap_or((line, ""));
+    let lines = output.lines().filter(|line| !line.starts_with(UNFINISHED_LINE)).map(|line| {
+        let (line, rest) = line.split_once(UNFINISHED_PART).unwrap_or((line, ""));
         let line = line.to_owned() + rest.trim_start_matches(|it: char| it.is_ascii_digit());
         if EXACT.iter().any(|begin| line.starts_with(begin)) {
             return line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -200,16 +203,16 @@ const UNKNOWN: &str = "-";
 /// What a text ends in that was cut where there was no more room for it.
 const CUT: char = '…';
 
-/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` if it is a unit,
-/// which comes and goes with its number, or tells how many publications were missed. A worker may be stale for a moment:
-/// the machine has kept it from its sign of life.
+/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` for a unit, which comes and
+/// goes with its number, and for the count of publications that were missed. "stale" counts as "alive": a busy machine may
+/// keep a worker from its sign of life.
 fn masked_word(word: &str) -> Option<String> {
     let missed = word.strip_prefix("(+").and_then(|rest| rest.strip_suffix(')'));
     if missed.is_some_and(|missed| missed.parse::<u64>().is_ok()) {
         return None;
     }
-    if word == "stale" {
-        return Some("alive".into());
+    if let Some(rest) = word.strip_prefix("stale").filter(|rest| ["", ","].contains(rest)) {
+        return Some(format!("alive{rest}"));
     }
     if word == UNKNOWN {
         return Some("0".into());
@@ -325,6 +328,8 @@ fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
     assert_ne!(masked("torn            0"), masked("torn            1"));
     assert_eq!(masked("{\"a\":12,\"b…"), masked("{\"a\":1,\"bc…"));
     assert_eq!(masked("worker-3  stale  12 ms ago  1"), masked("worker-3  alive  -  1"));
+    assert_eq!(masked("writer  stale, process 3"), masked("writer  alive, process 4"));
+    assert_ne!(masked("worker-3  stale"), masked("worker-3  dead"));
     assert_eq!(masked("316 (+12) 1.09"), masked("316 1.09"));
     assert_ne!(masked("316 (+x) 1.09"), masked("316 1.09"));
     assert_eq!(masked("died at 3\nunfinished  in it\nlast 4"), masked("died at 5\nlast 6"));

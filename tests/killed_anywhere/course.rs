@@ -6,6 +6,9 @@
 
 use std::collections::HashMap;
 
+/// The bytes of the instruction `syscall`; at the beginning of a system call the child stands behind it.
+const SYSCALL_LEN: u64 = 2;
+
 /// What passing a breakpoint once more costs, counted in steps.
 const PASS_COST: u64 = 4;
 
@@ -105,7 +108,8 @@ impl Course {
         let calls = self.system_calls.partition_point(|after| *after <= step);
         if self.system_calls.get(calls) == Some(&(step + 1)) {
             // At the beginning of a system call, which a kill keeps from being executed.
-            return Point { stops: 2 * calls + 1, ..Point::default() };
+            let address = self.addresses[index(step)] + SYSCALL_LEN;
+            return Point { stops: 2 * calls + 1, address: Some(address), ..Point::default() };
         }
         let begin = calls.checked_sub(1).map_or(0, |last| self.system_calls[last]);
         let address = self.addresses.get(index(step)).copied();

@@ -74,7 +74,7 @@ impl Tracee {
         self.place(AT_SYSTEM_CALL)
     }
 
-    /// Goes on to `point`, or to the end if it turns out to be nearer.
+    /// Goes on to `point`, or to where it turns out to be on another way or at its end.
     pub(crate) fn go_to(&self, point: Point) -> Place {
         let mut place = Place::Within;
         for _ in 0..point.stops {
@@ -108,8 +108,8 @@ impl Tracee {
         }
     }
 
-    /// Runs until it is about to execute the instruction at `address`, by way of a breakpoint. A system call on the way
-    /// there is not on the way that was measured.
+    /// Runs until it is about to execute the instruction at `address`, by way of a breakpoint. Stops at a system call, too:
+    /// there was none when the way was measured.
     fn run_to(&self, address: u64) -> Place {
         let text = self.text(address);
         self.set_text(address, (text & !0xff) | BREAKPOINT);
