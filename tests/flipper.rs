@@ -9,11 +9,14 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use common::{Actor, OwnNamespace, role};
+use rustix::time::{ClockId, clock_gettime};
 use tearless::{AttachError, Bytes, Reader, RetryPolicy, SnapshotError};
 
 const TEST: &str = "a_hostile_process_gives_errors_and_neither_panics_nor_hangs";
 const DURATION: Duration = Duration::from_secs(2);
-/// Far more than the policies below allow; a machine may be busy, or stand still.
+/// Far more processor time than the policies below allow, however busy the machine is.
+const WORK: Duration = Duration::from_secs(1);
+/// Far more time than they allow; a machine may stand still.
 const SOON: Duration = Duration::from_secs(10);
 /// Bytes of the largest state; two slots of up to twice as much make a segment.
 const MOST_BYTES: u64 = 5_000;
@@ -81,10 +84,16 @@ impl Tally {
     }
 }
 
+/// Of this thread.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().expect("it counts from zero")
+}
+
 fn soon<T>(work: impl FnOnce() -> T) -> T {
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), processor_time());
     let result = work();
-    assert!(begin.elapsed() < SOON, "it took {:?}", begin.elapsed());
+    let (elapsed, worked) = (begin.elapsed(), processor_time() - before);
+    assert!(worked < WORK && elapsed < SOON, "it took {elapsed:?}, {worked:?} of them on a processor");
     result
 }
 

@@ -14,26 +14,28 @@ fn left_by(pid: u32) -> Vec<String> {
 
 #[test]
 fn all_figures_are_there_as_json() {
-    let outcome = run(&["bench", "--seconds", "1", "--json"]);
-    assert!(outcome.status.success(), "{outcome:?}");
-    let report: Value = serde_json::from_str(&outcome.output).unwrap();
+    let measured = || {
+        let outcome = run(&["bench", "--seconds", "1", "--json"]);
+        assert!(outcome.status.success(), "{outcome:?}");
+        serde_json::from_str::<Value>(&outcome.output).unwrap()
+    };
+    // In the tenth of a second that a size has, a busy machine may keep one of the two from a processor.
+    let both_ran = |report: &Value| {
+        let sizes = report["contended"].as_array().unwrap();
+        sizes.iter().all(|busy| busy["publications_per_second"] != 0.0 && busy["snapshots"] != 0)
+    };
+    let report = (0..5).map(|_| measured()).find(both_ran).unwrap_or_else(measured);
     let sizes = [64, 1024, 65_536, 1_048_576];
-    let mut both = 0;
     for (index, bytes) in sizes.into_iter().enumerate() {
         let (alone, busy) = (&report["uncontended"][index], &report["contended"][index]);
         assert_eq!((&alone["bytes"], &busy["bytes"]), (&bytes.into(), &bytes.into()));
         for figure in ["memcpy_ns", "publish_ns", "publish_ratio", "snapshot_ns", "snapshot_ratio"] {
             assert!(alone[figure].as_f64() > Some(0.0), "{figure}: {alone}");
         }
-        for figure in ["p50_ns", "p99_ns"] {
+        for figure in ["p50_ns", "p99_ns", "publications_per_second", "snapshots"] {
             assert!(busy[figure].as_f64() > Some(0.0), "{figure}: {busy}");
         }
-        // In the moment that a size has, one of the two may not get a processor.
-        let [publications, snapshots] = ["publications_per_second", "snapshots"]
-            .map(|figure| busy[figure].as_f64().unwrap_or_else(|| panic!("{figure}: {busy}")));
-        both += usize::from(publications > 0.0 && snapshots > 0.0);
     }
-    assert!(both * 2 >= sizes.len(), "{}", report["contended"]);
     assert!(report["attach_ns"].as_f64() > Some(0.0) && report["query"]["ns"].as_f64() > Some(0.0));
 }
 

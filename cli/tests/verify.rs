@@ -99,7 +99,7 @@ fn a_reader_reports_payloads_that_are_not_what_was_published() {
     let mut writer = Running::start(&["verify", "--child", &other.to_string()]);
     assert_eq!(writer.line(), "ready");
     // The same lengths, other words; and another length.
-    for (seed, reason) in [(2, "words are wrong"), (5, "bytes instead of")] {
+    for (seed, reason) in [(2, "words are wrong, the first "), (5, "bytes instead of")] {
         let mut reader = Running::start(&["verify", "--child", &task(seed).to_string()]);
         assert_eq!(reader.line(), "ready");
         sleep(Duration::from_millis(200));
