@@ -11,7 +11,6 @@ use futures_core::{FusedStream, Stream};
 use crate::channel::SnapshotError;
 use crate::codec::Decode;
 use crate::reader::Reader;
-use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
@@ -24,23 +23,23 @@ use crate::waiting::Ticket;
 ///
 /// It needs no executor of a certain kind: one thread of the namespace, shared by all streams of its readers and hubs,
 /// sleeps for them and wakes their tasks. It starts with the first stream that waits, and ends some time after the last.
-pub struct Changes<T, C, B: Backend = SharedMemory> {
-    reader: Reader<T, C, B>,
-    ticket: Ticket<B>,
+pub struct Changes<T, C> {
+    reader: Reader<T, C>,
+    ticket: Ticket,
     seen: u64,
     has_ended: bool,
 }
 
-impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
+impl<T, C: Decode<T>> Reader<T, C> {
     /// The states of the channel as an asynchronous stream, beginning with the one that is there.
     #[must_use]
-    pub fn changes(self) -> Changes<T, C, B> {
+    pub fn changes(self) -> Changes<T, C> {
         let ticket = Ticket::new(Arc::clone(self.place().notifier()));
         Changes { reader: self, ticket, seen: 0, has_ended: false }
     }
 }
 
-impl<T, C: Decode<T>, B: Backend> Changes<T, C, B> {
+impl<T, C: Decode<T>> Changes<T, C> {
     /// The next state, once there is one; `None` when the channel has ended. Cancellation-safe.
     pub async fn next(&mut self) -> Option<Result<Snapshot<T>, SnapshotError>> {
         poll_fn(|context| self.poll(context)).await
@@ -48,7 +47,7 @@ impl<T, C: Decode<T>, B: Backend> Changes<T, C, B> {
 
     /// The reader, for what a stream does not offer.
     #[must_use]
-    pub fn into_reader(self) -> Reader<T, C, B> {
+    pub fn into_reader(self) -> Reader<T, C> {
         self.reader
     }
 
@@ -82,7 +81,7 @@ impl<T, C: Decode<T>, B: Backend> Changes<T, C, B> {
     }
 }
 
-impl<T, C: Decode<T>, B: Backend> Stream for Changes<T, C, B> {
+impl<T, C: Decode<T>> Stream for Changes<T, C> {
     type Item = Result<Snapshot<T>, SnapshotError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -90,16 +89,16 @@ impl<T, C: Decode<T>, B: Backend> Stream for Changes<T, C, B> {
     }
 }
 
-impl<T, C: Decode<T>, B: Backend> FusedStream for Changes<T, C, B> {
+impl<T, C: Decode<T>> FusedStream for Changes<T, C> {
     fn is_terminated(&self) -> bool {
         self.has_ended
     }
 }
 
 // Nothing of it is pinned.
-impl<T, C, B: Backend> Unpin for Changes<T, C, B> {}
+impl<T, C> Unpin for Changes<T, C> {}
 
-impl<T, C, B: Backend> fmt::Debug for Changes<T, C, B> {
+impl<T, C> fmt::Debug for Changes<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Changes").field("reader", &self.reader).field("seen", &self.seen).finish()
     }

@@ -105,7 +105,7 @@ pub fn operations(depth: Option<u8>, checksum: bool, operations: &[(u8, u16)]) {
 }
 
 /// The control page, or one of the first two segments.
-fn object_of(heap: &Heap, name: &ChannelName, number: u8) -> <Heap as Backend>::Memory {
+fn object_of(heap: &Heap, name: &ChannelName, number: u8) -> Words {
     let kind = match number % 3 {
         0 => Kind::Control,
         1 => Kind::Segment(Side::A, 1),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::{Keep, Removed, Tidied, Tidying};
@@ -48,8 +49,8 @@ impl fmt::Display for Removed {
 
 /// Looks at every object whose name says that it belongs to the namespace, channel by channel. Waits `patience` for
 /// somebody else's step.
-pub(crate) fn clean<B: Backend>(
-    backend: &B,
+pub(crate) fn clean(
+    backend: &Arc<dyn Backend>,
     namespace: &str,
     keep: Keep,
     patience: Duration,
@@ -94,8 +95,8 @@ pub(crate) fn clean<B: Backend>(
 }
 
 /// What [`clean`] would remove. Stores nothing, takes no lock and waits for nobody.
-pub(crate) fn would_clean<B: Backend>(
-    backend: &B,
+pub(crate) fn would_clean(
+    backend: &Arc<dyn Backend>,
     namespace: &str,
     keep: Keep,
 ) -> Result<Cleaned, ObjectError> {
@@ -119,7 +120,7 @@ pub(crate) fn would_clean<B: Backend>(
 
 type Channels = BTreeMap<ObjectNames, Vec<String>>;
 
-fn objects_by_channel<B: Backend>(backend: &B, namespace: &str) -> Result<Channels, ObjectError> {
+fn objects_by_channel(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Channels, ObjectError> {
     let mut channels = Channels::new();
     for object in backend.list(&ObjectNames::prefix(namespace))? {
         if let Some(names) = ObjectNames::of_object(&object) {
@@ -135,8 +136,8 @@ fn writers_by_channel(namespace: &str, entered: &[ChannelInfo]) -> BTreeMap<Obje
 
 /// Whether the instance of a channel that was entered is not there any more: `channels` were found before `removed` were
 /// removed.
-fn is_gone<B: Backend>(
-    backend: &B,
+fn is_gone(
+    backend: &Arc<dyn Backend>,
     namespace: &str,
     info: &ChannelInfo,
     channels: &Channels,

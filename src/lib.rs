@@ -167,9 +167,8 @@ pub use namespace::{Namespace, NamespaceBuilder};
 pub use reader::ByName;
 pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
-#[doc(hidden)]
-pub use segment::Backend;
-pub use segment::{Heap, ObjectError, SharedMemory};
+
+pub use segment::ObjectError;
 pub use seqlock::{Ending, Waking};
 pub use snapshot::{Snapshot, SnapshotInfo};
 pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};

@@ -26,8 +26,8 @@ use crate::{
 ///
 /// Opening one creates nothing, and removes what processes that died have left unusable: see [`NamespaceBuilder`].
 #[derive(Clone, Debug)]
-pub struct Namespace<B: Backend = SharedMemory> {
-    place: Place<B>,
+pub struct Namespace {
+    place: Place,
     cleaned: Arc<Cleaned>,
     budget: Option<u64>,
 }
@@ -92,7 +92,8 @@ impl NamespaceBuilder {
     ///
     /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
     pub fn open(self) -> Result<Namespace, NameError> {
-        let namespace = Namespace { budget: self.budget, ..Namespace::on(self.backend, &self.name)? };
+        let namespace =
+            Namespace { budget: self.budget, ..Namespace::on(Arc::new(self.backend), &self.name)? };
         if !self.clean {
             return Ok(namespace);
         }
@@ -126,20 +127,24 @@ impl Namespace {
     }
 }
 
-impl Namespace<Heap> {
-    /// The namespace `name` inside this process: its clones, and those of `heap`, see the same channels. For threads,
-    /// and for tests.
+impl Namespace {
+    /// A new namespace inside this process, which its clones share: for threads, and for tests. Two calls with the same
+    /// name make two namespaces.
     ///
     /// # Errors
     ///
     /// As [`Namespace::open`].
-    pub fn in_process(heap: &Heap, name: &str) -> Result<Namespace<Heap>, NameError> {
-        Namespace::on(heap.clone(), name)
+    pub fn in_process(name: &str) -> Result<Namespace, NameError> {
+        Namespace::on(Arc::new(Heap::new()), name)
     }
-}
 
-impl<B: Backend> Namespace<B> {
-    fn on(backend: B, name: &str) -> Result<Namespace<B>, NameError> {
+    /// The same, of objects that a test has a hand on.
+    #[cfg(test)]
+    pub(crate) fn on_heap(heap: &Heap, name: &str) -> Result<Namespace, NameError> {
+        Namespace::on(Arc::new(heap.clone()), name)
+    }
+
+    fn on(backend: Arc<dyn Backend>, name: &str) -> Result<Namespace, NameError> {
         channel::check_namespace(name)?;
         Ok(Namespace { place: Place::new(backend, name), cleaned: Arc::default(), budget: None })
     }
@@ -150,7 +155,7 @@ impl<B: Backend> Namespace<B> {
         self.place.namespace()
     }
 
-    pub(crate) fn backend(&self) -> &B {
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         self.place.backend()
     }
 
@@ -166,7 +171,7 @@ impl<B: Backend> Namespace<B> {
     ///
     /// [`CreateError`], for example [`CreateError::AlreadyOwned`] if the channel has a writer.
     #[cfg(feature = "postcard")]
-    pub fn writer<T: ?Sized>(&self, channel: &str) -> Result<Writer<T, Postcard, B>, CreateError>
+    pub fn writer<T: ?Sized>(&self, channel: &str) -> Result<Writer<T, Postcard>, CreateError>
     where
         Postcard: Encode<T>,
     {
@@ -174,7 +179,7 @@ impl<B: Backend> Namespace<B> {
     }
 
     /// Chooses what a writer is like before it is opened.
-    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard, B> {
+    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard> {
         WriterBuilder::new(self.place.backend().clone(), self.place.namespace(), channel)
             .namespace_budget(self.budget)
     }
@@ -186,7 +191,7 @@ impl<B: Backend> Namespace<B> {
     ///
     /// [`AttachError`], for example [`AttachError::NotFound`] if there is no such channel.
     #[cfg(feature = "postcard")]
-    pub fn reader<T>(&self, channel: &str) -> Result<Reader<T, Postcard, B>, AttachError>
+    pub fn reader<T>(&self, channel: &str) -> Result<Reader<T, Postcard>, AttachError>
     where
         Postcard: Decode<T>,
     {
@@ -194,18 +199,18 @@ impl<B: Backend> Namespace<B> {
     }
 
     /// Chooses what a reader is like before it is opened.
-    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard, B> {
+    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard> {
         ReaderBuilder::new(self.place.clone(), channel)
     }
 
     /// All channels of this namespace at a glance, with all options at their defaults and the default codec, Postcard.
     #[must_use]
-    pub fn hub(&self) -> Hub<Postcard, B> {
+    pub fn hub(&self) -> Hub<Postcard> {
         self.hub_builder().open()
     }
 
     /// Chooses what a hub is like before it is opened.
-    pub fn hub_builder(&self) -> HubBuilder<Postcard, B> {
+    pub fn hub_builder(&self) -> HubBuilder<Postcard> {
         HubBuilder::new(self.place.clone())
     }
 
@@ -238,7 +243,7 @@ impl<B: Backend> Namespace<B> {
 
     /// Notices, for the price of a load, that [`Namespace::channels`] would say something else than before.
     #[must_use]
-    pub fn watch_channels(&self) -> ChannelWatch<B> {
+    pub fn watch_channels(&self) -> ChannelWatch {
         ChannelWatch::new(self.place.backend().clone(), self.place.namespace())
     }
 
@@ -257,7 +262,7 @@ impl<B: Backend> Namespace<B> {
 
     /// Remembers the most that [`Namespace::memory`] has told at any of the moments at which it was asked to look.
     #[must_use]
-    pub fn memory_tracker(&self) -> MemoryTracker<B> {
+    pub fn memory_tracker(&self) -> MemoryTracker {
         MemoryTracker::new(self.place.backend().clone(), self.place.namespace())
     }
 

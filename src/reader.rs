@@ -27,7 +27,7 @@ use crate::channel::{
     RetryPolicy, SnapshotError, WriterState,
 };
 use crate::codec::{CodecError, Decode, Postcard};
-use crate::segment::{Backend, ObjectError, SharedMemory};
+use crate::segment::ObjectError;
 use crate::seqlock::Landing;
 use crate::snapshot::{Snapshot, SnapshotInfo};
 use crate::waiting::{Place, WaitPolicy, Waited, Waiter};
@@ -37,17 +37,17 @@ use crate::waiting::{Place, WaitPolicy, Waited, Waiter};
 /// Made by [`Namespace::reader`](crate::Namespace::reader) or
 /// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only and holds no file
 /// descriptor; whatever it does, or however it dies, the writer does not notice.
-pub struct Reader<T, C = Postcard, B: Backend = SharedMemory> {
-    channel: ChannelReader<B>,
+pub struct Reader<T, C = Postcard> {
+    channel: ChannelReader,
     scratch: Vec<u8>,
-    place: Place<B>,
+    place: Place,
     wait: WaitPolicy,
     /// Since the first wait.
-    waiter: Option<Waiter<B>>,
+    waiter: Option<Waiter>,
     form: PhantomData<fn() -> (T, C)>,
 }
 
-impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
+impl<T, C: Decode<T>> Reader<T, C> {
     /// A whole copy of the latest state.
     ///
     /// Progress: each attempt is wait-free and stores nothing in shared memory; how many are made is bounded by the
@@ -155,9 +155,9 @@ enum Order {
 
 impl Order {
     #[inline]
-    fn carry_out<B: Backend>(
+    fn carry_out(
         self,
-        channel: &mut ChannelReader<B>,
+        channel: &mut ChannelReader,
         landing: &mut impl Landing,
     ) -> Result<Received, SnapshotError> {
         match self {
@@ -167,19 +167,19 @@ impl Order {
     }
 }
 
-impl<T, C, B: Backend> Reader<T, C, B> {
-    pub(crate) fn new(channel: ChannelReader<B>, place: Place<B>, wait: WaitPolicy) -> Self {
+impl<T, C> Reader<T, C> {
+    pub(crate) fn new(channel: ChannelReader, place: Place, wait: WaitPolicy) -> Self {
         Reader { channel, scratch: Vec::new(), place, wait, waiter: None, form: PhantomData }
     }
 
     #[cfg(feature = "async")]
-    pub(crate) fn place(&self) -> &Place<B> {
+    pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
     /// The channel without its type.
     #[cfg(feature = "async")]
-    pub(crate) fn bytes(&self) -> &ChannelReader<B> {
+    pub(crate) fn bytes(&self) -> &ChannelReader {
         &self.channel
     }
 
@@ -267,7 +267,7 @@ impl<T, C, B: Backend> Reader<T, C, B> {
     }
 }
 
-impl<T, C, B: Backend> fmt::Debug for Reader<T, C, B> {
+impl<T, C> fmt::Debug for Reader<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Reader")
@@ -279,8 +279,8 @@ impl<T, C, B: Backend> fmt::Debug for Reader<T, C, B> {
 
 /// Chooses what a [`Reader`] is like. Made by [`Namespace::reader_builder`](crate::Namespace::reader_builder).
 #[must_use = "a builder does nothing until `open` is called"]
-pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
-    place: Place<B>,
+pub struct ReaderBuilder<T, C> {
+    place: Place,
     channel: String,
     schema: Option<String>,
     expected: Expected,
@@ -290,8 +290,8 @@ pub struct ReaderBuilder<T, C, B: Backend = SharedMemory> {
     form: PhantomData<fn() -> (T, C)>,
 }
 
-impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
-    pub(crate) fn new(place: Place<B>, channel: &str) -> Self {
+impl<T, C> ReaderBuilder<T, C> {
+    pub(crate) fn new(place: Place, channel: &str) -> Self {
         ReaderBuilder {
             place,
             channel: channel.into(),
@@ -305,7 +305,7 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
     }
 
     /// Decodes states by another codec.
-    pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D, B> {
+    pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D> {
         let ReaderBuilder { place, channel, schema, expected, attach, retry, wait, .. } = self;
         let expected = expected.of_another_codec();
         ReaderBuilder { place, channel, schema, expected, attach, retry, wait, form: PhantomData }
@@ -342,13 +342,13 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
     }
 }
 
-impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
+impl<T, C: Decode<T>> ReaderBuilder<T, C> {
     /// Attaches to the channel.
     ///
     /// # Errors
     ///
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
-    pub fn open(self) -> Result<Reader<T, C, B>, AttachError> {
+    pub fn open(self) -> Result<Reader<T, C>, AttachError> {
         let name = ChannelName::new(self.place.namespace(), &self.channel)?;
         let named = Format::new(C::NAME, &self.schema.unwrap_or_else(C::schema));
         let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
@@ -357,7 +357,7 @@ impl<T, C: Decode<T>, B: Backend> ReaderBuilder<T, C, B> {
     }
 }
 
-impl<T, C, B: Backend> Clone for ReaderBuilder<T, C, B> {
+impl<T, C> Clone for ReaderBuilder<T, C> {
     fn clone(&self) -> Self {
         ReaderBuilder {
             place: self.place.clone(),
@@ -372,7 +372,7 @@ impl<T, C, B: Backend> Clone for ReaderBuilder<T, C, B> {
     }
 }
 
-impl<T, C, B: Backend> fmt::Debug for ReaderBuilder<T, C, B> {
+impl<T, C> fmt::Debug for ReaderBuilder<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = (self.place.namespace(), &self.channel);
         formatter.debug_struct("ReaderBuilder").field("name", &name).field("retry", &self.retry).finish()

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::accounting::{Found, Part, Place, survey};
 use crate::namespace::Namespace;
-use crate::segment::{Backend, ObjectError, SharedMemory};
+use crate::segment::ObjectError;
 
 /// Finds the objects that a test, or a part of a program, leaves behind in a namespace.
 ///
@@ -28,19 +28,19 @@ use crate::segment::{Backend, ObjectError, SharedMemory};
 /// Other processes' new channels are found, too: give a test a namespace of its own.
 #[derive(Debug)]
 #[must_use = "it finds nothing unless it is asked"]
-pub struct Tracker<B: Backend = SharedMemory> {
-    namespace: Namespace<B>,
+pub struct Tracker {
+    namespace: Namespace,
     objects: BTreeSet<String>,
     channels: BTreeSet<String>,
 }
 
-impl<B: Backend> Tracker<B> {
+impl Tracker {
     /// Takes down what is there now.
     ///
     /// # Errors
     ///
     /// As [`Namespace::memory`].
-    pub fn begin(namespace: &Namespace<B>) -> Result<Tracker<B>, ObjectError> {
+    pub fn begin(namespace: &Namespace) -> Result<Tracker, ObjectError> {
         let found = survey(namespace.backend(), namespace.name())?;
         let channels = found.iter().filter_map(|found| channel_of(&found.place)).map(str::to_owned).collect();
         let objects = found.into_iter().map(|found| found.object).collect();

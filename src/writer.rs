@@ -7,6 +7,7 @@ mod kept;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::{
@@ -15,7 +16,7 @@ use crate::channel::{
 use crate::clock::Timestamp;
 use crate::codec::{Encode, Postcard};
 use crate::registry::{self, Registration};
-use crate::segment::{Backend, SharedMemory};
+use crate::segment::Backend;
 use crate::seqlock::Waking;
 use kept::Kept;
 pub(crate) use kept::Prepared;
@@ -25,16 +26,16 @@ pub(crate) use kept::Prepared;
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping it ends the channel as [`Writer::close`]
 /// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
-pub struct Writer<T: ?Sized, C = Postcard, B: Backend = SharedMemory> {
+pub struct Writer<T: ?Sized, C = Postcard> {
     // Dropped in this order: the entry goes when the channel is gone.
-    channel: ChannelWriter<B>,
-    registration: Registration<B>,
+    channel: ChannelWriter,
+    registration: Registration,
     scratch: Vec<u8>,
     kept: Kept,
     form: PhantomData<fn(&T) -> C>,
 }
 
-impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
+impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// Publishes `state` and returns its number: 1 for the first of the channel's life, then one more each time.
     ///
     /// Readers see it from the moment that this returns. Progress: wait-free, without a system call or an allocation,
@@ -86,7 +87,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> Writer<T, C, B> {
     }
 }
 
-impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
+impl<T: ?Sized, C> Writer<T, C> {
     /// Says that the writer is at work, and that the last publication is still its state; see
     /// [`Reader::heartbeat`](crate::Reader::heartbeat).
     ///
@@ -158,7 +159,7 @@ impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
     }
 }
 
-impl<T: ?Sized, C, B: Backend> fmt::Debug for Writer<T, C, B> {
+impl<T: ?Sized, C> fmt::Debug for Writer<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Writer")
@@ -171,8 +172,8 @@ impl<T: ?Sized, C, B: Backend> fmt::Debug for Writer<T, C, B> {
 
 /// Chooses what a [`Writer`] is like. Made by [`Namespace::writer_builder`](crate::Namespace::writer_builder).
 #[must_use = "a builder does nothing until `open` is called"]
-pub struct WriterBuilder<T: ?Sized, C, B: Backend = SharedMemory> {
-    backend: B,
+pub struct WriterBuilder<T: ?Sized, C> {
+    backend: Arc<dyn Backend>,
     namespace: String,
     channel: String,
     capacity: Option<usize>,
@@ -181,13 +182,13 @@ pub struct WriterBuilder<T: ?Sized, C, B: Backend = SharedMemory> {
     form: PhantomData<fn(&T) -> C>,
 }
 
-impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
+impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// What [`WriterBuilder::interval`] was given.
     pub(crate) fn promised(&self) -> Option<Duration> {
         self.options.interval
     }
 
-    pub(crate) fn new(backend: B, namespace: &str, channel: &str) -> Self {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str, channel: &str) -> Self {
         WriterBuilder {
             backend,
             namespace: namespace.into(),
@@ -200,7 +201,7 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
     }
 
     /// Encodes states by another codec. Whatever the channel was described by before is forgotten.
-    pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D, B> {
+    pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D> {
         let WriterBuilder { backend, namespace, channel, capacity, schema, mut options, .. } = self;
         options.schema = None;
         WriterBuilder { backend, namespace, channel, capacity, schema, options, form: PhantomData }
@@ -298,7 +299,7 @@ impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
     }
 }
 
-impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
+impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     /// Creates the channel; or goes on with it where a former writer closed it with `linger` or died.
     ///
     /// Attached readers of a channel that is gone on with notice nothing but a new incarnation number. If the former
@@ -309,7 +310,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
     /// # Errors
     ///
     /// [`CreateError`]; then nothing was changed.
-    pub fn open(self) -> Result<Writer<T, C, B>, CreateError> {
+    pub fn open(self) -> Result<Writer<T, C>, CreateError> {
         let mut options = self.options;
         options.format = Format::new(C::NAME, &self.schema.unwrap_or_else(C::schema));
         if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
@@ -339,7 +340,7 @@ impl<T: ?Sized, C: Encode<T>, B: Backend> WriterBuilder<T, C, B> {
     }
 }
 
-impl<T: ?Sized, C, B: Backend> Clone for WriterBuilder<T, C, B> {
+impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
     fn clone(&self) -> Self {
         WriterBuilder {
             backend: self.backend.clone(),
@@ -353,7 +354,7 @@ impl<T: ?Sized, C, B: Backend> Clone for WriterBuilder<T, C, B> {
     }
 }
 
-impl<T: ?Sized, C, B: Backend> fmt::Debug for WriterBuilder<T, C, B> {
+impl<T: ?Sized, C> fmt::Debug for WriterBuilder<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = (&self.namespace, &self.channel);
         formatter.debug_struct("WriterBuilder").field("name", &name).field("options", &self.options).finish()

@@ -45,14 +45,9 @@ impl Account {
     }
 }
 
-type Accounts<B> = [Writer<Account, Pod, B>; 2];
+type Accounts = [Writer<Account, Pod>; 2];
 
-fn open<B: Backend>(
-    namespace: &Namespace<B>,
-    channel: &str,
-    depth: usize,
-    timestamp: Timestamp,
-) -> Writer<Account, Pod, B> {
+fn open(namespace: &Namespace, channel: &str, depth: usize, timestamp: Timestamp) -> Writer<Account, Pod> {
     let builder = namespace.writer_builder::<Account>(channel).codec::<Pod>();
     builder.depth(depth).timestamp(timestamp).open().unwrap()
 }
@@ -109,7 +104,7 @@ fn patience() -> Duration {
 }
 
 /// Cuts until `enough` was met; panics if it never is. Every other cut has that many states between the two.
-fn cut_until<B: Backend>(hub: &Hub<Pod, B>, between: usize, enough: impl Fn(&Met) -> bool) {
+fn cut_until(hub: &Hub<Pod>, between: usize, enough: impl Fn(&Met) -> bool) {
     let (begin, mut met) = (Instant::now(), Met::default());
     while !enough(&met) {
         assert!(begin.elapsed() < patience(), "only met {met:?}");

@@ -13,7 +13,7 @@ use tearless::{Health, Heap, Namespace, Pod, QueryError, Timestamp};
 const LONG: Duration = Duration::from_secs(3600);
 const TICK: Duration = Duration::from_millis(2);
 
-fn in_process() -> Namespace<Heap> {
+fn in_process() -> Namespace {
     Namespace::in_process(&Heap::new(), "health").unwrap()
 }
 

@@ -8,15 +8,15 @@ use common::fork::fork;
 use common::{Actor, OwnNamespace, role, say, until_told_to_end};
 use tearless::{Bytes, Heap, Namespace, Pod, PublishError, Reader, Writer};
 
-fn namespace() -> Namespace<Heap> {
+fn namespace() -> Namespace {
     Namespace::in_process(&Heap::new(), "tests").unwrap()
 }
 
-fn writer(namespace: &Namespace<Heap>) -> Writer<u64, Pod, Heap> {
+fn writer(namespace: &Namespace) -> Writer<u64, Pod> {
     namespace.writer_builder("worker").codec::<Pod>().linger(true).open().unwrap()
 }
 
-fn reader(namespace: &Namespace<Heap>) -> Reader<u64, Pod, Heap> {
+fn reader(namespace: &Namespace) -> Reader<u64, Pod> {
     namespace.reader_builder("worker").codec::<Pod>().open().unwrap()
 }
 

@@ -12,8 +12,8 @@ use tearless::{
     Backend, Bytes, Heap, Namespace, Pod, Reader, SnapshotError, Writer, WriterBuilder, field_of,
 };
 
-type BytesReader<B> = Reader<Vec<u8>, Bytes, B>;
-type BytesWriter<B> = Writer<[u8], Bytes, B>;
+type BytesReader = Reader<Vec<u8>, Bytes>;
+type BytesWriter = Writer<[u8], Bytes>;
 
 /// What publication `number` of a channel is: words that say which one, and where they stand.
 fn content(number: u64, words: usize) -> Vec<u8> {
@@ -30,22 +30,22 @@ fn growing(number: u64) -> usize {
     usize::try_from(number % 4_096 / 8 + 1).unwrap()
 }
 
-fn builder<B: Backend>(namespace: &Namespace<B>, depth: usize) -> WriterBuilder<[u8], Bytes, B> {
+fn builder(namespace: &Namespace, depth: usize) -> WriterBuilder<[u8], Bytes> {
     namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().depth(depth).capacity(64)
 }
 
-fn attach<B: Backend>(namespace: &Namespace<B>) -> BytesReader<B> {
+fn attach(namespace: &Namespace) -> BytesReader {
     namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open().unwrap()
 }
 
-fn publish<B: Backend>(writer: &mut BytesWriter<B>, words: fn(u64) -> usize) -> u64 {
+fn publish(writer: &mut BytesWriter, words: fn(u64) -> usize) -> u64 {
     let next = writer.publication() + 1;
     writer.publish(&content(next, words(next))).unwrap()
 }
 
 /// The numbers of a history, each of whose states is checked.
 #[track_caller]
-fn numbers<B: Backend>(reader: &mut BytesReader<B>, words: fn(u64) -> usize) -> Vec<u64> {
+fn numbers(reader: &mut BytesReader, words: fn(u64) -> usize) -> Vec<u64> {
     let states = reader.history().map(|state| state.unwrap());
     let check = |state: tearless::Snapshot<Vec<u8>>| {
         assert_eq!(*state, content(state.publication(), words(state.publication())));
@@ -54,7 +54,7 @@ fn numbers<B: Backend>(reader: &mut BytesReader<B>, words: fn(u64) -> usize) -> 
     states.map(check).collect()
 }
 
-fn in_process() -> Namespace<Heap> {
+fn in_process() -> Namespace {
     Namespace::in_process(&Heap::new(), "history").unwrap()
 }
 
@@ -350,7 +350,7 @@ fn a_field_is_what_stands_there() {
     }
 }
 
-fn number_len<B: Backend>(reader: &mut Reader<Robot, Pod, B>) -> usize {
+fn number_len(reader: &mut Reader<Robot, Pod>) -> usize {
     reader.field(field_of!(Robot, number)).unwrap().payload_len()
 }
 

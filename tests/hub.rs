@@ -40,7 +40,7 @@ fn check(state: &Snapshot<Worker>, channel: &str) {
     assert_eq!(state.filling, Worker::new(channel, state.number).filling);
 }
 
-fn publish<B: Backend>(writer: &mut Writer<Worker, Postcard, B>) {
+fn publish(writer: &mut Writer<Worker, Postcard>) {
     let state = Worker::new(writer.channel(), writer.publication() + 1);
     writer.publish(&state).unwrap();
 }
@@ -64,7 +64,7 @@ fn told(writer: &mut Actor, command: &str) {
 }
 
 #[track_caller]
-fn is_at<B: Backend>(hub: &Hub<Postcard, B>, number: u64) {
+fn is_at(hub: &Hub<Postcard>, number: u64) {
     let state = hub.get::<Worker>("worker").unwrap();
     check(&state, "worker");
     assert_eq!(state.number, number);

@@ -20,12 +20,12 @@ const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
 /// Long enough that who is about to sleep does, mostly.
 const A_MOMENT: Duration = Duration::from_millis(5);
 
-fn writer<B: Backend>(namespace: &Namespace<B>, channel: &str, waking: Waking) -> Writer<u64, Pod, B> {
+fn writer(namespace: &Namespace, channel: &str, waking: Waking) -> Writer<u64, Pod> {
     let builder = namespace.writer_builder::<u64>(channel).codec::<Pod>();
     builder.waking(waking).timestamp(Timestamp::None).open().unwrap()
 }
 
-fn asleep<B: Backend>(namespace: &Namespace<B>) -> Hub<Pod, B> {
+fn asleep(namespace: &Namespace) -> Hub<Pod> {
     namespace.hub_builder().codec::<Pod>().wait_policy(ASLEEP).open()
 }
 
@@ -215,10 +215,10 @@ fn a_new_channel_wakes_who_sleeps_also_before_it_has_a_state() {
 }
 
 /// What a sleeper says that it was woken for.
-fn sleeper<B>(namespace: &Namespace<B>) -> mpsc::Receiver<Vec<String>>
+fn sleeper(namespace: &Namespace) -> mpsc::Receiver<Vec<String>>
 where
     B: Backend + 'static,
-    HubWatch<B>: Send,
+    HubWatch: Send,
 {
     let mut watch = asleep(namespace).watch("*");
     let (say, said) = mpsc::channel();

@@ -3,6 +3,7 @@
 use super::survey::survey;
 use super::usage::{MemoryUsage, NamespaceMemory};
 use crate::segment::{Backend, ObjectError};
+use std::sync::Arc;
 
 /// Remembers the most memory that a namespace had at one of the moments at which it was looked at. Made by
 /// [`Namespace::memory_tracker`](crate::Namespace::memory_tracker).
@@ -10,14 +11,14 @@ use crate::segment::{Backend, ObjectError};
 /// It sees what there is when it is told to look. A peak between two looks is missed: a growth, in which a channel has
 /// three segments, takes microseconds.
 #[derive(Clone, Debug)]
-pub struct MemoryTracker<B: Backend> {
-    backend: B,
+pub struct MemoryTracker {
+    backend: Arc<dyn Backend>,
     namespace: String,
     peak: MemoryUsage,
 }
 
-impl<B: Backend> MemoryTracker<B> {
-    pub(crate) fn new(backend: B, namespace: &str) -> Self {
+impl MemoryTracker {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> Self {
         MemoryTracker { backend, namespace: namespace.into(), peak: MemoryUsage::default() }
     }
 
@@ -43,6 +44,6 @@ impl<B: Backend> MemoryTracker<B> {
 }
 
 /// What a namespace costs now.
-pub(crate) fn measure<B: Backend>(backend: &B, namespace: &str) -> Result<NamespaceMemory, ObjectError> {
+pub(crate) fn measure(backend: &Arc<dyn Backend>, namespace: &str) -> Result<NamespaceMemory, ObjectError> {
     Ok(NamespaceMemory::of(namespace, &survey(backend, namespace)?))
 }

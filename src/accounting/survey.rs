@@ -1,6 +1,7 @@
 //! Finding the objects of a namespace, and what each of them is for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::channel::{SchemaMark, read_text};
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control};
@@ -59,7 +60,7 @@ enum Look {
 }
 
 /// All objects of a namespace. Takes no lock.
-pub(crate) fn survey<B: Backend>(backend: &B, namespace: &str) -> Result<Vec<Found>, ObjectError> {
+pub(crate) fn survey(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<Found>, ObjectError> {
     let mut survey = Survey { backend, namespace, found: Vec::new() };
     let mut channels: BTreeMap<ObjectNames, Vec<String>> = BTreeMap::new();
     for object in backend.list(&ObjectNames::prefix(namespace))? {
@@ -82,13 +83,13 @@ fn place_in_namespace(namespace: &str, object: &str) -> Place {
     }
 }
 
-struct Survey<'a, B> {
-    backend: &'a B,
+struct Survey<'a> {
+    backend: &'a Arc<dyn Backend>,
     namespace: &'a str,
     found: Vec<Found>,
 }
 
-impl<B: Backend> Survey<'_, B> {
+impl Survey<'_> {
     /// The page first, and the sizes after it: a channel that ends removes its segments before its page, so that what is
     /// left when the page is gone has no channel indeed.
     fn add_channel(&mut self, names: &ObjectNames, mut objects: Vec<String>) -> Result<(), ObjectError> {

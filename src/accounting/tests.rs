@@ -9,13 +9,13 @@ use crate::{Bytes, Namespace, Tracker, Writer};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
-fn namespace() -> (Heap, Namespace<Heap>) {
+fn namespace() -> (Heap, Namespace) {
     let heap = Heap::new();
     let namespace = Namespace::in_process(&heap, "fleet").unwrap();
     (heap, namespace)
 }
 
-fn open(namespace: &Namespace<Heap>, channel: &str) -> Writer<[u8], Bytes, Heap> {
+fn open(namespace: &Namespace, channel: &str) -> Writer<[u8], Bytes> {
     namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open().unwrap()
 }
 
@@ -166,9 +166,9 @@ macro_rules! as_of_the_heap {
 }
 
 impl Backend for Meanwhile {
-    type Memory = <Heap as Backend>::Memory;
-    type View = <Heap as Backend>::View;
-    type Claim = <Heap as Backend>::Claim;
+    type Memory = Words;
+    type View = ReadOnlyWords;
+    type Claim = Box<dyn Claim>;
 
     as_of_the_heap! {
         create(object: &str, bytes: usize, mode: u32) -> Result<Self::Memory, ObjectError>;

@@ -1,5 +1,7 @@
 //! Attaching to a channel: what is missing or not ready yet is awaited, what is not what it should be is an error.
 
+use crate::memory::ReadOnlyWords;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,10 +29,10 @@ enum Attaching<V> {
     Ready(V, Description),
 }
 
-impl<B: Backend> ChannelReader<B> {
+impl ChannelReader {
     /// Attaches to a channel, waiting for it as long as the options say.
     pub(crate) fn attach(
-        backend: &B,
+        backend: &Arc<dyn Backend>,
         name: &ChannelName,
         options: &ReaderOptions,
     ) -> Result<Self, AttachError> {
@@ -70,7 +72,7 @@ impl<B: Backend> ChannelReader<B> {
 }
 
 /// One look at a channel's control page.
-fn look<B: Backend>(backend: &B, name: &ChannelName) -> Result<Attaching<B::View>, AttachError> {
+fn look(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Attaching<ReadOnlyWords>, AttachError> {
     let object = name.objects.object(Kind::Control);
     let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
     let page = match backend.view(&object) {

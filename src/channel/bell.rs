@@ -1,34 +1,35 @@
 //! The writer's side of waiting: waking those who have announced themselves.
 
+use crate::memory::Words;
 use std::fmt;
 
 use super::ChannelWriter;
 use crate::layout::control;
 use crate::layout::registry::waiters;
 use crate::memory::{CountingMemory, MemoryMut};
-use crate::segment::{self, Backend, Claim};
+use crate::segment::{self};
 use crate::seqlock::{Announcements, Answered, Waking};
 
 /// The page of a namespace on which those who wait announce themselves.
-pub(crate) struct WaitersPage<B: Backend> {
+pub(crate) struct WaitersPage {
     /// Of the registry that it belongs to.
     pub(crate) instance: u64,
-    pub(crate) words: B::Memory,
+    pub(crate) words: Words,
 }
 
 /// What a writer wakes with.
-pub(super) struct Bell<B: Backend> {
+pub(super) struct Bell {
     /// Of the registry whose page it looks at.
     instance: u64,
-    announcements: Announcements<B::Memory>,
+    announcements: Announcements<Words>,
     waking: Waking,
     answered: Answered,
 }
 
-impl<B: Backend> Bell<B> {
+impl Bell {
     /// The bell of a writer of `channel` that has not rung it yet: its first publication does, for those who may have
     /// waited before it came.
-    pub(super) fn new(page: WaitersPage<B>, channel: &str, waking: Waking) -> Bell<B> {
+    pub(super) fn new(page: WaitersPage, channel: &str, waking: Waking) -> Bell {
         let announcements = Announcements::new(page.words, waiters::of_channel(channel));
         let answered = Answered::none_of(announcements.count());
         Bell { instance: page.instance, announcements, waking, answered }
@@ -64,7 +65,7 @@ impl<B: Backend> Bell<B> {
 
     /// Wakes those who sleep on the word `published` of the channel's `control` page, and those who sleep on the page's.
     #[cold]
-    pub(super) fn ring(&self, control: &B::Memory, published: usize) {
+    pub(super) fn ring(&self, control: &Words, published: usize) {
         let page = self.announcements.page();
         segment::wake(control, published);
         page.increment(waiters::RUNG);
@@ -72,9 +73,9 @@ impl<B: Backend> Bell<B> {
     }
 }
 
-impl<B: Backend> ChannelWriter<B> {
+impl ChannelWriter {
     /// From now on wakes those who wait, and announce it on `page`.
-    pub(crate) fn wake_those_on(&mut self, page: WaitersPage<B>) {
+    pub(crate) fn wake_those_on(&mut self, page: WaitersPage) {
         let waking = match self.options.waking {
             Waking::Barriers if !segment::register_for_barriers() => Waking::Fences,
             waking => waking,
@@ -92,7 +93,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 }
 
-impl<B: Backend> fmt::Debug for Bell<B> {
+impl fmt::Debug for Bell {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Bell").field("waking", &self.waking).finish_non_exhaustive()
     }

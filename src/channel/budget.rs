@@ -7,7 +7,9 @@
 //! the namespace is beyond its budget by one of the two growths. Only the writer of a channel grows it, so a channel's
 //! own budget has no such gap.
 
+use crate::memory::Words;
 use std::fmt;
+use std::sync::Arc;
 
 use super::segments::Segments;
 use super::{ChannelWriter, PublishError};
@@ -99,7 +101,7 @@ impl Budgets {
     /// Whether `needed` bytes more are within both budgets.
     pub(super) fn afford(
         self,
-        backend: &impl Backend,
+        backend: &Arc<dyn Backend>,
         names: &ObjectNames,
         needed: u64,
     ) -> Result<(), Unaffordable> {
@@ -119,7 +121,7 @@ impl Budgets {
 }
 
 /// Bytes of all objects whose names begin with `prefix`. What is removed meanwhile costs nothing.
-fn used(backend: &impl Backend, prefix: &str) -> Result<u64, ObjectError> {
+fn used(backend: &Arc<dyn Backend>, prefix: &str) -> Result<u64, ObjectError> {
     let mut used = 0;
     for object in backend.list(prefix)? {
         match backend.size(&object) {
@@ -131,7 +133,7 @@ fn used(backend: &impl Backend, prefix: &str) -> Result<u64, ObjectError> {
     Ok(used)
 }
 
-impl<B: Backend> ChannelWriter<B> {
+impl ChannelWriter {
     /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
     /// holds `len` bytes.
     pub(super) fn create_affordable(
@@ -139,7 +141,7 @@ impl<B: Backend> ChannelWriter<B> {
         side: Side,
         geometry: Geometry,
         len: usize,
-    ) -> Result<Growth<B::Memory>, PublishError> {
+    ) -> Result<Growth<Words>, PublishError> {
         let created = self.create_next(side, geometry, len);
         let is_needed = len > self.writer.ring(side).geometry().capacity();
         match (created, Geometry::fit(len.max(1), self.options.depth)) {

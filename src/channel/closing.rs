@@ -2,10 +2,10 @@
 
 use super::ChannelWriter;
 use crate::layout::{Side, control};
-use crate::segment::{Backend, Claim, ObjectError};
+use crate::segment::ObjectError;
 use crate::seqlock::Ending;
 
-impl<B: Backend> ChannelWriter<B> {
+impl ChannelWriter {
     /// Ends the channel as the options say. Done by `drop`, too; this way says what went wrong.
     pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
         // A fork of the owner shares its memory and its lock, and must not end what the owner still uses.
@@ -41,7 +41,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 }
 
-impl<B: Backend> Drop for ChannelWriter<B> {
+impl Drop for ChannelWriter {
     fn drop(&mut self) {
         let _ = self.end();
     }

@@ -124,7 +124,7 @@ pub(crate) fn read_text(page: &impl Memory, place: Text) -> String {
 mod tests {
     use super::*;
     use crate::layout::WORD_BYTES;
-    use crate::memory::BoxedWords;
+    use crate::memory::Words;
 
     fn description() -> Description {
         Description {
@@ -141,14 +141,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let page = BoxedWords::new(control::BYTES / WORD_BYTES);
+        let page = Words::zeroed(control::BYTES / WORD_BYTES);
         description().write(&page);
         assert_eq!(Description::read(&page), description());
     }
 
     #[test]
     fn a_long_schema_is_cut_at_a_character() {
-        let page = BoxedWords::new(control::BYTES / WORD_BYTES);
+        let page = Words::zeroed(control::BYTES / WORD_BYTES);
         let mut long = description();
         long.format.schema = "ü".repeat(400);
         long.write(&page);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_hostile_length_reads_no_further_than_its_place() {
-        let page = BoxedWords::new(control::BYTES / WORD_BYTES);
+        let page = Words::zeroed(control::BYTES / WORD_BYTES);
         description().write(&page);
         page.store(control::SCHEMA.word, u64::MAX);
         assert_eq!(Description::read(&page).format.schema.len(), control::SCHEMA.most);

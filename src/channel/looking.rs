@@ -11,7 +11,7 @@ use crate::clock::{self, Timestamp};
 use crate::layout::{Kind, Publication, control};
 use crate::liveness::Fate;
 use crate::memory::Memory;
-use crate::segment::{self, Backend, ObjectError, Slept};
+use crate::segment::{self, ObjectError, Slept};
 use crate::seqlock::{Ending, Published, Waking};
 
 /// How often the date of the latest publication is looked for, of a writer that overwrites it meanwhile. It takes as long
@@ -48,7 +48,7 @@ impl Sight {
     }
 }
 
-impl<B: Backend> ChannelReader<B> {
+impl ChannelReader {
     /// Number of the latest publication, 0 before the first. One load.
     #[inline]
     pub(crate) fn latest(&self) -> u64 {
@@ -222,7 +222,7 @@ impl<B: Backend> ChannelReader<B> {
     }
 
     /// Whether the other one has mapped what this one has.
-    pub(crate) fn maps_as(&self, other: &ChannelReader<B>) -> bool {
+    pub(crate) fn maps_as(&self, other: &ChannelReader) -> bool {
         self.instance() == other.instance() && self.reader.installed() == other.reader.installed()
     }
 

@@ -10,9 +10,11 @@ use super::writer::{ChannelWriter, ClaimedPage};
 use super::{ChannelName, CreateError};
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control, schema};
 use crate::memory::MemoryMut;
+use crate::memory::Words;
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ending, Generations, Growth, Published};
+use std::sync::Arc;
 
 /// How often opening starts again because what was found had to be cleared away.
 const MOST_TRIES: usize = 16;
@@ -28,30 +30,30 @@ enum Found {
 }
 
 /// What came of going on with a channel.
-enum TakeOver<B: Backend> {
-    Done(Box<ChannelWriter<B>>),
+enum TakeOver {
+    Done(Box<ChannelWriter>),
     /// What the former writer left is not what any writer of ours leaves.
-    Implausible(B::Claim),
+    Implausible(Box<dyn Claim>),
 }
 
 /// The objects of a new channel, beside its page.
-struct Objects<B: Backend> {
-    sides: [Growth<B::Memory>; 2],
-    schema: Option<B::Memory>,
+struct Objects {
+    sides: [Growth<Words>; 2],
+    schema: Option<Words>,
 }
 
 /// Somebody who opens a channel.
-struct Opening<'a, B> {
-    backend: &'a B,
+struct Opening<'a> {
+    backend: &'a Arc<dyn Backend>,
     name: &'a ChannelName,
     options: &'a WriterOptions,
     geometry: Geometry,
 }
 
-impl<B: Backend> ChannelWriter<B> {
+impl ChannelWriter {
     /// Creates the channel, or takes over the one of a writer that closed it or died.
     pub(crate) fn open(
-        backend: &B,
+        backend: &Arc<dyn Backend>,
         name: &ChannelName,
         options: &WriterOptions,
     ) -> Result<Self, CreateError> {
@@ -60,8 +62,8 @@ impl<B: Backend> ChannelWriter<B> {
     }
 }
 
-impl<B: Backend> Opening<'_, B> {
-    fn open(&self) -> Result<ChannelWriter<B>, CreateError> {
+impl Opening<'_> {
+    fn open(&self) -> Result<ChannelWriter, CreateError> {
         for _ in 0..MOST_TRIES {
             let claim = self.claim()?;
             let (claim, obsolete) = match self.examine(&claim)? {
@@ -77,9 +79,9 @@ impl<B: Backend> Opening<'_, B> {
         Err(self.already_owned())
     }
 
-    fn claim(&self) -> Result<B::Claim, CreateError> {
+    fn claim(&self) -> Result<Box<dyn Claim>, CreateError> {
         let options = ClaimOptions::create(Extent::full(control::BYTES));
-        let claim = self.backend.claim(&self.page_name(), options, is_abandoned);
+        let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
             ObjectError::Claimed { .. } => self.already_owned(),
             source => self.failed(source),
@@ -87,7 +89,7 @@ impl<B: Backend> Opening<'_, B> {
     }
 
     /// What stands on a page that this process has just claimed.
-    fn examine(&self, claim: &B::Claim) -> Result<Found, CreateError> {
+    fn examine(&self, claim: &Box<dyn Claim>) -> Result<Found, CreateError> {
         let (page, name) = (claim.memory(), self.name);
         match ready::check(page) {
             Readiness::NotReady => return Ok(Found::Blank),
@@ -121,8 +123,8 @@ impl<B: Backend> Opening<'_, B> {
     }
 
     /// Makes a new instance on a claimed page that was never declared ready.
-    fn create(&self, claim: B::Claim) -> Result<ChannelWriter<B>, CreateError> {
-        let page = ClaimedPage::<B>(claim);
+    fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
+        let page = ClaimedPage(claim);
         (0..control::BYTES / WORD_BYTES).for_each(|word| page.store(word, 0));
         let made = self.new_instance().and_then(|instance| {
             let segments = self.segments(instance);
@@ -175,7 +177,7 @@ impl<B: Backend> Opening<'_, B> {
 
     /// Creates a new channel's segments and the object of its description, over what a dead creator left under their
     /// names; or none.
-    fn create_objects(&self, segments: &Segments<B>) -> Result<Objects<B>, ObjectError> {
+    fn create_objects(&self, segments: &Segments) -> Result<Objects, ObjectError> {
         let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
         let first = create(Side::A)?;
         let second = create(Side::B).inspect_err(|_| drop(segments.retire(Side::A, &first)))?;
@@ -190,7 +192,7 @@ impl<B: Backend> Opening<'_, B> {
     }
 
     /// Creates the object of the description, if there is to be one; if not, removes that of a dead creator.
-    fn create_schema(&self, segments: &Segments<B>) -> Result<Option<B::Memory>, ObjectError> {
+    fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
         let Some(schema) = &self.options.schema else {
             // What can't be removed is somebody else's, and in nobody's way.
             let _ = self.backend.remove_leftover(&segments.schema_name());
@@ -209,7 +211,7 @@ impl<B: Backend> Opening<'_, B> {
     }
 
     /// Goes on with the channel of a writer that is gone. An error has changed nothing.
-    fn take_over(&self, claim: B::Claim, description: &Description) -> Result<TakeOver<B>, CreateError> {
+    fn take_over(&self, claim: Box<dyn Claim>, description: &Description) -> Result<TakeOver, CreateError> {
         let last = Published::of_channel(claim.memory()).peek();
         let segments = self.segments(description.instance);
         let mut sides = Vec::with_capacity(2);
@@ -254,7 +256,7 @@ impl<B: Backend> Opening<'_, B> {
 
     /// The description of a channel that is gone on with. The page says that it is ours; what somebody has removed or
     /// spoiled since is made anew.
-    fn take_over_schema(&self, segments: &Segments<B>) -> Result<Option<B::Memory>, CreateError> {
+    fn take_over_schema(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
         let Some(schema) = &self.options.schema else { return Ok(None) };
         let kept = match segments.reopen_schema(self.mark()) {
             Ok(found) => Ok(found),
@@ -270,7 +272,7 @@ impl<B: Backend> Opening<'_, B> {
 
     /// Removes a channel that this writer can't go on with, after a trial: if there is no room for the new one, the
     /// old one stays.
-    fn make_room(&self, claim: &B::Claim, obsolete: &Description) -> Result<(), CreateError> {
+    fn make_room(&self, claim: &Box<dyn Claim>, obsolete: &Description) -> Result<(), CreateError> {
         let segments = self.segments(obsolete.instance);
         let free = |side| match Generations(claim.memory()).in_force(side) {
             generation if generation < ObjectNames::MOST_GENERATION => generation + 1,
@@ -286,7 +288,7 @@ impl<B: Backend> Opening<'_, B> {
 
     /// Whether there is room for the new segments, of which the first is as much larger as the description needs: its own
     /// name may still be in use.
-    fn try_room(&self, segments: &Segments<B>, generations: [u64; 2]) -> Result<(), ObjectError> {
+    fn try_room(&self, segments: &Segments, generations: [u64; 2]) -> Result<(), ObjectError> {
         let extra = [self.schema_object_bytes(), 0];
         let mut trial = Vec::with_capacity(2);
         let tried = Side::BOTH.into_iter().try_for_each(|side| {
@@ -304,7 +306,7 @@ impl<B: Backend> Opening<'_, B> {
 
     /// Makes sure that the new description's name will be free, before anything of the old channel is removed: what
     /// stands there is its own description, or can be removed.
-    fn free_schema_name(&self, segments: &Segments<B>, old: SchemaMark) -> Result<(), ObjectError> {
+    fn free_schema_name(&self, segments: &Segments, old: SchemaMark) -> Result<(), ObjectError> {
         let is_needed = self.options.schema.is_some();
         if !is_needed || (old.is_some() && segments.read_schema(old).is_ok()) {
             return Ok(());
@@ -316,7 +318,7 @@ impl<B: Backend> Opening<'_, B> {
         getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))
     }
 
-    fn segments(&self, instance: u64) -> Segments<B> {
+    fn segments(&self, instance: u64) -> Segments {
         Segments { backend: self.backend.clone(), names: self.name.objects.clone(), instance }
     }
 

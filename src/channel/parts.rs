@@ -3,17 +3,22 @@
 use super::ChannelReader;
 use crate::layout::Side;
 use crate::memory::Page;
-use crate::segment::{Backend, ObjectError};
+use crate::memory::ReadOnlyWords;
+use crate::segment::ObjectError;
 use crate::seqlock::Ring;
 
-impl<B: Backend> ChannelReader<B> {
+impl ChannelReader {
     /// The control page.
-    pub(crate) fn page(&self) -> &Page<B::View> {
+    pub(crate) fn page(&self) -> &Page<ReadOnlyWords> {
         self.reader.control()
     }
 
     /// Maps a segment, whether it is in force or not. `NotFound` if there is none of this instance of the channel.
-    pub(crate) fn view_segment(&self, side: Side, generation: u64) -> Result<Ring<B::View>, ObjectError> {
+    pub(crate) fn view_segment(
+        &self,
+        side: Side,
+        generation: u64,
+    ) -> Result<Ring<ReadOnlyWords>, ObjectError> {
         self.segments.view(side, generation)
     }
 }

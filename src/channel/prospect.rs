@@ -5,9 +5,9 @@ use super::removal::{Cause, Remains, Removed, Tidying, Verdict};
 use crate::layout::{Kind, ObjectNames, WORD_BYTES, control};
 use crate::liveness::{Fate, ProcessIdentity};
 use crate::memory::Memory;
-use crate::segment::{Backend, ObjectError};
+use crate::segment::ObjectError;
 
-impl<B: Backend> Tidying<'_, B> {
+impl Tidying<'_> {
     /// What [`Tidying::tidy`] would remove. Stores nothing and takes no lock: whose channel it is, the lock is only asked.
     /// So what somebody is just changing may be told as it is between two of his steps.
     pub(crate) fn foresee(

@@ -1,5 +1,6 @@
 //! The reading side of a channel that is there.
 
+use crate::memory::ReadOnlyWords;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,9 +25,9 @@ const MOST_REMAPS: u32 = 64;
 
 /// A reader of a channel of bytes. Its clones share what is mapped, and go their own ways when it is replaced.
 #[derive(Clone, Debug)]
-pub(crate) struct ChannelReader<B: Backend> {
-    pub(super) reader: Reader<Page<B::View>, B::View>,
-    pub(super) segments: Arc<Segments<B>>,
+pub(crate) struct ChannelReader {
+    pub(super) reader: Reader<Page<ReadOnlyWords>, ReadOnlyWords>,
+    pub(super) segments: Arc<Segments>,
     pub(super) channel: Arc<str>,
     pub(super) format: Arc<Format>,
     checksum: bool,
@@ -63,13 +64,13 @@ enum Miss {
     Failed(SnapshotError),
 }
 
-impl<B: Backend> ChannelReader<B> {
+impl ChannelReader {
     /// A reader of the channel whose control page this is.
     pub(super) fn start(
-        backend: &B,
+        backend: &Arc<dyn Backend>,
         name: &ChannelName,
         options: &ReaderOptions,
-        page: B::View,
+        page: ReadOnlyWords,
         description: &Description,
     ) -> Self {
         let names = name.objects.clone();

@@ -1,6 +1,8 @@
 //! Removing channels that nobody writes: one by name, or what is left of one that only its objects tell of.
 
+use crate::memory::Words;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::description::{Description, is_abandoned, read_identity};
@@ -71,8 +73,8 @@ pub(crate) enum Tidied {
 }
 
 /// How what writers that are gone have left in a namespace is removed.
-pub(crate) struct Tidying<'a, B> {
-    pub(crate) backend: &'a B,
+pub(crate) struct Tidying<'a> {
+    pub(crate) backend: &'a Arc<dyn Backend>,
     /// Compared with what control pages say, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
     pub(crate) keep: Keep,
@@ -80,7 +82,7 @@ pub(crate) struct Tidying<'a, B> {
     pub(crate) patience: Duration,
 }
 
-impl<B: Backend> Tidying<'_, B> {
+impl Tidying<'_> {
     /// Looks at all `objects` that have the same stem and removes what nobody needs. Never touches what lives.
     ///
     /// `writer` is who is known to have the channel. Where the page's name was removed by hand there is no lock to tell
@@ -105,7 +107,7 @@ impl<B: Backend> Tidying<'_, B> {
             create: !has_page,
             patience: self.patience,
         };
-        let claim = match self.backend.claim(&page_name, options, is_abandoned) {
+        let claim = match self.backend.claim(&page_name, options, &|page| is_abandoned(page)) {
             Ok(claim) => claim,
             Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(Tidied::Kept),
             Err(error) => return Err(error),
@@ -152,14 +154,14 @@ pub(super) enum Verdict {
 
 /// A channel that nobody writes, and the objects that its stem was found on before. Who changes it has claimed it; who
 /// only says what would be done looks at its page.
-pub(super) struct Remains<'a, B, M> {
-    pub(super) backend: &'a B,
+pub(super) struct Remains<'a, M> {
+    pub(super) backend: &'a Arc<dyn Backend>,
     pub(super) names: &'a ObjectNames,
     pub(super) page: &'a M,
     pub(super) objects: &'a [String],
 }
 
-impl<B: Backend, M: Memory> Remains<'_, B, M> {
+impl<M: Memory> Remains<'_, M> {
     pub(super) fn verdict(&self, namespace: &str, had_page: bool, keep: Keep) -> Verdict {
         let page = self.page;
         match ready::check(page) {
@@ -199,7 +201,7 @@ impl<B: Backend, M: Memory> Remains<'_, B, M> {
         self.objects.iter().filter(move |object| !needed.contains(object))
     }
 
-    fn segments(&self) -> Segments<B> {
+    fn segments(&self) -> Segments {
         let instance = self.page.load(control::INSTANCE);
         Segments { backend: self.backend.clone(), names: self.names.clone(), instance }
     }
@@ -227,8 +229,8 @@ impl<B: Backend, M: Memory> Remains<'_, B, M> {
 }
 
 /// Changes: only for who has claimed the page.
-impl<B: Backend> Remains<'_, B, B::Memory> {
-    fn remove_all(&self, claim: &B::Claim, cause: Cause) -> Result<Tidied, ObjectError> {
+impl Remains<'_, Words> {
+    fn remove_all(&self, claim: &Box<dyn Claim>, cause: Cause) -> Result<Tidied, ObjectError> {
         let mut removed = self.removed(cause);
         // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
         Ending::Removed.store(self.page);
@@ -260,7 +262,7 @@ impl<B: Backend> Remains<'_, B, B::Memory> {
 }
 
 /// Removes a claimed channel and tells attached readers.
-pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> Result<(), ObjectError> {
+pub(super) fn destroy(claim: &Box<dyn Claim>, segments: &Segments) -> Result<(), ObjectError> {
     let page = claim.memory();
     Ending::Removed.store(page);
     segment::wake(page, control::PUBLISHED);
@@ -278,7 +280,7 @@ pub(super) fn destroy<B: Backend>(claim: &B::Claim, segments: &Segments<B>) -> R
 }
 
 /// Removes an object of a claimed channel, and says whether there was one; what is not ours is not for us to remove.
-fn remove_ours(backend: &impl Backend, object: &str) -> Result<bool, ObjectError> {
+fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectError> {
     match backend.remove_leftover(object) {
         Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
         removed => removed,
@@ -286,11 +288,11 @@ fn remove_ours(backend: &impl Backend, object: &str) -> Result<bool, ObjectError
 }
 
 /// Removes a channel that nobody writes. The instance that was removed; `None` if there is no such channel.
-pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
+pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let object = |source| RemoveError::Object { channel: name.channel.clone(), source };
     let options = ClaimOptions::existing(Extent::full(control::BYTES));
-    let claim = match backend.claim(&page_name, options, is_abandoned) {
+    let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),
         // A page whose creator died before it had memory, and for which there still is none: claiming has removed it,
@@ -319,7 +321,7 @@ pub(crate) fn remove<B: Backend>(backend: &B, name: &ChannelName) -> Result<Opti
 }
 
 /// The pid that the claimed page of another writer names; 0 if it names none yet.
-pub(super) fn owner_pid<B: Backend>(backend: &B, page_name: &str) -> u64 {
+pub(super) fn owner_pid(backend: &Arc<dyn Backend>, page_name: &str) -> u64 {
     match backend.view(page_name) {
         Ok(page) if page.len() > control::PID => page.load(control::PID),
         _ => 0,

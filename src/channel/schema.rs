@@ -4,6 +4,7 @@
 //! description makes another channel. So the object has a name without generations, and needs no protocol but its ready
 //! word. The control page says how long it is, and its fingerprint; what does not agree with that is not believed.
 
+use crate::memory::Words;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +15,7 @@ use super::{AttachError, ChannelReader};
 use crate::checksum;
 use crate::layout::{self, Kind, WORD_BYTES, control, schema};
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Backend, Mode, ObjectError};
+use crate::segment::{Mode, ObjectError};
 use crate::seqlock::Ending;
 use crate::seqlock::ready::{self, Readiness};
 
@@ -95,17 +96,13 @@ impl From<ObjectError> for Unreadable {
     }
 }
 
-impl<B: Backend> Segments<B> {
+impl Segments {
     pub(super) fn schema_name(&self) -> String {
         self.names.object(Kind::Schema)
     }
 
     /// Creates the description's object, in place of a leftover if need be. Only for who holds the channel's claim.
-    pub(super) fn create_schema(
-        &self,
-        description: &SchemaBytes,
-        mode: Mode,
-    ) -> Result<B::Memory, ObjectError> {
+    pub(super) fn create_schema(&self, description: &SchemaBytes, mode: Mode) -> Result<Words, ObjectError> {
         let content = description.bytes();
         let bytes = schema::object_bytes(content.len());
         let memory = self.object_over_leftover(&self.schema_name(), bytes, mode)?;
@@ -124,7 +121,7 @@ impl<B: Backend> Segments<B> {
     }
 
     /// Opens the description of a dead writer's channel, to remove it with the channel some day.
-    pub(super) fn reopen_schema(&self, mark: SchemaMark) -> Result<B::Memory, Unreadable> {
+    pub(super) fn reopen_schema(&self, mark: SchemaMark) -> Result<Words, Unreadable> {
         let memory = self.backend.reopen(&self.schema_name())?;
         self.check_schema(&memory, mark)?;
         Ok(memory)
@@ -186,7 +183,7 @@ pub enum SchemaInspection {
     },
 }
 
-impl<B: Backend> ChannelReader<B> {
+impl ChannelReader {
     /// What reading the description comes to at this moment. Waits for nobody.
     pub(crate) fn inspect_schema(&self) -> SchemaInspection {
         let mark = SchemaMark::read(self.reader.control());

@@ -1,21 +1,24 @@
 //! The payload segments of one channel: created and opened by generation-tagged names, checked by their headers.
 
 use crate::layout::{Geometry, Kind, ObjectNames, Side, WORD_BYTES, segment};
+use crate::memory::ReadOnlyWords;
+use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::{Backend, Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Growth, Ring};
+use std::sync::Arc;
 
 /// Creates and opens the segments of one instance of a channel.
 #[derive(Clone, Debug)]
-pub(super) struct Segments<B> {
-    pub(super) backend: B,
+pub(super) struct Segments {
+    pub(super) backend: Arc<dyn Backend>,
     pub(super) names: ObjectNames,
     /// Every segment carries it, so that a re-created channel's segments are never mistaken for those of this one.
     pub(super) instance: u64,
 }
 
-impl<B: Backend> Segments<B> {
+impl Segments {
     pub(super) fn name(&self, side: Side, generation: u64) -> String {
         self.names.object(Kind::Segment(side, generation))
     }
@@ -27,7 +30,7 @@ impl<B: Backend> Segments<B> {
         generation: u64,
         geometry: Geometry,
         mode: Mode,
-    ) -> Result<Growth<B::Memory>, ObjectError> {
+    ) -> Result<Growth<Words>, ObjectError> {
         let name = self.name(side, generation);
         let memory = self.object_over_leftover(&name, geometry.object_bytes(), mode)?;
         Ok(self.begin(memory, side, generation, geometry))
@@ -40,7 +43,7 @@ impl<B: Backend> Segments<B> {
         name: &str,
         bytes: usize,
         mode: Mode,
-    ) -> Result<B::Memory, ObjectError> {
+    ) -> Result<Words, ObjectError> {
         match self.backend.create(name, bytes, mode) {
             Err(ObjectError::Exists { .. }) => {
                 self.backend.remove_leftover(name)?;
@@ -57,13 +60,13 @@ impl<B: Backend> Segments<B> {
         generation: u64,
         geometry: Geometry,
         mode: Mode,
-    ) -> Result<Growth<B::Memory>, ObjectError> {
+    ) -> Result<Growth<Words>, ObjectError> {
         let memory = self.backend.create(&self.name(side, generation), geometry.object_bytes(), mode)?;
         Ok(self.begin(memory, side, generation, geometry))
     }
 
     /// Writes the header of a new segment.
-    fn begin(&self, memory: B::Memory, side: Side, generation: u64, geometry: Geometry) -> Growth<B::Memory> {
+    fn begin(&self, memory: Words, side: Side, generation: u64, geometry: Geometry) -> Growth<Words> {
         memory.store(segment::INSTANCE, self.instance);
         memory.store(segment::SIDE, side.index() as u64);
         memory.store(segment::GENERATION, generation);
@@ -75,7 +78,7 @@ impl<B: Backend> Segments<B> {
     }
 
     /// Opens a segment to look at it. `NotFound` if it was replaced, or removed with its channel.
-    pub(super) fn view(&self, side: Side, generation: u64) -> Result<Ring<B::View>, ObjectError> {
+    pub(super) fn view(&self, side: Side, generation: u64) -> Result<Ring<ReadOnlyWords>, ObjectError> {
         let name = self.name(side, generation);
         let memory = self.backend.view(&name)?;
         let geometry = self.check_header(&name, &memory, side, generation)?;
@@ -83,7 +86,7 @@ impl<B: Backend> Segments<B> {
     }
 
     /// Opens a segment of a dead writer to go on with it.
-    pub(super) fn reopen(&self, side: Side, generation: u64) -> Result<Growth<B::Memory>, ObjectError> {
+    pub(super) fn reopen(&self, side: Side, generation: u64) -> Result<Growth<Words>, ObjectError> {
         let name = self.name(side, generation);
         let memory = self.backend.reopen(&name)?;
         let geometry = self.check_header(&name, &memory, side, generation)?;
@@ -91,7 +94,7 @@ impl<B: Backend> Segments<B> {
     }
 
     /// Removes the segment that a growth replaced; mapped readers keep it until they look at that side again.
-    pub(super) fn retire(&self, side: Side, replaced: &Growth<B::Memory>) -> Result<(), ObjectError> {
+    pub(super) fn retire(&self, side: Side, replaced: &Growth<Words>) -> Result<(), ObjectError> {
         self.backend.remove(&self.name(side, replaced.generation), replaced.ring.memory())
     }
 

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::reader::Missed;
 use super::{ChannelReader, ChannelWriter, PublishError, Received};
-use crate::segment::Backend;
 use crate::seqlock::{Details, Landing};
 
 /// What a [`Writer`](crate::Writer) has done since it was opened; former writers of the channel don't count.
@@ -128,7 +127,7 @@ impl WriterCounts {
     }
 }
 
-impl<B: Backend> ChannelWriter<B> {
+impl ChannelWriter {
     /// Counts a state that is not published because of `error`.
     #[cold]
     pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
@@ -142,7 +141,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 }
 
-impl<B: Backend> ChannelReader<B> {
+impl ChannelReader {
     /// What this reader has done so far.
     pub(crate) fn statistics(&self) -> ReaderStatistics {
         self.counts

@@ -1,5 +1,6 @@
 //! The writing side of a channel.
 
+use crate::memory::Words;
 use std::time::Duration;
 
 use super::bell::Bell;
@@ -14,18 +15,18 @@ use crate::clock::Timestamp;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Backend, Claim, ForkToken, ObjectError};
+use crate::segment::{Claim, ForkToken, ObjectError};
 use crate::seqlock::{Growth, Waking, Writer};
 
 /// The one writer of a channel of bytes.
-pub(crate) struct ChannelWriter<B: Backend> {
-    pub(super) writer: Writer<ClaimedPage<B>, B::Memory>,
-    pub(super) segments: Segments<B>,
+pub(crate) struct ChannelWriter {
+    pub(super) writer: Writer<ClaimedPage, Words>,
+    pub(super) segments: Segments,
     channel: String,
     pub(super) options: WriterOptions,
     pub(super) owner: ForkToken,
     /// Wakes those who wait; `None` for a writer that wakes nobody.
-    pub(super) bell: Option<Bell<B>>,
+    pub(super) bell: Option<Bell>,
     /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes than that are simply published, by side.
@@ -37,13 +38,13 @@ pub(crate) struct ChannelWriter<B: Backend> {
     /// Nothing of the channel is left to be ended.
     pub(super) has_ended: bool,
     /// The object with the channel's description, if it has one: to be removed with it.
-    pub(super) schema: Option<B::Memory>,
+    pub(super) schema: Option<Words>,
 }
 
 /// The control page, with the claim that makes this process its only writer.
-pub(super) struct ClaimedPage<B: Backend>(pub(super) B::Claim);
+pub(super) struct ClaimedPage(pub(super) Box<dyn Claim>);
 
-impl<B: Backend> Memory for ClaimedPage<B> {
+impl Memory for ClaimedPage {
     fn len(&self) -> usize {
         self.0.memory().len()
     }
@@ -57,7 +58,7 @@ impl<B: Backend> Memory for ClaimedPage<B> {
     }
 }
 
-impl<B: Backend> MemoryMut for ClaimedPage<B> {
+impl MemoryMut for ClaimedPage {
     #[inline]
     fn store(&self, word: usize, value: u64) {
         self.0.memory().store(word, value);
@@ -72,13 +73,13 @@ impl<B: Backend> MemoryMut for ClaimedPage<B> {
     }
 }
 
-impl<B: Backend> ChannelWriter<B> {
+impl ChannelWriter {
     /// Begins to write after publication `last` with what is in force on either side.
     pub(super) fn start(
-        page: ClaimedPage<B>,
-        sides: [Growth<B::Memory>; 2],
+        page: ClaimedPage,
+        sides: [Growth<Words>; 2],
         name: &ChannelName,
-        segments: Segments<B>,
+        segments: Segments,
         options: WriterOptions,
         last: u64,
     ) -> Self {
@@ -253,7 +254,7 @@ impl<B: Backend> ChannelWriter<B> {
     }
 
     /// Removes the name of a replaced segment, and of those for which that has failed before.
-    fn retire(&mut self, side: Side, replaced: &Growth<B::Memory>) {
+    fn retire(&mut self, side: Side, replaced: &Growth<Words>) {
         if self.segments.retire(side, replaced).is_err() {
             self.unretired.push(self.segments.name(side, replaced.generation));
         }
@@ -267,7 +268,7 @@ impl<B: Backend> ChannelWriter<B> {
         side: Side,
         geometry: Geometry,
         len: usize,
-    ) -> Result<Growth<B::Memory>, PublishError> {
+    ) -> Result<Growth<Words>, PublishError> {
         let generation = self.writer.generation(side) + 1;
         if generation > ObjectNames::MOST_GENERATION {
             return Err(PublishError::Exhausted);

@@ -11,7 +11,6 @@ use crate::codec::Bytes;
 use crate::namespace::Namespace;
 use crate::reader::{Reader, ReaderBuilder, attach_again};
 use crate::schema::Schema;
-use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::Snapshot;
 use crate::waiting::WaitPolicy;
 
@@ -20,8 +19,8 @@ use crate::waiting::WaitPolicy;
 /// Made by [`Namespace::dynamic_reader`]. What a [`Reader`] can do beside snapshots is had from
 /// [`DynamicReader::reader`] and [`DynamicReader::reader_mut`]: waiting, history, what has become of the writer.
 #[derive(Debug)]
-pub struct DynamicReader<B: Backend = SharedMemory> {
-    reader: Reader<Vec<u8>, Bytes, B>,
+pub struct DynamicReader {
+    reader: Reader<Vec<u8>, Bytes>,
     /// Or why it can't be read.
     schema: Result<Option<Schema>, String>,
 }
@@ -29,27 +28,27 @@ pub struct DynamicReader<B: Backend = SharedMemory> {
 /// Chooses what a [`DynamicReader`] is like. Made by [`Namespace::dynamic_reader_builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
-pub struct DynamicReaderBuilder<B: Backend = SharedMemory> {
-    reader: ReaderBuilder<Vec<u8>, Bytes, B>,
+pub struct DynamicReaderBuilder {
+    reader: ReaderBuilder<Vec<u8>, Bytes>,
 }
 
-impl<B: Backend> Namespace<B> {
+impl Namespace {
     /// A reader of whatever the channel's states are, all options at their defaults.
     ///
     /// # Errors
     ///
     /// [`AttachError`], for example [`AttachError::NotFound`] if there is no such channel.
-    pub fn dynamic_reader(&self, channel: &str) -> Result<DynamicReader<B>, AttachError> {
+    pub fn dynamic_reader(&self, channel: &str) -> Result<DynamicReader, AttachError> {
         self.dynamic_reader_builder(channel).open()
     }
 
     /// Chooses what a reader of whatever the channel's states are is like before it is opened.
-    pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder<B> {
+    pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder {
         DynamicReaderBuilder { reader: self.reader_builder(channel).codec().any_format() }
     }
 }
 
-impl<B: Backend> DynamicReaderBuilder<B> {
+impl DynamicReaderBuilder {
     /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`](crate::AttachPolicy).
     pub fn attach_within(mut self, longest: Duration) -> Self {
         self.reader = self.reader.attach_within(longest);
@@ -75,11 +74,11 @@ impl<B: Backend> DynamicReaderBuilder<B> {
     /// # Errors
     ///
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
-    pub fn open(self) -> Result<DynamicReader<B>, AttachError> {
+    pub fn open(self) -> Result<DynamicReader, AttachError> {
         attach_again(|| self.attach())
     }
 
-    fn attach(&self) -> Result<DynamicReader<B>, AttachError> {
+    fn attach(&self) -> Result<DynamicReader, AttachError> {
         let reader = self.reader.clone().open()?;
         let schema = match reader.description() {
             Err(error @ AttachError::Removed { .. }) => return Err(error),
@@ -91,7 +90,7 @@ impl<B: Backend> DynamicReaderBuilder<B> {
     }
 }
 
-impl<B: Backend> DynamicReader<B> {
+impl DynamicReader {
     /// The latest state.
     ///
     /// Progress: as [`Reader::snapshot`]. Cost: one copy of the payload, and decoding it, see [`decode`].
@@ -211,13 +210,13 @@ impl<B: Backend> DynamicReader<B> {
 
     /// The reader of the channel's payloads.
     #[must_use]
-    pub fn reader(&self) -> &Reader<Vec<u8>, Bytes, B> {
+    pub fn reader(&self) -> &Reader<Vec<u8>, Bytes> {
         &self.reader
     }
 
     /// The reader of the channel's payloads, for what changes it: waiting, history, parts.
     #[must_use]
-    pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes, B> {
+    pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes> {
         &mut self.reader
     }
 }

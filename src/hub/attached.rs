@@ -13,30 +13,29 @@ use super::status::Thresholds;
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::codec::Decode;
 use crate::registry::{self, ChannelWatch};
-use crate::segment::Backend;
 use crate::waiting::{Place, WaitPolicy};
 
-type Channels<B> = papaya::HashMap<Arc<str>, Attached<B>, foldhash::fast::RandomState>;
+type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
 
 /// The schemas that were named, by the type whose they are.
 pub(super) type Schemas = HashMap<TypeId, String>;
 
 /// What the handles of a hub share.
-pub(super) struct Shared<B: Backend> {
-    pub(super) place: Place<B>,
+pub(super) struct Shared {
+    pub(super) place: Place,
     options: ReaderOptions,
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
     schemas: Schemas,
     pub(super) counts: Counts,
     /// Read without a lock. What is found to have changed is replaced whole, and freed when no thread looks at it.
-    channels: Channels<B>,
-    listing: Mutex<Listing<B>>,
+    channels: Channels,
+    listing: Mutex<Listing>,
 }
 
 /// The registry, as it was last listed.
-struct Listing<B: Backend> {
-    watch: ChannelWatch<B>,
+struct Listing {
+    watch: ChannelWatch,
     names: Arc<[Arc<str>]>,
     state: ListState,
 }
@@ -51,13 +50,13 @@ enum ListState {
 }
 
 /// A channel that is attached to, as of some moment: never changed, but replaced.
-pub(super) struct Attached<B: Backend> {
-    reader: ChannelReader<B>,
+pub(super) struct Attached {
+    reader: ChannelReader,
     /// Codec and type that the channel's form was compared with, and found to be the same.
     types: Option<TypeId>,
 }
 
-impl<B: Backend> Attached<B> {
+impl Attached {
     /// Whether the states are known to be of type `T`, encoded by `C`.
     #[inline]
     pub(super) fn holds<C: 'static, T: 'static>(&self) -> bool {
@@ -65,22 +64,22 @@ impl<B: Backend> Attached<B> {
     }
 
     #[inline]
-    pub(super) fn reader(&self) -> &ChannelReader<B> {
+    pub(super) fn reader(&self) -> &ChannelReader {
         &self.reader
     }
 }
 
-impl<B: Backend> Shared<B> {
+impl Shared {
     pub(super) fn new(
-        place: Place<B>,
+        place: Place,
         options: ReaderOptions,
         wait: WaitPolicy,
         thresholds: Thresholds,
         schemas: Schemas,
-    ) -> Shared<B> {
+    ) -> Shared {
         let watch = ChannelWatch::new(place.backend().clone(), place.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
-        let channels = Channels::<B>::default();
+        let channels = Channels::default();
         Shared { place, options, wait, thresholds, schemas, counts: Counts::default(), channels, listing }
     }
 
@@ -92,12 +91,12 @@ impl<B: Backend> Shared<B> {
 
     /// The channel of this name, if it is attached to.
     #[inline]
-    pub(super) fn find<'g>(&self, channel: &str, guard: &'g impl Guard) -> Option<&'g Attached<B>> {
+    pub(super) fn find<'g>(&self, channel: &str, guard: &'g impl Guard) -> Option<&'g Attached> {
         self.channels.get(channel, guard)
     }
 
     /// A reader of one's own; attaches if need be, also to what has the name of a removed channel by now.
-    pub(super) fn reader(&self, channel: &str) -> Result<ChannelReader<B>, QueryError> {
+    pub(super) fn reader(&self, channel: &str) -> Result<ChannelReader, QueryError> {
         let reader = self.reader_or_removed(channel)?;
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
@@ -106,7 +105,7 @@ impl<B: Backend> Shared<B> {
     pub(super) fn reader_of<C: Decode<T> + 'static, T: 'static>(
         &self,
         channel: &str,
-    ) -> Result<ChannelReader<B>, QueryError> {
+    ) -> Result<ChannelReader, QueryError> {
         let reader = self.reader(channel)?;
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
@@ -118,7 +117,7 @@ impl<B: Backend> Shared<B> {
     }
 
     /// The same, or of a channel that was removed.
-    pub(super) fn reader_or_removed(&self, channel: &str) -> Result<ChannelReader<B>, AttachError> {
+    pub(super) fn reader_or_removed(&self, channel: &str) -> Result<ChannelReader, AttachError> {
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
         match found {
             Some(removed) if removed.is_removed() => Ok(self.successor_of(&removed)?.unwrap_or(removed)),
@@ -127,7 +126,7 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    fn attach(&self, channel: &str) -> Result<ChannelReader<B>, AttachError> {
+    fn attach(&self, channel: &str) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.place.namespace(), channel)?;
         let reader = ChannelReader::attach(self.place.backend(), &name, &self.options)?;
         self.counts.attached();
@@ -136,7 +135,7 @@ impl<B: Backend> Shared<B> {
     }
 
     /// A reader of the channel that has the name of a removed one, if there is any.
-    fn successor_of(&self, removed: &ChannelReader<B>) -> Result<Option<ChannelReader<B>>, AttachError> {
+    fn successor_of(&self, removed: &ChannelReader) -> Result<Option<ChannelReader>, AttachError> {
         self.forget(removed);
         match self.attach(removed.channel()) {
             Ok(successor) => Ok(Some(successor)),
@@ -147,12 +146,12 @@ impl<B: Backend> Shared<B> {
 
     /// Keeps what a reader has found, and codec and type that its states were found to have, for the next one. That of
     /// two threads which comes last wins: what is outdated is found to be so by the next reader.
-    pub(super) fn keep(&self, reader: &ChannelReader<B>, types: Option<TypeId>) {
+    pub(super) fn keep(&self, reader: &ChannelReader, types: Option<TypeId>) {
         if reader.is_removed() {
             return;
         }
         let guard = self.guard();
-        let same = |known: &&Attached<B>| known.reader.instance() == reader.instance();
+        let same = |known: &&Attached| known.reader.instance() == reader.instance();
         let known = self.find(reader.channel(), &guard).filter(same);
         let types = types.or(known.and_then(|known| known.types));
         let is_known = known.is_some_and(|known| known.reader.maps_as(reader) && known.types == types);
@@ -167,8 +166,8 @@ impl<B: Backend> Shared<B> {
         }
     }
 
-    fn forget(&self, removed: &ChannelReader<B>) {
-        let same = |_: &Arc<str>, found: &Attached<B>| found.reader.instance() == removed.instance();
+    fn forget(&self, removed: &ChannelReader) {
+        let same = |_: &Arc<str>, found: &Attached| found.reader.instance() == removed.instance();
         let guard = self.guard();
         let _ = self.channels.remove_if(removed.channel(), same, &guard);
         guard.flush();
@@ -188,7 +187,7 @@ impl<B: Backend> Shared<B> {
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
             // Nor what has another one's name by now, because somebody removed its own by hand.
-            let stays = |found: &ChannelReader<B>| {
+            let stays = |found: &ChannelReader| {
                 let entered = instances.get(found.channel());
                 !found.is_removed() && entered.is_none_or(|entered| *entered == found.instance())
             };

@@ -10,7 +10,6 @@ use super::Hub;
 use super::attached::{Schemas, Shared};
 use super::status::Thresholds;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy};
-use crate::segment::Backend;
 use crate::waiting::{Place, WaitPolicy};
 
 /// How long a channel is waited for that is just being made. Longer than that takes only who was stopped or killed in it.
@@ -18,8 +17,8 @@ const NOT_READY: Duration = Duration::from_millis(1);
 
 /// Chooses what a [`Hub`] is like. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
 #[must_use = "a builder does nothing until `open` is called"]
-pub struct HubBuilder<C, B: Backend> {
-    place: Place<B>,
+pub struct HubBuilder<C> {
+    place: Place,
     retry: RetryPolicy,
     wait: WaitPolicy,
     thresholds: Thresholds,
@@ -27,8 +26,8 @@ pub struct HubBuilder<C, B: Backend> {
     codec: PhantomData<fn() -> C>,
 }
 
-impl<C, B: Backend> HubBuilder<C, B> {
-    pub(crate) fn new(place: Place<B>) -> Self {
+impl<C> HubBuilder<C> {
+    pub(crate) fn new(place: Place) -> Self {
         HubBuilder {
             place,
             retry: RetryPolicy::default(),
@@ -40,7 +39,7 @@ impl<C, B: Backend> HubBuilder<C, B> {
     }
 
     /// Decodes states by another codec. A hub has handles for others, too: [`Hub::codec`].
-    pub fn codec<D>(self) -> HubBuilder<D, B> {
+    pub fn codec<D>(self) -> HubBuilder<D> {
         let HubBuilder { place, retry, wait, thresholds, schemas, .. } = self;
         HubBuilder { place, retry, wait, thresholds, schemas, codec: PhantomData }
     }
@@ -80,7 +79,7 @@ impl<C, B: Backend> HubBuilder<C, B> {
 
     /// The hub. Opens nothing: the namespace need not exist yet.
     #[must_use]
-    pub fn open(self) -> Hub<C, B> {
+    pub fn open(self) -> Hub<C> {
         let attach = AttachPolicy::new(Duration::ZERO, NOT_READY);
         let options = ReaderOptions { attach, retry: self.retry, format: None };
         let shared = Shared::new(self.place, options, self.wait, self.thresholds, self.schemas);
@@ -88,7 +87,7 @@ impl<C, B: Backend> HubBuilder<C, B> {
     }
 }
 
-impl<C, B: Backend> fmt::Debug for HubBuilder<C, B> {
+impl<C> fmt::Debug for HubBuilder<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("HubBuilder")

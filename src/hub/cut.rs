@@ -11,7 +11,7 @@ use crate::channel::{ChannelReader, Received, SnapshotError};
 use crate::clock::Timestamp;
 use crate::codec::Decode;
 use crate::layout::Publication;
-use crate::segment::{self, Backend};
+use crate::segment::{self};
 use crate::seqlock::Waking;
 use crate::snapshot::Snapshot;
 
@@ -82,15 +82,15 @@ impl<T> Cut<T> {
 }
 
 /// A channel while it is cut.
-struct Cutting<B: Backend> {
-    reader: ChannelReader<B>,
+struct Cutting {
+    reader: ChannelReader,
     payload: Vec<u8>,
     received: Option<Received>,
     offset: Offset,
     failed: Option<SnapshotError>,
 }
 
-impl<C: 'static, B: Backend> Hub<C, B> {
+impl<C: 'static> Hub<C> {
     /// The states of `channels` *as of one moment*, so that what is in one of them and what is in another belong together:
     /// a total over all workers, for example, in which nothing is missing or counted twice.
     ///
@@ -132,7 +132,7 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         Cut { moment, states: states.collect() }
     }
 
-    fn state_of<T: 'static>(&self, channel: Arc<str>, cut: Option<Cutting<B>>) -> CutState<T>
+    fn state_of<T: 'static>(&self, channel: Arc<str>, cut: Option<Cutting>) -> CutState<T>
     where
         C: Decode<T>,
     {
@@ -146,14 +146,14 @@ impl<C: 'static, B: Backend> Hub<C, B> {
             _ if cut.reader.is_removed() => Err(cut.reader.closed()),
             (Some(error), _) => Err(error),
             (None, None) => Err(empty()),
-            (None, Some(received)) => decoded::<C, T, B>(&cut.reader, &cut.payload, &received),
+            (None, Some(received)) => decoded::<C, T>(&cut.reader, &cut.payload, &received),
         };
         CutState { state: state.map_err(QueryError::from), channel, offset: cut.offset }
     }
 }
 
 /// Cuts, and says as of when.
-fn cut<B: Backend>(channels: &mut [Cutting<B>]) -> Moment {
+fn cut(channels: &mut [Cutting]) -> Moment {
     for _ in 0..COLLECTS {
         if double_collect(channels) {
             return Moment::Instant;
@@ -174,7 +174,7 @@ fn cut<B: Backend>(channels: &mut [Cutting<B>]) -> Moment {
 /// A processor reads the clock for the date of a publication while the number of the one before, on another channel of the
 /// same thread, is still on its way to the memory; and it may load a number before it reads the clock that comes first in
 /// the program. A barrier in all writers settles both. So does some time, for writers that take no part in barriers.
-fn await_announcements<B: Backend>(time: u64, channels: &[Cutting<B>]) {
+fn await_announcements(time: u64, channels: &[Cutting]) {
     let take_part = channels.iter().all(|channel| channel.reader.waking() != Waking::Nobody);
     if take_part && segment::issue_barrier() {
         return;
@@ -185,15 +185,15 @@ fn await_announcements<B: Backend>(time: u64, channels: &[Cutting<B>]) {
 }
 
 /// Whether all were copied without a writer publishing meanwhile.
-fn double_collect<B: Backend>(channels: &mut [Cutting<B>]) -> bool {
+fn double_collect(channels: &mut [Cutting]) -> bool {
     let collected: Vec<_> = channels.iter().map(|channel| channel.reader.collect()).collect();
     let mut all = channels.iter_mut().zip(&collected);
     all.all(|(channel, number)| channel.take(*number))
         && channels.iter().zip(&collected).all(|(channel, number)| channel.reader.is_still_at(*number))
 }
 
-impl<B: Backend> Cutting<B> {
-    fn new(reader: ChannelReader<B>) -> Cutting<B> {
+impl Cutting {
+    fn new(reader: ChannelReader) -> Cutting {
         Cutting { reader, payload: Vec::new(), received: None, offset: Offset::None, failed: None }
     }
 

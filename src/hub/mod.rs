@@ -23,7 +23,6 @@ pub use watch::HubWatch;
 
 use crate::channel::{ChannelReader, SnapshotError};
 use crate::codec::{Decode, Postcard};
-use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::{Snapshot, SnapshotInfo};
 use attached::{Shared, with_scratch};
 
@@ -57,8 +56,8 @@ use attached::{Shared, with_scratch};
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a [`Reader`](crate::Reader); the first one
 /// attaches, which takes system calls. An attached channel costs three mappings and no descriptor. Each thread that reads
 /// states that have to be decoded keeps a buffer of the size of the largest one that it met.
-pub struct Hub<C = Postcard, B: Backend = SharedMemory> {
-    shared: Arc<Shared<B>>,
+pub struct Hub<C = Postcard> {
+    shared: Arc<Shared>,
     codec: PhantomData<fn() -> C>,
 }
 
@@ -72,10 +71,10 @@ pub struct HubState<T> {
     pub state: Result<Snapshot<T>, QueryError>,
 }
 
-impl<C, B: Backend> Hub<C, B> {
+impl<C> Hub<C> {
     /// A handle onto the same hub for states of another codec.
     #[must_use]
-    pub fn codec<D>(&self) -> Hub<D, B> {
+    pub fn codec<D>(&self) -> Hub<D> {
         Hub { shared: Arc::clone(&self.shared), codec: PhantomData }
     }
 
@@ -91,7 +90,7 @@ impl<C, B: Backend> Hub<C, B> {
     }
 }
 
-impl<C: 'static, B: Backend> Hub<C, B> {
+impl<C: 'static> Hub<C> {
     /// A whole copy of the latest state of `channel`.
     ///
     /// A channel that was removed and made anew is attached to anew. Progress and cost: as
@@ -134,7 +133,7 @@ impl<C: 'static, B: Backend> Hub<C, B> {
     ///
     /// [`QueryError::Attach`] if there is no such channel, or its states have another form.
     #[cfg(feature = "async")]
-    pub fn changes<T: 'static>(&self, channel: &str) -> Result<crate::Changes<T, C, B>, QueryError>
+    pub fn changes<T: 'static>(&self, channel: &str) -> Result<crate::Changes<T, C>, QueryError>
     where
         C: Decode<T>,
     {
@@ -157,7 +156,7 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         if reader.has_checksum() {
             return with_scratch(|scratch| {
                 let received = reader.verified_at_once(&mut &mut *scratch).ok()?;
-                Some(decoded::<C, T, B>(reader, scratch, &received))
+                Some(decoded::<C, T>(reader, scratch, &received))
             });
         }
         if C::IS_DIRECT
@@ -168,7 +167,7 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         }
         with_scratch(|scratch| {
             let received = reader.snapshot_at_once(&mut &mut *scratch).ok()?;
-            Some(decoded::<C, T, B>(reader, scratch, &received))
+            Some(decoded::<C, T>(reader, scratch, &received))
         })
     }
 
@@ -182,7 +181,7 @@ impl<C: 'static, B: Backend> Hub<C, B> {
         let before = reader.statistics();
         let answer = with_scratch(|scratch| {
             let received = reader.snapshot(&mut &mut *scratch)?;
-            decoded::<C, T, B>(reader, scratch, &received)
+            decoded::<C, T>(reader, scratch, &received)
         });
         self.shared.counts.otherwise(reader.statistics().diff(&before));
         self.shared.keep(reader, Some(TypeId::of::<(C, T)>()));
@@ -191,8 +190,8 @@ impl<C: 'static, B: Backend> Hub<C, B> {
 }
 
 /// The state for a payload that was received.
-fn decoded<C: Decode<T>, T, B: Backend>(
-    reader: &ChannelReader<B>,
+fn decoded<C: Decode<T>, T>(
+    reader: &ChannelReader,
     payload: &[u8],
     received: &crate::channel::Received,
 ) -> Result<Snapshot<T>, SnapshotError> {
@@ -202,13 +201,13 @@ fn decoded<C: Decode<T>, T, B: Backend>(
     }
 }
 
-impl<C, B: Backend> Clone for Hub<C, B> {
+impl<C> Clone for Hub<C> {
     fn clone(&self) -> Self {
         self.codec()
     }
 }
 
-impl<C, B: Backend> fmt::Debug for Hub<C, B> {
+impl<C> fmt::Debug for Hub<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Hub")

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Hub;
 use crate::channel::ReaderStatistics;
-use crate::segment::Backend;
-
 /// What a [`Hub`] has had to do beside its usual course, which is one attempt at a channel that is attached to and is not
 /// counted: its threads would disturb one another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +82,7 @@ impl Counts {
     }
 }
 
-impl<C, B: Backend> Hub<C, B> {
+impl<C> Hub<C> {
     /// What all handles of this hub have done so far beside the usual course.
     #[must_use]
     pub fn statistics(&self) -> HubStatistics {

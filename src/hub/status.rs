@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::{Hub, QueryError};
 use crate::channel::{ChannelReader, WriterState};
 use crate::clock;
-use crate::segment::Backend;
-
 /// How many of the intervals that a writer promises may pass before its silence means something.
 const INTERVALS: u32 = 3;
 
@@ -69,7 +67,7 @@ pub(super) struct Thresholds {
     pub(super) stalled_after: Option<Duration>,
 }
 
-impl<C, B: Backend> Hub<C, B> {
+impl<C> Hub<C> {
     /// What has become of the worker that writes `channel`. That it is dead is never a guess: see
     /// [`Reader::writer_state`](crate::Reader::writer_state). That it is stalled is one, by the clock.
     ///
@@ -95,7 +93,7 @@ impl<C, B: Backend> Hub<C, B> {
         status.map_or_else(|| Err(reader.closed().into()), Ok)
     }
 
-    fn look(&self, reader: &mut ChannelReader<B>, incarnation: u64) -> Result<Status, QueryError> {
+    fn look(&self, reader: &mut ChannelReader, incarnation: u64) -> Result<Status, QueryError> {
         let channel = reader.channel().to_owned();
         let state = reader.writer_state().map_err(|source| QueryError::Writer { channel, source })?;
         let age = reader.date_of_latest().map(clock::age);
@@ -111,9 +109,9 @@ impl<C, B: Backend> Hub<C, B> {
 }
 
 impl Thresholds {
-    fn judge<B: Backend>(
+    fn judge(
         self,
-        reader: &ChannelReader<B>,
+        reader: &ChannelReader,
         state: WriterState,
         age: Option<Duration>,
         publication: u64,

@@ -8,34 +8,33 @@ use std::time::{Duration, Instant};
 use super::attached::Shared;
 use super::{Hub, pattern};
 use crate::channel::{ChannelReader, Sight};
-use crate::segment::{Backend, SharedMemory};
 use crate::seqlock::Ending;
 use crate::waiting::Waiter;
 
 /// Notices which of a hub's channels have changed. Made by [`Hub::watch`].
-pub struct HubWatch<B: Backend = SharedMemory> {
-    shared: Arc<Shared<B>>,
+pub struct HubWatch {
+    shared: Arc<Shared>,
     pattern: String,
-    waiter: Waiter<B>,
+    waiter: Waiter,
     /// The registry's list that `watched` is of.
     names: Arc<[Arc<str>]>,
     /// Of those, the ones that are to be watched and could not be attached to yet.
     unattached: Vec<Arc<str>>,
-    watched: BTreeMap<Arc<str>, Watched<B>>,
+    watched: BTreeMap<Arc<str>, Watched>,
 }
 
 /// A channel that is watched, and what was seen of it.
-struct Watched<B: Backend> {
-    reader: ChannelReader<B>,
+struct Watched {
+    reader: ChannelReader,
     /// `None`: nothing yet.
     seen: Option<Sight>,
 }
 
-impl<C, B: Backend> Hub<C, B> {
+impl<C> Hub<C> {
     /// Watches the channels that `pattern` matches, also those that come later. Everything that is there counts as new at
     /// first.
     #[must_use]
-    pub fn watch(&self, pattern: &str) -> HubWatch<B> {
+    pub fn watch(&self, pattern: &str) -> HubWatch {
         let shared = Arc::clone(&self.shared);
         let waiter = shared.place.waiter(shared.wait);
         HubWatch {
@@ -49,7 +48,7 @@ impl<C, B: Backend> Hub<C, B> {
     }
 }
 
-impl<B: Backend> HubWatch<B> {
+impl HubWatch {
     /// The channels that have changed since the last call, in alphabetical order: that were published on, came, or ended
     /// (were closed or removed). Waits for nothing.
     ///
@@ -84,7 +83,7 @@ impl<B: Backend> HubWatch<B> {
                 return changed;
             }
             let HubWatch { shared, waiter, names, watched, .. } = self;
-            let readers: Vec<&ChannelReader<B>> = watched.values().map(|watched| &watched.reader).collect();
+            let readers: Vec<&ChannelReader> = watched.values().map(|watched| &watched.reader).collect();
             let has_changed =
                 || watched.values().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), names);
             let _ = waiter.wait_any(&readers, longest - waited, has_changed);
@@ -117,13 +116,13 @@ impl<B: Backend> HubWatch<B> {
     }
 }
 
-impl<B: Backend> Watched<B> {
+impl Watched {
     fn has_changed(&self) -> bool {
         self.seen != Some(self.reader.sight())
     }
 }
 
-impl<B: Backend> fmt::Debug for HubWatch<B> {
+impl fmt::Debug for HubWatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("HubWatch").field("pattern", &self.pattern).finish_non_exhaustive()
     }
@@ -136,13 +135,13 @@ mod tests {
 
     type BytesWriter = Writer<Vec<u8>, Bytes, Heap>;
 
-    fn setting() -> (impl Fn() -> BytesWriter, HubWatch<Heap>) {
+    fn setting() -> (impl Fn() -> BytesWriter, HubWatch) {
         let namespace = Namespace::in_process(&Heap::default(), "watched").unwrap();
         let watch = namespace.hub().watch("*");
         (move || namespace.writer_builder("worker").codec::<Bytes>().open().unwrap(), watch)
     }
 
-    fn names(watch: &mut HubWatch<Heap>) -> Vec<String> {
+    fn names(watch: &mut HubWatch) -> Vec<String> {
         watch.changed().iter().map(|name| name.to_string()).collect()
     }
 

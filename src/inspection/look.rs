@@ -1,5 +1,6 @@
 //! Looking at a channel: its page, then its segments.
 
+use crate::memory::ReadOnlyWords;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ const MOST_REMAPS: usize = 64;
 const MOST_ANNOUNCEMENTS: usize = 8;
 
 /// All that stands in a channel.
-pub(crate) fn inspect<B: Backend>(backend: &B, name: &ChannelName) -> Result<Inspection, AttachError> {
+pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Inspection, AttachError> {
     let options =
         ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
     let reader = ChannelReader::attach(backend, name, &options)?;
@@ -40,11 +41,7 @@ pub(crate) fn inspect<B: Backend>(backend: &B, name: &ChannelName) -> Result<Ins
 }
 
 /// One look, which a new writer may come into.
-fn look<B: Backend>(
-    name: &ChannelName,
-    reader: &ChannelReader<B>,
-    owner_uid: u32,
-) -> Result<Inspection, ObjectError> {
+fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<Inspection, ObjectError> {
     let page = reader.page();
     // First: then all that follows is the last of a writer that is dead, unless it has a successor by then.
     let writer_state = state_of_writer(reader)?;
@@ -85,7 +82,7 @@ fn look<B: Backend>(
 }
 
 /// A channel that vanishes meanwhile has no lock to be asked about.
-fn state_of_writer<B: Backend>(reader: &ChannelReader<B>) -> Result<WriterState, ObjectError> {
+fn state_of_writer(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
     match reader.writer_state() {
         Err(ObjectError::NotFound { .. }) => Ok(WriterState::Unknown),
         state => state,
@@ -93,10 +90,7 @@ fn state_of_writer<B: Backend>(reader: &ChannelReader<B>) -> Result<WriterState,
 }
 
 /// The segment in force, also if it is replaced meanwhile.
-fn segment_in_force<B: Backend>(
-    reader: &ChannelReader<B>,
-    side: Side,
-) -> Result<SegmentInspection, ObjectError> {
+fn segment_in_force(reader: &ChannelReader, side: Side) -> Result<SegmentInspection, ObjectError> {
     let mut generation = generation_in_force(reader, side);
     for _ in 0..MOST_REMAPS {
         match reader.view_segment(side, generation) {
@@ -110,7 +104,7 @@ fn segment_in_force<B: Backend>(
 }
 
 /// The segment of the generation after the one in force, if there is one that is whole enough to be looked at.
-fn next_segment<B: Backend>(reader: &ChannelReader<B>, side: Side) -> Option<SegmentInspection> {
+fn next_segment(reader: &ChannelReader, side: Side) -> Option<SegmentInspection> {
     let generation = generation_in_force(reader, side).checked_add(1)?;
     if generation > ObjectNames::MOST_GENERATION {
         return None;
@@ -119,17 +113,17 @@ fn next_segment<B: Backend>(reader: &ChannelReader<B>, side: Side) -> Option<Seg
     Some(segment(reader, side, generation, &ring))
 }
 
-fn generation_in_force<B: Backend>(reader: &ChannelReader<B>, side: Side) -> u64 {
+fn generation_in_force(reader: &ChannelReader, side: Side) -> u64 {
     // Its acquire fence: a generation is put in force before a publication in it is announced.
     let _ = Published::of_channel(reader.page()).latest();
     Generations(reader.page()).in_force(side)
 }
 
-fn segment<B: Backend>(
-    reader: &ChannelReader<B>,
+fn segment(
+    reader: &ChannelReader,
     side: Side,
     generation: u64,
-    ring: &Ring<B::View>,
+    ring: &Ring<ReadOnlyWords>,
 ) -> SegmentInspection {
     let geometry = ring.geometry();
     SegmentInspection {
@@ -143,12 +137,7 @@ fn segment<B: Backend>(
 }
 
 /// Looks at a slot until what stands there is announced, or won't be.
-fn slot<B: Backend>(
-    reader: &ChannelReader<B>,
-    side: Side,
-    ring: &Ring<B::View>,
-    index: u64,
-) -> SlotInspection {
+fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u64) -> SlotInspection {
     let mut tries = 1;
     loop {
         // Before the slot: then the numbers of a publication that is announced belong together.

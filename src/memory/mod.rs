@@ -8,20 +8,16 @@
 
 #![allow(unsafe_code, reason = "the one place where raw pointers into a mapping become atomic words")]
 
-mod boxed;
 mod copy;
-mod mapped;
 mod page;
 mod slots;
 mod word;
 mod words;
 
-pub(crate) use boxed::BoxedWords;
-pub(crate) use mapped::MappedWords;
 pub(crate) use page::Page;
 pub(crate) use slots::{Slot, Slots};
 pub(crate) use word::Word;
-pub(crate) use words::{AtomicWords, WritableWords};
+pub(crate) use words::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
 use crate::layout::WORD_BYTES;
 
@@ -148,7 +144,7 @@ mod tests {
     #[test]
     fn every_length_and_tail_comes_back_and_the_rest_is_untouched() {
         for len in 0..=70_usize {
-            let memory = BoxedWords::new(12);
+            let memory = Words::zeroed(12);
             for word in 0..memory.len() {
                 memory.store(word, u64::MAX);
             }
@@ -166,12 +162,12 @@ mod tests {
     #[test]
     #[should_panic(expected = "out of bounds")]
     fn a_load_beyond_the_end_panics() {
-        BoxedWords::new(4).load(4);
+        Words::zeroed(4).load(4);
     }
 
     #[test]
     #[should_panic(expected = "out of range")]
     fn a_read_beyond_the_end_panics() {
-        BoxedWords::new(4).read(2, &mut [0; 17]);
+        Words::zeroed(4).read(2, &mut [0; 17]);
     }
 }

@@ -45,24 +45,24 @@ impl<M: Memory> Memory for Page<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BoxedWords, MemoryMut};
+    use super::super::{MemoryMut, Words};
     use super::*;
 
     #[test]
     #[should_panic(expected = "the size was checked")]
     fn less_than_a_page_is_refused() {
-        Page::new(BoxedWords::new(WORDS - 1));
+        Page::new(Words::zeroed(WORDS - 1));
     }
 
     #[test]
     #[should_panic(expected = "out of bounds")]
     fn a_load_beyond_the_page_panics_though_the_memory_goes_on() {
-        Page::new(BoxedWords::new(2 * WORDS)).load(WORDS);
+        Page::new(Words::zeroed(2 * WORDS)).load(WORDS);
     }
 
     #[test]
     fn the_words_are_those_of_the_memory() {
-        let memory = BoxedWords::new(WORDS);
+        let memory = Words::zeroed(WORDS);
         memory.store(WORDS - 1, 7);
         let page = Page::new(memory);
         assert_eq!((page.load(0), page.load(WORDS - 1), page.len()), (0, 7, WORDS));

@@ -134,12 +134,12 @@ impl<M: MemoryMut> Slot<'_, M> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::BoxedWords;
+    use super::super::Words;
     use super::*;
 
-    fn slots(words_missing: usize) -> Slots<BoxedWords> {
+    fn slots(words_missing: usize) -> Slots<Words> {
         let geometry = Geometry::exact(2, 3);
-        Slots::new(BoxedWords::new(geometry.object_words() - words_missing), geometry)
+        Slots::new(Words::zeroed(geometry.object_words() - words_missing), geometry)
     }
 
     #[test]

@@ -34,12 +34,12 @@ impl<M: Memory> Word<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BoxedWords, MemoryMut};
+    use super::super::{MemoryMut, Words};
     use super::*;
 
     #[test]
     fn it_is_the_word_of_that_index() {
-        let memory = BoxedWords::new(2);
+        let memory = Words::zeroed(2);
         memory.store(1, 7);
         assert_eq!(Word::new(memory, 1).load(), 7);
     }
@@ -47,6 +47,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "out of bounds")]
     fn a_word_behind_the_end_is_refused() {
-        Word::new(BoxedWords::new(2), 2);
+        Word::new(Words::zeroed(2), 2);
     }
 }

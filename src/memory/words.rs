@@ -1,31 +1,151 @@
 //! Words that are atomics of this process: everything but the memory of the models.
 
+use std::fmt;
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 
 use super::{CountingMemory, Memory, MemoryMut, copy};
 use crate::layout::WORD_BYTES;
 
-/// Memory that is a slice of atomic words; a [`Memory`] by that.
-///
-/// # Safety
-///
-/// `words` must give the same slice every time: what was in bounds once is in bounds.
-pub(crate) unsafe trait AtomicWords {
-    /// The words. Whether they may be stored to is another question: see [`WritableWords`].
-    fn words(&self) -> &[AtomicU64];
+/// Which object some words belong to, whatever its name means by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ObjectId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
 }
 
-/// Words that this process may store to; a [`MemoryMut`] by that.
-///
-/// # Safety
-///
-/// The words must be writable: mapped so, if they are mapped.
-pub(crate) unsafe trait WritableWords: AtomicWords {}
+/// Keeps words valid: a mapping, or a block of the heap. Releases them when it is dropped.
+pub(crate) trait WordsOwner: fmt::Debug + Send + Sync {
+    /// The object that the words belong to.
+    fn object(&self) -> ObjectId;
+}
 
-impl<W: AtomicWords> Memory for W {
+/// Aligned atomic words, and a share of their owner. Clones share the same words.
+///
+/// Only [`Words`] can be stored to: a store to words that are mapped read-only would fault, so [`ReadOnlyWords`] has no
+/// method that stores.
+pub(crate) struct SharedWords<const WRITABLE: bool> {
+    base: NonNull<u64>,
+    len: usize,
+    owner: Arc<dyn WordsOwner>,
+}
+
+/// Words that this process may store to.
+pub(crate) type Words = SharedWords<true>;
+
+/// Words that this process can only load.
+pub(crate) type ReadOnlyWords = SharedWords<false>;
+
+// SAFETY: the words are only ever accessed atomically (`words`), which is sound from any thread; `new`'s contract makes
+// them valid for as long as the owner lives, of which the value has a share. The owner is `Send` and `Sync`.
+unsafe impl<const WRITABLE: bool> Send for SharedWords<WRITABLE> {}
+// SAFETY: as for `Send`; all methods take `&self` and access the words atomically.
+unsafe impl<const WRITABLE: bool> Sync for SharedWords<WRITABLE> {}
+
+impl<const WRITABLE: bool> SharedWords<WRITABLE> {
+    /// The `len` words from `base` on, which `owner` keeps valid.
+    ///
+    /// # Safety
+    ///
+    /// `base` must be aligned to 8 bytes, the words must be no more than `isize::MAX` bytes, and for as long as `owner`
+    /// lives they must be readable, and be accessed in this process only by atomic 64-bit accesses and the copies of
+    /// `copy`. If `WRITABLE`, they must be writable, too.
+    pub(crate) unsafe fn new(base: NonNull<u64>, len: usize, owner: Arc<dyn WordsOwner>) -> Self {
+        debug_assert!(base.is_aligned());
+        SharedWords { base, len, owner }
+    }
+
+    /// The words.
+    #[inline]
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: `new`'s contract: aligned, readable and in one block for as long as the owner lives, which is longer
+        // than `self` is borrowed, and accessed atomically by this process. A reference to an atomic allows for changes
+        // by others, other processes too. Not `AtomicU64::from_ptr`, which asks for memory that can be written: this may
+        // be mapped read-only, on which the atomic module of std promises Relaxed loads, the only ones made here.
+        unsafe { slice::from_raw_parts(self.base.as_ptr().cast::<AtomicU64>(), self.len) }
+    }
+
+    /// The object that the words belong to.
+    pub(crate) fn object(&self) -> ObjectId {
+        self.owner.object()
+    }
+
+    /// The `len` words from `start` on; `None` if there are not so many.
+    pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
+        let end = start.checked_add(len)?;
+        let first = NonNull::from(self.words().get(start..end)?).cast();
+        // SAFETY: some of the words of `self`, whose owner is the owner of all of them.
+        Some(unsafe { Self::new(first, len, Arc::clone(&self.owner)) })
+    }
+
+    /// The same words, without the right to store to them.
+    pub(crate) fn read_only(&self) -> ReadOnlyWords {
+        SharedWords { base: self.base, len: self.len, owner: Arc::clone(&self.owner) }
+    }
+
+    /// The address of the first word: for the test that a store through it faults.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> *mut u64 {
+        self.base.as_ptr()
+    }
+}
+
+impl<const WRITABLE: bool> Clone for SharedWords<WRITABLE> {
+    fn clone(&self) -> Self {
+        SharedWords { base: self.base, len: self.len, owner: Arc::clone(&self.owner) }
+    }
+}
+
+impl<const WRITABLE: bool> fmt::Debug for SharedWords<WRITABLE> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SharedWords { base: _, len, owner } = self;
+        formatter
+            .debug_struct("SharedWords")
+            .field("writable", &WRITABLE)
+            .field("len", len)
+            .field("owner", owner)
+            .finish()
+    }
+}
+
+/// A block of the heap.
+struct HeapBlock {
+    words: Box<[AtomicU64]>,
+    object: ObjectId,
+}
+
+impl WordsOwner for HeapBlock {
+    fn object(&self) -> ObjectId {
+        self.object
+    }
+}
+
+impl fmt::Debug for HeapBlock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HeapBlock").field("object", &self.object).finish_non_exhaustive()
+    }
+}
+
+impl Words {
+    /// `len` zeroes on the heap; pages that are never touched take no memory.
+    pub(crate) fn zeroed(len: usize) -> Words {
+        static BLOCKS: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: only that the numbers differ matters. No device has the number 0.
+        let object = ObjectId { device: 0, inode: BLOCKS.fetch_add(1, Ordering::Relaxed) };
+        let block = Arc::new(HeapBlock { words: bytemuck::zeroed_slice_box(len), object });
+        let base = NonNull::from(&*block.words).cast();
+        // SAFETY: the words of the block, aligned, writable, in one allocation that lives as long as the block, and
+        // accessed as atomics only.
+        unsafe { Words::new(base, len, block) }
+    }
+}
+
+impl<const WRITABLE: bool> Memory for SharedWords<WRITABLE> {
     #[inline]
     fn len(&self) -> usize {
-        self.words().len()
+        self.len
     }
 
     #[inline]
@@ -60,7 +180,7 @@ impl<W: AtomicWords> Memory for W {
     }
 }
 
-impl<W: WritableWords> MemoryMut for W {
+impl MemoryMut for Words {
     #[inline]
     fn store(&self, word: usize, value: u64) {
         self.words()[word].store(value, Ordering::Relaxed);
@@ -82,7 +202,7 @@ impl<W: WritableWords> MemoryMut for W {
     #[inline]
     fn write(&self, word: usize, from: &[u8]) {
         let to = &self.words()[word..][..from.len().div_ceil(WORD_BYTES)];
-        // SAFETY: just those words, which are writable (`WritableWords`).
+        // SAFETY: just those words, which are writable (`new`).
         unsafe { copy::store(to, from) };
     }
 
@@ -96,12 +216,12 @@ impl<W: WritableWords> MemoryMut for W {
     unsafe fn write_unchecked(&self, word: usize, from: &[u8]) {
         // SAFETY: in bounds (the caller's promise).
         let to = unsafe { self.words().get_unchecked(word..word + from.len().div_ceil(WORD_BYTES)) };
-        // SAFETY: just those words, which are writable (`WritableWords`).
+        // SAFETY: just those words, which are writable (`new`).
         unsafe { copy::store(to, from) };
     }
 }
 
-impl<W: WritableWords> CountingMemory for W {
+impl CountingMemory for Words {
     fn increment(&self, word: usize) {
         self.words()[word].fetch_add(1, Ordering::Relaxed);
     }
@@ -109,5 +229,42 @@ impl<W: WritableWords> CountingMemory for W {
     #[inline]
     fn fence_full(&self) {
         fence(Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_beyond_the_end_is_touched() {
+        let all = Words::zeroed(5);
+        let part = all.part(0, 4).unwrap();
+        for (word, len) in [(3, 9), (4, 1), (5, 0), (usize::MAX, 8), (0, 33)] {
+            let attempt = || part.write(word, &vec![1; len]);
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err(), "{word} {len}");
+            let attempt = || part.read(word, &mut vec![1; len]);
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt)).is_err(), "{word} {len}");
+        }
+        assert!((0..5).all(|word| all.load(word) == 0));
+    }
+
+    #[test]
+    fn a_part_is_within_the_whole() {
+        let all = Words::zeroed(5);
+        all.store(3, 7);
+        assert_eq!(all.part(3, 2).unwrap().load(0), 7);
+        assert_eq!(all.part(5, 0).unwrap().len(), 0);
+        for (start, len) in [(0, 6), (5, 1), (6, 0), (usize::MAX, 2)] {
+            assert!(all.part(start, len).is_none(), "{start} {len}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_told_apart_and_parts_are_of_their_whole() {
+        let (all, other) = (Words::zeroed(2), Words::zeroed(2));
+        assert_eq!(all.part(1, 1).unwrap().object(), all.object());
+        assert_eq!(all.read_only().object(), all.object());
+        assert_ne!(all.object(), other.object());
     }
 }

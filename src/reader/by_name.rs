@@ -7,13 +7,12 @@ use super::{Reader, ReaderBuilder, attach_again};
 use crate::channel::{AttachError, Format, SnapshotError};
 use crate::codec::{Bytes, Codec, Pod};
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
-use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::{Snapshot, SnapshotInfo};
 
 /// A reader of plain data that takes each field of `T` from where the channel has it. Made by
 /// [`ReaderBuilder::open_by_name`].
-pub struct ByName<T, B: Backend = SharedMemory> {
-    reader: Reader<Vec<u8>, Bytes, B>,
+pub struct ByName<T> {
+    reader: Reader<Vec<u8>, Bytes>,
     /// The length of each payload.
     payload: usize,
     moves: Vec<Move>,
@@ -21,7 +20,7 @@ pub struct ByName<T, B: Backend = SharedMemory> {
     state: PhantomData<fn() -> T>,
 }
 
-impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
+impl<T: DescribePod> ReaderBuilder<T, Pod> {
     /// Attaches to a channel whose plain data has all fields of `T`, by name and type. It may have more of them, and
     /// have them in another order: a program goes on reading while its workers are replaced by newer ones.
     ///
@@ -36,7 +35,7 @@ impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
     ///
     /// [`AttachError`]; [`AttachError::NotDescribed`] if the channel carries no schema, [`AttachError::SchemaDiffers`] with
     /// the fields that it lacks or has with other types.
-    pub fn open_by_name(self) -> Result<ByName<T, B>, AttachError> {
+    pub fn open_by_name(self) -> Result<ByName<T>, AttachError> {
         let own = <Pod as Describe<T>>::describe();
         if own.fixed_len() != Some(size_of::<T>() as u64) {
             let reason = "the reader's DescribePod says another size than its type has".into();
@@ -45,9 +44,9 @@ impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
         attach_again(|| self.clone().attach_by_name(&own))
     }
 
-    fn attach_by_name(self, own: &Schema) -> Result<ByName<T, B>, AttachError> {
+    fn attach_by_name(self, own: &Schema) -> Result<ByName<T>, AttachError> {
         let ReaderBuilder { place, channel, attach, retry, wait, .. } = self;
-        let builder = ReaderBuilder::<Vec<u8>, Bytes, B>::new(place, &channel);
+        let builder = ReaderBuilder::<Vec<u8>, Bytes>::new(place, &channel);
         let reader =
             builder.attach_policy(attach).retry_policy(retry).wait_policy(wait).any_format().open()?;
         reader.channel.has_codec(&Format::new(Pod::NAME, &own.to_string()))?;
@@ -66,7 +65,7 @@ impl<T: DescribePod, B: Backend> ReaderBuilder<T, Pod, B> {
     }
 }
 
-impl<T: DescribePod, B: Backend> ByName<T, B> {
+impl<T: DescribePod> ByName<T> {
     /// A whole copy of the latest state, with the fields that `T` has.
     ///
     /// Progress: as [`Reader::snapshot`]. Cost: one copy of the payload, and one of each field, or of neighbouring ones
@@ -106,18 +105,18 @@ impl<T: DescribePod, B: Backend> ByName<T, B> {
 
     /// The reader of the channel's payloads.
     #[must_use]
-    pub fn reader(&self) -> &Reader<Vec<u8>, Bytes, B> {
+    pub fn reader(&self) -> &Reader<Vec<u8>, Bytes> {
         &self.reader
     }
 
     /// The reader of the channel's payloads, for what changes it: waiting, history.
     #[must_use]
-    pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes, B> {
+    pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes> {
         &mut self.reader
     }
 }
 
-impl<T, B: Backend> fmt::Debug for ByName<T, B> {
+impl<T> fmt::Debug for ByName<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ByName").field("reader", &self.reader).field("moves", &self.moves).finish()
     }

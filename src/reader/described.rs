@@ -5,6 +5,7 @@ use super::{ReaderBuilder, attach_again};
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::schema::{Describe, Schema};
 use crate::segment::Backend;
+use std::sync::Arc;
 
 /// The schema that a reader's type has.
 #[derive(Clone, Debug)]
@@ -12,20 +13,20 @@ pub(super) struct Structure(Schema);
 
 impl Structure {
     /// Attaches to a channel of this structure; `named` is the form by its names, for a channel that carries no schema.
-    pub(super) fn attach<B: Backend>(
+    pub(super) fn attach(
         &self,
-        backend: &B,
+        backend: &Arc<dyn Backend>,
         name: &ChannelName,
         options: &ReaderOptions,
         named: &Format,
-    ) -> Result<ChannelReader<B>, AttachError> {
+    ) -> Result<ChannelReader, AttachError> {
         attach_again(|| {
             let reader = ChannelReader::attach(backend, name, options)?;
             self.check(&reader, named).map(|()| reader)
         })
     }
 
-    fn check<B: Backend>(&self, reader: &ChannelReader<B>, named: &Format) -> Result<(), AttachError> {
+    fn check(&self, reader: &ChannelReader, named: &Format) -> Result<(), AttachError> {
         let Some(description) = reader.description()? else { return reader.has_format(named) };
         // The names of codecs differ before structures do: bytes of another codec mean nothing.
         reader.has_codec(named)?;
@@ -41,7 +42,7 @@ impl Structure {
     }
 }
 
-impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
+impl<T, C> ReaderBuilder<T, C> {
     /// Compares what the states consist of, where the channel carries a schema
     /// ([`WriterBuilder::described`](crate::WriterBuilder::described)), instead of what their type is called: a type
     /// that has changed under the same name is refused with [`AttachError::SchemaDiffers`], which names the fields, and

@@ -1,5 +1,7 @@
 //! In what form a channel's states are, and which forms a reader accepts.
 
+use std::sync::Arc;
+
 #[cfg(feature = "schema")]
 use super::described::Structure;
 use super::{Reader, ReaderBuilder};
@@ -37,13 +39,13 @@ impl Expected {
     }
 
     /// Attaches to a channel of an accepted form; `named` is the form by its names.
-    pub(super) fn attach<B: Backend>(
+    pub(super) fn attach(
         &self,
-        backend: &B,
+        backend: &Arc<dyn Backend>,
         name: &ChannelName,
         options: &ReaderOptions,
         named: Format,
-    ) -> Result<ChannelReader<B>, AttachError> {
+    ) -> Result<ChannelReader, AttachError> {
         let format = match self {
             Expected::Named => Some(named),
             Expected::Any => None,
@@ -59,7 +61,7 @@ impl Expected {
     }
 }
 
-impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
+impl<T, C> ReaderBuilder<T, C> {
     /// Attaches whatever codec and schema the channel has. For who decodes by himself: a reader of `Vec<u8>` and
     /// [`Bytes`](crate::Bytes) gives every channel's payloads as they are, and [`Reader::codec_name`],
     /// [`Reader::schema_name`] and [`Reader::description`] tell what they are.
@@ -73,7 +75,7 @@ impl<T, C, B: Backend> ReaderBuilder<T, C, B> {
 }
 
 #[cfg(feature = "message-pack")]
-impl<T, B: Backend> ReaderBuilder<T, MessagePack, B> {
+impl<T> ReaderBuilder<T, MessagePack> {
     /// Does not compare schemas: `T` may be another type than the writer's, or an older or newer version of it. Fields
     /// are found by their names when a state is decoded, so those that `T` does not know are skipped, and for those that
     /// the writer does not publish `T` has `#[serde(default)]`; else snapshots fail with
@@ -86,7 +88,7 @@ impl<T, B: Backend> ReaderBuilder<T, MessagePack, B> {
     }
 }
 
-impl<T, C, B: Backend> Reader<T, C, B> {
+impl<T, C> Reader<T, C> {
     /// The name of the codec that the writer encodes by, as the control page says: for people, cut after 64 bytes.
     #[must_use]
     pub fn codec_name(&self) -> &str {

@@ -4,18 +4,17 @@ use super::Reader;
 use crate::channel::{Received, SnapshotError};
 use crate::codec::Decode;
 use crate::layout::Publication;
-use crate::segment::{Backend, SharedMemory};
 use crate::snapshot::{Snapshot, SnapshotInfo};
 
 /// The publications that a channel still holds, newest first. Made by [`Reader::history`].
 #[derive(Debug)]
-pub struct History<'a, T, C, B: Backend = SharedMemory> {
-    reader: &'a mut Reader<T, C, B>,
+pub struct History<'a, T, C> {
+    reader: &'a mut Reader<T, C>,
     latest: u64,
     next: u64,
 }
 
-impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
+impl<T, C: Decode<T>> Reader<T, C> {
     /// The last publications that the channel's rings still hold, newest first; also those of a dead writer.
     ///
     /// Each is copied and validated when the iterator gets there, so that one that a busy writer overwrites meanwhile is
@@ -25,7 +24,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     ///
     /// Items are errors where a publication was found but can't be decoded, or its checksum is wrong; the next one is
     /// independent of that. Progress: each item is wait-free, once the segments are mapped. Cost: as a snapshot, for each.
-    pub fn history(&mut self) -> History<'_, T, C, B> {
+    pub fn history(&mut self) -> History<'_, T, C> {
         let latest = self.channel.latest_acquired();
         History { reader: self, latest, next: latest }
     }
@@ -65,7 +64,7 @@ impl<T, C: Decode<T>, B: Backend> Reader<T, C, B> {
     }
 }
 
-impl<T, C: Decode<T>, B: Backend> Iterator for History<'_, T, C, B> {
+impl<T, C: Decode<T>> Iterator for History<'_, T, C> {
     type Item = Result<Snapshot<T>, SnapshotError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -84,4 +83,4 @@ impl<T, C: Decode<T>, B: Backend> Iterator for History<'_, T, C, B> {
     }
 }
 
-impl<T, C: Decode<T>, B: Backend> std::iter::FusedIterator for History<'_, T, C, B> {}
+impl<T, C: Decode<T>> std::iter::FusedIterator for History<'_, T, C> {}

@@ -5,7 +5,6 @@ use std::marker::PhantomData;
 use super::Reader;
 use crate::channel::{Missed, SnapshotError};
 use crate::codec::Pod;
-use crate::segment::Backend;
 use crate::seqlock::Part;
 use crate::snapshot::{Snapshot, SnapshotInfo};
 
@@ -82,7 +81,7 @@ macro_rules! field_of {
     };
 }
 
-impl<T, C, B: Backend> Reader<T, C, B> {
+impl<T, C> Reader<T, C> {
     /// Copies `into.len()` bytes of the latest payload, from byte `offset` on, validated as a snapshot is.
     ///
     /// What [`SnapshotInfo::payload_len`] says is the length of the whole payload. Progress: as
@@ -143,7 +142,7 @@ impl<T, C, B: Backend> Reader<T, C, B> {
     }
 }
 
-impl<T: bytemuck::Pod, B: Backend> Reader<T, Pod, B> {
+impl<T: bytemuck::Pod> Reader<T, Pod> {
     /// A field of the latest state: `reader.field(field_of!(State, position))`. See [`field_of!`](crate::field_of).
     ///
     /// Progress and cost: as [`Reader::read_at`].

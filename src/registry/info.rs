@@ -3,8 +3,6 @@
 use crate::channel::{ChannelWriter, WriterState};
 use crate::layout::{WORD_BYTES, control, registry};
 use crate::liveness::{Fate, ProcessIdentity};
-use crate::segment::Backend;
-
 /// What the registry says about a channel, as of when its writer opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,7 +32,7 @@ const _: () =
 
 impl ChannelInfo {
     /// What is to be said about a channel that this process writes.
-    pub(crate) fn of<B: Backend>(writer: &ChannelWriter<B>) -> ChannelInfo {
+    pub(crate) fn of(writer: &ChannelWriter) -> ChannelInfo {
         let identity = ProcessIdentity::of_self();
         ChannelInfo {
             name: writer.channel().into(),

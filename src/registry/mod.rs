@@ -14,8 +14,10 @@ mod table;
 mod tests;
 mod watch;
 
+use crate::memory::ReadOnlyWords;
 pub use info::ChannelInfo;
 pub(crate) use registration::Registration;
+use std::sync::Arc;
 pub use watch::ChannelWatch;
 
 use std::thread;
@@ -24,7 +26,7 @@ use std::time::{Duration, Instant};
 use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
-use crate::memory::{AtomicWords, CountingMemory, Memory};
+use crate::memory::Memory;
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use table::Table;
 
@@ -35,8 +37,8 @@ const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESE
 const MOST_TRIES: usize = 100;
 
 /// Enters a channel, or its new writer.
-pub(crate) fn register<B: Backend>(
-    backend: &B,
+pub(crate) fn register(
+    backend: &Arc<dyn Backend>,
     namespace: &str,
     info: &ChannelInfo,
 ) -> Result<(), ObjectError> {
@@ -49,7 +51,7 @@ pub(crate) fn register<B: Backend>(
             table.wake_waiters();
             if entered.is_err() {
                 // A table that was made for this entry only. What is wrong has been said already.
-                let _ = remove_if_empty(&claim);
+                let _ = remove_if_empty(claim.as_ref());
             }
             return entered;
         }
@@ -59,8 +61,8 @@ pub(crate) fn register<B: Backend>(
 }
 
 /// Removes the entries of these instances of channels. Waits so long for somebody else's change.
-pub(crate) fn deregister<B: Backend>(
-    backend: &B,
+pub(crate) fn deregister(
+    backend: &Arc<dyn Backend>,
     namespace: &str,
     gone: &[(&str, u64)],
     patience: Duration,
@@ -80,15 +82,19 @@ pub(crate) fn deregister<B: Backend>(
         Ok(())
     })?;
     table.wake_waiters();
-    remove_if_empty(&claim)
+    remove_if_empty(claim.as_ref())
 }
 
 /// Removes a table without entries: left by who was killed between the last entry and the table, or while making it.
-pub(crate) fn tidy<B: Backend>(backend: &B, namespace: &str, patience: Duration) -> Result<(), ObjectError> {
+pub(crate) fn tidy(
+    backend: &Arc<dyn Backend>,
+    namespace: &str,
+    patience: Duration,
+) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
     match claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience)) {
         Ok(claim) => match Table::new(claim.memory()).prepare(namespace, &object)? {
-            true => remove_if_empty(&claim),
+            true => remove_if_empty(claim.as_ref()),
             false => claim.remove(),
         },
         Err(ObjectError::NotFound { .. }) => Ok(()),
@@ -96,10 +102,7 @@ pub(crate) fn tidy<B: Backend>(backend: &B, namespace: &str, patience: Duration)
     }
 }
 
-fn remove_if_empty<C: Claim>(claim: &C) -> Result<(), ObjectError>
-where
-    C::Memory: CountingMemory + AtomicWords,
-{
+fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
     let table = Table::new(claim.memory());
     if !table.is_empty() {
         return Ok(());
@@ -109,10 +112,14 @@ where
 }
 
 /// Claims the table. Nobody has it for longer than a change takes, unless it is stopped there.
-fn claim<B: Backend>(backend: &B, object: &str, options: ClaimOptions) -> Result<B::Claim, ObjectError> {
+fn claim(
+    backend: &Arc<dyn Backend>,
+    object: &str,
+    options: ClaimOptions,
+) -> Result<Box<dyn Claim>, ObjectError> {
     let begin = Instant::now();
     loop {
-        match backend.claim(object, options, |_| true) {
+        match backend.claim(object, options, &|_| true) {
             Err(ObjectError::Claimed { .. }) if begin.elapsed() < options.patience => thread::yield_now(),
             result => return result,
         }
@@ -120,7 +127,7 @@ fn claim<B: Backend>(backend: &B, object: &str, options: ClaimOptions) -> Result
 }
 
 /// All channels that are entered. Takes no lock.
-pub(crate) fn list<B: Backend>(backend: &B, namespace: &str) -> Result<Vec<ChannelInfo>, ObjectError> {
+pub(crate) fn list(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<ChannelInfo>, ObjectError> {
     match view(backend, namespace)? {
         Some(view) => Ok(Table::new(&view).list()),
         None => Ok(Vec::new()),
@@ -128,10 +135,10 @@ pub(crate) fn list<B: Backend>(backend: &B, namespace: &str) -> Result<Vec<Chann
 }
 
 /// The waiters' page of the namespace's table; `None` while there is no table.
-pub(crate) fn waiters_page<B: Backend>(
-    backend: &B,
+pub(crate) fn waiters_page(
+    backend: &Arc<dyn Backend>,
     namespace: &str,
-) -> Result<Option<WaitersPage<B>>, ObjectError> {
+) -> Result<Option<WaitersPage>, ObjectError> {
     let object = ObjectNames::registry(namespace);
     let (start, bytes) = (waiters::START * WORD_BYTES, waiters::WORDS * WORD_BYTES);
     match backend.part(&object, start, bytes) {
@@ -145,7 +152,7 @@ pub(crate) fn waiters_page<B: Backend>(
 }
 
 /// The table to look at; `None` while there is none.
-fn view<B: Backend>(backend: &B, namespace: &str) -> Result<Option<B::View>, ObjectError> {
+fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWords>, ObjectError> {
     let object = ObjectNames::registry(namespace);
     let view = match backend.view_sparse(&object, EXTENT) {
         Ok(view) => view,

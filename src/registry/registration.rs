@@ -3,10 +3,11 @@
 use super::{ChannelInfo, deregister, register};
 use crate::channel::ChannelWriter;
 use crate::segment::{Backend, ForkToken, ObjectError, PATIENCE};
+use std::sync::Arc;
 
 /// Removes the entry of a channel when it is dropped, unless the channel stays.
-pub(crate) struct Registration<B: Backend> {
-    backend: B,
+pub(crate) struct Registration {
+    backend: Arc<dyn Backend>,
     namespace: String,
     channel: String,
     instance: u64,
@@ -14,9 +15,13 @@ pub(crate) struct Registration<B: Backend> {
     stays: bool,
 }
 
-impl<B: Backend> Registration<B> {
+impl Registration {
     /// Enters the channel.
-    pub(crate) fn new(backend: B, namespace: &str, writer: &ChannelWriter<B>) -> Result<Self, ObjectError> {
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        namespace: &str,
+        writer: &ChannelWriter,
+    ) -> Result<Self, ObjectError> {
         let info = ChannelInfo::of(writer);
         register(&backend, namespace, &info)?;
         let (channel, instance, stays) = (info.name, info.instance, writer.options().linger);
@@ -51,7 +56,7 @@ impl<B: Backend> Registration<B> {
     }
 }
 
-impl<B: Backend> Drop for Registration<B> {
+impl Drop for Registration {
     fn drop(&mut self) {
         let _ = self.end();
     }

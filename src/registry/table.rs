@@ -9,7 +9,7 @@ use crate::layout::registry::{
     self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MOST, NAMESPACE, entry, waiters,
 };
 use crate::layout::{Geometry, Publication, WORD_BYTES, fingerprint};
-use crate::memory::{AtomicWords, CountingMemory, Memory, MemoryMut};
+use crate::memory::{CountingMemory, Memory, MemoryMut, Words};
 use crate::segment::{self, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Published, Reading, Ring};
@@ -234,7 +234,7 @@ impl<M: MemoryMut> Table<'_, M> {
     }
 }
 
-impl<M: CountingMemory + AtomicWords> Table<'_, M> {
+impl Table<'_, Words> {
     /// Tells who looks at this object, or sleeps on it, that it is no longer the namespace's table: only for who has
     /// claimed it.
     pub(super) fn end(&self) {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::table::Table;
 use super::*;
 use crate::liveness::ProcessIdentity;
-use crate::memory::{BoxedWords, Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, Words};
 use crate::segment::{Heap, PATIENCE};
 
 const NAMESPACE: &str = "tests";
@@ -74,7 +74,7 @@ fn a_watch_notices_every_change_also_across_tables() {
 
 #[test]
 fn as_many_as_promised_fit_and_one_more_is_an_error() {
-    let memory = BoxedWords::new(registry::BYTES / WORD_BYTES);
+    let memory = Words::zeroed(registry::BYTES / WORD_BYTES);
     let table = Table::new(&memory);
     assert!(table.prepare(NAMESPACE, "object").unwrap());
     // The names are not looked up here: that would take quadratic time.
@@ -123,7 +123,7 @@ fn another_namespaces_table_is_refused() {
 
 /// Memory whose writer is killed after some stores.
 struct Dying {
-    words: BoxedWords,
+    words: Words,
     stores_left: Cell<u32>,
 }
 
@@ -171,7 +171,7 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
     for change in changes {
         let (mut old_seen, mut new_seen) = (0, 0);
         for stores in 0.. {
-            let words = BoxedWords::new(registry::BYTES / WORD_BYTES);
+            let words = Words::zeroed(registry::BYTES / WORD_BYTES);
             let plain = Table::new(&words);
             plain.prepare(NAMESPACE, "object").unwrap();
             for (name, instance) in [("a", 1), ("b", 2)] {

@@ -1,24 +1,26 @@
 //! Noticing that channels come and go.
 
+use crate::memory::ReadOnlyWords;
 use std::fmt;
+use std::sync::Arc;
 
 use super::table::{Table, Version};
 use super::view;
-use crate::segment::{Backend, ObjectError, SharedMemory};
+use crate::segment::{Backend, ObjectError};
 
 /// Notices that a namespace's channels have changed: that one came, went, or has a new writer.
 ///
 /// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
-pub struct ChannelWatch<B: Backend = SharedMemory> {
-    backend: B,
+pub struct ChannelWatch {
+    backend: Arc<dyn Backend>,
     namespace: String,
-    table: Option<B::View>,
+    table: Option<ReadOnlyWords>,
     /// What was seen last, if anything: the version of the table, if there was one.
     seen: Option<Option<Version>>,
 }
 
-impl<B: Backend> ChannelWatch<B> {
-    pub(crate) fn new(backend: B, namespace: &str) -> ChannelWatch<B> {
+impl ChannelWatch {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
         ChannelWatch { backend, namespace: namespace.into(), table: None, seen: None }
     }
 
@@ -39,7 +41,7 @@ impl<B: Backend> ChannelWatch<B> {
     }
 }
 
-impl<B: Backend> fmt::Debug for ChannelWatch<B> {
+impl fmt::Debug for ChannelWatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ChannelWatch").field("namespace", &self.namespace).finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::memory::AtomicWords;
+use crate::memory::SharedWords;
 
 /// What became of a wish to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,12 @@ pub(crate) enum Slept {
 }
 
 /// Sleeps for at most `longest` if the low half of `word` is still that of `seen`, until somebody wakes it.
-pub(crate) fn sleep(words: &impl AtomicWords, word: usize, seen: u64, longest: Duration) -> Slept {
+pub(crate) fn sleep<const W: bool>(
+    words: &SharedWords<W>,
+    word: usize,
+    seen: u64,
+    longest: Duration,
+) -> Slept {
     let timeout = libc::timespec {
         tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(longest.subsec_nanos()),
@@ -44,7 +49,7 @@ pub(crate) fn sleep(words: &impl AtomicWords, word: usize, seen: u64, longest: D
 }
 
 /// Wakes everybody who sleeps on `word`, in any process.
-pub(crate) fn wake(words: &impl AtomicWords, word: usize) {
+pub(crate) fn wake<const W: bool>(words: &SharedWords<W>, word: usize) {
     let address = low_half(&words.words()[word]);
     // SAFETY: the address is aligned and mapped for as long as `words` is borrowed; waking does not access it.
     let _ =

@@ -1,38 +1,25 @@
 //! Named objects on the heap of this process: for channels inside one process, and for tests.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
-use crate::memory::{AtomicWords, BoxedWords, Memory};
+use crate::memory::{Memory, ReadOnlyWords, Words};
 
 /// Named objects on the heap, seen by all clones of the value. They end with the last of them.
 #[derive(Clone, Debug, Default)]
-pub struct Heap(Arc<Mutex<BTreeMap<String, Object>>>);
+pub(crate) struct Heap(Arc<Mutex<BTreeMap<String, Object>>>);
 
 #[derive(Clone, Debug)]
 struct Object {
-    words: BoxedWords,
+    words: Words,
     claimed: Arc<Mutex<bool>>,
-}
-
-/// An object of a [`Heap`] to look at.
-#[derive(Clone, Debug)]
-pub struct HeapView(BoxedWords);
-
-// SAFETY: as of what it wraps, which is never replaced.
-unsafe impl AtomicWords for HeapView {
-    #[inline]
-    fn words(&self) -> &[AtomicU64] {
-        self.0.words()
-    }
 }
 
 /// A claimed object of a [`Heap`].
 #[derive(Debug)]
-pub struct HeapClaim {
+pub(crate) struct HeapClaim {
     heap: Heap,
     name: String,
     object: Object,
@@ -40,8 +27,7 @@ pub struct HeapClaim {
 
 impl Heap {
     /// An empty one.
-    #[must_use]
-    pub fn new() -> Heap {
+    pub(crate) fn new() -> Heap {
         Heap::default()
     }
 
@@ -59,9 +45,9 @@ impl Heap {
         self.objects().get(object).cloned().ok_or_else(|| ObjectError::NotFound { object: object.into() })
     }
 
-    fn remove_same(&self, name: &str, object: &BoxedWords) {
+    fn remove_same(&self, name: &str, object: &Words) {
         let mut objects = self.objects();
-        if objects.get(name).is_some_and(|found| found.words.is_same(object)) {
+        if objects.get(name).is_some_and(|found| found.words.object() == object.object()) {
             objects.remove(name);
         }
     }
@@ -85,17 +71,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Object {
     fn new(bytes: usize) -> Object {
-        let words = BoxedWords::new(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
+        let words = Words::zeroed(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
         Object { words, claimed: Arc::default() }
     }
 }
 
 impl Backend for Heap {
-    type Memory = BoxedWords;
-    type View = HeapView;
-    type Claim = HeapClaim;
-
-    fn create(&self, object: &str, bytes: usize, _mode: Mode) -> Result<BoxedWords, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, _mode: Mode) -> Result<Words, ObjectError> {
         let mut objects = self.objects();
         if objects.contains_key(object) {
             return Err(ObjectError::Exists { object: object.into() });
@@ -105,25 +87,25 @@ impl Backend for Heap {
         Ok(new.words)
     }
 
-    fn view(&self, object: &str) -> Result<HeapView, ObjectError> {
-        self.find(object).map(|found| HeapView(found.words))
+    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
+        self.find(object).map(|found| found.words.read_only())
     }
 
-    fn view_sparse(&self, object: &str, _extent: Extent) -> Result<HeapView, ObjectError> {
+    fn view_sparse(&self, object: &str, _extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
         self.view(object)
     }
 
-    fn reopen(&self, object: &str) -> Result<BoxedWords, ObjectError> {
+    fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
         self.find(object).map(|found| found.words)
     }
 
-    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<BoxedWords, ObjectError> {
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
         let found = self.find(object)?;
         let (start, words) = (start / WORD_BYTES, bytes / WORD_BYTES);
         found.words.part(start, words).ok_or_else(|| ObjectError::Unfinished { object: object.into() })
     }
 
-    fn remove(&self, object: &str, memory: &BoxedWords) -> Result<(), ObjectError> {
+    fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
         self.remove_same(object, memory);
         Ok(())
     }
@@ -136,8 +118,8 @@ impl Backend for Heap {
         &self,
         object: &str,
         options: ClaimOptions,
-        _abandoned: impl Fn(&BoxedWords) -> bool,
-    ) -> Result<HeapClaim, ObjectError> {
+        _abandoned: &dyn Fn(&Words) -> bool,
+    ) -> Result<Box<dyn Claim>, ObjectError> {
         let bytes = options.extent.bytes;
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
@@ -146,7 +128,7 @@ impl Backend for Heap {
         }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;
-        self.try_claim(object, found, bytes)
+        Ok(Box::new(self.try_claim(object, found, bytes)?))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
@@ -165,9 +147,9 @@ impl Backend for Heap {
         Ok(ObjectStatus { owner, permissions: 0o600, is_regular: true, size: self.size(object)? })
     }
 
-    fn is_claimed(&self, object: &str, view: &HeapView) -> Result<Option<bool>, ObjectError> {
+    fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
         match self.find(object) {
-            Ok(found) if found.words.is_same(&view.0) => Ok(Some(*lock(&found.claimed))),
+            Ok(found) if found.words.object() == view.object() => Ok(Some(*lock(&found.claimed))),
             Ok(_) | Err(ObjectError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -175,9 +157,7 @@ impl Backend for Heap {
 }
 
 impl Claim for HeapClaim {
-    type Memory = BoxedWords;
-
-    fn memory(&self) -> &BoxedWords {
+    fn memory(&self) -> &Words {
         &self.object.words
     }
 
@@ -195,7 +175,10 @@ impl Claim for HeapClaim {
     }
 
     fn is_named(&self) -> bool {
-        self.heap.objects().get(&self.name).is_some_and(|found| found.words.is_same(&self.object.words))
+        self.heap
+            .objects()
+            .get(&self.name)
+            .is_some_and(|found| found.words.object() == self.object.words.object())
     }
 
     fn remove(&self) -> Result<(), ObjectError> {

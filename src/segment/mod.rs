@@ -20,19 +20,20 @@ pub(crate) use barrier::{issue as issue_barrier, register as register_for_barrie
 pub use error::ObjectError;
 pub(crate) use fork::ForkToken;
 pub(crate) use futex::{Slept, sleep, wake};
-pub use heap::Heap;
-pub use shm::SharedMemory;
+pub(crate) use heap::Heap;
+pub(crate) use shm::SharedMemory;
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::memory::{AtomicWords, Memory, MemoryMut, WritableWords};
+use crate::memory::{ReadOnlyWords, Words};
 
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
 
 /// How large a claimed object is, and how much of it is given memory at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Extent {
+pub(crate) struct Extent {
     pub(crate) bytes: usize,
     pub(crate) reserved: usize,
 }
@@ -46,7 +47,7 @@ impl Extent {
 
 /// What an object costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectSize {
+pub(crate) struct ObjectSize {
     /// How long it is.
     pub(crate) bytes: u64,
     /// How much of that has memory.
@@ -55,7 +56,7 @@ pub struct ObjectSize {
 
 /// What the system says about an object without opening it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectStatus {
+pub(crate) struct ObjectStatus {
     /// Numeric id of the user who owns it.
     pub(crate) owner: u32,
     pub(crate) permissions: Mode,
@@ -77,7 +78,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is claimed, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct ClaimOptions {
+pub(crate) struct ClaimOptions {
     pub(crate) extent: Extent,
     /// Whether the object is created if there is none.
     pub(crate) create: bool,
@@ -104,38 +105,27 @@ impl ClaimOptions {
 /// A place where named objects live.
 ///
 /// Names are made by `layout`; objects are never empty, always full pages, and zero when they are new.
-#[doc(hidden)]
-#[allow(
-    private_bounds,
-    private_interfaces,
-    unreachable_pub,
-    reason = "sealed: no user can name or implement it"
-)]
-pub trait Backend: Clone + Send + Sync + 'static {
-    /// A writable object.
-    type Memory: MemoryMut + WritableWords + Send + Sync + 'static;
-    /// An object that this process can't store to.
-    type View: Memory + AtomicWords + Clone + Send + Sync + 'static;
-    /// The writable object that only one process at a time can hold.
-    type Claim: Claim<Memory = Self::Memory>;
-
+///
+/// Held as `Arc<dyn Backend>`: every method makes system calls, beside which a dynamic call costs nothing. What is loaded
+/// and stored all the time, the words, are the same concrete types for every backend.
+pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Creates `object` exclusively, with its memory reserved and exactly the permissions of `mode`.
-    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Self::Memory, ObjectError>;
+    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError>;
 
     /// Opens `object` to look at it.
-    fn view(&self, object: &str) -> Result<Self::View, ObjectError>;
+    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError>;
 
     /// Opens `object` to look at it, though not all of it has memory: the caller touches only what has.
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<Self::View, ObjectError>;
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
 
     /// Opens `object` of a dead process to go on with it.
-    fn reopen(&self, object: &str) -> Result<Self::Memory, ObjectError>;
+    fn reopen(&self, object: &str) -> Result<Words, ObjectError>;
 
     /// Opens a part of `object`, full pages, that readers may store to, too. `Unfinished` if it has no memory yet.
-    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Self::Memory, ObjectError>;
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
 
     /// Removes the name `object` if it still means `memory`, and nothing if it means another object or none.
-    fn remove(&self, object: &str, memory: &Self::Memory) -> Result<(), ObjectError>;
+    fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError>;
 
     /// Removes the name `object`, whatever of ours it means, and says whether there was one. Only for who holds the
     /// claim that the name belongs to.
@@ -150,8 +140,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
         &self,
         object: &str,
         options: ClaimOptions,
-        abandoned: impl Fn(&Self::Memory) -> bool,
-    ) -> Result<Self::Claim, ObjectError>;
+        abandoned: &dyn Fn(&Words) -> bool,
+    ) -> Result<Box<dyn Claim>, ObjectError>;
 
     /// The names of all objects that begin with `prefix`, in any order.
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError>;
@@ -163,23 +153,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError>;
 
     /// Whether somebody has the lock of the object that `view` shows; `None` if `object` no longer means it.
-    fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;
+    fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
 }
 
 /// A claimed object. Dropping it gives the claim up and leaves the object.
-#[doc(hidden)]
-#[allow(
-    private_bounds,
-    private_interfaces,
-    unreachable_pub,
-    reason = "sealed: no user can name or implement it"
-)]
-pub trait Claim {
+pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// Its words.
-    type Memory: MemoryMut;
-
-    /// Its words.
-    fn memory(&self) -> &Self::Memory;
+    fn memory(&self) -> &Words;
 
     /// Lets others find out who owns the object, once the words that `abandoned` will be asked about say so. Until then
     /// they wait.

@@ -62,14 +62,14 @@ impl<M: Memory> Ring<M> {
 mod tests {
     use super::*;
     use crate::layout::{Geometry, segment};
-    use crate::memory::{BoxedWords, MemoryMut};
+    use crate::memory::{MemoryMut, Words};
 
-    fn ring(depth: usize) -> Ring<BoxedWords> {
+    fn ring(depth: usize) -> Ring<Words> {
         let geometry = Geometry::exact(depth, 4);
-        Ring::new(BoxedWords::new(geometry.object_words()), geometry)
+        Ring::new(Words::zeroed(geometry.object_words()), geometry)
     }
 
-    fn stamp(ring: &Ring<BoxedWords>, index: u64, stamp: u64) {
+    fn stamp(ring: &Ring<Words>, index: u64, stamp: u64) {
         ring.memory().store(ring.geometry().slot(index) + segment::slot::STAMP, stamp);
     }
 

@@ -11,7 +11,6 @@ use crate::codec::Encode;
 #[cfg(feature = "postcard")]
 use crate::codec::Postcard;
 use crate::namespace::Namespace;
-use crate::segment::Backend;
 use crate::writer::{Writer, WriterBuilder};
 
 /// From one tick to the next, where the user doesn't say. What a query sees is then 50 ms old on average, for next to no
@@ -23,12 +22,12 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Chooses what a [`Syncer`] is like. Made by [`WriterBuilder::syncer`], whose options are the channel's.
 #[must_use = "a builder does nothing until `spawn` is called"]
-pub struct SyncerBuilder<T, C, B: Backend> {
-    writer: WriterBuilder<T, C, B>,
+pub struct SyncerBuilder<T, C> {
+    writer: WriterBuilder<T, C>,
     initial: T,
 }
 
-impl<T, C, B: Backend> WriterBuilder<T, C, B> {
+impl<T, C> WriterBuilder<T, C> {
     /// A [`Syncer`] instead of a writer: owns the state, from `initial` on, and publishes it in the background.
     ///
     /// ```
@@ -47,12 +46,12 @@ impl<T, C, B: Backend> WriterBuilder<T, C, B> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn syncer(self, initial: T) -> SyncerBuilder<T, C, B> {
+    pub fn syncer(self, initial: T) -> SyncerBuilder<T, C> {
         SyncerBuilder { writer: self, initial }
     }
 }
 
-impl<B: Backend> Namespace<B> {
+impl Namespace {
     /// A [`Syncer`] with all options at their defaults and the default codec, Postcard: owns the state, from `initial` on,
     /// and a thread that publishes it. For other options see [`WriterBuilder::syncer`].
     ///
@@ -60,17 +59,17 @@ impl<B: Backend> Namespace<B> {
     ///
     /// As [`SyncerBuilder::spawn`].
     #[cfg(feature = "postcard")]
-    pub fn syncer<T>(&self, channel: &str, initial: T) -> Result<Syncer<T, Postcard, B>, SpawnError>
+    pub fn syncer<T>(&self, channel: &str, initial: T) -> Result<Syncer<T, Postcard>, SpawnError>
     where
         T: Send + 'static,
         Postcard: Encode<T>,
-        Writer<T, Postcard, B>: Send + 'static,
+        Writer<T, Postcard>: Send + 'static,
     {
         self.writer_builder(channel).syncer(initial).spawn()
     }
 }
 
-impl<T, C, B: Backend> SyncerBuilder<T, C, B> {
+impl<T, C> SyncerBuilder<T, C> {
     /// From one tick to the next, at least 1 ms. Default: what [`WriterBuilder::interval`] was given, or 100 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.writer = self.writer.interval(interval);
@@ -78,11 +77,11 @@ impl<T, C, B: Backend> SyncerBuilder<T, C, B> {
     }
 }
 
-impl<T, C, B: Backend> SyncerBuilder<T, C, B>
+impl<T, C> SyncerBuilder<T, C>
 where
     T: Send + 'static,
     C: Encode<T>,
-    Writer<T, C, B>: Send + 'static,
+    Writer<T, C>: Send + 'static,
 {
     /// Opens the channel, publishes the initial state, and starts the thread whose ticks publish later ones.
     ///
@@ -90,7 +89,7 @@ where
     ///
     /// [`SpawnError`]: what [`WriterBuilder::open`] or [`Writer::publish`] may refuse, an interval that is too short, or no
     /// thread. If the initial state can't be published, that of a former writer stays readable.
-    pub fn spawn(self) -> Result<Syncer<T, C, B>, SpawnError> {
+    pub fn spawn(self) -> Result<Syncer<T, C>, SpawnError> {
         self.spawn_by(|shared, interval| Driver::thread(Arc::clone(shared), interval))
     }
 
@@ -108,14 +107,14 @@ where
     ///
     /// If the runtime has no timer (`enable_time`).
     #[cfg(feature = "tokio")]
-    pub fn spawn_on(self, runtime: &tokio::runtime::Handle) -> Result<Syncer<T, C, B>, SpawnError> {
+    pub fn spawn_on(self, runtime: &tokio::runtime::Handle) -> Result<Syncer<T, C>, SpawnError> {
         self.spawn_by(|shared, interval| Ok(Driver::task(shared, interval, runtime)))
     }
 
     fn spawn_by(
         self,
-        start: impl FnOnce(&Arc<Shared<T, C, B>>, Duration) -> Result<Driver, SpawnError>,
-    ) -> Result<Syncer<T, C, B>, SpawnError> {
+        start: impl FnOnce(&Arc<Shared<T, C>>, Duration) -> Result<Driver, SpawnError>,
+    ) -> Result<Syncer<T, C>, SpawnError> {
         let interval = self.writer.promised().unwrap_or(DEFAULT_INTERVAL);
         if interval < LEAST_INTERVAL {
             return Err(SpawnError::IntervalTooShort { asked: interval, least: LEAST_INTERVAL });
@@ -132,7 +131,7 @@ where
     }
 }
 
-impl<T, C, B: Backend> fmt::Debug for SyncerBuilder<T, C, B> {
+impl<T, C> fmt::Debug for SyncerBuilder<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("SyncerBuilder").field("writer", &self.writer).finish_non_exhaustive()
     }

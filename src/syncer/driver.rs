@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::SpawnError;
 use super::grid::Grid;
 use super::shared::Shared;
-use crate::segment::Backend;
 use crate::writer::Writer;
 
 /// The thread's name, as debuggers and `ps -T` show it: at most 15 characters.
@@ -54,14 +53,10 @@ impl Bell {
 
 impl Driver {
     /// Starts a thread that ticks.
-    pub(super) fn thread<T, C, B>(
-        shared: Arc<Shared<T, C, B>>,
-        interval: Duration,
-    ) -> Result<Driver, SpawnError>
+    pub(super) fn thread<T, C>(shared: Arc<Shared<T, C>>, interval: Duration) -> Result<Driver, SpawnError>
     where
         T: Send + 'static,
-        B: Backend,
-        Writer<T, C, B>: Send + 'static,
+        Writer<T, C>: Send + 'static,
     {
         let bell = Arc::<Bell>::default();
         let heard = Arc::clone(&bell);
@@ -79,15 +74,14 @@ impl Driver {
 
     /// Starts a task that ticks for as long as somebody else has `shared`.
     #[cfg(feature = "tokio")]
-    pub(super) fn task<T, C, B>(
-        shared: &Arc<Shared<T, C, B>>,
+    pub(super) fn task<T, C>(
+        shared: &Arc<Shared<T, C>>,
         interval: Duration,
         runtime: &tokio::runtime::Handle,
     ) -> Driver
     where
         T: Send + 'static,
-        B: Backend,
-        Writer<T, C, B>: Send + 'static,
+        Writer<T, C>: Send + 'static,
     {
         use tokio::time::{Instant, sleep};
 

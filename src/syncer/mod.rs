@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use crate::channel::PublishError;
 use crate::codec::Postcard;
-use crate::segment::{Backend, SharedMemory};
 use driver::Driver;
 use shared::Shared;
 
@@ -71,15 +70,15 @@ use shared::Shared;
 ///
 /// Neither thread nor task exists in a fork of the process: nothing is published there ([`PublishError::Forked`]), and dropping
 /// the syncer there ends nothing. The state's lock stays locked there if it was at the moment of the fork.
-pub struct Syncer<T, C = Postcard, B: Backend = SharedMemory> {
-    shared: Arc<Shared<T, C, B>>,
+pub struct Syncer<T, C = Postcard> {
+    shared: Arc<Shared<T, C>>,
     /// `None` once it was told to stop.
     driver: Option<Driver>,
     channel: String,
     interval: Duration,
 }
 
-impl<T, C, B: Backend> Syncer<T, C, B> {
+impl<T, C> Syncer<T, C> {
     /// Lets `change` change the state, and returns what it returns. The next tick publishes it.
     ///
     /// If `change` panics, the state is what it left, and nothing is poisoned: that will be published, too, and the next
@@ -162,7 +161,7 @@ impl<T, C, B: Backend> Syncer<T, C, B> {
     }
 }
 
-impl<T, C, B: Backend> Drop for Syncer<T, C, B> {
+impl<T, C> Drop for Syncer<T, C> {
     fn drop(&mut self) {
         if self.driver.is_some() {
             let _ = self.end();
@@ -170,7 +169,7 @@ impl<T, C, B: Backend> Drop for Syncer<T, C, B> {
     }
 }
 
-impl<T, C, B: Backend> fmt::Debug for Syncer<T, C, B> {
+impl<T, C> fmt::Debug for Syncer<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Syncer")

@@ -11,15 +11,15 @@ use std::time::Instant;
 use super::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
 use crate::codec::Encode;
-use crate::segment::{Backend, ForkToken};
+use crate::segment::ForkToken;
 use crate::writer::{Prepared, Writer};
 
 /// All of it. Generic without bounds, so that a syncer can be dropped without any.
-pub(super) struct Shared<T, C, B: Backend> {
+pub(super) struct Shared<T, C> {
     owner: ForkToken,
     state: Mutex<State<T>>,
     /// `None` when the syncer has ended: the channel must be free for others then, though a late tick may hold on to this.
-    pen: Mutex<Option<Pen<T, C, B>>>,
+    pen: Mutex<Option<Pen<T, C>>>,
 }
 
 struct State<T> {
@@ -29,9 +29,9 @@ struct State<T> {
 }
 
 /// The writer, and what it did.
-struct Pen<T, C, B: Backend> {
-    writer: Writer<T, C, B>,
-    prepare: Prepare<T, C, B>,
+struct Pen<T, C> {
+    writer: Writer<T, C>,
+    prepare: Prepare<T, C>,
     codec: &'static str,
     /// The changes that the last publication, or the same bytes before it, cover.
     covered: Option<u64>,
@@ -40,7 +40,7 @@ struct Pen<T, C, B: Backend> {
 }
 
 /// `Writer::prepare`, found where its bounds were known.
-type Prepare<T, C, B> = fn(&mut Writer<T, C, B>, &T) -> Result<Prepared, PublishError>;
+type Prepare<T, C> = fn(&mut Writer<T, C>, &T) -> Result<Prepared, PublishError>;
 
 /// What came of looking at the state.
 enum Look {
@@ -48,8 +48,8 @@ enum Look {
     Encoded { prepared: Prepared, changes: u64 },
 }
 
-impl<T, C: Encode<T>, B: Backend> Shared<T, C, B> {
-    pub(super) fn new(writer: Writer<T, C, B>, value: T) -> Self {
+impl<T, C: Encode<T>> Shared<T, C> {
+    pub(super) fn new(writer: Writer<T, C>, value: T) -> Self {
         let pen = Pen {
             writer,
             prepare: Writer::prepare,
@@ -66,7 +66,7 @@ impl<T, C: Encode<T>, B: Backend> Shared<T, C, B> {
     }
 }
 
-impl<T, C, B: Backend> Shared<T, C, B> {
+impl<T, C> Shared<T, C> {
     pub(super) fn check_owner(&self) -> Result<(), PublishError> {
         match self.owner.is_ours() {
             true => Ok(()),
@@ -135,16 +135,16 @@ impl<T, C, B: Backend> Shared<T, C, B> {
         self.take_pen().writer.abandon();
     }
 
-    fn take_pen(&self) -> Pen<T, C, B> {
+    fn take_pen(&self) -> Pen<T, C> {
         lock(&self.pen).take().expect("a syncer ends once")
     }
 
-    fn with_pen<R>(&self, work: impl FnOnce(&mut Pen<T, C, B>) -> R) -> R {
+    fn with_pen<R>(&self, work: impl FnOnce(&mut Pen<T, C>) -> R) -> R {
         work(lock(&self.pen).as_mut().expect("the syncer has not ended, since somebody has it"))
     }
 }
 
-impl<T, C, B: Backend> Pen<T, C, B> {
+impl<T, C> Pen<T, C> {
     /// Publishes `state` if that is needed, and counts what was done. Returns the number in force.
     fn sync(&mut self, state: &Mutex<State<T>>) -> Result<u64, PublishError> {
         let done = self.try_sync(state);

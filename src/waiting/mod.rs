@@ -13,6 +13,7 @@ pub(crate) use place::Place;
 
 use std::fmt;
 use std::hint;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::channel::{ChannelReader, Nap, WaitersPage};
@@ -64,21 +65,21 @@ pub(crate) enum Waited {
 }
 
 /// Waits for channels of a namespace.
-pub(crate) struct Waiter<B: Backend> {
-    backend: B,
+pub(crate) struct Waiter {
+    backend: Arc<dyn Backend>,
     namespace: String,
-    page: Option<WaitersPage<B>>,
+    page: Option<WaitersPage>,
     policy: WaitPolicy,
 }
 
-impl<B: Backend> Waiter<B> {
+impl Waiter {
     /// Opens nothing before anybody sleeps.
-    pub(crate) fn new(backend: B, namespace: &str, policy: WaitPolicy) -> Waiter<B> {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str, policy: WaitPolicy) -> Waiter {
         Waiter { backend, namespace: namespace.into(), page: None, policy }
     }
 
     /// Waits until `channel` has a publication after number `after`, at most for `longest`.
-    pub(crate) fn wait_newer(&mut self, channel: &ChannelReader<B>, after: u64, longest: Duration) -> Waited {
+    pub(crate) fn wait_newer(&mut self, channel: &ChannelReader, after: u64, longest: Duration) -> Waited {
         let look = || match channel.sight() {
             sight if sight.publication > after => Ok(Waited::Newer),
             sight if sight.has_ended() => Ok(Waited::Ended),
@@ -96,7 +97,7 @@ impl<B: Backend> Waiter<B> {
     /// or a new channel of the namespace, can bring about.
     pub(crate) fn wait_any(
         &mut self,
-        channels: &[&ChannelReader<B>],
+        channels: &[&ChannelReader],
         longest: Duration,
         mut changed: impl FnMut() -> bool,
     ) -> Waited {
@@ -166,7 +167,7 @@ impl<B: Backend> Waiter<B> {
 
     /// s2, s3: announces that somebody waits for these channels, which have been looked at before; if all their writers
     /// can be told, and otherwise to none: they would make system calls for somebody who does not sleep.
-    fn announce(&mut self, channels: &[&ChannelReader<B>]) -> Announced {
+    fn announce(&mut self, channels: &[&ChannelReader]) -> Announced {
         if !self.looks_where_all_look(channels) {
             return Announced::NotEverywhere;
         }
@@ -189,10 +190,10 @@ impl<B: Backend> Waiter<B> {
     }
 
     /// Whether all writers wake, and look on the page that is open; opens it once if need be.
-    fn looks_where_all_look(&mut self, channels: &[&ChannelReader<B>]) -> bool {
+    fn looks_where_all_look(&mut self, channels: &[&ChannelReader]) -> bool {
         let Some(first) = channels.first() else { return true };
         let instance = first.waiters_instance();
-        let wakes = |channel: &&ChannelReader<B>| {
+        let wakes = |channel: &&ChannelReader| {
             channel.waking() != Waking::Nobody && channel.waiters_instance() == instance
         };
         if instance == 0 || !channels.iter().all(wakes) {
@@ -241,7 +242,7 @@ enum Announced {
     NotEverywhere,
 }
 
-impl<B: Backend> fmt::Debug for Waiter<B> {
+impl fmt::Debug for Waiter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Waiter").field("policy", &self.policy).finish_non_exhaustive()
     }

@@ -20,39 +20,39 @@ const IDLE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// Wakes the tasks that wait for channels of a namespace. Its thread runs while there are any, and a little longer.
-pub(crate) struct Notifier<B: Backend> {
-    backend: B,
+pub(crate) struct Notifier {
+    backend: Arc<dyn Backend>,
     namespace: String,
-    state: Mutex<State<B>>,
+    state: Mutex<State>,
     subscribed: Condvar,
     /// Counts the changes of `state.waiting`, for who sleeps.
     changes: AtomicU64,
 }
 
-struct State<B: Backend> {
-    waiting: HashMap<u64, Subscription<B>>,
+struct State {
+    waiting: HashMap<u64, Subscription>,
     /// The thread; of another process if this one is a fork of it, to which no thread has come.
     thread: Option<ForkToken>,
     tickets: u64,
     /// To interrupt the thread where it sleeps.
-    interrupter: Waiter<B>,
+    interrupter: Waiter,
 }
 
 /// A stream whose task waits.
-struct Subscription<B: Backend> {
-    channel: ChannelReader<B>,
+struct Subscription {
+    channel: ChannelReader,
     seen: u64,
     waker: Waker,
 }
 
 /// Who may subscribe; ends what it has subscribed to when it is dropped.
-pub(crate) struct Ticket<B: Backend> {
+pub(crate) struct Ticket {
     number: u64,
-    notifier: Arc<Notifier<B>>,
+    notifier: Arc<Notifier>,
 }
 
-impl<B: Backend> Ticket<B> {
-    pub(crate) fn new(notifier: Arc<Notifier<B>>) -> Ticket<B> {
+impl Ticket {
+    pub(crate) fn new(notifier: Arc<Notifier>) -> Ticket {
         let number = {
             let mut state = notifier.lock();
             state.tickets += 1;
@@ -62,12 +62,12 @@ impl<B: Backend> Ticket<B> {
     }
 
     /// From now on, until it has happened once, wakes `waker` when `channel` has a publication after `seen` or has ended.
-    pub(crate) fn subscribe(&self, channel: &ChannelReader<B>, seen: u64, waker: &Waker) {
+    pub(crate) fn subscribe(&self, channel: &ChannelReader, seen: u64, waker: &Waker) {
         self.notifier.subscribe(self.number, channel, seen, waker);
     }
 }
 
-impl<B: Backend> Drop for Ticket<B> {
+impl Drop for Ticket {
     fn drop(&mut self) {
         let ended = self.notifier.lock().waiting.remove(&self.number);
         // Not under the lock: the task that the waker belongs to may end with it, and own another ticket.
@@ -75,8 +75,8 @@ impl<B: Backend> Drop for Ticket<B> {
     }
 }
 
-impl<B: Backend> Notifier<B> {
-    pub(crate) fn new(backend: B, namespace: &str) -> Notifier<B> {
+impl Notifier {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> Notifier {
         let interrupter = Waiter::new(backend.clone(), namespace, WaitPolicy::default());
         let state = State { waiting: HashMap::new(), thread: None, tickets: 0, interrupter };
         Notifier {
@@ -88,7 +88,7 @@ impl<B: Backend> Notifier<B> {
         }
     }
 
-    fn subscribe(self: &Arc<Self>, number: u64, channel: &ChannelReader<B>, seen: u64, waker: &Waker) {
+    fn subscribe(self: &Arc<Self>, number: u64, channel: &ChannelReader, seen: u64, waker: &Waker) {
         let mut state = self.lock();
         let subscription = Subscription { channel: channel.clone(), seen, waker: waker.clone() };
         let former = state.waiting.insert(number, subscription);
@@ -118,13 +118,13 @@ impl<B: Backend> Notifier<B> {
     }
 
     /// A panic while it is held leaves subscriptions, which are whole at any time.
-    fn lock(&self) -> MutexGuard<'_, State<B>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The channels that are waited for and what was seen of them; `None`, for the thread to end, if there were none for
     /// some time.
-    fn waiting(&self) -> Option<Vec<(ChannelReader<B>, u64)>> {
+    fn waiting(&self) -> Option<Vec<(ChannelReader, u64)>> {
         let state = self.lock();
         let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
         let (mut state, _) = idle.unwrap_or_else(PoisonError::into_inner);
@@ -139,7 +139,7 @@ impl<B: Backend> Notifier<B> {
     fn wake(&self) {
         let mut woken = Vec::new();
         let mut state = self.lock();
-        let changed = |waiting: &Subscription<B>| has_changed(&waiting.channel, waiting.seen);
+        let changed = |waiting: &Subscription| has_changed(&waiting.channel, waiting.seen);
         let numbers: Vec<u64> =
             state.waiting.iter().filter(|(_, waiting)| changed(waiting)).map(|(number, _)| *number).collect();
         woken.extend(numbers.iter().filter_map(|number| state.waiting.remove(number)));
@@ -152,19 +152,19 @@ impl<B: Backend> Notifier<B> {
     }
 }
 
-fn has_changed<B: Backend>(channel: &ChannelReader<B>, seen: u64) -> bool {
+fn has_changed(channel: &ChannelReader, seen: u64) -> bool {
     let sight = channel.sight();
     sight.publication > seen || sight.has_ended()
 }
 
 /// The thread, for as long as anybody has the notifier.
-fn run<B: Backend>(notifier: &Weak<Notifier<B>>, mut waiter: Waiter<B>) {
+fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
     loop {
         let Some(alive) = notifier.upgrade() else { return };
         // Acquire: what is listed next is no older than what was counted. Pairs with the release in `subscribe`.
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
-        let channels: Vec<&ChannelReader<B>> = waiting.iter().map(|(channel, _)| channel).collect();
+        let channels: Vec<&ChannelReader> = waiting.iter().map(|(channel, _)| channel).collect();
         let _ = waiter.wait_any(&channels, LONGEST, || {
             alive.changes.load(Ordering::Acquire) != counted
                 || waiting.iter().any(|(channel, seen)| has_changed(channel, *seen))
@@ -173,7 +173,7 @@ fn run<B: Backend>(notifier: &Weak<Notifier<B>>, mut waiter: Waiter<B>) {
     }
 }
 
-impl<B: Backend> fmt::Debug for Notifier<B> {
+impl fmt::Debug for Notifier {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Notifier").field("namespace", &self.namespace).finish_non_exhaustive()
     }

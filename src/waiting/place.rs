@@ -9,15 +9,15 @@ use crate::segment::Backend;
 
 /// A namespace: the backend with its objects, its name, and what sleeps for its streams.
 #[derive(Clone, Debug)]
-pub(crate) struct Place<B: Backend> {
-    backend: B,
+pub(crate) struct Place {
+    backend: Arc<dyn Backend>,
     namespace: Arc<str>,
     #[cfg(feature = "async")]
-    notifier: Arc<Notifier<B>>,
+    notifier: Arc<Notifier>,
 }
 
-impl<B: Backend> Place<B> {
-    pub(crate) fn new(backend: B, namespace: &str) -> Place<B> {
+impl Place {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> Place {
         Place {
             #[cfg(feature = "async")]
             notifier: Arc::new(Notifier::new(backend.clone(), namespace)),
@@ -26,7 +26,7 @@ impl<B: Backend> Place<B> {
         }
     }
 
-    pub(crate) fn backend(&self) -> &B {
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
     }
 
@@ -35,13 +35,13 @@ impl<B: Backend> Place<B> {
     }
 
     /// Somebody who waits for channels here.
-    pub(crate) fn waiter(&self, policy: WaitPolicy) -> Waiter<B> {
+    pub(crate) fn waiter(&self, policy: WaitPolicy) -> Waiter {
         Waiter::new(self.backend.clone(), &self.namespace, policy)
     }
 
     /// What sleeps for streams: one for all clones.
     #[cfg(feature = "async")]
-    pub(crate) fn notifier(&self) -> &Arc<Notifier<B>> {
+    pub(crate) fn notifier(&self) -> &Arc<Notifier> {
         &self.notifier
     }
 }

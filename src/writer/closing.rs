@@ -2,9 +2,7 @@
 
 use super::Writer;
 use crate::channel::RemoveError;
-use crate::segment::Backend;
-
-impl<T: ?Sized, C, B: Backend> Writer<T, C, B> {
+impl<T: ?Sized, C> Writer<T, C> {
     /// Ends the channel: removes its names or, if it was built with `linger`, leaves the last state readable.
     ///
     /// Attached readers learn of it either way. In a fork of the process that opened the writer it does nothing.

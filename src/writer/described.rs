@@ -3,9 +3,7 @@
 use super::WriterBuilder;
 use crate::channel::{CreateError, SchemaBytes, WriterOptions};
 use crate::schema::{Describe, Schema};
-use crate::segment::Backend;
-
-impl<T: ?Sized, C, B: Backend> WriterBuilder<T, C, B> {
+impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// Lets the channel carry the [`Schema`] of its states, for programs that don't know `T`: see
     /// [`Reader::description`](crate::Reader::description).
     ///

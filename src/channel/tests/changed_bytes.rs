@@ -3,7 +3,7 @@
 use super::*;
 use crate::layout::segment::{self, slot};
 use crate::layout::{Kind, PAGE_BYTES, Publication, WORD_BYTES, control};
-use crate::memory::{BoxedWords, Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, Words};
 use crate::segment::Backend;
 use std::ops::Range;
 use std::time::Duration;
@@ -37,25 +37,25 @@ impl Scene {
         Scene { heap, checksum }
     }
 
-    fn object(&self, kind: Kind) -> BoxedWords {
+    fn object(&self, kind: Kind) -> Words {
         self.heap.reopen(&name().objects.object(kind)).unwrap()
     }
 
     /// The page, and the segment of the last publication: its side, its generation, its words.
-    fn segment(&self) -> BoxedWords {
+    fn segment(&self) -> Words {
         let side = Publication::new(PUBLICATIONS).unwrap().side();
         let page = self.object(Kind::Control);
         self.object(Kind::Segment(side, page.load(control::GENERATION + side.index())))
     }
 
-    fn attach(&self) -> Result<ChannelReader<Heap>, AttachError> {
+    fn attach(&self) -> Result<ChannelReader, AttachError> {
         let retry = RetryPolicy { attempts: 2, deadline: Duration::ZERO };
         ChannelReader::attach(&self.heap, &name(), &ReaderOptions { retry, ..reader_options() })
     }
 
     /// Gives the bytes of `words` every other value, one at a time, and asks `check` each time. Says how many changes
     /// that were.
-    fn change(&self, object: &BoxedWords, words: Range<usize>, mut check: impl FnMut(usize)) -> usize {
+    fn change(&self, object: &Words, words: Range<usize>, mut check: impl FnMut(usize)) -> usize {
         let mut changes = 0;
         for word in words {
             let original = object.load(word);
@@ -75,7 +75,7 @@ impl Scene {
 ///
 /// Which publication is the latest is a number in the page like any other: an older one may be shown in its place, but
 /// under its own number.
-fn see(reader: &mut ChannelReader<Heap>, verified: bool) -> usize {
+fn see(reader: &mut ChannelReader, verified: bool) -> usize {
     let mut payload = Vec::new();
     let seen = reader.snapshot(&mut &mut payload);
     assert!(payload.capacity() <= PAGE_BYTES, "no more than a segment has");

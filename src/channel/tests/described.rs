@@ -3,7 +3,7 @@
 use super::*;
 use crate::channel::{Cause, Keep, SchemaBytes, remove};
 use crate::layout::{Kind, PAGE_BYTES, Side, WORD_BYTES, control, schema};
-use crate::memory::{BoxedWords, Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, Words};
 use crate::segment::Backend;
 
 const SCHEMA: &[u8] = b"jobs_done: u64, queue: [job]";
@@ -16,7 +16,7 @@ fn described() -> WriterOptions {
     described_by(SCHEMA)
 }
 
-fn object(heap: &Heap, kind: Kind) -> BoxedWords {
+fn object(heap: &Heap, kind: Kind) -> Words {
     heap.reopen(&name().objects.object(kind)).unwrap()
 }
 
@@ -28,7 +28,7 @@ const ALL_FOUR: [Kind; 4] =
     [Kind::Segment(Side::A, 1), Kind::Segment(Side::B, 1), Kind::Control, Kind::Schema];
 
 /// A described channel with two publications whose writer was killed, and a reader.
-fn left() -> (Heap, ChannelReader<Heap>) {
+fn left() -> (Heap, ChannelReader) {
     let heap = Heap::new();
     let mut writer = open(&heap, &described()).unwrap();
     writer.publish(b"one").unwrap();
@@ -143,7 +143,7 @@ fn matters(byte: usize) -> bool {
 /// A few bytes more than those that mean something.
 const ALL_BYTES: std::ops::Range<usize> = 0..schema::CONTENT * WORD_BYTES + SCHEMA.len() + 16;
 
-fn flip(memory: &BoxedWords, byte: usize, bits: u64) {
+fn flip(memory: &Words, byte: usize, bits: u64) {
     let word = byte / WORD_BYTES;
     memory.store(word, memory.load(word) ^ bits << (byte % WORD_BYTES * 8));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
-use crate::memory::{BoxedWords, MemoryMut};
+use crate::memory::{MemoryMut, Words};
 use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
 
 /// The heap, whose calls fail from one on.
@@ -44,14 +44,14 @@ impl Plan {
 
 /// A claim on the heap, whose calls fail likewise.
 struct FailingClaim {
-    claim: <Heap as Backend>::Claim,
+    claim: Box<dyn Claim>,
     heap: Heap,
     plan: Plan,
 }
 
 impl Claim for FailingClaim {
-    type Memory = BoxedWords;
-    fn memory(&self) -> &BoxedWords {
+    type Memory = Words;
+    fn memory(&self) -> &Words {
         self.claim.memory()
     }
     fn settle(&self) {
@@ -78,11 +78,11 @@ impl Claim for FailingClaim {
 }
 
 impl Backend for Failing {
-    type Memory = BoxedWords;
-    type View = <Heap as Backend>::View;
+    type Memory = Words;
+    type View = ReadOnlyWords;
     type Claim = FailingClaim;
 
-    fn create(&self, object: &str, bytes: usize, mode: u32) -> Result<BoxedWords, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError> {
         self.plan.call("create")?;
         self.heap.create(object, bytes, mode)
     }
@@ -94,7 +94,7 @@ impl Backend for Failing {
         self.plan.call("view")?;
         self.heap.view_sparse(object, extent)
     }
-    fn reopen(&self, object: &str) -> Result<BoxedWords, ObjectError> {
+    fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
         self.plan.call("reopen")?;
         self.heap.reopen(object)
     }
@@ -102,7 +102,7 @@ impl Backend for Failing {
         self.heap.part(object, start, bytes)
     }
 
-    fn remove(&self, object: &str, memory: &BoxedWords) -> Result<(), ObjectError> {
+    fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
         self.plan.call("remove")?;
         self.heap.remove(object, memory)
     }
@@ -114,7 +114,7 @@ impl Backend for Failing {
         &self,
         object: &str,
         options: ClaimOptions,
-        abandoned: impl Fn(&BoxedWords) -> bool,
+        abandoned: impl Fn(&Words) -> bool,
     ) -> Result<FailingClaim, ObjectError> {
         self.plan.call("claim")?;
         let claim = self.heap.claim(object, options, abandoned)?;

@@ -41,16 +41,16 @@ fn reader_options() -> ReaderOptions {
     ReaderOptions { attach, retry: RetryPolicy::default(), format: Some(options().format) }
 }
 
-fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter<Heap>, CreateError> {
+fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateError> {
     ChannelWriter::open(heap, &name(), options)
 }
 
-fn attach(heap: &Heap) -> Result<ChannelReader<Heap>, AttachError> {
+fn attach(heap: &Heap) -> Result<ChannelReader, AttachError> {
     ChannelReader::attach(heap, &name(), &reader_options())
 }
 
 /// Number and payload of the latest publication.
-fn snapshot(reader: &mut ChannelReader<Heap>) -> Result<(u64, Vec<u8>), SnapshotError> {
+fn snapshot(reader: &mut ChannelReader) -> Result<(u64, Vec<u8>), SnapshotError> {
     let mut payload = Vec::new();
     let received = reader.snapshot(&mut &mut payload)?;
     assert_eq!(received.details.len, payload.len());
@@ -58,6 +58,6 @@ fn snapshot(reader: &mut ChannelReader<Heap>) -> Result<(u64, Vec<u8>), Snapshot
 }
 
 /// Ends a writer as a kill does: the claim goes, nothing is stored or removed.
-fn kill(mut writer: ChannelWriter<Heap>) {
+fn kill(mut writer: ChannelWriter) {
     writer.owner = ForkToken::of_another_process();
 }

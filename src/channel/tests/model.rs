@@ -60,8 +60,8 @@ struct System {
     heap: Heap,
     depth: Option<usize>,
     checksum: bool,
-    writer: Option<ChannelWriter<Heap>>,
-    readers: Vec<(u32, ChannelReader<Heap>)>,
+    writer: Option<ChannelWriter>,
+    readers: Vec<(u32, ChannelReader)>,
     model: Model,
 }
 

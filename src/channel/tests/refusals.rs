@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::layout::{self, Kind, control};
-use crate::memory::{BoxedWords, Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, Words};
 use crate::segment::Backend;
 
 /// A channel whose writer was killed, and its control page.
-fn left() -> (Heap, BoxedWords) {
+fn left() -> (Heap, Words) {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"of another time").unwrap();
@@ -16,7 +16,7 @@ fn left() -> (Heap, BoxedWords) {
 }
 
 /// Both the reader's and the writer's refusal hold all of `parts`, and the page is untouched.
-fn refused(heap: &Heap, page: &BoxedWords, parts: &[String]) {
+fn refused(heap: &Heap, page: &Words, parts: &[String]) {
     let before = page.load(control::READY);
     let errors =
         [attach(heap).unwrap_err().to_string(), open(heap, &options()).map(drop).unwrap_err().to_string()];

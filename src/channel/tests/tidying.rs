@@ -51,7 +51,7 @@ fn causes(heap: &Heap, keep: Keep) -> Vec<Cause> {
     cleaned.removed.iter().map(|removed| removed.cause).collect()
 }
 
-fn published(heap: &Heap) -> ChannelWriter<Heap> {
+fn published(heap: &Heap) -> ChannelWriter {
     let mut writer = open(heap, &options()).unwrap();
     writer.publish(b"state").unwrap();
     writer

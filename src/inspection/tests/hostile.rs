@@ -12,7 +12,7 @@ fn left() -> (Heap, ChannelName) {
     (heap, name)
 }
 
-fn memory(heap: &Heap, name: &ChannelName, kind: Kind) -> <Heap as Backend>::Memory {
+fn memory(heap: &Heap, name: &ChannelName, kind: Kind) -> Words {
     heap.reopen(&name.objects.object(kind)).unwrap()
 }
 

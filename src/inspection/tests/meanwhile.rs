@@ -20,9 +20,9 @@ macro_rules! as_of_the_heap {
 }
 
 impl Backend for Meanwhile {
-    type Memory = <Heap as Backend>::Memory;
-    type View = <Heap as Backend>::View;
-    type Claim = <Heap as Backend>::Claim;
+    type Memory = Words;
+    type View = ReadOnlyWords;
+    type Claim = Box<dyn Claim>;
 
     as_of_the_heap! {
         create(object: &str, bytes: usize, mode: u32) -> Result<Self::Memory, ObjectError>;

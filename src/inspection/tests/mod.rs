@@ -9,7 +9,7 @@ use crate::channel::{ChannelName, ChannelWriter, Format, WriterOptions};
 use crate::segment::Heap;
 
 /// Opens the channel, or takes it over.
-fn open(heap: &Heap, name: &ChannelName) -> ChannelWriter<Heap> {
+fn open(heap: &Heap, name: &ChannelName) -> ChannelWriter {
     let mut writer =
         ChannelWriter::open(heap, name, &WriterOptions::new(Format::new("bytes", "State"))).unwrap();
     writer.set_linger(true);
@@ -17,7 +17,7 @@ fn open(heap: &Heap, name: &ChannelName) -> ChannelWriter<Heap> {
 }
 
 /// A channel with five publications.
-fn channel() -> (Heap, ChannelName, ChannelWriter<Heap>) {
+fn channel() -> (Heap, ChannelName, ChannelWriter) {
     let heap = Heap::new();
     let name = ChannelName::new("fleet", "worker").unwrap();
     let mut writer = open(&heap, &name);

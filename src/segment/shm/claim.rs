@@ -4,19 +4,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::mapping::Mapping;
 use super::super::{Claim, ClaimOptions, Extent, ForkToken, Mode, ObjectError, lock};
 use super::object::{
     failed, foreign, identity, map, names, remove_if_same, reserve_range, reserved_bytes, set_mode,
 };
+use crate::memory::Words;
 
 /// How long to sleep before the gate is tried again.
 const GATE_PAUSE: Duration = Duration::from_micros(100);
 
 /// A claimed object: mapped, with the descriptor that holds the lock.
 #[derive(Debug)]
-pub struct ShmClaim {
-    mapping: Mapping,
+pub(super) struct ShmClaim {
+    words: Words,
     object: String,
     lock: OwnerLock,
 }
@@ -27,7 +27,7 @@ impl ShmClaim {
         fd: OwnedFd,
         object: &str,
         options: ClaimOptions,
-        abandoned: &impl Fn(&Mapping) -> bool,
+        abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Option<ShmClaim>, ObjectError> {
         let extent = options.extent;
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
@@ -60,7 +60,7 @@ impl ShmClaim {
         }
         let claimed = if is_whole { Ok(()) } else { give_memory(&lock.fd, object, extent) };
         match claimed.and_then(|()| map(&lock.fd, &stat, object, extent.bytes)) {
-            Ok(mapping) => Ok(Some(ShmClaim { mapping, object: object.into(), lock })),
+            Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),
             Err(error) => {
                 if !is_whole {
                     // Nothing stands in it yet: it is not left behind for want of memory.
@@ -116,10 +116,8 @@ impl Drop for OwnerLock {
 }
 
 impl Claim for ShmClaim {
-    type Memory = Mapping;
-
-    fn memory(&self) -> &Mapping {
-        &self.mapping
+    fn memory(&self) -> &Words {
+        &self.words
     }
 
     fn settle(&self) {
@@ -135,10 +133,10 @@ impl Claim for ShmClaim {
     }
 
     fn is_named(&self) -> bool {
-        names(&self.object, self.mapping.identity())
+        names(&self.object, self.words.object())
     }
 
     fn remove(&self) -> Result<(), ObjectError> {
-        remove_if_same(&self.object, self.mapping.identity())
+        remove_if_same(&self.object, self.words.object())
     }
 }

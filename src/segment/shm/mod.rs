@@ -16,8 +16,9 @@ use std::thread;
 
 use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
 
-use super::mapping::{Mapping, ReadOnlyMapping};
-use super::{Backend, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, lock};
+use super::mapping;
+use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, lock};
+use crate::memory::{ReadOnlyWords, Words};
 use claim::ShmClaim;
 use object::{
     OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
@@ -29,7 +30,7 @@ const MOST_TRIES: usize = 1_000;
 
 /// Named shared memory of this machine: what channels live in, unless said otherwise.
 #[derive(Clone, Debug, Default)]
-pub struct SharedMemory {
+pub(crate) struct SharedMemory {
     trusted_owner: Option<u32>,
 }
 
@@ -76,19 +77,18 @@ impl SharedMemory {
 
     /// Opens an object to look at it, if as much of it as `extent` says has memory: all of it, if it doesn't say. Who
     /// made it is otherwise between sizing and reserving it, or died there: to touch it could fault.
-    fn look(&self, object: &str, extent: Option<Extent>) -> Result<ReadOnlyMapping, ObjectError> {
+    fn look(&self, object: &str, extent: Option<Extent>) -> Result<ReadOnlyWords, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDONLY)?;
         let bytes = size_of_object(object, &stat)?;
         let least = extent.unwrap_or(Extent::full(bytes));
         if bytes < least.bytes || reserved_bytes(&stat) < least.reserved {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        ReadOnlyMapping::new(fd.as_fd(), bytes, identity(&stat))
-            .map_err(|errno| failed(object, "mmap", errno))
+        mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
     }
 
     /// Gives an object that was just created its permissions and its memory, and maps it.
-    fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
+    fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDWR) {
             Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
                 open_up(object, mode)?;
@@ -105,45 +105,41 @@ impl SharedMemory {
 }
 
 impl Backend for SharedMemory {
-    type Memory = Mapping;
-    type View = ReadOnlyMapping;
-    type Claim = ShmClaim;
-
-    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Mapping, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
         create_exclusively(object, bytes)?;
         self.map_new(object, bytes, mode).inspect_err(|_| {
             let _ = unlink(object);
         })
     }
 
-    fn view(&self, object: &str) -> Result<ReadOnlyMapping, ObjectError> {
+    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         self.look(object, None)
     }
 
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyMapping, ObjectError> {
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
         self.look(object, Some(extent))
     }
 
-    fn reopen(&self, object: &str) -> Result<Mapping, ObjectError> {
+    fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let bytes = size_of_object(object, &stat)?;
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, &stat, object, bytes)
     }
 
-    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Mapping, ObjectError> {
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let end = start + bytes;
         // What is reserved is reserved from the beginning on.
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        Mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat))
+        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat))
             .map_err(|errno| failed(object, "mmap", errno))
     }
 
-    fn remove(&self, object: &str, memory: &Mapping) -> Result<(), ObjectError> {
-        remove_if_same(object, memory.identity())
+    fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
+        remove_if_same(object, memory.object())
     }
 
     fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError> {
@@ -160,8 +156,8 @@ impl Backend for SharedMemory {
         &self,
         object: &str,
         options: ClaimOptions,
-        abandoned: impl Fn(&Mapping) -> bool,
-    ) -> Result<ShmClaim, ObjectError> {
+        abandoned: &dyn Fn(&Words) -> bool,
+    ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MOST_TRIES {
             let (fd, _) = match self.open_to_claim(object, options.create) {
                 // Removed between the two steps.
@@ -173,8 +169,8 @@ impl Backend for SharedMemory {
                 }
                 opened => opened?,
             };
-            if let Some(claim) = ShmClaim::take(fd, object, options, &abandoned)? {
-                return Ok(claim);
+            if let Some(claim) = ShmClaim::take(fd, object, options, abandoned)? {
+                return Ok(Box::new(claim));
             }
             thread::yield_now();
         }
@@ -208,13 +204,13 @@ impl Backend for SharedMemory {
         })
     }
 
-    fn is_claimed(&self, object: &str, view: &ReadOnlyMapping) -> Result<Option<bool>, ObjectError> {
+    fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDONLY) {
             Ok(opened) => opened,
             Err(ObjectError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        if identity(&stat) != view.identity() {
+        if identity(&stat) != view.object() {
             return Ok(None);
         }
         let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };

@@ -6,9 +6,10 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode as FileMode, Stat};
 use rustix::io::Errno;
 use shared_memory::{ShmemConf, ShmemError};
 
-use super::super::mapping::{Identity, Mapping};
+use super::super::mapping;
 use super::super::{Mode, ObjectError};
 use super::MOST_TRIES;
+use crate::memory::{ObjectId, Words};
 
 /// Permissions of a claimed object until its owner gives it others, and what an owner needs of them.
 pub(super) const OWNER_ONLY: Mode = 0o600;
@@ -40,8 +41,8 @@ pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), Objec
     }
 }
 
-pub(super) fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<Mapping, ObjectError> {
-    Mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
+pub(super) fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Result<Words, ObjectError> {
+    mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
 }
 
 /// Sets exactly these permissions, whatever the umask was.
@@ -111,11 +112,11 @@ pub(super) fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectE
     }
 }
 
-pub(super) fn remove_if_same(object: &str, ours: Identity) -> Result<(), ObjectError> {
+pub(super) fn remove_if_same(object: &str, ours: ObjectId) -> Result<(), ObjectError> {
     if names(object, ours) { unlink(object) } else { Ok(()) }
 }
 
-pub(super) fn names(object: &str, ours: Identity) -> bool {
+pub(super) fn names(object: &str, ours: ObjectId) -> bool {
     stat_by_name(object).is_ok_and(|stat| identity(&stat) == ours)
 }
 
@@ -130,8 +131,8 @@ pub(super) fn unlink(object: &str) -> Result<(), ObjectError> {
     }
 }
 
-pub(super) fn identity(stat: &Stat) -> Identity {
-    Identity { device: stat.st_dev, inode: stat.st_ino }
+pub(super) fn identity(stat: &Stat) -> ObjectId {
+    ObjectId { device: stat.st_dev, inode: stat.st_ino }
 }
 
 pub(super) fn path(object: &str) -> String {

@@ -19,27 +19,27 @@ const NEVER: Duration = Duration::from_secs(3_600);
 /// The shortest interval that there is.
 const OFTEN: Duration = Duration::from_millis(1);
 
-type PodSyncer = Syncer<u64, Pod, Heap>;
-type AwkwardSyncer = Syncer<Awkward, Moody, Heap>;
+type PodSyncer = Syncer<u64, Pod>;
+type AwkwardSyncer = Syncer<Awkward, Moody>;
 
-fn namespace() -> Namespace<Heap> {
+fn namespace() -> Namespace {
     Namespace::in_process(&Heap::new(), "tests").unwrap()
 }
 
 /// A syncer of a plain number, whose channel lingers.
-fn builder(namespace: &Namespace<Heap>, initial: u64) -> SyncerBuilder<u64, Pod, Heap> {
+fn builder(namespace: &Namespace, initial: u64) -> SyncerBuilder<u64, Pod> {
     namespace.writer_builder("worker").codec::<Pod>().linger(true).syncer(initial)
 }
 
-fn reader(namespace: &Namespace<Heap>) -> Reader<u64, Pod, Heap> {
+fn reader(namespace: &Namespace) -> Reader<u64, Pod> {
     namespace.reader_builder("worker").codec::<Pod>().open().unwrap()
 }
 
-fn awkward(namespace: &Namespace<Heap>, initial: Awkward) -> SyncerBuilder<Awkward, Moody, Heap> {
+fn awkward(namespace: &Namespace, initial: Awkward) -> SyncerBuilder<Awkward, Moody> {
     namespace.writer_builder("worker").codec::<Moody>().linger(true).syncer(initial)
 }
 
-fn awkward_reader(namespace: &Namespace<Heap>) -> Reader<Awkward, Moody, Heap> {
+fn awkward_reader(namespace: &Namespace) -> Reader<Awkward, Moody> {
     namespace.reader_builder("worker").codec::<Moody>().open().unwrap()
 }
 
