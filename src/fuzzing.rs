@@ -11,6 +11,7 @@ use crate::channel::{
 };
 use crate::inspection;
 use crate::layout::{Kind, Side, WORD_BYTES, control};
+use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::{Backend, Heap};
 
@@ -32,7 +33,7 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     }
     read(&heap, &name);
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
-    if let Ok(mut writer) = ChannelWriter::open(&heap, &name, &options) {
+    if let Ok(mut writer) = ChannelWriter::open(&heap.shared(), &name, &options) {
         let number = writer.publish(b"a state").ok();
         read(&heap, &name);
         assert!(number.is_none_or(|number| number > 0));
@@ -46,7 +47,7 @@ pub fn flipped_words(flips: &[(u8, u16, u64)]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
-    let mut writer = ChannelWriter::open(&heap, &name, &options).expect("a new channel");
+    let mut writer = ChannelWriter::open(&heap.shared(), &name, &options).expect("a new channel");
     writer.publish(b"a state").expect("a small state");
     let objects = [0, 1, 2].map(|object| object_of(&heap, &name, object));
     let done = AtomicBool::new(false);
@@ -75,10 +76,10 @@ pub fn names(namespace: &str, channel: &str) {
     let heap = Heap::new();
     let Ok(name) = ChannelName::new(namespace, channel) else { return };
     let options = WriterOptions::new(Format::new("bytes", channel));
-    let mut writer = ChannelWriter::open(&heap, &name, &options).expect("a new channel");
+    let mut writer = ChannelWriter::open(&heap.shared(), &name, &options).expect("a new channel");
     assert_eq!(writer.publish(b"a state").expect("a small state"), 1);
     let options = ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy::default(), format: None };
-    let mut reader = ChannelReader::attach(&heap, &name, &options).expect("the channel");
+    let mut reader = ChannelReader::attach(&heap.shared(), &name, &options).expect("the channel");
     let mut payload = Vec::new();
     reader.snapshot(&mut &mut payload).expect("the state");
     assert_eq!(payload, b"a state");
@@ -120,7 +121,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let schema = SchemaBytes::new(b"as many bytes as it takes to be worth a look");
     let options = WriterOptions { schema, ..WriterOptions::new(Format::new("bytes", "fuzz")) };
-    let mut writer = ChannelWriter::open(&heap, &name, &options).expect("a new channel");
+    let mut writer = ChannelWriter::open(&heap.shared(), &name, &options).expect("a new channel");
     for len in 0..5 {
         writer.publish(&vec![7; len]).expect("a small state");
     }
@@ -135,7 +136,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
         memory.store(usize::from(word) % memory.len(), value);
     }
     read(&heap, &name);
-    if let Ok(mut writer) = ChannelWriter::open(&heap, &name, &options) {
+    if let Ok(mut writer) = ChannelWriter::open(&heap.shared(), &name, &options) {
         let _ = writer.publish(b"a state");
         read(&heap, &name);
     }
@@ -149,12 +150,12 @@ fn read(heap: &Heap, name: &ChannelName) {
         retry: RetryPolicy { attempts: 3, deadline: Duration::ZERO },
         format: None,
     };
-    if let Ok(mut reader) = ChannelReader::attach(heap, name, &options) {
+    if let Ok(mut reader) = ChannelReader::attach(&heap.shared(), name, &options) {
         let _ = reader.description();
         let mut payload = Vec::new();
         for _ in 0..2 {
             let _ = reader.snapshot(&mut &mut payload);
         }
-        let _ = inspection::inspect(heap, name).map(|told| told.unfinished());
+        let _ = inspection::inspect(&heap.shared(), name).map(|told| told.unfinished());
     }
 }

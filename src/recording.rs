@@ -187,7 +187,6 @@ mod tests {
     use super::*;
     use crate::codec::Bytes;
     use crate::namespace::Namespace;
-    use crate::segment::Heap;
 
     type Cells = Mutex<BTreeMap<String, Arc<AtomicU64>>>;
 
@@ -289,7 +288,7 @@ mod tests {
 
     #[test]
     fn gauges_sum_up_to_the_total_and_go_with_their_channels() {
-        let namespace = Namespace::in_process(&Heap::new(), "fleet").unwrap();
+        let namespace = Namespace::in_process("fleet").unwrap();
         let open = |channel| {
             namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().capacity(5_000).open().unwrap()
         };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
-use tearless::{Changes, Heap, Namespace, SnapshotError};
+use tearless::{Changes, Namespace, SnapshotError};
 
 /// An executor of our own: runs one future on this thread.
 struct Unpark(Thread);
@@ -81,7 +81,7 @@ fn streams_of_two_processes_answer_each_other() {
 
 #[test]
 fn a_stream_skips_what_is_overwritten_and_ends_with_the_channel() {
-    let namespace = Namespace::in_process(&Heap::new(), "stream").unwrap();
+    let namespace = Namespace::in_process("stream").unwrap();
     let mut writer = namespace.writer_builder::<u64>("worker").linger(true).open().unwrap();
     let mut changes = namespace.reader::<u64>("worker").unwrap().changes();
     assert!(poll_once(&mut changes).is_pending(), "nothing is published yet");
@@ -100,7 +100,7 @@ fn a_stream_skips_what_is_overwritten_and_ends_with_the_channel() {
 
 #[test]
 fn a_future_that_is_dropped_loses_nothing() {
-    let namespace = Namespace::in_process(&Heap::new(), "stream").unwrap();
+    let namespace = Namespace::in_process("stream").unwrap();
     let mut writer = namespace.writer::<u64>("worker").unwrap();
     let mut changes = namespace.reader::<u64>("worker").unwrap().changes();
     for round in 1..=100 {
@@ -115,7 +115,7 @@ fn a_future_that_is_dropped_loses_nothing() {
 
 #[test]
 fn what_cannot_be_decoded_is_an_item_and_not_the_end() {
-    let namespace = Namespace::in_process(&Heap::new(), "stream").unwrap();
+    let namespace = Namespace::in_process("stream").unwrap();
     let mut writer = namespace.writer_builder::<Vec<u8>>("worker").schema("s").open().unwrap();
     let reader = namespace.reader_builder::<String>("worker").schema("s").open().unwrap();
     let mut changes = reader.changes();
@@ -138,7 +138,7 @@ impl Wake for Bomb {
 
 #[test]
 fn a_waker_that_panics_takes_no_other_stream_with_it() {
-    let namespace = Namespace::in_process(&Heap::new(), "bombs").unwrap();
+    let namespace = Namespace::in_process("bombs").unwrap();
     let mut writers = ["one", "another"].map(|name| namespace.writer::<u64>(name).unwrap());
     let mut streams = ["one", "another"].map(|name| namespace.reader::<u64>(name).unwrap().changes());
     let bomb = Waker::from(Arc::new(Bomb));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Zeroable;
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Backend, Cut, Heap, Hub, Moment, Namespace, Offset, Pod, Timestamp, Writer};
+use tearless::{Cut, Hub, Moment, Namespace, Offset, Pod, Timestamp, Writer};
 
 const TOTAL: i64 = 1_000_000;
 const ACCOUNTS: [&str; 2] = ["left", "right"];
@@ -129,8 +129,7 @@ fn until_told() -> Arc<AtomicBool> {
 /// One process that has both accounts. Flat out, but for a pause now and then in which one can be caught at an instant;
 /// half of them in the middle of a payment.
 fn be_a_bank(namespace: &Namespace, depth: usize, timestamp: Timestamp, pause: Duration) {
-    let [mut left, mut right]: Accounts<_> =
-        ACCOUNTS.map(|channel| open(namespace, channel, depth, timestamp));
+    let [mut left, mut right]: Accounts = ACCOUNTS.map(|channel| open(namespace, channel, depth, timestamp));
     let [mut payer, mut receiver] = beginning();
     left.publish(&payer).unwrap();
     right.publish(&receiver).unwrap();
@@ -259,9 +258,9 @@ fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
 
 #[test]
 fn what_is_missing_keeps_its_place() {
-    let namespace = Namespace::in_process(&Heap::new(), "places").unwrap();
+    let namespace = Namespace::in_process("places").unwrap();
     let hub = namespace.hub_builder().codec::<Pod>().open();
-    let [mut left, mut right]: Accounts<_> =
+    let [mut left, mut right]: Accounts =
         ACCOUNTS.map(|channel| open(&namespace, channel, 1, Timestamp::Precise));
     let empty = open(&namespace, "empty", 1, Timestamp::Precise);
     let gone = open(&namespace, "gone", 1, Timestamp::Precise);
@@ -293,7 +292,7 @@ fn what_is_missing_keeps_its_place() {
 
 #[test]
 fn what_was_never_there_at_once_is_not_in_one_cut() {
-    let namespace = Namespace::in_process(&Heap::new(), "after another").unwrap();
+    let namespace = Namespace::in_process("after another").unwrap();
     let hub = namespace.hub_builder().codec::<Pod>().open();
     let mut left = Some(open(&namespace, "left", 1, Timestamp::Precise));
     left.as_mut().unwrap().publish(&beginning()[0]).unwrap();

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say, until_told_to_end};
 use rustix::process::Signal;
-use tearless::{Health, Heap, Namespace, Pod, QueryError, Timestamp};
+use tearless::{Health, Namespace, Pod, QueryError, Timestamp};
 
 const LONG: Duration = Duration::from_secs(3600);
 const TICK: Duration = Duration::from_millis(2);
 
 fn in_process() -> Namespace {
-    Namespace::in_process(&Heap::new(), "health").unwrap()
+    Namespace::in_process("health").unwrap()
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use common::fork::fork;
 use common::{Actor, OwnNamespace, role, say, until_told_to_end};
-use tearless::{Bytes, Heap, Namespace, Pod, PublishError, Reader, Writer};
+use tearless::{Bytes, Namespace, Pod, PublishError, Reader, Writer};
 
 fn namespace() -> Namespace {
-    Namespace::in_process(&Heap::new(), "tests").unwrap()
+    Namespace::in_process("tests").unwrap()
 }
 
 fn writer(namespace: &Namespace) -> Writer<u64, Pod> {

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, role, rounds, say};
-use tearless::{
-    Backend, Bytes, Heap, Namespace, Pod, Reader, SnapshotError, Writer, WriterBuilder, field_of,
-};
+use tearless::{Bytes, Namespace, Pod, Reader, SnapshotError, Writer, WriterBuilder, field_of};
 
 type BytesReader = Reader<Vec<u8>, Bytes>;
 type BytesWriter = Writer<[u8], Bytes>;
@@ -55,7 +53,7 @@ fn numbers(reader: &mut BytesReader, words: fn(u64) -> usize) -> Vec<u64> {
 }
 
 fn in_process() -> Namespace {
-    Namespace::in_process(&Heap::new(), "history").unwrap()
+    Namespace::in_process("history").unwrap()
 }
 
 #[test]

@@ -13,8 +13,8 @@ use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, eventually, role, rounds, say, until_told_to_end};
 use serde::{Deserialize, Serialize};
 use tearless::{
-    AttachError, Backend, Health, Heap, Hub, MessagePack, Namespace, Pod, Postcard, QueryError, Snapshot,
-    SnapshotError, Writer,
+    AttachError, Health, Hub, MessagePack, Namespace, Pod, Postcard, QueryError, Snapshot, SnapshotError,
+    Writer,
 };
 
 /// A state that tells whose it is, which one, and whether it is whole.
@@ -142,7 +142,7 @@ fn what_is_made_anew_under_the_name_is_found_whatever_it_holds() {
 
 #[test]
 fn a_channel_of_another_form_is_one_error_in_its_place() {
-    let namespace = Namespace::in_process(&Heap::new(), "forms").unwrap();
+    let namespace = Namespace::in_process("forms").unwrap();
     let hub = namespace.hub();
     let mut workers = ["a", "c", "e"].map(|channel| namespace.writer::<Worker>(channel).unwrap());
     workers.iter_mut().for_each(publish);
@@ -173,7 +173,7 @@ fn a_channel_of_another_form_is_one_error_in_its_place() {
 
 #[test]
 fn a_name_that_vanishes_after_it_was_listed_is_an_error_in_its_place() {
-    let namespace = Namespace::in_process(&Heap::new(), "vanishing").unwrap();
+    let namespace = Namespace::in_process("vanishing").unwrap();
     for was_attached in [false, true] {
         let hub = namespace.hub();
         let mut workers = ["a", "b", "c"].map(|channel| Some(namespace.writer::<Worker>(channel).unwrap()));
@@ -199,7 +199,7 @@ fn a_name_that_vanishes_after_it_was_listed_is_an_error_in_its_place() {
 
 #[test]
 fn a_namespace_that_does_not_exist_yet_fills_and_empties() {
-    let namespace = Namespace::in_process(&Heap::new(), "not yet").unwrap();
+    let namespace = Namespace::in_process("not yet").unwrap();
     let hub = namespace.hub();
     for _ in 0..3 {
         assert!(hub.channels("*").is_empty() && hub.iter::<Worker>("*").next().is_none());
@@ -402,7 +402,7 @@ fn no_descriptor_is_kept_and_no_mapping_of_what_is_gone() {
 
 #[test]
 fn a_schema_that_was_named_is_named_to_the_hub_too() {
-    let namespace = Namespace::in_process(&Heap::new(), "schemas").unwrap();
+    let namespace = Namespace::in_process("schemas").unwrap();
     let mut writer = namespace.writer_builder::<u64>("worker").schema("counter, version 2").open().unwrap();
     writer.publish(&7).unwrap();
     assert!(matches!(namespace.hub().get::<u64>("worker"), Err(QueryError::Attach(_))));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say};
 use tearless::{
-    AttachError, Bytes, Ending, Heap, Inspection, Namespace, ObjectError, Pod, SegmentInspection, SlotState,
+    AttachError, Bytes, Ending, Inspection, Namespace, ObjectError, Pod, SegmentInspection, SlotState,
     Timestamp, Waking, Writer, WriterState,
 };
 
@@ -216,7 +216,7 @@ fn what_is_not_there_or_not_ours_is_a_typed_error() {
 
 #[test]
 fn channels_inside_a_process_can_be_inspected_too() {
-    let namespace = Namespace::in_process(&Heap::new(), "fleet").unwrap();
+    let namespace = Namespace::in_process("fleet").unwrap();
     let mut writer = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open().unwrap();
     writer.publish(&[1; 5]).unwrap();
     let told = namespace.inspect("worker").unwrap();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::OwnNamespace;
-use tearless::{Bytes, Heap, Namespace, Snapshot, SnapshotError};
+use tearless::{Bytes, Namespace, Snapshot, SnapshotError};
 
 const READERS: usize = 3;
 const DURATION: Duration = Duration::from_millis(500);
@@ -98,7 +98,7 @@ macro_rules! share {
 
 #[test]
 fn on_the_heap() {
-    share!(Namespace::in_process(&Heap::new(), "threads").unwrap());
+    share!(Namespace::in_process("threads").unwrap());
 }
 
 #[test]

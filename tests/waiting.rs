@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{
-    Heap, Namespace, Pod, Reader, SnapshotError, Timestamp, WaitPolicy, Waking, Writer, WriterState,
-};
+use tearless::{Namespace, Pod, Reader, SnapshotError, Timestamp, WaitPolicy, Waking, Writer, WriterState};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -211,7 +209,7 @@ fn the_end_of_the_channel_ends_the_wait() {
 
 #[test]
 fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
-    let namespace = Namespace::in_process(&Heap::new(), "ends").unwrap();
+    let namespace = Namespace::in_process("ends").unwrap();
     // It looks again and again, so that the end comes between two of its loads now and then.
     let looking = WaitPolicy::new(FOREVER, FOREVER);
     for round in 0..rounds(3_000, 100_000) {
@@ -273,8 +271,7 @@ fn nobody_waits_longer_than_asked() {
 
 #[test]
 fn threads_of_one_process_wait_for_each_other() {
-    let heap = Heap::new();
-    let namespace = Namespace::in_process(&heap, "threads").unwrap();
+    let namespace = Namespace::in_process("threads").unwrap();
     let mut writer = namespace.writer::<u64>("worker").unwrap();
     let mut reader = namespace.reader_builder::<u64>("worker").wait_policy(ASLEEP).open().unwrap();
     let waiter = std::thread::spawn(move || {

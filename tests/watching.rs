@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Backend, Health, Heap, Hub, HubWatch, Namespace, Pod, Timestamp, WaitPolicy, Waking, Writer};
+use tearless::{Health, Hub, HubWatch, Namespace, Pod, Timestamp, WaitPolicy, Waking, Writer};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -107,7 +107,7 @@ fn no_wake_up_is_lost_with_fences() {
 
 #[test]
 fn each_of_64_channels_wakes_and_only_they_are_named() {
-    let namespace = Namespace::in_process(&Heap::new(), "many").unwrap();
+    let namespace = Namespace::in_process("many").unwrap();
     let channels: Vec<String> = (0..64).map(|index| format!("worker-{index:02}")).collect();
     let mut writers: Vec<_> =
         channels.iter().map(|channel| writer(&namespace, channel, Waking::Barriers)).collect();
@@ -150,7 +150,7 @@ fn each_of_64_channels_wakes_and_only_they_are_named() {
 
 #[test]
 fn no_change_falls_between_two_looks() {
-    let namespace = Namespace::in_process(&Heap::new(), "looks").unwrap();
+    let namespace = Namespace::in_process("looks").unwrap();
     let mut writer = writer(&namespace, "worker", Waking::Nobody);
     let mut watch = asleep(&namespace).watch("*");
     assert_eq!(names(&watch.changed()), ["worker"]);
@@ -217,7 +217,6 @@ fn a_new_channel_wakes_who_sleeps_also_before_it_has_a_state() {
 /// What a sleeper says that it was woken for.
 fn sleeper(namespace: &Namespace) -> mpsc::Receiver<Vec<String>>
 where
-    B: Backend + 'static,
     HubWatch: Send,
 {
     let mut watch = asleep(namespace).watch("*");
@@ -249,7 +248,7 @@ fn a_namespace_that_is_empty_or_was_emptied_is_waited_for() {
 
 #[test]
 fn every_way_to_end_and_to_come_again_is_noticed_once() {
-    let namespace = Namespace::in_process(&Heap::new(), "endings").unwrap();
+    let namespace = Namespace::in_process("endings").unwrap();
     let mut stays = writer(&namespace, "stays", Waking::Barriers);
     let woken = sleeper(&namespace);
     assert_eq!(woken.recv().unwrap(), ["stays"]);
@@ -271,7 +270,7 @@ fn every_way_to_end_and_to_come_again_is_noticed_once() {
 
 #[test]
 fn another_one_of_the_same_name_is_a_change_whatever_it_holds() {
-    let namespace = Namespace::in_process(&Heap::new(), "again").unwrap();
+    let namespace = Namespace::in_process("again").unwrap();
     let mut watch = asleep(&namespace).watch("*");
     for number in 0..10_u64 {
         let mut worker = writer(&namespace, "worker", Waking::Barriers);

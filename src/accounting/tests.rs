@@ -1,5 +1,8 @@
 //! Accounts of namespaces on the heap.
 
+use crate::memory::ReadOnlyWords;
+use crate::memory::Words;
+use crate::segment::Claim;
 use std::sync::{Arc, Mutex};
 
 use super::{MemoryUsage, NamespaceMemory};
@@ -11,7 +14,7 @@ const PAGE: u64 = PAGE_BYTES as u64;
 
 fn namespace() -> (Heap, Namespace) {
     let heap = Heap::new();
-    let namespace = Namespace::in_process(&heap, "fleet").unwrap();
+    let namespace = Namespace::on_heap(&heap, "fleet").unwrap();
     (heap, namespace)
 }
 
@@ -165,24 +168,32 @@ macro_rules! as_of_the_heap {
     };
 }
 
-impl Backend for Meanwhile {
-    type Memory = Words;
-    type View = ReadOnlyWords;
-    type Claim = Box<dyn Claim>;
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Meanwhile")
+    }
+}
 
+impl Meanwhile {
+    fn shared(&self) -> Arc<dyn Backend> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Backend for Meanwhile {
     as_of_the_heap! {
-        create(object: &str, bytes: usize, mode: u32) -> Result<Self::Memory, ObjectError>;
-        view(object: &str) -> Result<Self::View, ObjectError>;
-        view_sparse(object: &str, extent: crate::segment::Extent) -> Result<Self::View, ObjectError>;
-        reopen(object: &str) -> Result<Self::Memory, ObjectError>;
-        remove(object: &str, memory: &Self::Memory) -> Result<(), ObjectError>;
+        create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
+        view(object: &str) -> Result<ReadOnlyWords, ObjectError>;
+        view_sparse(object: &str, extent: crate::segment::Extent) -> Result<ReadOnlyWords, ObjectError>;
+        reopen(object: &str) -> Result<Words, ObjectError>;
+        remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
         remove_leftover(object: &str) -> Result<bool, ObjectError>;
-        claim(object: &str, options: crate::segment::ClaimOptions, abandoned: impl Fn(&Self::Memory) -> bool)
-            -> Result<Self::Claim, ObjectError>;
-        part(object: &str, start: usize, bytes: usize) -> Result<Self::Memory, ObjectError>;
+        claim(object: &str, options: crate::segment::ClaimOptions, abandoned: &dyn Fn(&Words) -> bool)
+            -> Result<Box<dyn Claim>, ObjectError>;
+        part(object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
         size(object: &str) -> Result<crate::segment::ObjectSize, ObjectError>;
         status(object: &str) -> Result<crate::segment::ObjectStatus, ObjectError>;
-        is_claimed(object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;
+        is_claimed(object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
@@ -198,7 +209,7 @@ fn what_vanishes_after_the_listing_is_left_out() {
     let writer = Mutex::new(Some(open(&namespace, "worker")));
     assert_eq!(namespace.memory().unwrap().total().objects, 4);
     let backend = Meanwhile { heap, step: Arc::new(move || drop(writer.lock().unwrap().take())) };
-    let memory = super::measure(&backend, "fleet").unwrap();
+    let memory = super::measure(&backend.shared(), "fleet").unwrap();
     assert_eq!(memory, NamespaceMemory { namespace: "fleet".into(), ..NamespaceMemory::default() });
 }
 
@@ -208,7 +219,7 @@ fn what_grows_after_the_listing_is_told_as_it_has_become() {
     let writer = Arc::new(Mutex::new(open(&namespace, "worker")));
     let growing = Arc::clone(&writer);
     let step = move || assert_eq!(growing.lock().unwrap().publish(&[1; 10_000]).unwrap(), 1);
-    let memory = super::measure(&Meanwhile { heap, step: Arc::new(step) }, "fleet").unwrap();
+    let memory = super::measure(&Meanwhile { heap, step: Arc::new(step) }.shared(), "fleet").unwrap();
     assert_eq!(writer.lock().unwrap().growths(), 1);
     assert_eq!(memory, namespace.memory().unwrap());
 }

@@ -14,7 +14,7 @@ pub struct MemoryUsage {
     /// How long they are, in bytes.
     pub bytes: u64,
     /// How many bytes of that have memory. Less than `bytes` for the registry only, which is as long as it can ever
-    /// become; on a [`Heap`](crate::Heap) always the same.
+    /// become; of a namespace inside this process always the same.
     pub resident: u64,
     /// How many there are.
     pub objects: u64,

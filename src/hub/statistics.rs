@@ -92,12 +92,12 @@ impl<C> Hub<C> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Heap, Namespace, Pod, RetryPolicy};
+    use crate::{Namespace, Pod, RetryPolicy};
     use std::time::Duration;
 
     #[test]
     fn what_is_beside_the_usual_course_is_counted_and_the_usual_is_not() {
-        let namespace = Namespace::in_process(&Heap::new(), "counted").unwrap();
+        let namespace = Namespace::in_process("counted").unwrap();
         let retry = RetryPolicy::new(1, Duration::ZERO);
         let hub = namespace.hub_builder().codec::<Pod>().retry_policy(retry).open();
         let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();

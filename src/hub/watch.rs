@@ -131,12 +131,12 @@ impl fmt::Debug for HubWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bytes, Heap, Namespace, Writer};
+    use crate::{Bytes, Namespace, Writer};
 
-    type BytesWriter = Writer<Vec<u8>, Bytes, Heap>;
+    type BytesWriter = Writer<Vec<u8>, Bytes>;
 
     fn setting() -> (impl Fn() -> BytesWriter, HubWatch) {
-        let namespace = Namespace::in_process(&Heap::default(), "watched").unwrap();
+        let namespace = Namespace::in_process("watched").unwrap();
         let watch = namespace.hub().watch("*");
         (move || namespace.writer_builder("worker").codec::<Bytes>().open().unwrap(), watch)
     }

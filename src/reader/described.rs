@@ -55,8 +55,7 @@ impl<T, C> ReaderBuilder<T, C> {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let heap = tearless::Heap::new();
-    /// # let fleet = tearless::Namespace::in_process(&heap, "fleet")?;
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
     /// let writer = fleet.writer_builder::<(u64, u32)>("worker-7").schema("State").described().open()?;
     /// let reader = fleet.reader_builder::<(u64, u64)>("worker-7").schema("State").described().open();
     /// assert!(reader.unwrap_err().to_string().contains("[1]: u32 in the channel, u64 in the reader"));

@@ -24,7 +24,7 @@ fn info(name: &str, instance: u64) -> ChannelInfo {
 }
 
 fn listed(heap: &Heap) -> Vec<ChannelInfo> {
-    list(heap, NAMESPACE).unwrap()
+    list(&heap.shared(), NAMESPACE).unwrap()
 }
 
 #[test]
@@ -32,27 +32,27 @@ fn what_is_entered_is_listed_until_it_is_removed() {
     let heap = Heap::new();
     assert!(listed(&heap).is_empty());
     let long = "ü".repeat(128);
-    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
-    register(&heap, NAMESPACE, &info(&long, 2)).unwrap();
+    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
+    register(&heap.shared(), NAMESPACE, &info(&long, 2)).unwrap();
     assert_eq!(listed(&heap), [info("a", 1), info(&long, 2)]);
-    register(&heap, NAMESPACE, &info("a", 3)).unwrap();
+    register(&heap.shared(), NAMESPACE, &info("a", 3)).unwrap();
     assert_eq!(listed(&heap), [info("a", 3), info(&long, 2)], "a successor replaces the entry");
-    deregister(&heap, NAMESPACE, &[("a", 1)], PATIENCE).unwrap();
+    deregister(&heap.shared(), NAMESPACE, &[("a", 1)], PATIENCE).unwrap();
     assert_eq!(listed(&heap).len(), 2, "of another instance");
-    deregister(&heap, NAMESPACE, &[("a", 3)], PATIENCE).unwrap();
+    deregister(&heap.shared(), NAMESPACE, &[("a", 3)], PATIENCE).unwrap();
     assert_eq!(listed(&heap), [info(&long, 2)]);
-    register(&heap, NAMESPACE, &info("b", 4)).unwrap();
+    register(&heap.shared(), NAMESPACE, &info("b", 4)).unwrap();
     assert_eq!(listed(&heap), [info("b", 4), info(&long, 2)], "the free entry is used again");
-    deregister(&heap, NAMESPACE, &[("b", 4)], PATIENCE).unwrap();
-    deregister(&heap, NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
-    deregister(&heap, NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
+    deregister(&heap.shared(), NAMESPACE, &[("b", 4)], PATIENCE).unwrap();
+    deregister(&heap.shared(), NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
+    deregister(&heap.shared(), NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "the last entry takes the table with it");
 }
 
 #[test]
 fn a_watch_notices_every_change_also_across_tables() {
     let heap = Heap::new();
-    let mut watch = ChannelWatch::new(heap.clone(), NAMESPACE);
+    let mut watch = ChannelWatch::new(heap.shared(), NAMESPACE);
     let mut changed = || {
         let first = watch.changed().unwrap();
         assert!(!watch.changed().unwrap(), "only once");
@@ -60,14 +60,14 @@ fn a_watch_notices_every_change_also_across_tables() {
     };
     assert!(changed() && !changed());
     for round in 0..3 {
-        register(&heap, NAMESPACE, &info("a", round)).unwrap();
+        register(&heap.shared(), NAMESPACE, &info("a", round)).unwrap();
         assert!(changed());
-        register(&heap, NAMESPACE, &info("a", round + 10)).unwrap();
+        register(&heap.shared(), NAMESPACE, &info("a", round + 10)).unwrap();
         assert!(changed(), "a new writer");
-        deregister(&heap, NAMESPACE, &[("a", round + 10)], PATIENCE).unwrap();
-        register(&heap, NAMESPACE, &info("a", round)).unwrap();
+        deregister(&heap.shared(), NAMESPACE, &[("a", round + 10)], PATIENCE).unwrap();
+        register(&heap.shared(), NAMESPACE, &info("a", round)).unwrap();
         assert!(changed(), "another table with another count");
-        deregister(&heap, NAMESPACE, &[("a", round)], PATIENCE).unwrap();
+        deregister(&heap.shared(), NAMESPACE, &[("a", round)], PATIENCE).unwrap();
         assert!(changed());
     }
 }
@@ -93,32 +93,32 @@ fn a_table_without_entries_or_half_made_is_tidied_away_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
     heap.create(&object, registry::BYTES, 0o600).unwrap();
-    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
+    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "half-made");
-    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
-    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
+    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
+    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert_eq!(listed(&heap), [info("a", 1)]);
     let memory = heap.reopen(&object).unwrap();
     memory.store(registry::MARKS, 0);
-    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
+    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "killed after the last entry was struck");
-    tidy(&heap, NAMESPACE, PATIENCE).unwrap();
-    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
+    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
     heap.reopen(&object).unwrap().store(registry::ENDED, 1);
     assert!(listed(&heap).is_empty());
-    register(&heap, NAMESPACE, &info("b", 2)).unwrap();
+    register(&heap.shared(), NAMESPACE, &info("b", 2)).unwrap();
     assert_eq!(listed(&heap), [info("b", 2)], "killed between ending and removing");
 }
 
 #[test]
 fn another_namespaces_table_is_refused() {
     let heap = Heap::new();
-    register(&heap, NAMESPACE, &info("a", 1)).unwrap();
+    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
     let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     memory.store(registry::NAMESPACE.bytes_at(), u64::from_le_bytes(*b"wrong\0\0\0"));
-    let error = list(&heap, NAMESPACE).unwrap_err().to_string();
+    let error = list(&heap.shared(), NAMESPACE).unwrap_err().to_string();
     assert!(error.contains("wrong"), "{error}");
-    assert!(register(&heap, NAMESPACE, &info("b", 1)).is_err());
+    assert!(register(&heap.shared(), NAMESPACE, &info("b", 1)).is_err());
 }
 
 /// Memory whose writer is killed after some stores.

@@ -1,17 +1,19 @@
 //! What every backend must do. One suite, run for each.
 
-use super::{Backend, Claim, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
+use std::sync::Arc;
+
+use super::{Backend, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, Words};
 
 /// Makes names of a test unique on the machine, and removes them at the end, however it ends.
-struct Names<B: Backend> {
-    backend: B,
+struct Names {
+    backend: Arc<dyn Backend>,
     stem: String,
 }
 
-impl<B: Backend> Names<B> {
-    fn new(backend: B, test: &str) -> Names<B> {
+impl Names {
+    fn new(backend: Arc<dyn Backend>, test: &str) -> Names {
         Names { backend, stem: format!("tl_test_{}_{test}", std::process::id()) }
     }
 
@@ -20,7 +22,7 @@ impl<B: Backend> Names<B> {
     }
 }
 
-impl<B: Backend> Drop for Names<B> {
+impl Drop for Names {
     fn drop(&mut self) {
         for suffix in ["a", "b", "c"] {
             let _ = self.backend.remove_leftover(&self.name(suffix));
@@ -31,11 +33,11 @@ impl<B: Backend> Drop for Names<B> {
 const MODE: u32 = 0o600;
 
 /// No owner is known to be dead.
-fn never<M>(_memory: &M) -> bool {
+fn never(_memory: &Words) -> bool {
     false
 }
 
-fn new_objects_are_zero_exclusive_and_shared<B: Backend>(backend: B) {
+fn new_objects_are_zero_exclusive_and_shared(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "new");
     let (name, bytes) = (names.name("a"), 3 * PAGE_BYTES);
     assert!(matches!(names.backend.view(&name), Err(ObjectError::NotFound { .. })));
@@ -51,7 +53,7 @@ fn new_objects_are_zero_exclusive_and_shared<B: Backend>(backend: B) {
     assert_eq!((view.load(view.len() - 1), view.load(0)), (7, 8));
 }
 
-fn objects_live_on_without_a_name<B: Backend>(backend: B) {
+fn objects_live_on_without_a_name(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "nameless");
     let name = names.name("a");
     let memory = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
@@ -64,7 +66,7 @@ fn objects_live_on_without_a_name<B: Backend>(backend: B) {
     assert_eq!(view.load(1), 5);
 }
 
-fn removing_never_hits_a_successor<B: Backend>(backend: B) {
+fn removing_never_hits_a_successor(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "successor");
     let name = names.name("a");
     let first = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
@@ -78,7 +80,7 @@ fn removing_never_hits_a_successor<B: Backend>(backend: B) {
     assert_eq!(names.backend.view(&name).unwrap().load(0), 2);
 }
 
-fn dropping_removes_nothing<B: Backend>(backend: B) {
+fn dropping_removes_nothing(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "drop");
     let name = names.name("a");
     drop(names.backend.create(&name, PAGE_BYTES, MODE).unwrap());
@@ -87,73 +89,73 @@ fn dropping_removes_nothing<B: Backend>(backend: B) {
     assert!(names.backend.view(&name).is_ok());
 }
 
-fn a_claim_is_exclusive_and_ends_with_its_holder<B: Backend>(backend: B) {
+fn a_claim_is_exclusive_and_ends_with_its_holder(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "claim");
     let name = names.name("c");
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), never),
+        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never),
         Err(ObjectError::NotFound { .. })
     ));
-    let claim = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).unwrap();
+    let claim = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
     claim.settle();
     assert!(claim.is_named());
     let view = names.backend.view(&name).unwrap();
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(true));
     claim.memory().store(3, 9);
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never),
+        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), never),
+        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     // Looking at it, and failing to claim it, must not have given the claim up.
     drop(names.backend.view(&name).unwrap());
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never),
+        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     drop(claim);
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(false));
-    let again = names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), never).unwrap();
+    let again = names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never).unwrap();
     assert_eq!(again.memory().load(3), 9, "what a former holder left is kept");
     drop(again);
-    assert!(names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).is_ok());
+    assert!(names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).is_ok());
 }
 
-fn a_claim_of_another_size_is_refused<B: Backend>(backend: B) {
+fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "size");
     let name = names.name("c");
     let _memory = names.backend.create(&name, 2 * PAGE_BYTES, MODE).unwrap();
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never),
+        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
         Err(ObjectError::Foreign { .. })
     ));
     assert!(names.backend.view(&name).is_ok());
 }
 
-fn a_removed_claim_makes_room_for_a_new_one<B: Backend>(backend: B) {
+fn a_removed_claim_makes_room_for_a_new_one(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "reclaim");
     let name = names.name("c");
-    let first = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).unwrap();
+    let first = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
     first.settle();
     first.memory().store(0, 1);
     let view = names.backend.view(&name).unwrap();
     first.remove().unwrap();
     assert!(!first.is_named());
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), None);
-    let second = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), never).unwrap();
+    let second = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
     assert_eq!(second.memory().load(0), 0);
     first.remove().unwrap();
     assert!(second.is_named(), "a claim removes its own object only");
 }
 
-fn a_claim_may_be_larger_than_its_memory<B: Backend>(backend: B) {
+fn a_claim_may_be_larger_than_its_memory(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "sparse");
     let name = names.name("c");
     let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
-    let claim = names.backend.claim(&name, ClaimOptions::create(extent), never).unwrap();
+    let claim = names.backend.claim(&name, ClaimOptions::create(extent), &never).unwrap();
     assert_eq!(claim.memory().len() * WORD_BYTES, extent.bytes);
     claim.reserve(500 * PAGE_BYTES, PAGE_BYTES).unwrap();
     let word = 500 * PAGE_BYTES / WORD_BYTES;
@@ -161,12 +163,12 @@ fn a_claim_may_be_larger_than_its_memory<B: Backend>(backend: B) {
     assert_eq!(names.backend.view_sparse(&name, extent).unwrap().load(word), 5);
     drop(claim);
     assert_eq!(
-        names.backend.claim(&name, ClaimOptions::existing(extent), never).unwrap().memory().load(word),
+        names.backend.claim(&name, ClaimOptions::existing(extent), &never).unwrap().memory().load(word),
         5
     );
 }
 
-fn sizes_and_owners_are_told_without_opening<B: Backend>(backend: B) {
+fn sizes_and_owners_are_told_without_opening(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "told");
     let name = names.name("a");
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
@@ -182,7 +184,7 @@ fn sizes_and_owners_are_told_without_opening<B: Backend>(backend: B) {
     assert!(matches!(names.backend.status(&name), Err(ObjectError::NotFound { .. })));
     let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
     let claimed = names.name("c");
-    let _claim = names.backend.claim(&claimed, ClaimOptions::create(extent), never).unwrap();
+    let _claim = names.backend.claim(&claimed, ClaimOptions::create(extent), &never).unwrap();
     let sparse = names.backend.size(&claimed).unwrap();
     assert_eq!(sparse.bytes, extent.bytes as u64);
     assert!((PAGE_BYTES as u64..=sparse.bytes).contains(&sparse.resident));
@@ -191,10 +193,10 @@ fn sizes_and_owners_are_told_without_opening<B: Backend>(backend: B) {
 macro_rules! conformance {
     ($($test:ident),* $(,)?) => {
         mod shared_memory {
-            $(#[test] fn $test() { super::$test(super::SharedMemory::default()); })*
+            $(#[test] fn $test() { super::$test(std::sync::Arc::new(super::SharedMemory::default())); })*
         }
         mod heap {
-            $(#[test] fn $test() { super::$test(super::Heap::new()); })*
+            $(#[test] fn $test() { super::$test(super::Heap::new().shared()); })*
         }
     };
 }

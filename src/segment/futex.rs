@@ -66,13 +66,13 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::memory::{BoxedWords, MemoryMut};
+    use crate::memory::{MemoryMut, Words};
 
     const FOREVER: Duration = Duration::from_secs(60);
 
     #[test]
     fn who_has_seen_another_number_does_not_sleep() {
-        let words = BoxedWords::new(2);
+        let words = Words::zeroed(2);
         words.store(1, 7);
         assert_eq!(sleep(&words, 1, 6, FOREVER), Slept::LookAgain);
         assert_eq!(sleep(&words, 1, 7, Duration::from_millis(1)), Slept::LookAgain, "but not for ever");
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn who_sleeps_is_woken() {
-        let words = BoxedWords::new(1);
+        let words = Words::zeroed(1);
         let sleeper = thread::spawn({
             let words = words.clone();
             move || {

@@ -31,6 +31,12 @@ impl Heap {
         Heap::default()
     }
 
+    /// The heap as a channel holds it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn shared(&self) -> Arc<dyn Backend> {
+        Arc::new(self.clone())
+    }
+
     /// The names of all objects there are.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn names(&self) -> Vec<String> {

@@ -33,8 +33,7 @@ impl<T, C> WriterBuilder<T, C> {
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::time::Duration;
-    /// # let heap = tearless::Heap::new();
-    /// # let fleet = tearless::Namespace::in_process(&heap, "fleet")?;
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
     /// let jobs_done = fleet
     ///     .writer_builder::<u64>("worker-7")
     ///     .codec::<tearless::Pod>()

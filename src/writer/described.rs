@@ -16,8 +16,7 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let heap = tearless::Heap::new();
-    /// # let fleet = tearless::Namespace::in_process(&heap, "fleet")?;
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
     /// use tearless::schema::Schema;
     ///
     /// let mut writer = fleet.writer_builder::<(u64, String)>("worker-7").described().open()?;

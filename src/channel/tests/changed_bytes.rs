@@ -50,7 +50,7 @@ impl Scene {
 
     fn attach(&self) -> Result<ChannelReader, AttachError> {
         let retry = RetryPolicy { attempts: 2, deadline: Duration::ZERO };
-        ChannelReader::attach(&self.heap, &name(), &ReaderOptions { retry, ..reader_options() })
+        ChannelReader::attach(&self.heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
     }
 
     /// Gives the bytes of `words` every other value, one at a time, and asks `check` each time. Says how many changes

@@ -88,7 +88,7 @@ fn a_reader_counts_attempts_made_anew_and_given_up() {
     writer.publish(b"state").unwrap();
     let retry = RetryPolicy::new(5, std::time::Duration::ZERO);
     let options = ReaderOptions { retry, ..reader_options() };
-    let mut reader = ChannelReader::attach(&heap, &name(), &options).unwrap();
+    let mut reader = ChannelReader::attach(&heap.shared(), &name(), &options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);
     let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
     ring.memory().store(stamp, 1);

@@ -78,7 +78,7 @@ fn it_lingers_and_is_removed_with_the_last_state() {
     writer.set_linger(true);
     drop(writer);
     assert_eq!(attach(&heap).unwrap().description().unwrap().unwrap(), SCHEMA);
-    assert!(remove(&heap, &name()).unwrap().is_some());
+    assert!(remove(&heap.shared(), &name()).unwrap().is_some());
     assert!(heap.names().is_empty(), "{:?}", heap.names());
 }
 
@@ -87,7 +87,7 @@ fn a_successor_with_the_same_one_goes_on_and_ends_it() {
     let (heap, reader) = left();
     let before = object(&heap, Kind::Schema);
     let mut writer = open(&heap, &described()).unwrap();
-    assert!(before.is_same(&object(&heap, Kind::Schema)), "it was not made anew");
+    assert!(before.object() == object(&heap, Kind::Schema).object(), "it was not made anew");
     assert_eq!(writer.publish(b"three").unwrap(), 3);
     assert_eq!(reader.description().unwrap().unwrap(), SCHEMA);
     drop(writer);
@@ -241,7 +241,7 @@ fn a_creator_that_died_anywhere_leaves_nothing_to_its_successor() {
             assert!(heap.names().is_empty(), "{:?}", heap.names());
         }
         let heap = half_made(&page_first[..made]);
-        remove(&heap, &name()).unwrap();
+        remove(&heap.shared(), &name()).unwrap();
         assert!(heap.names().is_empty(), "{:?}", heap.names());
     }
 }
@@ -267,7 +267,7 @@ fn a_writer_whose_page_was_removed_by_hand_takes_its_own_with_it_and_no_other() 
 #[test]
 fn the_janitor_removes_what_no_page_tells_of_and_nothing_else() {
     let clean = |heap: &Heap, keep| {
-        let cleaned = crate::janitor::clean(heap, "tests", keep, crate::segment::PATIENCE).unwrap();
+        let cleaned = crate::janitor::clean(&heap.shared(), "tests", keep, crate::segment::PATIENCE).unwrap();
         assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
         cleaned.removed.iter().map(|removed| removed.cause).collect::<Vec<_>>()
     };

@@ -30,10 +30,10 @@ fn a_lingering_state_is_readable_until_it_is_removed() {
     let mut reader = attach(&heap).unwrap();
     assert!(reader.is_closed());
     assert_eq!(snapshot(&mut reader).unwrap(), (1, b"last words".to_vec()));
-    assert!(remove(&heap, &name()).unwrap().is_some());
+    assert!(remove(&heap.shared(), &name()).unwrap().is_some());
     assert!(heap.names().is_empty());
     assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { .. })));
-    assert!(remove(&heap, &name()).unwrap().is_none());
+    assert!(remove(&heap.shared(), &name()).unwrap().is_none());
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_channel_in_use_is_not_removed() {
     let _writer = open(&heap, &options()).unwrap();
     let pid = u64::from(std::process::id());
     assert!(
-        matches!(remove(&heap, &name()), Err(RemoveError::AlreadyOwned { pid: owner, .. }) if owner == pid)
+        matches!(remove(&heap.shared(), &name()), Err(RemoveError::AlreadyOwned { pid: owner, .. }) if owner == pid)
     );
     assert!(
         matches!(open(&heap, &options()), Err(CreateError::AlreadyOwned { pid: owner, .. }) if owner == pid)
@@ -80,7 +80,7 @@ fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
             (Err(CreateError::Object { .. }), Err(AttachError::Object { .. }), None) => {}
             other => panic!("{other:?}"),
         }
-        assert!(remove(&heap, &name()).is_err());
+        assert!(remove(&heap.shared(), &name()).is_err());
         assert_eq!(page.load(control::READY), word);
     }
 }
@@ -91,7 +91,7 @@ fn channels_whose_hashes_collide_are_told_apart() {
     let _writer = open(&heap, &options()).unwrap();
     let mut impostor = name();
     impostor.channel = "another".into();
-    let error = ChannelReader::attach(&heap, &impostor, &reader_options()).unwrap_err();
+    let error = ChannelReader::attach(&heap.shared(), &impostor, &reader_options()).unwrap_err();
     assert!(
         matches!(&error, AttachError::NameCollision { other, .. } if other == "tests/channel"),
         "{error}"
@@ -100,9 +100,9 @@ fn channels_whose_hashes_collide_are_told_apart() {
     let mut lingering = open(&heap, &options()).unwrap();
     lingering.set_linger(true);
     drop(lingering);
-    let error = ChannelWriter::open(&heap, &impostor, &options()).map(drop).unwrap_err();
+    let error = ChannelWriter::open(&heap.shared(), &impostor, &options()).map(drop).unwrap_err();
     assert!(matches!(error, CreateError::NameCollision { .. }), "{error}");
-    assert!(remove(&heap, &impostor).unwrap().is_none());
+    assert!(remove(&heap.shared(), &impostor).unwrap().is_none());
     assert!(attach(&heap).is_ok());
 }
 

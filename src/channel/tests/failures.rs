@@ -1,5 +1,6 @@
 //! Every single call of the operating system fails once: nothing is lost, nothing is left, and the next try succeeds.
 
+use crate::memory::ReadOnlyWords;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -43,6 +44,7 @@ impl Plan {
 }
 
 /// A claim on the heap, whose calls fail likewise.
+#[derive(Debug)]
 struct FailingClaim {
     claim: Box<dyn Claim>,
     heap: Heap,
@@ -50,7 +52,6 @@ struct FailingClaim {
 }
 
 impl Claim for FailingClaim {
-    type Memory = Words;
     fn memory(&self) -> &Words {
         self.claim.memory()
     }
@@ -77,20 +78,22 @@ impl Claim for FailingClaim {
     }
 }
 
-impl Backend for Failing {
-    type Memory = Words;
-    type View = ReadOnlyWords;
-    type Claim = FailingClaim;
+impl Failing {
+    fn shared(&self) -> Arc<dyn Backend> {
+        Arc::new(self.clone())
+    }
+}
 
+impl Backend for Failing {
     fn create(&self, object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError> {
         self.plan.call("create")?;
         self.heap.create(object, bytes, mode)
     }
-    fn view(&self, object: &str) -> Result<Self::View, ObjectError> {
+    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         self.plan.call("view")?;
         self.heap.view(object)
     }
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<Self::View, ObjectError> {
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
         self.plan.call("view")?;
         self.heap.view_sparse(object, extent)
     }
@@ -98,7 +101,7 @@ impl Backend for Failing {
         self.plan.call("reopen")?;
         self.heap.reopen(object)
     }
-    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Self::Memory, ObjectError> {
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
         self.heap.part(object, start, bytes)
     }
 
@@ -114,11 +117,11 @@ impl Backend for Failing {
         &self,
         object: &str,
         options: ClaimOptions,
-        abandoned: impl Fn(&Words) -> bool,
-    ) -> Result<FailingClaim, ObjectError> {
+        abandoned: &dyn Fn(&Words) -> bool,
+    ) -> Result<Box<dyn Claim>, ObjectError> {
         self.plan.call("claim")?;
         let claim = self.heap.claim(object, options, abandoned)?;
-        Ok(FailingClaim { claim, heap: self.heap.clone(), plan: self.plan.clone() })
+        Ok(Box::new(FailingClaim { claim, heap: self.heap.clone(), plan: self.plan.clone() }))
     }
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
         self.plan.call("list")?;
@@ -132,7 +135,7 @@ impl Backend for Failing {
         self.plan.call("size")?;
         self.heap.status(object)
     }
-    fn is_claimed(&self, object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError> {
+    fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
         self.plan.call("lock")?;
         self.heap.is_claimed(object, view)
     }
@@ -169,10 +172,10 @@ fn forms() -> [WriterOptions; 2] {
 fn a_failing_creation_leaves_nothing() {
     for options in forms() {
         every_call_fails_once(|backend| {
-            let opened = ChannelWriter::open(backend, &name(), &options).map(drop);
+            let opened = ChannelWriter::open(&backend.shared(), &name(), &options).map(drop);
             let left = backend.heap.names();
             assert!(opened.is_ok() || left.is_empty(), "{opened:?}: {left:?}");
-            undisturbed(backend, || drop(ChannelWriter::open(backend, &name(), &options).unwrap()));
+            undisturbed(backend, || drop(ChannelWriter::open(&backend.shared(), &name(), &options).unwrap()));
             assert!(backend.heap.names().is_empty(), "{:?}", backend.heap.names());
         });
     }
@@ -198,7 +201,7 @@ fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
         if spoiled {
             heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
         }
-        let opened = ChannelWriter::open(backend, &name(), options);
+        let opened = ChannelWriter::open(&backend.shared(), &name(), options);
         assert_eq!(snapshot(&mut attached).unwrap(), (2, b"two".to_vec()), "{:?}", opened.err());
         assert_eq!(snapshot(&mut attach(heap).unwrap()).unwrap().0, 2);
         if let Ok(mut writer) = opened {
@@ -227,8 +230,8 @@ fn a_replacement_fails(old: &WriterOptions, new: &WriterOptions) {
         kill(first);
         let mut other = new.clone();
         other.format = Format::new("bytes", "another schema");
-        let is_open = ChannelWriter::open(backend, &name(), &other).is_ok();
-        undisturbed(backend, || drop(ChannelWriter::open(backend, &name(), &other).unwrap()));
+        let is_open = ChannelWriter::open(&backend.shared(), &name(), &other).is_ok();
+        undisturbed(backend, || drop(ChannelWriter::open(&backend.shared(), &name(), &other).unwrap()));
         assert!(heap.names().is_empty(), "{is_open}: {:?}", heap.names());
     });
 }
@@ -244,7 +247,7 @@ fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
     for failing in [0, 1] {
         // The claim succeeds, and the first or the second of the new segments does not fit.
         let backend = Failing { heap: heap.clone(), plan: Plan(Arc::new(AtomicU32::new(1 + failing))) };
-        assert!(ChannelWriter::open(&backend, &name(), &other).is_err());
+        assert!(ChannelWriter::open(&backend.shared(), &name(), &other).is_err());
         assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"old form".to_vec()));
         assert_eq!(heap.names().len(), 3);
     }
@@ -258,7 +261,8 @@ fn a_failing_growth_keeps_the_state_and_a_failing_end_is_made_up_for() {
 fn a_growth_or_an_end_fails(options: &WriterOptions) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
-        let mut writer = undisturbed(backend, || ChannelWriter::open(backend, &name(), options).unwrap());
+        let mut writer =
+            undisturbed(backend, || ChannelWriter::open(&backend.shared(), &name(), options).unwrap());
         let mut reader = attach(heap).unwrap();
         let (mut number, mut state) = (0, Vec::new());
         for len in [10, 5_000, 5_000, 40_000, 40_000, 20] {
@@ -279,7 +283,7 @@ fn a_growth_or_an_end_fails(options: &WriterOptions) {
 #[test]
 fn a_shrinking_that_fails_is_put_off() {
     let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(u32::MAX / 4))) };
-    let mut writer = ChannelWriter::open(&backend, &name(), &options()).unwrap();
+    let mut writer = ChannelWriter::open(&backend.shared(), &name(), &options()).unwrap();
     writer.publish(&[1; 50_000]).unwrap();
     writer.publish(&[2; 50_000]).unwrap();
     writer.shrink_to_fit();
@@ -300,7 +304,7 @@ fn a_failing_clean_up_can_be_repeated() {
             if orphaned {
                 heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
             }
-            let clean = || crate::janitor::clean(backend, "tests", crate::Keep::Nothing, PATIENCE);
+            let clean = || crate::janitor::clean(&backend.shared(), "tests", crate::Keep::Nothing, PATIENCE);
             let _ = clean();
             undisturbed(backend, clean).unwrap();
             assert!(heap.names().is_empty(), "{:?}", heap.names());
@@ -319,8 +323,8 @@ fn a_removal_fails(options: &WriterOptions) {
         let mut writer = open(heap, options).unwrap();
         writer.publish(&[1; 5_000]).unwrap();
         kill(writer);
-        let removed = remove(backend, &name());
-        undisturbed(backend, || remove(backend, &name()).unwrap());
+        let removed = remove(&backend.shared(), &name());
+        undisturbed(backend, || remove(&backend.shared(), &name()).unwrap());
         assert!(heap.names().is_empty(), "{removed:?}: {:?}", heap.names());
     });
 }
@@ -341,7 +345,7 @@ fn what_a_budget_refuses_is_asked_for_once() {
     let mut options = options();
     kill(open(&backend.heap, &options).unwrap());
     (options.capacity, options.budgets.channel) = (1 << 20, Some(1 << 16));
-    let mut writer = ChannelWriter::open(&backend, &name(), &options).unwrap();
+    let mut writer = ChannelWriter::open(&backend.shared(), &name(), &options).unwrap();
     for _ in 0..2 {
         writer.publish(b"state").unwrap();
     }

@@ -37,7 +37,7 @@ fn a_single_attempt_is_enough_for_a_reader_of_a_growing_channel() {
     let mut writer = open(&heap, &options()).unwrap();
     let retry = RetryPolicy::new(1, std::time::Duration::ZERO);
     let mut reader =
-        ChannelReader::attach(&heap, &name(), &ReaderOptions { retry, ..reader_options() }).unwrap();
+        ChannelReader::attach(&heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() }).unwrap();
     for round in 1..200 {
         // Both segments are replaced between any two snapshots.
         writer.shrink_to_fit();
@@ -54,7 +54,7 @@ fn a_deadline_may_be_for_ever() {
     writer.publish(b"state").unwrap();
     let retry = RetryPolicy::new(0, std::time::Duration::MAX);
     let options = ReaderOptions { retry, ..reader_options() };
-    let mut reader = ChannelReader::attach(&heap, &name(), &options).unwrap();
+    let mut reader = ChannelReader::attach(&heap.shared(), &name(), &options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);
     let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
     let memory = ring.memory().clone();

@@ -42,11 +42,11 @@ fn reader_options() -> ReaderOptions {
 }
 
 fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateError> {
-    ChannelWriter::open(heap, &name(), options)
+    ChannelWriter::open(&heap.shared(), &name(), options)
 }
 
 fn attach(heap: &Heap) -> Result<ChannelReader, AttachError> {
-    ChannelReader::attach(heap, &name(), &reader_options())
+    ChannelReader::attach(&heap.shared(), &name(), &reader_options())
 }
 
 /// Number and payload of the latest publication.

@@ -198,7 +198,7 @@ impl System {
     }
 
     fn remove(&mut self) {
-        let removed = remove(&self.heap, &name());
+        let removed = remove(&self.heap.shared(), &name());
         if self.writer.is_some() {
             return assert!(removed.is_err());
         }

@@ -14,9 +14,9 @@ use crate::seqlock::Ending;
 /// Cleans, after having asked what would be removed: that has to be what then is removed, and asking changes nothing.
 fn clean(heap: &Heap, keep: Keep) -> Cleaned {
     let before = contents(heap);
-    let foreseen = janitor::would_clean(heap, "tests", keep).unwrap();
+    let foreseen = janitor::would_clean(&heap.shared(), "tests", keep).unwrap();
     assert_eq!(contents(heap), before);
-    let cleaned = janitor::clean(heap, "tests", keep, PATIENCE).unwrap();
+    let cleaned = janitor::clean(&heap.shared(), "tests", keep, PATIENCE).unwrap();
     assert_eq!(told(&foreseen), told(&cleaned));
     let failed = |cleaned: &Cleaned| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(failed(&foreseen), failed(&cleaned));
@@ -146,7 +146,7 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     let mut info = ChannelInfo::of(&writer);
-    registry::register(&heap, "tests", &info).unwrap();
+    registry::register(&heap.shared(), "tests", &info).unwrap();
     let mut reader = attach(&heap).unwrap();
     heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
     for keep in [Keep::UntilReplaced, Keep::Nothing] {
@@ -154,11 +154,11 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     }
     writer.publish(b"more").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
-    assert_eq!(registry::list(&heap, "tests").unwrap(), [info.clone()]);
+    assert_eq!(registry::list(&heap.shared(), "tests").unwrap(), [info.clone()]);
     assert_eq!(info.writer_state(), crate::WriterState::Alive);
     info.identity.start_time += 1;
     assert_eq!(info.writer_state(), crate::WriterState::Dead);
-    registry::register(&heap, "tests", &info).unwrap();
+    registry::register(&heap.shared(), "tests", &info).unwrap();
     assert_eq!(causes(&heap, Keep::UntilReplaced), [Cause::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");
 }
@@ -180,7 +180,7 @@ fn a_dead_channel_that_lacks_a_segment_is_of_no_use() {
 fn other_namespaces_versions_and_strangers_are_left_alone() {
     let heap = Heap::new();
     let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
-    kill(ChannelWriter::open(&heap, &elsewhere, &options()).unwrap());
+    kill(ChannelWriter::open(&heap.shared(), &elsewhere, &options()).unwrap());
     assert!(causes(&heap, Keep::Nothing).is_empty());
     let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
     page.store(control::READY, layout::READY + (1 << 48));
@@ -193,7 +193,7 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     assert_eq!(causes(&heap, Keep::Nothing), [Cause::HalfMade]);
     let mut impostor = name();
     impostor.namespace = "impostor".into();
-    kill(ChannelWriter::open(&heap, &impostor, &options()).unwrap());
+    kill(ChannelWriter::open(&heap.shared(), &impostor, &options()).unwrap());
     assert!(causes(&heap, Keep::Nothing).is_empty());
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::layout::{Kind, PAGE_BYTES, Side, WORD_BYTES, control, segment};
+use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::segment::Backend;
 
@@ -27,13 +28,16 @@ fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
             memory.store(word, hostile);
             // A page that is not ready is waited for, which would take all day.
             if word != control::READY || kind != Kind::Control || hostile != 0 {
-                let told = inspect(&heap, &name);
+                let told = inspect(&heap.shared(), &name);
                 ends[usize::from(told.is_err())] += 1;
                 let _ = told.map(|told| (told.unfinished(), format!("{told:?}")));
             }
         }
         memory.store(word, honest);
-        assert!(inspect(&heap, &name).is_ok_and(|told| told.published == 5), "word {word} is as it was");
+        assert!(
+            inspect(&heap.shared(), &name).is_ok_and(|told| told.published == 5),
+            "word {word} is as it was"
+        );
     }
     ends
 }
@@ -56,7 +60,7 @@ fn any_word_of_a_segments_header_and_slots_may_be_hostile() {
 fn a_spoiled_segment_is_told_as_an_error_of_its_own() {
     let (heap, name) = left();
     memory(&heap, &name, Kind::Segment(Side::B, 1)).store(segment::DEPTH, 3);
-    let told = inspect(&heap, &name).unwrap();
+    let told = inspect(&heap.shared(), &name).unwrap();
     assert!(told.segments[0].is_ok());
     assert!(told.segments[1].as_ref().is_err_and(|error| error.to_string().contains("impossible shape")));
 }
@@ -68,9 +72,13 @@ fn stamps_and_lengths_that_no_writer_stores_are_told_as_such() {
     let slot = |word: usize| segment::SLOTS + word;
     words.store(slot(segment::slot::LENGTH), u64::MAX);
     let first = |told: Inspection| told.segments[0].as_ref().unwrap().slots[0];
-    assert_eq!(first(inspect(&heap, &name).unwrap()).state, SlotState::Empty, "publication 2 is in slot 1");
+    assert_eq!(
+        first(inspect(&heap.shared(), &name).unwrap()).state,
+        SlotState::Empty,
+        "publication 2 is in slot 1"
+    );
     words.store(slot(segment::slot::STAMP), 8 * words.len() as u64 * 4);
-    let told = first(inspect(&heap, &name).unwrap());
+    let told = first(inspect(&heap.shared(), &name).unwrap());
     assert_eq!((told.state, told.publication), (SlotState::Implausible, 16 * words.len() as u64));
 }
 
@@ -80,7 +88,7 @@ fn an_endless_generation_is_not_followed() {
     let page = memory(&heap, &name, Kind::Control);
     for generation in [0, 2, u64::MAX] {
         page.store(control::GENERATION, generation);
-        let told = inspect(&heap, &name).unwrap();
+        let told = inspect(&heap.shared(), &name).unwrap();
         assert!(told.segments[0].is_err() && told.generations[0] == generation);
     }
 }

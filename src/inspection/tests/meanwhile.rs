@@ -1,5 +1,8 @@
 //! What happens between two steps of an inspection.
 
+use crate::memory::ReadOnlyWords;
+use crate::memory::Words;
+use crate::segment::Claim;
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -19,27 +22,35 @@ macro_rules! as_of_the_heap {
     };
 }
 
-impl Backend for Meanwhile {
-    type Memory = Words;
-    type View = ReadOnlyWords;
-    type Claim = Box<dyn Claim>;
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Meanwhile")
+    }
+}
 
+impl Meanwhile {
+    fn shared(&self) -> Arc<dyn Backend> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Backend for Meanwhile {
     as_of_the_heap! {
-        create(object: &str, bytes: usize, mode: u32) -> Result<Self::Memory, ObjectError>;
-        view_sparse(object: &str, extent: Extent) -> Result<Self::View, ObjectError>;
-        reopen(object: &str) -> Result<Self::Memory, ObjectError>;
-        remove(object: &str, memory: &Self::Memory) -> Result<(), ObjectError>;
+        create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
+        view_sparse(object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
+        reopen(object: &str) -> Result<Words, ObjectError>;
+        remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
         remove_leftover(object: &str) -> Result<bool, ObjectError>;
-        claim(object: &str, options: ClaimOptions, abandoned: impl Fn(&Self::Memory) -> bool)
-            -> Result<Self::Claim, ObjectError>;
-        part(object: &str, start: usize, bytes: usize) -> Result<Self::Memory, ObjectError>;
+        claim(object: &str, options: ClaimOptions, abandoned: &dyn Fn(&Words) -> bool)
+            -> Result<Box<dyn Claim>, ObjectError>;
+        part(object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
         list(prefix: &str) -> Result<Vec<String>, ObjectError>;
         size(object: &str) -> Result<ObjectSize, ObjectError>;
         status(object: &str) -> Result<ObjectStatus, ObjectError>;
-        is_claimed(object: &str, view: &Self::View) -> Result<Option<bool>, ObjectError>;
+        is_claimed(object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
     }
 
-    fn view(&self, object: &str) -> Result<Self::View, ObjectError> {
+    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         (self.step)(object);
         self.heap.view(object)
     }
@@ -52,7 +63,7 @@ fn inspect_while(heap: Heap, name: &ChannelName, step: impl FnOnce() + Send + 's
         let step = (!object.ends_with('c')).then(|| step.lock().unwrap().take()).flatten();
         step.into_iter().for_each(|step| step());
     };
-    inspect(&Meanwhile { heap, step: Arc::new(first_segment) }, name).unwrap()
+    inspect(&Meanwhile { heap, step: Arc::new(first_segment) }.shared(), name).unwrap()
 }
 
 #[test]

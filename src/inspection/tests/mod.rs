@@ -11,7 +11,8 @@ use crate::segment::Heap;
 /// Opens the channel, or takes it over.
 fn open(heap: &Heap, name: &ChannelName) -> ChannelWriter {
     let mut writer =
-        ChannelWriter::open(heap, name, &WriterOptions::new(Format::new("bytes", "State"))).unwrap();
+        ChannelWriter::open(&heap.shared(), name, &WriterOptions::new(Format::new("bytes", "State")))
+            .unwrap();
     writer.set_linger(true);
     writer
 }

@@ -3,8 +3,9 @@
 use super::*;
 use crate::layout::{Kind, ObjectNames};
 use crate::registry::{self, ChannelInfo};
-use crate::segment::{PATIENCE, SharedMemory};
+use crate::segment::{Backend, PATIENCE, SharedMemory};
 use crate::{namespaces, objects};
+use std::sync::Arc;
 
 /// A name as `ChannelName::new` refuses it, of a channel that somebody makes all the same.
 fn forged(namespace: &str, channel: &str) -> ChannelName {
@@ -22,7 +23,7 @@ fn told(name: &ChannelName) -> (Option<String>, Option<String>) {
 
 #[test]
 fn names_that_hold_control_characters_are_not_told() {
-    let backend = SharedMemory::default();
+    let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
     let plain = format!("names-{}", std::process::id());
     let hostile = format!("{plain}\u{1b}[2J");
     for (namespace, channel) in [(&plain, "\u{1b}]0;title\u{7}"), (&hostile, "worker")] {

@@ -4,11 +4,11 @@ use super::awkward::Mood;
 use super::*;
 use crate::{AttachError, Bytes, CreateError, PublishError, ShutdownError, SpawnError};
 
-fn bytes(namespace: &Namespace, initial: &[u8]) -> SyncerBuilder<Vec<u8>, Bytes, Heap> {
+fn bytes(namespace: &Namespace, initial: &[u8]) -> SyncerBuilder<Vec<u8>, Bytes> {
     namespace.writer_builder("worker").codec::<Bytes>().linger(true).limit(8).syncer(initial.into())
 }
 
-fn bytes_reader(namespace: &Namespace) -> Reader<Vec<u8>, Bytes, Heap> {
+fn bytes_reader(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
     namespace.reader_builder("worker").codec::<Bytes>().open().unwrap()
 }
 

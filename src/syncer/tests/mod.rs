@@ -10,7 +10,7 @@ mod ticks;
 use std::time::{Duration, Instant};
 
 use super::{Syncer, SyncerBuilder};
-use crate::{Heap, Namespace, Pod, Reader};
+use crate::{Namespace, Pod, Reader};
 use awkward::{Awkward, Moody};
 
 /// So long that no tick takes place in a test.
@@ -23,7 +23,7 @@ type PodSyncer = Syncer<u64, Pod>;
 type AwkwardSyncer = Syncer<Awkward, Moody>;
 
 fn namespace() -> Namespace {
-    Namespace::in_process(&Heap::new(), "tests").unwrap()
+    Namespace::in_process("tests").unwrap()
 }
 
 /// A syncer of a plain number, whose channel lingers.
