@@ -3,17 +3,17 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
-mod again;
+mod child;
 mod arguments;
 mod commands;
 mod context;
 mod error;
 mod interrupt;
-mod look;
+mod health;
 mod machine;
 mod output;
 mod states;
-mod target;
+mod resolve;
 
 use std::process::ExitCode;
 

@@ -1,17 +1,17 @@
 //! A channel of bytes under one name: create or take over, attach, publish with growth, snapshot with retries, end.
 
 mod attaching;
-mod bell;
+mod wake;
 mod budget;
 mod closing;
-mod description;
+mod header;
 mod error;
 mod looking;
 mod name;
 mod opening;
 mod options;
 mod parts;
-mod prospect;
+mod dry_run;
 mod reader;
 mod removal;
 mod schema;
@@ -21,21 +21,21 @@ mod statistics;
 pub(crate) mod tests;
 mod writer;
 
-pub(crate) use attaching::Nap;
-pub(crate) use bell::WaitersPage;
+pub(crate) use attaching::Backoff;
+pub(crate) use wake::WaitersPage;
 pub(crate) use budget::Budgets;
-pub use budget::{Bound, BudgetScope, OverBudget};
-pub(crate) use description::{read_text, write_text};
+pub use budget::{SizeLimit, BudgetScope, OverBudget};
+pub(crate) use header::{read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
-pub(crate) use looking::Sight;
+pub(crate) use looking::Progress;
 pub use looking::WriterState;
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
 pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub(crate) use reader::{ChannelReader, Missed, Received};
-pub use removal::{Cause, Keep, Removed};
-pub(crate) use removal::{Tidied, Tidying, remove};
+pub use removal::{RemovalReason, Retention, Removed};
+pub(crate) use removal::{CleanupOutcome, Cleanup, remove};
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use schema::SchemaBytes;
 pub use schema::SchemaInspection;

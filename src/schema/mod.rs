@@ -43,7 +43,7 @@ mod difference;
 mod display;
 mod error;
 mod field;
-mod form;
+mod tree;
 mod plain;
 mod plan;
 mod postcard;
@@ -63,8 +63,8 @@ pub use field::FieldInfo;
 #[cfg(feature = "dynamic")]
 pub(crate) use field::named_step;
 #[cfg(all(test, feature = "dynamic"))]
-pub(crate) use form::LOOKS;
-pub use form::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
+pub(crate) use tree::LOOKS;
+pub use tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 pub use plain::DescribePod;
 #[doc(hidden)]
 pub use plain::assembly;
