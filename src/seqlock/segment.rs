@@ -1,13 +1,21 @@
-//! The words that say which incarnation of each segment is in force: the indirection table of a channel.
+//! A segment of a channel, and the words that name its current generation: the channel's indirection table.
 
+use super::Ring;
 use crate::layout::{Side, control};
 use crate::memory::{Memory, MemoryMut};
+
+/// One generation of one side: a ring of slots in an object of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment<M> {
+    pub(crate) generation: u64,
+    pub(crate) ring: Ring<M>,
+}
 
 /// The two `generation` words of a control page.
 pub(crate) struct Generations<'a, M>(pub(crate) &'a M);
 
 impl<M: Memory> Generations<'_, M> {
-    /// The generation of `side`, 0 before there is one.
+    /// The current generation of `side`, 0 before the first.
     ///
     /// Relaxed. A reader calls it after `Published::latest`, whose fence makes it at least the generation in which
     /// that publication was written. It may be a later one: then its slot does not carry the number, and the attempt
@@ -19,9 +27,9 @@ impl<M: Memory> Generations<'_, M> {
 }
 
 impl<M: MemoryMut> Generations<'_, M> {
-    /// Puts a new generation of `side` in force.
+    /// Makes `generation` the current one of `side`.
     ///
-    /// Relaxed: it is handed over by the announcement of the publication that was written into it (w5).
+    /// Relaxed: readers get it by the announcement of the publication that was written into it (w5).
     #[inline]
     pub(crate) fn replace(&self, side: Side, generation: u64) {
         self.0.store(control::GENERATION + side.index(), generation);
