@@ -272,7 +272,7 @@ impl<T, C> fmt::Debug for Reader<T, C> {
         formatter
             .debug_struct("Reader")
             .field("channel", &self.channel())
-            .field("latest", &self.publication())
+            .field("publication", &self.publication())
             .finish_non_exhaustive()
     }
 }
