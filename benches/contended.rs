@@ -117,7 +117,7 @@ fn read_for<const WORDS: usize>(
 ) -> Outcome {
     let mut outcome = Outcome::new();
     let mut latest = 0;
-    let first = reader.latest();
+    let first = reader.publication();
     let preempted = preemptions();
     let begin = Instant::now();
     while outcome.elapsed < duration {
@@ -141,7 +141,7 @@ fn read_for<const WORDS: usize>(
         }
         outcome.elapsed = after - begin;
     }
-    outcome.publications = reader.latest() - first;
+    outcome.publications = reader.publication() - first;
     outcome.preempted = preemptions() - preempted;
     outcome
 }

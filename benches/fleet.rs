@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use common::{Arguments, histogram, nanos, spread};
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
-use tearless::{Hub, Moment, Namespace, Offset, Pod, Reader};
+use tearless::{CutTime, Hub, Namespace, Pod, Reader, Skew};
 use worker::{Fleet, State, state_of};
 
 /// Where Linux shows POSIX shared memory, and how the names there begin.
@@ -42,7 +42,7 @@ const OBJECTS: &str = "/dev/shm/";
 const PREFIX: usize = 10;
 
 /// Longer than any channel's period: then something has changed.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX: Duration = Duration::from_secs(10);
 
 /// How much is done.
 struct Scale {
@@ -81,7 +81,7 @@ struct Cuts {
     cuts: u64,
     instants: u64,
     states: u64,
-    in_force: u64,
+    current: u64,
 }
 
 /// Who asks, and what was measured.
@@ -191,14 +191,14 @@ impl MainProcess {
             let snapshot = state.state.as_ref().unwrap();
             assert_eq!(**snapshot, state_of(name, snapshot.publication()));
         }
-        let in_force = cut.states.iter().filter(|state| state.offset == Offset::None).count();
-        let is_instant = cut.moment == Moment::Instant;
-        assert!(!is_instant || in_force == many, "states of an instant miss it");
+        let current = cut.states.iter().filter(|state| state.skew == Skew::None).count();
+        let is_instant = cut.moment == CutTime::Instant;
+        assert!(!is_instant || current == many, "states of an instant miss it");
         let cuts = self.cuts.entry(many).or_default();
         cuts.cuts += 1;
         cuts.instants += u64::from(is_instant);
         cuts.states += many as u64;
-        cuts.in_force += in_force as u64;
+        cuts.current += current as u64;
         self.record(&format!("cut of {many}"), elapsed);
     }
 
@@ -209,9 +209,9 @@ impl MainProcess {
         let mut woken = 0;
         while woken < wakes {
             let begin = monotonic();
-            let named = watch.wait_any(LONGEST);
+            let named = watch.wait_any(MAX);
             let end = monotonic();
-            assert!(!named.is_empty(), "nothing has changed for {LONGEST:?}");
+            assert!(!named.is_empty(), "nothing has changed for {MAX:?}");
             let date = |name: &str| self.hub.get::<State>(name).unwrap().info().monotonic_nanos();
             let came = named.iter().filter_map(|name| date(name)).filter(|date| (begin..end).contains(date));
             if let Some(first) = came.min() {
@@ -246,7 +246,7 @@ impl MainProcess {
             println!(
                 "cut of {many}: {:.2} % of an instant, {:.4} % of the states in force at its moment",
                 percent(cuts.instants, cuts.cuts),
-                percent(cuts.in_force, cuts.states),
+                percent(cuts.current, cuts.states),
             );
         }
     }

@@ -23,7 +23,7 @@ use hdrhistogram::Histogram;
 use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::shm;
-use tearless::{Keep, Namespace, Pod, Reader, Writer};
+use tearless::{Namespace, Pod, Reader, Retention, Writer};
 
 type State = [u64; 8];
 
@@ -137,7 +137,7 @@ impl Rows {
             let channels = self.time("1,000 live channels: list them", || namespace.channels().unwrap());
             assert_eq!(channels.len(), writers.len());
             let cleaned = self.time("1,000 live channels: clean, keeping nothing", || {
-                namespace.clean(Keep::Nothing).unwrap()
+                namespace.clean(Retention::Nothing).unwrap()
             });
             assert!(cleaned.removed.is_empty() && cleaned.failed.is_empty(), "{cleaned}");
         }

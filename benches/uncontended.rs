@@ -10,7 +10,7 @@
 //!   of as many bytes.
 //! * `hub`: one of 1,000 channels by name, asked for by 1, 2 and 8 threads at once; beside it a bare reader, and a map of
 //!   readers under a mutex. `read_at`: a few bytes of a large state, beside a state of a few bytes.
-//! * `timestamp`, `checksum`, `changed_since`: what the options cost.
+//! * `timestamps`, `checksum`, `changed_since`: what the options cost.
 //!
 //! The two columns to compare stand beside each other in one run: figures of different runs, still more of different
 //! machines, say little. Everything that is measured is checked once, before and after.
@@ -28,7 +28,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use tearless::{
     Bytes, CreateError, Decode, Encode, MessagePack, Namespace, ObjectError, Pod, Postcard, Reader,
-    Timestamp, Waking, Writer, WriterBuilder,
+    TimestampSource, WakeMode, Writer, WriterBuilder,
 };
 use worker_state::WorkerState;
 
@@ -204,8 +204,8 @@ fn serde_state<C: Encode<WorkerState> + Decode<WorkerState>>(
 fn timestamps(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("timestamp");
     scale(&mut group, 64);
-    for timestamp in [Timestamp::Precise, Timestamp::Coarse, Timestamp::None] {
-        let Some((mut writer, mut reader)) = pod::<8>(namespace, |builder| builder.timestamp(timestamp))
+    for timestamp in [TimestampSource::Precise, TimestampSource::Coarse, TimestampSource::None] {
+        let Some((mut writer, mut reader)) = pod::<8>(namespace, |builder| builder.timestamps(timestamp))
         else {
             return;
         };
@@ -216,7 +216,7 @@ fn timestamps(criterion: &mut Criterion, namespace: &Namespace) {
         writer.publish(&state).unwrap();
         let snapshot = reader.snapshot().unwrap();
         assert!(*snapshot == *state && snapshot.publication() == writer.publication());
-        assert_eq!(snapshot.age().is_some(), timestamp != Timestamp::None);
+        assert_eq!(snapshot.age().is_some(), timestamp != TimestampSource::None);
         writer.close().unwrap();
     }
     group.finish();
@@ -224,13 +224,14 @@ fn timestamps(criterion: &mut Criterion, namespace: &Namespace) {
 
 /// What it costs to publish for those who may wait, while nobody does.
 fn wakings(criterion: &mut Criterion, namespace: &Namespace) {
-    let mut group = criterion.benchmark_group("waking");
+    let mut group = criterion.benchmark_group("wake_mode");
     scale(&mut group, 64);
-    for waking in [Waking::Nobody, Waking::Barriers, Waking::Fences] {
-        let options = |builder: WriterBuilder<_, Pod>| builder.timestamp(Timestamp::None).waking(waking);
+    for wake_mode in [WakeMode::Nobody, WakeMode::Barriers, WakeMode::Fences] {
+        let options =
+            |builder: WriterBuilder<_, Pod>| builder.timestamps(TimestampSource::None).wake_mode(wake_mode);
         let Some((mut writer, mut reader)) = pod::<8>(namespace, options) else { return };
         let state = contents::<8>(6);
-        group.bench_function(format!("pod publish/{waking:?}"), |bencher| {
+        group.bench_function(format!("pod publish/{wake_mode:?}"), |bencher| {
             bencher.iter(|| writer.publish(black_box(&state)).unwrap());
         });
         let last = writer.publish(&state).unwrap();

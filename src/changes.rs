@@ -34,7 +34,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// The states of the channel as an asynchronous stream, beginning with the one that is there.
     #[must_use]
     pub fn changes(self) -> Changes<T, C> {
-        let ticket = Ticket::new(Arc::clone(self.place().notifier()));
+        let ticket = Ticket::new(Arc::clone(self.handle().notifier()));
         Changes { reader: self, ticket, seen: 0, has_ended: false }
     }
 }
@@ -68,15 +68,15 @@ impl<T, C: Decode<T>> Changes<T, C> {
         if self.has_ended {
             return Some(None);
         }
-        let sight = self.reader.bytes().sight();
-        if sight.publication > self.seen {
+        let progress = self.reader.bytes().progress();
+        if progress.publication > self.seen {
             let snapshot = self.reader.snapshot();
             // Also of what could not be read: it will not be better the next time.
-            self.seen = snapshot.as_ref().map_or(sight.publication, Snapshot::publication);
+            self.seen = snapshot.as_ref().map_or(progress.publication, Snapshot::publication);
             self.has_ended = matches!(snapshot, Err(SnapshotError::Closed { .. }));
             return Some((!self.has_ended).then_some(snapshot));
         }
-        self.has_ended = sight.has_ended();
+        self.has_ended = progress.has_ended();
         self.has_ended.then_some(None)
     }
 }

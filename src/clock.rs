@@ -11,7 +11,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 /// 3 ns, nothing; `cargo bench --bench uncontended timestamp` says what it is on yours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Timestamp {
+pub enum TimestampSource {
     /// To the nanosecond (`CLOCK_MONOTONIC`). The default: an age that can be trusted is worth 19 ns to all but those
     /// who publish plain data millions of times a second.
     #[default]
@@ -22,41 +22,41 @@ pub enum Timestamp {
     None,
 }
 
-impl Timestamp {
+impl TimestampSource {
     /// Now, as it is stored in a slot: 0 if publications are not dated.
     #[inline(always)]
     pub(crate) fn now(self) -> u64 {
         match self {
-            Timestamp::Precise => read(ClockId::Monotonic),
-            Timestamp::Coarse => read(ClockId::MonotonicCoarse),
-            Timestamp::None => 0,
+            TimestampSource::Precise => read(ClockId::Monotonic),
+            TimestampSource::Coarse => read(ClockId::MonotonicCoarse),
+            TimestampSource::None => 0,
         }
     }
 }
 
-impl Timestamp {
+impl TimestampSource {
     /// As it stands in a control page.
     pub(crate) fn to_word(self) -> u64 {
         match self {
-            Timestamp::Precise => 0,
-            Timestamp::Coarse => 1,
-            Timestamp::None => 2,
+            TimestampSource::Precise => 0,
+            TimestampSource::Coarse => 1,
+            TimestampSource::None => 2,
         }
     }
 
     /// What such a word says; what no writer stores is taken for no date.
-    pub(crate) fn of_word(word: u64) -> Timestamp {
+    pub(crate) fn of_word(word: u64) -> TimestampSource {
         match word {
-            0 => Timestamp::Precise,
-            1 => Timestamp::Coarse,
-            _ => Timestamp::None,
+            0 => TimestampSource::Precise,
+            1 => TimestampSource::Coarse,
+            _ => TimestampSource::None,
         }
     }
 }
 
 /// How long ago `time` was. Zero for a time in the future, which only a hostile writer stores.
 pub(crate) fn age(time: NonZeroU64) -> Duration {
-    Duration::from_nanos(Timestamp::Precise.now().saturating_sub(time.get()))
+    Duration::from_nanos(TimestampSource::Precise.now().saturating_sub(time.get()))
 }
 
 /// Not in place: the call is nothing beside the clock.
@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn ages_grow_and_are_never_negative() {
-        let time = NonZeroU64::new(Timestamp::Precise.now()).unwrap();
+        let time = NonZeroU64::new(TimestampSource::Precise.now()).unwrap();
         std::thread::sleep(Duration::from_millis(2));
         assert!(age(time) >= Duration::from_millis(2));
         assert_eq!(age(NonZeroU64::MAX), Duration::ZERO);
-        let coarse = Timestamp::Coarse.now();
-        assert!(coarse > 0 && coarse <= Timestamp::Precise.now());
+        let coarse = TimestampSource::Coarse.now();
+        assert!(coarse > 0 && coarse <= TimestampSource::Precise.now());
     }
 }

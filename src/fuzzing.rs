@@ -9,11 +9,11 @@ use crate::channel::tests::model::{self, Crash, Operation};
 use crate::channel::{
     AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
 };
-use crate::inspection;
+use crate::inspect;
 use crate::layout::{Kind, Side, WORD_BYTES, control};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Backend, Heap};
+use crate::object::{Backend, Heap};
 
 /// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the channel over must
 /// end with a result or a typed error.
@@ -130,7 +130,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     for &(object, word, value) in words {
         let memory = match object {
             // One in sixteen: for most inputs of a corpus, what they hit stays the same.
-            240.. => heap.reopen(&name.objects.object(Kind::Schema)).expect("the description"),
+            240.. => heap.reopen(&name.objects.object(Kind::Schema)).expect("the schema"),
             object => object_of(&heap, &name, object),
         };
         memory.store(usize::from(word) % memory.len(), value);
@@ -151,11 +151,11 @@ fn read(heap: &Heap, name: &ChannelName) {
         format: None,
     };
     if let Ok(mut reader) = ChannelReader::attach(&heap.shared(), name, &options) {
-        let _ = reader.description();
+        let _ = reader.schema_bytes();
         let mut payload = Vec::new();
         for _ in 0..2 {
             let _ = reader.snapshot(&mut &mut payload);
         }
-        let _ = inspection::inspect(&heap.shared(), name).map(|told| told.unfinished());
+        let _ = inspect::inspect(&heap.shared(), name).map(|told| told.unfinished());
     }
 }

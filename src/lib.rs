@@ -37,13 +37,13 @@
 //! * [`Syncer`]: owns a worker's state and publishes it in the background; [`Writer::publish_if_changed`] skips repetitions.
 //! * [`Hub`]: all channels of a namespace, from any thread; [`Hub::status`] says what has become of a worker.
 //! * [`Hub::cut`]: the states of several workers as of one moment, so that totals add up.
-//! * [`Reader::wait_newer`], [`HubWatch::wait_any`] and, as streams, `changes`: waiting, for which a writer pays only while
+//! * [`Reader::wait_after`], [`HubWatch::wait_any`] and, as streams, `changes`: waiting, for which a writer pays only while
 //!   somebody waits.
 //! * [`Reader::history`]: the last states that a channel holds; [`Reader::field`] and [`Reader::read_at`]: a few bytes of a
 //!   large one.
 //! * [`Namespace::inspect`]: all about a channel whatever its type, also after its writer died; [`namespaces`] and
 //!   [`objects`]: what there is on this machine.
-//! * [`WriterBuilder::described`] and `Namespace::dynamic_reader`: channels that carry their schema, and are read without the type;
+//! * [`WriterBuilder::with_schema`] and `Namespace::dynamic_reader`: channels that carry their schema, and are read without the type;
 //!   [`ReaderBuilder::open_by_name`]: with an older or newer one. Rules: `docs/schemas.md`.
 //!
 //! Which of them to use, what they cost and guarantee: `docs/choosing.md`.
@@ -69,7 +69,7 @@
 //! | one attempt of a reader | wait-free, stores nothing |
 //! | [`Reader::snapshot`] | bounded by the [`RetryPolicy`]; lock-free in the sense that it is torn only if the writer has made progress |
 //! | [`Reader::changed_since`] | wait-free, one load |
-//! | [`Reader::wait_newer`], [`HubWatch::wait_any`] | sleeps, at most for as long as asked; the writer never waits |
+//! | [`Reader::wait_after`], [`HubWatch::wait_any`] | sleeps, at most for as long as asked; the writer never waits |
 //! | [`Hub::cut`] | bounded |
 //! | [`Syncer::update`] | blocks while a tick encodes the state |
 //! | opening and closing | system calls; bounded |
@@ -89,7 +89,7 @@
 //! * The memory is found by name. Another process *of the same user* can overwrite or truncate it; truncation makes readers
 //!   and writers of that channel fault (SIGBUS).
 //! * A publication lives until its slot is used again: [`Writer::depth`] publications later, slots of both segments.
-//! * The default schema of a type is its name, not its fields: see [`WriterBuilder::schema`].
+//! * By default a type's name is compared, not its fields: see [`WriterBuilder::type_name`].
 
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -103,11 +103,11 @@ compile_error!(
     "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
 
-mod accounting;
 #[cfg(feature = "async")]
 mod changes;
 mod channel;
 mod checksum;
+mod cleanup;
 mod clock;
 mod codec;
 #[cfg(feature = "dynamic")]
@@ -116,62 +116,62 @@ pub mod dynamic;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hub;
-mod inspection;
-mod janitor;
+mod inspect;
 mod layout;
 mod liveness;
 mod memory;
 mod namespace;
+mod object;
 mod reader;
 #[cfg(feature = "metrics")]
 mod recording;
 mod registry;
 #[cfg(feature = "schema")]
 pub mod schema;
-mod segment;
 mod seqlock;
 mod snapshot;
 mod syncer;
-mod tracker;
+mod testing;
+mod usage;
 mod waiting;
 mod writer;
 
-pub use accounting::{
-    ChannelMemory, ChannelMemoryChange, MemoryChange, MemoryTracker, MemoryUsage, NamespaceMemory,
-    NamespaceMemoryChange,
-};
 #[cfg(feature = "async")]
 pub use changes::Changes;
 pub use channel::{
-    AttachError, AttachPolicy, Bound, BudgetScope, Cause, CreateError, Keep, NameError, OverBudget,
-    PublishError, ReaderStatistics, RemoveError, Removed, RetryPolicy, SchemaInspection, SnapshotError,
-    WriterState, WriterStatistics,
+    AttachError, AttachPolicy, BudgetScope, CreateError, NameError, OverBudget, PublishError,
+    ReaderStatistics, RemovalReason, RemoveError, Removed, Retention, RetryPolicy, SchemaInspection,
+    SizeLimit, SnapshotError, WriterState, WriterStatistics,
 };
-pub use clock::Timestamp;
+pub use cleanup::CleanupReport;
+pub use clock::TimestampSource;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use codec::CapError;
 #[cfg(feature = "message-pack")]
 pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
 pub use hub::{
-    Cut, CutState, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, Moment, Offset, QueryError,
+    Cut, CutState, CutTime, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, QueryError, Skew,
     Status,
 };
-pub use inspection::{
+pub use inspect::{
     Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,
     SlotInspection, SlotState, namespaces, namespaces_trusting, objects, objects_trusting,
 };
-pub use janitor::Cleaned;
 pub use namespace::{Namespace, NamespaceBuilder};
 #[cfg(feature = "schema")]
 pub use reader::ByName;
 pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
+pub use usage::{
+    ChannelMemory, ChannelMemoryChange, MemoryChange, MemoryUsage, NamespaceMemory, NamespaceMemoryChange,
+    PeakMemory,
+};
 
-pub use segment::ObjectError;
-pub use seqlock::{Ending, Waking};
+pub use object::ObjectError;
+pub use seqlock::{ChannelState, WakeMode};
 pub use snapshot::{Snapshot, SnapshotInfo};
 pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};
-pub use tracker::{Leak, Leaks, Tracker};
+pub use testing::{Leak, LeakCheck, Leaks};
 pub use waiting::WaitPolicy;
 pub use writer::{Writer, WriterBuilder};

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::accounting::{self, MemoryTracker, NamespaceMemory};
-use crate::channel::{self, AttachError, ChannelName, Keep, NameError, RemoveError};
+use crate::channel::{self, AttachError, ChannelName, NameError, RemoveError, Retention};
+use crate::cleanup::{self, CleanupReport};
 use crate::codec::Postcard;
 use crate::hub::{Hub, HubBuilder};
-use crate::inspection::{self, Inspection};
-use crate::janitor::{self, Cleaned};
+use crate::inspect::{self, Inspection};
+use crate::object::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
 use crate::registry::{self, ChannelInfo, ChannelWatch};
-use crate::segment::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
-use crate::waiting::Place;
+use crate::usage::{self, NamespaceMemory, PeakMemory};
+use crate::waiting::NamespaceHandle;
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
 use crate::{
@@ -27,8 +27,8 @@ use crate::{
 /// Opening one creates nothing, and removes what processes that died have left unusable: see [`NamespaceBuilder`].
 #[derive(Clone, Debug)]
 pub struct Namespace {
-    place: Place,
-    cleaned: Arc<Cleaned>,
+    handle: NamespaceHandle,
+    cleaned: Arc<CleanupReport>,
     budget: Option<u64>,
 }
 
@@ -39,7 +39,7 @@ pub struct Namespace {
 pub struct NamespaceBuilder {
     name: String,
     backend: SharedMemory,
-    keep: Keep,
+    keep: Retention,
     clean: bool,
     budget: Option<u64>,
 }
@@ -53,7 +53,7 @@ impl NamespaceBuilder {
 
     /// How long last states of writers that are gone are kept by the cleaning when the namespace is opened. Default:
     /// until they are replaced, so that only what nobody can use any more is removed.
-    pub fn keep(mut self, keep: Keep) -> Self {
+    pub fn keep(mut self, keep: Retention) -> Self {
         self.keep = keep;
         self
     }
@@ -70,7 +70,7 @@ impl NamespaceBuilder {
     /// its budget by one growth of each.
     ///
     /// The budget is not written down: every process that opens writers gives its own.
-    pub fn budget(mut self, bytes: u64) -> Self {
+    pub fn max_memory(mut self, bytes: u64) -> Self {
         self.budget = Some(bytes);
         self
     }
@@ -98,7 +98,8 @@ impl NamespaceBuilder {
             return Ok(namespace);
         }
         let cleaned = namespace.clean_within(self.keep, Duration::ZERO);
-        let cleaned = cleaned.unwrap_or_else(|error| Cleaned { failed: vec![error], ..Cleaned::default() });
+        let cleaned =
+            cleaned.unwrap_or_else(|error| CleanupReport { failed: vec![error], ..CleanupReport::default() });
         Ok(Namespace { cleaned: Arc::new(cleaned), ..namespace })
     }
 }
@@ -120,7 +121,7 @@ impl Namespace {
         NamespaceBuilder {
             name: name.into(),
             backend: SharedMemory::default(),
-            keep: Keep::UntilReplaced,
+            keep: Retention::UntilReplaced,
             clean: true,
             budget: None,
         }
@@ -146,22 +147,22 @@ impl Namespace {
 
     fn on(backend: Arc<dyn Backend>, name: &str) -> Result<Namespace, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { place: Place::new(backend, name), cleaned: Arc::default(), budget: None })
+        Ok(Namespace { handle: NamespaceHandle::new(backend, name), cleaned: Arc::default(), budget: None })
     }
 
     /// The namespace's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.place.namespace()
+        self.handle.namespace()
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
-        self.place.backend()
+        self.handle.backend()
     }
 
     /// What was removed when the namespace was opened.
     #[must_use]
-    pub fn cleaned_at_open(&self) -> &Cleaned {
+    pub fn cleaned_at_open(&self) -> &CleanupReport {
         &self.cleaned
     }
 
@@ -180,12 +181,12 @@ impl Namespace {
 
     /// Chooses what a writer is like before it is opened.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard> {
-        WriterBuilder::new(self.place.backend().clone(), self.place.namespace(), channel)
+        WriterBuilder::new(self.handle.backend().clone(), self.handle.namespace(), channel)
             .namespace_budget(self.budget)
     }
 
     /// A reader with all options at their defaults and the default codec, Postcard. `T` owns its data: a state that
-    /// borrows can be published, and read as an owned one of the same schema.
+    /// borrows can be published, and read as an owned one of the same type name.
     ///
     /// # Errors
     ///
@@ -200,7 +201,7 @@ impl Namespace {
 
     /// Chooses what a reader is like before it is opened.
     pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard> {
-        ReaderBuilder::new(self.place.clone(), channel)
+        ReaderBuilder::new(self.handle.clone(), channel)
     }
 
     /// All channels of this namespace at a glance, with all options at their defaults and the default codec, Postcard.
@@ -211,7 +212,7 @@ impl Namespace {
 
     /// Chooses what a hub is like before it is opened.
     pub fn hub_builder(&self) -> HubBuilder<Postcard> {
-        HubBuilder::new(self.place.clone())
+        HubBuilder::new(self.handle.clone())
     }
 
     /// Removes a channel that nobody writes any more: what a writer left that lingers, or was killed. Attached readers
@@ -221,12 +222,17 @@ impl Namespace {
     ///
     /// [`RemoveError::AlreadyOwned`] if it has a writer.
     pub fn remove_channel(&self, channel: &str) -> Result<bool, RemoveError> {
-        let name = ChannelName::new(self.place.namespace(), channel)?;
-        let Some(instance) = channel::remove(self.place.backend(), &name)? else {
+        let name = ChannelName::new(self.handle.namespace(), channel)?;
+        let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        registry::deregister(self.place.backend(), self.place.namespace(), &[(channel, instance)], PATIENCE)
-            .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
+        registry::deregister(
+            self.handle.backend(),
+            self.handle.namespace(),
+            &[(channel, instance)],
+            PATIENCE,
+        )
+        .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
         Ok(true)
     }
 
@@ -238,13 +244,13 @@ impl Namespace {
     ///
     /// If the namespace's registry can't be opened. A namespace without channels is no error.
     pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
-        registry::list(self.place.backend(), self.place.namespace())
+        registry::list(self.handle.backend(), self.handle.namespace())
     }
 
     /// Notices, for the price of a load, that [`Namespace::channels`] would say something else than before.
     #[must_use]
     pub fn watch_channels(&self) -> ChannelWatch {
-        ChannelWatch::new(self.place.backend().clone(), self.place.namespace())
+        ChannelWatch::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
     /// What the namespace costs, by channel and by kind. Takes no lock; every object is told as it was when it was looked
@@ -257,13 +263,13 @@ impl Namespace {
     ///
     /// If shared memory can't be listed, or the system does not tell an object's size.
     pub fn memory(&self) -> Result<NamespaceMemory, ObjectError> {
-        accounting::measure(self.place.backend(), self.place.namespace())
+        usage::measure(self.handle.backend(), self.handle.namespace())
     }
 
     /// Remembers the most that [`Namespace::memory`] has told at any of the moments at which it was asked to look.
     #[must_use]
-    pub fn memory_tracker(&self) -> MemoryTracker {
-        MemoryTracker::new(self.place.backend().clone(), self.place.namespace())
+    pub fn peak_memory(&self) -> PeakMemory {
+        PeakMemory::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
     /// All that stands in a channel's control page and segments at this moment, without any payload: whatever codec and
@@ -277,11 +283,11 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// As [`Namespace::reader`], except that codec and schema don't matter. What is wrong with a segment or with the
+    /// As [`Namespace::reader`], except that codec and type name don't matter. What is wrong with a segment or with the
     /// schema alone is in [`Inspection::segments`] and [`Inspection::schema`].
     pub fn inspect(&self, channel: &str) -> Result<Inspection, AttachError> {
-        let name = ChannelName::new(self.place.namespace(), channel)?;
-        inspection::inspect(self.place.backend(), &name)
+        let name = ChannelName::new(self.handle.namespace(), channel)?;
+        inspect::inspect(self.handle.backend(), &name)
     }
 
     /// Removes what writers that are gone have left in this namespace: channels that were never whole or are not wholly
@@ -295,8 +301,8 @@ impl Namespace {
     ///
     /// # Errors
     ///
-    /// If shared memory can't be listed. What goes wrong with one object is in [`Cleaned::failed`].
-    pub fn clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
+    /// If shared memory can't be listed. What goes wrong with one object is in [`CleanupReport::failed`].
+    pub fn clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
         self.clean_within(keep, PATIENCE)
     }
 
@@ -315,11 +321,11 @@ impl Namespace {
     /// # Errors
     ///
     /// As [`Namespace::clean`].
-    pub fn would_clean(&self, keep: Keep) -> Result<Cleaned, ObjectError> {
-        janitor::would_clean(self.place.backend(), self.place.namespace(), keep)
+    pub fn would_clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
+        cleanup::would_clean(self.handle.backend(), self.handle.namespace(), keep)
     }
 
-    fn clean_within(&self, keep: Keep, patience: Duration) -> Result<Cleaned, ObjectError> {
-        janitor::clean(self.place.backend(), self.place.namespace(), keep, patience)
+    fn clean_within(&self, keep: Retention, patience: Duration) -> Result<CleanupReport, ObjectError> {
+        cleanup::clean(self.handle.backend(), self.handle.namespace(), keep, patience)
     }
 }

@@ -4,14 +4,14 @@
 mod attempts;
 #[cfg(feature = "schema")]
 mod by_name;
-#[cfg(feature = "schema")]
-mod described;
 mod format;
 mod history;
 mod part;
+#[cfg(feature = "schema")]
+mod with_schema;
 
 #[cfg(feature = "schema")]
-pub(crate) use attempts::attach_again;
+pub(crate) use attempts::retry_attach;
 #[cfg(feature = "schema")]
 pub use by_name::ByName;
 use format::Expected;
@@ -27,10 +27,10 @@ use crate::channel::{
     RetryPolicy, SnapshotError, WriterState,
 };
 use crate::codec::{CodecError, Decode, Postcard};
-use crate::segment::ObjectError;
-use crate::seqlock::Landing;
+use crate::object::ObjectError;
+use crate::seqlock::Destination;
 use crate::snapshot::{Snapshot, SnapshotInfo};
-use crate::waiting::{Place, WaitPolicy, Waited, Waiter};
+use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
 ///
@@ -40,11 +40,11 @@ use crate::waiting::{Place, WaitPolicy, Waited, Waiter};
 pub struct Reader<T, C = Postcard> {
     channel: ChannelReader,
     scratch: Vec<u8>,
-    place: Place,
+    handle: NamespaceHandle,
     wait: WaitPolicy,
     /// Since the first wait.
     waiter: Option<Waiter>,
-    form: PhantomData<fn() -> (T, C)>,
+    types: PhantomData<fn() -> (T, C)>,
 }
 
 impl<T, C: Decode<T>> Reader<T, C> {
@@ -69,35 +69,35 @@ impl<T, C: Decode<T>> Reader<T, C> {
         self.take(Order::Now)
     }
 
-    /// The same, but waits for the first publication, at most for `longest`.
+    /// The same, but waits for the first publication, at most for `timeout`.
     ///
     /// It looks again after growing pauses of up to a millisecond.
     ///
     /// # Errors
     ///
-    /// As [`Reader::snapshot`]; [`SnapshotError::Empty`] if nothing is published within `longest`.
-    pub fn snapshot_within(&mut self, longest: Duration) -> Result<Snapshot<T>, SnapshotError> {
-        self.take(Order::Within(longest))
+    /// As [`Reader::snapshot`]; [`SnapshotError::Empty`] if nothing is published within `timeout`.
+    pub fn snapshot_within(&mut self, timeout: Duration) -> Result<Snapshot<T>, SnapshotError> {
+        self.take(Order::Within(timeout))
     }
 
-    /// Waits for a publication after number `after`, at most for `longest`, and copies the latest one; `None` if there
+    /// Waits for a publication after number `after`, at most for `timeout`, and copies the latest one; `None` if there
     /// was none. With 0 it waits for the first.
     ///
     /// It spins for a moment ([`WaitPolicy`]) and then sleeps; the writer wakes it, and pays for that with two system
     /// calls, or four, but not while nobody waits. Where the writer can't wake it (it runs under another user, or was built
-    /// without [`waking`](crate::WriterBuilder::waking)), it looks again after pauses of up to a millisecond. A writer
+    /// without [`wake_mode`](crate::WriterBuilder::wake_mode)), it looks again after pauses of up to a millisecond. A writer
     /// that is killed between publishing and waking delays the news by up to 100 ms; its death alone wakes nobody.
     ///
     /// # Errors
     ///
     /// As [`Reader::snapshot`]; [`SnapshotError::Closed`] if the channel has ended, and there will be no later one.
-    pub fn wait_newer(
+    pub fn wait_after(
         &mut self,
         after: u64,
-        longest: Duration,
+        timeout: Duration,
     ) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        let waiter = self.waiter.get_or_insert_with(|| self.place.waiter(self.wait));
-        match waiter.wait_newer(&self.channel, after, longest) {
+        let waiter = self.waiter.get_or_insert_with(|| self.handle.waiter(self.wait));
+        match waiter.wait_after(&self.channel, after, timeout) {
             Waited::Newer => self.snapshot().map(Some),
             Waited::Ended => Err(self.channel.closed()),
             Waited::TimedOut => Ok(None),
@@ -113,10 +113,10 @@ impl<T, C: Decode<T>> Reader<T, C> {
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         if C::IS_DIRECT {
-            let at_once = self.channel.counted_at_once(&mut C::landing(state));
-            let received = match at_once {
+            let fast = self.channel.try_fast_counted(&mut C::destination(state));
+            let received = match fast {
                 Ok(received) => received,
-                Err(missed) => self.channel.snapshot_otherwise(&mut C::landing(state), missed)?,
+                Err(missed) => self.channel.slow_snapshot(&mut C::destination(state), missed)?,
             };
             return Ok(SnapshotInfo::new(&received));
         }
@@ -133,7 +133,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
         {
-            let received = order.carry_out(&mut self.channel, &mut C::landing(&mut state))?;
+            let received = order.carry_out(&mut self.channel, &mut C::destination(&mut state))?;
             return Ok(Snapshot::new(state, SnapshotInfo::new(&received)));
         }
         let received = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;
@@ -158,23 +158,23 @@ impl Order {
     fn carry_out(
         self,
         channel: &mut ChannelReader,
-        landing: &mut impl Landing,
+        destination: &mut impl Destination,
     ) -> Result<Received, SnapshotError> {
         match self {
-            Order::Now => channel.snapshot(landing),
-            Order::Within(longest) => channel.snapshot_within(longest, landing),
+            Order::Now => channel.snapshot(destination),
+            Order::Within(timeout) => channel.snapshot_within(timeout, destination),
         }
     }
 }
 
 impl<T, C> Reader<T, C> {
-    pub(crate) fn new(channel: ChannelReader, place: Place, wait: WaitPolicy) -> Self {
-        Reader { channel, scratch: Vec::new(), place, wait, waiter: None, form: PhantomData }
+    pub(crate) fn new(channel: ChannelReader, handle: NamespaceHandle, wait: WaitPolicy) -> Self {
+        Reader { channel, scratch: Vec::new(), handle, wait, waiter: None, types: PhantomData }
     }
 
     #[cfg(feature = "async")]
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn handle(&self) -> &NamespaceHandle {
+        &self.handle
     }
 
     /// The channel without its type.
@@ -187,14 +187,14 @@ impl<T, C> Reader<T, C> {
     #[inline]
     #[must_use]
     pub fn changed_since(&self, publication: u64) -> bool {
-        self.channel.latest() > publication
+        self.channel.publication() > publication
     }
 
     /// Number of the latest publication, 0 before the first. Costs one load.
     #[inline]
     #[must_use]
-    pub fn latest(&self) -> u64 {
-        self.channel.latest()
+    pub fn publication(&self) -> u64 {
+        self.channel.publication()
     }
 
     /// Whether the writer has closed the channel. A killed writer has not.
@@ -223,17 +223,17 @@ impl<T, C> Reader<T, C> {
     /// An old one proves nothing: the writer may be stopped, slow, or at some other work. Whether it is dead is
     /// [`Reader::writer_state`]'s to say. Costs one load, and one read of the clock.
     #[must_use]
-    pub fn heartbeat(&self) -> Option<Duration> {
-        self.channel.heartbeat()
+    pub fn heartbeat_age(&self) -> Option<Duration> {
+        self.channel.heartbeat_age()
     }
 
     /// The longest time between two signs of life that the present writer promised
-    /// ([`WriterBuilder::interval`](crate::WriterBuilder::interval)); `None` if it promised nothing. Costs one load.
+    /// ([`WriterBuilder::heartbeat_interval`](crate::WriterBuilder::heartbeat_interval)); `None` if it promised nothing. Costs one load.
     ///
-    /// Allow for several of them before you conclude anything from an old [`Reader::heartbeat`].
+    /// Allow for several of them before you conclude anything from an old [`Reader::heartbeat_age`].
     #[must_use]
-    pub fn interval(&self) -> Option<Duration> {
-        self.channel.interval()
+    pub fn heartbeat_interval(&self) -> Option<Duration> {
+        self.channel.heartbeat_interval()
     }
 
     /// How many writers the channel has had so far, one after the other.
@@ -272,7 +272,7 @@ impl<T, C> fmt::Debug for Reader<T, C> {
         formatter
             .debug_struct("Reader")
             .field("channel", &self.channel())
-            .field("latest", &self.latest())
+            .field("latest", &self.publication())
             .finish_non_exhaustive()
     }
 }
@@ -280,40 +280,40 @@ impl<T, C> fmt::Debug for Reader<T, C> {
 /// Chooses what a [`Reader`] is like. Made by [`Namespace::reader_builder`](crate::Namespace::reader_builder).
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct ReaderBuilder<T, C> {
-    place: Place,
+    handle: NamespaceHandle,
     channel: String,
-    schema: Option<String>,
+    type_name: Option<String>,
     expected: Expected,
     attach: AttachPolicy,
     retry: RetryPolicy,
     wait: WaitPolicy,
-    form: PhantomData<fn() -> (T, C)>,
+    types: PhantomData<fn() -> (T, C)>,
 }
 
 impl<T, C> ReaderBuilder<T, C> {
-    pub(crate) fn new(place: Place, channel: &str) -> Self {
+    pub(crate) fn new(handle: NamespaceHandle, channel: &str) -> Self {
         ReaderBuilder {
-            place,
+            handle,
             channel: channel.into(),
-            schema: None,
+            type_name: None,
             expected: Expected::Named,
             attach: AttachPolicy::default(),
             retry: RetryPolicy::default(),
             wait: WaitPolicy::default(),
-            form: PhantomData,
+            types: PhantomData,
         }
     }
 
     /// Decodes states by another codec.
     pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D> {
-        let ReaderBuilder { place, channel, schema, expected, attach, retry, wait, .. } = self;
+        let ReaderBuilder { handle, channel, type_name, expected, attach, retry, wait, .. } = self;
         let expected = expected.of_another_codec();
-        ReaderBuilder { place, channel, schema, expected, attach, retry, wait, form: PhantomData }
+        ReaderBuilder { handle, channel, type_name, expected, attach, retry, wait, types: PhantomData }
     }
 
-    /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`].
-    pub fn attach_within(mut self, longest: Duration) -> Self {
-        self.attach = AttachPolicy { missing: longest, not_ready: longest };
+    /// Waits up to `timeout` for the channel to be there and ready. Default: see [`AttachPolicy`].
+    pub fn attach_within(mut self, timeout: Duration) -> Self {
+        self.attach = AttachPolicy { missing: timeout, not_ready: timeout };
         self
     }
 
@@ -329,15 +329,15 @@ impl<T, C> ReaderBuilder<T, C> {
         self
     }
 
-    /// How [`Reader::wait_newer`] waits.
+    /// How [`Reader::wait_after`] waits.
     pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Names the schema, as the writer has.
-    pub fn schema(mut self, schema: impl Into<String>) -> Self {
-        self.schema = Some(schema.into());
+    /// Gives the states' type the name that the writer has given it.
+    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
+        self.type_name = Some(type_name.into());
         self
     }
 }
@@ -349,32 +349,32 @@ impl<T, C: Decode<T>> ReaderBuilder<T, C> {
     ///
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
     pub fn open(self) -> Result<Reader<T, C>, AttachError> {
-        let name = ChannelName::new(self.place.namespace(), &self.channel)?;
-        let named = Format::new(C::NAME, &self.schema.unwrap_or_else(C::schema));
+        let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
+        let named = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
         let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
-        let channel = self.expected.attach(self.place.backend(), &name, &options, named)?;
-        Ok(Reader::new(channel, self.place, self.wait))
+        let channel = self.expected.attach(self.handle.backend(), &name, &options, named)?;
+        Ok(Reader::new(channel, self.handle, self.wait))
     }
 }
 
 impl<T, C> Clone for ReaderBuilder<T, C> {
     fn clone(&self) -> Self {
         ReaderBuilder {
-            place: self.place.clone(),
+            handle: self.handle.clone(),
             channel: self.channel.clone(),
-            schema: self.schema.clone(),
+            type_name: self.type_name.clone(),
             expected: self.expected.clone(),
             attach: self.attach,
             retry: self.retry,
             wait: self.wait,
-            form: PhantomData,
+            types: PhantomData,
         }
     }
 }
 
 impl<T, C> fmt::Debug for ReaderBuilder<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = (self.place.namespace(), &self.channel);
+        let name = (self.handle.namespace(), &self.channel);
         formatter.debug_struct("ReaderBuilder").field("name", &name).field("retry", &self.retry).finish()
     }
 }

@@ -4,10 +4,10 @@
 
 use ::metrics::{Label, counter, gauge};
 
-use crate::accounting::{ChannelMemory, MemoryUsage, NamespaceMemory};
 use crate::channel::{ReaderStatistics, WriterStatistics};
 use crate::hub::HubStatistics;
 use crate::syncer::SyncerStatistics;
+use crate::usage::{ChannelMemory, MemoryUsage, NamespaceMemory};
 
 /// Labels that a recorder keeps.
 fn owned(labels: &[(&str, &str)]) -> Vec<Label> {
@@ -71,7 +71,7 @@ impl HubStatistics {
     /// | counter | unit | of |
     /// |---|---|---|
     /// | `tearless_hub_attachments_total` | channels | [`attachments`](Self::attachments) |
-    /// | `tearless_hub_otherwise_total` | queries | [`otherwise`](Self::otherwise) |
+    /// | `tearless_hub_slow_queries_total` | queries | [`slow_queries`](Self::slow_queries) |
     /// | `tearless_hub_retries_total` | attempts | [`retries`](Self::retries) |
     /// | `tearless_hub_remaps_total` | segments | [`remaps`](Self::remaps) |
     /// | `tearless_hub_give_ups_total` | queries | [`give_ups`](Self::give_ups) |
@@ -82,7 +82,7 @@ impl HubStatistics {
     pub fn record(&self, labels: &[(&str, &str)]) {
         let labels = owned(labels);
         counter!("tearless_hub_attachments_total", labels.clone()).absolute(self.attachments);
-        counter!("tearless_hub_otherwise_total", labels.clone()).absolute(self.otherwise);
+        counter!("tearless_hub_slow_queries_total", labels.clone()).absolute(self.slow_queries);
         counter!("tearless_hub_retries_total", labels.clone()).absolute(self.retries);
         counter!("tearless_hub_remaps_total", labels.clone()).absolute(self.remaps);
         counter!("tearless_hub_give_ups_total", labels).absolute(self.give_ups);
@@ -101,7 +101,7 @@ impl SyncerStatistics {
     /// | `tearless_sync_failed_total` | attempts | [`failed`](Self::failed) |
     /// | `tearless_sync_bytes_total` | bytes | [`bytes`](Self::bytes) |
     /// | `tearless_sync_encode_nanoseconds_total` | nanoseconds | [`encode_time`](Self::encode_time) |
-    /// | gauge `tearless_sync_longest_encode_seconds` | seconds | [`longest_encode`](Self::longest_encode) |
+    /// | gauge `tearless_sync_max_encode_seconds` | seconds | [`max_encode_time`](Self::max_encode_time) |
     ///
     /// They are set and not increased, so it may be called as often as one likes; give every syncer of a process labels
     /// of its own.
@@ -117,7 +117,7 @@ impl SyncerStatistics {
         counter!("tearless_sync_failed_total", labels.clone()).absolute(self.failed);
         counter!("tearless_sync_bytes_total", labels.clone()).absolute(self.bytes);
         counter!("tearless_sync_encode_nanoseconds_total", labels.clone()).absolute(encoding);
-        gauge!("tearless_sync_longest_encode_seconds", labels).set(self.longest_encode.as_secs_f64());
+        gauge!("tearless_sync_max_encode_seconds", labels).set(self.max_encode_time.as_secs_f64());
     }
 }
 
@@ -125,7 +125,7 @@ impl NamespaceMemory {
     /// Sets the gauges `tearless_memory_bytes` (bytes that have memory) and `tearless_memory_objects` of the `metrics`
     /// facade.
     ///
-    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b`, `schema` or `retired`
+    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b`, `schema` or `replaced`
     /// and then comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges of a namespace sum up to [`Self::total`].
     ///
     /// A recorder keeps the gauges of a channel that is gone: see [`Self::record_since`].
@@ -158,7 +158,7 @@ impl NamespaceMemory {
             ("segment_a", memory.segment_a),
             ("segment_b", memory.segment_b),
             ("schema", memory.schema),
-            ("retired", memory.retired),
+            ("replaced", memory.replaced),
         ];
         for (kind, usage) in kinds {
             let labels =
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn hubs_and_syncers_are_recorded_as_they_counted() {
-        let hub = HubStatistics { attachments: 1, otherwise: 2, retries: 3, remaps: 4, give_ups: 5 };
+        let hub = HubStatistics { attachments: 1, slow_queries: 2, retries: 3, remaps: 4, give_ups: 5 };
         let syncer = SyncerStatistics {
             ticks: 6,
             published: 7,
@@ -239,7 +239,7 @@ mod tests {
             failed: 10,
             bytes: 11,
             encode_time: Duration::from_nanos(12),
-            longest_encode: Duration::from_millis(1500),
+            max_encode_time: Duration::from_millis(1500),
             ..SyncerStatistics::default()
         };
         let kept = Kept::default();
@@ -247,14 +247,14 @@ mod tests {
             hub.record(&[("fleet", "f")]);
             syncer.record(&[("channel", "c")]);
         });
-        let of_hub = ["attachments", "otherwise", "retries", "remaps", "give_ups"];
+        let of_hub = ["attachments", "slow_queries", "retries", "remaps", "give_ups"];
         let found = of_hub.map(|name| kept.number(&format!("tearless_hub_{name}_total{{fleet=f}}")));
         assert_eq!(found, [1, 2, 3, 4, 5]);
         let of_syncer =
             ["ticks", "published", "skipped", "overruns", "failed", "bytes", "encode_nanoseconds"];
         let found = of_syncer.map(|name| kept.number(&format!("tearless_sync_{name}_total{{channel=c}}")));
         assert_eq!(found, [6, 7, 8, 9, 10, 11, 12]);
-        assert_eq!(kept.gauge("tearless_sync_longest_encode_seconds{channel=c}"), 1.5);
+        assert_eq!(kept.gauge("tearless_sync_max_encode_seconds{channel=c}"), 1.5);
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
         };
         let segment = memory.channels[0].segment_a.resident as f64;
         assert_eq!(
-            (of("goes", "control"), of("goes", "segment_a"), of("goes", "retired")),
+            (of("goes", "control"), of("goes", "segment_a"), of("goes", "replaced")),
             (4_096.0, segment, 0.0)
         );
         let bytes: Vec<_> = {

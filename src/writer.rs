@@ -1,9 +1,9 @@
 //! The typed writer of a channel.
 
 mod closing;
+mod last_payload;
 #[cfg(feature = "schema")]
-mod described;
-mod kept;
+mod with_schema;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,13 +13,13 @@ use std::time::Duration;
 use crate::channel::{
     ChannelName, ChannelWriter, CreateError, Format, PublishError, WriterOptions, WriterStatistics,
 };
-use crate::clock::Timestamp;
+use crate::clock::TimestampSource;
 use crate::codec::{Encode, Postcard};
+use crate::object::Backend;
 use crate::registry::{self, Registration};
-use crate::segment::Backend;
-use crate::seqlock::Waking;
-use kept::Kept;
-pub(crate) use kept::Prepared;
+use crate::seqlock::WakeMode;
+pub(crate) use last_payload::Changed;
+use last_payload::LastPayload;
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
 ///
@@ -31,8 +31,8 @@ pub struct Writer<T: ?Sized, C = Postcard> {
     channel: ChannelWriter,
     registration: Registration,
     scratch: Vec<u8>,
-    kept: Kept,
-    form: PhantomData<fn(&T) -> C>,
+    last_payload: LastPayload,
+    types: PhantomData<fn(&T) -> C>,
 }
 
 impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
@@ -40,8 +40,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     ///
     /// Readers see it from the moment that this returns. Progress: wait-free, without a system call or an allocation,
     /// except while the channel grows because the state is larger than any before, and while somebody waits for it
-    /// ([`Reader::wait_newer`](crate::Reader::wait_newer)), who is woken by two system calls, or four. Cost: encoding, one copy, one read
-    /// of the clock ([`Timestamp`]).
+    /// ([`Reader::wait_after`](crate::Reader::wait_after)), who is woken by two system calls, or four. Cost: encoding, one copy, one read
+    /// of the clock ([`TimestampSource`]).
     ///
     /// # Errors
     ///
@@ -71,17 +71,17 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// As [`Writer::publish`]. Then there is no sign of life either: a reader is not told that all is well.
     pub fn publish_if_changed(&mut self, state: &T) -> Result<Option<u64>, PublishError> {
         let published = match self.prepare(state)? {
-            Prepared::Same => None,
-            Prepared::Changed => Some(self.publish_prepared()?),
+            Changed::No => None,
+            Changed::Yes => Some(self.publish_prepared()?),
         };
         self.touch()?;
         Ok(published)
     }
 
     /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last publication.
-    pub(crate) fn prepare(&mut self, state: &T) -> Result<Prepared, PublishError> {
+    pub(crate) fn prepare(&mut self, state: &T) -> Result<Changed, PublishError> {
         match C::encode(state, &mut self.scratch) {
-            Ok(payload) => Ok(self.kept.prepare(payload, self.channel.last())),
+            Ok(payload) => Ok(self.last_payload.prepare(payload, self.channel.last())),
             Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
@@ -89,7 +89,7 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
 
 impl<T: ?Sized, C> Writer<T, C> {
     /// Says that the writer is at work, and that the last publication is still its state; see
-    /// [`Reader::heartbeat`](crate::Reader::heartbeat).
+    /// [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
     /// Progress: wait-free, without a system call. Cost: one read of the clock, which is the precise one, and one store.
     ///
@@ -102,14 +102,14 @@ impl<T: ?Sized, C> Writer<T, C> {
 
     /// Publishes what [`Writer::prepare`] found changed, and returns its number. Does not touch.
     pub(crate) fn publish_prepared(&mut self) -> Result<u64, PublishError> {
-        let publication = self.channel.publish(self.kept.payload())?;
-        self.kept.is_published_as(publication);
+        let publication = self.channel.publish(self.last_payload.payload())?;
+        self.last_payload.is_published_as(publication);
         Ok(publication)
     }
 
     /// Bytes of what was prepared last.
     pub(crate) fn prepared_len(&self) -> usize {
-        self.kept.payload().len()
+        self.last_payload.payload().len()
     }
 
     /// The channel's name.
@@ -155,7 +155,7 @@ impl<T: ?Sized, C> Writer<T, C> {
     pub fn shrink_to_fit(&mut self) {
         self.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
-        self.kept.forget();
+        self.last_payload.forget();
     }
 }
 
@@ -177,15 +177,15 @@ pub struct WriterBuilder<T: ?Sized, C> {
     namespace: String,
     channel: String,
     capacity: Option<usize>,
-    schema: Option<String>,
+    type_name: Option<String>,
     options: WriterOptions,
-    form: PhantomData<fn(&T) -> C>,
+    types: PhantomData<fn(&T) -> C>,
 }
 
 impl<T: ?Sized, C> WriterBuilder<T, C> {
-    /// What [`WriterBuilder::interval`] was given.
+    /// What [`WriterBuilder::heartbeat_interval`] was given.
     pub(crate) fn promised(&self) -> Option<Duration> {
-        self.options.interval
+        self.options.heartbeat_interval
     }
 
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str, channel: &str) -> Self {
@@ -194,17 +194,17 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
             namespace: namespace.into(),
             channel: channel.into(),
             capacity: None,
-            schema: None,
+            type_name: None,
             options: WriterOptions::new(Format::new("", "")),
-            form: PhantomData,
+            types: PhantomData,
         }
     }
 
     /// Encodes states by another codec. Whatever the channel was described by before is forgotten.
     pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D> {
-        let WriterBuilder { backend, namespace, channel, capacity, schema, mut options, .. } = self;
+        let WriterBuilder { backend, namespace, channel, capacity, type_name, mut options, .. } = self;
         options.schema = None;
-        WriterBuilder { backend, namespace, channel, capacity, schema, options, form: PhantomData }
+        WriterBuilder { backend, namespace, channel, capacity, type_name, options, types: PhantomData }
     }
 
     /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod), else 928, for which
@@ -222,22 +222,22 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     }
 
     /// Payload bytes that a state may have at most. Default: 64 MiB.
-    pub fn limit(mut self, bytes: usize) -> Self {
+    pub fn max_state_len(mut self, bytes: usize) -> Self {
         self.options.limit = bytes;
         self
     }
 
     /// Bytes of shared memory that the whole channel may take: its control page (4 KiB), its two segments, and its
-    /// description if there is one; while a segment is replaced by a larger one, both. Default: as much as there is.
+    /// schema if there is one; while a segment is replaced by a larger one, both. Default: as much as there is.
     ///
     /// What would go beyond it is not created: [`open`](Self::open) fails with [`CreateError::OverBudget`], growth with
     /// [`PublishError::TooLarge`]. The state published last stays readable, and smaller ones can be published as
     /// before. A channel that is gone on with is never too large, but does not grow; the capacity asked for is given to
-    /// it as far as the budget allows. Replacing a segment by a smaller one is not refused. A channel of another form,
+    /// it as far as the budget allows. Replacing a segment by a smaller one is not refused. A channel of another format,
     /// which is replaced only after a trial, counts until it is gone: where there is no room for both, remove it first.
     ///
     /// Cost: with a budget, opening and growing list `/dev/shm` once for it.
-    pub fn budget(mut self, bytes: u64) -> Self {
+    pub fn max_memory(mut self, bytes: u64) -> Self {
         self.options.budgets.channel = Some(bytes);
         self
     }
@@ -255,9 +255,9 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// How publications are dated. Default: [`Timestamp::Precise`].
-    pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
-        self.options.timestamp = timestamp;
+    /// How publications are dated. Default: [`TimestampSource::Precise`].
+    pub fn timestamps(mut self, source: TimestampSource) -> Self {
+        self.options.timestamps = source;
         self
     }
 
@@ -268,12 +268,12 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// Promises readers a sign of life at least that often ([`Reader::interval`](crate::Reader::interval)): by
+    /// Promises readers a sign of life at least that often ([`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval)): by
     /// [`Writer::touch`] or [`Writer::publish_if_changed`]. Default: nothing is promised, as with zero.
     ///
     /// The writer does nothing about it by itself. A [`Syncer`](crate::Syncer) does, and takes its interval from here.
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.options.interval = Some(interval);
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.options.heartbeat_interval = Some(interval);
         self
     }
 
@@ -283,18 +283,18 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// How those who wait for publications are woken. Default: [`Waking::Barriers`].
-    pub fn waking(mut self, waking: Waking) -> Self {
-        self.options.waking = waking;
+    /// How those who wait for publications are woken. Default: [`WakeMode::Barriers`].
+    pub fn wake_mode(mut self, mode: WakeMode) -> Self {
+        self.options.wake_mode = mode;
         self
     }
 
-    /// Names the schema instead of having the type's name stand for it. Readers have to name it alike.
+    /// Gives the states' type another name than `T`'s. Readers have to give it the same.
     ///
     /// The default is what `std::any::type_name` says, without modules: it knows no fields, and another version of the
-    /// compiler may write it differently. Programs that are not built together name their schemas.
-    pub fn schema(mut self, schema: impl Into<String>) -> Self {
-        self.schema = Some(schema.into());
+    /// compiler may write it differently. Programs that are not built together give names of their own.
+    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
+        self.type_name = Some(type_name.into());
         self
     }
 }
@@ -303,7 +303,7 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     /// Creates the channel; or goes on with it where a former writer closed it with `linger` or died.
     ///
     /// Attached readers of a channel that is gone on with notice nothing but a new incarnation number. If the former
-    /// writer's channel has another codec, schema, description, checksum setting or permissions, it is removed and a new one
+    /// writer's channel has another codec, type name, schema, checksum setting or permissions, it is removed and a new one
     /// made, after a trial of whether there is room. Capacity and depth that were asked for are given to a channel that is gone
     /// on with at the next publications.
     ///
@@ -312,14 +312,14 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     /// [`CreateError`]; then nothing was changed.
     pub fn open(self) -> Result<Writer<T, C>, CreateError> {
         let mut options = self.options;
-        options.format = Format::new(C::NAME, &self.schema.unwrap_or_else(C::schema));
+        options.format = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
         if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
             options.capacity = capacity;
         } else {
             options.capacity = options.capacity.min(options.limit);
         }
         #[cfg(feature = "schema")]
-        described::check(&options)?;
+        with_schema::check(&options)?;
         let name = ChannelName::new(&self.namespace, &self.channel)?;
         let mut channel = ChannelWriter::open(&self.backend, &name, &options)?;
         match Registration::new(self.backend.clone(), &self.namespace, &channel) {
@@ -328,8 +328,8 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
                 if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
                     channel.wake_those_on(page);
                 }
-                let (scratch, kept) = (Vec::new(), Kept::default());
-                Ok(Writer { channel, registration, scratch, kept, form: PhantomData })
+                let (scratch, last_payload) = (Vec::new(), LastPayload::default());
+                Ok(Writer { channel, registration, scratch, last_payload, types: PhantomData })
             }
             Err(source) => {
                 // The state of a former writer is left as it was found.
@@ -347,9 +347,9 @@ impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
             namespace: self.namespace.clone(),
             channel: self.channel.clone(),
             capacity: self.capacity,
-            schema: self.schema.clone(),
+            type_name: self.type_name.clone(),
             options: self.options.clone(),
-            form: PhantomData,
+            types: PhantomData,
         }
     }
 }

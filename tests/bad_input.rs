@@ -12,7 +12,7 @@ fn names_are_checked_before_anything_is_created() {
     let empty = Namespace::open("").unwrap_err();
     assert!(matches!(empty, NameError::Empty { what: "namespace" }), "{empty}");
     let long = Namespace::open(&"x".repeat(129)).unwrap_err();
-    assert!(matches!(long, NameError::TooLong { len: 129, most: 128, .. }), "{long}");
+    assert!(matches!(long, NameError::TooLong { len: 129, max: 128, .. }), "{long}");
     let control = Namespace::open("a\nb").unwrap_err();
     assert!(matches!(control, NameError::ControlCharacter { character: '\n', .. }), "{control}");
 
@@ -43,18 +43,18 @@ fn impossible_sizes_are_refused() {
     let builder = || own.writer_builder::<[u8]>("size").codec::<Bytes>();
     let refused = [
         builder().capacity(0).open(),
-        builder().capacity(usize::MAX).limit(usize::MAX).open(),
-        builder().limit(0).open(),
-        builder().capacity(10).limit(usize::MAX).open(),
+        builder().capacity(usize::MAX).max_state_len(usize::MAX).open(),
+        builder().max_state_len(0).open(),
+        builder().capacity(10).max_state_len(usize::MAX).open(),
         builder().depth(0).open(),
         builder().depth(usize::MAX).open(),
-        builder().capacity(1 << 40).limit(1 << 62).depth(1 << 16).open(),
+        builder().capacity(1 << 40).max_state_len(1 << 62).depth(1 << 16).open(),
     ];
     for (case, result) in refused.into_iter().enumerate() {
         let error = result.map(drop).unwrap_err();
         assert!(matches!(error, CreateError::InvalidSize { .. }), "case {case}: {error}");
     }
-    let error = builder().capacity(101).limit(100).open().map(drop).unwrap_err();
+    let error = builder().capacity(101).max_state_len(100).open().map(drop).unwrap_err();
     assert!(matches!(error, CreateError::CapacityAboveLimit { capacity: 101, limit: 100 }), "{error}");
     for mode in [0o400, 0o1600, 0] {
         let error = builder().permissions(mode).open().map(drop).unwrap_err();
@@ -101,7 +101,7 @@ fn a_reader_before_the_writer_is_told_so_at_once_or_waits_as_asked() {
     let error = own.reader::<u64>("late").unwrap_err();
     assert!(matches!(error, AttachError::NotFound { .. }), "{error}");
     assert!(error.to_string().contains("late") && error.to_string().contains(own.name()), "{error}");
-    let wait = |longest| own.reader_builder::<u64>("late").attach_within(longest).open();
+    let wait = |timeout| own.reader_builder::<u64>("late").attach_within(timeout).open();
     let error = wait(Duration::from_millis(30)).unwrap_err();
     assert!(matches!(error, AttachError::NotFound { waited, .. } if waited >= Duration::from_millis(30)));
     std::thread::scope(|scope| {
@@ -126,7 +126,12 @@ fn another_type_or_codec_is_refused_with_both_names() {
         own.reader_builder::<[u32; 5]>("typed").codec::<Pod>().open().map(drop).unwrap_err(),
         own.reader_builder::<[f32; 4]>("typed").codec::<Pod>().open().map(drop).unwrap_err(),
         own.reader_builder::<Vec<u8>>("typed").codec::<Bytes>().open().map(drop).unwrap_err(),
-        own.reader_builder::<[u32; 4]>("typed").codec::<Pod>().schema("other").open().map(drop).unwrap_err(),
+        own.reader_builder::<[u32; 4]>("typed")
+            .codec::<Pod>()
+            .type_name("other")
+            .open()
+            .map(drop)
+            .unwrap_err(),
     ];
     for error in errors {
         assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
@@ -139,7 +144,8 @@ fn another_type_or_codec_is_refused_with_both_names() {
 #[test]
 fn a_state_above_the_limit_leaves_the_published_one() {
     let own = OwnNamespace::new(&["limited"]);
-    let mut writer = own.writer_builder::<[u8]>("limited").codec::<Bytes>().limit(1_000).open().unwrap();
+    let mut writer =
+        own.writer_builder::<[u8]>("limited").codec::<Bytes>().max_state_len(1_000).open().unwrap();
     writer.publish(&[7; 1_000]).unwrap();
     let error = writer.publish(&[8; 2_000]).unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { len: 2_000, limit: 1_000, .. }), "{error}");

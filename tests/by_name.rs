@@ -65,7 +65,7 @@ mod old {
 #[test]
 fn plain_data_is_found_by_name() {
     let own = OwnNamespace::new(&["robot"]);
-    let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().described().open().unwrap();
+    let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let builder = own.reader_builder::<old::Old>("robot").codec::<Pod>();
     assert!(matches!(builder.clone().open(), Err(AttachError::FormatMismatch { .. })), "not without");
     let mut reader = builder.open_by_name().unwrap();
@@ -75,13 +75,13 @@ fn plain_data_is_found_by_name() {
     let parts = [old::Part { heat: 4.0 }, old::Part { heat: 6.0 }];
     assert_eq!(*snapshot, old::Old { flags: 8, id: 7, moves: 1, parts });
     assert_eq!((snapshot.publication(), snapshot.payload_len()), (1, size_of::<New>()));
-    assert_eq!(reader.reader().latest(), 1);
+    assert_eq!(reader.reader().publication(), 1);
 }
 
 #[test]
 fn what_is_missing_is_named() {
     let own = OwnNamespace::new(&["robot", "plain", "other"]);
-    let _writer = own.writer_builder::<New>("robot").codec::<Pod>().described().open().unwrap();
+    let _writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let error = own.reader_builder::<old::Other>("robot").codec::<Pod>().open_by_name().unwrap_err();
     let AttachError::SchemaDiffers { differences, .. } = &error else { panic!("{error}") };
     let expected =
@@ -92,7 +92,7 @@ fn what_is_missing_is_named() {
     let result = own.reader_builder::<New>("plain").codec::<Pod>().open_by_name();
     assert!(matches!(result, Err(AttachError::NotDescribed { .. })));
 
-    let _writer = own.writer_builder::<(u64, u64)>("other").described().open().unwrap();
+    let _writer = own.writer_builder::<(u64, u64)>("other").with_schema().open().unwrap();
     let result = own.reader_builder::<New>("other").codec::<Pod>().open_by_name();
     assert!(matches!(result, Err(AttachError::FormatMismatch { .. })));
 }
@@ -122,10 +122,11 @@ mod shapes {
 #[test]
 fn an_array_is_read_as_a_struct_without_names() {
     let own = OwnNamespace::new(&["robot"]);
-    let mut writer = own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().described().open().unwrap();
+    let mut writer =
+        own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
     let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
-    let described = builder.clone().described().open().unwrap().snapshot().unwrap().position;
+    let described = builder.clone().with_schema().open().unwrap().snapshot().unwrap().position;
     let by_name = builder.open_by_name().unwrap().snapshot().unwrap().position;
     assert_eq!((described.0, described.1), (1.0, 2.0));
     assert_eq!((by_name.0, by_name.1), (1.0, 2.0));

@@ -116,15 +116,15 @@ fn a_future_that_is_dropped_loses_nothing() {
 #[test]
 fn what_cannot_be_decoded_is_an_item_and_not_the_end() {
     let namespace = Namespace::in_process("stream").unwrap();
-    let mut writer = namespace.writer_builder::<Vec<u8>>("worker").schema("s").open().unwrap();
-    let reader = namespace.reader_builder::<String>("worker").schema("s").open().unwrap();
+    let mut writer = namespace.writer_builder::<Vec<u8>>("worker").type_name("s").open().unwrap();
+    let reader = namespace.reader_builder::<String>("worker").type_name("s").open().unwrap();
     let mut changes = reader.changes();
     writer.publish(&vec![0xff]).unwrap();
     assert!(matches!(block_on(changes.next()), Some(Err(SnapshotError::Decode { .. }))));
     assert!(poll_once(&mut changes).is_pending(), "it is not tried again");
     writer.publish(&vec![b'a']).unwrap();
     assert_eq!(*block_on(changes.next()).unwrap().unwrap(), "a");
-    assert_eq!(changes.into_reader().latest(), 2);
+    assert_eq!(changes.into_reader().publication(), 2);
 }
 
 /// A task whose waker panics.

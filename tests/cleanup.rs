@@ -12,7 +12,8 @@ use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tearless::{
-    AttachError, Bytes, Cause, CreateError, Keep, Namespace, Postcard, SnapshotError, WriterBuilder,
+    AttachError, Bytes, CreateError, Namespace, Postcard, RemovalReason, Retention, SnapshotError,
+    WriterBuilder,
 };
 
 const CHANNELS: [&str; 16] =
@@ -30,13 +31,13 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
     let mut worker = Actor::start("a_killed_writers_state_is_kept_until_asked_for", "worker", &own);
     worker.await_line("published");
     let pid = u64::from(worker.pid());
-    assert!(own.clean(Keep::Nothing).unwrap().removed.is_empty(), "it lives");
+    assert!(own.clean(Retention::Nothing).unwrap().removed.is_empty(), "it lives");
     worker.kill();
-    assert!(own.clean(Keep::UntilReplaced).unwrap().removed.is_empty(), "its state is kept");
+    assert!(own.clean(Retention::UntilReplaced).unwrap().removed.is_empty(), "its state is kept");
     assert_eq!(*own.reader::<u64>("w0").unwrap().snapshot().unwrap(), 5);
-    let cleaned = own.clean(Keep::Nothing).unwrap();
-    assert_eq!((cleaned.removed[0].cause, cleaned.removed[0].pid), (Cause::Dead, pid), "{cleaned}");
-    assert!(own.reader::<u64>("w0").is_err() && own.clean(Keep::Nothing).unwrap().removed.is_empty());
+    let cleaned = own.clean(Retention::Nothing).unwrap();
+    assert_eq!((cleaned.removed[0].reason, cleaned.removed[0].pid), (RemovalReason::Dead, pid), "{cleaned}");
+    assert!(own.reader::<u64>("w0").is_err() && own.clean(Retention::Nothing).unwrap().removed.is_empty());
 }
 
 #[test]
@@ -45,8 +46,8 @@ fn what_was_left_on_purpose_goes_from_the_list_too_though_its_process_lives() {
     let mut writer = own.writer::<u64>("w0").unwrap();
     writer.publish(&5).unwrap();
     writer.close_lingering().unwrap();
-    let cleaned = own.clean(Keep::Nothing).unwrap();
-    assert_eq!((cleaned.removed.len(), cleaned.removed[0].cause), (1, Cause::Lingered), "{cleaned}");
+    let cleaned = own.clean(Retention::Nothing).unwrap();
+    assert_eq!((cleaned.removed.len(), cleaned.removed[0].reason), (1, RemovalReason::Lingered), "{cleaned}");
     assert!(own.channels().unwrap().is_empty(), "one cleaning is enough");
 }
 
@@ -69,19 +70,19 @@ fn asking_what_would_be_removed_changes_nothing() {
     // Its page is given no memory yet: what a creator leaves that is killed in its first steps.
     fs::write(pageless.path("c"), []).unwrap();
     let before = contents(&own);
-    let foreseen = own.would_clean(Keep::UntilReplaced).unwrap();
+    let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let told = |removed: &tearless::Removed| (removed.cause, removed.channel.clone(), removed.objects.len());
-    assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(Cause::HalfMade, None, 3)]);
-    let foreseen = own.would_clean(Keep::Nothing).unwrap();
+    let told = |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
+    assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
+    let foreseen = own.would_clean(Retention::Nothing).unwrap();
     let mut causes: Vec<_> = foreseen.removed.iter().map(told).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());
-    assert_eq!(causes, [(Cause::HalfMade, None, 3), (Cause::Dead, Some("w1".into()), 3)]);
+    assert_eq!(causes, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
     assert_eq!(contents(&own), before);
-    let cleaned = own.clean(Keep::Nothing).unwrap();
+    let cleaned = own.clean(Retention::Nothing).unwrap();
     assert_eq!(cleaned.removed.len(), 2, "{cleaned}");
     assert!(dead.listed().is_empty() && pageless.listed().is_empty());
-    assert!(own.would_clean(Keep::Nothing).unwrap().removed.is_empty(), "what is left lives");
+    assert!(own.would_clean(Retention::Nothing).unwrap().removed.is_empty(), "what is left lives");
     lives.finish();
 }
 
@@ -109,19 +110,23 @@ fn pages_without_permissions(namespace: &Namespace) {
     let page = objects.path("c");
     let forbid = || fs::set_permissions(&page, Permissions::from_mode(0o000)).unwrap();
     forbid();
-    for told in [namespace.would_clean(Keep::Nothing).unwrap(), namespace.clean(Keep::Nothing).unwrap()] {
+    for told in
+        [namespace.would_clean(Retention::Nothing).unwrap(), namespace.clean(Retention::Nothing).unwrap()]
+    {
         assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
     }
     drop(writer);
     for content in [&[][..], &[0; 4096]] {
         fs::write(&page, content).unwrap();
         forbid();
-        for told in [namespace.would_clean(Keep::UntilReplaced), namespace.clean(Keep::UntilReplaced)] {
+        for told in
+            [namespace.would_clean(Retention::UntilReplaced), namespace.clean(Retention::UntilReplaced)]
+        {
             let told = told.unwrap();
             assert!(told.failed.is_empty() && told.removed.len() == 1, "{told}");
             assert_eq!(
-                (told.removed[0].cause, &*told.removed[0].objects),
-                (Cause::HalfMade, &[objects.name("c")][..])
+                (told.removed[0].reason, &*told.removed[0].objects),
+                (RemovalReason::HalfMade, &[objects.name("c")][..])
             );
         }
         assert!(objects.listed().is_empty());
@@ -143,7 +148,7 @@ fn contents(own: &OwnNamespace) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 /// How many processes open, end and die at the same time.
 const PROCESSES: u32 = 64;
 
-/// What all of them call their states' schema, whatever it is.
+/// What all of them call their states' type, whatever it is.
 const NAME: &str = "State";
 
 /// Every so many of them only opens the namespace again and again.
@@ -161,9 +166,9 @@ fn churn(namespace: &Namespace, mut seed: u64) {
         let index = usize::try_from(seed >> 60).unwrap();
         let turn = (namespace, CHANNELS[index], seed);
         match (index % 2, seed >> 50 & 7) {
-            (1, 0) => live::<i8>(turn, WriterBuilder::described),
+            (1, 0) => live::<i8>(turn, WriterBuilder::with_schema),
             (1, 1) | (0, _) => live::<u8>(turn, |builder| builder),
-            (_, _) => live::<u8>(turn, WriterBuilder::described),
+            (_, _) => live::<u8>(turn, WriterBuilder::with_schema),
         }
     }
     println!("survived");
@@ -178,12 +183,12 @@ where
     T: From<bool> + Clone,
 {
     let (namespace, channel, seed) = turn;
-    let mut writer = match describe(namespace.writer_builder(channel).schema(NAME)).open() {
+    let mut writer = match describe(namespace.writer_builder(channel).type_name(NAME)).open() {
         Ok(writer) => writer,
         Err(CreateError::AlreadyOwned { .. }) => return look(namespace, channel),
         Err(error) => panic!("{error}"),
     };
-    let attach = namespace.reader_builder::<Vec<T>>(channel).schema(NAME).described();
+    let attach = namespace.reader_builder::<Vec<T>>(channel).type_name(NAME).with_schema();
     let mut reader = attach.open().unwrap();
     for len in [10, 3_000, 20_000] {
         let number = writer.publish(&vec![T::from(true); len]).unwrap();
@@ -196,7 +201,7 @@ where
         _ => writer.close().unwrap(),
     }
     match reader.snapshot() {
-        // Another process may have taken it over, or the janitor removed it, but it is never damaged.
+        // Another process may have taken it over, or cleanup removed it, but it is never damaged.
         Ok(_) | Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => {}
         Err(error) => panic!("{error}"),
     }
@@ -205,7 +210,7 @@ where
 /// Attaches to a channel that somebody else has at this moment, or had: its schema is never damaged, and never that of
 /// another instance.
 fn look(namespace: &Namespace, channel: &str) {
-    let opened = namespace.reader_builder::<Vec<u8>>(channel).schema(NAME).described().open();
+    let opened = namespace.reader_builder::<Vec<u8>>(channel).type_name(NAME).with_schema().open();
     match opened.map(|mut reader| reader.snapshot()) {
         Ok(Ok(state)) => assert!(state.iter().all(|byte| *byte == 1)),
         Ok(Err(
@@ -227,8 +232,10 @@ fn open_again(namespace: &Namespace) {
         let opened = Namespace::open(namespace.name()).unwrap();
         let cleaned = opened.cleaned_at_open();
         assert!(cleaned.failed.is_empty(), "{cleaned}");
-        let is_unusable = |cause| matches!(cause, Cause::HalfMade | Cause::HalfRemoved | Cause::Orphaned);
-        assert!(cleaned.removed.iter().all(|removed| is_unusable(removed.cause)), "{cleaned}");
+        let is_unusable = |cause| {
+            matches!(cause, RemovalReason::HalfMade | RemovalReason::HalfRemoved | RemovalReason::Orphaned)
+        };
+        assert!(cleaned.removed.iter().all(|removed| is_unusable(removed.reason)), "{cleaned}");
     }
 }
 
@@ -250,10 +257,10 @@ fn no_live_channel_is_ever_removed_while_channels_come_and_go() {
         Actor::start(test, &seed.to_string(), &own)
     };
     let mut actors: Vec<Actor> = (0..PROCESSES).map(|_| start()).collect();
-    // On a busy machine it takes longer until the janitor is the first one at a dead writer's channel.
+    // On a busy machine it takes longer until cleanup is the first one at a dead writer's channel.
     let patience = end + Duration::from_secs(60);
     while Instant::now() < end || ((killed == 0 || removed == 0) && Instant::now() < patience) {
-        let cleaned = own.clean(Keep::Nothing).unwrap();
+        let cleaned = own.clean(Retention::Nothing).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");
         removed += cleaned.removed.len();
         for actor in &mut actors {
@@ -273,7 +280,7 @@ fn no_live_channel_is_ever_removed_while_channels_come_and_go() {
         let by_itself = std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
         assert!(by_itself || status.success(), "{status}: {}", actor.rest_of_output());
     }
-    own.clean(Keep::Nothing).unwrap();
+    own.clean(Retention::Nothing).unwrap();
     assert!(CHANNELS.iter().all(|channel| !own.remove_channel(channel).unwrap()));
     println!("{started} processes, {killed} killed themselves, {removed} channels cleaned up");
     assert!(killed > 0 && removed > 0);

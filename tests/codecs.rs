@@ -137,9 +137,9 @@ impl Serialize for Treacherous {
 fn treachery<C: Encode<Treacherous> + Decode<(u64, u64)>>() {
     let own = OwnNamespace::new(&["treacherous"]);
     let mut writer =
-        own.writer_builder::<Treacherous>("treacherous").codec::<C>().schema("pair").open().unwrap();
+        own.writer_builder::<Treacherous>("treacherous").codec::<C>().type_name("pair").open().unwrap();
     let mut reader =
-        own.reader_builder::<(u64, u64)>("treacherous").codec::<C>().schema("pair").open().unwrap();
+        own.reader_builder::<(u64, u64)>("treacherous").codec::<C>().type_name("pair").open().unwrap();
     writer.publish(&Treacherous("well")).unwrap();
     let error = writer.publish(&Treacherous("fail")).unwrap_err();
     assert!(matches!(error, PublishError::Encode { codec, .. } if codec == C::NAME), "{error}");
@@ -161,14 +161,14 @@ fn an_error_or_a_panic_in_serialize_publishes_nothing() {
 #[test]
 fn a_payload_that_is_not_the_type_is_a_decode_error_and_leaves_the_value() {
     let own = OwnNamespace::new(&["garbage"]);
-    let mut writer = own.writer_builder::<(u8, u8, u8)>("garbage").schema("liar").open().unwrap();
+    let mut writer = own.writer_builder::<(u8, u8, u8)>("garbage").type_name("liar").open().unwrap();
     writer.publish(&(1, 9, 9)).unwrap();
-    let mut reader = own.reader_builder::<(u8, String)>("garbage").schema("liar").open().unwrap();
+    let mut reader = own.reader_builder::<(u8, String)>("garbage").type_name("liar").open().unwrap();
     let mut value = (0, "kept".to_owned());
     let error = reader.snapshot_into(&mut value).unwrap_err();
     assert!(matches!(error, SnapshotError::Decode { publication: 1, codec: "postcard", .. }), "{error}");
     assert_eq!(value, (0, "kept".to_owned()));
-    let mut reader = own.reader_builder::<u8>("garbage").schema("liar").open().unwrap();
+    let mut reader = own.reader_builder::<u8>("garbage").type_name("liar").open().unwrap();
     let error = reader.snapshot().unwrap_err();
     assert!(error.to_string().contains("left over"), "{error}");
 }
@@ -197,9 +197,9 @@ fn bytes_after_a_message_pack_value_are_refused_whatever_they_are() {
 #[test]
 fn a_pod_of_another_length_is_told_so() {
     let own = OwnNamespace::new(&["length"]);
-    let mut writer = own.writer_builder::<[u8; 8]>("length").codec::<Pod>().schema("liar").open().unwrap();
+    let mut writer = own.writer_builder::<[u8; 8]>("length").codec::<Pod>().type_name("liar").open().unwrap();
     writer.publish(&[1; 8]).unwrap();
-    let mut reader = own.reader_builder::<[u8; 9]>("length").codec::<Pod>().schema("liar").open().unwrap();
+    let mut reader = own.reader_builder::<[u8; 9]>("length").codec::<Pod>().type_name("liar").open().unwrap();
     let error = reader.snapshot().unwrap_err();
     assert!(matches!(error, SnapshotError::WrongLength { len: 8, expected: 9, .. }), "{error}");
 }
@@ -219,9 +219,9 @@ impl<'de> Deserialize<'de> for Fragile {
 #[test]
 fn a_panic_in_deserialize_is_the_readers_own() {
     let own = OwnNamespace::new(&["fragile"]);
-    let mut writer = own.writer_builder::<u64>("fragile").schema("number").open().unwrap();
-    let mut reader = own.reader_builder::<Fragile>("fragile").schema("number").open().unwrap();
-    let mut other = own.reader_builder::<u64>("fragile").schema("number").open().unwrap();
+    let mut writer = own.writer_builder::<u64>("fragile").type_name("number").open().unwrap();
+    let mut reader = own.reader_builder::<Fragile>("fragile").type_name("number").open().unwrap();
+    let mut other = own.reader_builder::<u64>("fragile").type_name("number").open().unwrap();
     for number in 1..10 {
         writer.publish(&number).unwrap();
         let read =

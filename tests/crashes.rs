@@ -52,10 +52,10 @@ fn delay(round: u32) {
 
 /// One crash. The last state must be readable after it, and be a later one than before.
 fn crash_once(namespace: &Namespace, objects: &Objects, reader: &mut Reader<Vec<u8>, Bytes>, round: u32) {
-    let before = reader.latest();
+    let before = reader.publication();
     let child = Forked::start(|| crash(namespace, objects, round));
     if round % 5 == 4 {
-        while reader.latest() == before {
+        while reader.publication() == before {
             std::thread::yield_now();
         }
         delay(round);

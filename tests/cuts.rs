@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Zeroable;
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Cut, Hub, Moment, Namespace, Offset, Pod, Timestamp, Writer};
+use tearless::{Cut, CutTime, Hub, Namespace, Pod, Skew, TimestampSource, Writer};
 
 const TOTAL: i64 = 1_000_000;
 const ACCOUNTS: [&str; 2] = ["left", "right"];
@@ -47,9 +47,14 @@ impl Account {
 
 type Accounts = [Writer<Account, Pod>; 2];
 
-fn open(namespace: &Namespace, channel: &str, depth: usize, timestamp: Timestamp) -> Writer<Account, Pod> {
+fn open(
+    namespace: &Namespace,
+    channel: &str,
+    depth: usize,
+    timestamp: TimestampSource,
+) -> Writer<Account, Pod> {
     let builder = namespace.writer_builder::<Account>(channel).codec::<Pod>();
-    builder.depth(depth).timestamp(timestamp).open().unwrap()
+    builder.depth(depth).timestamps(timestamp).open().unwrap()
 }
 
 fn beginning() -> [Account; 2] {
@@ -75,13 +80,13 @@ impl AddAssign<&Cut<Account>> for Met {
         let [left, .., right] = &cut.states[..] else { panic!("two states at least") };
         assert_eq!([&*left.channel, &*right.channel], ACCOUNTS);
         self.cuts += 1;
-        let offsets = cut.states.iter().map(|state| state.offset);
+        let skews = cut.states.iter().map(|state| state.skew);
         self.later +=
-            u64::from(offsets.clone().any(|offset| matches!(offset, Offset::Later(by) if !by.is_zero())));
-        self.undated += u64::from(offsets.clone().any(|offset| offset == Offset::Undated));
-        let is_exact = cut.moment == Moment::Instant;
+            u64::from(skews.clone().any(|offset| matches!(offset, Skew::Later(by) if !by.is_zero())));
+        self.undated += u64::from(skews.clone().any(|offset| offset == Skew::Undated));
+        let is_exact = cut.moment == CutTime::Instant;
         assert!(cut.is_consistent() || !is_exact, "an instant has no offsets");
-        assert_eq!(cut.is_consistent(), offsets.clone().all(|offset| offset == Offset::None));
+        assert_eq!(cut.is_consistent(), skews.clone().all(|offset| offset == Skew::None));
         let [Ok(left), Ok(right)] = [&left.state, &right.state] else {
             self.failed += 1;
             return;
@@ -128,7 +133,7 @@ fn until_told() -> Arc<AtomicBool> {
 
 /// One process that has both accounts. Flat out, but for a pause now and then in which one can be caught at an instant;
 /// half of them in the middle of a payment.
-fn be_a_bank(namespace: &Namespace, depth: usize, timestamp: Timestamp, pause: Duration) {
+fn be_a_bank(namespace: &Namespace, depth: usize, timestamp: TimestampSource, pause: Duration) {
     let [mut left, mut right]: Accounts = ACCOUNTS.map(|channel| open(namespace, channel, depth, timestamp));
     let [mut payer, mut receiver] = beginning();
     left.publish(&payer).unwrap();
@@ -165,7 +170,7 @@ fn started(test: &str, roles: &[&str]) -> (OwnNamespace, Vec<Actor>, Hub<Pod>) {
 #[test]
 fn nothing_is_missing_or_twice_in_the_accounts_of_one_process() {
     if let Some((_, namespace)) = role() {
-        return be_a_bank(&namespace, 4_096, Timestamp::Precise, Duration::from_millis(1));
+        return be_a_bank(&namespace, 4_096, TimestampSource::Precise, Duration::from_millis(1));
     }
     let test = "nothing_is_missing_or_twice_in_the_accounts_of_one_process";
     let (_own, actors, hub) = started(test, &["bank"]);
@@ -177,7 +182,7 @@ fn nothing_is_missing_or_twice_in_the_accounts_of_one_process() {
 /// One of two processes that have an account each. Every payment waits for the former one to be received.
 fn be_a_side(namespace: &Namespace, role: &str) {
     let [own, other] = if role == "left" { ACCOUNTS } else { [ACCOUNTS[1], ACCOUNTS[0]] };
-    let mut writer = open(namespace, own, 4_096, Timestamp::Precise);
+    let mut writer = open(namespace, own, 4_096, TimestampSource::Precise);
     let [payer, receiver] = beginning();
     let mut account = if role == "left" { payer } else { receiver };
     writer.publish(&account).unwrap();
@@ -214,7 +219,7 @@ fn nor_in_those_of_two_that_wait_for_each_other() {
 #[test]
 fn a_ring_that_does_not_reach_back_is_said_to_be_later() {
     if let Some((_, namespace)) = role() {
-        return be_a_bank(&namespace, 1, Timestamp::Precise, Duration::ZERO);
+        return be_a_bank(&namespace, 1, TimestampSource::Precise, Duration::ZERO);
     }
     let test = "a_ring_that_does_not_reach_back_is_said_to_be_later";
     let (_own, actors, hub) = started(test, &["bank"]);
@@ -226,7 +231,7 @@ fn a_ring_that_does_not_reach_back_is_said_to_be_later() {
 #[test]
 fn states_without_dates_are_said_to_be_undated() {
     if let Some((_, namespace)) = role() {
-        return be_a_bank(&namespace, 64, Timestamp::None, Duration::from_millis(1));
+        return be_a_bank(&namespace, 64, TimestampSource::None, Duration::from_millis(1));
     }
     let (_own, actors, hub) = started("states_without_dates_are_said_to_be_undated", &["bank"]);
     let each = u64::from(rounds(200, 20_000));
@@ -240,7 +245,7 @@ fn states_without_dates_are_said_to_be_undated() {
 #[test]
 fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
     if let Some((_, namespace)) = role() {
-        return be_a_bank(&namespace, 64, Timestamp::Coarse, Duration::ZERO);
+        return be_a_bank(&namespace, 64, TimestampSource::Coarse, Duration::ZERO);
     }
     let test = "states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment";
     let (_own, actors, hub) = started(test, &["bank"]);
@@ -248,8 +253,8 @@ fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
     while coarse < rounds(200, 20_000) {
         assert!(begin.elapsed() < patience(), "only {coarse} cuts were made by date");
         let cut = hub.cut::<Account>(ACCOUNTS);
-        if cut.moment != Moment::Instant {
-            coarse += u32::from(cut.states.iter().all(|state| state.offset == Offset::Coarse));
+        if cut.moment != CutTime::Instant {
+            coarse += u32::from(cut.states.iter().all(|state| state.skew == Skew::Coarse));
             assert!(!cut.is_consistent());
         }
     }
@@ -261,9 +266,9 @@ fn what_is_missing_keeps_its_place() {
     let namespace = Namespace::in_process("places").unwrap();
     let hub = namespace.hub_builder().codec::<Pod>().open();
     let [mut left, mut right]: Accounts =
-        ACCOUNTS.map(|channel| open(&namespace, channel, 1, Timestamp::Precise));
-    let empty = open(&namespace, "empty", 1, Timestamp::Precise);
-    let gone = open(&namespace, "gone", 1, Timestamp::Precise);
+        ACCOUNTS.map(|channel| open(&namespace, channel, 1, TimestampSource::Precise));
+    let empty = open(&namespace, "empty", 1, TimestampSource::Precise);
+    let gone = open(&namespace, "gone", 1, TimestampSource::Precise);
     let mut other = namespace.writer::<u64>("other").unwrap();
     other.publish(&1).unwrap();
     hub.cut::<Account>(["gone"]);
@@ -273,7 +278,7 @@ fn what_is_missing_keeps_its_place() {
     right.publish(&receiver).unwrap();
     let names = ["nobody", "left", "empty", "gone", "other", "right", "left", "nobody"];
     let cut = hub.cut::<Account>(names);
-    assert!(cut.moment == Moment::Instant && cut.is_consistent());
+    assert!(cut.moment == CutTime::Instant && cut.is_consistent());
     assert_eq!(cut.states.iter().map(|state| &*state.channel).collect::<Vec<_>>(), names);
     let found = cut.states.iter().map(|state| match &state.state {
         Ok(account) if **account == payer => "paid",
@@ -294,7 +299,7 @@ fn what_is_missing_keeps_its_place() {
 fn what_was_never_there_at_once_is_not_in_one_cut() {
     let namespace = Namespace::in_process("after another").unwrap();
     let hub = namespace.hub_builder().codec::<Pod>().open();
-    let mut left = Some(open(&namespace, "left", 1, Timestamp::Precise));
+    let mut left = Some(open(&namespace, "left", 1, TimestampSource::Precise));
     left.as_mut().unwrap().publish(&beginning()[0]).unwrap();
     assert!(hub.get::<Account>("left").is_ok(), "its segments are mapped");
     let mut right = None;
@@ -302,7 +307,7 @@ fn what_was_never_there_at_once_is_not_in_one_cut() {
         // The cut has found the left one by then.
         if *name == "right" {
             left.take().unwrap().close().unwrap();
-            let right = right.insert(open(&namespace, "right", 1, Timestamp::Precise));
+            let right = right.insert(open(&namespace, "right", 1, TimestampSource::Precise));
             right.publish(&beginning()[1]).unwrap();
         }
     });

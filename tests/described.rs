@@ -11,7 +11,7 @@ use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say, until_told_to_end};
 use tearless::schema::Schema;
 use tearless::{
-    AttachError, Bytes, CreateError, Keep, Namespace, Pod, Reader, RetryPolicy, SchemaInspection,
+    AttachError, Bytes, CreateError, Namespace, Pod, Reader, Retention, RetryPolicy, SchemaInspection,
     SnapshotError, Writer, WriterBuilder,
 };
 
@@ -23,7 +23,7 @@ type Harm = (&'static str, fn(&Path));
 const NO_OBJECTS: [&str; 0] = [];
 
 fn builder(namespace: &Namespace) -> WriterBuilder<State, tearless::Postcard> {
-    namespace.writer_builder::<State>("worker").described()
+    namespace.writer_builder::<State>("worker").with_schema()
 }
 
 fn state(number: u64) -> State {
@@ -64,17 +64,17 @@ fn it_outlives_its_writer_and_goes_with_the_channel() {
     let objects = left(&own, test);
     let reader = raw(&own);
     assert_eq!((reader.codec_name(), reader.is_dated()), ("postcard", true));
-    assert_eq!(reader.schema_name(), "(u64, Option<String>)");
-    let schema = Schema::from_bytes(&reader.description().unwrap().unwrap()).unwrap();
+    assert_eq!(reader.type_name(), "(u64, Option<String>)");
+    let schema = Schema::from_bytes(&reader.schema_bytes().unwrap().unwrap()).unwrap();
     assert_eq!(schema.to_string(), "(u64, Option<String>)");
-    assert!(own.clean(Keep::UntilReplaced).unwrap().removed.is_empty());
+    assert!(own.clean(Retention::UntilReplaced).unwrap().removed.is_empty());
     let mut successor = builder(&own).open().unwrap();
     assert_eq!(successor.publish(&state(2)).unwrap(), 2);
     successor.close_lingering().unwrap();
-    assert!(reader.description().unwrap().is_some());
+    assert!(reader.schema_bytes().unwrap().is_some());
     assert!(own.remove_channel("worker").unwrap());
     assert_eq!(objects.listed(), NO_OBJECTS);
-    assert!(matches!(reader.description(), Err(AttachError::Removed { .. })));
+    assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })));
     drop(builder(&own).open().unwrap());
     assert_eq!(objects.listed(), NO_OBJECTS);
 }
@@ -90,13 +90,13 @@ fn a_successor_of_another_form_replaces_it_and_readers_follow() {
         let objects = left(&own, test);
         let mut reader = raw(&own);
         reader.snapshot().unwrap();
-        // Named alike, so that it is the description that differs.
-        let plain = own.writer_builder::<(u64, u8)>("worker").schema("(u64, Option<String>)");
-        let mut writer = if other == "none" { plain.open() } else { plain.described().open() }.unwrap();
+        // Named alike, so that it is the schema that differs.
+        let plain = own.writer_builder::<(u64, u8)>("worker").type_name("(u64, Option<String>)");
+        let mut writer = if other == "none" { plain.open() } else { plain.with_schema().open() }.unwrap();
         assert_eq!(writer.publish(&(1, 2)).unwrap(), 1, "{other}: a channel of its own");
         assert!(matches!(reader.snapshot(), Err(SnapshotError::Closed { last: 1, .. })), "{other}");
-        assert!(matches!(reader.description(), Err(AttachError::Removed { .. })), "{other}");
-        let found = raw(&own).description().unwrap();
+        assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })), "{other}");
+        let found = raw(&own).schema_bytes().unwrap();
         assert_eq!(
             found.map(|bytes| Schema::from_bytes(&bytes).unwrap().to_string()).as_deref(),
             match other {
@@ -126,12 +126,12 @@ fn removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer() {
         let own = OwnNamespace::new(&["worker"]);
         let objects = left(&own, test);
         act(&objects.path("s"));
-        let error = raw(&own).description().unwrap_err();
+        let error = raw(&own).schema_bytes().unwrap_err();
         assert!(error.to_string().contains(&objects.name("s")), "{harm}: {error}");
         assert_eq!(own.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1, "{harm}");
         let mut successor = builder(&own).open().unwrap();
         assert_eq!(successor.publish(&state(2)).unwrap(), 2, "{harm}: it goes on");
-        assert!(raw(&own).description().unwrap().is_some(), "{harm}");
+        assert!(raw(&own).schema_bytes().unwrap().is_some(), "{harm}");
         successor.close().unwrap();
         assert_eq!(objects.listed(), NO_OBJECTS, "{harm}");
     }
@@ -160,14 +160,14 @@ fn a_squatted_name_is_refused_and_leaves_the_published_state() {
             assert_eq!(objects.listed(), ["a1", "b1", "c", "s"], "{kind}");
         };
         refused(builder(&own).open().map(drop));
-        // Of another form: nothing is removed for a channel that can't be made.
+        // Of another format: nothing is removed for a channel that can't be made.
         refused(builder(&own).permissions(0o640).open().map(drop));
-        let error = raw(&own).description().unwrap_err();
+        let error = raw(&own).schema_bytes().unwrap_err();
         assert!(error.to_string().contains(&objects.name("s")), "{kind}: {error}");
         let _ = fs::remove_dir(&path);
     }
     fs::remove_file(objects.path("s")).unwrap();
-    // A new channel finds it squatted, too; one without a description does not mind.
+    // A new channel finds it squatted, too; one without a schema does not mind.
     own.remove_channel("worker").unwrap();
     fs::create_dir(objects.path("s")).unwrap();
     let error = builder(&own).open().map(drop).unwrap_err();
@@ -252,7 +252,7 @@ fn fill(namespace: &Namespace) {
     fill_all_but(3, used);
     let described = builder(namespace).open().unwrap();
     assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
-    assert!(raw(namespace).description().unwrap().is_some());
+    assert!(raw(namespace).schema_bytes().unwrap().is_some());
     described.close_lingering().unwrap();
     fill_all_but(0, used + 1);
     builder(namespace).open().expect("a takeover needs no room");
@@ -295,13 +295,13 @@ fn a_writer_whose_names_were_removed_takes_nothing_of_its_successor() {
     for kind in ["a1", "b1", "c", "s"] {
         fs::remove_file(objects.path(kind)).unwrap();
     }
-    assert!(matches!(orphaned.description(), Err(AttachError::Object { .. })));
+    assert!(matches!(orphaned.schema_bytes(), Err(AttachError::Object { .. })));
     let second = builder(&own).open().unwrap();
-    assert!(matches!(orphaned.description(), Err(AttachError::Object { .. })), "not the successor's");
+    assert!(matches!(orphaned.schema_bytes(), Err(AttachError::Object { .. })), "not the successor's");
     first.tell("end");
     first.finish();
     assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
-    assert!(raw(&own).description().unwrap().is_some());
+    assert!(raw(&own).schema_bytes().unwrap().is_some());
     second.close().unwrap();
     assert_eq!(objects.listed(), NO_OBJECTS);
 }
@@ -324,37 +324,41 @@ struct Job {
 #[test]
 fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
     let own = OwnNamespace::new(&["worker"]);
-    let writer: Writer<former::Job> = own.writer_builder("worker").described().open().unwrap();
-    let error = own.reader_builder::<Job>("worker").described().open().unwrap_err();
+    let writer: Writer<former::Job> = own.writer_builder("worker").with_schema().open().unwrap();
+    let error = own.reader_builder::<Job>("worker").with_schema().open().unwrap_err();
     assert!(matches!(error, AttachError::SchemaDiffers { .. }), "{error}");
     assert!(error.to_string().contains("deadline: u32 in the channel, u64 in the reader"), "{error}");
     own.reader_builder::<Job>("worker").open().expect("the name is the same, and nothing else is asked for");
     own.reader_builder::<(u32, u32)>("worker")
-        .described()
+        .with_schema()
         .open()
         .expect_err("a tuple has no fields of these names");
-    own.reader_builder::<former::Job>("worker").schema("other").described().open().expect("the structure is");
-    let error = own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().described().open().unwrap_err();
+    own.reader_builder::<former::Job>("worker")
+        .type_name("other")
+        .with_schema()
+        .open()
+        .expect("the structure is");
+    let error = own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
     writer.close().unwrap();
     let _writer: Writer<former::Job> = own.writer_builder("worker").open().unwrap();
-    own.reader_builder::<Job>("worker").described().open().expect("there are only names to compare");
-    let error = own.reader_builder::<u8>("worker").described().open().unwrap_err();
+    own.reader_builder::<Job>("worker").with_schema().open().expect("there are only names to compare");
+    let error = own.reader_builder::<u8>("worker").with_schema().open().unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
 }
 
 #[test]
 fn another_codec_forgets_the_description_of_the_first() {
     let own = OwnNamespace::new(&["worker"]);
-    let pod = own.writer_builder::<[u32; 2]>("worker").described().codec::<Pod>();
+    let pod = own.writer_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>();
     let writer = pod.clone().open().unwrap();
-    assert_eq!(raw(&own).description().unwrap(), None);
+    assert_eq!(raw(&own).schema_bytes().unwrap(), None);
     writer.close().unwrap();
-    let _writer = pod.described().open().unwrap();
-    let schema = Schema::from_bytes(&raw(&own).description().unwrap().unwrap()).unwrap();
+    let _writer = pod.with_schema().open().unwrap();
+    let schema = Schema::from_bytes(&raw(&own).schema_bytes().unwrap().unwrap()).unwrap();
     assert_eq!(schema.fixed_len(), Some(8));
-    own.reader_builder::<[u32; 2]>("worker").described().codec::<Pod>().open().expect("names are compared");
-    own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().described().open().unwrap();
+    own.reader_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>().open().expect("names are compared");
+    own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap();
 }
 
 #[test]
@@ -368,12 +372,12 @@ fn what_is_no_schema_is_told_from_what_was_spoiled() {
         let mut spoiled = whole.clone();
         spoiled[byte] ^= 0x40;
         fs::write(objects.path("s"), spoiled).unwrap();
-        let error = raw(&own).description().unwrap_err();
+        let error = raw(&own).schema_bytes().unwrap_err();
         assert!(
             matches!(error, AttachError::SchemaCorrupt { .. } | AttachError::Object { .. }),
             "{byte}: {error}"
         );
     }
     fs::write(objects.path("s"), &whole).unwrap();
-    assert!(raw(&own).description().unwrap().is_some());
+    assert!(raw(&own).schema_bytes().unwrap().is_some());
 }

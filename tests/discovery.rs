@@ -10,7 +10,7 @@ use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, commands, is_root, role, say};
 use rustix::fs::{CWD, FileType, Mode};
 use tearless::{
-    Bytes, Keep, Namespace, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentSide, Writer,
+    Bytes, Namespace, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, Retention, SegmentSide, Writer,
     namespaces, namespaces_trusting, objects, objects_trusting,
 };
 
@@ -112,7 +112,7 @@ fn what_is_wrong_with_an_object_is_told() {
         fs::remove_file(on_disk.path(&kind)).unwrap();
     }
     drop(writer);
-    own.clean(Keep::Nothing).unwrap();
+    own.clean(Retention::Nothing).unwrap();
 }
 
 #[test]
@@ -179,10 +179,10 @@ fn count_of_nobody(all: &[NamespaceInfo]) -> usize {
 #[test]
 fn a_schema_is_told_with_its_channel() {
     let own = OwnNamespace::new(&[]);
-    let writer = own.writer_builder::<(u64, String)>("worker").described().open().unwrap();
+    let writer = own.writer_builder::<(u64, String)>("worker").with_schema().open().unwrap();
     let plain = open(&own, "plain");
     let reader = own.reader::<(u64, String)>("worker").unwrap();
-    let bytes = reader.description().unwrap().unwrap().len() as u64;
+    let bytes = reader.schema_bytes().unwrap().unwrap().len() as u64;
     assert_eq!(own.inspect("worker").unwrap().schema_bytes, Some(bytes));
     assert_eq!(own.inspect("plain").unwrap().schema_bytes, None);
     let all = objects_of(&Objects::of(&own, "worker"), objects().unwrap());

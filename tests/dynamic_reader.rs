@@ -33,7 +33,7 @@ struct Robot {
 tearless::describe_pod!(Robot { moves, position, image });
 
 fn publish_and_wait(namespace: &Namespace) {
-    let mut writer = namespace.writer_builder::<State>("worker").described().open().unwrap();
+    let mut writer = namespace.writer_builder::<State>("worker").with_schema().open().unwrap();
     for jobs_done in 1..=3 {
         writer.publish(&state(jobs_done)).unwrap();
     }
@@ -59,7 +59,7 @@ fn another_process_is_read_without_its_type_also_after_its_death() {
         assert_eq!(snapshot.publication(), 3);
         assert!(snapshot.age().is_some());
         assert_eq!(*reader.field(&"queue[0][1]".parse().unwrap()).unwrap(), json!("a job"));
-        assert_eq!((reader.codec(), reader.schema_name()), ("postcard", "State"));
+        assert_eq!((reader.codec(), reader.type_name()), ("postcard", "State"));
         assert!(matches!(reader.reader().writer_state(), Ok(WriterState::Dead)));
         let older: Vec<_> =
             reader.reader_mut().history().map(|snapshot| snapshot.unwrap().into_inner()).collect();
@@ -72,7 +72,7 @@ fn another_process_is_read_without_its_type_also_after_its_death() {
 #[test]
 fn a_field_of_plain_data_is_read_alone() {
     let own = OwnNamespace::new(&["robot"]);
-    let mut writer = own.writer_builder::<Robot>("robot").codec::<Pod>().described().open().unwrap();
+    let mut writer = own.writer_builder::<Robot>("robot").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&Robot { moves: 5, position: [1.0, 2.5, f64::NAN], image: [9; 4096] }).unwrap();
     let mut reader = own.dynamic_reader("robot").unwrap();
     let schema = reader.schema().unwrap();
@@ -131,7 +131,7 @@ fn what_is_missing_is_awaited_as_long_as_asked() {
     std::thread::scope(|scope| {
         let reader =
             scope.spawn(|| own.dynamic_reader_builder("late").attach_within(Duration::from_secs(60)).open());
-        let mut writer = own.writer_builder::<State>("late").described().open().unwrap();
+        let mut writer = own.writer_builder::<State>("late").with_schema().open().unwrap();
         writer.publish(&state(1)).unwrap();
         let mut reader = reader.join().unwrap().unwrap();
         assert_eq!(reader.snapshot().unwrap()["jobs_done"], json!(1));
@@ -141,7 +141,7 @@ fn what_is_missing_is_awaited_as_long_as_asked() {
 #[test]
 fn a_schema_that_is_damaged_keeps_no_payload_away() {
     let own = OwnNamespace::new(&["worker"]);
-    let mut writer = own.writer_builder::<State>("worker").described().open().unwrap();
+    let mut writer = own.writer_builder::<State>("worker").with_schema().open().unwrap();
     writer.publish(&state(1)).unwrap();
     let object = Objects::of(&own, "worker").path("s");
     let whole = fs::read(&object).unwrap();

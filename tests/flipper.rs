@@ -19,10 +19,10 @@ const WORK: Duration = Duration::from_secs(1);
 /// Far more time than they allow; a machine may stand still.
 const SOON: Duration = Duration::from_secs(10);
 /// Bytes of the largest state; two slots of up to twice as much make a segment.
-const MOST_BYTES: u64 = 5_000;
+const MAX_BYTES: u64 = 5_000;
 
 fn content(number: u64) -> Vec<u8> {
-    vec![(number % 251) as u8; (number * 13 % MOST_BYTES) as usize]
+    vec![(number % 251) as u8; (number * 13 % MAX_BYTES) as usize]
 }
 
 /// The flipper: changes one to three words anywhere in the objects that begin with `prefix`, and puts back what was there.

@@ -72,7 +72,7 @@ fn assert_usable(namespace: &Namespace, objects: &Objects) {
     assert_eq!(objects.listed(), ["a1", "b1", "c"]);
     let number = writer.publish(&8).unwrap();
     let mut reader = attach(namespace).unwrap();
-    assert_eq!((*reader.snapshot().unwrap(), reader.latest()), (8, number));
+    assert_eq!((*reader.snapshot().unwrap(), reader.publication()), (8, number));
     writer.close().unwrap();
     assert_eq!(objects.listed(), Vec::<String>::new());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say, until_told_to_end};
 use rustix::process::Signal;
-use tearless::{Health, Namespace, Pod, QueryError, Timestamp};
+use tearless::{Health, Namespace, Pod, QueryError, TimestampSource};
 
 const LONG: Duration = Duration::from_secs(3600);
 const TICK: Duration = Duration::from_millis(2);
@@ -45,7 +45,7 @@ fn the_age_of_the_state_decides_between_fresh_unchanged_and_stalled() {
 #[test]
 fn a_writer_that_gives_no_dates_is_neither_fresh_nor_stalled() {
     let namespace = in_process();
-    let builder = namespace.writer_builder::<u64>("worker").timestamp(Timestamp::None);
+    let builder = namespace.writer_builder::<u64>("worker").timestamps(TimestampSource::None);
     let hub = namespace.hub_builder().fresh_within(LONG).stalled_after(Duration::ZERO).open();
     let mut writer = builder.open().unwrap();
     assert_eq!(hub.status("worker").unwrap().health, Health::Empty);
@@ -60,7 +60,7 @@ fn a_writer_that_gives_no_dates_is_neither_fresh_nor_stalled() {
 fn a_successor_is_not_to_blame_for_its_predecessors_silence() {
     let namespace = in_process();
     let hub = namespace.hub();
-    let builder = namespace.writer_builder::<u64>("worker").interval(TICK * 100).linger(true);
+    let builder = namespace.writer_builder::<u64>("worker").heartbeat_interval(TICK * 100).linger(true);
     let mut first = builder.clone().open().unwrap();
     first.publish(&1).unwrap();
     first.close().unwrap();

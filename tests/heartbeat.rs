@@ -39,15 +39,15 @@ fn a_touch_is_seen_and_publishes_nothing() {
     let mut writer = writer(&namespace);
     let reader = reader(&namespace);
     writer.publish(&1).unwrap();
-    assert_eq!(reader.heartbeat(), None, "an ordinary publication is none");
+    assert_eq!(reader.heartbeat_age(), None, "an ordinary publication is none");
     let begin = moment();
     writer.touch().unwrap();
-    assert!(has_come_after(begin, reader.heartbeat()));
-    assert_eq!(reader.latest(), 1);
+    assert!(has_come_after(begin, reader.heartbeat_age()));
+    assert_eq!(reader.publication(), 1);
     let later = moment();
-    assert!(!has_come_after(later, reader.heartbeat()));
+    assert!(!has_come_after(later, reader.heartbeat_age()));
     writer.touch().unwrap();
-    assert!(has_come_after(later, reader.heartbeat()));
+    assert!(has_come_after(later, reader.heartbeat_age()));
 }
 
 #[test]
@@ -55,19 +55,19 @@ fn a_successor_has_a_heartbeat_and_an_interval_of_its_own() {
     let namespace = namespace();
     let interval = Duration::from_millis(250);
     let builder = namespace.writer_builder::<u64>("worker").codec::<Pod>().linger(true);
-    let mut first = builder.clone().interval(interval).open().unwrap();
+    let mut first = builder.clone().heartbeat_interval(interval).open().unwrap();
     let reader = reader(&namespace);
     first.touch().unwrap();
-    assert!(reader.heartbeat().is_some());
-    assert_eq!(reader.interval(), Some(interval));
+    assert!(reader.heartbeat_age().is_some());
+    assert_eq!(reader.heartbeat_interval(), Some(interval));
     drop(first);
-    assert!(reader.heartbeat().is_some(), "until there is a successor");
+    assert!(reader.heartbeat_age().is_some(), "until there is a successor");
     drop(builder.clone().open().unwrap());
-    assert_eq!((reader.heartbeat(), reader.interval()), (None, None));
-    drop(builder.clone().interval(Duration::MAX).open().unwrap());
-    assert_eq!(reader.interval(), Some(Duration::from_nanos(u64::MAX)));
-    drop(builder.interval(Duration::ZERO).open().unwrap());
-    assert_eq!(reader.interval(), None, "zero promises nothing");
+    assert_eq!((reader.heartbeat_age(), reader.heartbeat_interval()), (None, None));
+    drop(builder.clone().heartbeat_interval(Duration::MAX).open().unwrap());
+    assert_eq!(reader.heartbeat_interval(), Some(Duration::from_nanos(u64::MAX)));
+    drop(builder.heartbeat_interval(Duration::ZERO).open().unwrap());
+    assert_eq!(reader.heartbeat_interval(), None, "zero promises nothing");
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn only_what_has_changed_is_published() {
     let mut writer = writer(&namespace);
     let mut reader = reader(&namespace);
     assert_eq!(writer.publish_if_changed(&5).unwrap(), Some(1), "the first one is");
-    assert!(reader.heartbeat().is_some());
+    assert!(reader.heartbeat_age().is_some());
     let begin = moment();
     assert_eq!(writer.publish_if_changed(&5).unwrap(), None);
-    assert!(has_come_after(begin, reader.heartbeat()));
+    assert!(has_come_after(begin, reader.heartbeat_age()));
     assert_eq!(writer.publish_if_changed(&6).unwrap(), Some(2));
     assert_eq!(*reader.snapshot().unwrap(), 6);
     assert_eq!(writer.publish_if_changed(&6).unwrap(), None);
@@ -114,17 +114,17 @@ fn the_first_call_after_a_takeover_publishes() {
 #[test]
 fn what_could_not_be_published_counts_as_changed_and_is_no_sign_of_life() {
     let namespace = namespace();
-    let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().limit(8);
+    let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().max_state_len(8);
     let mut writer = builder.open().unwrap();
     let reader = namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>();
-    let mut reader = reader.schema(<Bytes as tearless::Encode<[u8]>>::schema()).open().unwrap();
+    let mut reader = reader.type_name(<Bytes as tearless::Encode<[u8]>>::type_name()).open().unwrap();
     assert_eq!(writer.publish_if_changed(b"small").unwrap(), Some(1));
     let begin = moment();
     for _ in 0..2 {
         let error = writer.publish_if_changed(b"larger than that").unwrap_err();
         assert!(matches!(error, PublishError::TooLarge { len: 16, limit: 8, .. }), "{error}");
     }
-    assert!(!has_come_after(begin, reader.heartbeat()));
+    assert!(!has_come_after(begin, reader.heartbeat_age()));
     assert_eq!(writer.publish_if_changed(b"small").unwrap(), Some(2));
     assert_eq!(*reader.snapshot().unwrap(), b"small");
 }
@@ -150,7 +150,7 @@ fn a_fork_gives_no_sign_of_life() {
     assert!(answer.ends_with("refused true true true"), "{answer}");
     worker.await_line("child is gone");
     let reader = own.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap();
-    assert_eq!(reader.latest(), 1);
-    assert!(reader.heartbeat().is_some(), "the parent's");
+    assert_eq!(reader.publication(), 1);
+    assert!(reader.heartbeat_age().is_some(), "the parent's");
     worker.finish();
 }

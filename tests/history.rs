@@ -63,7 +63,7 @@ fn as_many_publications_as_there_are_slots_are_had_newest_first() {
         let mut writer = builder(&namespace, depth).checksum(checksum).open().unwrap();
         let mut reader = attach(&namespace);
         assert_eq!(reader.history().count(), 0);
-        assert!(reader.publication(0).unwrap().is_none() && reader.publication(1).unwrap().is_none());
+        assert!(reader.snapshot_at(0).unwrap().is_none() && reader.snapshot_at(1).unwrap().is_none());
         for last in 1..100 {
             assert_eq!(publish(&mut writer, small), last);
             let first = last.saturating_sub(writer.depth()) + 1;
@@ -71,12 +71,12 @@ fn as_many_publications_as_there_are_slots_are_had_newest_first() {
             assert_eq!(numbers(&mut reader, small), expected);
             assert_eq!(numbers(&mut attach(&namespace), small), expected, "also for who comes now");
             for number in 0..last + 3 {
-                let found = reader.publication(number).unwrap();
+                let found = reader.snapshot_at(number).unwrap();
                 assert_eq!(found.is_some(), (first..=last).contains(&number), "{number} of {last}");
                 assert!(found.is_none_or(|found| *found == content(number, small(number))));
             }
         }
-        assert!(reader.publication(u64::MAX).unwrap().is_none());
+        assert!(reader.snapshot_at(u64::MAX).unwrap().is_none());
         assert_eq!(writer.depth(), 2 * depth as u64);
         writer.close_lingering().unwrap();
         assert_eq!(numbers(&mut reader, small).len() as u64, 2 * depth as u64);
@@ -96,7 +96,7 @@ fn a_growth_leaves_behind_what_its_side_had() {
     publish(&mut writer, words);
     for reader in [&mut early, &mut late] {
         assert_eq!(numbers(reader, words), [7, 6, 4, 2]);
-        assert!(reader.publication(5).unwrap().is_none());
+        assert!(reader.snapshot_at(5).unwrap().is_none());
     }
     publish(&mut writer, words);
     assert_eq!(numbers(&mut early, words), [8, 7]);
@@ -151,7 +151,7 @@ fn each_item_is_whole_and_older_than_the_last_while_the_writer_goes_on_and_after
             items += seen.len();
         }
         writer.kill();
-        let latest = reader.latest();
+        let latest = reader.publication();
         let kept = numbers(&mut reader, words_of(role));
         assert_eq!(kept.first(), Some(&latest));
         // The slot that it was just writing may be lost, and what a growth replaced.
@@ -192,8 +192,8 @@ fn a_slot_that_was_overwritten_is_one_error_among_whole_states() {
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(matches!(reader.publication(16), Err(SnapshotError::Corrupt { publication: 16, .. })));
-    assert!(reader.publication(15).unwrap().is_some() && reader.snapshot().is_ok());
+    assert!(matches!(reader.snapshot_at(16), Err(SnapshotError::Corrupt { publication: 16, .. })));
+    assert!(reader.snapshot_at(15).unwrap().is_some() && reader.snapshot().is_ok());
     corrupt(&own, 20);
     assert!(
         matches!(reader.read_at(0, &mut [0]), Err(SnapshotError::Corrupt { publication: 20, .. })),

@@ -163,9 +163,9 @@ fn a_channel_of_another_form_is_one_error_in_its_place() {
             }
         }
         assert_eq!(seen.iter().filter(|worker| worker.state.is_err()).count(), 2);
-        check(&hub.codec::<MessagePack>().get("b").unwrap(), "b");
-        assert_eq!(*hub.codec::<Pod>().get::<[u64; 3]>("d").unwrap(), [1, 2, 3]);
-        assert!(hub.codec::<Pod>().get::<[u64; 4]>("d").is_err(), "another size is another form");
+        check(&hub.with_codec::<MessagePack>().get("b").unwrap(), "b");
+        assert_eq!(*hub.with_codec::<Pod>().get::<[u64; 3]>("d").unwrap(), [1, 2, 3]);
+        assert!(hub.with_codec::<Pod>().get::<[u64; 4]>("d").is_err(), "another size is another format");
     }
     assert_eq!(hub.channels("[a-e]").len() + hub.channels("").len() + hub.channels("??").len(), 0);
     assert!(hub.iter::<Worker>("aa*").next().is_none());
@@ -384,14 +384,14 @@ fn no_descriptor_is_kept_and_no_mapping_of_what_is_gone() {
     counter.await_line("ready");
     let mut workers: Vec<_> =
         (0..40).map(|index| own.writer::<Worker>(&format!("worker-{index}")).unwrap()).collect();
-    let mut most = 0;
+    let mut max = 0;
     for _ in 0..50 {
         workers.iter_mut().for_each(publish);
         let [states, all, removed] = counted(&mut counter);
         assert_eq!((states, removed), (40, 0), "a growth leaves nothing behind");
-        most = most.max(all);
+        max = max.max(all);
     }
-    assert!(workers[0].growths() > 1 && (120..=125).contains(&most), "{most} mappings");
+    assert!(workers[0].growths() > 1 && (120..=125).contains(&max), "{max} mappings");
     drop(workers.split_off(10));
     let [states, all, removed] = counted(&mut counter);
     assert!(states == 10 && removed == 0 && (30..=35).contains(&all), "{all} and {removed} mappings");
@@ -403,10 +403,11 @@ fn no_descriptor_is_kept_and_no_mapping_of_what_is_gone() {
 #[test]
 fn a_schema_that_was_named_is_named_to_the_hub_too() {
     let namespace = Namespace::in_process("schemas").unwrap();
-    let mut writer = namespace.writer_builder::<u64>("worker").schema("counter, version 2").open().unwrap();
+    let mut writer =
+        namespace.writer_builder::<u64>("worker").type_name("counter, version 2").open().unwrap();
     writer.publish(&7).unwrap();
     assert!(matches!(namespace.hub().get::<u64>("worker"), Err(QueryError::Attach(_))));
-    let hub = namespace.hub_builder().schema::<u64>("counter, version 2").open();
+    let hub = namespace.hub_builder().type_name::<u64>("counter, version 2").open();
     assert_eq!(*hub.get::<u64>("worker").unwrap(), 7);
     assert_eq!(*hub.get::<u64>("worker").unwrap(), 7, "also when it is attached");
 }

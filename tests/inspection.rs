@@ -11,8 +11,8 @@ use std::time::Duration;
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say};
 use tearless::{
-    AttachError, Bytes, Ending, Inspection, Namespace, ObjectError, Pod, SegmentInspection, SlotState,
-    Timestamp, Waking, Writer, WriterState,
+    AttachError, Bytes, ChannelState, Inspection, Namespace, ObjectError, Pod, SegmentInspection, SlotState,
+    TimestampSource, WakeMode, Writer, WriterState,
 };
 
 /// Byte of the number of the latest publication in the control page, and of its ready word's version: see docs/layout.md.
@@ -38,23 +38,23 @@ fn numbers(inspection: &Inspection, state: SlotState) -> Vec<u64> {
 #[test]
 fn a_live_channel_is_told_as_it_is() {
     let own = OwnNamespace::new(&[]);
-    let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).limit(5_000);
-    let builder = builder.depth(4).permissions(0o640).interval(Duration::from_secs(7));
-    let mut writer = builder.schema("a schema").open().unwrap();
+    let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).max_state_len(5_000);
+    let builder = builder.depth(4).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
+    let mut writer = builder.type_name("a schema").open().unwrap();
     for number in 1..=11 {
         writer.publish(&[number; 4]).unwrap();
     }
     let told = own.inspect("worker").unwrap();
     assert_eq!((told.channel.as_str(), told.namespace.as_str()), ("worker", own.name()));
-    assert_eq!((told.codec.as_str(), told.schema_name.as_str()), ("pod", "a schema"));
+    assert_eq!((told.codec.as_str(), told.type_name.as_str()), ("pod", "a schema"));
     assert!(told.checksum && told.fingerprint != 0 && told.instance != 0);
     assert_eq!((told.permissions, told.limit), (0o640, 5_000));
     assert_eq!(told.owner_uid, rustix::process::geteuid().as_raw());
     assert_eq!((told.published, told.incarnation, told.growths), (11, 1, 0));
-    assert_eq!((told.ending, told.writer_state), (Ending::Open, WriterState::Alive));
+    assert_eq!((told.state, told.writer_state), (ChannelState::Open, WriterState::Alive));
     assert_eq!(told.writer_pid, u64::from(std::process::id()));
-    assert_eq!((told.dating, told.waking), (Timestamp::Precise, Waking::Barriers));
-    assert_eq!(told.interval, Some(Duration::from_secs(7)));
+    assert_eq!((told.dating, told.wake_mode), (TimestampSource::Precise, WakeMode::Barriers));
+    assert_eq!(told.heartbeat_interval, Some(Duration::from_secs(7)));
     assert!(told.start_time > 0 && told.opened_ago.is_some() && told.heartbeat.is_none());
     for (segment, generation) in segments(&told).into_iter().zip(told.generations) {
         assert_eq!((segment.generation, segment.depth), (generation, 4));
@@ -74,17 +74,17 @@ fn a_live_channel_is_told_as_it_is() {
 #[test]
 fn what_was_never_published_and_what_lingers() {
     let own = OwnNamespace::new(&["worker"]);
-    let writer = own.writer_builder::<[u8]>("worker").codec::<Bytes>().timestamp(Timestamp::None);
-    let mut writer = writer.waking(Waking::Nobody).open().unwrap();
+    let writer = own.writer_builder::<[u8]>("worker").codec::<Bytes>().timestamps(TimestampSource::None);
+    let mut writer = writer.wake_mode(WakeMode::Nobody).open().unwrap();
     let told = own.inspect("worker").unwrap();
-    assert_eq!((told.published, told.dating, told.waking), (0, Timestamp::None, Waking::Nobody));
-    assert!(told.opened_ago.is_none() && told.interval.is_none() && !told.checksum);
+    assert_eq!((told.published, told.dating, told.wake_mode), (0, TimestampSource::None, WakeMode::Nobody));
+    assert!(told.opened_ago.is_none() && told.heartbeat_interval.is_none() && !told.checksum);
     let slots = segments(&told).into_iter().flat_map(|segment| &segment.slots);
     assert!(slots.into_iter().all(|slot| slot.state == SlotState::Empty && slot.publication == 0));
     writer.publish(b"the last").unwrap();
     writer.close_lingering().unwrap();
     let told = own.inspect("worker").unwrap();
-    assert_eq!((told.ending, told.writer_state), (Ending::Lingering, WriterState::Closed));
+    assert_eq!((told.state, told.writer_state), (ChannelState::Lingering, WriterState::Closed));
     let [_, odd] = segments(&told);
     let last = odd.slots.iter().find(|slot| slot.publication == 1).unwrap();
     assert_eq!((last.state, last.len, last.age), (SlotState::Whole, 8, None));
@@ -115,7 +115,7 @@ fn a_killed_writer_leaves_the_publication_that_it_was_in() {
         let pid = u64::from(writer.pid());
         writer.kill();
         let told = own.inspect("worker").unwrap();
-        assert_eq!((told.writer_state, told.ending), (WriterState::Dead, Ending::Open));
+        assert_eq!((told.writer_state, told.state), (WriterState::Dead, ChannelState::Open));
         assert_eq!((told.writer_pid, told.incarnation), (pid, incarnation));
         let Some(unfinished) = told.unfinished() else { continue };
         assert_eq!(unfinished, told.published + 1);
@@ -166,7 +166,7 @@ fn a_writer_that_dies_while_it_grows_leaves_the_next_segment() {
     let mut writer = open(&own);
     writer.publish(&[1]).unwrap();
     let objects = Objects::of(&own, "worker");
-    // What a writer leaves that is killed before it puts the new segment in force, and a page that says so.
+    // What a writer leaves that is killed before it makes the new segment current, and a page that says so.
     let old = fs::read(objects.path("a1")).unwrap();
     writer.publish(&[2; 10_000]).unwrap();
     let page = fs::OpenOptions::new().write(true).open(objects.path("c")).unwrap();

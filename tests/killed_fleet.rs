@@ -26,7 +26,7 @@ const CHANNELS: [&str; 4] = ["worker-1", "worker-2", "worker-3", "worker-4"];
 const ROUNDS: u64 = 200;
 
 /// Objects that a channel may have: the control page, two segments, and what one interrupted growth left.
-const MOST_OBJECTS: usize = 4;
+const MAX_OBJECTS: usize = 4;
 
 /// Characters that the names of all objects of a channel begin with: `tl_`, and the hashes of both names.
 const STEM: usize = 20;
@@ -49,8 +49,8 @@ fn mix(value: u64) -> u64 {
 /// Writes what publication `publication` of `channel` is: at most 64 KiB, most of them small.
 fn write(channel: &str, publication: u64, payload: &mut Vec<u8>) {
     let key = mix(publication ^ mix(u64::from(channel.as_bytes()[channel.len() - 1])));
-    let most = 1 << (4 + mix(key) % 13);
-    let len = usize::try_from(mix(!key) % most).unwrap();
+    let max = 1 << (4 + mix(key) % 13);
+    let len = usize::try_from(mix(!key) % max).unwrap();
     payload.clear();
     payload.extend((0..len as u64 / 8 + 1).flat_map(|word| mix(key.wrapping_add(word)).to_le_bytes()));
     payload.truncate(len);
@@ -222,12 +222,12 @@ impl<'a> Post<'a> {
     /// The last state of a killed worker is whole, to old and new readers, and there is at most one leftover.
     fn check(&mut self) {
         let last = self.witness.look();
-        assert_eq!(self.witness.reader.latest(), last, "{}", self.channel);
+        assert_eq!(self.witness.reader.publication(), last, "{}", self.channel);
         let mut newcomer = Witness::attach(self.namespace, self.channel);
         assert_eq!(newcomer.look(), last, "{}: to a new reader", self.channel);
         let objects = self.objects();
-        assert!((3..=MOST_OBJECTS).contains(&objects), "{}: {objects} objects", self.channel);
-        self.tally.leftovers += u64::from(objects == MOST_OBJECTS);
+        assert!((3..=MAX_OBJECTS).contains(&objects), "{}: {objects} objects", self.channel);
+        self.tally.leftovers += u64::from(objects == MAX_OBJECTS);
     }
 
     /// Waits for the successor's first publication, which has the next number.
@@ -292,9 +292,9 @@ fn from_environment(name: &str) -> Option<u64> {
 fn print_quantiles(what: &str, nanos: &mut [u64]) {
     nanos.sort_unstable();
     let micros = |index: usize| nanos.get(index).map_or(0.0, |nanos| *nanos as f64 / 1e3);
-    let (half, most) = (micros(nanos.len() / 2), micros(nanos.len().saturating_sub(1)));
+    let (half, max) = (micros(nanos.len() / 2), micros(nanos.len().saturating_sub(1)));
     let late = micros(nanos.len().saturating_sub(1) * 99 / 100);
-    println!("{what:<46} p50 {half:>9.1} µs  p99 {late:>9.1} µs  max {most:>9.1} µs  of {}", nanos.len());
+    println!("{what:<46} p50 {half:>9.1} µs  p99 {late:>9.1} µs  max {max:>9.1} µs  of {}", nanos.len());
 }
 
 /// Plays all rounds, on all posts at the same time, and lets the last workers end.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, commands, pattern, role, rounds, say};
 use tearless::{
-    Bound, BudgetScope, Bytes, ChannelMemory, CreateError, Keep, MemoryUsage, Namespace, PublishError,
-    Reader, Tracker, Writer,
+    BudgetScope, Bytes, ChannelMemory, CreateError, LeakCheck, MemoryUsage, Namespace, PublishError, Reader,
+    Retention, SizeLimit, Writer,
 };
 
 const CHANNEL: &str = "worker";
@@ -60,7 +60,7 @@ fn play(namespace: &Namespace) {
         match verb {
             "open" => {
                 let namespace = Namespace::builder(namespace.name()).without_cleaning();
-                let opened = open(&namespace.budget(number as u64).open().unwrap(), CHANNEL);
+                let opened = open(&namespace.max_memory(number as u64).open().unwrap(), CHANNEL);
                 say(if opened.is_ok() { "answer: opened" } else { "answer: refused" });
                 writer = opened.ok();
             }
@@ -128,24 +128,24 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
     }
     let own = OwnNamespace::new(&[CHANNEL]);
     let mut worker = start(test, &own, 1 << 30);
-    let mut tracker = own.memory_tracker();
+    let mut check = own.peak_memory();
     let objects = Objects::of(&own, CHANNEL);
-    let mut before = tracker.observe().unwrap();
+    let mut before = check.observe().unwrap();
     for len in [10_000, 100_000, 1_000_000] {
         for _ in 0..2 {
             ask(&mut worker, &format!("publish {len}"), "published");
         }
-        let now = tracker.observe().unwrap();
+        let now = check.observe().unwrap();
         assert_eq!(told(now.channels[0].total()), stat_all(&objects.name("")));
         let change = now.diff(&before);
         assert!(change.total.resident > 3 * len && change.channels[0].channel == CHANNEL, "{change}");
         assert_eq!(change.total.objects, 0, "what was replaced is gone");
-        assert_eq!(tracker.peak(), now.total());
+        assert_eq!(check.peak(), now.total());
         before = now;
     }
     worker.finish();
-    assert_eq!(tracker.observe().unwrap().total(), MemoryUsage::default());
-    assert_eq!(tracker.peak(), before.total());
+    assert_eq!(check.observe().unwrap().total(), MemoryUsage::default());
+    assert_eq!(check.peak(), before.total());
 }
 
 #[test]
@@ -161,22 +161,22 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
     while left.objects == 0 {
         assert!(Instant::now() < end, "no kill has hit a growth");
         let mut worker = start(test, &own, 1 << 30);
-        assert_eq!(memory_of(&own, CHANNEL).retired.objects, 0, "who takes over removes what was left");
-        let before = attach(&own).latest();
+        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "who takes over removes what was left");
+        let before = attach(&own).publication();
         worker.tell("grow");
         let reader = attach(&own);
-        common::eventually("it publishes", || reader.latest() > before + 20);
+        common::eventually("it publishes", || reader.publication() > before + 20);
         worker.kill();
-        left = memory_of(&own, CHANNEL).retired;
+        left = memory_of(&own, CHANNEL).replaced;
     }
     let objects = Objects::of(&own, CHANNEL);
     let all = memory_of(&own, CHANNEL);
     assert_eq!(told(all.total()), stat_all(&objects.name("")));
     assert_eq!(left.objects, objects.listed().len() as u64 - 3);
-    own.clean(Keep::UntilReplaced).unwrap();
+    own.clean(Retention::UntilReplaced).unwrap();
     assert_eq!(memory_of(&own, CHANNEL), {
         let mut kept = all;
-        kept.retired = MemoryUsage::default();
+        kept.replaced = MemoryUsage::default();
         kept
     });
     assert!(!attach(&own).snapshot().unwrap().is_empty(), "the last state is still there");
@@ -188,7 +188,7 @@ fn leftovers_made_by_hand_are_in_their_columns() {
     let writer = open(&own, CHANNEL).unwrap();
     let objects = Objects::of(&own, CHANNEL);
     fs::write(objects.path("a2"), vec![1; 3 * 4_096]).unwrap();
-    assert_eq!(told(memory_of(&own, CHANNEL).retired), stat(&objects.path("a2")));
+    assert_eq!(told(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
     fs::remove_file(objects.path("c")).unwrap();
     let memory = own.memory().unwrap();
     assert_eq!(told(memory.unnamed), stat_all(&objects.name("")));
@@ -210,16 +210,16 @@ fn a_channels_budget_refuses_growth_and_keeps_the_state() {
     let own = OwnNamespace::new(&[CHANNEL]);
     let budget = 100_000;
     let builder = own.writer_builder::<[u8]>(CHANNEL).codec::<Bytes>();
-    let refused = builder.clone().budget(3 * 4_096 - 1).open().unwrap_err();
+    let refused = builder.clone().max_memory(3 * 4_096 - 1).open().unwrap_err();
     assert!(matches!(refused, CreateError::OverBudget { .. }), "{refused}");
-    assert!(refused.to_string().contains("raise WriterBuilder::budget"), "{refused}");
+    assert!(refused.to_string().contains("raise WriterBuilder::max_memory"), "{refused}");
     assert_eq!(own.memory().unwrap().total(), MemoryUsage::default(), "nothing is left");
-    let mut writer = builder.budget(budget).open().unwrap();
+    let mut writer = builder.max_memory(budget).open().unwrap();
     let mut reader = attach(&own);
     writer.publish(&pattern(10_000)).unwrap();
     let before = memory_of(&own, CHANNEL);
     let error = writer.publish(&pattern(60_000)).unwrap_err();
-    let PublishError::TooLarge { len: 60_000, bound: Bound::Budget(over), .. } = &error else {
+    let PublishError::TooLarge { len: 60_000, bound: SizeLimit::Budget(over), .. } = &error else {
         panic!("{error}");
     };
     assert_eq!((over.scope, over.budget), (BudgetScope::Channel, budget));
@@ -308,16 +308,16 @@ fn objects_may_vanish_while_they_are_listed() {
 }
 
 #[test]
-fn a_tracker_finds_what_a_killed_process_left() {
-    let test = "a_tracker_finds_what_a_killed_process_left";
+fn a_leak_check_finds_what_a_killed_process_left() {
+    let test = "a_leak_check_finds_what_a_killed_process_left";
     if let Some((_, namespace)) = role() {
         return play(&namespace);
     }
     let own = OwnNamespace::new(&[CHANNEL]);
-    let tracker = Tracker::begin(&own).unwrap();
+    let check = LeakCheck::begin(&own).unwrap();
     let worker = start(test, &own, 1 << 30);
     worker.kill();
-    let leaks = tracker.leaks().unwrap();
+    let leaks = check.leaks().unwrap();
     let objects = Objects::of(&own, CHANNEL);
     for kind in ["c", "a1", "b1"] {
         let leak = leaks.left.iter().find(|leak| leak.object == objects.name(kind)).unwrap();
@@ -325,5 +325,5 @@ fn a_tracker_finds_what_a_killed_process_left() {
     }
     assert_eq!(leaks.left.len(), 4, "and the registry: {leaks}");
     assert!(own.remove_channel(CHANNEL).unwrap());
-    tracker.assert_nothing_left();
+    check.assert_nothing_left();
 }

@@ -7,15 +7,15 @@ use std::hint::black_box;
 
 use common::OwnNamespace;
 use common::trace::{Step, Traced};
-use tearless::{Namespace, Pod, Postcard, Timestamp};
+use tearless::{Namespace, Pod, Postcard, TimestampSource};
 
 /// Opens everything, publishes and reads so often, and ends.
 fn work(namespace: &Namespace, times: u64) {
     // Reading the precise clock is a system call where the machine has no clock that processes may read.
     let plain = namespace.writer_builder::<[u64; 64]>("plain").codec::<Pod>();
-    let mut plain = plain.timestamp(Timestamp::Coarse).open().unwrap();
+    let mut plain = plain.timestamps(TimestampSource::Coarse).open().unwrap();
     let serde = namespace.writer_builder::<Vec<u64>>("serde").codec::<Postcard>().checksum(true);
-    let mut serde = serde.timestamp(Timestamp::None).open().unwrap();
+    let mut serde = serde.timestamps(TimestampSource::None).open().unwrap();
     plain.publish(&[0; 64]).unwrap();
     serde.publish(&vec![0; 20]).unwrap();
     let mut plain_reader = namespace.reader_builder::<[u64; 64]>("plain").codec::<Pod>().open().unwrap();

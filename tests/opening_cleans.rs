@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, pattern, role, rounds, say, until_told_to_end};
-use tearless::{Bytes, Cause, Keep, Namespace, NamespaceBuilder};
+use tearless::{Bytes, Namespace, NamespaceBuilder, RemovalReason, Retention};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
 
@@ -17,10 +17,10 @@ fn again(own: &OwnNamespace) -> NamespaceBuilder {
 }
 
 /// What was removed when `namespace` was opened; nothing may have failed.
-fn causes(namespace: &Namespace) -> Vec<Cause> {
+fn causes(namespace: &Namespace) -> Vec<RemovalReason> {
     let cleaned = namespace.cleaned_at_open();
     assert!(cleaned.failed.is_empty(), "{cleaned}");
-    cleaned.removed.iter().map(|removed| removed.cause).collect()
+    cleaned.removed.iter().map(|removed| removed.reason).collect()
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
     let mut dead = Actor::start(test, "worker", &own);
     dead.await_line("published");
     let (first, second) = (Objects::of(&own, "w0"), Objects::of(&own, "w1"));
-    assert!(causes(&again(&own).keep(Keep::Nothing).open().unwrap()).is_empty(), "it lives");
+    assert!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()).is_empty(), "it lives");
     dead.kill();
 
     // A segment of a growth that was not finished; and one whose page is gone.
@@ -49,7 +49,7 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
     assert!(causes(&again(&own).without_cleaning().open().unwrap()).is_empty());
     assert_eq!(second.listed(), ["a1", "b1"]);
     let opened = again(&own).open().unwrap();
-    assert_eq!(causes(&opened), [Cause::Orphaned, Cause::Orphaned]);
+    assert_eq!(causes(&opened), [RemovalReason::Orphaned, RemovalReason::Orphaned]);
     let text = opened.cleaned_at_open().to_string();
     assert!(text.contains(&first.name("a2")) && text.contains(&second.name("b1")), "{text}");
     assert_eq!((first.listed(), second.listed()), (["a1", "b1", "c"].map(String::from).into(), vec![]));
@@ -58,10 +58,10 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
     assert_eq!(listed.len(), 1, "the other one's entry went, too: {listed:?}");
 
     File::create(second.path("c")).unwrap();
-    assert_eq!(causes(&again(&own).open().unwrap()), [Cause::HalfMade]);
+    assert_eq!(causes(&again(&own).open().unwrap()), [RemovalReason::HalfMade]);
     let hour = Duration::from_secs(3_600);
-    assert!(causes(&again(&own).keep(Keep::For(hour)).open().unwrap()).is_empty());
-    assert_eq!(causes(&again(&own).keep(Keep::Nothing).open().unwrap()), [Cause::Dead]);
+    assert!(causes(&again(&own).keep(Retention::For(hour)).open().unwrap()).is_empty());
+    assert_eq!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()), [RemovalReason::Dead]);
     assert!(own.channels().unwrap().is_empty() && first.listed().is_empty());
 }
 
@@ -76,7 +76,7 @@ fn what_lives_or_is_not_ours_is_left_alone() {
     // The lock goes with the page's name; who has the channel is in the registry still.
     fs::remove_file(objects.path("c")).unwrap();
     fs::create_dir(objects.path("a7")).unwrap();
-    for keep in [Keep::UntilReplaced, Keep::Nothing] {
+    for keep in [Retention::UntilReplaced, Retention::Nothing] {
         let opened = again(&own).keep(keep).open().unwrap();
         assert!(causes(&opened).is_empty(), "{}", opened.cleaned_at_open());
         assert_eq!(opened.channels().unwrap().len(), 1);
@@ -85,7 +85,7 @@ fn what_lives_or_is_not_ours_is_left_alone() {
     writer.publish(&2).unwrap();
     assert_eq!(*reader.snapshot().unwrap(), 2);
     drop(writer);
-    let opened = again(&own).keep(Keep::Nothing).open().unwrap();
+    let opened = again(&own).keep(Retention::Nothing).open().unwrap();
     assert!(causes(&opened).is_empty(), "{}", opened.cleaned_at_open());
     assert_eq!(objects.listed(), ["a7"]);
     fs::remove_dir(objects.path("a7")).unwrap();
@@ -136,20 +136,23 @@ fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
             let Ok(mut reader) = attached else { continue };
             assert_eq!(Objects::of(&own, channel).listed().len(), 3);
             usable += 1;
-            assert!(channels.iter().any(|info| info.name == channel) || reader.latest() == 0, "{channel}");
-            if reader.latest() != 0 {
+            assert!(
+                channels.iter().any(|info| info.name == channel) || reader.publication() == 0,
+                "{channel}"
+            );
+            if reader.publication() != 0 {
                 assert!(common::is_pattern(&reader.snapshot().unwrap()));
             }
         }
         assert!(channels.len() <= usable, "{channels:?}");
         assert!(causes(&again(&own).open().unwrap()).is_empty(), "the first cleaning did all");
         if round % 4 == 0 {
-            let opened = again(&own).keep(Keep::Nothing).open().unwrap();
+            let opened = again(&own).keep(Retention::Nothing).open().unwrap();
             removed.extend(causes(&opened));
             assert!(opened.channels().unwrap().is_empty());
-            assert!(causes(&again(&own).keep(Keep::Nothing).open().unwrap()).is_empty());
+            assert!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()).is_empty());
         }
     }
     println!("removed {}: {removed:?}", removed.len());
-    assert!(removed.contains(&Cause::Dead));
+    assert!(removed.contains(&RemovalReason::Dead));
 }

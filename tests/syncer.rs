@@ -91,12 +91,12 @@ fn the_heartbeat_goes_on_while_nothing_changes() {
     let mut worker = Actor::start("the_heartbeat_goes_on_while_nothing_changes", "worker", &own);
     worker.await_line("ready");
     let reader = reader(&own);
-    assert_eq!(reader.interval(), Some(OFTEN));
+    assert_eq!(reader.heartbeat_interval(), Some(OFTEN));
     for _ in 0..5 {
         let begin = Instant::now();
-        eventually("there is another heartbeat", || reader.heartbeat().unwrap() < begin.elapsed());
+        eventually("there is another heartbeat", || reader.heartbeat_age().unwrap() < begin.elapsed());
     }
-    assert_eq!(reader.latest(), 1);
+    assert_eq!(reader.publication(), 1);
     worker.finish();
 }
 

@@ -16,11 +16,11 @@ const DURATION: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// So many publications, which make the channel grow six times, and so many snapshots of all readers together.
 const ENOUGH: u64 = 600;
-const MOST_BYTES: u64 = 20_000;
+const MAX_BYTES: u64 = 20_000;
 
 /// The state of a publication: lengths go up and down, so that it grows; bytes that no other number has in all places.
 fn content(number: u64) -> Vec<u8> {
-    let len = (number * 7) % (1 + number.min(MOST_BYTES));
+    let len = (number * 7) % (1 + number.min(MAX_BYTES));
     (0..len).map(|index| ((number ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 

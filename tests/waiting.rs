@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Namespace, Pod, Reader, SnapshotError, Timestamp, WaitPolicy, Waking, Writer, WriterState};
+use tearless::{
+    Namespace, Pod, Reader, SnapshotError, TimestampSource, WaitPolicy, WakeMode, Writer, WriterState,
+};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Nobody looks for itself: a wake-up that is lost is a test that never ends.
 const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
 
-type Numbers<'a> = (&'a str, Waking);
+type Numbers<'a> = (&'a str, WakeMode);
 
-fn writer(namespace: &Namespace, (channel, waking): Numbers<'_>) -> Writer<u64, Pod> {
+fn writer(namespace: &Namespace, (channel, wake_mode): Numbers<'_>) -> Writer<u64, Pod> {
     let builder = namespace.writer_builder::<u64>(channel).codec::<Pod>();
-    builder.waking(waking).timestamp(Timestamp::None).open().unwrap()
+    builder.wake_mode(wake_mode).timestamps(TimestampSource::None).open().unwrap()
 }
 
 fn reader(namespace: &Namespace, channel: &str) -> Reader<u64, Pod> {
@@ -28,7 +30,7 @@ fn reader(namespace: &Namespace, channel: &str) -> Reader<u64, Pod> {
 }
 
 fn await_next(reader: &mut Reader<u64, Pod>, seen: u64) -> u64 {
-    reader.wait_newer(seen, FOREVER).unwrap().expect("an hour has not passed").publication()
+    reader.wait_after(seen, FOREVER).unwrap().expect("an hour has not passed").publication()
 }
 
 /// Something to do for up to some microseconds, so that the two sides meet at every step of each other.
@@ -38,11 +40,11 @@ fn dawdle(round: u64) {
     }
 }
 
-fn waking_of(role: &str) -> Waking {
+fn waking_of(role: &str) -> WakeMode {
     match role {
-        "fences" => Waking::Fences,
-        "nobody" => Waking::Nobody,
-        _ => Waking::Barriers,
+        "fences" => WakeMode::Fences,
+        "nobody" => WakeMode::Nobody,
+        _ => WakeMode::Barriers,
     }
 }
 
@@ -52,7 +54,7 @@ fn answer(namespace: &Namespace, role: &str) {
     let mut ping = reader(namespace, "ping");
     let mut seen = 0;
     say("answering");
-    while let Ok(Some(snapshot)) = ping.wait_newer(seen, FOREVER) {
+    while let Ok(Some(snapshot)) = ping.wait_after(seen, FOREVER) {
         seen = snapshot.publication();
         if *snapshot == u64::MAX {
             break;
@@ -72,7 +74,7 @@ fn play(test: &str, role: &str, rounds: u64) {
     for round in 0..rounds {
         dawdle(!round);
         ping.publish(&round).unwrap();
-        let snapshot = pong.wait_newer(seen, FOREVER).unwrap().expect("an hour has not passed");
+        let snapshot = pong.wait_after(seen, FOREVER).unwrap().expect("an hour has not passed");
         assert_eq!(*snapshot, round, "no answer is skipped: there is only one at a time");
         seen = snapshot.publication();
     }
@@ -113,31 +115,31 @@ fn where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itsel
     let test = "where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itself";
     play(test, "barriers", 300);
     let own = OwnNamespace::new(&["ping", "pong"]);
-    let _ping = writer(&own, ("ping", Waking::Barriers));
+    let _ping = writer(&own, ("ping", WakeMode::Barriers));
     let mut partner = Actor::start(test, "barriers", &own);
     partner.await_line("answering");
     assert_eq!([waking_word(&own, "ping"), waking_word(&own, "pong")], [BARRIERS, FENCES]);
 }
 
 /// Where a control page says how its writer wakes, and what for: see docs/layout.md.
-const WAKING: u64 = 312;
+const WAKE_MODE: u64 = 312;
 const BARRIERS: u64 = 1;
 const FENCES: u64 = 2;
 
 fn waking_word(namespace: &Namespace, channel: &str) -> u64 {
     let page = File::open(Objects::of(namespace, channel).path("c")).unwrap();
     let mut word = [0; 8];
-    page.read_exact_at(&mut word, WAKING).unwrap();
+    page.read_exact_at(&mut word, WAKE_MODE).unwrap();
     u64::from_le_bytes(word)
 }
 
 /// Says on a channel of its own which publication of "ping" it has seen.
 fn confirm(namespace: &Namespace, channel: &str) {
-    let mut own = writer(namespace, (channel, Waking::Nobody));
+    let mut own = writer(namespace, (channel, WakeMode::Nobody));
     let mut ping = reader(namespace, "ping");
     let mut seen = 0;
     say("waiting");
-    while let Ok(Some(snapshot)) = ping.wait_newer(seen, FOREVER) {
+    while let Ok(Some(snapshot)) = ping.wait_after(seen, FOREVER) {
         seen = snapshot.publication();
         dawdle(seen ^ channel.len() as u64);
         own.publish(&seen).unwrap();
@@ -154,7 +156,7 @@ fn every_one_of_several_waiters_is_woken() {
     }
     let own = OwnNamespace::new(&["ping", "one", "another"]);
     let test = "every_one_of_several_waiters_is_woken";
-    let mut ping = writer(&own, ("ping", Waking::Barriers));
+    let mut ping = writer(&own, ("ping", WakeMode::Barriers));
     let mut waiters = ["one", "another"].map(|role| Actor::start(test, role, &own));
     waiters.iter_mut().for_each(|waiter| waiter.await_line("waiting"));
     let confirmations = ["one", "another"].map(|channel| reader(&own, channel));
@@ -163,7 +165,7 @@ fn every_one_of_several_waiters_is_woken() {
         dawdle(round);
         let published = ping.publish(if round == last { &u64::MAX } else { &round }).unwrap();
         for confirmation in &confirmations {
-            while confirmation.latest() < published {
+            while confirmation.publication() < published {
                 std::hint::spin_loop();
             }
         }
@@ -174,7 +176,7 @@ fn every_one_of_several_waiters_is_woken() {
 #[test]
 fn a_writer_that_is_killed_is_waited_out_and_its_successor_wakes() {
     if let Some((role, namespace)) = role() {
-        let mut writer = writer(&namespace, ("worker", Waking::Barriers));
+        let mut writer = writer(&namespace, ("worker", WakeMode::Barriers));
         writer.publish(&u64::from(role == "second")).unwrap();
         say("published");
         return until_told_to_end();
@@ -186,7 +188,7 @@ fn a_writer_that_is_killed_is_waited_out_and_its_successor_wakes() {
     let mut waiting = reader(&own, "worker");
     first.kill();
     assert_eq!(waiting.writer_state().unwrap(), WriterState::Dead);
-    assert!(waiting.wait_newer(1, Duration::from_millis(5)).unwrap().is_none(), "death is no publication");
+    assert!(waiting.wait_after(1, Duration::from_millis(5)).unwrap().is_none(), "death is no publication");
     let waiter = std::thread::spawn(move || await_next(&mut waiting, 1));
     let second = Actor::start(test, "second", &own);
     assert_eq!(waiter.join().unwrap(), 2);
@@ -200,7 +202,7 @@ fn the_end_of_the_channel_ends_the_wait() {
         let mut writer = own.writer_builder::<u64>("worker").linger(linger).open().unwrap();
         let last = writer.publish(&1).unwrap();
         let mut reader = own.reader::<u64>("worker").unwrap();
-        let waiter = std::thread::spawn(move || reader.wait_newer(last, FOREVER).unwrap_err());
+        let waiter = std::thread::spawn(move || reader.wait_after(last, FOREVER).unwrap_err());
         std::thread::sleep(Duration::from_millis(5));
         drop(writer);
         assert!(matches!(waiter.join().unwrap(), SnapshotError::Closed { last: 1, .. }));
@@ -222,7 +224,7 @@ fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
                 writer.publish(&7).unwrap();
                 writer.close().unwrap();
             });
-            let last = reader.wait_newer(0, FOREVER).unwrap().expect("an hour has not passed");
+            let last = reader.wait_after(0, FOREVER).unwrap().expect("an hour has not passed");
             assert_eq!((*last, last.publication()), (7, 1));
         });
         namespace.remove_channel(&channel).unwrap();
@@ -233,14 +235,14 @@ fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
 fn a_growth_that_fails_answers_nobody() {
     let own = OwnNamespace::new(&["worker"]);
     // Both segments of a page, and the page of control: no growth fits.
-    let builder = own.writer_builder::<Vec<u8>>("worker").budget(3 * 4096);
+    let builder = own.writer_builder::<Vec<u8>>("worker").max_memory(3 * 4096);
     let mut writer = builder.open().unwrap();
     let mut reader = own.reader_builder::<Vec<u8>>("worker").wait_policy(ASLEEP).open().unwrap();
     let rounds = u64::from(rounds(700, 30_000));
     let waiter = std::thread::spawn(move || {
         let mut seen = 0;
         while seen < rounds {
-            seen = reader.wait_newer(seen, FOREVER).unwrap().expect("an hour has not passed").publication();
+            seen = reader.wait_after(seen, FOREVER).unwrap().expect("an hour has not passed").publication();
         }
     });
     let [small, large] = [vec![1; 8], vec![1; 64 << 10]];
@@ -260,13 +262,13 @@ fn nobody_waits_longer_than_asked() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = own.writer::<u64>("worker").unwrap();
     let mut reader = own.reader::<u64>("worker").unwrap();
-    for longest in [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(3)] {
-        assert!(reader.wait_newer(0, longest).unwrap().is_none());
+    for timeout in [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(3)] {
+        assert!(reader.wait_after(0, timeout).unwrap().is_none());
     }
     writer.publish(&7).unwrap();
-    assert_eq!(*reader.wait_newer(0, Duration::ZERO).unwrap().unwrap(), 7, "what is there is taken at once");
-    assert!(reader.wait_newer(1, Duration::from_millis(1)).unwrap().is_none());
-    assert!(reader.wait_newer(u64::MAX, Duration::from_millis(1)).unwrap().is_none(), "a number far ahead");
+    assert_eq!(*reader.wait_after(0, Duration::ZERO).unwrap().unwrap(), 7, "what is there is taken at once");
+    assert!(reader.wait_after(1, Duration::from_millis(1)).unwrap().is_none());
+    assert!(reader.wait_after(u64::MAX, Duration::from_millis(1)).unwrap().is_none(), "a number far ahead");
 }
 
 #[test]
@@ -277,7 +279,7 @@ fn threads_of_one_process_wait_for_each_other() {
     let waiter = std::thread::spawn(move || {
         let mut seen = 0;
         while seen < 1_000 {
-            seen = reader.wait_newer(seen, FOREVER).unwrap().unwrap().publication();
+            seen = reader.wait_after(seen, FOREVER).unwrap().unwrap().publication();
         }
     });
     for round in 0..1_000 {

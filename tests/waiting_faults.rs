@@ -43,7 +43,7 @@ fn reader(namespace: &Namespace, policy: WaitPolicy) -> Reader<u64, Pod> {
 fn follow(mut reader: Reader<u64, Pod>, last: u64) {
     let mut seen = 0;
     while seen < last {
-        let snapshot = reader.wait_newer(seen, FOREVER).unwrap().expect("there is more to come");
+        let snapshot = reader.wait_after(seen, FOREVER).unwrap().expect("there is more to come");
         assert!(*snapshot == snapshot.publication() && snapshot.publication() > seen);
         seen = snapshot.publication();
     }
@@ -176,7 +176,7 @@ fn a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was() {
         publish(&mut writer, round * 20);
         main.kill();
         publish(&mut writer, round * 20 + 5);
-        let hub = own.hub().codec::<Pod>();
+        let hub = own.hub().with_codec::<Pod>();
         assert_eq!(*hub.get::<u64>("worker").unwrap(), round * 20 + 5, "its successor sees the same");
         assert!(matches!(hub.status("worker").unwrap().health, Health::Fresh { .. }));
     }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Health, Hub, HubWatch, Namespace, Pod, Timestamp, WaitPolicy, Waking, Writer};
+use tearless::{Health, Hub, HubWatch, Namespace, Pod, TimestampSource, WaitPolicy, WakeMode, Writer};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -20,9 +20,9 @@ const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
 /// Long enough that who is about to sleep does, mostly.
 const A_MOMENT: Duration = Duration::from_millis(5);
 
-fn writer(namespace: &Namespace, channel: &str, waking: Waking) -> Writer<u64, Pod> {
+fn writer(namespace: &Namespace, channel: &str, wake_mode: WakeMode) -> Writer<u64, Pod> {
     let builder = namespace.writer_builder::<u64>(channel).codec::<Pod>();
-    builder.waking(waking).timestamp(Timestamp::None).open().unwrap()
+    builder.wake_mode(wake_mode).timestamps(TimestampSource::None).open().unwrap()
 }
 
 fn asleep(namespace: &Namespace) -> Hub<Pod> {
@@ -52,8 +52,8 @@ fn await_state(hub: &Hub<Pod>, watch: &mut HubWatch, channel: &str, wanted: u64)
     }
 }
 
-fn waking_of(role: &str) -> Waking {
-    if role == "fences" { Waking::Fences } else { Waking::Barriers }
+fn waking_of(role: &str) -> WakeMode {
+    if role == "fences" { WakeMode::Fences } else { WakeMode::Barriers }
 }
 
 /// Answers each publication of "ping" with one of its own.
@@ -110,8 +110,8 @@ fn each_of_64_channels_wakes_and_only_they_are_named() {
     let namespace = Namespace::in_process("many").unwrap();
     let channels: Vec<String> = (0..64).map(|index| format!("worker-{index:02}")).collect();
     let mut writers: Vec<_> =
-        channels.iter().map(|channel| writer(&namespace, channel, Waking::Barriers)).collect();
-    let mut unwatched = writer(&namespace, "other", Waking::Barriers);
+        channels.iter().map(|channel| writer(&namespace, channel, WakeMode::Barriers)).collect();
+    let mut unwatched = writer(&namespace, "other", WakeMode::Barriers);
     let mut watch = asleep(&namespace).watch("worker-*");
     assert_eq!(names(&watch.changed()), channels);
     let (go, gone) = mpsc::channel::<BTreeSet<usize>>();
@@ -151,7 +151,7 @@ fn each_of_64_channels_wakes_and_only_they_are_named() {
 #[test]
 fn no_change_falls_between_two_looks() {
     let namespace = Namespace::in_process("looks").unwrap();
-    let mut writer = writer(&namespace, "worker", Waking::Nobody);
+    let mut writer = writer(&namespace, "worker", WakeMode::Nobody);
     let mut watch = asleep(&namespace).watch("*");
     assert_eq!(names(&watch.changed()), ["worker"]);
     let last = u64::from(rounds(200_000, 20_000_000));
@@ -183,13 +183,13 @@ fn no_change_falls_between_two_looks() {
 #[test]
 fn a_new_channel_wakes_who_sleeps_also_before_it_has_a_state() {
     if let Some((_, namespace)) = role() {
-        let _writer = writer(&namespace, "late", Waking::Barriers);
+        let _writer = writer(&namespace, "late", WakeMode::Barriers);
         say("open");
         return until_told_to_end();
     }
     let test = "a_new_channel_wakes_who_sleeps_also_before_it_has_a_state";
     let own = OwnNamespace::new(&["early", "late"]);
-    let mut early = writer(&own, "early", Waking::Barriers);
+    let mut early = writer(&own, "early", WakeMode::Barriers);
     let hub = asleep(&own);
     for pattern in ["*", "late"] {
         let mut watch = hub.watch(pattern);
@@ -235,7 +235,7 @@ fn a_namespace_that_is_empty_or_was_emptied_is_waited_for() {
         let channel = ["a", "b"][round as usize % 2];
         // Sometimes it sleeps by then, and sometimes not.
         thread::sleep(A_MOMENT * (round % 2));
-        let mut writer = writer(&own, channel, Waking::Barriers);
+        let mut writer = writer(&own, channel, WakeMode::Barriers);
         assert_eq!(woken.recv().unwrap(), [channel], "it came");
         thread::sleep(A_MOMENT * (round / 2 % 2));
         writer.publish(&1).unwrap();
@@ -249,11 +249,11 @@ fn a_namespace_that_is_empty_or_was_emptied_is_waited_for() {
 #[test]
 fn every_way_to_end_and_to_come_again_is_noticed_once() {
     let namespace = Namespace::in_process("endings").unwrap();
-    let mut stays = writer(&namespace, "stays", Waking::Barriers);
+    let mut stays = writer(&namespace, "stays", WakeMode::Barriers);
     let woken = sleeper(&namespace);
     assert_eq!(woken.recv().unwrap(), ["stays"]);
     for linger in [false, true, true, false, false] {
-        let mut worker = writer(&namespace, "worker", Waking::Barriers);
+        let mut worker = writer(&namespace, "worker", WakeMode::Barriers);
         assert_eq!(woken.recv().unwrap(), ["worker"], "it came, or goes on");
         worker.publish(&1).unwrap();
         assert_eq!(woken.recv().unwrap(), ["worker"]);
@@ -273,7 +273,7 @@ fn another_one_of_the_same_name_is_a_change_whatever_it_holds() {
     let namespace = Namespace::in_process("again").unwrap();
     let mut watch = asleep(&namespace).watch("*");
     for number in 0..10_u64 {
-        let mut worker = writer(&namespace, "worker", Waking::Barriers);
+        let mut worker = writer(&namespace, "worker", WakeMode::Barriers);
         for _ in 0..number % 3 {
             worker.publish(&1).unwrap();
         }
@@ -294,16 +294,16 @@ fn nobody_waits_longer_than_asked() {
     let hub = asleep(&own);
     let times = [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(3)];
     let mut nothing = hub.watch("*");
-    assert!(times.iter().all(|longest| nothing.wait_any(*longest).is_empty()), "there is no namespace yet");
-    let mut worker = writer(&own, "worker", Waking::Barriers);
-    let mut other = writer(&own, "other", Waking::Barriers);
+    assert!(times.iter().all(|timeout| nothing.wait_any(*timeout).is_empty()), "there is no namespace yet");
+    let mut worker = writer(&own, "worker", WakeMode::Barriers);
+    let mut other = writer(&own, "other", WakeMode::Barriers);
     let mut watch = hub.watch("work*");
     assert_eq!(names(&watch.wait_any(Duration::ZERO)), ["worker"], "what is there is taken at once");
-    for longest in times {
+    for timeout in times {
         other.publish(&1).unwrap();
-        assert!(watch.wait_any(longest).is_empty(), "of no matter");
+        assert!(watch.wait_any(timeout).is_empty(), "of no matter");
         worker.publish(&1).unwrap();
-        assert_eq!(names(&watch.wait_any(longest)), ["worker"]);
+        assert_eq!(names(&watch.wait_any(timeout)), ["worker"]);
     }
     assert_eq!(names(&nothing.changed()), ["other", "worker"]);
 }

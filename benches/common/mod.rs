@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hdrhistogram::Histogram;
 
 /// The longest time that the histograms tell apart: far beyond the deadline of the default retry policy.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX: Duration = Duration::from_secs(10);
 
 /// From this period on a paced writer sleeps instead of watching the clock.
 pub(crate) const SLEEPS: Duration = Duration::from_millis(1);
@@ -32,7 +32,7 @@ impl Arguments {
 
 /// Of times in nanoseconds.
 pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, nanos(LONGEST), 3).expect("the bounds are sensible")
+    Histogram::new_with_bounds(1, nanos(MAX), 3).expect("the bounds are sensible")
 }
 
 /// A duration in nanoseconds.

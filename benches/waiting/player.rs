@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tearless::{Namespace, Pod, Reader, Timestamp, WaitPolicy, Waking, Writer};
+use tearless::{Namespace, Pod, Reader, TimestampSource, WaitPolicy, WakeMode, Writer};
 
 use crate::futex::Words;
 
@@ -45,11 +45,11 @@ impl Game {
         Game::all().into_iter().find(|game| game.name() == name).expect("the benchmark knows its games")
     }
 
-    fn waking(self) -> Waking {
+    fn wake_mode(self) -> WakeMode {
         match self {
-            Game::Fences => Waking::Fences,
-            Game::Polling => Waking::Nobody,
-            _ => Waking::Barriers,
+            Game::Fences => WakeMode::Fences,
+            Game::Polling => WakeMode::Nobody,
+            _ => WakeMode::Barriers,
         }
     }
 
@@ -142,7 +142,7 @@ impl Player {
 
 impl Channels {
     fn receive(&mut self) -> u64 {
-        let snapshot = self.reader.wait_newer(self.seen, FOREVER).expect("the other side lives");
+        let snapshot = self.reader.wait_after(self.seen, FOREVER).expect("the other side lives");
         let snapshot = snapshot.expect("an hour has not passed");
         self.seen = snapshot.publication();
         *snapshot
@@ -160,6 +160,6 @@ impl Alone {
 }
 
 fn writer(game: Game, namespace: &Namespace, channel: &str) -> Writer<u64, Pod> {
-    let builder = namespace.writer_builder::<u64>(channel).codec::<Pod>().waking(game.waking());
-    builder.timestamp(Timestamp::None).open().expect("nobody else has the namespace")
+    let builder = namespace.writer_builder::<u64>(channel).codec::<Pod>().wake_mode(game.wake_mode());
+    builder.timestamps(TimestampSource::None).open().expect("nobody else has the namespace")
 }

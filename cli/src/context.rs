@@ -5,7 +5,7 @@ use tearless::Namespace;
 
 use crate::arguments::{Color, CommonArguments};
 use crate::error::Failure;
-use crate::target;
+use crate::resolve;
 
 /// What every command is given.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Context {
     pub(crate) fn namespace(&self) -> Result<Namespace, Failure> {
         match &self.namespace {
             Some(name) => self.open(name),
-            None => self.open(&target::only_namespace(&self.trust)?),
+            None => self.open(&resolve::only_namespace(&self.trust)?),
         }
     }
 

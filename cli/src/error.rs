@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use tearless::{AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError};
 
-use crate::output::{printable, style, tell};
+use crate::output::{print_error, printable, style};
 
 /// What a shell is told. The numbers are documented in `--help` and don't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum ExitStatus {
     Usage = 2,
     /// No such namespace, channel, field or state.
     NotFound = 3,
-    /// The writer is dead or stale, where that was asked.
+    /// The writer is dead or stalled, where that was asked.
     NotLive = 4,
     /// The state can't be decoded.
     Undecodable = 5,
@@ -66,9 +66,9 @@ impl Failure {
     pub(crate) fn report_status(&self) -> ExitStatus {
         if let Some(message) = &self.message {
             let (bad, dim) = (style::BAD, style::DIM);
-            tell(format_args!("{bad}error:{bad:#} {}", printable(message)));
+            print_error(format_args!("{bad}error:{bad:#} {}", printable(message)));
             for line in self.hint.iter().flat_map(|hint| hint.lines()) {
-                tell(format_args!("{dim}hint:{dim:#} {}", printable(line)));
+                print_error(format_args!("{dim}hint:{dim:#} {}", printable(line)));
             }
         }
         self.exit

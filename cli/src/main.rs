@@ -3,17 +3,17 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
-mod again;
 mod arguments;
+mod child;
 mod commands;
 mod context;
 mod error;
+mod health;
 mod interrupt;
-mod look;
 mod machine;
 mod output;
+mod resolve;
 mod states;
-mod target;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The states of a channel, whatever form they have.
+//! The states of a channel, whatever format they have.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,16 @@ use tearless::{AttachError, Bytes, Codec, Namespace, SnapshotError, SnapshotInfo
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::target;
+use crate::resolve;
 
 /// For how long a channel that is not there yet is waited for before it is asked whether anybody still wants it.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Fields that an error lists at most.
-const MOST_FIELDS: usize = 20;
+const MAX_FIELDS: usize = 20;
 
 /// Fields among which those are looked for that may be meant.
-const MOST_COMPARED: usize = 1_000;
+const MAX_COMPARED: usize = 1_000;
 
 /// A channel that is read without knowing its type.
 pub(crate) struct States {
@@ -60,7 +60,7 @@ impl States {
             match builder.open() {
                 Ok(reader) => return Ok(Some(States { reader })),
                 Err(AttachError::NotFound { .. } | AttachError::NotReady { .. }) if left > SLICE => {}
-                Err(error) => return Err(target::unattached(namespace, error, &context.trust)),
+                Err(error) => return Err(resolve::unattached(namespace, error, &context.trust)),
             }
             if is_gone() {
                 return Ok(None);
@@ -112,7 +112,7 @@ impl States {
             None => {
                 let leaves = leaves(&value);
                 let fields =
-                    leaves.found.iter().take(MOST_COMPARED).map(|(path, _)| path.to_string()).collect();
+                    leaves.found.iter().take(MAX_COMPARED).map(|(path, _)| path.to_string()).collect();
                 let count = leaves.found.len() + leaves.left_out;
                 Err(self.lacks(path, fields, count))
             }
@@ -164,26 +164,26 @@ impl States {
             format!(
                 "the state of channel {channel:?} ({}, {}) can't be decoded: {error}",
                 self.reader.codec(),
-                self.reader.schema_name()
+                self.reader.type_name()
             ),
         );
         let bytes = "`tearless get --hex` shows the bytes";
         match error {
             DecodeError::NoSchema { .. } => failure.hint(format!(
-                "open the writer with `writer_builder(…).described()`, so that its channel says what states consist of; \
+                "open the writer with `writer_builder(…).with_schema()`, so that its channel says what states consist of; \
                  or with the codec MessagePack, which does by itself\n{bytes}"
             )),
             _ => failure.hint(bytes),
         }
     }
 
-    /// The next publication after number `after`, at the latest after `longest`.
-    pub(crate) fn wait_newer(
+    /// The next publication after number `after`, at the latest after `timeout`.
+    pub(crate) fn wait_after(
         &mut self,
         after: u64,
-        longest: Duration,
+        timeout: Duration,
     ) -> Result<Option<(SnapshotInfo, Vec<u8>)>, SnapshotError> {
-        let snapshot = self.reader.reader_mut().wait_newer(after, longest)?;
+        let snapshot = self.reader.reader_mut().wait_after(after, timeout)?;
         Ok(snapshot.map(|snapshot| (snapshot.info(), snapshot.into_inner())))
     }
 }
@@ -197,12 +197,12 @@ fn fields_that_there_are(path: &str, mut fields: Vec<String>, count: usize) -> S
         };
     }
     let names: Vec<&str> = fields.iter().map(String::as_str).collect();
-    let nearest = target::nearest(path, &names);
+    let nearest = resolve::nearest(path, &names);
     let meant = match nearest.is_empty() {
         true => String::new(),
         false => format!("is one of these meant: {}?\n", nearest.join(", ")),
     };
-    fields.truncate(MOST_FIELDS);
+    fields.truncate(MAX_FIELDS);
     let more = count.saturating_sub(fields.len());
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!("{meant}there are: {}{more}", fields.join(", ").replace('\n', " "))

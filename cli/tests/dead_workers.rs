@@ -15,7 +15,7 @@ fn work(namespace: &Namespace) -> ! {
     let mut writer = namespace
         .writer_builder::<Value>("worker-7")
         .codec::<MessagePack>()
-        .interval(Duration::from_secs(3_600))
+        .heartbeat_interval(Duration::from_secs(3_600))
         .open()
         .unwrap();
     for number in 1..=5 {
@@ -62,8 +62,8 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     );
     assert_eq!(document["states"].as_array().unwrap().len(), 5);
     assert_eq!(document["unfinished"], Value::Null);
-    let most = document["died_at_most_seconds_ago"].as_f64().unwrap();
-    assert!(most < 3_600.0 && document["died_at_least_seconds_ago"] == 0.0, "{document}");
+    let max = document["died_at_most_seconds_ago"].as_f64().unwrap();
+    assert!(max < 3_600.0 && document["died_at_least_seconds_ago"] == 0.0, "{document}");
     assert_eq!(fleet.run(&["get", "worker-7", "-f", "step"]).ok(), "5\n");
     fleet.run(&["get", "worker-7", "--live"]).fails(4);
     assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "dead");
@@ -110,7 +110,7 @@ fn the_doctor_finds_what_is_wrong_with_writers() {
 #[test]
 fn the_doctor_finds_stale_writers_and_names_that_somebody_removed() {
     let fleet = Fleet::new();
-    let late = fleet.writer_builder::<u64>("late").interval(Duration::from_nanos(1));
+    let late = fleet.writer_builder::<u64>("late").heartbeat_interval(Duration::from_nanos(1));
     let mut late = late.open().unwrap();
     late.publish(&1).unwrap();
     late.touch().unwrap();
@@ -135,14 +135,14 @@ fn the_doctor_finds_stale_writers_and_names_that_somebody_removed() {
         )
         .unwrap();
     }
-    let expected = [("segment-missing", "cut"), ("stale", "late"), ("nameless", "nameless")];
+    let expected = [("segment-missing", "cut"), ("stalled", "late"), ("nameless", "nameless")];
     assert_eq!(findings(&fleet), expected.map(|(check, channel)| (check.to_owned(), json!(channel))));
 }
 
 #[test]
 fn the_doctor_finds_schemas_that_are_spoiled_or_missing() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<u64>("worker-7").described().open().unwrap();
+    let mut writer = fleet.writer_builder::<u64>("worker-7").with_schema().open().unwrap();
     writer.publish(&1).unwrap();
     assert_eq!(findings(&fleet), []);
     let object = fleet.object("worker-7", "s");
@@ -200,7 +200,7 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
         "{said}"
     );
     let [document] = fleet.run(&["gc", "--dry-run", "--keep", "0s", "--json"]).json().try_into().unwrap();
-    assert_eq!((&document["channel"], &document["cause"]), (&json!("worker-7"), &json!("dead")));
+    assert_eq!((&document["channel"], &document["reason"]), (&json!("worker-7"), &json!("dead")));
     assert!(contents() == before, "nothing has changed");
     assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "1h"]).ok(), "nothing to remove\n", "it is young");
     fleet.run(&["gc", "--keep", "soon"]).fails(2);

@@ -204,14 +204,14 @@ const UNKNOWN: &str = "-";
 const CUT: char = '…';
 
 /// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` for a unit, which comes and
-/// goes with its number, and for the count of publications that were missed. "stale" counts as "alive": a busy machine may
+/// goes with its number, and for the count of publications that were missed. "stalled" counts as "alive": a busy machine may
 /// keep a worker from its sign of life.
 fn masked_word(word: &str) -> Option<String> {
     let missed = word.strip_prefix("(+").and_then(|rest| rest.strip_suffix(')'));
     if missed.is_some_and(|missed| missed.parse::<u64>().is_ok()) {
         return None;
     }
-    if let Some(rest) = word.strip_prefix("stale").filter(|rest| ["", ","].contains(rest)) {
+    if let Some(rest) = word.strip_prefix("stalled").filter(|rest| ["", ","].contains(rest)) {
         return Some(format!("alive{rest}"));
     }
     if word == UNKNOWN {
@@ -305,7 +305,7 @@ impl Drop for Shell {
                 std::thread::yield_now();
             }
         }
-        let _ = namespace.clean(tearless::Keep::Nothing);
+        let _ = namespace.clean(tearless::Retention::Nothing);
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -327,9 +327,9 @@ fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
     assert_ne!(masked("exit code 3"), masked("exit code 4"));
     assert_ne!(masked("torn            0"), masked("torn            1"));
     assert_eq!(masked("{\"a\":12,\"b…"), masked("{\"a\":1,\"bc…"));
-    assert_eq!(masked("worker-3  stale  12 ms ago  1"), masked("worker-3  alive  -  1"));
-    assert_eq!(masked("writer  stale, process 3"), masked("writer  alive, process 4"));
-    assert_ne!(masked("worker-3  stale"), masked("worker-3  dead"));
+    assert_eq!(masked("worker-3  stalled  12 ms ago  1"), masked("worker-3  alive  -  1"));
+    assert_eq!(masked("writer  stalled, process 3"), masked("writer  alive, process 4"));
+    assert_ne!(masked("worker-3  stalled"), masked("worker-3  dead"));
     assert_eq!(masked("316 (+12) 1.09"), masked("316 1.09"));
     assert_ne!(masked("316 (+x) 1.09"), masked("316 1.09"));
     assert_eq!(masked("died at 3\nunfinished  in it\nlast 4"), masked("died at 5\nlast 6"));

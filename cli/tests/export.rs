@@ -51,7 +51,7 @@ fn numbers_of_all_states_that_describe_themselves_are_gauges() {
     let namespace = OwnNamespace::new();
     let mut packed = dynamic_writer(&namespace, "worker-7");
     packed.publish(&json!({"queue": {"len": 3}, "name": "seven"})).unwrap();
-    let mut described = namespace.writer_builder::<Worker>("worker-8").described().open().unwrap();
+    let mut described = namespace.writer_builder::<Worker>("worker-8").with_schema().open().unwrap();
     let state = Worker { jobs_done: 5, load: 0.5, rates: [-1, 2], is_busy: true, phase: "idle".into() };
     described.publish(&state).unwrap();
     described.publish(&state).unwrap();
@@ -117,11 +117,11 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
 fn a_worker_that_breaks_its_promise_is_stale_until_it_gives_a_sign_of_life() {
     let namespace = OwnNamespace::new();
     let builder = namespace.writer_builder::<Value>("worker").codec::<MessagePack>();
-    let mut writer = builder.interval(Duration::from_secs(2)).open().unwrap();
+    let mut writer = builder.heartbeat_interval(Duration::from_secs(2)).open().unwrap();
     writer.publish(&json!({"jobs": 1})).unwrap();
     let up = r#"tearless_up{channel="worker"}"#;
-    eventually("it is stale", || value(&once(&namespace, &[]), up) == Some("0"));
-    assert!(once(&namespace, &[]).contains(r#"state="stale""#));
+    eventually("it is stalled", || value(&once(&namespace, &[]), up) == Some("0"));
+    assert!(once(&namespace, &[]).contains(r#"state="stalled""#));
     // Six seconds are enough for one more exposition.
     writer.touch().unwrap();
     let text = once(&namespace, &[]);
@@ -223,7 +223,7 @@ fn the_server_follows_channels_that_come_go_and_change() {
     writer.close().unwrap();
     assert!(!server.get("/metrics").contains("channel=\"w\""));
 
-    let mut described = namespace.writer_builder::<Worker>("w").described().open().unwrap();
+    let mut described = namespace.writer_builder::<Worker>("w").with_schema().open().unwrap();
     let state = Worker { jobs_done: 9, load: 1.0, rates: [0, 0], is_busy: false, phase: String::new() };
     described.publish(&state).unwrap();
     let text = server.get("/metrics");
@@ -355,7 +355,7 @@ fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {
     let namespace = OwnNamespace::new();
     let mut writers: Vec<_> = (0..CHANNELS)
         .map(|index| {
-            namespace.writer_builder::<Worker>(&format!("worker-{index}")).described().open().unwrap()
+            namespace.writer_builder::<Worker>(&format!("worker-{index}")).with_schema().open().unwrap()
         })
         .collect();
     let server = Server::start(&namespace);

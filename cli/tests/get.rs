@@ -1,4 +1,4 @@
-//! The latest state of a channel is printed, whatever form it has; and what can't be is said, with an exit
+//! The latest state of a channel is printed, whatever format it has; and what can't be is said, with an exit
 //! code of its own.
 
 mod support;
@@ -36,7 +36,7 @@ tearless::describe_pod!(Robot { moves, position });
 #[test]
 fn a_described_state_is_json_and_a_field_of_it_too() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let expected = json!({"jobs_done": 3, "phase": {"Working": {"since": 9}}, "queue": ["a", "b"]});
     let printed = fleet.run(&["get", "worker-7"]).ok();
@@ -48,7 +48,7 @@ fn a_described_state_is_json_and_a_field_of_it_too() {
     let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys,
-        ["channel", "publication", "age_seconds", "bytes", "codec", "schema", "writer", "value"]
+        ["channel", "publication", "age_seconds", "bytes", "codec", "type_name", "writer", "value"]
     );
     assert_eq!(document["value"], expected);
     assert_eq!((&document["publication"], &document["writer"]), (&json!(1), &json!("alive")));
@@ -61,7 +61,7 @@ fn a_described_state_is_json_and_a_field_of_it_too() {
 #[test]
 fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
     fleet.run(&["history", "worker-7", "--field", "jobs_done"]).ok();
     writer.publish(&state()).unwrap();
     writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
@@ -77,7 +77,7 @@ fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
 #[test]
 fn a_field_that_only_other_states_have_is_told_from_one_that_none_has() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
     writer.publish(&State { phase: Phase::Idle, ..state() }).unwrap();
     for field in ["phase.Working.since", "queue[5]"] {
         let said = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
@@ -96,7 +96,7 @@ fn a_field_that_only_other_states_have_is_told_from_one_that_none_has() {
 #[test]
 fn plain_data_and_message_pack_are_read_as_well() {
     let fleet = Fleet::new();
-    let mut robot = fleet.writer_builder::<Robot>("robot").codec::<Pod>().described().open().unwrap();
+    let mut robot = fleet.writer_builder::<Robot>("robot").codec::<Pod>().with_schema().open().unwrap();
     robot.publish(&Robot { moves: 5, position: [1.5, f64::NAN] }).unwrap();
     assert_eq!(fleet.run(&["get", "robot", "-f", "position[0]"]).ok(), "1.5\n");
     assert_eq!(fleet.run(&["get", "robot", "-f", "position[1]"]).ok(), "NaN\n");
@@ -115,7 +115,7 @@ fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
     let ran = fleet.run(&["get", "worker-7"]);
     assert!(ran.stdout.starts_with("00000000  03 00 09 02 01 61 01 62 "), "{ran:?}");
     let said = ran.fails(5);
-    assert!(said.contains("described()") && said.contains("--hex"), "{said}");
+    assert!(said.contains("with_schema()") && said.contains("--hex"), "{said}");
     let ran = fleet.run(&["get", "worker-7", "--json"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(5), ""));
     fleet.run(&["get", "worker-7", "-f", "jobs_done"]).fails(5);
@@ -128,7 +128,7 @@ fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
 #[test]
 fn a_field_that_does_not_exist_tells_which_do() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").described().open().unwrap();
+    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let said = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
     assert!(said.contains("is one of these meant: jobs_done") && said.contains("queue"), "{said}");
@@ -159,7 +159,7 @@ fn what_is_not_there_has_the_nearest_names() {
 #[test]
 fn who_asks_for_a_live_and_young_state_is_told_where_it_is_not() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().described().open().unwrap();
+    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&1).unwrap();
     assert_eq!(fleet.run(&["get", "worker-7", "--live", "--max-age", "1h"]).ok(), "1\n");
     fleet.run(&["get", "worker-7", "--max-age", "0s"]).fails(4);
@@ -177,7 +177,7 @@ fn a_channel_is_waited_for_as_long_as_asked() {
     let mut get = fleet.start(&["get", "worker-7", "--wait", "60s"]);
     let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", get.id())).unwrap();
     support::eventually("it waits for the channel", || of_process("stat").contains(" S "));
-    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().described().open().unwrap();
+    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().with_schema().open().unwrap();
     let page = fleet.object("worker-7", "c");
     let is_attached = || of_process("maps").contains(page.to_str().unwrap());
     support::eventually("it waits for a publication", is_attached);
@@ -189,14 +189,14 @@ fn a_channel_is_waited_for_as_long_as_asked() {
 #[test]
 fn the_longest_time_that_can_be_said_is_waited_for() {
     let fleet = Fleet::new();
-    let longest = "18446744073709551615s";
-    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().described().open().unwrap();
-    let waiting = fleet.start(&["get", "worker-7", "--wait", longest]);
+    let timeout = "18446744073709551615s";
+    let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().with_schema().open().unwrap();
+    let waiting = fleet.start(&["get", "worker-7", "--wait", timeout]);
     std::thread::sleep(std::time::Duration::from_millis(50));
     writer.publish(&1).unwrap();
     assert_eq!(support::Ran::of(waiting.wait_with_output().unwrap()).ok(), "1\n");
-    let watch = ["watch", "worker-7", "--wait", longest, "--interval", longest, "--count", "1"];
+    let watch = ["watch", "worker-7", "--wait", timeout, "--interval", timeout, "--count", "1"];
     assert_eq!(fleet.run(&watch).ok(), "1 1\n");
-    fleet.run(&["get", "worker-7", "--max-age", longest]).ok();
-    fleet.run(&["gc", "--keep", longest, "--dry-run"]).ok();
+    fleet.run(&["get", "worker-7", "--max-age", timeout]).ok();
+    fleet.run(&["gc", "--keep", timeout, "--dry-run"]).ok();
 }

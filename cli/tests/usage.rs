@@ -65,7 +65,7 @@ fn wrong_usage_is_said_so() {
 #[test]
 fn who_asks_for_json_gets_it_or_is_told_that_there_is_none() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<u64>("w").codec::<tearless::Pod>().described().open().unwrap();
+    let mut writer = fleet.writer_builder::<u64>("w").codec::<tearless::Pod>().with_schema().open().unwrap();
     writer.publish(&1).unwrap();
     for arguments in [&["export", "--prometheus", "--once"][..], &["man"], &["completions", "bash"]] {
         let ran = fleet.run(&[arguments, &["--json"]].concat());

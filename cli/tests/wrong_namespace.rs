@@ -124,6 +124,6 @@ fn a_channel_without_names_or_writer_is_found_and_struck() {
     let said = fleet.run(&["gc", "--dry-run"]).ok();
     assert!(said.starts_with("would strike worker-7 from the list"), "{said}");
     let [struck] = fleet.run(&["gc", "--json"]).json().try_into().unwrap();
-    assert_eq!((&struck["channel"], &struck["cause"]), (&"worker-7".into(), &"nameless".into()));
+    assert_eq!((&struck["channel"], &struck["reason"]), (&"worker-7".into(), &"nameless".into()));
     fleet.run(&["gc"]).fails(3);
 }

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity};
-use tearless::{Keep, Namespace};
+use tearless::{Namespace, Retention};
 
 use crate::cpus::Pair;
 use crate::machine::Machine;
@@ -81,7 +81,7 @@ impl Context {
 
     /// Makes sure that nothing is left in shared memory.
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        let cleaned = self.namespace.clean(Keep::Nothing)?;
+        let cleaned = self.namespace.clean(Retention::Nothing)?;
         match cleaned.removed.is_empty() {
             true => Ok(()),
             false => Err(format!("workers left something behind: {cleaned}").into()),
@@ -98,6 +98,6 @@ fn usable_but(cpu: Option<usize>) -> Vec<usize> {
 impl Drop for Context {
     fn drop(&mut self) {
         // For the case that an experiment failed. What failed is told; this is not.
-        let _ = self.namespace.clean(Keep::Nothing);
+        let _ = self.namespace.clean(Retention::Nothing);
     }
 }

@@ -38,7 +38,7 @@ struct Outcome {
     p50: f64,
     p99: f64,
     p999: f64,
-    longest: f64,
+    max: f64,
     gave_up: u64,
 }
 
@@ -75,7 +75,7 @@ fn measure(context: &Context, depth: usize, words: usize, rate: Rate) -> Result<
         p50: quantile(0.5),
         p99: quantile(0.99),
         p999: quantile(0.999),
-        longest: quantile(1.0),
+        max: quantile(1.0),
         gave_up: rounds.iter().map(|round| round.gave_up).sum(),
     })
 }
@@ -105,7 +105,7 @@ fn table(outcomes: &[Outcome]) -> Table {
             one.p50.into(),
             one.p99.into(),
             one.p999.into(),
-            (one.longest / 1e3).into(),
+            (one.max / 1e3).into(),
             one.gave_up.into(),
         ]);
     }

@@ -49,7 +49,7 @@ struct Sample {
 struct Watched {
     bytes: usize,
     p50: f64,
-    longest: f64,
+    max: f64,
     failures: u64,
 }
 
@@ -155,7 +155,7 @@ impl Watched {
         Watched {
             bytes: rounds[0].bytes,
             p50: median_of(rounds, |one| one.p50),
-            longest: median_of(rounds, |one| one.longest),
+            max: median_of(rounds, |one| one.max),
             failures: rounds.iter().map(|one| one.failures).sum(),
         }
     }
@@ -186,7 +186,7 @@ fn watch(context: &Context, sizes: &[usize], watched: &mut [Vec<Watched>]) -> Re
         watched.push(Watched {
             bytes: *bytes,
             p50: median_of(&times, |time| *time),
-            longest: times.iter().copied().fold(0.0, f64::max),
+            max: times.iter().copied().fold(0.0, f64::max),
             failures,
         });
     }
@@ -214,7 +214,7 @@ fn report(samples: &[Sample], watched: &[Watched]) -> Report {
             (one.remap / 1e3).into(),
             (one.snapshot / 1e3).into(),
             (watched.p50 / 1e3).into(),
-            (watched.longest / 1e3).into(),
+            (watched.max / 1e3).into(),
             watched.failures.into(),
         ]);
     }
@@ -251,7 +251,7 @@ fn plot(samples: &[Sample], watched: &[Watched]) -> Plot {
             line("snapshot after that", |one| one.snapshot),
             Series::new(
                 "longest snapshot all the while",
-                watched.iter().map(|one| (one.bytes as f64, one.longest)),
+                watched.iter().map(|one| (one.bytes as f64, one.max)),
             ),
         ],
     }
@@ -260,7 +260,7 @@ fn plot(samples: &[Sample], watched: &[Watched]) -> Plot {
 /// About the size in the middle and the last.
 fn answer(samples: &[Sample], watched: &[Watched]) -> String {
     let Some(middle) = samples.iter().find(|one| one.bytes == 1 << 20) else { return String::new() };
-    let (Some(last), Some(longest)) = (samples.last(), watched.last()) else { return String::new() };
+    let (Some(last), Some(max)) = (samples.last(), watched.last()) else { return String::new() };
     let failures: u64 = watched.iter().map(|one| one.failures).sum();
     format!(
         "The publication that doubles a state to 1 MiB takes {} instead of {}, and the first snapshot of the new \
@@ -275,7 +275,7 @@ fn answer(samples: &[Sample], watched: &[Watched]) -> String {
         time(last.publish),
         time(last.remap),
         time(last.snapshot),
-        time(longest.longest),
+        time(max.max),
         size(last.bytes),
     )
 }

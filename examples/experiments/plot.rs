@@ -121,13 +121,13 @@ impl Plot {
 
 /// Breaks a label into lines that the legend has room for.
 fn lines(label: &str) -> Vec<String> {
-    const LONGEST: usize = 27;
+    const MAX: usize = 27;
     let mut lines = vec![String::new()];
     for word in label.split(' ') {
         let last = lines.len() - 1;
         if lines[last].is_empty() {
             lines[last] += word;
-        } else if lines[last].chars().count() + 1 + word.chars().count() <= LONGEST {
+        } else if lines[last].chars().count() + 1 + word.chars().count() <= MAX {
             lines[last] += " ";
             lines[last] += word;
         } else {

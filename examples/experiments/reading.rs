@@ -78,7 +78,7 @@ fn read_for<const WORDS: usize>(
     state: &mut [u64; WORDS],
     span: Duration,
 ) -> Result<Reading, Failure> {
-    let (elapsed, first) = (Duration::ZERO, reader.latest());
+    let (elapsed, first) = (Duration::ZERO, reader.publication());
     let mut reading = Reading { times: histogram(), elapsed, publications: 0, retries: 0, gave_up: 0 };
     let mut latest = 0;
     let begin = Instant::now();
@@ -101,7 +101,7 @@ fn read_for<const WORDS: usize>(
         }
         reading.elapsed = after - begin;
     }
-    reading.publications = reader.latest() - first;
+    reading.publications = reader.publication() - first;
     Ok(reading)
 }
 

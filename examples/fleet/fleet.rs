@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{Hub, Keep, Namespace};
+use tearless::{Hub, Namespace, Retention};
 
 use crate::{options::WorkerOptions, patience::within, state::kind::Choice};
 
@@ -78,7 +78,7 @@ impl Fleet {
         }
         if !casualties.is_empty() {
             // Who was killed could not close its channels. Its last states stay readable until somebody removes them.
-            match self.namespace.clean(Keep::Nothing) {
+            match self.namespace.clean(Retention::Nothing) {
                 Ok(cleaned) => eprint!("{cleaned}"),
                 Err(error) => eprintln!("what they left can't be removed: {error}"),
             }

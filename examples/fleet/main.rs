@@ -30,7 +30,7 @@ mod worker;
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
-use tearless::{Keep, Namespace, Pod, Writer};
+use tearless::{Namespace, Pod, Retention, Writer};
 
 use crate::{
     fleet::Fleet,
@@ -81,7 +81,7 @@ fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     })?;
     let hub = namespace.hub();
     let is_alone = || {
-        eprint!("{}", namespace.clean(Keep::Nothing)?);
+        eprint!("{}", namespace.clean(Retention::Nothing)?);
         Ok::<_, Box<dyn Error>>(hub.channels("*").iter().all(|channel| **channel == *MAIN).then_some(()))
     };
     within(PATIENCE, hub.watch("*"), is_alone)?.ok_or_else(|| {

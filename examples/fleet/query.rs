@@ -6,7 +6,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tearless::{Decode, Hub, Moment, QueryError, Snapshot};
+use tearless::{CutTime, Decode, Hub, QueryError, Snapshot};
 
 use crate::{
     fleet::{Fleet, Worker},
@@ -55,7 +55,7 @@ impl Job for Asking<'_> {
     type Output = Query;
 
     fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Query {
-        let hub = self.0.codec::<C>();
+        let hub = self.0.with_codec::<C>();
         Box::new(move |statistics| {
             let begin = Instant::now();
             let answer = hub.get::<T>(&statistics.channel);
@@ -161,7 +161,7 @@ impl Queries {
     fn cut(&mut self) {
         let cut = Coins::cut(&self.hub, self.queries.len());
         let moment = match cut.moment {
-            Moment::Instant => "at an instant".to_owned(),
+            CutTime::Instant => "at an instant".to_owned(),
             moment => format!("by their dates ({moment:?})"),
         };
         if !cut.is_consistent() {

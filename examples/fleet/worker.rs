@@ -64,7 +64,7 @@ fn publisher<T: State, C: Telling<T> + 'static>(
             Box::new(move || Ok(writer.publish(&T::sample(writer.publication() + 1)?).map(drop)?))
         }
         Way::Changed => {
-            let mut writer = builder.interval(SIGN_OF_LIFE).open()?;
+            let mut writer = builder.heartbeat_interval(SIGN_OF_LIFE).open()?;
             Box::new(move || Ok(writer.publish_if_changed(&T::sample(0)?).map(drop)?))
         }
         Way::Synced => {
@@ -88,9 +88,9 @@ struct Pocket {
 impl Pocket {
     /// Goes on with the purse of a predecessor that was killed, and shows it.
     fn open(fleet: &Namespace, options: &WorkerOptions) -> Result<Pocket, Box<dyn Error>> {
-        let hub = fleet.hub().codec();
+        let hub = fleet.hub().with_codec();
         let channel = Purse::channel(options.index);
-        let open = || match fleet.writer_builder(&channel).codec().described().open() {
+        let open = || match fleet.writer_builder(&channel).codec().with_schema().open() {
             Err(CreateError::AlreadyOwned { .. }) => Ok(None),
             opened => opened.map(Some),
         };

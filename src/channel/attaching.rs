@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_utils::Backoff;
-
-use super::description::{Description, not_ours, read_identity};
+use super::header::{ControlHeader, not_ours, read_identity};
 use super::options::ReaderOptions;
 use super::{AttachError, ChannelName, ChannelReader};
 use crate::layout::{self, Kind, control};
 use crate::memory::Memory;
-use crate::segment::{Backend, ObjectError};
-use crate::seqlock::Ending;
+use crate::object::{Backend, ObjectError};
+use crate::seqlock::ChannelState;
 use crate::seqlock::ready::{self, Readiness};
 
 /// How long a wait sleeps at most before it looks again.
-const LONGEST_NAP: Duration = Duration::from_millis(1);
+const MAX_SLEEP: Duration = Duration::from_millis(1);
 
 /// What attaching awaits.
 enum Attaching<V> {
@@ -26,7 +24,7 @@ enum Attaching<V> {
     /// There is one, but its creator is not done.
     NotReady,
     /// There is a channel.
-    Ready(V, Description),
+    Ready(V, ControlHeader),
 }
 
 impl ChannelReader {
@@ -38,11 +36,11 @@ impl ChannelReader {
     ) -> Result<Self, AttachError> {
         let begin = Instant::now();
         let mut unready_since = None;
-        let mut nap = Nap::new();
+        let mut backoff = Backoff::new();
         loop {
             match look(backend, name)? {
-                Attaching::Ready(page, description) => {
-                    let reader = Self::start(backend, name, options, page, &description);
+                Attaching::Ready(page, header) => {
+                    let reader = Self::start(backend, name, options, page, &header);
                     if let Some(expected) = &options.format {
                         reader.has_format(expected)?;
                     }
@@ -66,7 +64,7 @@ impl ChannelReader {
                     }
                 }
             }
-            nap.take();
+            backoff.wait();
         }
     }
 }
@@ -95,40 +93,40 @@ fn look(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Attaching<Read
             return Err(AttachError::LayoutVersion { channel, found, expected: layout::VERSION });
         }
     }
-    let description = Description::read(&page);
-    if let Some(other) = description.collides_with(name) {
+    let header = ControlHeader::read(&page);
+    if let Some(other) = header.collides_with(name) {
         let channel = format!("{}/{}", name.namespace, name.channel);
         return Err(AttachError::NameCollision { channel, other });
     }
-    if description.needs_more_than_we_know() {
-        let (channel, bits) = (name.channel.clone(), description.features_required);
+    if header.needs_more_than_we_know() {
+        let (channel, bits) = (name.channel.clone(), header.features_required);
         return Err(AttachError::UnknownFeatures { channel, bits });
     }
     if let Some([found, expected]) = read_identity(&page).other_boot() {
         return Err(AttachError::OtherBoot { channel: name.channel.clone(), found, expected });
     }
-    match Ending::load(&page) {
-        Ending::Removed => Ok(Attaching::Missing),
-        Ending::Open | Ending::Lingering => Ok(Attaching::Ready(page, description)),
+    match ChannelState::load(&page) {
+        ChannelState::Removed => Ok(Attaching::Missing),
+        ChannelState::Open | ChannelState::Lingering => Ok(Attaching::Ready(page, header)),
     }
 }
 
 /// Growing pauses while something is awaited: first spins, then sleeps of up to a millisecond.
-pub(crate) struct Nap {
-    backoff: Backoff,
+pub(crate) struct Backoff {
+    spins: crossbeam_utils::Backoff,
     sleep: Duration,
 }
 
-impl Nap {
-    pub(crate) fn new() -> Nap {
-        Nap { backoff: Backoff::new(), sleep: Duration::from_micros(10) }
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff { spins: crossbeam_utils::Backoff::new(), sleep: Duration::from_micros(10) }
     }
 
-    pub(crate) fn take(&mut self) {
-        if !self.backoff.is_completed() {
-            return self.backoff.snooze();
+    pub(crate) fn wait(&mut self) {
+        if !self.spins.is_completed() {
+            return self.spins.snooze();
         }
         thread::sleep(self.sleep);
-        self.sleep = (self.sleep * 2).min(LONGEST_NAP);
+        self.sleep = (self.sleep * 2).min(MAX_SLEEP);
     }
 }

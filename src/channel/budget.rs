@@ -15,7 +15,7 @@ use super::segments::Segments;
 use super::{ChannelWriter, PublishError};
 use crate::layout::{Geometry, ObjectNames, Side, WORD_BYTES};
 use crate::memory::Memory;
-use crate::segment::{Backend, ObjectError};
+use crate::object::{Backend, ObjectError};
 use crate::seqlock::Growth;
 
 /// Bytes of shared memory that there may be at most; `None` for as many as there are.
@@ -29,9 +29,9 @@ pub(crate) struct Budgets {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BudgetScope {
-    /// That of one channel: [`WriterBuilder::budget`](crate::WriterBuilder::budget).
+    /// That of one channel: [`WriterBuilder::max_memory`](crate::WriterBuilder::max_memory).
     Channel,
-    /// That of all channels together: [`NamespaceBuilder::budget`](crate::NamespaceBuilder::budget).
+    /// That of all channels together: [`NamespaceBuilder::max_memory`](crate::NamespaceBuilder::max_memory).
     Namespace,
 }
 
@@ -53,10 +53,11 @@ impl fmt::Display for OverBudget {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let OverBudget { budget, used, needed, .. } = self;
         let (whose, remedy) = match self.scope {
-            BudgetScope::Channel => ("channel", "raise WriterBuilder::budget, or publish smaller states"),
-            BudgetScope::Namespace => {
-                ("namespace", "raise NamespaceBuilder::budget, or remove channels (see Namespace::memory)")
-            }
+            BudgetScope::Channel => ("channel", "raise WriterBuilder::max_memory, or publish smaller states"),
+            BudgetScope::Namespace => (
+                "namespace",
+                "raise NamespaceBuilder::max_memory, or remove channels (see Namespace::memory)",
+            ),
         };
         write!(
             formatter,
@@ -68,21 +69,21 @@ impl fmt::Display for OverBudget {
 /// What bounded a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Bound {
-    /// The limit of a single state: [`WriterBuilder::limit`](crate::WriterBuilder::limit).
+pub enum SizeLimit {
+    /// The limit of a single state: [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
     Limit,
     /// There was no room for the segment that it needs. Smaller states can be published as before.
     Budget(OverBudget),
 }
 
-impl Bound {
+impl SizeLimit {
     /// What is said of a state of `len` bytes that is refused.
     pub(super) fn text(&self, channel: &str, len: usize, limit: usize) -> String {
         match self {
-            Bound::Limit => format!(
+            SizeLimit::Limit => format!(
                 "a state of {len} bytes is above the limit of {limit} of channel {channel:?}: raise the writer's limit"
             ),
-            Bound::Budget(over) => {
+            SizeLimit::Budget(over) => {
                 format!("channel {channel:?} can't grow for a state of {len} bytes: {over}")
             }
         }
@@ -145,8 +146,8 @@ impl ChannelWriter {
         let created = self.create_next(side, geometry, len);
         let is_needed = len > self.writer.ring(side).geometry().capacity();
         match (created, Geometry::fit(len.max(1), self.options.depth)) {
-            (Err(PublishError::TooLarge { .. }), Ok(least)) if is_needed && least != geometry => {
-                self.create_next(side, least, len)
+            (Err(PublishError::TooLarge { .. }), Ok(min)) if is_needed && min != geometry => {
+                self.create_next(side, min, len)
             }
             (created, _) => created,
         }
@@ -162,7 +163,7 @@ impl ChannelWriter {
         let Segments { backend, names, .. } = &self.segments;
         let affordable = self.options.budgets.afford(backend, names, bytes as u64);
         affordable.map_err(|why| match why {
-            Unaffordable::Over(over) => self.too_large(len, Bound::Budget(over)),
+            Unaffordable::Over(over) => self.too_large(len, SizeLimit::Budget(over)),
             Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
         })
     }

@@ -2,8 +2,8 @@
 
 use super::ChannelWriter;
 use crate::layout::{Side, control};
-use crate::segment::ObjectError;
-use crate::seqlock::Ending;
+use crate::object::ObjectError;
+use crate::seqlock::ChannelState;
 
 impl ChannelWriter {
     /// Ends the channel as the options say. Done by `drop`, too; this way says what went wrong.
@@ -13,10 +13,10 @@ impl ChannelWriter {
             return Ok(());
         }
         let page = self.writer.control();
-        let ending = if self.options.linger { Ending::Lingering } else { Ending::Removed };
-        ending.store(page);
-        if let Some(bell) = &self.bell {
-            bell.ring(page.0.memory(), control::PUBLISHED);
+        let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
+        state.store(page);
+        if let Some(waker) = &self.waker {
+            waker.wake(page.0.memory(), control::PUBLISHED);
         }
         if self.options.linger {
             self.has_ended = true;
@@ -31,8 +31,8 @@ impl ChannelWriter {
             let name = self.segments.schema_name();
             failures.extend(self.segments.backend.remove(&name, schema).err());
         }
-        if !self.unretired.is_empty() && self.is_named() {
-            let left = self.unretired.iter().map(|name| self.segments.backend.remove_leftover(name));
+        if !self.unremoved.is_empty() && self.is_named() {
+            let left = self.unremoved.iter().map(|name| self.segments.backend.remove_leftover(name));
             failures.extend(left.filter_map(Result::err));
         }
         failures.extend(page.0.remove().err());

@@ -7,8 +7,8 @@ pub use attach::AttachError;
 use std::error::Error;
 use std::time::Duration;
 
-use super::{Bound, NameError, OverBudget};
-use crate::segment::ObjectError;
+use super::{NameError, OverBudget, SizeLimit};
+use crate::object::ObjectError;
 
 /// Why a writer could not be opened. Nothing was changed that another process could see.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,9 @@ pub enum CreateError {
         mode: u32,
     },
     /// The schema that the channel is to carry is beyond what readers accept.
-    #[error("the schema of the state's type can't be carried: {reason}; open the writer without `described`")]
+    #[error(
+        "the schema of the state's type can't be carried: {reason}; open the writer without `with_schema`"
+    )]
     SchemaRefused {
         /// What is wrong with it.
         reason: String,
@@ -131,7 +133,7 @@ pub enum PublishError {
         /// The channel's limit, of a single state.
         limit: usize,
         /// What it was that bounded it.
-        bound: Bound,
+        bound: SizeLimit,
     },
     /// The codec can't encode the state.
     #[error("the state can't be encoded as {codec}: {source}")]
@@ -193,7 +195,7 @@ pub enum SnapshotError {
         /// How long they took.
         waited: Duration,
     },
-    /// The writer closed the channel and removed it, or it was replaced by one of another form.
+    /// The writer closed the channel and removed it, or it was replaced by one of another format.
     #[error(
         "channel {channel:?} was closed {}: attach again if it may have been re-created", last_text(*.last)
     )]

@@ -4,19 +4,19 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::description::read_identity;
+use super::header::read_identity;
 use super::options::Format;
 use super::{AttachError, ChannelReader, Received};
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, TimestampSource};
 use crate::layout::{Kind, Publication, control};
-use crate::liveness::Fate;
+use crate::liveness::ProcessState;
 use crate::memory::Memory;
-use crate::segment::{self, ObjectError, Slept};
-use crate::seqlock::{Ending, Published, Waking};
+use crate::object::{self, ObjectError, Slept};
+use crate::seqlock::{ChannelState, Published, WakeMode};
 
 /// How often the date of the latest publication is looked for, of a writer that overwrites it meanwhile. It takes as long
 /// as a few loads, so that one that can do so twice in a row is hardly to be had.
-const MOST_DATES: u32 = 64;
+const MAX_DATES: u32 = 64;
 
 /// What has become of a channel's writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,29 +36,31 @@ pub enum WriterState {
 
 /// How far a channel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sight {
-    pub(crate) ending: Ending,
+pub(crate) struct Progress {
+    pub(crate) state: ChannelState,
     pub(crate) publication: u64,
 }
 
-impl Sight {
+impl Progress {
     /// Whether the channel was closed or removed.
     pub(crate) fn has_ended(self) -> bool {
-        self.ending != Ending::Open
+        self.state != ChannelState::Open
     }
 }
 
 impl ChannelReader {
     /// Number of the latest publication, 0 before the first. One load.
     #[inline]
-    pub(crate) fn latest(&self) -> u64 {
+    pub(crate) fn publication(&self) -> u64 {
         Published::of_channel(self.reader.control()).peek()
     }
 
     /// The same, and everything that the writer did before announcing it.
     pub(crate) fn latest_acquired(&self) -> u64 {
         // A number that no writer stores is given as it is: who sleeps compares it with what stands there.
-        Published::of_channel(self.reader.control()).latest().map_or_else(|| self.latest(), Publication::get)
+        Published::of_channel(self.reader.control())
+            .latest()
+            .map_or_else(|| self.publication(), Publication::get)
     }
 
     /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, and of
@@ -69,13 +71,13 @@ impl ChannelReader {
 
     /// What stands beside the latest publication, unverified; `None` before the first, and if it can't be had.
     pub(crate) fn details_of_latest(&mut self) -> Option<Received> {
-        for _ in 0..MOST_DATES {
+        for _ in 0..MAX_DATES {
             let publication = Publication::new(self.latest_acquired())?;
             if let Some(details) = self.details_of(publication) {
                 return Some(Received { publication, details, retries: 0 });
             }
             // Otherwise it may just have been overwritten.
-            if self.latest() == publication.get() {
+            if self.publication() == publication.get() {
                 return None;
             }
         }
@@ -88,9 +90,9 @@ impl ChannelReader {
     }
 
     /// How far the channel is: if it has ended, the number is its last.
-    pub(crate) fn sight(&self) -> Sight {
-        let ending = Ending::load_before_number(self.reader.control());
-        Sight { ending, publication: self.latest_acquired() }
+    pub(crate) fn progress(&self) -> Progress {
+        let state = ChannelState::load_before_number(self.reader.control());
+        Progress { state, publication: self.latest_acquired() }
     }
 
     /// When the writer opened the channel, as an age; `None` if it is not known.
@@ -100,9 +102,9 @@ impl ChannelReader {
     }
 
     /// How the writer dates its publications.
-    pub(crate) fn dating(&self) -> Timestamp {
+    pub(crate) fn dating(&self) -> TimestampSource {
         // Relaxed: it carries nothing but itself.
-        Timestamp::of_word(self.reader.control().load(control::DATING))
+        TimestampSource::of_word(self.reader.control().load(control::DATING))
     }
 
     /// c1 of a cut: see `seqlock::cut`.
@@ -121,24 +123,24 @@ impl ChannelReader {
     }
 
     /// How the writer wakes those who wait.
-    pub(crate) fn waking(&self) -> Waking {
-        Waking::load(self.reader.control())
+    pub(crate) fn wake_mode(&self) -> WakeMode {
+        WakeMode::load(self.reader.control())
     }
 
     /// Sleeps until somebody is woken on the channel, if its latest publication is still `seen`.
-    pub(crate) fn sleep_on_published(&self, seen: u64, longest: Duration) -> Slept {
-        segment::sleep(self.reader.control().memory(), control::PUBLISHED, seen, longest)
+    pub(crate) fn sleep_on_published(&self, seen: u64, timeout: Duration) -> Slept {
+        object::sleep(self.reader.control().memory(), control::PUBLISHED, seen, timeout)
     }
 
     /// Whether the writer has closed the channel.
     pub(crate) fn is_closed(&self) -> bool {
-        Ending::load(self.reader.control()) != Ending::Open
+        ChannelState::load(self.reader.control()) != ChannelState::Open
     }
 
     /// What has become of the writer.
     pub(crate) fn writer_state(&self) -> Result<WriterState, ObjectError> {
         let page = self.reader.control();
-        if Ending::load(page) != Ending::Open {
+        if ChannelState::load(page) != ChannelState::Open {
             return Ok(WriterState::Closed);
         }
         // Acquire: whose channel it is must be loaded after that it is open. Pairs with the release fence in
@@ -161,16 +163,16 @@ impl ChannelReader {
         // Somebody has the lock: the writer, or a fork of it that outlives it. Or the name is gone, and with it the way
         // to ask for the lock.
         let identity = read_identity(page);
-        Ok(match identity.fate() {
+        Ok(match identity.state() {
             // A lock does not outlive a boot: it is a container with a boot id of its own.
-            Fate::Dead if identity.other_boot().is_some() => WriterState::Unknown,
-            Fate::Dead => WriterState::Dead,
-            Fate::Stopped => WriterState::Stopped,
-            Fate::Running => WriterState::Alive,
-            Fate::Unknown if self.segments.backend.is_claimed(&name, page.memory())?.is_none() => {
+            ProcessState::Dead if identity.other_boot().is_some() => WriterState::Unknown,
+            ProcessState::Dead => WriterState::Dead,
+            ProcessState::Stopped => WriterState::Stopped,
+            ProcessState::Running => WriterState::Alive,
+            ProcessState::Unknown if self.segments.backend.is_claimed(&name, page.memory())?.is_none() => {
                 WriterState::Unknown
             }
-            Fate::Unknown => WriterState::Alive,
+            ProcessState::Unknown => WriterState::Alive,
         })
     }
 
@@ -190,13 +192,13 @@ impl ChannelReader {
     }
 
     /// How long ago the writer last said that it is at work; `None` if it never has.
-    pub(crate) fn heartbeat(&self) -> Option<Duration> {
+    pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         // Relaxed: it carries nothing but itself.
         NonZeroU64::new(self.reader.control().load(control::HEARTBEAT)).map(clock::age)
     }
 
     /// Within what time the writer promises to say so again; `None` if it promises nothing.
-    pub(crate) fn interval(&self) -> Option<Duration> {
+    pub(crate) fn heartbeat_interval(&self) -> Option<Duration> {
         // Relaxed: it carries nothing but itself.
         let interval = NonZeroU64::new(self.reader.control().load(control::INTERVAL))?;
         Some(Duration::from_nanos(interval.get()))
@@ -218,7 +220,7 @@ impl ChannelReader {
 
     /// Whether the channel was removed: what stands under its name by now is another one.
     pub(crate) fn is_removed(&self) -> bool {
-        Ending::load(self.reader.control()) == Ending::Removed
+        ChannelState::load(self.reader.control()) == ChannelState::Removed
     }
 
     /// Whether the other one has mapped what this one has.
@@ -252,9 +254,9 @@ impl ChannelReader {
         AttachError::FormatMismatch {
             channel: self.channel.to_string(),
             found_codec: self.format.codec.clone(),
-            found_schema: self.format.schema.clone(),
+            found_type_name: self.format.type_name.clone(),
             expected_codec: expected.codec.clone(),
-            expected_schema: expected.schema.clone(),
+            expected_type_name: expected.type_name.clone(),
         }
     }
 }

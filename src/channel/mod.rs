@@ -1,17 +1,16 @@
 //! A channel of bytes under one name: create or take over, attach, publish with growth, snapshot with retries, end.
 
 mod attaching;
-mod bell;
 mod budget;
 mod closing;
-mod description;
+mod dry_run;
 mod error;
+mod header;
 mod looking;
 mod name;
 mod opening;
 mod options;
 mod parts;
-mod prospect;
 mod reader;
 mod removal;
 mod schema;
@@ -19,26 +18,27 @@ mod segments;
 mod statistics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
+mod wake;
 mod writer;
 
-pub(crate) use attaching::Nap;
-pub(crate) use bell::WaitersPage;
+pub(crate) use attaching::Backoff;
 pub(crate) use budget::Budgets;
-pub use budget::{Bound, BudgetScope, OverBudget};
-pub(crate) use description::{read_text, write_text};
+pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
-pub(crate) use looking::Sight;
+pub(crate) use header::{read_text, write_text};
+pub(crate) use looking::Progress;
 pub use looking::WriterState;
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
 pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub(crate) use reader::{ChannelReader, Missed, Received};
-pub use removal::{Cause, Keep, Removed};
-pub(crate) use removal::{Tidied, Tidying, remove};
+pub(crate) use removal::{Cleanup, CleanupOutcome, remove};
+pub use removal::{RemovalReason, Removed, Retention};
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use schema::SchemaBytes;
 pub use schema::SchemaInspection;
 pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
+pub(crate) use wake::WaitersPage;
 pub(crate) use writer::ChannelWriter;

@@ -13,7 +13,7 @@ pub enum NameError {
         what: &'static str,
     },
     /// It is longer than its place in the control page.
-    #[error("the name of a {what} may have {most} bytes, this one has {len}: shorten {name:?}")]
+    #[error("the name of a {what} may have {max} bytes, this one has {len}: shorten {name:?}")]
     TooLong {
         /// `namespace` or `channel`.
         what: &'static str,
@@ -22,7 +22,7 @@ pub enum NameError {
         /// Its length in bytes.
         len: usize,
         /// What is allowed.
-        most: usize,
+        max: usize,
     },
     /// It holds a control character, which would garble what people see.
     #[error("the name of a {what} must not hold control characters, {name:?} holds {character:?}")]
@@ -46,8 +46,8 @@ pub(crate) struct ChannelName {
 
 impl ChannelName {
     pub(crate) fn new(namespace: &str, channel: &str) -> Result<ChannelName, NameError> {
-        check("namespace", namespace, control::NAMESPACE.most)?;
-        check("channel", channel, control::CHANNEL.most)?;
+        check("namespace", namespace, control::NAMESPACE.max)?;
+        check("channel", channel, control::CHANNEL.max)?;
         let objects = ObjectNames::new(namespace, channel);
         Ok(ChannelName { namespace: namespace.into(), channel: channel.into(), objects })
     }
@@ -55,16 +55,16 @@ impl ChannelName {
 
 /// Checks the name of a namespace alone.
 pub(crate) fn check_namespace(name: &str) -> Result<(), NameError> {
-    check("namespace", name, control::NAMESPACE.most)
+    check("namespace", name, control::NAMESPACE.max)
 }
 
-fn check(what: &'static str, name: &str, most: usize) -> Result<(), NameError> {
+fn check(what: &'static str, name: &str, max: usize) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty { what });
     }
-    if name.len() > most {
+    if name.len() > max {
         let beginning = name.chars().take(24).chain(['…']).collect();
-        return Err(NameError::TooLong { what, name: beginning, len: name.len(), most });
+        return Err(NameError::TooLong { what, name: beginning, len: name.len(), max });
     }
     match name.chars().find(|character| character.is_control()) {
         Some(character) => Err(NameError::ControlCharacter { what, name: name.into(), character }),

@@ -1,7 +1,7 @@
 //! Opening a channel for writing: a new one, one that a former writer left, or one in place of it.
 
 use super::budget::Unaffordable;
-use super::description::{Description, is_abandoned, not_ours, read_identity};
+use super::header::{ControlHeader, is_abandoned, not_ours, read_identity};
 use super::options::WriterOptions;
 use super::removal::{destroy, owner_pid};
 use super::schema::{SchemaMark, Unreadable};
@@ -11,22 +11,22 @@ use super::{ChannelName, CreateError};
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control, schema};
 use crate::memory::MemoryMut;
 use crate::memory::Words;
-use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Ending, Generations, Growth, Published};
+use crate::seqlock::{ChannelState, Generations, Growth, Published};
 use std::sync::Arc;
 
 /// How often opening starts again because what was found had to be cleared away.
-const MOST_TRIES: usize = 16;
+const MAX_TRIES: usize = 16;
 
 /// What a claimed control page turned out to be.
 enum Found {
     /// New, or left half-made: to be created.
     Blank,
     /// A channel that this writer goes on with.
-    Successor(Description),
+    Successor(ControlHeader),
     /// A channel that no reader of this writer's form could read, or that was being removed.
-    Obsolete(Description),
+    Obsolete(ControlHeader),
 }
 
 /// What came of going on with a channel.
@@ -64,14 +64,14 @@ impl ChannelWriter {
 
 impl Opening<'_> {
     fn open(&self) -> Result<ChannelWriter, CreateError> {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let claim = self.claim()?;
             let (claim, obsolete) = match self.examine(&claim)? {
                 Found::Blank => return self.create(claim),
-                Found::Obsolete(description) => (claim, description),
-                Found::Successor(description) => match self.take_over(claim, &description)? {
+                Found::Obsolete(header) => (claim, header),
+                Found::Successor(header) => match self.take_over(claim, &header)? {
                     TakeOver::Done(writer) => return Ok(*writer),
-                    TakeOver::Implausible(claim) => (claim, description),
+                    TakeOver::Implausible(claim) => (claim, header),
                 },
             };
             self.make_room(&claim, &obsolete)?;
@@ -103,22 +103,22 @@ impl Opening<'_> {
                 return Err(self.failed(ObjectError::Foreign { object, reason }));
             }
         }
-        let description = Description::read(page);
-        if let Some(other) = description.collides_with(name) {
+        let header = ControlHeader::read(page);
+        if let Some(other) = header.collides_with(name) {
             let channel = format!("{}/{}", name.namespace, name.channel);
             return Err(CreateError::NameCollision { channel, other });
         }
         let options = self.options;
-        let same_form = description.format.fingerprint == options.format.fingerprint
-            && description.checksum == options.checksum
-            && description.mode == options.mode
-            && description.schema == self.mark()
-            && !description.needs_more_than_we_know()
+        let same_format = header.format.fingerprint == options.format.fingerprint
+            && header.checksum == options.checksum
+            && header.mode == options.mode
+            && header.schema == self.mark()
+            && !header.needs_more_than_we_know()
             // Its times are those of another clock, and whoever kept it may have kept half of it.
             && read_identity(page).other_boot().is_none();
-        match Ending::load(page) {
-            Ending::Open | Ending::Lingering if same_form => Ok(Found::Successor(description)),
-            _ => Ok(Found::Obsolete(description)),
+        match ChannelState::load(page) {
+            ChannelState::Open | ChannelState::Lingering if same_format => Ok(Found::Successor(header)),
+            _ => Ok(Found::Obsolete(header)),
         }
     }
 
@@ -152,7 +152,7 @@ impl Opening<'_> {
     }
 
     fn describe(&self, page: &impl MemoryMut, instance: u64) {
-        let description = Description {
+        let header = ControlHeader {
             instance,
             features_required: 0,
             checksum: self.options.checksum,
@@ -162,7 +162,7 @@ impl Opening<'_> {
             format: self.options.format.clone(),
             schema: self.mark(),
         };
-        description.write(page);
+        header.write(page);
     }
 
     /// Whether the budgets have room for a new channel's objects, beside all that is there.
@@ -175,7 +175,7 @@ impl Opening<'_> {
         })
     }
 
-    /// Creates a new channel's segments and the object of its description, over what a dead creator left under their
+    /// Creates a new channel's segments and the object of its schema, over what a dead creator left under their
     /// names; or none.
     fn create_objects(&self, segments: &Segments) -> Result<Objects, ObjectError> {
         let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
@@ -191,7 +191,7 @@ impl Opening<'_> {
         }
     }
 
-    /// Creates the object of the description, if there is to be one; if not, removes that of a dead creator.
+    /// Creates the object of the schema, if there is to be one; if not, removes that of a dead creator.
     fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
         let Some(schema) = &self.options.schema else {
             // What can't be removed is somebody else's, and in nobody's way.
@@ -201,7 +201,7 @@ impl Opening<'_> {
         segments.create_schema(schema, self.options.mode).map(Some)
     }
 
-    /// Which description the channel is to have.
+    /// Which schema the channel is to have.
     fn mark(&self) -> SchemaMark {
         SchemaMark::of(self.options.schema.as_ref())
     }
@@ -211,13 +211,13 @@ impl Opening<'_> {
     }
 
     /// Goes on with the channel of a writer that is gone. An error has changed nothing.
-    fn take_over(&self, claim: Box<dyn Claim>, description: &Description) -> Result<TakeOver, CreateError> {
+    fn take_over(&self, claim: Box<dyn Claim>, header: &ControlHeader) -> Result<TakeOver, CreateError> {
         let last = Published::of_channel(claim.memory()).peek();
-        let segments = self.segments(description.instance);
+        let segments = self.segments(header.instance);
         let mut sides = Vec::with_capacity(2);
         for side in Side::BOTH {
-            let generation = Generations(claim.memory()).in_force(side);
-            if !(1..=ObjectNames::MOST_GENERATION).contains(&generation) {
+            let generation = Generations(claim.memory()).current(side);
+            if !(1..=ObjectNames::MAX_GENERATION).contains(&generation) {
                 return Ok(TakeOver::Implausible(claim));
             }
             match segments.reopen(side, generation) {
@@ -250,11 +250,11 @@ impl Opening<'_> {
         // Release: who finds the channel open again must find who owns it now, or would take the former owner, who has
         // closed it and ended, for one that died. Pairs with the acquire fence in `ChannelReader::writer_state`.
         page.fence_release();
-        Ending::Open.store(page);
+        ChannelState::Open.store(page);
         Ok(TakeOver::Done(Box::new(writer)))
     }
 
-    /// The description of a channel that is gone on with. The page says that it is ours; what somebody has removed or
+    /// The schema of a channel that is gone on with. The page says that it is ours; what somebody has removed or
     /// spoiled since is made anew.
     fn take_over_schema(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
         let Some(schema) = &self.options.schema else { return Ok(None) };
@@ -272,10 +272,10 @@ impl Opening<'_> {
 
     /// Removes a channel that this writer can't go on with, after a trial: if there is no room for the new one, the
     /// old one stays.
-    fn make_room(&self, claim: &Box<dyn Claim>, obsolete: &Description) -> Result<(), CreateError> {
+    fn make_room(&self, claim: &Box<dyn Claim>, obsolete: &ControlHeader) -> Result<(), CreateError> {
         let segments = self.segments(obsolete.instance);
-        let free = |side| match Generations(claim.memory()).in_force(side) {
-            generation if generation < ObjectNames::MOST_GENERATION => generation + 1,
+        let free = |side| match Generations(claim.memory()).current(side) {
+            generation if generation < ObjectNames::MAX_GENERATION => generation + 1,
             _ => 1,
         };
         self.afford()?;
@@ -286,7 +286,7 @@ impl Opening<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Whether there is room for the new segments, of which the first is as much larger as the description needs: its own
+    /// Whether there is room for the new segments, of which the first is as much larger as the schema needs: its own
     /// name may still be in use.
     fn try_room(&self, segments: &Segments, generations: [u64; 2]) -> Result<(), ObjectError> {
         let extra = [self.schema_object_bytes(), 0];
@@ -304,8 +304,8 @@ impl Opening<'_> {
         tried
     }
 
-    /// Makes sure that the new description's name will be free, before anything of the old channel is removed: what
-    /// stands there is its own description, or can be removed.
+    /// Makes sure that the new schema's name will be free, before anything of the old channel is removed: what
+    /// stands there is its own schema, or can be removed.
     fn free_schema_name(&self, segments: &Segments, old: SchemaMark) -> Result<(), ObjectError> {
         let is_needed = self.options.schema.is_some();
         if !is_needed || (old.is_some() && segments.read_schema(old).is_ok()) {

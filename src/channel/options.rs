@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::schema::SchemaBytes;
 use super::{Budgets, CreateError};
-use crate::clock::Timestamp;
+use crate::clock::TimestampSource;
 use crate::layout::{self, Geometry, schema};
-use crate::segment::Mode;
-use crate::seqlock::Waking;
+use crate::object::Mode;
+use crate::seqlock::WakeMode;
 
 /// Payload bytes for which a slot is made at first, where the user doesn't say: four slots in a page of 4 KiB.
 const DEFAULT_CAPACITY: usize = 928;
@@ -28,16 +28,16 @@ pub(crate) struct WriterOptions {
     pub(crate) budgets: Budgets,
     /// Whether slots carry a CRC32C.
     pub(crate) checksum: bool,
-    pub(crate) timestamp: Timestamp,
+    pub(crate) timestamps: TimestampSource,
     /// Permission bits of the objects.
     pub(crate) mode: Mode,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
     /// How those who wait are woken, if the system can.
-    pub(crate) waking: Waking,
+    pub(crate) wake_mode: WakeMode,
     /// How often the writer promises a sign of life.
-    pub(crate) interval: Option<Duration>,
-    /// Name and fingerprint of codec and schema.
+    pub(crate) heartbeat_interval: Option<Duration>,
+    /// The codec's name, the type's, and the fingerprint of both.
     pub(crate) format: Format,
     /// What the channel carries to be understood by who doesn't know the type.
     pub(crate) schema: Option<SchemaBytes>,
@@ -47,15 +47,15 @@ pub(crate) struct WriterOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) codec: String,
-    pub(crate) schema: String,
+    pub(crate) type_name: String,
     /// Of both: what is compared. The texts are for people, and may have been cut.
     pub(crate) fingerprint: u64,
 }
 
 impl Format {
-    pub(crate) fn new(codec: &str, schema: &str) -> Format {
-        let fingerprint = layout::fingerprint(&format!("{codec}\0{schema}"));
-        Format { codec: codec.into(), schema: schema.into(), fingerprint }
+    pub(crate) fn new(codec: &str, type_name: &str) -> Format {
+        let fingerprint = layout::fingerprint(&format!("{codec}\0{type_name}"));
+        Format { codec: codec.into(), type_name: type_name.into(), fingerprint }
     }
 }
 
@@ -67,11 +67,11 @@ impl WriterOptions {
             limit: DEFAULT_LIMIT,
             budgets: Budgets::default(),
             checksum: false,
-            timestamp: Timestamp::default(),
+            timestamps: TimestampSource::default(),
             mode: 0o600,
             linger: false,
-            waking: Waking::default(),
-            interval: None,
+            wake_mode: WakeMode::default(),
+            heartbeat_interval: None,
             format,
             schema: None,
         }
@@ -86,8 +86,8 @@ impl WriterOptions {
             return Err(CreateError::CapacityAboveLimit { capacity: self.capacity, limit: self.limit });
         }
         let described = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
-        if described > schema::MOST_BYTES {
-            let reason = format!("it has {described} bytes, {} is the most", schema::MOST_BYTES);
+        if described > schema::MAX_BYTES {
+            let reason = format!("it has {described} bytes, {} is the most", schema::MAX_BYTES);
             return Err(CreateError::SchemaRefused { reason });
         }
         let invalid = |bytes| CreateError::InvalidSize { bytes, depth: self.depth };

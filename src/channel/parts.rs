@@ -4,7 +4,7 @@ use super::ChannelReader;
 use crate::layout::Side;
 use crate::memory::Page;
 use crate::memory::ReadOnlyWords;
-use crate::segment::ObjectError;
+use crate::object::ObjectError;
 use crate::seqlock::Ring;
 
 impl ChannelReader {

@@ -5,10 +5,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_utils::Backoff;
+use crossbeam_utils::Backoff as Spins;
 
-use super::attaching::Nap;
-use super::description::Description;
+use super::attaching::Backoff;
+use super::header::ControlHeader;
 use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
 use super::statistics::ReaderStatistics;
@@ -16,12 +16,12 @@ use super::{ChannelName, SnapshotError};
 use crate::checksum;
 use crate::layout::{Publication, Side};
 use crate::memory::Page;
-use crate::segment::{Backend, ObjectError};
-use crate::seqlock::{Attempt, Details, Ending, Generations, Landing, Part, Reader, Reading};
+use crate::object::{Backend, ObjectError};
+use crate::seqlock::{Attempt, ChannelState, Destination, Details, Generations, Part, Reader, Reading};
 
 /// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
 /// channel, by system calls, faster than a reader maps it.
-const MOST_REMAPS: u32 = 64;
+const MAX_REMAPS: u32 = 64;
 
 /// A reader of a channel of bytes. Its clones share what is mapped, and go their own ways when it is replaced.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub(crate) enum Missed {
 enum Miss {
     /// The writer was faster; another attempt may succeed.
     Torn,
-    /// The segment in force has no name: the channel is being removed, or somebody removed its names.
+    /// The current segment has no name: the channel is being removed, or somebody removed its names.
     Vanished(ObjectError),
     /// It would not.
     Failed(SnapshotError),
@@ -71,15 +71,15 @@ impl ChannelReader {
         name: &ChannelName,
         options: &ReaderOptions,
         page: ReadOnlyWords,
-        description: &Description,
+        header: &ControlHeader,
     ) -> Self {
         let names = name.objects.clone();
         ChannelReader {
             reader: Reader::new(Page::new(page)),
-            segments: Arc::new(Segments { backend: backend.clone(), names, instance: description.instance }),
+            segments: Arc::new(Segments { backend: backend.clone(), names, instance: header.instance }),
             channel: name.channel.as_str().into(),
-            format: Arc::new(description.format.clone()),
-            checksum: description.checksum,
+            format: Arc::new(header.format.clone()),
+            checksum: header.checksum,
             retry: options.retry,
             counts: ReaderStatistics::default(),
         }
@@ -87,21 +87,21 @@ impl ChannelReader {
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
     #[inline]
-    pub(crate) fn snapshot(&mut self, landing: &mut impl Landing) -> Result<Received, SnapshotError> {
-        match self.counted_at_once(landing) {
+    pub(crate) fn snapshot(&mut self, destination: &mut impl Destination) -> Result<Received, SnapshotError> {
+        match self.try_fast_counted(destination) {
             Ok(received) => Ok(received),
-            Err(missed) => self.snapshot_otherwise(landing, missed),
+            Err(missed) => self.slow_snapshot(destination, missed),
         }
     }
 
     /// The usual course of a snapshot, to be compiled in place: one attempt that succeeds. Anything else is for
-    /// [`ChannelReader::snapshot_otherwise`].
+    /// [`ChannelReader::slow_snapshot`].
     #[inline(always)]
-    pub(crate) fn snapshot_at_once(&self, landing: &mut impl Landing) -> Result<Received, Missed> {
-        if self.checksum || Ending::load(self.reader.control()) == Ending::Removed {
+    pub(crate) fn try_fast(&self, destination: &mut impl Destination) -> Result<Received, Missed> {
+        if self.checksum || ChannelState::load(self.reader.control()) == ChannelState::Removed {
             return Err(Missed::Unusual);
         }
-        match self.reader.attempt(landing) {
+        match self.reader.attempt(destination) {
             Attempt::Read(publication, Reading::Whole(details)) => {
                 Ok(Received { publication, details, retries: 0 })
             }
@@ -111,14 +111,14 @@ impl ChannelReader {
     }
 
     /// The usual course on a channel with checksums.
-    pub(crate) fn verified_at_once(&self, landing: &mut impl Landing) -> Result<Received, Missed> {
+    pub(crate) fn try_fast_verified(&self, destination: &mut impl Destination) -> Result<Received, Missed> {
         if self.is_removed() {
             return Err(Missed::Unusual);
         }
-        match self.reader.attempt(landing) {
+        match self.reader.attempt(destination) {
             Attempt::Read(_, Reading::Torn) => Err(Missed::Torn),
             Attempt::Read(publication, Reading::Whole(details)) => {
-                let verified = self.verified(publication, details, landing);
+                let verified = self.verified(publication, details, destination);
                 let received = |_| Received { publication, details, retries: 0 };
                 verified.map(received).map_err(|_| Missed::Unusual)
             }
@@ -128,18 +128,18 @@ impl ChannelReader {
 
     /// A snapshot whose first attempt was torn, or has to be made anew, because it is not the usual course.
     #[inline(never)]
-    pub(crate) fn snapshot_otherwise(
+    pub(crate) fn slow_snapshot(
         &mut self,
-        landing: &mut impl Landing,
+        destination: &mut impl Destination,
         missed: Missed,
     ) -> Result<Received, SnapshotError> {
         let first = match missed {
             Missed::Torn => Err(Miss::Torn),
-            Missed::Unusual => self.attempt(landing),
+            Missed::Unusual => self.attempt(destination),
         };
         let received = match first {
             Ok((publication, details)) => Received { publication, details, retries: 0 },
-            Err(miss) => self.snapshot_again(landing, miss)?,
+            Err(miss) => self.retry_snapshot(destination, miss)?,
         };
         self.count(received.details);
         Ok(received)
@@ -147,27 +147,31 @@ impl ChannelReader {
 
     /// The attempts after the first.
     #[cold]
-    fn snapshot_again(&mut self, landing: &mut impl Landing, first: Miss) -> Result<Received, SnapshotError> {
+    fn retry_snapshot(
+        &mut self,
+        destination: &mut impl Destination,
+        first: Miss,
+    ) -> Result<Received, SnapshotError> {
         let mut miss = first;
         let mut retries = 0;
         let begin = Instant::now();
         let mut patient_since = None;
-        let backoff = Backoff::new();
+        let spins = Spins::new();
         loop {
             if let Miss::Failed(error) = miss {
                 return Err(error);
             }
             retries += 1;
             if retries < self.retry.attempts {
-                backoff.spin();
+                spins.spin();
             } else {
                 if patient_since.get_or_insert_with(Instant::now).elapsed() >= self.retry.deadline {
                     return Err(self.given_up(miss, retries, begin.elapsed()));
                 }
-                backoff.snooze();
+                spins.snooze();
             }
             self.counts.retries += 1;
-            match self.attempt(landing) {
+            match self.attempt(destination) {
                 Ok((publication, details)) => return Ok(Received { publication, details, retries }),
                 Err(next) => miss = next,
             }
@@ -175,15 +179,15 @@ impl ChannelReader {
     }
 
     /// One attempt: at the protocol, at mapping a new segment if that is what it takes, at the checksum.
-    fn attempt(&mut self, landing: &mut impl Landing) -> Result<(Publication, Details), Miss> {
-        if Ending::load(self.reader.control()) == Ending::Removed {
+    fn attempt(&mut self, destination: &mut impl Destination) -> Result<(Publication, Details), Miss> {
+        if ChannelState::load(self.reader.control()) == ChannelState::Removed {
             return Err(Miss::Failed(self.closed()));
         }
-        let mut attempt = self.reader.attempt(landing);
-        for _ in 0..MOST_REMAPS {
+        let mut attempt = self.reader.attempt(destination);
+        for _ in 0..MAX_REMAPS {
             let Attempt::Remap { side, generation } = attempt else { break };
             self.remap(side, generation)?;
-            attempt = self.reader.attempt(landing);
+            attempt = self.reader.attempt(destination);
         }
         let (publication, reading) = match attempt {
             Attempt::Read(publication, reading) => (publication, reading),
@@ -192,7 +196,7 @@ impl ChannelReader {
                 return Err(Miss::Failed(SnapshotError::Empty { channel: self.channel.to_string() }));
             }
         };
-        self.accept(publication, reading, landing)
+        self.accept(publication, reading, destination)
     }
 
     /// What a reading is worth.
@@ -200,14 +204,14 @@ impl ChannelReader {
         &self,
         publication: Publication,
         reading: Reading,
-        landing: &impl Landing,
+        destination: &impl Destination,
     ) -> Result<(Publication, Details), Miss> {
         match reading {
             Reading::Whole(details) if !self.checksum => Ok((publication, details)),
-            Reading::Whole(details) => self.verified(publication, details, landing),
+            Reading::Whole(details) => self.verified(publication, details, destination),
             Reading::Torn => Err(Miss::Torn),
             Reading::Refused { len } => {
-                Err(Miss::Failed(self.wrong_length(publication, len, landing.landed().len())))
+                Err(Miss::Failed(self.wrong_length(publication, len, destination.bytes().len())))
             }
             Reading::Implausible { len } => {
                 Err(Miss::Failed(self.corrupt(publication, &format!("its slot has no room for {len} bytes"))))
@@ -220,11 +224,11 @@ impl ChannelReader {
     pub(crate) fn read_publication(
         &mut self,
         publication: Publication,
-        landing: &mut impl Landing,
+        destination: &mut impl Destination,
     ) -> Result<Option<Received>, SnapshotError> {
-        for _ in 0..MOST_REMAPS {
-            let details = match self.reader.attempt_at(publication, landing) {
-                Attempt::Read(publication, reading) => self.accept(publication, reading, landing),
+        for _ in 0..MAX_REMAPS {
+            let details = match self.reader.attempt_at(publication, destination) {
+                Attempt::Read(publication, reading) => self.accept(publication, reading, destination),
                 Attempt::Remap { side, generation } => match self.remap(side, generation) {
                     Ok(()) => continue,
                     Err(miss) => Err(miss),
@@ -254,12 +258,12 @@ impl ChannelReader {
             }
             Err(source) => source,
         };
-        // The writer removes a name only after it has put the next generation in force, or has ended the channel; what
+        // The writer removes a name only after it has made the next generation current, or has ended the channel; what
         // stands under the name then is none of ours.
-        if Ending::load(self.reader.control()) == Ending::Removed {
+        if ChannelState::load(self.reader.control()) == ChannelState::Removed {
             return Err(Miss::Failed(self.closed()));
         }
-        if Generations(self.reader.control()).in_force(side) != generation {
+        if Generations(self.reader.control()).current(side) != generation {
             return Ok(());
         }
         match source {
@@ -274,29 +278,29 @@ impl ChannelReader {
         &self,
         publication: Publication,
         details: Details,
-        landing: &impl Landing,
+        destination: &impl Destination,
     ) -> Result<(Publication, Details), Miss> {
-        if checksum::of(publication, landing.landed()) == details.checksum {
+        if checksum::of(publication, destination.bytes()) == details.checksum {
             return Ok((publication, details));
         }
         Err(Miss::Failed(self.corrupt(publication, "its checksum does not match")))
     }
 
-    /// Waits for the first publication, at most for `longest`, and copies the latest one.
+    /// Waits for the first publication, at most for `timeout`, and copies the latest one.
     pub(crate) fn snapshot_within(
         &mut self,
-        longest: Duration,
-        landing: &mut impl Landing,
+        timeout: Duration,
+        destination: &mut impl Destination,
     ) -> Result<Received, SnapshotError> {
         let begin = Instant::now();
-        let mut nap = Nap::new();
-        while self.latest() == 0 && begin.elapsed() < longest {
-            if Ending::load(self.reader.control()) != Ending::Open {
+        let mut backoff = Backoff::new();
+        while self.publication() == 0 && begin.elapsed() < timeout {
+            if ChannelState::load(self.reader.control()) != ChannelState::Open {
                 break;
             }
-            nap.take();
+            backoff.wait();
         }
-        self.snapshot(landing)
+        self.snapshot(destination)
     }
 
     /// How many numbers back a publication can be, at most, to be held still; of the sides that are mapped.
@@ -320,7 +324,7 @@ impl ChannelReader {
     pub(super) fn details_of(&mut self, publication: Publication) -> Option<Details> {
         // Nothing of the payload: a checksum can't be verified of it.
         let nothing = &mut Part { offset: 0, into: &mut [] };
-        for _ in 0..MOST_REMAPS {
+        for _ in 0..MAX_REMAPS {
             match self.reader.attempt_at(publication, nothing) {
                 Attempt::Read(_, Reading::Whole(details)) => return Some(details),
                 Attempt::Remap { side, generation } => self.remap(side, generation).ok()?,
@@ -333,7 +337,7 @@ impl ChannelReader {
     /// What is said of a channel that has ended.
     #[cold]
     pub(crate) fn closed(&self) -> SnapshotError {
-        SnapshotError::Closed { channel: self.channel.to_string(), last: self.latest() }
+        SnapshotError::Closed { channel: self.channel.to_string(), last: self.publication() }
     }
 
     /// What is said of a payload that the codec can't decode.

@@ -5,21 +5,21 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::description::{Description, is_abandoned, read_identity};
+use super::header::{ControlHeader, is_abandoned, read_identity};
 use super::schema::SchemaMark;
 use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
 use crate::layout::{Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
-use crate::liveness::{Fate, ProcessIdentity};
+use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::Memory;
-use crate::segment::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Ending, Generations};
+use crate::seqlock::{ChannelState, Generations};
 
 /// How long the last state of a writer that is gone is kept by who cleans up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
+pub enum Retention {
     /// Until another writer takes the channel over, or somebody removes it by name. The default.
     #[default]
     UntilReplaced,
@@ -33,7 +33,7 @@ pub enum Keep {
 /// Why something was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Cause {
+pub enum RemovalReason {
     /// Its writer died, and its state is not to be kept.
     Dead,
     /// Its writer closed it and left the last state, which is not to be kept.
@@ -57,13 +57,13 @@ pub struct Removed {
     /// Age of its last publication, if there was one and it is dated.
     pub age: Option<Duration>,
     /// Why.
-    pub cause: Cause,
+    pub reason: RemovalReason,
     /// The names of the objects.
     pub objects: Vec<String>,
 }
 
 /// What remains to be said of the objects of one stem.
-pub(crate) enum Tidied {
+pub(crate) enum CleanupOutcome {
     /// Nothing to do: this instance is whole, and there is nothing besides it. Whether it lives was not looked at.
     InOrder(u64),
     /// Nothing to do: it is in use, or to be kept, or none of ours.
@@ -73,33 +73,33 @@ pub(crate) enum Tidied {
 }
 
 /// How what writers that are gone have left in a namespace is removed.
-pub(crate) struct Tidying<'a> {
+pub(crate) struct Cleanup<'a> {
     pub(crate) backend: &'a Arc<dyn Backend>,
     /// Compared with what control pages say, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
-    pub(crate) keep: Keep,
+    pub(crate) keep: Retention,
     /// How long somebody else's step is waited for.
     pub(crate) patience: Duration,
 }
 
-impl Tidying<'_> {
+impl Cleanup<'_> {
     /// Looks at all `objects` that have the same stem and removes what nobody needs. Never touches what lives.
     ///
     /// `writer` is who is known to have the channel. Where the page's name was removed by hand there is no lock to tell
     /// whether its segments are still published into, and only a writer that is known to be dead has left them.
-    pub(crate) fn tidy(
+    pub(crate) fn clean(
         &self,
         names: &ObjectNames,
         objects: &[String],
         writer: Option<ProcessIdentity>,
-    ) -> Result<Tidied, ObjectError> {
+    ) -> Result<CleanupOutcome, ObjectError> {
         if let Some(instance) = self.instance_in_order(names, objects) {
-            return Ok(Tidied::InOrder(instance));
+            return Ok(CleanupOutcome::InOrder(instance));
         }
         let page_name = names.object(Kind::Control);
         let has_page = objects.contains(&page_name);
-        if !has_page && writer.is_some_and(|writer| writer.fate() != Fate::Dead) {
-            return Ok(Tidied::Kept);
+        if !has_page && writer.is_some_and(|writer| writer.state() != ProcessState::Dead) {
+            return Ok(CleanupOutcome::Kept);
         }
         let options = ClaimOptions {
             extent: Extent::full(control::BYTES),
@@ -109,27 +109,29 @@ impl Tidying<'_> {
         };
         let claim = match self.backend.claim(&page_name, options, &|page| is_abandoned(page)) {
             Ok(claim) => claim,
-            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(Tidied::Kept),
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => {
+                return Ok(CleanupOutcome::Kept);
+            }
             Err(error) => return Err(error),
         };
-        let remains = Remains { backend: self.backend, names, page: claim.memory(), objects };
-        match remains.verdict(self.namespace, has_page, self.keep) {
-            Verdict::LeaveAlone => Ok(Tidied::Kept),
-            Verdict::Remove(cause) => remains.remove_all(&claim, cause),
-            Verdict::KeepInForce => remains.remove_orphans(),
+        let leftovers = Leftovers { backend: self.backend, names, page: claim.memory(), objects };
+        match leftovers.verdict(self.namespace, has_page, self.keep) {
+            Verdict::LeaveAlone => Ok(CleanupOutcome::Kept),
+            Verdict::Remove(reason) => leftovers.remove_all(&claim, reason),
+            Verdict::KeepCurrent => leftovers.remove_orphans(),
         }
     }
 
     /// The instance of a channel where a look without the lock finds nothing to do, whether its writer lives or not.
     /// What changes meanwhile is looked at by the next cleaning.
     pub(super) fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
-        if self.keep != Keep::UntilReplaced {
+        if self.keep != Retention::UntilReplaced {
             return None;
         }
         let page = self.backend.view(&names.object(Kind::Control)).ok()?;
         let whole = page.len() * WORD_BYTES == control::BYTES
             && ready::check(&page) == Readiness::Ready
-            && Ending::load(&page) != Ending::Removed;
+            && ChannelState::load(&page) != ChannelState::Removed;
         let needed = needed(names, &page);
         let nothing_else =
             objects.len() == needed.len() && needed.iter().all(|object| objects.contains(object));
@@ -137,60 +139,60 @@ impl Tidying<'_> {
     }
 }
 
-/// The names of a channel's objects, as its control page says: itself, the segments in force, and the description.
+/// The names of a channel's objects, as its control page says: itself, the current segments, and the schema.
 fn needed(names: &ObjectNames, page: &impl Memory) -> Vec<String> {
-    let in_force = Side::BOTH.map(|side| Kind::Segment(side, Generations(page).in_force(side)));
+    let current = Side::BOTH.map(|side| Kind::Segment(side, Generations(page).current(side)));
     let schema = SchemaMark::read(page).is_some().then_some(Kind::Schema);
-    let kinds = [Kind::Control].into_iter().chain(in_force).chain(schema);
+    let kinds = [Kind::Control].into_iter().chain(current).chain(schema);
     kinds.map(|kind| names.object(kind)).collect()
 }
 
 /// What is to be done with a channel whose writer is gone.
 pub(super) enum Verdict {
     LeaveAlone,
-    KeepInForce,
-    Remove(Cause),
+    KeepCurrent,
+    Remove(RemovalReason),
 }
 
 /// A channel that nobody writes, and the objects that its stem was found on before. Who changes it has claimed it; who
 /// only says what would be done looks at its page.
-pub(super) struct Remains<'a, M> {
+pub(super) struct Leftovers<'a, M> {
     pub(super) backend: &'a Arc<dyn Backend>,
     pub(super) names: &'a ObjectNames,
     pub(super) page: &'a M,
     pub(super) objects: &'a [String],
 }
 
-impl<M: Memory> Remains<'_, M> {
-    pub(super) fn verdict(&self, namespace: &str, had_page: bool, keep: Keep) -> Verdict {
+impl<M: Memory> Leftovers<'_, M> {
+    pub(super) fn verdict(&self, namespace: &str, had_page: bool, keep: Retention) -> Verdict {
         let page = self.page;
         match ready::check(page) {
-            Readiness::NotReady if had_page => return Verdict::Remove(Cause::HalfMade),
-            Readiness::NotReady => return Verdict::Remove(Cause::Orphaned),
+            Readiness::NotReady if had_page => return Verdict::Remove(RemovalReason::HalfMade),
+            Readiness::NotReady => return Verdict::Remove(RemovalReason::Orphaned),
             Readiness::OtherVersion(_) | Readiness::Foreign(_) => return Verdict::LeaveAlone,
             Readiness::Ready => {}
         }
-        if Description::read(page).namespace != namespace {
+        if ControlHeader::read(page).namespace != namespace {
             return Verdict::LeaveAlone;
         }
-        let cause = match Ending::load(page) {
-            Ending::Removed => return Verdict::Remove(Cause::HalfRemoved),
-            _ if self.lacks_a_segment() => return Verdict::Remove(Cause::HalfRemoved),
-            Ending::Lingering => Cause::Lingered,
-            Ending::Open => Cause::Dead,
+        let reason = match ChannelState::load(page) {
+            ChannelState::Removed => return Verdict::Remove(RemovalReason::HalfRemoved),
+            _ if self.lacks_a_segment() => return Verdict::Remove(RemovalReason::HalfRemoved),
+            ChannelState::Lingering => RemovalReason::Lingered,
+            ChannelState::Open => RemovalReason::Dead,
         };
         let expired = match keep {
-            Keep::UntilReplaced => false,
-            Keep::For(longest) => self.age().is_some_and(|age| age >= longest),
-            Keep::Nothing => true,
+            Retention::UntilReplaced => false,
+            Retention::For(max_age) => self.age().is_some_and(|age| age >= max_age),
+            Retention::Nothing => true,
         };
-        if expired { Verdict::Remove(cause) } else { Verdict::KeepInForce }
+        if expired { Verdict::Remove(reason) } else { Verdict::KeepCurrent }
     }
 
-    /// Whether a segment in force has no name any more, so that nobody can begin to read the channel or go on with it.
+    /// Whether a current segment has no name any more, so that nobody can begin to read the channel or go on with it.
     fn lacks_a_segment(&self) -> bool {
         Side::BOTH.into_iter().any(|side| {
-            let generation = Generations(self.page).in_force(side);
+            let generation = Generations(self.page).current(side);
             matches!(self.segments().view(side, generation), Err(ObjectError::NotFound { .. }))
         })
     }
@@ -206,14 +208,14 @@ impl<M: Memory> Remains<'_, M> {
         Segments { backend: self.backend.clone(), names: self.names.clone(), instance }
     }
 
-    pub(super) fn removed(&self, cause: Cause) -> Removed {
+    pub(super) fn removed(&self, reason: RemovalReason) -> Removed {
         let page = self.page;
         let is_ready = ready::check(page) == Readiness::Ready;
         Removed {
-            channel: is_ready.then(|| Description::read(page).channel),
+            channel: is_ready.then(|| ControlHeader::read(page).channel),
             pid: read_identity(page).pid,
             age: self.age(),
-            cause,
+            reason,
             objects: Vec::new(),
         }
     }
@@ -223,18 +225,22 @@ impl<M: Memory> Remains<'_, M> {
         let page = self.page;
         let publication = Publication::new(page.load(control::PUBLISHED))?;
         let side = publication.side();
-        let ring = self.segments().view(side, Generations(page).in_force(side)).ok()?;
+        let ring = self.segments().view(side, Generations(page).current(side)).ok()?;
         ring.date_of(publication).and_then(NonZeroU64::new).map(clock::age)
     }
 }
 
 /// Changes: only for who has claimed the page.
-impl Remains<'_, Words> {
-    fn remove_all(&self, claim: &Box<dyn Claim>, cause: Cause) -> Result<Tidied, ObjectError> {
-        let mut removed = self.removed(cause);
+impl Leftovers<'_, Words> {
+    fn remove_all(
+        &self,
+        claim: &Box<dyn Claim>,
+        reason: RemovalReason,
+    ) -> Result<CleanupOutcome, ObjectError> {
+        let mut removed = self.removed(reason);
         // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
-        Ending::Removed.store(self.page);
-        segment::wake(self.page, control::PUBLISHED);
+        ChannelState::Removed.store(self.page);
+        object::wake(self.page, control::PUBLISHED);
         let page = self.names.object(Kind::Control);
         for object in self.objects.iter().filter(|object| **object != page) {
             if remove_ours(self.backend, object)? {
@@ -243,11 +249,11 @@ impl Remains<'_, Words> {
         }
         destroy(claim, &self.segments())?;
         removed.objects.extend(self.objects.contains(&page).then_some(page));
-        Ok(if removed.objects.is_empty() { Tidied::Kept } else { Tidied::Removed(removed) })
+        Ok(if removed.objects.is_empty() { CleanupOutcome::Kept } else { CleanupOutcome::Removed(removed) })
     }
 
     /// Removes the orphans of a channel that is kept.
-    fn remove_orphans(&self) -> Result<Tidied, ObjectError> {
+    fn remove_orphans(&self) -> Result<CleanupOutcome, ObjectError> {
         let mut objects = Vec::new();
         for object in self.orphans() {
             if remove_ours(self.backend, object)? {
@@ -255,8 +261,10 @@ impl Remains<'_, Words> {
             }
         }
         match objects.is_empty() {
-            true => Ok(Tidied::Kept),
-            false => Ok(Tidied::Removed(Removed { objects, ..self.removed(Cause::Orphaned) })),
+            true => Ok(CleanupOutcome::Kept),
+            false => {
+                Ok(CleanupOutcome::Removed(Removed { objects, ..self.removed(RemovalReason::Orphaned) }))
+            }
         }
     }
 }
@@ -264,11 +272,11 @@ impl Remains<'_, Words> {
 /// Removes a claimed channel and tells attached readers.
 pub(super) fn destroy(claim: &Box<dyn Claim>, segments: &Segments) -> Result<(), ObjectError> {
     let page = claim.memory();
-    Ending::Removed.store(page);
-    segment::wake(page, control::PUBLISHED);
+    ChannelState::Removed.store(page);
+    object::wake(page, control::PUBLISHED);
     for side in Side::BOTH {
-        let generation = Generations(page).in_force(side);
-        if (1..=ObjectNames::MOST_GENERATION).contains(&generation) {
+        let generation = Generations(page).current(side);
+        if (1..=ObjectNames::MAX_GENERATION).contains(&generation) {
             // The page stays if it fails, so that this can be repeated.
             remove_ours(&segments.backend, &segments.name(side, generation))?;
         }
@@ -304,17 +312,17 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
         }
         Err(source) => return Err(object(source)),
     };
-    let description = Description::read(claim.memory());
+    let header = ControlHeader::read(claim.memory());
     match ready::check(claim.memory()) {
         Readiness::NotReady => {}
-        Readiness::Ready if description.collides_with(name).is_some() => return Ok(None),
+        Readiness::Ready if header.collides_with(name).is_some() => return Ok(None),
         Readiness::Ready => {}
         Readiness::Foreign(_) | Readiness::OtherVersion(_) => {
             let reason = "it is not a control page of this version".into();
             return Err(object(ObjectError::Foreign { object: page_name, reason }));
         }
     }
-    let instance = description.instance;
+    let instance = header.instance;
     let segments = Segments { backend: backend.clone(), names: name.objects.clone(), instance };
     destroy(&claim, &segments).map_err(object)?;
     Ok(Some(instance))

@@ -1,7 +1,7 @@
-//! A channel's description: bytes that tell how its states are made up, in a small object of their own.
+//! A channel's schema: bytes that tell how its states are made up, in a small object of their own.
 //!
 //! They are opaque here. They are written once, before the channel is declared ready, and never changed: another
-//! description makes another channel. So the object has a name without generations, and needs no protocol but its ready
+//! schema makes another channel. So the object has a name without generations, and needs no protocol but its ready
 //! word. The control page says how long it is, and its fingerprint; what does not agree with that is not believed.
 
 use crate::memory::Words;
@@ -9,22 +9,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::attaching::Nap;
+use super::attaching::Backoff;
 use super::segments::Segments;
 use super::{AttachError, ChannelReader};
 use crate::checksum;
 use crate::layout::{self, Kind, WORD_BYTES, control, schema};
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Mode, ObjectError};
-use crate::seqlock::Ending;
+use crate::object::{Mode, ObjectError};
+use crate::seqlock::ChannelState;
 use crate::seqlock::ready::{self, Readiness};
 
-/// A description, never empty.
+/// A schema, never empty.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SchemaBytes(Arc<[u8]>);
 
 impl SchemaBytes {
-    /// `None` for no bytes: that is no description.
+    /// `None` for no bytes: that is no schema.
     #[cfg(any(test, fuzzing, feature = "schema"))]
     pub(crate) fn new(bytes: &[u8]) -> Option<SchemaBytes> {
         (!bytes.is_empty()).then(|| SchemaBytes(bytes.into()))
@@ -41,7 +41,7 @@ impl fmt::Debug for SchemaBytes {
     }
 }
 
-/// What the control page says about a channel's description. Two of the same length and fingerprint are taken for the
+/// What the control page says about a channel's schema. Two of the same length and fingerprint are taken for the
 /// same, as codecs and schemas are by theirs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SchemaMark {
@@ -51,8 +51,8 @@ pub(crate) struct SchemaMark {
 }
 
 impl SchemaMark {
-    pub(super) fn of(description: Option<&SchemaBytes>) -> SchemaMark {
-        description.map_or_else(SchemaMark::default, |SchemaBytes(bytes)| SchemaMark {
+    pub(super) fn of(schema: Option<&SchemaBytes>) -> SchemaMark {
+        schema.map_or_else(SchemaMark::default, |SchemaBytes(bytes)| SchemaMark {
             bytes: bytes.len() as u64,
             fingerprint: layout::fingerprint(bytes),
         })
@@ -70,13 +70,13 @@ impl SchemaMark {
         page.store(control::SCHEMA_FINGERPRINT, self.fingerprint);
     }
 
-    /// Whether there is a description.
+    /// Whether there is a schema.
     pub(crate) fn is_some(self) -> bool {
         self.bytes != 0
     }
 }
 
-/// Why a description can't be read.
+/// Why a schema can't be read.
 #[derive(Debug)]
 pub(super) enum Unreadable {
     /// It is not there, or not whole: it is being written or removed, or somebody has removed its name.
@@ -101,9 +101,9 @@ impl Segments {
         self.names.object(Kind::Schema)
     }
 
-    /// Creates the description's object, in place of a leftover if need be. Only for who holds the channel's claim.
-    pub(super) fn create_schema(&self, description: &SchemaBytes, mode: Mode) -> Result<Words, ObjectError> {
-        let content = description.bytes();
+    /// Creates the schema's object, in place of a leftover if need be. Only for who holds the channel's claim.
+    pub(super) fn create_schema(&self, schema: &SchemaBytes, mode: Mode) -> Result<Words, ObjectError> {
+        let content = schema.bytes();
         let bytes = schema::object_bytes(content.len());
         let memory = self.object_over_leftover(&self.schema_name(), bytes, mode)?;
         memory.store(schema::INSTANCE, self.instance);
@@ -114,13 +114,13 @@ impl Segments {
         Ok(memory)
     }
 
-    /// Copies the description that the control page tells of.
+    /// Copies the schema that the control page tells of.
     pub(super) fn read_schema(&self, mark: SchemaMark) -> Result<Vec<u8>, Unreadable> {
         let memory = self.backend.view(&self.schema_name())?;
         self.check_schema(&memory, mark)
     }
 
-    /// Opens the description of a dead writer's channel, to remove it with the channel some day.
+    /// Opens the schema of a dead writer's channel, to remove it with the channel some day.
     pub(super) fn reopen_schema(&self, mark: SchemaMark) -> Result<Words, Unreadable> {
         let memory = self.backend.reopen(&self.schema_name())?;
         self.check_schema(&memory, mark)?;
@@ -145,7 +145,7 @@ impl Segments {
         if len != told {
             return corrupt(format!("it has {len} bytes where the control page says {told}"));
         }
-        let room = schema::MOST_BYTES.min((memory.len() - schema::CONTENT) * WORD_BYTES);
+        let room = schema::MAX_BYTES.min((memory.len() - schema::CONTENT) * WORD_BYTES);
         let Some(len) = usize::try_from(len).ok().filter(|len| *len <= room) else {
             return corrupt(format!("it has no room for {len} bytes"));
         };
@@ -184,7 +184,7 @@ pub enum SchemaInspection {
 }
 
 impl ChannelReader {
-    /// What reading the description comes to at this moment. Waits for nobody.
+    /// What reading the schema comes to at this moment. Waits for nobody.
     pub(crate) fn inspect_schema(&self) -> SchemaInspection {
         let mark = SchemaMark::read(self.reader.control());
         if !mark.is_some() {
@@ -202,16 +202,16 @@ impl ChannelReader {
         }
     }
 
-    /// The channel's description; `None` if it carries none. Maps it, copies it, and unmaps it. What is missing or not
+    /// The channel's schema; `None` if it carries none. Maps it, copies it, and unmaps it. What is missing or not
     /// whole is looked for again until the deadline of the retry policy.
-    pub(crate) fn description(&self) -> Result<Option<Vec<u8>>, AttachError> {
+    pub(crate) fn schema_bytes(&self) -> Result<Option<Vec<u8>>, AttachError> {
         let page = self.reader.control();
         let mark = SchemaMark::read(page);
         if !mark.is_some() {
             return Ok(None);
         }
         let begin = Instant::now();
-        let mut nap = Nap::new();
+        let mut backoff = Backoff::new();
         loop {
             let unreadable = match self.segments.read_schema(mark) {
                 Ok(content) => return Ok(Some(content)),
@@ -219,11 +219,11 @@ impl ChannelReader {
             };
             let channel = self.channel().to_owned();
             // Who removes the channel says so before it removes the object; what stands under the name then is none of ours.
-            if Ending::load(page) == Ending::Removed {
+            if ChannelState::load(page) == ChannelState::Removed {
                 return Err(AttachError::Removed { channel });
             }
             match unreadable {
-                Unreadable::Vanished(_) if begin.elapsed() < self.retry.deadline => nap.take(),
+                Unreadable::Vanished(_) if begin.elapsed() < self.retry.deadline => backoff.wait(),
                 Unreadable::Vanished(source) | Unreadable::Failed(source) => {
                     return Err(AttachError::Object { channel, source });
                 }

@@ -4,7 +4,7 @@ use crate::layout::{Geometry, Kind, ObjectNames, Side, WORD_BYTES, segment};
 use crate::memory::ReadOnlyWords;
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Backend, Mode, ObjectError};
+use crate::object::{Backend, Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Growth, Ring};
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Segments {
     /// Only for who holds the channel's claim.
     pub(super) fn remove_around(&self, side: Side, generation: u64) -> Result<(), ObjectError> {
         for neighbour in [generation.wrapping_sub(1), generation.wrapping_add(1)] {
-            if (1..=ObjectNames::MOST_GENERATION).contains(&neighbour) {
+            if (1..=ObjectNames::MAX_GENERATION).contains(&neighbour) {
                 self.backend.remove_leftover(&self.name(side, neighbour))?;
             }
         }

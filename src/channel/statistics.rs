@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::reader::Missed;
 use super::{ChannelReader, ChannelWriter, PublishError, Received};
-use crate::seqlock::{Details, Landing};
+use crate::seqlock::{Destination, Details};
 
 /// What a [`Writer`](crate::Writer) has done since it was opened; former writers of the channel don't count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,10 +147,13 @@ impl ChannelReader {
         self.counts
     }
 
-    /// [`ChannelReader::snapshot_at_once`] of a reader that nobody shares, counted.
+    /// [`ChannelReader::try_fast`] of a reader that nobody shares, counted.
     #[inline(always)]
-    pub(crate) fn counted_at_once(&mut self, landing: &mut impl Landing) -> Result<Received, Missed> {
-        let received = self.snapshot_at_once(landing)?;
+    pub(crate) fn try_fast_counted(
+        &mut self,
+        destination: &mut impl Destination,
+    ) -> Result<Received, Missed> {
+        let received = self.try_fast(destination)?;
         self.count(received.details);
         Ok(received)
     }

@@ -3,20 +3,20 @@
 use crate::memory::Words;
 use std::time::Duration;
 
-use super::bell::Bell;
-use super::budget::Bound;
-use super::description::write_identity;
+use super::budget::SizeLimit;
+use super::header::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
 use super::statistics::{WriterCounts, WriterNumbers};
+use super::wake::Waker;
 use super::{ChannelName, PublishError};
 use crate::checksum;
-use crate::clock::Timestamp;
+use crate::clock::TimestampSource;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::{Claim, ForkToken, ObjectError};
-use crate::seqlock::{Growth, Waking, Writer};
+use crate::object::{Claim, ForkToken, ObjectError};
+use crate::seqlock::{Growth, WakeMode, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
@@ -26,7 +26,7 @@ pub(crate) struct ChannelWriter {
     pub(super) options: WriterOptions,
     pub(super) owner: ForkToken,
     /// Wakes those who wait; `None` for a writer that wakes nobody.
-    pub(super) bell: Option<Bell>,
+    pub(super) waker: Option<Waker>,
     /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes than that are simply published, by side.
@@ -34,10 +34,10 @@ pub(crate) struct ChannelWriter {
     growths: u64,
     pub(super) counts: WriterCounts,
     /// Replaced segments whose names could not be removed yet.
-    pub(super) unretired: Vec<String>,
+    pub(super) unremoved: Vec<String>,
     /// Nothing of the channel is left to be ended.
     pub(super) has_ended: bool,
-    /// The object with the channel's description, if it has one: to be removed with it.
+    /// The object with the channel's schema, if it has one: to be removed with it.
     pub(super) schema: Option<Words>,
 }
 
@@ -86,13 +86,13 @@ impl ChannelWriter {
         write_identity(&page, ProcessIdentity::of_self());
         page.store(control::LIMIT, options.limit as u64);
         // Whose page the former writer looked at says nothing about this one.
-        Waking::Nobody.store(&page);
+        WakeMode::Nobody.store(&page);
         // The former writer's sign of life is none of this one.
         page.store(control::HEARTBEAT, 0);
-        page.store(control::INTERVAL, nanoseconds(options.interval));
+        page.store(control::INTERVAL, nanoseconds(options.heartbeat_interval));
         // Who doesn't date publications asks no clock here either.
-        page.store(control::OPENED, options.timestamp.now());
-        page.store(control::DATING, options.timestamp.to_word());
+        page.store(control::OPENED, options.timestamps.now());
+        page.store(control::DATING, options.timestamps.to_word());
         page.0.settle();
         let growths = page.load(control::GROWTHS);
         let writer = Writer::resume(page, sides, last);
@@ -103,12 +103,12 @@ impl ChannelWriter {
             channel,
             options,
             owner: ForkToken::take(),
-            bell: None,
+            waker: None,
             resizing: [None; 2],
             fits_below: [0; 2],
             growths,
             counts: WriterCounts::from(WriterNumbers { last, growths }),
-            unretired: Vec::new(),
+            unremoved: Vec::new(),
             has_ended: false,
             schema: None,
         };
@@ -141,11 +141,11 @@ impl ChannelWriter {
             return Err(self.failed(PublishError::Exhausted));
         };
         if payload.len() >= self.fits_below[publication.side().index()] {
-            return self.publish_otherwise(publication, payload);
+            return self.slow_publish(publication, payload);
         }
-        let time = self.options.timestamp.now();
+        let time = self.options.timestamps.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
-        let waiting = self.bell.as_ref().map_or(0, Bell::count);
+        let waiting = self.waker.as_ref().map_or(0, Waker::count);
         self.writer.publish(publication, payload, time, checksum);
         self.counts.bytes += payload.len() as u64;
         self.answer(waiting);
@@ -155,10 +155,10 @@ impl ChannelWriter {
     /// After a publication before which so many had announced that they wait: wakes those who do.
     #[inline(always)]
     fn answer(&mut self, waiting: u64) {
-        if let Some(bell) = &mut self.bell
-            && bell.must_ring(waiting)
+        if let Some(waker) = &mut self.waker
+            && waker.must_wake(waiting)
         {
-            bell.ring(self.writer.control().0.memory(), control::PUBLISHED);
+            waker.wake(self.writer.control().0.memory(), control::PUBLISHED);
         }
     }
 
@@ -168,20 +168,20 @@ impl ChannelWriter {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
         // Relaxed: it carries nothing but itself, and this process is its only writer.
-        self.writer.control().store(control::HEARTBEAT, Timestamp::Precise.now());
+        self.writer.control().store(control::HEARTBEAT, TimestampSource::Precise.now());
         Ok(())
     }
 
-    /// Publishes what does not simply go into the segment in force, or says why it can't be published.
+    /// Publishes what does not simply go into the current segment, or says why it can't be published.
     #[cold]
-    fn publish_otherwise(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
+    fn slow_publish(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
         if payload.len() > self.options.limit {
-            let refusal = self.too_large(payload.len(), Bound::Limit);
+            let refusal = self.too_large(payload.len(), SizeLimit::Limit);
             return Err(self.failed(refusal));
         }
-        let time = self.options.timestamp.now();
+        let time = self.options.timestamps.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
-        let waiting = self.bell.as_ref().map_or(0, Bell::count);
+        let waiting = self.waker.as_ref().map_or(0, Waker::count);
         let published = self.publish_resized(publication, payload, time, checksum);
         // Otherwise nothing came that could answer anybody: an announcement would be taken for answered.
         if published.is_ok() {
@@ -200,9 +200,9 @@ impl ChannelWriter {
     /// Works out how large a payload may be to be simply published, after what that depends on has changed.
     fn work_out_what_fits(&mut self) {
         for side in Side::BOTH {
-            let most = self.writer.ring(side).geometry().capacity().min(self.options.limit);
+            let max = self.writer.ring(side).geometry().capacity().min(self.options.limit);
             let is_usual = self.resizing[side.index()].is_none();
-            self.fits_below[side.index()] = if is_usual { most.saturating_add(1) } else { 0 };
+            self.fits_below[side.index()] = if is_usual { max.saturating_add(1) } else { 0 };
         }
     }
 
@@ -223,7 +223,7 @@ impl ChannelWriter {
         };
         // `options.check` made sure that even the limit has a geometry.
         let geometry = Geometry::fit(capacity, self.options.depth)
-            .map_err(|_| self.too_large(payload.len(), Bound::Limit))?;
+            .map_err(|_| self.too_large(payload.len(), SizeLimit::Limit))?;
         let fresh = match geometry == current {
             true => None,
             false => match self.create_affordable(side, geometry, payload.len()) {
@@ -256,10 +256,10 @@ impl ChannelWriter {
     /// Removes the name of a replaced segment, and of those for which that has failed before.
     fn retire(&mut self, side: Side, replaced: &Growth<Words>) {
         if self.segments.retire(side, replaced).is_err() {
-            self.unretired.push(self.segments.name(side, replaced.generation));
+            self.unremoved.push(self.segments.name(side, replaced.generation));
         }
-        if !self.unretired.is_empty() && self.is_named() {
-            self.unretired.retain(|name| self.segments.backend.remove_leftover(name).is_err());
+        if !self.unremoved.is_empty() && self.is_named() {
+            self.unremoved.retain(|name| self.segments.backend.remove_leftover(name).is_err());
         }
     }
 
@@ -270,7 +270,7 @@ impl ChannelWriter {
         len: usize,
     ) -> Result<Growth<Words>, PublishError> {
         let generation = self.writer.generation(side) + 1;
-        if generation > ObjectNames::MOST_GENERATION {
+        if generation > ObjectNames::MAX_GENERATION {
             return Err(PublishError::Exhausted);
         }
         let fresh = || self.segments.create(side, generation, geometry, self.options.mode);
@@ -303,7 +303,7 @@ impl ChannelWriter {
     }
 
     #[cold]
-    pub(super) fn too_large(&self, len: usize, bound: Bound) -> PublishError {
+    pub(super) fn too_large(&self, len: usize, bound: SizeLimit) -> PublishError {
         PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit, bound }
     }
 

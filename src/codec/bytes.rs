@@ -1,14 +1,14 @@
 //! Raw bytes: the user has encoded already.
 
 use super::{Codec, CodecError, Decode, Encode};
-use crate::seqlock::Landing;
+use crate::seqlock::Destination;
 
 /// Raw bytes, for those who bring their own encoding: publish `[u8]` or `Vec<u8>`, take snapshots of `Vec<u8>`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes;
 
 /// All types of bytes are the same to readers.
-const SCHEMA: &str = "bytes";
+const TYPE_NAME: &str = "bytes";
 
 impl Codec for Bytes {
     const NAME: &'static str = "bytes";
@@ -19,8 +19,8 @@ impl<T: AsRef<[u8]> + ?Sized> Encode<T> for Bytes {
         Ok(value.as_ref())
     }
 
-    fn schema() -> String {
-        SCHEMA.into()
+    fn type_name() -> String {
+        TYPE_NAME.into()
     }
 }
 
@@ -35,11 +35,11 @@ impl Decode<Vec<u8>> for Bytes {
         Some(Vec::new())
     }
 
-    fn landing(value: &mut Vec<u8>) -> impl Landing {
+    fn destination(value: &mut Vec<u8>) -> impl Destination {
         value
     }
 
-    fn schema() -> String {
-        SCHEMA.into()
+    fn type_name() -> String {
+        TYPE_NAME.into()
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! A sequence says its length before its elements, and is charged for all of them at once. A codec whose elements take
 //! at least a byte each can't claim more than the payload's length in all, so that bounds time and memory; elements
-//! that take no byte are allowed [`MOST_EMPTY_ELEMENTS`].
+//! that take no byte are allowed [`MAX_EMPTY_ELEMENTS`].
 //!
 //! Why not a crate: `serde_stacker` grows the stack instead of limiting it, and leaves a value whose `drop` overflows;
 //! its issue 1 asks for a limit. The way of wrapping every trait of `serde::de` is that of `serde_stacker` and
@@ -26,10 +26,10 @@ use serde::de::{
 use super::CodecError;
 
 /// As many as `serde_json` allows.
-const MOST_LEVELS: u32 = 128;
+const MAX_LEVELS: u32 = 128;
 
 /// Elements of sequences and maps that a payload may have beyond one for each of its bytes.
-const MOST_EMPTY_ELEMENTS: usize = 1024;
+const MAX_EMPTY_ELEMENTS: usize = 1024;
 
 /// Why a payload was not decoded to its end. Found as the source of [`SnapshotError::Decode`].
 ///
@@ -38,7 +38,7 @@ const MOST_EMPTY_ELEMENTS: usize = 1024;
 #[non_exhaustive]
 pub enum CapError {
     /// Its values nest too deep.
-    #[error("nested deeper than {} levels", MOST_LEVELS)]
+    #[error("nested deeper than {} levels", MAX_LEVELS)]
     TooDeep,
     /// Its sequences claim more elements than it can hold.
     #[error("more elements than a payload of {len} bytes can hold")]
@@ -56,7 +56,7 @@ where
     D: Deserializer<'de, Error: Into<CodecError>>,
 {
     let caps =
-        Caps { len, elements: Cell::new(len.saturating_add(MOST_EMPTY_ELEMENTS)), exceeded: Cell::new(None) };
+        Caps { len, elements: Cell::new(len.saturating_add(MAX_EMPTY_ELEMENTS)), exceeded: Cell::new(None) };
     // Not every error keeps a text that it is made from (Postcard's doesn't), so the reason is kept beside it.
     // What has no name is a level at the root, too.
     T::deserialize(Capped { inner, place: Place { caps: &caps, steps: 1 } })
@@ -99,7 +99,7 @@ impl<'a> Place<'a> {
             Form::Variant => self.steps,
             Form::Tuple | Form::Open => (self.steps + 1) | 1,
         };
-        if steps / 2 > MOST_LEVELS {
+        if steps / 2 > MAX_LEVELS {
             return Err(self.refuse(CapError::TooDeep));
         }
         Ok(Place { steps, ..self })

@@ -7,7 +7,7 @@ mod capped;
 mod message_pack;
 mod pod;
 mod postcard;
-mod schema;
+mod type_name;
 
 pub use self::bytes::Bytes;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
@@ -19,9 +19,9 @@ pub use self::postcard::Postcard;
 
 use std::error::Error;
 
-pub(crate) use schema::schema_of;
+pub(crate) use type_name::type_name_of;
 
-use crate::seqlock::Landing;
+use crate::seqlock::Destination;
 
 /// What went wrong in a codec.
 pub type CodecError = Box<dyn Error + Send + Sync>;
@@ -44,8 +44,8 @@ pub trait Encode<T: ?Sized>: Codec {
 
     /// What tells this type from others: the name of `T` without its modules, by default.
     #[must_use]
-    fn schema() -> String {
-        schema_of::<T>()
+    fn type_name() -> String {
+        type_name_of::<T>()
     }
 
     /// The payload's size in bytes, where every `T` has the same.
@@ -81,21 +81,21 @@ pub trait Decode<T>: Codec {
         None
     }
 
-    /// Whether the payload is copied to [`Decode::landing`], and nowhere else: for codecs whose payload is the value's
+    /// Whether the payload is copied to [`Decode::destination`], and nowhere else: for codecs whose payload is the value's
     /// own bytes.
     #[doc(hidden)]
     const IS_DIRECT: bool = false;
 
     /// The memory of `value` itself, where the codec is direct.
     #[doc(hidden)]
-    fn landing(value: &mut T) -> impl Landing {
+    fn destination(value: &mut T) -> impl Destination {
         let _ = value;
         <&mut [u8]>::default()
     }
 
-    /// What tells this type from others; must be what [`Encode::schema`] says.
+    /// What tells this type from others; must be what [`Encode::type_name`] says.
     #[must_use]
-    fn schema() -> String {
-        schema_of::<T>()
+    fn type_name() -> String {
+        type_name_of::<T>()
     }
 }

@@ -1,11 +1,11 @@
 //! Plain old data: the bytes of the value are the payload.
 
-use super::{Codec, CodecError, Decode, Encode, schema_of};
-use crate::seqlock::Landing;
+use super::{Codec, CodecError, Decode, Encode, type_name_of};
+use crate::seqlock::Destination;
 
 /// Plain old data ([`bytemuck::Pod`]): no encoding, no allocation; one copy to publish, one to take a snapshot.
 ///
-/// The schema is the type's name with its size and alignment.
+/// The type name is followed by the type's size and alignment.
 #[derive(Clone, Copy, Debug)]
 pub struct Pod;
 
@@ -19,8 +19,8 @@ impl<T: bytemuck::Pod> Encode<T> for Pod {
         Ok(bytemuck::bytes_of(value))
     }
 
-    fn schema() -> String {
-        schema::<T>()
+    fn type_name() -> String {
+        type_name::<T>()
     }
 
     #[inline]
@@ -42,29 +42,29 @@ impl<T: bytemuck::Pod> Decode<T> for Pod {
     }
 
     #[inline]
-    fn landing(value: &mut T) -> impl Landing {
+    fn destination(value: &mut T) -> impl Destination {
         Whole(value)
     }
 
-    fn schema() -> String {
-        schema::<T>()
+    fn type_name() -> String {
+        type_name::<T>()
     }
 }
 
 /// The memory of a value: its size is the type's, which the compiler knows wherever this is used.
 struct Whole<'a, T>(&'a mut T);
 
-impl<T: bytemuck::Pod> Landing for Whole<'_, T> {
+impl<T: bytemuck::Pod> Destination for Whole<'_, T> {
     #[inline(always)]
-    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         (len == size_of::<T>()).then(|| bytemuck::bytes_of_mut(self.0))
     }
 
-    fn landed(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         bytemuck::bytes_of(self.0)
     }
 }
 
-fn schema<T>() -> String {
-    format!("{} of {} bytes aligned to {}", schema_of::<T>(), size_of::<T>(), align_of::<T>())
+fn type_name<T>() -> String {
+    format!("{} of {} bytes aligned to {}", type_name_of::<T>(), size_of::<T>(), align_of::<T>())
 }

@@ -15,7 +15,7 @@ const VALUES: usize = 8;
 pub(super) const MEMORY: usize = 1024;
 
 /// Most values inside of one another.
-pub(super) const MOST_LEVELS: u32 = 128;
+pub(super) const MAX_LEVELS: u32 = 128;
 
 /// What one allocation takes beside its bytes.
 const ALLOCATION: usize = 32;

@@ -42,7 +42,7 @@ pub enum DecodeError {
         reason: String,
     },
     /// Its values nest too deep.
-    #[error("nested deeper than {} levels", super::budget::MOST_LEVELS)]
+    #[error("nested deeper than {} levels", super::budget::MAX_LEVELS)]
     TooDeep,
     /// It claims more values than it can hold.
     #[error("more elements than a payload of {len} bytes can hold")]
@@ -99,7 +99,7 @@ pub enum DynamicError {
 }
 
 /// Most fields that an error lists.
-pub(super) const MOST_LISTED: usize = 20;
+pub(super) const MAX_LISTED: usize = 20;
 
 fn listed(fields: &[String], count: usize) -> String {
     let more = match count.saturating_sub(fields.len()) {

@@ -8,7 +8,7 @@ use rmp_serde::decode::Error;
 use serde::de::{self, Deserialize, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::budget::MOST_LEVELS;
+use super::budget::MAX_LEVELS;
 use super::{DecodeError, number};
 
 pub(super) fn decode(payload: &[u8]) -> Result<Value, DecodeError> {
@@ -16,7 +16,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Value, DecodeError> {
     let decoded = {
         let mut deserializer = Deserializer::new(&mut rest);
         // Every value takes a byte at least, and nothing is reserved for what is only claimed.
-        deserializer.set_max_depth(MOST_LEVELS as usize);
+        deserializer.set_max_depth(MAX_LEVELS as usize);
         Any::deserialize(&mut deserializer)
     };
     let at = payload.len() - rest.len();

@@ -1,8 +1,8 @@
 //! Reading channels whose type is not known: payloads become [`serde_json::Value`]s.
 //!
-//! [`Namespace::dynamic_reader`](crate::Namespace::dynamic_reader) attaches to a channel in whatever form it is, and finds
+//! [`Namespace::dynamic_reader`](crate::Namespace::dynamic_reader) attaches to a channel in whatever format it is, and finds
 //! out what its states consist of: a MessagePack payload says so itself, Postcard and plain data need the
-//! [schema](crate::schema) that their writer gave the channel (`WriterBuilder::described`). [`decode`] does the same for a
+//! [schema](crate::schema) that their writer gave the channel (`WriterBuilder::with_schema`). [`decode`] does the same for a
 //! payload that came otherwise.
 //!
 //! A value looks as `serde_json` would make it from the state, with these exceptions, so that everything has a value:

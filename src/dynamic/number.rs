@@ -20,7 +20,7 @@ pub(super) fn float(number: f64) -> Value {
 
 /// Most bytes of a key that is no string, as JSON. Quotes inside of it are escaped, so that in keys of keys of keys their
 /// number grows as a power of two.
-const MOST_KEY_BYTES: usize = 4096;
+const MAX_KEY_BYTES: usize = 4096;
 
 /// A map's key.
 pub(super) fn key(value: Value) -> Result<String, String> {
@@ -29,7 +29,7 @@ pub(super) fn key(value: Value) -> Result<String, String> {
         other => other.to_string(),
     };
     match text.len() {
-        0..=MOST_KEY_BYTES => Ok(text),
-        len => Err(format!("a key that is no string has {len} bytes as JSON, and may have {MOST_KEY_BYTES}")),
+        0..=MAX_KEY_BYTES => Ok(text),
+        len => Err(format!("a key that is no string has {len} bytes as JSON, and may have {MAX_KEY_BYTES}")),
     }
 }

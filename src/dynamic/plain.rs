@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::budget::{Budget, MOST_LEVELS};
+use super::budget::{Budget, MAX_LEVELS};
 use super::{DecodeError, number};
 use crate::schema::{Cursor, Fields, Scalar, Strides, Type};
 
@@ -17,7 +17,7 @@ pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> 
         return Err(DecodeError::Left { bytes: payload.len() - size });
     }
     let budget = Budget::new(root, payload.len());
-    let value = Walk { payload, budget, strides: Strides::of(root) }.value(root, 0, MOST_LEVELS)?;
+    let value = Walk { payload, budget, strides: Strides::of(root) }.value(root, 0, MAX_LEVELS)?;
     // A value without bytes is had at any offset, so that a payload that is too short may have one: it is refused all the
     // same, because whatever has a value has a place in the payload, too.
     match size > payload.len() {

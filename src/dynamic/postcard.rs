@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::budget::{Budget, MOST_LEVELS};
+use super::budget::{Budget, MAX_LEVELS};
 use super::{DecodeError, number};
 use crate::schema::{Cursor, Fault, Fields, Scalar, Type, Variant};
 
 pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
     let mut walk = Walk { cursor: Cursor::new(payload), budget: Budget::new(root, payload.len()) };
-    let value = walk.value(root, MOST_LEVELS)?;
+    let value = walk.value(root, MAX_LEVELS)?;
     match walk.cursor.left() {
         0 => Ok(value),
         bytes => Err(DecodeError::Left { bytes }),

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::error::MOST_LISTED;
+use super::error::MAX_LISTED;
 use super::{DecodeError, DynamicError, FieldPath, decode, leaves, plain};
 use crate::channel::{AttachError, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
-use crate::reader::{Reader, ReaderBuilder, attach_again};
+use crate::reader::{Reader, ReaderBuilder, retry_attach};
 use crate::schema::Schema;
 use crate::snapshot::Snapshot;
 use crate::waiting::WaitPolicy;
 
-/// A reader of a channel in whatever form it is: its states become [`serde_json::Value`]s.
+/// A reader of a channel in whatever format it is: its states become [`serde_json::Value`]s.
 ///
 /// Made by [`Namespace::dynamic_reader`]. What a [`Reader`] can do beside snapshots is had from
 /// [`DynamicReader::reader`] and [`DynamicReader::reader_mut`]: waiting, history, what has become of the writer.
@@ -49,9 +49,9 @@ impl Namespace {
 }
 
 impl DynamicReaderBuilder {
-    /// Waits up to `longest` for the channel to be there and ready. Default: see [`AttachPolicy`](crate::AttachPolicy).
-    pub fn attach_within(mut self, longest: Duration) -> Self {
-        self.reader = self.reader.attach_within(longest);
+    /// Waits up to `timeout` for the channel to be there and ready. Default: see [`AttachPolicy`](crate::AttachPolicy).
+    pub fn attach_within(mut self, timeout: Duration) -> Self {
+        self.reader = self.reader.attach_within(timeout);
         self
     }
 
@@ -61,7 +61,7 @@ impl DynamicReaderBuilder {
         self
     }
 
-    /// How [`Reader::wait_newer`] waits.
+    /// How [`Reader::wait_after`] waits.
     pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
         self.reader = self.reader.wait_policy(wait);
         self
@@ -75,12 +75,12 @@ impl DynamicReaderBuilder {
     ///
     /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
     pub fn open(self) -> Result<DynamicReader, AttachError> {
-        attach_again(|| self.attach())
+        retry_attach(|| self.attach())
     }
 
     fn attach(&self) -> Result<DynamicReader, AttachError> {
         let reader = self.reader.clone().open()?;
-        let schema = match reader.description() {
+        let schema = match reader.schema_bytes() {
             Err(error @ AttachError::Removed { .. }) => return Err(error),
             Err(error) => Err(error.to_string()),
             Ok(None) => Ok(None),
@@ -145,8 +145,8 @@ impl DynamicReader {
         let Some(located) = schema.locate(path) else { return Ok(None) };
         // The schema is anybody's: nothing is reserved that is not in the payload.
         let whole = self.reader.read_at(0, &mut [])?;
-        let place = (usize::try_from(located.offset), usize::try_from(located.len));
-        let (true, (Ok(offset), Ok(len))) = (schema.fixed_len() == Some(whole.payload_len() as u64), place)
+        let handle = (usize::try_from(located.offset), usize::try_from(located.len));
+        let (true, (Ok(offset), Ok(len))) = (schema.fixed_len() == Some(whole.payload_len() as u64), handle)
         else {
             return Ok(None);
         };
@@ -169,12 +169,12 @@ impl DynamicReader {
     fn no_such_field(&self, path: &FieldPath, state: &Value) -> DynamicError {
         let (fields, count) = match self.schema() {
             Some(schema) => {
-                let fields = schema.first_fields(MOST_LISTED).into_iter().map(|field| field.path);
+                let fields = schema.first_fields(MAX_LISTED).into_iter().map(|field| field.path);
                 (fields.collect(), schema.field_count())
             }
             None => {
                 let leaves = leaves(state);
-                let fields = leaves.found.iter().take(MOST_LISTED).map(|(path, _)| path.to_string());
+                let fields = leaves.found.iter().take(MAX_LISTED).map(|(path, _)| path.to_string());
                 (fields.collect(), leaves.found.len() + leaves.left_out)
             }
         };
@@ -190,8 +190,8 @@ impl DynamicReader {
 
     /// The schema's name, as the channel says: that of the type, unless its writer chose another.
     #[must_use]
-    pub fn schema_name(&self) -> &str {
-        self.reader.schema_name()
+    pub fn type_name(&self) -> &str {
+        self.reader.type_name()
     }
 
     /// The channel's schema, if it has one that can be read.

@@ -3,13 +3,13 @@
 use super::path::{FieldPath, Step};
 
 /// Most paths that are kept.
-const MOST_PATHS: usize = 10_000;
+const MAX_PATHS: usize = 10_000;
 
 /// Most bytes of one path in memory. A longer one is left out, and not cut: it would lead elsewhere.
-const MOST_PATH: usize = 4 * 1024;
+const MAX_PATH: usize = 4 * 1024;
 
 /// Most bytes of all paths in memory.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// One step of the way.
 #[derive(Clone, Copy)]
@@ -48,7 +48,7 @@ pub(super) struct Trail<'a> {
 
 impl<'a> Trail<'a> {
     pub(super) fn new() -> Trail<'a> {
-        Trail { passed: Vec::new(), bytes: 0, paths_left: MOST_PATHS, bytes_left: MOST_BYTES, left_out: 0 }
+        Trail { passed: Vec::new(), bytes: 0, paths_left: MAX_PATHS, bytes_left: MAX_BYTES, left_out: 0 }
     }
 
     pub(super) fn push(&mut self, passed: Passed<'a>) {
@@ -62,7 +62,7 @@ impl<'a> Trail<'a> {
 
     /// The way here, if it may be kept; else it is counted.
     pub(super) fn keep(&mut self) -> Option<FieldPath> {
-        if self.bytes > MOST_PATH || self.bytes > self.bytes_left || self.paths_left == 0 {
+        if self.bytes > MAX_PATH || self.bytes > self.bytes_left || self.paths_left == 0 {
             self.left_out += 1;
             return None;
         }

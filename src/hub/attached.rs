@@ -13,7 +13,7 @@ use super::status::Thresholds;
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::codec::Decode;
 use crate::registry::{self, ChannelWatch};
-use crate::waiting::{Place, WaitPolicy};
+use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
 
@@ -22,11 +22,11 @@ pub(super) type Schemas = HashMap<TypeId, String>;
 
 /// What the handles of a hub share.
 pub(super) struct Shared {
-    pub(super) place: Place,
+    pub(super) handle: NamespaceHandle,
     options: ReaderOptions,
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
-    schemas: Schemas,
+    type_names: Schemas,
     pub(super) counts: Counts,
     /// Read without a lock. What is found to have changed is replaced whole, and freed when no thread looks at it.
     channels: Channels,
@@ -71,16 +71,16 @@ impl Attached {
 
 impl Shared {
     pub(super) fn new(
-        place: Place,
+        handle: NamespaceHandle,
         options: ReaderOptions,
         wait: WaitPolicy,
         thresholds: Thresholds,
-        schemas: Schemas,
+        type_names: Schemas,
     ) -> Shared {
-        let watch = ChannelWatch::new(place.backend().clone(), place.namespace());
+        let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
         let channels = Channels::default();
-        Shared { place, options, wait, thresholds, schemas, counts: Counts::default(), channels, listing }
+        Shared { handle, options, wait, thresholds, type_names, counts: Counts::default(), channels, listing }
     }
 
     /// For as long as it lives, nothing that was found is freed.
@@ -110,8 +110,8 @@ impl Shared {
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
         if !known.is_some_and(Attached::holds::<C, T>) {
-            let schema = self.schemas.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::schema);
-            reader.has_format(&Format::new(C::NAME, &schema))?;
+            let type_name = self.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
+            reader.has_format(&Format::new(C::NAME, &type_name))?;
         }
         Ok(reader)
     }
@@ -127,8 +127,8 @@ impl Shared {
     }
 
     fn attach(&self, channel: &str) -> Result<ChannelReader, AttachError> {
-        let name = ChannelName::new(self.place.namespace(), channel)?;
-        let reader = ChannelReader::attach(self.place.backend(), &name, &self.options)?;
+        let name = ChannelName::new(self.handle.namespace(), channel)?;
+        let reader = ChannelReader::attach(self.handle.backend(), &name, &self.options)?;
         self.counts.attached();
         self.keep(&reader, None);
         Ok(reader)
@@ -182,7 +182,7 @@ impl Shared {
             listing.state = ListState::Outdated;
         }
         if listing.state == ListState::Outdated
-            && let Ok(infos) = registry::list(self.place.backend(), self.place.namespace())
+            && let Ok(infos) = registry::list(self.handle.backend(), self.handle.namespace())
         {
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();

@@ -10,7 +10,7 @@ use super::Hub;
 use super::attached::{Schemas, Shared};
 use super::status::Thresholds;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy};
-use crate::waiting::{Place, WaitPolicy};
+use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 /// How long a channel is waited for that is just being made. Longer than that takes only who was stopped or killed in it.
 const NOT_READY: Duration = Duration::from_millis(1);
@@ -18,30 +18,30 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// Chooses what a [`Hub`] is like. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct HubBuilder<C> {
-    place: Place,
+    handle: NamespaceHandle,
     retry: RetryPolicy,
     wait: WaitPolicy,
     thresholds: Thresholds,
-    schemas: Schemas,
+    type_names: Schemas,
     codec: PhantomData<fn() -> C>,
 }
 
 impl<C> HubBuilder<C> {
-    pub(crate) fn new(place: Place) -> Self {
+    pub(crate) fn new(handle: NamespaceHandle) -> Self {
         HubBuilder {
-            place,
+            handle,
             retry: RetryPolicy::default(),
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
-            schemas: Schemas::new(),
+            type_names: Schemas::new(),
             codec: PhantomData,
         }
     }
 
-    /// Decodes states by another codec. A hub has handles for others, too: [`Hub::codec`].
+    /// Decodes states by another codec. A hub has handles for others, too: [`Hub::with_codec`].
     pub fn codec<D>(self) -> HubBuilder<D> {
-        let HubBuilder { place, retry, wait, thresholds, schemas, .. } = self;
-        HubBuilder { place, retry, wait, thresholds, schemas, codec: PhantomData }
+        let HubBuilder { handle, retry, wait, thresholds, type_names, .. } = self;
+        HubBuilder { handle, retry, wait, thresholds, type_names, codec: PhantomData }
     }
 
     /// How often and how long a query tries again when a writer is faster.
@@ -58,22 +58,22 @@ impl<C> HubBuilder<C> {
 
     /// A state is [`Health::Fresh`](crate::Health::Fresh) if it is no older than this. Default: three times the interval
     /// that the channel's writer promises, or a second if it promises none.
-    pub fn fresh_within(mut self, longest: Duration) -> Self {
-        self.thresholds.fresh_within = Some(longest);
+    pub fn fresh_within(mut self, max_age: Duration) -> Self {
+        self.thresholds.fresh_within = Some(max_age);
         self
     }
 
     /// A living writer is [`Health::Stalled`](crate::Health::Stalled) when it has given no sign of life, that is neither a
     /// publication nor a heartbeat, for longer than this. Default: three times the interval that it promises; a writer
     /// that promises none is never stalled, unless it is stopped.
-    pub fn stalled_after(mut self, longest: Duration) -> Self {
-        self.thresholds.stalled_after = Some(longest);
+    pub fn stalled_after(mut self, max_age: Duration) -> Self {
+        self.thresholds.stalled_after = Some(max_age);
         self
     }
 
-    /// Names the schema of states of type `T`, as their writers have ([`WriterBuilder::schema`](crate::WriterBuilder)).
-    pub fn schema<T: 'static>(mut self, schema: impl Into<String>) -> Self {
-        self.schemas.insert(TypeId::of::<T>(), schema.into());
+    /// Gives type `T` the name that its writers have given it ([`WriterBuilder::type_name`](crate::WriterBuilder)).
+    pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
+        self.type_names.insert(TypeId::of::<T>(), type_name.into());
         self
     }
 
@@ -82,7 +82,7 @@ impl<C> HubBuilder<C> {
     pub fn open(self) -> Hub<C> {
         let attach = AttachPolicy::new(Duration::ZERO, NOT_READY);
         let options = ReaderOptions { attach, retry: self.retry, format: None };
-        let shared = Shared::new(self.place, options, self.wait, self.thresholds, self.schemas);
+        let shared = Shared::new(self.handle, options, self.wait, self.thresholds, self.type_names);
         Hub { shared: Arc::new(shared), codec: PhantomData }
     }
 }
@@ -91,7 +91,7 @@ impl<C> fmt::Debug for HubBuilder<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("HubBuilder")
-            .field("namespace", &self.place.namespace())
+            .field("namespace", &self.handle.namespace())
             .finish_non_exhaustive()
     }
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::{Hub, QueryError, decoded};
 use crate::channel::{ChannelReader, Received, SnapshotError};
-use crate::clock::Timestamp;
+use crate::clock::TimestampSource;
 use crate::codec::Decode;
 use crate::layout::Publication;
-use crate::segment::{self};
-use crate::seqlock::Waking;
+use crate::object::{self};
+use crate::seqlock::WakeMode;
 use crate::snapshot::Snapshot;
 
 /// How often all states are copied in the hope that no writer publishes meanwhile.
@@ -26,7 +26,7 @@ const ANNOUNCED_WITHIN: u64 = 10_000;
 #[non_exhaustive]
 pub struct Cut<T> {
     /// As of when.
-    pub moment: Moment,
+    pub moment: CutTime,
     /// The states, in the order in which they were asked for.
     pub states: Vec<CutState<T>>,
 }
@@ -34,11 +34,11 @@ pub struct Cut<T> {
 /// As of which moment a [`Cut`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Moment {
+pub enum CutTime {
     /// An instant during the call in which all these states were the latest ones at once.
     Instant,
     /// The time given, a moment ago: the writers were too fast to be caught at an instant, and each state is the one that
-    /// was in force by its date. What [`CutState::offset`] says is how well that worked.
+    /// was in force by its date. What [`CutState::skew`] says is how well that worked.
     AsOf {
         /// In nanoseconds of the machine's monotonic clock, as
         /// [`SnapshotInfo::monotonic_nanos`](crate::SnapshotInfo::monotonic_nanos).
@@ -55,18 +55,18 @@ pub struct CutState<T> {
     /// The state, or why there is none.
     pub state: Result<Snapshot<T>, QueryError>,
     /// By how much it misses the cut's moment.
-    pub offset: Offset,
+    pub skew: Skew,
 }
 
 /// By how much a state misses the moment of its [`Cut`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Offset {
+pub enum Skew {
     /// It was in force at that moment; or there was none.
     None,
     /// Its ring did not reach back so far: it was published so much after the moment.
     Later(Duration),
-    /// Its writer dates publications by the kernel's tick ([`Timestamp::Coarse`](crate::Timestamp::Coarse)): it was in
+    /// Its writer dates publications by the kernel's tick ([`TimestampSource::Coarse`](crate::TimestampSource::Coarse)): it was in
     /// force at that moment or up to a tick before.
     Coarse,
     /// Its writer doesn't date publications: it is the latest one, whenever it was published.
@@ -77,7 +77,7 @@ impl<T> Cut<T> {
     /// Whether all states there are were in force at one moment.
     #[must_use]
     pub fn is_consistent(&self) -> bool {
-        self.states.iter().all(|state| state.offset == Offset::None)
+        self.states.iter().all(|state| state.skew == Skew::None)
     }
 }
 
@@ -86,7 +86,7 @@ struct Cutting {
     reader: ChannelReader,
     payload: Vec<u8>,
     received: Option<Received>,
-    offset: Offset,
+    skew: Skew,
     failed: Option<SnapshotError>,
 }
 
@@ -95,14 +95,14 @@ impl<C: 'static> Hub<C> {
     /// a total over all workers, for example, in which nothing is missing or counted twice.
     ///
     /// It copies all states and looks whether any writer has published meanwhile; if none has, they are the states of one
-    /// [instant](Moment::Instant). If that fails some times, it takes the states in force at a [time](Moment::AsOf) just
+    /// [instant](CutTime::Instant). If that fails some times, it takes the states in force at a [time](CutTime::AsOf) just
     /// before the call by the dates of the publications in the channels' rings. A ring that does not reach back so far
-    /// (see [`WriterBuilder::depth`](crate::WriterBuilder::depth)) gives its oldest publication, and [`CutState::offset`]
+    /// (see [`WriterBuilder::depth`](crate::WriterBuilder::depth)) gives its oldest publication, and [`CutState::skew`]
     /// says by how much that is off. Nothing is silently inconsistent.
     ///
     /// Both respect what writers know of each other: if a worker published b after having learned that another one had
     /// published a, a consistent cut that has b has a or a later one. By dates that takes precise ones
-    /// ([`Timestamp::Precise`]): states with others make a cut inconsistent, and say why.
+    /// ([`TimestampSource::Precise`]): states with others make a cut inconsistent, and say why.
     ///
     /// A worker whose state can't be had is an error in its place, and so is a channel on which nothing was published at
     /// that moment. Progress: bounded. Cost: up to eight copies of each state, and decoding each once.
@@ -113,19 +113,19 @@ impl<C: 'static> Hub<C> {
         let mut names: Vec<Arc<str>> = Vec::new();
         let mut missing = Vec::new();
         let mut cutting = Vec::new();
-        for (place, channel) in channels.into_iter().enumerate() {
+        for (handle, channel) in channels.into_iter().enumerate() {
             names.push(channel.as_ref().into());
             match self.shared.reader_of::<C, T>(channel.as_ref()) {
                 Ok(reader) => cutting.push(Cutting::new(reader)),
-                Err(error) => missing.push((place, error)),
+                Err(error) => missing.push((handle, error)),
             }
         }
         let moment = cut(&mut cutting);
         let mut missing = missing.into_iter().peekable();
         let mut cutting = cutting.into_iter();
-        let states = names.into_iter().enumerate().map(|(place, channel)| {
-            match missing.next_if(|(missing, _)| *missing == place) {
-                Some((_, error)) => CutState { channel, state: Err(error), offset: Offset::None },
+        let states = names.into_iter().enumerate().map(|(handle, channel)| {
+            match missing.next_if(|(missing, _)| *missing == handle) {
+                Some((_, error)) => CutState { channel, state: Err(error), skew: Skew::None },
                 None => self.state_of(channel, cutting.next()),
             }
         });
@@ -138,7 +138,7 @@ impl<C: 'static> Hub<C> {
     {
         let empty = || SnapshotError::Empty { channel: channel.to_string() };
         let Some(cut) = cut else {
-            return CutState { state: Err(empty().into()), channel, offset: Offset::None };
+            return CutState { state: Err(empty().into()), channel, skew: Skew::None };
         };
         self.shared.keep(&cut.reader, Some(TypeId::of::<(C, T)>()));
         let state = match (cut.failed, cut.received) {
@@ -148,25 +148,25 @@ impl<C: 'static> Hub<C> {
             (None, None) => Err(empty()),
             (None, Some(received)) => decoded::<C, T>(&cut.reader, &cut.payload, &received),
         };
-        CutState { state: state.map_err(QueryError::from), channel, offset: cut.offset }
+        CutState { state: state.map_err(QueryError::from), channel, skew: cut.skew }
     }
 }
 
 /// Cuts, and says as of when.
-fn cut(channels: &mut [Cutting]) -> Moment {
+fn cut(channels: &mut [Cutting]) -> CutTime {
     for _ in 0..COLLECTS {
         if double_collect(channels) {
-            return Moment::Instant;
+            return CutTime::Instant;
         }
     }
     // Before the numbers are loaded: what is published with a date up to this one, and is not found, was announced after
     // its number was loaded, so whoever knew of it dated its own publication later than this.
-    let time = Timestamp::Precise.now();
+    let time = TimestampSource::Precise.now();
     await_announcements(time, channels);
     for channel in channels {
         channel.take_as_of(time);
     }
-    Moment::AsOf { monotonic_nanos: time }
+    CutTime::AsOf { monotonic_nanos: time }
 }
 
 /// Lets become visible what was announced before anything that is dated up to `time`.
@@ -175,11 +175,11 @@ fn cut(channels: &mut [Cutting]) -> Moment {
 /// same thread, is still on its way to the memory; and it may load a number before it reads the clock that comes first in
 /// the program. A barrier in all writers settles both. So does some time, for writers that take no part in barriers.
 fn await_announcements(time: u64, channels: &[Cutting]) {
-    let take_part = channels.iter().all(|channel| channel.reader.waking() != Waking::Nobody);
-    if take_part && segment::issue_barrier() {
+    let take_part = channels.iter().all(|channel| channel.reader.wake_mode() != WakeMode::Nobody);
+    if take_part && object::issue_barrier() {
         return;
     }
-    while Timestamp::Precise.now().saturating_sub(time) < ANNOUNCED_WITHIN {
+    while TimestampSource::Precise.now().saturating_sub(time) < ANNOUNCED_WITHIN {
         hint::spin_loop();
     }
 }
@@ -194,12 +194,12 @@ fn double_collect(channels: &mut [Cutting]) -> bool {
 
 impl Cutting {
     fn new(reader: ChannelReader) -> Cutting {
-        Cutting { reader, payload: Vec::new(), received: None, offset: Offset::None, failed: None }
+        Cutting { reader, payload: Vec::new(), received: None, skew: Skew::None, failed: None }
     }
 
     /// Takes publication `number`; `false` if it is not there any more.
     fn take(&mut self, number: Option<Publication>) -> bool {
-        (self.received, self.failed, self.offset) = (None, None, Offset::None);
+        (self.received, self.failed, self.skew) = (None, None, Skew::None);
         let Some(publication) = number else { return true };
         match self.reader.read_publication(publication, &mut &mut self.payload) {
             Ok(received) => self.received = received,
@@ -217,9 +217,9 @@ impl Cutting {
                 self.take(None);
                 return;
             };
-            let (publication, offset) = self.in_force_at(time, latest);
+            let (publication, skew) = self.in_force_at(time, latest);
             if self.take(publication) {
-                self.offset = offset;
+                self.skew = skew;
                 return;
             }
         }
@@ -229,22 +229,22 @@ impl Cutting {
 
     /// The publication that was in force at `time`, going back from `latest`; or the oldest later one. `None` if nothing
     /// was published by then.
-    fn in_force_at(&mut self, time: u64, latest: Publication) -> (Option<Publication>, Offset) {
-        let mut best = (Some(latest), Offset::Undated);
+    fn in_force_at(&mut self, time: u64, latest: Publication) -> (Option<Publication>, Skew) {
+        let mut best = (Some(latest), Skew::Undated);
         let mut next = Some(latest);
         while let Some(publication) = next {
             let Some(date) = self.reader.date_of(publication).map(NonZeroU64::get) else { break };
             if date <= time {
-                let offset = match self.reader.dating() {
-                    Timestamp::Precise => Offset::None,
-                    _ => Offset::Coarse,
+                let skew = match self.reader.dating() {
+                    TimestampSource::Precise => Skew::None,
+                    _ => Skew::Coarse,
                 };
-                return (Some(publication), offset);
+                return (Some(publication), skew);
             }
-            best = (Some(publication), Offset::Later(Duration::from_nanos(date - time)));
+            best = (Some(publication), Skew::Later(Duration::from_nanos(date - time)));
             next = Publication::new(publication.get() - 1);
             if next.is_none() {
-                return (None, Offset::None);
+                return (None, Skew::None);
             }
         }
         best

@@ -1,13 +1,13 @@
 //! Why a hub has no answer.
 
 use crate::channel::{AttachError, SnapshotError};
-use crate::segment::ObjectError;
+use crate::object::ObjectError;
 
 /// Why a [`Hub`](crate::Hub) has no state of a channel.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// It could not be attached to: there is no such channel, or its states have another form.
+    /// It could not be attached to: there is no such channel, or its states have another format.
     #[error(transparent)]
     Attach(#[from] AttachError),
     /// There is no whole state to be had, or it can't be decoded.

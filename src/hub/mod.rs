@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub use builder::HubBuilder;
-pub use cut::{Cut, CutState, Moment, Offset};
+pub use cut::{Cut, CutState, CutTime, Skew};
 pub use error::QueryError;
 pub use statistics::HubStatistics;
 pub use status::{Health, Status};
@@ -30,7 +30,7 @@ use attached::{Shared, with_scratch};
 /// removal by itself.
 ///
 /// Made by [`Namespace::hub`](crate::Namespace::hub). All methods take `&self`; clones, and handles with another
-/// [`codec`](Hub::codec), share what is attached. Threads read without a lock and without waiting for each other.
+/// [`codec`](Hub::with_codec), share what is attached. Threads read without a lock and without waiting for each other.
 ///
 /// ```
 /// # #[derive(serde::Serialize, serde::Deserialize)]
@@ -74,7 +74,7 @@ pub struct HubState<T> {
 impl<C> Hub<C> {
     /// A handle onto the same hub for states of another codec.
     #[must_use]
-    pub fn codec<D>(&self) -> Hub<D> {
+    pub fn with_codec<D>(&self) -> Hub<D> {
         Hub { shared: Arc::clone(&self.shared), codec: PhantomData }
     }
 
@@ -104,9 +104,9 @@ impl<C: 'static> Hub<C> {
     where
         C: Decode<T>,
     {
-        match self.get_at_once(channel) {
+        match self.try_fast_get(channel) {
             Some(answer) => answer.map_err(QueryError::from),
-            None => self.get_otherwise(channel),
+            None => self.slow_get(channel),
         }
     }
 
@@ -131,19 +131,19 @@ impl<C: 'static> Hub<C> {
     ///
     /// # Errors
     ///
-    /// [`QueryError::Attach`] if there is no such channel, or its states have another form.
+    /// [`QueryError::Attach`] if there is no such channel, or its states have another format.
     #[cfg(feature = "async")]
     pub fn changes<T: 'static>(&self, channel: &str) -> Result<crate::Changes<T, C>, QueryError>
     where
         C: Decode<T>,
     {
         let reader = self.shared.reader_of::<C, T>(channel)?;
-        Ok(crate::Reader::new(reader, self.shared.place.clone(), self.shared.wait).changes())
+        Ok(crate::Reader::new(reader, self.shared.handle.clone(), self.shared.wait).changes())
     }
 
     /// The usual course: the channel is attached, its states have this type, and the first attempt succeeds.
     #[inline]
-    fn get_at_once<T: 'static>(&self, channel: &str) -> Option<Result<Snapshot<T>, SnapshotError>>
+    fn try_fast_get<T: 'static>(&self, channel: &str) -> Option<Result<Snapshot<T>, SnapshotError>>
     where
         C: Decode<T>,
     {
@@ -155,25 +155,25 @@ impl<C: 'static> Hub<C> {
         let reader = attached.reader();
         if reader.has_checksum() {
             return with_scratch(|scratch| {
-                let received = reader.verified_at_once(&mut &mut *scratch).ok()?;
+                let received = reader.try_fast_verified(&mut &mut *scratch).ok()?;
                 Some(decoded::<C, T>(reader, scratch, &received))
             });
         }
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
         {
-            let received = reader.snapshot_at_once(&mut C::landing(&mut state)).ok()?;
+            let received = reader.try_fast(&mut C::destination(&mut state)).ok()?;
             return Some(Ok(Snapshot::new(state, SnapshotInfo::new(&received))));
         }
         with_scratch(|scratch| {
-            let received = reader.snapshot_at_once(&mut &mut *scratch).ok()?;
+            let received = reader.try_fast(&mut &mut *scratch).ok()?;
             Some(decoded::<C, T>(reader, scratch, &received))
         })
     }
 
     /// Anything else: attaching, another try, mapping a segment, an error.
     #[cold]
-    fn get_otherwise<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
+    fn slow_get<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
     where
         C: Decode<T>,
     {
@@ -183,7 +183,7 @@ impl<C: 'static> Hub<C> {
             let received = reader.snapshot(&mut &mut *scratch)?;
             decoded::<C, T>(reader, scratch, &received)
         });
-        self.shared.counts.otherwise(reader.statistics().diff(&before));
+        self.shared.counts.slow_query(reader.statistics().diff(&before));
         self.shared.keep(reader, Some(TypeId::of::<(C, T)>()));
         Ok(answer?)
     }
@@ -203,7 +203,7 @@ fn decoded<C: Decode<T>, T>(
 
 impl<C> Clone for Hub<C> {
     fn clone(&self) -> Self {
-        self.codec()
+        self.with_codec()
     }
 }
 
@@ -211,7 +211,7 @@ impl<C> fmt::Debug for Hub<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Hub")
-            .field("namespace", &self.shared.place.namespace())
+            .field("namespace", &self.shared.handle.namespace())
             .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,7 @@ pub struct HubStatistics {
     /// Channels that were attached to, again where they had been made anew.
     pub attachments: u64,
     /// Queries that were not answered at the first attempt.
-    pub otherwise: u64,
+    pub slow_queries: u64,
     /// Attempts of those that had to be made anew because a writer was faster, or was replacing the segment.
     pub retries: u64,
     /// Segments that those mapped: one for each side that is met, and one more whenever it has been replaced.
@@ -28,7 +28,7 @@ impl HubStatistics {
     pub fn diff(&self, earlier: &HubStatistics) -> HubStatistics {
         HubStatistics {
             attachments: self.attachments.saturating_sub(earlier.attachments),
-            otherwise: self.otherwise.saturating_sub(earlier.otherwise),
+            slow_queries: self.slow_queries.saturating_sub(earlier.slow_queries),
             retries: self.retries.saturating_sub(earlier.retries),
             remaps: self.remaps.saturating_sub(earlier.remaps),
             give_ups: self.give_ups.saturating_sub(earlier.give_ups),
@@ -39,10 +39,10 @@ impl HubStatistics {
 /// One line.
 impl fmt::Display for HubStatistics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HubStatistics { attachments, otherwise, retries, remaps, give_ups } = self;
+        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = self;
         write!(
             formatter,
-            "{attachments} attachments, {otherwise} queries beside the usual course, {retries} retries, {remaps} \
+            "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
              remaps, {give_ups} given up"
         )
     }
@@ -52,7 +52,7 @@ impl fmt::Display for HubStatistics {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     attachments: AtomicU64,
-    otherwise: AtomicU64,
+    slow_queries: AtomicU64,
     retries: AtomicU64,
     remaps: AtomicU64,
     give_ups: AtomicU64,
@@ -64,8 +64,8 @@ impl Counts {
     }
 
     /// Counts a query beside the usual course, by what its reader has done in it.
-    pub(super) fn otherwise(&self, done: ReaderStatistics) {
-        self.otherwise.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn slow_query(&self, done: ReaderStatistics) {
+        self.slow_queries.fetch_add(1, Ordering::Relaxed);
         self.retries.fetch_add(done.retries, Ordering::Relaxed);
         self.remaps.fetch_add(done.remaps, Ordering::Relaxed);
         self.give_ups.fetch_add(done.give_ups, Ordering::Relaxed);
@@ -74,7 +74,7 @@ impl Counts {
     fn read(&self) -> HubStatistics {
         HubStatistics {
             attachments: self.attachments.load(Ordering::Relaxed),
-            otherwise: self.otherwise.load(Ordering::Relaxed),
+            slow_queries: self.slow_queries.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
             remaps: self.remaps.load(Ordering::Relaxed),
             give_ups: self.give_ups.load(Ordering::Relaxed),
@@ -103,14 +103,14 @@ mod tests {
         let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
         assert!(hub.get::<u64>("worker").unwrap_err().is_empty());
         let empty = hub.statistics();
-        assert_eq!((empty.attachments, empty.otherwise, empty.remaps), (1, 1, 0));
+        assert_eq!((empty.attachments, empty.slow_queries, empty.remaps), (1, 1, 0));
         for number in 0..10 {
             writer.publish(&number).unwrap();
             assert_eq!(*hub.get::<u64>("worker").unwrap(), number);
         }
         let later = hub.statistics().diff(&empty);
         // A side each, and the look that found that there was nothing.
-        assert_eq!((later.attachments, later.otherwise, later.remaps, later.give_ups), (0, 2, 2, 0));
+        assert_eq!((later.attachments, later.slow_queries, later.remaps, later.give_ups), (0, 2, 2, 0));
         assert_eq!(hub.clone().statistics(), hub.statistics(), "handles share it");
         assert!(hub.statistics().to_string().contains("1 attachments"));
     }

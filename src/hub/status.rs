@@ -9,7 +9,7 @@ use crate::clock;
 const INTERVALS: u32 = 3;
 
 /// How often a status is looked up anew because another writer has come meanwhile.
-const MOST_LOOKS: u32 = 8;
+const MAX_LOOKS: u32 = 8;
 
 /// Until when a state is fresh if its writer promises no interval.
 const FRESH: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ impl<C> Hub<C> {
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
         let mut reader = self.shared.reader_or_removed(channel)?;
         let mut status = None;
-        for _ in 0..MOST_LOOKS {
+        for _ in 0..MAX_LOOKS {
             let incarnation = reader.incarnation();
             let found = self.look(&mut reader, incarnation)?;
             status = Some(found);
@@ -98,7 +98,7 @@ impl<C> Hub<C> {
         let state = reader.writer_state().map_err(|source| QueryError::Writer { channel, source })?;
         let age = reader.date_of_latest().map(clock::age);
         // After the date, which is of this publication or of one before it.
-        let publication = reader.latest();
+        let publication = reader.publication();
         Ok(Status {
             health: self.shared.thresholds.judge(reader, state, age, publication),
             publication,
@@ -116,7 +116,7 @@ impl Thresholds {
         age: Option<Duration>,
         publication: u64,
     ) -> Health {
-        let signs = [age, reader.heartbeat()].into_iter().flatten();
+        let signs = [age, reader.heartbeat_age()].into_iter().flatten();
         // The last publication may be a former writer's: this one is not silent for longer than it has been there.
         let silent = signs.min().map(|silent| reader.opened().map_or(silent, |opened| silent.min(opened)));
         match state {
@@ -125,7 +125,7 @@ impl Thresholds {
             WriterState::Stopped => return Health::Stalled { silent },
             WriterState::Alive | WriterState::Unknown => {}
         }
-        let interval = reader.interval().map(|interval| interval * INTERVALS);
+        let interval = reader.heartbeat_interval().map(|interval| interval * INTERVALS);
         let fresh_within = self.fresh_within.or(interval).unwrap_or(FRESH);
         let stalled_after = self.stalled_after.or(interval);
         match age {

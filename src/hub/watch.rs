@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::attached::Shared;
 use super::{Hub, pattern};
-use crate::channel::{ChannelReader, Sight};
-use crate::seqlock::Ending;
+use crate::channel::{ChannelReader, Progress};
+use crate::seqlock::ChannelState;
 use crate::waiting::Waiter;
 
 /// Notices which of a hub's channels have changed. Made by [`Hub::watch`].
@@ -27,7 +27,7 @@ pub struct HubWatch {
 struct Watched {
     reader: ChannelReader,
     /// `None`: nothing yet.
-    seen: Option<Sight>,
+    seen: Option<Progress>,
 }
 
 impl<C> Hub<C> {
@@ -36,7 +36,7 @@ impl<C> Hub<C> {
     #[must_use]
     pub fn watch(&self, pattern: &str) -> HubWatch {
         let shared = Arc::clone(&self.shared);
-        let waiter = shared.place.waiter(shared.wait);
+        let waiter = shared.handle.waiter(shared.wait);
         HubWatch {
             shared,
             pattern: pattern.into(),
@@ -58,35 +58,35 @@ impl HubWatch {
         self.follow();
         let mut changed = Vec::new();
         self.watched.retain(|name, watched| {
-            let now = watched.reader.sight();
+            let now = watched.reader.progress();
             if watched.seen.replace(now) != Some(now) {
                 changed.push(Arc::clone(name));
             }
             // By what was just seen, and named: an end that comes now is named the next time.
-            now.ending != Ending::Removed
+            now.state != ChannelState::Removed
         });
         changed
     }
 
-    /// Waits until any of the channels has changed, or a new one has come, at most for `longest`; then says as
+    /// Waits until any of the channels has changed, or a new one has come, at most for `timeout`; then says as
     /// [`HubWatch::changed`] which: none, if it was in vain.
     ///
     /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
-    /// [`Reader::wait_newer`](crate::Reader::wait_newer) does, and with what is said there: however many channels there
+    /// [`Reader::wait_after`](crate::Reader::wait_after) does, and with what is said there: however many channels there
     /// are, it is one sleep. Each writer that publishes while somebody waits makes two system calls for that, or four.
-    pub fn wait_any(&mut self, longest: Duration) -> Vec<Arc<str>> {
+    pub fn wait_any(&mut self, timeout: Duration) -> Vec<Arc<str>> {
         let begin = Instant::now();
         loop {
             let changed = self.changed();
             let waited = begin.elapsed();
-            if !changed.is_empty() || waited >= longest {
+            if !changed.is_empty() || waited >= timeout {
                 return changed;
             }
             let HubWatch { shared, waiter, names, watched, .. } = self;
             let readers: Vec<&ChannelReader> = watched.values().map(|watched| &watched.reader).collect();
             let has_changed =
                 || watched.values().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), names);
-            let _ = waiter.wait_any(&readers, longest - waited, has_changed);
+            let _ = waiter.wait_any(&readers, timeout - waited, has_changed);
         }
     }
 
@@ -118,7 +118,7 @@ impl HubWatch {
 
 impl Watched {
     fn has_changed(&self) -> bool {
-        self.seen != Some(self.reader.sight())
+        self.seen != Some(self.reader.progress())
     }
 }
 

@@ -11,7 +11,7 @@ pub(crate) const READY: usize = 0;
 pub(crate) const INSTANCE: usize = READY + 1;
 /// Payload bytes that a state may have at most.
 pub(crate) const LIMIT: usize = INSTANCE + 1;
-/// Fingerprint of codec and schema.
+/// Fingerprint of codec and type name.
 pub(crate) const FINGERPRINT: usize = LIMIT + 1;
 /// 1 if slots carry a CRC32C, else 0.
 pub(crate) const CHECKSUM: usize = FINGERPRINT + 1;
@@ -28,8 +28,8 @@ pub(crate) const HOT: usize = 2 * LINE_WORDS;
 pub(crate) const PUBLISHED: usize = HOT;
 /// Generation of segment A and, in the next word, of segment B.
 pub(crate) const GENERATION: usize = PUBLISHED + 1;
-/// `0` while the channel is in use; see `seqlock::Ending`.
-pub(crate) const ENDING: usize = GENERATION + 2;
+/// `0` while the channel is in use; see `seqlock::ChannelState`.
+pub(crate) const STATE: usize = GENERATION + 2;
 
 /// The writer's line: who writes, or wrote last. For people, and for the cases where the lock is not enough.
 pub(crate) const WRITER: usize = HOT + 2 * LINE_WORDS;
@@ -45,8 +45,8 @@ pub(crate) const PID_NAMESPACE: usize = BOOT_ID + 2;
 pub(crate) const INCARNATION: usize = PID_NAMESPACE + 1;
 /// Instance of the registry on whose waiters' page the writer looks; 0 if it wakes nobody.
 pub(crate) const WAITERS: usize = INCARNATION + 1;
-/// How the writer orders its look at the waiters after its publication; see `seqlock::Waking`.
-pub(crate) const WAKING: usize = WAITERS + 1;
+/// How the writer orders its look at the waiters after its publication; see `seqlock::WakeMode`.
+pub(crate) const WAKE_MODE: usize = WAITERS + 1;
 
 /// The statistics' line: plain counters of the one writer.
 pub(crate) const STATISTICS: usize = WRITER + 2 * LINE_WORDS;
@@ -64,26 +64,26 @@ pub(crate) const DATING: usize = OPENED + 1;
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
 /// The namespace's full name.
-pub(crate) const NAMESPACE: Text = Text { word: TEXTS, most: 128 };
+pub(crate) const NAMESPACE: Text = Text { word: TEXTS, max: 128 };
 /// The channel's full name.
 pub(crate) const CHANNEL: Text = NAMESPACE.then(256);
 /// The codec's name.
 pub(crate) const CODEC: Text = CHANNEL.then(64);
-/// The schema's name, cut if it is longer.
-pub(crate) const SCHEMA: Text = CODEC.then(512);
+/// The type's name, cut if it is longer.
+pub(crate) const TYPE_NAME: Text = CODEC.then(512);
 
-/// Bytes of the channel's description, which stands in an object of its own; 0 if there is none.
-pub(crate) const SCHEMA_BYTES: usize = SCHEMA.end();
-/// Fingerprint of the description's bytes; 0 if there is none.
+/// Bytes of the channel's schema, which stands in an object of its own; 0 if there is none.
+pub(crate) const SCHEMA_BYTES: usize = TYPE_NAME.end();
+/// Fingerprint of the schema's bytes; 0 if there is none.
 pub(crate) const SCHEMA_FINGERPRINT: usize = SCHEMA_BYTES + 1;
 
-/// Room for a text: a word for its length, then `most` bytes.
+/// Room for a text: a word for its length, then `max` bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
     /// Where its length stands.
     pub(crate) word: usize,
     /// Bytes that it may have.
-    pub(crate) most: usize,
+    pub(crate) max: usize,
 }
 
 impl Text {
@@ -94,19 +94,19 @@ impl Text {
 
     /// As much of `text` as there is room for, cut at a character's end.
     pub(crate) fn cut(self, text: &str) -> &str {
-        let mut ends = (0..=self.most.min(text.len())).rev();
+        let mut ends = (0..=self.max.min(text.len())).rev();
         &text[..ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0)]
     }
 
     const fn end(self) -> usize {
-        self.bytes_at() + self.most / WORD_BYTES
+        self.bytes_at() + self.max / WORD_BYTES
     }
 
-    const fn then(self, most: usize) -> Text {
-        Text { word: self.end(), most }
+    const fn then(self, max: usize) -> Text {
+        Text { word: self.end(), max }
     }
 }
 
-const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && ENDING < HOT + LINE_WORDS);
-const _: () = assert!(WAKING < WRITER + LINE_WORDS && DATING < STATISTICS + LINE_WORDS);
+const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && STATE < HOT + LINE_WORDS);
+const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && DATING < STATISTICS + LINE_WORDS);
 const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);

@@ -15,12 +15,12 @@ fn table(rows: &[Row]) -> String {
 }
 
 fn control_page() -> String {
-    let text = |text: control::Text| 1 + text.most / WORD_BYTES;
+    let text = |text: control::Text| 1 + text.max / WORD_BYTES;
     table(&[
         (control::READY, 1, "ready", "magic `tearls` and the layout's version; stored last"),
         (control::INSTANCE, 1, "instance", "random id of this channel, kept through takeovers"),
         (control::LIMIT, 1, "limit", "payload bytes that a state may have at most"),
-        (control::FINGERPRINT, 1, "fingerprint", "of codec and schema; compared on attach"),
+        (control::FINGERPRINT, 1, "fingerprint", "of codec and type name; compared on attach"),
         (control::CHECKSUM, 1, "checksum", "1 if slots carry a CRC32C"),
         (control::MODE, 1, "mode", "permission bits of the channel's objects"),
         (
@@ -31,8 +31,8 @@ fn control_page() -> String {
         ),
         (control::FEATURES_OPTIONAL, 1, "features optional", "bits that may be ignored"),
         (control::PUBLISHED, 1, "**published**", "number of the latest publication; hot"),
-        (control::GENERATION, 2, "**generation** A, B", "incarnation of each segment in force; hot"),
-        (control::ENDING, 1, "**ending**", "0 in use, 1 closed and lingering, 2 removed; hot"),
+        (control::GENERATION, 2, "**generation** A, B", "incarnation of each current segment; hot"),
+        (control::STATE, 1, "**state**", "0 in use, 1 closed and lingering, 2 removed; hot"),
         (control::PID, 1, "pid", "of the writer, in its own PID namespace"),
         (control::START_TIME, 1, "start time", "of the writer, in clock ticks since boot"),
         (control::BOOT_ID, 2, "boot id", "under which the writer runs"),
@@ -44,7 +44,12 @@ fn control_page() -> String {
             "waiters",
             "instance of the registry on whose waiters' page the writer looks, or 0",
         ),
-        (control::WAKING, 1, "waking", "0 wakes nobody, 1 runs others' barriers, 2 has fences of its own"),
+        (
+            control::WAKE_MODE,
+            1,
+            "wake mode",
+            "0 wakes nobody, 1 runs others' barriers, 2 has fences of its own",
+        ),
         (control::GROWTHS, 1, "growths", "segments that were replaced"),
         (control::HEARTBEAT, 1, "heartbeat", "when the writer last said that it is at work, or 0"),
         (control::INTERVAL, 1, "interval", "nanoseconds within which it promises to say so again, or 0"),
@@ -58,9 +63,14 @@ fn control_page() -> String {
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
         (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),
-        (control::SCHEMA.word, text(control::SCHEMA), "schema", "length, then its name, cut if it is longer"),
-        (control::SCHEMA_BYTES, 1, "schema bytes", "of the description, which is an object of its own, or 0"),
-        (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the description, or 0"),
+        (
+            control::TYPE_NAME.word,
+            text(control::TYPE_NAME),
+            "type name",
+            "length, then the text, cut if it is longer",
+        ),
+        (control::SCHEMA_BYTES, 1, "schema bytes", "of the schema, which is an object of its own, or 0"),
+        (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the schema, or 0"),
     ])
 }
 
@@ -81,9 +91,9 @@ fn schema_object() -> String {
     table(&[
         (schema::READY, 1, "ready", "as in the control page"),
         (schema::INSTANCE, 1, "instance", "of the channel that it belongs to"),
-        (schema::LENGTH, 1, "length", "bytes of the description, as the control page says"),
-        (schema::CHECKSUM, 1, "checksum", "CRC32C of the description"),
-        (schema::CONTENT, 0, "description", "padded with zeroes to full pages"),
+        (schema::LENGTH, 1, "length", "bytes of the schema, as the control page says"),
+        (schema::CHECKSUM, 1, "checksum", "CRC32C of the schema"),
+        (schema::CONTENT, 0, "schema", "padded with zeroes to full pages"),
     ])
 }
 
@@ -104,7 +114,7 @@ fn slot_words() -> String {
 
 fn registry_header() -> String {
     use super::registry;
-    let text = |text: control::Text| 1 + text.most / WORD_BYTES;
+    let text = |text: control::Text| 1 + text.max / WORD_BYTES;
     table(&[
         (registry::READY, 1, "ready", "as in the control page"),
         (registry::INSTANCE, 1, "instance", "random: tells one table from the next"),
@@ -114,8 +124,8 @@ fn registry_header() -> String {
         (registry::DIRTY, 1, "dirty", "1 while a change is being made"),
         (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
         (registry::waiters::START, registry::waiters::WORDS, "waiters", "the waiters' page"),
-        (registry::MARKS, registry::MOST, "marks", "for each entry 0, or a hash of its channel's name"),
-        (registry::ENTRIES, registry::MOST * registry::entry::WORDS, "entries", "1,024 bytes each"),
+        (registry::MARKS, registry::MAX, "marks", "for each entry 0, or a hash of its channel's name"),
+        (registry::ENTRIES, registry::MAX * registry::entry::WORDS, "entries", "1,024 bytes each"),
     ])
 }
 

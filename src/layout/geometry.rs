@@ -5,10 +5,10 @@ use super::segment::{SLOTS, slot};
 use super::{LINE_BYTES, LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
 /// Slots that a ring gets at least, where the user doesn't say: two in each segment, four in the pair.
-const LEAST_DEPTH: usize = 2;
+const MIN_DEPTH: usize = 2;
 
 /// Slots that a ring may have at most.
-const MOST_DEPTH: usize = 1 << 16;
+const MAX_DEPTH: usize = 1 << 16;
 
 /// The shape of one segment. Immutable; every value of it has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Geometry {
     /// The shape for payloads of `capacity` bytes. `depth` slots (rounded up to a power of two); or, where it is
     /// `None`, as many as fit in a page, at least two. The rest of the last page is given to the slots.
     pub(crate) fn fit(capacity: usize, depth: Option<usize>) -> Result<Geometry, GeometryError> {
-        if capacity == 0 || depth == Some(0) || depth > Some(MOST_DEPTH) {
+        if capacity == 0 || depth == Some(0) || depth > Some(MAX_DEPTH) {
             return Err(GeometryError::Impossible);
         }
         let stride = Geometry::stride_for(capacity).ok_or(GeometryError::Impossible)?;
@@ -57,7 +57,7 @@ impl Geometry {
         let word = |value: u64| usize::try_from(value).map_err(|_| GeometryError::Implausible);
         let (depth, stride, capacity) = (word(depth)?, word(stride)?, word(capacity)?);
         let fits = depth.is_power_of_two()
-            && depth <= MOST_DEPTH
+            && depth <= MAX_DEPTH
             && stride.is_multiple_of(LINE_WORDS)
             && stride > slot::PAYLOAD
             && capacity > 0
@@ -97,10 +97,10 @@ impl Geometry {
         capacity.checked_add(slot::HEADER_BYTES)?.checked_next_multiple_of(LINE_BYTES)
     }
 
-    /// As many slots as the first page has room for, as a power of two, but at least [`LEAST_DEPTH`].
+    /// As many slots as the first page has room for, as a power of two, but at least [`MIN_DEPTH`].
     fn default_depth(stride: usize) -> usize {
         let in_a_page = (PAGE_BYTES - SLOTS * WORD_BYTES) / stride;
-        in_a_page.checked_ilog2().map_or(1, |power| 1 << power).max(LEAST_DEPTH)
+        in_a_page.checked_ilog2().map_or(1, |power| 1 << power).max(MIN_DEPTH)
     }
 
     /// Slots in the ring.

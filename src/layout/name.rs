@@ -7,7 +7,7 @@
 use super::Side;
 
 /// Most characters of an object's name (macOS allows 31 with the slash).
-const MOST: usize = 30;
+const MAX: usize = 30;
 const PREFIX: &str = "tl_";
 const NAMESPACE_DIGITS: u32 = 7;
 const CHANNEL_DIGITS: u32 = 10;
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Control,
     /// A payload segment, by side and generation.
     Segment(Side, u64),
-    /// The channel's description.
+    /// The channel's schema.
     Schema,
 }
 
@@ -39,7 +39,7 @@ impl ObjectNames {
     pub(crate) const PREFIX: &str = PREFIX;
 
     /// The last generation that a name has room for.
-    pub(crate) const MOST_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
+    pub(crate) const MAX_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
 
     pub(crate) fn new(namespace: &str, channel: &str) -> ObjectNames {
         let mut stem = ObjectNames::prefix(namespace);
@@ -49,7 +49,7 @@ impl ObjectNames {
 
     /// What the names of all objects of a namespace begin with.
     pub(crate) fn prefix(namespace: &str) -> String {
-        let mut prefix = String::with_capacity(MOST);
+        let mut prefix = String::with_capacity(MAX);
         prefix.push_str(PREFIX);
         push_digits(&mut prefix, hash(namespace), NAMESPACE_DIGITS);
         prefix
@@ -153,7 +153,7 @@ pub(crate) fn hash<D: AsRef<[u8]> + ?Sized>(data: &D) -> u64 {
 }
 
 const _: () = assert!(
-    PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS + KIND_DIGITS + GENERATION_DIGITS) as usize == MOST
+    PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS + KIND_DIGITS + GENERATION_DIGITS) as usize == MAX
 );
 
 #[cfg(test)]
@@ -181,13 +181,13 @@ mod tests {
             names.object(Kind::Segment(Side::A, 1)),
             names.object(Kind::Segment(Side::B, 1)),
             names.object(Kind::Segment(Side::B, 36)),
-            names.object(Kind::Segment(Side::A, ObjectNames::MOST_GENERATION)),
+            names.object(Kind::Segment(Side::A, ObjectNames::MAX_GENERATION)),
             names.object(Kind::Schema),
             ObjectNames::new("fleet", "worker-8").object(Kind::Control),
             ObjectNames::new("fleet2", "worker-7").object(Kind::Control),
         ];
         for (index, name) in all.iter().enumerate() {
-            assert!(name.len() <= MOST, "{name}");
+            assert!(name.len() <= MAX, "{name}");
             assert!(
                 name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
             );
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_name_tells_what_its_object_is_for() {
         let names = ObjectNames::new("fleet", "worker-7");
-        let last = ObjectNames::MOST_GENERATION;
+        let last = ObjectNames::MAX_GENERATION;
         for kind in [
             Kind::Control,
             Kind::Segment(Side::A, 1),

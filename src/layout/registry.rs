@@ -21,16 +21,16 @@ pub(crate) const ENDED: usize = HIGH + 1;
 pub(crate) const DIRTY: usize = HOT + 2 * LINE_WORDS;
 /// The namespace's full name: its length in bytes, then the bytes.
 pub(crate) const NAMESPACE: super::control::Text =
-    super::control::Text { word: DIRTY + LINE_WORDS, most: 128 };
+    super::control::Text { word: DIRTY + LINE_WORDS, max: 128 };
 
 /// Channels that a namespace can have.
-pub(crate) const MOST: usize = 1 << 16;
+pub(crate) const MAX: usize = 1 << 16;
 /// For each entry: 0 if it is free, else the hash of its channel's name, with the lowest bit set.
 pub(crate) const MARKS: usize = waiters::START + waiters::WORDS;
 /// The first entry.
-pub(crate) const ENTRIES: usize = MARKS + MOST;
+pub(crate) const ENTRIES: usize = MARKS + MAX;
 /// Bytes of the whole object.
-pub(crate) const BYTES: usize = (ENTRIES + MOST * entry::WORDS) * WORD_BYTES;
+pub(crate) const BYTES: usize = (ENTRIES + MAX * entry::WORDS) * WORD_BYTES;
 
 /// What has memory from the beginning: header and waiters' page.
 pub(crate) const RESERVED: usize = MARKS * WORD_BYTES;
@@ -74,6 +74,6 @@ pub(crate) mod entry {
 }
 
 const _: () = assert!(READY == super::segment::READY && ENDED < HOT + LINE_WORDS);
-const _: () = assert!(NAMESPACE.bytes_at() + NAMESPACE.most / WORD_BYTES <= waiters::START);
+const _: () = assert!(NAMESPACE.bytes_at() + NAMESPACE.max / WORD_BYTES <= waiters::START);
 const _: () = assert!(super::segment::SLOTS + entry::DEPTH * entry::STRIDE <= entry::WORDS);
 const _: () = assert!((ENTRIES * WORD_BYTES).is_multiple_of(PAGE_BYTES) && BYTES.is_multiple_of(PAGE_BYTES));

@@ -1,4 +1,4 @@
-//! The description of a channel: one line of header, then the bytes. What they mean is not the layout's business.
+//! The schema of a channel: one line of header, then the bytes. What they mean is not the layout's business.
 
 use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
@@ -13,10 +13,10 @@ pub(crate) const CHECKSUM: usize = LENGTH + 1;
 /// The first byte.
 pub(crate) const CONTENT: usize = LINE_WORDS;
 
-/// Bytes that a description may have at most.
-pub(crate) const MOST_BYTES: usize = 64 << 10;
+/// Bytes that a schema may have at most.
+pub(crate) const MAX_BYTES: usize = 64 << 10;
 
-/// Bytes of the object for a description of `len` bytes: full pages.
+/// Bytes of the object for a schema of `len` bytes: full pages.
 pub(crate) const fn object_bytes(len: usize) -> usize {
     (CONTENT * WORD_BYTES + len).next_multiple_of(PAGE_BYTES)
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, TryLockError};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::segment::ForkToken;
+use crate::object::ForkToken;
 
 /// What tells a process from every other one that this machine ever ran. Parts that `/proc` doesn't tell are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) struct ProcessIdentity {
 
 /// What has become of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ProcessState {
     /// It runs, or could.
     Running,
     /// It is stopped, by a signal or a debugger.
@@ -85,44 +85,44 @@ impl ProcessIdentity {
     }
 
     /// What has become of the process. `Dead` is said only when it is certain.
-    pub(crate) fn fate(self) -> Fate {
+    pub(crate) fn state(self) -> ProcessState {
         let observer = ProcessIdentity::of_self();
         if self.other_boot().is_some() {
-            return Fate::Dead;
+            return ProcessState::Dead;
         }
         if self.pid_namespace == 0 || self.pid_namespace != observer.pid_namespace {
-            return Fate::Unknown;
+            return ProcessState::Unknown;
         }
         let Some(pid) = i32::try_from(self.pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw) else {
-            return Fate::Unknown;
+            return ProcessState::Unknown;
         };
         match test_kill_process(pid) {
-            Err(Errno::SRCH) => Fate::Dead,
-            _ => self.fate_by_status(),
+            Err(Errno::SRCH) => ProcessState::Dead,
+            _ => self.state_by_status(),
         }
     }
 
     /// There is a process of that pid: is it this one, and what does it do?
-    fn fate_by_status(self) -> Fate {
+    fn state_by_status(self) -> ProcessState {
         if !proc_is_ours() {
-            return Fate::Unknown;
+            return ProcessState::Unknown;
         }
         let folder = self.pid.to_string();
         let Some(status) = Status::of(&folder) else {
-            return Fate::Unknown;
+            return ProcessState::Unknown;
         };
         if self.start_time == 0 {
-            return Fate::Unknown;
+            return ProcessState::Unknown;
         }
         if status.start_time != self.start_time {
-            return Fate::Dead;
+            return ProcessState::Dead;
         }
         match status.state {
             // A main thread that ended before the others is a zombie, too, and its process lives.
-            'Z' | 'X' if other_threads(&folder) == Some(0) => Fate::Dead,
-            'Z' | 'X' => Fate::Unknown,
-            'T' | 't' => Fate::Stopped,
-            _ => Fate::Running,
+            'Z' | 'X' if other_threads(&folder) == Some(0) => ProcessState::Dead,
+            'Z' | 'X' => ProcessState::Unknown,
+            'T' | 't' => ProcessState::Stopped,
+            _ => ProcessState::Running,
         }
     }
 }
@@ -135,7 +135,7 @@ fn proc_is_ours() -> bool {
 }
 
 /// More bytes than `/proc/PID/stat` has: 52 numbers, and a command's name of at most 64 bytes.
-const MOST_STAT: usize = 2_048;
+const MAX_STAT: usize = 2_048;
 
 /// What `/proc/PID/stat` says.
 struct Status {
@@ -147,7 +147,7 @@ impl Status {
     /// Fields 3 and 22, counted after the command's name, which may itself hold spaces and parentheses, and anything but text.
     fn of(process: &str) -> Option<Status> {
         // The kernel gives all of it to one read with room for it.
-        let mut stat = [0; MOST_STAT];
+        let mut stat = [0; MAX_STAT];
         let len = File::open(format!("/proc/{process}/stat")).ok()?.read(&mut stat).ok()?;
         let stat = stat.get(..len)?;
         let fields = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 1..)?;
@@ -189,15 +189,15 @@ mod tests {
         ProcessIdentity { pid, start_time, ..ProcessIdentity::of_self() }
     }
 
-    /// Waits until `child` has the fate; panics if it never does.
-    fn await_fate(identity: ProcessIdentity, fate: Fate) {
+    /// Waits until `child` has the state; panics if it never does.
+    fn await_state(identity: ProcessIdentity, state: ProcessState) {
         for _ in 0..10_000 {
-            if identity.fate() == fate {
+            if identity.state() == state {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        panic!("{identity:?} is {:?} and not {fate:?}", identity.fate());
+        panic!("{identity:?} is {:?} and not {state:?}", identity.state());
     }
 
     #[test]
@@ -206,22 +206,22 @@ mod tests {
         assert_eq!(identity.pid, u64::from(std::process::id()));
         assert!(identity.start_time > 0 && identity.pid_namespace > 0 && identity.boot_id != [0; 2]);
         assert_eq!(ProcessIdentity::of_self(), identity);
-        assert_eq!(identity.fate(), Fate::Running);
+        assert_eq!(identity.state(), ProcessState::Running);
     }
 
     #[test]
     fn running_stopped_zombie_and_gone_are_told_apart() {
         let mut child = waiting_child();
         let identity = identity_of(&child);
-        await_fate(identity, Fate::Running);
+        await_state(identity, ProcessState::Running);
         let pid = Pid::from_child(&child);
         kill_process(pid, Signal::STOP).unwrap();
-        await_fate(identity, Fate::Stopped);
+        await_state(identity, ProcessState::Stopped);
         kill_process(pid, Signal::KILL).unwrap();
-        await_fate(identity, Fate::Dead);
+        await_state(identity, ProcessState::Dead);
         assert_eq!(Status::of(&child.id().to_string()).unwrap().state, 'Z', "not yet waited for");
         child.wait().unwrap();
-        assert_eq!(identity.fate(), Fate::Dead);
+        assert_eq!(identity.state(), ProcessState::Dead);
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
         std::os::unix::fs::symlink("/bin/cat", &program).unwrap();
         let mut child =
             Command::new(&program).arg0("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        await_fate(identity_of(&child), Fate::Running);
+        await_state(identity_of(&child), ProcessState::Running);
         child.kill().unwrap();
         child.wait().unwrap();
         fs::remove_dir_all(&folder).unwrap();
@@ -247,7 +247,7 @@ mod tests {
         let own = ProcessIdentity::of_self();
         let reused = ProcessIdentity { start_time: own.start_time - 1, ..own };
         let before_boot = ProcessIdentity { boot_id: [1, 2], ..own };
-        assert_eq!((reused.fate(), before_boot.fate()), (Fate::Dead, Fate::Dead));
+        assert_eq!((reused.state(), before_boot.state()), (ProcessState::Dead, ProcessState::Dead));
         let [found, expected] = before_boot.other_boot().unwrap();
         assert_eq!(found, "00000000-0000-0001-0000-000000000002");
         assert_eq!(expected, fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim());
@@ -262,13 +262,13 @@ mod tests {
         let nobody = [0, u64::MAX, 1 << 31].map(|pid| ProcessIdentity { pid, ..own });
         let no_start = ProcessIdentity { start_time: 0, ..own };
         for identity in [elsewhere, nowhere, no_start].into_iter().chain(nobody) {
-            assert_eq!(identity.fate(), Fate::Unknown, "{identity:?}");
+            assert_eq!(identity.state(), ProcessState::Unknown, "{identity:?}");
         }
     }
 
     #[test]
     fn this_proc_is_ours() {
-        assert!(proc_is_ours(), "or every fate is unknown");
+        assert!(proc_is_ours(), "or every state is unknown");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{Reader, ReaderBuilder, attach_again};
+use super::{Reader, ReaderBuilder, retry_attach};
 use crate::channel::{AttachError, Format, SnapshotError};
 use crate::codec::{Bytes, Codec, Pod};
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
@@ -24,7 +24,7 @@ impl<T: DescribePod> ReaderBuilder<T, Pod> {
     /// Attaches to a channel whose plain data has all fields of `T`, by name and type. It may have more of them, and
     /// have them in another order: a program goes on reading while its workers are replaced by newer ones.
     ///
-    /// The channel must be [described](crate::WriterBuilder::described). Elements of arrays and tuple structs are told by
+    /// The channel must be [described](crate::WriterBuilder::with_schema). Elements of arrays and tuple structs are told by
     /// their positions, and must be equally many.
     ///
     /// Cost: as a described reader's; besides, the copies are planned once. In an array `[Part; n]` whose elements have other
@@ -41,20 +41,20 @@ impl<T: DescribePod> ReaderBuilder<T, Pod> {
             let reason = "the reader's DescribePod says another size than its type has".into();
             return Err(AttachError::SchemaUnknown { channel: self.channel, reason });
         }
-        attach_again(|| self.clone().attach_by_name(&own))
+        retry_attach(|| self.clone().attach_by_name(&own))
     }
 
     fn attach_by_name(self, own: &Schema) -> Result<ByName<T>, AttachError> {
-        let ReaderBuilder { place, channel, attach, retry, wait, .. } = self;
-        let builder = ReaderBuilder::<Vec<u8>, Bytes>::new(place, &channel);
+        let ReaderBuilder { handle, channel, attach, retry, wait, .. } = self;
+        let builder = ReaderBuilder::<Vec<u8>, Bytes>::new(handle, &channel);
         let reader =
             builder.attach_policy(attach).retry_policy(retry).wait_policy(wait).any_format().open()?;
         reader.channel.has_codec(&Format::new(Pod::NAME, &own.to_string()))?;
-        let description = reader.description()?;
-        let description =
-            description.ok_or_else(|| AttachError::NotDescribed { channel: channel.clone() })?;
+        let schema_bytes = reader.schema_bytes()?;
+        let schema_bytes =
+            schema_bytes.ok_or_else(|| AttachError::NotDescribed { channel: channel.clone() })?;
         let unknown = |reason| AttachError::SchemaUnknown { channel: channel.clone(), reason };
-        let schema = Schema::from_bytes(&description).map_err(|error| unknown(error.to_string()))?;
+        let schema = Schema::from_bytes(&schema_bytes).map_err(|error| unknown(error.to_string()))?;
         let moves = plan(&schema, own).map_err(|differences| {
             let texts: Vec<_> = differences.iter().map(ToString::to_string).collect();
             AttachError::SchemaDiffers { channel: channel.clone(), differences: texts.join("; ") }

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 #[cfg(feature = "schema")]
-use super::described::Structure;
+use super::with_schema::Structure;
 use super::{Reader, ReaderBuilder};
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
-use crate::clock::Timestamp;
+use crate::clock::TimestampSource;
 #[cfg(feature = "message-pack")]
 use crate::codec::MessagePack;
-use crate::segment::Backend;
+use crate::object::Backend;
 
 /// Which channels a reader accepts.
 #[derive(Clone, Debug)]
 pub(super) enum Expected {
-    /// Those whose codec and schema have the same names.
+    /// Those whose codec and type name are the same.
     Named,
-    /// Those that carry this schema; of those that carry none, those whose codec and schema have the same names.
+    /// Those that carry this schema; of those that carry none, those whose codec and type name are the same.
     #[cfg(feature = "schema")]
     Described(Structure),
     /// Those of the same codec.
@@ -38,7 +38,7 @@ impl Expected {
         }
     }
 
-    /// Attaches to a channel of an accepted form; `named` is the form by its names.
+    /// Attaches to a channel of an accepted format; `named` is the form by its names.
     pub(super) fn attach(
         &self,
         backend: &Arc<dyn Backend>,
@@ -62,9 +62,9 @@ impl Expected {
 }
 
 impl<T, C> ReaderBuilder<T, C> {
-    /// Attaches whatever codec and schema the channel has. For who decodes by himself: a reader of `Vec<u8>` and
+    /// Attaches whatever codec and type name the channel has. For who decodes by himself: a reader of `Vec<u8>` and
     /// [`Bytes`](crate::Bytes) gives every channel's payloads as they are, and [`Reader::codec_name`],
-    /// [`Reader::schema_name`] and [`Reader::description`] tell what they are.
+    /// [`Reader::type_name`] and [`Reader::schema_bytes`] tell what they are.
     ///
     /// Any other codec is then given payloads that may not be its own: it fails to decode them, or decodes something that
     /// was never published.
@@ -95,16 +95,16 @@ impl<T, C> Reader<T, C> {
         &self.channel.format().codec
     }
 
-    /// The name of the schema that the writer's states have, as the control page says: for people, cut after 512 bytes.
+    /// The type name of the writer's states, as the control page says: for people, cut after 512 bytes.
     #[must_use]
-    pub fn schema_name(&self) -> &str {
-        &self.channel.format().schema
+    pub fn type_name(&self) -> &str {
+        &self.channel.format().type_name
     }
 
     /// Whether the present writer dates its publications, so that snapshots have an age. Costs one load.
     #[must_use]
     pub fn is_dated(&self) -> bool {
-        self.channel.dating() != Timestamp::None
+        self.channel.dating() != TimestampSource::None
     }
 
     /// The bytes of the schema that the channel carries; `None` if it carries none. What they mean, the module `schema`
@@ -121,7 +121,7 @@ impl<T, C> Reader<T, C> {
     /// [`AttachError::Removed`] if the channel was removed or replaced: attach again.
     /// [`AttachError::SchemaCorrupt`] if what stands there is not what the writer wrote, [`AttachError::Object`] if it
     /// can't be opened. Snapshots can be taken all the same.
-    pub fn description(&self) -> Result<Option<Vec<u8>>, AttachError> {
-        self.channel.description()
+    pub fn schema_bytes(&self) -> Result<Option<Vec<u8>>, AttachError> {
+        self.channel.schema_bytes()
     }
 }

@@ -37,7 +37,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// # Errors
     ///
     /// [`SnapshotError`], if it was found but can't be decoded, or its checksum is wrong.
-    pub fn publication(&mut self, number: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
+    pub fn snapshot_at(&mut self, number: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
         match Publication::new(number) {
             Some(publication) if number <= self.channel.latest_acquired() => self.take_old(publication),
             _ => Ok(None),
@@ -49,7 +49,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
         {
-            let received = self.channel.read_publication(publication, &mut C::landing(&mut state))?;
+            let received = self.channel.read_publication(publication, &mut C::destination(&mut state))?;
             return Ok(received.map(|received| Snapshot::new(state, SnapshotInfo::new(&received))));
         }
         let Some(received) = self.channel.read_publication(publication, &mut &mut self.scratch)? else {

@@ -98,9 +98,9 @@ impl<T, C> Reader<T, C> {
             return self.read_verified(offset, into);
         }
         let mut part = Part { offset, into };
-        match self.channel.counted_at_once(&mut part) {
+        match self.channel.try_fast_counted(&mut part) {
             Ok(received) => Ok(SnapshotInfo::new(&received)),
-            Err(missed) => self.read_otherwise(part, missed),
+            Err(missed) => self.slow_read(part, missed),
         }
     }
 
@@ -115,8 +115,8 @@ impl<T, C> Reader<T, C> {
     }
 
     #[cold]
-    fn read_otherwise(&mut self, mut part: Part<'_>, missed: Missed) -> Result<SnapshotInfo, SnapshotError> {
-        match self.channel.snapshot_otherwise(&mut part, missed) {
+    fn slow_read(&mut self, mut part: Part<'_>, missed: Missed) -> Result<SnapshotInfo, SnapshotError> {
+        match self.channel.slow_snapshot(&mut part, missed) {
             Ok(received) => Ok(SnapshotInfo::new(&received)),
             Err(SnapshotError::WrongLength { channel, publication, len, .. }) => {
                 let (offset, wanted) = (part.offset, part.into.len());

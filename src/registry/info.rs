@@ -2,7 +2,7 @@
 
 use crate::channel::{ChannelWriter, WriterState};
 use crate::layout::{WORD_BYTES, control, registry};
-use crate::liveness::{Fate, ProcessIdentity};
+use crate::liveness::{ProcessIdentity, ProcessState};
 /// What the registry says about a channel, as of when its writer opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -28,7 +28,7 @@ pub struct ChannelInfo {
 /// Numbers of an encoded entry, before its two texts.
 const NUMBERS: usize = 10;
 const _: () =
-    assert!(NUMBERS * WORD_BYTES + control::CODEC.most + control::CHANNEL.most <= registry::entry::CAPACITY);
+    assert!(NUMBERS * WORD_BYTES + control::CODEC.max + control::CHANNEL.max <= registry::entry::CAPACITY);
 
 impl ChannelInfo {
     /// What is to be said about a channel that this process writes.
@@ -53,16 +53,16 @@ impl ChannelInfo {
     /// Cost: some system calls, microseconds.
     #[must_use]
     pub fn writer_state(&self) -> WriterState {
-        match self.identity.fate() {
-            Fate::Running => WriterState::Alive,
-            Fate::Stopped => WriterState::Stopped,
-            Fate::Dead => WriterState::Dead,
-            Fate::Unknown => WriterState::Unknown,
+        match self.identity.state() {
+            ProcessState::Running => WriterState::Alive,
+            ProcessState::Stopped => WriterState::Stopped,
+            ProcessState::Dead => WriterState::Dead,
+            ProcessState::Unknown => WriterState::Unknown,
         }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let codec = &self.codec.as_bytes()[..self.codec.len().min(control::CODEC.most)];
+        let codec = &self.codec.as_bytes()[..self.codec.len().min(control::CODEC.max)];
         let identity = self.identity;
         let numbers: [u64; NUMBERS] = [
             self.instance,

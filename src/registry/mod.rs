@@ -5,7 +5,7 @@
 //! either the old or the new table, and the next change counts it.
 //!
 //! The table is an index, and a channel's control page the truth: a channel can be read without being in the table, and
-//! an entry whose channel is gone is removed by the janitor. The object exists as long as there is an entry.
+//! an entry whose channel is gone is removed by cleanup. The object exists as long as there is an entry.
 
 mod info;
 mod registration;
@@ -27,14 +27,14 @@ use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
 use crate::memory::Memory;
-use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use table::Table;
 
 /// The first pages have memory from the beginning, the rest as far as there are entries.
 const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESERVED };
 
 /// How often registering starts again because it found a table that had ended.
-const MOST_TRIES: usize = 100;
+const MAX_TRIES: usize = 100;
 
 /// Enters a channel, or its new writer.
 pub(crate) fn register(
@@ -43,7 +43,7 @@ pub(crate) fn register(
     info: &ChannelInfo,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    for _ in 0..MOST_TRIES {
+    for _ in 0..MAX_TRIES {
         let claim = claim(backend, &object, ClaimOptions::create(EXTENT))?;
         let table = Table::new(claim.memory());
         if table.prepare(namespace, &object)? {
@@ -86,7 +86,7 @@ pub(crate) fn deregister(
 }
 
 /// Removes a table without entries: left by who was killed between the last entry and the table, or while making it.
-pub(crate) fn tidy(
+pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
     patience: Duration,

@@ -2,7 +2,7 @@
 
 use super::{ChannelInfo, deregister, register};
 use crate::channel::ChannelWriter;
-use crate::segment::{Backend, ForkToken, ObjectError, PATIENCE};
+use crate::object::{Backend, ForkToken, ObjectError, PATIENCE};
 use std::sync::Arc;
 
 /// Removes the entry of a channel when it is dropped, unless the channel stays.

@@ -6,16 +6,16 @@ use std::io;
 use super::ChannelInfo;
 use crate::channel::{read_text, write_text};
 use crate::layout::registry::{
-    self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MOST, NAMESPACE, entry, waiters,
+    self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MAX, NAMESPACE, entry, waiters,
 };
 use crate::layout::{Geometry, Publication, WORD_BYTES, fingerprint};
 use crate::memory::{CountingMemory, Memory, MemoryMut, Words};
-use crate::segment::{self, ObjectError};
+use crate::object::{self, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Published, Reading, Ring};
 
 /// Attempts at an entry that is being rewritten; each further one needs another change of the same entry meanwhile.
-const MOST_ATTEMPTS: usize = 1_000;
+const MAX_ATTEMPTS: usize = 1_000;
 
 /// The table in some memory.
 pub(super) struct Table<'a, M>(&'a M);
@@ -111,7 +111,7 @@ impl<'a, M: Memory> Table<'a, M> {
     }
 
     fn high(&self) -> usize {
-        usize::try_from(self.0.load(HIGH)).unwrap_or(MOST).min(MOST)
+        usize::try_from(self.0.load(HIGH)).unwrap_or(MAX).min(MAX)
     }
 
     fn mark(&self, index: usize) -> u64 {
@@ -128,7 +128,7 @@ impl<'a, M: Memory> Table<'a, M> {
     fn entry(&self, index: usize) -> Option<ChannelInfo> {
         let ring = self.ring(index);
         let mut bytes = Vec::new();
-        for _ in 0..MOST_ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let publication = Published::of_entry(ring.memory()).latest()?;
             match ring.read(publication, &mut &mut bytes) {
                 Reading::Whole(_) => return ChannelInfo::decode(&bytes),
@@ -189,8 +189,8 @@ impl<M: MemoryMut> Table<'_, M> {
         let high = self.high();
         let free = || (0..high).find(|index| self.mark(*index) == 0).unwrap_or(high);
         let index = self.find(&info.name).unwrap_or_else(free);
-        if index >= MOST {
-            let source = io::Error::other(format!("a namespace has room for {MOST} channels"));
+        if index >= MAX {
+            let source = io::Error::other(format!("a namespace has room for {MAX} channels"));
             return Err(ObjectError::Os { object: "registry".into(), operation: "registering", source });
         }
         reserve((MARKS + index) * WORD_BYTES, WORD_BYTES)?;
@@ -246,10 +246,10 @@ impl Table<'_, Words> {
     /// After a change: wakes those who wait for any channel.
     pub(super) fn wake_waiters(&self) {
         // Full: who sees that they were woken must see why, or would sleep again, perhaps on a page that nobody rings any
-        // more. Pairs with the full fence of `Waiter::announce`, which is between two looks at the page.
+        // more. Pairs with the full fence of `Waiter::register`, which is between two looks at the page.
         self.0.fence_full();
         self.0.increment(waiters::START + waiters::RUNG);
-        segment::wake(self.0, waiters::START + waiters::RUNG);
+        object::wake(self.0, waiters::START + waiters::RUNG);
     }
 }
 

@@ -6,7 +6,7 @@ use super::table::Table;
 use super::*;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::segment::{Heap, PATIENCE};
+use crate::object::{Heap, PATIENCE};
 
 const NAMESPACE: &str = "tests";
 
@@ -78,12 +78,12 @@ fn as_many_as_promised_fit_and_one_more_is_an_error() {
     let table = Table::new(&memory);
     assert!(table.prepare(NAMESPACE, "object").unwrap());
     // The names are not looked up here: that would take quadratic time.
-    for index in 0..registry::MOST {
+    for index in 0..registry::MAX {
         memory.store(registry::MARKS + index, 1);
     }
-    memory.store(registry::HIGH, registry::MOST as u64);
+    memory.store(registry::HIGH, registry::MAX as u64);
     assert!(table.enter(&info("one more", 1), |_, _| Ok(())).is_err());
-    memory.store(registry::MARKS + registry::MOST - 1, 0);
+    memory.store(registry::MARKS + registry::MAX - 1, 0);
     table.enter(&info("the last", 1), |_, _| Ok(())).unwrap();
     assert_eq!(table.list(), [info("the last", 1)]);
 }
@@ -93,16 +93,16 @@ fn a_table_without_entries_or_half_made_is_tidied_away_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
     heap.create(&object, registry::BYTES, 0o600).unwrap();
-    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "half-made");
     register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
-    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert_eq!(listed(&heap), [info("a", 1)]);
     let memory = heap.reopen(&object).unwrap();
     memory.store(registry::MARKS, 0);
-    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "killed after the last entry was struck");
-    tidy(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
     heap.reopen(&object).unwrap().store(registry::ENDED, 1);
     assert!(listed(&heap).is_empty());

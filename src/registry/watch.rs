@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::table::{Table, Version};
 use super::view;
-use crate::segment::{Backend, ObjectError};
+use crate::object::{Backend, ObjectError};
 
 /// Notices that a namespace's channels have changed: that one came, went, or has a new writer.
 ///

@@ -7,7 +7,7 @@ use super::field::Trail;
 use super::{Encoding, Field, Fields, Schema, Type, Variant};
 
 /// Most differences that are told: more help nobody.
-const MOST_DIFFERENCES: usize = 100;
+const MAX_DIFFERENCES: usize = 100;
 
 /// One way in which the schema of a channel is not that of its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Member for Variant {
 impl Found<'_> {
     /// `kind` is only asked for what is told.
     fn add(&mut self, trail: Trail<'_>, kind: impl FnOnce() -> DifferenceKind) {
-        if self.differences.len() >= MOST_DIFFERENCES {
+        if self.differences.len() >= MAX_DIFFERENCES {
             return;
         }
         let kind = kind();

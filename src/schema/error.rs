@@ -1,13 +1,13 @@
 //! Why bytes are no schema.
 
-use super::wire::{MOST_BYTES, MOST_LEVELS, MOST_NAME_BYTES, MOST_NODES, VERSION};
+use super::wire::{MAX_BYTES, MAX_LEVELS, MAX_NAME_BYTES, MAX_NODES, VERSION};
 
 /// Why some bytes are no schema, or why a schema can't be carried by a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
     /// There are too many.
-    #[error("the schema has {bytes} bytes, and may have {}: describe fewer types", MOST_BYTES)]
+    #[error("the schema has {bytes} bytes, and may have {}: describe fewer types", MAX_BYTES)]
     TooLong {
         /// How many bytes it has.
         bytes: usize,
@@ -42,7 +42,7 @@ pub enum SchemaError {
         tag: u8,
     },
     /// A name is too long.
-    #[error("a name in the schema has {bytes} bytes, and may have {}: choose a shorter one", MOST_NAME_BYTES)]
+    #[error("a name in the schema has {bytes} bytes, and may have {}: choose a shorter one", MAX_NAME_BYTES)]
     LongName {
         /// How many bytes it has.
         bytes: u64,
@@ -56,10 +56,10 @@ pub enum SchemaError {
         at: usize,
     },
     /// Its types nest too deep.
-    #[error("the schema's types nest deeper than {} levels", MOST_LEVELS)]
+    #[error("the schema's types nest deeper than {} levels", MAX_LEVELS)]
     TooDeep,
     /// It has too many types.
-    #[error("the schema has more than {} types and variants", MOST_NODES)]
+    #[error("the schema has more than {} types and variants", MAX_NODES)]
     TooManyTypes,
     /// It claims to be plain data, and has a type that is none, or is larger than any memory.
     #[error("the schema is of plain data, but has a type that can't be that, or no size of 64 bits")]

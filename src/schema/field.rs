@@ -15,16 +15,16 @@ pub struct FieldInfo {
 }
 
 /// Most fields that are listed.
-const MOST_FIELDS: usize = 1_000;
+const MAX_FIELDS: usize = 1_000;
 
 /// Most bytes of all texts that are listed.
-const MOST_TEXT: usize = 64 * 1024;
+const MAX_TEXT: usize = 64 * 1024;
 
 /// Most bytes of one path. A longer one is left out, and not cut: it would lead elsewhere.
-const MOST_PATH: usize = 4 * 1024;
+const MAX_PATH: usize = 4 * 1024;
 
 /// Most bytes of what a type is called.
-const MOST_TYPE_NAME: usize = 256;
+const MAX_TYPE_NAME: usize = 256;
 
 impl Schema {
     /// The fields, those of fields behind them, in the order in which they are declared.
@@ -35,7 +35,7 @@ impl Schema {
     /// Cost: a look at each type, and two texts for each field that is listed.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldInfo> {
-        self.first_fields(MOST_FIELDS)
+        self.first_fields(MAX_FIELDS)
     }
 
     /// How many fields there are, also those that are not listed by [`Schema::fields`].
@@ -48,9 +48,9 @@ impl Schema {
         count
     }
 
-    /// The first `most` of the fields that are listed.
-    pub(crate) fn first_fields(&self, most: usize) -> Vec<FieldInfo> {
-        let mut listing = Listing { found: Vec::new(), fields: most.min(MOST_FIELDS), text: MOST_TEXT };
+    /// The first `max` of the fields that are listed.
+    pub(crate) fn first_fields(&self, max: usize) -> Vec<FieldInfo> {
+        let mut listing = Listing { found: Vec::new(), fields: max.min(MAX_FIELDS), text: MAX_TEXT };
         collect(&self.root, Trail::Root, &mut |described, trail| listing.add(described, trail));
         listing.found
     }
@@ -68,8 +68,8 @@ impl Listing {
         if self.fields == 0 {
             return;
         }
-        let Ok(path) = Limited::whole(trail, MOST_PATH) else { return };
-        let type_name = Limited::cut(described, MOST_TYPE_NAME);
+        let Ok(path) = Limited::whole(trail, MAX_PATH) else { return };
+        let type_name = Limited::cut(described, MAX_TYPE_NAME);
         match self.text.checked_sub(path.len() + type_name.len()) {
             None => self.fields = 0,
             Some(left) => {
@@ -83,12 +83,12 @@ impl Listing {
 /// A text that has an end: writing more fails, so that whatever writes stops there.
 struct Limited {
     text: String,
-    most: usize,
+    max: usize,
 }
 
 impl Write for Limited {
     fn write_str(&mut self, more: &str) -> fmt::Result {
-        let mut end = more.len().min(self.most - self.text.len());
+        let mut end = more.len().min(self.max - self.text.len());
         while !more.is_char_boundary(end) {
             end -= 1;
         }
@@ -98,13 +98,13 @@ impl Write for Limited {
 }
 
 impl Limited {
-    fn whole(shown: impl Display, most: usize) -> Result<String, fmt::Error> {
-        let mut limited = Limited { text: String::new(), most };
+    fn whole(shown: impl Display, max: usize) -> Result<String, fmt::Error> {
+        let mut limited = Limited { text: String::new(), max };
         write!(limited, "{shown}").map(|()| limited.text)
     }
 
-    fn cut(shown: impl Display, most: usize) -> String {
-        let mut limited = Limited { text: String::new(), most };
+    fn cut(shown: impl Display, max: usize) -> String {
+        let mut limited = Limited { text: String::new(), max };
         if write!(limited, "{shown}").is_err() {
             limited.text.push('…');
         }

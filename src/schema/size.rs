@@ -37,9 +37,9 @@ impl<'a> Strides<'a> {
             }
             Type::Struct { fields: Fields::Newtype(inner), .. } => self.measure(inner),
             Type::Struct { fields: Fields::Tuple(fields) | Fields::Named(fields), .. } => {
-                fields.iter().try_fold(0, |longest: u64, field| {
+                fields.iter().try_fold(0, |max: u64, field| {
                     let end = field.offset.checked_add(self.measure(&field.value)?)?;
-                    Some(end.max(longest))
+                    Some(end.max(max))
                 })
             }
             leaf => leaf.size(),

@@ -14,16 +14,16 @@ use crate::layout;
 pub(super) const VERSION: u8 = 1;
 
 /// Most bytes of a schema: a channel's object for it has room for so many.
-pub(super) const MOST_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 
 /// Most types inside of one another.
-pub(super) const MOST_LEVELS: u32 = 64;
+pub(super) const MAX_LEVELS: u32 = 64;
 
 /// Most types and variants together.
-pub(super) const MOST_NODES: u32 = 10_000;
+pub(super) const MAX_NODES: u32 = 10_000;
 
 /// Most bytes of a name of a type, variant or field.
-pub(super) const MOST_NAME_BYTES: u64 = 256;
+pub(super) const MAX_NAME_BYTES: u64 = 256;
 
 /// Tags of types; those below are scalars by their position in [`Scalar::ALL`].
 mod tag {
@@ -72,7 +72,7 @@ impl Schema {
     ///
     /// [`SchemaError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Schema, SchemaError> {
-        if bytes.len() > MOST_BYTES {
+        if bytes.len() > MAX_BYTES {
             return Err(SchemaError::TooLong { bytes: bytes.len() });
         }
         let mut input = Input { cursor: Cursor::new(bytes), encoding: Encoding::Postcard, nodes: 0 };
@@ -85,7 +85,7 @@ impl Schema {
             tag::POD => Encoding::Pod,
             tag => return Err(SchemaError::UnknownTag { at: 1, tag }),
         };
-        let root = input.r#type(MOST_LEVELS)?;
+        let root = input.r#type(MAX_LEVELS)?;
         if input.cursor.left() > 0 {
             return Err(SchemaError::Left { bytes: input.cursor.left() });
         }
@@ -226,7 +226,7 @@ impl<'a> Input<'a> {
 
     fn name(&mut self) -> Result<String, SchemaError> {
         let bytes = self.number()?;
-        let len = usize::try_from(bytes).ok().filter(|_| bytes <= MOST_NAME_BYTES);
+        let len = usize::try_from(bytes).ok().filter(|_| bytes <= MAX_NAME_BYTES);
         let len = len.ok_or(SchemaError::LongName { bytes })?;
         let at = self.cursor.at();
         let name = self.step(|cursor| cursor.take(len))?;
@@ -245,7 +245,7 @@ impl<'a> Input<'a> {
 
     fn count(&mut self) -> Result<(), SchemaError> {
         self.nodes += 1;
-        if self.nodes > MOST_NODES { Err(SchemaError::TooManyTypes) } else { Ok(()) }
+        if self.nodes > MAX_NODES { Err(SchemaError::TooManyTypes) } else { Ok(()) }
     }
 
     /// A type of which `levels` may be inside of one another.

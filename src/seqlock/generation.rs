@@ -13,7 +13,7 @@ impl<M: Memory> Generations<'_, M> {
     /// that publication was written. It may be a later one: then its slot does not carry the number, and the attempt
     /// is torn.
     #[inline]
-    pub(crate) fn in_force(&self, side: Side) -> u64 {
+    pub(crate) fn current(&self, side: Side) -> u64 {
         self.0.load(control::GENERATION + side.index())
     }
 }

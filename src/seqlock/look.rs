@@ -6,7 +6,7 @@ use crate::memory::Memory;
 
 /// What stands in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum SlotStatus {
     /// Nothing was ever written here.
     Empty,
     /// This publication is being written, or its writer died there.
@@ -20,7 +20,7 @@ pub(crate) enum Standing {
 /// One look at a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
-    pub(crate) standing: Standing,
+    pub(crate) status: SlotStatus,
     /// The payload's length, as the slot says it.
     pub(crate) len: u64,
     /// When it was published, as the slot says it.
@@ -38,22 +38,22 @@ impl<M: Memory> Ring<M> {
         // Acquire: as r4 of `Ring::read`, the loads of the header must not be satisfied after the stamp's, or a header of
         // a later write could stand beside an earlier number. Pairs with the release fence in `Ring::write` (w2).
         self.memory().fence_acquire();
-        Look { standing: self.standing(side, index, slot.stamp()), len, time }
+        Look { status: self.status(side, index, slot.stamp()), len, time }
     }
 
-    fn standing(&self, side: Side, index: u64, stamp: u64) -> Standing {
+    fn status(&self, side: Side, index: u64, stamp: u64) -> SlotStatus {
         if stamp == 0 {
-            return Standing::Empty;
+            return SlotStatus::Empty;
         }
         let publication = Publication::new(stamp.div_ceil(2));
         let mask = self.geometry().depth() - 1;
         match publication {
             Some(publication) if publication.side() != side || publication.turn() & mask != index => {
-                Standing::Implausible(stamp)
+                SlotStatus::Implausible(stamp)
             }
-            Some(publication) if stamp == publication.stamp_whole() => Standing::Whole(publication),
-            Some(publication) => Standing::Writing(publication),
-            None => Standing::Implausible(stamp),
+            Some(publication) if stamp == publication.stamp_whole() => SlotStatus::Whole(publication),
+            Some(publication) => SlotStatus::Writing(publication),
+            None => SlotStatus::Implausible(stamp),
         }
     }
 }
@@ -76,15 +76,15 @@ mod tests {
     #[test]
     fn what_is_written_is_told_where_it_stands() {
         let ring = ring(2);
-        assert_eq!(ring.look(Side::A, 0).standing, Standing::Empty);
+        assert_eq!(ring.look(Side::A, 0).status, SlotStatus::Empty);
         for number in [2, 4, 6] {
             ring.write(Publication::new(number).unwrap(), &[7; 5], number * 100, 0);
         }
-        let whole = |number| Standing::Whole(Publication::new(number).unwrap());
-        assert_eq!(ring.look(Side::A, 0), Look { standing: whole(4), len: 5, time: 400 });
-        assert_eq!(ring.look(Side::A, 1), Look { standing: whole(6), len: 5, time: 600 });
+        let whole = |number| SlotStatus::Whole(Publication::new(number).unwrap());
+        assert_eq!(ring.look(Side::A, 0), Look { status: whole(4), len: 5, time: 400 });
+        assert_eq!(ring.look(Side::A, 1), Look { status: whole(6), len: 5, time: 600 });
         stamp(&ring, 0, Publication::new(8).unwrap().stamp_writing());
-        assert_eq!(ring.look(Side::A, 0).standing, Standing::Writing(Publication::new(8).unwrap()));
+        assert_eq!(ring.look(Side::A, 0).status, SlotStatus::Writing(Publication::new(8).unwrap()));
     }
 
     #[test]
@@ -94,9 +94,9 @@ mod tests {
         // Of the other side, of another slot, beyond the last number.
         for hostile in [of(3), of(3) - 1, of(4), of(4) - 1, of(1 << 62) + 1, of(1 << 62) + 2, u64::MAX] {
             stamp(&ring, 0, hostile);
-            assert_eq!(ring.look(Side::A, 0).standing, Standing::Implausible(hostile), "{hostile}");
+            assert_eq!(ring.look(Side::A, 0).status, SlotStatus::Implausible(hostile), "{hostile}");
         }
         stamp(&ring, 0, of(1 << 62));
-        assert_eq!(ring.look(Side::A, 0).standing, Standing::Whole(Publication::MAX));
+        assert_eq!(ring.look(Side::A, 0).status, SlotStatus::Whole(Publication::MAX));
     }
 }

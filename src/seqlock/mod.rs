@@ -20,7 +20,6 @@
 //! over what never changes afterwards. Waiting for a publication is a handshake of its own: see [`waiting`].
 
 mod cut;
-mod ending;
 mod generation;
 mod look;
 #[cfg(test)]
@@ -30,17 +29,18 @@ mod reader;
 pub(crate) mod ready;
 mod ring;
 mod stamp;
+mod state;
 mod waiting;
 mod writer;
 
-pub use ending::Ending;
 pub(crate) use generation::Generations;
-pub(crate) use look::{Look, Standing};
+pub(crate) use look::{Look, SlotStatus};
 pub(crate) use published::Published;
 pub(crate) use reader::{Attempt, Reader};
-pub(crate) use ring::{Details, Landing, Part, Reading, Ring};
-pub use waiting::Waking;
-pub(crate) use waiting::{Announcements, Answered, announce};
+pub(crate) use ring::{Destination, Details, Part, Reading, Ring};
+pub use state::ChannelState;
+pub use waiting::WakeMode;
+pub(crate) use waiting::{Announcements, Answered, register_waiter};
 pub(crate) use writer::{Growth, Writer};
 
 #[cfg(doc)]

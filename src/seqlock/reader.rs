@@ -1,6 +1,6 @@
 //! The reader's side: one attempt at the latest publication.
 
-use super::{Generations, Landing, Published, Reading, Ring};
+use super::{Destination, Generations, Published, Reading, Ring};
 use crate::layout::{Publication, Side};
 use crate::memory::Memory;
 
@@ -22,11 +22,11 @@ struct Mapped<R> {
 pub(crate) enum Attempt {
     /// Nothing is published yet.
     Empty,
-    /// The segment in force on `side` is not the one that is mapped: map it, [`Reader::install`] it, try again.
+    /// The current segment on `side` is not the one that is mapped: map it, [`Reader::install`] it, try again.
     Remap {
         /// Which side.
         side: Side,
-        /// Its generation in force.
+        /// Its current generation.
         generation: u64,
     },
     /// The slot of this publication was read.
@@ -43,12 +43,12 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         &self.control
     }
 
-    /// r1 to r5: one attempt to copy the latest publication into `landing`. Wait-free; stores nothing in shared
+    /// r1 to r5: one attempt to copy the latest publication into `destination`. Wait-free; stores nothing in shared
     /// memory.
     #[inline(always)]
-    pub(crate) fn attempt(&self, landing: &mut impl Landing) -> Attempt {
+    pub(crate) fn attempt(&self, destination: &mut impl Destination) -> Attempt {
         match Published::of_channel(&self.control).latest() {
-            Some(publication) => self.attempt_at(publication, landing),
+            Some(publication) => self.attempt_at(publication, destination),
             None => Attempt::Empty,
         }
     }
@@ -56,12 +56,12 @@ impl<C: Memory, R: Memory> Reader<C, R> {
     /// r2 to r5 for a publication that is the latest, or was: the caller has it from [`Published::latest`], or a later
     /// one. If it was read to be torn, or its segment has been replaced, it is gone for ever.
     #[inline(always)]
-    pub(crate) fn attempt_at(&self, publication: Publication, landing: &mut impl Landing) -> Attempt {
+    pub(crate) fn attempt_at(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         let side = publication.side();
-        let generation = Generations(&self.control).in_force(side);
+        let generation = Generations(&self.control).current(side);
         match &self.sides[side.index()] {
             Some(mapped) if mapped.generation == generation => {
-                Attempt::Read(publication, mapped.ring.read(publication, landing))
+                Attempt::Read(publication, mapped.ring.read(publication, destination))
             }
             _ => Attempt::Remap { side, generation },
         }

@@ -25,7 +25,7 @@ pub(crate) enum Readiness {
 pub(crate) fn check(memory: &impl Memory) -> Readiness {
     let word = memory.load(WORD);
     // Acquire: the loads of the immutable words must not be satisfied from before the ready word was seen, or a reader
-    // could take a half-written description for the whole one. Pairs with the release store in `declare`.
+    // could take a half-written header for the whole one. Pairs with the release store in `declare`.
     memory.fence_acquire();
     match layout::version_of(word) {
         _ if word == 0 => Readiness::NotReady,

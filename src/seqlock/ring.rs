@@ -20,10 +20,10 @@ pub(crate) struct Details {
 }
 
 /// Where a payload is copied to: private memory of the reader.
-pub trait Landing {
+pub trait Destination {
     /// Room for a payload of `len` bytes (at most the segment's capacity), or for the part of it that is wanted; `None`
     /// if that length can't be taken.
-    fn room(&mut self, len: usize) -> Option<&mut [u8]>;
+    fn buffer(&mut self, len: usize) -> Option<&mut [u8]>;
 
     /// Where in the payload the part begins that is wanted.
     #[inline]
@@ -31,18 +31,18 @@ pub trait Landing {
         0
     }
 
-    /// What the last copy left there; of a landing that refused, what it would have taken.
-    fn landed(&self) -> &[u8];
+    /// What the last copy left there; of a destination that refused, what it would have taken.
+    fn bytes(&self) -> &[u8];
 }
 
 /// What came of one attempt at a slot. All but `Torn` are verified: they are what the writer published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// The landing holds the payload.
+    /// The destination holds the payload.
     Whole(Details),
-    /// The writer came back to the slot while it was being copied. What the landing holds means nothing.
+    /// The writer came back to the slot while it was being copied. What the destination holds means nothing.
     Torn,
-    /// The landing refused the length.
+    /// The destination refused the length.
     Refused {
         /// The payload's length in bytes.
         len: usize,
@@ -86,12 +86,12 @@ impl<M: Memory> Ring<M> {
         (Stamp(slot).is_whole(publication) && fits).then_some(time)
     }
 
-    /// r2 to r5: one attempt to copy `publication` into `landing`. Wait-free; stores nothing in shared memory.
+    /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in shared memory.
     #[inline(always)]
-    pub(crate) fn read(&self, publication: Publication, landing: &mut impl Landing) -> Reading {
+    pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Reading {
         let slot = self.0.slot(publication.turn());
         // r2, r3: from here to the fence everything read may belong to different publications.
-        let reading = copy_out(&slot, landing);
+        let reading = copy_out(&slot, destination);
         // Acquire: the loads of the copy must not be satisfied after the stamp's load below, or the writer could come
         // back to the slot in between and the stamp would still look untouched. Pairs with the release fence in
         // `write` (w2): if any word of the copy came from a later write of the slot, that fence and this one make the
@@ -103,16 +103,16 @@ impl<M: Memory> Ring<M> {
 
 /// r2, r3. Each word is loaded once; what it decides is decided on the local.
 #[inline(always)]
-fn copy_out<M: Memory>(slot: &Slot<'_, M>, landing: &mut impl Landing) -> Reading {
+fn copy_out<M: Memory>(slot: &Slot<'_, M>, destination: &mut impl Destination) -> Reading {
     let [len, time, checksum] = slot.header();
     let Some(len) = usize::try_from(len).ok().filter(|len| *len <= slot.capacity()) else {
         return Reading::Implausible { len };
     };
-    let offset = landing.offset();
-    let Some(room) = landing.room(len) else {
+    let offset = destination.offset();
+    let Some(buffer) = destination.buffer(len) else {
         return Reading::Refused { len };
     };
-    slot.read(offset, room);
+    slot.read(offset, buffer);
     Reading::Whole(Details { len, time, checksum })
 }
 
@@ -146,10 +146,10 @@ pub(crate) struct Part<'a> {
     pub(crate) into: &'a mut [u8],
 }
 
-impl Landing for Part<'_> {
+impl Destination for Part<'_> {
     /// Takes any payload that has the part.
     #[inline]
-    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         let end = self.offset.checked_add(self.into.len())?;
         (end <= len).then_some(self.into)
     }
@@ -159,13 +159,13 @@ impl Landing for Part<'_> {
         self.offset
     }
 
-    fn landed(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         self.into
     }
 }
 
-impl Landing for &mut Vec<u8> {
-    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+impl Destination for &mut Vec<u8> {
+    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         if len > self.capacity() {
             // What stands there is about to be overwritten: fresh zeroes are cheaper than moving it and zeroing the rest.
             **self = vec![0; len];
@@ -175,20 +175,20 @@ impl Landing for &mut Vec<u8> {
         Some(self)
     }
 
-    fn landed(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         self
     }
 }
 
-impl Landing for &mut [u8] {
+impl Destination for &mut [u8] {
     /// Takes exactly its own length.
     #[inline]
-    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+    fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         (len == self.len()).then_some(self)
     }
 
     #[inline]
-    fn landed(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         self
     }
 }

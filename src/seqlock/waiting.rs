@@ -21,7 +21,7 @@
 //! and after the next one, whose p1 counts it. A waiter that was killed costs no more than that.
 //!
 //! The full barrier on the writer's side costs more than all the rest of publishing a small state. On Linux the waiter
-//! can have it run there ([`Waking::Barriers`]): then p2 only keeps the compiler from moving p3.
+//! can have it run there ([`WakeMode::Barriers`]): then p2 only keeps the compiler from moving p3.
 //!
 //! A waiter does not trust any of it with its life: it sleeps in slices, because the writer can be killed between w5 and
 //! the wake-up, and anybody who may write to the page can spoil it.
@@ -32,10 +32,10 @@ use crate::memory::{CountingMemory, Memory, MemoryMut, Word};
 /// How a writer and those who wait for its publications take notice of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Waking {
+pub enum WakeMode {
     /// Who waits has the processors run a barrier in the writer's process (`membarrier`), at the price of a system call of
-    /// its own. Publishing costs a few instructions more than with [`Waking::Nobody`]. The default; where the system has
-    /// no such call, [`Waking::Fences`].
+    /// its own. Publishing costs a few instructions more than with [`WakeMode::Nobody`]. The default; where the system has
+    /// no such call, [`WakeMode::Fences`].
     #[default]
     Barriers,
     /// The writer has a full fence in each publication, which costs some nanoseconds, and who waits needs no system call
@@ -45,24 +45,24 @@ pub enum Waking {
     Nobody,
 }
 
-impl Waking {
+impl WakeMode {
     /// Relaxed: who is misled by an old value wakes at the end of its slice.
-    pub(crate) fn load(control: &impl Memory) -> Waking {
-        match control.load(control::WAKING) {
-            1 => Waking::Barriers,
-            2 => Waking::Fences,
-            _ => Waking::Nobody,
+    pub(crate) fn load(control: &impl Memory) -> WakeMode {
+        match control.load(control::WAKE_MODE) {
+            1 => WakeMode::Barriers,
+            2 => WakeMode::Fences,
+            _ => WakeMode::Nobody,
         }
     }
 
     /// Relaxed, as the load.
     pub(crate) fn store(self, control: &impl MemoryMut) {
         let word = match self {
-            Waking::Nobody => 0,
-            Waking::Barriers => 1,
-            Waking::Fences => 2,
+            WakeMode::Nobody => 0,
+            WakeMode::Barriers => 1,
+            WakeMode::Fences => 2,
         };
-        control.store(control::WAKING, word);
+        control.store(control::WAKE_MODE, word);
     }
 }
 
@@ -94,7 +94,7 @@ impl<M: Memory> Announcements<M> {
 
 /// s2: one more announcement in `word` of a waiters' page. The caller has seen a publication by `Published::latest`, and
 /// goes on with a full barrier.
-pub(crate) fn announce(page: &impl CountingMemory, word: usize) {
+pub(crate) fn register_waiter(page: &impl CountingMemory, word: usize) {
     page.increment(word);
 }
 

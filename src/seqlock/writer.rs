@@ -58,7 +58,7 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
         &self.sides[side.index()].ring
     }
 
-    /// The generation in force on `side`.
+    /// The current generation on `side`.
     pub(crate) fn generation(&self, side: Side) -> u64 {
         self.sides[side.index()].generation
     }

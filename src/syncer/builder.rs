@@ -18,7 +18,7 @@ use crate::writer::{Writer, WriterBuilder};
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Below that the ticks would not be in time: it is the granularity of tokio's timers, and not far above the kernel's.
-const LEAST_INTERVAL: Duration = Duration::from_millis(1);
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Chooses what a [`Syncer`] is like. Made by [`WriterBuilder::syncer`], whose options are the channel's.
 #[must_use = "a builder does nothing until `spawn` is called"]
@@ -69,9 +69,9 @@ impl Namespace {
 }
 
 impl<T, C> SyncerBuilder<T, C> {
-    /// From one tick to the next, at least 1 ms. Default: what [`WriterBuilder::interval`] was given, or 100 ms.
+    /// From one tick to the next, at least 1 ms. Default: what [`WriterBuilder::heartbeat_interval`] was given, or 100 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.writer = self.writer.interval(interval);
+        self.writer = self.writer.heartbeat_interval(interval);
         self
     }
 }
@@ -115,10 +115,10 @@ where
         start: impl FnOnce(&Arc<Shared<T, C>>, Duration) -> Result<Driver, SpawnError>,
     ) -> Result<Syncer<T, C>, SpawnError> {
         let interval = self.writer.promised().unwrap_or(DEFAULT_INTERVAL);
-        if interval < LEAST_INTERVAL {
-            return Err(SpawnError::IntervalTooShort { asked: interval, least: LEAST_INTERVAL });
+        if interval < MIN_INTERVAL {
+            return Err(SpawnError::IntervalTooShort { asked: interval, min: MIN_INTERVAL });
         }
-        let writer = self.writer.interval(interval).open()?;
+        let writer = self.writer.heartbeat_interval(interval).open()?;
         let channel = writer.channel().to_owned();
         let shared = Arc::new(Shared::new(writer, self.initial));
         if let Err(source) = shared.flush() {

@@ -15,7 +15,7 @@ const THREAD_NAME: &str = "tearless-sync";
 /// What makes the ticks.
 pub(super) enum Driver {
     Thread {
-        bell: Arc<Bell>,
+        signal: Arc<Signal>,
         thread: JoinHandle<()>,
     },
     #[cfg(feature = "tokio")]
@@ -24,7 +24,7 @@ pub(super) enum Driver {
 
 /// Tells the thread, while it sleeps, to end.
 #[derive(Default)]
-pub(super) struct Bell {
+pub(super) struct Signal {
     order: Mutex<Order>,
     rung: Condvar,
 }
@@ -36,8 +36,8 @@ enum Order {
     End,
 }
 
-impl Bell {
-    fn ring(&self) {
+impl Signal {
+    fn raise(&self) {
         // Nobody panics with this lock.
         *self.order.lock().unwrap_or_else(PoisonError::into_inner) = Order::End;
         self.rung.notify_one();
@@ -58,8 +58,8 @@ impl Driver {
         T: Send + 'static,
         Writer<T, C>: Send + 'static,
     {
-        let bell = Arc::<Bell>::default();
-        let heard = Arc::clone(&bell);
+        let signal = Arc::<Signal>::default();
+        let heard = Arc::clone(&signal);
         let work = move || {
             let begin = Instant::now();
             let mut grid = Grid::new(interval);
@@ -69,7 +69,7 @@ impl Driver {
             }
         };
         let spawned = thread::Builder::new().name(THREAD_NAME.into()).spawn(work);
-        Ok(Driver::Thread { bell, thread: spawned.map_err(SpawnError::Thread)? })
+        Ok(Driver::Thread { signal, thread: spawned.map_err(SpawnError::Thread)? })
     }
 
     /// Starts a task that ticks for as long as somebody else has `shared`.
@@ -106,8 +106,8 @@ impl Driver {
     /// Lets the ticks end. A thread has ended when this returns; a task may be at its last tick, and does no other.
     pub(super) fn stop(self) {
         match self {
-            Driver::Thread { bell, thread } => {
-                bell.ring();
+            Driver::Thread { signal, thread } => {
+                signal.raise();
                 // It has no way to panic: what users wrote is caught. And if it did: the last state is published next.
                 let _ = thread.join();
             }

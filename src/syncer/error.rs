@@ -12,13 +12,13 @@ use crate::channel::{CreateError, PublishError, RemoveError};
 pub enum SpawnError {
     /// Not clamped: the interval is also what readers are promised.
     #[error(
-        "an interval of {asked:?} is too short: ask for at least {least:?}, or publish each change with a `Writer`"
+        "an interval of {asked:?} is too short: ask for at least {min:?}, or publish each change with a `Writer`"
     )]
     IntervalTooShort {
         /// What was asked for.
         asked: Duration,
         /// What is possible.
-        least: Duration,
+        min: Duration,
     },
     /// The channel can't be opened.
     #[error(transparent)]

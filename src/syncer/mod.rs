@@ -46,7 +46,7 @@ use shared::Shared;
 /// It owns the state and the channel's writer. Every interval (100 ms by default, see `docs/experiments.md`) a tick looks
 /// whether the state was changed, encodes it, and publishes it unless it encodes to the same bytes as before. Each tick
 /// that finds all well leaves a heartbeat, and the channel promises the interval to its readers:
-/// [`Reader::heartbeat`](crate::Reader::heartbeat) and [`Reader::interval`](crate::Reader::interval). A tick that could not
+/// [`Reader::heartbeat_age`](crate::Reader::heartbeat_age) and [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). A tick that could not
 /// take place in time is not made up for: the next one is at the next multiple of the interval.
 ///
 /// The ticks come from a thread of its own, `tearless-sync` ([`SyncerBuilder::spawn`]), or from a task of a tokio runtime

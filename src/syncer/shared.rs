@@ -11,15 +11,15 @@ use std::time::Instant;
 use super::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
 use crate::codec::Encode;
-use crate::segment::ForkToken;
-use crate::writer::{Prepared, Writer};
+use crate::object::ForkToken;
+use crate::writer::{Changed, Writer};
 
 /// All of it. Generic without bounds, so that a syncer can be dropped without any.
 pub(super) struct Shared<T, C> {
     owner: ForkToken,
     state: Mutex<State<T>>,
     /// `None` when the syncer has ended: the channel must be free for others then, though a late tick may hold on to this.
-    pen: Mutex<Option<Pen<T, C>>>,
+    publisher: Mutex<Option<Publisher<T, C>>>,
 }
 
 struct State<T> {
@@ -29,7 +29,7 @@ struct State<T> {
 }
 
 /// The writer, and what it did.
-struct Pen<T, C> {
+struct Publisher<T, C> {
     writer: Writer<T, C>,
     prepare: Prepare<T, C>,
     codec: &'static str,
@@ -40,17 +40,17 @@ struct Pen<T, C> {
 }
 
 /// `Writer::prepare`, found where its bounds were known.
-type Prepare<T, C> = fn(&mut Writer<T, C>, &T) -> Result<Prepared, PublishError>;
+type Prepare<T, C> = fn(&mut Writer<T, C>, &T) -> Result<Changed, PublishError>;
 
 /// What came of looking at the state.
 enum Look {
     Untouched,
-    Encoded { prepared: Prepared, changes: u64 },
+    Encoded { changed: Changed, changes: u64 },
 }
 
 impl<T, C: Encode<T>> Shared<T, C> {
     pub(super) fn new(writer: Writer<T, C>, value: T) -> Self {
-        let pen = Pen {
+        let publisher = Publisher {
             writer,
             prepare: Writer::prepare,
             codec: C::NAME,
@@ -61,7 +61,7 @@ impl<T, C: Encode<T>> Shared<T, C> {
         Shared {
             owner: ForkToken::take(),
             state: Mutex::new(State { value, changes: 0 }),
-            pen: Mutex::new(Some(pen)),
+            publisher: Mutex::new(Some(publisher)),
         }
     }
 }
@@ -89,15 +89,15 @@ impl<T, C> Shared<T, C> {
     pub(super) fn flush(&self) -> Result<u64, PublishError> {
         // Before the locks, which a fork may have caught locked.
         self.check_owner()?;
-        self.with_pen(|pen| pen.sync(&self.state))
+        self.with_publisher(|publisher| publisher.sync(&self.state))
     }
 
     /// The same, for nobody who waits for the result.
     pub(super) fn tick(&self) {
-        if let Some(pen) = lock(&self.pen).as_mut() {
-            pen.statistics.ticks += 1;
-            if let Err(error) = pen.sync(&self.state) {
-                pen.last_error = Some(Arc::new(error));
+        if let Some(publisher) = lock(&self.publisher).as_mut() {
+            publisher.statistics.ticks += 1;
+            if let Err(error) = publisher.sync(&self.state) {
+                publisher.last_error = Some(Arc::new(error));
             }
         }
     }
@@ -105,26 +105,26 @@ impl<T, C> Shared<T, C> {
     /// So many ticks did not take place.
     pub(super) fn overrun(&self, missed: u64) {
         if missed > 0
-            && let Some(pen) = lock(&self.pen).as_mut()
+            && let Some(publisher) = lock(&self.publisher).as_mut()
         {
-            pen.statistics.overruns += missed;
+            publisher.statistics.overruns += missed;
         }
     }
 
     pub(super) fn statistics(&self) -> SyncerStatistics {
-        self.with_pen(|pen| pen.statistics)
+        self.with_publisher(|publisher| publisher.statistics)
     }
 
     pub(super) fn last_error(&self) -> Option<Arc<PublishError>> {
-        self.with_pen(|pen| pen.last_error.clone())
+        self.with_publisher(|publisher| publisher.last_error.clone())
     }
 
     /// Publishes what is not published yet, and ends the channel.
     pub(super) fn end(&self) -> Result<SyncerStatistics, ShutdownError> {
-        let mut pen = self.take_pen();
-        let published = pen.sync(&self.state);
-        let statistics = pen.statistics;
-        let closed = pen.writer.close();
+        let mut publisher = self.take_publisher();
+        let published = publisher.sync(&self.state);
+        let statistics = publisher.statistics;
+        let closed = publisher.writer.close();
         published.map_err(|source| ShutdownError::Publish { source, statistics: statistics.into() })?;
         closed.map_err(|source| ShutdownError::Close { source, statistics: statistics.into() })?;
         Ok(statistics)
@@ -132,19 +132,19 @@ impl<T, C> Shared<T, C> {
 
     /// Ends a channel on which nothing was published: what a former writer left stays as it was found.
     pub(super) fn abandon(&self) {
-        self.take_pen().writer.abandon();
+        self.take_publisher().writer.abandon();
     }
 
-    fn take_pen(&self) -> Pen<T, C> {
-        lock(&self.pen).take().expect("a syncer ends once")
+    fn take_publisher(&self) -> Publisher<T, C> {
+        lock(&self.publisher).take().expect("a syncer ends once")
     }
 
-    fn with_pen<R>(&self, work: impl FnOnce(&mut Pen<T, C>) -> R) -> R {
-        work(lock(&self.pen).as_mut().expect("the syncer has not ended, since somebody has it"))
+    fn with_publisher<R>(&self, work: impl FnOnce(&mut Publisher<T, C>) -> R) -> R {
+        work(lock(&self.publisher).as_mut().expect("the syncer has not ended, since somebody has it"))
     }
 }
 
-impl<T, C> Pen<T, C> {
+impl<T, C> Publisher<T, C> {
     /// Publishes `state` if that is needed, and counts what was done. Returns the number in force.
     fn sync(&mut self, state: &Mutex<State<T>>) -> Result<u64, PublishError> {
         let done = self.try_sync(state);
@@ -157,11 +157,11 @@ impl<T, C> Pen<T, C> {
     fn try_sync(&mut self, state: &Mutex<State<T>>) -> Result<(), PublishError> {
         match self.look_at(state)? {
             Look::Untouched => self.statistics.untouched += 1,
-            Look::Encoded { prepared: Prepared::Same, changes } => {
+            Look::Encoded { changed: Changed::No, changes } => {
                 self.statistics.skipped += 1;
                 self.covered = Some(changes);
             }
-            Look::Encoded { prepared: Prepared::Changed, changes } => {
+            Look::Encoded { changed: Changed::Yes, changes } => {
                 self.writer.publish_prepared()?;
                 self.statistics.published += 1;
                 self.statistics.bytes += self.writer.prepared_len() as u64;
@@ -185,9 +185,9 @@ impl<T, C> Pen<T, C> {
         drop(state);
         let took = begin.elapsed();
         self.statistics.encode_time += took;
-        self.statistics.longest_encode = self.statistics.longest_encode.max(took);
+        self.statistics.max_encode_time = self.statistics.max_encode_time.max(took);
         match encoded {
-            Ok(prepared) => Ok(Look::Encoded { prepared: prepared?, changes }),
+            Ok(changed) => Ok(Look::Encoded { changed: changed?, changes }),
             Err(panic) => Err(PublishError::Encode { codec: self.codec, source: text_of(&*panic).into() }),
         }
     }

@@ -25,7 +25,7 @@ pub struct SyncerStatistics {
     /// How long the state's lock was held for encoding, in all.
     pub encode_time: Duration,
     /// The longest of these.
-    pub longest_encode: Duration,
+    pub max_encode_time: Duration,
     /// Payload bytes that were published.
     pub bytes: u64,
 }
@@ -42,7 +42,7 @@ impl SyncerStatistics {
             overruns: self.overruns.saturating_sub(earlier.overruns),
             failed: self.failed.saturating_sub(earlier.failed),
             encode_time: self.encode_time.saturating_sub(earlier.encode_time),
-            longest_encode: self.longest_encode,
+            max_encode_time: self.max_encode_time,
             bytes: self.bytes.saturating_sub(earlier.bytes),
         }
     }
@@ -55,7 +55,7 @@ impl fmt::Display for SyncerStatistics {
             formatter,
             "{ticks} ticks, {overruns} overruns; {published} published ({} bytes), {skipped} skipped, {untouched} \
              untouched, {failed} failed; encoding took {:.1?}, at most {:.1?}",
-            self.bytes, self.encode_time, self.longest_encode
+            self.bytes, self.encode_time, self.max_encode_time
         )
     }
 }
@@ -73,7 +73,7 @@ mod tests {
             overruns: 5 * factor,
             failed: factor,
             encode_time: Duration::from_millis(6 * factor),
-            longest_encode: Duration::from_millis(2),
+            max_encode_time: Duration::from_millis(2),
             bytes: 70 * factor,
         }
     }

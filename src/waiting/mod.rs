@@ -3,28 +3,28 @@
 //! The handshake with the writer is `seqlock::waiting`. Nothing here depends on a wake-up alone: who sleeps does so in
 //! slices, and looks for itself in between.
 
+mod handle;
 #[cfg(feature = "async")]
 mod notifier;
-mod place;
 
+pub(crate) use handle::NamespaceHandle;
 #[cfg(feature = "async")]
 pub(crate) use notifier::{Notifier, Ticket};
-pub(crate) use place::Place;
 
 use std::fmt;
 use std::hint;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{ChannelReader, Nap, WaitersPage};
+use crate::channel::{Backoff, ChannelReader, WaitersPage};
 use crate::layout::registry::waiters;
 use crate::memory::{CountingMemory, Memory};
+use crate::object::{self, Backend, Slept};
 use crate::registry;
-use crate::segment::{self, Backend, Slept};
-use crate::seqlock::{Waking, announce};
+use crate::seqlock::{WakeMode, register_waiter};
 
 /// How long one sleeps at least, if nobody wakes: a slice of nothing would be a loop that interrupts all writers.
-const LEAST_SLICE: Duration = Duration::from_millis(1);
+const MIN_SLICE: Duration = Duration::from_millis(1);
 
 /// How to wait for a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,27 +78,27 @@ impl Waiter {
         Waiter { backend, namespace: namespace.into(), page: None, policy }
     }
 
-    /// Waits until `channel` has a publication after number `after`, at most for `longest`.
-    pub(crate) fn wait_newer(&mut self, channel: &ChannelReader, after: u64, longest: Duration) -> Waited {
-        let look = || match channel.sight() {
-            sight if sight.publication > after => Ok(Waited::Newer),
-            sight if sight.has_ended() => Ok(Waited::Ended),
-            sight => Err(sight.publication),
+    /// Waits until `channel` has a publication after number `after`, at most for `timeout`.
+    pub(crate) fn wait_after(&mut self, channel: &ChannelReader, after: u64, timeout: Duration) -> Waited {
+        let look = || match channel.progress() {
+            progress if progress.publication > after => Ok(Waited::Newer),
+            progress if progress.has_ended() => Ok(Waited::Ended),
+            progress => Err(progress.publication),
         };
-        self.wait(longest, look, |waiter, seen, slice| match waiter.announce(&[channel]) {
+        self.wait(timeout, look, |waiter, seen, slice| match waiter.register(&[channel]) {
             // The channel may have ended before it could know of us; a publication is noticed by the kernel.
-            Announced::Everywhere if channel.is_closed() => Slept::LookAgain,
-            Announced::Everywhere => channel.sleep_on_published(seen, slice),
-            Announced::NotEverywhere => Slept::Refused,
+            Registered::Everywhere if channel.is_closed() => Slept::LookAgain,
+            Registered::Everywhere => channel.sleep_on_published(seen, slice),
+            Registered::NotEverywhere => Slept::Refused,
         })
     }
 
-    /// Waits until `changed` says so, at most for `longest`: anything that a publication or the end of one of `channels`,
+    /// Waits until `changed` says so, at most for `timeout`: anything that a publication or the end of one of `channels`,
     /// or a new channel of the namespace, can bring about.
     pub(crate) fn wait_any(
         &mut self,
         channels: &[&ChannelReader],
-        longest: Duration,
+        timeout: Duration,
         mut changed: impl FnMut() -> bool,
     ) -> Waited {
         let look = || if changed() { Ok(Waited::Newer) } else { Err(0) };
@@ -106,11 +106,11 @@ impl Waiter {
         // look once more since the page was last rung.
         let mut announced_on = None;
         let mut looked_since = None;
-        self.wait(longest, look, |waiter, _, slice| {
+        self.wait(timeout, look, |waiter, _, slice| {
             let Some(rung) = waiter.rung() else { return Slept::Refused };
             if announced_on != Some(rung.instance) {
                 looked_since = None;
-                if waiter.announce(channels) == Announced::NotEverywhere {
+                if waiter.register(channels) == Registered::NotEverywhere {
                     return Slept::Refused;
                 }
                 announced_on = Some(rung.instance);
@@ -127,65 +127,65 @@ impl Waiter {
     #[cfg(feature = "async")]
     pub(crate) fn interrupt(&mut self) {
         if self.rung().is_none() {
-            // Nobody sleeps for longer than a nap.
+            // Nobody sleeps for longer than a backoff.
             return;
         }
         if let Some(page) = &self.page {
             page.words.increment(waiters::RUNG);
-            segment::wake(&page.words, waiters::RUNG);
+            object::wake(&page.words, waiters::RUNG);
         }
     }
 
     /// Looks, and sleeps in between; `sleep` refuses where it could miss anything.
     fn wait(
         &mut self,
-        longest: Duration,
+        timeout: Duration,
         mut look: impl FnMut() -> Result<Waited, u64>,
         mut sleep: impl FnMut(&mut Self, u64, Duration) -> Slept,
     ) -> Waited {
         let begin = Instant::now();
-        let mut nap = Nap::new();
+        let mut backoff = Backoff::new();
         loop {
             let seen = match look() {
                 Ok(waited) => return waited,
                 Err(seen) => seen,
             };
             let waited = begin.elapsed();
-            if waited >= longest {
+            if waited >= timeout {
                 return Waited::TimedOut;
             }
             if waited < self.policy.spin {
                 hint::spin_loop();
                 continue;
             }
-            let slice = self.policy.slice.max(LEAST_SLICE).min(longest - waited);
+            let slice = self.policy.slice.max(MIN_SLICE).min(timeout - waited);
             if sleep(self, seen, slice) == Slept::Refused {
-                nap.take();
+                backoff.wait();
             }
         }
     }
 
     /// s2, s3: announces that somebody waits for these channels, which have been looked at before; if all their writers
     /// can be told, and otherwise to none: they would make system calls for somebody who does not sleep.
-    fn announce(&mut self, channels: &[&ChannelReader]) -> Announced {
+    fn register(&mut self, channels: &[&ChannelReader]) -> Registered {
         if !self.looks_where_all_look(channels) {
-            return Announced::NotEverywhere;
+            return Registered::NotEverywhere;
         }
         let Some(page) = &self.page else {
             // Nobody is waited for.
-            return Announced::Everywhere;
+            return Registered::Everywhere;
         };
         for channel in channels {
-            announce(&page.words, waiters::of_channel(channel.channel()));
+            register_waiter(&page.words, waiters::of_channel(channel.channel()));
         }
         // Full: the compare that the kernel makes must not be satisfied before the announcement is visible. Pairs with
         // the writer's fence, if it has one (p2).
         page.words.fence_full();
         // For the writers that have none.
-        let needs_barrier = channels.iter().any(|channel| channel.waking() == Waking::Barriers);
-        match needs_barrier && !segment::issue_barrier() {
-            true => Announced::NotEverywhere,
-            false => Announced::Everywhere,
+        let needs_barrier = channels.iter().any(|channel| channel.wake_mode() == WakeMode::Barriers);
+        match needs_barrier && !object::issue_barrier() {
+            true => Registered::NotEverywhere,
+            false => Registered::Everywhere,
         }
     }
 
@@ -194,7 +194,7 @@ impl Waiter {
         let Some(first) = channels.first() else { return true };
         let instance = first.waiters_instance();
         let wakes = |channel: &&ChannelReader| {
-            channel.waking() != Waking::Nobody && channel.waiters_instance() == instance
+            channel.wake_mode() != WakeMode::Nobody && channel.waiters_instance() == instance
         };
         if instance == 0 || !channels.iter().all(wakes) {
             return false;
@@ -221,7 +221,7 @@ impl Waiter {
 
     fn sleep_on_rung(&self, rung: Rung, slice: Duration) -> Slept {
         match &self.page {
-            Some(page) => segment::sleep(&page.words, waiters::RUNG, rung.times, slice),
+            Some(page) => object::sleep(&page.words, waiters::RUNG, rung.times, slice),
             None => Slept::Refused,
         }
     }
@@ -236,7 +236,7 @@ struct Rung {
 
 /// Whether all writers know that somebody waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Announced {
+enum Registered {
     Everywhere,
     /// Some wake nobody, or can't be told.
     NotEverywhere,

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use super::{WaitPolicy, Waiter};
 use crate::channel::ChannelReader;
-use crate::segment::{Backend, ForkToken};
+use crate::object::{Backend, ForkToken};
 
 /// How long the thread stays when no stream waits.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How long it sleeps at a time at most.
-const LONGEST: Duration = Duration::from_secs(1);
+const MAX: Duration = Duration::from_secs(1);
 
 /// Wakes the tasks that wait for channels of a namespace. Its thread runs while there are any, and a little longer.
 pub(crate) struct Notifier {
@@ -153,8 +153,8 @@ impl Notifier {
 }
 
 fn has_changed(channel: &ChannelReader, seen: u64) -> bool {
-    let sight = channel.sight();
-    sight.publication > seen || sight.has_ended()
+    let progress = channel.progress();
+    progress.publication > seen || progress.has_ended()
 }
 
 /// The thread, for as long as anybody has the notifier.
@@ -165,7 +165,7 @@ fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
         let channels: Vec<&ChannelReader> = waiting.iter().map(|(channel, _)| channel).collect();
-        let _ = waiter.wait_any(&channels, LONGEST, || {
+        let _ = waiter.wait_any(&channels, MAX, || {
             alive.changes.load(Ordering::Acquire) != counted
                 || waiting.iter().any(|(channel, seen)| has_changed(channel, *seen))
         });

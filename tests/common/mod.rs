@@ -41,7 +41,7 @@ impl Drop for OwnNamespace {
         for channel in &self.channels {
             let _ = self.namespace.remove_channel(channel);
         }
-        let _ = self.namespace.clean(tearless::Keep::Nothing);
+        let _ = self.namespace.clean(tearless::Retention::Nothing);
     }
 }
 

@@ -38,7 +38,7 @@ use observer::{Observer, Question};
 use post::Post;
 use stage::{EndOnPanic, Stage};
 use state::{CHANNELS, WORKERS};
-use tearless::{Bytes, Keep};
+use tearless::{Bytes, Retention};
 use watcher::Watcher;
 
 // The only test of this program: what the process has open must be this test's.
@@ -84,7 +84,7 @@ fn the_main_process_sees_what_the_fleet_is() {
     let missing = stage.tally.missing();
     assert!(missing.is_empty(), "never happened: {missing:?}");
 
-    let cleaned = own.clean(Keep::Nothing).unwrap();
+    let cleaned = own.clean(Retention::Nothing).unwrap();
     assert!(cleaned.failed.is_empty(), "{cleaned}");
     assert_eq!(leaks::objects(&prefix), Vec::<String>::new(), "left in /dev/shm");
     assert!(stage.hub.channels("*").is_empty());

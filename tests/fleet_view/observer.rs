@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use tearless::{AttachError, Cut, Health, Moment, Offset, QueryError, Snapshot, SnapshotError};
+use tearless::{AttachError, Cut, CutTime, Health, QueryError, Skew, Snapshot, SnapshotError};
 
 use super::ledger::{Conditions, Event, Mark};
 use super::stage::{EndOnPanic, Stage};
@@ -191,29 +191,24 @@ impl<'a> Observer<'a> {
             assert_eq!(*state.channel, *channel.name());
             if matches!(state.state, Err(QueryError::Snapshot(SnapshotError::Contended { .. }))) {
                 // The writer was faster, time and again. Then there is no state, and it says so.
-                assert_ne!(cut.moment, Moment::Instant, "{channel:?}");
+                assert_ne!(cut.moment, CutTime::Instant, "{channel:?}");
                 continue;
             }
             let content = self.judge(*channel, marks[channel.0], told[channel.0], &state.state);
             if let (Some(content), Ok(snapshot)) = (content, &state.state) {
                 let date = snapshot.info().monotonic_nanos().expect("they are dated");
-                assert!(
-                    is_dated(cut.moment, state.offset, date),
-                    "{:?} {:?} {date}",
-                    cut.moment,
-                    state.offset
-                );
+                assert!(is_dated(cut.moment, state.skew, date), "{:?} {:?} {date}", cut.moment, state.skew);
                 contents.push((*channel, content));
             }
         }
-        self.stage.tally.count(if cut.moment == Moment::Instant { Event::Instant } else { Event::AsOf });
+        self.stage.tally.count(if cut.moment == CutTime::Instant { Event::Instant } else { Event::AsOf });
         if cut.is_consistent() {
             self.compare(&contents, cut.moment);
         }
     }
 
     /// No state of a consistent cut knows of a later state of another channel than the one in the cut.
-    fn compare(&self, contents: &[(Channel, Content)], moment: Moment) {
+    fn compare(&self, contents: &[(Channel, Content)], moment: CutTime) {
         for (one, knows) in contents {
             for (other, found) in contents.iter().filter(|(other, _)| other.worker() == one.worker()) {
                 if one == other {
@@ -233,15 +228,15 @@ impl<'a> Observer<'a> {
 }
 
 /// Whether a state of this date may be in a cut of this moment.
-fn is_dated(moment: Moment, offset: Offset, date: u64) -> bool {
+fn is_dated(moment: CutTime, offset: Skew, date: u64) -> bool {
     match (moment, offset) {
-        (Moment::Instant, offset) => offset == Offset::None,
-        (Moment::AsOf { monotonic_nanos }, Offset::None) => date <= monotonic_nanos,
-        (Moment::AsOf { monotonic_nanos }, Offset::Later(late)) => {
+        (CutTime::Instant, offset) => offset == Skew::None,
+        (CutTime::AsOf { monotonic_nanos }, Skew::None) => date <= monotonic_nanos,
+        (CutTime::AsOf { monotonic_nanos }, Skew::Later(late)) => {
             u128::from(date) == u128::from(monotonic_nanos) + late.as_nanos()
         }
         // The latest one was overwritten while its date was looked at.
-        (Moment::AsOf { .. }, Offset::Undated) => true,
+        (CutTime::AsOf { .. }, Skew::Undated) => true,
         _ => false,
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tearless::Keep;
+use tearless::Retention;
 
 use super::TEST;
 use super::common::{Actor, eventually};
@@ -244,7 +244,7 @@ impl<'a> Post<'a> {
 
     /// Cleans the whole namespace of what nobody can use.
     fn clean(&mut self) {
-        let cleaned = self.stage.namespace.clean(Keep::UntilReplaced).unwrap();
+        let cleaned = self.stage.namespace.clean(Retention::UntilReplaced).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");
         self.stage.tally.count(Event::Clean);
     }

@@ -10,7 +10,7 @@ const NAME_WORDS: usize = 2;
 const EDITION: usize = NAME_WORDS;
 const KNOWN: usize = EDITION + 1;
 /// Words of the shortest state, its checksum included.
-pub(crate) const LEAST_WORDS: usize = KNOWN + CHANNELS + 1;
+pub(crate) const MIN_WORDS: usize = KNOWN + CHANNELS + 1;
 
 /// Bits of an edition for the number; the others are for the life.
 const NUMBER_BITS: u32 = 40;
@@ -30,9 +30,9 @@ impl Random {
         Random(mix(seed ^ mix(stream + 1)))
     }
 
-    pub(crate) fn below(&mut self, most: usize) -> usize {
+    pub(crate) fn below(&mut self, max: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        usize::try_from(mix(self.0) % most as u64).unwrap()
+        usize::try_from(mix(self.0) % max as u64).unwrap()
     }
 }
 
@@ -108,7 +108,7 @@ impl Content {
     pub(crate) fn write(&self, channel: Channel, words: usize, state: &mut Vec<u8>) {
         let mut sum = Sum::new();
         state.clear();
-        for index in 0..words.max(LEAST_WORDS) - 1 {
+        for index in 0..words.max(MIN_WORDS) - 1 {
             let word = self.word(channel, index);
             sum.add(word);
             state.extend(word.to_le_bytes());
@@ -131,7 +131,7 @@ impl Content {
         let words = state.chunks_exact(WORD);
         let rest = words.remainder();
         let words: Vec<u64> = words.map(word_of).collect();
-        if words.len() < LEAST_WORDS {
+        if words.len() < MIN_WORDS {
             return Err(format!("{} bytes only", state.len()));
         }
         let known = std::array::from_fn(|place| Edition(words[KNOWN + place]));

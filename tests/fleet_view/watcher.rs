@@ -22,7 +22,7 @@ pub(crate) struct Watcher<'a> {
     observer: Observer<'a>,
     watch: HubWatch,
     channels: Vec<Channel>,
-    longest: Duration,
+    timeout: Duration,
 }
 
 /// What there was at a moment at which nobody waited.
@@ -43,7 +43,7 @@ impl<'a> Watcher<'a> {
             observer: Observer::new(stage, stream),
             watch: stage.hub.watch(&pattern),
             channels: Channel::all().filter(ours).collect(),
-            longest: Duration::from_millis(worker.map_or(50, |_| 2)),
+            timeout: Duration::from_millis(worker.map_or(50, |_| 2)),
         }
     }
 
@@ -86,7 +86,7 @@ impl<'a> Watcher<'a> {
 
     /// Which of our channels are named.
     fn call(&mut self) -> BTreeSet<usize> {
-        let named = self.watch.wait_any(self.longest);
+        let named = self.watch.wait_any(self.timeout);
         let event = if named.is_empty() { Event::AwaitedInVain } else { Event::Awaited };
         self.stage.tally.count(event);
         assert!(named.is_sorted(), "{named:?}");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tearless::{Bytes, Namespace, Writer};
 
 use super::common;
-use super::state::{CHANNELS, Channel, Content, Edition, LEAST_WORDS, mix};
+use super::state::{CHANNELS, Channel, Content, Edition, MIN_WORDS, mix};
 
 /// Words of a state after which a channel that was told to grow has grown for certain.
 const LARGE: usize = 4_096;
@@ -66,7 +66,7 @@ impl Worker {
                     let random = mix(mix(open.writer.publication()) ^ place as u64);
                     // Mostly small ones, of every length.
                     let more = (random >> 8) % (1 << (random % 10));
-                    self.publish(place, LEAST_WORDS + usize::try_from(more).unwrap());
+                    self.publish(place, MIN_WORDS + usize::try_from(more).unwrap());
                 }
             }
             let next = self.open.iter().flatten().map(|open| open.next).min();
@@ -141,7 +141,7 @@ impl Worker {
     fn shrink(&mut self, place: usize) {
         self.open[place].as_mut().unwrap().writer.shrink_to_fit();
         for _ in 0..2 {
-            self.publish(place, LEAST_WORDS);
+            self.publish(place, MIN_WORDS);
         }
         let capacity = self.open[place].as_ref().unwrap().writer.capacity();
         assert!(capacity < LARGE * 8, "{capacity}");

@@ -38,7 +38,7 @@ impl Objects {
         names
     }
 
-    /// Panics unless there are exactly the control page, one segment of each side, and the description if there is to be
+    /// Panics unless there are exactly the control page, one segment of each side, and the schema if there is to be
     /// one.
     pub(crate) fn assert_whole(&self, carries: Carries, when: &str) {
         let names = self.names();
@@ -46,10 +46,10 @@ impl Objects {
         assert_eq!(kinds, if carries == Carries::Schema { "abcs" } else { "abc" }, "{when}: {names:?}");
     }
 
-    /// Panics if there are more than `most`.
-    pub(crate) fn assert_at_most(&self, most: usize, when: &str) {
+    /// Panics if there are more than `max`.
+    pub(crate) fn assert_at_most(&self, max: usize, when: &str) {
         let names = self.names();
-        assert!(names.len() <= most, "{when}: {names:?}");
+        assert!(names.len() <= max, "{when}: {names:?}");
     }
 
     /// Panics if there is any.

@@ -33,8 +33,8 @@ impl Encode<Vec<u8>> for Described {
         Ok(value)
     }
 
-    fn schema() -> String {
-        <Bytes as Encode<Vec<u8>>>::schema()
+    fn type_name() -> String {
+        <Bytes as Encode<Vec<u8>>>::type_name()
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum Operation {
     Shrinking,
     /// Opening a writer on the channel of one that was itself killed while it grew, with its leftover.
     Takeover,
-    /// The same, without a description where there was one, or the reverse: the channel is made anew.
+    /// The same, without a schema where there was one, or the reverse: the channel is made anew.
     Replacement,
     /// `Writer::close`.
     Close,
@@ -169,7 +169,7 @@ impl Carries {
 
 fn writer(namespace: &Namespace, carries: Carries) -> BytesWriter {
     let builder = namespace.writer_builder(CHANNEL).codec::<Described>();
-    let builder = if carries == Carries::Schema { builder.described() } else { builder };
+    let builder = if carries == Carries::Schema { builder.with_schema() } else { builder };
     builder.open().unwrap()
 }
 
@@ -235,7 +235,7 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
     };
     // Of a writer that was killed while it grew: before or after it announced what it grew for.
     let leftovers: &[bool] = if operation.finds_a_leftover() { &[false, true] } else { &[false] };
-    let mut longest = Course::default();
+    let mut max = Course::default();
     for (first, announced) in leftovers.iter().enumerate() {
         stage.leftover_is_announced = *announced;
         let (course, announcement) = stage.whole_run();
@@ -246,14 +246,14 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
         if let Some(announcement) = announcement {
             stage.kill_around(&course, announcement);
         }
-        longest = if course.steps() > longest.steps() { course } else { longest };
+        max = if course.steps() > max.steps() { course } else { max };
     }
     let Stage { kills, astray, unfinished, .. } = stage;
     if operation.publishes() {
         assert!((1..kills).contains(&unfinished), "killed in a publication: {unfinished} of {kills} times");
     }
     assert!(astray * 4 < kills, "killed {kills} times, {astray} elsewhere than meant");
-    let (steps, calls) = (longest.steps(), longest.system_calls());
+    let (steps, calls) = (max.steps(), max.system_calls());
     println!(
         "{operation:?}, {carries:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
     );
@@ -288,7 +288,8 @@ impl Stage {
     fn whole_run(&mut self) -> (Course, Option<u64>) {
         let scene = self.set();
         let mut announcement = None;
-        let is_announced = || scene.attached.as_ref().is_some_and(|reader| reader.latest() > scene.before);
+        let is_announced =
+            || scene.attached.as_ref().is_some_and(|reader| reader.publication() > scene.before);
         let course = scene.victim.measure(|steps| {
             announcement = announcement.or_else(|| is_announced().then_some(steps));
         });
@@ -316,7 +317,7 @@ impl Stage {
         let reader = reader(&self.own).unwrap();
         let while_growing = if self.carries == Carries::Schema { 5 } else { 4 };
         let is_left = || {
-            let is_announced = reader.latest() != PUBLISHED;
+            let is_announced = reader.publication() != PUBLISHED;
             self.objects.names().len() == while_growing && (is_announced || !self.leftover_is_announced)
         };
         while !is_left() {
@@ -333,7 +334,7 @@ impl Stage {
         let Scene { victim, mut attached, before } = scene;
         victim.kill();
         watchdog();
-        self.objects.assert_at_most(self.most_objects(), when);
+        self.objects.assert_at_most(self.max_objects(), when);
         let seen = attached.as_mut().map(|reader| self.seen_by_attached(reader, before, place, when));
         let last = match self.seen_by_new(place, when) {
             Remains::Channel(last) => last,
@@ -357,7 +358,7 @@ impl Stage {
     }
 
     /// A channel's, one leftover, and while it is replaced both of the segments by which room for the new one is tried.
-    fn most_objects(&self) -> usize {
+    fn max_objects(&self) -> usize {
         match (self.operation, self.carries) {
             (Operation::Replacement, Carries::Nothing) => 6,
             (Operation::Replacement, Carries::Schema) => 7,
@@ -378,7 +379,7 @@ impl Stage {
             return Remains::Nothing;
         }
         let seen = verified(reader, when);
-        assert_eq!(seen, reader.latest(), "{when}");
+        assert_eq!(seen, reader.publication(), "{when}");
         let newest = before + u64::from(self.operation.publishes());
         assert!((before..=newest).contains(&seen), "{when}: {seen} instead of {before} to {newest}");
         let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
@@ -441,8 +442,8 @@ impl Stage {
         }
         let mut reader = reader(&self.own).unwrap();
         assert_eq!(verified(&mut reader, when), last + 2, "{when}");
-        let description = (carries == Carries::Schema).then(|| Described::describe().to_bytes());
-        assert_eq!(reader.description().unwrap(), description, "{when}");
+        let schema_bytes = (carries == Carries::Schema).then(|| Described::describe().to_bytes());
+        assert_eq!(reader.schema_bytes().unwrap(), schema_bytes, "{when}");
         self.objects.assert_whole(carries, when);
         successor.close().unwrap();
         self.objects.assert_none(when);

@@ -245,7 +245,7 @@ fn check<F: Form>(
 ) -> u64 {
     let publication = verified::<F>(attached, step);
     assert!((before..=before + 1).contains(&publication), "step {step}: {publication} after {before}");
-    assert_eq!(attached.latest(), publication, "step {step}: what is announced is what is read");
+    assert_eq!(attached.publication(), publication, "step {step}: what is announced is what is read");
     assert_eq!(attached.writer_state().unwrap(), tearless::WriterState::Dead, "step {step}");
     assert_eq!(verified::<F>(&mut reader::<F>(namespace), step), publication, "step {step}: to a new reader");
     publication

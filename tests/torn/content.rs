@@ -4,9 +4,9 @@ const WORD_BYTES: usize = 8;
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The longest payload, as a power of two: 256 KiB.
-const MOST_OCTAVE: u32 = 18;
+const MAX_OCTAVE: u32 = 18;
 /// Bytes of the longest payload.
-pub(crate) const MOST_BYTES: usize = 1 << MOST_OCTAVE;
+pub(crate) const MAX_BYTES: usize = 1 << MAX_OCTAVE;
 
 /// One in so many publications is preceded by `shrink_to_fit`.
 const SHRINK_EVERY: u64 = 2048;
@@ -23,7 +23,7 @@ pub(crate) fn mix(value: u64) -> u64 {
 pub(crate) enum Length {
     /// All alike, in bytes.
     Fixed(usize),
-    /// From 0 to [`MOST_BYTES`]: every octave is as likely as any other.
+    /// From 0 to [`MAX_BYTES`]: every octave is as likely as any other.
     Logarithmic,
 }
 
@@ -52,14 +52,14 @@ impl Script {
 
     /// Payload bytes of a publication.
     pub(crate) fn len(self, publication: u64) -> usize {
-        let octaves = u64::from(MOST_OCTAVE) + 1;
+        let octaves = u64::from(MAX_OCTAVE) + 1;
         let random = mix(self.key(publication).rotate_left(32));
         match (self.length, random % octaves) {
             (Length::Fixed(len), _) => len,
             (Length::Logarithmic, 0) => 0,
             (Length::Logarithmic, octave) => {
-                let least = 1_u64 << (octave - 1);
-                usize::try_from(least + (random >> 8) % (least + 1)).expect("at most 256 KiB")
+                let min = 1_u64 << (octave - 1);
+                usize::try_from(min + (random >> 8) % (min + 1)).expect("at most 256 KiB")
             }
         }
     }
@@ -138,7 +138,7 @@ fn word_of(bytes: &[u8]) -> u64 {
 #[test]
 fn the_check_takes_every_publication_as_it_is() {
     let script = Script::new(1, 0, Length::Logarithmic);
-    let mut room = vec![0; MOST_BYTES];
+    let mut room = vec![0; MAX_BYTES];
     for publication in 1..500 {
         assert_eq!(script.check(publication, script.write(publication, &mut room)), Ok(()));
     }
@@ -164,11 +164,11 @@ fn the_check_notices_a_wrong_bit_a_wrong_length_and_another_publication() {
 #[test]
 fn lengths_cover_every_octave() {
     let script = Script::new(3, 0, Length::Logarithmic);
-    let mut octaves = [0; MOST_OCTAVE as usize + 2];
+    let mut octaves = [0; MAX_OCTAVE as usize + 2];
     for publication in 1..20_000 {
         let len = script.len(publication);
-        assert!(len <= MOST_BYTES);
+        assert!(len <= MAX_BYTES);
         octaves[len.checked_ilog2().map_or(0, |octave| octave as usize + 1)] += 1;
     }
-    assert!(octaves[..=MOST_OCTAVE as usize].iter().all(|count| *count > 500), "{octaves:?}");
+    assert!(octaves[..=MAX_OCTAVE as usize].iter().all(|count| *count > 500), "{octaves:?}");
 }

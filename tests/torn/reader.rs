@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_micros(20);
 const GRACE: Duration = Duration::from_secs(20);
 
 /// How many faults a reader describes on each channel; it counts all of them.
-const MOST_COMPLAINTS: u64 = 3;
+const MAX_COMPLAINTS: u64 = 3;
 
 /// The reader of one channel, with the room for its snapshots.
 enum Eye {
@@ -38,8 +38,8 @@ enum Eye {
 impl Eye {
     fn latest(&self) -> u64 {
         match self {
-            Eye::Bytes(reader, _) => reader.latest(),
-            Eye::Plain(reader, _) => reader.latest(),
+            Eye::Bytes(reader, _) => reader.publication(),
+            Eye::Plain(reader, _) => reader.publication(),
         }
     }
 
@@ -190,7 +190,7 @@ impl Watch {
 
     #[cold]
     fn complain(&self, count: u64, text: &str) {
-        if count <= MOST_COMPLAINTS {
+        if count <= MAX_COMPLAINTS {
             eprintln!("{}: {text}", COMBINATIONS[self.index].name);
         }
     }

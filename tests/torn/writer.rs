@@ -5,7 +5,7 @@ use tearless::{Bytes, Namespace, Pod, Writer};
 
 use crate::child::{self, Task};
 use crate::combination::{COMBINATIONS, Combination, Payload, Plain};
-use crate::content::{MOST_BYTES, Script};
+use crate::content::{MAX_BYTES, Script};
 use crate::tally::Tally;
 
 /// Publications of bytes in a row. Where a process writes two channels, it takes about as long on either.
@@ -29,18 +29,18 @@ impl Desk {
     fn open(index: usize, namespace: &Namespace, seed: u64) -> Desk {
         let combination = &COMBINATIONS[index];
         let author = match combination.payload {
-            Payload::Bytes => Author::Bytes(combination.bytes_writer(namespace), vec![0; MOST_BYTES]),
+            Payload::Bytes => Author::Bytes(combination.bytes_writer(namespace), vec![0; MAX_BYTES]),
             Payload::Plain => Author::Plain(combination.plain_writer(namespace), Box::new(Plain::zeroed())),
         };
         Desk { index, script: Combination::script(index, seed), author }
     }
 
     fn burst(&mut self) {
-        let most = match self.author {
+        let max = match self.author {
             Author::Bytes(..) => BYTES_BURST,
             Author::Plain(..) => PLAIN_BURST,
         };
-        for _ in 0..most {
+        for _ in 0..max {
             self.publish();
         }
     }

@@ -7,7 +7,7 @@ use crate::peer::{Publish, Read};
 use crate::report::median;
 
 /// No batch is longer than that, however fast the operation looks.
-const MOST: u64 = 1 << 24;
+const MAX: u64 = 1 << 24;
 
 /// Something to be repeated so many times, which says how long that took.
 pub(crate) type Batch = Box<dyn FnMut(u64) -> Duration>;
@@ -61,9 +61,9 @@ fn calibrate(batch: &mut Batch, duration: Duration) -> u64 {
     let mut times = 1;
     loop {
         let taken = batch(times).max(Duration::from_nanos(1));
-        if taken >= duration || times >= MOST {
+        if taken >= duration || times >= MAX {
             let fitting = times as f64 * duration.as_secs_f64() / taken.as_secs_f64();
-            return (fitting as u64).clamp(1, MOST);
+            return (fitting as u64).clamp(1, MAX);
         }
         times *= 2;
     }

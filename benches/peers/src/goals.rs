@@ -115,8 +115,8 @@ impl Goal {
             None => over,
         };
         let (wanted, met) = match self.bound {
-            AtMost(most) => (format!("at most {most}"), reached.is_some_and(|value| value <= most)),
-            AtLeast(least) => (format!("at least {least}"), reached.is_some_and(|value| value >= least)),
+            AtMost(max) => (format!("at most {max}"), reached.is_some_and(|value| value <= max)),
+            AtLeast(min) => (format!("at least {min}"), reached.is_some_and(|value| value >= min)),
         };
         let verdict = match (reached, met) {
             (None, _) => "not measured",

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use tearless::{Decode, Encode, MessagePack, Postcard, Timestamp};
+use tearless::{Decode, Encode, MessagePack, Postcard, TimestampSource};
 
 use crate::batch::{Batch, in_turns};
 use crate::effort::Arguments;
@@ -101,7 +101,7 @@ impl Bare for MessagePack {
 fn ours<C: Encode<WorkerState> + Decode<WorkerState> + 'static>(place: &Place, state: WorkerState) -> Batch {
     let namespace = place.namespace();
     let builder = namespace.writer_builder::<WorkerState>(place.name()).codec::<C>();
-    let mut writer = builder.timestamp(Timestamp::None).open().expect("there is room in shared memory");
+    let mut writer = builder.timestamps(TimestampSource::None).open().expect("there is room in shared memory");
     // Until both segments are as large as they have to be.
     for _ in 0..2 * writer.depth() {
         writer.publish(&state).expect("the state fits");

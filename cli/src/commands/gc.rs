@@ -4,13 +4,13 @@ use std::io::{self, Write};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Cause, ChannelInfo, Cleaned, Keep, Namespace, Removed, WriterState};
+use tearless::{ChannelInfo, CleanupReport, Namespace, RemovalReason, Removed, Retention, WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::look;
-use crate::output::{ago, print_json, printable, style, tell};
-use crate::target;
+use crate::health;
+use crate::output::{ago, print_error, print_json, printable, style};
+use crate::resolve;
 
 /// Removes what processes that are gone have left; never anything that lives
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ Examples:
 
 Keys of --json, one object for each thing that is removed:
   channel (null: objects without a channel), pid (0: not known), age_seconds
-  (null: not known), cause (dead, lingered, half-made, half-removed,
+  (null: not known), reason (dead, lingered, half-made, half-removed,
   orphaned, nameless: an entry of the list, all of whose names are gone),
   objects (names in /dev/shm)
 
@@ -37,15 +37,15 @@ pub(crate) struct GcArguments {
     /// For how long last states of writers that are gone are kept: all, nothing, or a time such as 90s, 2h,
     /// 1day
     #[arg(long, value_name = "TIME", default_value = "all", value_parser = keep)]
-    keep: Keep,
+    keep: Retention,
 }
 
-fn keep(text: &str) -> Result<Keep, String> {
+fn keep(text: &str) -> Result<Retention, String> {
     match text {
-        "all" => Ok(Keep::UntilReplaced),
-        "nothing" => Ok(Keep::Nothing),
+        "all" => Ok(Retention::UntilReplaced),
+        "nothing" => Ok(Retention::Nothing),
         time => humantime::parse_duration(time)
-            .map(Keep::For)
+            .map(Retention::For)
             .map_err(|error| format!("{error}; say all, nothing, or a time such as 90s, 2h, 1day")),
     }
 }
@@ -53,14 +53,14 @@ fn keep(text: &str) -> Result<Keep, String> {
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     // Before the cleaning, with which the namespace may end.
-    let missing = target::no_such_namespace(&namespace, &context.trust);
+    let missing = resolve::no_such_namespace(&namespace, &context.trust);
     let ghosts = ghosts(&namespace);
     let cleaned = match arguments.dry_run {
         true => namespace.would_clean(arguments.keep)?,
         false => namespace.clean(arguments.keep)?,
     };
     let struck = match arguments.dry_run {
-        true => look::nameless(&namespace, ghosts).unwrap_or_default(),
+        true => health::nameless(&namespace, ghosts).unwrap_or_default(),
         false => without_those_entered(ghosts, &namespace),
     };
     if cleaned.removed.is_empty() && cleaned.failed.is_empty() && struck.is_empty() {
@@ -79,12 +79,16 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     failures(&cleaned)
 }
 
-fn print_documents(cleaned: &Cleaned, struck: &[ChannelInfo]) -> io::Result<()> {
+fn print_documents(cleaned: &CleanupReport, struck: &[ChannelInfo]) -> io::Result<()> {
     let mut documents = cleaned.removed.iter().map(document).chain(struck.iter().map(struck_document));
     documents.try_for_each(|document| print_json(&document))
 }
 
-fn print_sentences(cleaned: &Cleaned, struck: &[ChannelInfo], arguments: &GcArguments) -> io::Result<()> {
+fn print_sentences(
+    cleaned: &CleanupReport,
+    struck: &[ChannelInfo],
+    arguments: &GcArguments,
+) -> io::Result<()> {
     let (removing, striking) = match arguments.dry_run {
         true => ("would remove", "would strike"),
         false => ("removed", "struck"),
@@ -95,17 +99,17 @@ fn print_sentences(cleaned: &Cleaned, struck: &[ChannelInfo], arguments: &GcArgu
 }
 
 /// Who expects a last state to go must be told that it was kept, and how it goes.
-fn tell_of_kept(namespace: &Namespace, cleaned: &Cleaned, arguments: &GcArguments) {
-    if arguments.keep == Keep::Nothing {
+fn tell_of_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
+    if arguments.keep == Retention::Nothing {
         return;
     }
-    let Ok(all) = namespace.would_clean(Keep::Nothing) else { return };
+    let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };
     let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
-    let is_last = |removed: &Removed| matches!(removed.cause, Cause::Dead | Cause::Lingered);
+    let is_last = |removed: &Removed| matches!(removed.reason, RemovalReason::Dead | RemovalReason::Lingered);
     let kept = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed)).count();
     let what = if kept == 1 { "last state of a writer that is" } else { "last states of writers that are" };
     if kept > 0 {
-        tell(format_args!(
+        print_error(format_args!(
             "kept {kept} {what} gone: --keep TIME removes those that are older, --keep nothing all of them"
         ));
     }
@@ -115,7 +119,7 @@ fn tell_of_kept(namespace: &Namespace, cleaned: &Cleaned, arguments: &GcArgument
 fn ghosts(namespace: &Namespace) -> Vec<ChannelInfo> {
     let mut entered = namespace.channels().unwrap_or_default();
     entered
-        .retain(|info| info.writer_state() == WriterState::Dead && look::is_missing(namespace, &info.name));
+        .retain(|info| info.writer_state() == WriterState::Dead && health::is_missing(namespace, &info.name));
     entered
 }
 
@@ -139,7 +143,7 @@ fn struck_document(info: &ChannelInfo) -> Value {
         "channel": info.name,
         "pid": info.writer_pid,
         "age_seconds": null,
-        "cause": "nameless",
+        "reason": "nameless",
         "objects": [],
     })
 }
@@ -148,10 +152,10 @@ fn say(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
 }
 
-fn failures(cleaned: &Cleaned) -> Result<(), Failure> {
+fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
-        tell(format_args!("{odd}left alone:{odd:#} {}", printable(&error.to_string())));
+        print_error(format_args!("{odd}left alone:{odd:#} {}", printable(&error.to_string())));
     }
     match cleaned.failed.len() {
         0 => Ok(()),
@@ -165,31 +169,33 @@ fn sentence(removed: &Removed) -> String {
         None => "objects without a channel".into(),
     };
     let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
-    let why = match removed.cause {
-        Cause::Dead => format!("its writer, process {}, is dead", removed.pid),
-        Cause::Lingered => format!("its writer, process {}, closed it and left the last state", removed.pid),
-        Cause::HalfMade => "its creator died before it was whole".into(),
-        Cause::HalfRemoved => "who removed it died meanwhile, or a part was removed by hand".into(),
-        Cause::Orphaned => "no channel refers to them".into(),
-        cause => format!("{cause:?}"),
+    let why = match removed.reason {
+        RemovalReason::Dead => format!("its writer, process {}, is dead", removed.pid),
+        RemovalReason::Lingered => {
+            format!("its writer, process {}, closed it and left the last state", removed.pid)
+        }
+        RemovalReason::HalfMade => "its creator died before it was whole".into(),
+        RemovalReason::HalfRemoved => "who removed it died meanwhile, or a part was removed by hand".into(),
+        RemovalReason::Orphaned => "no channel refers to them".into(),
+        reason => format!("{reason:?}"),
     };
     format!("{what}: {why}{age} ({})", printable(&removed.objects.join(", ")))
 }
 
 fn document(removed: &Removed) -> Value {
-    let cause = match removed.cause {
-        Cause::Dead => "dead",
-        Cause::Lingered => "lingered",
-        Cause::HalfMade => "half-made",
-        Cause::HalfRemoved => "half-removed",
-        Cause::Orphaned => "orphaned",
+    let reason = match removed.reason {
+        RemovalReason::Dead => "dead",
+        RemovalReason::Lingered => "lingered",
+        RemovalReason::HalfMade => "half-made",
+        RemovalReason::HalfRemoved => "half-removed",
+        RemovalReason::Orphaned => "orphaned",
         _ => "other",
     };
     json!({
         "channel": removed.channel,
         "pid": removed.pid,
         "age_seconds": removed.age.map(|age| age.as_secs_f64()),
-        "cause": cause,
+        "reason": reason,
         "objects": removed.objects,
     })
 }

@@ -11,18 +11,18 @@ use tearless::{SnapshotInfo, WriterState};
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::output::{
-    ago, bytes, duration, hex_dump, print_json, printable, state_text, style, tell, value_text,
+    ago, bytes, duration, hex_dump, print_error, print_json, printable, state_text, style, value_text,
 };
 use crate::states::{States, Taken};
 
 /// Bytes that are shown of a state that can't be decoded.
-const MOST_SHOWN: usize = 512;
+const MAX_SHOWN: usize = 512;
 
 /// Prints the latest state of a channel, or a field of it; also after its writer died
 #[derive(Debug, Args)]
 #[command(after_help = "\
 States become JSON: those of MessagePack by themselves, those of Postcard and of plain data if the writer \
-described its channel (`writer_builder(…).described()`). Where it did not, the bytes are shown, and the exit \
+described its channel (`writer_builder(…).with_schema()`). Where it did not, the bytes are shown, and the exit \
 code is 5.
 
 A field is named as in Rust: queue[3].deadline; a name with odd characters as by_name[\"worker 7\"]. A \
@@ -37,7 +37,7 @@ Examples:
 
 Keys of --json:
   channel, publication (its number), age_seconds (null: not dated), bytes (of
-  the whole state), codec, schema, writer (alive, stopped, dead, closed,
+  the whole state), codec, type_name, writer (alive, stopped, dead, closed,
   unknown), field (only with --field), value
 
 Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 it can't be \
@@ -70,8 +70,8 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
     let begin = Instant::now();
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
-    if !arguments.wait.is_zero() && states.reader().reader().latest() == 0 {
-        states.wait_newer(0, arguments.wait.saturating_sub(begin.elapsed()))?;
+    if !arguments.wait.is_zero() && states.reader().reader().publication() == 0 {
+        states.wait_after(0, arguments.wait.saturating_sub(begin.elapsed()))?;
     }
     if arguments.live {
         must_live(&states)?;
@@ -115,19 +115,19 @@ fn must_live(states: &States) -> Result<(), Failure> {
 }
 
 fn must_be_young(states: &States, info: SnapshotInfo, arguments: &GetArguments) -> Result<(), Failure> {
-    let Some(most) = arguments.max_age else { return Ok(()) };
+    let Some(max) = arguments.max_age else { return Ok(()) };
     let reader = states.reader().reader();
     // A sign of life says that the last publication is still the state.
-    let sign = [info.age(), reader.heartbeat()].into_iter().flatten().min();
+    let sign = [info.age(), reader.heartbeat_age()].into_iter().flatten().min();
     match sign {
-        Some(age) if age <= most => Ok(()),
+        Some(age) if age <= max => Ok(()),
         Some(age) => Err(Failure::new(
             ExitStatus::NotLive,
             format!(
                 "the state of channel {:?} is {} old, more than {}",
                 reader.channel(),
                 duration(age),
-                duration(most)
+                duration(max)
             ),
         )),
         None => Err(Failure::new(
@@ -156,7 +156,7 @@ fn print_bytes(states: &mut States, arguments: &GetArguments) -> Result<(), Fail
 /// The first bytes of what can't be decoded: better than nothing.
 fn show_instead(states: &mut States) -> Result<(), Failure> {
     let Ok(payload) = states.reader_mut().payload() else { return Ok(()) };
-    let shown = &payload[..payload.len().min(MOST_SHOWN)];
+    let shown = &payload[..payload.len().min(MAX_SHOWN)];
     let mut output = io::stdout().lock();
     output.write_all(hex_dump(shown).as_bytes())?;
     if shown.len() < payload.len() {
@@ -175,7 +175,7 @@ fn headline(states: &States, info: SnapshotInfo) {
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
     let (number, age) = (info.publication(), ago(info.age()));
-    tell(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
+    print_error(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
 }
 
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
@@ -187,7 +187,7 @@ fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
     add("age_seconds", json!(taken.info.age().map(|age| age.as_secs_f64())));
     add("bytes", taken.info.payload_len().into());
     add("codec", reader.codec().into());
-    add("schema", reader.schema_name().into());
+    add("type_name", reader.type_name().into());
     add("writer", reader.reader().writer_state().map_or("unknown", state_text).into());
     if let Some(field) = &arguments.field {
         add("field", field.to_string().into());

@@ -11,7 +11,7 @@ use crate::output::{Alignment, Table, ago, bytes, hex_line, print_json, printabl
 use crate::states::States;
 
 /// Characters of a state that are shown in a table.
-const MOST_SHOWN: usize = 120;
+const MAX_SHOWN: usize = 120;
 
 /// Prints the last states that a channel still holds, also those of a dead writer
 #[derive(Debug, Args)]
@@ -89,8 +89,8 @@ impl Missing {
 }
 
 /// The last states, newest first. What can't be decoded, or has no such field, says so in its place.
-pub(crate) fn past(states: &mut States, field: Option<&FieldPath>, most: usize) -> Vec<Past> {
-    let found: Vec<_> = states.reader_mut().reader_mut().history().take(most).collect();
+pub(crate) fn past(states: &mut States, field: Option<&FieldPath>, max: usize) -> Vec<Past> {
+    let found: Vec<_> = states.reader_mut().reader_mut().history().take(max).collect();
     let past = found.into_iter().map(|found| match found {
         Err(error) => {
             let value = Err(Missing::Unreadable(error.to_string()));
@@ -122,10 +122,10 @@ impl Past {
 
     fn text(&self) -> String {
         match &self.value {
-            Ok(value) => value_line(value, MOST_SHOWN),
+            Ok(value) => value_line(value, MAX_SHOWN),
             Err(Missing::NoField) => Missing::NoField.text().into(),
             Err(error) if self.payload.is_empty() => printable(error.text()).into_owned(),
-            Err(_) => hex_line(&self.payload, MOST_SHOWN),
+            Err(_) => hex_line(&self.payload, MAX_SHOWN),
         }
     }
 }

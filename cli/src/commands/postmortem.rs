@@ -5,22 +5,22 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Ending, Inspection, WriterState};
+use tearless::{ChannelState, Inspection, WriterState};
 
 use super::history::{self, Past};
 use crate::context::Context;
 use crate::error::Failure;
-use crate::look;
+use crate::health;
 use crate::output::{Fields, ago, bytes, duration, print_json, style};
+use crate::resolve;
 use crate::states::States;
-use crate::target;
 
 /// Tells what became of a worker, when, and what it did last
 #[derive(Debug, Args)]
 #[command(after_help = "\
 What a worker published last stays readable after it was killed, until its successor goes on with the \
 channel. When it died is known as well as it gave signs of life: by publications, and by \
-WriterBuilder::interval.
+WriterBuilder::heartbeat_interval.
 
 Examples:
   tearless postmortem worker-7
@@ -28,7 +28,7 @@ Examples:
   tearless postmortem worker-7 --json | jq .died_at_most_seconds_ago
 
 Keys of --json; null is what is not known:
-  channel, namespace, writer (alive, stale, stopped, dead, closed,
+  channel, namespace, writer (alive, stalled, stopped, dead, closed,
   unknown), pid, incarnation, verdict (a sentence), last_sign_seconds,
   died_at_most_seconds_ago and died_at_least_seconds_ago (of a dead writer),
   unfinished (number of the publication that it was in the middle of),
@@ -45,8 +45,8 @@ pub(crate) struct PostmortemArguments {
 
 pub(crate) fn run(arguments: &PostmortemArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    let inspection = look::inspect(&namespace, &arguments.channel)
-        .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
+    let inspection = health::inspect(&namespace, &arguments.channel)
+        .map_err(|error| resolve::unattached(&namespace, error, &context.trust))?;
     // What is told of the writer does not depend on whether its states can still be mapped.
     let states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context);
     let past = states.map(|mut states| history::past(&mut states, None, arguments.last));
@@ -63,18 +63,18 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
         "writer",
         format!("process {} (number {} of this channel)", inspection.writer_pid, inspection.incarnation),
     );
-    fields.styled("verdict", verdict(inspection), look::writer_style(inspection));
+    fields.styled("verdict", verdict(inspection), health::writer_style(inspection));
     if let Some(when) = death(inspection) {
         fields.add("died", when.text());
     }
-    if let Some(latest) = look::latest(inspection) {
+    if let Some(latest) = health::latest(inspection) {
         let (age, size) = (ago(latest.age), bytes(latest.len));
         fields.add("last state", format!("publication {}, {age}, {size}", latest.publication));
     }
     if inspection.heartbeat.is_some() {
         fields.add("heartbeat", ago(inspection.heartbeat));
     }
-    if let Some(rate) = look::rate(inspection) {
+    if let Some(rate) = health::rate(inspection) {
         fields.add("rate", format!("{rate:.1} publications a second, towards the end"));
     }
     if let Some(unfinished) = inspection.unfinished() {
@@ -92,19 +92,19 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
 /// What became of the writer, in a sentence.
 fn verdict(inspection: &Inspection) -> String {
     let pid = inspection.writer_pid;
-    match (inspection.writer_state, inspection.ending) {
+    match (inspection.writer_state, inspection.state) {
         (WriterState::Dead, _) => {
             format!(
                 "process {pid} is dead, and did not close the channel: it was killed, it crashed, or it exited at once"
             )
         }
-        (WriterState::Closed, Ending::Lingering) => {
+        (WriterState::Closed, ChannelState::Lingering) => {
             format!("process {pid} closed the channel in order, and left its last state on purpose")
         }
         (WriterState::Closed, _) => format!("process {pid} closed the channel in order"),
         (WriterState::Stopped, _) => format!("process {pid} lives, but is stopped by a signal or a debugger"),
-        (WriterState::Alive, _) => match look::staleness(inspection) {
-            Some(staleness) => format!("process {pid} lives, but {staleness}"),
+        (WriterState::Alive, _) => match health::stall(inspection) {
+            Some(stall) => format!("process {pid} lives, but {stall}"),
             None => format!("process {pid} lives"),
         },
         _ => format!("process {pid} is in another PID namespace: nothing is known of it"),
@@ -119,13 +119,9 @@ struct Death {
 
 impl Death {
     fn text(&self) -> String {
-        match self.at_least.filter(|least| !least.is_zero()) {
-            Some(least) => {
-                format!(
-                    "between {} and {} ago, unless it hung before",
-                    duration(self.at_most),
-                    duration(least)
-                )
+        match self.at_least.filter(|min| !min.is_zero()) {
+            Some(min) => {
+                format!("between {} and {} ago, unless it hung before", duration(self.at_most), duration(min))
             }
             None => format!("at most {} ago: that was its last sign of life", duration(self.at_most)),
         }
@@ -136,8 +132,8 @@ fn death(inspection: &Inspection) -> Option<Death> {
     if inspection.writer_state != WriterState::Dead {
         return None;
     }
-    let at_most = look::last_sign(inspection)?;
-    let promised = inspection.heartbeat.and(inspection.interval);
+    let at_most = health::last_sign(inspection)?;
+    let promised = inspection.heartbeat.and(inspection.heartbeat_interval);
     Some(Death { at_most, at_least: promised.map(|interval| at_most.saturating_sub(interval)) })
 }
 
@@ -148,11 +144,11 @@ fn document(inspection: &Inspection, past: &[Past]) -> Value {
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,
-        "writer": look::writer_word(inspection),
+        "writer": health::writer_word(inspection),
         "pid": inspection.writer_pid,
         "incarnation": inspection.incarnation,
         "verdict": verdict(inspection),
-        "last_sign_seconds": seconds(look::last_sign(inspection)),
+        "last_sign_seconds": seconds(health::last_sign(inspection)),
         "died_at_most_seconds_ago": seconds(death.as_ref().map(|death| death.at_most)),
         "died_at_least_seconds_ago": seconds(death.as_ref().and_then(|death| death.at_least)),
         "unfinished": inspection.unfinished(),

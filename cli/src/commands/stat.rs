@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Bytes, Codec, Ending, Inspection, MessagePack, SegmentInspection, Timestamp, Waking};
+use tearless::{
+    Bytes, ChannelState, Codec, Inspection, MessagePack, SegmentInspection, TimestampSource, WakeMode,
+};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
-use crate::look;
+use crate::health;
 use crate::output::{Fields, ago, bytes, duration, print_json, printable, style};
+use crate::resolve;
 use crate::states::States;
-use crate::target;
 
 /// Shows all that stands beside a channel's states: writer, dates, form, memory
 #[derive(Debug, Args)]
@@ -27,13 +29,13 @@ Examples:
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null is what is not known:
-  channel, namespace, writer (alive, stale, stopped, dead, closed,
-  unknown), pid, start_time (clock ticks since boot), incarnation, ending
+  channel, namespace, writer (alive, stalled, stopped, dead, closed,
+  unknown), pid, start_time (clock ticks since boot), incarnation, state
   (open, lingering, removed), published, age_seconds, bytes (of the last
   state), rate (publications a second, by those that the channel still holds),
   held (how many those are), opened_seconds, heartbeat_seconds,
-  interval_seconds, unfinished (number of the publication that a dead
-  writer was in the middle of), codec, schema (its name), schema_bytes (of
+  heartbeat_interval_seconds, unfinished (number of the publication that a dead
+  writer was in the middle of), codec, type_name, schema_bytes (of
   the one that the channel carries), fingerprint (hexadecimal),
   checksum, limit, growths, owner, permissions (octal), dating (precise,
   coarse, none), waking (barriers, fences, nobody), segments (of A and B:
@@ -55,8 +57,8 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
         let states = States::attach(&namespace, &arguments.channel, Duration::ZERO, context)?;
         return print_schema(&states, context);
     }
-    let inspection = look::inspect(&namespace, &arguments.channel)
-        .map_err(|error| target::unattached(&namespace, error, &context.trust))?;
+    let inspection = health::inspect(&namespace, &arguments.channel)
+        .map_err(|error| resolve::unattached(&namespace, error, &context.trust))?;
     match context.json {
         true => Ok(print_json(&document(&inspection))?),
         false => {
@@ -77,7 +79,7 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
         let hint = match codec {
             MessagePack::NAME => "its states name their fields themselves: `tearless get` shows them",
             Bytes::NAME => "its states are bytes, which no schema describes",
-            _ => "open its writer with `writer_builder(…).described()`",
+            _ => "open its writer with `writer_builder(…).with_schema()`",
         };
         return Err(Failure::new(ExitStatus::Undecodable, text).hint(hint));
     };
@@ -95,21 +97,21 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
     fields.add("namespace", inspection.namespace.as_str());
-    let mut writer = format!("{}, process {}", look::writer_word(inspection), inspection.writer_pid);
-    if inspection.ending == Ending::Lingering {
+    let mut writer = format!("{}, process {}", health::writer_word(inspection), inspection.writer_pid);
+    if inspection.state == ChannelState::Lingering {
         writer.push_str(", which left its last state on purpose");
     }
-    fields.styled("writer", writer, look::writer_style(inspection));
+    fields.styled("writer", writer, health::writer_style(inspection));
     fields.add("incarnation", format!("{} (writers so far)", inspection.incarnation));
     if let Some(opened) = inspection.opened_ago {
         fields.add("opened", ago(Some(opened)));
     }
-    match (inspection.heartbeat, inspection.interval) {
+    match (inspection.heartbeat, inspection.heartbeat_interval) {
         (None, None) => {}
         (heartbeat, Some(interval)) => {
             let text = format!("{}; promised every {}", ago(heartbeat), duration(interval));
-            let is_stale = look::staleness(inspection).is_some();
-            fields.styled("heartbeat", text, if is_stale { style::ODD } else { style::PLAIN });
+            let is_stalled = health::stall(inspection).is_some();
+            fields.styled("heartbeat", text, if is_stalled { style::ODD } else { style::PLAIN });
         }
         (heartbeat, None) => fields.add("heartbeat", ago(heartbeat)),
     }
@@ -120,19 +122,19 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
         0 => "nothing yet".to_owned(),
         number => format!("number {number}"),
     };
-    if let Some(latest) = look::latest(inspection) {
+    if let Some(latest) = health::latest(inspection) {
         if latest.age.is_some() {
             published.push_str(&format!(", {}", ago(latest.age)));
         }
         published.push_str(&format!(", {}", bytes(latest.len)));
     }
     fields.add("published", published);
-    if let Some(rate) = look::rate(inspection) {
+    if let Some(rate) = health::rate(inspection) {
         fields.add(
             "rate",
             format!(
                 "{rate:.1} publications a second, by the dates of the {} that are held: bursts look faster",
-                look::whole(inspection).len()
+                health::whole(inspection).len()
             ),
         );
     }
@@ -141,13 +143,13 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
         fields.styled("unfinished", text, style::BAD);
     }
     fields.add("codec", inspection.codec.as_str());
-    fields.add("schema", format!("{} (fingerprint {:016x})", inspection.schema_name, inspection.fingerprint));
+    fields.add("type", format!("{} (fingerprint {:016x})", inspection.type_name, inspection.fingerprint));
     if let Some(carried) = inspection.schema_bytes {
-        fields.add("described", format!("by {}: --schema prints it", bytes(carried)));
+        fields.add("schema", format!("{}: --schema prints it", bytes(carried)));
     }
     fields.add("checksum", if inspection.checksum { "CRC32C" } else { "none" });
     fields.add("dates", dating(inspection.dating));
-    fields.add("wakes by", waking(inspection.waking));
+    fields.add("wakes by", wake_mode(inspection.wake_mode));
 }
 
 fn about_memory(fields: &mut Fields, inspection: &Inspection) {
@@ -168,54 +170,54 @@ fn segment_text(segment: &SegmentInspection) -> String {
     format!("generation {generation}, {depth} slots of {} in {size}", bytes(*capacity))
 }
 
-fn dating(dating: Timestamp) -> &'static str {
+fn dating(dating: TimestampSource) -> &'static str {
     match dating {
-        Timestamp::Precise => "precise",
-        Timestamp::Coarse => "coarse",
+        TimestampSource::Precise => "precise",
+        TimestampSource::Coarse => "coarse",
         _ => "none",
     }
 }
 
-fn waking(waking: Waking) -> &'static str {
-    match waking {
-        Waking::Barriers => "barriers",
-        Waking::Fences => "fences",
+fn wake_mode(wake_mode: WakeMode) -> &'static str {
+    match wake_mode {
+        WakeMode::Barriers => "barriers",
+        WakeMode::Fences => "fences",
         _ => "nobody",
     }
 }
 
-fn ending(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Open => "open",
-        Ending::Lingering => "lingering",
+fn state(state: ChannelState) -> &'static str {
+    match state {
+        ChannelState::Open => "open",
+        ChannelState::Lingering => "lingering",
         _ => "removed",
     }
 }
 
 /// The keys are documented above.
 fn document(inspection: &Inspection) -> Value {
-    let latest = look::latest(inspection);
+    let latest = health::latest(inspection);
     let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
     let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,
-        "writer": look::writer_word(inspection),
+        "writer": health::writer_word(inspection),
         "pid": inspection.writer_pid,
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,
-        "ending": ending(inspection.ending),
+        "state": state(inspection.state),
         "published": inspection.published,
         "age_seconds": seconds(latest.and_then(|slot| slot.age)),
         "bytes": latest.map(|slot| slot.len),
-        "rate": look::rate(inspection),
-        "held": look::whole(inspection).len(),
+        "rate": health::rate(inspection),
+        "held": health::whole(inspection).len(),
         "opened_seconds": seconds(inspection.opened_ago),
         "heartbeat_seconds": seconds(inspection.heartbeat),
-        "interval_seconds": seconds(inspection.interval),
+        "heartbeat_interval_seconds": seconds(inspection.heartbeat_interval),
         "unfinished": inspection.unfinished(),
         "codec": inspection.codec,
-        "schema": inspection.schema_name,
+        "type_name": inspection.type_name,
         "schema_bytes": inspection.schema_bytes,
         "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum,
@@ -224,7 +226,7 @@ fn document(inspection: &Inspection) -> Value {
         "owner": inspection.owner_uid,
         "permissions": format!("{:o}", inspection.permissions),
         "dating": dating(inspection.dating),
-        "waking": waking(inspection.waking),
+        "wake_mode": wake_mode(inspection.wake_mode),
         "segments": segments.collect::<Vec<_>>(),
     })
 }

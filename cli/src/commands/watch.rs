@@ -11,7 +11,7 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{
-    Layout, is_unread_within, json_text, print_json, printable, state_text, style, tell, value_line,
+    Layout, is_unread_within, json_text, print_error, print_json, printable, state_text, style, value_line,
 };
 use crate::states::States;
 
@@ -103,13 +103,13 @@ impl Watch<'_> {
     /// The next publication; `None` if there will be none any more, or nobody to read of it.
     fn next(&mut self) -> Result<Option<(SnapshotInfo, Vec<u8>)>, Failure> {
         loop {
-            match self.states.wait_newer(self.seen, SLICE) {
+            match self.states.wait_after(self.seen, SLICE) {
                 Ok(Some(newer)) => return Ok(Some(newer)),
                 // On a quiet channel nothing is written that would fail.
                 Ok(None) if is_unread_within(Duration::ZERO) => return Ok(None),
                 Ok(None) => self.tell_of_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
-                    tell(format_args!("channel {channel:?} was closed after publication {last}"));
+                    print_error(format_args!("channel {channel:?} was closed after publication {last}"));
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
@@ -124,7 +124,7 @@ impl Watch<'_> {
         match state {
             WriterState::Dead | WriterState::Stopped if is_news => {
                 let (pid, odd) = (reader.writer_pid(), style::ODD);
-                tell(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
+                print_error(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
                 self.told = Some(state);
             }
             WriterState::Dead | WriterState::Stopped => {}

@@ -23,9 +23,9 @@ fn numbers(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
-/// The first bytes on one line of at most `most` characters.
-pub(crate) fn hex_line(bytes: &[u8], most: usize) -> String {
-    let fitting = bytes.len().min(most.saturating_sub(1) / 3);
+/// The first bytes on one line of at most `max` characters.
+pub(crate) fn hex_line(bytes: &[u8], max: usize) -> String {
+    let fitting = bytes.len().min(max.saturating_sub(1) / 3);
     let more = if fitting < bytes.len() { " …" } else { "" };
     numbers(&bytes[..fitting]) + more
 }

@@ -15,15 +15,15 @@ pub(crate) fn value_text(value: &Value) -> String {
     }
 }
 
-/// A state on one line, cut where it has more than `most` characters.
-pub(crate) fn value_line(value: &Value, most: usize) -> String {
-    cut(&json_text(value, Layout::Line), most).into_owned()
+/// A state on one line, cut where it has more than `max` characters.
+pub(crate) fn value_line(value: &Value, max: usize) -> String {
+    cut(&json_text(value, Layout::Line), max).into_owned()
 }
 
-fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(most) {
+fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max) {
         None => text.into(),
-        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect::<String>().into(),
+        Some(_) => text.chars().take(max.saturating_sub(1)).chain(['…']).collect::<String>().into(),
     }
 }
 

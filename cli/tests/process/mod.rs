@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{Keep, Namespace};
+use tearless::{Namespace, Retention};
 
 /// What a process printed, and how it ended.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl OwnNamespace {
 
 impl Drop for OwnNamespace {
     fn drop(&mut self) {
-        let _ = self.0.clean(Keep::Nothing);
+        let _ = self.0.clean(Retention::Nothing);
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::{Keep, Namespace};
+use tearless::{Namespace, Retention};
 
 /// Set in a process that is a worker of a test: the namespace that it works in.
 const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";
@@ -87,7 +87,7 @@ impl Drop for Fleet {
         for info in self.0.channels().unwrap_or_default() {
             let _ = self.0.remove_channel(&info.name);
         }
-        let _ = self.0.clean(Keep::Nothing);
+        let _ = self.0.clean(Retention::Nothing);
     }
 }
 
@@ -249,8 +249,8 @@ impl Random {
         self.0 >> 33
     }
 
-    pub fn below(&mut self, most: u64) -> usize {
-        usize::try_from(self.next() % most).unwrap()
+    pub fn below(&mut self, max: u64) -> usize {
+        usize::try_from(self.next() % max).unwrap()
     }
 
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {

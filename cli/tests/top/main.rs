@@ -238,7 +238,7 @@ fn once_prints_a_table_a_document_and_a_picture() {
     };
     // A busy machine may have kept a live one from publishing all the while.
     let is_in_time =
-        |text: &String| text.contains("alive") && !text.contains("stale") && !is_silent(text, "alpha");
+        |text: &String| text.contains("alive") && !text.contains("stalled") && !is_silent(text, "alpha");
     let text = (0..20).map(|_| table()).find(is_in_time).unwrap_or_else(table);
     let words = words(&text);
     assert_eq!(words[0][..3], ["WORKER", "STATE", "PID"], "{text}");
@@ -266,7 +266,7 @@ fn names_and_states_can_do_nothing_to_the_terminal() {
     let own = OwnNamespace::new();
     let evil = "evil\u{202e}name";
     let builder = own.0.writer_builder::<[u8]>(evil).codec::<tearless::Bytes>();
-    let mut writer = builder.schema("\u{1b}]0;owned\u{7}").open().unwrap();
+    let mut writer = builder.type_name("\u{1b}]0;owned\u{7}").open().unwrap();
     writer.publish(b"\x1b[2J\x1b]0;owned\x07").unwrap();
     let output = top(&own, &["--once", "--interval", "50ms"]);
     let text = String::from_utf8(output.stdout).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
-use tearless::{Keep, MessagePack, Namespace};
+use tearless::{MessagePack, Namespace, Retention};
 
 const NAMESPACE: &str = "TEARLESS_TEST_NAMESPACE";
 const CHANNELS: &str = "TEARLESS_TEST_CHANNELS";
@@ -86,7 +86,7 @@ fn open(name: &str) -> Namespace {
 
 impl Drop for OwnNamespace {
     fn drop(&mut self) {
-        let _ = self.0.clean(Keep::Nothing);
+        let _ = self.0.clean(Retention::Nothing);
     }
 }
 
@@ -148,7 +148,7 @@ pub(crate) fn play() -> bool {
         .split(',')
         .map(|channel| {
             let builder = namespace.writer_builder::<State>(channel).codec::<MessagePack>();
-            builder.interval(Duration::from_millis(500)).open().unwrap()
+            builder.heartbeat_interval(Duration::from_millis(500)).open().unwrap()
         })
         .collect();
     let begin = Instant::now();

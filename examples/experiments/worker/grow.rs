@@ -20,7 +20,7 @@ pub(crate) struct Grow {
 pub(crate) struct Grown {
     /// What the first publication took, and the longest of those that followed.
     pub(crate) first_nanos: u64,
-    pub(crate) longest_nanos: u64,
+    pub(crate) max_nanos: u64,
     pub(crate) publications: u64,
     /// Segments that were replaced meanwhile.
     pub(crate) growths: u64,
@@ -46,11 +46,11 @@ fn grow(writer: &mut Writer<[u8], Bytes>, state: &[u8], on_for: Option<Duration>
     let begin = Instant::now();
     let (first_nanos, result) = measure::once_nanos(|| writer.publish(state));
     result?;
-    let mut grown = Grown { first_nanos, longest_nanos: 0, publications: 1, growths: 0 };
+    let mut grown = Grown { first_nanos, max_nanos: 0, publications: 1, growths: 0 };
     while on_for.is_some_and(|span| begin.elapsed() < span) {
         let (took, result) = measure::once_nanos(|| writer.publish(state));
         result?;
-        grown.longest_nanos = grown.longest_nanos.max(took);
+        grown.max_nanos = grown.max_nanos.max(took);
         grown.publications += 1;
     }
     grown.growths = writer.growths() - before;

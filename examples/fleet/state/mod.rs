@@ -60,7 +60,7 @@ impl<T: Serialize> Telling<T> for MessagePack {
 
 impl<T: bytemuck::Pod + DescribePod> Telling<T> for Pod {
     fn describe(builder: WriterBuilder<T, Self>) -> WriterBuilder<T, Self> {
-        builder.described()
+        builder.with_schema()
     }
 }
 

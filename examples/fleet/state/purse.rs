@@ -53,7 +53,7 @@ pub(crate) struct Coins {
 impl Coins {
     /// The purses of `workers` workers as of one moment.
     pub(crate) fn cut<C>(hub: &Hub<C>, workers: usize) -> Cut<Purse> {
-        hub.codec::<tearless::Pod>().cut((0..workers).map(Purse::channel))
+        hub.with_codec::<tearless::Pod>().cut((0..workers).map(Purse::channel))
     }
 
     /// Counts the coins of a ring. Of one moment they are all there; what was not of one moment would show a coin as

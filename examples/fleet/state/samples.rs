@@ -124,6 +124,6 @@ impl Sample for Processes {
     }
 
     fn describe(builder: WriterBuilder<Sampled<Self>, Postcard>) -> WriterBuilder<Sampled<Self>, Postcard> {
-        builder.described()
+        builder.with_schema()
     }
 }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tearless::{Cut, CutState, Moment, Offset};
+use tearless::{Cut, CutState, CutTime, Skew};
 
 use crate::{
     failure::Failure,
@@ -35,7 +35,7 @@ impl Picture {
 
 fn moment(cut: &Cut<Purse>) -> Value {
     match cut.moment {
-        Moment::AsOf { monotonic_nanos } => json!({ "as_of": { "monotonic_nanos": monotonic_nanos } }),
+        CutTime::AsOf { monotonic_nanos } => json!({ "as_of": { "monotonic_nanos": monotonic_nanos } }),
         _ => json!("instant"),
     }
 }
@@ -45,8 +45,8 @@ fn purse(cut: &CutState<Purse>) -> Result<Value, Failure> {
     let purse = cut.state.as_ref().map_err(|error| {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: {error}", cut.channel))
     })?;
-    let late_ms = match cut.offset {
-        Offset::Later(by) => Some(milliseconds(by)),
+    let late_ms = match cut.skew {
+        Skew::Later(by) => Some(milliseconds(by)),
         _ => None,
     };
     Ok(

@@ -124,7 +124,7 @@ impl Job for Look<'_> {
     type Output = Result<Published, QueryError>;
 
     fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
-        Ok(Published::of(self.kind, &self.hub.codec::<C>().get::<T>(self.name)?))
+        Ok(Published::of(self.kind, &self.hub.with_codec::<C>().get::<T>(self.name)?))
     }
 }
 
@@ -142,7 +142,7 @@ impl Job for Follow<'_> {
     type Output = Result<Changes, QueryError>;
 
     fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
-        let changes = self.hub.codec::<C>().changes::<T>(self.name)?;
+        let changes = self.hub.with_codec::<C>().changes::<T>(self.name)?;
         let kind = self.kind;
         let next = move |(mut changes, pause): (tearless::Changes<T, C>, Duration)| async move {
             sleep(pause).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::channel::NameError;
-use crate::segment::ObjectError;
+use crate::object::ObjectError;
 
 /// Why a reader could not be attached.
 #[derive(Debug, thiserror::Error)]
@@ -36,23 +36,23 @@ pub enum AttachError {
         /// How long it was waited for.
         waited: Duration,
     },
-    /// It holds states in another form.
+    /// It holds states in another format.
     #[error(
-        "channel {channel:?} holds {found_schema:?} encoded as {found_codec}, but this reader expects \
-         {expected_schema:?} encoded as {expected_codec}: use the writer's type and codec, or name the schema \
-         alike on both sides"
+        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader expects \
+         {expected_type_name:?} encoded as {expected_codec}: use the writer's type and codec, or set the same \
+         `type_name` on both sides"
     )]
     FormatMismatch {
         /// The channel.
         channel: String,
         /// The writer's codec.
         found_codec: String,
-        /// The writer's schema.
-        found_schema: String,
+        /// The writer's type name.
+        found_type_name: String,
         /// The reader's codec.
         expected_codec: String,
-        /// The reader's schema.
-        expected_schema: String,
+        /// The reader's type name.
+        expected_type_name: String,
     },
     /// The channel carries a schema of another structure than the reader's type; or, where fields are found by name, it
     /// lacks some of them or has them with other types.
@@ -69,7 +69,7 @@ pub enum AttachError {
     /// It carries no schema, and one is needed.
     #[error(
         "channel {channel:?} carries no schema, which fields are found by: open its writer with \
-         `WriterBuilder::described`"
+         `WriterBuilder::with_schema`"
     )]
     NotDescribed {
         /// The channel.
@@ -99,7 +99,7 @@ pub enum AttachError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The channel was removed, or replaced by one of another form, after the reader had attached.
+    /// The channel was removed, or replaced by one of another format, after the reader had attached.
     #[error("channel {channel:?} was removed: attach again if it may have been re-created")]
     Removed {
         /// The channel.

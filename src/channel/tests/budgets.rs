@@ -1,8 +1,8 @@
 //! Budgets: what would go beyond them is refused, what is published stays.
 
 use super::*;
-use crate::channel::{Bound, Budgets, PublishError};
-use crate::segment::Backend;
+use crate::channel::{Budgets, PublishError, SizeLimit};
+use crate::object::Backend;
 
 const PAGE: u64 = crate::layout::PAGE_BYTES as u64;
 
@@ -17,7 +17,7 @@ fn bytes_of(heap: &Heap) -> u64 {
 
 fn refused(result: Result<u64, PublishError>) -> crate::channel::OverBudget {
     match result {
-        Err(PublishError::TooLarge { bound: Bound::Budget(over), .. }) => over,
+        Err(PublishError::TooLarge { bound: SizeLimit::Budget(over), .. }) => over,
         other => panic!("not refused by a budget: {other:?}"),
     }
 }

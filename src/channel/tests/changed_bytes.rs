@@ -4,7 +4,7 @@ use super::*;
 use crate::layout::segment::{self, slot};
 use crate::layout::{Kind, PAGE_BYTES, Publication, WORD_BYTES, control};
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::segment::Backend;
+use crate::object::Backend;
 use std::ops::Range;
 use std::time::Duration;
 

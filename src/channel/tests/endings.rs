@@ -4,7 +4,7 @@ use super::*;
 use crate::channel::{RemoveError, remove};
 use crate::layout::{self, Kind, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::segment::Backend;
+use crate::object::Backend;
 
 #[test]
 fn a_closed_channel_is_gone_and_attached_readers_know() {

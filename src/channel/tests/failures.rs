@@ -10,7 +10,7 @@ use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::{MemoryMut, Words};
-use crate::segment::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
 
 /// The heap, whose calls fail from one on.
 #[derive(Clone, Debug)]
@@ -163,14 +163,14 @@ fn undisturbed<R>(backend: &Failing, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Options without and with a description.
-fn forms() -> [WriterOptions; 2] {
+/// Options without and with a schema.
+fn formats() -> [WriterOptions; 2] {
     [options(), WriterOptions { schema: SchemaBytes::new(&[7; 5_000]), ..options() }]
 }
 
 #[test]
 fn a_failing_creation_leaves_nothing() {
-    for options in forms() {
+    for options in formats() {
         every_call_fails_once(|backend| {
             let opened = ChannelWriter::open(&backend.shared(), &name(), &options).map(drop);
             let left = backend.heap.names();
@@ -183,13 +183,13 @@ fn a_failing_creation_leaves_nothing() {
 
 #[test]
 fn a_failing_takeover_leaves_the_channel_as_it_was() {
-    let forms = forms();
-    for (options, spoiled) in [(&forms[0], false), (&forms[1], false), (&forms[1], true)] {
+    let formats = formats();
+    for (options, spoiled) in [(&formats[0], false), (&formats[1], false), (&formats[1], true)] {
         a_takeover_fails(options, spoiled);
     }
 }
 
-/// `spoiled`: somebody has removed the description.
+/// `spoiled`: somebody has removed the schema.
 fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
@@ -209,7 +209,7 @@ fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
         }
         let mut third = open(heap, options).unwrap();
         assert_eq!(third.publish(b"three").unwrap(), 3);
-        assert_eq!(attached.description().unwrap().is_some(), options.schema.is_some());
+        assert_eq!(attached.schema_bytes().unwrap().is_some(), options.schema.is_some());
         drop(third);
         assert!(heap.names().is_empty());
     });
@@ -218,7 +218,7 @@ fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
 #[test]
 fn a_failing_replacement_leaves_the_old_channel_or_the_new_one() {
     for (old, new) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        a_replacement_fails(&forms()[old], &forms()[new]);
+        a_replacement_fails(&formats()[old], &formats()[new]);
     }
 }
 
@@ -226,7 +226,7 @@ fn a_replacement_fails(old: &WriterOptions, new: &WriterOptions) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
         let mut first = open(heap, old).unwrap();
-        first.publish(b"old form").unwrap();
+        first.publish(b"old format").unwrap();
         kill(first);
         let mut other = new.clone();
         other.format = Format::new("bytes", "another schema");
@@ -240,7 +240,7 @@ fn a_replacement_fails(old: &WriterOptions, new: &WriterOptions) {
 fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
     let heap = Heap::new();
     let mut first = open(&heap, &options()).unwrap();
-    first.publish(b"old form").unwrap();
+    first.publish(b"old format").unwrap();
     kill(first);
     let mut other = options();
     other.format = Format::new("bytes", "another schema");
@@ -248,14 +248,14 @@ fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
         // The claim succeeds, and the first or the second of the new segments does not fit.
         let backend = Failing { heap: heap.clone(), plan: Plan(Arc::new(AtomicU32::new(1 + failing))) };
         assert!(ChannelWriter::open(&backend.shared(), &name(), &other).is_err());
-        assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"old form".to_vec()));
+        assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"old format".to_vec()));
         assert_eq!(heap.names().len(), 3);
     }
 }
 
 #[test]
 fn a_failing_growth_keeps_the_state_and_a_failing_end_is_made_up_for() {
-    forms().iter().for_each(a_growth_or_an_end_fails);
+    formats().iter().for_each(a_growth_or_an_end_fails);
 }
 
 fn a_growth_or_an_end_fails(options: &WriterOptions) {
@@ -297,14 +297,15 @@ fn a_shrinking_that_fails_is_put_off() {
 
 #[test]
 fn a_failing_clean_up_can_be_repeated() {
-    for (orphaned, form) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
+    for (orphaned, format) in [(false, 0), (true, 0), (false, 1), (true, 1)] {
         every_call_fails_once(|backend| {
             let heap = &backend.heap;
-            kill(open(heap, &forms()[form]).unwrap());
+            kill(open(heap, &formats()[format]).unwrap());
             if orphaned {
                 heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
             }
-            let clean = || crate::janitor::clean(&backend.shared(), "tests", crate::Keep::Nothing, PATIENCE);
+            let clean =
+                || crate::cleanup::clean(&backend.shared(), "tests", crate::Retention::Nothing, PATIENCE);
             let _ = clean();
             undisturbed(backend, clean).unwrap();
             assert!(heap.names().is_empty(), "{:?}", heap.names());
@@ -314,7 +315,7 @@ fn a_failing_clean_up_can_be_repeated() {
 
 #[test]
 fn a_failing_removal_can_be_repeated() {
-    forms().iter().for_each(a_removal_fails);
+    formats().iter().for_each(a_removal_fails);
 }
 
 fn a_removal_fails(options: &WriterOptions) {
@@ -333,7 +334,7 @@ fn a_removal_fails(options: &WriterOptions) {
 fn a_page_that_was_being_removed_is_removed_by_the_next_writer() {
     let heap = Heap::new();
     let writer = open(&heap, &options()).unwrap();
-    writer.writer.control().store(crate::layout::control::ENDING, 2);
+    writer.writer.control().store(crate::layout::control::STATE, 2);
     kill(writer);
     assert!(matches!(attach(&heap), Err(AttachError::NotFound { .. })));
     assert_eq!(open(&heap, &options()).unwrap().publish(b"anew").unwrap(), 1);

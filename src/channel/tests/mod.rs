@@ -5,9 +5,9 @@ mod budgets;
 #[cfg(test)]
 mod changed_bytes;
 #[cfg(test)]
-mod counting;
+mod cleanup;
 #[cfg(test)]
-mod described;
+mod counting;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
@@ -22,11 +22,11 @@ mod refusals;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
-mod tidying;
+mod with_schema;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
 use super::{AttachError, ChannelName, ChannelReader, ChannelWriter, CreateError, SnapshotError};
-use crate::segment::{ForkToken, Heap};
+use crate::object::{ForkToken, Heap};
 
 fn name() -> ChannelName {
     ChannelName::new("tests", "channel").unwrap()

@@ -208,11 +208,11 @@ impl System {
 
     /// At most two leftovers of one interrupted growth beside the three objects of a channel; none without one.
     fn check_objects(&self) {
-        let most = match (self.model.exists, self.writer.is_some()) {
+        let max = match (self.model.exists, self.writer.is_some()) {
             (false, _) => 0,
             (true, true) => 3,
             (true, false) => 4,
         };
-        assert!(self.heap.names().len() <= most, "{:?}", self.heap.names());
+        assert!(self.heap.names().len() <= max, "{:?}", self.heap.names());
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::layout::{self, Kind, control};
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::segment::Backend;
+use crate::object::Backend;
 
 /// A channel whose writer was killed, and its control page.
 fn left() -> (Heap, Words) {

@@ -41,13 +41,13 @@ fn a_writer_of_another_form_replaces_the_channel() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
-    writer.publish(b"old form").unwrap();
+    writer.publish(b"old format").unwrap();
     snapshot(&mut reader).unwrap();
     kill(writer);
     let mut options = options();
     options.format = Format::new("bytes", "another schema");
     let mut writer = open(&heap, &options).unwrap();
-    assert_eq!(writer.publish(b"new form").unwrap(), 1);
+    assert_eq!(writer.publish(b"new format").unwrap(), 1);
     assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { last: 1, .. })));
     let error = attach(&heap).unwrap_err().to_string();
     assert!(error.contains("another schema") && error.contains("\"test\""), "{error}");
@@ -97,7 +97,7 @@ fn implausible_contents_lead_to_a_fresh_channel_and_not_to_a_crash() {
         (control::INSTANCE, 1),
         (control::PUBLISHED, 3),
         (control::FEATURES_REQUIRED, 1),
-        (control::ENDING, 3),
+        (control::STATE, 3),
     ];
     for (word, lie) in lies {
         let heap = Heap::new();

@@ -12,7 +12,7 @@ use super::world::Handle;
 use crate::memory::{CountingMemory, Memory, MemoryMut};
 
 /// Stores that loom remembers of each word, the initial one included. It would forget older ones in silence.
-const MOST_STORES: usize = 7;
+const MAX_STORES: usize = 7;
 
 /// Words that loom watches, shared by the clones. Only those that a model uses exist, because loom looks at all of them
 /// in every fence.
@@ -87,7 +87,7 @@ impl LoomMemory {
     fn store_unless_dead(&self, word: usize, value: u64, ordering: loom::sync::atomic::Ordering) {
         if self.budget.as_ref().is_none_or(Budget::spend) {
             let word = self.word(word);
-            assert!(word.stores.fetch_add(1, SeqCst) < MOST_STORES, "loom would forget stores of this word");
+            assert!(word.stores.fetch_add(1, SeqCst) < MAX_STORES, "loom would forget stores of this word");
             word.value.store(value, ordering);
         }
     }
@@ -101,7 +101,7 @@ impl Handle for LoomMemory {
     /// A read-modify-write sees the newest store.
     fn newest(&self, word: usize) -> u64 {
         let word = self.word(word);
-        assert!(word.stores.fetch_add(1, SeqCst) < MOST_STORES, "loom would forget stores of this word");
+        assert!(word.stores.fetch_add(1, SeqCst) < MAX_STORES, "loom would forget stores of this word");
         word.value.fetch_add(0, Relaxed)
     }
 }
@@ -145,7 +145,7 @@ impl MemoryMut for LoomMemory {
 impl CountingMemory for LoomMemory {
     fn increment(&self, word: usize) {
         let word = self.word(word);
-        assert!(word.stores.fetch_add(1, SeqCst) < MOST_STORES, "loom would forget stores of this word");
+        assert!(word.stores.fetch_add(1, SeqCst) < MAX_STORES, "loom would forget stores of this word");
         word.value.fetch_add(1, Relaxed);
     }
 

@@ -10,7 +10,7 @@ use loom::thread;
 use super::loom_memory::LoomMemory;
 use crate::layout::{Publication, control};
 use crate::memory::CountingMemory;
-use crate::seqlock::{Announcements, Answered, Published, announce};
+use crate::seqlock::{Announcements, Answered, Published, register_waiter};
 
 /// Any word will do: loom's memory has only those that are named.
 const COUNTER: usize = control::PUBLISHED + 1;
@@ -87,7 +87,7 @@ impl Room {
             if latest > seen {
                 seen = latest;
             } else {
-                announce(&self.memory, COUNTER);
+                register_waiter(&self.memory, COUNTER);
                 self.barrier_unless(Mutation::WaiterWithoutBarrier);
                 self.sleep(seen);
             }

@@ -83,7 +83,7 @@ impl Weakened {
     }
 
     /// What is missing where it uses a ready word.
-    fn of_description(self) -> Option<Operation> {
+    fn of_header(self) -> Option<Operation> {
         match self {
             Weakened::Declare => Some(Operation::ReleaseStore),
             Weakened::Check => Some(Operation::AcquireFence),
@@ -109,7 +109,7 @@ impl Verdict {
     /// The model holds, and not for want of readings: racing readers got each of `reachable`, and nothing else.
     fn holds(&self, name: &str, reachable: impl IntoIterator<Item = u64>) {
         let extent =
-            self.preemptions.map_or("exhaustive".to_owned(), |most| format!("at most {most} preemptions"));
+            self.preemptions.map_or("exhaustive".to_owned(), |max| format!("at most {max} preemptions"));
         println!("{name}: {} executions, {extent}", self.executions);
         assert_eq!(self.fault, None, "{name}, execution {}", self.executions);
         assert!(self.seen.iter().copied().eq(reachable), "{name}: readers got {:?}", self.seen);

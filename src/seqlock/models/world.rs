@@ -42,7 +42,7 @@ struct Segment<M> {
 pub(super) struct World<M> {
     control: M,
     /// The control page once more, for its ready word.
-    description: M,
+    header: M,
     /// A word for each name: 0 while nothing has it, else the index of a segment + 1.
     directory: M,
     segments: Vec<Segment<M>>,
@@ -85,7 +85,7 @@ impl<M: Handle> World<M> {
         };
         World {
             control: page.weakened(plan.weakened.of_control()),
-            description: page.weakened(plan.weakened.of_description()),
+            header: page.weakened(plan.weakened.of_header()),
             directory,
             segments: plan.depths.iter().map(segment).collect(),
             generations: plan.generations,
@@ -100,7 +100,7 @@ impl<M: Handle> World<M> {
             |segment: &Segment<M>| Segment { memory: handle(&segment.memory), geometry: segment.geometry };
         World {
             control: handle(&self.control),
-            description: handle(&self.description),
+            header: handle(&self.header),
             directory: handle(&self.directory),
             segments: self.segments.iter().map(segment).collect(),
             generations: self.generations,
@@ -155,7 +155,7 @@ impl<M: Handle + MemoryMut> World<M> {
     pub(super) fn describe(&self) {
         self.control.store(control::INSTANCE, INSTANCE);
         self.control.store(control::LIMIT, LIMIT);
-        ready::declare(&self.description);
+        ready::declare(&self.header);
     }
 }
 
@@ -171,7 +171,7 @@ impl<M: Handle + MemoryMut> Author<M> {
     pub(super) fn take_over(world: &World<M>) -> Author<M> {
         let last = world.last();
         let sides = Side::BOTH.map(|side| {
-            let generation = Generations(&world.control).in_force(side);
+            let generation = Generations(&world.control).current(side);
             for leftover in [generation - 1, generation + 1] {
                 world.remove(side, leftover);
             }
@@ -253,7 +253,7 @@ impl<M: Handle> Follower<M> {
 
     /// Makes so many attempts, once the channel is ready.
     pub(super) fn attach(&mut self, attempts: usize) -> Result<(), Fault> {
-        if ready::check(&self.world.description) != Readiness::Ready {
+        if ready::check(&self.world.header) != Readiness::Ready {
             return Ok(());
         }
         let [instance, limit] = [control::INSTANCE, control::LIMIT].map(|word| self.world.control.load(word));

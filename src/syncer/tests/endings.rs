@@ -52,7 +52,7 @@ fn the_channel_is_free_at_once() {
             _ => drop(state.shutdown().unwrap()),
         }
     }
-    assert_eq!(reader(&namespace).latest(), 20, "each published its initial state, and nothing else");
+    assert_eq!(reader(&namespace).publication(), 20, "each published its initial state, and nothing else");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 use crate::{AttachError, Bytes, CreateError, PublishError, ShutdownError, SpawnError};
 
 fn bytes(namespace: &Namespace, initial: &[u8]) -> SyncerBuilder<Vec<u8>, Bytes> {
-    namespace.writer_builder("worker").codec::<Bytes>().linger(true).limit(8).syncer(initial.into())
+    namespace.writer_builder("worker").codec::<Bytes>().linger(true).max_state_len(8).syncer(initial.into())
 }
 
 fn bytes_reader(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
@@ -41,10 +41,10 @@ fn a_failed_flush_leaves_no_heartbeat() {
     std::thread::sleep(OFTEN);
     state.replace(TOO_LARGE.into());
     state.flush().unwrap_err();
-    assert!(!has_come_after(begin, reader.heartbeat()));
+    assert!(!has_come_after(begin, reader.heartbeat_age()));
     state.replace(b"second".into());
     state.flush().unwrap();
-    assert!(has_come_after(begin, reader.heartbeat()));
+    assert!(has_come_after(begin, reader.heartbeat_age()));
     assert!(state.last_error().is_none(), "its caller has that one");
 }
 
@@ -95,7 +95,7 @@ fn an_initial_state_that_cannot_be_published_starts_nothing() {
 fn an_initial_state_that_cannot_be_published_leaves_the_former_writers() {
     let namespace = namespace();
     bytes(&namespace, b"first").spawn().unwrap().shutdown().unwrap();
-    let plain = namespace.writer_builder("worker").codec::<Bytes>().limit(8);
+    let plain = namespace.writer_builder("worker").codec::<Bytes>().max_state_len(8);
     plain.syncer(TOO_LARGE.to_vec()).spawn().unwrap_err();
     assert_eq!(*bytes_reader(&namespace).snapshot().unwrap(), b"first");
     assert_eq!(namespace.channels().unwrap().len(), 1);

@@ -19,12 +19,12 @@ fn a_tick_of_the_task_publishes_what_was_changed() {
     let state = builder(&namespace, 5).interval(OFTEN).spawn_on(runtime.handle()).unwrap();
     let mut reader = reader(&namespace);
     assert_eq!(*reader.snapshot().unwrap(), 5);
-    assert_eq!(reader.interval(), Some(OFTEN));
+    assert_eq!(reader.heartbeat_interval(), Some(OFTEN));
     state.replace(6);
     eventually("6 is published", || *reader.snapshot().unwrap() == 6);
     let begin = Instant::now();
-    eventually("there is another heartbeat", || has_come_after(begin, reader.heartbeat()));
-    assert_eq!(reader.latest(), 2);
+    eventually("there is another heartbeat", || has_come_after(begin, reader.heartbeat_age()));
+    assert_eq!(reader.publication(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! The library itself, in four settings.
 
-use tearless::{Pod, Reader, SnapshotError, Timestamp, Writer, WriterBuilder};
+use tearless::{Pod, Reader, SnapshotError, TimestampSource, Writer, WriterBuilder};
 
 use crate::common::boxed;
 use crate::peer::{Ends, Peer, Publish, Read, Shared, Tried};
@@ -58,7 +58,7 @@ fn reader<const WORDS: usize>(place: &Place) -> Snapshots<WORDS> {
 
 /// In how many places a publisher of such states writes in turn.
 pub(crate) fn depth<const WORDS: usize>(place: &Place) -> usize {
-    let builder = builder::<WORDS>(&place.at("depth")).timestamp(Timestamp::None);
+    let builder = builder::<WORDS>(&place.at("depth")).timestamps(TimestampSource::None);
     let writer = builder.open().expect("there is room in shared memory");
     usize::try_from(writer.depth()).expect("it is small")
 }
@@ -129,7 +129,7 @@ impl<const WORDS: usize> Peer<WORDS> for Undated {
 
 impl<const WORDS: usize> Shared<WORDS> for Undated {
     fn publisher(place: &Place) -> Publisher<WORDS> {
-        publisher(builder(place).timestamp(Timestamp::None))
+        publisher(builder(place).timestamps(TimestampSource::None))
     }
 
     fn reader(place: &Place) -> Snapshots<WORDS> {
@@ -164,7 +164,7 @@ impl<const WORDS: usize> Peer<WORDS> for Shallow {
 
 impl<const WORDS: usize> Shared<WORDS> for Shallow {
     fn publisher(place: &Place) -> Publisher<WORDS> {
-        publisher(builder(place).timestamp(Timestamp::None).depth(1))
+        publisher(builder(place).timestamps(TimestampSource::None).depth(1))
     }
 
     fn reader(place: &Place) -> Snapshots<WORDS> {

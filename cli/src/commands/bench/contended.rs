@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use tearless::{Bytes, Namespace, SnapshotError};
 
 use super::timing;
-use crate::again::{End, Member, READY, Shift, say, text};
+use crate::child::{End, Lifetime, READY, Worker, say, text};
 use crate::interrupt::Interrupt;
 
 /// The longest time that the histogram tells apart, in nanoseconds.
-const LONGEST: u64 = 10_000_000_000;
+const MAX: u64 = 10_000_000_000;
 
 /// How long the writer may take to begin, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,17 +44,17 @@ pub(super) fn write(task: &str) -> Result<(), String> {
     let name = member("namespace")?.as_str().unwrap_or_default();
     let bytes = member("bytes")?.as_u64().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
     let namespace = Namespace::builder(name).without_cleaning().open().map_err(text)?;
-    let shift = Shift::begin();
+    let lifetime = Lifetime::begin();
     let builder = namespace.writer_builder::<[u8]>(&channel(bytes)).codec::<Bytes>();
     let mut writer = builder.capacity(bytes).open().map_err(text)?;
     let mut payload = Vec::with_capacity(bytes);
     say(READY);
-    while !shift.is_over() {
+    while !lifetime.is_over() {
         fill(&mut payload, bytes, writer.publication() + 1);
         writer.publish(&payload).map_err(text)?;
     }
     writer.close().map_err(text)?;
-    shift.clean_if_orphaned(&namespace);
+    lifetime.clean_if_orphaned(&namespace);
     Ok(())
 }
 
@@ -82,7 +82,7 @@ pub(super) fn measure(
     interrupt: &Interrupt,
 ) -> Result<Contended, String> {
     let task = json!({"namespace": namespace.name(), "bytes": bytes}).to_string();
-    let mut writer = Member::start("bench", &task).map_err(text)?;
+    let mut writer = Worker::start("bench", &task).map_err(text)?;
     writer.await_ready(Instant::now() + PATIENCE, || interrupt.is_raised())?;
     timing::check(interrupt)?;
     let measured = read(namespace, bytes, budget, interrupt);
@@ -102,14 +102,14 @@ fn read(
     let builder = namespace.reader_builder::<Vec<u8>>(&channel(bytes)).codec::<Bytes>();
     let mut reader = builder.attach_within(PATIENCE).open().map_err(text)?;
     let mut state = reader.snapshot_within(PATIENCE).map_err(text)?.into_inner();
-    let mut times = Histogram::<u64>::new_with_bounds(1, LONGEST, 3).map_err(text)?;
-    let (before, first, begin) = (reader.statistics(), reader.latest(), Instant::now());
+    let mut times = Histogram::<u64>::new_with_bounds(1, MAX, 3).map_err(text)?;
+    let (before, first, begin) = (reader.statistics(), reader.publication(), Instant::now());
     while begin.elapsed() < budget {
         timing::check(interrupt)?;
         for _ in 0..BURST {
             let asked = Instant::now();
             let taken = reader.snapshot_into(&mut state);
-            let nanos = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(LONGEST);
+            let nanos = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(MAX);
             times.saturating_record(nanos.max(1));
             match taken {
                 Ok(info) if is_whole(&state, info.publication()) => {}
@@ -130,7 +130,7 @@ fn read(
         snapshots: counts.snapshots,
         retries: counts.retries,
         give_ups: counts.give_ups,
-        rate: (reader.latest() - first) as f64 / elapsed,
+        rate: (reader.publication() - first) as f64 / elapsed,
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tearless::{Bytes, Namespace};
 
 use super::timing;
-use crate::again::text;
+use crate::child::text;
 use crate::interrupt::Interrupt;
 
 /// How many there are.

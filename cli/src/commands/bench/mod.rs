@@ -10,9 +10,9 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use tearless::{Keep, Namespace, namespaces};
+use tearless::{Namespace, Retention, namespaces};
 
-use crate::again;
+use crate::child;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     if let Some(task) = &arguments.child {
         return contended::write(task).map_err(|reason| {
             // Its parent reads this.
-            again::say(&reason);
+            child::say(&reason);
             Failure::silent(ExitStatus::Failed)
         });
     }
@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     let namespace = Namespace::builder(&name).without_cleaning().open()?;
     let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error something may be left, about which there is nothing to say but that error.
-    let _ = namespace.clean(Keep::Nothing);
+    let _ = namespace.clean(Retention::Nothing);
     let report = measured.map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
     Ok(report.print(context.json)?)
 }
@@ -83,7 +83,7 @@ fn clean_up_after_the_killed() {
     let names = namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
     for name in names.filter(|name| name.starts_with(PREFIX)) {
         if let Ok(namespace) = Namespace::builder(&name).without_cleaning().open() {
-            let _ = namespace.clean(Keep::Nothing);
+            let _ = namespace.clean(Retention::Nothing);
         }
     }
 }

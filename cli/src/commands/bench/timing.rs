@@ -8,7 +8,7 @@ use crate::interrupt::Interrupt;
 const ROUND: Duration = Duration::from_millis(1);
 
 /// The fewest rounds of which a median is taken.
-const FEWEST: usize = 7;
+const MIN: usize = 7;
 
 /// Something that is done so many times in a row.
 pub(super) type Task<'a> = &'a mut dyn FnMut(u32);
@@ -27,7 +27,7 @@ pub(super) fn medians<const TASKS: usize>(
     let times: [u32; TASKS] = std::array::from_fn(|index| calibrate(&mut *tasks[index]));
     let mut rounds: [Vec<f64>; TASKS] = std::array::from_fn(|_| Vec::new());
     let end = Instant::now() + budget;
-    while Instant::now() < end || rounds[0].len() < FEWEST {
+    while Instant::now() < end || rounds[0].len() < MIN {
         check(interrupt)?;
         for index in 0..TASKS {
             let begin = Instant::now();

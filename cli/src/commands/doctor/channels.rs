@@ -1,7 +1,7 @@
 //! What became of the writers, and what they have left.
 
 use tearless::{
-    AttachError, ChannelInfo, Ending, Inspection, Keep, Namespace, ObjectError, SchemaInspection,
+    AttachError, ChannelInfo, ChannelState, Inspection, Namespace, ObjectError, Retention, SchemaInspection,
     WriterState, namespaces_trusting,
 };
 
@@ -9,16 +9,16 @@ use super::Finding;
 use super::refusals::Refusals;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::look;
+use crate::health;
 use crate::output::{ago, printable};
-use crate::target;
+use crate::resolve;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
         let namespace = context.open(name)?;
         let findings = findings(&namespace);
         let missing =
-            if findings.is_empty() { target::no_such_namespace(&namespace, &context.trust) } else { None };
+            if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
     }
     let mut names: Vec<String> =
@@ -54,7 +54,7 @@ fn unusable(error: &ObjectError) -> Finding {
 fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
     let name = namespace.name();
     let gc = gc(namespace);
-    let cleaned = match namespace.would_clean(Keep::UntilReplaced) {
+    let cleaned = match namespace.would_clean(Retention::UntilReplaced) {
         Ok(cleaned) => cleaned,
         Err(error) => return vec![unusable(&error).of(Some(name), None)],
     };
@@ -102,7 +102,7 @@ fn of_channels(
         findings.extend(of_channel.into_iter().map(|finding| finding.of(Some(namespace.name()), name)));
     }
     // If the list can't be read any more, that is said the next time.
-    let missing = look::nameless(namespace, missing).unwrap_or_default();
+    let missing = health::nameless(namespace, missing).unwrap_or_default();
     let nameless = missing.iter().map(|info| nameless(namespace, info));
     findings.extend(nameless);
     findings
@@ -139,10 +139,10 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
             format!("let it go on: kill -CONT {pid}"),
         )),
         _ => {
-            if let Some(staleness) = look::staleness(inspection) {
-                let what = format!("its writer, process {pid}, {staleness}");
+            if let Some(stall) = health::stall(inspection) {
+                let what = format!("its writer, process {pid}, {stall}");
                 let advice = "see whether it hangs, or the machine is overloaded";
-                findings.push(Finding::problem("stale", what, advice));
+                findings.push(Finding::problem("stalled", what, advice));
             }
         }
     }
@@ -162,7 +162,7 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
 
 /// What is wrong with the channel's schema.
 fn schema(inspection: &Inspection) -> Option<Finding> {
-    if inspection.ending == Ending::Removed {
+    if inspection.state == ChannelState::Removed {
         // The schema goes with the channel.
         return None;
     }
@@ -187,7 +187,7 @@ fn dead(inspection: &Inspection) -> Finding {
         Some(unfinished) => format!(", in the middle of publication {unfinished}"),
         None => String::new(),
     };
-    let sign = ago(look::last_sign(inspection));
+    let sign = ago(health::last_sign(inspection));
     Finding::problem(
         "dead",
         format!("its writer, process {}, died{middle}; last sign of life: {sign}", inspection.writer_pid),

@@ -19,7 +19,7 @@ use crate::output::{print_json, printable, style};
 #[command(after_help = "\
 Looks at: the size and fullness of /dev/shm, and the memory that the control group still has; what killed \
 processes have left; objects that are not what their names say, of other versions, or with odd permissions; \
-writers that are dead, stopped, stale (silent for 3 of the intervals that they promised), or whose names \
+writers that are dead, stopped, stalled (silent for 3 of the intervals that they promised), or whose names \
 somebody removed by hand. Changes nothing.
 
 Of all namespaces of this machine, or of the one that -n names. A note is no problem: it does not change the \
@@ -33,7 +33,7 @@ Examples:
 Keys of --json, one object a finding:
   severity (problem, note), check (shm-size, shm-full, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
-  dead, stopped, stale, nameless, segment-missing, schema-missing,
+  dead, stopped, stalled, nameless, segment-missing, schema-missing,
   schema-spoiled, unusable), namespace, channel (null: it concerns none),
   what, advice
 

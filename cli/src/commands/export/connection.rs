@@ -14,14 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Connections at a time. Others wait until one ends, or is ended.
-const MOST_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 16;
 
 /// The most bytes of one request, line and headers.
-const MOST_REQUEST_BYTES: usize = 16 * 1024;
+const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
 /// How long a request may take to arrive, from the connection's begin or the end of the last answer; and an
 /// answer to be taken.
-const LONGEST: Duration = Duration::from_secs(10);
+const MAX: Duration = Duration::from_secs(10);
 
 /// How long accepting waits after an error, for example for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -35,7 +35,7 @@ pub(super) struct Entrance {
 
 impl Entrance {
     pub(super) fn new(listener: TcpListener) -> Entrance {
-        Entrance { listener, places: Arc::new(Semaphore::new(MOST_CONNECTIONS)) }
+        Entrance { listener, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) struct Connection {
 
 impl Connection {
     fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Connection {
-        let deadline = Box::pin(sleep(LONGEST));
+        let deadline = Box::pin(sleep(MAX));
         Connection { stream, turn: Turn::Request, received: 0, deadline, _place: place }
     }
 
@@ -88,7 +88,7 @@ impl Connection {
         if self.turn != turn {
             self.turn = turn;
             self.received = 0;
-            self.deadline.as_mut().reset(Instant::now() + LONGEST);
+            self.deadline.as_mut().reset(Instant::now() + MAX);
         }
     }
 
@@ -114,7 +114,7 @@ impl AsyncRead for Connection {
             self.take_turn(Turn::Request);
             self.received += len;
         }
-        match self.received > MOST_REQUEST_BYTES {
+        match self.received > MAX_REQUEST_BYTES {
             true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             false => result,
         }

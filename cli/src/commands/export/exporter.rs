@@ -12,10 +12,10 @@ use super::source::{Source, States};
 
 /// The most threads that read channels at once. Most of the time goes into asking the kernel what has become
 /// of writers.
-const MOST_THREADS: usize = 4;
+const MAX_THREADS: usize = 4;
 
 /// The fewest channels for which a thread is worth its while.
-const LEAST_SHARE: usize = 100;
+const MIN_SHARE: usize = 100;
 
 /// Attached to every channel that was there at the last scrape.
 #[derive(Debug)]
@@ -69,14 +69,14 @@ impl Exporter {
         let mut names = self.hub.channels(&self.pattern);
         names.dedup();
         let mut before = std::mem::take(&mut self.sources);
-        let seat =
-            |name: Arc<str>| Seat { source: before.remove(&name), name, sample: None, former_retries: 0 };
-        let mut seats: Vec<Seat> = names.into_iter().map(seat).collect();
+        let slot =
+            |name: Arc<str>| Slot { source: before.remove(&name), name, sample: None, former_retries: 0 };
+        let mut slots: Vec<Slot> = names.into_iter().map(slot).collect();
         let (namespace, states) = (&self.namespace, self.states);
-        let share = seats.len().div_ceil(processors()).max(LEAST_SHARE);
-        let look = |share: &mut [Seat]| share.iter_mut().for_each(|seat| seat.look(namespace, states));
+        let share = slots.len().div_ceil(processors()).max(MIN_SHARE);
+        let look = |share: &mut [Slot]| share.iter_mut().for_each(|slot| slot.look(namespace, states));
         thread::scope(|scope| {
-            let mut shares = seats.chunks_mut(share);
+            let mut shares = slots.chunks_mut(share);
             let own = shares.next();
             for share in shares {
                 scope.spawn(move || look(share));
@@ -85,15 +85,15 @@ impl Exporter {
         });
         self.former_retries += before.values().map(Source::retries).sum::<u64>();
         self.scrapes += 1;
-        self.keep(seats, begin)
+        self.keep(slots, begin)
     }
 
-    fn keep(&mut self, seats: Vec<Seat>, begin: Instant) -> Scrape {
-        let mut samples = Vec::with_capacity(seats.len());
-        for seat in seats {
-            self.former_retries += seat.former_retries;
-            samples.extend(seat.sample);
-            self.sources.extend(seat.source.map(|source| (seat.name, source)));
+    fn keep(&mut self, slots: Vec<Slot>, begin: Instant) -> Scrape {
+        let mut samples = Vec::with_capacity(slots.len());
+        for slot in slots {
+            self.former_retries += slot.former_retries;
+            samples.extend(slot.sample);
+            self.sources.extend(slot.source.map(|source| (slot.name, source)));
         }
         let retries = self.former_retries + self.sources.values().map(Source::retries).sum::<u64>();
         Scrape { samples, listing: self.listing, duration: begin.elapsed(), scrapes: self.scrapes, retries }
@@ -102,12 +102,12 @@ impl Exporter {
 
 /// Threads that may help each other.
 fn processors() -> usize {
-    thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
+    thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS)
 }
 
 /// One channel during a scrape.
 #[derive(Debug)]
-struct Seat {
+struct Slot {
     name: Arc<str>,
     source: Option<Source>,
     /// `None` for one that is in the list no more than by mistake, or for a moment.
@@ -116,7 +116,7 @@ struct Seat {
     former_retries: u64,
 }
 
-impl Seat {
+impl Slot {
     /// A channel that was removed and made anew is attached to anew, once.
     fn look(&mut self, namespace: &Namespace, states: States) {
         if let Some(source) = &mut self.source {

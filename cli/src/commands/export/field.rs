@@ -7,14 +7,14 @@ use tearless::dynamic::Step;
 use crate::output::step_text;
 
 /// The most fields of one channel that are exported.
-pub(super) const MOST_FIELDS: usize = 256;
+pub(super) const MAX_FIELDS: usize = 256;
 
 /// The longest path of a field, in bytes. One that is longer is left out, and not cut: two might become the
 /// same.
-pub(super) const MOST_PATH_BYTES: usize = 200;
+pub(super) const MAX_PATH_BYTES: usize = 200;
 
 /// The most values that are looked at in one state, numbers or not.
-const MOST_LOOKS: usize = 64 * MOST_FIELDS;
+const MAX_LOOKS: usize = 64 * MAX_FIELDS;
 
 /// A number as it is exported.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,7 +79,7 @@ impl Walk {
     fn visit(&mut self, value: &Value) {
         self.looks += 1;
         match value {
-            _ if self.looks > MOST_LOOKS => {}
+            _ if self.looks > MAX_LOOKS => {}
             Value::Number(number) => Figure::of(number).into_iter().for_each(|figure| self.take(figure)),
             Value::Bool(is_set) => self.take(Figure::Whole(i64::from(*is_set))),
             Value::Array(elements) => {
@@ -97,7 +97,7 @@ impl Walk {
     }
 
     fn step(&mut self, step: Step, value: &Value) {
-        if self.looks > MOST_LOOKS {
+        if self.looks > MAX_LOOKS {
             return;
         }
         let len = self.path.len();
@@ -107,7 +107,7 @@ impl Walk {
     }
 
     fn take(&mut self, figure: Figure) {
-        if self.fields.all.len() < MOST_FIELDS && self.path.len() <= MOST_PATH_BYTES {
+        if self.fields.all.len() < MAX_FIELDS && self.path.len() <= MAX_PATH_BYTES {
             self.fields.all.push(Field { path: self.path.clone(), figure });
         } else {
             self.fields.left_out += 1;
@@ -161,9 +161,9 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_left_out_and_counted() {
-        let many = Fields::of(&json!(vec![1; MOST_FIELDS + 5]));
-        assert_eq!((many.all.len(), many.left_out), (MOST_FIELDS, 5));
-        let long = Fields::of(&json!({"n".repeat(MOST_PATH_BYTES + 1): 1, "short": 2}));
+        let many = Fields::of(&json!(vec![1; MAX_FIELDS + 5]));
+        assert_eq!((many.all.len(), many.left_out), (MAX_FIELDS, 5));
+        let long = Fields::of(&json!({"n".repeat(MAX_PATH_BYTES + 1): 1, "short": 2}));
         assert_eq!((long.all.len(), long.left_out), (1, 1));
         let endless = Fields::of(&json!(vec!["text"; 1_000_000]));
         assert_eq!(endless, Fields::default());

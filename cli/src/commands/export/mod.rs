@@ -17,8 +17,8 @@ use clap::Args;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::tell;
-use crate::target;
+use crate::output::print_error;
+use crate::resolve;
 use address::Addresses;
 use exporter::Exporter;
 use source::States;
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
     let states = if arguments.last_states { States::Last } else { States::Current };
     let namespace = context.namespace()?;
     match arguments.once {
-        true => target::must_exist(&namespace, &context.trust)?,
+        true => resolve::must_exist(&namespace, &context.trust)?,
         // A server may be there before its workers; but what it can't list now, it never will.
         false => drop(namespace.channels()?),
     }
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
 
 fn announce(address: SocketAddr) -> io::Result<()> {
     if !address.ip().is_loopback() {
-        tell(format_args!("whoever reaches {address} can read the states of all channels"));
+        print_error(format_args!("whoever reaches {address} can read the states of all channels"));
     }
     let mut output = io::stdout().lock();
     writeln!(output, "listening on http://{address}/metrics")?;

@@ -11,7 +11,7 @@ pub(super) enum Standing {
     /// It lives.
     Alive,
     /// It lives, but has not given the signs of life that it promised.
-    Stale,
+    Stalled,
     /// It is stopped by a signal or a debugger.
     Stopped,
     /// It died without closing the channel.
@@ -34,7 +34,7 @@ impl Standing {
     pub(super) fn text(self) -> &'static str {
         match self {
             Standing::Alive => "alive",
-            Standing::Stale => "stale",
+            Standing::Stalled => "stalled",
             Standing::Stopped => "stopped",
             Standing::Dead => "dead",
             Standing::Closed => "closed",

@@ -26,7 +26,7 @@ const INDEX: &str =
     "<!doctype html><title>tearless</title><p>tearless: <a href=\"/metrics\">metrics</a></p>\n";
 
 /// The exporter, and the last exposition.
-struct Desk {
+struct Cache {
     exporter: Exporter,
     /// When it was begun, and its text.
     last: Option<(Instant, Bytes)>,
@@ -34,21 +34,21 @@ struct Desk {
 
 /// One scrape at a time: whoever asks while one is made waits, and all who have waited share the next one.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<Desk>>);
+struct Shared(Arc<Mutex<Cache>>);
 
 impl Shared {
     /// An exposition that was begun after this was called.
     async fn exposition(self) -> Result<Bytes, tokio::task::JoinError> {
         let asked = Instant::now();
-        let mut desk = self.0.lock_owned().await;
+        let mut cache = self.0.lock_owned().await;
         // On a thread of its own, which goes on when whoever asked has gone: the lock is let go when it is
         // done.
-        let task = tokio::task::spawn_blocking(move || match &desk.last {
+        let task = tokio::task::spawn_blocking(move || match &cache.last {
             Some((begun, text)) if *begun >= asked => text.clone(),
             _ => {
                 let begun = Instant::now();
-                let text = Bytes::from(exposition::text_of(desk.exporter.scrape()));
-                desk.last = Some((begun, text.clone()));
+                let text = Bytes::from(exposition::text_of(cache.exporter.scrape()));
+                cache.last = Some((begun, text.clone()));
                 text
             }
         });
@@ -81,7 +81,7 @@ pub(super) async fn serve(
     let listener = TcpListener::bind(addresses.all()).await.map_err(unserved)?;
     // Of standard output, and no matter of the address.
     announce(listener.local_addr().map_err(unserved)?)?;
-    let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
+    let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
     let routes = Router::new()
         .route("/", get(async || Html(INDEX)))
         .route("/metrics", get(metrics))
@@ -103,7 +103,7 @@ pub(super) fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use tearless::{Keep, Namespace};
+    use tearless::{Namespace, Retention};
 
     use super::super::source::States;
     use super::*;
@@ -113,7 +113,7 @@ mod tests {
         let name = format!("test-export-shared-{}", std::process::id());
         let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
         let exporter = Exporter::new(namespace.clone(), "*", States::Current);
-        let shared = Shared(Arc::new(Mutex::new(Desk { exporter, last: None })));
+        let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
         let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;
         let asking: Vec<_> = (0..5).map(|_| tokio::spawn(shared.clone().exposition())).collect();
         // Until each of them waits.
@@ -127,6 +127,6 @@ mod tests {
         }
         assert_eq!(shared.0.lock().await.exporter.scrape().scrapes, 2, "one for all, and this one");
         let _ = shared.exposition().await.unwrap();
-        namespace.clean(Keep::Nothing).unwrap();
+        namespace.clean(Retention::Nothing).unwrap();
     }
 }

@@ -8,10 +8,10 @@ use tearless::{AttachError, Namespace, SnapshotError, WriterState};
 
 use super::field::Fields;
 use super::sample::{Content, Sample, Standing};
-use crate::look;
+use crate::health;
 
 /// States with longer payloads are not decoded: one scrape must not become everybody's.
-pub(super) const MOST_STATE_BYTES: usize = 1 << 20;
+pub(super) const MAX_STATE_BYTES: usize = 1 << 20;
 
 /// Which states are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +56,15 @@ impl Source {
             Err(_) => None,
         };
         let age = info.as_ref().and_then(tearless::SnapshotInfo::age);
-        let heartbeat = reader.heartbeat();
+        let heartbeat = reader.heartbeat_age();
         let silent = [age, heartbeat].into_iter().flatten().min();
         let standing = match writer {
             Ok(WriterState::Dead) => Standing::Dead,
             Ok(WriterState::Closed) => Standing::Closed,
             Ok(WriterState::Stopped) => Standing::Stopped,
-            Ok(WriterState::Alive) if look::is_stale(silent, reader.interval()) => Standing::Stale,
+            Ok(WriterState::Alive) if health::is_stalled(silent, reader.heartbeat_interval()) => {
+                Standing::Stalled
+            }
             Ok(WriterState::Alive) => Standing::Alive,
             Ok(_) => Standing::Unknown,
             Err(_) => Standing::Unreadable,
@@ -70,7 +72,7 @@ impl Source {
         let mut sample = Sample {
             channel: reader.channel().into(),
             standing,
-            publications: reader.latest(),
+            publications: reader.publication(),
             age,
             heartbeat,
             incarnation: reader.incarnation(),
@@ -87,7 +89,7 @@ impl Source {
     fn content(&mut self, bytes: Option<usize>) -> Content {
         match bytes {
             None => Content::None,
-            Some(bytes) if bytes > MOST_STATE_BYTES => Content::TooLarge,
+            Some(bytes) if bytes > MAX_STATE_BYTES => Content::TooLarge,
             Some(_) => self.decode(),
         }
     }
@@ -106,7 +108,7 @@ impl Source {
             Err(_) => return Content::Unreadable,
         };
         // It may have grown meanwhile.
-        let content = match payload.payload_len() > MOST_STATE_BYTES {
+        let content = match payload.payload_len() > MAX_STATE_BYTES {
             true => Content::TooLarge,
             false => match self.reader.decode(&payload) {
                 Ok(state) => Content::Fields(Arc::new(Fields::of(&state))),

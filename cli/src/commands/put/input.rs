@@ -8,7 +8,7 @@ use super::unusable;
 use crate::error::Failure;
 
 /// Bytes that are read for one state at most: as large as a state may be. Endless input ends there.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// What is published.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ fn no_json(error: &serde_json::Error, line: Option<u64>) -> String {
 /// All there is.
 pub(super) fn read_all(input: impl Read) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    input.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    input.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     check_len(&bytes)?;
     Ok(bytes)
 }
@@ -49,7 +49,7 @@ pub(super) fn read_all(input: impl Read) -> Result<Vec<u8>, Failure> {
 /// The next line, without its break; `None` at the end.
 pub(super) fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Failure> {
     let mut line = Vec::new();
-    let read = input.take(MOST_BYTES + 1).read_until(b'\n', &mut line).map_err(|error| unreadable(&error))?;
+    let read = input.take(MAX_BYTES + 1).read_until(b'\n', &mut line).map_err(|error| unreadable(&error))?;
     if read == 0 {
         return Ok(None);
     }
@@ -61,8 +61,8 @@ pub(super) fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Fai
 }
 
 fn check_len(bytes: &[u8]) -> Result<(), Failure> {
-    match bytes.len() as u64 > MOST_BYTES {
-        true => Err(unusable(format!("a state on standard input has more than {MOST_BYTES} bytes"))),
+    match bytes.len() as u64 > MAX_BYTES {
+        true => Err(unusable(format!("a state on standard input has more than {MAX_BYTES} bytes"))),
         false => Ok(()),
     }
 }

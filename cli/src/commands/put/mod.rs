@@ -13,7 +13,7 @@ use tearless::{Bytes, MessagePack, Namespace, PublishError, RemoveError, Writer}
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Caught;
-use crate::output::tell;
+use crate::output::print_error;
 use input::State;
 
 /// Publishes standard input on a channel, which is held meanwhile
@@ -59,7 +59,7 @@ impl Sink {
         Ok(if arguments.bytes {
             Sink::Bytes(namespace.writer_builder(channel).codec().linger(linger).open()?)
         } else {
-            Sink::Json(namespace.writer_builder(channel).codec().linger(linger).schema("json").open()?)
+            Sink::Json(namespace.writer_builder(channel).codec().linger(linger).type_name("json").open()?)
         })
     }
 
@@ -104,7 +104,7 @@ fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure
     let publication = sink.publish(&state)?;
     if !arguments.linger {
         let channel = &arguments.channel;
-        tell(format_args!(
+        print_error(format_args!(
             "publication {publication} of channel {channel:?} is held until Ctrl-C or SIGTERM"
         ));
         signals.wait();

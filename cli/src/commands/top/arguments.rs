@@ -19,7 +19,7 @@ Examples:
 Keys: `?` shows them all.
 
 Keys of --once --json, one object a worker; what is not known is null:
-  channel, state (alive, stale, stopped, dead, closed, unknown, unreadable), pid,
+  channel, state (alive, stalled, stopped, dead, closed, unknown, unreadable), pid,
   rate (publications a second), age_seconds, bytes, retries, growths, trouble
 
 Exit codes: 0; 1 standard output is not a terminal, and --once was not said; 2 no such --interval or

@@ -9,7 +9,7 @@ use super::{rate, text};
 use crate::output;
 
 /// Cells of the trend at most: one a second.
-const MOST_TREND: u16 = 60;
+const MAX_TREND: u16 = 60;
 
 /// A column of the table, which it can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -84,9 +84,9 @@ impl Column {
     }
 
     /// The columns that `width` has room for, with the widths that they get, in order. The least important
-    /// ones go first, the name never. What is left over is the name's, up to `longest`, and then the trend's,
+    /// ones go first, the name never. What is left over is the name's, up to `max`, and then the trend's,
     /// up to a cell a second.
-    pub(super) fn fitting(width: u16, longest: u16) -> Vec<(Column, u16)> {
+    pub(super) fn fitting(width: u16, max: u16) -> Vec<(Column, u16)> {
         const BY_IMPORTANCE: [Column; 9] = [
             Column::Worker,
             Column::State,
@@ -106,9 +106,9 @@ impl Column {
             left = rest;
             chosen.push(column);
         }
-        let name = (Column::Worker.width() + left).min(longest.max(Column::Worker.width())).min(width);
+        let name = (Column::Worker.width() + left).min(max.max(Column::Worker.width())).min(width);
         let left = left.saturating_sub(name.saturating_sub(Column::Worker.width()));
-        let trend = (Column::Trend.width() + left).min(MOST_TREND);
+        let trend = (Column::Trend.width() + left).min(MAX_TREND);
         let width_of = |column: Column| match column {
             Column::Worker => name,
             Column::Trend => trend,

@@ -8,7 +8,7 @@ pub(super) struct Detail {
     /// The channel's name, fit to be shown; empty while no worker is selected.
     pub(super) label: String,
     /// Codec and schema.
-    pub(super) form: String,
+    pub(super) format: String,
     /// Number of the state.
     pub(super) publication: u64,
     pub(super) fields: Fields,

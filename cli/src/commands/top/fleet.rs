@@ -8,7 +8,7 @@ use tearless::{ChannelWatch, MemoryUsage, Namespace, ObjectError};
 use super::probe::Probe;
 use super::row::Row;
 use crate::output::printable;
-use crate::target;
+use crate::resolve;
 
 /// How often each worker is looked at by system calls.
 const LIVENESS: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ impl Fleet {
         if !self.rows.is_empty() {
             self.missing = None;
         } else if self.missing.as_ref().is_none_or(|(looked, _)| at.saturating_sub(*looked) >= MISSING) {
-            let missing = target::no_such_namespace(&self.namespace, &self.trust);
+            let missing = resolve::no_such_namespace(&self.namespace, &self.trust);
             self.missing = Some((at, missing.map(|failure| failure.to_string())));
         }
     }
@@ -140,7 +140,7 @@ impl Fleet {
             if !listed.remove(&row.name) {
                 probe.unlisted.get_or_insert(at);
             } else if probe.has_ended() {
-                probe.attach_again(&self.namespace, row);
+                probe.retry_attach(&self.namespace, row);
             }
         }
         let come = listed.len();
@@ -178,7 +178,7 @@ impl Fleet {
             self.turn = (self.turn + 1) % count;
             let (probe, row) = (&mut self.probes[self.turn], &mut self.rows[self.turn]);
             if row.trouble.is_some() && probe.unlisted.is_none() {
-                probe.attach_again(&self.namespace, row);
+                probe.retry_attach(&self.namespace, row);
             } else {
                 probe.look(row);
             }

@@ -14,7 +14,7 @@ use super::view::{Flow, Focus, Mode, Pane, View};
 const NOTCH: isize = 3;
 
 /// Characters that a filter may have.
-const LONGEST_FILTER: usize = 100;
+const MAX_FILTER: usize = 100;
 
 /// How it goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
             return set_filter(view, rows, String::clear);
         }
         KeyCode::Backspace => return set_filter(view, rows, |filter| filter.truncate(before_last(filter))),
-        KeyCode::Char(character) if view.filter.chars().count() < LONGEST_FILTER => {
+        KeyCode::Char(character) if view.filter.chars().count() < MAX_FILTER => {
             return set_filter(view, rows, |filter| filter.push(character));
         }
         KeyCode::Up => view.list.step(-1, rows),

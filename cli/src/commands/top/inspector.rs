@@ -15,22 +15,22 @@ use crate::output::{Layout, bytes, hex_lines, json_text, printable, step_text};
 const RESPITE: u32 = 100;
 
 /// But so often at least.
-const LONGEST_RESPITE: Duration = Duration::from_secs(10);
+const MAX_RESPITE: Duration = Duration::from_secs(10);
 
 /// How often it is tried to attach to a channel that has ended or can't be attached to.
 const ATTACH: Duration = Duration::from_secs(1);
 
 /// Bytes of a state that is decoded at most: its value usually takes a hundred times as many.
-const LARGEST: usize = 1 << 20;
+const MAX: usize = 1 << 20;
 
 /// Fields that are shown at most.
-const MOST_FIELDS: usize = 10_000;
+const MAX_FIELDS: usize = 10_000;
 
 /// Bytes of a field's path at most; a field with a longer one is counted instead.
-const MOST_PATH: usize = 1_000;
+const MAX_PATH: usize = 1_000;
 
 /// Bytes that are shown at most of a state that can't be decoded.
-const MOST_BYTES: usize = 4_096;
+const MAX_BYTES: usize = 4_096;
 
 /// Bytes on a line.
 const LINE: usize = 8;
@@ -78,7 +78,7 @@ impl Inspector {
         if at >= self.due {
             let begin = Instant::now();
             self.read(at);
-            self.due = at + begin.elapsed().saturating_mul(RESPITE).min(LONGEST_RESPITE);
+            self.due = at + begin.elapsed().saturating_mul(RESPITE).min(MAX_RESPITE);
         }
     }
 
@@ -88,7 +88,7 @@ impl Inspector {
         self.attach_due = at + ATTACH;
         match self.namespace.dynamic_reader(name) {
             Ok(reader) => {
-                self.detail.form = printable(&format!("{} {}", reader.codec(), reader.schema_name())).into();
+                self.detail.format = printable(&format!("{} {}", reader.codec(), reader.type_name())).into();
                 self.reader = Some(reader);
             }
             Err(error) if self.reader.is_none() => {
@@ -100,10 +100,10 @@ impl Inspector {
 
     fn read(&mut self, at: Duration) {
         let Some(reader) = &mut self.reader else { return };
-        if reader.reader().latest() == self.detail.publication && self.detail.publication > 0 {
+        if reader.reader().publication() == self.detail.publication && self.detail.publication > 0 {
             return;
         }
-        if let Some(info) = reader.reader_mut().latest_info().filter(|info| info.payload_len() > LARGEST) {
+        if let Some(info) = reader.reader_mut().latest_info().filter(|info| info.payload_len() > MAX) {
             return self.is_too_large(info);
         }
         let payload = match reader.payload() {
@@ -172,7 +172,7 @@ impl Collected {
                     self.step(Step::Name(name.clone()), member);
                 }
             }
-            _ if self.shown.len() >= MOST_FIELDS || self.path.len() > MOST_PATH => self.rest += 1,
+            _ if self.shown.len() >= MAX_FIELDS || self.path.len() > MAX_PATH => self.rest += 1,
             leaf => self.shown.push((text_of(&self.path), json_text(leaf, Layout::Line))),
         }
     }
@@ -191,7 +191,7 @@ fn text_of(path: &str) -> String {
 
 /// Bytes that mean nothing to us: by their places, in hexadecimal and as text.
 fn dump(payload: &[u8]) -> Vec<(String, String)> {
-    let payload = &payload[..payload.len().min(MOST_BYTES)];
+    let payload = &payload[..payload.len().min(MAX_BYTES)];
     hex_lines(payload, LINE).map(|(offset, line)| (format!("{offset:04x}"), line)).collect()
 }
 
@@ -222,9 +222,9 @@ mod tests {
             ["queue = []", "by_name = {}", "last = 1"],
             "empty ones are shown"
         );
-        let (fields, note) = fields_of(&Value::from(vec![0; MOST_FIELDS + 3]));
-        assert_eq!((fields.len(), note.as_deref()), (MOST_FIELDS, Some("and 3 fields more")));
-        let (fields, note) = fields_of(&json!({ "n".repeat(MOST_PATH): [1, 2], "short": 3 }));
+        let (fields, note) = fields_of(&Value::from(vec![0; MAX_FIELDS + 3]));
+        assert_eq!((fields.len(), note.as_deref()), (MAX_FIELDS, Some("and 3 fields more")));
+        let (fields, note) = fields_of(&json!({ "n".repeat(MAX_PATH): [1, 2], "short": 3 }));
         assert_eq!(
             (fields.len(), note.as_deref()),
             (1, Some("and 2 fields more")),
@@ -239,6 +239,6 @@ mod tests {
         assert!(lines[0].1.ends_with("36 37  01234567"), "{lines:?}");
         assert_eq!(lines[1].0, "0008");
         assert!(lines[1].1.starts_with("1b 21 ") && lines[1].1.ends_with("  .!"), "{lines:?}");
-        assert_eq!(dump(&[0; 100_000]).len(), MOST_BYTES / LINE);
+        assert_eq!(dump(&[0; 100_000]).len(), MAX_BYTES / LINE);
     }
 }

@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::interrupt::Interrupt;
 
 /// How long a signal may go unnoticed.
-const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+const MAX_SLEEP: Duration = Duration::from_millis(100);
 
 /// Goes on until the user has enough, or a signal ends it. Returns the last frame.
 pub(super) fn run(session: &mut Session, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<Buffer> {
@@ -47,7 +47,7 @@ fn until(
         if left.is_zero() {
             return Ok(Next::Wait);
         }
-        if !event::poll(left.min(LONGEST_SLEEP))? {
+        if !event::poll(left.min(MAX_SLEEP))? {
             continue;
         }
         match handle_all(session)? {

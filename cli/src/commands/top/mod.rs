@@ -47,7 +47,7 @@ use self::view::View;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
-use crate::target;
+use crate::resolve;
 
 /// Ten frames a second are as smooth as eyes want it.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Fai
     }
     let namespace = context.namespace()?;
     if arguments.once {
-        target::must_exist(&namespace, &context.trust)?;
+        resolve::must_exist(&namespace, &context.trust)?;
     }
     let mut session = Session::new(namespace, &context.trust, view, interval, palette());
     let last = match arguments.once {

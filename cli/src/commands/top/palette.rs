@@ -68,7 +68,7 @@ impl Palette {
         let style = Style::new();
         match state {
             State::Alive => self.coloured(style, Color::Green),
-            State::Stale | State::Unknown => self.coloured(style, Color::Yellow),
+            State::Stalled | State::Unknown => self.coloured(style, Color::Yellow),
             State::Stopped => self.coloured(style, Color::Magenta),
             State::Dead | State::Unreadable => self.trouble(),
             State::Closed => self.dim(),

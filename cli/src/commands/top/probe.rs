@@ -5,7 +5,7 @@ use std::time::Duration;
 use tearless::{AttachError, Bytes, Namespace, Reader, SnapshotInfo, WriterState};
 
 use super::row::{Row, State};
-use crate::look;
+use crate::health;
 use crate::output::printable;
 
 /// What is kept between two looks at a channel.
@@ -39,12 +39,12 @@ impl Probe {
             former_retries: 0,
             unlisted: None,
         };
-        probe.attach_again(namespace, row);
+        probe.retry_attach(namespace, row);
         probe
     }
 
     /// Attaches anew: for a channel that has ended, and stands in the list again.
-    pub(super) fn attach_again(&mut self, namespace: &Namespace, row: &mut Row) {
+    pub(super) fn retry_attach(&mut self, namespace: &Namespace, row: &mut Row) {
         self.former_retries += self.reader.as_ref().map_or(0, |reader| reader.statistics().retries);
         self.unlisted = None;
         self.info = None;
@@ -85,7 +85,7 @@ impl Probe {
             row.state = State::Unreadable;
             return;
         };
-        let latest = reader.latest();
+        let latest = reader.publication();
         if reader.incarnation() != self.incarnation {
             self.came = Some(at);
             self.look(row);
@@ -124,9 +124,9 @@ impl Probe {
             _ => return State::Unknown,
         }
         let present = self.came.map(|came| at.saturating_sub(came));
-        let silent = [age, reader.heartbeat()].into_iter().flatten().min();
+        let silent = [age, reader.heartbeat_age()].into_iter().flatten().min();
         let silent = silent.map(|silent| present.map_or(silent, |present| silent.min(present)));
-        if look::is_stale(silent, reader.interval()) { State::Stale } else { State::Alive }
+        if health::is_stalled(silent, reader.heartbeat_interval()) { State::Stalled } else { State::Alive }
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) enum State {
     /// It is stopped, by a signal or a debugger.
     Stopped,
     /// It lives, but breaks its promise to give a sign of life.
-    Stale,
+    Stalled,
     /// It can't be told from here.
     #[default]
     Unknown,
@@ -52,7 +52,7 @@ impl State {
         State::Dead,
         State::Unreadable,
         State::Stopped,
-        State::Stale,
+        State::Stalled,
         State::Unknown,
         State::Closed,
         State::Alive,
@@ -63,7 +63,7 @@ impl State {
             State::Dead => "dead",
             State::Unreadable => "unreadable",
             State::Stopped => "stopped",
-            State::Stale => "stale",
+            State::Stalled => "stalled",
             State::Unknown => "unknown",
             State::Closed => "closed",
             State::Alive => "alive",

@@ -40,10 +40,10 @@ pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usiz
         let Some(cell) = cells.get_mut(place) else { break };
         *cell = Some(f64::max(rate, cell.unwrap_or(0.0)));
     }
-    let most = cells.iter().flatten().copied().fold(0.0, f64::max);
+    let max = cells.iter().flatten().copied().fold(0.0, f64::max);
     let bar = |rate: f64| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 1 and 8")]
-        let height = (rate / most * 8.0).ceil().clamp(1.0, 8.0) as usize;
+        let height = (rate / max * 8.0).ceil().clamp(1.0, 8.0) as usize;
         BARS[height - 1]
     };
     let cell = |cell: &Option<f64>| match *cell {

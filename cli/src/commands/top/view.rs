@@ -99,8 +99,8 @@ impl View {
 
     /// Scrolls the pane.
     pub(super) fn scroll_pane(&mut self, lines: isize) {
-        let most = self.places.pane_lines.saturating_sub(usize::from(self.places.pane.height));
-        self.pane_top = self.pane_top.saturating_add_signed(lines).min(most);
+        let max = self.places.pane_lines.saturating_sub(usize::from(self.places.pane.height));
+        self.pane_top = self.pane_top.saturating_add_signed(lines).min(max);
     }
 }
 

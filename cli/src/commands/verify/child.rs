@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tearless::Namespace;
 
 use super::{reader, writer};
-use crate::again::{Shift, say, text};
+use crate::child::{Lifetime, say, text};
 
 /// What a child does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +59,17 @@ impl Task {
 pub(super) fn run(argument: &str) -> Result<(), String> {
     let (task, role) = Task::from_argument(argument).ok_or("no task of `tearless verify`")?;
     let namespace = Namespace::builder(&task.namespace).without_cleaning().open().map_err(text)?;
-    let shift = Shift::begin();
+    let lifetime = Lifetime::begin();
     let done = match role {
         Role::Writer { index, writers, life } => {
             let share = writer::Share { index, writers, life };
-            writer::run(share, &namespace, task.seed, &shift)
+            writer::run(share, &namespace, task.seed, &lifetime)
         }
         Role::Reader => {
-            reader::run(&namespace, task.seed, &shift).map(|tally| say(&tally.to_json().to_string()))
+            reader::run(&namespace, task.seed, &lifetime).map(|tally| say(&tally.to_json().to_string()))
         }
     };
-    shift.clean_if_orphaned(&namespace);
+    lifetime.clean_if_orphaned(&namespace);
     done
 }
 

@@ -7,14 +7,14 @@ const WORD: usize = 8;
 const SIGNED: usize = 2 * WORD;
 
 /// The largest payload.
-pub(super) const MOST_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 
 /// How long the payloads of a channel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sizes {
     /// From none to 128 bytes, all as likely.
     Tiny,
-    /// From none to [`MOST_BYTES`]: each doubling is as likely as any other, so that the channel grows and
+    /// From none to [`MAX_BYTES`]: each doubling is as likely as any other, so that the channel grows and
     /// grows.
     Mixed,
 }
@@ -42,11 +42,11 @@ impl Content {
     /// Payload bytes of a publication.
     pub(super) fn len(self, publication: u64) -> usize {
         let random = scramble(self.lengths, publication);
-        let within = |most: usize| usize::try_from((random >> 8) % (most as u64 + 1)).unwrap_or(most);
+        let within = |max: usize| usize::try_from((random >> 8) % (max as u64 + 1)).unwrap_or(max);
         match self.sizes {
             Sizes::Tiny => within(128),
             Sizes::Mixed => {
-                let doublings = MOST_BYTES.ilog2() + 1;
+                let doublings = MAX_BYTES.ilog2() + 1;
                 within((1 << (random % u64::from(doublings))) as usize)
             }
         }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(lengths(tiny).min(), Some(0));
         assert_eq!(lengths(tiny).max(), Some(128));
         assert_eq!(lengths(mixed).min(), Some(0));
-        assert!(lengths(mixed).max() > Some(MOST_BYTES / 2));
-        assert!(lengths(mixed).all(|len| len <= MOST_BYTES));
+        assert!(lengths(mixed).max() > Some(MAX_BYTES / 2));
+        assert!(lengths(mixed).all(|len| len <= MAX_BYTES));
     }
 }

@@ -2,11 +2,11 @@
 
 mod child;
 mod content;
-mod course;
-mod crew;
 mod reader;
 mod report;
+mod run;
 mod tally;
+mod workers;
 mod writer;
 
 use std::process;
@@ -14,14 +14,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use crate::again;
+use crate::child::say;
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use child::Task;
-use crew::{Crew, Size};
-use report::{Ending, Report, Verdict};
+use report::{Report, Status, Verdict};
+use workers::{Size, Workers};
 
 /// Tortures this build on this machine, and verifies every word that its readers get
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), 
     if let Some(task) = &arguments.child {
         return child::run(task).map_err(|reason| {
             // Its parent reads this.
-            again::say(&reason);
+            say(&reason);
             Failure::silent(ExitStatus::Failed)
         });
     }
@@ -90,10 +90,10 @@ fn torture(arguments: &VerifyArguments, interrupt: &Interrupt) -> Result<Report,
     let forgeries = content::try_forgeries(seed);
     let size = arguments.size();
     let begin = Instant::now();
-    let mut crew = Crew::start(&task, size, interrupt)?;
-    crew.torture(Duration::from_secs(arguments.seconds));
-    let ending = if interrupt.is_raised() { Ending::Interrupted } else { Ending::Complete };
-    let outcome = crew.finish();
+    let mut workers = Workers::start(&task, size, interrupt)?;
+    workers.torture(Duration::from_secs(arguments.seconds));
+    let ending = if interrupt.is_raised() { Status::Interrupted } else { Status::Complete };
+    let outcome = workers.finish();
     Ok(Report { machine, size, seed, duration: begin.elapsed(), ending, forgeries, outcome })
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tearless::{Bytes, Namespace, Reader, SnapshotError, SnapshotInfo};
 
 use super::content::Content;
-use super::course::{COURSES, Course};
+use super::run::{RUNS, Run};
 use super::tally::Tally;
-use crate::again::{self, READY, Shift, text};
+use crate::child::{self, Lifetime, READY, text};
 
 /// Snapshots in a row of one channel, while there are new publications.
 const BURST: u32 = 64;
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_micros(20);
 
 /// What one reader process knows of one channel.
 struct Watch {
-    course: usize,
+    run: usize,
     reader: Reader<Vec<u8>, Bytes>,
     content: Content,
     payload: Vec<u8>,
@@ -33,11 +33,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn open(course: usize, namespace: &Namespace, seed: u64, shift: &Shift) -> Result<Watch, String> {
-        let reader = COURSES[course].reader(namespace, || shift.is_over()).map_err(text)?;
-        let content = Course::content(course, seed);
+    fn open(run: usize, namespace: &Namespace, seed: u64, lifetime: &Lifetime) -> Result<Watch, String> {
+        let reader = RUNS[run].reader(namespace, || lifetime.is_over()).map_err(text)?;
+        let content = Run::content(run, seed);
         let (payload, tally) = (Vec::new(), Tally::default());
-        Ok(Watch { course, reader, content, payload, last: 0, rounds: 0, is_closed: false, tally })
+        Ok(Watch { run, reader, content, payload, last: 0, rounds: 0, is_closed: false, tally })
     }
 
     /// Follows the writer for a moment. Whether it found anything new.
@@ -128,7 +128,7 @@ impl Watch {
 
     #[cold]
     fn note(&mut self, text: &str) {
-        self.tally.note(format!("channel {:?}: {text}", COURSES[self.course].channel));
+        self.tally.note(format!("channel {:?}: {text}", RUNS[self.run].channel));
     }
 
     fn counts(self) -> Tally {
@@ -147,11 +147,11 @@ impl Watch {
 /// # Errors
 ///
 /// What went wrong before it could begin, in words.
-pub(super) fn run(namespace: &Namespace, seed: u64, shift: &Shift) -> Result<Tally, String> {
-    let watches = (0..COURSES.len()).map(|course| Watch::open(course, namespace, seed, shift));
+pub(super) fn run(namespace: &Namespace, seed: u64, lifetime: &Lifetime) -> Result<Tally, String> {
+    let watches = (0..RUNS.len()).map(|run| Watch::open(run, namespace, seed, lifetime));
     let mut watches = watches.collect::<Result<Vec<_>, String>>()?;
-    again::say(READY);
-    while !shift.is_over() {
+    child::say(READY);
+    while !lifetime.is_over() {
         let found = watches.iter_mut().filter_map(|watch| watch.follow().then_some(())).count();
         if found == 0 {
             sleep(PAUSE);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::content::Forgeries;
-use super::crew::{Outcome, Size};
+use super::workers::{Outcome, Size};
 use crate::machine::Machine;
 use crate::output::{self, print_json, printable, style};
 
@@ -17,14 +17,14 @@ pub(super) struct Report {
     pub(super) size: Size,
     pub(super) seed: u64,
     pub(super) duration: Duration,
-    pub(super) ending: Ending,
+    pub(super) ending: Status,
     pub(super) forgeries: Forgeries,
     pub(super) outcome: Outcome,
 }
 
 /// Why the run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum Status {
     /// The time was over.
     Complete,
     /// It was asked to end.
@@ -50,10 +50,10 @@ impl Report {
             return Verdict::Wrong;
         }
         match self.ending {
-            Ending::Interrupted => Verdict::Unfinished,
+            Status::Interrupted => Verdict::Unfinished,
             // Then nothing was verified.
-            Ending::Complete if tally.snapshots == 0 || self.forgeries.tried == 0 => Verdict::Wrong,
-            Ending::Complete => Verdict::Fine,
+            Status::Complete if tally.snapshots == 0 || self.forgeries.tried == 0 => Verdict::Wrong,
+            Status::Complete => Verdict::Fine,
         }
     }
 
@@ -159,7 +159,7 @@ mod tests {
             size: Size { writers: 1, readers: 1 },
             seed: 0,
             duration: Duration::from_secs(1),
-            ending: Ending::Complete,
+            ending: Status::Complete,
             forgeries: Forgeries { tried: 1, accepted: 0 },
             outcome,
         }
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_interrupted_run_is_unfinished_unless_something_is_wrong() {
-        let mut report = Report { ending: Ending::Interrupted, ..report() };
+        let mut report = Report { ending: Status::Interrupted, ..report() };
         assert_eq!(report.verdict(), Verdict::Unfinished);
         report.outcome.tally.torn = 1;
         assert_eq!(report.verdict(), Verdict::Wrong);

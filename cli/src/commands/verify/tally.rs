@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use serde_json::{Value, json};
 
 /// How many faults are described; all are counted.
-const MOST_NOTES: usize = 5;
+const MAX_NOTES: usize = 5;
 
 /// Counts of one reader process, or of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) struct Tally {
 impl Tally {
     /// Remembers a fault that is counted elsewhere.
     pub(super) fn note(&mut self, text: String) {
-        if self.notes.len() < MOST_NOTES {
+        if self.notes.len() < MAX_NOTES {
             self.notes.push(text);
         }
     }

@@ -3,8 +3,8 @@
 use tearless::{Bytes, Namespace, Writer};
 
 use super::content::{Content, scramble};
-use super::course::{COURSES, Course};
-use crate::again::{self, READY, Shift, text};
+use super::run::{RUNS, Run};
+use crate::child::{self, Lifetime, READY, text};
 
 /// Publications in a row of one channel.
 const BURST: u32 = 64;
@@ -20,13 +20,13 @@ pub(super) struct Share {
     pub(super) life: u64,
 }
 
-struct Desk {
+struct Channel {
     writer: Writer<[u8], Bytes>,
     content: Content,
     payload: Vec<u8>,
 }
 
-impl Desk {
+impl Channel {
     fn publish(&mut self, life: u64) -> Result<(), String> {
         let next = self.writer.publication() + 1;
         if scramble(life, next).is_multiple_of(SHRINK_EVERY) {
@@ -46,21 +46,21 @@ impl Desk {
 /// # Errors
 ///
 /// What went wrong, in words.
-pub(super) fn run(share: Share, namespace: &Namespace, seed: u64, shift: &Shift) -> Result<(), String> {
-    let mut desks = (share.index..COURSES.len())
+pub(super) fn run(share: Share, namespace: &Namespace, seed: u64, lifetime: &Lifetime) -> Result<(), String> {
+    let mut channels = (share.index..RUNS.len())
         .step_by(share.writers)
-        .map(|course| {
-            let writer = COURSES[course].writer(namespace).map_err(text)?;
-            Ok(Desk { writer, content: Course::content(course, seed), payload: Vec::new() })
+        .map(|run| {
+            let writer = RUNS[run].writer(namespace).map_err(text)?;
+            Ok(Channel { writer, content: Run::content(run, seed), payload: Vec::new() })
         })
         .collect::<Result<Vec<_>, String>>()?;
-    again::say(READY);
-    while !shift.is_over() {
-        for desk in &mut desks {
+    child::say(READY);
+    while !lifetime.is_over() {
+        for channel in &mut channels {
             for _ in 0..BURST {
-                desk.publish(share.life)?;
+                channel.publish(share.life)?;
             }
         }
     }
-    desks.into_iter().try_for_each(|desk| desk.writer.close().map_err(text))
+    channels.into_iter().try_for_each(|channel| channel.writer.close().map_err(text))
 }

@@ -24,7 +24,7 @@ const KEYS: [(&str, &str); 13] = [
 
 const STATES: [(&str, &str); 6] = [
     ("alive", "the writer's process lives"),
-    ("stale", "it lives, but was silent for 3 of its intervals"),
+    ("stalled", "it lives, but was silent for 3 of its intervals"),
     ("stopped", "by a signal or a debugger"),
     ("dead", "it ended without closing; the last state is shown"),
     ("closed", "it closed the channel, and the last state is left"),

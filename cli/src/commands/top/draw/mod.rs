@@ -24,7 +24,7 @@ use super::text;
 use super::view::{Focus, Mode, Pane, Places, View};
 
 /// Below this size there is nothing to be seen.
-pub(super) const LEAST: (u16, u16) = (32, 7);
+pub(super) const MIN: (u16, u16) = (32, 7);
 
 /// From this width on the fields stand beside the table, and not below.
 const BESIDE: u16 = 120;
@@ -54,7 +54,7 @@ pub(super) struct Scene<'a> {
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, view: &mut View, scene: &Scene<'_>) {
     let mut canvas = Canvas::new(buffer, area);
     view.places = Places::default();
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if area.width < MIN.0 || area.height < MIN.1 {
         return too_small(&mut canvas, scene);
     }
     let parts = Layout::vertical([Constraint::Length(2), Constraint::Fill(1), Constraint::Length(1)]);
@@ -86,7 +86,7 @@ fn split(body: Rect, pane: Pane) -> (Rect, Option<Rect>) {
 
 fn too_small(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let Rect { width, height, .. } = canvas.area();
-    let text = format!("too small: {width}x{height}, needs {}x{}", LEAST.0, LEAST.1);
+    let text = format!("too small: {width}x{height}, needs {}x{}", MIN.0, MIN.1);
     for (y, line) in (0..).zip(text::wrapped(&text, width.into())) {
         canvas.cell((0, y), width, &line, Side::Left, scene.palette.trouble());
     }

@@ -41,7 +41,7 @@ fn draw_title(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
     let mark = if view.focus == Focus::Pane { "▶ " } else { "  " };
     let title = match detail.label.as_str() {
         "" => format!("{mark}no worker is selected"),
-        label => format!("{mark}{label}  #{}  {}", detail.publication, detail.form),
+        label => format!("{mark}{label}  #{}  {}", detail.publication, detail.format),
     };
     let place = match view.places.pane_lines {
         lines if lines <= usize::from(view.places.pane.height) => String::new(),

@@ -12,15 +12,15 @@ use crate::commands::top::text;
 use crate::commands::top::view::{Focus, View};
 
 /// Names that are longer are cut, also where there is room.
-const LONGEST_NAME: u16 = 40;
+const MAX_NAME: u16 = 40;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) {
     let area = canvas.area();
     let height = area.height.saturating_sub(1);
     let in_sight = view.list.in_sight(scene.rows, usize::from(height));
-    let longest = in_sight.iter().map(|row| Span::raw(&row.label).width()).max().unwrap_or(0);
-    let longest = u16::try_from(longest).unwrap_or(u16::MAX).min(LONGEST_NAME);
-    let columns = Column::fitting(area.width, longest);
+    let max = in_sight.iter().map(|row| Span::raw(&row.label).width()).max().unwrap_or(0);
+    let max = u16::try_from(max).unwrap_or(u16::MAX).min(MAX_NAME);
+    let columns = Column::fitting(area.width, max);
     view.places.rows = Rect { y: area.y + 1, height, ..area };
     view.places.heads = draw_head(canvas, view, scene, &columns);
     if in_sight.is_empty() {

@@ -32,7 +32,7 @@ impl Stage {
     fn new(count: u64, (width, height): (u16, u16)) -> Stage {
         let rows: Vec<Row> = (1..=count).map(row).collect();
         let mut detail =
-            Detail { label: "worker-1".into(), form: "message-pack State".into(), ..Detail::default() };
+            Detail { label: "worker-1".into(), format: "message-pack State".into(), ..Detail::default() };
         detail.publication = 77;
         let fields = (0..30).map(|number| (format!("rates[{number}]"), number.to_string()));
         detail.fields.update(Duration::from_secs(1), fields.collect());
@@ -259,11 +259,12 @@ fn a_frozen_picture_says_so() {
 #[test]
 fn states_are_counted_and_a_dead_worker_stands_out() {
     let mut stage = Stage::new(6, (100, 24));
-    for (index, state) in [State::Dead, State::Stale, State::Stopped, State::Closed].into_iter().enumerate() {
+    for (index, state) in [State::Dead, State::Stalled, State::Stopped, State::Closed].into_iter().enumerate()
+    {
         stage.rows[index].state = state;
     }
     let lines = stage.lines();
-    assert!(lines[0].ends_with("6 workers: 2 alive, 1 closed, 1 stale, 1 stopped, 1 dead"), "{}", lines[0]);
+    assert!(lines[0].ends_with("6 workers: 2 alive, 1 closed, 1 stalled, 1 stopped, 1 dead"), "{}", lines[0]);
     stage.keys("2");
     let lines = stage.lines();
     assert!(lines[3].starts_with("worker-1       dead"), "{}", lines[3]);
@@ -309,7 +310,7 @@ fn the_help_lies_over_everything_until_a_key_is_pressed() {
     stage.keys("?");
     let text = stage.text();
     assert!(
-        text.contains("any key goes back") && text.contains("Ctrl-Z") && text.contains("stale"),
+        text.contains("any key goes back") && text.contains("Ctrl-Z") && text.contains("stalled"),
         "{text}"
     );
     assert_eq!(stage.click(5, 5), Next::Wait, "what lies below is not clicked");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use tearless::{Bytes, Keep, Namespace, Writer, WriterBuilder};
+use tearless::{Bytes, Namespace, Retention, Writer, WriterBuilder};
 
 use super::{Fleet, LAST_SIGHT, Sampled};
 use crate::commands::top::inspector::Inspector;
@@ -44,7 +44,7 @@ impl Drop for Stage {
         for info in self.namespace.channels().unwrap_or_default() {
             let _ = self.namespace.remove_channel(&info.name);
         }
-        let _ = self.namespace.clean(Keep::Nothing);
+        let _ = self.namespace.clean(Retention::Nothing);
         if !std::thread::panicking() {
             let left = self.namespace.memory().unwrap();
             assert_eq!(left.total().objects, 0, "{left:?}");
@@ -99,14 +99,14 @@ fn a_namespace_that_is_not_there_is_told_until_it_comes() {
 fn a_worker_that_breaks_its_promise_is_stale_and_one_that_promised_nothing_is_not() {
     let mut stage = Stage::new();
     let interval = Duration::from_millis(1);
-    let mut promised = stage.builder("promised").interval(interval).open().unwrap();
+    let mut promised = stage.builder("promised").heartbeat_interval(interval).open().unwrap();
     let mut free = stage.writer("free");
     for writer in [&mut promised, &mut free] {
         writer.publish(b"state").unwrap();
     }
     sleep(interval * 4);
     stage.fleet.sample(seconds(1));
-    assert_eq!((stage.row("promised").state, stage.row("free").state), (State::Stale, State::Alive));
+    assert_eq!((stage.row("promised").state, stage.row("free").state), (State::Stalled, State::Alive));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn the_inspector_follows_the_selected_worker() {
     inspector.look(Some("first"), seconds(1));
     let detail = inspector.detail();
     assert_eq!(
-        (detail.label.as_str(), detail.form.as_str(), detail.publication),
+        (detail.label.as_str(), detail.format.as_str(), detail.publication),
         ("first", "bytes bytes", 0)
     );
     assert!(detail.note.as_ref().is_some_and(|note| note.contains("nothing has been published")));
@@ -214,7 +214,7 @@ fn the_inspector_follows_the_selected_worker() {
 #[test]
 fn a_described_channel_shows_its_fields_and_another_one_says_why_it_can_not() {
     let stage = Stage::new();
-    let described = stage.namespace.writer_builder::<(u64, String)>("described").described();
+    let described = stage.namespace.writer_builder::<(u64, String)>("described").with_schema();
     let mut writer = described.open().unwrap();
     writer.publish(&(7, "seven".into())).unwrap();
     let mut other = stage.namespace.writer::<(u64, String)>("other").unwrap();

@@ -1,0 +1,216 @@
+//! Cleaning up after writers that are gone.
+
+use std::time::Duration;
+
+use super::*;
+use crate::channel::{RemovalReason, Retention};
+use crate::cleanup::{self, CleanupReport};
+use crate::layout::{self, Kind, Side, control};
+use crate::memory::{Memory, MemoryMut};
+use crate::object::{Backend, PATIENCE};
+use crate::registry::{self, ChannelInfo};
+use crate::seqlock::ChannelState;
+
+/// Cleans, after having asked what would be removed: that has to be what then is removed, and asking changes nothing.
+fn clean(heap: &Heap, keep: Retention) -> CleanupReport {
+    let before = contents(heap);
+    let predicted = cleanup::would_clean(&heap.shared(), "tests", keep).unwrap();
+    assert_eq!(contents(heap), before);
+    let cleaned = cleanup::clean(&heap.shared(), "tests", keep, PATIENCE).unwrap();
+    assert_eq!(told(&predicted), told(&cleaned));
+    let failed = |cleaned: &CleanupReport| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(failed(&predicted), failed(&cleaned));
+    cleaned
+}
+
+/// Every object, word by word.
+fn contents(heap: &Heap) -> Vec<(String, Vec<u64>)> {
+    let mut names = heap.names();
+    names.sort();
+    let words = |name: &String| {
+        let view = heap.view(name).unwrap();
+        (0..view.len()).map(|word| view.load(word)).collect()
+    };
+    names.iter().map(|name| (name.clone(), words(name))).collect()
+}
+
+/// All but ages, which grow meanwhile.
+fn told(cleaned: &CleanupReport) -> Vec<String> {
+    let told = cleaned.removed.iter().map(|removed| {
+        let mut removed = removed.clone();
+        removed.objects.sort();
+        removed.age = removed.age.map(|_| Duration::ZERO);
+        format!("{removed:?}")
+    });
+    told.collect()
+}
+
+fn causes(heap: &Heap, keep: Retention) -> Vec<RemovalReason> {
+    let cleaned = clean(heap, keep);
+    assert!(cleaned.failed.is_empty(), "{cleaned}");
+    cleaned.removed.iter().map(|removed| removed.reason).collect()
+}
+
+fn published(heap: &Heap) -> ChannelWriter {
+    let mut writer = open(heap, &options()).unwrap();
+    writer.publish(b"state").unwrap();
+    writer
+}
+
+#[test]
+fn what_lives_is_never_touched() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    for keep in [Retention::UntilReplaced, Retention::For(Duration::ZERO), Retention::Nothing] {
+        assert!(causes(&heap, keep).is_empty());
+    }
+    writer.publish(&[1; 9_000]).unwrap();
+    assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 2);
+}
+
+#[test]
+fn a_dead_writers_last_state_is_kept_as_long_as_asked() {
+    let heap = Heap::new();
+    kill(published(&heap));
+    assert!(causes(&heap, Retention::UntilReplaced).is_empty());
+    assert!(causes(&heap, Retention::For(Duration::from_secs(3_600))).is_empty());
+    let mut reader = attach(&heap).unwrap();
+    let cleaned = clean(&heap, Retention::For(Duration::ZERO));
+    let removed = &cleaned.removed[0];
+    assert_eq!((removed.reason, removed.channel.as_deref()), (RemovalReason::Dead, Some("channel")));
+    assert_eq!((removed.pid, removed.objects.len()), (u64::from(std::process::id()), 3));
+    assert!(removed.age.unwrap() < Duration::from_secs(3_600));
+    assert!(cleaned.to_string().contains("channel \"channel\""), "{cleaned}");
+    assert!(heap.names().is_empty());
+    assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { .. })));
+}
+
+#[test]
+fn undated_states_have_no_age_and_are_kept_for_any_time() {
+    let heap = Heap::new();
+    let mut options = options();
+    options.timestamps = crate::TimestampSource::None;
+    let mut writer = open(&heap, &options).unwrap();
+    writer.publish(b"state").unwrap();
+    kill(writer);
+    assert!(causes(&heap, Retention::For(Duration::ZERO)).is_empty());
+    assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::Dead]);
+}
+
+#[test]
+fn a_lingering_state_is_kept_as_long_as_asked() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    writer.set_linger(true);
+    drop(writer);
+    assert!(causes(&heap, Retention::UntilReplaced).is_empty());
+    assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::Lingered]);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
+fn what_was_never_whole_or_not_wholly_removed_goes() {
+    let heap = Heap::new();
+    heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
+    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, 0o600).unwrap();
+    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfMade]);
+    assert!(heap.names().is_empty());
+    let writer = published(&heap);
+    ChannelState::Removed.store(writer.writer.control());
+    kill(writer);
+    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfRemoved]);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
+fn orphans_go_and_what_is_in_force_stays() {
+    let heap = Heap::new();
+    let orphan = |side, generation| {
+        let object = name().objects.object(Kind::Segment(side, generation));
+        heap.create(&object, layout::PAGE_BYTES, 0o600).unwrap();
+    };
+    orphan(Side::A, 77);
+    orphan(Side::B, 3);
+    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned], "no page at all");
+    assert!(heap.names().is_empty());
+    kill(published(&heap));
+    orphan(Side::A, 77);
+    orphan(Side::B, 3);
+    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
+    assert_eq!(heap.names().len(), 3);
+    assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 1);
+}
+
+#[test]
+fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    let mut info = ChannelInfo::of(&writer);
+    registry::register(&heap.shared(), "tests", &info).unwrap();
+    let mut reader = attach(&heap).unwrap();
+    heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
+    for keep in [Retention::UntilReplaced, Retention::Nothing] {
+        assert!(causes(&heap, keep).is_empty());
+    }
+    writer.publish(b"more").unwrap();
+    assert_eq!(snapshot(&mut reader).unwrap().0, 2);
+    assert_eq!(registry::list(&heap.shared(), "tests").unwrap(), [info.clone()]);
+    assert_eq!(info.writer_state(), crate::WriterState::Alive);
+    info.identity.start_time += 1;
+    assert_eq!(info.writer_state(), crate::WriterState::Dead);
+    registry::register(&heap.shared(), "tests", &info).unwrap();
+    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
+    assert!(heap.names().is_empty(), "the table went with its only entry");
+}
+
+#[test]
+fn a_dead_channel_that_lacks_a_segment_is_of_no_use() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    let segment = name().objects.object(Kind::Segment(Side::A, 1));
+    heap.remove_leftover(&segment).unwrap();
+    assert!(causes(&heap, Retention::UntilReplaced).is_empty(), "it lives");
+    writer.publish(b"more").unwrap();
+    kill(writer);
+    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfRemoved]);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
+fn other_namespaces_versions_and_strangers_are_left_alone() {
+    let heap = Heap::new();
+    let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
+    kill(ChannelWriter::open(&heap.shared(), &elsewhere, &options()).unwrap());
+    assert!(causes(&heap, Retention::Nothing).is_empty());
+    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
+    page.store(control::READY, layout::READY + (1 << 48));
+    let stranger = format!("{}_somebody", layout::ObjectNames::prefix("tests"));
+    heap.create(&stranger, layout::PAGE_BYTES, 0o600).unwrap();
+    assert!(causes(&heap, Retention::Nothing).is_empty());
+    assert_eq!(heap.names().len(), 5);
+    // A namespace whose name has the same hash: the page says whose it is.
+    page.store(control::READY, 0);
+    assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::HalfMade]);
+    let mut impostor = name();
+    impostor.namespace = "impostor".into();
+    kill(ChannelWriter::open(&heap.shared(), &impostor, &options()).unwrap());
+    assert!(causes(&heap, Retention::Nothing).is_empty());
+}
+
+#[test]
+fn a_page_of_another_length_is_left_alone_and_not_foreseen() {
+    let heap = Heap::new();
+    let mut writer = published(&heap);
+    writer.set_linger(true);
+    drop(writer);
+    let page_name = name().objects.object(Kind::Control);
+    let page = heap.view(&page_name).unwrap();
+    heap.remove_leftover(&page_name).unwrap();
+    let longer = heap.create(&page_name, 2 * control::BYTES, 0o600).unwrap();
+    (0..page.len()).for_each(|word| longer.store(word, page.load(word)));
+    for keep in [Retention::UntilReplaced, Retention::Nothing] {
+        let cleaned = clean(&heap, keep);
+        assert!(cleaned.removed.is_empty() && cleaned.failed.len() == 1, "{cleaned}");
+    }
+    assert_eq!(heap.names().len(), 3);
+}

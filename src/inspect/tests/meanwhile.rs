@@ -1,0 +1,97 @@
+//! What happens between two steps of an inspection.
+
+use crate::memory::ReadOnlyWords;
+use crate::memory::Words;
+use crate::object::Claim;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::channel::WriterState;
+use crate::object::{Backend, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
+
+/// A heap in which something happens when an object is about to be looked at.
+#[derive(Clone)]
+struct Meanwhile {
+    heap: Heap,
+    step: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+macro_rules! as_of_the_heap {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(fn $name(&self, $($argument: $type),*) -> $result { self.heap.$name($($argument),*) })*
+    };
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Meanwhile")
+    }
+}
+
+impl Meanwhile {
+    fn shared(&self) -> Arc<dyn Backend> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Backend for Meanwhile {
+    as_of_the_heap! {
+        create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
+        view_sparse(object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
+        reopen(object: &str) -> Result<Words, ObjectError>;
+        remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
+        remove_leftover(object: &str) -> Result<bool, ObjectError>;
+        claim(object: &str, options: ClaimOptions, abandoned: &dyn Fn(&Words) -> bool)
+            -> Result<Box<dyn Claim>, ObjectError>;
+        part(object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
+        list(prefix: &str) -> Result<Vec<String>, ObjectError>;
+        size(object: &str) -> Result<ObjectSize, ObjectError>;
+        status(object: &str) -> Result<ObjectStatus, ObjectError>;
+        is_claimed(object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
+    }
+
+    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
+        (self.step)(object);
+        self.heap.view(object)
+    }
+}
+
+/// An inspection during which `step` is done once, before the first segment is looked at.
+fn inspect_while(heap: Heap, name: &ChannelName, step: impl FnOnce() + Send + 'static) -> Inspection {
+    let step = Mutex::new(Some(step));
+    let first_segment = move |object: &str| {
+        let step = (!object.ends_with('c')).then(|| step.lock().unwrap().take()).flatten();
+        step.into_iter().for_each(|step| step());
+    };
+    inspect(&Meanwhile { heap, step: Arc::new(first_segment) }.shared(), name).unwrap()
+}
+
+#[test]
+fn a_segment_that_is_replaced_is_told_as_it_has_become() {
+    let (heap, name, writer) = channel();
+    let writer = Arc::new(Mutex::new(writer));
+    let growing = Arc::clone(&writer);
+    let told = inspect_while(heap, &name, move || {
+        for _ in 0..2 {
+            growing.lock().unwrap().publish(&[1; 10_000]).unwrap();
+        }
+    });
+    assert_eq!((told.published, told.generations, told.growths), (7, [2, 2], 2));
+    for segment in told.segments {
+        let segment = segment.unwrap();
+        assert!(segment.generation == 2 && segment.capacity >= 10_000);
+        let last = segment.slots.iter().find(|slot| slot.publication > 5).unwrap();
+        assert_eq!((last.state, last.len), (SlotState::Whole, 10_000));
+    }
+}
+
+#[test]
+fn an_inspection_is_of_one_writer() {
+    let (heap, name, writer) = channel();
+    drop(writer);
+    let successor = Arc::new(Mutex::new(None));
+    let (kept, opened, of) = (Arc::clone(&successor), heap.clone(), name.clone());
+    let told = inspect_while(heap, &name, move || *kept.lock().unwrap() = Some(open(&opened, &of)));
+    assert_eq!((told.incarnation, told.writer_state), (2, WriterState::Alive));
+    assert!(successor.lock().unwrap().is_some());
+}

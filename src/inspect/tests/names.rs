@@ -1,0 +1,45 @@
+//! Names that no namespace and no channel can have are not told, though they are those of their objects.
+
+use super::*;
+use crate::layout::{Kind, ObjectNames};
+use crate::object::{Backend, PATIENCE, SharedMemory};
+use crate::registry::{self, ChannelInfo};
+use crate::{namespaces, objects};
+use std::sync::Arc;
+
+/// A name as `ChannelName::new` refuses it, of a channel that somebody makes all the same.
+fn forged(namespace: &str, channel: &str) -> ChannelName {
+    let objects = ObjectNames::new(namespace, channel);
+    ChannelName { namespace: namespace.into(), channel: channel.into(), objects }
+}
+
+/// What is told of the control page: namespace and channel.
+fn told(name: &ChannelName) -> (Option<String>, Option<String>) {
+    let page = name.objects.object(Kind::Control);
+    let all = objects().unwrap();
+    let info = all.into_iter().find(|object| object.name == page).unwrap();
+    (info.namespace, info.channel)
+}
+
+#[test]
+fn names_that_hold_control_characters_are_not_told() {
+    let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
+    let plain = format!("names-{}", std::process::id());
+    let hostile = format!("{plain}\u{1b}[2J");
+    for (namespace, channel) in [(&plain, "\u{1b}]0;title\u{7}"), (&hostile, "worker")] {
+        let name = forged(namespace, channel);
+        let options = WriterOptions::new(Format::new("bytes", "State"));
+        let writer = ChannelWriter::open(&backend, &name, &options).unwrap();
+        assert_eq!(told(&name), (None, None));
+        let info = ChannelInfo::of(&writer);
+        registry::register(&backend, namespace, &info).unwrap();
+        // The table tells the name of a namespace as well.
+        let expected = (*namespace == plain).then(|| plain.clone());
+        assert_eq!(told(&name), (expected, None));
+        assert!(namespaces().unwrap().iter().all(|info| info.name.as_ref() != Some(&hostile)));
+        registry::deregister(&backend, namespace, &[(channel, info.instance)], PATIENCE).unwrap();
+    }
+    let left = objects().unwrap();
+    let prefixes = [plain, hostile].map(|namespace| ObjectNames::prefix(&namespace));
+    assert!(!left.iter().any(|object| prefixes.iter().any(|prefix| object.name.starts_with(prefix))));
+}

@@ -1,0 +1,98 @@
+//! Sleeping until another process has stored to a word: Linux's futex, shared between processes.
+//!
+//! The kernel compares and sleeps in one step, and needs to read the word only: a mapping to look at is enough.
+
+use std::io;
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::memory::SharedWords;
+
+/// What became of a wish to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// It was awake before, slept for as long as it was to, or was woken: look again.
+    LookAgain,
+    /// The system doesn't let it sleep here.
+    Refused,
+}
+
+/// Sleeps for at most `timeout` if the low half of `word` is still that of `seen`, until somebody wakes it.
+pub(crate) fn sleep<const W: bool>(
+    words: &SharedWords<W>,
+    word: usize,
+    seen: u64,
+    timeout: Duration,
+) -> Slept {
+    let timeout = libc::timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    };
+    // The kernel compares 32 bits; that 2^32 publications pass between the caller's look and this one is caught by the
+    // time-out.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is compared")]
+    let low = seen as u32;
+    let address = low_half(&words.words()[word]);
+    // SAFETY: the address is aligned and mapped for as long as `words` is borrowed; the kernel only reads it, and the
+    // time-out, which outlives the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAIT, low, ptr::from_ref(&timeout), 0_usize, 0)
+    };
+    if result == 0 {
+        return Slept::LookAgain;
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT) => Slept::LookAgain,
+        _ => Slept::Refused,
+    }
+}
+
+/// Wakes everybody who sleeps on `word`, in any process.
+pub(crate) fn wake<const W: bool>(words: &SharedWords<W>, word: usize) {
+    let address = low_half(&words.words()[word]);
+    // SAFETY: the address is aligned and mapped for as long as `words` is borrowed; waking does not access it.
+    let _ =
+        unsafe { libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, i32::MAX, 0_usize, 0_usize, 0) };
+}
+
+/// Where the low half stands: first, in little-endian order.
+fn low_half(word: &AtomicU64) -> *const u32 {
+    ptr::from_ref(word).cast()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::memory::{MemoryMut, Words};
+
+    const FOREVER: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn who_has_seen_another_number_does_not_sleep() {
+        let words = Words::zeroed(2);
+        words.store(1, 7);
+        assert_eq!(sleep(&words, 1, 6, FOREVER), Slept::LookAgain);
+        assert_eq!(sleep(&words, 1, 7, Duration::from_millis(1)), Slept::LookAgain, "but not for ever");
+    }
+
+    #[test]
+    fn who_sleeps_is_woken() {
+        let words = Words::zeroed(1);
+        let sleeper = thread::spawn({
+            let words = words.clone();
+            move || {
+                while words.words()[0].load(std::sync::atomic::Ordering::Relaxed) == 0 {
+                    assert_eq!(sleep(&words, 0, 0, FOREVER), Slept::LookAgain);
+                }
+            }
+        });
+        words.store(0, 1);
+        while !sleeper.is_finished() {
+            wake(&words, 0);
+        }
+        sleeper.join().unwrap();
+    }
+}

@@ -1,0 +1,229 @@
+//! Named POSIX shared memory.
+//!
+//! The `shared_memory` crate creates the segments. What it can't do is done here, on a descriptor of our own: reserve
+//! the memory, set the permissions whatever the umask is, map read-only, close the descriptor once mapped, lock, and
+//! remove a name only while it means the same object. Its own mapping is dropped at once, not as owner, because an
+//! owner unlinks *by name* on drop, when the name may mean a successor's object. For the same reason claimed objects,
+//! which several processes may be making at once, are made without it.
+
+mod claim;
+mod object;
+#[cfg(test)]
+mod tests;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+
+use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
+
+use super::mapping;
+use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, lock};
+use crate::memory::{ReadOnlyWords, Words};
+use claim::ShmClaim;
+use object::{
+    OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
+    reserve_range, reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
+};
+
+/// How often a step is tried again that somebody else's step or a signal interrupted.
+const MAX_TRIES: usize = 1_000;
+
+/// Named shared memory of this machine: what channels live in, unless said otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedMemory {
+    trusted_owner: Option<u32>,
+}
+
+impl SharedMemory {
+    /// Accepts objects of this user, too, besides one's own.
+    pub(crate) fn trust_owner(&mut self, user: u32) {
+        self.trusted_owner = Some(user);
+    }
+
+    /// Whether objects of this user are accepted.
+    pub(crate) fn trusts(&self, owner: u32) -> bool {
+        owner == rustix::process::geteuid().as_raw() || Some(owner) == self.trusted_owner
+    }
+
+    /// Opens an object and makes sure that it is a regular file of a trusted owner.
+    fn open(&self, object: &str, access: OFlags) -> Result<(OwnedFd, Stat), ObjectError> {
+        // NONBLOCK: opening somebody's FIFO must not block. NOFOLLOW: nor must a symbolic link be followed.
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = rustix::io::retry_on_intr(|| {
+            rustix::fs::open(path(object), flags, FileMode::RUSR | FileMode::WUSR)
+        })
+        .map_err(|errno| failed(object, "open", errno))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| failed(object, "fstat", errno))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != FileType::RegularFile {
+            return Err(foreign(object, format!("it is a {kind:?}, not a regular file")));
+        }
+        if !self.trusts(stat.st_uid) {
+            return Err(ObjectError::OtherOwner { object: object.into(), owner: stat.st_uid });
+        }
+        Ok((fd, stat))
+    }
+
+    /// Opens an object to claim it; makes it, empty, if there is none and `create` says so. Not through the `shared_memory` crate: where
+    /// that fails half-way it removes the *name*, which somebody else may have claimed meanwhile.
+    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
+        match self.open(object, OFlags::RDWR) {
+            Err(ObjectError::NotFound { .. }) if create => {
+                self.open(object, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens an object to look at it, if as much of it as `extent` says has memory: all of it, if it doesn't say. Who
+    /// made it is otherwise between sizing and reserving it, or died there: to touch it could fault.
+    fn look(&self, object: &str, extent: Option<Extent>) -> Result<ReadOnlyWords, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
+        let bytes = size_of_object(object, &stat)?;
+        let min = extent.unwrap_or(Extent::full(bytes));
+        if bytes < min.bytes || reserved_bytes(&stat) < min.reserved {
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
+        mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    /// Gives an object that was just created its permissions and its memory, and maps it.
+    fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
+        let (fd, stat) = match self.open(object, OFlags::RDWR) {
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                open_up(object, mode)?;
+                self.open(object, OFlags::RDWR)?
+            }
+            opened => opened?,
+        };
+        if stat.st_mode & 0o7777 != mode {
+            set_mode(&fd, object, mode)?;
+        }
+        reserve_range(&fd, object, 0, bytes)?;
+        map(&fd, &stat, object, bytes)
+    }
+}
+
+impl Backend for SharedMemory {
+    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
+        create_exclusively(object, bytes)?;
+        self.map_new(object, bytes, mode).inspect_err(|_| {
+            let _ = unlink(object);
+        })
+    }
+
+    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
+        self.look(object, None)
+    }
+
+    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
+        self.look(object, Some(extent))
+    }
+
+    fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        let bytes = size_of_object(object, &stat)?;
+        reserve_range(&fd, object, 0, bytes)?;
+        map(&fd, &stat, object, bytes)
+    }
+
+    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
+        let (fd, stat) = self.open(object, OFlags::RDWR)?;
+        let end = start + bytes;
+        // What is reserved is reserved from the beginning on.
+        if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
+            return Err(ObjectError::Unfinished { object: object.into() });
+        }
+        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat))
+            .map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
+        remove_if_same(object, memory.object())
+    }
+
+    fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError> {
+        match self.open(object, OFlags::RDONLY) {
+            Ok(_) => unlink(object).map(|()| true),
+            Err(ObjectError::NotFound { .. }) => Ok(false),
+            // Ours, but made with permissions that we can't open it with: half-made under a strict umask.
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => unlink(object).map(|()| true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn claim(
+        &self,
+        object: &str,
+        options: ClaimOptions,
+        abandoned: &dyn Fn(&Words) -> bool,
+    ) -> Result<Box<dyn Claim>, ObjectError> {
+        for _ in 0..MAX_TRIES {
+            let (fd, _) = match self.open_to_claim(object, options.create) {
+                // Removed between the two steps.
+                Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
+                // Made by us under a umask that forbids even us.
+                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                    open_up(object, OWNER_ONLY)?;
+                    continue;
+                }
+                opened => opened?,
+            };
+            if let Some(claim) = ShmClaim::take(fd, object, options, abandoned)? {
+                return Ok(Box::new(claim));
+            }
+            thread::yield_now();
+        }
+        Err(ObjectError::Claimed { object: object.into() })
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        let os =
+            |source| ObjectError::Os { object: format!("{prefix}…"), operation: "list /dev/shm", source };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(object::DIRECTORY).map_err(os)? {
+            // A name that is not UTF-8 is none of ours.
+            names.extend(entry.map_err(os)?.file_name().into_string().ok());
+        }
+        names.retain(|name| name.starts_with(prefix));
+        Ok(names)
+    }
+
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        self.status(object).map(|status| status.size)
+    }
+
+    fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
+        let stat = stat_by_name(object).map_err(|errno| failed(object, "stat", errno))?;
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        Ok(ObjectStatus {
+            owner: stat.st_uid,
+            permissions: stat.st_mode & 0o7777,
+            is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+            size: ObjectSize { bytes, resident: reserved_bytes(&stat) as u64 },
+        })
+    }
+
+    fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
+        let (fd, stat) = match self.open(object, OFlags::RDONLY) {
+            Ok(opened) => opened,
+            Err(ObjectError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if identity(&stat) != view.object() {
+            return Ok(None);
+        }
+        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
+        lock::is_owned(fd.as_fd()).map(Some).map_err(os)
+    }
+}
+
+impl SharedMemory {
+    /// Whether the name means a regular file of our own, without opening it.
+    fn owns(&self, object: &str) -> bool {
+        stat_by_name(object).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && stat.st_uid == rustix::process::geteuid().as_raw()
+        })
+    }
+}

@@ -1,0 +1,253 @@
+//! What only named shared memory can get wrong.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::*;
+use crate::layout::PAGE_BYTES;
+use crate::memory::{Memory, MemoryMut};
+
+/// A name of a test, removed at its end whatever stands there.
+struct Name(String);
+
+impl Name {
+    fn new(test: &str) -> Name {
+        Name(format!("tl_test_{}_{test}", std::process::id()))
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(path(&self.0))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path());
+        let _ = fs::remove_dir(self.path());
+    }
+}
+
+fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Runs this test binary again with only the test `name`, telling it through the environment that it is the child.
+fn child(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env("TEARLESS_TEST_CHILD", "1");
+    command
+}
+
+fn is_child() -> bool {
+    std::env::var_os("TEARLESS_TEST_CHILD").is_some()
+}
+
+const NOBODY: u32 = 65_534;
+
+fn set_effective_user(user: u32) {
+    // SAFETY: setresuid takes plain numbers; -1 leaves the real and the saved user as they are.
+    assert_eq!(unsafe { libc::setresuid(u32::MAX, user, u32::MAX) }, 0);
+}
+
+/// Does `work` as a user who is not root. Only for child processes of a test.
+fn as_nobody<R>(work: impl FnOnce() -> R) -> R {
+    if !rustix::process::geteuid().is_root() {
+        return work();
+    }
+    set_effective_user(NOBODY);
+    let result = work();
+    set_effective_user(0);
+    result
+}
+
+#[test]
+fn a_store_through_a_readers_mapping_faults() {
+    if is_child() {
+        let backend = SharedMemory::default();
+        let name = Name::new("fault");
+        let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+        let view = backend.view(&name.0).unwrap();
+        drop(name);
+        assert_eq!(view.load(0), 0);
+        println!("about to store");
+        // SAFETY: the pointer is aligned and mapped; that it is mapped read-only is what this shows, by the signal that
+        // ends this child process, which exists for nothing else.
+        unsafe { view.address().write_volatile(1) };
+        return;
+    }
+    let output = child("object::shm::tests::a_store_through_a_readers_mapping_faults").output().unwrap();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("about to store"));
+    assert_eq!(signal, Some(libc::SIGSEGV));
+}
+
+fn assert_permissions(mode: Mode) {
+    let backend = SharedMemory::default();
+    let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
+    let _memory = backend.create(&name.0, PAGE_BYTES, mode).unwrap();
+    let options = ClaimOptions::create(Extent::full(PAGE_BYTES));
+    let claim = backend.claim(&claimed.0, options, &|_| false).unwrap();
+    claim.set_mode(mode).unwrap();
+    for name in [&name, &claimed] {
+        assert_eq!(fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777, mode);
+    }
+}
+
+#[test]
+fn permissions_are_exact_under_any_umask() {
+    if is_child() {
+        let umask = std::env::var("TEARLESS_TEST_UMASK").unwrap();
+        rustix::process::umask(FileMode::from_raw_mode(u32::from_str_radix(&umask, 8).unwrap()));
+        // Permissions mean nothing to root.
+        return as_nobody(|| [0o600, 0o640, 0o644].into_iter().for_each(assert_permissions));
+    }
+    for umask in ["0", "022", "077", "777"] {
+        let mut command = child("object::shm::tests::permissions_are_exact_under_any_umask");
+        assert!(
+            command.env("TEARLESS_TEST_UMASK", umask).output().unwrap().status.success(),
+            "umask {umask}"
+        );
+    }
+}
+
+#[test]
+fn memory_is_reserved_when_the_object_is_created() {
+    use std::os::unix::fs::MetadataExt;
+    let (name, bytes) = (Name::new("reserved"), 1 << 20);
+    let _memory = SharedMemory::default().create(&name.0, bytes, 0o600).unwrap();
+    let stat = fs::metadata(name.path()).unwrap();
+    assert_eq!((stat.len(), stat.blocks() * 512), (bytes as u64, bytes as u64));
+}
+
+#[test]
+fn an_object_with_a_size_but_without_memory_is_not_touched() {
+    use std::os::unix::fs::MetadataExt;
+    let backend = SharedMemory::default();
+    let name = Name::new("unreserved");
+    let file = fs::File::create(name.path()).unwrap();
+    file.set_len(PAGE_BYTES as u64).unwrap();
+    assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks(), 0, "looking at it gave it no memory");
+    drop(backend.claim(&name.0, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &|_| false).unwrap());
+    assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, PAGE_BYTES as u64);
+    assert!(backend.view(&name.0).is_ok());
+}
+
+#[test]
+fn a_sparse_object_takes_only_what_is_reserved() {
+    use std::os::unix::fs::MetadataExt;
+    let name = Name::new("sparse");
+    let extent = Extent { bytes: 64 << 20, reserved: PAGE_BYTES };
+    let claim = SharedMemory::default().claim(&name.0, ClaimOptions::create(extent), &|_| false).unwrap();
+    let pages = |name: &Name| fs::metadata(name.path()).unwrap().blocks() * 512 / PAGE_BYTES as u64;
+    assert_eq!(pages(&name), 1);
+    claim.reserve(10 * PAGE_BYTES, 2 * PAGE_BYTES).unwrap();
+    assert_eq!((pages(&name), fs::metadata(name.path()).unwrap().len()), (3, 64 << 20));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error_and_leaves_nothing() {
+    let name = Name::new("huge");
+    let backend = SharedMemory::default();
+    // More than an address space: refused before anything is reserved, on a machine of any size.
+    let error = backend.create(&name.0, 1 << 62, 0o600).unwrap_err();
+    assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
+    assert!(!name.path().exists());
+}
+
+#[test]
+fn mappings_hold_no_descriptor() {
+    if !is_child() {
+        // Other tests of this process open descriptors, too.
+        let status = child("object::shm::tests::mappings_hold_no_descriptor").output().unwrap().status;
+        return assert!(status.success());
+    }
+    let backend = SharedMemory::default();
+    let name = Name::new("fd");
+    let before = open_descriptors();
+    let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+    let _views: Vec<_> = (0..10).map(|_| backend.view(&name.0).unwrap()).collect();
+    let _again = backend.reopen(&name.0).unwrap();
+    assert_eq!(open_descriptors(), before);
+    let claimed = Name::new("fd_c");
+    let _claim =
+        backend.claim(&claimed.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).unwrap();
+    assert_eq!(open_descriptors(), before + 1, "the claim's lock");
+}
+
+#[test]
+fn squatted_names_are_refused_by_name_and_left_alone() {
+    let backend = SharedMemory::default();
+    type Squatter = (&'static str, fn(&Name));
+    let squat: [Squatter; 5] = [
+        ("symlink", |name| symlink("/etc/hostname", name.path()).unwrap()),
+        ("dangling", |name| symlink("/nowhere", name.path()).unwrap()),
+        ("directory", |name| fs::create_dir(name.path()).unwrap()),
+        ("fifo", |name| assert!(Command::new("mkfifo").arg(name.path()).status().unwrap().success())),
+        ("text", |name| fs::write(name.path(), "not ours").unwrap()),
+    ];
+    for (kind, make) in squat {
+        let name = Name::new(kind);
+        make(&name);
+        let view = backend.view(&name.0).map(drop);
+        let reopened = backend.reopen(&name.0).map(drop);
+        let claim =
+            backend.claim(&name.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).map(drop);
+        for result in [view, reopened, claim] {
+            let error = result.expect_err(kind);
+            assert!(matches!(error, ObjectError::Foreign { .. }), "{kind}: {error}");
+            assert!(error.to_string().contains(&name.0), "{error}");
+        }
+        assert!(matches!(backend.create(&name.0, PAGE_BYTES, 0o600), Err(ObjectError::Exists { .. })));
+        assert!(fs::symlink_metadata(name.path()).is_ok(), "{kind} was removed");
+    }
+}
+
+#[test]
+fn another_users_object_is_refused_unless_trusted() {
+    if rustix::process::geteuid().as_raw() != 0 {
+        println!("skipped: needs root, to make an object of another user");
+        return;
+    }
+    let name = Name::new("owner");
+    let mut backend = SharedMemory::default();
+    drop(backend.create(&name.0, PAGE_BYTES, 0o644).unwrap());
+    std::os::unix::fs::chown(name.path(), Some(NOBODY), None).unwrap();
+    let error = backend.view(&name.0).unwrap_err();
+    assert!(matches!(error, ObjectError::OtherOwner { owner: NOBODY, .. }), "{error}");
+    backend.trust_owner(NOBODY);
+    assert!(backend.view(&name.0).is_ok());
+}
+
+#[test]
+fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
+    let backend = SharedMemory::default();
+    let name = Name::new("empty");
+    fs::write(name.path(), "").unwrap();
+    assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
+    let claim = backend.claim(&name.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).unwrap();
+    claim.memory().store(5, 5);
+    assert_eq!(backend.view(&name.0).unwrap().load(5), 5);
+    drop(claim);
+    let empty = Name::new("empty_segment");
+    fs::write(empty.path(), "").unwrap();
+    assert!(backend.remove_leftover(&empty.0).unwrap());
+}
+
+#[test]
+fn no_permission_is_said_so() {
+    if !is_child() {
+        let status = child("object::shm::tests::no_permission_is_said_so").output().unwrap().status;
+        return assert!(status.success());
+    }
+    if rustix::process::geteuid().as_raw() != 0 {
+        println!("skipped: needs root, to become another user");
+        return;
+    }
+    let name = Name::new("permission");
+    drop(SharedMemory::default().create(&name.0, PAGE_BYTES, 0o600).unwrap());
+    let denied = as_nobody(|| SharedMemory::default().view(&name.0).unwrap_err());
+    assert!(matches!(denied, ObjectError::PermissionDenied { .. }), "{denied}");
+}

@@ -1,0 +1,258 @@
+//! Accounts of namespaces on the heap.
+
+use crate::memory::ReadOnlyWords;
+use crate::memory::Words;
+use crate::object::Claim;
+use std::sync::{Arc, Mutex};
+
+use super::{MemoryUsage, NamespaceMemory};
+use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
+use crate::object::{Backend, Heap, ObjectError};
+use crate::{Bytes, LeakCheck, Namespace, Writer};
+
+const PAGE: u64 = PAGE_BYTES as u64;
+
+fn namespace() -> (Heap, Namespace) {
+    let heap = Heap::new();
+    let namespace = Namespace::on_heap(&heap, "fleet").unwrap();
+    (heap, namespace)
+}
+
+fn open(namespace: &Namespace, channel: &str) -> Writer<[u8], Bytes> {
+    namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open().unwrap()
+}
+
+fn pages(pages: u64) -> MemoryUsage {
+    MemoryUsage { bytes: pages * PAGE, resident: pages * PAGE, objects: 1 }
+}
+
+/// Puts an object of so many pages under a name.
+fn put(heap: &Heap, name: &str, pages: usize) {
+    heap.create(name, pages * PAGE_BYTES, 0o600).unwrap();
+}
+
+#[test]
+fn every_object_is_in_its_column() {
+    let (heap, namespace) = namespace();
+    let mut writers = ["b", "a"].map(|channel| open(&namespace, channel));
+    writers[0].publish(&[1; 10_000]).unwrap();
+    let names = ObjectNames::new("fleet", "a");
+    put(&heap, &names.object(Kind::Segment(Side::A, 2)), 3);
+    put(&heap, &names.object(Kind::Segment(Side::B, 9)), 4);
+    let unknown = ObjectNames::new("fleet", "nobody's");
+    put(&heap, &unknown.object(Kind::Segment(Side::A, 1)), 5);
+    put(&heap, &format!("{}x", ObjectNames::prefix("fleet")), 6);
+    put(&heap, &ObjectNames::new("another", "a").object(Kind::Control), 7);
+    let memory = namespace.memory().unwrap();
+    let [a, b] = &memory.channels[..] else { panic!("{memory:?}") };
+    assert_eq!((a.channel.as_str(), b.channel.as_str()), ("a", "b"));
+    assert_eq!((a.control, a.segment_a, a.segment_b), (pages(1), pages(1), pages(1)));
+    assert_eq!(a.replaced, MemoryUsage { objects: 2, ..pages(7) });
+    let grown = heap.size(&ObjectNames::new("fleet", "b").object(Kind::Segment(Side::B, 2))).unwrap();
+    assert_eq!((b.segment_a, b.segment_b, b.replaced), (pages(1), grown.into(), MemoryUsage::default()));
+    assert_eq!((memory.unnamed, memory.other), (pages(5), pages(6)));
+    assert_eq!(memory.registry.objects, 1);
+    let all = heap.names().into_iter().filter(|name| name.starts_with(&ObjectNames::prefix("fleet")));
+    let sum = all.map(|name| heap.size(&name).unwrap().into()).reduce(|a: MemoryUsage, b| a + b).unwrap();
+    assert_eq!(memory.total(), sum);
+}
+
+#[test]
+#[cfg(feature = "schema")]
+fn a_description_has_its_column_and_one_that_no_page_tells_of_is_retired() {
+    let (heap, namespace) = namespace();
+    let open = || namespace.writer_builder::<u64>("worker").with_schema();
+    let check = LeakCheck::begin(&namespace).unwrap();
+    let described = open().linger(true).open().unwrap();
+    let memory = namespace.memory().unwrap();
+    let [worker] = &memory.channels[..] else { panic!("{memory:?}") };
+    assert_eq!((worker.schema, worker.replaced), (pages(1), MemoryUsage::default()));
+    assert_eq!(worker.total().objects, 4);
+    drop(described);
+    drop(open().open().unwrap());
+    check.assert_nothing_left();
+    let plain = namespace.writer_builder::<u64>("worker").open().unwrap();
+    put(&heap, &ObjectNames::new("fleet", "worker").object(Kind::Schema), 3);
+    let memory = namespace.memory().unwrap();
+    assert_eq!((memory.channels[0].schema, memory.channels[0].replaced), (MemoryUsage::default(), pages(3)));
+    heap.remove_leftover(&ObjectNames::new("fleet", "worker").object(Kind::Schema)).unwrap();
+    let check = LeakCheck::begin(&namespace).unwrap();
+    plain.close_lingering().unwrap();
+    drop(open().linger(true).open().unwrap());
+    assert_eq!(check.leaks().unwrap().left, [], "the channel is known from before");
+}
+
+#[test]
+fn another_namespaces_channel_under_names_of_this_one_is_left_out() {
+    let (heap, namespace) = namespace();
+    let writer = open(&namespace, "worker");
+    let page = heap.reopen(&ObjectNames::new("fleet", "worker").object(Kind::Control)).unwrap();
+    crate::channel::write_text(&page, crate::layout::control::NAMESPACE, "a fleet with the same hash");
+    assert!(namespace.memory().unwrap().channels.is_empty());
+    drop(writer);
+}
+
+#[test]
+fn a_page_that_is_not_ready_names_nobody() {
+    let (heap, namespace) = namespace();
+    put(&heap, &ObjectNames::new("fleet", "worker").object(Kind::Control), 1);
+    let memory = namespace.memory().unwrap();
+    assert_eq!((memory.unnamed, memory.channels.len()), (pages(1), 0));
+}
+
+#[test]
+fn the_table_is_aligned_and_says_what_there_is() {
+    let (heap, namespace) = namespace();
+    let empty = namespace.memory().unwrap();
+    assert_eq!(empty.to_string().lines().count(), 2, "{empty}");
+    let _writer = open(&namespace, "worker-ü");
+    put(&heap, &ObjectNames::new("fleet", "nobody's").object(Kind::Segment(Side::A, 1)), 5);
+    let mut memory = namespace.memory().unwrap();
+    memory.registry = pages(2);
+    assert_eq!(
+        memory.to_string(),
+        "\
+resident bytes of  control  segment A  segment B  schema  replaced   total  objects
+worker-ü             4,096      4,096      4,096       0        0  12,288        3
+(unnamed)                                                          20,480        1
+(registry)                                                          8,192        1
+total                                                              40,960        5"
+    );
+}
+
+#[test]
+fn a_difference_tells_what_came_grew_and_went() {
+    let (_heap, namespace) = namespace();
+    let (mut grows, goes, _stays) =
+        (open(&namespace, "grows"), open(&namespace, "goes"), open(&namespace, "stays"));
+    let earlier = namespace.memory().unwrap();
+    let before = grows.capacity();
+    grows.publish(&[1; 10_000]).unwrap();
+    assert!(grows.capacity() == before, "one side only");
+    drop(goes);
+    let _comes = open(&namespace, "comes");
+    let now = namespace.memory().unwrap();
+    let change = now.diff(&earlier);
+    let changed: Vec<_> = change.channels.iter().map(|it| (it.channel.as_str(), it.change.objects)).collect();
+    assert_eq!(changed, [("comes", 3), ("goes", -3), ("grows", 0)]);
+    let growth = change.channels[2].change.resident;
+    assert!(growth == 4 * 4_096 && change.total.resident == growth, "{change}");
+    assert!(change.to_string().contains("goes: -12288 bytes in -3 objects\ngrows: +"), "{change}");
+    assert_eq!(earlier.diff(&now).total.resident, -growth);
+    assert!(now.diff(&now).channels.is_empty() && now.diff(&now).total.is_zero());
+}
+
+#[test]
+fn the_peak_is_the_most_that_was_seen() {
+    let (_heap, namespace) = namespace();
+    let mut check = namespace.peak_memory();
+    assert_eq!(check.peak(), MemoryUsage::default());
+    let writers = [open(&namespace, "one"), open(&namespace, "two")];
+    let max = check.observe().unwrap().total();
+    drop(writers);
+    assert_eq!(check.observe().unwrap().total(), MemoryUsage::default());
+    assert_eq!(check.peak(), max);
+    assert_eq!(max.objects, 7);
+}
+
+/// A heap in which something happens between the listing and the look at the objects.
+#[derive(Clone)]
+struct Meanwhile {
+    heap: Heap,
+    step: Arc<dyn Fn() + Send + Sync>,
+}
+
+macro_rules! as_of_the_heap {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(fn $name(&self, $($argument: $type),*) -> $result { self.heap.$name($($argument),*) })*
+    };
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Meanwhile")
+    }
+}
+
+impl Meanwhile {
+    fn shared(&self) -> Arc<dyn Backend> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Backend for Meanwhile {
+    as_of_the_heap! {
+        create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
+        view(object: &str) -> Result<ReadOnlyWords, ObjectError>;
+        view_sparse(object: &str, extent: crate::object::Extent) -> Result<ReadOnlyWords, ObjectError>;
+        reopen(object: &str) -> Result<Words, ObjectError>;
+        remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
+        remove_leftover(object: &str) -> Result<bool, ObjectError>;
+        claim(object: &str, options: crate::object::ClaimOptions, abandoned: &dyn Fn(&Words) -> bool)
+            -> Result<Box<dyn Claim>, ObjectError>;
+        part(object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
+        size(object: &str) -> Result<crate::object::ObjectSize, ObjectError>;
+        status(object: &str) -> Result<crate::object::ObjectStatus, ObjectError>;
+        is_claimed(object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        let listed = self.heap.list(prefix);
+        (self.step)();
+        listed
+    }
+}
+
+#[test]
+fn what_vanishes_after_the_listing_is_left_out() {
+    let (heap, namespace) = namespace();
+    let writer = Mutex::new(Some(open(&namespace, "worker")));
+    assert_eq!(namespace.memory().unwrap().total().objects, 4);
+    let backend = Meanwhile { heap, step: Arc::new(move || drop(writer.lock().unwrap().take())) };
+    let memory = super::measure(&backend.shared(), "fleet").unwrap();
+    assert_eq!(memory, NamespaceMemory { namespace: "fleet".into(), ..NamespaceMemory::default() });
+}
+
+#[test]
+fn what_grows_after_the_listing_is_told_as_it_has_become() {
+    let (heap, namespace) = namespace();
+    let writer = Arc::new(Mutex::new(open(&namespace, "worker")));
+    let growing = Arc::clone(&writer);
+    let step = move || assert_eq!(growing.lock().unwrap().publish(&[1; 10_000]).unwrap(), 1);
+    let memory = super::measure(&Meanwhile { heap, step: Arc::new(step) }.shared(), "fleet").unwrap();
+    assert_eq!(writer.lock().unwrap().growths(), 1);
+    assert_eq!(memory, namespace.memory().unwrap());
+}
+
+#[test]
+fn a_leak_check_finds_what_is_left_and_only_that() {
+    let (heap, namespace) = namespace();
+    let mut known = open(&namespace, "known");
+    known.publish(&[1; 10]).unwrap();
+    let check = LeakCheck::begin(&namespace).unwrap();
+    assert!(check.leaks().unwrap().is_empty());
+    known.publish(&[2; 10_000]).unwrap();
+    assert!(check.leaks().unwrap().is_empty(), "a known channel may grow: {}", check.leaks().unwrap());
+    let left = open(&namespace, "left");
+    put(&heap, &ObjectNames::new("fleet", "known").object(Kind::Segment(Side::A, 7)), 2);
+    let leaks = check.finish().unwrap();
+    let channels: Vec<_> = leaks.left.iter().map(|leak| leak.channel.as_deref().unwrap()).collect();
+    assert_eq!(channels.iter().filter(|channel| **channel == "left").count(), 3);
+    assert_eq!(channels.iter().filter(|channel| **channel == "known").count(), 1);
+    let text = leaks.to_string();
+    assert!(text.starts_with("4 objects were left in namespace \"fleet\":\n"), "{text}");
+    assert!(
+        text.contains("8192 bytes, of channel \"known\"") && text.contains("Retention::Nothing"),
+        "{text}"
+    );
+    drop(left);
+}
+
+#[test]
+#[should_panic(expected = "4096 bytes, of channel \"left\"")]
+fn an_assertion_names_what_is_left() {
+    let (_heap, namespace) = namespace();
+    let check = LeakCheck::begin(&namespace).unwrap();
+    let _left = open(&namespace, "left");
+    check.assert_nothing_left();
+}
