@@ -227,7 +227,8 @@ fn wakings(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("wake_mode");
     scale(&mut group, 64);
     for wake_mode in [WakeMode::Nobody, WakeMode::Barriers, WakeMode::Fences] {
-        let options = |builder: WriterBuilder<_, Pod>| builder.timestamps(TimestampSource::None).wake_mode(wake_mode);
+        let options =
+            |builder: WriterBuilder<_, Pod>| builder.timestamps(TimestampSource::None).wake_mode(wake_mode);
         let Some((mut writer, mut reader)) = pod::<8>(namespace, options) else { return };
         let state = contents::<8>(6);
         group.bench_function(format!("pod publish/{wake_mode:?}"), |bencher| {

@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{Retention, Removed, CleanupOutcome, Cleanup};
+use crate::channel::{Cleanup, CleanupOutcome, Removed, Retention};
 use crate::layout::{Kind, ObjectNames, control};
-use crate::liveness::{ProcessState, ProcessIdentity};
+use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::Memory;
-use crate::registry::{self, ChannelInfo};
 use crate::object::{Backend, ObjectError};
+use crate::registry::{self, ChannelInfo};
 
 /// What a cleaning of a [`Namespace`](crate::Namespace::clean) did. Its text has a line for each thing.
 #[derive(Debug, Default)]

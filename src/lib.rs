@@ -103,11 +103,11 @@ compile_error!(
     "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
 
-mod usage;
 #[cfg(feature = "async")]
 mod changes;
 mod channel;
 mod checksum;
+mod cleanup;
 mod clock;
 mod codec;
 #[cfg(feature = "dynamic")]
@@ -117,36 +117,33 @@ pub mod dynamic;
 pub mod fuzzing;
 mod hub;
 mod inspect;
-mod cleanup;
 mod layout;
 mod liveness;
 mod memory;
 mod namespace;
+mod object;
 mod reader;
 #[cfg(feature = "metrics")]
 mod recording;
 mod registry;
 #[cfg(feature = "schema")]
 pub mod schema;
-mod object;
 mod seqlock;
 mod snapshot;
 mod syncer;
 mod testing;
+mod usage;
 mod waiting;
 mod writer;
 
-pub use usage::{
-    ChannelMemory, ChannelMemoryChange, MemoryChange, PeakMemory, MemoryUsage, NamespaceMemory,
-    NamespaceMemoryChange,
-};
 #[cfg(feature = "async")]
 pub use changes::Changes;
 pub use channel::{
-    AttachError, AttachPolicy, SizeLimit, BudgetScope, RemovalReason, CreateError, Retention, NameError, OverBudget,
-    PublishError, ReaderStatistics, RemoveError, Removed, RetryPolicy, SchemaInspection, SnapshotError,
-    WriterState, WriterStatistics,
+    AttachError, AttachPolicy, BudgetScope, CreateError, NameError, OverBudget, PublishError,
+    ReaderStatistics, RemovalReason, RemoveError, Removed, Retention, RetryPolicy, SchemaInspection,
+    SizeLimit, SnapshotError, WriterState, WriterStatistics,
 };
+pub use cleanup::CleanupReport;
 pub use clock::TimestampSource;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use codec::CapError;
@@ -154,24 +151,27 @@ pub use codec::CapError;
 pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
 pub use hub::{
-    Cut, CutState, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, CutTime, Skew, QueryError,
+    Cut, CutState, CutTime, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, QueryError, Skew,
     Status,
 };
 pub use inspect::{
     Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,
     SlotInspection, SlotState, namespaces, namespaces_trusting, objects, objects_trusting,
 };
-pub use cleanup::CleanupReport;
 pub use namespace::{Namespace, NamespaceBuilder};
 #[cfg(feature = "schema")]
 pub use reader::ByName;
 pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use registry::{ChannelInfo, ChannelWatch};
+pub use usage::{
+    ChannelMemory, ChannelMemoryChange, MemoryChange, MemoryUsage, NamespaceMemory, NamespaceMemoryChange,
+    PeakMemory,
+};
 
 pub use object::ObjectError;
 pub use seqlock::{ChannelState, WakeMode};
 pub use snapshot::{Snapshot, SnapshotInfo};
 pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};
-pub use testing::{Leak, Leaks, LeakCheck};
+pub use testing::{Leak, LeakCheck, Leaks};
 pub use waiting::WaitPolicy;
 pub use writer::{Writer, WriterBuilder};

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::usage::{self, PeakMemory, NamespaceMemory};
-use crate::channel::{self, AttachError, ChannelName, Retention, NameError, RemoveError};
+use crate::channel::{self, AttachError, ChannelName, NameError, RemoveError, Retention};
+use crate::cleanup::{self, CleanupReport};
 use crate::codec::Postcard;
 use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
-use crate::cleanup::{self, CleanupReport};
+use crate::object::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
 use crate::registry::{self, ChannelInfo, ChannelWatch};
-use crate::object::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
+use crate::usage::{self, NamespaceMemory, PeakMemory};
 use crate::waiting::NamespaceHandle;
 use crate::writer::WriterBuilder;
 #[cfg(feature = "postcard")]
@@ -98,7 +98,8 @@ impl NamespaceBuilder {
             return Ok(namespace);
         }
         let cleaned = namespace.clean_within(self.keep, Duration::ZERO);
-        let cleaned = cleaned.unwrap_or_else(|error| CleanupReport { failed: vec![error], ..CleanupReport::default() });
+        let cleaned =
+            cleaned.unwrap_or_else(|error| CleanupReport { failed: vec![error], ..CleanupReport::default() });
         Ok(Namespace { cleaned: Arc::new(cleaned), ..namespace })
     }
 }
@@ -225,8 +226,13 @@ impl Namespace {
         let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        registry::deregister(self.handle.backend(), self.handle.namespace(), &[(channel, instance)], PATIENCE)
-            .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
+        registry::deregister(
+            self.handle.backend(),
+            self.handle.namespace(),
+            &[(channel, instance)],
+            PATIENCE,
+        )
+        .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
         Ok(true)
     }
 

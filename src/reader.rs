@@ -4,11 +4,11 @@
 mod attempts;
 #[cfg(feature = "schema")]
 mod by_name;
-#[cfg(feature = "schema")]
-mod with_schema;
 mod format;
 mod history;
 mod part;
+#[cfg(feature = "schema")]
+mod with_schema;
 
 #[cfg(feature = "schema")]
 pub(crate) use attempts::retry_attach;
@@ -272,7 +272,7 @@ impl<T, C> fmt::Debug for Reader<T, C> {
         formatter
             .debug_struct("Reader")
             .field("channel", &self.channel())
-            .field("publication", &self.publication())
+            .field("latest", &self.publication())
             .finish_non_exhaustive()
     }
 }

@@ -4,10 +4,10 @@
 
 use ::metrics::{Label, counter, gauge};
 
-use crate::usage::{ChannelMemory, MemoryUsage, NamespaceMemory};
 use crate::channel::{ReaderStatistics, WriterStatistics};
 use crate::hub::HubStatistics;
 use crate::syncer::SyncerStatistics;
+use crate::usage::{ChannelMemory, MemoryUsage, NamespaceMemory};
 
 /// Labels that a recorder keeps.
 fn owned(labels: &[(&str, &str)]) -> Vec<Label> {

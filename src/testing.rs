@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::usage::{Found, Part, Place, survey};
 use crate::namespace::Namespace;
 use crate::object::ObjectError;
+use crate::usage::{Found, Part, Place, survey};
 
 /// Finds the objects that a test, or a part of a program, leaves behind in a namespace.
 ///

@@ -1,9 +1,9 @@
 //! The typed writer of a channel.
 
 mod closing;
+mod last_payload;
 #[cfg(feature = "schema")]
 mod with_schema;
-mod last_payload;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,11 +15,11 @@ use crate::channel::{
 };
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, Postcard};
-use crate::registry::{self, Registration};
 use crate::object::Backend;
+use crate::registry::{self, Registration};
 use crate::seqlock::WakeMode;
-use last_payload::LastPayload;
 pub(crate) use last_payload::Changed;
+use last_payload::LastPayload;
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
 ///

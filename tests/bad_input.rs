@@ -126,7 +126,12 @@ fn another_type_or_codec_is_refused_with_both_names() {
         own.reader_builder::<[u32; 5]>("typed").codec::<Pod>().open().map(drop).unwrap_err(),
         own.reader_builder::<[f32; 4]>("typed").codec::<Pod>().open().map(drop).unwrap_err(),
         own.reader_builder::<Vec<u8>>("typed").codec::<Bytes>().open().map(drop).unwrap_err(),
-        own.reader_builder::<[u32; 4]>("typed").codec::<Pod>().type_name("other").open().map(drop).unwrap_err(),
+        own.reader_builder::<[u32; 4]>("typed")
+            .codec::<Pod>()
+            .type_name("other")
+            .open()
+            .map(drop)
+            .unwrap_err(),
     ];
     for error in errors {
         assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
@@ -139,7 +144,8 @@ fn another_type_or_codec_is_refused_with_both_names() {
 #[test]
 fn a_state_above_the_limit_leaves_the_published_one() {
     let own = OwnNamespace::new(&["limited"]);
-    let mut writer = own.writer_builder::<[u8]>("limited").codec::<Bytes>().max_state_len(1_000).open().unwrap();
+    let mut writer =
+        own.writer_builder::<[u8]>("limited").codec::<Bytes>().max_state_len(1_000).open().unwrap();
     writer.publish(&[7; 1_000]).unwrap();
     let error = writer.publish(&[8; 2_000]).unwrap_err();
     assert!(matches!(error, PublishError::TooLarge { len: 2_000, limit: 1_000, .. }), "{error}");

@@ -122,7 +122,8 @@ mod shapes {
 #[test]
 fn an_array_is_read_as_a_struct_without_names() {
     let own = OwnNamespace::new(&["robot"]);
-    let mut writer = own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().with_schema().open().unwrap();
+    let mut writer =
+        own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
     let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
     let described = builder.clone().with_schema().open().unwrap().snapshot().unwrap().position;

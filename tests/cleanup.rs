@@ -12,7 +12,8 @@ use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tearless::{
-    AttachError, Bytes, RemovalReason, CreateError, Retention, Namespace, Postcard, SnapshotError, WriterBuilder,
+    AttachError, Bytes, CreateError, Namespace, Postcard, RemovalReason, Retention, SnapshotError,
+    WriterBuilder,
 };
 
 const CHANNELS: [&str; 16] =
@@ -109,14 +110,18 @@ fn pages_without_permissions(namespace: &Namespace) {
     let page = objects.path("c");
     let forbid = || fs::set_permissions(&page, Permissions::from_mode(0o000)).unwrap();
     forbid();
-    for told in [namespace.would_clean(Retention::Nothing).unwrap(), namespace.clean(Retention::Nothing).unwrap()] {
+    for told in
+        [namespace.would_clean(Retention::Nothing).unwrap(), namespace.clean(Retention::Nothing).unwrap()]
+    {
         assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
     }
     drop(writer);
     for content in [&[][..], &[0; 4096]] {
         fs::write(&page, content).unwrap();
         forbid();
-        for told in [namespace.would_clean(Retention::UntilReplaced), namespace.clean(Retention::UntilReplaced)] {
+        for told in
+            [namespace.would_clean(Retention::UntilReplaced), namespace.clean(Retention::UntilReplaced)]
+        {
             let told = told.unwrap();
             assert!(told.failed.is_empty() && told.removed.len() == 1, "{told}");
             assert_eq!(
@@ -227,7 +232,9 @@ fn open_again(namespace: &Namespace) {
         let opened = Namespace::open(namespace.name()).unwrap();
         let cleaned = opened.cleaned_at_open();
         assert!(cleaned.failed.is_empty(), "{cleaned}");
-        let is_unusable = |cause| matches!(cause, RemovalReason::HalfMade | RemovalReason::HalfRemoved | RemovalReason::Orphaned);
+        let is_unusable = |cause| {
+            matches!(cause, RemovalReason::HalfMade | RemovalReason::HalfRemoved | RemovalReason::Orphaned)
+        };
         assert!(cleaned.removed.iter().all(|removed| is_unusable(removed.reason)), "{cleaned}");
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytemuck::Zeroable;
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Cut, Hub, CutTime, Namespace, Skew, Pod, TimestampSource, Writer};
+use tearless::{Cut, CutTime, Hub, Namespace, Pod, Skew, TimestampSource, Writer};
 
 const TOTAL: i64 = 1_000_000;
 const ACCOUNTS: [&str; 2] = ["left", "right"];
@@ -47,7 +47,12 @@ impl Account {
 
 type Accounts = [Writer<Account, Pod>; 2];
 
-fn open(namespace: &Namespace, channel: &str, depth: usize, timestamp: TimestampSource) -> Writer<Account, Pod> {
+fn open(
+    namespace: &Namespace,
+    channel: &str,
+    depth: usize,
+    timestamp: TimestampSource,
+) -> Writer<Account, Pod> {
     let builder = namespace.writer_builder::<Account>(channel).codec::<Pod>();
     builder.depth(depth).timestamps(timestamp).open().unwrap()
 }

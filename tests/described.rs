@@ -11,7 +11,7 @@ use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say, until_told_to_end};
 use tearless::schema::Schema;
 use tearless::{
-    AttachError, Bytes, CreateError, Retention, Namespace, Pod, Reader, RetryPolicy, SchemaInspection,
+    AttachError, Bytes, CreateError, Namespace, Pod, Reader, Retention, RetryPolicy, SchemaInspection,
     SnapshotError, Writer, WriterBuilder,
 };
 
@@ -333,7 +333,11 @@ fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
         .with_schema()
         .open()
         .expect_err("a tuple has no fields of these names");
-    own.reader_builder::<former::Job>("worker").type_name("other").with_schema().open().expect("the structure is");
+    own.reader_builder::<former::Job>("worker")
+        .type_name("other")
+        .with_schema()
+        .open()
+        .expect("the structure is");
     let error = own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
     writer.close().unwrap();

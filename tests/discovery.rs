@@ -10,7 +10,7 @@ use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, commands, is_root, role, say};
 use rustix::fs::{CWD, FileType, Mode};
 use tearless::{
-    Bytes, Retention, Namespace, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentSide, Writer,
+    Bytes, Namespace, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, Retention, SegmentSide, Writer,
     namespaces, namespaces_trusting, objects, objects_trusting,
 };
 

@@ -403,7 +403,8 @@ fn no_descriptor_is_kept_and_no_mapping_of_what_is_gone() {
 #[test]
 fn a_schema_that_was_named_is_named_to_the_hub_too() {
     let namespace = Namespace::in_process("schemas").unwrap();
-    let mut writer = namespace.writer_builder::<u64>("worker").type_name("counter, version 2").open().unwrap();
+    let mut writer =
+        namespace.writer_builder::<u64>("worker").type_name("counter, version 2").open().unwrap();
     writer.publish(&7).unwrap();
     assert!(matches!(namespace.hub().get::<u64>("worker"), Err(QueryError::Attach(_))));
     let hub = namespace.hub_builder().type_name::<u64>("counter, version 2").open();

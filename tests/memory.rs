@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, commands, pattern, role, rounds, say};
 use tearless::{
-    SizeLimit, BudgetScope, Bytes, ChannelMemory, CreateError, Retention, MemoryUsage, Namespace, PublishError,
-    Reader, LeakCheck, Writer,
+    BudgetScope, Bytes, ChannelMemory, CreateError, LeakCheck, MemoryUsage, Namespace, PublishError, Reader,
+    Retention, SizeLimit, Writer,
 };
 
 const CHANNEL: &str = "worker";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, pattern, role, rounds, say, until_told_to_end};
-use tearless::{Bytes, RemovalReason, Retention, Namespace, NamespaceBuilder};
+use tearless::{Bytes, Namespace, NamespaceBuilder, RemovalReason, Retention};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
 
@@ -136,7 +136,10 @@ fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
             let Ok(mut reader) = attached else { continue };
             assert_eq!(Objects::of(&own, channel).listed().len(), 3);
             usable += 1;
-            assert!(channels.iter().any(|info| info.name == channel) || reader.publication() == 0, "{channel}");
+            assert!(
+                channels.iter().any(|info| info.name == channel) || reader.publication() == 0,
+                "{channel}"
+            );
             if reader.publication() != 0 {
                 assert!(common::is_pattern(&reader.snapshot().unwrap()));
             }

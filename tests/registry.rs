@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::{Actor, OwnNamespace, role, until_told_to_end};
-use tearless::{Bytes, Retention, Namespace, Pod};
+use tearless::{Bytes, Namespace, Pod, Retention};
 
 fn names(namespace: &Namespace) -> BTreeSet<String> {
     namespace.channels().unwrap().into_iter().map(|channel| channel.name).collect()
@@ -19,7 +19,8 @@ fn channels_are_listed_from_open_to_close() {
     assert!(watch.changed().unwrap() && !watch.changed().unwrap());
     assert!(own.channels().unwrap().is_empty());
     let first = own.writer::<u64>("first").unwrap();
-    let second = own.writer_builder::<[u8; 100]>("second").codec::<Pod>().max_state_len(5_000).open().unwrap();
+    let second =
+        own.writer_builder::<[u8; 100]>("second").codec::<Pod>().max_state_len(5_000).open().unwrap();
     assert!(watch.changed().unwrap() && !watch.changed().unwrap());
     let channels = own.channels().unwrap();
     let info = channels.iter().find(|channel| channel.name == "second").unwrap();

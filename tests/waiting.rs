@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Namespace, Pod, Reader, SnapshotError, TimestampSource, WaitPolicy, WakeMode, Writer, WriterState};
+use tearless::{
+    Namespace, Pod, Reader, SnapshotError, TimestampSource, WaitPolicy, WakeMode, Writer, WriterState,
+};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use tearless::{AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError};
 
-use crate::output::{printable, style, print_error};
+use crate::output::{print_error, printable, style};
 
 /// What a shell is told. The numbers are documented in `--help` and don't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

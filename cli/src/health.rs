@@ -95,7 +95,8 @@ pub(crate) fn is_stalled(silent: Option<Duration>, interval: Option<Duration>) -
 /// How the writer breaks its promise, if it lives and is stalled.
 pub(crate) fn stall(inspection: &Inspection) -> Option<String> {
     let silent = last_sign(inspection);
-    let is_stalled = inspection.writer_state == WriterState::Alive && is_stalled(silent, inspection.heartbeat_interval);
+    let is_stalled =
+        inspection.writer_state == WriterState::Alive && is_stalled(silent, inspection.heartbeat_interval);
     is_stalled.then(|| {
         format!(
             "promised a sign of life every {}, and gave the last one {}",

@@ -3,17 +3,17 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
-mod child;
 mod arguments;
+mod child;
 mod commands;
 mod context;
 mod error;
-mod interrupt;
 mod health;
+mod interrupt;
 mod machine;
 mod output;
-mod states;
 mod resolve;
+mod states;
 
 use std::process::ExitCode;
 

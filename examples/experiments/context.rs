@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity};
-use tearless::{Retention, Namespace};
+use tearless::{Namespace, Retention};
 
 use crate::cpus::Pair;
 use crate::machine::Machine;

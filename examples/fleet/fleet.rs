@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{Hub, Retention, Namespace};
+use tearless::{Hub, Namespace, Retention};
 
 use crate::{options::WorkerOptions, patience::within, state::kind::Choice};
 

@@ -30,7 +30,7 @@ mod worker;
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
-use tearless::{Retention, Namespace, Pod, Writer};
+use tearless::{Namespace, Pod, Retention, Writer};
 
 use crate::{
     fleet::Fleet,

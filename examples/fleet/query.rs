@@ -6,7 +6,7 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tearless::{Decode, Hub, CutTime, QueryError, Snapshot};
+use tearless::{CutTime, Decode, Hub, QueryError, Snapshot};
 
 use crate::{
     fleet::{Fleet, Worker},

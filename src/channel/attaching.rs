@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-
 use super::header::{ControlHeader, not_ours, read_identity};
 use super::options::ReaderOptions;
 use super::{AttachError, ChannelName, ChannelReader};

@@ -54,9 +54,10 @@ impl fmt::Display for OverBudget {
         let OverBudget { budget, used, needed, .. } = self;
         let (whose, remedy) = match self.scope {
             BudgetScope::Channel => ("channel", "raise WriterBuilder::max_memory, or publish smaller states"),
-            BudgetScope::Namespace => {
-                ("namespace", "raise NamespaceBuilder::max_memory, or remove channels (see Namespace::memory)")
-            }
+            BudgetScope::Namespace => (
+                "namespace",
+                "raise NamespaceBuilder::max_memory, or remove channels (see Namespace::memory)",
+            ),
         };
         write!(
             formatter,

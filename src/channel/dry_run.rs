@@ -1,9 +1,9 @@
 //! What tidying would do, found out without doing it.
 
 use super::header::is_abandoned;
-use super::removal::{RemovalReason, Leftovers, Removed, Cleanup, Verdict};
+use super::removal::{Cleanup, Leftovers, RemovalReason, Removed, Verdict};
 use crate::layout::{Kind, ObjectNames, WORD_BYTES, control};
-use crate::liveness::{ProcessState, ProcessIdentity};
+use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::Memory;
 use crate::object::ObjectError;
 
@@ -28,7 +28,9 @@ impl Cleanup<'_> {
             Ok(page) => page,
             Err(ObjectError::NotFound { .. }) => return Ok(None),
             // Its creator died before the page had memory; or is there at this moment, which can't be told apart.
-            Err(ObjectError::Unfinished { .. }) => return self.without_page(RemovalReason::HalfMade, objects),
+            Err(ObjectError::Unfinished { .. }) => {
+                return self.without_page(RemovalReason::HalfMade, objects);
+            }
             // A claim would give it other permissions, and then see what stands in it.
             Err(error @ ObjectError::PermissionDenied { .. }) if self.is_ours(&page_name)? => {
                 return self.behind_permissions(error, objects, writer);
@@ -49,7 +51,9 @@ impl Cleanup<'_> {
         match leftovers.verdict(self.namespace, true, self.keep) {
             Verdict::LeaveAlone => Ok(None),
             Verdict::Remove(reason) => self.removable(leftovers.removed(reason), objects.iter()),
-            Verdict::KeepCurrent => self.removable(leftovers.removed(RemovalReason::Orphaned), leftovers.orphans()),
+            Verdict::KeepCurrent => {
+                self.removable(leftovers.removed(RemovalReason::Orphaned), leftovers.orphans())
+            }
         }
     }
 
@@ -69,7 +73,11 @@ impl Cleanup<'_> {
     }
 
     /// Objects of which no page says to whom they belong.
-    fn without_page(&self, reason: RemovalReason, objects: &[String]) -> Result<Option<Removed>, ObjectError> {
+    fn without_page(
+        &self,
+        reason: RemovalReason,
+        objects: &[String],
+    ) -> Result<Option<Removed>, ObjectError> {
         let nothing = Removed { channel: None, pid: 0, age: None, reason, objects: Vec::new() };
         self.removable(nothing, objects.iter())
     }

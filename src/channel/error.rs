@@ -7,7 +7,7 @@ pub use attach::AttachError;
 use std::error::Error;
 use std::time::Duration;
 
-use super::{SizeLimit, NameError, OverBudget};
+use super::{NameError, OverBudget, SizeLimit};
 use crate::object::ObjectError;
 
 /// Why a writer could not be opened. Nothing was changed that another process could see.
@@ -64,7 +64,9 @@ pub enum CreateError {
         mode: u32,
     },
     /// The schema that the channel is to carry is beyond what readers accept.
-    #[error("the schema of the state's type can't be carried: {reason}; open the writer without `with_schema`")]
+    #[error(
+        "the schema of the state's type can't be carried: {reason}; open the writer without `with_schema`"
+    )]
     SchemaRefused {
         /// What is wrong with it.
         reason: String,

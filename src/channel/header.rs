@@ -7,7 +7,7 @@ use crate::layout::{
     self,
     control::{self, Text},
 };
-use crate::liveness::{ProcessState, ProcessIdentity};
+use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Mode;
 

@@ -58,7 +58,9 @@ impl ChannelReader {
     /// The same, and everything that the writer did before announcing it.
     pub(crate) fn latest_acquired(&self) -> u64 {
         // A number that no writer stores is given as it is: who sleeps compares it with what stands there.
-        Published::of_channel(self.reader.control()).latest().map_or_else(|| self.publication(), Publication::get)
+        Published::of_channel(self.reader.control())
+            .latest()
+            .map_or_else(|| self.publication(), Publication::get)
     }
 
     /// When the latest publication was published, in nanoseconds of the monotonic clock; `None` before the first, and of

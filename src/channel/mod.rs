@@ -1,17 +1,16 @@
 //! A channel of bytes under one name: create or take over, attach, publish with growth, snapshot with retries, end.
 
 mod attaching;
-mod wake;
 mod budget;
 mod closing;
-mod header;
+mod dry_run;
 mod error;
+mod header;
 mod looking;
 mod name;
 mod opening;
 mod options;
 mod parts;
-mod dry_run;
 mod reader;
 mod removal;
 mod schema;
@@ -19,14 +18,14 @@ mod segments;
 mod statistics;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
+mod wake;
 mod writer;
 
 pub(crate) use attaching::Backoff;
-pub(crate) use wake::WaitersPage;
 pub(crate) use budget::Budgets;
-pub use budget::{SizeLimit, BudgetScope, OverBudget};
-pub(crate) use header::{read_text, write_text};
+pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
+pub(crate) use header::{read_text, write_text};
 pub(crate) use looking::Progress;
 pub use looking::WriterState;
 pub use name::NameError;
@@ -34,11 +33,12 @@ pub(crate) use name::{ChannelName, check_namespace};
 pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub(crate) use reader::{ChannelReader, Missed, Received};
-pub use removal::{RemovalReason, Retention, Removed};
-pub(crate) use removal::{CleanupOutcome, Cleanup, remove};
+pub(crate) use removal::{Cleanup, CleanupOutcome, remove};
+pub use removal::{RemovalReason, Removed, Retention};
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use schema::SchemaBytes;
 pub use schema::SchemaInspection;
 pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
+pub(crate) use wake::WaitersPage;
 pub(crate) use writer::ChannelWriter;

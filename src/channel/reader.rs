@@ -17,7 +17,7 @@ use crate::checksum;
 use crate::layout::{Publication, Side};
 use crate::memory::Page;
 use crate::object::{Backend, ObjectError};
-use crate::seqlock::{Attempt, Details, ChannelState, Generations, Destination, Part, Reader, Reading};
+use crate::seqlock::{Attempt, ChannelState, Destination, Details, Generations, Part, Reader, Reading};
 
 /// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
 /// channel, by system calls, faster than a reader maps it.
@@ -147,7 +147,11 @@ impl ChannelReader {
 
     /// The attempts after the first.
     #[cold]
-    fn retry_snapshot(&mut self, destination: &mut impl Destination, first: Miss) -> Result<Received, SnapshotError> {
+    fn retry_snapshot(
+        &mut self,
+        destination: &mut impl Destination,
+        first: Miss,
+    ) -> Result<Received, SnapshotError> {
         let mut miss = first;
         let mut retries = 0;
         let begin = Instant::now();

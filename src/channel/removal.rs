@@ -11,7 +11,7 @@ use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
 use crate::layout::{Kind, ObjectNames, Publication, Side, WORD_BYTES, control};
-use crate::liveness::{ProcessState, ProcessIdentity};
+use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::Memory;
 use crate::object::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -109,7 +109,9 @@ impl Cleanup<'_> {
         };
         let claim = match self.backend.claim(&page_name, options, &|page| is_abandoned(page)) {
             Ok(claim) => claim,
-            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(CleanupOutcome::Kept),
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => {
+                return Ok(CleanupOutcome::Kept);
+            }
             Err(error) => return Err(error),
         };
         let leftovers = Leftovers { backend: self.backend, names, page: claim.memory(), objects };
@@ -230,7 +232,11 @@ impl<M: Memory> Leftovers<'_, M> {
 
 /// Changes: only for who has claimed the page.
 impl Leftovers<'_, Words> {
-    fn remove_all(&self, claim: &Box<dyn Claim>, reason: RemovalReason) -> Result<CleanupOutcome, ObjectError> {
+    fn remove_all(
+        &self,
+        claim: &Box<dyn Claim>,
+        reason: RemovalReason,
+    ) -> Result<CleanupOutcome, ObjectError> {
         let mut removed = self.removed(reason);
         // Readers first. The page last: when its name is free, so are those of the segments, for the next writer.
         ChannelState::Removed.store(self.page);
@@ -256,7 +262,9 @@ impl Leftovers<'_, Words> {
         }
         match objects.is_empty() {
             true => Ok(CleanupOutcome::Kept),
-            false => Ok(CleanupOutcome::Removed(Removed { objects, ..self.removed(RemovalReason::Orphaned) })),
+            false => {
+                Ok(CleanupOutcome::Removed(Removed { objects, ..self.removed(RemovalReason::Orphaned) }))
+            }
         }
     }
 }

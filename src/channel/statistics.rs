@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::reader::Missed;
 use super::{ChannelReader, ChannelWriter, PublishError, Received};
-use crate::seqlock::{Details, Destination};
+use crate::seqlock::{Destination, Details};
 
 /// What a [`Writer`](crate::Writer) has done since it was opened; former writers of the channel don't count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,7 +149,10 @@ impl ChannelReader {
 
     /// [`ChannelReader::try_fast`] of a reader that nobody shares, counted.
     #[inline(always)]
-    pub(crate) fn try_fast_counted(&mut self, destination: &mut impl Destination) -> Result<Received, Missed> {
+    pub(crate) fn try_fast_counted(
+        &mut self,
+        destination: &mut impl Destination,
+    ) -> Result<Received, Missed> {
         let received = self.try_fast(destination)?;
         self.count(received.details);
         Ok(received)

@@ -3,12 +3,12 @@
 use crate::memory::Words;
 use std::time::Duration;
 
-use super::wake::Waker;
 use super::budget::SizeLimit;
 use super::header::write_identity;
 use super::options::WriterOptions;
 use super::segments::Segments;
 use super::statistics::{WriterCounts, WriterNumbers};
+use super::wake::Waker;
 use super::{ChannelName, PublishError};
 use crate::checksum;
 use crate::clock::TimestampSource;

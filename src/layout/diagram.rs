@@ -44,7 +44,12 @@ fn control_page() -> String {
             "waiters",
             "instance of the registry on whose waiters' page the writer looks, or 0",
         ),
-        (control::WAKE_MODE, 1, "wake mode", "0 wakes nobody, 1 runs others' barriers, 2 has fences of its own"),
+        (
+            control::WAKE_MODE,
+            1,
+            "wake mode",
+            "0 wakes nobody, 1 runs others' barriers, 2 has fences of its own",
+        ),
         (control::GROWTHS, 1, "growths", "segments that were replaced"),
         (control::HEARTBEAT, 1, "heartbeat", "when the writer last said that it is at work, or 0"),
         (control::INTERVAL, 1, "interval", "nanoseconds within which it promises to say so again, or 0"),
@@ -58,7 +63,12 @@ fn control_page() -> String {
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
         (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),
-        (control::TYPE_NAME.word, text(control::TYPE_NAME), "type name", "length, then the text, cut if it is longer"),
+        (
+            control::TYPE_NAME.word,
+            text(control::TYPE_NAME),
+            "type name",
+            "length, then the text, cut if it is longer",
+        ),
         (control::SCHEMA_BYTES, 1, "schema bytes", "of the schema, which is an object of its own, or 0"),
         (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the schema, or 0"),
     ])

@@ -9,4 +9,4 @@
 
 mod identity;
 
-pub(crate) use identity::{ProcessState, ProcessIdentity};
+pub(crate) use identity::{ProcessIdentity, ProcessState};

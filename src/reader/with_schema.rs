@@ -3,8 +3,8 @@
 use super::format::Expected;
 use super::{ReaderBuilder, retry_attach};
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
-use crate::schema::{Describe, Schema};
 use crate::object::Backend;
+use crate::schema::{Describe, Schema};
 use std::sync::Arc;
 
 /// The schema that a reader's type has.

@@ -2,7 +2,7 @@
 
 use crate::channel::{ChannelWriter, WriterState};
 use crate::layout::{WORD_BYTES, control, registry};
-use crate::liveness::{ProcessState, ProcessIdentity};
+use crate::liveness::{ProcessIdentity, ProcessState};
 /// What the registry says about a channel, as of when its writer opened it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -43,12 +43,12 @@ mod difference;
 mod display;
 mod error;
 mod field;
-mod tree;
 mod plain;
 mod plan;
 mod postcard;
 #[cfg(feature = "dynamic")]
 mod size;
+mod tree;
 mod wire;
 
 #[cfg(test)]
@@ -62,9 +62,6 @@ pub use error::SchemaError;
 pub use field::FieldInfo;
 #[cfg(feature = "dynamic")]
 pub(crate) use field::named_step;
-#[cfg(all(test, feature = "dynamic"))]
-pub(crate) use tree::LOOKS;
-pub use tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 pub use plain::DescribePod;
 #[doc(hidden)]
 pub use plain::assembly;
@@ -72,3 +69,6 @@ pub(crate) use plan::{Move, plan};
 pub use postcard_schema;
 #[cfg(feature = "dynamic")]
 pub(crate) use size::Strides;
+#[cfg(all(test, feature = "dynamic"))]
+pub(crate) use tree::LOOKS;
+pub use tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};

@@ -4,15 +4,15 @@
 //! at, and one that is gone by then is left out.
 
 mod change;
+mod memory;
 mod peak;
 mod survey;
 mod table;
 #[cfg(test)]
 mod tests;
-mod memory;
 
 pub use change::{ChannelMemoryChange, MemoryChange, NamespaceMemoryChange};
+pub use memory::{ChannelMemory, MemoryUsage, NamespaceMemory};
 pub use peak::PeakMemory;
 pub(crate) use peak::measure;
 pub(crate) use survey::{Found, Part, Place, survey};
-pub use memory::{ChannelMemory, MemoryUsage, NamespaceMemory};

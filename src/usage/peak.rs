@@ -1,7 +1,7 @@
 //! The most that was seen.
 
-use super::survey::survey;
 use super::memory::{MemoryUsage, NamespaceMemory};
+use super::survey::survey;
 use crate::object::{Backend, ObjectError};
 use std::sync::Arc;
 

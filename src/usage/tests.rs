@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::{MemoryUsage, NamespaceMemory};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
 use crate::object::{Backend, Heap, ObjectError};
-use crate::{Bytes, Namespace, LeakCheck, Writer};
+use crate::{Bytes, LeakCheck, Namespace, Writer};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -241,7 +241,10 @@ fn a_leak_check_finds_what_is_left_and_only_that() {
     assert_eq!(channels.iter().filter(|channel| **channel == "known").count(), 1);
     let text = leaks.to_string();
     assert!(text.starts_with("4 objects were left in namespace \"fleet\":\n"), "{text}");
-    assert!(text.contains("8192 bytes, of channel \"known\"") && text.contains("Retention::Nothing"), "{text}");
+    assert!(
+        text.contains("8192 bytes, of channel \"known\"") && text.contains("Retention::Nothing"),
+        "{text}"
+    );
     drop(left);
 }
 

@@ -3,24 +3,24 @@
 //! The handshake with the writer is `seqlock::waiting`. Nothing here depends on a wake-up alone: who sleeps does so in
 //! slices, and looks for itself in between.
 
+mod handle;
 #[cfg(feature = "async")]
 mod notifier;
-mod handle;
 
+pub(crate) use handle::NamespaceHandle;
 #[cfg(feature = "async")]
 pub(crate) use notifier::{Notifier, Ticket};
-pub(crate) use handle::NamespaceHandle;
 
 use std::fmt;
 use std::hint;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{ChannelReader, Backoff, WaitersPage};
+use crate::channel::{Backoff, ChannelReader, WaitersPage};
 use crate::layout::registry::waiters;
 use crate::memory::{CountingMemory, Memory};
-use crate::registry;
 use crate::object::{self, Backend, Slept};
+use crate::registry;
 use crate::seqlock::{WakeMode, register_waiter};
 
 /// How long one sleeps at least, if nobody wakes: a slice of nothing would be a loop that interrupts all writers.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use tearless::{AttachError, Cut, Health, CutTime, Skew, QueryError, Snapshot, SnapshotError};
+use tearless::{AttachError, Cut, CutTime, Health, QueryError, Skew, Snapshot, SnapshotError};
 
 use super::ledger::{Conditions, Event, Mark};
 use super::stage::{EndOnPanic, Stage};
@@ -197,12 +197,7 @@ impl<'a> Observer<'a> {
             let content = self.judge(*channel, marks[channel.0], told[channel.0], &state.state);
             if let (Some(content), Ok(snapshot)) = (content, &state.state) {
                 let date = snapshot.info().monotonic_nanos().expect("they are dated");
-                assert!(
-                    is_dated(cut.moment, state.skew, date),
-                    "{:?} {:?} {date}",
-                    cut.moment,
-                    state.skew
-                );
+                assert!(is_dated(cut.moment, state.skew, date), "{:?} {:?} {date}", cut.moment, state.skew);
                 contents.push((*channel, content));
             }
         }

@@ -288,7 +288,8 @@ impl Stage {
     fn whole_run(&mut self) -> (Course, Option<u64>) {
         let scene = self.set();
         let mut announcement = None;
-        let is_announced = || scene.attached.as_ref().is_some_and(|reader| reader.publication() > scene.before);
+        let is_announced =
+            || scene.attached.as_ref().is_some_and(|reader| reader.publication() > scene.before);
         let course = scene.victim.measure(|steps| {
             announcement = announcement.or_else(|| is_announced().then_some(steps));
         });

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, getppid};
-use tearless::{Retention, Namespace};
+use tearless::{Namespace, Retention};
 
 pub(crate) use worker::{End, Worker};
 

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{RemovalReason, ChannelInfo, CleanupReport, Retention, Namespace, Removed, WriterState};
+use tearless::{ChannelInfo, CleanupReport, Namespace, RemovalReason, Removed, Retention, WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{ago, print_json, printable, style, print_error};
+use crate::output::{ago, print_error, print_json, printable, style};
 use crate::resolve;
 
 /// Removes what processes that are gone have left; never anything that lives
@@ -84,7 +84,11 @@ fn print_documents(cleaned: &CleanupReport, struck: &[ChannelInfo]) -> io::Resul
     documents.try_for_each(|document| print_json(&document))
 }
 
-fn print_sentences(cleaned: &CleanupReport, struck: &[ChannelInfo], arguments: &GcArguments) -> io::Result<()> {
+fn print_sentences(
+    cleaned: &CleanupReport,
+    struck: &[ChannelInfo],
+    arguments: &GcArguments,
+) -> io::Result<()> {
     let (removing, striking) = match arguments.dry_run {
         true => ("would remove", "would strike"),
         false => ("removed", "struck"),
@@ -167,7 +171,9 @@ fn sentence(removed: &Removed) -> String {
     let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
     let why = match removed.reason {
         RemovalReason::Dead => format!("its writer, process {}, is dead", removed.pid),
-        RemovalReason::Lingered => format!("its writer, process {}, closed it and left the last state", removed.pid),
+        RemovalReason::Lingered => {
+            format!("its writer, process {}, closed it and left the last state", removed.pid)
+        }
         RemovalReason::HalfMade => "its creator died before it was whole".into(),
         RemovalReason::HalfRemoved => "who removed it died meanwhile, or a part was removed by hand".into(),
         RemovalReason::Orphaned => "no channel refers to them".into(),

@@ -11,7 +11,7 @@ use tearless::{SnapshotInfo, WriterState};
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::output::{
-    ago, bytes, duration, hex_dump, print_json, printable, state_text, style, print_error, value_text,
+    ago, bytes, duration, hex_dump, print_error, print_json, printable, state_text, style, value_text,
 };
 use crate::states::{States, Taken};
 

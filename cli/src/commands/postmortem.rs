@@ -12,8 +12,8 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
 use crate::output::{Fields, ago, bytes, duration, print_json, style};
-use crate::states::States;
 use crate::resolve;
+use crate::states::States;
 
 /// Tells what became of a worker, when, and what it did last
 #[derive(Debug, Args)]
@@ -121,11 +121,7 @@ impl Death {
     fn text(&self) -> String {
         match self.at_least.filter(|min| !min.is_zero()) {
             Some(min) => {
-                format!(
-                    "between {} and {} ago, unless it hung before",
-                    duration(self.at_most),
-                    duration(min)
-                )
+                format!("between {} and {} ago, unless it hung before", duration(self.at_most), duration(min))
             }
             None => format!("at most {} ago: that was its last sign of life", duration(self.at_most)),
         }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Bytes, Codec, ChannelState, Inspection, MessagePack, SegmentInspection, TimestampSource, WakeMode};
+use tearless::{
+    Bytes, ChannelState, Codec, Inspection, MessagePack, SegmentInspection, TimestampSource, WakeMode,
+};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
 use crate::output::{Fields, ago, bytes, duration, print_json, printable, style};
-use crate::states::States;
 use crate::resolve;
+use crate::states::States;
 
 /// Shows all that stands beside a channel's states: writer, dates, form, memory
 #[derive(Debug, Args)]

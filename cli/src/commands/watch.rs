@@ -11,7 +11,7 @@ use tearless::{SnapshotError, SnapshotInfo, WriterState};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{
-    Layout, is_unread_within, json_text, print_json, printable, state_text, style, print_error, value_line,
+    Layout, is_unread_within, json_text, print_error, print_json, printable, state_text, style, value_line,
 };
 use crate::states::States;
 

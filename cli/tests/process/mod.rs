@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{Retention, Namespace};
+use tearless::{Namespace, Retention};
 
 /// What a process printed, and how it ended.
 #[derive(Debug)]

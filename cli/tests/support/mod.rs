@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::{Retention, Namespace};
+use tearless::{Namespace, Retention};
 
 /// Set in a process that is a worker of a test: the namespace that it works in.
 const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";

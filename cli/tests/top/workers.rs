@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
-use tearless::{Retention, MessagePack, Namespace};
+use tearless::{MessagePack, Namespace, Retention};
 
 const NAMESPACE: &str = "TEARLESS_TEST_NAMESPACE";
 const CHANNELS: &str = "TEARLESS_TEST_CHANNELS";

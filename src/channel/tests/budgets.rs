@@ -1,7 +1,7 @@
 //! Budgets: what would go beyond them is refused, what is published stays.
 
 use super::*;
-use crate::channel::{SizeLimit, Budgets, PublishError};
+use crate::channel::{Budgets, PublishError, SizeLimit};
 use crate::object::Backend;
 
 const PAGE: u64 = crate::layout::PAGE_BYTES as u64;

@@ -7,8 +7,8 @@ use crate::channel::{RemovalReason, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::registry::{self, ChannelInfo};
 use crate::object::{Backend, PATIENCE};
+use crate::registry::{self, ChannelInfo};
 use crate::seqlock::ChannelState;
 
 /// Cleans, after having asked what would be removed: that has to be what then is removed, and asking changes nothing.

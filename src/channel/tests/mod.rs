@@ -5,9 +5,9 @@ mod budgets;
 #[cfg(test)]
 mod changed_bytes;
 #[cfg(test)]
-mod counting;
+mod cleanup;
 #[cfg(test)]
-mod with_schema;
+mod counting;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
@@ -22,7 +22,7 @@ mod refusals;
 #[cfg(test)]
 mod takeover;
 #[cfg(test)]
-mod cleanup;
+mod with_schema;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
 use super::{AttachError, ChannelName, ChannelReader, ChannelWriter, CreateError, SnapshotError};

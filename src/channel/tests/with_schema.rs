@@ -280,7 +280,11 @@ fn the_janitor_removes_what_no_page_tells_of_and_nothing_else() {
     let heap = Heap::new();
     kill(open(&heap, &options()).unwrap());
     heap.create(&name().objects.object(Kind::Schema), PAGE_BYTES, 0o600).unwrap();
-    assert_eq!(clean(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned], "beside a page that tells of none");
+    assert_eq!(
+        clean(&heap, Retention::UntilReplaced),
+        [RemovalReason::Orphaned],
+        "beside a page that tells of none"
+    );
     assert_eq!(kinds(&heap), ALL_FOUR[..3]);
     let (heap, reader) = left();
     assert!(clean(&heap, Retention::UntilReplaced).is_empty(), "in force");

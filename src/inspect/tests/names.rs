@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::layout::{Kind, ObjectNames};
-use crate::registry::{self, ChannelInfo};
 use crate::object::{Backend, PATIENCE, SharedMemory};
+use crate::registry::{self, ChannelInfo};
 use crate::{namespaces, objects};
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tearless::{Bytes, Namespace, SnapshotError};
 
 use super::timing;
-use crate::child::{End, Worker, READY, Lifetime, say, text};
+use crate::child::{End, Lifetime, READY, Worker, say, text};
 use crate::interrupt::Interrupt;
 
 /// The longest time that the histogram tells apart, in nanoseconds.

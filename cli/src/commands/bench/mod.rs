@@ -10,7 +10,7 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use tearless::{Retention, Namespace, namespaces};
+use tearless::{Namespace, Retention, namespaces};
 
 use crate::child;
 use crate::context::Context;

@@ -1,7 +1,7 @@
 //! What became of the writers, and what they have left.
 
 use tearless::{
-    AttachError, ChannelInfo, ChannelState, Inspection, Retention, Namespace, ObjectError, SchemaInspection,
+    AttachError, ChannelInfo, ChannelState, Inspection, Namespace, ObjectError, Retention, SchemaInspection,
     WriterState, namespaces_trusting,
 };
 

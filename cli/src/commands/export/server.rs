@@ -103,7 +103,7 @@ pub(super) fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use tearless::{Retention, Namespace};
+    use tearless::{Namespace, Retention};
 
     use super::super::source::States;
     use super::*;

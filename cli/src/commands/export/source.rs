@@ -62,7 +62,9 @@ impl Source {
             Ok(WriterState::Dead) => Standing::Dead,
             Ok(WriterState::Closed) => Standing::Closed,
             Ok(WriterState::Stopped) => Standing::Stopped,
-            Ok(WriterState::Alive) if health::is_stalled(silent, reader.heartbeat_interval()) => Standing::Stalled,
+            Ok(WriterState::Alive) if health::is_stalled(silent, reader.heartbeat_interval()) => {
+                Standing::Stalled
+            }
             Ok(WriterState::Alive) => Standing::Alive,
             Ok(_) => Standing::Unknown,
             Err(_) => Standing::Unreadable,

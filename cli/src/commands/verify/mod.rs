@@ -2,11 +2,11 @@
 
 mod child;
 mod content;
-mod run;
-mod workers;
 mod reader;
 mod report;
+mod run;
 mod tally;
+mod workers;
 mod writer;
 
 use std::process;
@@ -20,8 +20,8 @@ use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use child::Task;
-use workers::{Workers, Size};
-use report::{Status, Report, Verdict};
+use report::{Report, Status, Verdict};
+use workers::{Size, Workers};
 
 /// Tortures this build on this machine, and verifies every word that its readers get
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use tearless::{Bytes, Namespace, Reader, SnapshotError, SnapshotInfo};
 use super::content::Content;
 use super::run::{RUNS, Run};
 use super::tally::Tally;
-use crate::child::{self, READY, Lifetime, text};
+use crate::child::{self, Lifetime, READY, text};
 
 /// Snapshots in a row of one channel, while there are new publications.
 const BURST: u32 = 64;

@@ -5,13 +5,13 @@ use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tearless::{Bytes, Retention, Namespace, Reader};
+use tearless::{Bytes, Namespace, Reader, Retention};
 
 use super::child::{Role, Task};
 use super::content::scramble;
 use super::run::RUNS;
 use super::tally::Tally;
-use crate::child::{End, Worker, READY, text};
+use crate::child::{End, READY, Worker, text};
 use crate::interrupt::Interrupt;
 
 /// How long children may take to begin, and to end.

@@ -4,7 +4,7 @@ use tearless::{Bytes, Namespace, Writer};
 
 use super::content::{Content, scramble};
 use super::run::{RUNS, Run};
-use crate::child::{self, READY, Lifetime, text};
+use crate::child::{self, Lifetime, READY, text};
 
 /// Publications in a row of one channel.
 const BURST: u32 = 64;

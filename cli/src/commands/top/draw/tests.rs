@@ -259,7 +259,8 @@ fn a_frozen_picture_says_so() {
 #[test]
 fn states_are_counted_and_a_dead_worker_stands_out() {
     let mut stage = Stage::new(6, (100, 24));
-    for (index, state) in [State::Dead, State::Stalled, State::Stopped, State::Closed].into_iter().enumerate() {
+    for (index, state) in [State::Dead, State::Stalled, State::Stopped, State::Closed].into_iter().enumerate()
+    {
         stage.rows[index].state = state;
     }
     let lines = stage.lines();

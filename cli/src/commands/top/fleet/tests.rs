@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use tearless::{Bytes, Retention, Namespace, Writer, WriterBuilder};
+use tearless::{Bytes, Namespace, Retention, Writer, WriterBuilder};
 
 use super::{Fleet, LAST_SIGHT, Sampled};
 use crate::commands::top::inspector::Inspector;
