@@ -68,7 +68,7 @@ impl<T, C: Decode<T>> Changes<T, C> {
         if self.has_ended {
             return Some(None);
         }
-        let progress = self.reader.bytes().progress();
+        let progress = self.reader.bytes().page().progress();
         if progress.publication > self.seen {
             let snapshot = self.reader.snapshot();
             // Also of what could not be read: it will not be better the next time.

@@ -168,9 +168,10 @@ pub use usage::{
     PeakMemory,
 };
 
+pub use channel::SnapshotInfo;
 pub use object::ObjectError;
 pub use seqlock::{ChannelState, WakeMode};
-pub use snapshot::{Snapshot, SnapshotInfo};
+pub use snapshot::Snapshot;
 pub use syncer::{ShutdownError, SpawnError, Syncer, SyncerBuilder, SyncerStatistics};
 pub use testing::{Leak, LeakCheck, Leaks};
 pub use waiting::WaitPolicy;

@@ -20,16 +20,16 @@ pub use part::Field;
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics, Received,
-    RetryPolicy, SnapshotError, WriterState,
+    AttachError, AttachPolicy, Backoff, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics,
+    RetryPolicy, SnapshotError, SnapshotInfo, WriterState, writer_state,
 };
 use crate::codec::{CodecError, Decode, Postcard};
 use crate::object::ObjectError;
 use crate::seqlock::Destination;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
@@ -113,36 +113,31 @@ impl<T, C: Decode<T>> Reader<T, C> {
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         if C::IS_DIRECT {
-            let fast = self.channel.try_fast_counted(&mut C::destination(state));
-            let received = match fast {
-                Ok(received) => received,
-                Err(missed) => self.channel.slow_snapshot(&mut C::destination(state), missed)?,
-            };
-            return Ok(SnapshotInfo::new(&received));
+            return self.channel.snapshot(&mut C::destination(state));
         }
         self.decode_into(state)
     }
 
     fn decode_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        let received = self.channel.snapshot(&mut &mut self.scratch)?;
-        C::decode_into(&self.scratch, state).map_err(|source| self.undecodable(&received, source))?;
-        Ok(SnapshotInfo::new(&received))
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
+        C::decode_into(&self.scratch, state).map_err(|source| self.undecodable(info, source))?;
+        Ok(info)
     }
 
     fn take(&mut self, order: Order) -> Result<Snapshot<T>, SnapshotError> {
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
         {
-            let received = order.carry_out(&mut self.channel, &mut C::destination(&mut state))?;
-            return Ok(Snapshot::new(state, SnapshotInfo::new(&received)));
+            let info = order.carry_out(&mut self.channel, &mut C::destination(&mut state))?;
+            return Ok(Snapshot::new(state, info));
         }
-        let received = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;
-        self.decoded(&received)
+        let info = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;
+        self.decoded(info)
     }
 
     #[cold]
-    fn undecodable(&self, received: &Received, source: CodecError) -> SnapshotError {
-        self.channel.undecodable(received.publication, C::NAME, source)
+    fn undecodable(&self, info: SnapshotInfo, source: CodecError) -> SnapshotError {
+        self.channel.undecodable(info.publication(), C::NAME, source)
     }
 }
 
@@ -159,10 +154,17 @@ impl Order {
         self,
         channel: &mut ChannelReader,
         destination: &mut impl Destination,
-    ) -> Result<Received, SnapshotError> {
+    ) -> Result<SnapshotInfo, SnapshotError> {
         match self {
             Order::Now => channel.snapshot(destination),
-            Order::Within(timeout) => channel.snapshot_within(timeout, destination),
+            Order::Within(timeout) => {
+                let begin = Instant::now();
+                let mut backoff = Backoff::new();
+                while channel.publication() == 0 && begin.elapsed() < timeout && !channel.is_closed() {
+                    backoff.wait();
+                }
+                channel.snapshot(destination)
+            }
         }
     }
 }
@@ -212,7 +214,7 @@ impl<T, C> Reader<T, C> {
     ///
     /// If the system does not let the control page be looked at.
     pub fn writer_state(&self) -> Result<WriterState, ObjectError> {
-        self.channel.writer_state()
+        writer_state(&self.channel)
     }
 
     /// How long ago the present writer last said that it is at work: by [`Writer::touch`](crate::Writer::touch),
@@ -224,7 +226,7 @@ impl<T, C> Reader<T, C> {
     /// [`Reader::writer_state`]'s to say. Costs one load, and one read of the clock.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
-        self.channel.heartbeat_age()
+        self.channel.page().heartbeat_age()
     }
 
     /// The longest time between two signs of life that the present writer promised
@@ -233,25 +235,25 @@ impl<T, C> Reader<T, C> {
     /// Allow for several of them before you conclude anything from an old [`Reader::heartbeat_age`].
     #[must_use]
     pub fn heartbeat_interval(&self) -> Option<Duration> {
-        self.channel.heartbeat_interval()
+        self.channel.page().heartbeat_interval()
     }
 
     /// How many writers the channel has had so far, one after the other.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
-        self.channel.incarnation()
+        self.channel.page().incarnation()
     }
 
     /// Process id of the writer, or of the last one, in its own PID namespace.
     #[must_use]
     pub fn writer_pid(&self) -> u64 {
-        self.channel.writer_pid()
+        self.channel.page().owner().pid
     }
 
     /// How often a segment of the channel was replaced by a larger or smaller one.
     #[must_use]
     pub fn growths(&self) -> u64 {
-        self.channel.growths()
+        self.channel.page().growths()
     }
 
     /// What this reader has done since it was attached. Costs some loads of its own memory.

@@ -135,7 +135,7 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// one copy.
     #[must_use]
     pub fn depth(&self) -> u64 {
-        self.channel.depth()
+        self.channel.slots()
     }
 
     /// How often a segment of the channel was replaced by a larger or smaller one, by former writers too.
@@ -223,7 +223,7 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
 
     /// Payload bytes that a state may have at most. Default: 64 MiB.
     pub fn max_state_len(mut self, bytes: usize) -> Self {
-        self.options.limit = bytes;
+        self.options.max_state_len = bytes;
         self
     }
 
@@ -316,17 +316,17 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
         if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
             options.capacity = capacity;
         } else {
-            options.capacity = options.capacity.min(options.limit);
+            options.capacity = options.capacity.min(options.max_state_len);
         }
         #[cfg(feature = "schema")]
         with_schema::check(&options)?;
         let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let mut channel = ChannelWriter::open(&self.backend, &name, &options)?;
+        let mut channel = crate::channel::open(&self.backend, &name, &options)?;
         match Registration::new(self.backend.clone(), &self.namespace, &channel) {
             Ok(registration) => {
                 // Without the page those who wait look again and again, as they do for writers on other systems.
                 if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
-                    channel.wake_those_on(page);
+                    channel.wake_waiters_of(page);
                 }
                 let (scratch, last_payload) = (Vec::new(), LastPayload::default());
                 Ok(Writer { channel, registration, scratch, last_payload, types: PhantomData })

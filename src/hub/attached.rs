@@ -128,7 +128,7 @@ impl Shared {
 
     fn attach(&self, channel: &str) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
-        let reader = ChannelReader::attach(self.handle.backend(), &name, &self.options)?;
+        let reader = crate::channel::attach(self.handle.backend(), &name, &self.options)?;
         self.counts.attached();
         self.keep(&reader, None);
         Ok(reader)

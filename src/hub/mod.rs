@@ -21,9 +21,9 @@ pub use statistics::HubStatistics;
 pub use status::{Health, Status};
 pub use watch::HubWatch;
 
-use crate::channel::{ChannelReader, SnapshotError};
+use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
 use crate::codec::{Decode, Postcard};
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
 use attached::{Shared, with_scratch};
 
 /// All channels of a namespace: attaches to them when they are asked for, and follows their growth, takeover, death and
@@ -153,21 +153,15 @@ impl<C: 'static> Hub<C> {
             return None;
         }
         let reader = attached.reader();
-        if reader.has_checksum() {
-            return with_scratch(|scratch| {
-                let received = reader.try_fast_verified(&mut &mut *scratch).ok()?;
-                Some(decoded::<C, T>(reader, scratch, &received))
-            });
-        }
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
         {
-            let received = reader.try_fast(&mut C::destination(&mut state)).ok()?;
-            return Some(Ok(Snapshot::new(state, SnapshotInfo::new(&received))));
+            let info = reader.try_fast(&mut C::destination(&mut state)).ok()?;
+            return Some(Ok(Snapshot::new(state, info)));
         }
         with_scratch(|scratch| {
-            let received = reader.try_fast(&mut &mut *scratch).ok()?;
-            Some(decoded::<C, T>(reader, scratch, &received))
+            let info = reader.try_fast(&mut &mut *scratch).ok()?;
+            Some(decoded::<C, T>(reader, scratch, info))
         })
     }
 
@@ -180,8 +174,8 @@ impl<C: 'static> Hub<C> {
         let reader = &mut self.shared.reader_of::<C, T>(channel)?;
         let before = reader.statistics();
         let answer = with_scratch(|scratch| {
-            let received = reader.snapshot(&mut &mut *scratch)?;
-            decoded::<C, T>(reader, scratch, &received)
+            let info = reader.snapshot(&mut &mut *scratch)?;
+            decoded::<C, T>(reader, scratch, info)
         });
         self.shared.counts.slow_query(reader.statistics().diff(&before));
         self.shared.keep(reader, Some(TypeId::of::<(C, T)>()));
@@ -193,11 +187,11 @@ impl<C: 'static> Hub<C> {
 fn decoded<C: Decode<T>, T>(
     reader: &ChannelReader,
     payload: &[u8],
-    received: &crate::channel::Received,
+    info: SnapshotInfo,
 ) -> Result<Snapshot<T>, SnapshotError> {
     match C::decode(payload) {
-        Ok(state) => Ok(Snapshot::new(state, SnapshotInfo::new(received))),
-        Err(source) => Err(reader.undecodable(received.publication, C::NAME, source)),
+        Ok(state) => Ok(Snapshot::new(state, info)),
+        Err(source) => Err(reader.undecodable(info.publication(), C::NAME, source)),
     }
 }
 

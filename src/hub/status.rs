@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::{Hub, QueryError};
-use crate::channel::{ChannelReader, WriterState};
-use crate::clock;
+use crate::channel::{ChannelReader, WriterState, writer_state};
 /// How many of the intervals that a writer promises may pass before its silence means something.
 const INTERVALS: u32 = 3;
 
@@ -81,11 +80,11 @@ impl<C> Hub<C> {
         let mut reader = self.shared.reader_or_removed(channel)?;
         let mut status = None;
         for _ in 0..MAX_LOOKS {
-            let incarnation = reader.incarnation();
+            let incarnation = reader.page().incarnation();
             let found = self.look(&mut reader, incarnation)?;
             status = Some(found);
             // Otherwise another writer has come meanwhile, and it is partly about either.
-            if reader.incarnation() == incarnation {
+            if reader.page().incarnation() == incarnation {
                 break;
             }
         }
@@ -95,14 +94,14 @@ impl<C> Hub<C> {
 
     fn look(&self, reader: &mut ChannelReader, incarnation: u64) -> Result<Status, QueryError> {
         let channel = reader.channel().to_owned();
-        let state = reader.writer_state().map_err(|source| QueryError::Writer { channel, source })?;
-        let age = reader.date_of_latest().map(clock::age);
+        let state = writer_state(reader).map_err(|source| QueryError::Writer { channel, source })?;
+        let age = reader.latest_info().and_then(|info| info.age());
         // After the date, which is of this publication or of one before it.
         let publication = reader.publication();
         Ok(Status {
             health: self.shared.thresholds.judge(reader, state, age, publication),
             publication,
-            writer_pid: reader.writer_pid(),
+            writer_pid: reader.page().owner().pid,
             incarnation,
         })
     }
@@ -116,16 +115,17 @@ impl Thresholds {
         age: Option<Duration>,
         publication: u64,
     ) -> Health {
-        let signs = [age, reader.heartbeat_age()].into_iter().flatten();
+        let signs = [age, reader.page().heartbeat_age()].into_iter().flatten();
         // The last publication may be a former writer's: this one is not silent for longer than it has been there.
-        let silent = signs.min().map(|silent| reader.opened().map_or(silent, |opened| silent.min(opened)));
+        let silent =
+            signs.min().map(|silent| reader.page().opened_ago().map_or(silent, |opened| silent.min(opened)));
         match state {
             WriterState::Closed => return Health::Closed,
             WriterState::Dead => return Health::Dead { since: silent },
             WriterState::Stopped => return Health::Stalled { silent },
             WriterState::Alive | WriterState::Unknown => {}
         }
-        let interval = reader.heartbeat_interval().map(|interval| interval * INTERVALS);
+        let interval = reader.page().heartbeat_interval().map(|interval| interval * INTERVALS);
         let fresh_within = self.fresh_within.or(interval).unwrap_or(FRESH);
         let stalled_after = self.stalled_after.or(interval);
         match age {

@@ -58,7 +58,7 @@ impl HubWatch {
         self.follow();
         let mut changed = Vec::new();
         self.watched.retain(|name, watched| {
-            let now = watched.reader.progress();
+            let now = watched.reader.page().progress();
             if watched.seen.replace(now) != Some(now) {
                 changed.push(Arc::clone(name));
             }
@@ -118,7 +118,7 @@ impl HubWatch {
 
 impl Watched {
     fn has_changed(&self) -> bool {
-        self.seen != Some(self.reader.progress())
+        self.seen != Some(self.reader.page().progress())
     }
 }
 

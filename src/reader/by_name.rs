@@ -4,10 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::{Reader, ReaderBuilder, retry_attach};
+use crate::channel::SnapshotInfo;
 use crate::channel::{AttachError, Format, SnapshotError};
 use crate::codec::{Bytes, Codec, Pod};
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
 
 /// A reader of plain data that takes each field of `T` from where the channel has it. Made by
 /// [`ReaderBuilder::open_by_name`].

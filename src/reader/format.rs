@@ -51,13 +51,13 @@ impl Expected {
             Expected::Any => None,
             #[cfg(feature = "message-pack")]
             Expected::Codec => {
-                let reader = ChannelReader::attach(backend, name, options)?;
+                let reader = crate::channel::attach(backend, name, options)?;
                 return reader.has_codec(&named).map(|()| reader);
             }
             #[cfg(feature = "schema")]
             Expected::Described(structure) => return structure.attach(backend, name, options, &named),
         };
-        ChannelReader::attach(backend, name, &ReaderOptions { format, ..options.clone() })
+        crate::channel::attach(backend, name, &ReaderOptions { format, ..options.clone() })
     }
 }
 
@@ -104,7 +104,7 @@ impl<T, C> Reader<T, C> {
     /// Whether the present writer dates its publications, so that snapshots have an age. Costs one load.
     #[must_use]
     pub fn is_dated(&self) -> bool {
-        self.channel.dating() != TimestampSource::None
+        self.channel.page().timestamps() != TimestampSource::None
     }
 
     /// The bytes of the schema that the channel carries; `None` if it carries none. What they mean, the module `schema`

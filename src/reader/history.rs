@@ -1,10 +1,10 @@
 //! The last publications that a channel still holds.
 
 use super::Reader;
-use crate::channel::{Received, SnapshotError};
+use crate::channel::{SnapshotError, SnapshotInfo};
 use crate::codec::Decode;
 use crate::layout::Publication;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
 
 /// The publications that a channel still holds, newest first. Made by [`Reader::history`].
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// Items are errors where a publication was found but can't be decoded, or its checksum is wrong; the next one is
     /// independent of that. Progress: each item is wait-free, once the segments are mapped. Cost: as a snapshot, for each.
     pub fn history(&mut self) -> History<'_, T, C> {
-        let latest = self.channel.latest_acquired();
+        let latest = self.channel.page().publication_acquired();
         History { reader: self, latest, next: latest }
     }
 
@@ -39,7 +39,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// [`SnapshotError`], if it was found but can't be decoded, or its checksum is wrong.
     pub fn snapshot_at(&mut self, number: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
         match Publication::new(number) {
-            Some(publication) if number <= self.channel.latest_acquired() => self.take_old(publication),
+            Some(publication) if number <= self.channel.page().publication_acquired() => {
+                self.take_old(publication)
+            }
             _ => Ok(None),
         }
     }
@@ -49,18 +51,18 @@ impl<T, C: Decode<T>> Reader<T, C> {
         if C::IS_DIRECT
             && let Some(mut state) = C::blank()
         {
-            let received = self.channel.read_publication(publication, &mut C::destination(&mut state))?;
-            return Ok(received.map(|received| Snapshot::new(state, SnapshotInfo::new(&received))));
+            let info = self.channel.read_publication(publication, &mut C::destination(&mut state))?;
+            return Ok(info.map(|info| Snapshot::new(state, info)));
         }
-        let Some(received) = self.channel.read_publication(publication, &mut &mut self.scratch)? else {
+        let Some(info) = self.channel.read_publication(publication, &mut &mut self.scratch)? else {
             return Ok(None);
         };
-        self.decoded(&received).map(Some)
+        self.decoded(info).map(Some)
     }
 
-    pub(super) fn decoded(&self, received: &Received) -> Result<Snapshot<T>, SnapshotError> {
-        let state = C::decode(&self.scratch).map_err(|source| self.undecodable(received, source))?;
-        Ok(Snapshot::new(state, SnapshotInfo::new(received)))
+    pub(super) fn decoded(&self, info: SnapshotInfo) -> Result<Snapshot<T>, SnapshotError> {
+        let state = C::decode(&self.scratch).map_err(|source| self.undecodable(info, source))?;
+        Ok(Snapshot::new(state, info))
     }
 }
 

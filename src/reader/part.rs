@@ -3,10 +3,10 @@
 use std::marker::PhantomData;
 
 use super::Reader;
-use crate::channel::{Missed, SnapshotError};
+use crate::channel::{SnapshotError, SnapshotInfo};
 use crate::codec::Pod;
 use crate::seqlock::Part;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
 
 /// Where a field of type `F` stands in a plain state of type `S`. Made by [`field_of!`](crate::field_of).
 #[derive(Debug)]
@@ -98,10 +98,7 @@ impl<T, C> Reader<T, C> {
             return self.read_verified(offset, into);
         }
         let mut part = Part { offset, into };
-        match self.channel.try_fast_counted(&mut part) {
-            Ok(received) => Ok(SnapshotInfo::new(&received)),
-            Err(missed) => self.slow_read(part, missed),
-        }
+        self.channel.snapshot(&mut part).map_err(|error| out_of_range(error, offset, part.into.len()))
     }
 
     /// What stands beside the latest state: its number, date and length. Not a byte of the state is copied, nor its
@@ -111,34 +108,33 @@ impl<T, C> Reader<T, C> {
     /// Progress: bounded. Cost: some loads, however large the state is.
     #[must_use]
     pub fn latest_info(&mut self) -> Option<SnapshotInfo> {
-        self.channel.details_of_latest().map(|received| SnapshotInfo::new(&received))
-    }
-
-    #[cold]
-    fn slow_read(&mut self, mut part: Part<'_>, missed: Missed) -> Result<SnapshotInfo, SnapshotError> {
-        match self.channel.slow_snapshot(&mut part, missed) {
-            Ok(received) => Ok(SnapshotInfo::new(&received)),
-            Err(SnapshotError::WrongLength { channel, publication, len, .. }) => {
-                let (offset, wanted) = (part.offset, part.into.len());
-                Err(SnapshotError::OutOfRange { channel, publication, len, offset, wanted })
-            }
-            Err(error) => Err(error),
-        }
+        self.channel.latest_info()
     }
 
     #[cold]
     fn read_verified(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
-        let received = self.channel.snapshot(&mut &mut self.scratch)?;
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
         let part = self.scratch.get(offset..).and_then(|rest| rest.get(..into.len()));
         match part {
             Some(part) => into.copy_from_slice(part),
             None => {
                 let channel = self.channel().into();
-                let (publication, len, wanted) = (received.publication.get(), self.scratch.len(), into.len());
+                let (publication, len, wanted) = (info.publication(), self.scratch.len(), into.len());
                 return Err(SnapshotError::OutOfRange { channel, publication, len, offset, wanted });
             }
         }
-        Ok(SnapshotInfo::new(&received))
+        Ok(info)
+    }
+}
+
+/// The error of a payload that lacks the wanted part: the part's destination refused its length.
+#[cold]
+fn out_of_range(error: SnapshotError, offset: usize, wanted: usize) -> SnapshotError {
+    match error {
+        SnapshotError::WrongLength { channel, publication, len, .. } => {
+            SnapshotError::OutOfRange { channel, publication, len, offset, wanted }
+        }
+        error => error,
     }
 }
 

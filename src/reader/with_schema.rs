@@ -21,7 +21,7 @@ impl Structure {
         named: &Format,
     ) -> Result<ChannelReader, AttachError> {
         retry_attach(|| {
-            let reader = ChannelReader::attach(backend, name, options)?;
+            let reader = crate::channel::attach(backend, name, options)?;
             self.check(&reader, named).map(|()| reader)
         })
     }

@@ -56,10 +56,11 @@ impl<M: Memory> Ring<M> {
         self.0.memory()
     }
 
-    /// Whether the slot holds `publication`, whole. Means something only while no process writes.
-    pub(crate) fn holds(&self, publication: Publication) -> bool {
+    /// The header of `publication` if its slot holds it, whole. Means something only while no process writes.
+    pub(crate) fn holds(&self, publication: Publication) -> Option<SlotHeader> {
         let slot = self.0.slot(publication.turn());
-        slot.header().len <= slot.capacity() as u64 && Stamp(slot).is_whole(publication)
+        let header = slot.header();
+        (header.len <= slot.capacity() as u64 && Stamp(slot).is_whole(publication)).then_some(header)
     }
 
     /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in shared memory.

@@ -14,10 +14,10 @@ fn numbers_go_on_and_attached_readers_notice_only_the_incarnation() {
     writer.publish(b"two").unwrap();
     kill(writer);
     assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()), "the last state outlives its writer");
-    assert_eq!(reader.incarnation(), 1);
+    assert_eq!(reader.page().incarnation(), 1);
     let mut writer = open(&heap, &options()).unwrap();
     assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()));
-    assert_eq!(reader.incarnation(), 2);
+    assert_eq!(reader.page().incarnation(), 2);
     assert_eq!(writer.publish(b"three").unwrap(), 3);
     assert_eq!(snapshot(&mut reader).unwrap(), (3, b"three".to_vec()));
 }
@@ -122,7 +122,7 @@ fn a_successor_gets_the_capacity_and_depth_that_it_asks_for() {
     let mut writer = open(&heap, &asking).unwrap();
     writer.publish(b"one").unwrap();
     writer.publish(b"two").unwrap();
-    assert!(writer.capacity() >= 50_000 && writer.depth() == 2, "{}", writer.depth());
+    assert!(writer.capacity() >= 50_000 && writer.slots() == 2, "{}", writer.slots());
     kill(writer);
     let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"three").unwrap();

@@ -1,48 +1,42 @@
 //! Opening a channel for writing: a new one, one that a former writer left, or one in place of it.
 
-use super::budget::Unaffordable;
-use super::header::{ControlHeader, is_abandoned, not_ours, read_identity};
-use super::options::WriterOptions;
-use super::removal::{destroy, owner_pid};
-use super::schema::{SchemaMark, Unreadable};
-use super::segments::Segments;
-use super::writer::{ChannelWriter, ClaimedPage};
-use super::{ChannelName, CreateError};
-use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, control, schema};
-use crate::memory::MemoryMut;
-use crate::memory::Words;
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
-use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{ChannelState, Generations, Growth, Published};
 use std::sync::Arc;
 
-/// How often opening starts again because what was found had to be cleared away.
+use super::budget::Unaffordable;
+use super::cleanup::{destroy, owner_pid};
+use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
+use super::options::WriterOptions;
+use super::schema::{SchemaMark, Unreadable};
+use super::segments::Segments;
+use super::writer::{ChannelObjects, ChannelWriter};
+use super::{ChannelName, CreateError};
+use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, control, schema};
+use crate::memory::Words;
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::seqlock::ChannelState;
+
+/// Attempts to open, each of which first removes a channel that can't be resumed.
 const MAX_TRIES: usize = 16;
 
-/// What a claimed control page turned out to be.
-enum Found {
+/// What a claimed control page turns out to be.
+enum Existing {
     /// New, or left half-made: to be created.
     Blank,
-    /// A channel that this writer goes on with.
-    Successor(ControlHeader),
-    /// A channel that no reader of this writer's form could read, or that was being removed.
-    Obsolete(ControlHeader),
+    /// A channel that this writer resumes.
+    Resumable(ControlPage<Words>, ControlHeader),
+    /// A channel of another format, or one that was being removed.
+    Replaceable(ControlPage<Words>, ControlHeader),
 }
 
-/// What came of going on with a channel.
-enum TakeOver {
-    Done(Box<ChannelWriter>),
-    /// What the former writer left is not what any writer of ours leaves.
-    Implausible(Box<dyn Claim>),
+/// The channel that a former writer left, as far as this writer can resume it.
+enum Left {
+    /// All objects are there and agree.
+    Whole(ChannelObjects),
+    /// They are not what any writer of ours leaves.
+    Implausible,
 }
 
-/// The objects of a new channel, beside its page.
-struct Objects {
-    sides: [Growth<Words>; 2],
-    schema: Option<Words>,
-}
-
-/// Somebody who opens a channel.
+/// One attempt to open a channel for writing.
 struct Opening<'a> {
     backend: &'a Arc<dyn Backend>,
     name: &'a ChannelName,
@@ -50,31 +44,29 @@ struct Opening<'a> {
     geometry: Geometry,
 }
 
-impl ChannelWriter {
-    /// Creates the channel, or takes over the one of a writer that closed it or died.
-    pub(crate) fn open(
-        backend: &Arc<dyn Backend>,
-        name: &ChannelName,
-        options: &WriterOptions,
-    ) -> Result<Self, CreateError> {
-        let geometry = options.check()?;
-        Opening { backend, name, options, geometry }.open()
-    }
+/// Creates the channel, or takes over the one of a writer that closed it or died.
+pub(crate) fn open(
+    backend: &Arc<dyn Backend>,
+    name: &ChannelName,
+    options: &WriterOptions,
+) -> Result<ChannelWriter, CreateError> {
+    let geometry = options.check()?;
+    Opening { backend, name, options, geometry }.open()
 }
 
 impl Opening<'_> {
     fn open(&self) -> Result<ChannelWriter, CreateError> {
         for _ in 0..MAX_TRIES {
             let claim = self.claim()?;
-            let (claim, obsolete) = match self.examine(&claim)? {
-                Found::Blank => return self.create(claim),
-                Found::Obsolete(header) => (claim, header),
-                Found::Successor(header) => match self.take_over(claim, &header)? {
-                    TakeOver::Done(writer) => return Ok(*writer),
-                    TakeOver::Implausible(claim) => (claim, header),
+            let (page, header) = match self.examine(claim.as_ref())? {
+                Existing::Blank => return self.create(claim),
+                Existing::Replaceable(page, header) => (page, header),
+                Existing::Resumable(page, header) => match self.objects_left(&page, &header)? {
+                    Left::Whole(objects) => return Ok(self.take_over(claim, page, objects, &header)),
+                    Left::Implausible => (page, header),
                 },
             };
-            self.make_room(&claim, &obsolete)?;
+            self.replace(claim.as_ref(), &page, &header)?;
         }
         Err(self.already_owned())
     }
@@ -88,47 +80,49 @@ impl Opening<'_> {
         })
     }
 
-    /// What stands on a page that this process has just claimed.
-    fn examine(&self, claim: &Box<dyn Claim>) -> Result<Found, CreateError> {
-        let (page, name) = (claim.memory(), self.name);
-        match ready::check(page) {
-            Readiness::NotReady => return Ok(Found::Blank),
-            Readiness::Ready => {}
-            Readiness::OtherVersion(found) => {
+    /// What the page that this process has just claimed holds.
+    fn examine(&self, claim: &dyn Claim) -> Result<Existing, CreateError> {
+        let name = self.name;
+        let page = match ControlPage::validate(claim.memory().clone()) {
+            Ok(page) => page,
+            Err(PageProblem::NotReady) => return Ok(Existing::Blank),
+            Err(PageProblem::OtherVersion(found)) => {
                 let channel = name.channel.clone();
                 return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
             }
-            Readiness::Foreign(found) => {
-                let (object, reason) = (self.page_name(), not_ours(found));
+            Err(problem @ (PageProblem::Foreign(_) | PageProblem::WrongSize(_))) => {
+                let (object, reason) = (self.page_name(), problem.reason());
                 return Err(self.failed(ObjectError::Foreign { object, reason }));
             }
-        }
-        let header = ControlHeader::read(page);
+        };
+        let header = page.header();
         if let Some(other) = header.collides_with(name) {
             let channel = format!("{}/{}", name.namespace, name.channel);
             return Err(CreateError::NameCollision { channel, other });
         }
+        let is_ended = page.state() == ChannelState::Removed;
+        match !is_ended && self.has_same_format(&page, &header) {
+            true => Ok(Existing::Resumable(page, header)),
+            false => Ok(Existing::Replaceable(page, header)),
+        }
+    }
+
+    fn has_same_format(&self, page: &ControlPage<Words>, header: &ControlHeader) -> bool {
         let options = self.options;
-        let same_format = header.format.fingerprint == options.format.fingerprint
+        header.format.fingerprint == options.format.fingerprint
             && header.checksum == options.checksum
             && header.mode == options.mode
             && header.schema == self.mark()
-            && !header.needs_more_than_we_know()
-            // Its times are those of another clock, and whoever kept it may have kept half of it.
-            && read_identity(page).other_boot().is_none();
-        match ChannelState::load(page) {
-            ChannelState::Open | ChannelState::Lingering if same_format => Ok(Found::Successor(header)),
-            _ => Ok(Found::Obsolete(header)),
-        }
+            && !header.needs_unknown_features()
+            // The timestamps of another boot are those of another clock, and a copy of its objects may be half a copy.
+            && page.owner().other_boot().is_none()
     }
 
     /// Makes a new instance on a claimed page that was never declared ready.
     fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
-        let page = ClaimedPage(claim);
-        (0..control::BYTES / WORD_BYTES).for_each(|word| page.store(word, 0));
         let made = self.new_instance().and_then(|instance| {
             let segments = self.segments(instance);
-            page.0.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
+            claim.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
             self.afford()?;
             let objects = self.create_objects(&segments).map_err(|source| self.failed(source))?;
             Ok((segments, objects))
@@ -136,23 +130,20 @@ impl Opening<'_> {
         let (segments, objects) = match made {
             Ok(made) => made,
             Err(error) => {
-                let _ = page.0.remove();
+                let _ = claim.remove();
                 return Err(error);
             }
         };
-        self.describe(&page, segments.instance);
-        for side in Side::BOTH {
-            Generations(&page).replace(side, objects.sides[side.index()].generation);
-        }
-        let Objects { sides, schema } = objects;
-        let mut writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), 0);
-        writer.schema = schema;
-        ready::declare(writer.writer.control());
+        let generations = objects.sides.each_ref().map(|segment| segment.generation);
+        let page = ControlPage::create(claim.memory().clone(), &self.header(segments.instance), generations);
+        let options = self.options.clone();
+        let writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
+        page.declare_ready();
         Ok(writer)
     }
 
-    fn describe(&self, page: &impl MemoryMut, instance: u64) {
-        let header = ControlHeader {
+    fn header(&self, instance: u64) -> ControlHeader {
+        ControlHeader {
             instance,
             features_required: 0,
             checksum: self.options.checksum,
@@ -161,11 +152,10 @@ impl Opening<'_> {
             channel: self.name.channel.clone(),
             format: self.options.format.clone(),
             schema: self.mark(),
-        };
-        header.write(page);
+        }
     }
 
-    /// Whether the budgets have room for a new channel's objects, beside all that is there.
+    /// Whether the budgets have room for a new channel's objects, beside all existing ones.
     fn afford(&self) -> Result<(), CreateError> {
         let needed = (2 * self.geometry.object_bytes() + self.schema_object_bytes()) as u64;
         let affordable = self.options.budgets.afford(self.backend, &self.name.objects, needed);
@@ -175,33 +165,32 @@ impl Opening<'_> {
         })
     }
 
-    /// Creates a new channel's segments and the object of its schema, over what a dead creator left under their
-    /// names; or none.
-    fn create_objects(&self, segments: &Segments) -> Result<Objects, ObjectError> {
+    /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers; or none of them.
+    fn create_objects(&self, segments: &Segments) -> Result<ChannelObjects, ObjectError> {
         let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
         let first = create(Side::A)?;
-        let second = create(Side::B).inspect_err(|_| drop(segments.retire(Side::A, &first)))?;
+        let second = create(Side::B).inspect_err(|_| drop(segments.unlink(Side::A, &first)))?;
         match self.create_schema(segments) {
-            Ok(schema) => Ok(Objects { sides: [first, second], schema }),
+            Ok(schema) => Ok(ChannelObjects { sides: [first, second], schema }),
             Err(error) => {
-                let _ = segments.retire(Side::A, &first);
-                let _ = segments.retire(Side::B, &second);
+                let _ = segments.unlink(Side::A, &first);
+                let _ = segments.unlink(Side::B, &second);
                 Err(error)
             }
         }
     }
 
-    /// Creates the object of the schema, if there is to be one; if not, removes that of a dead creator.
+    /// Creates the schema object, if the channel is to carry a schema; if not, removes a dead creator's.
     fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
         let Some(schema) = &self.options.schema else {
-            // What can't be removed is somebody else's, and in nobody's way.
+            // An object that can't be removed is not ours, and no object of this channel needs its name.
             let _ = self.backend.remove_leftover(&segments.schema_name());
             return Ok(None);
         };
         segments.create_schema(schema, self.options.mode).map(Some)
     }
 
-    /// Which schema the channel is to have.
+    /// The mark of the schema that the channel is to carry.
     fn mark(&self) -> SchemaMark {
         SchemaMark::of(self.options.schema.as_ref())
     }
@@ -210,53 +199,56 @@ impl Opening<'_> {
         self.options.schema.as_ref().map_or(0, |schema| schema::object_bytes(schema.bytes().len()))
     }
 
-    /// Goes on with the channel of a writer that is gone. An error has changed nothing.
-    fn take_over(&self, claim: Box<dyn Claim>, header: &ControlHeader) -> Result<TakeOver, CreateError> {
-        let last = Published::of_channel(claim.memory()).peek();
+    /// The objects of the channel that a former writer left. Changes nothing.
+    fn objects_left(&self, page: &ControlPage<Words>, header: &ControlHeader) -> Result<Left, CreateError> {
         let segments = self.segments(header.instance);
         let mut sides = Vec::with_capacity(2);
         for side in Side::BOTH {
-            let generation = Generations(claim.memory()).current(side);
-            if !(1..=ObjectNames::MAX_GENERATION).contains(&generation) {
-                return Ok(TakeOver::Implausible(claim));
-            }
+            let Some(generation) = page.generation(side) else { return Ok(Left::Implausible) };
             match segments.reopen(side, generation) {
-                Ok(found) => sides.push(found),
+                Ok(segment) => sides.push(segment),
                 Err(
                     ObjectError::NotFound { .. }
                     | ObjectError::Foreign { .. }
                     | ObjectError::Unfinished { .. },
-                ) => return Ok(TakeOver::Implausible(claim)),
+                ) => return Ok(Left::Implausible),
                 Err(source) => return Err(self.failed(source)),
             }
         }
-        let Ok::<[_; 2], _>(sides) = sides.try_into() else {
-            return Ok(TakeOver::Implausible(claim));
-        };
-        let holds = |publication: Publication| sides[publication.side().index()].ring.holds(publication);
+        let Ok::<[_; 2], _>(sides) = sides.try_into() else { return Ok(Left::Implausible) };
+        let holds =
+            |publication: Publication| sides[publication.side().index()].ring.holds(publication).is_some();
+        let last = page.publication();
         if last != 0 && !Publication::new(last).is_some_and(holds) {
-            return Ok(TakeOver::Implausible(claim));
+            return Ok(Left::Implausible);
         }
-        let schema = self.take_over_schema(&segments)?;
-        for side in Side::BOTH {
-            // What can't be removed is somebody else's, or met again by growth.
-            let _ = segments.remove_around(side, sides[side.index()].generation);
-        }
-        let page = ClaimedPage(claim);
-        let mut writer = ChannelWriter::start(page, sides, self.name, segments, self.options.clone(), last);
-        writer.schema = schema;
-        writer.conform();
-        let page = writer.writer.control();
-        // Release: who finds the channel open again must find who owns it now, or would take the former owner, who has
-        // closed it and ended, for one that died. Pairs with the acquire fence in `ChannelReader::writer_state`.
-        page.fence_release();
-        ChannelState::Open.store(page);
-        Ok(TakeOver::Done(Box::new(writer)))
+        let schema = self.schema_left(&segments)?;
+        Ok(Left::Whole(ChannelObjects { sides, schema }))
     }
 
-    /// The schema of a channel that is gone on with. The page says that it is ours; what somebody has removed or
-    /// spoiled since is made anew.
-    fn take_over_schema(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
+    /// Resumes the channel of a writer that is gone.
+    fn take_over(
+        &self,
+        claim: Box<dyn Claim>,
+        page: ControlPage<Words>,
+        objects: ChannelObjects,
+        header: &ControlHeader,
+    ) -> ChannelWriter {
+        let segments = self.segments(header.instance);
+        for side in Side::BOTH {
+            // A name that can't be removed is not ours, or the next growth meets it again.
+            let _ = segments.remove_around(side, objects.sides[side.index()].generation);
+        }
+        let options = self.options.clone();
+        let mut writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
+        writer.conform();
+        page.reopen();
+        writer
+    }
+
+    /// The schema object of a channel that is resumed. The page says that its schema is ours, so an object that was removed
+    /// or spoiled since is created again.
+    fn schema_left(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
         let Some(schema) = &self.options.schema else { return Ok(None) };
         let kept = match segments.reopen_schema(self.mark()) {
             Ok(found) => Ok(found),
@@ -270,24 +262,29 @@ impl Opening<'_> {
         kept.map(Some).map_err(|source| self.failed(source))
     }
 
-    /// Removes a channel that this writer can't go on with, after a trial: if there is no room for the new one, the
-    /// old one stays.
-    fn make_room(&self, claim: &Box<dyn Claim>, obsolete: &ControlHeader) -> Result<(), CreateError> {
-        let segments = self.segments(obsolete.instance);
-        let free = |side| match Generations(claim.memory()).current(side) {
-            generation if generation < ObjectNames::MAX_GENERATION => generation + 1,
+    /// Removes a channel that this writer can't resume, after a trial: if there is no room for the new channel, the old one
+    /// stays.
+    fn replace(
+        &self,
+        claim: &dyn Claim,
+        page: &ControlPage<Words>,
+        old: &ControlHeader,
+    ) -> Result<(), CreateError> {
+        let segments = self.segments(old.instance);
+        // An object of the generation after the current one can only be a leftover.
+        let free = |side| match page.generation(side) {
+            Some(generation) if generation < ObjectNames::MAX_GENERATION => generation + 1,
             _ => 1,
         };
         self.afford()?;
-        // Behind what is in force stands at most a leftover.
         self.try_room(&segments, Side::BOTH.map(free))
-            .and_then(|()| self.free_schema_name(&segments, obsolete.schema))
+            .and_then(|()| self.free_schema_name(&segments, old.schema))
             .and_then(|()| destroy(claim, &segments))
             .map_err(|source| self.failed(source))
     }
 
-    /// Whether there is room for the new segments, of which the first is as much larger as the schema needs: its own
-    /// name may still be in use.
+    /// Checks that the new segments fit by creating them under free names. The schema object's name may still be in use, so
+    /// its size is added to the first segment.
     fn try_room(&self, segments: &Segments, generations: [u64; 2]) -> Result<(), ObjectError> {
         let extra = [self.schema_object_bytes(), 0];
         let mut trial = Vec::with_capacity(2);
