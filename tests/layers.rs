@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the bottom up: a module may use those of lower rank, and itself.
+/// From the bottom up: a module may use modules of lower rank, and itself.
 const RANKS: [&[&str]; 17] = [
     &["layout"],
     &["memory"],
@@ -45,13 +45,13 @@ fn uses(text: &str) -> Vec<String> {
         .filter(|line| !line.trim_start().starts_with("//"))
         .map(|line| format!("{line}\n"))
         .collect();
-    // What a macro refers to is used where it is called.
+    // The module that calls a macro uses what the macro refers to.
     let code = code.replace("$crate::", "");
     let mut modules = Vec::new();
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
             Some(group) => modules.extend(first_names_of_group(group)),
-            // An exported macro is the root's, wherever it stands.
+            // An exported macro belongs to the root, wherever it is defined.
             None if rest[first_name(rest).len()..].starts_with('!') => {}
             None => modules.push(first_name(rest)),
         }
@@ -95,13 +95,13 @@ fn every_use_points_downwards() {
     for file in files {
         let relative = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
         let module = relative.split(['/', '.']).next().unwrap().to_owned();
-        // Tests of a layer may look down on it from above.
+        // Tests of a layer may use the layers above it.
         if module == "lib" || relative.contains("/tests/") || relative.ends_with("/tests.rs") {
             continue;
         }
         let own = rank(&module).unwrap_or_else(|| panic!("{relative}: give module {module} a rank"));
         for used in uses(&fs::read_to_string(&file).unwrap()) {
-            // A lower-case name is a module; everything else is re-exported by the root for users.
+            // A lower-case name is a module. The root re-exports everything else for users.
             if used == module || !used.starts_with(char::is_lowercase) {
                 continue;
             }
