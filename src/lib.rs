@@ -115,6 +115,7 @@ pub mod dynamic;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 mod hub;
 mod inspect;
 mod layout;
@@ -150,9 +151,9 @@ pub use codec::CapError;
 #[cfg(feature = "message-pack")]
 pub use codec::MessagePack;
 pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
+pub use health::Health;
 pub use hub::{
-    Cut, CutState, CutTime, Health, Hub, HubBuilder, HubState, HubStatistics, HubWatch, QueryError, Skew,
-    Status,
+    Cut, CutState, CutTime, Hub, HubBuilder, HubState, HubStatistics, HubWatch, QueryError, Skew, Status,
 };
 pub use inspect::{
     Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,

@@ -28,9 +28,13 @@ use crate::channel::{
 };
 use crate::codec::{CodecError, Decode, Postcard};
 use crate::object::ObjectError;
+use crate::health::{Health, Signs, Thresholds};
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
+
+/// How often health is judged again because a new writer has taken the channel over during the look.
+const MAX_LOOKS: u32 = 8;
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
 ///
@@ -215,6 +219,39 @@ impl<T, C> Reader<T, C> {
     /// If the system does not let the control page be looked at.
     pub fn writer_state(&self) -> Result<WriterState, ObjectError> {
         writer_state(&self.channel)
+    }
+
+    /// How the worker is, by its lock, its process, the clock and the interval that it promises: see
+    /// [`Health`]. The thresholds are the default ones of a [`Hub`](crate::Hub), which gives the same
+    /// answer.
+    ///
+    /// Cost: that of [`Reader::writer_state`].
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let this process look at the control page.
+    pub fn health(&mut self) -> Result<Health, ObjectError> {
+        for _ in 1..MAX_LOOKS {
+            let incarnation = self.incarnation();
+            let writer = writer_state(&self.channel)?;
+            let health = self.health_with(writer);
+            // Otherwise a new writer has taken the channel over, and the answer mixes both writers.
+            if self.incarnation() == incarnation {
+                return Ok(health);
+            }
+        }
+        let writer = writer_state(&self.channel)?;
+        Ok(self.health_with(writer))
+    }
+
+    /// The same without a system call, of a writer that [`Reader::writer_state`] found to be
+    /// `writer`: for a program that looks at many workers often, and at their processes seldom. The
+    /// answer is right for as long as the writer is in that state.
+    ///
+    /// Cost: some loads and reads of the clock.
+    #[must_use]
+    pub fn health_with(&mut self, writer: WriterState) -> Health {
+        Health::judge(&Signs::of(&mut self.channel, writer), Thresholds::default())
     }
 
     /// How long ago the present writer last said that it is at work: by [`Writer::touch`](crate::Writer::touch),

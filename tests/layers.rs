@@ -11,7 +11,7 @@ const RANKS: [&[&str]; 17] = [
     &["object"],
     &["liveness", "clock", "checksum"],
     &["channel"],
-    &["registry"],
+    &["registry", "health"],
     &["cleanup", "usage", "inspect"],
     &["waiting"],
     &["codec", "snapshot"],

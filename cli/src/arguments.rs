@@ -88,7 +88,7 @@ Exit codes:
   1  failed; doctor: something is wrong
   2  wrong usage
   3  no such namespace, channel, field or state
-  4  the channel's writer is dead or stalled, where that was asked
+  4  the channel's writer is not alive, or its state too old, where that was asked
   5  the state can't be decoded
   6  the channel has another writer
 

@@ -20,7 +20,7 @@ pub(crate) enum ExitStatus {
     Usage = 2,
     /// No such namespace, channel, field or state.
     NotFound = 3,
-    /// The writer is dead or stalled, where that was asked.
+    /// The writer is not alive, or its state too old, where that was asked.
     NotLive = 4,
     /// The state can't be decoded.
     Undecodable = 5,

@@ -108,7 +108,7 @@ fn the_doctor_finds_what_is_wrong_with_writers() {
 }
 
 #[test]
-fn the_doctor_finds_stale_writers_and_names_that_somebody_removed() {
+fn the_doctor_finds_stalled_writers_and_names_that_somebody_removed() {
     let fleet = Fleet::new();
     let late = fleet.writer_builder::<u64>("late").heartbeat_interval(Duration::from_nanos(1));
     let mut late = late.open().unwrap();

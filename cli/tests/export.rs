@@ -4,6 +4,7 @@ mod process;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -114,7 +115,7 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
 }
 
 #[test]
-fn a_worker_that_breaks_its_promise_is_stale_until_it_gives_a_sign_of_life() {
+fn a_worker_that_breaks_its_promise_is_stalled_until_it_gives_a_sign_of_life() {
     let namespace = OwnNamespace::new();
     let builder = namespace.writer_builder::<Value>("worker").codec::<MessagePack>();
     let mut writer = builder.heartbeat_interval(Duration::from_secs(2)).open().unwrap();
@@ -127,6 +128,40 @@ fn a_worker_that_breaks_its_promise_is_stale_until_it_gives_a_sign_of_life() {
     let text = once(&namespace, &[]);
     assert_value(&text, up, "1");
     assert_value(&text, r#"tearless_field{channel="worker",field="jobs"}"#, "1");
+}
+
+#[test]
+fn length_and_age_of_a_state_are_known_without_reading_it() {
+    let namespace = OwnNamespace::new();
+    let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().checksum(true);
+    let mut writer = builder.open().unwrap();
+    let state = [0xa5; 5000];
+    writer.publish(&state).unwrap();
+    corrupt(&namespace, &state);
+    let text = once(&namespace, &[]);
+    assert_value(&text, r#"tearless_up{channel="worker"}"#, "1");
+    assert_value(&text, r#"tearless_state_bytes{channel="worker"}"#, "5000");
+    assert_value(&text, r#"tearless_no_fields{channel="worker",reason="unreadable"}"#, "1");
+    assert!(value(&text, r#"tearless_age_seconds{channel="worker"}"#).is_some(), "{text}");
+}
+
+/// Changes one byte of the one state in this namespace.
+fn corrupt(namespace: &OwnNamespace, state: &[u8]) {
+    let entries = std::fs::read_dir("/dev/shm").unwrap().filter_map(Result::ok);
+    let read = entries.filter_map(|entry| Some((entry.path(), std::fs::read(entry.path()).ok()?)));
+    let objects: Vec<_> = read.filter(|(path, _)| path.is_file()).collect();
+    let name = namespace.name().as_bytes();
+    let page = objects.iter().find(|(path, content)| {
+        path.to_string_lossy().ends_with('c') && content.windows(name.len()).any(|part| part == name)
+    });
+    let prefix = page.unwrap().0.to_string_lossy().trim_end_matches('c').to_owned();
+    let mut of_channel = objects.iter().filter(|(path, _)| path.to_string_lossy().starts_with(&prefix));
+    let found = of_channel.find_map(|(path, content)| {
+        Some((path, content.windows(state.len()).position(|part| part == state)?))
+    });
+    let (path, at) = found.unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[0], at as u64).unwrap();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The state of a channel's writer.
 
+use std::fmt;
+
 use super::ChannelReader;
 use crate::layout::Kind;
 use crate::liveness::ProcessState;
@@ -21,6 +23,34 @@ pub enum WriterState {
     Closed,
     /// The channel's names were removed by hand, and the writer is in another PID namespace.
     Unknown,
+}
+
+impl WriterState {
+    /// The name of the variant in lower case: `alive`, `stopped`, `dead`, `closed` or `unknown`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            WriterState::Alive => "alive",
+            WriterState::Stopped => "stopped",
+            WriterState::Dead => "dead",
+            WriterState::Closed => "closed",
+            WriterState::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for WriterState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+impl serde::Serialize for WriterState {
+    /// The [name](WriterState::name).
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// The state of the writer of the channel that `reader` is attached to.

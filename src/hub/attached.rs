@@ -9,9 +9,10 @@ use papaya::{Guard, LocalGuard};
 
 use super::QueryError;
 use super::statistics::Counts;
-use super::status::Thresholds;
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::codec::Decode;
+use crate::health::Thresholds;
+use crate::object::Backend;
 use crate::registry::{self, ChannelWatch};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 

@@ -18,7 +18,7 @@ pub use builder::HubBuilder;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use error::QueryError;
 pub use statistics::HubStatistics;
-pub use status::{Health, Status};
+pub use status::Status;
 pub use watch::HubWatch;
 
 use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};

@@ -29,8 +29,12 @@ fn the_age_of_the_state_decides_between_fresh_unchanged_and_stalled() {
     thread::sleep(TICK);
     assert!(matches!(health(LONG, LONG), Health::Fresh { age } if age >= TICK));
     assert!(matches!(health(Duration::ZERO, LONG), Health::Unchanged { age: Some(age) } if age >= TICK));
-    assert!(matches!(health(LONG, Duration::ZERO), Health::Stalled { silent: Some(age) } if age >= TICK));
-    assert!(matches!(health(Duration::ZERO, TICK / 2), Health::Stalled { silent: Some(age) } if age >= TICK));
+    assert!(
+        matches!(health(LONG, Duration::ZERO), Health::Stalled { silent: Some(age), is_stopped: false } if age >= TICK)
+    );
+    assert!(
+        matches!(health(Duration::ZERO, TICK / 2), Health::Stalled { silent: Some(age), is_stopped: false } if age >= TICK)
+    );
     let defaults = namespace.hub();
     assert!(matches!(defaults.status("worker").unwrap().health, Health::Fresh { .. }));
     writer.close_lingering().unwrap();
@@ -68,6 +72,45 @@ fn a_successor_is_not_to_blame_for_its_predecessors_silence() {
     assert!(matches!(status.health, Health::Unchanged { age: Some(age) } if age > TICK * 300), "{status:?}");
     assert_eq!((status.publication, status.incarnation), (1, 2));
     drop(second);
+}
+
+#[test]
+fn a_writer_that_hangs_before_its_first_publication_is_stalled() {
+    let namespace = in_process();
+    let builder = namespace.writer_builder::<u64>("worker").heartbeat_interval(TICK);
+    for timestamp in [TimestampSource::Precise, TimestampSource::Coarse, TimestampSource::None] {
+        let writer = builder.clone().timestamps(timestamp).open().unwrap();
+        let patient = namespace.hub_builder().stalled_after(LONG).open();
+        assert_eq!(patient.status("worker").unwrap().health, Health::Empty);
+        thread::sleep(TICK * 4);
+        let mut reader = namespace.reader::<u64>("worker").unwrap();
+        let all = [
+            namespace.hub().status("worker").unwrap().health,
+            reader.health().unwrap(),
+            namespace.inspect("worker").unwrap().health(),
+        ];
+        for health in all {
+            let expected = |silent| silent > TICK * 3;
+            assert!(
+                matches!(health, Health::Stalled { silent: Some(silent), is_stopped: false } if expected(silent)),
+                "{timestamp:?}: {health:?}"
+            );
+        }
+        writer.close().unwrap();
+        assert_eq!(reader.health().unwrap(), Health::Closed);
+    }
+}
+
+#[test]
+fn a_status_has_a_text_and_can_be_serialized() {
+    let namespace = in_process();
+    let mut writer = namespace.writer::<u64>("worker").unwrap();
+    let status = namespace.hub().status("worker").unwrap();
+    let pid = std::process::id();
+    assert_eq!(status.to_string(), format!("empty; publication 0, process {pid} (writer 1)"));
+    writer.publish(&1).unwrap();
+    let status = serde_json::to_value(namespace.hub().status("worker").unwrap()).unwrap();
+    assert_eq!((&status["health"]["name"], &status["publication"]), (&"fresh".into(), &1.into()));
 }
 
 #[test]
@@ -118,11 +161,11 @@ fn stopped_and_dead_are_told_apart_from_slow() {
         assert!(is_well(), "{:?}", health());
         worker.signal(Signal::STOP);
         eventually("a stopped writer is stalled", || matches!(health(), Health::Stalled { .. }));
-        assert!(matches!(health(), Health::Stalled { silent } if silent.is_some() == has_published));
+        assert!(matches!(health(), Health::Stalled { silent: Some(_), is_stopped: true }));
         worker.signal(Signal::CONT);
         eventually("it goes on", is_well);
         worker.kill();
-        assert!(matches!(health(), Health::Dead { since } if since.is_some() == has_published));
+        assert!(matches!(health(), Health::Dead { since: Some(_) }));
         let status = hub.status("worker").unwrap();
         assert_eq!((status.publication, status.incarnation), (u64::from(has_published), 1));
     }

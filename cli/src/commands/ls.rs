@@ -94,11 +94,17 @@ struct Entry {
 
 impl Entry {
     fn word(&self) -> &'static str {
-        self.inspection.as_ref().map_or_else(|| state_text(self.info.writer_state()), health::writer_word)
+        match &self.inspection {
+            Some(inspection) => health::word(Some(inspection.health())),
+            None => state_text(self.info.writer_state()),
+        }
     }
 
     fn style(&self) -> Style {
-        self.inspection.as_ref().map_or_else(|| state_style(self.info.writer_state()), health::writer_style)
+        match &self.inspection {
+            Some(inspection) => health::style(Some(inspection.health())),
+            None => state_style(self.info.writer_state()),
+        }
     }
 
     fn document(&self) -> Value {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{ChannelState, Inspection, WriterState};
+use tearless::{ChannelState, Health, Inspection};
 
 use super::history::{self, Past};
 use crate::context::Context;
@@ -63,7 +63,7 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
         "writer",
         format!("process {} (number {} of this channel)", inspection.writer_pid, inspection.incarnation),
     );
-    fields.styled("verdict", verdict(inspection), health::writer_style(inspection));
+    fields.styled("verdict", verdict(inspection), health::style(Some(inspection.health())));
     if let Some(when) = death(inspection) {
         fields.add("died", when.text());
     }
@@ -92,22 +92,26 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
 /// What became of the writer, in a sentence.
 fn verdict(inspection: &Inspection) -> String {
     let pid = inspection.writer_pid;
-    match (inspection.writer_state, inspection.state) {
-        (WriterState::Dead, _) => {
+    match (inspection.health(), inspection.state) {
+        (Health::Dead { .. }, _) => {
             format!(
                 "process {pid} is dead, and did not close the channel: it was killed, it crashed, or it exited at once"
             )
         }
-        (WriterState::Closed, ChannelState::Lingering) => {
+        (Health::Closed, ChannelState::Lingering) => {
             format!("process {pid} closed the channel in order, and left its last state on purpose")
         }
-        (WriterState::Closed, _) => format!("process {pid} closed the channel in order"),
-        (WriterState::Stopped, _) => format!("process {pid} lives, but is stopped by a signal or a debugger"),
-        (WriterState::Alive, _) => match health::stall(inspection) {
-            Some(stall) => format!("process {pid} lives, but {stall}"),
+        (Health::Closed, _) => format!("process {pid} closed the channel in order"),
+        (Health::Stalled { is_stopped: true, .. }, _) => {
+            format!("process {pid} lives, but is stopped by a signal or a debugger")
+        }
+        (Health::Unknown { .. }, _) => {
+            format!("process {pid} is in another PID namespace: nothing is known of it")
+        }
+        _ => match health::breach(inspection) {
+            Some(breach) => format!("process {pid} lives, but {breach}"),
             None => format!("process {pid} lives"),
         },
-        _ => format!("process {pid} is in another PID namespace: nothing is known of it"),
     }
 }
 
@@ -129,10 +133,7 @@ impl Death {
 }
 
 fn death(inspection: &Inspection) -> Option<Death> {
-    if inspection.writer_state != WriterState::Dead {
-        return None;
-    }
-    let at_most = health::last_sign(inspection)?;
+    let Health::Dead { since: Some(at_most) } = inspection.health() else { return None };
     let promised = inspection.heartbeat.and(inspection.heartbeat_interval);
     Some(Death { at_most, at_least: promised.map(|interval| at_most.saturating_sub(interval)) })
 }
@@ -144,11 +145,11 @@ fn document(inspection: &Inspection, past: &[Past]) -> Value {
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,
-        "writer": health::writer_word(inspection),
+        "writer": health::word(Some(inspection.health())),
         "pid": inspection.writer_pid,
         "incarnation": inspection.incarnation,
         "verdict": verdict(inspection),
-        "last_sign_seconds": seconds(health::last_sign(inspection)),
+        "last_sign_seconds": seconds(inspection.silent()),
         "died_at_most_seconds_ago": seconds(death.as_ref().map(|death| death.at_most)),
         "died_at_least_seconds_ago": seconds(death.as_ref().and_then(|death| death.at_least)),
         "unfinished": inspection.unfinished(),

@@ -97,11 +97,12 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
     fields.add("namespace", inspection.namespace.as_str());
-    let mut writer = format!("{}, process {}", health::writer_word(inspection), inspection.writer_pid);
+    let mut writer =
+        format!("{}, process {}", health::word(Some(inspection.health())), inspection.writer_pid);
     if inspection.state == ChannelState::Lingering {
         writer.push_str(", which left its last state on purpose");
     }
-    fields.styled("writer", writer, health::writer_style(inspection));
+    fields.styled("writer", writer, health::style(Some(inspection.health())));
     fields.add("incarnation", format!("{} (writers so far)", inspection.incarnation));
     if let Some(opened) = inspection.opened_ago {
         fields.add("opened", ago(Some(opened)));
@@ -110,8 +111,8 @@ fn about_writer(fields: &mut Fields, inspection: &Inspection) {
         (None, None) => {}
         (heartbeat, Some(interval)) => {
             let text = format!("{}; promised every {}", ago(heartbeat), duration(interval));
-            let is_stalled = health::stall(inspection).is_some();
-            fields.styled("heartbeat", text, if is_stalled { style::ODD } else { style::PLAIN });
+            let is_broken = health::breach(inspection).is_some();
+            fields.styled("heartbeat", text, if is_broken { style::ODD } else { style::PLAIN });
         }
         (heartbeat, None) => fields.add("heartbeat", ago(heartbeat)),
     }
@@ -202,7 +203,7 @@ fn document(inspection: &Inspection) -> Value {
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,
-        "writer": health::writer_word(inspection),
+        "writer": health::word(Some(inspection.health())),
         "pid": inspection.writer_pid,
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,

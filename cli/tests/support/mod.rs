@@ -14,6 +14,9 @@ use tearless::{Namespace, Retention};
 /// Set in a process that is a worker of a test: the namespace that it works in.
 const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";
 
+/// Set beside it: which worker of the test it is.
+const ROLE: &str = "TEARLESS_CLI_TEST_ROLE";
+
 /// A namespace that no other test uses; nothing of it is left at the end, however the test ends.
 pub struct Fleet(pub Namespace);
 
@@ -172,6 +175,11 @@ pub fn as_worker() -> Option<Namespace> {
     Some(open(&namespace))
 }
 
+/// Which worker of the test this process is.
+pub fn role() -> String {
+    std::env::var(ROLE).unwrap_or_default()
+}
+
 /// Tells who started this worker that it has published, and waits to be killed.
 pub fn until_killed() -> ! {
     println!("published");
@@ -186,9 +194,15 @@ pub struct Worker(Child);
 impl Worker {
     /// Starts it, and waits until it has published.
     pub fn start(test: &str, fleet: &Fleet) -> Worker {
+        Worker::start_as("", test, fleet)
+    }
+
+    /// The same for a test whose workers differ: see [`role`].
+    pub fn start_as(role: &str, test: &str, fleet: &Fleet) -> Worker {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .env(WORKER, fleet.name())
+            .env(ROLE, role)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

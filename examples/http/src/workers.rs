@@ -167,7 +167,7 @@ impl Vital {
         let (health, silent) = match status.health {
             Health::Fresh { .. } => ("fresh", None),
             Health::Unchanged { .. } => ("unchanged", None),
-            Health::Stalled { silent } => ("stalled", silent),
+            Health::Stalled { silent, .. } => ("stalled", silent),
             Health::Dead { since } => ("dead", since),
             Health::Closed => ("closed", None),
             Health::Empty => ("empty", None),

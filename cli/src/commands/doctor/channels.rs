@@ -1,8 +1,10 @@
-//! What became of the writers, and what they have left.
+//! How the writers are, and what they have left.
+
+use std::time::Duration;
 
 use tearless::{
-    AttachError, ChannelInfo, ChannelState, Inspection, Namespace, ObjectError, Retention, SchemaInspection,
-    WriterState, namespaces_trusting,
+    AttachError, ChannelInfo, ChannelState, Health, Inspection, Namespace, ObjectError, Retention,
+    SchemaInspection, WriterState, namespaces_trusting,
 };
 
 use super::Finding;
@@ -131,16 +133,16 @@ fn nameless(namespace: &Namespace, info: &ChannelInfo) -> Finding {
 fn judge(inspection: &Inspection) -> Vec<Finding> {
     let mut findings = Vec::new();
     let pid = inspection.writer_pid;
-    match inspection.writer_state {
-        WriterState::Dead => findings.push(dead(inspection)),
-        WriterState::Stopped => findings.push(Finding::problem(
+    match inspection.health() {
+        Health::Dead { since } => findings.push(dead(inspection, since)),
+        Health::Stalled { is_stopped: true, .. } => findings.push(Finding::problem(
             "stopped",
             format!("its writer, process {pid}, is stopped by a signal or a debugger"),
             format!("let it go on: kill -CONT {pid}"),
         )),
         _ => {
-            if let Some(stall) = health::stall(inspection) {
-                let what = format!("its writer, process {pid}, {stall}");
+            if let Some(breach) = health::breach(inspection) {
+                let what = format!("its writer, process {pid}, {breach}");
                 let advice = "see whether it hangs, or the machine is overloaded";
                 findings.push(Finding::problem("stalled", what, advice));
             }
@@ -182,12 +184,12 @@ fn schema(inspection: &Inspection) -> Option<Finding> {
     Some(Finding::problem(kind, what, "restart its writer, which writes the schema anew"))
 }
 
-fn dead(inspection: &Inspection) -> Finding {
+fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {
     let middle = match inspection.unfinished() {
         Some(unfinished) => format!(", in the middle of publication {unfinished}"),
         None => String::new(),
     };
-    let sign = ago(health::last_sign(inspection));
+    let sign = ago(since);
     Finding::problem(
         "dead",
         format!("its writer, process {}, died{middle}; last sign of life: {sign}", inspection.writer_pid),

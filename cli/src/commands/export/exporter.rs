@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use tearless::{AttachError, ChannelWatch, Hub, Namespace};
+use tearless::{AttachError, ChannelWatch, Health, Hub, Namespace};
 
-use super::sample::{Listing, Sample, Scrape, Standing};
+use super::sample::{Listing, Sample, Scrape};
 use super::source::{Source, States};
 
 /// The most threads that read channels at once. Most of the time goes into asking the kernel what has become
@@ -122,7 +122,7 @@ impl Slot {
         if let Some(source) = &mut self.source {
             self.sample = source.sample(states);
             // A closed channel may have a successor under its name.
-            if self.sample.as_ref().is_some_and(|sample| sample.standing != Standing::Closed) {
+            if self.sample.as_ref().is_some_and(|sample| sample.health != Some(Health::Closed)) {
                 return;
             }
             self.former_retries = source.retries();

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use super::field::Figure;
 use super::label::Label;
 use super::sample::{Content, Listing, Sample, Scrape};
+use crate::health;
 
 /// What the text is, for whoever gets it by HTTP.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -39,7 +40,7 @@ const FAMILIES: [Family; 8] = [
         name: "tearless_up",
         help: "Whether the worker lives and stands for its state; where it is 0, fields are left out",
         kind: MetricType::Gauge,
-        figure: |sample| Some(Figure::Whole(i64::from(sample.standing.is_up()))),
+        figure: |sample| Some(Figure::Whole(i64::from(sample.is_up()))),
     },
     Family {
         name: "tearless_publications",
@@ -107,7 +108,7 @@ impl Collector for Scrape {
                 }
             }
         }
-        self.encode_standings(&mut encoder)?;
+        self.encode_health(&mut encoder)?;
         self.encode_complaints(&mut encoder)?;
         self.encode_fields(&mut encoder)?;
         self.encode_own(&mut encoder)
@@ -115,11 +116,11 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
-    fn encode_standings(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let help = "What has become of the channel's writer: 1 for the state that it is in";
+    fn encode_health(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "How the channel's writer is: 1 for its state";
         let mut metric = encoder.encode_descriptor("tearless_writer", help, None, MetricType::Gauge)?;
         self.samples.iter().try_for_each(|sample| {
-            let labels = [("channel", Label(&sample.channel)), ("state", Label(sample.standing.text()))];
+            let labels = [("channel", Label(&sample.channel)), ("state", Label(health::word(sample.health)))];
             metric.encode_family(&labels)?.encode_gauge(&1_i64)
         })
     }
@@ -142,7 +143,7 @@ impl Scrape {
             for field in &fields.all {
                 let labels = [("channel", Label(&sample.channel)), ("field", Label(&field.path))];
                 let figure = field.figure;
-                if sample.standing.is_up() {
+                if sample.is_up() {
                     metric.encode_family(&labels)?.encode_gauge(&figure)?;
                 } else {
                     let labels = [labels[0], labels[1], ("last_state", Label("true"))];
@@ -215,13 +216,15 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::field::{Field, Fields};
-    use super::super::sample::Standing;
+    use tearless::Health;
+
+    const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });
     use super::*;
 
-    fn sample(channel: &str, standing: Standing, path: &str) -> Sample {
+    fn sample(channel: &str, health: Option<Health>, path: &str) -> Sample {
         let all = vec![Field { path: path.into(), figure: Figure::Whole(3) }];
         let content = Content::Fields(Arc::new(Fields { all, left_out: 0 }));
-        Sample { standing, content, ..Sample::unreadable(channel) }
+        Sample { health, content, ..Sample::unreadable(channel) }
     }
 
     fn expose(samples: Vec<Sample>) -> String {
@@ -230,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_field_is_a_gauge_with_the_channel_and_the_path() {
-        let text = expose(vec![sample("worker-7", Standing::Alive, "queue.len")]);
+        let text = expose(vec![sample("worker-7", FRESH, "queue.len")]);
         assert!(text.contains("\ntearless_field{channel=\"worker-7\",field=\"queue.len\"} 3\n"), "{text}");
         assert!(text.contains("\ntearless_up{channel=\"worker-7\"} 1\n"), "{text}");
         assert!(text.contains("\n# TYPE tearless_publications counter\n"), "{text}");
@@ -240,7 +243,7 @@ mod tests {
 
     #[test]
     fn last_states_are_marked() {
-        let text = expose(vec![sample("w", Standing::Dead, "jobs")]);
+        let text = expose(vec![sample("w", Some(Health::Dead { since: None }), "jobs")]);
         assert!(
             text.contains("\ntearless_field{channel=\"w\",field=\"jobs\",last_state=\"true\"} 3\n"),
             "{text}"
@@ -252,8 +255,8 @@ mod tests {
     #[test]
     fn hostile_texts_stay_inside_of_their_label() {
         let hostile = "a\"} 1\n# EOF\ntearless_up{channel=\"x\\\u{1b}[2J\u{202e}";
-        let text = expose(vec![sample(hostile, Standing::Alive, hostile)]);
-        let plain = expose(vec![sample("x", Standing::Alive, "x")]);
+        let text = expose(vec![sample(hostile, FRESH, hostile)]);
+        let plain = expose(vec![sample("x", FRESH, "x")]);
         assert_eq!(text.lines().count(), plain.lines().count(), "{text}");
         let label = r#""a\"} 1\\n# EOF\\ntearless_up{channel=\"x\\\\u{1b}[2J\\u{202e}""#;
         assert!(text.contains(&format!("tearless_field{{channel={label},field={label}}} 3\n")), "{text}");
@@ -261,7 +264,7 @@ mod tests {
 
     #[test]
     fn numbers_beyond_63_bits_are_no_error() {
-        let sample = Sample { publications: u64::MAX, ..sample("w", Standing::Alive, "x") };
+        let sample = Sample { publications: u64::MAX, ..sample("w", FRESH, "x") };
         let text = expose(vec![sample]);
         assert!(text.contains("tearless_publications_total{channel=\"w\"} 18446744073709553000.0"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");

@@ -1,48 +1,12 @@
-//! What one scrape finds out, as plain data.
+//! The result of one scrape, as plain data.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tearless::Health;
+
 use super::field::Fields;
-
-/// How a channel's worker is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It lives.
-    Alive,
-    /// It lives, but has not given the signs of life that it promised.
-    Stalled,
-    /// It is stopped by a signal or a debugger.
-    Stopped,
-    /// It died without closing the channel.
-    Dead,
-    /// It closed the channel and left its last state.
-    Closed,
-    /// It can't be told from here: it is in another PID namespace.
-    Unknown,
-    /// The channel is in the list but can't be attached to, or not be looked at.
-    Unreadable,
-}
-
-impl Standing {
-    /// Whether its state is what the worker stands for now.
-    pub(super) fn is_up(self) -> bool {
-        self == Standing::Alive
-    }
-
-    /// As a label says it.
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Standing::Alive => "alive",
-            Standing::Stalled => "stalled",
-            Standing::Stopped => "stopped",
-            Standing::Dead => "dead",
-            Standing::Closed => "closed",
-            Standing::Unknown => "unknown",
-            Standing::Unreadable => "unreadable",
-        }
-    }
-}
+use crate::health;
 
 /// What there is of a channel's state.
 #[derive(Clone, Debug)]
@@ -78,12 +42,13 @@ impl Content {
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) channel: String,
-    pub(super) standing: Standing,
+    /// How its worker is; `None` if the channel cannot be attached to or looked at.
+    pub(super) health: Option<Health>,
     /// Number of the last publication.
     pub(super) publications: u64,
     /// How old that is.
     pub(super) age: Option<Duration>,
-    /// How long ago its writer last said that it is at work.
+    /// Age of its writer's last heartbeat.
     pub(super) heartbeat: Option<Duration>,
     pub(super) incarnation: u64,
     pub(super) growths: u64,
@@ -93,11 +58,16 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// A channel of which nothing but its name is known.
+    /// Whether the worker lives and its state is current.
+    pub(super) fn is_up(&self) -> bool {
+        health::is_up(self.health)
+    }
+
+    /// A channel that cannot be read: only its name is known.
     pub(super) fn unreadable(channel: &str) -> Sample {
         Sample {
             channel: channel.into(),
-            standing: Standing::Unreadable,
+            health: None,
             publications: 0,
             age: None,
             heartbeat: None,
@@ -129,6 +99,6 @@ pub(super) struct Scrape {
     pub(super) duration: Duration,
     /// Scrapes so far, with this one.
     pub(super) scrapes: u64,
-    /// Attempts that had to be made anew because a writer was faster, so far.
+    /// Retries so far because a writer was faster.
     pub(super) retries: u64,
 }

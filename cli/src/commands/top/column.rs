@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::row::Row;
 use super::{rate, text};
+use crate::health;
 use crate::output;
 
 /// Cells of the trend at most: one a second.
@@ -131,7 +132,7 @@ impl Column {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         match self {
             Column::Worker => row.label.clone(),
-            Column::State => row.state.label().into(),
+            Column::State => row.word().into(),
             Column::Pid => or_none(row.pid.map(|pid| pid.to_string())),
             Column::Rate => or_none(row.rates.per_second().map(output::rate)),
             Column::Age => or_none(row.age.map(text::age)),
@@ -147,7 +148,7 @@ impl Column {
         let rate = |row: &Row| row.rates.per_second().unwrap_or(-1.0);
         match self {
             Column::Worker => Ordering::Equal,
-            Column::State => one.state.cmp(&other.state),
+            Column::State => health::urgency(one.health).cmp(&health::urgency(other.health)),
             Column::Pid => one.pid.cmp(&other.pid),
             Column::Rate => rate(other).total_cmp(&rate(one)),
             Column::Age => other.age.cmp(&one.age),

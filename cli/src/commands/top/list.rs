@@ -117,7 +117,7 @@ fn words(filter: &str) -> Vec<String> {
 /// Whether the name contains each of the words, or the state is called so.
 fn passes(row: &Row, words: &[String]) -> bool {
     let name = || row.label.to_lowercase();
-    words.iter().all(|word| row.state.label() == word || name().contains(word.as_str()))
+    words.iter().all(|word| row.word() == word || name().contains(word.as_str()))
 }
 
 /// A part of a name, so that worker-9 comes before worker-10.
@@ -165,7 +165,7 @@ impl Chunks for str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::top::row::State;
+    use tearless::Health;
 
     fn rows(names: &[&str]) -> Vec<Row> {
         let row = |name: &&str| Row { name: (*name).into(), label: (*name).into(), ..Row::default() };
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_filter_is_of_names_and_states() {
         let mut rows = rows(&["Alpha-1", "alpha-2", "beta-1"]);
-        rows[2].state = State::Dead;
+        rows[2].health = Some(Health::Dead { since: None });
         let mut list = List::default();
         list.arrange(&rows, "ALPHA", Sort::by(Column::Worker));
         assert_eq!(shown(&list, &rows), ["Alpha-1", "alpha-2"]);

@@ -6,9 +6,10 @@ use anstyle::Style;
 use serde_json::{Value, json};
 
 use super::column::{Column, Side};
-use super::row::{Row, State};
+use super::row::Row;
 use super::session::Session;
 use crate::error::Failure;
+use crate::health;
 use crate::output::{Alignment, Table, print_json, style};
 
 /// Columns that are bars are not for scripts.
@@ -38,12 +39,9 @@ pub(super) fn print_table(session: &Session) -> Result<(), Failure> {
 }
 
 fn style_of(column: Column, row: &Row) -> Style {
-    match (column, row.state) {
-        (Column::Worker, _) => style::STRONG,
-        (Column::State, State::Alive) => style::GOOD,
-        (Column::State, State::Dead | State::Unreadable) => style::BAD,
-        (Column::State, State::Closed) => style::DIM,
-        (Column::State, _) => style::ODD,
+    match column {
+        Column::Worker => style::STRONG,
+        Column::State => health::style(row.health),
         _ => style::PLAIN,
     }
 }
@@ -56,7 +54,7 @@ pub(super) fn print_documents(session: &Session) -> Result<(), Failure> {
 fn document(row: &Row) -> Value {
     json!({
         "channel": row.name,
-        "state": row.state.label(),
+        "state": row.word(),
         "pid": row.pid,
         "rate": row.rates.per_second(),
         "age_seconds": row.age.map(|age| age.as_secs_f64()),

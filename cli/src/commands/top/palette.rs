@@ -1,8 +1,9 @@
 //! What things look like, with colours and without.
 
 use ratatui::style::{Color, Modifier, Style};
+use tearless::Health;
 
-use super::row::State;
+use crate::health;
 
 /// Whether colours are used. Without them bold, dim and reversed text says the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +65,15 @@ impl Palette {
         self.coloured(Style::new(), Color::Green)
     }
 
-    pub(super) fn state(self, state: State) -> Style {
+    /// Of the word for a worker's health.
+    pub(super) fn health(self, health: Option<Health>) -> Style {
         let style = Style::new();
-        match state {
-            State::Alive => self.coloured(style, Color::Green),
-            State::Stalled | State::Unknown => self.coloured(style, Color::Yellow),
-            State::Stopped => self.coloured(style, Color::Magenta),
-            State::Dead | State::Unreadable => self.trouble(),
-            State::Closed => self.dim(),
+        match health {
+            None | Some(Health::Dead { .. }) => self.trouble(),
+            Some(Health::Closed) => self.dim(),
+            Some(Health::Stalled { is_stopped: true, .. }) => self.coloured(style, Color::Magenta),
+            health if health::is_up(health) => self.coloured(style, Color::Green),
+            _ => self.coloured(style, Color::Yellow),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use tearless::Health;
+
 use super::rate::Rates;
+use crate::health;
 
 /// One worker as it was when it was looked at last: plain data.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +14,8 @@ pub(super) struct Row {
     pub(super) name: String,
     /// The same, fit to be shown.
     pub(super) label: String,
-    pub(super) state: State,
+    /// How the worker is; `None` if the channel cannot be read.
+    pub(super) health: Option<Health>,
     /// Of the writer, or the last one; `None` before the channel could be attached.
     pub(super) pid: Option<u64>,
     pub(super) rates: Rates,
@@ -27,46 +31,9 @@ pub(super) struct Row {
     pub(super) trouble: Option<String>,
 }
 
-/// How a worker is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
-    /// It died without closing the channel.
-    Dead,
-    /// The channel can't be read.
-    Unreadable,
-    /// It is stopped, by a signal or a debugger.
-    Stopped,
-    /// It lives, but breaks its promise to give a sign of life.
-    Stalled,
-    /// It can't be told from here.
-    #[default]
-    Unknown,
-    /// It closed the channel.
-    Closed,
-    Alive,
-}
-
-impl State {
-    /// From the one that needs attention most to the one that needs none.
-    pub(super) const ALL: [State; 7] = [
-        State::Dead,
-        State::Unreadable,
-        State::Stopped,
-        State::Stalled,
-        State::Unknown,
-        State::Closed,
-        State::Alive,
-    ];
-
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            State::Dead => "dead",
-            State::Unreadable => "unreadable",
-            State::Stopped => "stopped",
-            State::Stalled => "stalled",
-            State::Unknown => "unknown",
-            State::Closed => "closed",
-            State::Alive => "alive",
-        }
+impl Row {
+    /// The word for how the worker is.
+    pub(super) fn word(&self) -> &'static str {
+        health::word(self.health)
     }
 }

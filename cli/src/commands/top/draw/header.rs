@@ -1,10 +1,12 @@
 //! The two lines at the top: which namespace, how many workers of which state, rates and memory.
 
+use tearless::Health;
+
 use super::Scene;
 use super::canvas::Canvas;
 use crate::commands::top::column::Side;
-use crate::commands::top::row::State;
 use crate::commands::top::view::View;
+use crate::health;
 use crate::output::{self, bytes, printable};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
@@ -21,9 +23,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
         (&count, palette.strong()),
     ];
     let states = states(scene);
-    for (index, (state, count)) in states.iter().enumerate() {
+    for (index, (health, count)) in states.iter().enumerate() {
         texts.push((if index == 0 { ": " } else { ", " }, palette.normal()));
-        texts.push((count, palette.state(*state)));
+        texts.push((count, palette.health(*health)));
     }
     canvas.line(0, &texts);
     let flow = flow(view, scene);
@@ -36,12 +38,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
     canvas.cell((room + 2, 1), width, &flow, Side::Right, style);
 }
 
-/// How many workers there are of each state that there is, the most usual first.
-fn states(scene: &Scene<'_>) -> Vec<(State, String)> {
-    let count = |state: State| scene.rows.iter().filter(|row| row.state == state).count();
-    let states = State::ALL.into_iter().rev().map(|state| (state, count(state)));
-    let present = states.filter(|(_, count)| *count > 0);
-    present.map(|(state, count)| (state, format!("{count} {}", state.label()))).collect()
+/// How many workers each word is about, the least urgent first, each with a health of that word.
+fn states(scene: &Scene<'_>) -> Vec<(Option<Health>, String)> {
+    let workers = |word: &&'static str| {
+        let rows: Vec<_> = scene.rows.iter().filter(|row| row.word() == *word).collect();
+        let first = rows.first()?;
+        Some((first.health, format!("{} {word}", rows.len())))
+    };
+    health::WORDS.iter().rev().filter_map(workers).collect()
 }
 
 fn flow(view: &View, scene: &Scene<'_>) -> String {

@@ -78,7 +78,7 @@ fn draw_row(canvas: &mut Canvas<'_>, scene: &Scene<'_>, columns: &[(Column, u16)
     let mut x = 0;
     for (column, width) in columns {
         let style = match column {
-            Column::State => scene.palette.state(row.state),
+            Column::State => scene.palette.health(row.health),
             Column::Trend => scene.palette.bars(),
             Column::Worker => scene.palette.strong(),
             _ => scene.palette.normal(),

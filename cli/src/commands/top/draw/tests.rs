@@ -5,6 +5,7 @@ use std::time::Duration;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Modifier;
+use tearless::Health;
 
 use super::{Scene, draw};
 use crate::commands::top::column::Column;
@@ -12,7 +13,7 @@ use crate::commands::top::detail::Detail;
 use crate::commands::top::input::{Next, handle};
 use crate::commands::top::list::Sort;
 use crate::commands::top::palette::Palette;
-use crate::commands::top::row::{Row, State};
+use crate::commands::top::row::Row;
 use crate::commands::top::view::{Flow, Focus, Mode, Pane, View};
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -109,8 +110,13 @@ impl Stage {
 /// A worker whose numbers follow from its own.
 fn row(number: u64) -> Row {
     let name = format!("worker-{number}");
-    let mut row =
-        Row { label: name.clone(), name, state: State::Alive, pid: Some(1_000 + number), ..Row::default() };
+    let mut row = Row {
+        label: name.clone(),
+        name,
+        health: Some(Health::Empty),
+        pid: Some(1_000 + number),
+        ..Row::default()
+    };
     for second in 0..5 {
         row.rates.add(Duration::from_secs(second), second * number);
     }
@@ -198,7 +204,7 @@ fn of_many_workers_those_in_sight_are_drawn_and_the_selected_one_is_among_them()
 #[test]
 fn typing_a_filter_leaves_those_that_match() {
     let mut stage = Stage::new(20, (80, 30));
-    stage.rows[4].state = State::Dead;
+    stage.rows[4].health = Some(Health::Dead { since: None });
     stage.keys("/er-1");
     let text = stage.text();
     assert!(text.contains("11 match er-1") && text.contains("/er-1▏"), "{text}");
@@ -259,9 +265,10 @@ fn a_frozen_picture_says_so() {
 #[test]
 fn states_are_counted_and_a_dead_worker_stands_out() {
     let mut stage = Stage::new(6, (100, 24));
-    for (index, state) in [State::Dead, State::Stalled, State::Stopped, State::Closed].into_iter().enumerate()
-    {
-        stage.rows[index].state = state;
+    let stalled = |is_stopped| Health::Stalled { silent: None, is_stopped };
+    let others = [Health::Dead { since: None }, stalled(false), stalled(true), Health::Closed];
+    for (row, health) in stage.rows.iter_mut().zip(others) {
+        row.health = Some(health);
     }
     let lines = stage.lines();
     assert!(lines[0].ends_with("6 workers: 2 alive, 1 closed, 1 stalled, 1 stopped, 1 dead"), "{}", lines[0]);
