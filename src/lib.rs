@@ -148,12 +148,11 @@ pub use cleanup::CleanupReport;
 pub use clock::TimestampSource;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use codec::CapError;
-#[cfg(feature = "message-pack")]
-pub use codec::MessagePack;
-pub use codec::{Bytes, Codec, CodecError, Decode, Encode, Pod, Postcard};
+pub use codec::{Bytes, Codec, CodecError, Decode, Encode, MessagePack, Pod, Postcard};
 pub use health::Health;
 pub use hub::{
-    Cut, CutState, CutTime, Hub, HubBuilder, HubState, HubStatistics, HubWatch, QueryError, Skew, Status,
+    Cut, CutState, CutTime, Hub, HubBuilder, HubState, HubStatistics, HubWatch, Pattern, QueryError, Skew,
+    Status,
 };
 pub use inspect::{
     Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,

@@ -26,9 +26,9 @@ use crate::channel::{
     AttachError, AttachPolicy, Backoff, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics,
     RetryPolicy, SnapshotError, SnapshotInfo, WriterState, writer_state,
 };
-use crate::codec::{CodecError, Decode, Postcard};
-use crate::object::ObjectError;
+use crate::codec::{CodecError, Decode, Direct, Postcard, Strategy};
 use crate::health::{Health, Signs, Thresholds};
+use crate::object::ObjectError;
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
@@ -64,9 +64,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// [`SnapshotError`]; [`SnapshotError::Empty`] at once if nothing has been published yet.
     #[inline(always)]
     pub fn snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
-        if C::IS_DIRECT
-            && let Some(mut state) = C::blank()
-        {
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
             let info = self.snapshot_into(&mut state)?;
             return Ok(Snapshot::new(state, info));
         }
@@ -116,8 +115,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        if C::IS_DIRECT {
-            return self.channel.snapshot(&mut C::destination(state));
+        if let Strategy::Direct(direct) = C::strategy() {
+            return self.channel.snapshot(&mut direct.destination(state));
         }
         self.decode_into(state)
     }
@@ -129,10 +128,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
     }
 
     fn take(&mut self, order: Order) -> Result<Snapshot<T>, SnapshotError> {
-        if C::IS_DIRECT
-            && let Some(mut state) = C::blank()
-        {
-            let info = order.carry_out(&mut self.channel, &mut C::destination(&mut state))?;
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
+            let info = order.carry_out(&mut self.channel, &mut direct.destination(&mut state))?;
             return Ok(Snapshot::new(state, info));
         }
         let info = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;

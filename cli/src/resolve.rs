@@ -111,50 +111,9 @@ pub(crate) fn nearest(wanted: &str, names: &[&str]) -> Vec<String> {
     found.into_iter().map(|(_, name)| printable(name).into_owned()).collect()
 }
 
-/// Whether `name` is as `pattern` says, in which `*` stands for any characters, also none, and `?` for any
-/// one.
-pub(crate) fn fits(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    // fitting[n]: whether what has been looked at of the pattern fits the first n characters.
-    let mut fitting: Vec<bool> = vec![false; name.chars().count() + 1];
-    fitting[0] = true;
-    for expected in pattern {
-        let mut before = fitting[0];
-        fitting[0] &= expected == '*';
-        for (index, character) in name.chars().enumerate() {
-            let fits = match expected {
-                '*' => fitting[index] || fitting[index + 1],
-                '?' => before,
-                exact => before && exact == character,
-            };
-            before = std::mem::replace(&mut fitting[index + 1], fits);
-        }
-    }
-    fitting.last() == Some(&true)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{fits, nearest};
-
-    #[test]
-    fn stars_and_question_marks_stand_for_what_they_say() {
-        for (pattern, name) in [
-            ("*", ""),
-            ("", ""),
-            ("w*", "worker"),
-            ("*-?", "worker-7"),
-            ("a*ab", "aaab"),
-            ("?", "ü"),
-            ("**", "x"),
-        ] {
-            assert!(fits(pattern, name), "{pattern:?} {name:?}");
-        }
-        for (pattern, name) in [("", "a"), ("?", ""), ("w*x", "worker"), ("worker", "workers"), ("a?", "a")] {
-            assert!(!fits(pattern, name), "{pattern:?} {name:?}");
-        }
-        assert!(!fits(&"*a".repeat(200), &"a".repeat(199)), "and it ends soon");
-    }
+    use super::nearest;
 
     #[test]
     fn the_likest_names_come_first_and_unlike_ones_not_at_all() {

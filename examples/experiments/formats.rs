@@ -25,8 +25,12 @@ const SPAN: Duration = Duration::from_millis(250);
 /// JSON, as a codec that a user would add.
 struct Json;
 
-impl Codec for Json {
+impl Json {
     const NAME: &'static str = "json";
+}
+
+impl<T: ?Sized> Codec<T> for Json {
+    const NAME: &'static str = Json::NAME;
 }
 
 impl<T: Serialize + ?Sized> Encode<T> for Json {

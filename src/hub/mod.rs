@@ -17,12 +17,13 @@ use std::sync::Arc;
 pub use builder::HubBuilder;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use error::QueryError;
+pub use pattern::Pattern;
 pub use statistics::HubStatistics;
 pub use status::Status;
 pub use watch::HubWatch;
 
 use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
-use crate::codec::{Decode, Postcard};
+use crate::codec::{Decode, Direct, Postcard, Strategy};
 use crate::snapshot::Snapshot;
 use attached::{Shared, with_scratch};
 
@@ -85,8 +86,8 @@ impl<C> Hub<C> {
     /// that were known before: [`Namespace::channels`](crate::Namespace::channels) says why.
     #[must_use]
     pub fn channels(&self, pattern: &str) -> Vec<Arc<str>> {
-        let names = self.shared.names();
-        names.iter().filter(|name| pattern::matches(pattern, name)).cloned().collect()
+        let (names, pattern) = (self.shared.names(), Pattern::new(pattern));
+        names.iter().filter(|name| pattern.matches(name)).cloned().collect()
     }
 }
 
@@ -153,10 +154,9 @@ impl<C: 'static> Hub<C> {
             return None;
         }
         let reader = attached.reader();
-        if C::IS_DIRECT
-            && let Some(mut state) = C::blank()
-        {
-            let info = reader.try_fast(&mut C::destination(&mut state)).ok()?;
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
+            let info = reader.try_fast(&mut direct.destination(&mut state)).ok()?;
             return Some(Ok(Snapshot::new(state, info)));
         }
         with_scratch(|scratch| {

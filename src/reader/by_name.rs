@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use super::{Reader, ReaderBuilder, retry_attach};
 use crate::channel::SnapshotInfo;
 use crate::channel::{AttachError, Format, SnapshotError};
-use crate::codec::{Bytes, Codec, Pod};
+use crate::codec::{Bytes, Pod};
+use crate::object::{Backend, SharedMemory};
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
 use crate::snapshot::Snapshot;
 

@@ -2,7 +2,7 @@
 
 use super::Reader;
 use crate::channel::{SnapshotError, SnapshotInfo};
-use crate::codec::Decode;
+use crate::codec::{Decode, Direct, Strategy};
 use crate::layout::Publication;
 use crate::snapshot::Snapshot;
 
@@ -48,10 +48,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
 
     /// A publication that is announced.
     fn take_old(&mut self, publication: Publication) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        if C::IS_DIRECT
-            && let Some(mut state) = C::blank()
-        {
-            let info = self.channel.read_publication(publication, &mut C::destination(&mut state))?;
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
+            let info = self.channel.read_publication(publication, &mut direct.destination(&mut state))?;
             return Ok(info.map(|info| Snapshot::new(state, info)));
         }
         let Some(info) = self.channel.read_publication(publication, &mut &mut self.scratch)? else {

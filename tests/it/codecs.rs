@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::common::OwnNamespace;
 use serde::{Deserialize, Serialize, Serializer};
-use tearless::{Bytes, Decode, Encode, MessagePack, Pod, Postcard, PublishError, SnapshotError};
+use tearless::{Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard, PublishError, SnapshotError};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Phase {
@@ -56,6 +56,42 @@ fn postcard() {
 #[test]
 fn message_pack() {
     round_trips::<MessagePack>();
+}
+
+#[test]
+fn message_pack_has_the_names_of_fields_and_variants() {
+    let payload =
+        |value: &State| <MessagePack as Encode<State>>::encode(value, &mut Vec::new()).map(<[u8]>::to_vec);
+    let payload = payload(&state(1)).unwrap();
+    for name in ["done", "phase", "Busy", "job", "progress", "queue", "rates"] {
+        let name = [&[0xa0 + u8::try_from(name.len()).unwrap()], name.as_bytes()].concat();
+        assert!(payload.windows(name.len()).any(|window| window == name), "{name:?} in {payload:?}");
+    }
+    assert_eq!(payload[0], 0x84, "a map of four fields");
+}
+
+#[test]
+fn message_pack_survives_fields_that_come_and_go() {
+    #[derive(Serialize)]
+    struct Old {
+        gone: String,
+        done: u64,
+        phase: Phase,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct New {
+        phase: Phase,
+        done: u64,
+        #[serde(default)]
+        new: Option<u8>,
+    }
+    let own = OwnNamespace::new(&["evolved"]);
+    let builder = own.writer_builder::<Old>("evolved").codec::<MessagePack>();
+    let mut writer = builder.type_name("evolved").open().unwrap();
+    writer.publish(&Old { gone: "x".into(), done: 7, phase: Phase::Idle }).unwrap();
+    let builder = own.reader_builder::<New>("evolved").codec::<MessagePack>();
+    let mut reader = builder.type_name("evolved").open().unwrap();
+    assert_eq!(*reader.snapshot().unwrap(), New { phase: Phase::Idle, done: 7, new: None });
 }
 
 #[test]
@@ -140,7 +176,10 @@ fn treachery<C: Encode<Treacherous> + Decode<(u64, u64)>>() {
         own.reader_builder::<(u64, u64)>("treacherous").codec::<C>().type_name("pair").open().unwrap();
     writer.publish(&Treacherous("well")).unwrap();
     let error = writer.publish(&Treacherous("fail")).unwrap_err();
-    assert!(matches!(error, PublishError::Encode { codec, .. } if codec == C::NAME), "{error}");
+    assert!(
+        matches!(error, PublishError::Encode { codec, .. } if codec == <C as Codec<Treacherous>>::NAME),
+        "{error}"
+    );
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _ = writer.publish(&Treacherous("panic"));
     }));

@@ -116,7 +116,7 @@ fn what_could_not_be_published_counts_as_changed_and_is_no_sign_of_life() {
     let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().max_state_len(8);
     let mut writer = builder.open().unwrap();
     let reader = namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>();
-    let mut reader = reader.type_name(<Bytes as tearless::Encode<[u8]>>::type_name()).open().unwrap();
+    let mut reader = reader.type_name(<Bytes as tearless::Codec<[u8]>>::type_name()).open().unwrap();
     assert_eq!(writer.publish_if_changed(b"small").unwrap(), Some(1));
     let begin = moment();
     for _ in 0..2 {

@@ -26,17 +26,17 @@ const EVERY_ONE: u64 = 32;
 /// [`Bytes`], with a schema.
 enum Described {}
 
-impl Codec for Described {
+impl Codec<Vec<u8>> for Described {
     const NAME: &'static str = Bytes::NAME;
+
+    fn type_name() -> String {
+        <Bytes as Codec<Vec<u8>>>::type_name()
+    }
 }
 
 impl Encode<Vec<u8>> for Described {
     fn encode<'a>(value: &'a Vec<u8>, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         Ok(value)
-    }
-
-    fn type_name() -> String {
-        <Bytes as Encode<Vec<u8>>>::type_name()
     }
 }
 

@@ -3,7 +3,7 @@
 use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{AttachError, ChannelInfo, Inspection, Namespace};
+use tearless::{AttachError, ChannelInfo, Inspection, Namespace, Pattern};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -69,8 +69,8 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
         // Maybe there is one, whose last channel has just gone.
         resolve::no_such_namespace(namespace, &context.trust).map_or(Ok(()), Err)?;
     }
-    if let Some(pattern) = &arguments.pattern {
-        channels.retain(|info| resolve::fits(pattern, &info.name));
+    if let Some(pattern) = arguments.pattern.as_deref().map(Pattern::new) {
+        channels.retain(|info| pattern.matches(&info.name));
     }
     let (mut entries, mut missing) = (Vec::new(), Vec::new());
     for info in channels {

@@ -1,35 +1,65 @@
-//! What decoding one payload may cost.
+//! Building JSON values: texts for numbers that JSON lacks, and the limits of what one payload may
+//! cost.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
-use super::DecodeError;
+use super::error::{DecodeError, MAX_ELEMENT_MEMORY};
 use crate::schema::{Fields, Type};
 
-/// Elements that a payload may have beyond one for each of its bytes, because they take none.
+/// Elements that a payload may have beyond one for each of its bytes, because they take no byte.
 const SPARE: usize = 1024;
 
-/// Values for each element: a byte may be several structs deep.
+/// Values for each element: one byte may be the contents of several nested structs.
 const VALUES: usize = 8;
 
-/// Bytes of memory for each element.
-pub(super) const MEMORY: usize = 1024;
-
-/// Most values inside of one another.
-pub(super) const MAX_LEVELS: u32 = 128;
-
-/// What one allocation takes beside its bytes.
+/// The memory of an allocation beside its bytes.
 const ALLOCATION: usize = 32;
 
-/// What a value takes in an array.
+/// The memory of a value in an array.
 const ELEMENT: usize = size_of::<Value>();
 
-/// What a value takes in an object, without its name's bytes: with the name, its hash and its place in the table.
+/// The memory of a value in an object, without the bytes of its name: the name, its hash and its
+/// entry in the table.
 const MEMBER: usize = ELEMENT + size_of::<String>() + size_of::<u64>() + 24 + ALLOCATION;
 
-/// What an array or an object takes without what is in it.
+/// The memory of an array or an object without its contents.
 const CONTAINER: usize = 64 + 2 * ALLOCATION;
 
-/// What is left.
+/// The most bytes of a key that is not a string, as JSON text. Quotes inside of keys are escaped,
+/// so that their number doubles with each level of keys of keys.
+const MAX_KEY_BYTES: usize = 4096;
+
+pub(super) fn unsigned(number: u128) -> Value {
+    u64::try_from(number).map_or_else(|_| Value::String(number.to_string()), Value::from)
+}
+
+pub(super) fn signed(number: i128) -> Value {
+    match (i64::try_from(number), u128::try_from(number)) {
+        (Ok(number), _) => Value::from(number),
+        (_, Ok(number)) => unsigned(number),
+        _ => Value::String(number.to_string()),
+    }
+}
+
+pub(super) fn float(number: f64) -> Value {
+    Number::from_f64(number).map_or_else(|| Value::String(number.to_string()), Value::Number)
+}
+
+/// The text of a map's key.
+pub(super) fn key(value: Value) -> Result<String, String> {
+    let text = match value {
+        Value::String(text) => return Ok(text),
+        other => other.to_string(),
+    };
+    match text.len() {
+        0..=MAX_KEY_BYTES => Ok(text),
+        len => {
+            Err(format!("a key that is not a string has {len} bytes as JSON, the limit is {MAX_KEY_BYTES}"))
+        }
+    }
+}
+
+/// What the values of one payload may still cost.
 pub(super) struct Budget {
     len: usize,
     elements: usize,
@@ -38,7 +68,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For a payload of `len` bytes; every type of `root` may have one value in any case.
+    /// The budget of a payload of `len` bytes. Every type of `root` may have one value beyond it.
     pub(super) fn new(root: &Type, len: usize) -> Budget {
         let (elements, types) = (len.saturating_add(SPARE), count(root));
         let once = types.values * (MEMBER + CONTAINER) + types.name_bytes;
@@ -46,46 +76,46 @@ impl Budget {
             len,
             elements,
             values: elements.saturating_mul(VALUES).saturating_add(types.values),
-            memory: elements.saturating_mul(MEMORY).saturating_add(once),
+            memory: elements.saturating_mul(MAX_ELEMENT_MEMORY).saturating_add(once),
         }
     }
 
-    /// The elements of a list, before there are any: how many to reserve.
+    /// Charges for the elements of a list before they are decoded. Returns the capacity to reserve.
     pub(super) fn list(&mut self, count: u64) -> Result<usize, DecodeError> {
         let count = self.elements(count)?;
         self.array(count)?;
         Ok(count)
     }
 
-    /// The entries of a map, before there are any: how many to reserve.
+    /// Charges for the entries of a map before they are decoded. Returns the capacity to reserve.
     pub(super) fn map(&mut self, count: u64) -> Result<usize, DecodeError> {
         let count = self.elements(count)?;
         self.object(count)?;
         Ok(count)
     }
 
-    /// An array of so many values.
+    /// Charges for an array of `count` values.
     pub(super) fn array(&mut self, count: usize) -> Result<(), DecodeError> {
         self.take(CONTAINER.saturating_add(count.saturating_mul(ELEMENT)))
     }
 
-    /// An object of so many values, without the bytes of their names.
+    /// Charges for an object of `count` values, without the bytes of their names.
     pub(super) fn object(&mut self, count: usize) -> Result<(), DecodeError> {
         self.take(CONTAINER.saturating_add(count.saturating_mul(MEMBER)))
     }
 
-    /// A text that does not stand in the payload, such as the name of a field.
+    /// Charges for a text that is not in the payload, such as the name of a field, and returns it.
     pub(super) fn text(&mut self, text: &str) -> Result<String, DecodeError> {
         self.key(text)?;
         Ok(text.into())
     }
 
-    /// A map's key, which may be longer than what it was made of.
+    /// Charges for a map's key, whose text may be longer than its bytes in the payload.
     pub(super) fn key(&mut self, key: &str) -> Result<(), DecodeError> {
         self.take(key.len() + ALLOCATION)
     }
 
-    /// One value.
+    /// Charges for one value.
     pub(super) fn value(&mut self) -> Result<(), DecodeError> {
         self.values = self.values.checked_sub(1).ok_or(DecodeError::TooManyElements { len: self.len })?;
         Ok(())
@@ -104,7 +134,7 @@ impl Budget {
     }
 }
 
-/// What there is in a tree of types.
+/// The size of a tree of types.
 #[derive(Clone, Copy, Default)]
 struct Types {
     values: usize,
@@ -121,8 +151,8 @@ impl Types {
     }
 }
 
-fn count(described: &Type) -> Types {
-    let inner = match described {
+fn count(node: &Type) -> Types {
+    let inner = match node {
         Type::Option(inner) | Type::Sequence(inner) | Type::Array { element: inner, .. } => count(inner),
         Type::Map { key, value } => count(key).and(count(value)),
         Type::Struct { fields, .. } => count_fields(fields),
