@@ -80,8 +80,10 @@
 //! needs [`codec`](WriterBuilder::codec)), `message-pack`, and `schema` (the module of that name, and what is described by it), all on by
 //! default. `dynamic` reads channels whose type is not known. `async` adds [`Reader::changes`] and
 //! [`Hub::changes`], streams for any executor. `tokio` lets a [`Syncer`] be a task (`SyncerBuilder::spawn_on`). `metrics`
-//! gives statistics and memory to the facade of that name. `portable-copy` moves payloads word by word on x86-64, too, as
-//! on all other processors.
+//! gives statistics and memory to the facade of that name.
+//!
+//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 move payloads word by word, as all other processors do. It is no
+//! feature, because it takes something away.
 //!
 //! # Limits
 //!

@@ -23,9 +23,6 @@ mod patience;
 mod query;
 mod report;
 mod state;
-#[path = "../experiments/table.rs"]
-#[allow(dead_code, reason = "the experiments use all of it")]
-mod table;
 mod worker;
 
 use std::{env, error::Error, process::ExitCode, time::Duration};

@@ -2,10 +2,9 @@
 
 use std::{num::NonZero, thread};
 
-use crate::{
-    query::{Queries, Statistics},
-    table::{Cell, Table, grouped, number, time},
-};
+use testkit::table::{Cell, Table, grouped, number, time};
+
+use crate::query::{Queries, Statistics};
 
 const COLUMNS: [&str; 14] = [
     "worker",
@@ -29,7 +28,7 @@ const COLUMNS: [&str; 14] = [
 /// Where there are fewer processors than processes, the slow queries are those during which the main process
 /// had to give its processor to a worker: milliseconds that tell of the kernel's scheduler, not of tearless.
 pub(crate) fn print(queries: &Queries) {
-    let mut table = Table::new("workers", "", &COLUMNS);
+    let mut table = Table::new(&COLUMNS);
     queries.statistics().for_each(|one| table.row(row(one)));
     println!("\n{}", table.markdown());
     queries.wrong.iter().for_each(|wrong| println!("{wrong}"));
