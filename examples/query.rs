@@ -1,11 +1,11 @@
-//! The other half of `publish`: looks once a second, without the publisher noticing.
+//! The other half of `publish`: reads the state once a second; the publisher notices nothing.
 
 use std::{error::Error, process::ExitCode, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tearless::Namespace;
 
-/// What both halves agree on.
+/// The type that both halves share.
 #[derive(Debug, Serialize, Deserialize)]
 struct Conversation {
     pid: u32,
@@ -40,7 +40,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
         if !reader.changed_since(snapshot.publication()) {
             println!(
-                "Nothing new: the publisher is {:?}. Started again, it goes on from here.",
+                "Nothing new: the publisher is {:?}. After a restart it resumes here.",
                 reader.writer_state()?
             );
         }
