@@ -10,16 +10,16 @@ use tearless::{
 
 use crate::output::{ago, duration, style};
 
-/// A writer that closes its channel takes less time than this from the first step to the last, unless
-/// it is stopped in between.
+/// A writer that closes its channel takes less time than this from the first step to the last,
+/// unless it is stopped in between.
 const END: Duration = Duration::from_millis(50);
 
-/// How often a channel is inspected again because its writer overwrote the latest publication during
-/// the inspection.
+/// How often a channel is inspected again because its writer overwrote the latest publication
+/// during the inspection.
 const MAX_LOOKS: usize = 8;
 
-/// A channel's memory. A fast writer may overwrite its latest publication during the inspection: then
-/// this is the first of several inspections that holds it.
+/// A channel's memory. A fast writer may overwrite its latest publication during the inspection:
+/// then this is the first of several inspections that holds it.
 pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection, AttachError> {
     let mut inspection = namespace.inspect(channel)?;
     for _ in 1..MAX_LOOKS {
@@ -31,8 +31,8 @@ pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection
     Ok(inspection)
 }
 
-/// Those of `suspects` that stay in the registry. A suspect is an entry whose channel was not found by
-/// name. Its channel may just be ending: a writer removes the names first and the entry last.
+/// Those of `suspects` that stay in the registry. A suspect is an entry whose channel was not found
+/// by name. Its channel may just be ending: a writer removes the names first and the entry last.
 pub(crate) fn nameless(
     namespace: &Namespace,
     mut suspects: Vec<ChannelInfo>,
@@ -66,8 +66,8 @@ pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
     whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.published)
 }
 
-/// Publications a second, by the timestamps of those that the channel still holds. These are few, so a
-/// burst looks faster than the average.
+/// Publications a second, by the timestamps of those that the channel still holds. These are few,
+/// so a burst looks faster than the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     let dated = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
     let slots: Vec<_> = whole(inspection).iter().filter_map(dated).collect();
@@ -76,7 +76,8 @@ pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     (newest > oldest && seconds > 0.0).then(|| (newest - oldest) as f64 / seconds)
 }
 
-/// The words for how a writer is, the most urgent first: the same for people, in JSON and in labels.
+/// The words for how a writer is, the most urgent first: the same for people, in JSON and in
+/// labels.
 pub(crate) const WORDS: [&str; 7] =
     ["dead", "unreadable", "stopped", "stalled", "unknown", "closed", "alive"];
 
@@ -111,7 +112,8 @@ pub(crate) fn style(health: Option<Health>) -> Style {
     }
 }
 
-/// How a stalled writer broke its promise; `None` for a writer that has not broken it, or is stopped.
+/// How a stalled writer broke its promise; `None` for a writer that has not broken it, or is
+/// stopped.
 pub(crate) fn breach(inspection: &Inspection) -> Option<String> {
     let Health::Stalled { silent, is_stopped: false } = inspection.health() else { return None };
     let interval = inspection.heartbeat_interval.unwrap_or_default();

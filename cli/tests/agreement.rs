@@ -1,5 +1,5 @@
-//! Every judge of health gives the same answer about the same worker: the hub, a reader, an inspection
-//! and each command. The workers are real processes.
+//! Every judge of health gives the same answer about the same worker: the hub, a reader, an
+//! inspection and each command. The workers are real processes.
 
 mod support;
 
@@ -73,7 +73,8 @@ const CASES: [Case; 12] = [
     },
 ];
 
-/// A writer: `promise=` milliseconds, `publish`, `beat` (heartbeats from then on), `close` (lingering).
+/// A writer: `promise=` milliseconds, `publish`, `beat` (heartbeats from then on), `close`
+/// (lingering).
 fn work(namespace: &Namespace, role: &str) -> ! {
     let (channel, steps) = role.split_once(' ').unwrap();
     let mut builder = namespace.writer_builder::<u64>(channel);

@@ -93,6 +93,10 @@ mod tests {
             ("a?", "a", false),
             ("a*b", "ab", true),
             ("a*ab", "aaab", true),
+            ("w*", "worker", true),
+            ("*-?", "worker-7", true),
+            ("w*x", "worker", false),
+            ("a?", "a", false),
         ] {
             assert_eq!(Pattern::new(pattern).matches(name), matches, "{pattern:?} {name:?}");
         }

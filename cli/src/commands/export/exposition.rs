@@ -1,19 +1,21 @@
 //! A scrape as text for Prometheus.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelValue, LabelValueEncoder, MetricEncoder, NoLabelSet, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::field::Figure;
-use super::label::Label;
 use super::sample::{Content, Listing, Sample, Scrape};
 use crate::health;
+use crate::output::printable;
 
-/// What the text is, for whoever gets it by HTTP.
+/// The content type of the text, for HTTP.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The exposition of a scrape.
@@ -22,71 +24,57 @@ pub(super) fn text_of(scrape: Scrape) -> String {
     let guess = 512 * (scrape.samples.len() + 4);
     registry.register_collector(Box::new(scrape));
     let mut output = String::with_capacity(guess);
-    // A string takes everything, and our numbers are in range: there is nothing that could fail.
+    // Writing to a string can't fail, and the numbers are in range.
     let _ = text::encode(&mut output, &registry);
     output
 }
 
-/// One family of metrics with one number for a channel.
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    figure: fn(&Sample) -> Option<Figure>,
-}
+/// A family of metrics with one number for each channel: name, help, kind, and the number.
+type Family = (&'static str, &'static str, MetricType, fn(&Sample) -> Option<Figure>);
 
 const FAMILIES: [Family; 8] = [
-    Family {
-        name: "tearless_up",
-        help: "Whether the worker lives and stands for its state; where it is 0, fields are left out",
-        kind: MetricType::Gauge,
-        figure: |sample| Some(Figure::Whole(i64::from(sample.is_up()))),
-    },
-    Family {
-        name: "tearless_publications",
-        help: "Publications in the channel's life, by all of its writers",
-        kind: MetricType::Counter,
-        figure: |sample| Some(whole(sample.publications)),
-    },
-    Family {
-        name: "tearless_age_seconds",
-        help: "Age of the latest publication",
-        kind: MetricType::Gauge,
-        figure: |sample| sample.age.map(seconds),
-    },
-    Family {
-        name: "tearless_heartbeat_age_seconds",
-        help: "Time since the writer last said that it is at work",
-        kind: MetricType::Gauge,
-        figure: |sample| sample.heartbeat.map(seconds),
-    },
-    Family {
-        name: "tearless_incarnation",
-        help: "Writers that the channel has had, one after the other",
-        kind: MetricType::Gauge,
-        figure: |sample| Some(whole(sample.incarnation)),
-    },
-    Family {
-        name: "tearless_growths",
-        help: "Replacements of a segment by a larger or smaller one",
-        kind: MetricType::Counter,
-        figure: |sample| Some(whole(sample.growths)),
-    },
-    Family {
-        name: "tearless_state_bytes",
-        help: "Payload bytes of the latest state",
-        kind: MetricType::Gauge,
-        figure: |sample| sample.bytes.map(|bytes| whole(bytes as u64)),
-    },
-    Family {
-        name: "tearless_fields_left_out",
-        help: "Numbers in the state beyond the most that are exported, or with too long a path",
-        kind: MetricType::Gauge,
-        figure: |sample| match &sample.content {
+    (
+        "tearless_up",
+        "Whether the worker is alive and keeps its promised interval; if 0, its fields are not exported",
+        MetricType::Gauge,
+        |sample| Some(Figure::Whole(i64::from(sample.is_up()))),
+    ),
+    (
+        "tearless_publications",
+        "Publications of the channel, by all of its writers",
+        MetricType::Counter,
+        |sample| Some(whole(sample.publications)),
+    ),
+    ("tearless_age_seconds", "Age of the latest publication", MetricType::Gauge, |sample| {
+        sample.age.map(seconds)
+    }),
+    (
+        "tearless_heartbeat_age_seconds",
+        "Time since the writer's last heartbeat",
+        MetricType::Gauge,
+        |sample| sample.heartbeat.map(seconds),
+    ),
+    ("tearless_incarnation", "Number of writers that the channel has had", MetricType::Gauge, |sample| {
+        Some(whole(sample.incarnation))
+    }),
+    (
+        "tearless_growths",
+        "Replacements of a segment by a larger or smaller one",
+        MetricType::Counter,
+        |sample| Some(whole(sample.growths)),
+    ),
+    ("tearless_state_bytes", "Payload bytes of the latest state", MetricType::Gauge, |sample| {
+        sample.bytes.map(|bytes| whole(bytes as u64))
+    }),
+    (
+        "tearless_fields_left_out",
+        "Numbers in the state that exceed the limit for a channel, or whose path is too long",
+        MetricType::Gauge,
+        |sample| match &sample.content {
             Content::Fields(fields) => Some(whole(fields.left_out)),
             _ => None,
         },
-    },
+    ),
 ];
 
 fn whole(number: u64) -> Figure {
@@ -99,25 +87,25 @@ fn seconds(duration: Duration) -> Figure {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        for family in &FAMILIES {
-            let mut metric = encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
+        for (name, help, kind, figure) in FAMILIES {
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             for sample in &self.samples {
-                if let Some(figure) = (family.figure)(sample) {
+                if let Some(figure) = figure(sample) {
                     let labels = [("channel", Label(&sample.channel))];
-                    one(&mut metric, family.kind, &labels, figure)?;
+                    encode(&mut metric.encode_family(&labels)?, kind, figure)?;
                 }
             }
         }
-        self.encode_health(&mut encoder)?;
-        self.encode_complaints(&mut encoder)?;
+        self.encode_writers(&mut encoder)?;
+        self.encode_missing(&mut encoder)?;
         self.encode_fields(&mut encoder)?;
         self.encode_own(&mut encoder)
     }
 }
 
 impl Scrape {
-    fn encode_health(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let help = "How the channel's writer is: 1 for its state";
+    fn encode_writers(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "State of the channel's writer: 1 for the current state";
         let mut metric = encoder.encode_descriptor("tearless_writer", help, None, MetricType::Gauge)?;
         self.samples.iter().try_for_each(|sample| {
             let labels = [("channel", Label(&sample.channel)), ("state", Label(health::word(sample.health)))];
@@ -125,11 +113,11 @@ impl Scrape {
         })
     }
 
-    fn encode_complaints(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let help = "Channels whose fields can't be told, and why";
+    fn encode_missing(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "Channels without exported fields, and the reason";
         let mut metric = encoder.encode_descriptor("tearless_no_fields", help, None, MetricType::Gauge)?;
         self.samples.iter().try_for_each(|sample| {
-            let Some(reason) = sample.content.complaint() else { return Ok(()) };
+            let Some(reason) = sample.content.problem() else { return Ok(()) };
             let labels = [("channel", Label(&sample.channel)), ("reason", Label(reason))];
             metric.encode_family(&labels)?.encode_gauge(&1_i64)
         })
@@ -158,26 +146,26 @@ impl Scrape {
         let own: [(&str, &str, MetricType, Figure); 5] = [
             (
                 "tearless_exporter_listed",
-                "Whether the channels could be listed in this scrape; if not, they are those known before",
+                "Whether this scrape could list the channels; if 0, it uses the previous list",
                 MetricType::Gauge,
-                Figure::Whole(i64::from(self.listing == Listing::Present)),
+                Figure::Whole(i64::from(self.listing == Listing::Current)),
             ),
             (
                 "tearless_exporter_channels",
-                "Channels of this scrape",
+                "Channels in this scrape",
                 MetricType::Gauge,
                 whole(self.samples.len() as u64),
             ),
             (
                 "tearless_exporter_scrape_seconds",
-                "What reading all channels took in this scrape",
+                "Time that this scrape took to read all channels",
                 MetricType::Gauge,
                 seconds(self.duration),
             ),
             ("tearless_exporter_scrapes", "Scrapes so far", MetricType::Counter, whole(self.scrapes)),
             (
                 "tearless_exporter_retries",
-                "Attempts that were made anew because a writer was faster",
+                "Attempts that were repeated because a writer was faster",
                 MetricType::Counter,
                 whole(self.retries),
             ),
@@ -188,15 +176,6 @@ impl Scrape {
         }
         Ok(())
     }
-}
-
-fn one(
-    metric: &mut MetricEncoder,
-    kind: MetricType,
-    labels: &impl EncodeLabelSet,
-    figure: Figure,
-) -> fmt::Result {
-    encode(&mut metric.encode_family(labels)?, kind, figure)
 }
 
 fn encode(metric: &mut MetricEncoder, kind: MetricType, figure: Figure) -> fmt::Result {
@@ -211,15 +190,36 @@ fn encode(metric: &mut MetricEncoder, kind: MetricType, figure: Figure) -> fmt::
     }
 }
 
+/// A label's value. Its text may come from shared memory: first it is made [`printable`], then the
+/// characters that the exposition format reserves are escaped. The encoder itself escapes nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label<'a>(pub(super) &'a str);
+
+impl EncodeLabelValue for Label<'_> {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+        let mut rest = &*printable(self.0);
+        while let Some(at) = rest.find(['\\', '"', '\n']) {
+            let (plain, special) = rest.split_at(at);
+            encoder.write_str(plain)?;
+            encoder.write_str(match special.as_bytes()[0] {
+                b'\\' => "\\\\",
+                b'"' => "\\\"",
+                _ => "\\n",
+            })?;
+            rest = &special[1..];
+        }
+        encoder.write_str(rest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::field::{Field, Fields};
     use tearless::Health;
 
     const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });
     use super::*;
+    use std::sync::Arc;
 
     fn sample(channel: &str, health: Option<Health>, path: &str) -> Sample {
         let all = vec![Field { path: path.into(), figure: Figure::Whole(3) }];

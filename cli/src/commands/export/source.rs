@@ -43,8 +43,8 @@ impl Source {
         self.reader.reader().statistics().retries
     }
 
-    /// How the channel is now. `None` if it was removed: then the next channel of this name has to be
-    /// attached to.
+    /// How the channel is now. `None` if it was removed: then the next channel of this name has to
+    /// be attached to.
     pub(super) fn sample(&mut self, states: States) -> Option<Sample> {
         let reader = self.reader.reader_mut();
         let health = reader.health().ok();

@@ -1,11 +1,11 @@
-//! What things look like, with colours and without.
+//! The styles of the screen, with colours and without.
 
 use ratatui::style::{Color, Modifier, Style};
 use tearless::Health;
 
 use crate::health;
 
-/// Whether colours are used. Without them bold, dim and reversed text says the same.
+/// Whether colours are used. Without them, bold and reversed text makes the same distinctions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Palette {
     Coloured,
@@ -21,12 +21,12 @@ impl Palette {
         Style::new()
     }
 
-    /// What matters less.
+    /// Less important text.
     pub(super) fn dim(self) -> Style {
         self.coloured(Style::new(), Color::DarkGray)
     }
 
-    /// What matters more.
+    /// More important text.
     pub(super) fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
@@ -51,12 +51,12 @@ impl Palette {
         self.coloured(self.strong(), Color::Yellow)
     }
 
-    /// What is wrong.
+    /// Something wrong.
     pub(super) fn trouble(self) -> Style {
         self.coloured(self.strong(), Color::Red)
     }
 
-    /// That the picture stands still.
+    /// The mark of a frozen screen.
     pub(super) fn frozen(self) -> Style {
         self.coloured(self.strong(), Color::Blue).add_modifier(Modifier::REVERSED)
     }

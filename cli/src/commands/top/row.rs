@@ -1,4 +1,4 @@
-//! What is shown of one worker.
+//! One worker, as a row of the table.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use tearless::Health;
 use super::rate::Rates;
 use crate::health;
 
-/// One worker as it was when it was looked at last: plain data.
+/// One worker when it was last sampled, as plain data.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
-    /// The channel's name, as it is attached by.
+    /// The channel's name.
     pub(super) name: String,
-    /// The same, fit to be shown.
+    /// The channel's name, escaped.
     pub(super) label: String,
-    /// How the worker is; `None` if the channel cannot be read.
+    /// The health of the worker; `None` if the channel can't be read.
     pub(super) health: Option<Health>,
-    /// Of the writer, or the last one; `None` before the channel could be attached.
+    /// The process of the current or last writer; `None` before the first attach.
     pub(super) pid: Option<u64>,
     pub(super) rates: Rates,
-    /// Of the last state; `None` before the first, and of one that is not dated.
+    /// Age of the last state; `None` before the first, and without a timestamp.
     pub(super) age: Option<Duration>,
     /// Length of the last state.
     pub(super) bytes: Option<u64>,
-    /// Attempts of this program that had to be made anew because the writer was faster.
+    /// Reads of this program that were repeated because the writer was faster.
     pub(super) retries: u64,
     /// Segments that were replaced by larger or smaller ones.
     pub(super) growths: u64,

@@ -1,4 +1,4 @@
-//! Frames as a terminal would show them, through ratatui's backend for tests.
+//! Frames as a terminal shows them, through ratatui's backend for tests.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Modifier;
 use tearless::Health;
 
-use super::{Scene, draw};
+use super::draw;
 use crate::commands::top::column::Column;
 use crate::commands::top::detail::Detail;
 use crate::commands::top::input::{Next, handle};
 use crate::commands::top::list::Sort;
 use crate::commands::top::palette::Palette;
 use crate::commands::top::row::Row;
-use crate::commands::top::view::{Flow, Focus, Mode, Pane, View};
+use crate::commands::top::view::{Flow, Focus, Mode, Pane, Scene, View};
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-/// A terminal with a session of plain data in it.
+/// A terminal that shows plain data.
 struct Stage {
     rows: Vec<Row>,
     detail: Detail,
@@ -107,7 +107,7 @@ impl Stage {
     }
 }
 
-/// A worker whose numbers follow from its own.
+/// A worker whose figures follow from its number.
 fn row(number: u64) -> Row {
     let name = format!("worker-{number}");
     let mut row = Row {
@@ -126,7 +126,7 @@ fn row(number: u64) -> Row {
     row
 }
 
-/// The place in `lines` of `text`.
+/// The position of `text` in `lines`.
 fn find(lines: &[String], text: &str) -> (u16, u16) {
     let y =
         lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text:?} in {lines:#?}"));
@@ -255,7 +255,7 @@ fn a_frozen_picture_says_so() {
     assert!(stage.text().contains("every 100ms") && !stage.text().contains("FROZEN"));
     stage.keys(" ");
     assert_eq!(stage.view.flow, Flow::Frozen);
-    assert!(stage.text().contains("FROZEN") && stage.text().contains("space go on"));
+    assert!(stage.text().contains("FROZEN") && stage.text().contains("space continue"));
     stage.key(KeyCode::Down);
     assert_eq!(stage.selected(), "worker-2", "one can still look around");
     stage.keys(" ");
@@ -317,12 +317,12 @@ fn the_help_lies_over_everything_until_a_key_is_pressed() {
     stage.keys("?");
     let text = stage.text();
     assert!(
-        text.contains("any key goes back") && text.contains("Ctrl-Z") && text.contains("stalled"),
+        text.contains("any key closes the help") && text.contains("Ctrl-Z") && text.contains("stalled"),
         "{text}"
     );
     assert_eq!(stage.click(5, 5), Next::Wait, "what lies below is not clicked");
     stage.keys("q");
-    assert!(!stage.text().contains("any key goes back"));
+    assert!(!stage.text().contains("any key closes the help"));
     assert_eq!(stage.key(KeyCode::Char('q')), Next::Quit);
 }
 
@@ -354,9 +354,9 @@ fn the_bars_of_the_selected_worker_stand_upright() {
 }
 
 #[test]
-fn a_namespace_that_is_missing_is_told_with_the_one_that_may_be_meant() {
+fn a_missing_namespace_is_reported_with_similar_names() {
     let mut stage = Stage::new(0, (60, 24));
-    stage.missing = Some("there is no namespace \"flet\" on this machine; is one of these meant: fleet?");
+    stage.missing = Some("there is no namespace \"flet\" on this machine; did you mean: fleet?");
     let text = stage.text();
     assert!(text.contains("no namespace \"flet\"") && text.contains("fleet?"), "{text}");
 }
