@@ -4,12 +4,10 @@
 //! can disagree about a worker.
 
 use std::fmt;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::channel::{ChannelReader, WriterState};
-use crate::clock::{self, TimestampSource};
-use crate::object::Backend;
+use crate::clock::TimestampSource;
 
 /// A writer is stalled when it is silent for more than this many of the intervals that it promises.
 const INTERVALS: u32 = 3;
@@ -134,11 +132,11 @@ impl Health {
 impl Signs {
     /// The signs that a reader sees now, of a writer whose state is known.
     pub(crate) fn of(reader: &mut ChannelReader, writer: WriterState) -> Signs {
-        let before = reader.latest();
-        let published = match reader.details_of_latest() {
-            Some(received) => NonZeroU64::new(received.details.time).map(clock::age),
+        let before = reader.publication();
+        let published = match reader.latest_info() {
+            Some(info) => info.age(),
             // The writer overwrote its slots during the look: it publishes at this moment.
-            None if reader.latest() > before && reader.dating() != TimestampSource::None => {
+            None if reader.publication() > before && reader.page().timestamps() != TimestampSource::None => {
                 Some(Duration::ZERO)
             }
             None => None,
@@ -148,11 +146,11 @@ impl Signs {
         Signs {
             writer,
             // After the timestamp, which is of this publication or of an earlier one.
-            publication: reader.latest(),
+            publication: reader.publication(),
             published,
-            heartbeat: reader.heartbeat_age(),
-            opened: reader.opened(),
-            interval: reader.heartbeat_interval(),
+            heartbeat: reader.page().heartbeat_age(),
+            opened: reader.page().opened_ago(),
+            interval: reader.page().heartbeat_interval(),
         }
     }
 

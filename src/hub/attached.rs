@@ -12,7 +12,6 @@ use super::statistics::Counts;
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::codec::Decode;
 use crate::health::Thresholds;
-use crate::object::Backend;
 use crate::registry::{self, ChannelWatch};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 

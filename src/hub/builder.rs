@@ -10,7 +10,6 @@ use super::Hub;
 use super::attached::{Schemas, Shared};
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy};
 use crate::health::Thresholds;
-use crate::object::Backend;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 /// How long a channel is waited for that is just being made. Longer than that takes only who was stopped or killed in it.

@@ -3,9 +3,8 @@
 use std::fmt;
 
 use super::{Hub, QueryError};
-use crate::channel::ChannelReader;
+use crate::channel::{ChannelReader, writer_state};
 use crate::health::{Health, Signs};
-use crate::object::Backend;
 
 /// How often a status is read again because a new writer has taken the channel over during the read.
 const MAX_LOOKS: u32 = 8;
@@ -43,7 +42,7 @@ impl<C> Hub<C> {
             let found = self.look(&mut reader, incarnation)?;
             status = Some(found);
             // Otherwise a new writer has taken the channel over, and the status mixes both writers.
-            if reader.incarnation() == incarnation {
+            if reader.page().incarnation() == incarnation {
                 break;
             }
         }
@@ -53,12 +52,12 @@ impl<C> Hub<C> {
 
     fn look(&self, reader: &mut ChannelReader, incarnation: u64) -> Result<Status, QueryError> {
         let channel = reader.channel().to_owned();
-        let state = reader.writer_state().map_err(|source| QueryError::Writer { channel, source })?;
+        let state = writer_state(reader).map_err(|source| QueryError::Writer { channel, source })?;
         let signs = Signs::of(reader, state);
         Ok(Status {
             health: Health::judge(&signs, self.shared.thresholds),
             publication: signs.publication,
-            writer_pid: reader.writer_pid(),
+            writer_pid: reader.page().owner().pid,
             incarnation,
         })
     }

@@ -152,7 +152,7 @@ impl Inspection {
             published: self.youngest().and_then(|slot| slot.age),
             heartbeat: self.heartbeat,
             opened: self.opened_ago,
-            interval: self.interval,
+            interval: self.heartbeat_interval,
         }
     }
 

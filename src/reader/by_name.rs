@@ -7,7 +7,7 @@ use super::{Reader, ReaderBuilder, retry_attach};
 use crate::channel::SnapshotInfo;
 use crate::channel::{AttachError, Format, SnapshotError};
 use crate::codec::{Bytes, Pod};
-use crate::object::{Backend, SharedMemory};
+
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
 use crate::snapshot::Snapshot;
 

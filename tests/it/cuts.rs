@@ -80,13 +80,12 @@ impl AddAssign<&Cut<Account>> for Met {
         let [left, .., right] = &cut.states[..] else { panic!("two states at least") };
         assert_eq!([&*left.channel, &*right.channel], ACCOUNTS);
         self.cuts += 1;
-        let offsets = cut.states.iter().map(|state| state.offset);
-        self.later +=
-            u64::from(offsets.clone().any(|offset| matches!(offset, Offset::Later(by) if !by.is_zero())));
-        self.undated += u64::from(offsets.clone().any(|offset| offset == Offset::Undated));
+        let skews = cut.states.iter().map(|state| state.skew);
+        self.later += u64::from(skews.clone().any(|skew| matches!(skew, Skew::Later(by) if !by.is_zero())));
+        self.undated += u64::from(skews.clone().any(|skew| skew == Skew::Undated));
         let is_exact = cut.moment == CutTime::Instant;
-        assert!(cut.is_consistent() || !is_exact, "an instant has no offsets");
-        assert_eq!(cut.is_consistent(), offsets.clone().all(|offset| offset == Offset::None));
+        assert!(cut.is_consistent() || !is_exact, "an instant has no skews");
+        assert_eq!(cut.is_consistent(), skews.clone().all(|skew| skew == Skew::None));
         let [Ok(left), Ok(right)] = [&left.state, &right.state] else {
             self.failed += 1;
             return;
@@ -256,7 +255,7 @@ fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
         assert!(begin.elapsed() < patience(), "only {coarse} cuts were made by date");
         let cut = hub.cut::<Account>(ACCOUNTS);
         if cut.moment != CutTime::Instant {
-            coarse += u32::from(cut.states.iter().all(|state| state.offset == Offset::Coarse));
+            coarse += u32::from(cut.states.iter().all(|state| state.skew == Skew::Coarse));
             assert!(!cut.is_consistent());
         }
     }

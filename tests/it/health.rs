@@ -62,7 +62,7 @@ fn a_writer_that_gives_no_dates_is_neither_fresh_nor_stalled() {
 fn a_successor_is_not_to_blame_for_its_predecessors_silence() {
     let namespace = in_process();
     let hub = namespace.hub();
-    let builder = namespace.writer_builder::<u64>("worker").interval(TICK * 100).linger(true);
+    let builder = namespace.writer_builder::<u64>("worker").heartbeat_interval(TICK * 100).linger(true);
     let mut first = builder.clone().open().unwrap();
     first.publish(&1).unwrap();
     first.close().unwrap();

@@ -54,7 +54,7 @@ fn a_successor_has_a_heartbeat_and_an_interval_of_its_own() {
     let namespace = namespace();
     let interval = Duration::from_millis(250);
     let builder = namespace.writer_builder::<u64>("worker").codec::<Pod>().linger(true);
-    let mut first = builder.clone().interval(interval).open().unwrap();
+    let mut first = builder.clone().heartbeat_interval(interval).open().unwrap();
     let reader = reader(&namespace);
     first.touch().unwrap();
     assert!(reader.heartbeat_age().is_some());
@@ -63,9 +63,9 @@ fn a_successor_has_a_heartbeat_and_an_interval_of_its_own() {
     assert!(reader.heartbeat_age().is_some(), "until there is a successor");
     drop(builder.clone().open().unwrap());
     assert_eq!((reader.heartbeat_age(), reader.heartbeat_interval()), (None, None));
-    drop(builder.clone().interval(Duration::MAX).open().unwrap());
+    drop(builder.clone().heartbeat_interval(Duration::MAX).open().unwrap());
     assert_eq!(reader.heartbeat_interval(), Some(Duration::from_nanos(u64::MAX)));
-    drop(builder.interval(Duration::ZERO).open().unwrap());
+    drop(builder.heartbeat_interval(Duration::ZERO).open().unwrap());
     assert_eq!(reader.heartbeat_interval(), None, "zero promises nothing");
 }
 

@@ -6,9 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say};
-use tearless::{
-    Bytes, Namespace, Pod, Reader, SnapshotError, Writer, WriterBuilder, field_of,
-};
+use tearless::{Bytes, Namespace, Pod, Reader, SnapshotError, Writer, WriterBuilder, field_of};
 use testkit::objects::Objects;
 
 type BytesReader = Reader<Vec<u8>, Bytes>;

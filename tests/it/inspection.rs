@@ -39,7 +39,7 @@ fn numbers(inspection: &Inspection, state: SlotState) -> Vec<u64> {
 fn a_live_channel_is_told_as_it_is() {
     let own = OwnNamespace::new(&[]);
     let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).max_state_len(5_000);
-    let builder = builder.depth(4).permissions(0o640).interval(Duration::from_secs(7));
+    let builder = builder.depth(4).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
     let mut writer = builder.type_name("a schema").open().unwrap();
     for number in 1..=11 {
         writer.publish(&[number; 4]).unwrap();
@@ -51,7 +51,7 @@ fn a_live_channel_is_told_as_it_is() {
     assert_eq!((told.permissions, told.limit), (0o640, 5_000));
     assert_eq!(told.owner_uid, rustix::process::geteuid().as_raw());
     assert_eq!((told.published, told.incarnation, told.growths), (11, 1, 0));
-    assert_eq!((told.ending, told.writer_state), (ChannelState::Open, WriterState::Alive));
+    assert_eq!((told.state, told.writer_state), (ChannelState::Open, WriterState::Alive));
     assert_eq!(told.writer_pid, u64::from(std::process::id()));
     assert_eq!((told.dating, told.wake_mode), (TimestampSource::Precise, WakeMode::Barriers));
     assert_eq!(told.heartbeat_interval, Some(Duration::from_secs(7)));
@@ -84,7 +84,7 @@ fn what_was_never_published_and_what_lingers() {
     writer.publish(b"the last").unwrap();
     writer.close_lingering().unwrap();
     let told = own.inspect("worker").unwrap();
-    assert_eq!((told.ending, told.writer_state), (ChannelState::Lingering, WriterState::Closed));
+    assert_eq!((told.state, told.writer_state), (ChannelState::Lingering, WriterState::Closed));
     let [_, odd] = segments(&told);
     let last = odd.slots.iter().find(|slot| slot.publication == 1).unwrap();
     assert_eq!((last.state, last.len, last.age), (SlotState::Whole, 8, None));
@@ -115,7 +115,7 @@ fn a_killed_writer_leaves_the_publication_that_it_was_in() {
         let pid = u64::from(writer.pid());
         writer.kill();
         let told = own.inspect("worker").unwrap();
-        assert_eq!((told.writer_state, told.ending), (WriterState::Dead, ChannelState::Open));
+        assert_eq!((told.writer_state, told.state), (WriterState::Dead, ChannelState::Open));
         assert_eq!((told.writer_pid, told.incarnation), (pid, incarnation));
         let Some(unfinished) = told.unfinished() else { continue };
         assert_eq!(unfinished, told.published + 1);

@@ -9,9 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
-use tearless::{
-    Health, Hub, HubWatch, Namespace, Pod, TimestampSource, WaitPolicy, WakeMode, Writer,
-};
+use tearless::{Health, Hub, HubWatch, Namespace, Pod, TimestampSource, WaitPolicy, WakeMode, Writer};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{
-    Bytes, ChannelState, Codec, Inspection, MessagePack, SegmentInspection, TimestampSource, WakeMode,
-};
+use tearless::{Bytes, ChannelState, Inspection, MessagePack, SegmentInspection, TimestampSource, WakeMode};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};

@@ -117,7 +117,7 @@ mod tests {
         let name = format!("test-export-source-{}", std::process::id());
         let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
         let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().checksum(true);
-        let mut writer = builder.interval(Duration::from_nanos(1)).open().unwrap();
+        let mut writer = builder.heartbeat_interval(Duration::from_nanos(1)).open().unwrap();
         writer.publish(&[7; 100]).unwrap();
         let mut source = Source::attach(&namespace, "worker").unwrap();
         // The writer is stalled: its state is not exported.

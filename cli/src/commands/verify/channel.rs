@@ -83,7 +83,7 @@ impl TestReader {
     }
 
     /// The number of the latest publication.
-    pub(super) fn latest(&self) -> u64 {
+    pub(super) fn publication(&self) -> u64 {
         match self {
             TestReader::Bytes { reader, .. } => reader.publication(),
             TestReader::Plain { reader, .. } => reader.publication(),

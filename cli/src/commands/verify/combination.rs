@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tearless::{AttachError, Bytes, Codec, CreateError, Decode, Encode, Namespace, Pod, Reader, Writer};
+use tearless::{AttachError, Bytes, CreateError, Decode, Encode, Namespace, Pod, Reader, Writer};
 
 use super::channel::{Plain, TestReader, TestWriter};
 use super::content::{Content, Sizes};
@@ -76,7 +76,7 @@ impl Combination {
         })
     }
 
-    fn open_writer<T: ?Sized, C: Codec + Encode<T>>(
+    fn open_writer<T: ?Sized, C: Encode<T>>(
         &self,
         namespace: &Namespace,
         capacity: Option<usize>,
@@ -106,7 +106,7 @@ impl Combination {
         })
     }
 
-    fn open_reader<T, C: Codec + Decode<T>>(
+    fn open_reader<T, C: Decode<T>>(
         &self,
         namespace: &Namespace,
         is_over: impl Fn() -> bool,

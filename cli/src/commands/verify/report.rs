@@ -9,7 +9,7 @@ use super::combination::{COMBINATIONS, Combination, Depth};
 use super::content::{Forgeries, Sizes};
 use super::workers::{Outcome, Results, Size};
 use crate::machine::Machine;
-use crate::output::{self, Alignment, Table, print_json, printable, style};
+use crate::output::{self, Table, print_json, printable, style};
 
 /// A whole run.
 #[derive(Debug)]
@@ -134,10 +134,8 @@ impl Report {
 
     /// The counts of each channel.
     fn table(&self) -> Table {
-        let numbers = ["snapshots", "fresh", "publications", "growths", "retries", "give-ups", "torn"];
-        let mut columns = vec![("channel", Alignment::Left)];
-        columns.extend(numbers.map(|name| (name, Alignment::Right)));
-        let mut table = Table::new(&columns);
+        let numbers = [">snapshots", ">fresh", ">publications", ">growths", ">retries", ">give-ups", ">torn"];
+        let mut table = Table::new(["channel"].into_iter().chain(numbers));
         for (combination, Results { tally, publications, growths, .. }) in
             COMBINATIONS.iter().zip(&self.outcome.channels)
         {
