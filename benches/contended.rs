@@ -32,7 +32,7 @@ use common::{Arguments, histogram, nanos};
 use cpus::Pair;
 use hdrhistogram::Histogram;
 use scenario::{Scenario, is_whole};
-use tearless::{Namespace, Pod, Reader, SnapshotError};
+use tearless::{Namespace, Pod, Reader, error::SnapshotError};
 use writer::{CHANNEL, WriterProcess};
 
 /// How long a row is measured, and tried.

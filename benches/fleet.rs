@@ -32,7 +32,10 @@ use std::time::{Duration, Instant};
 use common::{Arguments, histogram, nanos, spread};
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
-use tearless::{CutTime, Hub, Namespace, Pod, Reader, Skew};
+use tearless::{
+    Namespace, Pod, Reader,
+    hub::{CutTime, Hub, Skew},
+};
 use worker::{Fleet, State, state_of};
 
 /// Where Linux shows POSIX shared memory, and how the names there begin.

@@ -23,7 +23,7 @@ use hdrhistogram::Histogram;
 use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::shm;
-use tearless::{Namespace, Pod, Reader, Retention, Writer};
+use tearless::{Namespace, Pod, Reader, Writer, cleanup::Retention};
 
 type State = [u64; 8];
 

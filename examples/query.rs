@@ -38,7 +38,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             println!("The publisher has closed the channel.");
             return Ok(());
         }
-        if !reader.changed_since(snapshot.publication()) {
+        if reader.publication() <= snapshot.publication() {
             println!(
                 "Nothing new: the publisher is {:?}. Started again, it goes on from here.",
                 reader.writer_state()?

@@ -1,11 +1,26 @@
-//! Removes what writers that are gone have left behind; never anything that lives.
+//! Removes what dead and closed writers have left: options and results of
+//! [`Namespace::clean`](crate::Namespace::clean).
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tearless::{Namespace, cleanup::Retention};
+//!
+//! let fleet = Namespace::open("fleet-of-the-cleanup")?;
+//! let report = fleet.clean(Retention::UntilReplaced)?; // last states stay readable
+//! print!("{report}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A channel with a living writer is never changed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{Cleanup, CleanupOutcome, Removed, Retention};
+use crate::channel::{Cleanup, CleanupOutcome};
+pub use crate::channel::{RemovalReason, Removed, Retention};
 use crate::layout::{Kind, ObjectNames, control};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::Memory;

@@ -1,5 +1,6 @@
-//! What a reader gets.
+//! What a reader returns: a state, and the publication that it is of.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::time::Duration;
@@ -7,14 +8,14 @@ use std::time::Duration;
 use crate::channel::Received;
 use crate::clock;
 
-/// A private, whole copy of one publication. Derefs to the state.
+/// A private, whole copy of one publication. Derefs to the state, and displays as it.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<T> {
     state: T,
     info: SnapshotInfo,
 }
 
-/// What stands beside the state in a [`Snapshot`].
+/// The publication behind a snapshot: its number, age and length.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotInfo {
     publication: u64,
@@ -41,14 +42,15 @@ impl SnapshotInfo {
         self.publication
     }
 
-    /// How long ago it was published, as of now. `None` if the writer doesn't date its publications.
+    /// Time since the state was published, as of now. `None` if the writer gives its publications no
+    /// timestamps.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.time.map(clock::age)
     }
 
-    /// When it was published, in nanoseconds of the machine's monotonic clock: to compare publications of several
-    /// channels. `None` if the writer doesn't date them.
+    /// The timestamp of the publication in nanoseconds of the machine's monotonic clock, to compare
+    /// publications of several channels. `None` if the writer gives its publications no timestamps.
     #[inline]
     #[must_use]
     pub fn monotonic_nanos(&self) -> Option<u64> {
@@ -76,13 +78,19 @@ impl<T> Snapshot<T> {
         Snapshot { state, info }
     }
 
-    /// The state, without what stands beside it.
+    /// The state alone.
     #[inline]
     pub fn into_inner(self) -> T {
         self.state
     }
 
-    /// What stands beside the state.
+    /// A snapshot of another value of the same publication, for example of a part of the state.
+    #[inline]
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Snapshot<U> {
+        Snapshot { state: map(self.state), info: self.info }
+    }
+
+    /// The publication that this is a copy of.
     #[inline]
     #[must_use]
     pub fn info(&self) -> SnapshotInfo {
@@ -123,5 +131,28 @@ impl<T> Deref for Snapshot<T> {
     #[inline]
     fn deref(&self) -> &T {
         &self.state
+    }
+}
+
+impl<T> AsRef<T> for Snapshot<T> {
+    fn as_ref(&self) -> &T {
+        &self.state
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Snapshot<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.fmt(formatter)
+    }
+}
+
+/// `publication 7, 1.3ms old, 40 bytes`
+impl fmt::Display for SnapshotInfo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "publication {}", self.publication())?;
+        if let Some(age) = self.age() {
+            write!(formatter, ", {age:.1?} old")?;
+        }
+        write!(formatter, ", {} bytes", self.payload_len())
     }
 }

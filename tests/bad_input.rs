@@ -5,7 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::OwnNamespace;
-use tearless::{AttachError, Bytes, CreateError, NameError, Namespace, Pod, PublishError, SnapshotError};
+use tearless::{
+    Bytes, Namespace, Pod,
+    error::{AttachError, CreateError, NameError, PublishError, SnapshotError},
+};
 
 #[test]
 fn names_are_checked_before_anything_is_created() {
@@ -46,9 +49,9 @@ fn impossible_sizes_are_refused() {
         builder().capacity(usize::MAX).max_state_len(usize::MAX).open(),
         builder().max_state_len(0).open(),
         builder().capacity(10).max_state_len(usize::MAX).open(),
-        builder().depth(0).open(),
-        builder().depth(usize::MAX).open(),
-        builder().capacity(1 << 40).max_state_len(1 << 62).depth(1 << 16).open(),
+        builder().slots(0).open(),
+        builder().slots(usize::MAX).open(),
+        builder().capacity(1 << 40).max_state_len(1 << 62).slots(1 << 17).open(),
     ];
     for (case, result) in refused.into_iter().enumerate() {
         let error = result.map(drop).unwrap_err();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
-use tearless::{Changes, Namespace, SnapshotError};
+use tearless::{Changes, Namespace, error::SnapshotError};
 
 /// An executor of our own: runs one future on this thread.
 struct Unpark(Thread);

@@ -9,7 +9,7 @@ use common::fork::{Forked, fork, kill_self};
 use common::objects::{Objects, PID, START_TIME};
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{CreateError, Namespace, WriterState};
+use tearless::{Namespace, error::CreateError, inspect::WriterState};
 
 const CONTESTANTS: usize = 64;
 

@@ -12,8 +12,9 @@ use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, Postcard, RemovalReason, Retention, SnapshotError,
-    WriterBuilder,
+    Bytes, Namespace, Postcard, WriterBuilder,
+    cleanup::{RemovalReason, Retention},
+    error::{AttachError, CreateError, SnapshotError},
 };
 
 const CHANNELS: [&str; 16] =
@@ -72,7 +73,9 @@ fn asking_what_would_be_removed_changes_nothing() {
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let told = |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
+    let told = |removed: &tearless::cleanup::Removed| {
+        (removed.reason, removed.channel.clone(), removed.objects.len())
+    };
     assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
     let mut causes: Vec<_> = foreseen.removed.iter().map(told).collect();

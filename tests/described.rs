@@ -11,8 +11,11 @@ use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say, until_told_to_end};
 use tearless::schema::Schema;
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, Pod, Reader, Retention, RetryPolicy, SchemaInspection,
-    SnapshotError, Writer, WriterBuilder,
+    Bytes, Namespace, Pod, Reader, Writer, WriterBuilder,
+    cleanup::Retention,
+    error::{AttachError, CreateError, SnapshotError},
+    inspect::SchemaInspection,
+    options::RetryPolicy,
 };
 
 type State = (u64, Option<String>);
@@ -49,8 +52,8 @@ fn write(namespace: &Namespace) {
 }
 
 fn raw(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
-    let patience = RetryPolicy::new(1, std::time::Duration::ZERO);
-    let builder = namespace.reader_builder("worker").codec::<Bytes>().any_format();
+    let patience = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
+    let builder = namespace.reader_builder("worker").codec::<Bytes>().accept(tearless::accept::Any);
     builder.retry_policy(patience).open().unwrap()
 }
 

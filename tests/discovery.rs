@@ -10,8 +10,9 @@ use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, commands, is_root, role, say};
 use rustix::fs::{CWD, FileType, Mode};
 use tearless::{
-    Bytes, Namespace, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, Retention, SegmentSide, Writer,
-    namespaces, namespaces_trusting, objects, objects_trusting,
+    Bytes, Namespace, Writer,
+    cleanup::Retention,
+    inspect::{NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentSide, namespaces, objects},
 };
 
 const NOBODY: u32 = 65_534;
@@ -128,7 +129,7 @@ fn names_that_are_not_those_of_their_objects_are_not_believed() {
     assert_eq!(of(&own, namespaces().unwrap()), None);
     assert!(namespaces().unwrap().iter().all(|info| info.name.as_deref() != Some("lies")));
     let path = |object: &ObjectInfo| format!("{DIRECTORY}/{}", object.name);
-    let all = tearless::objects().unwrap();
+    let all = tearless::inspect::objects().unwrap();
     let told = all.iter().find(|object| objects.path("c") == *path(object)).unwrap();
     assert_eq!((&told.namespace, &told.channel), (&None, &None));
     fs::remove_file(objects.path("c")).unwrap();
@@ -154,7 +155,7 @@ fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
     let before = count_of_nobody(&namespaces().unwrap());
     let mut other = Actor::start(test, "nobody", &own);
     other.await_line("ready");
-    let info = of(&own, namespaces_trusting(&[NOBODY]).unwrap()).unwrap();
+    let info = of(&own, namespaces().trust_owner(NOBODY).list().unwrap()).unwrap();
     assert_eq!((info.owner_uid, info.channels, info.objects, info.readable), (NOBODY, 1, 4, true));
     assert_eq!(of(&own, namespaces().unwrap()), None);
     let all = namespaces().unwrap();
@@ -162,7 +163,7 @@ fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
     let untold = all.iter().filter(|info| info.owner_uid == NOBODY);
     assert!(untold.into_iter().all(|info| info.name.is_none() && !info.readable && info.objects > 0));
     let on_disk = Objects::of(&own, "worker");
-    let [ours, trusting] = [objects().unwrap(), objects_trusting(&[NOBODY]).unwrap()];
+    let [ours, trusting] = [objects().unwrap(), objects().trust_owner(NOBODY).list().unwrap()];
     let ours = objects_of(&on_disk, ours);
     assert!(ours.len() == 4 && ours.iter().all(|object| object.state == ObjectState::NotOpened));
     assert!(ours.iter().all(|object| object.namespace.is_none() && object.bytes > 0));

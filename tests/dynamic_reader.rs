@@ -11,7 +11,11 @@ use serde::Serialize;
 use serde_json::json;
 use tearless::dynamic::{DecodeError, DynamicError};
 use tearless::schema::postcard_schema;
-use tearless::{AttachError, Bytes, MessagePack, Namespace, Pod, SnapshotError, WriterState};
+use tearless::{
+    Bytes, MessagePack, Namespace, Pod,
+    error::{AttachError, SnapshotError},
+    inspect::WriterState,
+};
 
 #[derive(Serialize, postcard_schema::Schema)]
 struct State {

@@ -7,7 +7,10 @@ use std::io::Write;
 
 use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, is_root, pattern, role};
-use tearless::{AttachError, Bytes, CreateError, Namespace, ObjectError, PublishError, Reader, Writer};
+use tearless::{
+    Bytes, Namespace, Reader, Writer,
+    error::{AttachError, CreateError, ObjectError, PublishError},
+};
 
 const PAGE: usize = 4096;
 

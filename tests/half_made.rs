@@ -8,7 +8,11 @@ use std::time::Duration;
 use common::objects::Objects;
 use common::trace::{Step, Traced, stay_on_this_processor};
 use common::{Actor, OwnNamespace, role, rounds, say};
-use tearless::{AttachError, AttachPolicy, CreateError, Namespace, Postcard, Reader, SnapshotError};
+use tearless::{
+    Namespace, Postcard, Reader,
+    error::{AttachError, CreateError, SnapshotError},
+    options::AttachPolicy,
+};
 
 /// A creator's whole life up to its first publication and a clean end.
 fn create(namespace: &Namespace) {
@@ -19,7 +23,7 @@ fn create(namespace: &Namespace) {
 
 /// Attaches without waiting for what is missing or not ready.
 fn attach(namespace: &Namespace) -> Result<Reader<u64, Postcard>, AttachError> {
-    let attach = AttachPolicy::new(Duration::ZERO, Duration::ZERO);
+    let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(Duration::ZERO);
     namespace.reader_builder::<u64>("worker").attach_policy(attach).open()
 }
 

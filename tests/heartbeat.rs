@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::fork::fork;
 use common::{Actor, OwnNamespace, role, say, until_told_to_end};
-use tearless::{Bytes, Namespace, Pod, PublishError, Reader, Writer};
+use tearless::{Bytes, Namespace, Pod, Reader, Writer, error::PublishError};
 
 fn namespace() -> Namespace {
     Namespace::in_process("tests").unwrap()

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use common::counting::{Counting, peak};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tearless::{CapError, CodecError, Decode, Encode, MessagePack, Postcard};
+use tearless::{
+    Decode, Encode, MessagePack, Postcard,
+    error::{CapError, CodecError},
+};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -13,8 +13,9 @@ use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, eventually, role, rounds, say, until_told_to_end};
 use serde::{Deserialize, Serialize};
 use tearless::{
-    AttachError, Health, Hub, MessagePack, Namespace, Pod, Postcard, QueryError, Snapshot, SnapshotError,
-    Writer,
+    MessagePack, Namespace, Pod, Postcard, Snapshot, Writer,
+    error::{AttachError, QueryError, SnapshotError},
+    hub::{Health, Hub},
 };
 
 /// A state that tells whose it is, which one, and whether it is whole.

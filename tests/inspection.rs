@@ -11,8 +11,10 @@ use std::time::Duration;
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, role, say};
 use tearless::{
-    AttachError, Bytes, ChannelState, Inspection, Namespace, ObjectError, Pod, SegmentInspection, SlotState,
-    TimestampSource, WakeMode, Writer, WriterState,
+    Bytes, Namespace, Pod, Writer,
+    error::{AttachError, ObjectError},
+    inspect::{ChannelState, Inspection, SegmentInspection, SlotState, WriterState},
+    options::{TimestampSource, WakeMode},
 };
 
 /// Byte of the number of the latest publication in the control page, and of its ready word's version: see docs/layout.md.
@@ -39,7 +41,7 @@ fn numbers(inspection: &Inspection, state: SlotState) -> Vec<u64> {
 fn a_live_channel_is_told_as_it_is() {
     let own = OwnNamespace::new(&[]);
     let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).max_state_len(5_000);
-    let builder = builder.depth(4).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
+    let builder = builder.slots(8).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
     let mut writer = builder.type_name("a schema").open().unwrap();
     for number in 1..=11 {
         writer.publish(&[number; 4]).unwrap();

@@ -5,7 +5,11 @@ mod common;
 use common::fork::fork;
 use common::{Actor, OwnNamespace, role, say, until_told_to_end};
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{CreateError, Namespace, PublishError, SnapshotError, Writer, WriterState};
+use tearless::{
+    Namespace, Writer,
+    error::{CreateError, PublishError, SnapshotError},
+    inspect::WriterState,
+};
 
 fn writer(namespace: &Namespace) -> Writer<u64, tearless::Postcard> {
     namespace.writer::<u64>("worker").unwrap()

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, pattern, role, rounds, say, until_told_to_end};
-use tearless::{Bytes, Namespace, NamespaceBuilder, RemovalReason, Retention};
+use tearless::{
+    Bytes, Namespace, NamespaceBuilder,
+    cleanup::{RemovalReason, Retention},
+};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
 

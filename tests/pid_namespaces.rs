@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Actor, OwnNamespace, commands, eventually, is_root, role, say};
-use tearless::{CreateError, Namespace, WriterState};
+use tearless::{Namespace, error::CreateError, inspect::WriterState};
 
 /// Runs what follows as the first process of a new PID namespace, and kills it with itself.
 const INSIDE: [&str; 4] = ["unshare", "-pf", "--mount-proc", "--kill-child"];

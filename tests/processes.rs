@@ -5,7 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Actor, OwnNamespace, role, until_told_to_end};
-use tearless::{CreateError, Namespace, SnapshotError};
+use tearless::{
+    Namespace,
+    error::{CreateError, SnapshotError},
+};
 
 fn publish_and_wait(namespace: &Namespace, states: &[u64]) {
     let mut writer = namespace.writer::<u64>("worker").unwrap();

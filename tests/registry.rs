@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::{Actor, OwnNamespace, role, until_told_to_end};
-use tearless::{Bytes, Namespace, Pod, Retention};
+use tearless::{Bytes, Namespace, Pod, cleanup::Retention};
 
 fn names(namespace: &Namespace) -> BTreeSet<String> {
     namespace.channels().unwrap().into_iter().map(|channel| channel.name).collect()

@@ -6,7 +6,11 @@ use std::fs;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, pattern, role, say};
-use tearless::{AttachError, Bytes, Namespace, PublishError, Reader, SnapshotError, Writer, WriterState};
+use tearless::{
+    Bytes, Namespace, Reader, Writer,
+    error::{AttachError, PublishError, SnapshotError},
+    inspect::WriterState,
+};
 
 fn open(namespace: &Namespace) -> Writer<[u8], Bytes> {
     namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open().unwrap()

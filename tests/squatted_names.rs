@@ -11,7 +11,8 @@ use std::process::Command;
 use common::objects::Objects;
 use common::{OwnNamespace, pattern};
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, ObjectError, PublishError, Reader, RemoveError, Writer,
+    Bytes, Namespace, Reader, Writer,
+    error::{AttachError, CreateError, ObjectError, PublishError, RemoveError},
 };
 
 const NOBODY: u32 = 65_534;

@@ -10,7 +10,10 @@ use common::fork::{become_user, exit_at_once, kill_self};
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, pattern, role};
 use rustix::fs::Mode;
-use tearless::{Bytes, CreateError, Namespace, RemoveError};
+use tearless::{
+    Bytes, Namespace,
+    error::{CreateError, RemoveError},
+};
 
 /// Creates, grows and takes over under `umask`: every object has exactly the permissions that were asked for.
 fn live_under(umask: u32, mode: u32, namespace: &Namespace) {

@@ -8,7 +8,12 @@ use std::time::{Duration, Instant};
 
 use common::fork::{fork, wait};
 use common::{Actor, OwnNamespace, commands, eventually, role, say, until_told_to_end};
-use tearless::{Namespace, Pod, PublishError, Reader, ShutdownError, Syncer, WriterState};
+use tearless::{
+    Namespace, Pod, Reader,
+    error::{PublishError, ShutdownError},
+    inspect::WriterState,
+    syncer::Syncer,
+};
 
 type Count = Syncer<u64, Pod>;
 

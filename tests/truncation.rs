@@ -4,7 +4,10 @@ mod common;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, is_pattern, pattern, role, say};
-use tearless::{AttachError, Bytes, Namespace, ObjectError, SnapshotError};
+use tearless::{
+    Bytes, Namespace,
+    error::{AttachError, ObjectError, SnapshotError},
+};
 
 /// Writes or reads as it is told, and dies of SIGBUS where the memory is gone.
 fn play(role: &str, namespace: &Namespace) {

@@ -11,16 +11,20 @@ use std::time::Duration;
 
 use common::objects::Objects;
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
-use tearless::{Health, Namespace, Pod, Reader, WaitPolicy, Writer};
+use tearless::{Namespace, Pod, Reader, Writer, hub::Health, options::WaitPolicy};
 
 /// Longer than any test takes: who sleeps so long has missed something, and `ends` fails.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// Sleeps at once, and looks again now and then.
-const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, Duration::from_millis(5));
+fn asleep() -> WaitPolicy {
+    WaitPolicy::default().spin(Duration::ZERO).slice(Duration::from_millis(5))
+}
 
 /// Sleeps for good: only a wake-up, or a look without one, brings news.
-const SLEEPS_FOR_GOOD: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
+fn sleeps_for_good() -> WaitPolicy {
+    WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
+}
 
 /// Where the waiters' page stands in the registry: see docs/layout.md.
 const WAITERS_PAGE: u64 = 4096;
@@ -89,7 +93,7 @@ fn waiters_that_are_killed_cost_nobody_anything() {
     const TEST: &str = "waiters_that_are_killed_cost_nobody_anything";
     if let Some((_, namespace)) = role() {
         say(&format!("thread {}", rustix::thread::gettid().as_raw_nonzero()));
-        return follow(reader(&namespace, SLEEPS_FOR_GOOD), u64::MAX);
+        return follow(reader(&namespace, sleeps_for_good()), u64::MAX);
     }
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
@@ -98,7 +102,7 @@ fn waiters_that_are_killed_cost_nobody_anything() {
         let mut dies = Actor::start(TEST, "waiter", &own);
         let thread = dies.await_line_with("thread ");
         let thread = thread.rsplit(' ').next().unwrap().parse().unwrap();
-        let lives = reader(&own, SLEEPS_FOR_GOOD);
+        let lives = reader(&own, sleeps_for_good());
         let last = round * 20;
         let living = thread::spawn(move || follow(lives, last));
         publish(&mut writer, last - 10);
@@ -125,7 +129,7 @@ fn a_spoiled_waiters_page_delays_and_loses_nothing() {
         }
     });
     let last = u64::from(rounds(300, 20_000));
-    let waiters = [ASLEEP; 2].map(|policy| reader(&own, policy));
+    let waiters = [asleep(); 2].map(|policy| reader(&own, policy));
     let waiters = waiters.map(|waiter| thread::spawn(move || follow(waiter, last)));
     publish(&mut writer, last);
     waiters.into_iter().for_each(ends);
@@ -138,14 +142,14 @@ fn a_registry_that_is_removed_by_hand_keeps_nobody_waiting() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
     writer.publish(&1).unwrap();
-    let before = reader(&own, SLEEPS_FOR_GOOD);
+    let before = reader(&own, sleeps_for_good());
     let before = asleep(move || follow(before, 30));
     publish(&mut writer, 20);
     fs::remove_file(Objects::of(&own, "worker").registry()).unwrap();
     publish(&mut writer, 30);
     ends(before);
     // This one has never seen the page, and is told of publications by its own looks.
-    let after = reader(&own, SLEEPS_FOR_GOOD);
+    let after = reader(&own, sleeps_for_good());
     let after = thread::spawn(move || follow(after, 40));
     publish(&mut writer, 40);
     ends(after);
@@ -155,7 +159,7 @@ fn a_registry_that_is_removed_by_hand_keeps_nobody_waiting() {
 fn a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was() {
     const TEST: &str = "a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was";
     if let Some((_, namespace)) = role() {
-        let hub = namespace.hub_builder().codec::<Pod>().wait_policy(ASLEEP).open();
+        let hub = namespace.hub_builder().codec::<Pod>().wait_policy(asleep()).open();
         let mut watch = hub.watch("*");
         say("attached");
         loop {

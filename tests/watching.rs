@@ -10,12 +10,18 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Actor, OwnNamespace, role, rounds, say, until_told_to_end};
-use tearless::{Health, Hub, HubWatch, Namespace, Pod, TimestampSource, WaitPolicy, WakeMode, Writer};
+use tearless::{
+    Namespace, Pod, Writer,
+    hub::{Health, Hub, HubWatch},
+    options::{TimestampSource, WaitPolicy, WakeMode},
+};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Nobody looks for itself: a wake-up that is lost is a test that never ends.
-const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
+fn asleep() -> WaitPolicy {
+    WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
+}
 
 /// Long enough that who is about to sleep does, mostly.
 const A_MOMENT: Duration = Duration::from_millis(5);
@@ -26,7 +32,7 @@ fn writer(namespace: &Namespace, channel: &str, wake_mode: WakeMode) -> Writer<u
 }
 
 fn asleep(namespace: &Namespace) -> Hub<Pod> {
-    namespace.hub_builder().codec::<Pod>().wait_policy(ASLEEP).open()
+    namespace.hub_builder().codec::<Pod>().wait_policy(asleep()).open()
 }
 
 fn names(changed: &[Arc<str>]) -> Vec<&str> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anstyle::Style;
 use tearless::{
-    AttachError, ChannelInfo, Inspection, Namespace, ObjectError, SlotInspection, SlotState, WriterState,
+    Namespace,
+    error::{AttachError, ObjectError},
+    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState, WriterState},
 };
 
 use crate::output::{ago, duration, state_style, state_text, style};

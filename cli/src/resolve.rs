@@ -1,6 +1,10 @@
 //! Finds the namespace that is meant, and explains what is not found.
 
-use tearless::{AttachError, Namespace, NamespaceInfo, namespaces_trusting};
+use tearless::{
+    Namespace,
+    error::AttachError,
+    inspect::{NamespaceInfo, namespaces},
+};
 
 use crate::error::{ExitStatus, Failure};
 use crate::output::printable;
@@ -14,7 +18,7 @@ const MAX_LISTED: usize = 20;
 
 /// The name of the only namespace on this machine.
 pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
-    let namespaces = namespaces_trusting(trust)?;
+    let namespaces = trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list()?;
     let mut names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     names.dedup();
     match names.as_slice() {
@@ -50,7 +54,8 @@ fn listed(names: &[&str]) -> String {
 
 /// That there is no namespace of that name, if there is none: then nothing else needs to be said of it.
 pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<Failure> {
-    let namespaces = namespaces_trusting(trust).ok()?;
+    let namespaces =
+        trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list().ok()?;
     let names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     if names.contains(&namespace.name()) {
         return None;

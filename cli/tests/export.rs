@@ -340,9 +340,10 @@ fn a_list_that_can_not_be_read_any_more_is_told() {
 
 /// The object that lists the channels of a namespace, which has one.
 fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
-    let objects = tearless::objects().unwrap();
-    let is_registry = |object: &&tearless::ObjectInfo| {
-        object.kind == tearless::ObjectKind::Registry && object.namespace.as_deref() == Some(namespace.name())
+    let objects = tearless::inspect::objects().unwrap();
+    let is_registry = |object: &&tearless::inspect::ObjectInfo| {
+        object.kind == tearless::inspect::ObjectKind::Registry
+            && object.namespace.as_deref() == Some(namespace.name())
     };
     std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("it has a registry").name)
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use tearless::{Namespace, Pod, Reader, SnapshotError};
+use tearless::{Namespace, Pod, Reader, error::SnapshotError};
 
 use crate::Failure;
 use crate::common::{boxed, histogram, nanos};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tearless::HubWatch;
+use tearless::hub::HubWatch;
 
 /// What changes no channel, such as the death of its writer, is looked for that often.
 const EVERY: Duration = Duration::from_millis(5);

@@ -32,7 +32,7 @@ pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
 pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
-pub(crate) use reader::{ChannelReader, Missed, Received};
+pub(crate) use reader::{ChannelReader, Received};
 pub(crate) use removal::{Cleanup, CleanupOutcome, remove};
 pub use removal::{RemovalReason, Removed, Retention};
 #[cfg(any(test, fuzzing, feature = "schema"))]

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff as Spins;
 
-use super::attaching::Backoff;
 use super::header::ControlHeader;
 use super::options::{Format, ReaderOptions, RetryPolicy};
 use super::segments::Segments;
@@ -284,23 +283,6 @@ impl ChannelReader {
             return Ok((publication, details));
         }
         Err(Miss::Failed(self.corrupt(publication, "its checksum does not match")))
-    }
-
-    /// Waits for the first publication, at most for `timeout`, and copies the latest one.
-    pub(crate) fn snapshot_within(
-        &mut self,
-        timeout: Duration,
-        destination: &mut impl Destination,
-    ) -> Result<Received, SnapshotError> {
-        let begin = Instant::now();
-        let mut backoff = Backoff::new();
-        while self.publication() == 0 && begin.elapsed() < timeout {
-            if ChannelState::load(self.reader.control()) != ChannelState::Open {
-                break;
-            }
-            backoff.wait();
-        }
-        self.snapshot(destination)
     }
 
     /// How many numbers back a publication can be, at most, to be held still; of the sides that are mapped.

@@ -343,7 +343,7 @@ impl ChannelWriter {
     }
 
     /// Slots of the pair.
-    pub(crate) fn depth(&self) -> u64 {
+    pub(crate) fn slots(&self) -> u64 {
         Side::BOTH.map(|side| self.writer.ring(side).geometry().depth()).iter().sum()
     }
 

@@ -33,7 +33,7 @@ const MAX_EMPTY_ELEMENTS: usize = 1024;
 
 /// Why a payload was not decoded to its end. Found as the source of [`SnapshotError::Decode`].
 ///
-/// [`SnapshotError::Decode`]: crate::SnapshotError::Decode
+/// [`SnapshotError::Decode`]: crate::error::SnapshotError::Decode
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CapError {

@@ -1,16 +1,20 @@
 //! MessagePack: self-describing, for serde types and for readers in other languages.
 
-use std::io::ErrorKind;
-
+use super::Codec;
+#[cfg(feature = "message-pack")]
+use super::{CodecError, Decode, Encode, capped};
+#[cfg(feature = "message-pack")]
 use rmp_serde::decode::Error;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
-use super::{Codec, CodecError, Decode, Encode, capped};
+#[cfg(feature = "message-pack")]
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+#[cfg(feature = "message-pack")]
+use std::io::ErrorKind;
 
 /// [MessagePack](https://msgpack.org) with field names: larger and slower than [`Postcard`](super::Postcard), but
 /// self-describing, so that fields may be added or reordered on one side, and other languages can read it. The same caps
-/// on nesting and elements apply.
+/// on nesting and elements apply. The default codec.
+///
+/// Without the feature `message-pack` it can neither encode nor decode: choose another codec then.
 #[derive(Clone, Copy, Debug)]
 pub struct MessagePack;
 
@@ -18,6 +22,7 @@ impl Codec for MessagePack {
     const NAME: &'static str = "message-pack";
 }
 
+#[cfg(feature = "message-pack")]
 impl<T: Serialize + ?Sized> Encode<T> for MessagePack {
     fn encode<'a>(value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         scratch.clear();
@@ -26,6 +31,7 @@ impl<T: Serialize + ?Sized> Encode<T> for MessagePack {
     }
 }
 
+#[cfg(feature = "message-pack")]
 impl<T: DeserializeOwned> Decode<T> for MessagePack {
     fn decode(payload: &[u8]) -> Result<T, CodecError> {
         let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);

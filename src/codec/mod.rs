@@ -3,7 +3,6 @@
 mod bytes;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 mod capped;
-#[cfg(feature = "message-pack")]
 mod message_pack;
 mod pod;
 mod postcard;
@@ -12,7 +11,6 @@ mod type_name;
 pub use self::bytes::Bytes;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use self::capped::CapError;
-#[cfg(feature = "message-pack")]
 pub use self::message_pack::MessagePack;
 pub use self::pod::Pod;
 pub use self::postcard::Postcard;
@@ -78,6 +76,13 @@ pub trait Decode<T>: Codec {
     #[doc(hidden)]
     #[must_use]
     fn blank() -> Option<T> {
+        None
+    }
+
+    /// The same on the heap, without the value crossing the stack.
+    #[doc(hidden)]
+    #[must_use]
+    fn blank_boxed() -> Option<Box<T>> {
         None
     }
 

@@ -41,6 +41,10 @@ impl<T: bytemuck::Pod> Decode<T> for Pod {
         Some(T::zeroed())
     }
 
+    fn blank_boxed() -> Option<Box<T>> {
+        Some(bytemuck::zeroed_box())
+    }
+
     #[inline]
     fn destination(value: &mut T) -> impl Destination {
         Whole(value)

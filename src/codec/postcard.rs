@@ -4,7 +4,7 @@ use super::Codec;
 #[cfg(feature = "postcard")]
 use super::{CodecError, Decode, Encode, capped};
 
-/// [Postcard](https://docs.rs/postcard): compact and fast, for any serde type. The default codec.
+/// [Postcard](https://docs.rs/postcard): compact and fast, for any serde type.
 ///
 /// Without the feature `postcard` it can neither encode nor decode: choose another codec then.
 ///

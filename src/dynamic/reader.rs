@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::error::MAX_LISTED;
 use super::{DecodeError, DynamicError, FieldPath, decode, leaves, plain};
+use crate::accept::Any;
 use crate::channel::{AttachError, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
@@ -29,7 +30,7 @@ pub struct DynamicReader {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct DynamicReaderBuilder {
-    reader: ReaderBuilder<Vec<u8>, Bytes>,
+    reader: ReaderBuilder<Vec<u8>, Bytes, Any>,
 }
 
 impl Namespace {
@@ -44,12 +45,12 @@ impl Namespace {
 
     /// Chooses what a reader of whatever the channel's states are is like before it is opened.
     pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder {
-        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().any_format() }
+        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().accept(Any) }
     }
 }
 
 impl DynamicReaderBuilder {
-    /// Waits up to `timeout` for the channel to be there and ready. Default: see [`AttachPolicy`](crate::AttachPolicy).
+    /// Waits up to `timeout` for the channel to be there and ready. Default: see [`AttachPolicy`](crate::options::AttachPolicy).
     pub fn attach_within(mut self, timeout: Duration) -> Self {
         self.reader = self.reader.attach_within(timeout);
         self

@@ -22,7 +22,7 @@ pub use status::{Health, Status};
 pub use watch::HubWatch;
 
 use crate::channel::{ChannelReader, SnapshotError};
-use crate::codec::{Decode, Postcard};
+use crate::codec::{Decode, MessagePack};
 use crate::snapshot::{Snapshot, SnapshotInfo};
 use attached::{Shared, with_scratch};
 
@@ -56,7 +56,7 @@ use attached::{Shared, with_scratch};
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a [`Reader`](crate::Reader); the first one
 /// attaches, which takes system calls. An attached channel costs three mappings and no descriptor. Each thread that reads
 /// states that have to be decoded keeps a buffer of the size of the largest one that it met.
-pub struct Hub<C = Postcard> {
+pub struct Hub<C = MessagePack> {
     shared: Arc<Shared>,
     codec: PhantomData<fn() -> C>,
 }
@@ -138,7 +138,7 @@ impl<C: 'static> Hub<C> {
         C: Decode<T>,
     {
         let reader = self.shared.reader_of::<C, T>(channel)?;
-        Ok(crate::Reader::new(reader, self.shared.handle.clone(), self.shared.wait).changes())
+        Ok(crate::Reader::new(reader, None, self.shared.handle.clone(), self.shared.wait).changes())
     }
 
     /// The usual course: the channel is attached, its states have this type, and the first attempt succeeds.

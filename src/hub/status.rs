@@ -32,7 +32,7 @@ pub struct Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// It lives, and has published lately ([`HubBuilder::fresh_within`](crate::HubBuilder::fresh_within)).
+    /// It lives, and has published lately ([`HubBuilder::fresh_within`](crate::hub::HubBuilder::fresh_within)).
     Fresh {
         /// How old its last publication is.
         age: Duration,
@@ -42,7 +42,7 @@ pub enum Health {
         /// How old its last publication is; `None` if it doesn't date them.
         age: Option<Duration>,
     },
-    /// It lives, but gives no sign of life ([`HubBuilder::stalled_after`](crate::HubBuilder::stalled_after)): it hangs, is
+    /// It lives, but gives no sign of life ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs, is
     /// starved, or stopped by a signal or a debugger.
     Stalled {
         /// How long ago the last publication or heartbeat was, or the writer has opened the channel since; `None` if there

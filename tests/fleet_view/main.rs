@@ -38,7 +38,7 @@ use observer::{Observer, Question};
 use post::Post;
 use stage::{EndOnPanic, Stage};
 use state::{CHANNELS, WORKERS};
-use tearless::{Bytes, Retention};
+use tearless::{Bytes, cleanup::Retention};
 use watcher::Watcher;
 
 // The only test of this program: what the process has open must be this test's.

@@ -78,7 +78,7 @@ impl Combination {
     fn with_options<T: ?Sized, C>(&self, builder: WriterBuilder<T, C>) -> WriterBuilder<T, C> {
         let builder = builder.checksum(self.checksum);
         match self.depth {
-            Depth::One => builder.depth(1),
+            Depth::One => builder.slots(2),
             Depth::Default => builder,
         }
     }

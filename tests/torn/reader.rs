@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use bytemuck::Zeroable;
-use tearless::{Bytes, Namespace, Pod, Reader, SnapshotError, SnapshotInfo};
+use tearless::{Bytes, Namespace, Pod, Reader, SnapshotInfo, error::SnapshotError};
 
 use crate::child::{self, Task};
 use crate::combination::{COMBINATIONS, Combination, Payload, Plain};

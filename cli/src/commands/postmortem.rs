@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{ChannelState, Inspection, WriterState};
+use tearless::inspect::{ChannelState, Inspection, WriterState};
 
 use super::history::{self, Past};
 use crate::context::Context;

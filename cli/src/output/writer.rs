@@ -1,7 +1,7 @@
 //! What has become of a writer, in a word.
 
 use anstyle::Style;
-use tearless::WriterState;
+use tearless::inspect::WriterState;
 
 use super::style;
 

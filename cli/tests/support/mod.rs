@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::{Namespace, Retention};
+use tearless::{Namespace, cleanup::Retention};
 
 /// Set in a process that is a worker of a test: the namespace that it works in.
 const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";
@@ -122,7 +122,7 @@ pub fn tearless(arguments: &[&str]) -> Command {
 }
 
 fn open(name: &str) -> Namespace {
-    Namespace::builder(name).without_cleaning().open().unwrap()
+    Namespace::open(name).unwrap()
 }
 
 /// What a command did.

@@ -122,7 +122,7 @@ fn a_successor_gets_the_capacity_and_depth_that_it_asks_for() {
     let mut writer = open(&heap, &asking).unwrap();
     writer.publish(b"one").unwrap();
     writer.publish(b"two").unwrap();
-    assert!(writer.capacity() >= 50_000 && writer.depth() == 2, "{}", writer.depth());
+    assert!(writer.capacity() >= 50_000 && writer.slots() == 2, "{}", writer.slots());
     kill(writer);
     let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"three").unwrap();
@@ -159,7 +159,7 @@ fn a_fork_publishes_nothing_and_ends_nothing() {
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"parent").unwrap();
     writer.owner = ForkToken::of_another_process();
-    assert!(matches!(writer.publish(b"child"), Err(crate::PublishError::Forked { .. })));
+    assert!(matches!(writer.publish(b"child"), Err(crate::error::PublishError::Forked { .. })));
     drop(writer);
     assert_eq!(snapshot(&mut reader).unwrap(), (1, b"parent".to_vec()));
     assert_eq!(heap.names().len(), 3);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use tearless::{Bytes, Namespace, SnapshotError};
+use tearless::{Bytes, Namespace, error::SnapshotError};
 
 use super::timing;
 use crate::child::{End, Lifetime, READY, Worker, say, text};
@@ -43,7 +43,7 @@ pub(super) fn write(task: &str) -> Result<(), String> {
     let member = |name: &str| value.get(name).ok_or("no task of `tearless bench`");
     let name = member("namespace")?.as_str().unwrap_or_default();
     let bytes = member("bytes")?.as_u64().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
-    let namespace = Namespace::builder(name).without_cleaning().open().map_err(text)?;
+    let namespace = Namespace::open(name).map_err(text)?;
     let lifetime = Lifetime::begin();
     let builder = namespace.writer_builder::<[u8]>(&channel(bytes)).codec::<Bytes>();
     let mut writer = builder.capacity(bytes).open().map_err(text)?;

@@ -10,7 +10,7 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use tearless::{Namespace, Retention, namespaces};
+use tearless::{Namespace, cleanup::Retention, inspect::namespaces};
 
 use crate::child;
 use crate::context::Context;
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     clean_up_after_the_killed();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     let name = format!("{PREFIX}{}-{now}", process::id());
-    let namespace = Namespace::builder(&name).without_cleaning().open()?;
+    let namespace = Namespace::open(&name)?;
     let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error something may be left, about which there is nothing to say but that error.
     let _ = namespace.clean(Retention::Nothing);
@@ -82,7 +82,7 @@ fn clean_up_after_the_killed() {
     // What can't be looked at or removed is no reason not to measure.
     let names = namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
     for name in names.filter(|name| name.starts_with(PREFIX)) {
-        if let Ok(namespace) = Namespace::builder(&name).without_cleaning().open() {
+        if let Ok(namespace) = Namespace::open(&name) {
             let _ = namespace.clean(Retention::Nothing);
         }
     }

@@ -1,8 +1,10 @@
 //! What became of the writers, and what they have left.
 
 use tearless::{
-    AttachError, ChannelInfo, ChannelState, Inspection, Namespace, ObjectError, Retention, SchemaInspection,
-    WriterState, namespaces_trusting,
+    Namespace,
+    cleanup::Retention,
+    error::{AttachError, ObjectError},
+    inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState, namespaces},
 };
 
 use super::Finding;
@@ -21,8 +23,14 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
     }
-    let mut names: Vec<String> =
-        namespaces_trusting(&context.trust)?.into_iter().filter_map(|info| info.name).collect();
+    let mut names: Vec<String> = context
+        .trust
+        .iter()
+        .fold(namespaces(), |listing, user| listing.trust_owner(*user))
+        .list()?
+        .into_iter()
+        .filter_map(|info| info.name)
+        .collect();
     names.dedup();
     // A name out of shared memory may be one that can't be.
     let namespaces = names.iter().filter_map(|name| context.open(name).ok());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use tearless::ObjectError;
+use tearless::error::ObjectError;
 
 use super::Finding;
 

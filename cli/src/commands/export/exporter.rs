@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use tearless::{AttachError, ChannelWatch, Hub, Namespace};
+use tearless::{Namespace, error::AttachError, hub::Hub, inspect::ChannelWatch};
 
 use super::sample::{Listing, Sample, Scrape, Standing};
 use super::source::{Source, States};

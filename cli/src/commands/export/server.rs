@@ -103,7 +103,7 @@ pub(super) fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use tearless::{Namespace, Retention};
+    use tearless::{Namespace, cleanup::Retention};
 
     use super::super::source::States;
     use super::*;
@@ -111,7 +111,7 @@ mod tests {
     #[tokio::test]
     async fn all_who_waited_for_a_scrape_share_the_next_one() {
         let name = format!("test-export-shared-{}", std::process::id());
-        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        let namespace = Namespace::open(&name).unwrap();
         let exporter = Exporter::new(namespace.clone(), "*", States::Current);
         let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
         let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;

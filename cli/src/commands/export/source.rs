@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tearless::dynamic::DynamicReader;
-use tearless::{AttachError, Namespace, SnapshotError, WriterState};
+use tearless::{
+    Namespace,
+    error::{AttachError, SnapshotError},
+    inspect::WriterState,
+};
 
 use super::field::Fields;
 use super::sample::{Content, Sample, Standing};
@@ -97,7 +101,7 @@ impl Source {
     /// Decodes the latest state, unless it is the one of the last scrape.
     fn decode(&mut self) -> Content {
         if let Some((publication, content)) = &self.decoded
-            && !self.reader.reader().changed_since(*publication)
+            && self.reader.reader().publication() <= *publication
         {
             return content.clone();
         }

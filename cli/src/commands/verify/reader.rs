@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use tearless::{Bytes, Namespace, Reader, SnapshotError, SnapshotInfo};
+use tearless::{Bytes, Namespace, Reader, SnapshotInfo, error::SnapshotError};
 
 use super::content::Content;
 use super::run::{RUNS, Run};
@@ -44,7 +44,7 @@ impl Watch {
     fn follow(&mut self) -> bool {
         let begin = self.last;
         let mut taken = 0;
-        while taken < BURST && !self.is_closed && (self.reader.changed_since(self.last) || taken == 0) {
+        while taken < BURST && !self.is_closed && (self.reader.publication() > self.last || taken == 0) {
             self.look();
             taken += 1;
         }

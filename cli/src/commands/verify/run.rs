@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tearless::{AttachError, Bytes, CreateError, Namespace, Reader, Writer};
+use tearless::{
+    Bytes, Namespace, Reader, Writer,
+    error::{AttachError, CreateError},
+};
 
 use super::content::{Content, Sizes};
 
@@ -65,7 +68,7 @@ impl Run {
         let builder = namespace.writer_builder::<[u8]>(self.channel).codec::<Bytes>().capacity(LITTLE);
         let builder = builder.checksum(self.checksum == Checksum::On);
         match self.depth {
-            Depth::One => builder.depth(1).open(),
+            Depth::One => builder.slots(2).open(),
             Depth::Default => builder.open(),
         }
     }

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tearless::{Bytes, Namespace, Reader, Retention};
+use tearless::{Bytes, Namespace, Reader, cleanup::Retention};
 
 use super::child::{Role, Task};
 use super::content::scramble;
@@ -67,7 +67,7 @@ impl<'a> Workers<'a> {
     ///
     /// What kept one of them from it, in words.
     pub(super) fn start(task: &'a Task, size: Size, interrupt: &'a Interrupt) -> Result<Workers<'a>, String> {
-        let namespace = Namespace::builder(&task.namespace).without_cleaning().open().map_err(text)?;
+        let namespace = Namespace::open(&task.namespace).map_err(text)?;
         let (writers, readers, observers) = (Vec::new(), Vec::new(), Vec::new());
         let outcome = Outcome::default();
         let mut workers = Workers { task, namespace, interrupt, size, writers, readers, observers, outcome };

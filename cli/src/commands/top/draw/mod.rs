@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
-use tearless::MemoryUsage;
+use tearless::usage::MemoryUsage;
 
 use self::canvas::Canvas;
 use super::column::Side;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use tearless::{Bytes, Namespace, Retention, Writer, WriterBuilder};
+use tearless::{Bytes, Namespace, Writer, WriterBuilder, cleanup::Retention};
 
 use super::{Fleet, LAST_SIGHT, Sampled};
 use crate::commands::top::inspector::Inspector;
@@ -20,7 +20,7 @@ impl Stage {
     fn new() -> Stage {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-top-fleet-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        let namespace = Namespace::open(&name).unwrap();
         Stage { fleet: Fleet::new(namespace.clone(), &[]), namespace }
     }
 
