@@ -62,8 +62,8 @@ impl fmt::Display for Removed {
     }
 }
 
-/// Looks at every object whose name says that it belongs to the namespace, channel by channel. Waits `patience` for
-/// somebody else's step.
+/// Looks at every object of the namespace, by their names, channel by channel. Waits up to `patience`
+/// for another process that holds a lock.
 pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -101,11 +101,7 @@ pub(crate) fn clean(
             (false, false) => registry::deregister(backend, namespace, &gone, patience),
         }
     });
-    match table {
-        // Somebody who was not to be waited for changes the table.
-        Err(ObjectError::Claimed { .. }) if patience.is_zero() => {}
-        table => cleaned.failed.extend(table.err()),
-    }
+    cleaned.failed.extend(table.err());
     Ok(cleaned)
 }
 

@@ -155,7 +155,7 @@ const PROCESSES: u32 = 64;
 const NAME: &str = "State";
 
 /// Every so many of them only opens the namespace again and again.
-const OPENERS: u64 = 16;
+const CLEANERS: u64 = 16;
 
 /// What a churning process opens a writer with: of a form that the channel's last one may have had or not.
 type Turn<'a> = (&'a Namespace, &'a str, u64);
@@ -186,12 +186,16 @@ where
     T: From<bool> + Clone,
 {
     let (namespace, channel, seed) = turn;
-    let mut writer = match describe(namespace.writer_builder(channel).type_name(NAME)).open() {
+    let mut writer = match describe(namespace.writer_builder(channel).codec().type_name(NAME)).open() {
         Ok(writer) => writer,
         Err(CreateError::AlreadyOwned { .. }) => return look(namespace, channel),
         Err(error) => panic!("{error}"),
     };
-    let attach = namespace.reader_builder::<Vec<T>>(channel).type_name(NAME).with_schema();
+    let attach = namespace
+        .reader_builder::<Vec<T>>(channel)
+        .codec::<Postcard>()
+        .type_name(NAME)
+        .accept(tearless::accept::SameSchema);
     let mut reader = attach.open().unwrap();
     for len in [10, 3_000, 20_000] {
         let number = writer.publish(&vec![T::from(true); len]).unwrap();
@@ -213,7 +217,12 @@ where
 /// Attaches to a channel that somebody else has at this moment, or had: its schema is never damaged, and never that of
 /// another instance.
 fn look(namespace: &Namespace, channel: &str) {
-    let opened = namespace.reader_builder::<Vec<u8>>(channel).type_name(NAME).with_schema().open();
+    let opened = namespace
+        .reader_builder::<Vec<u8>>(channel)
+        .codec::<Postcard>()
+        .type_name(NAME)
+        .accept(tearless::accept::SameSchema)
+        .open();
     match opened.map(|mut reader| reader.snapshot()) {
         Ok(Ok(state)) => assert!(state.iter().all(|byte| *byte == 1)),
         Ok(Err(
@@ -228,12 +237,11 @@ fn look(namespace: &Namespace, channel: &str) {
     }
 }
 
-/// Opens the namespace again and again: what it cleans up by that is never a state, and nobody is waited for.
-fn open_again(namespace: &Namespace) {
+/// Cleans again and again as a start does: it never removes a state.
+fn clean_again(namespace: &Namespace) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
-        let opened = Namespace::open(namespace.name()).unwrap();
-        let cleaned = opened.cleaned_at_open();
+        let cleaned = namespace.clean(Retention::UntilReplaced).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");
         let is_unusable = |cause| {
             matches!(cause, RemovalReason::HalfMade | RemovalReason::HalfRemoved | RemovalReason::Orphaned)
@@ -247,7 +255,7 @@ fn no_live_channel_is_ever_removed_while_channels_come_and_go() {
     let test = "no_live_channel_is_ever_removed_while_channels_come_and_go";
     if let Some((seed, namespace)) = role() {
         return match seed.parse().unwrap() {
-            seed if seed % OPENERS == 0 => open_again(&namespace),
+            seed if seed % CLEANERS == 0 => clean_again(&namespace),
             seed => churn(&namespace, seed),
         };
     }

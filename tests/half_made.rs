@@ -9,7 +9,7 @@ use common::objects::Objects;
 use common::trace::{Step, Traced, stay_on_this_processor};
 use common::{Actor, OwnNamespace, role, rounds, say};
 use tearless::{
-    Namespace, Postcard, Reader,
+    Namespace, Reader,
     error::{AttachError, CreateError, SnapshotError},
     options::AttachPolicy,
 };
@@ -22,7 +22,7 @@ fn create(namespace: &Namespace) {
 }
 
 /// Attaches without waiting for what is missing or not ready.
-fn attach(namespace: &Namespace) -> Result<Reader<u64, Postcard>, AttachError> {
+fn attach(namespace: &Namespace) -> Result<Reader<u64>, AttachError> {
     let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(Duration::ZERO);
     namespace.reader_builder::<u64>("worker").attach_policy(attach).open()
 }

@@ -29,7 +29,7 @@ fn growing(number: u64) -> usize {
 }
 
 fn builder(namespace: &Namespace, depth: usize) -> WriterBuilder<[u8], Bytes> {
-    namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().depth(depth).capacity(64)
+    namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().slots(2 * depth).capacity(64)
 }
 
 fn attach(namespace: &Namespace) -> BytesReader {

@@ -13,7 +13,7 @@ use common::objects::Objects;
 use common::{Actor, OwnNamespace, commands, eventually, role, rounds, say, until_told_to_end};
 use serde::{Deserialize, Serialize};
 use tearless::{
-    MessagePack, Namespace, Pod, Postcard, Snapshot, Writer,
+    MessagePack, Namespace, Pod, Snapshot, Writer,
     error::{AttachError, QueryError, SnapshotError},
     hub::{Health, Hub},
 };
@@ -41,7 +41,7 @@ fn check(state: &Snapshot<Worker>, channel: &str) {
     assert_eq!(state.filling, Worker::new(channel, state.number).filling);
 }
 
-fn publish(writer: &mut Writer<Worker, Postcard>) {
+fn publish(writer: &mut Writer<Worker>) {
     let state = Worker::new(writer.channel(), writer.publication() + 1);
     writer.publish(&state).unwrap();
 }
@@ -65,7 +65,7 @@ fn told(writer: &mut Actor, command: &str) {
 }
 
 #[track_caller]
-fn is_at(hub: &Hub<Postcard>, number: u64) {
+fn is_at(hub: &Hub, number: u64) {
     let state = hub.get::<Worker>("worker").unwrap();
     check(&state, "worker");
     assert_eq!(state.number, number);

@@ -11,7 +11,7 @@ use tearless::{
     inspect::WriterState,
 };
 
-fn writer(namespace: &Namespace) -> Writer<u64, tearless::Postcard> {
+fn writer(namespace: &Namespace) -> Writer<u64> {
     namespace.writer::<u64>("worker").unwrap()
 }
 

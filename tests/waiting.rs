@@ -18,7 +18,7 @@ use tearless::{
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Nobody looks for itself: a wake-up that is lost is a test that never ends.
-fn asleep() -> WaitPolicy {
+fn sleeping() -> WaitPolicy {
     WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
 }
 
@@ -31,7 +31,7 @@ fn writer(namespace: &Namespace, (channel, wake_mode): Numbers<'_>) -> Writer<u6
 
 fn reader(namespace: &Namespace, channel: &str) -> Reader<u64, Pod> {
     let builder = namespace.reader_builder::<u64>(channel).codec::<Pod>();
-    builder.wait_policy(asleep()).attach_within(Duration::from_secs(60)).open().unwrap()
+    builder.wait_policy(sleeping()).attach_within(Duration::from_secs(60)).open().unwrap()
 }
 
 fn await_next(reader: &mut Reader<u64, Pod>, seen: u64) -> u64 {
@@ -242,7 +242,7 @@ fn a_growth_that_fails_answers_nobody() {
     // Both segments of a page, and the page of control: no growth fits.
     let builder = own.writer_builder::<Vec<u8>>("worker").max_memory(3 * 4096);
     let mut writer = builder.open().unwrap();
-    let mut reader = own.reader_builder::<Vec<u8>>("worker").wait_policy(asleep()).open().unwrap();
+    let mut reader = own.reader_builder::<Vec<u8>>("worker").wait_policy(sleeping()).open().unwrap();
     let rounds = u64::from(rounds(700, 30_000));
     let waiter = std::thread::spawn(move || {
         let mut seen = 0;
@@ -280,7 +280,7 @@ fn nobody_waits_longer_than_asked() {
 fn threads_of_one_process_wait_for_each_other() {
     let namespace = Namespace::in_process("threads").unwrap();
     let mut writer = namespace.writer::<u64>("worker").unwrap();
-    let mut reader = namespace.reader_builder::<u64>("worker").wait_policy(asleep()).open().unwrap();
+    let mut reader = namespace.reader_builder::<u64>("worker").wait_policy(sleeping()).open().unwrap();
     let waiter = std::thread::spawn(move || {
         let mut seen = 0;
         while seen < 1_000 {

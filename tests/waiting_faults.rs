@@ -17,12 +17,12 @@ use tearless::{Namespace, Pod, Reader, Writer, hub::Health, options::WaitPolicy}
 const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// Sleeps at once, and looks again now and then.
-fn asleep() -> WaitPolicy {
+fn sleeping() -> WaitPolicy {
     WaitPolicy::default().spin(Duration::ZERO).slice(Duration::from_millis(5))
 }
 
 /// Sleeps for good: only a wake-up, or a look without one, brings news.
-fn sleeps_for_good() -> WaitPolicy {
+fn sleeping_for_good() -> WaitPolicy {
     WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
 }
 
@@ -93,7 +93,7 @@ fn waiters_that_are_killed_cost_nobody_anything() {
     const TEST: &str = "waiters_that_are_killed_cost_nobody_anything";
     if let Some((_, namespace)) = role() {
         say(&format!("thread {}", rustix::thread::gettid().as_raw_nonzero()));
-        return follow(reader(&namespace, sleeps_for_good()), u64::MAX);
+        return follow(reader(&namespace, sleeping_for_good()), u64::MAX);
     }
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
@@ -102,7 +102,7 @@ fn waiters_that_are_killed_cost_nobody_anything() {
         let mut dies = Actor::start(TEST, "waiter", &own);
         let thread = dies.await_line_with("thread ");
         let thread = thread.rsplit(' ').next().unwrap().parse().unwrap();
-        let lives = reader(&own, sleeps_for_good());
+        let lives = reader(&own, sleeping_for_good());
         let last = round * 20;
         let living = thread::spawn(move || follow(lives, last));
         publish(&mut writer, last - 10);
@@ -129,7 +129,7 @@ fn a_spoiled_waiters_page_delays_and_loses_nothing() {
         }
     });
     let last = u64::from(rounds(300, 20_000));
-    let waiters = [asleep(); 2].map(|policy| reader(&own, policy));
+    let waiters = [sleeping(); 2].map(|policy| reader(&own, policy));
     let waiters = waiters.map(|waiter| thread::spawn(move || follow(waiter, last)));
     publish(&mut writer, last);
     waiters.into_iter().for_each(ends);
@@ -142,14 +142,14 @@ fn a_registry_that_is_removed_by_hand_keeps_nobody_waiting() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
     writer.publish(&1).unwrap();
-    let before = reader(&own, sleeps_for_good());
+    let before = reader(&own, sleeping_for_good());
     let before = asleep(move || follow(before, 30));
     publish(&mut writer, 20);
     fs::remove_file(Objects::of(&own, "worker").registry()).unwrap();
     publish(&mut writer, 30);
     ends(before);
     // This one has never seen the page, and is told of publications by its own looks.
-    let after = reader(&own, sleeps_for_good());
+    let after = reader(&own, sleeping_for_good());
     let after = thread::spawn(move || follow(after, 40));
     publish(&mut writer, 40);
     ends(after);
@@ -159,7 +159,7 @@ fn a_registry_that_is_removed_by_hand_keeps_nobody_waiting() {
 fn a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was() {
     const TEST: &str = "a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was";
     if let Some((_, namespace)) = role() {
-        let hub = namespace.hub_builder().codec::<Pod>().wait_policy(asleep()).open();
+        let hub = namespace.hub_builder().codec::<Pod>().wait_policy(sleeping()).open();
         let mut watch = hub.watch("*");
         say("attached");
         loop {

@@ -19,7 +19,7 @@ use tearless::{
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// Nobody looks for itself: a wake-up that is lost is a test that never ends.
-fn asleep() -> WaitPolicy {
+fn sleeping() -> WaitPolicy {
     WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
 }
 
@@ -32,7 +32,7 @@ fn writer(namespace: &Namespace, channel: &str, wake_mode: WakeMode) -> Writer<u
 }
 
 fn asleep(namespace: &Namespace) -> Hub<Pod> {
-    namespace.hub_builder().codec::<Pod>().wait_policy(asleep()).open()
+    namespace.hub_builder().codec::<Pod>().wait_policy(sleeping()).open()
 }
 
 fn names(changed: &[Arc<str>]) -> Vec<&str> {

@@ -18,7 +18,7 @@ fn parse(text: &str) -> Value {
 /// Namespaces of the torture that have objects, begun by process `pid`.
 fn left_by(pid: u32) -> Vec<String> {
     let begin = format!("tearless-verify-{pid}-");
-    let found = tearless::inspect::namespaces().unwrap().into_iter().filter_map(|info| info.name);
+    let found = tearless::inspect::namespaces().list().unwrap().into_iter().filter_map(|info| info.name);
     found.filter(|name| name.starts_with(&begin)).collect()
 }
 

@@ -75,7 +75,7 @@ struct Alone {
 /// Opens the namespace, and removes from it what a fleet that was killed has left: nothing of it is worth keeping here.
 fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     let namespace = Namespace::open(name)?;
-    eprint!("{}", namespace.cleaned_at_open());
+    eprint!("{}", namespace.clean(Retention::UntilReplaced)?);
     let main = namespace.writer_builder(MAIN).codec().open().map_err(|error| {
         format!("{error}\nA namespace is for one fleet at a time; choose another one with --namespace.")
     })?;

@@ -61,7 +61,7 @@ fn every_object_is_in_its_column() {
 #[cfg(feature = "schema")]
 fn a_description_has_its_column_and_one_that_no_page_tells_of_is_retired() {
     let (heap, namespace) = namespace();
-    let open = || namespace.writer_builder::<u64>("worker").with_schema();
+    let open = || namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().with_schema();
     let check = LeakCheck::begin(&namespace).unwrap();
     let described = open().linger(true).open().unwrap();
     let memory = namespace.memory().unwrap();

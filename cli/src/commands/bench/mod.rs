@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
 /// removed.
 fn clean_up_after_the_killed() {
     // What can't be looked at or removed is no reason not to measure.
-    let names = namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
+    let names = namespaces().list().unwrap_or_default().into_iter().filter_map(|info| info.name);
     for name in names.filter(|name| name.starts_with(PREFIX)) {
         if let Ok(namespace) = Namespace::open(&name) {
             let _ = namespace.clean(Retention::Nothing);

@@ -214,7 +214,11 @@ fn the_inspector_follows_the_selected_worker() {
 #[test]
 fn a_described_channel_shows_its_fields_and_another_one_says_why_it_can_not() {
     let stage = Stage::new();
-    let described = stage.namespace.writer_builder::<(u64, String)>("described").with_schema();
+    let described = stage
+        .namespace
+        .writer_builder::<(u64, String)>("described")
+        .codec::<tearless::Postcard>()
+        .with_schema();
     let mut writer = described.open().unwrap();
     writer.publish(&(7, "seven".into())).unwrap();
     let mut other = stage.namespace.writer::<(u64, String)>("other").unwrap();
