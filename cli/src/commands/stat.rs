@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::{
-    Bytes, ChannelState, Codec, Inspection, MessagePack, SegmentInspection, TimestampSource, WakeMode,
+    Bytes, Codec, MessagePack,
+    inspect::{ChannelState, Inspection, SegmentInspection},
+    options::{TimestampSource, WakeMode},
 };
 
 use crate::context::Context;
