@@ -1,21 +1,21 @@
 //! What a snapshot costs while a writer in another process publishes: `cargo bench --bench contended [-- FILTER]`.
 //!
-//! Each row is one reader that takes snapshots as fast as it can, and one writer that publishes at the pace that the row
-//! says; a writer that can't reach it does what it can, and `publishes/s` says what that was. The filter is looked for
-//! in `64 B/default/flat out`.
+//! Each row has one reader that takes snapshots as fast as it can, and one writer that publishes at the row's rate. A
+//! writer that can't reach the rate publishes as fast as it can; `publishes/s` is the rate that it reached. The filter is
+//! a part of a row's name, `64 B/default/flat out`.
 //!
 //! * The percentiles are of single snapshots, `Reader::snapshot_into` a `Pod` between two readings of the clock,
-//!   retries and all. What the clock itself takes is said first and is *contained* in them.
+//!   retries included. They *contain* the time of the clock itself, which is printed first.
 //! * `retries/read` is failed attempts per snapshot; `gave up` counts snapshots that ended in `Contended`. Their time
 //!   is in the percentiles as well.
-//! * `preempted` is how often the kernel took the CPU away from the reader: on a busy machine that, and no retry, is
-//!   what the last percentiles and the maximum show.
-//! * The writer fills the whole state anew before each publication: its rate is that of both. Between two snapshots the
-//!   reader checks every word of the last one, and that numbers never go back; `reads/s` contains that, the percentiles
-//!   don't. A torn or stale snapshot fails the benchmark.
+//! * `preempted` is how often the kernel took the CPU away from the reader: on a busy machine the last percentiles and
+//!   the maximum show preemptions, not retries.
+//! * The writer fills the whole state before each publication: its rate includes both. Between two snapshots the reader
+//!   checks every word of the last one, and that numbers never go back; `reads/s` contains that, the percentiles don't. A
+//!   torn or outdated snapshot fails the benchmark.
 //!
-//! With `--test`, or without `--bench` as under `cargo test --benches`, all of it for a moment only: nothing is printed
-//! and nothing depends on the time.
+//! With `--test`, or without `--bench` as under `cargo test --benches`, everything runs for a moment only: no figures are
+//! printed, and nothing depends on the time.
 
 mod common;
 #[path = "contended/cpus.rs"]
@@ -30,16 +30,16 @@ use std::time::{Duration, Instant};
 
 use common::{Arguments, histogram, nanos};
 use cpus::Pair;
-use hdrhistogram::Histogram;
 use scenario::{Scenario, is_whole};
 use tearless::{Namespace, Pod, Reader, error::SnapshotError};
+use testkit::stats::Histogram;
 use writer::{CHANNEL, WriterProcess};
 
-/// How long a row is measured, and tried.
+/// The duration of a row, measured and in test mode.
 const MEASURED: Duration = Duration::from_secs(1);
 const TRIED: Duration = Duration::from_millis(10);
 
-/// What came of one row.
+/// The results of one row.
 struct Outcome {
     times: Histogram<u64>,
     elapsed: Duration,
@@ -103,7 +103,7 @@ fn read_under<const WORDS: usize>(
     // Not counted: the first snapshots map the segments and fault the pages in.
     read_for(&mut reader, &mut state, duration / 10);
     let outcome = read_for(&mut reader, &mut state, duration);
-    // Whatever the timing was: the last publication is there, whole.
+    // Independent of all timing: the last publication is there, and whole.
     let last = writer.stop();
     let info = reader.snapshot_into(&mut state).unwrap();
     assert!(info.publication() == last && is_whole(&state[..], last));
@@ -159,7 +159,7 @@ fn preemptions() -> u64 {
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// What two readings of the clock take with nothing between them.
+/// Prints how long two readings of the clock take with nothing between them.
 fn print_clock() {
     let mut times = histogram();
     for _ in 0..1_000_000 {

@@ -1,23 +1,22 @@
-//! What it costs the main process to look at a whole fleet: `cargo bench --bench fleet`.
+//! What it costs the main process to read a whole fleet: `cargo bench --bench fleet`.
 //!
 //! 64 processes publish on 16 channels each, 1,024 in all, states of 256 bytes at 1 Hz to 1 kHz: some 17,000 publications
 //! a second. One thread of this process asks, in turns:
 //!
 //! * *one round*: the latest state of every channel, by `Hub::iter` and by a bare `Reader` for each channel.
 //! * *one state*: `Hub::get` of a channel by its name, in an order that jumps about.
-//! * *cut*: `Hub::cut` of 16, 64 and all channels; how many were of an instant, and how many of the states were in force at
-//!   their cut's moment. The others say by how much they miss it.
-//! * *wake-up*: from the date of a publication that somebody waited for until `HubWatch::wait_any` has returned. Only
-//!   publications count that came during the call, and of those the first. A processor that is busy with other workers
-//!   is in there.
+//! * *cut*: `Hub::cut` of 16, 64 and all channels; how many cuts are of an instant, and how many states were current at the
+//!   cut's time. The other states report by how much they miss it.
+//! * *wake-up*: from the timestamp of a publication to the return of the `HubWatch::wait_any` that waited for it. Only the
+//!   first publication during each call counts. The time contains waiting for a processor that is busy with other workers.
 //!
 //! Between the rounds every state is compared with what was published under its number, and numbers never go back. On a
-//! machine with fewer processors than workers, preemption is in the last percentiles.
+//! machine with fewer processors than workers, the last percentiles contain preemptions.
 //!
-//! Memory is that of the objects in `/dev/shm`, mappings those of this process, when everything is attached to twice: by the
-//! hub and by the bare readers.
+//! Memory is that of the objects in `/dev/shm`, mappings those of this process, while the hub and the bare readers are both
+//! attached to every channel.
 //!
-//! With `--test`, or without `--bench` as under `cargo test --benches`, a small fleet for a moment.
+//! With `--test`, or without `--bench` as under `cargo test --benches`, a small fleet runs for a moment.
 
 mod common;
 #[path = "fleet/worker.rs"]
@@ -30,24 +29,24 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use common::{Arguments, histogram, nanos, spread};
-use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use tearless::{
     Namespace, Pod, Reader,
     hub::{CutTime, Hub, Skew},
 };
+use testkit::stats::Histogram;
 use worker::{Fleet, State, state_of};
 
-/// Where Linux shows POSIX shared memory, and how the names there begin.
+/// Where Linux shows POSIX shared memory.
 const OBJECTS: &str = "/dev/shm/";
 
 /// Characters that the names of all objects of a namespace begin with.
 const PREFIX: usize = 10;
 
-/// Longer than any channel's period: then something has changed.
+/// Longer than any channel's period: every channel changes within it.
 const MAX: Duration = Duration::from_secs(10);
 
-/// How much is done.
+/// How much a run does.
 struct Scale {
     workers: usize,
     channels: usize,
@@ -78,7 +77,7 @@ fn main() {
     assert!(namespace.channels().unwrap().is_empty(), "a worker left its channels behind");
 }
 
-/// What came of cuts of so many channels.
+/// The results of cuts of one number of channels.
 #[derive(Default)]
 struct Cuts {
     cuts: u64,
@@ -87,7 +86,7 @@ struct Cuts {
     current: u64,
 }
 
-/// Who asks, and what was measured.
+/// The process that reads the fleet, and its figures.
 struct MainProcess {
     hub: Hub<Pod>,
     readers: Vec<Reader<State, Pod>>,
@@ -111,7 +110,7 @@ impl MainProcess {
     }
 
     fn run(&mut self, scale: &Scale) {
-        // Not timed: it attaches to everything.
+        // Not timed: the first round attaches to everything.
         self.verify();
         for _ in 0..scale.rounds {
             self.round_by_hub();
@@ -160,7 +159,7 @@ impl MainProcess {
         self.record("one round, a Reader each", nanos(begin.elapsed()));
     }
 
-    /// A round that is not timed, in which every word is looked at.
+    /// A round that is not timed and checks every word.
     fn verify(&mut self) {
         let states: Vec<_> = self.hub.iter::<State>("*").collect();
         assert_eq!(states.len(), self.names.len());
@@ -183,7 +182,7 @@ impl MainProcess {
         assert_eq!(*snapshot, state_of(&self.names[index], snapshot.publication()));
     }
 
-    /// Cuts `many` channels, a different part of them each time.
+    /// Cuts `many` channels, another part of the fleet each time.
     fn cut(&mut self, many: usize, turn: usize) {
         let first = turn * many % (self.names.len() - many + 1);
         let names = &self.names[first..first + many];
@@ -205,7 +204,7 @@ impl MainProcess {
         self.record(&format!("cut of {many}"), elapsed);
     }
 
-    /// Waits until so many waits were for something that came meanwhile.
+    /// Waits until so many waits were ended by a publication during the wait.
     fn wake(&mut self, what: &str, pattern: &str, wakes: usize) {
         let mut watch = self.hub.watch(pattern);
         watch.changed();
@@ -247,7 +246,7 @@ impl MainProcess {
         for (many, cuts) in &self.cuts {
             let percent = |part: u64, of: u64| part as f64 * 100.0 / of as f64;
             println!(
-                "cut of {many}: {:.2} % of an instant, {:.4} % of the states in force at its moment",
+                "cut of {many}: {:.2} % of an instant, {:.4} % of the states current at its time",
                 percent(cuts.instants, cuts.cuts),
                 percent(cuts.current, cuts.states),
             );
@@ -255,13 +254,13 @@ impl MainProcess {
     }
 }
 
-/// Nanoseconds of the clock that publications are dated by.
+/// Nanoseconds of the clock of the publications' timestamps.
 fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).expect("it began at 0")
 }
 
-/// How many mappings of shared memory this process has, and what the names of the objects begin with.
+/// How many mappings of shared memory this process has, and how the names of the objects begin.
 fn mappings() -> (usize, String) {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let names = || maps.lines().filter_map(|line| line.split_once(OBJECTS)).map(|(_, name)| name);
@@ -269,7 +268,7 @@ fn mappings() -> (usize, String) {
     (names().count(), first[..PREFIX].to_owned())
 }
 
-/// Memory of all objects whose names begin like this.
+/// Memory of all objects whose names begin with `prefix`.
 fn bytes_of(prefix: &str) -> u64 {
     let entries = fs::read_dir(OBJECTS).unwrap().filter_map(Result::ok);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));

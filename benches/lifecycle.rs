@@ -1,13 +1,13 @@
 //! What it costs to open, attach, take over, close and clean up: `cargo bench --bench lifecycle`.
 //!
-//! A channel is three objects: the control page and two segments. Beside it stands what the operating system alone takes
-//! for three objects of these sizes, in turns in the same run:
+//! A channel is three objects: the control page and two segments. The operating system alone handles three objects of
+//! these sizes beside it, in turns in the same run:
 //!
 //! * *bare* creates, sizes and maps them, and unmaps and unlinks them again; no memory is touched.
-//! * *with memory* reserves their memory, too, without which a full shared memory kills whoever touches it.
+//! * *with memory* reserves their memory, too. Without that, a full shared memory kills the process that touches it.
 //!
-//! A channel is created under a lock, entered in the namespace's registry, and its contents are laid out. In *alone* it
-//! is the only one of its namespace, so that the registry is made and removed with it; in *among 1,000* it is not.
+//! A channel is created under a lock, registered in its namespace, and laid out. In *alone* it is the only channel of its
+//! namespace, so that the registry is created and removed with it; in *among 1,000* it is not.
 //!
 //! With `--test`, or without `--bench` as under `cargo test --benches`, everything happens a few times only.
 
@@ -19,15 +19,15 @@ use std::ops::Range;
 use std::time::Instant;
 
 use common::{Arguments, histogram, nanos};
-use hdrhistogram::Histogram;
 use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::shm;
 use tearless::{Namespace, Pod, Reader, Writer, cleanup::Retention};
+use testkit::stats::Histogram;
 
 type State = [u64; 8];
 
-/// Channels, and objects of the operating system, that are made in a row.
+/// Channels, and objects of the operating system, that are created in a row.
 const MANY: usize = 1_000;
 const FEW: usize = 5;
 
@@ -80,7 +80,7 @@ fn mapped_sizes() -> Vec<usize> {
     ranges.filter_map(size).collect()
 }
 
-/// What was measured, in the order in which it is printed.
+/// The figures, in the order of the output.
 #[derive(Default)]
 struct Rows(Vec<(&'static str, Histogram<u64>)>);
 
@@ -130,13 +130,10 @@ impl Rows {
             self.time("among 1,000: first snapshot", || black_box(reader.snapshot().unwrap()));
         }
         for _ in 0..FEW * 5 {
-            let _again = self.time("1,000 live channels: open the namespace", || {
+            let again = self.time("1,000 live channels: open and clean the namespace", || {
                 Namespace::open(namespace.name()).unwrap()
             });
-            let cleaned = self.time("1,000 live channels: clean, keeping last states", || {
-                namespace.clean(Retention::UntilReplaced).unwrap()
-            });
-            assert!(cleaned.removed.is_empty() && cleaned.failed.is_empty(), "{cleaned}");
+            assert!(again.cleaned_at_open().removed.is_empty() && again.cleaned_at_open().failed.is_empty());
             let channels = self.time("1,000 live channels: list them", || namespace.channels().unwrap());
             assert_eq!(channels.len(), writers.len());
             let cleaned = self.time("1,000 live channels: clean, keeping nothing", || {
@@ -149,7 +146,7 @@ impl Rows {
         }
     }
 
-    /// One channel, left by its writer and gone on with by the next, again and again.
+    /// One channel that its writer leaves and the next one resumes, again and again.
     fn take_over(&mut self, namespace: &Namespace, rounds: usize) {
         let mut first = create(namespace, 0);
         first.publish(&[1; 8]).unwrap();
@@ -221,7 +218,7 @@ impl Bare<'_> {
 
 impl Drop for Bare<'_> {
     fn drop(&mut self) {
-        // SAFETY: `new` mapped that many bytes there, and nobody refers to them.
+        // SAFETY: `new` mapped that many bytes there, and no reference to them exists.
         unsafe { munmap(self.memory, OBJECTS[0]) }.unwrap();
         shm::unlink(self.name).unwrap();
     }

@@ -1,19 +1,19 @@
-//! What a publish and a snapshot cost while nobody else uses the channel: `cargo bench --bench uncontended`.
+//! What a publish and a snapshot cost while no other process uses the channel: `cargo bench --bench uncontended`.
 //!
-//! Writer and reader are in one process and take turns; so this is the price of the code and of the copy, in a warm
-//! cache as far as the payload fits. What a reader pays while a writer publishes is in `contended`.
+//! Writer and reader are in one process and take turns: the figures are the cost of the code and of the copy, in a warm
+//! cache as far as the payload fits. `contended` measures a reader while a writer publishes.
 //!
 //! * `payload`: plain bytes of 8 B to 64 MiB. Beside them `memcpy`, from one buffer into one other; and `memcpy around`,
-//!   from one buffer into as many as the channel has slots, which is what a publish can't do without. By `snapshot` a
-//!   [`Pod`] is returned by value; by `snapshot_into` it is copied where the caller wants it.
-//! * `serde`: states of a few jobs to a thousand. Beside publish and snapshot the bare encode and decode, and a memcpy
+//!   from one buffer into as many as the channel has slots, which a publish cannot avoid. `snapshot` returns a [`Pod`] by
+//!   value; `snapshot_into` copies it to the caller's place.
+//! * `serde`: states of a few jobs to a thousand. Beside publish and snapshot: the bare encode and decode, and a memcpy
 //!   of as many bytes.
-//! * `hub`: one of 1,000 channels by name, asked for by 1, 2 and 8 threads at once; beside it a bare reader, and a map of
-//!   readers under a mutex. `read_at`: a few bytes of a large state, beside a state of a few bytes.
+//! * `hub`: one of 1,000 channels by name, by 1, 2 and 8 threads at once; beside it a bare reader, and a map of readers
+//!   under a mutex. `read_at`: a few bytes of a large state, beside a state of a few bytes.
 //! * `timestamps`, `checksum`, `changed_since`: what the options cost.
 //!
-//! The two columns to compare stand beside each other in one run: figures of different runs, still more of different
-//! machines, say little. Everything that is measured is checked once, before and after.
+//! Compare figures of one run only: those of different runs, and even more of different machines, say little. Everything
+//! that is measured is checked once before and once after.
 
 mod common;
 #[path = "uncontended/hub.rs"]
@@ -35,7 +35,7 @@ use worker_state::WorkerState;
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// From this size on an iteration takes milliseconds: few of them are enough.
+/// From this size on an iteration takes milliseconds, and a few are enough.
 const LARGE: usize = 16 << 20;
 
 fn main() {
@@ -72,7 +72,7 @@ fn payloads(criterion: &mut Criterion, namespace: &Namespace) {
     group.finish();
 }
 
-/// One size, and for `Pod` by value, too: only for what may stand on the stack.
+/// One size, and `Pod` by value, too: only for sizes that fit on the stack.
 fn payload_by_value<const WORDS: usize>(group: &mut Group<'_>, namespace: &Namespace) {
     payload::<WORDS>(group, namespace);
     let Some((mut writer, mut reader)) = pod::<WORDS>(namespace, |builder| builder) else { return };
@@ -223,7 +223,7 @@ fn timestamps(criterion: &mut Criterion, namespace: &Namespace) {
     group.finish();
 }
 
-/// What it costs to publish for those who may wait, while nobody does.
+/// What a publication costs on a channel that readers may wait for, while none does.
 fn wakings(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("wake_mode");
     scale(&mut group, 64);
@@ -298,7 +298,7 @@ fn scale(group: &mut Group<'_>, bytes: usize) {
     }
 }
 
-/// A state in which every word is another.
+/// A state of which no two words are equal.
 fn contents<const WORDS: usize>(seed: u64) -> Box<[u64; WORDS]> {
     common::boxed(|word| common::spread(seed << 32 | word as u64))
 }
@@ -306,7 +306,7 @@ fn contents<const WORDS: usize>(seed: u64) -> Box<[u64; WORDS]> {
 type PodWriter<const WORDS: usize> = Writer<[u64; WORDS], Pod>;
 type PodReader<const WORDS: usize> = Reader<[u64; WORDS], Pod>;
 
-/// A channel of plain arrays, checked: all its slots were written, two states came back as they were published.
+/// A channel of plain arrays that was checked: all slots were written, and two states came back unchanged.
 fn pod<const WORDS: usize>(
     namespace: &Namespace,
     options: impl FnOnce(WriterBuilder<[u64; WORDS], Pod>) -> WriterBuilder<[u64; WORDS], Pod>,
@@ -325,7 +325,7 @@ fn pod<const WORDS: usize>(
     Some((writer, reader))
 }
 
-/// Opens a writer; `None`, and said so, where shared memory is too small for it, as it is in many containers.
+/// Opens a writer. Prints a note and returns `None` if shared memory is too small, as it is in many containers.
 fn open<T: ?Sized, C: Encode<T>>(builder: WriterBuilder<T, C>) -> Option<Writer<T, C>> {
     match builder.open() {
         Ok(writer) => Some(writer),

@@ -1,11 +1,11 @@
-//! How fast who waits is woken: `cargo bench --bench waiting`.
+//! How long a wake-up takes: `cargo bench --bench waiting`.
 //!
 //! Two processes, each on a processor of its own where there are two, answer each other: a publication on one channel, and
 //! one on another channel as the answer. Half of the time from the first to the answer's arrival is a *hop*: publishing,
-//! waking, waiting. Beside it the least that an operating system can do: two words of shared memory and bare futex calls.
-//! The contestants take turns in one run; what counts is the ratio to the futex.
+//! waking, waiting. The lower bound stands beside it: two words of shared memory and bare futex calls. The contestants take
+//! turns in one run; the ratio to the futex is what matters.
 //!
-//! With `--test`, or without `--bench`, all of it for a moment only, and nothing is printed.
+//! With `--test`, or without `--bench`, everything runs for a moment only, and no figures are printed.
 
 mod common;
 #[path = "contended/cpus.rs"]
@@ -15,25 +15,25 @@ mod futex;
 #[path = "waiting/player.rs"]
 mod player;
 
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use common::{Arguments, histogram, nanos};
 use cpus::Pair;
-use hdrhistogram::Histogram;
 use player::{Game, Player};
 use tearless::Namespace;
+use testkit::child::Child;
+use testkit::stats::{Histogram, median, quantiles};
 
 const GAME: &str = "TEARLESS_BENCH_GAME";
 const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
 const CPU: &str = "TEARLESS_BENCH_CPU";
 
-/// The contestants take turns so often, and each time do so many rounds.
+/// Turns of each contestant, and rounds in each turn.
 const TURNS: usize = 10;
 const ROUNDS: u64 = 5_000;
 const ROUNDS_OF_A_TEST: u64 = 50;
 
-/// A game, its partner, and what was measured.
+/// A game, its partner, and its figures.
 struct Contest {
     game: Game,
     player: Player,
@@ -69,9 +69,9 @@ fn main() {
     contests.into_iter().for_each(Contest::end);
 }
 
-/// The partner: answers until it is told to end.
+/// The partner: answers until the end of the game.
 fn play_along(game: Game, namespace: &str) {
-    // It begins where its parent is pinned to.
+    // The process begins on the CPU that its parent is pinned to.
     if let Some(cpu) = std::env::var(CPU).ok().and_then(|cpu| cpu.parse().ok()) {
         cpus::pin(cpu);
     }
@@ -82,14 +82,15 @@ fn play_along(game: Game, namespace: &str) {
 impl Contest {
     fn begin(game: Game, namespace: &str, cpus: Option<Pair>) -> Contest {
         let namespace = format!("{namespace} {}", game.name());
-        // The first player's side has to be there before the partner looks for it.
+        // The partner attaches to the first player's side, which must exist before.
         let first = Player::first(game, &namespace);
-        let mut partner = Command::new(std::env::current_exe().expect("the benchmark is a file"));
-        partner.envs([(GAME, game.name()), (NAMESPACE, &namespace)]).stdin(Stdio::null());
+        let mut partner = Child::this_program();
+        partner.envs([(GAME, game.name()), (NAMESPACE, &namespace)]);
         if let Some(pair) = cpus {
             partner.env(CPU, pair.writer.to_string());
         }
-        let partner = partner.spawn().expect("the benchmark can be started again");
+        // The partner reads no input, so an interrupt from the keyboard must reach it.
+        let partner = Child::start_in_group(partner);
         let player = first.meet();
         Contest { game, player, partner, hops: histogram(), medians: Vec::new() }
     }
@@ -100,7 +101,7 @@ impl Contest {
             let begin = Instant::now();
             self.player.ask();
             let hop = nanos(begin.elapsed()) / 2;
-            // The first ones find the partner asleep from the last turn, and its pages cold.
+            // In the first rounds the partner sleeps since the last turn, and its pages are cold.
             if round >= rounds / 10 {
                 turn.saturating_record(hop);
             }
@@ -111,7 +112,7 @@ impl Contest {
 
     fn end(mut self) {
         self.player.end();
-        assert!(self.partner.wait().expect("the partner is our child").success());
+        self.partner.finish();
     }
 }
 
@@ -125,25 +126,24 @@ fn report(contests: &[Contest], measured: bool) {
         "hop", "p50 ns", "p99 ns", "p99.9 ns", "max µs", "ratio by turn"
     );
     for contest in contests {
-        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| contest.hops.value_at_quantile(quantile));
-        // Turn by turn, because the machine's speed changes.
+        let [p50, p99, p999] = quantiles(&contest.hops, [0.5, 0.99, 0.999]);
+        // Each turn has its own ratio, because the machine's speed changes.
         let mut ratios: Vec<f64> = contest
             .medians
             .iter()
             .zip(&contests[0].medians)
             .map(|(own, futex)| *own as f64 / *futex as f64)
             .collect();
-        ratios.sort_by(f64::total_cmp);
         println!(
             "{:<26} {p50:>9} {p99:>9} {p999:>9} {:>10.1} {:>14.2}",
             contest.game.name(),
             contest.hops.max() as f64 / 1e3,
-            ratios[ratios.len() / 2]
+            median(&mut ratios)
         );
     }
 }
 
-/// The namespace of a game, which has it to itself.
+/// The namespace of a game, which no other game uses.
 fn open(namespace: &str) -> Namespace {
     Namespace::open(namespace).expect("the name is good")
 }

@@ -1,17 +1,18 @@
-//! One half of a conversation through shared memory. Start it in one terminal, and `query` in another one:
+//! One half of a conversation through shared memory. Start it in one terminal, and `query` in
+//! another:
 //!
 //! ```text
 //! cargo run --example publish        cargo run --example query
 //! ```
 //!
-//! What you type here is seen there. Everything that changed is one new state, which is published whole.
+//! `query` shows what you type here. Each change is one new state, published whole.
 
 use std::{error::Error, io, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tearless::Namespace;
 
-/// What both halves agree on.
+/// The type that both halves share.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Conversation {
     pid: u32,
@@ -34,7 +35,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
 
-    println!("Publishing ten times a second. Say something; an empty line or the end of the input ends it.");
+    println!("Publishing ten times a second. Type something; an empty line or the end of the input stops.");
     let mut state = Conversation { pid: std::process::id(), ..Conversation::default() };
     loop {
         state.ticks += 1;
@@ -49,6 +50,6 @@ fn run() -> Result<(), Box<dyn Error>> {
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
     }
-    // After Ctrl-C the last state stays there to be read, and the next start goes on with the next number.
+    // After Ctrl-C the last state stays readable, and the next start resumes with the next number.
     Ok(writer.close()?)
 }

@@ -1,11 +1,11 @@
-//! The other half of `publish`: looks once a second, without the publisher noticing.
+//! The other half of `publish`: reads the state once a second; the publisher notices nothing.
 
 use std::{error::Error, process::ExitCode, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tearless::Namespace;
 
-/// What both halves agree on.
+/// The type that both halves share.
 #[derive(Debug, Serialize, Deserialize)]
 struct Conversation {
     pid: u32,
@@ -29,7 +29,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let examples = Namespace::open("examples")?;
     let mut reader =
         examples.reader_builder::<Conversation>("conversation").attach_within(patience).open()?;
-    let mut snapshot = reader.wait_after(0, patience)?.ok_or("nothing was published")?;
+    let mut snapshot = reader.wait_after(0, patience)?;
     loop {
         let age = snapshot.age().unwrap_or_default();
         println!("#{}, {age:.1?} old: {:?}", snapshot.publication(), *snapshot);
@@ -38,9 +38,9 @@ fn run() -> Result<(), Box<dyn Error>> {
             println!("The publisher has closed the channel.");
             return Ok(());
         }
-        if !reader.has_changed() {
+        if reader.publication() <= snapshot.publication() {
             println!(
-                "Nothing new: the publisher is {:?}. Started again, it goes on from here.",
+                "Nothing new: the publisher is {:?}. After a restart it resumes here.",
                 reader.writer_state()?
             );
         }

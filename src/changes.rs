@@ -66,7 +66,7 @@ impl<T, C: Decode<T>> Changes<T, C> {
         if self.has_ended {
             return Some(None);
         }
-        let progress = self.reader.bytes().progress();
+        let progress = self.reader.bytes().page().progress();
         if progress.publication > self.seen {
             let snapshot = self.reader.snapshot();
             // A publication that could not be read counts, too: another attempt would fail again.

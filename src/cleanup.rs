@@ -67,7 +67,7 @@ impl fmt::Display for Removed {
 pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
-    keep: Retention,
+    retention: Retention,
     patience: Duration,
 ) -> Result<CleanupReport, ObjectError> {
     let mut cleaned = CleanupReport::default();
@@ -75,7 +75,7 @@ pub(crate) fn clean(
     let entered = registry::list(backend, namespace);
     let channels = objects_by_channel(backend, namespace)?;
     let writers = writers_by_channel(namespace, entered.as_deref().unwrap_or_default());
-    let cleanup = Cleanup { backend, namespace, keep, patience };
+    let cleanup = Cleanup { backend, namespace, retention, patience };
     let mut in_order = HashSet::new();
     for (names, objects) in &channels {
         match cleanup.clean(names, objects, writers.get(names).copied()) {
@@ -109,14 +109,14 @@ pub(crate) fn clean(
 pub(crate) fn would_clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
-    keep: Retention,
+    retention: Retention,
 ) -> Result<CleanupReport, ObjectError> {
     let mut cleaned = CleanupReport::default();
     // Before the objects, as in `clean`.
     let entered = registry::list(backend, namespace);
     let channels = objects_by_channel(backend, namespace)?;
     let writers = writers_by_channel(namespace, entered.as_deref().unwrap_or_default());
-    let cleanup = Cleanup { backend, namespace, keep, patience: Duration::ZERO };
+    let cleanup = Cleanup { backend, namespace, retention, patience: Duration::ZERO };
     for (names, objects) in &channels {
         match cleanup.dry_run(names, objects, writers.get(names).copied()) {
             Ok(removed) => cleaned.removed.extend(removed),

@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::channel::ChannelWriter;
 use crate::channel::tests::model::{self, Crash, Operation};
 use crate::channel::{
-    AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
+    AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
 };
 use crate::inspect;
 use crate::layout::{Kind, Side, WORD_BYTES, control};
@@ -33,7 +32,7 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     }
     read(&heap, &name);
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
-    if let Ok(mut writer) = ChannelWriter::open(&heap.shared(), &name, &options) {
+    if let Ok(mut writer) = crate::channel::open(&heap.shared(), &name, &options) {
         let number = writer.publish(b"a state").ok();
         read(&heap, &name);
         assert!(number.is_none_or(|number| number > 0));
@@ -47,7 +46,7 @@ pub fn flipped_words(flips: &[(u8, u16, u64)]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let options = WriterOptions::new(Format::new("bytes", "fuzz"));
-    let mut writer = ChannelWriter::open(&heap.shared(), &name, &options).expect("a new channel");
+    let mut writer = crate::channel::open(&heap.shared(), &name, &options).expect("a new channel");
     writer.publish(b"a state").expect("a small state");
     let objects = [0, 1, 2].map(|object| object_of(&heap, &name, object));
     let done = AtomicBool::new(false);
@@ -76,10 +75,10 @@ pub fn names(namespace: &str, channel: &str) {
     let heap = Heap::new();
     let Ok(name) = ChannelName::new(namespace, channel) else { return };
     let options = WriterOptions::new(Format::new("bytes", channel));
-    let mut writer = ChannelWriter::open(&heap.shared(), &name, &options).expect("a new channel");
+    let mut writer = crate::channel::open(&heap.shared(), &name, &options).expect("a new channel");
     assert_eq!(writer.publish(b"a state").expect("a small state"), 1);
     let options = ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy::default(), format: None };
-    let mut reader = ChannelReader::attach(&heap.shared(), &name, &options).expect("the channel");
+    let mut reader = crate::channel::attach(&heap.shared(), &name, &options).expect("the channel");
     let mut payload = Vec::new();
     reader.snapshot(&mut &mut payload).expect("the state");
     assert_eq!(payload, b"a state");
@@ -121,7 +120,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let schema = SchemaBytes::new(b"as many bytes as it takes to be worth a look");
     let options = WriterOptions { schema, ..WriterOptions::new(Format::new("bytes", "fuzz")) };
-    let mut writer = ChannelWriter::open(&heap.shared(), &name, &options).expect("a new channel");
+    let mut writer = crate::channel::open(&heap.shared(), &name, &options).expect("a new channel");
     for len in 0..5 {
         writer.publish(&vec![7; len]).expect("a small state");
     }
@@ -136,7 +135,7 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
         memory.store(usize::from(word) % memory.len(), value);
     }
     read(&heap, &name);
-    if let Ok(mut writer) = ChannelWriter::open(&heap.shared(), &name, &options) {
+    if let Ok(mut writer) = crate::channel::open(&heap.shared(), &name, &options) {
         let _ = writer.publish(b"a state");
         read(&heap, &name);
     }
@@ -150,7 +149,7 @@ fn read(heap: &Heap, name: &ChannelName) {
         retry: RetryPolicy { attempts: 3, deadline: Duration::ZERO },
         format: None,
     };
-    if let Ok(mut reader) = ChannelReader::attach(&heap.shared(), name, &options) {
+    if let Ok(mut reader) = crate::channel::attach(&heap.shared(), name, &options) {
         let _ = reader.schema_bytes();
         let mut payload = Vec::new();
         for _ in 0..2 {

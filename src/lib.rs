@@ -82,8 +82,10 @@
 //! On by default: `message-pack`, the default codec (without it, builders need
 //! [`codec`](WriterBuilder::codec)); `postcard`; and `schema`, channels that carry the schema of their
 //! states. Off by default: `dynamic`, reading without the type; `async`, streams for any executor;
-//! `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that facade;
-//! `portable-copy`, which copies payloads word by word on x86-64, too.
+//! `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that facade.
+//!
+//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 copy payloads word by word, as all other
+//! processors do. It is no feature, because it takes something away.
 //!
 //! # Limits
 //!
@@ -119,6 +121,7 @@ pub mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 pub mod hub;
 pub mod inspect;
 mod layout;
@@ -143,9 +146,10 @@ mod writer;
 
 #[cfg(feature = "async")]
 pub use changes::Changes;
+pub use channel::SnapshotInfo;
 pub use codec::{Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
 pub use error::Error;
 pub use namespace::{Namespace, NamespaceBuilder};
 pub use reader::{Field, History, Reader, ReaderBuilder};
-pub use snapshot::{Snapshot, SnapshotInfo};
+pub use snapshot::Snapshot;
 pub use writer::{Writer, WriterBuilder};

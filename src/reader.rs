@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accept::FieldPlan;
-use crate::channel::{ChannelReader, Received, SnapshotError};
-use crate::codec::{Decode, MessagePack};
+use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
+use crate::codec::{Decode, Direct, MessagePack, Strategy};
 use crate::layout::Publication;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
@@ -61,13 +61,13 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// [`SnapshotError`]; [`SnapshotError::Empty`] at once if nothing has been published yet.
     #[inline(always)]
     pub fn snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
-        if C::IS_DIRECT
-            && let Some(mut state) = C::blank()
-        {
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
             let info = self.snapshot_into(&mut state)?;
             return Ok(Snapshot::new(state, info));
         }
-        self.decoded_snapshot()
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
+        self.decoded(info)
     }
 
     /// A whole copy of the latest state on the heap. A [`Pod`](crate::Pod) is copied from shared memory straight
@@ -77,13 +77,12 @@ impl<T, C: Decode<T>> Reader<T, C> {
     ///
     /// As [`Reader::snapshot`].
     pub fn snapshot_boxed(&mut self) -> Result<Snapshot<Box<T>>, SnapshotError> {
-        match C::blank_boxed() {
-            Some(mut state) => {
-                let info = self.snapshot_into(&mut state)?;
-                Ok(Snapshot::new(state, info))
-            }
-            None => self.decoded_snapshot().map(|snapshot| snapshot.map(Box::new)),
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank_boxed();
+            let info = self.snapshot_into(&mut state)?;
+            return Ok(Snapshot::new(state, info));
         }
+        self.snapshot().map(|snapshot| snapshot.map(Box::new))
     }
 
     /// Replaces `state` by the latest state; the codec may reuse memory that `state` owns.
@@ -94,15 +93,13 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        if !C::IS_DIRECT || self.plan.is_some() {
-            return self.decode_into(state);
+        match C::strategy() {
+            Strategy::Direct(direct) if self.plan.is_none() => {
+                let info = self.channel.snapshot(&mut direct.destination(state))?;
+                Ok(self.remember(info))
+            }
+            _ => self.decode_into(state),
         }
-        let fast = self.channel.try_fast_counted(&mut C::destination(state));
-        let received = match fast {
-            Ok(received) => received,
-            Err(missed) => self.channel.slow_snapshot(&mut C::destination(state), missed)?,
-        };
-        Ok(self.remember(&received))
     }
 
     /// Waits for a publication after number `after`, at most for `timeout`, and copies the latest
@@ -140,7 +137,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// not depend on that. Progress: each item is wait-free, once the segments are mapped. Cost: a
     /// snapshot for each.
     pub fn history(&mut self) -> History<'_, T, C> {
-        let latest = self.channel.latest_acquired();
+        let latest = self.channel.page().publication_acquired();
         History { reader: self, latest, next: latest }
     }
 
@@ -154,7 +151,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// [`SnapshotError`], if it can't be decoded or its checksum is wrong.
     pub fn snapshot_at(&mut self, number: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
         match Publication::new(number) {
-            Some(publication) if number <= self.channel.latest_acquired() => self.read_old(publication),
+            Some(publication) if number <= self.channel.page().publication_acquired() => {
+                self.read_old(publication)
+            }
             _ => Ok(None),
         }
     }
@@ -168,48 +167,44 @@ impl<T, C: Decode<T>> Reader<T, C> {
 
     /// A publication that the writer has announced.
     fn read_old(&mut self, publication: Publication) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        if C::IS_DIRECT
+        if let Strategy::Direct(direct) = C::strategy()
             && self.plan.is_none()
-            && let Some(mut state) = C::blank()
         {
-            let received = self.channel.read_publication(publication, &mut C::destination(&mut state))?;
-            return Ok(received.map(|received| Snapshot::new(state, self.remember(&received))));
+            let mut state = direct.blank();
+            let info = self.channel.read_publication(publication, &mut direct.destination(&mut state))?;
+            return Ok(info.map(|info| Snapshot::new(state, self.remember(info))));
         }
         match self.channel.read_publication(publication, &mut &mut self.scratch)? {
-            Some(received) => self.decoded(&received).map(Some),
+            Some(info) => self.decoded(info).map(Some),
             None => Ok(None),
         }
     }
 
-    fn decoded_snapshot(&mut self) -> Result<Snapshot<T>, SnapshotError> {
-        let received = self.channel.snapshot(&mut &mut self.scratch)?;
-        self.decoded(&received)
-    }
-
     /// The state for the payload in `scratch`.
-    fn decoded(&mut self, received: &Received) -> Result<Snapshot<T>, SnapshotError> {
-        let info = self.remember(received);
-        if self.plan.is_some()
-            && let Some(mut state) = C::blank()
+    fn decoded(&mut self, info: SnapshotInfo) -> Result<Snapshot<T>, SnapshotError> {
+        self.remember(info);
+        if let Strategy::Direct(direct) = C::strategy()
+            && self.plan.is_some()
         {
+            let mut state = direct.blank();
             self.copy_fields(info, &mut state)?;
             return Ok(Snapshot::new(state, info));
         }
         match C::decode(&self.scratch) {
             Ok(state) => Ok(Snapshot::new(state, info)),
-            Err(source) => Err(self.channel.undecodable(received.publication, C::NAME, source)),
+            Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
         }
     }
 
     fn decode_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        let received = self.channel.snapshot(&mut &mut self.scratch)?;
-        let info = self.remember(&received);
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
+        self.remember(info);
         if self.plan.is_some() {
             return self.copy_fields(info, state).map(|()| info);
         }
         match C::decode_into(&self.scratch, state) {
             Ok(()) => Ok(info),
-            Err(source) => Err(self.channel.undecodable(received.publication, C::NAME, source)),
+            Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
         }
     }
 }
@@ -301,8 +296,7 @@ impl<T, C> Reader<T, C> {
 
     /// Notes that this publication was read.
     #[inline(always)]
-    fn remember(&mut self, received: &Received) -> SnapshotInfo {
-        let info = SnapshotInfo::new(received);
+    fn remember(&mut self, info: SnapshotInfo) -> SnapshotInfo {
         self.seen = self.seen.max(info.publication());
         info
     }

@@ -9,13 +9,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, ChannelWriter, PublishError, ReaderOptions,
-    RemoveError, RetryPolicy, SnapshotError, WriterStatistics,
+    self, AttachError, AttachPolicy, ChannelName, ChannelWriter, PublishError, ReaderOptions, RemoveError,
+    RetryPolicy, SnapshotError, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
 use crate::object::Backend;
 use crate::registry::Registration;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
 ///
@@ -109,17 +109,17 @@ impl<T, C: Decode<T>> Writer<T, C> {
         }
         let (attach, retry) = (AttachPolicy::default(), RetryPolicy::default());
         let options = ReaderOptions { attach, retry, format: None };
-        let mut reader = match ChannelReader::attach(&self.backend, &self.name, &options) {
+        let mut reader = match channel::attach(&self.backend, &self.name, &options) {
             Ok(reader) if reader.instance() == self.channel.instance() => reader,
             Err(AttachError::Object { source, .. }) => return Err(SnapshotError::Object { channel, source }),
             // The name is that of another channel or of none.
             _ => return Err(SnapshotError::Closed { channel, last }),
         };
         let mut payload = Vec::new();
-        let received = reader.snapshot(&mut &mut payload)?;
+        let info = reader.snapshot(&mut &mut payload)?;
         match C::decode(&payload) {
-            Ok(state) => Ok(Some(Snapshot::new(state, SnapshotInfo::new(&received)))),
-            Err(source) => Err(reader.undecodable(received.publication, C::NAME, source)),
+            Ok(state) => Ok(Some(Snapshot::new(state, info))),
+            Err(source) => Err(reader.undecodable(info.publication(), C::NAME, source)),
         }
     }
 }

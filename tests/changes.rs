@@ -1,4 +1,6 @@
-//! A channel as a stream: every latest state, nothing twice, no wake-up lost, on any executor, and one thread for all.
+//! A channel as a stream: it yields every latest state, none twice, loses no wake-up, runs on any
+//! executor, and all streams share one thread.
+#![cfg(all(feature = "postcard", feature = "async"))]
 
 mod common;
 
@@ -13,7 +15,7 @@ use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
 use tearless::{Changes, Namespace, error::SnapshotError};
 
-/// An executor of our own: runs one future on this thread.
+/// The test's own executor: runs one future on this thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -127,7 +129,7 @@ fn what_cannot_be_decoded_is_an_item_and_not_the_end() {
     assert_eq!(changes.into_reader().publication(), 2);
 }
 
-/// A task whose waker panics.
+/// A task with a waker that panics.
 struct Bomb;
 
 impl Wake for Bomb {
@@ -169,7 +171,7 @@ fn one_thread_waits_for_all_streams_and_ends_when_there_are_none() {
     }
     assert_eq!(tasks.map(|task| task.join().unwrap()), [10, 11, 12]);
     eventually("the thread ends", || threads_that_wait() == 0);
-    // And starts again.
+    // The channel starts again.
     let mut changes = own.reader::<u64>("worker-1").unwrap().changes();
     assert_eq!(*block_on(changes.next()).unwrap().unwrap(), 10);
     let task = thread::spawn(move || block_on(async { *changes.next().await.unwrap().unwrap() }));

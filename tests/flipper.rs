@@ -1,5 +1,5 @@
-//! Another process of the same user overwrites words of a channel's objects while it is read and written: typed errors
-//! or snapshots, and each of them soon.
+//! Another process of the same user overwrites words of a channel's objects while the channel is
+//! written and read. Every call returns a typed error or a snapshot, within its deadline.
 
 mod common;
 
@@ -20,16 +20,17 @@ const TEST: &str = "a_hostile_process_gives_errors_and_neither_panics_nor_hangs"
 const DURATION: Duration = Duration::from_secs(2);
 /// Far more processor time than the policies below allow, however busy the machine is.
 const WORK: Duration = Duration::from_secs(1);
-/// Far more time than they allow; a machine may stand still.
+/// Far more time than the policies below allow. The machine may suspend this process.
 const SOON: Duration = Duration::from_secs(10);
-/// Bytes of the largest state; two slots of up to twice as much make a segment.
+/// Bytes of the largest state. A segment has two slots of up to twice as much.
 const MAX_BYTES: u64 = 5_000;
 
 fn content(number: u64) -> Vec<u8> {
     vec![(number % 251) as u8; (number * 13 % MAX_BYTES) as usize]
 }
 
-/// The flipper: changes one to three words anywhere in the objects that begin with `prefix`, and puts back what was there.
+/// The flipper: changes one to three words anywhere in the objects whose names begin with `prefix`,
+/// and restores them.
 fn flip(prefix: &str) {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -40,7 +41,7 @@ fn flip(prefix: &str) {
     };
     let begin = Instant::now();
     while begin.elapsed() < DURATION {
-        // Grown segments have new names.
+        // Segments that have grown have new names.
         let objects: Vec<File> = fs::read_dir("/dev/shm")
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -53,7 +54,7 @@ fn flip(prefix: &str) {
                 .filter_map(|_| {
                     let object =
                         objects.get(usize::try_from(next() % objects.len().max(1) as u64).unwrap())?;
-                    // Three of four in the first lines, where it hurts.
+                    // Three of four changes hit the first cache lines, which hold the headers.
                     let words = if next() % 4 == 0 { object.metadata().ok()?.len() / 8 } else { 48 };
                     let place = next() % words * 8;
                     let mut former = [0; 8];
@@ -74,7 +75,7 @@ fn flip(prefix: &str) {
     }
 }
 
-/// What came of the calls, by name.
+/// The number of calls by their outcome.
 #[derive(Default)]
 struct Tally(BTreeMap<&'static str, u64>);
 
@@ -88,7 +89,7 @@ impl Tally {
     }
 }
 
-/// Of this thread.
+/// The processor time of this thread.
 fn processor_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().expect("it counts from zero")
 }
@@ -107,7 +108,8 @@ fn attach(own: &OwnNamespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
     builder.attach_within(Duration::ZERO).open()
 }
 
-/// One snapshot; what it shows must be right if the reader knows for certain that there are checksums.
+/// Takes one snapshot. Its content must be right if the reader knows for certain that there are
+/// checksums.
 fn look(reader: &mut Reader<Vec<u8>, Bytes>, certain: bool, tally: &mut Tally) {
     match soon(|| reader.snapshot()) {
         Ok(snapshot) => {
@@ -145,7 +147,8 @@ fn a_hostile_process_gives_errors_and_neither_panics_nor_hangs() {
             look(&mut reader, true, &mut attached);
         }
         match soon(|| attach(&own)) {
-            // Who attaches while the word of the checksums is changed takes the channel for one without.
+            // A reader that attaches while the word of the checksums is changed takes the channel
+            // for one without them.
             Ok(mut reader) => look(&mut reader, false, &mut fresh),
             Err(_) => fresh.count("not attached"),
         }
@@ -162,7 +165,8 @@ fn a_hostile_process_gives_errors_and_neither_panics_nor_hangs() {
     look(&mut reader, true, &mut Tally::default());
 }
 
-/// What the names of this process's only channel begin with: that of its control page without the letter.
+/// The prefix of the names of this process's only channel: the name of its control page without the
+/// last letter.
 fn object_prefix() -> String {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let path = maps.lines().find_map(|line| line.split_once("/dev/shm/tl_").map(|(_, rest)| rest)).unwrap();

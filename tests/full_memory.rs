@@ -1,20 +1,22 @@
-//! Full shared memory is an error at create and at growth, never a SIGBUS; the published state stays; nothing is left.
+//! Full shared memory is an error of create and of growth, never a SIGBUS. The published state
+//! stays, and nothing is left behind.
 
 mod common;
 
 use std::fs::{self, File};
 use std::io::Write;
 
-use common::objects::{DIRECTORY, Objects};
 use common::{Actor, OwnNamespace, is_root, pattern, role};
 use tearless::{
     Bytes, Namespace, Reader, Writer,
     error::{AttachError, CreateError, ObjectError, PublishError},
 };
+use testkit::objects::{DIRECTORY, Objects};
 
 const PAGE: usize = 4096;
 
-/// Runs `test` again as its own role in a mount namespace with a small `/dev/shm`. `false` in the test itself.
+/// Runs `test` in a role of its own, in a mount namespace with a small `/dev/shm`. `false` in the
+/// test itself.
 fn in_small_memory(test: &str, size: &str, play: fn(&Namespace)) {
     if let Some((_, namespace)) = role() {
         assert_eq!(listed(), Vec::<String>::new(), "this is no /dev/shm of its own");
@@ -37,7 +39,7 @@ fn listed() -> Vec<String> {
     names
 }
 
-/// Fills the memory until only `pages` are free; removed by [`make_room`].
+/// Fills the memory until only `pages` are free. [`make_room`] removes the file.
 fn fill_all_but(pages: usize) {
     let mut file = File::create(format!("{DIRECTORY}/filler")).unwrap();
     while file.write_all(&[1; PAGE]).is_ok() {}
@@ -86,7 +88,7 @@ fn a_growth_without_room_leaves_the_published_state() {
         let mut writer = create(namespace).unwrap();
         let mut reader = attach(namespace).unwrap();
         writer.publish(&pattern(100)).unwrap();
-        let objects = Objects::of(namespace, "worker");
+        let objects = Objects::of(namespace.name(), "worker");
         for pages in [5, 1, 0] {
             fill_all_but(pages);
             let error = writer.publish(&pattern(20_000)).unwrap_err();
@@ -121,15 +123,16 @@ fn a_takeover_needs_no_room() {
     });
 }
 
-/// What a creator leaves that is stopped or killed between sizing the control page and reserving its memory: a page
-/// whose words nobody can look at while there is no room for them.
+/// What a creator leaves that is stopped or killed after it sizes the control page and before it
+/// reserves the page's memory: no process can read the page's words while there is no memory for
+/// them.
 #[test]
 fn a_half_made_page_without_memory_is_not_touched() {
     in_small_memory("a_half_made_page_without_memory_is_not_touched", "size=128k", |namespace| {
         drop(create(namespace).unwrap().publish(&pattern(1)));
         let mut writer = create(namespace).unwrap();
         writer.publish(&pattern(1)).unwrap();
-        let objects = Objects::of(namespace, "worker");
+        let objects = Objects::of(namespace.name(), "worker");
         drop(writer);
         File::create(objects.path("c")).unwrap().set_len(PAGE as u64).unwrap();
         fill_all_but(0);
@@ -147,7 +150,7 @@ fn a_half_made_page_without_memory_is_not_touched() {
 #[test]
 fn names_run_out_as_memory_does() {
     in_small_memory("names_run_out_as_memory_does", "size=128k,nr_inodes=6", |namespace| {
-        // The directory itself takes one.
+        // The directory itself takes one name.
         for used in 2..6 {
             (0..used).for_each(|number| drop(File::create(format!("{DIRECTORY}/{number}")).unwrap()));
             let before = listed();

@@ -1,4 +1,6 @@
-//! Decoding costs no more stack, time and memory than a payload can ask for by its size, whatever it says.
+//! Decoding costs no more stack, time and memory than the size of a payload allows, whatever the
+//! payload claims.
+#![cfg(all(feature = "postcard", feature = "message-pack"))]
 
 mod common;
 
@@ -6,21 +8,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use common::counting::{Counting, peak};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tearless::{
     Decode, Encode, MessagePack, Postcard,
     error::{CapError, CodecError},
 };
+use testkit::counting::{Counting, peak};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Far more than any stack holds.
+/// Far more levels than any stack holds.
 const TOO_DEEP: usize = 1_000_000;
 
-/// What `Postcard` makes of "one more" as often as you like for every recursive type here.
+/// The Postcard bytes that mean "one more", endlessly, for every recursive type here.
 const ONE_MORE: u8 = 1;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -49,14 +51,15 @@ enum Fields {
 #[serde(transparent)]
 struct Nameless(Vec<Nameless>);
 
-/// MessagePack can't tell an inner `None` from an outer one, and so asks without end.
+/// MessagePack cannot distinguish an inner `None` from an outer one, so decoding recurses without
+/// end.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Endless(Option<Box<Endless>>);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Map(BTreeMap<u8, Map>);
 
-/// Nothing in the payload, 800 bytes in memory.
+/// No bytes in the payload, 800 bytes in memory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Skipped {
     #[serde(skip)]
@@ -106,12 +109,12 @@ fn deep_nesting_is_refused_by_message_pack() {
     too_deep::<MessagePack, Choice>(&b"\x81\xa4More".repeat(TOO_DEEP));
     too_deep::<MessagePack, Fields>(&b"\x81\xa4More\x91\x91".repeat(TOO_DEEP));
     too_deep::<MessagePack, Map>(&[0x81, 0x01].repeat(TOO_DEEP));
-    // An unknown field may nest, too, where the type doesn't.
+    // An unknown field may also nest where the type does not.
     too_deep::<MessagePack, Skipped>(&[b"\x81\xa1x".to_vec(), array].concat());
     too_deep::<MessagePack, Endless>(&[0x01]);
 }
 
-/// A value of exactly so many levels.
+/// A value with exactly so many levels.
 fn nested<T>(levels: usize, end: T, one_more: impl Fn(T) -> T) -> T {
     (1..levels).fold(end, |value, _| one_more(value))
 }
@@ -200,7 +203,8 @@ fn a_length_beyond_the_payload_reserves_nothing() {
 
 #[test]
 fn nested_claims_do_not_add_up() {
-    // Each generation claims as many children as the rest of the payload has bytes: 60,000, in three bytes.
+    // Each generation claims as many children as the rest of the payload has bytes: 60,000, in
+    // three bytes.
     let payload = [0xe0, 0xd4, 0x03].repeat(30_000);
     let (bytes, result) = peak(|| refused::<Tree>(Postcard::decode(&payload)));
     assert_eq!(result, CapError::TooManyElements { len: payload.len() });

@@ -1,12 +1,15 @@
-//! The promise: **nothing accumulates, however often writers are killed.** Readers keep the last whole state of every
-//! worker, its successor goes on at once with the next number, and nobody has to clean up.
+//! The promise: **nothing accumulates, however often writers are killed.** Readers keep the last
+//! whole state of every worker, its successor resumes at once with the next number, and no other
+//! process has to clean up.
 //!
-//! Four worker processes publish flat out and grow and shrink all the time. Again and again one of them is killed with
-//! SIGKILL at a random moment, also while it starts and takes over, and is started anew on the same channel. What stands
-//! in a publication is a function of its number, and everything that is read is verified.
+//! Four worker processes publish flat out, and grow and shrink their channels all the time. The
+//! test kills one of them with SIGKILL at a random moment, also while it starts and takes over,
+//! starts a new one on the same channel, and repeats. The content of a publication is a function of
+//! its number, and everything that is read is verified.
 //!
-//! 200 rounds, or `TEARLESS_KILL_ROUNDS`; `TEARLESS_KILL_SEED` repeats the moments of a former run as far as that is
-//! possible. `ci/kill` runs 10,000 rounds. `killed_anywhere` kills at chosen instructions.
+//! It runs 200 rounds, or `TEARLESS_KILL_ROUNDS`. `TEARLESS_KILL_SEED` repeats the moments of an
+//! earlier run as far as that is possible. `ci/kill` runs 10,000 rounds. `killed_anywhere` kills at
+//! chosen instructions.
 
 mod common;
 
@@ -25,16 +28,18 @@ const TEST: &str = "ten_thousand_kills_leave_nothing";
 const CHANNELS: [&str; 4] = ["worker-1", "worker-2", "worker-3", "worker-4"];
 const ROUNDS: u64 = 200;
 
-/// Objects that a channel may have: the control page, two segments, and what one interrupted growth left.
+/// The most objects of a channel: the control page, two segments, and one segment of an interrupted
+/// growth.
 const MAX_OBJECTS: usize = 4;
 
-/// Characters that the names of all objects of a channel begin with: `tl_`, and the hashes of both names.
+/// Characters that the names of all objects of a channel begin with: `tl_`, and the hashes of both
+/// names.
 const STEM: usize = 20;
 
-/// Seconds after which a worker counts as hanging; it is killed after milliseconds.
+/// Seconds after which a worker counts as hanging. The test kills it after milliseconds.
 const PATIENCE: u32 = 120;
 
-/// Publications after one of which in so many the channel shrinks.
+/// The channel shrinks after one in so many publications.
 const SHRINK_EVERY: u64 = 64;
 
 type BytesReader = Reader<Vec<u8>, Bytes>;
@@ -46,7 +51,7 @@ fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Writes what publication `publication` of `channel` is: at most 64 KiB, most of them small.
+/// Writes the content of publication `publication` of `channel`: at most 64 KiB, mostly far less.
 fn write(channel: &str, publication: u64, payload: &mut Vec<u8>) {
     let key = mix(publication ^ mix(u64::from(channel.as_bytes()[channel.len() - 1])));
     let max = 1 << (4 + mix(key) % 13);
@@ -56,7 +61,8 @@ fn write(channel: &str, publication: u64, payload: &mut Vec<u8>) {
     payload.truncate(len);
 }
 
-/// A worker process: publishes flat out until it is killed, or its standard input ends, be it that the test has died.
+/// A worker process: publishes flat out until it is killed, or until its standard input ends, which
+/// it also does if the test dies.
 fn work(channel: &str, namespace: &Namespace) {
     // SAFETY: it only sets this process's timer.
     unsafe { libc::alarm(PATIENCE) };
@@ -72,7 +78,7 @@ fn work(channel: &str, namespace: &Namespace) {
     let told = Arc::new(AtomicBool::new(false));
     let ending = Arc::clone(&told);
     thread::spawn(move || {
-        common::until_told_to_end();
+        common::wait_for_end();
         ending.store(true, Ordering::Relaxed);
     });
     while !told.load(Ordering::Relaxed) {
@@ -115,18 +121,21 @@ impl Witness {
     }
 }
 
-/// What was measured and counted.
+/// Measurements and counts.
 #[derive(Default)]
 struct Tally {
-    /// Nanoseconds from before `open` to after the first publish, of those that came so far.
+    /// Nanoseconds from before `open` to after the first publish, of the takeovers that got that
+    /// far.
     takeovers: Vec<u64>,
-    /// Nanoseconds from the kill until a reader saw the successor's first publication, with the start of the process.
+    /// Nanoseconds from the kill until a reader sees the successor's first publication, including
+    /// the start of the process.
     gaps: Vec<u64>,
-    /// Nanoseconds that it took to find a killed writer dead.
+    /// Nanoseconds until a killed writer is known to be dead.
     probes: Vec<u64>,
     snapshots: u64,
     kills: u64,
-    /// How many of the kills interrupted a growth, or a successor that had not yet removed what was left of one.
+    /// The number of kills in a growth, or in a successor that has not yet removed what is left of
+    /// one.
     leftovers: u64,
     growths: u64,
 }
@@ -143,7 +152,7 @@ impl Tally {
     }
 }
 
-/// One worker's place in the fleet, to be filled again whenever its worker was killed.
+/// One worker's place in the fleet. It gets a new worker after each kill.
 struct Post<'a> {
     channel: &'static str,
     namespace: &'a Namespace,
@@ -160,7 +169,7 @@ fn nanos(since: Instant) -> u64 {
 }
 
 impl<'a> Post<'a> {
-    /// Starts the first worker, and learns its objects' names from what it has mapped.
+    /// Starts the first worker, and learns the names of its objects from its mappings.
     fn fill(channel: &'static str, namespace: &'a Namespace, seed: u64) -> Post<'a> {
         let mut worker = Actor::start(TEST, channel, namespace);
         worker.await_line_with("first 1 after");
@@ -177,14 +186,15 @@ impl<'a> Post<'a> {
         mix(self.random) % below
     }
 
-    /// Kills the worker at a random moment, checks what it leaves, and starts the next one.
+    /// Kills the worker at a random moment, checks what it leaves, and starts the next worker.
     fn round(&mut self) {
         let life = Duration::from_micros(self.random(3_000));
         self.watch(life);
         let killed = self.kill();
         self.check();
         self.start();
-        // One in four is killed while it starts, takes over, or publishes for the first time.
+        // One in four workers is killed while it starts, takes over, or publishes for the first
+        // time.
         while self.random(4) == 0 {
             let life = Duration::from_micros(self.random(8_000));
             self.watch(life);
@@ -199,7 +209,7 @@ impl<'a> Post<'a> {
         self.worker = Some(Actor::start(TEST, self.channel, self.namespace));
     }
 
-    /// Looks at the channel all the time, for so long.
+    /// Takes snapshots for so long, without pause.
     fn watch(&mut self, long: Duration) {
         let begin = Instant::now();
         while begin.elapsed() < long {
@@ -207,7 +217,7 @@ impl<'a> Post<'a> {
         }
     }
 
-    /// Kills the worker, and finds it dead with the first look.
+    /// Kills the worker. The first check finds it dead.
     fn kill(&mut self) -> Instant {
         let killed = Instant::now();
         self.worker.take().expect("it was started").kill();
@@ -219,7 +229,8 @@ impl<'a> Post<'a> {
         killed
     }
 
-    /// The last state of a killed worker is whole, to old and new readers, and there is at most one leftover.
+    /// The last state of a killed worker is whole, to old and new readers, and at most one object
+    /// is left over.
     fn check(&mut self) {
         let last = self.witness.look();
         assert_eq!(self.witness.reader.publication(), last, "{}", self.channel);
@@ -242,12 +253,12 @@ impl<'a> Post<'a> {
         self.tally.takeovers.push(took);
     }
 
-    /// Lets the last worker close the channel, which leaves nothing.
+    /// Lets the last worker close the channel. Nothing is left then.
     fn close(mut self) -> Tally {
         self.worker.take().expect("it was started").finish();
         let closed = self.witness.reader.snapshot();
         assert!(matches!(closed, Err(SnapshotError::Closed { .. })), "{}: {closed:?}", self.channel);
-        let objects = objects_with(&self.prefix);
+        let objects = testkit::objects::listed(&self.prefix).len();
         assert_eq!(objects, 0, "{}: left in /dev/shm", self.channel);
         self.tally.snapshots += self.witness.snapshots;
         self.tally.growths += self.witness.reader.growths();
@@ -255,25 +266,20 @@ impl<'a> Post<'a> {
     }
 
     fn objects(&self) -> usize {
-        objects_with(&self.prefix)
+        testkit::objects::listed(&self.prefix).len()
     }
 }
 
-fn objects_with(prefix: &str) -> usize {
-    let names = std::fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_string_lossy().starts_with(prefix)).count()
-}
-
-/// Plays one post's part of the rounds.
+/// Plays the rounds of one post.
 fn man<'a>(mut post: Post<'a>, rounds: &AtomicU64) -> Post<'a> {
-    // Relaxed: a counter that orders nothing.
+    // Relaxed: the counter orders no other data.
     while rounds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
         post.round();
     }
     post
 }
 
-/// Looks at all channels in turn while workers are killed, and returns how many snapshots it took.
+/// Takes snapshots of all channels in turn while workers are killed, and returns their number.
 fn look_around(namespace: &Namespace, over: &AtomicBool) -> u64 {
     let mut witnesses = CHANNELS.map(|channel| Witness::attach(namespace, channel));
     while !over.load(Ordering::Relaxed) {

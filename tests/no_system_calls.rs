@@ -1,17 +1,19 @@
-//! A steady publish and a steady snapshot make no system call: a child that makes thousands of them makes as many calls
-//! as one that makes few.
+//! A steady publish and a steady snapshot make no system call: a child that publishes and reads
+//! thousands of times makes as many system calls as a child that does so a few times.
+#![cfg(feature = "postcard")]
 
 mod common;
 
 use std::hint::black_box;
 
 use common::OwnNamespace;
-use common::trace::{Step, Traced};
 use tearless::{Namespace, Pod, Postcard, options::TimestampSource};
+use testkit::trace::{Step, Traced};
 
 /// Opens everything, publishes and reads so often, and ends.
 fn work(namespace: &Namespace, times: u64) {
-    // Reading the precise clock is a system call where the machine has no clock that processes may read.
+    // Reading the precise clock is a system call on a machine without a clock that processes may
+    // read.
     let plain = namespace.writer_builder::<[u64; 64]>("plain").codec::<Pod>();
     let mut plain = plain.timestamps(TimestampSource::Coarse).open().unwrap();
     let serde = namespace.writer_builder::<Vec<u64>>("serde").codec::<Postcard>().checksum(true);
@@ -19,7 +21,7 @@ fn work(namespace: &Namespace, times: u64) {
     plain.publish(&[0; 64]).unwrap();
     serde.publish(&vec![0; 20]).unwrap();
     let mut plain_reader = namespace.reader_builder::<[u64; 64]>("plain").codec::<Pod>().open().unwrap();
-    let mut serde_reader = namespace.reader_builder::<Vec<u64>>("serde").codec::<Postcard>().open().unwrap();
+    let mut serde_reader = namespace.reader::<Vec<u64>>("serde").unwrap();
     let mut state = [0; 64];
     for number in 0..times + 2 {
         plain.publish(&[number; 64]).unwrap();
@@ -32,7 +34,7 @@ fn work(namespace: &Namespace, times: u64) {
     }
 }
 
-/// Stops at the beginnings and ends of a child's system calls.
+/// The number of stops at the beginnings and ends of a child's system calls.
 fn stops(namespace: &Namespace, times: u64) -> usize {
     let mut child = Traced::start(|| work(namespace, times));
     (0_u32..).take_while(|_| child.step(Step::Call)).count()

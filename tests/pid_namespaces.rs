@@ -1,14 +1,16 @@
 //! Liveness is right across PID namespaces, where a pid means another process or none.
+#![cfg(feature = "postcard")]
 
 mod common;
 
-use common::{Actor, OwnNamespace, commands, eventually, is_root, role, say};
+use common::{Actor, OwnNamespace, eventually, is_root, orders, role, say};
 use tearless::{Namespace, error::CreateError, inspect::WriterState};
 
-/// Runs what follows as the first process of a new PID namespace, and kills it with itself.
+/// Runs the command that follows as the first process of a new PID namespace, and kills it when
+/// `unshare` is killed.
 const INSIDE: [&str; 4] = ["unshare", "-pf", "--mount-proc", "--kill-child"];
 
-/// Writes, or looks at what is written, as it is told.
+/// Writes the channel or reads it, as ordered.
 fn play(role: &str, namespace: &Namespace) {
     let mut writer = (role == "writer").then(|| namespace.writer::<u64>("worker").unwrap());
     if let Some(writer) = &mut writer {
@@ -16,7 +18,7 @@ fn play(role: &str, namespace: &Namespace) {
     }
     let reader = namespace.reader::<u64>("worker").unwrap();
     say(&format!("ready, pid {}", std::process::id()));
-    for command in commands() {
+    for command in orders() {
         match command.as_str() {
             "look" => say(&format!("saw {:?}", reader.writer_state().unwrap())),
             "publish" => say(&format!("published {}", writer.as_mut().unwrap().publish(&2).unwrap())),
@@ -31,7 +33,7 @@ fn play(role: &str, namespace: &Namespace) {
 }
 
 fn answer(actor: &mut Actor, command: &str, part: &str) -> String {
-    actor.tell(command);
+    actor.order(command);
     actor.await_line_with(part)
 }
 
@@ -56,7 +58,7 @@ fn a_writer_in_another_pid_namespace_is_known_alive_and_dead() {
     }
     answer(&mut inside, "publish", "published 2");
     assert_eq!(*reader.snapshot().unwrap(), 2, "it was not deposed");
-    // The writer itself, by the pid that it has out here, and then `unshare`.
+    // The pids of the writer, as this namespace has it, and of `unshare`.
     let children = format!("/proc/{0}/task/{0}/children", inside.pid());
     let pid = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();

@@ -1,12 +1,12 @@
-//! Signals that interrupt system calls all the time make nothing fail.
+//! Signals that interrupt system calls all the time make no operation fail.
 
 mod common;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::fork::{self, Forked};
 use common::{Actor, OwnNamespace, is_pattern, pattern, role, rounds, say};
 use tearless::{Bytes, Namespace};
+use testkit::fork::{self, Forked};
 
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
@@ -38,7 +38,7 @@ fn a_storm_of_signals_makes_nothing_fail() {
         println!("{}", stormy.await_line_with("signals"));
         return stormy.finish();
     };
-    // The fork has one thread only, so that the signals interrupt the very calls that are tested.
+    // The fork has one thread only, so that the signals interrupt the system calls of this test.
     let child = Forked::start(|| {
         fork::alarm_every_millisecond(count);
         let mut lives = 0;

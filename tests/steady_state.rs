@@ -1,11 +1,12 @@
 //! A steady publish, and a steady snapshot of plain data or into a reused value, allocate nothing.
+#![cfg(all(feature = "postcard", feature = "message-pack"))]
 
 mod common;
 
 use common::OwnNamespace;
-use common::counting::{Counting, allocations};
 use serde::{Deserialize, Serialize};
 use tearless::{Bytes, MessagePack, Pod};
+use testkit::counting::{Counting, allocations};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

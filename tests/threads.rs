@@ -1,5 +1,5 @@
-//! Threads of one process share channels: one publishes flat out and grows, the others verify. `ci/tsan` runs this under
-//! ThreadSanitizer.
+//! Threads of one process share channels: one publishes flat out and grows, the others verify. A
+//! program of its own because `ci/tsan` and `ci/asan` build it with sanitizers.
 
 mod common;
 
@@ -12,28 +12,31 @@ use tearless::{Bytes, Namespace, Snapshot, error::SnapshotError};
 
 const READERS: usize = 3;
 const DURATION: Duration = Duration::from_millis(500);
-/// After how long the writer gives up, although there is not [`ENOUGH`] yet. A sanitizer on a busy machine makes it slow.
+/// When the writer gives up, even if [`ENOUGH`] has not happened yet. A sanitizer on a busy machine
+/// makes it slow.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So many publications, which make the channel grow six times, and so many snapshots of all readers together.
+/// So many publications, which make the channel grow six times, and so many snapshots of all
+/// readers together.
 const ENOUGH: u64 = 600;
 const MAX_BYTES: u64 = 20_000;
 
-/// The state of a publication: lengths go up and down, so that it grows; bytes that no other number has in all places.
+/// The state of a publication. Lengths go up and down, so that the channel grows. No two numbers
+/// have the same bytes everywhere.
 fn content(number: u64) -> Vec<u8> {
     let len = (number * 7) % (1 + number.min(MAX_BYTES));
     (0..len).map(|index| ((number ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
-/// What writer and readers know of each other beside the channel.
+/// What the writer and the readers know of each other beside the channel.
 #[derive(Default)]
 struct Progress {
-    /// How many snapshots were verified.
+    /// The number of verified snapshots.
     verified: AtomicU64,
     /// Whether the writer has ended.
     done: AtomicBool,
 }
 
-/// Publishes until the time is up and enough has been done.
+/// Publishes until the time is up and enough has happened.
 fn write(mut publish: impl FnMut(&[u8]) -> u64, progress: &Progress) -> u64 {
     let begin = Instant::now();
     let mut number = 0;
@@ -45,7 +48,7 @@ fn write(mut publish: impl FnMut(&[u8]) -> u64, progress: &Progress) -> u64 {
     number
 }
 
-/// Takes snapshots until the writer is done, and one more.
+/// Takes snapshots until the writer has ended, and one more.
 fn read(mut snapshot: impl FnMut() -> Result<Snapshot<Vec<u8>>, SnapshotError>, progress: &Progress) {
     let mut last = 0;
     loop {

@@ -22,7 +22,7 @@ pub(crate) fn pair() -> Option<Pair> {
     Some(Pair { reader, writer: *elsewhere.or(others.first())? })
 }
 
-/// What to say about it beside the figures.
+/// The pinning, in words for the report.
 pub(crate) fn describe(pair: Option<Pair>) -> String {
     match pair {
         None => "not pinned: there is one CPU only, which reader and writer share".into(),
@@ -42,7 +42,7 @@ pub(crate) fn pin(cpu: usize) {
     }
 }
 
-/// What tells cores apart: the list of the threads of the core that `cpu` belongs to.
+/// The identity of a core: the list of the threads of the core that `cpu` belongs to.
 fn core(cpu: usize) -> Option<String> {
     fs::read_to_string(format!("/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")).ok()
 }

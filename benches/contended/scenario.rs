@@ -21,7 +21,7 @@ pub(crate) struct Scenario {
 pub(crate) enum Pace {
     /// As often as it can.
     FlatOut,
-    /// So many times a second, if it can.
+    /// So many times a second, or as fast as it can.
     Hertz(u32),
 }
 
@@ -45,7 +45,7 @@ impl Scenario {
         self.depth.map_or_else(|| "default".into(), |depth| depth.to_string())
     }
 
-    /// What the filter is looked for in: `64 B/default/flat out`.
+    /// The name that the filter is matched with: `64 B/default/flat out`.
     pub(crate) fn id(&self) -> String {
         format!("{}/{}/{}", self.payload(), self.depth(), self.pace)
     }
@@ -72,7 +72,7 @@ impl fmt::Display for Pace {
 }
 
 impl Scenario {
-    /// The form in which the writer's process is told: words, depth (0 for the default), hertz (0 for flat out).
+    /// The form for the writer's process: words, depth (0 for the default), hertz (0 for flat out).
     pub(crate) fn to_words(self) -> String {
         let hertz = match self.pace {
             Pace::FlatOut => 0,
@@ -98,12 +98,12 @@ impl FromStr for Scenario {
     }
 }
 
-/// What publication `n` holds, in every word.
+/// Every word of publication `n`.
 pub(crate) fn word_of(publication: u64) -> u64 {
     spread(publication)
 }
 
-/// Whether a state is what was published as number `publication`. Looks at every word, without a branch for each.
+/// Whether a state is publication `publication`. Compares every word, without a branch for each.
 pub(crate) fn is_whole(state: &[u64], publication: u64) -> bool {
     let expected = word_of(publication);
     state.iter().fold(0, |differences, word| differences | (word ^ expected)) == 0

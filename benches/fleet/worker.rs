@@ -1,18 +1,14 @@
-//! A worker's process: this very binary, told by environment variables what to publish; and all of them together.
+//! A worker's process: this program again, with environment variables that say what to publish; and all workers together.
 //!
-//! A worker says `ready` when something is published on each of its channels, and removes them when its input ends, be it
-//! that the benchmark's process was killed.
+//! A worker is ready when it has published on each of its channels. It closes them when its input ends, which also happens
+//! when the benchmark's process is killed.
 
 use std::env;
-use std::io::{BufRead, BufReader, stdin};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tearless::{Namespace, Pod, Writer};
+use testkit::child::{self, Child, Input};
 
 use super::common::spread;
 
@@ -23,38 +19,34 @@ const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
 const WORKER: &str = "TEARLESS_BENCH_WORKER";
 const CHANNELS: &str = "TEARLESS_BENCH_CHANNELS";
 
-/// How often the channels of a worker are published on, in turns of sixteen; the first of every sixteenth worker is the
-/// fastest one.
+/// Publications per second of a worker's channels, which repeat after sixteen. The first channel of every sixteenth worker
+/// is the fastest one.
 const HERTZ: [u32; 16] = [100, 1, 10, 1, 10, 1, 10, 1, 100, 1, 10, 1, 10, 1, 10, 1];
 const FASTEST: u32 = 1_000;
 
-/// How long at least a worker sleeps, so that one wake-up serves several channels.
+/// The shortest sleep of a worker, so that one wake-up serves several channels.
 const SLEEP: Duration = Duration::from_micros(200);
 
-/// All workers. However this ends, their processes and channels are gone afterwards.
+/// How long a worker has to close its channels before it is killed.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// All workers. When this is dropped, their processes have ended and closed their channels.
 pub(crate) struct Fleet {
     workers: Vec<Child>,
     pub(crate) channels: usize,
 }
 
 impl Fleet {
-    /// Starts them, and waits until all of them have published.
+    /// Starts the workers, and waits until all of them have published.
     pub(crate) fn start(namespace: &Namespace, workers: usize, channels: usize) -> Fleet {
         let mut fleet = Fleet { workers: Vec::new(), channels };
         for worker in 0..workers {
-            let mut command = Command::new(env::current_exe().expect("the benchmark knows its own path"));
+            let mut command = Child::this_program();
             command.env(NAMESPACE, namespace.name()).env(WORKER, worker.to_string());
             command.env(CHANNELS, channels.to_string());
-            // A group of its own: Ctrl-C ends the benchmark, and the end of their input tells the workers to clear up.
-            command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
-            fleet.workers.push(command.spawn().expect("the benchmark can be run once more"));
+            fleet.workers.push(Child::start(command).with_grace(GRACE));
         }
-        for worker in &mut fleet.workers {
-            let mut line = String::new();
-            let mut output = BufReader::new(worker.stdout.take().expect("it is piped"));
-            output.read_line(&mut line).expect("the worker's output can be read");
-            assert_eq!(line, "ready\n", "a worker ended too early");
-        }
+        fleet.workers.iter_mut().for_each(Child::await_ready);
         fleet
     }
 
@@ -64,23 +56,9 @@ impl Fleet {
         (0..self.workers.len()).flat_map(channels).collect()
     }
 
-    /// Lets them remove their channels, and waits for them to end.
-    pub(crate) fn end(mut self) {
-        for mut worker in self.workers.drain(..) {
-            drop(worker.stdin.take());
-            let status = worker.wait().expect("it is a child of this process");
-            assert!(status.success(), "a worker ended with {status}");
-        }
-    }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        for worker in &mut self.workers {
-            drop(worker.stdin.take());
-            // It clears up first.
-            let _ = worker.wait();
-        }
+    /// Ends the workers, which close their channels.
+    pub(crate) fn end(self) {
+        self.workers.into_iter().for_each(Child::finish);
     }
 }
 
@@ -88,7 +66,7 @@ fn name(worker: usize, channel: usize) -> String {
     format!("worker-{worker:02}/{channel:02}")
 }
 
-/// What publication `number` of the channel of this name is.
+/// The state of publication `number` on a channel.
 pub(crate) fn state_of(channel: &str, number: u64) -> State {
     let id = channel.bytes().fold(1, |hash, byte| spread(hash ^ u64::from(byte)));
     let mut state = [spread(id ^ number); 32];
@@ -96,7 +74,7 @@ pub(crate) fn state_of(channel: &str, number: u64) -> State {
     state
 }
 
-/// A channel and when it is published on next.
+/// A channel, and the time of its next publication.
 struct Paced {
     writer: Writer<State, Pod>,
     period: Duration,
@@ -110,7 +88,7 @@ impl Paced {
         let is_fastest = channel == 0 && worker.is_multiple_of(16);
         let hertz = if is_fastest { FASTEST } else { HERTZ[channel % HERTZ.len()] };
         let period = Duration::from_secs(1) / hertz;
-        // All at different times.
+        // Every channel has another phase.
         let phase = period * u32::try_from(channel).unwrap() / u32::try_from(channels).unwrap();
         Paced { writer, period, next: Instant::now() + phase }
     }
@@ -121,7 +99,7 @@ impl Paced {
     }
 }
 
-/// In a worker's process, publishes until its input ends. `false` in any other process.
+/// In a worker's process: publishes until its input ends. `false` in any other process.
 pub(crate) fn run_if_told() -> bool {
     let number = |name| env::var(name).ok().and_then(|number: String| number.parse().ok());
     let (Ok(namespace), Some(worker), Some(channels)) =
@@ -129,18 +107,17 @@ pub(crate) fn run_if_told() -> bool {
     else {
         return false;
     };
-    let over = listen();
+    let input = Input::listen();
     let namespace = Namespace::open(&namespace).unwrap();
     let mut all: Vec<Paced> =
         (0..channels).map(|channel| Paced::open(&namespace, worker, channel, channels)).collect();
     all.iter_mut().for_each(Paced::publish);
-    println!("ready");
-    // Relaxed: it orders nothing.
-    while !over.load(Ordering::Relaxed) {
+    child::ready();
+    while !input.has_ended() {
         let now = Instant::now();
         for due in all.iter_mut().filter(|paced| paced.next <= now) {
             due.publish();
-            // What was missed is not caught up on: a burst would follow.
+            // Skips what was missed: catching up would be a burst.
             due.next = (due.next + due.period).max(now);
         }
         let next = all.iter().map(|paced| paced.next).min().expect("a worker has channels");
@@ -148,15 +125,4 @@ pub(crate) fn run_if_told() -> bool {
     }
     all.into_iter().for_each(|paced| paced.writer.close().unwrap());
     true
-}
-
-/// Becomes true at the end of the input.
-fn listen() -> Arc<AtomicBool> {
-    let over = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&over);
-    thread::spawn(move || {
-        while stdin().lock().read_line(&mut String::new()).is_ok_and(|len| len > 0) {}
-        told.store(true, Ordering::Relaxed);
-    });
-    over
 }

@@ -1,4 +1,4 @@
-//! What a hub costs beside what it stands for: a bare reader, and a map of readers under a mutex.
+//! What a hub costs beside what it replaces: a bare reader, and a map of readers under a mutex.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -23,7 +23,7 @@ type Readers = HashMap<String, Reader<State, Pod>>;
 const LARGE: usize = 1 << 20;
 const PART: usize = 8;
 
-/// `get` of one of many channels by one thread, two and eight, each asking for another one.
+/// `get` of one of many channels by one thread, two and eight, each for another channel.
 pub(super) fn one_of_many(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("hub");
     scale(&mut group, size_of::<State>());
@@ -54,7 +54,7 @@ pub(super) fn one_of_many(criterion: &mut Criterion, namespace: &Namespace) {
     writers.into_iter().for_each(|writer| writer.close().unwrap());
 }
 
-/// As many channels as there are to be, each with a state of its own.
+/// All channels, each with a state of its own.
 fn writers(namespace: &Namespace) -> Option<Vec<Writer<State, Pod>>> {
     let open_one = |index: usize| {
         let mut writer = open(namespace.writer_builder::<State>(&format!("worker-{index}")).codec())?;
@@ -68,7 +68,7 @@ fn reader(namespace: &Namespace, channel: &str) -> Reader<State, Pod> {
     namespace.reader_builder::<State>(channel).codec::<Pod>().open().unwrap()
 }
 
-/// Asks all for everything: whatever is measured is attached by then.
+/// Reads every channel in every way, so that everything is attached before the measurement.
 fn check(names: &[String], hub: &Hub<Pod>, readers: &mut Readers) {
     for (index, name) in names.iter().enumerate() {
         assert_eq!(*hub.get::<State>(name).unwrap(), [index as u64; 8]);
@@ -76,7 +76,7 @@ fn check(names: &[String], hub: &Hub<Pod>, readers: &mut Readers) {
     }
 }
 
-/// The time of one question while so many threads ask, each for another channel.
+/// The time of one `get` while several threads call it, each for another channel.
 fn by_threads(
     group: &mut Group<'_>,
     (what, threads): (&str, usize),
@@ -127,7 +127,7 @@ pub(super) fn part(criterion: &mut Criterion, namespace: &Namespace) {
     group.finish();
 }
 
-/// A state of a mebibyte, of which the last number is wanted.
+/// A state of a mebibyte, of which only the last number is read.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct Large {
@@ -135,7 +135,7 @@ struct Large {
     last: u64,
 }
 
-/// A field of a plain state: where it stands, and how large it is, is known when it is compiled.
+/// A field of a plain state: its offset and size are known at compile time.
 fn field(group: &mut Group<'_>, namespace: &Namespace) {
     let Some(mut writer) = open(namespace.writer_builder::<Large>("field").codec::<Pod>()) else { return };
     let mut reader = namespace.reader_builder::<Large>("field").codec::<Pod>().open().unwrap();

@@ -1,4 +1,4 @@
-//! The least that can be done: two words of shared memory, and the system's calls.
+//! The lower bound: two words of shared memory, and the system's calls.
 
 #![allow(unsafe_code, reason = "maps the words")]
 
@@ -16,7 +16,7 @@ const END: u32 = u32::MAX;
 /// The question's word and the answer's, on lines of their own.
 pub(crate) struct Words {
     base: *mut AtomicU32,
-    /// Removed at the end by who created it.
+    /// The name, in the process that created the object: it unlinks it at the end.
     created: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::futex::Words;
 
 const FOREVER: Duration = Duration::from_secs(3600);
 const SLICE: Duration = Duration::from_millis(100);
-/// Tells the partner to end.
+/// The state that ends the partner.
 const END: u64 = u64::MAX;
 
 /// How the players wake each other.
@@ -19,13 +19,13 @@ const END: u64 = u64::MAX;
 pub(crate) enum Game {
     /// Bare futex calls on two words.
     Futex,
-    /// Channels, with barriers that who waits pays for.
+    /// Channels, with barriers that the waiter pays for.
     Barriers,
     /// Channels, whose writers have a fence.
     Fences,
-    /// Channels, and the default moment of spinning before the sleep.
+    /// Channels, with the default time of spinning before the sleep.
     Spinning,
-    /// Channels without a wake-up, looked at again and again.
+    /// Channels without a wake-up, which the reader polls.
     Polling,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct Channels {
     seen: u64,
 }
 
-/// The first player before its partner is there.
+/// The first player before its partner has started.
 pub(crate) enum Alone {
     Futex(Words),
     Channels(Game, Namespace, Box<Writer<u64, Pod>>),
@@ -120,7 +120,7 @@ impl Player {
         }
     }
 
-    /// Waits to be asked, and answers; `false` at the end.
+    /// Waits for a question and answers it; `false` at the end.
     pub(crate) fn answer(&mut self) -> bool {
         match self {
             Player::Futex(words) => words.answer(),
@@ -164,5 +164,5 @@ impl Alone {
 
 fn writer(game: Game, namespace: &Namespace, channel: &str) -> Writer<u64, Pod> {
     let builder = namespace.writer_builder::<u64>(channel).codec::<Pod>().wake_mode(game.wake_mode());
-    builder.timestamps(TimestampSource::None).open().expect("nobody else has the namespace")
+    builder.timestamps(TimestampSource::None).open().expect("no other game uses the namespace")
 }

@@ -1,4 +1,4 @@
-//! How a command fails: what is said, and with which exit code.
+//! How a command fails: its message, its hints and its exit code.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -8,21 +8,21 @@ use tearless::error::{
     AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
 };
 
-use crate::output::{print_error, printable, style};
+use crate::output::{printable, stderr, style};
 
-/// What a shell is told. The numbers are documented in `--help` and don't change.
+/// The exit codes. `--help` documents the numbers, and they don't change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum ExitStatus {
     /// Done.
     Ok = 0,
-    /// Failed, for a reason that has no number of its own.
+    /// Failed, for a reason without a number of its own.
     Failed = 1,
-    /// What was said on the command line or on standard input makes no sense.
+    /// The command line or standard input is wrong.
     Usage = 2,
     /// No such namespace, channel, field or state.
     NotFound = 3,
-    /// The writer is dead or stalled, where that was asked.
+    /// The writer is not alive, or the state is too old, and the command requires otherwise.
     NotLive = 4,
     /// The state can't be decoded.
     Undecodable = 5,
@@ -39,45 +39,51 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What went wrong, and with which exit code the process ends.
+    /// A failure with a message.
     pub(crate) fn new(exit: ExitStatus, message: impl Into<String>) -> Failure {
         Failure { message: Some(for_shells(&message.into())), hint: None, exit }
     }
 
-    /// Ends the process with `exit`, without a word: all has been said.
+    /// A failure without a message: the command has already printed what went wrong.
     pub(crate) fn silent(exit: ExitStatus) -> Failure {
         Failure { message: None, hint: None, exit }
     }
 
-    /// What to do about it, on a line of its own.
+    /// Adds what to do about it; each line of `hint` is printed as a line of its own.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
-    /// With which exit code the process ends.
+    /// The exit code of the process.
     pub(crate) fn exit(&self) -> ExitStatus {
         self.exit
     }
 
-    /// Says it on standard error. Nothing of it is trusted: texts may hold names out of shared memory.
+    /// Prints message and hints on standard error, escaped: they may contain names out of shared
+    /// memory.
     pub(crate) fn report(&self) -> ExitCode {
         ExitCode::from(self.report_status() as u8)
     }
 
-    /// As [`Failure::report`], for who ends the process himself.
+    /// Like [`Failure::report`], for a caller that ends the process itself.
     pub(crate) fn report_status(&self) -> ExitStatus {
         if let Some(message) = &self.message {
             let (bad, dim) = (style::BAD, style::DIM);
-            print_error(format_args!("{bad}error:{bad:#} {}", printable(message)));
+            stderr(format_args!("{bad}error:{bad:#} {}", printable(message)));
             for line in self.hint.iter().flat_map(|hint| hint.lines()) {
-                print_error(format_args!("{dim}hint:{dim:#} {}", printable(line)));
+                stderr(format_args!("{dim}hint:{dim:#} {}", printable(line)));
             }
         }
         self.exit
     }
+
+    /// The failure of one object, with the message of the error that contains it.
+    fn of_object(source: ObjectError, message: &str) -> Failure {
+        Failure { message: Some(for_shells(message)), ..source.into() }
+    }
 }
 
-/// What went wrong and what to do about it, on one line, fit to be printed.
+/// Message and hints on one line, escaped.
 impl Display for Failure {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let hints = self.hint.iter().flat_map(|hint| hint.lines());
@@ -86,18 +92,20 @@ impl Display for Failure {
     }
 }
 
-/// A text of the library's, with options instead of its functions, which mean nothing to who uses a shell.
+/// A message of the library with options of the command in place of functions, which a shell does
+/// not have.
 pub(crate) fn for_shells(text: &str) -> String {
     text.replace("NamespaceBuilder::trust_owner", "--trust-owner")
         .replace(" (WriterBuilder::permissions)", "")
 }
 
 impl From<io::Error> for Failure {
-    /// Of standard output. Who reads it may stop: `tearless ls | head -1` is done then.
+    /// An error of standard output. A reader that stops reading is no failure: `tearless ls | head
+    /// -1` is done.
     fn from(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::silent(ExitStatus::Ok),
-            _ => Failure::new(ExitStatus::Failed, format!("the output can't be written: {error}")),
+            _ => Failure::new(ExitStatus::Failed, format!("can't write to standard output: {error}")),
         }
     }
 }
@@ -110,16 +118,12 @@ impl From<NameError> for Failure {
 
 impl From<ObjectError> for Failure {
     fn from(error: ObjectError) -> Failure {
-        let exit = match error {
-            ObjectError::NotFound { .. } => ExitStatus::NotFound,
-            _ => ExitStatus::Failed,
-        };
-        let failure = Failure::new(exit, error.to_string());
+        let text = error.to_string();
         match error {
-            ObjectError::OtherOwner { owner, .. } => {
-                failure.hint(format!("if you trust that user, say --trust-owner {owner}"))
-            }
-            _ => failure,
+            ObjectError::NotFound { .. } => Failure::new(ExitStatus::NotFound, text),
+            ObjectError::OtherOwner { owner, .. } => Failure::new(ExitStatus::Failed, text)
+                .hint(format!("if you trust that user, add --trust-owner {owner}")),
+            _ => Failure::new(ExitStatus::Failed, text),
         }
     }
 }
@@ -131,9 +135,7 @@ impl From<AttachError> for Failure {
             AttachError::Name(error) => error.into(),
             AttachError::NotFound { .. } => Failure::new(ExitStatus::NotFound, text),
             AttachError::FormatMismatch { .. } => Failure::new(ExitStatus::Undecodable, text),
-            AttachError::Object { source, .. } => {
-                Failure { message: Some(for_shells(&text)), ..source.into() }
-            }
+            AttachError::Object { source, .. } => Failure::of_object(source, &text),
             _ => Failure::new(ExitStatus::Failed, text),
         }
     }
@@ -143,19 +145,16 @@ impl From<SnapshotError> for Failure {
     fn from(error: SnapshotError) -> Failure {
         let text = error.to_string();
         match error {
-            SnapshotError::Empty { channel } => Failure::new(
-                ExitStatus::NotFound,
-                format!("nothing has been published on channel {channel:?} yet"),
-            )
-            .hint("`tearless watch` waits for it"),
+            SnapshotError::Empty { channel } => {
+                let text = format!("nothing has been published on channel {channel:?} yet");
+                Failure::new(ExitStatus::NotFound, text).hint("`tearless watch` waits for the first state")
+            }
             SnapshotError::Closed { .. } => Failure::new(ExitStatus::NotFound, text),
             SnapshotError::Corrupt { .. }
             | SnapshotError::WrongLength { .. }
             | SnapshotError::OutOfRange { .. }
             | SnapshotError::Decode { .. } => Failure::new(ExitStatus::Undecodable, text),
-            SnapshotError::Object { source, .. } => {
-                Failure { message: Some(for_shells(&text)), ..source.into() }
-            }
+            SnapshotError::Object { source, .. } => Failure::of_object(source, &text),
             _ => Failure::new(ExitStatus::Failed, text),
         }
     }
@@ -167,9 +166,7 @@ impl From<CreateError> for Failure {
         match error {
             CreateError::Name(error) => error.into(),
             CreateError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            CreateError::Object { source, .. } => {
-                Failure { message: Some(for_shells(&text)), ..source.into() }
-            }
+            CreateError::Object { source, .. } => Failure::of_object(source, &text),
             _ => Failure::new(ExitStatus::Failed, text),
         }
     }
@@ -187,9 +184,7 @@ impl From<RemoveError> for Failure {
         match error {
             RemoveError::Name(error) => error.into(),
             RemoveError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            RemoveError::Object { source, .. } => {
-                Failure { message: Some(for_shells(&text)), ..source.into() }
-            }
+            RemoveError::Object { source, .. } => Failure::of_object(source, &text),
             _ => Failure::new(ExitStatus::Failed, text),
         }
     }

@@ -1,4 +1,4 @@
-//! What an inspection tells, as the commands say it.
+//! What the commands show of an inspection, and the words for a writer's health.
 
 use std::thread;
 use std::time::Duration;
@@ -7,23 +7,22 @@ use anstyle::Style;
 use tearless::{
     Namespace,
     error::{AttachError, ObjectError},
-    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState, WriterState},
+    hub::Health,
+    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState},
 };
 
-use crate::output::{ago, duration, state_style, state_text, style};
+use crate::output::{ago, duration, style};
 
-/// How many of the intervals that a writer promises may pass before its silence means that it is stalled: as
-/// `Hub::status` has it.
-const INTERVALS: u32 = 3;
-
-/// A writer that ends in order takes less than that between its first step and its last, unless it is stopped there.
+/// A writer that closes its channel takes less time than this from the first step to the last,
+/// unless it is stopped in between.
 const END: Duration = Duration::from_millis(50);
 
-/// How often a channel is looked at anew whose writer has overwritten its latest publication during the look.
+/// How often a channel is inspected again because its writer overwrote the latest publication
+/// during the inspection.
 const MAX_LOOKS: usize = 8;
 
-/// What stands in a channel's memory; of a writer that is so fast that its latest publication is overwritten
-/// before its slot is looked at, the first look that finds it.
+/// A channel's memory. A fast writer may overwrite its latest publication during the inspection:
+/// then this is the first of several inspections that holds it.
 pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection, AttachError> {
     let mut inspection = namespace.inspect(channel)?;
     for _ in 1..MAX_LOOKS {
@@ -35,8 +34,8 @@ pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection
     Ok(inspection)
 }
 
-/// Those of `suspects`, entries whose channels were not found by name, that stay in the list: of the others the channel was
-/// just ending, and their writers remove its names first, and the entry after them.
+/// Those of `suspects` that stay in the registry. A suspect is an entry whose channel was not found
+/// by name. Its channel may just be ending: a writer removes the names first and the entry last.
 pub(crate) fn nameless(
     namespace: &Namespace,
     mut suspects: Vec<ChannelInfo>,
@@ -49,7 +48,7 @@ pub(crate) fn nameless(
     Ok(suspects)
 }
 
-/// Whether there is no channel of that name, whatever the list says.
+/// Whether there is no channel of that name, whatever the registry says.
 pub(crate) fn is_missing(namespace: &Namespace, channel: &str) -> bool {
     matches!(namespace.inspect(channel), Err(AttachError::NotFound { .. }))
 }
@@ -70,8 +69,8 @@ pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
     whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.published)
 }
 
-/// Publications a second, by the dates of those that the channel still holds: few, so that bursts look faster
-/// than they are on the average.
+/// Publications a second, by the timestamps of those that the channel still holds. These are few,
+/// so a burst looks faster than the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     let dated = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
     let slots: Vec<_> = whole(inspection).iter().filter_map(dated).collect();
@@ -80,56 +79,67 @@ pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     (newest > oldest && seconds > 0.0).then(|| (newest - oldest) as f64 / seconds)
 }
 
-/// Age of the last thing that is known of the writer: a publication, or a sign of life.
-pub(crate) fn last_sign(inspection: &Inspection) -> Option<Duration> {
-    let published = latest(inspection).and_then(|slot| slot.age);
-    [published, inspection.heartbeat, inspection.opened_ago].into_iter().flatten().min()
-}
+/// The words for how a writer is, the most urgent first: the same for people, in JSON and in
+/// labels.
+pub(crate) const WORDS: [&str; 7] =
+    ["dead", "unreadable", "stopped", "stalled", "unknown", "closed", "alive"];
 
-/// Whether a writer that promised signs of life, one in each `interval`, was silent for too long. No promise,
-/// no breach.
-pub(crate) fn is_stalled(silent: Option<Duration>, interval: Option<Duration>) -> bool {
-    // An interval out of shared memory may be any: one too long to be multiplied is never over.
-    let patience = interval.and_then(|interval| interval.checked_mul(INTERVALS));
-    silent.zip(patience).is_some_and(|(silent, patience)| silent > patience)
-}
-
-/// How the writer breaks its promise, if it lives and is stalled.
-pub(crate) fn stall(inspection: &Inspection) -> Option<String> {
-    let silent = last_sign(inspection);
-    let is_stalled =
-        inspection.writer_state == WriterState::Alive && is_stalled(silent, inspection.heartbeat_interval);
-    is_stalled.then(|| {
-        format!(
-            "promised a sign of life every {}, and gave the last one {}",
-            duration(inspection.heartbeat_interval.unwrap_or_default()),
-            ago(silent)
-        )
-    })
-}
-
-/// What has become of the writer: as [`state_text`] says it, but for those that live and are stalled.
-pub(crate) fn writer_word(inspection: &Inspection) -> &'static str {
-    match stall(inspection) {
-        Some(_) => "stalled",
-        None => state_text(inspection.writer_state),
+/// One of [`WORDS`]; without a health the channel cannot be read.
+pub(crate) fn word(health: Option<Health>) -> &'static str {
+    match health {
+        None => "unreadable",
+        health if is_up(health) => "alive",
+        Some(Health::Stalled { is_stopped: true, .. }) => "stopped",
+        Some(health) => health.name(),
     }
 }
 
-/// The colour of that word.
-pub(crate) fn writer_style(inspection: &Inspection) -> Style {
-    match stall(inspection) {
-        Some(_) => style::ODD,
-        None => state_style(inspection.writer_state),
+/// Whether the writer lives, as far as can be seen, and its state is current.
+pub(crate) fn is_up(health: Option<Health>) -> bool {
+    matches!(health, Some(Health::Fresh { .. } | Health::Unchanged { .. } | Health::Empty))
+}
+
+/// Where the word is among [`WORDS`].
+pub(crate) fn urgency(health: Option<Health>) -> usize {
+    let word = word(health);
+    WORDS.iter().position(|other| *other == word).unwrap_or(WORDS.len())
+}
+
+/// The colour of the word.
+pub(crate) fn style(health: Option<Health>) -> Style {
+    match health {
+        None | Some(Health::Dead { .. }) => style::BAD,
+        Some(Health::Closed) => style::DIM,
+        health if is_up(health) => style::GOOD,
+        _ => style::ODD,
     }
+}
+
+/// How a stalled writer broke its promise; `None` for a writer that has not broken it, or is
+/// stopped.
+pub(crate) fn breach(inspection: &Inspection) -> Option<String> {
+    let Health::Stalled { silent, is_stopped: false } = inspection.health() else { return None };
+    let interval = inspection.heartbeat_interval.unwrap_or_default();
+    let (promised, last) = (duration(interval), ago(silent));
+    Some(format!("promised a sign of life every {promised}, and gave the last one {last}"))
 }
 
 #[test]
-fn who_promised_nothing_or_for_ever_is_never_stale() {
-    let (second, long) = (Duration::from_secs(1), Duration::MAX);
-    assert!(is_stalled(Some(second * 3 + Duration::from_nanos(1)), Some(second)));
-    assert!(!is_stalled(Some(second * 3), Some(second)));
-    for (silent, interval) in [(Some(long), None), (None, Some(second)), (Some(long), Some(long))] {
-        assert!(!is_stalled(silent, interval), "{silent:?} {interval:?}");
+fn every_health_has_a_word_and_an_urgency() {
+    let second = Duration::from_secs(1);
+    let rows = [
+        (Some(Health::Dead { since: None }), "dead"),
+        (None, "unreadable"),
+        (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
+        (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
+        (Some(Health::Unknown { silent: None }), "unknown"),
+        (Some(Health::Closed), "closed"),
+        (Some(Health::Fresh { age: second }), "alive"),
+        (Some(Health::Unchanged { age: None }), "alive"),
+        (Some(Health::Empty), "alive"),
+    ];
+    for (health, expected) in rows {
+        assert_eq!((word(health), WORDS[urgency(health)]), (expected, expected));
     }
+    assert!(rows.is_sorted_by_key(|(health, _)| urgency(*health)));
 }

@@ -1,4 +1,4 @@
-//! Signals that ask a process to end, for those who have something to clean up.
+//! Signals that ask the process to end, for commands that have something to clean up first.
 
 use std::io;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{ExitStatus, Failure};
 
-/// Whether this process was asked to end: by Ctrl-C, SIGTERM, or the end of its terminal.
+/// Whether a signal has asked this process to end: Ctrl-C, SIGTERM, or the end of its terminal.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on such a signal is noticed instead of ending the process.
+    /// From now on such a signal sets a flag instead of ending the process.
     ///
     /// # Errors
     ///
-    /// If the system refuses a handler or a thread.
+    /// The system refuses a handler or a thread.
     pub(crate) fn catch() -> Result<Interrupt, Failure> {
         Interrupt::catch_and_then(|_| {})
     }
 
-    /// The same, and at a second signal the process ends after all, once `last` is done: it hangs, perhaps
-    /// because nobody reads what it prints.
+    /// Like [`Interrupt::catch`], but a second signal runs `last` and ends the process: it hangs,
+    /// perhaps because no process reads its output.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Interrupt {
         let raised = Arc::clone(&flag);
         let watch = move || {
             caught.wait();
-            // Relaxed: nothing else is handed over.
+            // Relaxed: the flag publishes no other data.
             raised.store(true, Ordering::Relaxed);
             then(&mut caught);
         };
@@ -56,16 +56,17 @@ impl Interrupt {
     }
 
     pub(crate) fn is_raised(&self) -> bool {
-        // Relaxed: it carries nothing but itself.
+        // Relaxed: the flag publishes no other data.
         self.0.load(Ordering::Relaxed)
     }
 }
 
 fn refused(error: &io::Error) -> Failure {
-    Failure::new(ExitStatus::Failed, format!("signals can't be waited for: {error}"))
+    Failure::new(ExitStatus::Failed, format!("can't wait for signals: {error}"))
 }
 
-/// The signals that ask a process to end, caught from the moment that this was made.
+/// Waits for the signals that ask the process to end. They are caught from the moment of
+/// construction.
 #[derive(Debug)]
 pub(crate) struct Caught {
     runtime: Runtime,
@@ -75,7 +76,7 @@ pub(crate) struct Caught {
 impl Caught {
     /// # Errors
     ///
-    /// If the system refuses a handler.
+    /// The system refuses a handler.
     pub(crate) fn catch() -> Result<Caught, Failure> {
         let runtime = Builder::new_current_thread().enable_io().build().map_err(|error| refused(&error))?;
         let inside = runtime.enter();
@@ -84,13 +85,13 @@ impl Caught {
         Ok(Caught { runtime, ends })
     }
 
-    /// Returns when one of them has come that was not waited for before.
+    /// Returns at the next of these signals; one that arrived since the last wait counts.
     pub(crate) fn wait(&mut self) {
         self.runtime.block_on(self.ends.next());
     }
 }
 
-/// The same inside of a runtime.
+/// The same signals, for code inside a runtime.
 #[derive(Debug)]
 pub(crate) struct Ends {
     interrupt: Signal,
@@ -99,11 +100,11 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// Inside of a runtime.
+    /// Must be called inside a runtime.
     ///
     /// # Errors
     ///
-    /// If the system refuses a handler.
+    /// The system refuses a handler.
     pub(crate) fn register() -> io::Result<Ends> {
         Ok(Ends {
             interrupt: signal(SignalKind::interrupt())?,
@@ -112,7 +113,7 @@ impl Ends {
         })
     }
 
-    /// Until one of them comes.
+    /// Returns at the next of these signals.
     pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -1,4 +1,4 @@
-//! What something was measured or tried on.
+//! A description of this machine, for the results of `bench` and `verify`.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::output;
 
-/// This machine, as far as it matters.
+/// What matters of this machine for measurements.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     processor: String,
@@ -20,7 +20,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// As it is now.
+    /// Describes the machine at this moment.
     pub(crate) fn look() -> Machine {
         let shared = rustix::fs::statvfs("/dev/shm").ok();
         Machine {
@@ -39,7 +39,7 @@ impl Machine {
         format!("tearless {} for {}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH)
     }
 
-    /// Label and text, for people.
+    /// Labels and texts, for people.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
         let shared = self.shared.map_or_else(unknown, |(size, free)| {
             format!("{}, {} of it free", output::bytes(size), output::bytes(free))
@@ -55,7 +55,7 @@ impl Machine {
         ]
     }
 
-    /// The same for programs.
+    /// The same as JSON.
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -79,12 +79,12 @@ fn field(path: &str, key: &str) -> Option<String> {
     pairs.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().into())
 }
 
-/// What stands in a file of one line.
+/// The content of a file of one line.
 fn line(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().into())
 }
 
-/// Bytes of `24689756 kB`.
+/// The bytes in a text such as `24689756 kB`.
 fn kibibytes(text: &str) -> Option<u64> {
     let number: u64 = text.strip_suffix("kB")?.trim().parse().ok()?;
     number.checked_mul(1024)

@@ -1,9 +1,8 @@
-//! Looks inside the channels of tearless: what each worker is doing now, or did last.
+//! Looks inside the channels of tearless: what each worker does now, or did last.
 
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
-mod arguments;
 mod child;
 mod commands;
 mod context;
@@ -17,16 +16,61 @@ mod states;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use arguments::Arguments;
-use context::Context;
+use commands::Command;
+use context::{CommonArguments, Context};
+
+/// Looks inside the channels of tearless: what each worker does now, or did last
+///
+/// A worker publishes its latest state on a channel; the channels of one fleet form a namespace.
+/// This command reads them directly from shared memory: the workers take no part, and may be busy,
+/// stopped or dead.
+#[derive(Debug, Parser)]
+#[command(name = "tearless", version, propagate_version = true, after_help = SEE_LONG, after_long_help = AFTER_HELP)]
+#[command(infer_subcommands = true, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    common: CommonArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const SEE_LONG: &str = "`tearless --help` and `tearless COMMAND --help` have examples and the exit codes.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  tearless ls                               the channels, and the process that writes each
+  tearless get worker-7                     the latest state of one channel
+  tearless get worker-7 --field queue[0]    one field of it
+  tearless watch worker-7 --diff            what changes, as it changes
+  tearless postmortem worker-7              what it did last, and how it ended
+  tearless doctor                           what is wrong, and what to do about it
+  echo 3 | tearless -n fleet put jobs       a channel from a shell; -n creates its namespace
+
+Exit codes:
+  0  done; also when the reader of a pipe stopped reading
+  1  failed; doctor: something is wrong
+  2  wrong usage
+  3  no such namespace, channel, field or state
+  4  the channel's writer is not alive, or its state is too old, where the command requires it
+  5  the state can't be decoded
+  6  another process writes the channel
+
+Environment:
+  TEARLESS_NAMESPACE  the namespace, unless --namespace is given; an empty value counts as unset
+  NO_COLOR            no colours, unless --color is given";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let context = Context::new(&arguments.common);
-    match commands::run(&arguments.command, &context) {
+    match commands::run(&arguments.command, &context, Arguments::command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Arguments::command().debug_assert();
 }

@@ -1,11 +1,11 @@
-//! The states of a channel, whatever format they have.
+//! The states of a channel of any codec and type.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, leaves};
 use tearless::{
-    Bytes, Codec, Namespace, SnapshotInfo,
+    Bytes, Namespace, SnapshotInfo,
     error::{AttachError, SnapshotError},
 };
 
@@ -13,28 +13,29 @@ use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::resolve;
 
-/// For how long a channel that is not there yet is waited for before it is asked whether anybody still wants it.
+/// How long one wait for a missing channel takes before the caller is asked whether to go on.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// Fields that an error lists at most.
+/// How many fields an error lists.
 const MAX_FIELDS: usize = 20;
 
-/// Fields among which those are looked for that may be meant.
+/// Among how many fields an error looks for similar names.
 const MAX_COMPARED: usize = 1_000;
 
-/// A channel that is read without knowing its type.
+/// Reads a channel without knowing the type of its states.
 pub(crate) struct States {
     reader: DynamicReader,
 }
 
-/// A state, or a part of it.
+/// A state, or one field of it.
 pub(crate) struct Taken {
     pub(crate) info: SnapshotInfo,
     pub(crate) value: Value,
 }
 
 impl States {
-    /// Attaches; waits `patience` for a channel that is not there yet, or not ready.
+    /// Attaches to a channel; waits up to `patience` for one that does not exist yet, or is not
+    /// ready.
     pub(crate) fn attach(
         namespace: &Namespace,
         channel: &str,
@@ -42,10 +43,10 @@ impl States {
         context: &Context,
     ) -> Result<States, Failure> {
         let attached = States::attach_unless(|| false, namespace, channel, patience, context)?;
-        Ok(attached.expect("nothing has ended the wait"))
+        Ok(attached.expect("nothing ends the wait early"))
     }
 
-    /// The same, as long as nobody `is_gone`, which is asked every second.
+    /// Like [`States::attach`]; returns `None` once `is_gone`, which it asks every second.
     pub(crate) fn attach_unless(
         is_gone: impl Fn() -> bool,
         namespace: &Namespace,
@@ -79,8 +80,8 @@ impl States {
         &mut self.reader
     }
 
-    /// What a payload says. The codec `bytes` has no types: text is a string, and anything else an array of
-    /// numbers.
+    /// The state in a payload. The codec `bytes` has no types: UTF-8 becomes a string, and
+    /// everything else an array of numbers.
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
         if !self.is_bytes() {
             return self.reader.decode(payload);
@@ -95,7 +96,8 @@ impl States {
         self.reader.codec() == Bytes::NAME
     }
 
-    /// The latest state, or of it what `path` leads to; where the form allows it, only that is read.
+    /// The latest state, or the field at `path`. If the codec allows it, only the field's bytes are
+    /// read.
     pub(crate) fn take(&mut self, path: Option<&FieldPath>) -> Result<Taken, Failure> {
         if let (Some(path), false) = (path, self.is_bytes()) {
             let snapshot = self.reader.field(path).map_err(|error| self.unreadable(error, path))?;
@@ -107,7 +109,7 @@ impl States {
         Ok(Taken { info: payload.info(), value })
     }
 
-    /// What `path` leads to.
+    /// The field of `value` at `path`.
     pub(crate) fn select(&self, value: Value, path: Option<&FieldPath>) -> Result<Value, Failure> {
         let Some(path) = path else { return Ok(value) };
         match path.find(&value) {
@@ -122,7 +124,7 @@ impl States {
         }
     }
 
-    /// Whether another state may have what `path` leads to, as far as the channel's schema tells.
+    /// Whether the channel's schema allows a field at `path`, even if the latest state has none.
     pub(crate) fn may_have(&self, path: &FieldPath) -> bool {
         self.reader.schema().is_some_and(|schema| schema.may_have(path))
     }
@@ -132,7 +134,7 @@ impl States {
             DynamicError::Snapshot(error) => error.into(),
             DynamicError::Decode { source, .. } => self.undecodable(&source),
             DynamicError::NoSuchField { fields, count, .. } => {
-                // Where there is a schema, it knows more names than the error lists.
+                // A schema knows more names than the error lists.
                 let known =
                     self.reader.schema().map(|schema| schema.fields().into_iter().map(|field| field.path));
                 self.lacks(path, known.map_or(fields, Iterator::collect), count)
@@ -141,7 +143,8 @@ impl States {
         }
     }
 
-    /// That the latest state has no such field, and whether any has. `fields` are the first ones of `count`.
+    /// The failure that reports a missing field. `fields` are the first of the `count` fields that
+    /// exist.
     fn lacks(&self, path: &FieldPath, fields: Vec<String>, count: usize) -> Failure {
         let channel = self.reader.reader().channel();
         let (whose, have) = match self.reader.schema() {
@@ -152,20 +155,20 @@ impl States {
         let failure = Failure::new(ExitStatus::NotFound, text);
         match self.may_have(path) {
             true => failure.hint(
-                "others may have it: it is in another variant, in something that is absent now, behind the end of a list, \
-                 or under a key of a map; `tearless get` shows the whole state, `tearless watch --field` when one has it",
+                "another state may have it: in another variant, in an option that is empty now, in a longer list, or under \
+                 another key of a map; `tearless get` shows the whole state, `tearless watch --field` waits for the field",
             ),
-            false => failure.hint(fields_that_there_are(&path.to_string(), fields, count)),
+            false => failure.hint(existing_fields(&path.to_string(), fields, count)),
         }
     }
 
-    /// Why a payload is not understood, and what to do about it.
+    /// The failure that reports an undecodable payload, and what to do about it.
     pub(crate) fn undecodable(&self, error: &DecodeError) -> Failure {
         let channel = self.reader.reader().channel();
         let failure = Failure::new(
             ExitStatus::Undecodable,
             format!(
-                "the state of channel {channel:?} ({}, {}) can't be decoded: {error}",
+                "can't decode the state of channel {channel:?} ({}, {}): {error}",
                 self.reader.codec(),
                 self.reader.type_name()
             ),
@@ -173,14 +176,14 @@ impl States {
         let bytes = "`tearless get --hex` shows the bytes";
         match error {
             DecodeError::NoSchema { .. } => failure.hint(format!(
-                "open the writer with `writer_builder(…).with_schema()`, so that its channel says what states consist of; \
-                 or with the codec MessagePack, which does by itself\n{bytes}"
+                "open the writer with `writer_builder(…).with_schema()`, so that the channel carries its schema; or with the \
+                 codec MessagePack, whose states name their own fields\n{bytes}"
             )),
             _ => failure.hint(bytes),
         }
     }
 
-    /// The next publication after number `after`, at the latest after `timeout`.
+    /// Waits up to `timeout` for a publication after number `after`.
     pub(crate) fn wait_after(
         &mut self,
         after: u64,
@@ -191,22 +194,18 @@ impl States {
     }
 }
 
-/// Which of them may be meant, and the first ones of `count`.
-fn fields_that_there_are(path: &str, mut fields: Vec<String>, count: usize) -> String {
+/// The fields with similar names, and the first of the `count` fields that exist.
+fn existing_fields(path: &str, mut fields: Vec<String>, count: usize) -> String {
     if fields.is_empty() {
         return match count {
-            0 => "there are no fields".into(),
-            _ => "the fields' names are too long to be listed".into(),
+            0 => "it has no fields".into(),
+            _ => "the names of its fields are too long to list".into(),
         };
     }
     let names: Vec<&str> = fields.iter().map(String::as_str).collect();
-    let nearest = resolve::nearest(path, &names);
-    let meant = match nearest.is_empty() {
-        true => String::new(),
-        false => format!("is one of these meant: {}?\n", nearest.join(", ")),
-    };
+    let similar = resolve::similar(path, &names).map(|hint| hint + "\n").unwrap_or_default();
     fields.truncate(MAX_FIELDS);
     let more = count.saturating_sub(fields.len());
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    format!("{meant}there are: {}{more}", fields.join(", ").replace('\n', " "))
+    format!("{similar}its fields: {}{more}", fields.join(", ").replace('\n', " "))
 }

@@ -1,4 +1,4 @@
-//! `tearless bench` measures what it says, and leaves nothing.
+//! `tearless bench` measures what its help lists, and leaves no objects.
 
 mod process;
 
@@ -19,7 +19,8 @@ fn all_figures_are_there_as_json() {
         assert!(outcome.status.success(), "{outcome:?}");
         serde_json::from_str::<Value>(&outcome.output).unwrap()
     };
-    // In the tenth of a second that a size has, a busy machine may keep one of the two from a processor.
+    // A busy machine may keep one of the two processes from running during the tenth of a second of
+    // a size.
     let both_ran = |report: &Value| {
         let sizes = report["contended"].as_array().unwrap();
         sizes.iter().all(|busy| busy["publications_per_second"] != 0.0 && busy["snapshots"] != 0)
@@ -43,7 +44,7 @@ fn all_figures_are_there_as_json() {
 fn the_text_names_the_machine_and_says_that_ratios_matter() {
     let outcome = run(&["bench", "--seconds", "1"]);
     assert!(outcome.status.success(), "{outcome:?}");
-    for text in ["Linux", "processor", "Ratios", "p99", "1.0 MiB"] {
+    for text in ["Linux", "processor", "ratios to memcpy", "p99", "1.0 MiB"] {
         assert!(outcome.output.contains(text), "no {text:?} in {}", outcome.output);
     }
 }

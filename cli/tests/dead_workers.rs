@@ -1,5 +1,5 @@
-//! What a killed worker did last is told, what is wrong is found, and what is left is removed, but only by
-//! who says so.
+//! The last states of a killed worker are shown, problems are found, and leftovers are removed only
+//! on request.
 
 mod support;
 
@@ -24,7 +24,8 @@ fn work(namespace: &Namespace) -> ! {
     until_killed()
 }
 
-/// What the doctor finds in the fleet, as check and channel; and whether its exit code is right.
+/// The doctor's findings in the fleet, as check and channel. Asserts the exit code that follows
+/// from them.
 #[track_caller]
 fn findings(fleet: &Fleet) -> Vec<(String, Value)> {
     let ran = fleet.run(&["doctor", "--json"]);
@@ -47,7 +48,7 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     let fleet = Fleet::new();
     let worker = Worker::start(test, &fleet);
     let alive = fleet.run(&["postmortem", "worker-7"]).ok();
-    assert!(alive.contains("lives"), "{alive}");
+    assert!(alive.contains("is alive"), "{alive}");
     let pid = worker.kill();
     let text = fleet.run(&["postmortem", "worker-7"]).ok();
     assert!(text.contains(&format!("process {pid} is dead")) && text.contains("killed"), "{text}");
@@ -68,8 +69,8 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     fleet.run(&["get", "worker-7", "--live"]).fails(4);
     assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "dead");
 
-    // As if it had been killed in the middle of the sixth: its stamp is odd, in the second slot but one of
-    // segment A.
+    // As if it had been killed during the sixth publication: the stamp of its slot, in segment A,
+    // is odd.
     let object =
         std::fs::OpenOptions::new().read(true).write(true).open(fleet.object("worker-7", "a1")).unwrap();
     let mut words = [0; 16];
@@ -78,7 +79,7 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     let (depth, stride) = (word(0), word(1) * 8);
     object.write_all_at(&11_u64.to_le_bytes(), 64 + (6 / 2) % depth * stride).unwrap();
     let text = fleet.run(&["postmortem", "worker-7"]).ok();
-    assert!(text.contains("in the middle of publication 6"), "{text}");
+    assert!(text.contains("publication 6 was interrupted"), "{text}");
     assert_eq!(fleet.run(&["stat", "worker-7", "--json"]).json()[0]["unfinished"], 6);
     assert_eq!(fleet.run(&["get", "worker-7", "-f", "step"]).ok(), "5\n", "what is announced is whole");
 }
@@ -96,7 +97,7 @@ fn the_doctor_finds_what_is_wrong_with_writers() {
     signal(worker.pid(), Signal::STOP);
     eventually("it is stopped", || findings(&fleet) == of_worker("stopped"));
     signal(worker.pid(), Signal::CONT);
-    eventually("it goes on", || findings(&fleet).is_empty());
+    eventually("it continues", || findings(&fleet).is_empty());
     let pid = worker.kill();
     assert_eq!(findings(&fleet), of_worker("dead"));
     let ran = fleet.run(&["doctor"]);
@@ -108,7 +109,7 @@ fn the_doctor_finds_what_is_wrong_with_writers() {
 }
 
 #[test]
-fn the_doctor_finds_stale_writers_and_names_that_somebody_removed() {
+fn the_doctor_finds_stalled_writers_and_objects_that_were_unlinked() {
     let fleet = Fleet::new();
     let late = fleet.writer_builder::<u64>("late").heartbeat_interval(Duration::from_nanos(1));
     let mut late = late.open().unwrap();
@@ -166,13 +167,16 @@ fn the_doctor_finds_objects_that_are_not_as_they_should_be() {
     std::fs::set_permissions(&page, std::fs::Permissions::from_mode(0o600)).unwrap();
     let orphan = fleet.object("worker-7", "a77");
     std::fs::write(&orphan, vec![0; 4_096]).unwrap();
-    // Its writer lives: what it is about to do with it is its business, and nothing is to be removed.
+    // Its writer is alive and may still use it, so nothing may be removed.
     assert!(findings(&fleet).iter().all(|(check, _)| check != "leftovers"));
     writer.close_lingering().unwrap();
     std::fs::write(&orphan, vec![0; 4_096]).unwrap();
     assert!(findings(&fleet).contains(&("leftovers".to_owned(), json!("worker-7"))));
-    let said = fleet.run(&["gc"]).ok();
-    assert!(said.contains("removed channel worker-7") && said.contains("a77") && !orphan.exists(), "{said}");
+    let message = fleet.run(&["gc"]).ok();
+    assert!(
+        message.contains("removed channel worker-7") && message.contains("a77") && !orphan.exists(),
+        "{message}"
+    );
     assert_eq!(findings(&fleet), []);
 }
 
@@ -195,10 +199,10 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
         "{ran:?}"
     );
     assert_eq!(ran.ok(), "nothing to remove\n", "last states are kept");
-    let said = fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok();
+    let message = fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok();
     assert!(
-        said.starts_with(&format!("would remove channel worker-7: its writer, process {pid}, is dead")),
-        "{said}"
+        message.starts_with(&format!("would remove channel worker-7: its writer, process {pid}, is dead")),
+        "{message}"
     );
     let [document] = fleet.run(&["gc", "--dry-run", "--keep", "0s", "--json"]).json().try_into().unwrap();
     assert_eq!((&document["channel"], &document["reason"]), (&json!("worker-7"), &json!("dead")));

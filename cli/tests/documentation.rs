@@ -1,11 +1,11 @@
-//! docs/cli.md is what the commands said: every command that it shows is run, in order, and what comes is
-//! compared with what stands there. `ci/cli` builds the programs and runs this; `ci/cli --record` writes down
-//! what came instead.
+//! docs/cli.md is executable: every command on it is run, in order, and its output is compared with
+//! the page. `ci/cli` builds the programs and runs this; `ci/cli --record` writes the new output to
+//! the page instead.
 //!
-//! Commands stand in blocks of the language `console`, behind `$ `; those of `<!-- $ … -->` are run without
-//! being shown. Numbers, units, graphs and widths of columns differ from run to run and are not compared, but
-//! for exit codes and for what must be zero; behind a line `…` what follows isn't either. Nor is what comes and goes
-//! with the moment: see [`masked`].
+//! Commands follow `$ ` in blocks of the language `console`; those in `<!-- $ … -->` are run but
+//! not shown. Numbers, units, graphs and widths of columns differ between runs and are not
+//! compared, except for exit codes and for counts that must be zero. Output after a line `…` is not
+//! compared, either. [`masked`] lists what else may differ.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -15,10 +15,10 @@ use std::{env, process};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// The namespace that the page shows, instead of the one that this run has for itself.
+/// The namespace on the page, in place of this run's own.
 const SHOWN_NAMESPACE: &str = "fleet";
 
-/// What stands for lines that are not shown.
+/// The mark of lines that are not shown.
 const ELISION: &str = "…";
 
 #[test]
@@ -27,13 +27,13 @@ fn every_command_of_the_page_says_what_the_page_shows() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
     let shown = fs::read_to_string(&page).unwrap();
     let mut shell = Shell::new();
-    let told = parts(&shown).map(|part| retell(&part, &mut shell)).collect::<Result<Vec<_>, _>>();
+    let replayed = parts(&shown).map(|part| replay(&part, &mut shell)).collect::<Result<Vec<_>, _>>();
     drop(shell);
-    let differences = match told {
-        Ok(told) if env::var_os("TEARLESS_RECORD").is_some() => {
-            return fs::write(page, told.concat_all()).unwrap();
+    let differences = match replayed {
+        Ok(replayed) if env::var_os("TEARLESS_RECORD").is_some() => {
+            return fs::write(page, replayed.concat_all()).unwrap();
         }
-        Ok(told) => told.into_iter().filter_map(|it| it.difference).collect::<Vec<_>>(),
+        Ok(replayed) => replayed.into_iter().filter_map(|it| it.difference).collect::<Vec<_>>(),
         Err(error) => vec![error],
     };
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
@@ -41,16 +41,16 @@ fn every_command_of_the_page_says_what_the_page_shows() {
 
 /// A part of the page.
 enum Part<'a> {
-    /// What is left as it is.
+    /// Text that stays as it is.
     Text(&'a str),
-    /// A command that is run without being shown.
+    /// A command that is run but not shown.
     Hidden(&'a str),
     /// The contents of a block.
     Session(&'a str),
 }
 
-/// A part as this run would write it.
-struct Told {
+/// A part as this run writes it.
+struct Replayed {
     text: String,
     difference: Option<String>,
 }
@@ -59,9 +59,9 @@ trait Concat {
     fn concat_all(self) -> String;
 }
 
-impl Concat for Vec<Told> {
+impl Concat for Vec<Replayed> {
     fn concat_all(self) -> String {
-        self.into_iter().map(|told| told.text).collect()
+        self.into_iter().map(|replayed| replayed.text).collect()
     }
 }
 
@@ -69,7 +69,7 @@ const BLOCK: &str = "```console\n";
 const BLOCK_END: &str = "```\n";
 const HIDDEN: &str = "<!-- $ ";
 
-/// The page in its parts, in order, nothing left out.
+/// All parts of the page, in order.
 fn parts(page: &str) -> impl Iterator<Item = Part<'_>> {
     let mut rest = page;
     let mut in_session = false;
@@ -102,21 +102,21 @@ fn parts(page: &str) -> impl Iterator<Item = Part<'_>> {
     })
 }
 
-fn retell(part: &Part<'_>, shell: &mut Shell) -> Result<Told, String> {
+fn replay(part: &Part<'_>, shell: &mut Shell) -> Result<Replayed, String> {
     match part {
-        Part::Text(text) => Ok(Told { text: (*text).into(), difference: None }),
+        Part::Text(text) => Ok(Replayed { text: (*text).into(), difference: None }),
         Part::Hidden(command) => {
             let run = shell.run(command);
             if !run.succeeded {
                 return Err(format!("$ {command}\nfailed:\n{}", run.output));
             }
-            Ok(Told { text: format!("{HIDDEN}{command} -->"), difference: None })
+            Ok(Replayed { text: format!("{HIDDEN}{command} -->"), difference: None })
         }
-        Part::Session(session) => Ok(retell_session(session, shell)),
+        Part::Session(session) => Ok(replay_session(session, shell)),
     }
 }
 
-fn retell_session(session: &str, shell: &mut Shell) -> Told {
+fn replay_session(session: &str, shell: &mut Shell) -> Replayed {
     let (mut text, mut differences) = (String::new(), Vec::new());
     for (command, shown) in commands(session) {
         let run = shell.run(&command);
@@ -125,21 +125,23 @@ fn retell_session(session: &str, shell: &mut Shell) -> Told {
             None => run.output,
         };
         if masked(&output) != masked(&shown) {
-            differences.push(format!("$ {command}\nthe page shows:\n{shown}\nbut it said:\n{output}"));
+            differences
+                .push(format!("$ {command}\nthe page shows:\n{shown}\nbut the command printed:\n{output}"));
         }
         text.push_str(&format!("$ {command}\n{output}"));
     }
     let difference = (!differences.is_empty()).then(|| differences.join("\n\n"));
-    Told { text, difference }
+    Replayed { text, difference }
 }
 
-/// The first `lines` of an output, and a sign that there are more.
+/// The first `lines` of an output, and the mark of more.
 fn elided(output: &str, lines: usize) -> String {
     let kept: String = output.split_inclusive('\n').take(lines).collect();
     format!("{kept}{ELISION}\n")
 }
 
-/// The commands of a session, each with its output; one that ends in a backslash goes on in the next line.
+/// The commands of a session, each with its output. A backslash continues a command on the next
+/// line.
 fn commands(session: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     let mut continues = false;
@@ -164,18 +166,17 @@ fn commands(session: &str) -> Vec<(String, String)> {
     commands
 }
 
-/// What lines begin with whose numbers must be those of the page.
+/// The beginnings of lines whose numbers must equal those of the page.
 const EXACT: [&str; 6] = ["exit code ", "torn ", "backwards ", "failures ", "leftovers ", "faults "];
 
-/// How the line begins that tells of a writer that was killed in the middle of a publication. The kill of a busy one may
-/// meet that.
+/// The beginning of the line about an interrupted publication. A kill may or may not interrupt one.
 const UNFINISHED_LINE: &str = "unfinished ";
 
-/// How a line goes on that tells the same, up to a number.
+/// A part of a line about the same, followed by a number.
 const UNFINISHED_PART: &str = ", in the middle of publication ";
 
-/// An output without what differs from run to run: numbers, their units, graphs, widths, and what was missed or killed in
-/// the middle.
+/// An output without what differs between runs: numbers, their units, graphs, widths, missed and
+/// interrupted publications.
 fn masked(output: &str) -> String {
     let lines = output.lines().filter(|line| !line.starts_with(UNFINISHED_LINE)).map(|line| {
         let (line, rest) = line.split_once(UNFINISHED_PART).unwrap_or((line, ""));
@@ -189,7 +190,7 @@ fn masked(output: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Lines of tables and graphs.
+/// The characters of lines in tables and graphs.
 fn is_drawn(character: char) -> bool {
     matches!(character, '\u{2500}'..='\u{259f}' | '⠀'..='⣿')
 }
@@ -197,15 +198,15 @@ fn is_drawn(character: char) -> bool {
 const UNITS: [&str; 15] =
     ["ns", "µs", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB", "/s", "%", "k", "M", "ago"];
 
-/// What stands for a number that is not known.
+/// The mark of an unknown number.
 const UNKNOWN: &str = "-";
 
-/// What a text ends in that was cut where there was no more room for it.
+/// The mark at the end of a text that was cut.
 const CUT: char = '…';
 
-/// A word with every number replaced, or nothing but [`CUT`] if it was cut somewhere; `None` for a unit, which comes and
-/// goes with its number, and for the count of publications that were missed. "stalled" counts as "alive": a busy machine may
-/// keep a worker from its sign of life.
+/// A word with every number replaced, or only [`CUT`] if it was cut. `None` for a unit, which
+/// depends on its number, and for a count of missed publications. "stalled" counts as "alive": a
+/// busy machine may delay a worker's heartbeat.
 fn masked_word(word: &str) -> Option<String> {
     let missed = word.strip_prefix("(+").and_then(|rest| rest.strip_suffix(')'));
     if missed.is_some_and(|missed| missed.parse::<u64>().is_ok()) {
@@ -237,20 +238,20 @@ fn masked_word(word: &str) -> Option<String> {
     Some(masked)
 }
 
-/// The unit that a text begins with: of a number, and no beginning of a word.
+/// The unit at the beginning of a text, unless it is the beginning of a longer word.
 fn unit_at(text: &str) -> Option<&'static str> {
     let ends = |unit: &&&str| !text[unit.len()..].starts_with(|it: char| it.is_alphanumeric());
     let begins = |unit: &&&str| text.starts_with(**unit);
     UNITS.iter().filter(begins).max_by_key(|unit| unit.len()).filter(ends).copied()
 }
 
-/// What a command came to.
+/// The result of a command.
 struct Run {
     output: String,
     succeeded: bool,
 }
 
-/// Runs commands in a directory of its own with a namespace of its own; nothing that they start outlives it.
+/// Runs commands in a separate directory and namespace. No process that they start outlives it.
 struct Shell {
     directory: PathBuf,
     namespace: String,
@@ -268,7 +269,7 @@ impl Shell {
     fn run(&mut self, command: &str) -> Run {
         let output = self.directory.join(".output");
         let file = File::create(&output).unwrap();
-        // Not a pipe: what goes on in the background would keep it open.
+        // Not a pipe: a background process would keep it open.
         let mut child = Command::new("bash")
             .args(["-c", command])
             .current_dir(&self.directory)
@@ -284,7 +285,7 @@ impl Shell {
         self.groups.extend(Pid::from_raw(i32::try_from(child.id()).unwrap()));
         let succeeded = child.wait().unwrap().success();
         let output = String::from_utf8_lossy(&fs::read(output).unwrap()).into_owned();
-        // In a column it keeps its width.
+        // In a column, the name keeps its width.
         let cell = format!("{SHOWN_NAMESPACE:<width$}  ", width = self.namespace.len());
         let output = output.replace(&format!("{}  ", self.namespace), &cell);
         let output = output.replace(&self.namespace, SHOWN_NAMESPACE);
@@ -299,7 +300,7 @@ impl Drop for Shell {
             let _ = kill_process_group(*group, Signal::KILL);
         }
         let namespace = tearless::Namespace::open(&self.namespace).unwrap();
-        // Those that were killed are gone at once, but for their last system call.
+        // A killed process ends after its last system call.
         for channel in namespace.channels().unwrap_or_default() {
             while namespace.remove_channel(&channel.name).is_err() && !std::thread::panicking() {
                 std::thread::yield_now();
@@ -310,7 +311,7 @@ impl Drop for Shell {
     }
 }
 
-/// Where the programs are found: the command, and the examples of the library.
+/// The search path of the programs: the command, and the examples of the library.
 fn search_path() -> String {
     let command = Path::new(env!("CARGO_BIN_EXE_tearless")).parent().unwrap();
     let rest = env::var("PATH").unwrap_or_default();

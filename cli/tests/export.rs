@@ -1,9 +1,10 @@
-//! `tearless export`: what Prometheus is told, and how little a client can do to the exporter.
+//! `tearless export`: its metrics, and its limits for clients.
 
 mod process;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,7 @@ fn numbers_of_all_states_that_describe_themselves_are_gauges() {
 fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
     let namespace = OwnNamespace::new();
     let mut worker = Running::start(&["-n", namespace.name(), "put", "worker", "--each-line"]);
-    worker.tell(r#"{"jobs": 3}"#);
+    worker.send(r#"{"jobs": 3}"#);
     eventually("it is there", || !namespace.channels().unwrap().is_empty());
     let field = r#"tearless_field{channel="worker",field="jobs"}"#;
     let (up, last) = (
@@ -107,7 +108,7 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
     assert_value(&text, r#"tearless_writer{channel="worker",state="stopped"}"#, "1");
     assert_eq!(value(&text, field), None);
     worker.signal(Signal::CONT);
-    eventually("it goes on", || value(&once(&namespace, &[]), field) == Some("3"));
+    eventually("it continues", || value(&once(&namespace, &[]), field) == Some("3"));
 
     worker.kill();
     let text = once(&namespace, &[]);
@@ -119,7 +120,7 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
 }
 
 #[test]
-fn a_worker_that_breaks_its_promise_is_stale_until_it_gives_a_sign_of_life() {
+fn a_worker_that_breaks_its_promise_is_stalled_until_it_gives_a_sign_of_life() {
     let namespace = OwnNamespace::new();
     let builder = namespace.writer_builder::<Value>("worker").codec::<MessagePack>();
     let mut writer = builder.heartbeat_interval(Duration::from_secs(2)).open().unwrap();
@@ -135,6 +136,40 @@ fn a_worker_that_breaks_its_promise_is_stale_until_it_gives_a_sign_of_life() {
 }
 
 #[test]
+fn length_and_age_of_a_state_are_known_without_reading_it() {
+    let namespace = OwnNamespace::new();
+    let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().checksum(true);
+    let mut writer = builder.open().unwrap();
+    let state = [0xa5; 5000];
+    writer.publish(&state).unwrap();
+    corrupt(&namespace, &state);
+    let text = once(&namespace, &[]);
+    assert_value(&text, r#"tearless_up{channel="worker"}"#, "1");
+    assert_value(&text, r#"tearless_state_bytes{channel="worker"}"#, "5000");
+    assert_value(&text, r#"tearless_no_fields{channel="worker",reason="unreadable"}"#, "1");
+    assert!(value(&text, r#"tearless_age_seconds{channel="worker"}"#).is_some(), "{text}");
+}
+
+/// Changes one byte of the one state in this namespace.
+fn corrupt(namespace: &OwnNamespace, state: &[u8]) {
+    let entries = std::fs::read_dir("/dev/shm").unwrap().filter_map(Result::ok);
+    let read = entries.filter_map(|entry| Some((entry.path(), std::fs::read(entry.path()).ok()?)));
+    let objects: Vec<_> = read.filter(|(path, _)| path.is_file()).collect();
+    let name = namespace.name().as_bytes();
+    let page = objects.iter().find(|(path, content)| {
+        path.to_string_lossy().ends_with('c') && content.windows(name.len()).any(|part| part == name)
+    });
+    let prefix = page.unwrap().0.to_string_lossy().trim_end_matches('c').to_owned();
+    let mut of_channel = objects.iter().filter(|(path, _)| path.to_string_lossy().starts_with(&prefix));
+    let found = of_channel.find_map(|(path, content)| {
+        Some((path, content.windows(state.len()).position(|part| part == state)?))
+    });
+    let (path, at) = found.unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[0], at as u64).unwrap();
+}
+
+#[test]
 fn names_out_of_shared_memory_stay_inside_of_their_labels() {
     let namespace = OwnNamespace::new();
     let hostile = "x\"} 1 # EOF \\ {a=\"";
@@ -145,7 +180,7 @@ fn names_out_of_shared_memory_stay_inside_of_their_labels() {
     assert!(!text.contains('\u{1b}'), "{text}");
     assert_value(&text, r#"tearless_up{channel="x\"} 1 # EOF \\ {a=\""}"#, "1");
     assert_value(&text, r#"tearless_fields_left_out{channel="x\"} 1 # EOF \\ {a=\""}"#, "1");
-    // Every line is a comment, or a name of ours with labels and one number.
+    // Every line is a comment, or one of our names with labels and one number.
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         assert!(line.starts_with("tearless_"), "{line:?}");
         let (_, number) = line.rsplit_once(' ').unwrap();
@@ -163,7 +198,7 @@ fn a_state_that_is_too_large_is_not_decoded() {
     assert!(!text.contains("tearless_field{"), "{text}");
 }
 
-/// An exporter that listens at a port that was free.
+/// An exporter that listens at a free port.
 struct Server {
     running: Running,
     address: String,
@@ -180,7 +215,7 @@ impl Server {
         Server { running, address }
     }
 
-    /// Of all its threads that there are. One may end meanwhile.
+    /// The processor time of its current threads; a thread may end during the sum.
     fn processor_time(&self) -> Duration {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.running.pid())).unwrap();
         let times =
@@ -245,7 +280,7 @@ fn only_what_is_offered_is_answered_and_an_interrupt_ends_the_server() {
     assert!(server.get("/else").starts_with("HTTP/1.1 404"));
     let post = "POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     assert!(server.ask(post).starts_with("HTTP/1.1 405"));
-    // One that keeps its connection open does not keep the server from ending.
+    // A connection that a client keeps open does not delay the end of the server.
     let mut idle = server.connect();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut line = String::new();
@@ -260,7 +295,7 @@ fn only_what_is_offered_is_answered_and_an_interrupt_ends_the_server() {
 fn requests_are_bounded_in_size_number_and_time() {
     let namespace = OwnNamespace::new();
     let server = Server::start(&namespace);
-    // Size: the connection ends before all of it is sent, or after.
+    // Size: the connection ends before the whole request is sent, or after it.
     let mut large = server.connect();
     let header = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "x".repeat(1 << 20));
     let _ = large.write_all(header.as_bytes());
@@ -268,19 +303,19 @@ fn requests_are_bounded_in_size_number_and_time() {
     let _ = large.read_to_end(&mut answer);
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"), "{answer:?}");
 
-    // Number: as many as there are places, that say nothing, and one more, that asks.
+    // Number: as many silent connections as are allowed, and one more with a request.
     let silent: Vec<_> = (0..16).map(|_| server.connect()).collect();
     let mut asking = server.connect();
     asking.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    // Time: the silent ones are ended, and only then is it answered.
+    // Time: the server ends the silent ones, and then answers the request.
     asking.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = String::new();
     asking.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(silent.iter().any(has_ended), "there was no place for it");
+    assert!(silent.iter().any(has_ended), "the server did not end them");
 }
 
-/// Whether the other end has ended the connection, in whatever way.
+/// Whether the other end has closed or reset the connection.
 fn has_ended(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     !matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -303,22 +338,22 @@ fn what_makes_no_sense_is_refused() {
     assert!(outcome.errors.contains("is in use") && outcome.errors.contains("--listen"), "{outcome:?}");
 }
 
-/// The writing end of a pipe that nobody reads.
+/// The writing end of a pipe without a reader.
 fn unread() -> std::io::PipeWriter {
     let (_, writer) = std::io::pipe().unwrap();
     writer
 }
 
 #[test]
-fn streams_that_nobody_reads_are_no_failure() {
+fn streams_without_a_reader_are_no_failure() {
     let namespace = OwnNamespace::new();
     let arguments = ["-n", namespace.name(), "export", "--prometheus", "--listen", "0.0.0.0:0"];
-    // Nobody learns at which port it would be.
+    // The port can't be reported, so the exporter ends.
     let output = process::tearless(&arguments).stdout(unread()).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.starts_with("whoever reaches") && said.lines().count() == 1, "{said}");
-    // The warning is for nobody; the exporter goes on.
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{message}");
+    assert!(message.starts_with("every client that reaches") && message.lines().count() == 1, "{message}");
+    // The warning can't be reported; the exporter continues.
     let mut command = process::tearless(&arguments);
     let mut child = command.stdout(Stdio::piped()).stderr(unread()).spawn().unwrap();
     let mut line = String::new();
@@ -329,14 +364,14 @@ fn streams_that_nobody_reads_are_no_failure() {
 }
 
 #[test]
-fn a_list_that_can_not_be_read_any_more_is_told() {
+fn a_list_that_can_not_be_read_any_more_is_reported() {
     let namespace = OwnNamespace::new();
     let server = Server::start(&namespace);
     assert_value(&server.get("/metrics"), "tearless_exporter_listed", "1");
     let writer = dynamic_writer(&namespace, "w");
     let squatted = registry_of(&namespace);
     drop(writer);
-    // Somebody puts something else under the registry's name.
+    // Another file takes the registry's name.
     std::fs::write(&squatted, "not a registry").unwrap();
     let text = server.get("/metrics");
     std::fs::remove_file(&squatted).unwrap();
@@ -344,7 +379,7 @@ fn a_list_that_can_not_be_read_any_more_is_told() {
     assert_value(&server.get("/metrics"), "tearless_exporter_listed", "1");
 }
 
-/// The object that lists the channels of a namespace, which has one.
+/// The registry of a namespace.
 fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
     let objects = tearless::inspect::objects().list().unwrap();
     let is_registry = |object: &&tearless::inspect::ObjectInfo| {
@@ -354,7 +389,8 @@ fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
     std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("it has a registry").name)
 }
 
-/// How long it takes is printed and not judged: `cargo test --release -p tearless-cli --test export thousand
+/// Prints the time, and does not judge it: `cargo test --release -p tearless-cli --test export
+/// thousand
 /// -- --nocapture`.
 #[test]
 fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {

@@ -1,5 +1,5 @@
-//! The latest state of a channel is printed, whatever format it has; and what can't be is said, with an exit
-//! code of its own.
+//! `tearless get` prints the latest state of a channel of any codec, and reports an undecodable one
+//! with a separate exit code.
 
 mod support;
 
@@ -72,8 +72,8 @@ fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
     assert!(lines[1].ends_with("no such field") && lines[2].ends_with("  \"b\""), "{printed}");
     let printed = fleet.run(&["history", "worker-7", "--field", "queue[5]"]).ok();
     assert_eq!(printed.matches("no such field").count(), 2, "there might be six: {printed}");
-    let said = fleet.run(&["history", "worker-7", "--field", "jobs"]).fails(3);
-    assert!(said.contains("jobs_done"), "{said}");
+    let message = fleet.run(&["history", "worker-7", "--field", "jobs"]).fails(3);
+    assert!(message.contains("jobs_done"), "{message}");
 }
 
 #[test]
@@ -83,17 +83,20 @@ fn a_field_that_only_other_states_have_is_told_from_one_that_none_has() {
         fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&State { phase: Phase::Idle, ..state() }).unwrap();
     for field in ["phase.Working.since", "queue[5]"] {
-        let said = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
-        assert!(said.contains("the latest state") && said.contains("others may have it"), "{said}");
+        let message = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
+        assert!(
+            message.contains("the latest state") && message.contains("another state may have it"),
+            "{message}"
+        );
     }
     for field in ["phase.Working.sinc", "phase.Idle.since", "queue[0][0]", "queue.len"] {
-        let said = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
-        assert!(said.contains("the states of") && said.contains("is one of these meant"), "{said}");
+        let message = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
+        assert!(message.contains("the states of") && message.contains("did you mean"), "{message}");
     }
     let mut packed = fleet.writer_builder::<State>("packed").codec::<MessagePack>().open().unwrap();
     packed.publish(&state()).unwrap();
-    let said = fleet.run(&["get", "packed", "--field", "queue[5]"]).fails(3);
-    assert!(said.contains("the latest state of channel \"packed\" has no field queue[5]"), "{said}");
+    let message = fleet.run(&["get", "packed", "--field", "queue[5]"]).fails(3);
+    assert!(message.contains("the latest state of channel \"packed\" has no field queue[5]"), "{message}");
 }
 
 #[test]
@@ -106,8 +109,8 @@ fn plain_data_and_message_pack_are_read_as_well() {
     let mut writer = fleet.writer_builder::<State>("packed").codec::<MessagePack>().open().unwrap();
     writer.publish(&state()).unwrap();
     assert_eq!(fleet.run(&["get", "packed", "-f", "queue[0]"]).ok(), "a\n");
-    let said = fleet.run(&["stat", "packed", "--schema"]).fails(5);
-    assert!(said.contains("name their fields themselves"), "{said}");
+    let message = fleet.run(&["stat", "packed", "--schema"]).fails(5);
+    assert!(message.contains("name their own fields"), "{message}");
 }
 
 #[test]
@@ -117,8 +120,8 @@ fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
     writer.publish(&state()).unwrap();
     let ran = fleet.run(&["get", "worker-7"]);
     assert!(ran.stdout.starts_with("00000000  03 00 09 02 01 61 01 62 "), "{ran:?}");
-    let said = ran.fails(5);
-    assert!(said.contains("with_schema()") && said.contains("--hex"), "{said}");
+    let message = ran.fails(5);
+    assert!(message.contains("with_schema()") && message.contains("--hex"), "{message}");
     let ran = fleet.run(&["get", "worker-7", "--json"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(5), ""));
     fleet.run(&["get", "worker-7", "-f", "jobs_done"]).fails(5);
@@ -134,30 +137,30 @@ fn a_field_that_does_not_exist_tells_which_do() {
     let mut writer =
         fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
-    let said = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
-    assert!(said.contains("is one of these meant: jobs_done") && said.contains("queue"), "{said}");
-    let said = fleet.run(&["get", "worker-7", "-f", "queue[1"]).fails(2);
-    assert!(said.contains("column 8"), "{said}");
+    let message = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
+    assert!(message.contains("did you mean: jobs_done") && message.contains("queue"), "{message}");
+    let message = fleet.run(&["get", "worker-7", "-f", "queue[1"]).fails(2);
+    assert!(message.contains("column 8"), "{message}");
 }
 
 #[test]
 fn what_is_not_there_has_the_nearest_names() {
     let fleet = Fleet::new();
-    let said = fleet.run(&["get", "worker-7"]).fails(3);
-    assert!(said.contains("no namespace"), "{said}");
+    let message = fleet.run(&["get", "worker-7"]).fails(3);
+    assert!(message.contains("no namespace"), "{message}");
     let _writers = ["worker-1", "worker-2", "database"].map(|name| fleet.writer::<u64>(name).unwrap());
-    let said = fleet.run(&["get", "wroker-1"]).fails(3);
+    let message = fleet.run(&["get", "wroker-1"]).fails(3);
     assert!(
-        said.contains("no channel \"wroker-1\"") && said.contains("is one of these meant: worker-1"),
-        "{said}"
+        message.contains("no channel \"wroker-1\"") && message.contains("did you mean: worker-1"),
+        "{message}"
     );
-    let said = fleet.run(&["get", "zzz"]).fails(3);
-    assert!(said.contains("`tearless ls` lists its 3 channels"), "{said}");
-    let said = fleet.run(&["get", "worker-1"]).fails(3);
-    assert!(said.contains("nothing has been published"), "{said}");
+    let message = fleet.run(&["get", "zzz"]).fails(3);
+    assert!(message.contains("`tearless ls` lists its 3 channels"), "{message}");
+    let message = fleet.run(&["get", "worker-1"]).fails(3);
+    assert!(message.contains("nothing has been published"), "{message}");
     let mistyped = &fleet.name()[..fleet.name().len() - 1];
-    let said = fleet.run(&["-n", mistyped, "get", "worker-1"]).fails(3);
-    assert!(said.contains("no namespace") && said.contains(fleet.name()), "{said}");
+    let message = fleet.run(&["-n", mistyped, "get", "worker-1"]).fails(3);
+    assert!(message.contains("no namespace") && message.contains(fleet.name()), "{message}");
 }
 
 #[test]
@@ -170,8 +173,8 @@ fn who_asks_for_a_live_and_young_state_is_told_where_it_is_not() {
     writer.touch().unwrap();
     fleet.run(&["get", "worker-7", "--max-age", "1h"]).ok();
     writer.close_lingering().unwrap();
-    let said = fleet.run(&["get", "worker-7", "--live"]).fails(4);
-    assert!(said.contains("is closed"), "{said}");
+    let message = fleet.run(&["get", "worker-7", "--live"]).fails(4);
+    assert!(message.contains("is closed"), "{message}");
     assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n", "but it can be read");
 }
 

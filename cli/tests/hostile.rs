@@ -1,5 +1,5 @@
-//! Whatever stands in shared memory: the command ends by itself, says what it can, and no byte of it drives a
-//! terminal.
+//! For any content of shared memory, the command ends by itself, prints what it can, and no byte of
+//! that content controls a terminal.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 use support::{Fleet, Ran, Random};
 use tearless::{Bytes, MessagePack};
 
-/// Texts that would do something to a terminal, or to its reader.
+/// Texts that would affect a terminal, or mislead its reader.
 const HOSTILE: [&str; 7] = [
     "\u{1b}[2J\u{1b}]0;title\u{7}",
     "\u{9b}31m\u{90}q",
@@ -20,7 +20,7 @@ const HOSTILE: [&str; 7] = [
     "line\nspoofed: all is well",
 ];
 
-/// Commands that print what stands in a channel.
+/// Commands that print content of a channel.
 const COMMANDS: [&[&str]; 24] = [
     &["ls"],
     &["ls", "--json"],
@@ -45,11 +45,12 @@ const COMMANDS: [&[&str]; 24] = [
     &["doctor"],
     &["doctor", "--json"],
     &["gc", "--dry-run", "--keep", "nothing"],
-    // The last one: it removes what nobody writes.
+    // The last one, because it removes channels without a writer.
     &["gc", "--keep", "nothing"],
 ];
 
-/// Runs them all on a channel; each has to end with a code of its own and print nothing that is not plain.
+/// Runs all commands on a channel. Each has to end with an exit code and print only plain
+/// characters.
 #[track_caller]
 fn run_all(fleet: &Fleet, channel: &str) {
     for arguments in COMMANDS {
@@ -68,8 +69,8 @@ fn run_all(fleet: &Fleet, channel: &str) {
     }
 }
 
-/// Written once more, and otherwise than in the command: what Unicode calls control, format, separator or
-/// unassigned and has ever been used for mischief.
+/// Independent of the command's own table: the characters in Unicode's classes control, format,
+/// separator and unassigned that have been used for attacks.
 fn is_plain(character: char) -> bool {
     match character {
         '\n' => true,
@@ -139,7 +140,7 @@ fn hostile_names_are_shown_and_do_nothing() {
         write_text(&page, codec, text);
         write_text(&page, schema, text);
         run_all(&fleet, "w");
-        // The channel's own name, in the page and in the registry; and as it is asked for.
+        // The channel's own name, in the control page, in the registry, and in the request.
         run_all(&fleet, &text.replace('\0', ""));
         let channel = 648;
         write_text(&page, channel, text);
@@ -156,7 +157,7 @@ fn hostile_names_are_shown_and_do_nothing() {
 #[test]
 fn a_hostile_registry_lists_harmlessly() {
     let fleet = Fleet::new();
-    // As long as what it is replaced by, and nowhere else in the registry.
+    // As long as its replacement, and unique in the registry.
     let mut writer = fleet.writer_builder::<[u8]>("a-name-of-23-characters").codec::<Bytes>().open().unwrap();
     writer.publish(b"state").unwrap();
     let page = fleet.object("a-name-of-23-characters", "c");
@@ -191,7 +192,7 @@ fn a_truncated_or_garbled_channel_is_an_error_and_no_crash() {
             file.set_len([0, 8, 100][random.below(3)]).unwrap();
         } else {
             for _ in 0..20 {
-                // Not the namespace's name, by which the test finds it again.
+                // The namespace's name stays: the test needs it to find the channel.
                 let word = [random.below(64), random.below(512 - 81) + 81][random.below(2)] as u64;
                 file.write_all_at(&random.bytes(8), word * 8).unwrap();
             }

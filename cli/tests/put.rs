@@ -1,4 +1,5 @@
-//! A shell has a channel of its own: it is held, it ends cleanly, and nobody else's is taken.
+//! `tearless put` holds a channel for a shell, ends cleanly, and never takes another writer's
+//! channel.
 
 mod support;
 
@@ -24,7 +25,7 @@ fn a_state_is_held_until_a_signal_and_then_gone() {
         });
         signal(put.id(), end);
         let ran = Ran::of(put.wait_with_output().unwrap());
-        assert!(ran.stderr.contains("held until"), "{ran:?}");
+        assert!(ran.stderr.contains("until Ctrl-C"), "{ran:?}");
         ran.ok();
         fleet.run(&["get", "demo"]).fails(3);
     }
@@ -78,19 +79,19 @@ fn an_owned_channel_names_its_owner() {
     let fleet = Fleet::new();
     let _writer = fleet.writer::<u64>("demo").unwrap();
     for arguments in [["put", "demo", "--linger"], ["put", "demo", "--each-line"]] {
-        let said = fleet.run_with(&arguments, b"1").fails(6);
-        assert!(said.contains(&format!("process {}", std::process::id())), "{said}");
+        let message = fleet.run_with(&arguments, b"1").fails(6);
+        assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
     }
 }
 
 #[test]
 fn what_is_no_json_is_refused_with_its_place_and_nothing_is_touched() {
     let fleet = Fleet::new();
-    let said = fleet.run_with(&["put", "demo"], b"{\"a\":\n  [1,,]}").fails(2);
-    assert!(said.contains("line 2, column 6") && said.contains("--bytes"), "{said}");
+    let message = fleet.run_with(&["put", "demo"], b"{\"a\":\n  [1,,]}").fails(2);
+    assert!(message.contains("line 2, column 6") && message.contains("--bytes"), "{message}");
     assert!(fleet.channels().unwrap().is_empty());
-    let said = fleet.run_with(&["put", "demo", "--each-line"], b"1\n\n[2\n").fails(2);
-    assert!(said.contains("line 3, column 2"), "{said}");
+    let message = fleet.run_with(&["put", "demo", "--each-line"], b"1\n\n[2\n").fails(2);
+    assert!(message.contains("line 3, column 2"), "{message}");
     assert!(fleet.channels().unwrap().is_empty());
     fleet.run_with(&["put", "demo"], b"").fails(2);
 }

@@ -1,5 +1,4 @@
-//! The command teaches itself: help with examples and exit codes, completions, manual pages; colours where
-//! they are seen.
+//! Help with examples and exit codes, completions, manual pages; and colours only on terminals.
 
 mod support;
 
@@ -58,8 +57,8 @@ fn wrong_usage_is_said_so() {
         assert!(!run(arguments).fails(2).is_empty(), "{arguments:?}");
     }
     let control = "a\u{1b}b";
-    let said = run(&["-n", control, "ls"]).fails(2);
-    assert!(!said.contains('\u{1b}'), "{said}");
+    let message = run(&["-n", control, "ls"]).fails(2);
+    assert!(!message.contains('\u{1b}'), "{message}");
 }
 
 #[test]
@@ -87,12 +86,12 @@ fn an_empty_variable_names_no_namespace() {
         variable.map(|value| command.env("TEARLESS_NAMESPACE", value));
         Ran::of(command.output().unwrap())
     };
-    // One, so that which is there does not change from none to one in between.
+    // One namespace, so that their number does not change from none to one during the test.
     let fleets = [Fleet::new(), Fleet::new()];
     let _writers = fleets.each_ref().map(|fleet| fleet.writer::<u64>("w").unwrap());
     for variable in [None, Some("")] {
-        let said = run(variable).fails(2);
-        assert!(said.contains("which namespace?"), "{said}");
+        let message = run(variable).fails(2);
+        assert!(message.contains("which namespace?"), "{message}");
     }
     assert!(Ran::of(tearless(&["-n", "", "ls"]).output().unwrap()).code == Some(2));
 }
@@ -164,11 +163,11 @@ fn namespaces_and_channels_are_listed_as_documented() {
     let namespaces = run(&["namespaces", "--json"]).json();
     let own = namespaces.iter().find(|document| document["namespace"] == fleet.name()).unwrap();
     assert_eq!((&own["channels"], &own["readable"]), (&2.into(), &true.into()));
-    // Nobody may know which one is meant.
+    // With two namespaces, the user has to choose one.
     let another = Fleet::new();
     let _writer = another.writer_builder::<[u8]>("x").codec::<Bytes>().open().unwrap();
-    let said = run(&["ls"]).fails(2);
-    assert!(said.contains("which namespace?") && said.contains("-n NAME"), "{said}");
+    let message = run(&["ls"]).fails(2);
+    assert!(message.contains("which namespace?") && message.contains("-n NAME"), "{message}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `tearless verify` tells the truth: that nothing is wrong, and that something is.
+//! `tearless verify` reports the truth: that nothing is wrong, or that something is.
 
 mod process;
 
@@ -15,7 +15,7 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text:?}"))
 }
 
-/// Namespaces of the torture that have objects, begun by process `pid`.
+/// Namespaces with objects that belong to the run of process `pid`.
 fn left_by(pid: u32) -> Vec<String> {
     let begin = format!("tearless-verify-{pid}-");
     let found = tearless::inspect::namespaces().list().unwrap().into_iter().filter_map(|info| info.name);
@@ -31,8 +31,13 @@ fn a_short_torture_finds_nothing_wrong_and_counts_what_it_did() {
     for count in ["torn", "backwards", "failures", "leftovers"] {
         assert_eq!(report[count], 0, "{count}");
     }
-    for count in ["snapshots", "history", "bytes", "publications", "growths", "kills", "takeovers"] {
+    for count in ["snapshots", "fresh", "history", "bytes", "publications", "growths", "kills", "takeovers"] {
         assert!(report[count].as_u64() > Some(0), "no {count}: {report:#}");
+    }
+    let channels = report["channels"].as_array().unwrap();
+    for count in ["snapshots", "fresh", "publications", "growths"] {
+        let sum: u64 = channels.iter().map(|channel| channel[count].as_u64().unwrap()).sum();
+        assert_eq!(report[count], sum, "{count}: {report:#}");
     }
     assert!(report["machine"]["kernel"].is_string());
 }
@@ -48,8 +53,7 @@ fn the_text_has_what_belongs_into_a_report() {
 
 #[test]
 fn an_interrupt_ends_it_early_with_everything_removed() {
-    // At some moment of its beginning, and when a writer has been killed and succeeded, so that all are at
-    // work.
+    // First while the run begins, then after the successor of a killed writer shows that all are at work.
     for (signal, incarnation) in [(Signal::INT, 1), (Signal::TERM, 2)] {
         let running = Running::start(&["verify", "--seconds", "600", "--json"]);
         let pid = running.pid();
@@ -63,7 +67,7 @@ fn an_interrupt_ends_it_early_with_everything_removed() {
         running.signal(signal);
         let (status, output) = running.finish();
         assert_eq!(status.code(), Some(1));
-        // Early on there is nothing to report.
+        // A run that has not begun has nothing to report.
         if !output.is_empty() || incarnation > 1 {
             assert_eq!(parse(&output)["verdict"], "unfinished", "{output}");
         }
@@ -87,34 +91,63 @@ fn the_children_of_a_killed_run_end_and_remove_everything() {
     });
 }
 
-/// The real reader, on channels whose real writer publishes something else than it should: of another seed.
+/// Real readers, on channels whose real writer publishes the payloads of another seed.
 #[test]
 fn a_reader_reports_payloads_that_are_not_what_was_published() {
     let namespace = OwnNamespace::new();
-    let task = |seed: u64| json!({"namespace": namespace.name(), "seed": seed});
-    let mut other = task(3);
-    for (name, value) in [("index", 0), ("writers", 1), ("life", 1)] {
-        other[name] = value.into();
-    }
-    let mut writer = Running::start(&["verify", "--child", &other.to_string()]);
-    assert_eq!(writer.line(), "ready");
-    // The same lengths, other words; and another length.
-    for (seed, reason) in [(2, "words are wrong, the first "), (5, "bytes instead of")] {
-        let mut reader = Running::start(&["verify", "--child", &task(seed).to_string()]);
-        assert_eq!(reader.line(), "ready");
-        sleep(Duration::from_millis(200));
+    let start = |mut task: Value, seed: u64| {
+        task["namespace"] = namespace.name().into();
+        task["seed"] = seed.into();
+        let mut running = Running::start(&["verify", "--child", &task.to_string()]);
+        assert_eq!(running.line(), "ready");
+        running
+    };
+    let mut writer = start(json!({"index": 0, "writers": 1, "life": 1}), 3);
+    // The first seed gives the same lengths and other words, the second other lengths.
+    let readers = [(2, "words are wrong, the first "), (5, "bytes instead of")]
+        .map(|(seed, reason)| (start(json!({"first": 0}), seed), reason));
+    sleep(Duration::from_millis(400));
+    writer.close_input();
+    assert!(writer.finish().0.success());
+    for (mut reader, reason) in readers {
         reader.close_input();
         let (status, output) = reader.finish();
         assert!(status.success());
-        let tally = parse(output.trim());
-        // A few have no byte, in which nothing can be wrong.
-        let (torn, all) = (&tally["torn"], &tally["snapshots"]);
-        assert!(torn.as_u64().unwrap() * 10 > all.as_u64().unwrap() * 8, "{tally:#}");
-        assert!(tally["notes"].to_string().contains(reason), "{tally:#}");
+        let tallies = parse(output.trim());
+        let sum = |count: &str| -> u64 {
+            let counts = tallies.as_array().unwrap().iter().map(|tally| tally[count].as_u64().unwrap());
+            counts.sum()
+        };
+        // Payloads of the same few lengths are rare, and those without a byte have nothing that can be wrong.
+        assert!(sum("torn") * 10 > sum("snapshots") * 7, "{tallies:#}");
+        assert!(tallies.to_string().contains(reason), "{tallies:#}");
+        assert_eq!((sum("backwards"), sum("failures")), (0, 0), "{tallies:#}");
+    }
+    assert_eq!(namespace.memory().unwrap().total().objects, 0);
+}
+
+/// A reader does not wait for ever for the end of channels that stay open, and reports each of them.
+#[test]
+fn a_channel_that_stays_open_is_a_failure() {
+    let namespace = OwnNamespace::new();
+    let task = |role: Value| {
+        let mut task = role;
+        task["namespace"] = namespace.name().into();
+        task["seed"] = 1.into();
+        Running::start(&["verify", "--child", &task.to_string()])
+    };
+    let mut writer = task(json!({"index": 0, "writers": 1, "life": 1}));
+    let mut reader = task(json!({"first": 0}));
+    assert_eq!(reader.line(), "ready");
+    reader.close_input();
+    let (status, output) = reader.finish();
+    assert!(status.success());
+    for tally in parse(output.trim()).as_array().unwrap() {
+        assert_eq!(tally["failures"], 1, "{tally:#}");
+        assert!(tally["notes"].to_string().contains("not found closed"), "{tally:#}");
     }
     writer.close_input();
     assert!(writer.finish().0.success());
-    assert_eq!(namespace.memory().unwrap().total().objects, 0);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What comes is printed as it comes, what has been as far as the channel holds it; and a closed pipe is no
-//! failure.
+//! `tearless watch` prints new states as they arrive, `tearless history` the ones that the channel
+//! holds; a closed pipe is no failure.
 
 mod support;
 
@@ -58,7 +58,7 @@ fn only_what_has_changed_is_printed_if_asked_for() {
     let first: Value = serde_json::from_str(&documents.next()).unwrap();
     assert_eq!((&first["value"]["jobs"], &first["missed"]), (&json!(1), &json!(0)));
     assert_eq!(field.next(), "1 1");
-    // Equal states are no lines: what is read next has to be the third publication.
+    // Equal states print no lines, so the next line has to be the third publication.
     writer.publish(&json!({"jobs": 1, "queue": ["a"]})).unwrap();
     writer.publish(&json!({"jobs": 2, "queue": ["a", "b"]})).unwrap();
     assert!(lines.next().ends_with(r#" jobs: 1 → 2; queue[1]: (new) → "b""#));
@@ -120,7 +120,7 @@ fn who_has_read_enough_is_not_told_of_it() {
 }
 
 #[test]
-fn a_quiet_channel_is_not_watched_for_nobody() {
+fn watching_a_quiet_channel_ends_with_its_reader() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!(1)).unwrap();
@@ -150,7 +150,8 @@ fn states_that_are_no_news_are_not_looked_at_more_often_than_asked_for() {
     lines.next();
     let mut news = 0;
     eventually("some that were no news have not been looked at", || {
-        // For longer than an interval, so that one of these is looked at, and not only the next line.
+        // For longer than an interval, so that one of these states is decoded, and not only the
+        // next line's.
         for _ in 0..150 {
             writer.publish(&json!(news)).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -165,7 +166,7 @@ fn states_that_are_no_news_are_not_looked_at_more_often_than_asked_for() {
 }
 
 #[test]
-fn errors_that_nobody_reads_keep_their_exit_code() {
+fn errors_without_a_reader_keep_their_exit_code() {
     let fleet = Fleet::new();
     let mut child = fleet.start(&["get", "nothing"]);
     drop(child.stderr.take());
@@ -190,6 +191,6 @@ fn the_last_states_are_listed_newest_first() {
     let last = fleet.run(&["history", "worker-7", "--field", "number", "--last", "2"]).ok();
     let states: Vec<&str> = last.lines().skip(1).filter_map(|line| line.split_whitespace().last()).collect();
     assert_eq!(states, ["20", "19"]);
-    let said = fleet.run(&["history", "worker-7", "--field", "x", "--last", "1", "--json"]).fails(3);
-    assert!(said.contains("no field x") && said.contains("there are: number"), "{said}");
+    let message = fleet.run(&["history", "worker-7", "--field", "x", "--last", "1", "--json"]).fails(3);
+    assert!(message.contains("no field x") && message.contains("its fields: number"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! A namespace that is not there, or not for this user to see, is never taken for one in which all is well.
+//! A namespace that does not exist, or that this user may not read, is never reported as healthy.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use support::{Fleet, Ran, Worker, as_worker, tearless, until_killed};
 
-/// A user who is not this one, if this one may give things away.
+/// Another user, if this process may give files to another user.
 const NOBODY: u32 = 65_534;
 
 fn run(namespace: &str, arguments: &[&str]) -> Ran {
@@ -31,19 +31,22 @@ fn a_mistyped_namespace_is_not_found() {
     for arguments in LOOKS {
         let ran = run(&mistyped, arguments);
         assert_eq!(ran.stdout, "", "{arguments:?}");
-        let said = ran.fails(3);
-        assert!(said.contains("no namespace") && said.contains(fleet.name()), "{arguments:?}: {said}");
+        let message = ran.fails(3);
+        assert!(
+            message.contains("no namespace") && message.contains(fleet.name()),
+            "{arguments:?}: {message}"
+        );
         let mut command = tearless(arguments);
         command.env("TEARLESS_NAMESPACE", &mistyped);
         Ran::of(command.output().unwrap()).fails(3);
     }
 }
 
-/// Objects that belong to somebody else until the end.
+/// Objects that belong to another user while this value lives.
 struct GivenAway(Vec<PathBuf>);
 
 impl GivenAway {
-    /// All of a namespace, and the table of its channels; `None` if this user can't give things away.
+    /// All objects of a namespace, with its registry; `None` if this process can't give files away.
     fn all_of(fleet: &Fleet) -> Option<GivenAway> {
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -72,10 +75,10 @@ fn another_users_namespace_is_not_taken_for_an_empty_one() {
     {
         let ran = run(fleet.name(), arguments);
         assert_eq!(ran.stdout, "", "{arguments:?}");
-        let said = ran.fails(1);
-        assert!(said.contains(&hint) && !said.contains("::"), "{arguments:?}: {said}");
+        let message = ran.fails(1);
+        assert!(message.contains(&hint) && !message.contains("::"), "{arguments:?}: {message}");
     }
-    // It is no problem of this user's, and told once.
+    // It is a note, and printed once.
     let ran = run(fleet.name(), &["doctor", "--json"]);
     let findings: Vec<serde_json::Value> =
         ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -93,7 +96,7 @@ fn objects_of_no_namespace_are_not_the_business_of_one() {
     let fleet = Fleet::new();
     let _writer = fleet.writer::<u64>("worker-7").unwrap();
     let stray = PathBuf::from(format!("/dev/shm/tl_{:07x}_stray", std::process::id()));
-    std::fs::write(&stray, "nobody's").unwrap();
+    std::fs::write(&stray, "another program's").unwrap();
     let (all, named) = (Ran::of(tearless(&["doctor"]).output().unwrap()), run(fleet.name(), &["doctor"]));
     std::fs::remove_file(&stray).unwrap();
     let name = stray.file_name().unwrap().to_str().unwrap();
@@ -101,8 +104,8 @@ fn objects_of_no_namespace_are_not_the_business_of_one() {
 }
 
 #[test]
-fn a_channel_without_names_or_writer_is_found_and_struck() {
-    let test = "a_channel_without_names_or_writer_is_found_and_struck";
+fn a_channel_without_objects_or_writer_is_found_and_its_entry_removed() {
+    let test = "a_channel_without_objects_or_writer_is_found_and_its_entry_removed";
     if let Some(namespace) = as_worker() {
         let mut writer = namespace.writer::<u64>("worker-7").unwrap();
         writer.publish(&1).unwrap();
@@ -121,9 +124,9 @@ fn a_channel_without_names_or_writer_is_found_and_struck() {
     let nameless = ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("it is found");
     assert!(nameless.contains(&pid.to_string()) && nameless.contains(" gc"), "{nameless}");
     assert_eq!(ran.code, Some(1));
-    let said = fleet.run(&["gc", "--dry-run"]).ok();
-    assert!(said.starts_with("would strike worker-7 from the list"), "{said}");
-    let [struck] = fleet.run(&["gc", "--json"]).json().try_into().unwrap();
-    assert_eq!((&struck["channel"], &struck["reason"]), (&"worker-7".into(), &"nameless".into()));
+    let message = fleet.run(&["gc", "--dry-run"]).ok();
+    assert!(message.starts_with("would remove the entry of worker-7"), "{message}");
+    let [removed] = fleet.run(&["gc", "--json"]).json().try_into().unwrap();
+    assert_eq!((&removed["channel"], &removed["reason"]), (&"worker-7".into(), &"nameless".into()));
     fleet.run(&["gc"]).fails(3);
 }

@@ -1,5 +1,5 @@
-//! The accident in the middle of the run: a worker is stopped, another one is killed, the state that it left is looked at,
-//! and it is started again.
+//! The accident in the middle of the run: one worker is stopped; another one is killed, its last
+//! state is read, and it is started again.
 
 use std::{
     error::Error,
@@ -11,13 +11,13 @@ use tearless::hub::{Health, Status};
 
 use crate::{fleet::Fleet, patience::within, query::Queries};
 
-/// How long anything may take until it is seen.
+/// How long an event may take until the hub shows it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const VICTIM: usize = 0;
 const STOPPED: usize = 1;
 
-/// Lets it happen, and tells what is seen of it.
+/// Causes the accident, and prints what the hub shows of it.
 pub(crate) fn happen(fleet: &mut Fleet, queries: &mut Queries) -> Result<(), Box<dyn Error>> {
     if fleet.workers.len() > STOPPED {
         fleet.signal(STOPPED, Signal::STOP)?;
@@ -34,7 +34,7 @@ pub(crate) fn happen(fleet: &mut Fleet, queries: &mut Queries) -> Result<(), Box
     Ok(())
 }
 
-/// Looks until the worker is as `expected`.
+/// Asks for the worker's status until it is as `expected`.
 fn see(
     event: &str,
     fleet: &Fleet,

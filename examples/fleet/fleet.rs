@@ -1,4 +1,4 @@
-//! The worker processes, seen from the main process.
+//! The worker processes, as the main process manages them.
 
 use std::{
     env, io,
@@ -15,8 +15,8 @@ use crate::{options::WorkerOptions, patience::within, state::kind::Choice};
 /// How long the workers may take to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The running workers. Dropping it ends them, also in a panic, by force if need be, and removes what they
-/// left.
+/// The running workers. Dropping it, also in a panic, ends them, by force if need be, and removes
+/// what they left.
 pub(crate) struct Fleet {
     pub(crate) workers: Vec<Worker>,
     pub(crate) hub: Hub,
@@ -45,20 +45,20 @@ impl Fleet {
         self.workers[index].kill()
     }
 
-    /// Stops a worker, as a debugger would, or lets it go on.
+    /// Stops a worker as a debugger would, or resumes it.
     pub(crate) fn signal(&self, index: usize, signal: Signal) -> io::Result<()> {
         Ok(kill_process(Pid::from_child(&self.workers[index].process), signal)?)
     }
 
-    /// Starts a worker again that was killed.
+    /// Starts a killed worker again.
     pub(crate) fn restart(&mut self, index: usize) -> io::Result<()> {
         let options = self.workers[index].options.clone();
         self.workers[index] = Worker::start(options)?;
         Ok(())
     }
 
-    /// Asks the workers to end and waits until they did. Tells of those that ended before they were asked,
-    /// failed, or had to be killed.
+    /// Asks the workers to end and waits for them. Reports workers that ended early, failed, or had
+    /// to be killed.
     pub(crate) fn stop(mut self) -> Vec<String> {
         self.end()
     }
@@ -77,7 +77,8 @@ impl Fleet {
             casualties.extend(worker.end_by(deadline, &self.hub).err());
         }
         if !casualties.is_empty() {
-            // Who was killed could not close its channels. Its last states stay readable until somebody removes them.
+            // A killed worker could not close its channels: its last states stay until they are
+            // removed.
             match self.namespace.clean(Retention::Nothing) {
                 Ok(cleaned) => eprint!("{cleaned}"),
                 Err(error) => eprintln!("what they left can't be removed: {error}"),
@@ -89,7 +90,8 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // Where this is not the second time, something else went wrong, and that is what will be told.
+        // After `stop` there is nothing left to end. Otherwise another error is on its way, and
+        // matters more.
         let _ = self.end();
     }
 }
@@ -100,13 +102,14 @@ impl Worker {
             .args(options.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            // Ctrl-C is for the main process. The workers see that it is gone, and close their channels.
+            // Ctrl-C is for the main process. When it ends, the workers notice and close their
+            // channels.
             .process_group(0)
             .spawn()?;
         Ok(Worker { options, process })
     }
 
-    /// How the worker ended, if it did.
+    /// How the worker ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
@@ -116,8 +119,8 @@ impl Worker {
         self.process.wait().map(drop)
     }
 
-    /// Waits for the end of a worker that was asked to end, and kills it at the deadline. The error is what is wrong with
-    /// its end.
+    /// Waits for a worker that was asked to end, and kills it at the deadline. The error says what
+    /// is wrong with its end.
     fn end_by(&mut self, deadline: Instant, hub: &Hub) -> Result<(), String> {
         let channel = self.options.channel();
         match within(deadline - Instant::now(), hub.watch(&channel), || self.process.try_wait()) {

@@ -1,20 +1,22 @@
-//! A fleet of worker processes and a main process that asks all of them how they are, all the time.
+//! A fleet of worker processes, and a main process that reads all their states without pause.
 //!
 //! ```text
 //! cargo run --release --example fleet -- --workers 12 --seconds 5
 //! ```
 //!
-//! The program starts itself N times as a worker. Every worker samples something real of this Linux host, at its own rate
-//! and in its own shape: fixed structs, lists, maps, a table that grows and shrinks. Those that are cheap publish each
-//! sampling by hand, those that hardly change publish only what has changed, and the large ones leave the moment to a
-//! `Syncer`. The main process queries them through a `Hub`, as fast as it can. Every state carries what proves that it is
-//! one whole sampling, and the main process checks that for each single snapshot.
+//! The program starts itself N times as a worker. Each worker samples a part of this Linux host, at
+//! its own rate and in its own shape: fixed structs, lists, maps, a table that grows and shrinks.
+//! Cheap samples are published each by hand, samples that seldom change are published when they do,
+//! and large ones are left to a `Syncer`. The main process queries the workers through a `Hub`, as
+//! fast as it can. Every state carries a proof that it is one whole sample, which the main process
+//! checks for each snapshot.
 //!
-//! The workers also pass coins round, and every second the main process counts the coins of all workers in a cut: as of
-//! one moment none is missing and none is there twice.
+//! The workers also pass coins round a ring. Every second the main process counts all coins in a
+//! cut: as of one moment no coin is missing and none is counted twice.
 //!
-//! Half-way it stops a worker for a moment, kills another one, looks at the state that it left, and starts it again. At
-//! the end it prints a table, and how many snapshots were torn.
+//! Half-way it stops one worker for a moment. It kills another one, reads the state that the dead
+//! worker left, and starts it again. At the end it prints a table, and the number of torn
+//! snapshots.
 
 mod accident;
 mod fleet;
@@ -23,9 +25,6 @@ mod patience;
 mod query;
 mod report;
 mod state;
-#[path = "../experiments/table.rs"]
-#[allow(dead_code, reason = "the experiments use all of it")]
-mod table;
 mod worker;
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
@@ -60,24 +59,24 @@ fn main() -> ExitCode {
     })
 }
 
-/// The main process's own channel: who has it runs the only fleet of the namespace.
+/// The main process's own channel: its writer runs the only fleet of the namespace.
 const MAIN: &str = "main";
 
-/// How long the workers of a main process that was killed may take to end by themselves.
+/// How long the workers of a killed main process may take to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A namespace without any other fleet, for as long as this lives.
+/// A namespace without another fleet, as long as this value lives.
 struct Alone {
     namespace: Namespace,
     _main: Writer<u64, Pod>,
 }
 
-/// Opens the namespace, and removes from it what a fleet that was killed has left: nothing of it is worth keeping here.
+/// Opens the namespace and removes what a killed fleet has left; none of it is worth keeping here.
 fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     let namespace = Namespace::open(name)?;
     eprint!("{}", namespace.clean(Retention::UntilReplaced)?);
     let main = namespace.writer_builder(MAIN).codec().open().map_err(|error| {
-        format!("{error}\nA namespace is for one fleet at a time; choose another one with --namespace.")
+        format!("{error}\nA namespace is for one fleet at a time: choose another one with --namespace.")
     })?;
     let hub = namespace.hub();
     let is_alone = || {
@@ -90,7 +89,7 @@ fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     Ok(Alone { namespace, _main: main })
 }
 
-/// Starts the workers, queries them, ends them, and tells what it saw.
+/// Starts the workers, queries them, ends them, and reports what it saw.
 fn main_process(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let alone = open_alone(&options.namespace)?;
     let mut fleet = Fleet::start(&alone.namespace, options.workers, options.codec)?;

@@ -6,31 +6,31 @@ use crate::state::kind::{Assignment, Choice};
 
 pub(crate) const HELP: &str = "\
 Starts worker processes that sample this host and publish what they see in shared memory,
-queries all of them as fast as it can, and checks that no snapshot is a mixture of two.
+queries all of them as fast as it can, and checks that no snapshot mixes two states.
 
 Usage: cargo run --release --example fleet -- [OPTIONS]
 
 Options:
   --workers N    how many worker processes, 1 to 500 [default: 8, one of each kind]
-  --seconds S    how long to query them, up to 86400; fractions are welcome [default: 5]
+  --seconds S    how long to query them, up to 86400, also fractions [default: 5]
   --codec CODEC  how the states become bytes [default: mixed]
                    pod           only workers whose states have a fixed size and need no codec
                    postcard      all kinds; those with strings and lists as Postcard
                    message-pack  all kinds; those with strings and lists as MessagePack
-                   mixed         all kinds; the table of processes as Postcard, which needs a schema, others as MessagePack
+                   mixed         all kinds; the table of processes as Postcard with a schema, others as MessagePack
   --namespace N  where to publish [default: fleet-example]; a name is for one fleet at a time
   --help         print this
 
 Exit code: 0 all snapshots were whole, 1 some were not, or a query or a worker failed, 2 wrong usage.";
 
-/// What this process is asked to do.
+/// What this process is to do.
 pub(crate) enum Command {
     Help,
     Fleet(Options),
     Worker(WorkerOptions),
 }
 
-/// What the main process is asked to do.
+/// The main process's options.
 pub(crate) struct Options {
     pub(crate) namespace: String,
     pub(crate) workers: usize,
@@ -38,12 +38,12 @@ pub(crate) struct Options {
     pub(crate) codec: Choice,
 }
 
-/// What the main process asks a worker to do.
+/// A worker's options, given by the main process.
 #[derive(Clone)]
 pub(crate) struct WorkerOptions {
     pub(crate) namespace: String,
     pub(crate) index: usize,
-    /// How many workers stand in the ring.
+    /// Number of workers in the ring.
     pub(crate) ring: usize,
     pub(crate) codec: Choice,
 }
@@ -58,7 +58,7 @@ impl WorkerOptions {
         Assignment::of(self.index, self.codec)
     }
 
-    /// The arguments with which a worker is started; [`parse`] understands them.
+    /// The arguments that start this worker; [`parse`] reads them.
     pub(crate) fn arguments(&self) -> [String; 8] {
         let (index, ring) = (self.index.to_string(), self.ring.to_string());
         ["--worker", &index, "--workers", &ring, "--namespace", &self.namespace, "--codec", self.codec.name()]
@@ -66,7 +66,7 @@ impl WorkerOptions {
     }
 }
 
-/// Reads the arguments that follow the program's name. The error says what is wrong with them.
+/// Parses the arguments after the program's name. The error says what is wrong with them.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
     let (mut namespace, mut workers, mut codec) = ("fleet-example".to_owned(), 8, Choice::Mixed);
@@ -87,7 +87,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
                 codec =
                     chosen(&option, "pod, postcard, message-pack or mixed", &value()?, Choice::from_name)?;
             }
-            // For the main process, not for people.
+            // Used by the main process only.
             "--worker" => worker = Some(chosen(&option, "an index", &value()?, number(0..=499))?),
             _ => return Err(format!("there is no option {option:?}")),
         }
@@ -101,7 +101,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
     })
 }
 
-/// Reads a value. The error says `what` it may be.
+/// Parses a value. The error says `what` it may be.
 fn chosen<T>(option: &str, what: &str, value: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, String> {
     read(value).ok_or_else(|| format!("{option} takes {what}, not {value:?}"))
 }

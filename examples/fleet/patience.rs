@@ -1,13 +1,14 @@
-//! Waiting for what has to be looked for.
+//! Waiting for a condition that some changes of channels do not announce.
 
 use std::time::{Duration, Instant};
 
 use tearless::hub::HubWatch;
 
-/// What changes no channel, such as the death of its writer, is looked for that often.
+/// Interval between looks at what changes no channel, such as a writer's death.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// What `look` finds, which looks whenever `watch` sees a change, and now and then. `None` if that is nothing for so long.
+/// Calls `look` after each change that `watch` reports, and every few milliseconds, until it finds
+/// something. `None` if it finds nothing within `patience`.
 pub(crate) fn within<R, E>(
     patience: Duration,
     mut watch: HubWatch,

@@ -1,4 +1,4 @@
-//! The main process's half: queries every worker in turn, as fast as it can, and checks what it gets.
+//! The main process's half: queries every worker in turn, as fast as it can, and checks each state.
 
 use std::{
     error::Error,
@@ -24,32 +24,32 @@ use crate::{
 /// How long a worker may take until its first publication.
 const START: Duration = Duration::from_secs(10);
 
-/// From one cut to the next.
+/// Time from one cut to the next.
 const CUT_EVERY: Duration = Duration::from_secs(1);
 
 /// Queries one worker, whatever the type of its states.
 type Query = Box<dyn Fn(&mut Statistics)>;
 
-/// What came of querying one worker.
+/// The results of querying one worker.
 pub(crate) struct Statistics {
     pub(crate) channel: String,
     pub(crate) assignment: Assignment,
     pub(crate) queries: u64,
-    /// How often a query found the slot being overwritten while it was copied, and copied again.
+    /// Attempts repeated because the writer overwrote the slot during the copy.
     pub(crate) retries: u64,
-    /// Snapshots that were not what the worker published under their number.
+    /// Snapshots that differ from what the worker published under their number.
     pub(crate) torn: u64,
     /// Queries that failed.
     pub(crate) failures: u64,
     pub(crate) last_failure: Option<String>,
-    /// How many different publications were seen.
+    /// Number of different publications seen.
     pub(crate) changes: u64,
-    /// The newest publication.
+    /// Number of the newest publication.
     pub(crate) publication: u64,
     pub(crate) payload_len: usize,
-    /// How old the state was when it was last queried.
+    /// Age of the state at the last query.
     pub(crate) age: Option<Duration>,
-    /// Nanoseconds from the call until the decoded state is there, two readings of the clock included.
+    /// Nanoseconds from the call to the decoded state, including two clock readings.
     pub(crate) latency: Histogram<u64>,
 }
 
@@ -111,18 +111,18 @@ impl Statistics {
     }
 }
 
-/// All the workers, ready to be queried, and what came of it.
+/// All workers, ready to be queried, and the results.
 pub(crate) struct Queries {
     hub: Hub,
     queries: Vec<(Query, Statistics)>,
-    /// How long it has queried them.
+    /// Total time spent querying.
     pub(crate) elapsed: Duration,
-    /// What was wrong with anything but a query.
+    /// Errors other than of queries.
     pub(crate) wrong: Vec<String>,
 }
 
 impl Queries {
-    /// Waits for all the workers.
+    /// Waits until every worker has published.
     pub(crate) fn of(fleet: &mut Fleet) -> Result<Self, Box<dyn Error>> {
         let hub = fleet.hub.clone();
         let mut queries = Vec::new();
@@ -140,7 +140,7 @@ impl Queries {
         Ok(Self { hub, queries, elapsed: Duration::ZERO, wrong: Vec::new() })
     }
 
-    /// Queries them in turn until `duration` is over, and cuts every second.
+    /// Queries all workers in turn for `duration`, and takes a cut every second.
     pub(crate) fn run(&mut self, duration: Duration) {
         let begin = Instant::now();
         let mut next_cut = Duration::ZERO;
@@ -154,19 +154,19 @@ impl Queries {
         self.elapsed += begin.elapsed();
     }
 
-    /// Queries each of them once.
+    /// Queries each worker once.
     pub(crate) fn ask_all(&mut self) {
         for (query, statistics) in &mut self.queries {
             query(statistics);
         }
     }
 
-    /// Counts the coins of all workers as of one moment, and says what it found.
+    /// Counts the coins of all workers as of one moment, and prints the result.
     fn cut(&mut self) {
         let cut = Coins::cut(&self.hub, self.queries.len());
         let moment = match cut.moment {
             CutTime::Instant => "at an instant".to_owned(),
-            moment => format!("by their dates ({moment:?})"),
+            moment => format!("by timestamps ({moment:?})"),
         };
         if !cut.is_consistent() {
             println!("cut: the workers were too fast for one moment, {moment}");
@@ -187,7 +187,7 @@ impl Queries {
         self.queries.iter().map(|(_, statistics)| statistics)
     }
 
-    /// Whether all snapshots were whole, and nothing failed.
+    /// Whether all snapshots were whole and nothing failed.
     pub(crate) fn are_well(&self) -> bool {
         self.wrong.is_empty() && self.statistics().all(|one| one.torn == 0 && one.failures == 0)
     }

@@ -1,11 +1,10 @@
-//! What the main process prints at the end.
+//! The report that the main process prints at the end.
 
 use std::{num::NonZero, thread};
 
-use crate::{
-    query::{Queries, Statistics},
-    table::{Cell, Table, grouped, number, time},
-};
+use testkit::table::{Cell, Table, grouped, number, time};
+
+use crate::query::{Queries, Statistics};
 
 const COLUMNS: [&str; 14] = [
     "worker",
@@ -24,12 +23,12 @@ const COLUMNS: [&str; 14] = [
     "age",
 ];
 
-/// Prints the table, what went wrong, and the line that matters.
+/// Prints the table, the errors, and the number of torn reads.
 ///
-/// Where there are fewer processors than processes, the slow queries are those during which the main process
-/// had to give its processor to a worker: milliseconds that tell of the kernel's scheduler, not of tearless.
+/// With fewer processors than processes, the slowest queries are those during which a worker had
+/// the main process's processor: their milliseconds measure the kernel's scheduler, not tearless.
 pub(crate) fn print(queries: &Queries) {
-    let mut table = Table::new("workers", "", &COLUMNS);
+    let mut table = Table::new(&COLUMNS);
     queries.statistics().for_each(|one| table.row(row(one)));
     println!("\n{}", table.markdown());
     queries.wrong.iter().for_each(|wrong| println!("{wrong}"));

@@ -1,4 +1,4 @@
-//! A worker process: samples, publishes, passes coins on, sleeps.
+//! A worker process: samples, publishes, passes on coins, sleeps.
 
 use std::{
     error::Error,
@@ -16,14 +16,15 @@ use crate::{
     state::{Purse, State, Telling, Way, kind::Job},
 };
 
-/// Within what time a worker whose state hardly ever changes promises a sign of life.
+/// Heartbeat interval that a worker with a seldom changing state promises.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
-/// How long the workers of a fleet that was killed may take to end.
+/// How long the workers of a killed fleet may take to end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Publishes until standard input ends: the main process closes it when it has seen enough, and the kernel closes it when
-/// the main process is killed. Either way the channels are closed and nothing is left behind.
+/// Publishes until standard input ends: the main process closes it at its end, and the kernel
+/// closes it when the main process is killed. Either way the channels are closed and nothing is
+/// left.
 pub(crate) fn run(options: &WorkerOptions) -> Result<(), Box<dyn Error>> {
     options.assignment().run(Working(options))
 }
@@ -35,9 +36,9 @@ impl Job for Working<'_> {
 
     fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
         let end = end_of_input()?;
-        // The main process has cleaned up.
+        // The main process has cleaned up the namespace.
         let fleet = Namespace::open(&self.0.namespace)?;
-        // First, and so dropped last: who has it has both channels.
+        // Opened first and dropped last: a worker that owns the purse owns both channels.
         let mut pocket = Pocket::open(&fleet, self.0)?;
         let mut publish = publisher::<T, C>(fleet.writer_builder(&self.0.channel()).codec())?;
         loop {
@@ -50,10 +51,10 @@ impl Job for Working<'_> {
     }
 }
 
-/// What samples and publishes once; the channel ends when it is dropped.
+/// Samples and publishes once per call; dropping it closes the channel.
 type Publisher = Box<dyn FnMut() -> Result<(), Box<dyn Error>>>;
 
-/// Opens the channel of a kind, to be published in its way.
+/// Opens the channel, and returns a publisher that publishes as `T::WAY` says.
 fn publisher<T: State, C: Telling<T> + 'static>(
     builder: WriterBuilder<T, C>,
 ) -> Result<Publisher, Box<dyn Error>> {
@@ -77,7 +78,7 @@ fn publisher<T: State, C: Telling<T> + 'static>(
     })
 }
 
-/// The worker's purse, and its neighbour's.
+/// The worker's purse, and access to its neighbour's.
 struct Pocket {
     purse: Purse,
     writer: Writer<Purse, Pod>,
@@ -86,7 +87,7 @@ struct Pocket {
 }
 
 impl Pocket {
-    /// Goes on with the purse of a predecessor that was killed, and shows it.
+    /// Resumes the purse of a killed predecessor, or starts with a full one, and publishes it.
     fn open(fleet: &Namespace, options: &WorkerOptions) -> Result<Pocket, Box<dyn Error>> {
         let hub = fleet.hub().with_codec();
         let channel = Purse::channel(options.index);
@@ -112,7 +113,7 @@ impl Pocket {
     }
 }
 
-/// A channel that is disconnected when standard input ends.
+/// A channel (of threads) that is disconnected when standard input ends.
 fn end_of_input() -> io::Result<Receiver<()>> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("end of input".to_owned()).spawn(move || {

@@ -20,6 +20,7 @@ impl<'a> Candidate<'a> {
         self.reader.has_format(self.expected)
     }
 
+    #[cfg(any(feature = "schema", feature = "message-pack"))]
     pub(super) fn has_codec(&self) -> Result<(), AttachError> {
         self.reader.has_codec(self.expected)
     }

@@ -7,16 +7,11 @@
 //! the namespace is beyond its budget by one of the two growths. Only the writer of a channel grows it, so a channel's
 //! own budget has no such gap.
 
-use crate::memory::Words;
 use std::fmt;
 use std::sync::Arc;
 
-use super::segments::Segments;
-use super::{ChannelWriter, PublishError};
-use crate::layout::{Geometry, ObjectNames, Side, WORD_BYTES};
-use crate::memory::Memory;
+use crate::layout::ObjectNames;
 use crate::object::{Backend, ObjectError};
-use crate::seqlock::Growth;
 
 /// Bytes of shared memory that there may be at most; `None` for as many as there are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +66,7 @@ impl fmt::Display for OverBudget {
 #[non_exhaustive]
 pub enum SizeLimit {
     /// The limit of a single state: [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
-    Limit,
+    MaxStateLen,
     /// There was no room for the segment that it needs. Smaller states can be published as before.
     Budget(OverBudget),
 }
@@ -80,8 +75,8 @@ impl SizeLimit {
     /// What is said of a state of `len` bytes that is refused.
     pub(super) fn text(&self, channel: &str, len: usize, limit: usize) -> String {
         match self {
-            SizeLimit::Limit => format!(
-                "a state of {len} bytes is above the limit of {limit} of channel {channel:?}: raise the writer's limit"
+            SizeLimit::MaxStateLen => format!(
+                "a state of {len} bytes is above the limit of {limit} bytes of channel {channel:?}: raise WriterBuilder::max_state_len"
             ),
             SizeLimit::Budget(over) => {
                 format!("channel {channel:?} can't grow for a state of {len} bytes: {over}")
@@ -132,39 +127,4 @@ fn used(backend: &Arc<dyn Backend>, prefix: &str) -> Result<u64, ObjectError> {
         }
     }
     Ok(used)
-}
-
-impl ChannelWriter {
-    /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
-    /// holds `len` bytes.
-    pub(super) fn create_affordable(
-        &self,
-        side: Side,
-        geometry: Geometry,
-        len: usize,
-    ) -> Result<Growth<Words>, PublishError> {
-        let created = self.create_next(side, geometry, len);
-        let is_needed = len > self.writer.ring(side).geometry().capacity();
-        match (created, Geometry::fit(len.max(1), self.options.depth)) {
-            (Err(PublishError::TooLarge { .. }), Ok(min)) if is_needed && min != geometry => {
-                self.create_next(side, min, len)
-            }
-            (created, _) => created,
-        }
-    }
-
-    /// Whether the budgets have room for another segment of `side`, beside the one that it replaces. A smaller one
-    /// gives memory back, and is not refused for the moment in which both are there.
-    pub(super) fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
-        let bytes = geometry.object_bytes();
-        if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
-            return Ok(());
-        }
-        let Segments { backend, names, .. } = &self.segments;
-        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
-        affordable.map_err(|why| match why {
-            Unaffordable::Over(over) => self.too_large(len, SizeLimit::Budget(over)),
-            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
-        })
-    }
 }

@@ -1,44 +1,45 @@
-//! A channel of bytes under one name: create or take over, attach, publish with growth, snapshot with retries, end.
+//! A channel of bytes under one name: open or take over, attach, publish with growth, snapshot with retries, end.
 
-mod attaching;
+mod attach;
+mod backoff;
 mod budget;
-mod closing;
-mod dry_run;
+mod cleanup;
+mod control_page;
 mod error;
-mod header;
-mod looking;
 mod name;
-mod opening;
+mod open;
 mod options;
-mod parts;
 mod reader;
-mod removal;
 mod schema;
 mod segments;
 mod statistics;
+mod status;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod tests;
 mod wake;
 mod writer;
 
-pub(crate) use attaching::Backoff;
+pub(crate) use attach::attach;
+pub(crate) use backoff::Backoff;
 pub(crate) use budget::Budgets;
 pub use budget::{BudgetScope, OverBudget, SizeLimit};
+pub(crate) use cleanup::{Cleanup, CleanupOutcome, remove};
+pub use cleanup::{RemovalReason, Removed, Retention};
+pub(crate) use control_page::{Progress, read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
-pub(crate) use header::{read_text, write_text};
-pub(crate) use looking::Progress;
-pub use looking::WriterState;
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
+pub(crate) use open::open;
 pub use options::{AttachPolicy, RetryPolicy};
 pub(crate) use options::{Format, ReaderOptions, WriterOptions};
-pub(crate) use reader::{ChannelReader, Received};
-pub(crate) use removal::{Cleanup, CleanupOutcome, remove};
-pub use removal::{RemovalReason, Removed, Retention};
+pub(crate) use reader::ChannelReader;
+pub use reader::SnapshotInfo;
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use schema::SchemaBytes;
 pub use schema::SchemaInspection;
 pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
+pub use status::WriterState;
+pub(crate) use status::writer_state;
 pub(crate) use wake::WaitersPage;
 pub(crate) use writer::ChannelWriter;

@@ -13,7 +13,7 @@ use crate::seqlock::WakeMode;
 const DEFAULT_CAPACITY: usize = 928;
 
 /// Payload bytes that a state may have at most, where the user doesn't say.
-const DEFAULT_LIMIT: usize = 64 << 20;
+const DEFAULT_MAX_STATE_LEN: usize = 64 << 20;
 
 /// What a writer was asked to do.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct WriterOptions {
     /// Slots in each segment; `None` for the default.
     pub(crate) depth: Option<usize>,
     /// Payload bytes that a state may have at most.
-    pub(crate) limit: usize,
+    pub(crate) max_state_len: usize,
     /// Bytes of shared memory that there may be at most.
     pub(crate) budgets: Budgets,
     /// Whether slots carry a CRC32C.
@@ -64,7 +64,7 @@ impl WriterOptions {
         WriterOptions {
             capacity: DEFAULT_CAPACITY,
             depth: None,
-            limit: DEFAULT_LIMIT,
+            max_state_len: DEFAULT_MAX_STATE_LEN,
             budgets: Budgets::default(),
             checksum: false,
             timestamps: TimestampSource::default(),
@@ -82,8 +82,11 @@ impl WriterOptions {
         if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
             return Err(CreateError::InvalidPermissions { mode: self.mode });
         }
-        if self.capacity > self.limit {
-            return Err(CreateError::CapacityAboveLimit { capacity: self.capacity, limit: self.limit });
+        if self.capacity > self.max_state_len {
+            return Err(CreateError::CapacityAboveLimit {
+                capacity: self.capacity,
+                limit: self.max_state_len,
+            });
         }
         let described = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
         if described > schema::MAX_BYTES {
@@ -92,7 +95,7 @@ impl WriterOptions {
         }
         let slots = self.depth.map(|depth| depth.saturating_mul(2));
         let invalid = |bytes| CreateError::InvalidSize { bytes, slots };
-        Geometry::fit(self.limit, self.depth).map_err(|_| invalid(self.limit))?;
+        Geometry::fit(self.max_state_len, self.depth).map_err(|_| invalid(self.max_state_len))?;
         Geometry::fit(self.capacity, self.depth).map_err(|_| invalid(self.capacity))
     }
 }

@@ -1,293 +1,357 @@
-//! The reading side of a channel that is there.
+//! The reading side of an attached channel.
 
-use crate::memory::ReadOnlyWords;
 use std::error::Error;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::Backoff as Spins;
 
-use super::header::ControlHeader;
-use super::options::{Format, ReaderOptions, RetryPolicy};
+use super::control_page::ControlPage;
+use super::options::{Format, RetryPolicy};
 use super::segments::Segments;
 use super::statistics::ReaderStatistics;
-use super::{ChannelName, SnapshotError};
+use super::{AttachError, ChannelName, SnapshotError};
 use crate::checksum;
+use crate::clock;
 use crate::layout::{Publication, Side};
-use crate::memory::Page;
-use crate::object::{Backend, ObjectError};
-use crate::seqlock::{Attempt, ChannelState, Destination, Details, Generations, Part, Reader, Reading};
+use crate::memory::{ReadOnlyWords, SlotHeader};
+use crate::object::{self, ObjectError, Slept};
+use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring};
 
-/// How often an attempt follows the writer to a new segment. More in one attempt would take a writer that grows its
-/// channel, by system calls, faster than a reader maps it.
+/// Segments that one attempt maps at most. A writer that grows its channel makes system calls for each growth, so it is
+/// not faster than a reader that maps.
 const MAX_REMAPS: u32 = 64;
 
-/// A reader of a channel of bytes. Its clones share what is mapped, and go their own ways when it is replaced.
+/// Attempts to read the header of the latest publication. One attempt is a few loads; a writer that overwrites the slot
+/// during two attempts in a row is unlikely.
+const MAX_INFO_ATTEMPTS: u32 = 64;
+
+/// A reader of a channel of bytes. Clones share the mappings until one of them is replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelReader {
-    pub(super) reader: Reader<Page<ReadOnlyWords>, ReadOnlyWords>,
+    reader: Reader<ControlPage<ReadOnlyWords>, ReadOnlyWords>,
     pub(super) segments: Arc<Segments>,
-    pub(super) channel: Arc<str>,
-    pub(super) format: Arc<Format>,
+    channel: Arc<str>,
+    format: Arc<Format>,
     checksum: bool,
     pub(super) retry: RetryPolicy,
-    /// What the typed reader tells. What threads read through one that a hub lends them is not counted.
-    pub(super) counts: ReaderStatistics,
+    /// Counters of the typed reader. A reader that a hub lends to threads does not count.
+    counts: ReaderStatistics,
 }
 
-/// What was received beside the payload.
+/// The publication behind a snapshot: its number, age and length.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Received {
-    pub(crate) publication: Publication,
-    pub(crate) details: Details,
-    /// Attempts that were torn, or met a segment that was being replaced, before this one.
-    pub(crate) retries: u32,
+pub struct SnapshotInfo {
+    publication: Publication,
+    header: SlotHeader,
+    retries: u32,
 }
 
-/// Why a snapshot was not had at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Missed {
+impl SnapshotInfo {
+    /// The publication's number: 1 for the first of the channel's life.
+    #[inline]
+    #[must_use]
+    pub fn publication(&self) -> u64 {
+        self.publication.get()
+    }
+
+    /// Time since the state was published, as of now. `None` if the writer gives its publications no timestamps.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        NonZeroU64::new(self.header.time).map(clock::age)
+    }
+
+    /// The timestamp of the publication in nanoseconds of the machine's monotonic clock, to compare publications of
+    /// several channels. `None` if the writer gives its publications no timestamps.
+    #[inline]
+    #[must_use]
+    pub fn monotonic_nanos(&self) -> Option<u64> {
+        Some(self.header.time).filter(|time| *time != 0)
+    }
+
+    /// Length of the payload in bytes.
+    #[inline]
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        usize::try_from(self.header.len).unwrap_or(usize::MAX)
+    }
+
+    /// Attempts that failed before this one because the writer was faster.
+    #[inline]
+    #[must_use]
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+}
+
+/// Why another attempt may succeed.
+enum Retry {
     /// The writer was faster.
     Torn,
-    /// It is not the usual course: a checksum, a segment to map, an error.
-    Unusual,
-}
-
-/// Why an attempt gave no payload.
-enum Miss {
-    /// The writer was faster; another attempt may succeed.
-    Torn,
-    /// The current segment has no name: the channel is being removed, or somebody removed its names.
-    Vanished(ObjectError),
-    /// It would not.
-    Failed(SnapshotError),
+    /// The current segment has no name: the channel is being removed, or its names were removed by hand.
+    Unlinked(ObjectError),
 }
 
 impl ChannelReader {
-    /// A reader of the channel whose control page this is.
-    pub(super) fn start(
-        backend: &Arc<dyn Backend>,
+    pub(super) fn new(
+        page: ControlPage<ReadOnlyWords>,
+        segments: Segments,
         name: &ChannelName,
-        options: &ReaderOptions,
-        page: ReadOnlyWords,
-        header: &ControlHeader,
-    ) -> Self {
-        let names = name.objects.clone();
+        retry: RetryPolicy,
+    ) -> ChannelReader {
+        let header = page.header();
         ChannelReader {
-            reader: Reader::new(Page::new(page)),
-            segments: Arc::new(Segments { backend: backend.clone(), names, instance: header.instance }),
+            reader: Reader::new(page),
+            segments: Arc::new(segments),
             channel: name.channel.as_str().into(),
-            format: Arc::new(header.format.clone()),
+            format: Arc::new(header.format),
             checksum: header.checksum,
-            retry: options.retry,
+            retry,
             counts: ReaderStatistics::default(),
         }
     }
 
     /// A whole copy of the latest publication. Bounded by the retry policy.
-    #[inline]
-    pub(crate) fn snapshot(&mut self, destination: &mut impl Destination) -> Result<Received, SnapshotError> {
-        match self.try_fast_counted(destination) {
-            Ok(received) => Ok(received),
-            Err(missed) => self.slow_snapshot(destination, missed),
-        }
-    }
-
-    /// The usual course of a snapshot, to be compiled in place: one attempt that succeeds. Anything else is for
-    /// [`ChannelReader::slow_snapshot`].
     #[inline(always)]
-    pub(crate) fn try_fast(&self, destination: &mut impl Destination) -> Result<Received, Missed> {
-        if self.checksum || ChannelState::load(self.reader.control()) == ChannelState::Removed {
-            return Err(Missed::Unusual);
-        }
-        match self.reader.attempt(destination) {
-            Attempt::Read(publication, Reading::Whole(details)) => {
-                Ok(Received { publication, details, retries: 0 })
-            }
-            Attempt::Read(_, Reading::Torn) => Err(Missed::Torn),
-            _ => Err(Missed::Unusual),
-        }
-    }
-
-    /// The usual course on a channel with checksums.
-    pub(crate) fn try_fast_verified(&self, destination: &mut impl Destination) -> Result<Received, Missed> {
-        if self.is_removed() {
-            return Err(Missed::Unusual);
-        }
-        match self.reader.attempt(destination) {
-            Attempt::Read(_, Reading::Torn) => Err(Missed::Torn),
-            Attempt::Read(publication, Reading::Whole(details)) => {
-                let verified = self.verified(publication, details, destination);
-                let received = |_| Received { publication, details, retries: 0 };
-                verified.map(received).map_err(|_| Missed::Unusual)
-            }
-            _ => Err(Missed::Unusual),
-        }
-    }
-
-    /// A snapshot whose first attempt was torn, or has to be made anew, because it is not the usual course.
-    #[inline(never)]
-    pub(crate) fn slow_snapshot(
+    pub(crate) fn snapshot(
         &mut self,
         destination: &mut impl Destination,
-        missed: Missed,
-    ) -> Result<Received, SnapshotError> {
-        let first = match missed {
-            Missed::Torn => Err(Miss::Torn),
-            Missed::Unusual => self.attempt(destination),
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        match self.try_fast(destination) {
+            Ok(info) => {
+                self.count(info);
+                Ok(info)
+            }
+            Err(torn) => self.slow(destination, torn),
+        }
+    }
+
+    /// The fast path of a snapshot, to be compiled in place: one attempt that succeeds. Otherwise the number of attempts
+    /// that were torn, 0 or 1, for [`ChannelReader::slow`].
+    #[inline(always)]
+    pub(crate) fn try_fast(&self, destination: &mut impl Destination) -> Result<SnapshotInfo, u32> {
+        if self.is_removed() {
+            return Err(0);
+        }
+        match self.reader.attempt(destination) {
+            Attempt::Whole { publication, header }
+                if !self.checksum || verifies(publication, header, destination) =>
+            {
+                Ok(SnapshotInfo { publication, header, retries: 0 })
+            }
+            Attempt::Torn => Err(1),
+            _ => Err(0),
+        }
+    }
+
+    /// A snapshot after `torn` attempts, none or one, that the fast path lost to the writer.
+    #[inline(never)]
+    pub(crate) fn slow(
+        &mut self,
+        destination: &mut impl Destination,
+        torn: u32,
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        let first = if torn == 0 { self.attempt(destination)? } else { Err(Retry::Torn) };
+        let info = match first {
+            Ok(info) => info,
+            Err(retry) => self.retry(destination, retry)?,
         };
-        let received = match first {
-            Ok((publication, details)) => Received { publication, details, retries: 0 },
-            Err(miss) => self.retry_snapshot(destination, miss)?,
-        };
-        self.count(received.details);
-        Ok(received)
+        self.count(info);
+        Ok(info)
     }
 
     /// The attempts after the first.
     #[cold]
-    fn retry_snapshot(
+    fn retry(
         &mut self,
         destination: &mut impl Destination,
-        first: Miss,
-    ) -> Result<Received, SnapshotError> {
-        let mut miss = first;
+        first: Retry,
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        let mut retry = first;
         let mut retries = 0;
         let begin = Instant::now();
-        let mut patient_since = None;
+        let mut last_attempt = None;
         let spins = Spins::new();
         loop {
-            if let Miss::Failed(error) = miss {
-                return Err(error);
-            }
             retries += 1;
             if retries < self.retry.attempts {
                 spins.spin();
             } else {
-                if patient_since.get_or_insert_with(Instant::now).elapsed() >= self.retry.deadline {
-                    return Err(self.given_up(miss, retries, begin.elapsed()));
+                if last_attempt.get_or_insert_with(Instant::now).elapsed() >= self.retry.deadline {
+                    return Err(self.given_up(retry, retries, begin.elapsed()));
                 }
                 spins.snooze();
             }
             self.counts.retries += 1;
-            match self.attempt(destination) {
-                Ok((publication, details)) => return Ok(Received { publication, details, retries }),
-                Err(next) => miss = next,
+            match self.attempt(destination)? {
+                Ok(info) => return Ok(SnapshotInfo { retries, ..info }),
+                Err(next) => retry = next,
             }
         }
     }
 
-    /// One attempt: at the protocol, at mapping a new segment if that is what it takes, at the checksum.
-    fn attempt(&mut self, destination: &mut impl Destination) -> Result<(Publication, Details), Miss> {
-        if ChannelState::load(self.reader.control()) == ChannelState::Removed {
-            return Err(Miss::Failed(self.closed()));
-        }
-        let mut attempt = self.reader.attempt(destination);
+    /// One attempt at the latest publication, which maps new segments.
+    fn attempt(
+        &mut self,
+        destination: &mut impl Destination,
+    ) -> Result<Result<SnapshotInfo, Retry>, SnapshotError> {
         for _ in 0..MAX_REMAPS {
-            let Attempt::Remap { side, generation } = attempt else { break };
-            self.remap(side, generation)?;
-            attempt = self.reader.attempt(destination);
-        }
-        let (publication, reading) = match attempt {
-            Attempt::Read(publication, reading) => (publication, reading),
-            Attempt::Remap { .. } => return Err(Miss::Torn),
-            Attempt::Empty => {
-                return Err(Miss::Failed(SnapshotError::Empty { channel: self.channel.to_string() }));
+            if self.is_removed() {
+                return Err(self.closed());
             }
-        };
-        self.accept(publication, reading, destination)
+            let attempt = self.reader.attempt(destination);
+            if let Some(result) = self.accept(attempt, destination)? {
+                return Ok(result);
+            }
+        }
+        Ok(Err(Retry::Torn))
     }
 
-    /// What a reading is worth.
+    /// Turns an attempt into a snapshot, a reason to retry or an error; `None` once it has mapped a segment: attempt again.
+    #[inline]
     fn accept(
-        &self,
-        publication: Publication,
-        reading: Reading,
+        &mut self,
+        attempt: Attempt,
         destination: &impl Destination,
-    ) -> Result<(Publication, Details), Miss> {
-        match reading {
-            Reading::Whole(details) if !self.checksum => Ok((publication, details)),
-            Reading::Whole(details) => self.verified(publication, details, destination),
-            Reading::Torn => Err(Miss::Torn),
-            Reading::Refused { len } => {
-                Err(Miss::Failed(self.wrong_length(publication, len, destination.bytes().len())))
+    ) -> Result<Option<Result<SnapshotInfo, Retry>>, SnapshotError> {
+        match attempt {
+            Attempt::Whole { publication, header } => {
+                if self.checksum && !verifies(publication, header, destination) {
+                    return Err(self.corrupt(publication, "its checksum does not match"));
+                }
+                Ok(Some(Ok(SnapshotInfo { publication, header, retries: 0 })))
             }
-            Reading::Implausible { len } => {
-                Err(Miss::Failed(self.corrupt(publication, &format!("its slot has no room for {len} bytes"))))
+            Attempt::Torn => Ok(Some(Err(Retry::Torn))),
+            Attempt::Remap { side, generation } => {
+                Ok(self.remap(side, generation)?.map(|source| Err(Retry::Unlinked(source))))
+            }
+            Attempt::Empty => Err(SnapshotError::Empty { channel: self.channel.to_string() }),
+            Attempt::Refused { publication, len } => {
+                Err(self.wrong_length(publication, len, destination.bytes().len()))
+            }
+            Attempt::Implausible { publication, len } => {
+                Err(self.corrupt(publication, &format!("its slot has no room for {len} bytes")))
             }
         }
     }
 
-    /// A whole copy of a publication that is, or was, the latest one: [`ChannelReader::latest_acquired`] has given this
-    /// number, or a later one. `None` if it has been overwritten, or its segment replaced.
+    /// A whole copy of a publication that is or was the latest: [`ControlPage::publication_acquired`] returned this
+    /// number, or a later one. `None` if it is overwritten, or its segment replaced.
     pub(crate) fn read_publication(
         &mut self,
         publication: Publication,
         destination: &mut impl Destination,
-    ) -> Result<Option<Received>, SnapshotError> {
+    ) -> Result<Option<SnapshotInfo>, SnapshotError> {
         for _ in 0..MAX_REMAPS {
-            let details = match self.reader.attempt_at(publication, destination) {
-                Attempt::Read(publication, reading) => self.accept(publication, reading, destination),
-                Attempt::Remap { side, generation } => match self.remap(side, generation) {
-                    Ok(()) => continue,
-                    Err(miss) => Err(miss),
-                },
-                Attempt::Empty => Err(Miss::Torn),
-            };
-            return match details {
-                Ok((publication, details)) => {
-                    self.count(details);
-                    Ok(Some(Received { publication, details, retries: 0 }))
+            let attempt = self.reader.attempt_at(publication, destination);
+            match self.accept(attempt, destination)? {
+                Some(Ok(info)) => {
+                    self.count(info);
+                    return Ok(Some(info));
                 }
-                Err(Miss::Torn | Miss::Vanished(_)) => Ok(None),
-                Err(Miss::Failed(error)) => Err(error),
-            };
+                Some(Err(Retry::Torn | Retry::Unlinked(_))) => return Ok(None),
+                None => {}
+            }
         }
         Ok(None)
     }
 
-    /// Maps the segment that is in force on `side`, unless it is replaced meanwhile: then the next look says so.
+    /// Maps the current segment of `side`, unless it is replaced in the meantime: the next attempt finds that out. An
+    /// object error is a reason to retry: the segment has no name.
     #[cold]
-    fn remap(&mut self, side: Side, generation: u64) -> Result<(), Miss> {
+    fn remap(&mut self, side: Side, generation: u64) -> Result<Option<ObjectError>, SnapshotError> {
         let source = match self.segments.view(side, generation) {
             Ok(ring) => {
                 self.reader.install(side, generation, ring);
                 self.counts.remaps += 1;
-                return Ok(());
+                return Ok(None);
             }
             Err(source) => source,
         };
-        // The writer removes a name only after it has made the next generation current, or has ended the channel; what
-        // stands under the name then is none of ours.
-        if ChannelState::load(self.reader.control()) == ChannelState::Removed {
-            return Err(Miss::Failed(self.closed()));
+        // The writer removes a name only after the next generation is current, or the channel has ended; from then on the
+        // name may mean an object of another channel.
+        if self.is_removed() {
+            return Err(self.closed());
         }
-        if Generations(self.reader.control()).current(side) != generation {
-            return Ok(());
+        if Generations(self.page()).current(side) != generation {
+            return Ok(None);
         }
         match source {
-            // Somebody else removed the name, or the channel is just being removed.
-            ObjectError::NotFound { .. } | ObjectError::Unfinished { .. } => Err(Miss::Vanished(source)),
-            source => Err(Miss::Failed(SnapshotError::Object { channel: self.channel.to_string(), source })),
+            // The name was removed by hand, or the channel is being removed.
+            ObjectError::NotFound { .. } | ObjectError::Unfinished { .. } => Ok(Some(source)),
+            source => Err(SnapshotError::Object { channel: self.channel.to_string(), source }),
         }
     }
 
-    #[inline]
-    fn verified(
-        &self,
-        publication: Publication,
-        details: Details,
-        destination: &impl Destination,
-    ) -> Result<(Publication, Details), Miss> {
-        if checksum::of(publication, destination.bytes()) == details.checksum {
-            return Ok((publication, details));
+    /// The latest publication without its payload, unverified; `None` before the first, and if a busy writer or a removed
+    /// name keeps it from being read.
+    pub(crate) fn latest_info(&mut self) -> Option<SnapshotInfo> {
+        for _ in 0..MAX_INFO_ATTEMPTS {
+            let publication = Publication::new(self.page().publication_acquired())?;
+            if let Some(info) = self.info_of(publication) {
+                return Some(info);
+            }
+            // Unless it has just been overwritten, it can't be read.
+            if self.page().publication() == publication.get() {
+                return None;
+            }
         }
-        Err(Miss::Failed(self.corrupt(publication, "its checksum does not match")))
+        None
     }
 
-    /// How many numbers back a publication can be, at most, to be held still; of the sides that are mapped.
+    /// A publication that is or was the latest, without its payload, unverified; `None` also if it is overwritten.
+    pub(crate) fn info_of(&mut self, publication: Publication) -> Option<SnapshotInfo> {
+        let nothing = &mut Part { offset: 0, into: &mut [] };
+        for _ in 0..MAX_REMAPS {
+            match self.reader.attempt_at(publication, nothing) {
+                Attempt::Whole { publication, header } => {
+                    return Some(SnapshotInfo { publication, header, retries: 0 });
+                }
+                Attempt::Remap { side, generation } => {
+                    if self.remap(side, generation).ok()?.is_some() {
+                        return None;
+                    }
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Upper bound on how far behind the latest a publication can be and still be in a mapped ring.
     pub(crate) fn reach(&self) -> u64 {
         self.reader.reach()
+    }
+
+    /// c1 of a cut: see `seqlock::cut`.
+    pub(crate) fn collect(&self) -> Option<Publication> {
+        self.reader.collect()
+    }
+
+    /// c3 of a cut.
+    pub(crate) fn is_still_at(&self, collected: Option<Publication>) -> bool {
+        self.reader.is_still_at(collected)
+    }
+
+    /// Sleeps until a process wakes the channel's waiters, if its latest publication is still `seen`.
+    pub(crate) fn sleep_on_published(&self, seen: u64, timeout: Duration) -> Slept {
+        object::sleep(self.page().memory(), crate::layout::control::PUBLISHED, seen, timeout)
+    }
+
+    /// The control page.
+    #[inline]
+    pub(crate) fn page(&self) -> &ControlPage<ReadOnlyWords> {
+        self.reader.control()
+    }
+
+    /// Maps a segment, current or not. `NotFound` if this instance of the channel has none of that generation.
+    pub(crate) fn view_segment(
+        &self,
+        side: Side,
+        generation: u64,
+    ) -> Result<Ring<ReadOnlyWords>, ObjectError> {
+        self.segments.view(side, generation)
     }
 
     /// Whether publications carry a checksum.
@@ -295,53 +359,112 @@ impl ChannelReader {
         self.checksum
     }
 
-    /// A reader of the same channel that keeps no segment in memory.
+    /// Whether the writer has closed the channel.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.page().state() != ChannelState::Open
+    }
+
+    /// Whether the channel was removed: its name may mean another channel by now.
+    #[inline(always)]
+    pub(crate) fn is_removed(&self) -> bool {
+        self.page().state() == ChannelState::Removed
+    }
+
+    /// Number of the latest publication, 0 before the first. One load.
+    #[inline]
+    pub(crate) fn publication(&self) -> u64 {
+        self.page().publication()
+    }
+
+    /// A reader of the same channel that has no segment mapped.
     pub(crate) fn without_segments(mut self) -> Self {
         self.reader.uninstall();
         self
     }
 
-    /// What stands beside a publication that is, or was, the latest one, unverified; `None` also if it has been
-    /// overwritten.
-    pub(super) fn details_of(&mut self, publication: Publication) -> Option<Details> {
-        // Nothing of the payload: a checksum can't be verified of it.
-        let nothing = &mut Part { offset: 0, into: &mut [] };
-        for _ in 0..MAX_REMAPS {
-            match self.reader.attempt_at(publication, nothing) {
-                Attempt::Read(_, Reading::Whole(details)) => return Some(details),
-                Attempt::Remap { side, generation } => self.remap(side, generation).ok()?,
-                _ => return None,
-            }
-        }
-        None
+    /// Whether `other` has the same segments of the same channel mapped.
+    pub(crate) fn maps_as(&self, other: &ChannelReader) -> bool {
+        self.instance() == other.instance() && self.reader.installed() == other.reader.installed()
     }
 
-    /// What is said of a channel that has ended.
+    pub(crate) fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// The channel's name, shared.
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.channel
+    }
+
+    /// Which instance of its name it reads.
+    pub(crate) fn instance(&self) -> u64 {
+        self.segments.instance
+    }
+
+    /// Codec and type of the channel's states.
+    pub(crate) fn format(&self) -> &Format {
+        &self.format
+    }
+
+    /// Whether the channel's states have this format.
+    pub(crate) fn has_format(&self, expected: &Format) -> Result<(), AttachError> {
+        if self.format.fingerprint == expected.fingerprint { Ok(()) } else { Err(self.mismatch(expected)) }
+    }
+
+    /// Whether the channel's states are encoded by the codec of this format, as far as the control page has room for its
+    /// name.
+    #[cfg(any(feature = "schema", feature = "message-pack"))]
+    pub(crate) fn has_codec(&self, expected: &Format) -> Result<(), AttachError> {
+        let is_same = self.format.codec == crate::layout::control::CODEC.cut(&expected.codec);
+        if is_same { Ok(()) } else { Err(self.mismatch(expected)) }
+    }
+
+    /// What this reader has done so far.
+    pub(crate) fn statistics(&self) -> ReaderStatistics {
+        self.counts
+    }
+
+    /// Counts a whole copy.
+    #[inline(always)]
+    fn count(&mut self, info: SnapshotInfo) {
+        self.counts.snapshots += 1;
+        self.counts.bytes += info.header.len;
+    }
+
+    fn mismatch(&self, expected: &Format) -> AttachError {
+        AttachError::FormatMismatch {
+            channel: self.channel.to_string(),
+            found_codec: self.format.codec.clone(),
+            found_type_name: self.format.type_name.clone(),
+            expected_codec: expected.codec.clone(),
+            expected_type_name: expected.type_name.clone(),
+        }
+    }
+
+    /// The error of a channel that has ended.
     #[cold]
     pub(crate) fn closed(&self) -> SnapshotError {
         SnapshotError::Closed { channel: self.channel.to_string(), last: self.publication() }
     }
 
-    /// What is said of a payload that the codec can't decode.
+    /// The error of a payload that the codec can't decode.
     #[cold]
     pub(crate) fn undecodable(
         &self,
-        publication: Publication,
+        publication: u64,
         codec: &'static str,
         source: Box<dyn Error + Send + Sync>,
     ) -> SnapshotError {
-        let channel = self.channel.to_string();
-        SnapshotError::Decode { channel, publication: publication.get(), codec, source }
+        SnapshotError::Decode { channel: self.channel.to_string(), publication, codec, source }
     }
 
     #[cold]
-    fn given_up(&mut self, miss: Miss, attempts: u32, waited: Duration) -> SnapshotError {
+    fn given_up(&mut self, retry: Retry, attempts: u32, waited: Duration) -> SnapshotError {
         self.counts.give_ups += 1;
         let channel = self.channel.to_string();
-        match miss {
-            Miss::Failed(error) => error,
-            Miss::Vanished(source) => SnapshotError::Object { channel, source },
-            Miss::Torn => SnapshotError::Contended { channel, attempts, waited },
+        match retry {
+            Retry::Unlinked(source) => SnapshotError::Object { channel, source },
+            Retry::Torn => SnapshotError::Contended { channel, attempts, waited },
         }
     }
 
@@ -353,11 +476,13 @@ impl ChannelReader {
 
     #[cold]
     fn wrong_length(&self, publication: Publication, len: usize, expected: usize) -> SnapshotError {
-        SnapshotError::WrongLength {
-            channel: self.channel.to_string(),
-            publication: publication.get(),
-            len,
-            expected,
-        }
+        let channel = self.channel.to_string();
+        SnapshotError::WrongLength { channel, publication: publication.get(), len, expected }
     }
+}
+
+/// Whether the checksum of a whole copy is that of its header.
+#[inline(never)]
+fn verifies(publication: Publication, header: SlotHeader, destination: &impl Destination) -> bool {
+    checksum::of(publication, destination.bytes()) == header.checksum
 }

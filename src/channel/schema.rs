@@ -4,19 +4,17 @@
 //! schema makes another channel. So the object has a name without generations, and needs no protocol but its ready
 //! word. The control page says how long it is, and its fingerprint; what does not agree with that is not believed.
 
-use crate::memory::Words;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::attaching::Backoff;
+use super::backoff::Backoff;
 use super::segments::Segments;
 use super::{AttachError, ChannelReader};
 use crate::checksum;
 use crate::layout::{self, Kind, WORD_BYTES, control, schema};
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Mode, ObjectError};
-use crate::seqlock::ChannelState;
 use crate::seqlock::ready::{self, Readiness};
 
 /// A schema, never empty.
@@ -186,7 +184,7 @@ pub enum SchemaInspection {
 impl ChannelReader {
     /// What reading the schema comes to at this moment. Waits for nobody.
     pub(crate) fn inspect_schema(&self) -> SchemaInspection {
-        let mark = SchemaMark::read(self.reader.control());
+        let mark = self.page().schema();
         if !mark.is_some() {
             return SchemaInspection::None;
         }
@@ -205,8 +203,7 @@ impl ChannelReader {
     /// The channel's schema; `None` if it carries none. Maps it, copies it, and unmaps it. What is missing or not
     /// whole is looked for again until the deadline of the retry policy.
     pub(crate) fn schema_bytes(&self) -> Result<Option<Vec<u8>>, AttachError> {
-        let page = self.reader.control();
-        let mark = SchemaMark::read(page);
+        let mark = self.page().schema();
         if !mark.is_some() {
             return Ok(None);
         }
@@ -219,7 +216,7 @@ impl ChannelReader {
             };
             let channel = self.channel().to_owned();
             // Who removes the channel says so before it removes the object; what stands under the name then is none of ours.
-            if ChannelState::load(page) == ChannelState::Removed {
+            if self.is_removed() {
                 return Err(AttachError::Removed { channel });
             }
             match unreadable {

@@ -1,13 +1,12 @@
 //! The payload segments of one channel: created and opened by generation-tagged names, checked by their headers.
 
+use std::sync::Arc;
+
 use crate::layout::{Geometry, Kind, ObjectNames, Side, WORD_BYTES, segment};
-use crate::memory::ReadOnlyWords;
-use crate::memory::Words;
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{Memory, MemoryMut, ReadOnlyWords, Words};
 use crate::object::{Backend, Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Growth, Ring};
-use std::sync::Arc;
+use crate::seqlock::{Ring, Segment};
 
 /// Creates and opens the segments of one instance of a channel.
 #[derive(Clone, Debug)]
@@ -23,21 +22,21 @@ impl Segments {
         self.names.object(Kind::Segment(side, generation))
     }
 
-    /// Creates a segment, in place of a leftover of that name if need be. Only for who holds the channel's claim.
+    /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of the channel's claim.
     pub(super) fn create_over_leftover(
         &self,
         side: Side,
         generation: u64,
         geometry: Geometry,
         mode: Mode,
-    ) -> Result<Growth<Words>, ObjectError> {
+    ) -> Result<Segment<Words>, ObjectError> {
         let name = self.name(side, generation);
         let memory = self.object_over_leftover(&name, geometry.object_bytes(), mode)?;
         Ok(self.begin(memory, side, generation, geometry))
     }
 
-    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for who holds the channel's
-    /// claim.
+    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for the holder of the
+    /// channel's claim.
     pub(super) fn object_over_leftover(
         &self,
         name: &str,
@@ -53,20 +52,20 @@ impl Segments {
         }
     }
 
-    /// Creates a segment. Only for who holds the channel's claim.
+    /// Creates a segment. Only for the holder of the channel's claim.
     pub(super) fn create(
         &self,
         side: Side,
         generation: u64,
         geometry: Geometry,
         mode: Mode,
-    ) -> Result<Growth<Words>, ObjectError> {
+    ) -> Result<Segment<Words>, ObjectError> {
         let memory = self.backend.create(&self.name(side, generation), geometry.object_bytes(), mode)?;
         Ok(self.begin(memory, side, generation, geometry))
     }
 
     /// Writes the header of a new segment.
-    fn begin(&self, memory: Words, side: Side, generation: u64, geometry: Geometry) -> Growth<Words> {
+    fn begin(&self, memory: Words, side: Side, generation: u64, geometry: Geometry) -> Segment<Words> {
         memory.store(segment::INSTANCE, self.instance);
         memory.store(segment::SIDE, side.index() as u64);
         memory.store(segment::GENERATION, generation);
@@ -74,10 +73,10 @@ impl Segments {
         memory.store(segment::STRIDE, geometry.stride_words() as u64);
         memory.store(segment::CAPACITY, geometry.capacity() as u64);
         ready::declare(&memory);
-        Growth { generation, ring: Ring::new(memory, geometry) }
+        Segment { generation, ring: Ring::new(memory, geometry) }
     }
 
-    /// Opens a segment to look at it. `NotFound` if it was replaced, or removed with its channel.
+    /// Maps a segment to read it. `NotFound` if it was replaced, or removed with its channel.
     pub(super) fn view(&self, side: Side, generation: u64) -> Result<Ring<ReadOnlyWords>, ObjectError> {
         let name = self.name(side, generation);
         let memory = self.backend.view(&name)?;
@@ -85,21 +84,21 @@ impl Segments {
         Ok(Ring::new(memory, geometry))
     }
 
-    /// Opens a segment of a dead writer to go on with it.
-    pub(super) fn reopen(&self, side: Side, generation: u64) -> Result<Growth<Words>, ObjectError> {
+    /// Maps a segment of a dead writer to resume it.
+    pub(super) fn reopen(&self, side: Side, generation: u64) -> Result<Segment<Words>, ObjectError> {
         let name = self.name(side, generation);
         let memory = self.backend.reopen(&name)?;
         let geometry = self.check_header(&name, &memory, side, generation)?;
-        Ok(Growth { generation, ring: Ring::new(memory, geometry) })
+        Ok(Segment { generation, ring: Ring::new(memory, geometry) })
     }
 
-    /// Removes the segment that a growth replaced; mapped readers keep it until they look at that side again.
-    pub(super) fn retire(&self, side: Side, replaced: &Growth<Words>) -> Result<(), ObjectError> {
+    /// Unlinks a segment that a growth replaced. Readers that have it mapped keep it until they read that side again.
+    pub(super) fn unlink(&self, side: Side, replaced: &Segment<Words>) -> Result<(), ObjectError> {
         self.backend.remove(&self.name(side, replaced.generation), replaced.ring.memory())
     }
 
-    /// Removes the names around a generation: all that a dead writer can have left besides the one in force.
-    /// Only for who holds the channel's claim.
+    /// Unlinks the neighbours of a generation: a dead writer can have left nothing else beside the current one.
+    /// Only for the holder of the channel's claim.
     pub(super) fn remove_around(&self, side: Side, generation: u64) -> Result<(), ObjectError> {
         for neighbour in [generation.wrapping_sub(1), generation.wrapping_add(1)] {
             if (1..=ObjectNames::MAX_GENERATION).contains(&neighbour) {
@@ -111,7 +110,7 @@ impl Segments {
 
     /// The geometry in a segment's header, if the header is whole and that of this channel, side and generation.
     ///
-    /// A segment of another instance under this name means that the channel was re-created: it is `NotFound`.
+    /// A segment of another instance under this name means that the channel was re-created: `NotFound`.
     fn check_header(
         &self,
         name: &str,
@@ -130,8 +129,8 @@ impl Segments {
         if memory.load(segment::INSTANCE) != self.instance {
             return Err(ObjectError::NotFound { object: name.into() });
         }
-        let place = (memory.load(segment::SIDE), memory.load(segment::GENERATION));
-        if place != (side.index() as u64, generation) {
+        let found = (memory.load(segment::SIDE), memory.load(segment::GENERATION));
+        if found != (side.index() as u64, generation) {
             return Err(foreign("its header names another side or generation"));
         }
         let (depth, stride) = (memory.load(segment::DEPTH), memory.load(segment::STRIDE));

@@ -2,10 +2,6 @@
 
 use std::fmt;
 
-use super::reader::Missed;
-use super::{ChannelReader, ChannelWriter, PublishError, Received};
-use crate::seqlock::{Destination, Details};
-
 /// What a [`Writer`](crate::Writer) has done since it was opened; former writers of the channel don't count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,12 +41,8 @@ impl WriterStatistics {
 /// One line.
 impl fmt::Display for WriterStatistics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WriterStatistics { publications, bytes, growths, reused, failed } = self;
-        write!(
-            formatter,
-            "{publications} publications of {bytes} bytes, {growths} by a growth, {reused} into a segment that was \
-             there, {failed} failed"
-        )
+        let WriterStatistics { publications, bytes, growths, reused: _, failed } = self;
+        write!(formatter, "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed")
     }
 }
 
@@ -91,77 +83,32 @@ impl fmt::Display for ReaderStatistics {
         let ReaderStatistics { snapshots, bytes, retries, remaps, give_ups } = self;
         write!(
             formatter,
-            "{snapshots} snapshots of {bytes} bytes, {retries} retries, {remaps} remaps, {give_ups} given up"
+            "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up"
         )
     }
 }
 
-/// What a writer counts; the rest follows from its numbers.
+/// Counters of a writer; everything else follows from its numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriterCounts {
     /// Payload bytes.
     pub(super) bytes: u64,
     pub(super) failed: u64,
     /// Number of the last publication, and growths, when the writer was opened.
-    first: WriterNumbers,
-}
-
-/// Where a channel stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WriterNumbers {
-    pub(super) last: u64,
-    pub(super) growths: u64,
+    first: [u64; 2],
 }
 
 impl WriterCounts {
-    pub(super) fn from(first: WriterNumbers) -> WriterCounts {
-        WriterCounts { bytes: 0, failed: 0, first }
+    /// Counters of a writer that begins after publication `last` and `growths`.
+    pub(super) fn begin(last: u64, growths: u64) -> WriterCounts {
+        WriterCounts { bytes: 0, failed: 0, first: [last, growths] }
     }
 
-    pub(super) fn statistics(&self, now: WriterNumbers) -> WriterStatistics {
-        let publications = now.last - self.first.last;
-        // What the page counted before may be anything, also near its end.
-        let growths = now.growths.wrapping_sub(self.first.growths);
+    pub(super) fn statistics(&self, last: u64, growths: u64) -> WriterStatistics {
+        let publications = last - self.first[0];
+        // The page's count may have been any number before, also one near the end.
+        let growths = growths.wrapping_sub(self.first[1]);
         let reused = publications - growths;
         WriterStatistics { publications, bytes: self.bytes, growths, reused, failed: self.failed }
-    }
-}
-
-impl ChannelWriter {
-    /// Counts a state that is not published because of `error`.
-    #[cold]
-    pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
-        self.counts.failed += 1;
-        error
-    }
-
-    /// What this writer has done so far.
-    pub(crate) fn statistics(&self) -> WriterStatistics {
-        self.counts.statistics(WriterNumbers { last: self.last(), growths: self.growths() })
-    }
-}
-
-impl ChannelReader {
-    /// What this reader has done so far.
-    pub(crate) fn statistics(&self) -> ReaderStatistics {
-        self.counts
-    }
-
-    /// [`ChannelReader::try_fast`] of a reader that nobody shares, counted.
-    #[inline(always)]
-    pub(crate) fn try_fast_counted(
-        &mut self,
-        destination: &mut impl Destination,
-    ) -> Result<Received, Missed> {
-        let received = self.try_fast(destination)?;
-        self.count(received.details);
-        Ok(received)
-    }
-
-    /// Counts a whole copy.
-    #[inline(always)]
-    pub(super) fn count(&mut self, details: Details) {
-        self.counts.snapshots += 1;
-        self.counts.bytes += details.len as u64;
     }
 }

@@ -1,126 +1,89 @@
 //! The writing side of a channel.
 
-use crate::memory::Words;
-use std::time::Duration;
-
-use super::budget::SizeLimit;
-use super::header::write_identity;
+use super::budget::{SizeLimit, Unaffordable};
+use super::control_page::ControlPage;
 use super::options::WriterOptions;
 use super::segments::Segments;
-use super::statistics::{WriterCounts, WriterNumbers};
-use super::wake::Waker;
-use super::{ChannelName, PublishError};
+use super::statistics::WriterCounts;
+use super::wake::{WaitersPage, Waker};
+use super::{ChannelName, PublishError, WriterStatistics};
 use crate::checksum;
-use crate::clock::TimestampSource;
-use crate::layout::{Geometry, ObjectNames, Publication, Side, control};
+use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
-use crate::memory::{Memory, MemoryMut};
+use crate::memory::{Memory, Words};
 use crate::object::{Claim, ForkToken, ObjectError};
-use crate::seqlock::{Growth, WakeMode, Writer};
+use crate::seqlock::{ChannelState, Segment, Writer};
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
-    pub(super) writer: Writer<ClaimedPage, Words>,
+    pub(super) writer: Writer<ControlPage<Words>, Words>,
     pub(super) segments: Segments,
     channel: String,
-    pub(super) options: WriterOptions,
+    options: WriterOptions,
     pub(super) owner: ForkToken,
-    /// Wakes those who wait; `None` for a writer that wakes nobody.
-    pub(super) waker: Option<Waker>,
-    /// Sides whose segment is to be replaced at the next publication by one of this capacity, or of the payload's.
+    /// `None` for a writer that wakes no process.
+    waker: Option<Waker>,
+    /// Sides whose segment is to be replaced at the next publication, by one of this capacity or of the payload's.
     resizing: [Option<usize>; 2],
-    /// Payloads of fewer bytes than that are simply published, by side.
+    /// Payloads of fewer bytes go straight into the current segment, by side.
     fits_below: [usize; 2],
     growths: u64,
-    pub(super) counts: WriterCounts,
-    /// Replaced segments whose names could not be removed yet.
-    pub(super) unremoved: Vec<String>,
-    /// Nothing of the channel is left to be ended.
-    pub(super) has_ended: bool,
-    /// The object with the channel's schema, if it has one: to be removed with it.
+    counts: WriterCounts,
+    /// Names of replaced segments that could not be unlinked yet.
+    linked: Vec<String>,
+    /// Nothing of the channel is left to end.
+    has_ended: bool,
+    /// The object with the channel's schema, if it carries one: unlinked with the channel.
+    schema: Option<Words>,
+    /// Makes this process the only writer until it is dropped.
+    claim: Box<dyn Claim>,
+}
+
+/// The objects of a channel, beside its page.
+pub(super) struct ChannelObjects {
+    pub(super) sides: [Segment<Words>; 2],
     pub(super) schema: Option<Words>,
 }
 
-/// The control page, with the claim that makes this process its only writer.
-pub(super) struct ClaimedPage(pub(super) Box<dyn Claim>);
-
-impl Memory for ClaimedPage {
-    fn len(&self) -> usize {
-        self.0.memory().len()
-    }
-    #[inline]
-    fn load(&self, word: usize) -> u64 {
-        self.0.memory().load(word)
-    }
-    #[inline]
-    fn fence_acquire(&self) {
-        self.0.memory().fence_acquire();
-    }
-}
-
-impl MemoryMut for ClaimedPage {
-    #[inline]
-    fn store(&self, word: usize, value: u64) {
-        self.0.memory().store(word, value);
-    }
-    #[inline]
-    fn store_release(&self, word: usize, value: u64) {
-        self.0.memory().store_release(word, value);
-    }
-    #[inline]
-    fn fence_release(&self) {
-        self.0.memory().fence_release();
-    }
-}
-
 impl ChannelWriter {
-    /// Begins to write after publication `last` with what is in force on either side.
-    pub(super) fn start(
-        page: ClaimedPage,
-        sides: [Growth<Words>; 2],
+    /// A writer that continues after publication `last` with the current segments. Its page says so, and other processes
+    /// may query the claim from here on.
+    pub(super) fn begin(
+        claim: Box<dyn Claim>,
+        page: ControlPage<Words>,
+        objects: ChannelObjects,
         name: &ChannelName,
         segments: Segments,
         options: WriterOptions,
-        last: u64,
     ) -> Self {
-        write_identity(&page, ProcessIdentity::of_self());
-        page.store(control::LIMIT, options.limit as u64);
-        // Whose page the former writer looked at says nothing about this one.
-        WakeMode::Nobody.store(&page);
-        // The former writer's sign of life is none of this one.
-        page.store(control::HEARTBEAT, 0);
-        page.store(control::INTERVAL, nanoseconds(options.heartbeat_interval));
-        // Who doesn't date publications asks no clock here either.
-        page.store(control::OPENED, options.timestamps.now());
-        page.store(control::DATING, options.timestamps.to_word());
-        page.0.settle();
-        let growths = page.load(control::GROWTHS);
-        let writer = Writer::resume(page, sides, last);
-        let channel = name.channel.clone();
+        page.begin_incarnation(ProcessIdentity::of_self(), &options);
+        claim.settle();
+        let (last, growths) = (page.publication(), page.growths());
         let mut writer = ChannelWriter {
-            writer,
+            writer: Writer::resume(page, objects.sides, last),
             segments,
-            channel,
+            channel: name.channel.clone(),
             options,
             owner: ForkToken::take(),
             waker: None,
             resizing: [None; 2],
             fits_below: [0; 2],
             growths,
-            counts: WriterCounts::from(WriterNumbers { last, growths }),
-            unremoved: Vec::new(),
+            counts: WriterCounts::begin(last, growths),
+            linked: Vec::new(),
             has_ended: false,
-            schema: None,
+            schema: objects.schema,
+            claim,
         };
-        writer.work_out_what_fits();
+        writer.update_fits_below();
         writer
     }
 
-    /// Lets both sides become what the options ask for, where what a former writer left is less or of another depth.
+    /// Lets both sides become what the options ask for, where a former writer's segments are smaller or of another depth.
     pub(super) fn conform(&mut self) {
         for side in Side::BOTH {
             let found = self.writer.ring(side).geometry();
-            let capacity = self.options.capacity.max(found.capacity()).min(self.options.limit);
+            let capacity = self.options.capacity.max(found.capacity()).min(self.options.max_state_len);
             let wanted = Geometry::fit(capacity, self.options.depth);
             let depth_differs =
                 self.options.depth.is_some() && wanted.is_ok_and(|it| it.depth() != found.depth());
@@ -128,7 +91,7 @@ impl ChannelWriter {
                 self.resizing[side.index()] = Some(capacity);
             }
         }
-        self.work_out_what_fits();
+        self.update_fits_below();
     }
 
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
@@ -143,179 +106,250 @@ impl ChannelWriter {
         if payload.len() >= self.fits_below[publication.side().index()] {
             return self.slow_publish(publication, payload);
         }
-        let time = self.options.timestamps.now();
-        let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
-        let waiting = self.waker.as_ref().map_or(0, Waker::count);
-        self.writer.publish(publication, payload, time, checksum);
-        self.counts.bytes += payload.len() as u64;
-        self.answer(waiting);
+        self.publish_into(publication, None, payload);
         Ok(publication.get())
     }
 
-    /// After a publication before which so many had announced that they wait: wakes those who do.
-    #[inline(always)]
-    fn answer(&mut self, waiting: u64) {
-        if let Some(waker) = &mut self.waker
-            && waker.must_wake(waiting)
-        {
-            waker.wake(self.writer.control().0.memory(), control::PUBLISHED);
-        }
-    }
-
-    /// Says that the writer is at work. Wait-free: one look at the clock and one store.
-    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
-        if !self.owner.is_ours() {
-            return Err(PublishError::Forked { owner: self.owner.pid() });
-        }
-        // Relaxed: it carries nothing but itself, and this process is its only writer.
-        self.writer.control().store(control::HEARTBEAT, TimestampSource::Precise.now());
-        Ok(())
-    }
-
-    /// Publishes what does not simply go into the current segment, or says why it can't be published.
+    /// Publishes a payload for which the current segment is too small, or that is to replace it; or returns why not.
     #[cold]
     fn slow_publish(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
-        if payload.len() > self.options.limit {
-            let refusal = self.too_large(payload.len(), SizeLimit::Limit);
-            return Err(self.failed(refusal));
+        let room = self.make_room(publication.side(), payload.len());
+        if let Ok(fresh) = room {
+            self.publish_into(publication, fresh, payload);
+            self.update_fits_below();
+            return Ok(publication.get());
         }
+        self.update_fits_below();
+        room.map_err(|error| self.failed(error)).map(|_| publication.get())
+    }
+
+    /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one that replaces it.
+    #[inline(always)]
+    fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
         let time = self.options.timestamps.now();
         let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
         let waiting = self.waker.as_ref().map_or(0, Waker::count);
-        let published = self.publish_resized(publication, payload, time, checksum);
-        // Otherwise nothing came that could answer anybody: an announcement would be taken for answered.
-        if published.is_ok() {
-            self.answer(waiting);
-        }
-        self.work_out_what_fits();
-        match published {
-            Ok(()) => {
-                self.counts.bytes += payload.len() as u64;
-                Ok(publication.get())
+        match fresh {
+            None => self.writer.publish(publication, payload, time, checksum),
+            Some(fresh) => {
+                let replaced = self.writer.publish_grown(publication, fresh, payload, time, checksum);
+                self.count_growth(publication.side(), &replaced);
             }
-            Err(error) => Err(self.failed(error)),
+        }
+        self.counts.bytes += payload.len() as u64;
+        if let Some(waker) = &mut self.waker
+            && waker.must_wake(waiting)
+        {
+            waker.wake(self.writer.control().memory());
         }
     }
 
-    /// Works out how large a payload may be to be simply published, after what that depends on has changed.
-    fn work_out_what_fits(&mut self) {
-        for side in Side::BOTH {
-            let max = self.writer.ring(side).geometry().capacity().min(self.options.limit);
-            let is_usual = self.resizing[side.index()].is_none();
-            self.fits_below[side.index()] = if is_usual { max.saturating_add(1) } else { 0 };
+    /// The segment for a payload of `len` bytes: a fresh one of a fitting size, or `None` for the current one.
+    fn make_room(&mut self, side: Side, len: usize) -> Result<Option<Segment<Words>>, PublishError> {
+        let max = self.options.max_state_len;
+        if len > max {
+            return Err(self.too_large(len, SizeLimit::MaxStateLen));
         }
-    }
-
-    /// Publishes `payload` into a new segment of a fitting size.
-    #[cold]
-    fn publish_resized(
-        &mut self,
-        publication: Publication,
-        payload: &[u8],
-        time: u64,
-        checksum: u64,
-    ) -> Result<(), PublishError> {
-        let side = publication.side();
         let current = self.writer.ring(side).geometry();
         let capacity = match self.resizing[side.index()] {
-            Some(capacity) => payload.len().max(capacity),
-            None => payload.len().max(current.capacity().saturating_mul(2)).min(self.options.limit),
+            Some(capacity) => len.max(capacity),
+            None => len.max(current.capacity().saturating_mul(2)).min(max),
         };
-        // `options.check` made sure that even the limit has a geometry.
+        // `WriterOptions::check` made sure that even the largest state has a geometry.
         let geometry = Geometry::fit(capacity, self.options.depth)
-            .map_err(|_| self.too_large(payload.len(), SizeLimit::Limit))?;
-        let fresh = match geometry == current {
-            true => None,
-            false => match self.create_affordable(side, geometry, payload.len()) {
-                Ok(fresh) => Some(fresh),
-                // It need not be replaced: this publication fits, and the next one may try again, unless a budget
-                // forbids it: that would be asked at every publication.
-                Err(error) if payload.len() <= current.capacity() => {
-                    if matches!(error, PublishError::TooLarge { .. }) {
-                        self.resizing[side.index()] = None;
-                    }
-                    self.writer.publish(publication, payload, time, checksum);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            },
-        };
+            .map_err(|_| self.too_large(len, SizeLimit::MaxStateLen))?;
+        let mut fresh = None;
+        if geometry != current {
+            match self.create_affordable(side, geometry, len) {
+                Ok(segment) => fresh = Some(segment),
+                Err(error) if len > current.capacity() => return Err(error),
+                // The payload fits the current segment. A budget would refuse again at every publication, so the wish is
+                // dropped; after another failure the next publication tries again.
+                Err(PublishError::TooLarge { .. }) => {}
+                Err(_) => return Ok(None),
+            }
+        }
         self.resizing[side.index()] = None;
-        let Some(fresh) = fresh else {
-            self.writer.publish(publication, payload, time, checksum);
-            return Ok(());
-        };
-        let replaced = self.writer.publish_grown(publication, fresh, payload, time, checksum);
+        Ok(fresh)
+    }
+
+    /// After a growth of `side`: counts it, and unlinks the replaced segment.
+    #[cold]
+    fn count_growth(&mut self, side: Side, replaced: &Segment<Words>) {
         self.growths = self.growths.wrapping_add(1);
-        // Relaxed, and a plain counter: this process is its only writer.
-        self.writer.control().store(control::GROWTHS, self.growths);
-        self.retire(side, &replaced);
-        Ok(())
-    }
-
-    /// Removes the name of a replaced segment, and of those for which that has failed before.
-    fn retire(&mut self, side: Side, replaced: &Growth<Words>) {
-        if self.segments.retire(side, replaced).is_err() {
-            self.unremoved.push(self.segments.name(side, replaced.generation));
+        self.writer.control().set_growths(self.growths);
+        if self.segments.unlink(side, replaced).is_err() {
+            self.linked.push(self.segments.name(side, replaced.generation));
         }
-        if !self.unremoved.is_empty() && self.is_named() {
-            self.unremoved.retain(|name| self.segments.backend.remove_leftover(name).is_err());
+        if !self.linked.is_empty() && self.is_named() {
+            self.linked.retain(|name| self.segments.backend.remove_leftover(name).is_err());
         }
     }
 
-    pub(super) fn create_next(
+    /// Updates which payloads go straight into the current segment, after anything that this depends on has changed.
+    fn update_fits_below(&mut self) {
+        for side in Side::BOTH {
+            let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
+            let is_resizing = self.resizing[side.index()].is_some();
+            self.fits_below[side.index()] = if is_resizing { 0 } else { max.saturating_add(1) };
+        }
+    }
+
+    /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
+    /// holds `len` bytes.
+    fn create_affordable(
         &self,
         side: Side,
         geometry: Geometry,
         len: usize,
-    ) -> Result<Growth<Words>, PublishError> {
+    ) -> Result<Segment<Words>, PublishError> {
+        let created = self.create_next(side, geometry, len);
+        let is_needed = len > self.writer.ring(side).geometry().capacity();
+        match (created, Geometry::fit(len.max(1), self.options.depth)) {
+            (Err(PublishError::TooLarge { .. }), Ok(smallest)) if is_needed && smallest != geometry => {
+                self.create_next(side, smallest, len)
+            }
+            (created, _) => created,
+        }
+    }
+
+    /// Whether the budgets have room for another segment of `side`, beside the one that it replaces. A smaller one
+    /// gives memory back, and is not refused for the moment in which both exist.
+    fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
+        let bytes = geometry.object_bytes();
+        if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
+            return Ok(());
+        }
+        let Segments { backend, names, .. } = &self.segments;
+        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
+        affordable.map_err(|why| match why {
+            Unaffordable::Over(over) => self.too_large(len, SizeLimit::Budget(over)),
+            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
+        })
+    }
+
+    /// Creates the segment of the next generation of `side`.
+    fn create_next(
+        &self,
+        side: Side,
+        geometry: Geometry,
+        len: usize,
+    ) -> Result<Segment<Words>, PublishError> {
         let generation = self.writer.generation(side) + 1;
         if generation > ObjectNames::MAX_GENERATION {
             return Err(PublishError::Exhausted);
         }
-        let fresh = || self.segments.create(side, generation, geometry, self.options.mode);
-        // Who no longer has the name may be followed by a writer that uses the same names for its segments.
-        let created = match self.is_named() {
-            false => return Err(PublishError::NamesRemoved),
-            true => {
-                self.afford(side, geometry, len)?;
-                fresh()
-            }
-        };
-        let created = match created {
+        // If our control page has been unlinked, another writer may already use these segment names.
+        if !self.is_named() {
+            return Err(PublishError::NamesRemoved);
+        }
+        self.afford(side, geometry, len)?;
+        let create = || self.segments.create(side, generation, geometry, self.options.mode);
+        let created = match create() {
             Err(ObjectError::Exists { .. }) if !self.is_named() => return Err(PublishError::NamesRemoved),
             Err(ObjectError::Exists { object }) => {
-                self.segments.backend.remove_leftover(&object).and_then(|_| fresh())
+                self.segments.backend.remove_leftover(&object).and_then(|_| create())
             }
             created => created,
         };
         created.map_err(|source| self.cannot_grow(geometry, source))
     }
 
-    #[cold]
-    pub(super) fn cannot_grow(&self, geometry: Geometry, source: ObjectError) -> PublishError {
-        PublishError::Growth { channel: self.channel.clone(), bytes: geometry.object_bytes(), source }
-    }
-
-    /// Whether the control page still has its name, and the segments' names are ours with it.
-    pub(super) fn is_named(&self) -> bool {
-        self.writer.control().0.is_named()
-    }
-
-    #[cold]
-    pub(super) fn too_large(&self, len: usize, bound: SizeLimit) -> PublishError {
-        PublishError::TooLarge { channel: self.channel.clone(), len, limit: self.options.limit, bound }
-    }
-
-    /// The channel's name.
-    pub(crate) fn channel(&self) -> &str {
-        &self.channel
+    /// Gives a heartbeat. Wait-free: one read of the clock and one store.
+    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
+        if !self.owner.is_ours() {
+            return Err(PublishError::Forked { owner: self.owner.pid() });
+        }
+        self.writer.control().set_heartbeat();
+        Ok(())
     }
 
     /// Lets the next publication of either side go into a segment no larger than it needs.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.resizing = [Some(1); 2];
-        self.work_out_what_fits();
+        self.update_fits_below();
+    }
+
+    /// From here on wakes processes that announce on `page` that they wait.
+    pub(crate) fn wake_waiters_of(&mut self, page: WaitersPage) {
+        let Some(waker) = Waker::new(page, &self.channel, self.options.wake_mode) else { return };
+        let page = self.writer.control();
+        page.set_waiters(waker.instance(), waker.wake_mode());
+        // Processes that wait for a new writer re-read which waiters' page to use.
+        waker.wake(page.memory());
+        self.waker = Some(waker);
+    }
+
+    pub(crate) fn set_linger(&mut self, linger: bool) {
+        self.options.linger = linger;
+    }
+
+    /// Ends the channel as the options say. `drop` does it, too, without a result.
+    pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
+        // A fork of the owner shares its memory and its lock, and must not end what the owner still uses.
+        if self.has_ended || !self.owner.is_ours() {
+            return Ok(());
+        }
+        let page = self.writer.control();
+        let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
+        state.store(page);
+        if let Some(waker) = &self.waker {
+            waker.wake(page.memory());
+        }
+        if self.options.linger {
+            self.has_ended = true;
+            return Ok(());
+        }
+        let failures = self.unlink_all();
+        self.has_ended = failures.is_empty();
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Unlinks all objects of the channel, the page last: when its name is free, so are those of the segments.
+    fn unlink_all(&self) -> Vec<ObjectError> {
+        let segments = &self.segments;
+        let mut failures = Vec::new();
+        for side in Side::BOTH {
+            let name = segments.name(side, self.writer.generation(side));
+            failures.extend(segments.backend.remove(&name, self.writer.ring(side).memory()).err());
+        }
+        if let Some(schema) = &self.schema {
+            failures.extend(segments.backend.remove(&segments.schema_name(), schema).err());
+        }
+        if !self.linked.is_empty() && self.is_named() {
+            let left = self.linked.iter().map(|name| segments.backend.remove_leftover(name));
+            failures.extend(left.filter_map(Result::err));
+        }
+        failures.extend(self.claim.remove().err());
+        failures
+    }
+
+    /// Counts a state that is not published because of `error`.
+    #[cold]
+    pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
+        self.counts.failed += 1;
+        error
+    }
+
+    #[cold]
+    fn cannot_grow(&self, geometry: Geometry, source: ObjectError) -> PublishError {
+        PublishError::Growth { channel: self.channel.clone(), bytes: geometry.object_bytes(), source }
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize, bound: SizeLimit) -> PublishError {
+        let (channel, limit) = (self.channel.clone(), self.options.max_state_len);
+        PublishError::TooLarge { channel, len, limit, bound }
+    }
+
+    /// Whether the control page still has its name, and so the segments' names are ours.
+    fn is_named(&self) -> bool {
+        self.claim.is_named()
+    }
+
+    /// The channel's name.
+    pub(crate) fn channel(&self) -> &str {
+        &self.channel
     }
 
     /// Number of the last publication, 0 before the first.
@@ -328,21 +362,7 @@ impl ChannelWriter {
         Side::BOTH.map(|side| self.writer.ring(side).geometry().capacity()).into_iter().min().unwrap_or(0)
     }
 
-    /// The random id of this channel among all of its name.
-    pub(crate) fn instance(&self) -> u64 {
-        self.segments.instance
-    }
-
-    /// How many writers the channel has had, this one included.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.writer.control().load(control::INCARNATION)
-    }
-
-    pub(crate) fn options(&self) -> &WriterOptions {
-        &self.options
-    }
-
-    /// Slots of the pair.
+    /// Slots of both segments.
     pub(crate) fn slots(&self) -> u64 {
         Side::BOTH.map(|side| self.writer.ring(side).geometry().depth()).iter().sum()
     }
@@ -352,13 +372,28 @@ impl ChannelWriter {
         self.growths
     }
 
-    pub(crate) fn set_linger(&mut self, linger: bool) {
-        self.options.linger = linger;
+    /// The random id of this channel among all that had its name.
+    pub(crate) fn instance(&self) -> u64 {
+        self.segments.instance
+    }
+
+    /// How many writers the channel has had, this one included.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.writer.control().incarnation()
+    }
+
+    pub(crate) fn options(&self) -> &WriterOptions {
+        &self.options
+    }
+
+    /// What this writer has done so far.
+    pub(crate) fn statistics(&self) -> WriterStatistics {
+        self.counts.statistics(self.last(), self.growths)
     }
 }
 
-/// An interval as it stands in the control page: 0 for none.
-fn nanoseconds(interval: Option<Duration>) -> u64 {
-    let interval = interval.unwrap_or_default();
-    u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)
+impl Drop for ChannelWriter {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
 }

@@ -1,20 +1,23 @@
-//! Caps on what decoding can cost, whatever the payload says: an adapter between a codec's deserializer and a type.
+//! Caps on the cost of decoding untrusted payloads: an adapter between a deserializer and a type.
 //!
-//! Two things are counted. *Levels*: a recursive type could nest until the stack is exhausted. Postcard has no limit,
-//! and that of `rmp_serde` doesn't see enums, newtypes and options. *Elements*: those that take no byte of the payload,
-//! such as `()`, could be as many as a length can say, and every length is a capacity to reserve.
+//! The adapter counts two things. *Levels*: a recursive type could nest until the stack is
+//! exhausted. Postcard has no limit, and the limit of `rmp_serde` ignores enums, newtypes and
+//! options. *Elements*: elements that take no byte of the payload, such as `()`, could be as many
+//! as a length can claim, and every length is a capacity to reserve.
 //!
-//! A level is a type with a name: a struct or an enum. What has no name (option, sequence, map, tuple) is a level only
-//! directly inside of something that has none either; so a list of `struct Node { next: Option<Box<Node>> }` and a tree
-//! of `struct Tree { children: Vec<Tree> }` have as many levels as they have generations.
+//! A level is a type with a name: a struct or an enum. A type without a name (option, sequence,
+//! map, tuple) is a level only directly inside of another type without a name. A list of
+//! `struct Node { next: Option<Box<Node>> }` has one level for each node, and a tree of
+//! `struct Tree { children: Vec<Tree> }` one for each generation.
 //!
-//! A sequence says its length before its elements, and is charged for all of them at once. A codec whose elements take
-//! at least a byte each can't claim more than the payload's length in all, so that bounds time and memory; elements
-//! that take no byte are allowed [`MAX_EMPTY_ELEMENTS`].
+//! A sequence gives its length before its elements, and is charged for all elements at once. If
+//! each element takes at least one byte, all sequences together cannot have more elements than the
+//! payload has bytes: the payload's length bounds time and memory. Elements that take no byte have
+//! a limit of [`MAX_EMPTY_ELEMENTS`].
 //!
-//! Why not a crate: `serde_stacker` grows the stack instead of limiting it, and leaves a value whose `drop` overflows;
-//! its issue 1 asks for a limit. The way of wrapping every trait of `serde::de` is that of `serde_stacker` and
-//! `serde_ignored`.
+//! The crate `serde_stacker` grows the stack instead of limiting the levels, and returns a value
+//! whose `drop` overflows; its issue 1 asks for a limit. The technique of wrapping every trait of
+//! `serde::de` comes from `serde_stacker` and `serde_ignored`.
 
 use std::cell::Cell;
 
@@ -23,24 +26,24 @@ use serde::de::{
     Visitor,
 };
 
-use super::CodecError;
+use super::traits::CodecError;
 
-/// As many as `serde_json` allows.
+/// The limit of `serde_json`.
 const MAX_LEVELS: u32 = 128;
 
 /// Elements of sequences and maps that a payload may have beyond one for each of its bytes.
 const MAX_EMPTY_ELEMENTS: usize = 1024;
 
-/// Why a payload was not decoded to its end. Found as the source of [`SnapshotError::Decode`].
+/// A payload whose decoding would cost too much. It is the source of [`SnapshotError::Decode`].
 ///
 /// [`SnapshotError::Decode`]: crate::error::SnapshotError::Decode
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CapError {
-    /// Its values nest too deep.
+    /// The values nest too deep.
     #[error("nested deeper than {} levels", MAX_LEVELS)]
     TooDeep,
-    /// Its sequences claim more elements than it can hold.
+    /// The sequences claim more elements than the payload can hold.
     #[error("more elements than a payload of {len} bytes can hold")]
     TooManyElements {
         /// The payload's length in bytes.
@@ -57,52 +60,52 @@ where
 {
     let caps =
         Caps { len, elements: Cell::new(len.saturating_add(MAX_EMPTY_ELEMENTS)), exceeded: Cell::new(None) };
-    // Not every error keeps a text that it is made from (Postcard's doesn't), so the reason is kept beside it.
-    // What has no name is a level at the root, too.
-    T::deserialize(Capped { inner, place: Place { caps: &caps, steps: 1 } })
+    // Postcard's error drops the text that it is made from, so `caps` keeps the reason. At the
+    // root, a type without a name is a level, too: `steps` begins at 1.
+    T::deserialize(Capped { inner, depth: Depth { caps: &caps, steps: 1 } })
         .map_err(|error| caps.exceeded.get().map_or_else(|| error.into(), CodecError::from))
 }
 
-/// What one decoding has left.
+/// The caps of one decoding, and the elements that are left.
 struct Caps {
     len: usize,
     elements: Cell<usize>,
     exceeded: Cell<Option<CapError>>,
 }
 
-/// Where in the value one is.
+/// The depth in the value that is decoded.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Depth<'a> {
     caps: &'a Caps,
-    /// Twice the level, and one more inside of something without a name.
+    /// Twice the level, and one more inside of a type without a name.
     steps: u32,
 }
 
-/// What a type asked its deserializer for.
+/// The data that a type asked its deserializer for.
 #[derive(Clone, Copy)]
-enum Form {
-    /// Something with a name.
+enum Request {
+    /// A type with a name.
     Named,
-    /// The contents of an enum's variant, whose name was counted.
+    /// The contents of an enum's variant. The enum has been counted.
     Variant,
-    /// Something without a name, of a length that the type knows.
+    /// A type without a name, whose length the type knows.
     Tuple,
-    /// Something without a name, of a length that the payload says.
+    /// A type without a name, whose length the payload gives.
     Open,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Depth<'a> {
     #[inline(always)]
-    fn inside<E: Error>(self, form: Form) -> Result<Place<'a>, E> {
-        let steps = match form {
-            Form::Named => (self.steps + 2) & !1,
-            Form::Variant => self.steps,
-            Form::Tuple | Form::Open => (self.steps + 1) | 1,
+    fn inside<E: Error>(self, request: Request) -> Result<Depth<'a>, E> {
+        let steps = match request {
+            Request::Named => (self.steps + 2) & !1,
+            Request::Variant => self.steps,
+            Request::Tuple | Request::Open => (self.steps + 1) | 1,
         };
         if steps / 2 > MAX_LEVELS {
             return Err(self.refuse(CapError::TooDeep));
         }
-        Ok(Place { steps, ..self })
+        Ok(Depth { steps, ..self })
     }
 
     #[inline(always)]
@@ -126,21 +129,21 @@ impl<'a> Place<'a> {
 /// A deserializer, a seed, or access to an enum or a map, with the caps.
 struct Capped<'a, I> {
     inner: I,
-    place: Place<'a>,
+    depth: Depth<'a>,
 }
 
-/// A visitor that passes the caps on to what it visits.
+/// A visitor that passes the caps to the values that it visits.
 struct CappedVisitor<'a, V> {
     inner: V,
-    place: Place<'a>,
-    form: Form,
+    depth: Depth<'a>,
+    request: Request,
 }
 
 /// Elements of a sequence or entries of a map.
 struct Elements<'a, A> {
     inner: A,
-    place: Place<'a>,
-    /// Whether each is charged for, because they were not all at once.
+    depth: Depth<'a>,
+    /// Whether each element is charged for on its own: the codec did not give their number before.
     each: bool,
 }
 
@@ -154,10 +157,10 @@ macro_rules! deserialize_numbers {
 }
 
 macro_rules! deserialize_as {
-    ($($form:ident $method:ident($($argument:ident: $type:ty),*))*) => {$(
+    ($($request:ident $method:ident($($argument:ident: $type:ty),*))*) => {$(
         #[inline(always)]
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            let visitor = CappedVisitor { inner: visitor, place: self.place, form: Form::$form };
+            let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::$request };
             self.inner.$method($($argument,)* visitor)
         }
     )*};
@@ -173,7 +176,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Capped<'_, D> {
         deserialize_f32 deserialize_f64
     }
 
-    // A self-describing codec may answer any of these with a sequence or a map.
+    // A self-describing codec may answer any of these calls with a sequence or a map.
     deserialize_as! {
         Open deserialize_any()
         Open deserialize_char()
@@ -238,50 +241,50 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for CappedVisitor<'_, V> {
 
     #[inline(always)]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.inner.visit_some(Capped { inner, place: self.place.inside(self.form)? })
+        self.inner.visit_some(Capped { inner, depth: self.depth.inside(self.request)? })
     }
 
     #[inline(always)]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.inner.visit_newtype_struct(Capped { inner, place: self.place.inside(self.form)? })
+        self.inner.visit_newtype_struct(Capped { inner, depth: self.depth.inside(self.request)? })
     }
 
     #[inline(always)]
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_enum(Capped { inner, place: self.place.inside(self.form)? })
+        self.inner.visit_enum(Capped { inner, depth: self.depth.inside(self.request)? })
     }
 
     #[inline(always)]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let len = inner.size_hint();
-        self.inner.visit_seq(Elements::new(inner, self.place, self.form, len)?)
+        self.inner.visit_seq(Elements::new(inner, self.depth, self.request, len)?)
     }
 
     #[inline(always)]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let len = inner.size_hint();
-        self.inner.visit_map(Elements::new(inner, self.place, self.form, len)?)
+        self.inner.visit_map(Elements::new(inner, self.depth, self.request, len)?)
     }
 }
 
 impl<'a, A> Elements<'a, A> {
-    /// `len` is `None` if there are more elements than bytes left, or if the codec doesn't know.
+    /// `len` is `None` if it exceeds the number of bytes left, or if the codec does not know it.
     #[inline(always)]
-    fn new<E: Error>(inner: A, place: Place<'a>, form: Form, len: Option<usize>) -> Result<Self, E> {
-        let place = place.inside(form)?;
-        let open = matches!(form, Form::Open);
+    fn new<E: Error>(inner: A, depth: Depth<'a>, request: Request, len: Option<usize>) -> Result<Self, E> {
+        let depth = depth.inside(request)?;
+        let open = matches!(request, Request::Open);
         if let (true, Some(len)) = (open, len) {
-            place.charge(len)?;
+            depth.charge(len)?;
         }
-        Ok(Elements { inner, place, each: open && len.is_none() })
+        Ok(Elements { inner, depth, each: open && len.is_none() })
     }
 
     #[inline(always)]
     fn seed<S, E: Error>(&self, seed: S) -> Result<Capped<'a, S>, E> {
         if self.each {
-            self.place.charge(1)?;
+            self.depth.charge(1)?;
         }
-        Ok(Capped { inner: seed, place: self.place })
+        Ok(Capped { inner: seed, depth: self.depth })
     }
 }
 
@@ -311,7 +314,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
 
     #[inline(always)]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(Capped { inner: seed, place: self.place })
+        self.inner.next_value_seed(Capped { inner: seed, depth: self.depth })
     }
 
     #[inline(always)]
@@ -325,7 +328,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Capped<'_, S> {
 
     #[inline(always)]
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        self.inner.deserialize(Capped { inner, place: self.place })
+        self.inner.deserialize(Capped { inner, depth: self.depth })
     }
 }
 
@@ -335,9 +338,9 @@ impl<'de, 'a, A: EnumAccess<'de>> EnumAccess<'de> for Capped<'a, A> {
 
     #[inline(always)]
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        let place = self.place;
-        let (value, inner) = self.inner.variant_seed(Capped { inner: seed, place })?;
-        Ok((value, Capped { inner, place }))
+        let depth = self.depth;
+        let (value, inner) = self.inner.variant_seed(Capped { inner: seed, depth })?;
+        Ok((value, Capped { inner, depth }))
     }
 }
 
@@ -351,12 +354,12 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Capped<'_, A> {
 
     #[inline(always)]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.newtype_variant_seed(Capped { inner: seed, place: self.place })
+        self.inner.newtype_variant_seed(Capped { inner: seed, depth: self.depth })
     }
 
     #[inline(always)]
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        let visitor = CappedVisitor { inner: visitor, place: self.place, form: Form::Variant };
+        let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::Variant };
         self.inner.tuple_variant(len, visitor)
     }
 
@@ -366,7 +369,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Capped<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        let visitor = CappedVisitor { inner: visitor, place: self.place, form: Form::Variant };
+        let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::Variant };
         self.inner.struct_variant(fields, visitor)
     }
 }

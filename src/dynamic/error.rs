@@ -1,87 +1,96 @@
-//! What can go wrong without a type.
+//! Errors of reading without a type, and the limits that they name.
 
 use crate::channel::SnapshotError;
 use crate::schema::Encoding;
 
-/// Why a payload has no value.
+/// The most levels of nested values.
+pub(super) const MAX_LEVELS: u32 = 128;
+
+/// The most bytes of memory for each element.
+pub(super) const MAX_ELEMENT_MEMORY: usize = 1024;
+
+/// The most fields that an error lists.
+pub(super) const MAX_LISTED: usize = 20;
+
+/// A payload that cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Payloads of this codec can't be understood without a schema.
-    #[error("payloads of the codec {codec:?} need a schema: let the writer describe the channel")]
+    /// Payloads of this codec cannot be decoded without a schema.
+    #[error("payloads of the codec {codec:?} need a schema: open the writer with its schema")]
     NoSchema {
         /// The codec.
         codec: String,
     },
-    /// The channel has a schema that this program can't use.
-    #[error("the channel's schema can't be used: {reason}")]
+    /// This program cannot use the channel's schema.
+    #[error("cannot use the channel's schema: {reason}")]
     Schema {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The schema is of another codec's payloads.
-    #[error("the schema is of {found:?} payloads, these are of the codec {codec:?}")]
+    /// The schema is of payloads of another codec.
+    #[error("the schema is of {found:?} payloads, but the payload is of the codec {codec:?}")]
     OtherEncoding {
         /// The codec.
         codec: String,
-        /// What the schema describes.
+        /// The encoding of the schema.
         found: Encoding,
     },
-    /// Only the writer's program knows this codec.
-    #[error("the codec {codec:?} is not known here: take the payload's bytes")]
+    /// This crate does not know the codec.
+    #[error("cannot decode payloads of the codec {codec:?}: decode the payload's bytes in the program")]
     UnknownCodec {
         /// The codec.
         codec: String,
     },
-    /// The payload is not what the schema or the codec says.
+    /// The payload does not match the schema or the codec.
     #[error("at byte {at}: {reason}")]
     Payload {
-        /// Where in the payload.
+        /// The offset of the error in the payload.
         at: usize,
         /// What is wrong.
         reason: String,
     },
-    /// Its values nest too deep.
-    #[error("nested deeper than {} levels", super::budget::MAX_LEVELS)]
+    /// The values nest too deep.
+    #[error("nested deeper than {} levels", MAX_LEVELS)]
     TooDeep,
-    /// It claims more values than it can hold.
+    /// The payload claims more values than it can hold.
     #[error("more elements than a payload of {len} bytes can hold")]
     TooManyElements {
         /// The payload's length in bytes.
         len: usize,
     },
-    /// Its value would take too much memory: its schema has long names for what takes few bytes.
+    /// The value would take too much memory: the schema has long names for values of few bytes.
     #[error(
         "the value would take more than {} bytes for each of the payload's {len}: give the fields shorter names",
-        super::budget::MEMORY
+        MAX_ELEMENT_MEMORY
     )]
     TooLarge {
         /// The payload's length in bytes.
         len: usize,
     },
-    /// There is something behind the value.
-    #[error("{bytes} bytes are left over behind the value")]
+    /// Bytes follow the value.
+    #[error("{bytes} bytes are left over after the value")]
     Left {
-        /// How many.
+        /// The number of bytes.
         bytes: usize,
     },
 }
 
-/// Why a [`DynamicReader`](super::DynamicReader) gave no value.
+/// A [`DynamicReader`](super::DynamicReader) that returned no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DynamicError {
-    /// There is no payload to be had.
+    /// The reader got no payload.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// The payload has no value.
+    /// The payload cannot be decoded.
     #[error("channel {channel:?}, publication {publication}: {source}")]
     Decode {
         /// The channel.
         channel: String,
-        /// The publication whose payload it is.
+        /// The number of the publication.
         publication: u64,
-        /// Why.
+        /// The reason.
         source: DecodeError,
     },
     /// The state has no such field.
@@ -89,17 +98,14 @@ pub enum DynamicError {
     NoSuchField {
         /// The channel.
         channel: String,
-        /// What was asked for.
+        /// The path that the caller asked for.
         path: String,
-        /// The first 20 of the fields that there are, by the schema, or in the value where there is none.
+        /// The first 20 fields: those of the schema, or without a schema those of the value.
         fields: Vec<String>,
-        /// How many there are.
+        /// The number of all fields.
         count: usize,
     },
 }
-
-/// Most fields that an error lists.
-pub(super) const MAX_LISTED: usize = 20;
 
 fn listed(fields: &[String], count: usize) -> String {
     let more = match count.saturating_sub(fields.len()) {
@@ -111,15 +117,4 @@ fn listed(fields: &[String], count: usize) -> String {
         [] => format!("it has {count} others"),
         fields => format!("it has {}{more}", fields.join(", ")),
     }
-}
-
-/// Why a text is no [`FieldPath`](super::FieldPath).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column {column} of the path: {reason}")]
-#[non_exhaustive]
-pub struct PathError {
-    /// Where, in characters from 1.
-    pub column: usize,
-    /// What is wrong, and what is right.
-    pub reason: &'static str,
 }

@@ -1,9 +1,9 @@
-//! Postcard payloads, walked along their schema.
+//! Postcard payloads, decoded by their schema.
 
 use serde_json::{Map, Value};
 
-use super::budget::{Budget, MAX_LEVELS};
-use super::{DecodeError, number};
+use super::error::{DecodeError, MAX_LEVELS};
+use super::value::{self, Budget};
 use crate::schema::{Cursor, Fault, Fields, Scalar, Type, Variant};
 
 pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
@@ -32,21 +32,21 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// What is wrong about the byte, or the `len` bytes, before the cursor.
+    /// An error in the `len` bytes before the cursor.
     fn wrong<V>(&self, len: usize, reason: &str) -> Result<V, DecodeError> {
         Err(DecodeError::Payload { at: self.cursor.at() - len, reason: reason.into() })
     }
 
-    /// A value that may have `levels` inside of one another.
-    fn value(&mut self, described: &Type, levels: u32) -> Result<Value, DecodeError> {
+    /// A value of at most `levels` levels.
+    fn value(&mut self, node: &Type, levels: u32) -> Result<Value, DecodeError> {
         let levels = levels.checked_sub(1).ok_or(DecodeError::TooDeep)?;
         self.budget.value()?;
-        match described {
+        match node {
             Type::Scalar(scalar) => self.scalar(*scalar),
             Type::String => self.text().map(|text| Value::String(text.into())),
             Type::Bytes => self.bytes(),
             Type::Unit => Ok(Value::Null),
-            Type::Schema => self.wrong(0, "a schema as a value can't be decoded"),
+            Type::Schema => self.wrong(0, "cannot decode a schema as a value"),
             Type::Option(inner) => match self.step(Cursor::byte)? {
                 0 => Ok(Value::Null),
                 1 => self.value(inner, levels),
@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
         for _ in 0..len {
             let at = self.cursor.at();
             let key = self.value(key, levels)?;
-            let key = number::key(key).map_err(|reason| DecodeError::Payload { at, reason })?;
+            let key = value::key(key).map_err(|reason| DecodeError::Payload { at, reason })?;
             self.budget.key(&key)?;
             members.insert(key, self.value(value, levels)?);
         }
@@ -143,15 +143,15 @@ impl<'a> Walk<'a> {
             Scalar::U8 => self.step(Cursor::byte).map(Value::from),
             Scalar::I8 => self.step(Cursor::byte).map(|byte| Value::from(byte.cast_signed())),
             Scalar::U16 | Scalar::U32 | Scalar::U64 | Scalar::U128 => {
-                self.step(|cursor| cursor.varint(bits)).map(number::unsigned)
+                self.step(|cursor| cursor.varint(bits)).map(value::unsigned)
             }
             Scalar::I16 | Scalar::I32 | Scalar::I64 | Scalar::I128 => {
                 let zigzag = self.step(|cursor| cursor.varint(bits))?;
-                // The lowest bit says that it is negative: 0, -1, 1, -2, …
-                Ok(number::signed((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed()))
+                // The lowest bit is set in negative numbers: 0, -1, 1, -2, …
+                Ok(value::signed((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed()))
             }
-            Scalar::F32 => Ok(number::float(f32::from_le_bytes(self.step(Cursor::array)?).into())),
-            Scalar::F64 => Ok(number::float(f64::from_le_bytes(self.step(Cursor::array)?))),
+            Scalar::F32 => Ok(value::float(f32::from_le_bytes(self.step(Cursor::array)?).into())),
+            Scalar::F64 => Ok(value::float(f64::from_le_bytes(self.step(Cursor::array)?))),
             Scalar::Char => {
                 let text = self.text()?;
                 let mut characters = text.chars();

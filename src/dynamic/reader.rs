@@ -1,32 +1,35 @@
-//! A reader of a channel whose type is not known.
+//! A reader of channels without the state's type.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::error::MAX_LISTED;
-use super::{DecodeError, DynamicError, FieldPath, decode, leaves, plain};
+use super::decode::decode;
+use super::error::{DecodeError, DynamicError, MAX_LISTED};
+use super::plain;
+use super::walk::leaves;
 use crate::accept::Any;
 use crate::channel::{AttachError, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
 use crate::reader::{Reader, ReaderBuilder, retry_attach};
-use crate::schema::Schema;
+use crate::schema::{FieldPath, Schema};
 use crate::snapshot::Snapshot;
 use crate::waiting::WaitPolicy;
 
-/// A reader of a channel in whatever format it is: its states become [`serde_json::Value`]s.
+/// A reader of a channel of any format: its states become [`serde_json::Value`]s.
 ///
-/// Made by [`Namespace::dynamic_reader`]. What a [`Reader`] can do beside snapshots is had from
-/// [`DynamicReader::reader`] and [`DynamicReader::reader_mut`]: waiting, history, what has become of the writer.
+/// Made by [`Namespace::dynamic_reader`]. [`DynamicReader::reader`] and
+/// [`DynamicReader::reader_mut`] return the [`Reader`] of the payloads, for waiting, the history
+/// and the state of the writer.
 #[derive(Debug)]
 pub struct DynamicReader {
     reader: Reader<Vec<u8>, Bytes>,
-    /// Or why it can't be read.
+    /// The schema, if the channel carries one, or the reason for which it cannot be read.
     schema: Result<Option<Schema>, String>,
 }
 
-/// Chooses what a [`DynamicReader`] is like. Made by [`Namespace::dynamic_reader_builder`].
+/// Options of a [`DynamicReader`]. Made by [`Namespace::dynamic_reader_builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct DynamicReaderBuilder {
@@ -34,29 +37,30 @@ pub struct DynamicReaderBuilder {
 }
 
 impl Namespace {
-    /// A reader of whatever the channel's states are, all options at their defaults.
+    /// A reader of the channel's states without their type, with default options.
     ///
     /// # Errors
     ///
-    /// [`AttachError`], for example [`AttachError::NotFound`] if there is no such channel.
+    /// [`AttachError`], for example [`AttachError::NotFound`] if the channel does not exist.
     pub fn dynamic_reader(&self, channel: &str) -> Result<DynamicReader, AttachError> {
         self.dynamic_reader_builder(channel).open()
     }
 
-    /// Chooses what a reader of whatever the channel's states are is like before it is opened.
+    /// Options for a reader of the channel's states without their type.
     pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder {
         DynamicReaderBuilder { reader: self.reader_builder(channel).codec().accept(Any) }
     }
 }
 
 impl DynamicReaderBuilder {
-    /// Waits up to `timeout` for the channel to be there and ready. Default: see [`AttachPolicy`](crate::options::AttachPolicy).
+    /// Waits up to `timeout` until the channel exists and is ready. Default: see
+    /// [`AttachPolicy`](crate::options::AttachPolicy).
     pub fn attach_within(mut self, timeout: Duration) -> Self {
         self.reader = self.reader.attach_within(timeout);
         self
     }
 
-    /// How often and how long a snapshot tries again.
+    /// How often and how long a snapshot retries.
     pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
         self.reader = self.reader.retry_policy(retry);
         self
@@ -70,11 +74,13 @@ impl DynamicReaderBuilder {
 
     /// Attaches to the channel, and reads its schema if it has one.
     ///
-    /// A schema that can't be read is no reason not to attach: what needs it fails with [`DecodeError::Schema`].
+    /// Attaching succeeds even if the schema cannot be read: methods that need it fail with
+    /// [`DecodeError::Schema`].
     ///
     /// # Errors
     ///
-    /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
+    /// [`AttachError`]; [`AttachError::NotFound`] at once unless
+    /// [`DynamicReaderBuilder::attach_within`] sets a time to wait.
     pub fn open(self) -> Result<DynamicReader, AttachError> {
         retry_attach(|| self.attach())
     }
@@ -94,7 +100,7 @@ impl DynamicReaderBuilder {
 impl DynamicReader {
     /// The latest state.
     ///
-    /// Progress: as [`Reader::snapshot`]. Cost: one copy of the payload, and decoding it, see [`decode`].
+    /// Progress: as [`Reader::snapshot`]. Cost: copies and decodes the payload, see [`decode`].
     ///
     /// # Errors
     ///
@@ -104,7 +110,7 @@ impl DynamicReader {
         self.decoded(&payload)
     }
 
-    /// The latest payload, as it is. [`DynamicReader::decode`] makes a value of it.
+    /// The bytes of the latest payload. [`DynamicReader::decode`] decodes them.
     ///
     /// # Errors
     ///
@@ -113,7 +119,7 @@ impl DynamicReader {
         self.reader.snapshot()
     }
 
-    /// What a payload of this channel says, for example one from its history.
+    /// The value of a payload of this channel, for example one from its history.
     ///
     /// # Errors
     ///
@@ -124,11 +130,12 @@ impl DynamicReader {
 
     /// The value of one field of the latest state.
     ///
-    /// Of plain data only the field's bytes are copied ([`Reader::read_at`]); everything else is decoded whole.
+    /// For plain data, only the field's bytes are copied ([`Reader::read_at`]). Other payloads are
+    /// decoded as a whole.
     ///
     /// # Errors
     ///
-    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the first 20 of the fields that there are.
+    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the first 20 fields.
     pub fn field(&mut self, path: &FieldPath) -> Result<Snapshot<Value>, DynamicError> {
         if let Some(part) = self.part(path)? {
             return Ok(part);
@@ -140,14 +147,15 @@ impl DynamicReader {
         }
     }
 
-    /// A field of plain data, alone; `None` if it can't be had so.
+    /// A field of plain data alone; `None` if it cannot be read without the rest.
     fn part(&mut self, path: &FieldPath) -> Result<Option<Snapshot<Value>>, DynamicError> {
         let Ok(Some(schema)) = &self.schema else { return Ok(None) };
         let Some(located) = schema.locate(path) else { return Ok(None) };
-        // The schema is anybody's: nothing is reserved that is not in the payload.
+        // The schema is untrusted: memory is reserved only for bytes that are in the payload.
         let whole = self.reader.read_at(0, &mut [])?;
-        let handle = (usize::try_from(located.offset), usize::try_from(located.len));
-        let (true, (Ok(offset), Ok(len))) = (schema.fixed_len() == Some(whole.payload_len() as u64), handle)
+        let position = (usize::try_from(located.offset), usize::try_from(located.len));
+        let (true, (Ok(offset), Ok(len))) =
+            (schema.fixed_len() == Some(whole.payload_len() as u64), position)
         else {
             return Ok(None);
         };
@@ -183,25 +191,25 @@ impl DynamicReader {
         DynamicError::NoSuchField { channel, path, fields, count }
     }
 
-    /// The codec's name, as the channel says.
+    /// The codec's name, as the channel records it.
     #[must_use]
     pub fn codec(&self) -> &str {
         self.reader.codec_name()
     }
 
-    /// The schema's name, as the channel says: that of the type, unless its writer chose another.
+    /// The type's name, as the channel records it.
     #[must_use]
     pub fn type_name(&self) -> &str {
         self.reader.type_name()
     }
 
-    /// The channel's schema, if it has one that can be read.
+    /// The channel's schema, if it has one and it can be read.
     #[must_use]
     pub fn schema(&self) -> Option<&Schema> {
         self.schema.as_ref().ok().and_then(Option::as_ref)
     }
 
-    /// The same, and why it can't be read.
+    /// The channel's schema, or the reason for which it cannot be read.
     fn known_schema(&self) -> Result<Option<&Schema>, DecodeError> {
         self.schema
             .as_ref()
@@ -215,7 +223,7 @@ impl DynamicReader {
         &self.reader
     }
 
-    /// The reader of the channel's payloads, for what changes it: waiting, history, parts.
+    /// The reader of the channel's payloads, for methods that change it: waiting, history, parts.
     #[must_use]
     pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes> {
         &mut self.reader

@@ -9,9 +9,9 @@ use papaya::{Guard, LocalGuard};
 
 use super::QueryError;
 use super::statistics::Counts;
-use super::status::Thresholds;
 use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
 use crate::codec::Decode;
+use crate::health::Thresholds;
 use crate::registry::{self, ChannelWatch};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
@@ -128,7 +128,7 @@ impl Shared {
 
     fn attach(&self, channel: &str) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
-        let reader = ChannelReader::attach(self.handle.backend(), &name, &self.options)?;
+        let reader = crate::channel::attach(self.handle.backend(), &name, &self.options)?;
         self.counts.attached();
         self.keep(&reader, None);
         Ok(reader)

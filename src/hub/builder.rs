@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Hub;
 use super::attached::{Schemas, Shared};
-use super::status::Thresholds;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy};
+use crate::health::Thresholds;
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 /// How long a channel is waited for that is just being made. Longer than that takes only who was stopped or killed in it.
@@ -63,9 +63,10 @@ impl<C> HubBuilder<C> {
         self
     }
 
-    /// A living writer is [`Health::Stalled`](crate::hub::Health::Stalled) when it has given no sign of life, that is neither a
-    /// publication nor a heartbeat, for longer than this. Default: three times the interval that it promises; a writer
-    /// that promises none is never stalled, unless it is stopped.
+    /// A living writer is [`Health::Stalled`](crate::hub::Health::Stalled) when its last sign of life (a
+    /// publication, a heartbeat, or the opening of the channel) is older than this. Default: three
+    /// times the interval that it promises. A writer that promises none is by default never stalled,
+    /// unless it is stopped, and with this limit not before the channel's first publication.
     pub fn stalled_after(mut self, max_age: Duration) -> Self {
         self.thresholds.stalled_after = Some(max_age);
         self

@@ -2,12 +2,11 @@
 
 use std::any::TypeId;
 use std::hint;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Hub, QueryError, decoded};
-use crate::channel::{ChannelReader, Received, SnapshotError};
+use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
 use crate::clock::TimestampSource;
 use crate::codec::Decode;
 use crate::layout::Publication;
@@ -85,7 +84,7 @@ impl<T> Cut<T> {
 struct Cutting {
     reader: ChannelReader,
     payload: Vec<u8>,
-    received: Option<Received>,
+    received: Option<SnapshotInfo>,
     skew: Skew,
     failed: Option<SnapshotError>,
 }
@@ -146,7 +145,7 @@ impl<C: 'static> Hub<C> {
             _ if cut.reader.is_removed() => Err(cut.reader.closed()),
             (Some(error), _) => Err(error),
             (None, None) => Err(empty()),
-            (None, Some(received)) => decoded::<C, T>(&cut.reader, &cut.payload, &received),
+            (None, Some(received)) => decoded::<C, T>(&cut.reader, &cut.payload, received),
         };
         CutState { state: state.map_err(QueryError::from), channel, skew: cut.skew }
     }
@@ -175,7 +174,7 @@ fn cut(channels: &mut [Cutting]) -> CutTime {
 /// same thread, is still on its way to the memory; and it may load a number before it reads the clock that comes first in
 /// the program. A barrier in all writers settles both. So does some time, for writers that take no part in barriers.
 fn await_announcements(time: u64, channels: &[Cutting]) {
-    let take_part = channels.iter().all(|channel| channel.reader.wake_mode() != WakeMode::Nobody);
+    let take_part = channels.iter().all(|channel| channel.reader.page().wake_mode() != WakeMode::Nobody);
     if take_part && object::issue_barrier() {
         return;
     }
@@ -233,9 +232,11 @@ impl Cutting {
         let mut best = (Some(latest), Skew::Undated);
         let mut next = Some(latest);
         while let Some(publication) = next {
-            let Some(date) = self.reader.date_of(publication).map(NonZeroU64::get) else { break };
+            let Some(date) = self.reader.info_of(publication).and_then(|info| info.monotonic_nanos()) else {
+                break;
+            };
             if date <= time {
-                let skew = match self.reader.dating() {
+                let skew = match self.reader.page().timestamps() {
                     TimestampSource::Precise => Skew::None,
                     _ => Skew::Coarse,
                 };

@@ -14,16 +14,18 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+pub use crate::health::Health;
 pub use builder::HubBuilder;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use error::QueryError;
+pub use pattern::Pattern;
 pub use statistics::HubStatistics;
-pub use status::{Health, Status};
+pub use status::Status;
 pub use watch::HubWatch;
 
-use crate::channel::{ChannelReader, SnapshotError};
-use crate::codec::{Decode, MessagePack};
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
+use crate::codec::{Decode, Direct, MessagePack, Strategy};
+use crate::snapshot::Snapshot;
 use attached::{Shared, with_scratch};
 
 /// All channels of a namespace: attaches to them when they are asked for, and follows their growth, takeover, death and
@@ -85,8 +87,8 @@ impl<C> Hub<C> {
     /// that were known before: [`Namespace::channels`](crate::Namespace::channels) says why.
     #[must_use]
     pub fn channels(&self, pattern: &str) -> Vec<Arc<str>> {
-        let names = self.shared.names();
-        names.iter().filter(|name| pattern::matches(pattern, name)).cloned().collect()
+        let (names, pattern) = (self.shared.names(), Pattern::new(pattern));
+        names.iter().filter(|name| pattern.matches(name)).cloned().collect()
     }
 }
 
@@ -153,21 +155,14 @@ impl<C: 'static> Hub<C> {
             return None;
         }
         let reader = attached.reader();
-        if reader.has_checksum() {
-            return with_scratch(|scratch| {
-                let received = reader.try_fast_verified(&mut &mut *scratch).ok()?;
-                Some(decoded::<C, T>(reader, scratch, &received))
-            });
-        }
-        if C::IS_DIRECT
-            && let Some(mut state) = C::blank()
-        {
-            let received = reader.try_fast(&mut C::destination(&mut state)).ok()?;
-            return Some(Ok(Snapshot::new(state, SnapshotInfo::new(&received))));
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
+            let info = reader.try_fast(&mut direct.destination(&mut state)).ok()?;
+            return Some(Ok(Snapshot::new(state, info)));
         }
         with_scratch(|scratch| {
-            let received = reader.try_fast(&mut &mut *scratch).ok()?;
-            Some(decoded::<C, T>(reader, scratch, &received))
+            let info = reader.try_fast(&mut &mut *scratch).ok()?;
+            Some(decoded::<C, T>(reader, scratch, info))
         })
     }
 
@@ -180,8 +175,8 @@ impl<C: 'static> Hub<C> {
         let reader = &mut self.shared.reader_of::<C, T>(channel)?;
         let before = reader.statistics();
         let answer = with_scratch(|scratch| {
-            let received = reader.snapshot(&mut &mut *scratch)?;
-            decoded::<C, T>(reader, scratch, &received)
+            let info = reader.snapshot(&mut &mut *scratch)?;
+            decoded::<C, T>(reader, scratch, info)
         });
         self.shared.counts.slow_query(reader.statistics().diff(&before));
         self.shared.keep(reader, Some(TypeId::of::<(C, T)>()));
@@ -193,11 +188,11 @@ impl<C: 'static> Hub<C> {
 fn decoded<C: Decode<T>, T>(
     reader: &ChannelReader,
     payload: &[u8],
-    received: &crate::channel::Received,
+    info: SnapshotInfo,
 ) -> Result<Snapshot<T>, SnapshotError> {
     match C::decode(payload) {
-        Ok(state) => Ok(Snapshot::new(state, SnapshotInfo::new(received))),
-        Err(source) => Err(reader.undecodable(received.publication, C::NAME, source)),
+        Ok(state) => Ok(Snapshot::new(state, info)),
+        Err(source) => Err(reader.undecodable(info.publication(), C::NAME, source)),
     }
 }
 

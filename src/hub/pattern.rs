@@ -1,31 +1,65 @@
 //! Patterns of channel names.
 
-/// Whether `name` is as `pattern` says, in which `*` stands for any characters, also none, and `?` for any one.
+use std::fmt::{self, Display, Formatter};
+
+/// A pattern of names, as in a shell: `*` matches any number of characters, `?` matches any one
+/// character, and every other character matches itself.
 ///
-/// Takes time in proportion to the product of the lengths at worst, whatever the pattern.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut at, mut done) = (0, 0);
-    // Where to go on if what follows the last star doesn't fit: one character more for the star.
-    let mut again = None;
-    while done < name.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                again = Some((at, done));
-                at += 1;
-            }
-            Some(expected) if *expected == '?' || *expected == name[done] => {
-                at += 1;
-                done += 1;
-            }
-            _ => {
-                let Some((star, taken)) = again else { return false };
-                again = Some((star, taken + 1));
-                (at, done) = (star + 1, taken + 1);
+/// ```
+/// let workers = tearless::hub::Pattern::new("worker-*");
+/// assert!(workers.matches("worker-7") && !workers.matches("database"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    text: String,
+}
+
+impl Pattern {
+    /// The pattern of this text. Every text is a pattern.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Pattern {
+        Pattern { text: text.into() }
+    }
+
+    /// Whether the pattern matches all of `name`.
+    ///
+    /// Cost: at worst the product of both lengths, for any pattern. Nothing is allocated.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let (mut pattern, mut rest) = (self.text.chars(), name.chars());
+        // The pattern after the last star, and the part of the name after the characters that the
+        // star takes.
+        let mut retry = None;
+        loop {
+            let (mut next_pattern, mut next_rest) = (pattern.clone(), rest.clone());
+            match (next_pattern.next(), next_rest.next()) {
+                (None, None) => return true,
+                (Some('*'), _) => {
+                    retry = Some((next_pattern.clone(), rest.clone()));
+                    pattern = next_pattern;
+                }
+                (Some(expected), Some(found)) if expected == '?' || expected == found => {
+                    (pattern, rest) = (next_pattern, next_rest);
+                }
+                // The last star takes one more character.
+                _ => {
+                    let Some((after_star, mut after_taken)) = retry else { return false };
+                    if after_taken.next().is_none() {
+                        return false;
+                    }
+                    (pattern, rest) = (after_star.clone(), after_taken.clone());
+                    retry = Some((after_star, after_taken));
+                }
             }
         }
     }
-    pattern[at..].iter().all(|rest| *rest == '*')
+}
+
+/// The pattern's text.
+impl Display for Pattern {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
 }
 
 #[cfg(test)]
@@ -33,35 +67,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stars_and_question_marks_stand_for_what_they_say() {
-        for (pattern, name, fits) in [
+    fn stars_and_question_marks_match_as_in_a_shell() {
+        for (pattern, name, matches) in [
             ("*", "", true),
             ("*", "worker-7", true),
             ("", "", true),
             ("", "a", false),
             ("worker-7", "worker-7", true),
             ("worker-7", "worker-77", false),
+            ("worker", "workers", false),
             ("worker-*", "worker-77", true),
             ("worker-?", "worker-77", false),
             ("worker-??", "worker-77", true),
+            ("w*", "worker", true),
+            ("w*x", "worker", false),
             ("*-7", "worker-7", true),
             ("*-7", "worker-7-8", false),
+            ("*-?", "worker-7", true),
             ("w*r*7", "worker-7", true),
             ("w*x*7", "worker-7", false),
             ("**", "ü", true),
+            ("**", "x", true),
             ("?", "ü", true),
             ("?", "", false),
+            ("a?", "a", false),
             ("a*b", "ab", true),
             ("a*ab", "aaab", true),
+            ("w*", "worker", true),
+            ("*-?", "worker-7", true),
+            ("w*x", "worker", false),
+            ("a?", "a", false),
         ] {
-            assert_eq!(matches(pattern, name), fits, "{pattern:?} {name:?}");
+            assert_eq!(Pattern::new(pattern).matches(name), matches, "{pattern:?} {name:?}");
         }
     }
 
     #[test]
-    fn no_pattern_takes_for_ever() {
-        let pattern = "*a".repeat(100);
-        assert!(!matches(&pattern, &"a".repeat(99)));
-        assert!(matches(&pattern, &"a".repeat(100)));
+    fn every_pattern_ends_soon() {
+        for count in [100, 200] {
+            let pattern = Pattern::new("*a".repeat(count));
+            assert!(!pattern.matches(&"a".repeat(count - 1)));
+            assert!(pattern.matches(&"a".repeat(count)));
+        }
     }
 }

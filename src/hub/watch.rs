@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attached::Shared;
-use super::{Hub, pattern};
+use super::{Hub, Pattern};
 use crate::channel::{ChannelReader, Progress};
 use crate::seqlock::ChannelState;
 use crate::waiting::Waiter;
@@ -14,7 +14,7 @@ use crate::waiting::Waiter;
 /// Notices which of a hub's channels have changed. Made by [`Hub::watch`].
 pub struct HubWatch {
     shared: Arc<Shared>,
-    pattern: String,
+    pattern: Pattern,
     waiter: Waiter,
     /// The registry's list that `watched` is of.
     names: Arc<[Arc<str>]>,
@@ -39,7 +39,7 @@ impl<C> Hub<C> {
         let waiter = shared.handle.waiter(shared.wait);
         HubWatch {
             shared,
-            pattern: pattern.into(),
+            pattern: Pattern::new(pattern),
             waiter,
             names: Arc::default(),
             unattached: Vec::new(),
@@ -58,7 +58,7 @@ impl HubWatch {
         self.follow();
         let mut changed = Vec::new();
         self.watched.retain(|name, watched| {
-            let now = watched.reader.progress();
+            let now = watched.reader.page().progress();
             if watched.seen.replace(now) != Some(now) {
                 changed.push(Arc::clone(name));
             }
@@ -94,7 +94,7 @@ impl HubWatch {
     fn follow(&mut self) {
         let names = self.shared.names();
         if !Arc::ptr_eq(&names, &self.names) {
-            let matching = names.iter().filter(|name| pattern::matches(&self.pattern, name));
+            let matching = names.iter().filter(|name| self.pattern.matches(name));
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
             self.names = names;
         }
@@ -118,13 +118,13 @@ impl HubWatch {
 
 impl Watched {
     fn has_changed(&self) -> bool {
-        self.seen != Some(self.reader.progress())
+        self.seen != Some(self.reader.page().progress())
     }
 }
 
 impl fmt::Debug for HubWatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HubWatch").field("pattern", &self.pattern).finish_non_exhaustive()
+        formatter.debug_struct("HubWatch").field("pattern", &self.pattern.to_string()).finish_non_exhaustive()
     }
 }
 

@@ -1,18 +1,20 @@
 //! Looking at a channel: its page, then its segments.
 
 use crate::memory::ReadOnlyWords;
+use crate::memory::SlotHeader;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::report::{Inspection, SegmentInspection, SlotInspection, SlotState};
 use crate::channel::{
     AttachError, AttachPolicy, ChannelName, ChannelReader, ReaderOptions, RetryPolicy, WriterState,
+    writer_state,
 };
 use crate::clock;
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control};
 use crate::memory::Memory;
 use crate::object::{Backend, ObjectError};
-use crate::seqlock::{ChannelState, Generations, Look, Published, Ring, SlotStatus};
+use crate::seqlock::{ChannelState, Generations, Published, Ring, SlotStatus};
 
 /// How often a look starts again because a new writer has come meanwhile.
 const MAX_LOOKS: usize = 8;
@@ -27,13 +29,13 @@ const MAX_ANNOUNCEMENTS: usize = 8;
 pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Inspection, AttachError> {
     let options =
         ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
-    let reader = ChannelReader::attach(backend, name, &options)?;
+    let reader = crate::channel::attach(backend, name, &options)?;
     let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
     let page_name = name.objects.object(Kind::Control);
     let owner_uid = backend.status(&page_name).map_err(failed)?.owner;
     for _ in 1..MAX_LOOKS {
         let inspection = look(name, &reader, owner_uid).map_err(failed)?;
-        if inspection.incarnation == reader.incarnation() {
+        if inspection.incarnation == reader.page().incarnation() {
             return Ok(inspection);
         }
     }
@@ -45,7 +47,7 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
     let page = reader.page();
     // First: then all that follows is the last of a writer that is dead, unless it has a successor by then.
     let writer_state = state_of_writer(reader)?;
-    let incarnation = reader.incarnation();
+    let incarnation = reader.page().incarnation();
     // Before the ending: who removes the channel says so before the object goes.
     let schema = reader.inspect_schema();
     let state = ChannelState::load_before_number(page);
@@ -61,18 +63,18 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         permissions: u32::try_from(page.load(control::MODE)).unwrap_or(0),
         limit: page.load(control::LIMIT),
         owner_uid,
-        published: reader.latest_acquired(),
+        published: reader.page().publication_acquired(),
         generations: Side::BOTH.map(|side| Generations(page).current(side)),
         state,
-        writer_pid: reader.writer_pid(),
+        writer_pid: reader.page().owner().pid,
         start_time: page.load(control::START_TIME),
         incarnation,
-        opened_ago: reader.opened(),
-        heartbeat: reader.heartbeat_age(),
-        heartbeat_interval: reader.heartbeat_interval(),
-        dating: reader.dating(),
-        wake_mode: reader.wake_mode(),
-        growths: reader.growths(),
+        opened_ago: reader.page().opened_ago(),
+        heartbeat: reader.page().heartbeat_age(),
+        heartbeat_interval: reader.page().heartbeat_interval(),
+        dating: reader.page().timestamps(),
+        wake_mode: reader.page().wake_mode(),
+        growths: reader.page().growths(),
         schema_bytes: Some(page.load(control::SCHEMA_BYTES)).filter(|bytes| *bytes > 0),
         schema,
         writer_state,
@@ -83,7 +85,7 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
 
 /// A channel that vanishes meanwhile has no lock to be asked about.
 fn state_of_writer(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
-    match reader.writer_state() {
+    match writer_state(reader) {
         Err(ObjectError::NotFound { .. }) => Ok(WriterState::Unknown),
         state => state,
     }
@@ -151,20 +153,20 @@ fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u
 }
 
 /// What a look at a slot means while `latest` is announced.
-fn tell(look: Look, latest: u64, capacity: u64) -> SlotInspection {
+fn tell((status, header): (SlotStatus, SlotHeader), latest: u64, capacity: u64) -> SlotInspection {
     let nothing = |publication, state| SlotInspection { publication, state, len: 0, age: None };
-    match look.status {
+    match status {
         SlotStatus::Empty => nothing(0, SlotState::Empty),
         SlotStatus::Writing(publication) => nothing(publication.get(), SlotState::Writing),
         SlotStatus::Implausible(stamp) => nothing(stamp.div_ceil(2), SlotState::Implausible),
         SlotStatus::Whole(publication) => {
             let state = match () {
-                () if look.len > capacity => SlotState::Implausible,
+                () if header.len > capacity => SlotState::Implausible,
                 () if publication.get() > latest => SlotState::Unannounced,
                 () => SlotState::Whole,
             };
-            let age = NonZeroU64::new(look.time).map(clock::age);
-            SlotInspection { publication: publication.get(), state, len: look.len, age }
+            let age = NonZeroU64::new(header.time).map(clock::age);
+            SlotInspection { publication: publication.get(), state, len: header.len, age }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::channel::{SchemaInspection, WriterState};
 use crate::clock::TimestampSource;
+use crate::health::{Health, Signs, Thresholds};
 use crate::object::ObjectError;
 use crate::seqlock::{ChannelState, WakeMode};
 
@@ -53,7 +54,8 @@ pub struct Inspection {
     pub start_time: u64,
     /// How many writers the channel has had.
     pub incarnation: u64,
-    /// How long ago the writer opened the channel; `None` if it does not date its publications.
+    /// How long ago the writer opened the channel; `None` if it neither timestamps its publications
+    /// nor promises an interval.
     pub opened_ago: Option<Duration>,
     /// How long ago the writer last said that it is at work; `None` if it never has.
     pub heartbeat: Option<Duration>,
@@ -129,6 +131,37 @@ pub enum SlotState {
 }
 
 impl Inspection {
+    /// How the worker was when it was looked at: see [`Health`]. The thresholds are the default ones
+    /// of a [`Hub`](crate::hub::Hub), which gives the same answer.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health::judge(&self.signs(), Thresholds::default())
+    }
+
+    /// Time since the writer's last sign of life (a publication, a heartbeat, or the opening of the
+    /// channel); `None` if none has a timestamp.
+    #[must_use]
+    pub fn silent(&self) -> Option<Duration> {
+        self.signs().silent()
+    }
+
+    fn signs(&self) -> Signs {
+        Signs {
+            writer: self.writer_state,
+            publication: self.published,
+            published: self.youngest().and_then(|slot| slot.age),
+            heartbeat: self.heartbeat,
+            opened: self.opened_ago,
+            interval: self.heartbeat_interval,
+        }
+    }
+
+    /// The slot of the latest publication, or of one that came during the look and overwrote it.
+    fn youngest(&self) -> Option<&SlotInspection> {
+        let slots = self.segments.iter().flatten().flat_map(|segment| &segment.slots);
+        slots.filter(|slot| slot.state == SlotState::Whole).max_by_key(|slot| slot.publication)
+    }
+
     /// Number of the publication that a writer which is dead was in the middle of; `None` if there is none, or the writer
     /// is not [`WriterState::Dead`].
     ///

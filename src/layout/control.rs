@@ -56,7 +56,8 @@ pub(crate) const GROWTHS: usize = STATISTICS;
 pub(crate) const HEARTBEAT: usize = GROWTHS + 1;
 /// Nanoseconds within which the writer promises its next sign of life; 0 if it promises nothing.
 pub(crate) const INTERVAL: usize = HEARTBEAT + 1;
-/// When the writer opened the channel, in nanoseconds of the monotonic clock; 0 if it doesn't date its publications.
+/// When the writer opened the channel, in nanoseconds of the monotonic clock; 0 if it neither
+/// timestamps its publications nor promises an interval.
 pub(crate) const OPENED: usize = INTERVAL + 1;
 /// How the writer dates its publications: 0 to the nanosecond, 1 to the kernel's tick, 2 not at all.
 pub(crate) const DATING: usize = OPENED + 1;

@@ -18,8 +18,8 @@ fn control_page() -> String {
     let text = |text: control::Text| 1 + text.max / WORD_BYTES;
     table(&[
         (control::READY, 1, "ready", "magic `tearls` and the layout's version; stored last"),
-        (control::INSTANCE, 1, "instance", "random id of this channel, kept through takeovers"),
-        (control::LIMIT, 1, "limit", "payload bytes that a state may have at most"),
+        (control::INSTANCE, 1, "instance", "random id of this channel; takeovers keep it"),
+        (control::LIMIT, 1, "limit", "maximum payload bytes of a state"),
         (control::FINGERPRINT, 1, "fingerprint", "of codec and type name; compared on attach"),
         (control::CHECKSUM, 1, "checksum", "1 if slots carry a CRC32C"),
         (control::MODE, 1, "mode", "permission bits of the channel's objects"),
@@ -27,38 +27,38 @@ fn control_page() -> String {
             control::FEATURES_REQUIRED,
             1,
             "features required",
-            "who doesn't know one of these bits must not attach",
+            "a process that doesn't know one of these bits must not attach",
         ),
-        (control::FEATURES_OPTIONAL, 1, "features optional", "bits that may be ignored"),
+        (control::FEATURES_OPTIONAL, 1, "features optional", "bits that a process may ignore"),
         (control::PUBLISHED, 1, "**published**", "number of the latest publication; hot"),
-        (control::GENERATION, 2, "**generation** A, B", "incarnation of each current segment; hot"),
-        (control::STATE, 1, "**state**", "0 in use, 1 closed and lingering, 2 removed; hot"),
+        (control::GENERATION, 2, "**generation** A, B", "of the current segment of each side; hot"),
+        (control::STATE, 1, "**state**", "0 open, 1 closed and lingering, 2 removed; hot"),
         (control::PID, 1, "pid", "of the writer, in its own PID namespace"),
         (control::START_TIME, 1, "start time", "of the writer, in clock ticks since boot"),
-        (control::BOOT_ID, 2, "boot id", "under which the writer runs"),
+        (control::BOOT_ID, 2, "boot id", "of the system that the writer runs on"),
         (control::PID_NAMESPACE, 1, "pid namespace", "inode"),
-        (control::INCARNATION, 1, "incarnation", "how many writers the channel has had"),
+        (control::INCARNATION, 1, "incarnation", "number of writers that the channel has had"),
         (
             control::WAITERS,
             1,
             "waiters",
-            "instance of the registry on whose waiters' page the writer looks, or 0",
+            "instance of the registry whose waiters' page the writer uses, or 0",
         ),
         (
             control::WAKE_MODE,
             1,
             "wake mode",
-            "0 wakes nobody, 1 runs others' barriers, 2 has fences of its own",
+            "0 wakes no waiter, 1 relies on the waiter's barriers, 2 has fences",
         ),
-        (control::GROWTHS, 1, "growths", "segments that were replaced"),
-        (control::HEARTBEAT, 1, "heartbeat", "when the writer last said that it is at work, or 0"),
-        (control::INTERVAL, 1, "interval", "nanoseconds within which it promises to say so again, or 0"),
-        (control::OPENED, 1, "opened", "when the writer opened the channel, or 0"),
+        (control::GROWTHS, 1, "growths", "number of segments that were replaced"),
+        (control::HEARTBEAT, 1, "heartbeat", "time of the writer's last heartbeat, or 0"),
+        (control::INTERVAL, 1, "interval", "promised nanoseconds from one heartbeat to the next, or 0"),
+        (control::OPENED, 1, "opened", "time at which the writer opened the channel, or 0"),
         (
             control::DATING,
             1,
-            "dating",
-            "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 not at all",
+            "timestamps",
+            "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 none",
         ),
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
@@ -67,10 +67,10 @@ fn control_page() -> String {
             control::TYPE_NAME.word,
             text(control::TYPE_NAME),
             "type name",
-            "length, then the text, cut if it is longer",
+            "length, then the name, cut if it is longer",
         ),
-        (control::SCHEMA_BYTES, 1, "schema bytes", "of the schema, which is an object of its own, or 0"),
-        (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the schema, or 0"),
+        (control::SCHEMA_BYTES, 1, "schema bytes", "length of the schema object's content, or 0"),
+        (control::SCHEMA_FINGERPRINT, 1, "schema fingerprint", "of the schema object's content, or 0"),
     ])
 }
 
@@ -79,7 +79,7 @@ fn segment_header() -> String {
         (segment::READY, 1, "ready", "as in the control page"),
         (segment::INSTANCE, 1, "instance", "of the channel that it belongs to"),
         (segment::SIDE, 1, "side", "0 for A, 1 for B"),
-        (segment::GENERATION, 1, "generation", "which incarnation of its side, from 1"),
+        (segment::GENERATION, 1, "generation", "number among the segments of its side, from 1"),
         (segment::DEPTH, 1, "depth", "slots, a power of two"),
         (segment::STRIDE, 1, "stride", "words from one slot to the next"),
         (segment::CAPACITY, 1, "capacity", "payload bytes of a slot"),
@@ -91,7 +91,7 @@ fn schema_object() -> String {
     table(&[
         (schema::READY, 1, "ready", "as in the control page"),
         (schema::INSTANCE, 1, "instance", "of the channel that it belongs to"),
-        (schema::LENGTH, 1, "length", "bytes of the schema, as the control page says"),
+        (schema::LENGTH, 1, "length", "bytes of the schema, as in the control page"),
         (schema::CHECKSUM, 1, "checksum", "CRC32C of the schema"),
         (schema::CONTENT, 0, "schema", "padded with zeroes to full pages"),
     ])
@@ -106,7 +106,7 @@ fn slot_words() -> String {
             "2n−1 while publication n is written, 2n when it is whole, 0 before the first",
         ),
         (slot::LENGTH, 1, "length", "payload bytes"),
-        (slot::TIME, 1, "time", "nanoseconds of the monotonic clock, 0 for \"not recorded\""),
+        (slot::TIME, 1, "time", "nanoseconds of the monotonic clock, 0 if not recorded"),
         (slot::CHECKSUM, 1, "checksum", "CRC32C of number and payload, or 0"),
         (slot::PAYLOAD, 0, "payload", "padded with zeroes to a word"),
     ])
@@ -117,14 +117,14 @@ fn registry_header() -> String {
     let text = |text: control::Text| 1 + text.max / WORD_BYTES;
     table(&[
         (registry::READY, 1, "ready", "as in the control page"),
-        (registry::INSTANCE, 1, "instance", "random: tells one table from the next"),
-        (registry::CHANGES, 1, "**changes**", "counts the changes"),
-        (registry::HIGH, 1, "**high**", "entries that have ever been in use: none is behind that"),
-        (registry::ENDED, 1, "**ended**", "1 when there is, or will be, another table"),
-        (registry::DIRTY, 1, "dirty", "1 while a change is being made"),
+        (registry::INSTANCE, 1, "instance", "random; differs between tables of one namespace"),
+        (registry::CHANGES, 1, "**changes**", "number of changes"),
+        (registry::HIGH, 1, "**high**", "high-water mark: entries from here on were never used"),
+        (registry::ENDED, 1, "**ended**", "1 if this table has been, or is about to be, unlinked"),
+        (registry::DIRTY, 1, "dirty", "1 during a change"),
         (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
         (registry::waiters::START, registry::waiters::WORDS, "waiters", "the waiters' page"),
-        (registry::MARKS, registry::MAX, "marks", "for each entry 0, or a hash of its channel's name"),
+        (registry::MARKS, registry::MAX, "marks", "per entry: 0, or a hash of its channel's name"),
         (registry::ENTRIES, registry::MAX * registry::entry::WORDS, "entries", "1,024 bytes each"),
     ])
 }
@@ -132,13 +132,13 @@ fn registry_header() -> String {
 fn waiters_page() -> String {
     use super::registry::waiters::{FIRST, INSTANCE, RUNG, WORDS};
     table(&[
-        (INSTANCE, 1, "instance", "of the registry that the page belongs to; 0 when that has ended"),
-        (RUNG, 1, "**rung**", "counts how often anybody was woken"),
+        (INSTANCE, 1, "instance", "of the registry that the page belongs to; 0 after its end"),
+        (RUNG, 1, "**rung**", "number of wake-ups"),
         (
             FIRST,
             WORDS - FIRST,
             "**announcements**",
-            "counted by those who wait; a channel's word is that of its name's hash",
+            "counters; the hash of a channel's name selects its word",
         ),
     ])
 }
@@ -146,7 +146,7 @@ fn waiters_page() -> String {
 /// What channels of some capacities take by default.
 fn sizes() -> String {
     let mut text = String::from(
-        "| capacity asked | slots in each segment | capacity given | a segment | the channel |\n|---:|---:|---:|---:|---:|\n",
+        "| capacity asked | slots per segment | capacity given | bytes per segment | bytes per channel |\n|---:|---:|---:|---:|---:|\n",
     );
     for asked in [1, 64, 256, 928, 4 << 10, 64 << 10, 1 << 20] {
         let geometry = Geometry::fit(asked, None).unwrap();

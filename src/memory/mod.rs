@@ -15,7 +15,7 @@ mod word;
 mod words;
 
 pub(crate) use page::Page;
-pub(crate) use slots::{Slot, Slots};
+pub(crate) use slots::{Slot, SlotHeader, Slots};
 pub(crate) use word::Word;
 pub(crate) use words::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 

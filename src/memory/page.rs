@@ -1,6 +1,6 @@
 //! A page of words, whose size is known where it is compiled: no check remains of a load at a constant word.
 
-use super::Memory;
+use super::{Memory, MemoryMut};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 
 /// Words of a page.
@@ -40,6 +40,25 @@ impl<M: Memory> Memory for Page<M> {
     #[inline]
     fn fence_acquire(&self) {
         self.0.fence_acquire();
+    }
+}
+
+impl<M: MemoryMut> MemoryMut for Page<M> {
+    #[inline(always)]
+    fn store(&self, word: usize, value: u64) {
+        assert!(word < WORDS, "word {word} is out of bounds");
+        // SAFETY: the memory has at least `WORDS` words (`new`), and always as many (`Memory::len`).
+        unsafe { self.0.store_unchecked(word, value) }
+    }
+
+    #[inline(always)]
+    fn store_release(&self, word: usize, value: u64) {
+        self.0.store_release(word, value);
+    }
+
+    #[inline]
+    fn fence_release(&self) {
+        self.0.fence_release();
     }
 }
 

@@ -4,8 +4,16 @@ use super::{Memory, MemoryMut};
 use crate::layout::segment::slot::{CHECKSUM, LENGTH, PAYLOAD, STAMP, TIME};
 use crate::layout::{Geometry, WORD_BYTES};
 
-/// The words beside a payload, in the order in which they stand in a slot: length, time, checksum.
-pub(crate) type Header = [u64; 3];
+/// The words beside a payload in its slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotHeader {
+    /// Payload length in bytes.
+    pub(crate) len: u64,
+    /// When it was published, in nanoseconds of the monotonic clock; 0 if the writer records no time.
+    pub(crate) time: u64,
+    /// Its checksum, on a channel with checksums.
+    pub(crate) checksum: u64,
+}
 
 /// A memory with slots in it.
 #[derive(Clone, Debug)]
@@ -67,10 +75,10 @@ impl<M: Memory> Slot<'_, M> {
 
     /// Loads the words beside the payload, as [`Memory::load`] does.
     #[inline]
-    pub(crate) fn header(&self) -> Header {
+    pub(crate) fn header(&self) -> SlotHeader {
         // SAFETY: a slot's header is in bounds.
         let load = |word| unsafe { self.memory.load_unchecked(self.start + word) };
-        [LENGTH, TIME, CHECKSUM].map(load)
+        SlotHeader { len: load(LENGTH), time: load(TIME), checksum: load(CHECKSUM) }
     }
 
     /// Copies the payload from byte `offset` on, as [`Memory::read`] does.
@@ -112,8 +120,9 @@ impl<M: MemoryMut> Slot<'_, M> {
 
     /// Stores the words beside the payload, as [`MemoryMut::store`] does.
     #[inline]
-    pub(crate) fn set_header(&self, header: Header) {
-        for (word, value) in [LENGTH, TIME, CHECKSUM].into_iter().zip(header) {
+    pub(crate) fn set_header(&self, header: SlotHeader) {
+        let SlotHeader { len, time, checksum } = header;
+        for (word, value) in [(LENGTH, len), (TIME, time), (CHECKSUM, checksum)] {
             // SAFETY: a slot's header is in bounds.
             unsafe { self.memory.store_unchecked(self.start + word, value) }
         }
@@ -185,8 +194,8 @@ mod tests {
         let slots = slots(0);
         slots.slot(0).set_stamp(7);
         slots.slot(1).write(&[0xff; 3 * WORD_BYTES]);
-        slots.slot(1).set_header([u64::MAX; 3]);
-        assert_eq!((slots.slot(0).stamp(), slots.slot(0).header()), (7, [0; 3]));
+        slots.slot(1).set_header(SlotHeader { len: u64::MAX, time: u64::MAX, checksum: u64::MAX });
+        assert_eq!((slots.slot(0).stamp(), slots.slot(0).header()), (7, SlotHeader::default()));
         assert_eq!(slots.slot(2).stamp(), 7, "the third turn is the first slot's again");
     }
 }

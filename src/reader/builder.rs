@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::accept::{Accept, Candidate, SameType};
-use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, RetryPolicy,
-};
+use crate::channel::{self, AttachError, AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy};
 use crate::codec::{Decode, MessagePack};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
@@ -104,7 +102,7 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
         let expected = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
         let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
         let (channel, plan) = retry_attach(|| {
-            let channel = ChannelReader::attach(self.handle.backend(), &name, &options)?;
+            let channel = channel::attach(self.handle.backend(), &name, &options)?;
             let plan = A::check(&Candidate::new(&channel, &expected))?;
             Ok((channel, plan))
         })?;

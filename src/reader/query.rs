@@ -4,12 +4,17 @@
 use std::time::Duration;
 
 use super::{Field, Reader};
-use crate::channel::{AttachError, ReaderStatistics, SnapshotError, WriterState};
+use crate::channel::{AttachError, ReaderStatistics, SnapshotError, SnapshotInfo, WriterState, writer_state};
 use crate::clock::TimestampSource;
 use crate::codec::Pod;
+use crate::health::{Health, Signs, Thresholds};
 use crate::object::ObjectError;
 use crate::seqlock::Part;
-use crate::snapshot::{Snapshot, SnapshotInfo};
+use crate::snapshot::Snapshot;
+
+/// Judgements of the health before it may mix two writers: each one after the first because a new
+/// writer took the channel over meanwhile.
+const MAX_LOOKS: u32 = 8;
 
 impl<T, C> Reader<T, C> {
     /// Copies `into.len()` bytes of the latest payload, from byte `offset` on, validated as a snapshot
@@ -29,14 +34,10 @@ impl<T, C> Reader<T, C> {
             return self.read_verified(offset, into);
         }
         let part = &mut Part { offset, into };
-        let received = match self.channel.try_fast_counted(part) {
-            Ok(received) => received,
-            Err(missed) => match self.channel.slow_snapshot(part, missed) {
-                Ok(received) => received,
-                Err(error) => return Err(out_of_range(error, offset, part.into.len())),
-            },
-        };
-        Ok(self.remember(&received))
+        match self.channel.snapshot(part) {
+            Ok(info) => Ok(self.remember(info)),
+            Err(error) => Err(out_of_range(error, offset, part.into.len())),
+        }
     }
 
     /// The latest publication without its state: number, age and length. Copies not a byte of the
@@ -46,13 +47,13 @@ impl<T, C> Reader<T, C> {
     /// Progress: bounded. Cost: some loads, however large the state is.
     #[must_use]
     pub fn latest_info(&mut self) -> Option<SnapshotInfo> {
-        self.channel.details_of_latest().map(|received| SnapshotInfo::new(&received))
+        self.channel.latest_info()
     }
 
     #[cold]
     fn read_verified(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
-        let received = self.channel.snapshot(&mut &mut self.scratch)?;
-        let info = self.remember(&received);
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
+        self.remember(info);
         let Some(part) = self.scratch.get(offset..).and_then(|rest| rest.get(..into.len())) else {
             let (channel, publication) = (self.channel().into(), info.publication());
             let (len, wanted) = (self.scratch.len(), into.len());
@@ -91,7 +92,40 @@ impl<T, C> Reader<T, C> {
     ///
     /// If the system does not let the control page be queried.
     pub fn writer_state(&self) -> Result<WriterState, ObjectError> {
-        self.channel.writer_state()
+        writer_state(&self.channel)
+    }
+
+    /// How the worker is, by its lock, its process, the clock and the interval that it promises: see
+    /// [`Health`]. The thresholds are the default ones of a [`Hub`](crate::hub::Hub), which gives the
+    /// same answer.
+    ///
+    /// Cost: that of [`Reader::writer_state`].
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let the control page be queried.
+    pub fn health(&mut self) -> Result<Health, ObjectError> {
+        for _ in 1..MAX_LOOKS {
+            let incarnation = self.incarnation();
+            let writer = self.writer_state()?;
+            let health = self.health_with(writer);
+            // Otherwise a new writer took the channel over, and the answer mixes both writers.
+            if self.incarnation() == incarnation {
+                return Ok(health);
+            }
+        }
+        let writer = self.writer_state()?;
+        Ok(self.health_with(writer))
+    }
+
+    /// The same without a system call, of a writer that [`Reader::writer_state`] found to be `writer`:
+    /// for a program that looks at many workers often, and at their processes seldom. The answer is
+    /// right for as long as the writer is in that state.
+    ///
+    /// Cost: some loads and reads of the clock.
+    #[must_use]
+    pub fn health_with(&mut self, writer: WriterState) -> Health {
+        Health::judge(&Signs::of(&mut self.channel, writer), Thresholds::default())
     }
 
     /// Time since the current writer last reported that it works: by
@@ -105,7 +139,7 @@ impl<T, C> Reader<T, C> {
     /// [`Reader::writer_state`] says whether it is dead. Costs one load, and one read of the clock.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
-        self.channel.heartbeat_age()
+        self.channel.page().heartbeat_age()
     }
 
     /// The longest time between two heartbeats that the current writer promised
@@ -115,25 +149,25 @@ impl<T, C> Reader<T, C> {
     /// A caller waits for several intervals before it acts on an old [`Reader::heartbeat_age`].
     #[must_use]
     pub fn heartbeat_interval(&self) -> Option<Duration> {
-        self.channel.heartbeat_interval()
+        self.channel.page().heartbeat_interval()
     }
 
     /// How many writers the channel has had so far, one after the other.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
-        self.channel.incarnation()
+        self.channel.page().incarnation()
     }
 
     /// Process id of the writer, or of the last one, in its own PID namespace.
     #[must_use]
     pub fn writer_pid(&self) -> u64 {
-        self.channel.writer_pid()
+        self.channel.page().owner().pid
     }
 
     /// How often a segment of the channel was replaced by a larger or smaller one.
     #[must_use]
     pub fn growths(&self) -> u64 {
-        self.channel.growths()
+        self.channel.page().growths()
     }
 
     /// Counters of this reader since it was attached. Costs some loads of its own memory.
@@ -158,7 +192,7 @@ impl<T, C> Reader<T, C> {
     /// Costs one load.
     #[must_use]
     pub fn is_dated(&self) -> bool {
-        self.channel.dating() != TimestampSource::None
+        self.channel.page().timestamps() != TimestampSource::None
     }
 
     /// The bytes of the schema that the channel carries; `None` if it carries none.

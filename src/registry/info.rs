@@ -40,7 +40,7 @@ impl ChannelInfo {
             incarnation: writer.incarnation(),
             codec: writer.options().format.codec.clone(),
             capacity: writer.capacity() as u64,
-            limit: writer.options().limit as u64,
+            limit: writer.options().max_state_len as u64,
             instance: writer.instance(),
             identity,
         }

@@ -12,7 +12,7 @@ use crate::layout::{Geometry, Publication, WORD_BYTES, fingerprint};
 use crate::memory::{CountingMemory, Memory, MemoryMut, Words};
 use crate::object::{self, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Published, Reading, Ring};
+use crate::seqlock::{Attempt, Published, Ring};
 
 /// Attempts at an entry that is being rewritten; each further one needs another change of the same entry meanwhile.
 const MAX_ATTEMPTS: usize = 1_000;
@@ -131,9 +131,9 @@ impl<'a, M: Memory> Table<'a, M> {
         for _ in 0..MAX_ATTEMPTS {
             let publication = Published::of_entry(ring.memory()).latest()?;
             match ring.read(publication, &mut &mut bytes) {
-                Reading::Whole(_) => return ChannelInfo::decode(&bytes),
-                Reading::Torn => {}
-                Reading::Refused { .. } | Reading::Implausible { .. } => return None,
+                Attempt::Whole { .. } => return ChannelInfo::decode(&bytes),
+                Attempt::Torn => {}
+                _ => return None,
             }
         }
         None

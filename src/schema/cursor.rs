@@ -1,18 +1,18 @@
-//! Reading bytes one after the other, as Postcard encodes numbers and texts.
+//! A cursor over bytes in the encoding of Postcard.
 
-/// A place in some bytes. A step that fails leaves it where it was.
+/// A position in some bytes. A failed step does not move it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-/// Why a step failed.
+/// The reason for which a step failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// There are not so many bytes.
+    /// Too few bytes are left.
     Short,
-    /// A number goes beyond its type's bits.
+    /// A number has more bits than its type.
     Overlong,
 }
 
@@ -21,12 +21,12 @@ impl<'a> Cursor<'a> {
         Cursor { bytes, at: 0 }
     }
 
-    /// Bytes from the beginning.
+    /// The distance from the beginning in bytes.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// Bytes that are left.
+    /// The number of bytes that are left.
     pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
@@ -42,7 +42,7 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    /// As many bytes as the array has.
+    /// The next `N` bytes.
     #[cfg(feature = "dynamic")]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let mut array = [0; N];
@@ -50,7 +50,8 @@ impl<'a> Cursor<'a> {
         Ok(array)
     }
 
-    /// A number of `bits` bits in groups of seven, the lowest first; every byte but the last has its highest bit set.
+    /// A number of `bits` bits in groups of seven, the lowest group first. Every byte but the last
+    /// has its highest bit set.
     pub(crate) fn varint(&mut self, bits: u32) -> Result<u128, Fault> {
         let mut ahead = *self;
         let mut number = 0;

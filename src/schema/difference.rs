@@ -1,64 +1,65 @@
-//! How two schemas differ.
+//! The differences between two schemas.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::field::Trail;
-use super::{Encoding, Field, Fields, Schema, Type, Variant};
+use super::path::Trail;
+use super::tree::{Encoding, Field, Fields, Schema, Type, Variant};
 
-/// Most differences that are told: more help nobody.
+/// The most differences that are reported: a person does not read more.
 const MAX_DIFFERENCES: usize = 100;
 
-/// One way in which the schema of a channel is not that of its reader.
+/// One difference between the schema of a channel and that of its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Where, as [`FieldInfo::path`](super::FieldInfo::path) writes it; empty for the state itself.
+    /// The path of the field that differs, as in [`FieldInfo::path`](super::FieldInfo::path); empty
+    /// for the state itself.
     pub path: String,
-    /// What.
+    /// What differs.
     pub kind: DifferenceKind,
 }
 
-/// What differs between the schema of a channel and that of its reader.
+/// A kind of difference between the schema of a channel and that of its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DifferenceKind {
     /// The types differ.
     Type {
-        /// The channel's.
+        /// The type in the channel.
         channel: String,
-        /// The reader's.
+        /// The type in the reader.
         reader: String,
     },
-    /// The channel has none.
+    /// The channel does not have the field.
     Missing {
-        /// What the reader expects.
+        /// The type that the reader expects.
         reader: String,
     },
-    /// The reader knows none.
+    /// The reader does not have the field.
     Added {
-        /// What the channel has.
+        /// The type in the channel.
         channel: String,
     },
-    /// The same field or variant stands elsewhere.
+    /// The field or variant has another position.
     Position {
-        /// The channel's index among its fields or variants.
+        /// The index among the channel's fields or variants.
         channel: usize,
-        /// The reader's.
+        /// The index among the reader's fields or variants.
         reader: usize,
     },
-    /// The same field of plain data stands elsewhere.
+    /// The field of plain data has another offset.
     Offset {
-        /// The channel's, in bytes from the beginning of its struct.
+        /// The offset in the channel's struct, in bytes.
         channel: u64,
-        /// The reader's.
+        /// The offset in the reader's struct, in bytes.
         reader: u64,
     },
-    /// The payloads are of different encodings.
+    /// The payloads have different encodings.
     Encoding {
-        /// The channel's.
+        /// The encoding of the channel.
         channel: Encoding,
-        /// The reader's.
+        /// The encoding of the reader.
         reader: Encoding,
     },
 }
@@ -92,38 +93,24 @@ impl Display for Difference {
     }
 }
 
-impl Schema {
-    /// How this schema, the channel's, differs from the one that its `reader` was compiled with: nothing if payloads
-    /// mean the same to both. At most 100 differences are told.
-    ///
-    /// Names of types don't count, nor whether a value is wrapped into a newtype: they don't change what is published.
-    /// Names of fields and variants do, because a field of another name is taken for another field.
-    ///
-    /// Cost: a look at each type of both, and texts for each difference that is told; where one has arrays of arrays and
-    /// the other tuples, the product of their types.
-    #[must_use]
-    pub fn differences(&self, reader: &Schema) -> Vec<Difference> {
-        self.differences_that(reader, |_| true)
+/// The first 100 differences between the schemas of a channel and of its reader, of the kinds that
+/// `counts` accepts.
+pub(super) fn differences(
+    channel: &Schema,
+    reader: &Schema,
+    counts: impl Fn(&DifferenceKind) -> bool,
+) -> Vec<Difference> {
+    let mut found = Found { encoding: channel.encoding, counts: &counts, differences: Vec::new() };
+    if channel.encoding != reader.encoding {
+        let kind = DifferenceKind::Encoding { channel: channel.encoding, reader: reader.encoding };
+        found.add(Trail::ROOT, || kind);
+        return found.differences;
     }
-
-    /// The first 100 of those that count.
-    pub(super) fn differences_that(
-        &self,
-        reader: &Schema,
-        counts: impl Fn(&DifferenceKind) -> bool,
-    ) -> Vec<Difference> {
-        let mut found = Found { encoding: self.encoding, counts: &counts, differences: Vec::new() };
-        if self.encoding != reader.encoding {
-            let kind = DifferenceKind::Encoding { channel: self.encoding, reader: reader.encoding };
-            found.add(Trail::Root, || kind);
-            return found.differences;
-        }
-        found.types(&self.root, &reader.root, Trail::Root);
-        found.differences
-    }
+    found.types(&channel.root, &reader.root, Trail::ROOT);
+    found.differences
 }
 
-/// What has been found so far. In every comparison, the channel's comes first.
+/// The differences found so far. In every comparison, the channel's part is the first argument.
 struct Found<'a> {
     encoding: Encoding,
     counts: &'a dyn Fn(&DifferenceKind) -> bool,
@@ -167,7 +154,7 @@ impl Member for Variant {
 }
 
 impl Found<'_> {
-    /// `kind` is only asked for what is told.
+    /// Calls `kind` only for differences that are reported.
     fn add(&mut self, trail: Trail<'_>, kind: impl FnOnce() -> DifferenceKind) {
         if self.differences.len() >= MAX_DIFFERENCES {
             return;
@@ -182,14 +169,14 @@ impl Found<'_> {
         match (channel.bare(), reader.bare()) {
             (Type::Option(channel), Type::Option(reader)) => self.types(channel, reader, trail),
             (Type::Sequence(channel), Type::Sequence(reader)) => {
-                self.types(channel, reader, Trail::Each(&trail));
+                self.types(channel, reader, trail.each());
             }
             (Type::Array { len, element }, Type::Array { len: other, element: reader }) if len == other => {
-                self.types(element, reader, Trail::Each(&trail));
+                self.types(element, reader, trail.each());
             }
             (Type::Map { key, value }, Type::Map { key: reader_key, value: reader_value }) => {
-                self.types(key, reader_key, Trail::Keys(&trail));
-                self.types(value, reader_value, Trail::Each(&trail));
+                self.types(key, reader_key, trail.keys());
+                self.types(value, reader_value, trail.each());
             }
             (Type::Struct { fields, .. }, Type::Struct { fields: reader, .. }) => {
                 self.fields(fields, reader, trail);
@@ -205,21 +192,21 @@ impl Found<'_> {
                 self.elements(element, fields, trail, Side::Reader);
             }
             (Type::Enum { variants, .. }, Type::Enum { variants: reader, .. }) => {
-                self.members(variants, reader, trail, Order::Counts);
+                self.members(variants, reader, trail, Order::Matters);
             }
             (channel, reader) if channel == reader => {}
             (channel, reader) => self.different(|| [channel.to_string(), reader.to_string()], trail),
         }
     }
 
-    /// The elements of an array, which is the `side`'s, and a tuple of as many.
+    /// Compares the elements of an array, which belongs to `side`, with the fields of a tuple.
     fn elements(&mut self, element: &Type, fields: &[Field], trail: Trail<'_>, side: Side) {
         let stride = match self.encoding {
             Encoding::Postcard => 0,
             Encoding::Pod => element.size().unwrap_or(0),
         };
         for (index, field) in fields.iter().enumerate() {
-            let trail = Trail::Position(&trail, index);
+            let trail = trail.index(index);
             let offset = stride.saturating_mul(index as u64);
             let (offsets, types) = match side {
                 Side::Channel => ([offset, field.offset], [element, &field.value]),
@@ -249,13 +236,13 @@ impl Found<'_> {
             (Fields::Newtype(channel), Fields::Newtype(reader)) => self.types(channel, reader, trail),
             (Fields::Tuple(channel), Fields::Tuple(reader)) if channel.len() == reader.len() => {
                 for (index, (channel, reader)) in channel.iter().zip(reader).enumerate() {
-                    channel.compare(reader, Trail::Position(&trail, index), self);
+                    channel.compare(reader, trail.index(index), self);
                 }
             }
             (Fields::Named(channel), Fields::Named(reader)) => {
                 let order = match self.encoding {
-                    Encoding::Postcard => Order::Counts,
-                    // The offset says where a field is.
+                    Encoding::Postcard => Order::Matters,
+                    // In plain data, the offset locates a field.
                     Encoding::Pod => Order::IsFree,
                 };
                 self.members(channel, reader, trail, order);
@@ -267,11 +254,11 @@ impl Found<'_> {
     fn members<M: Member>(&mut self, channel: &[M], reader: &[M], trail: Trail<'_>, order: Order) {
         let positions = by_name(reader);
         for (index, member) in channel.iter().enumerate() {
-            let trail = Trail::Name(&trail, member.name());
+            let trail = trail.name(member.name());
             match positions.get(member.name()).copied() {
                 None => self.add(trail, || DifferenceKind::Added { channel: member.summary() }),
                 Some(position) => {
-                    if position != index && matches!(order, Order::Counts) {
+                    if position != index && matches!(order, Order::Matters) {
                         self.add(trail, || DifferenceKind::Position { channel: index, reader: position });
                     }
                     member.compare(&reader[position], trail, self);
@@ -282,28 +269,28 @@ impl Found<'_> {
         for member in reader {
             if !known.contains_key(member.name()) {
                 let kind = || DifferenceKind::Missing { reader: member.summary() };
-                self.add(Trail::Name(&trail, member.name()), kind);
+                self.add(trail.name(member.name()), kind);
             }
         }
     }
 }
 
-/// Where the members of each name stand.
+/// The index of each name.
 fn by_name<M: Member>(members: &[M]) -> HashMap<&str, usize> {
     members.iter().enumerate().map(|(index, member)| (member.name(), index)).collect()
 }
 
-/// Whose array it is.
+/// The schema to which an array belongs.
 #[derive(Clone, Copy)]
 enum Side {
     Channel,
     Reader,
 }
 
-/// Whether the order of members says where they are.
+/// Whether the order of members is part of the format.
 #[derive(Clone, Copy)]
 enum Order {
-    Counts,
+    Matters,
     IsFree,
 }
 

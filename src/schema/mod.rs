@@ -1,11 +1,13 @@
-//! Schemas: what a state consists of, as data that a channel can carry and that a program without the state's type can
-//! read.
+//! Schemas: the fields and types of a state, as data. A channel can carry a schema, and a program
+//! without the state's type can read it.
 //!
-//! A [`Schema`] is a tree of [`Type`]s. A codec that can say what the bytes of a `T` mean implements [`Describe`]:
+//! A [`Schema`] is a tree of [`Type`]s. A codec that knows the schema of a `T` implements
+//! [`Describe`]:
 //!
-//! * [`Postcard`](crate::Postcard), where `T` has a [`postcard_schema::Schema`]: derive that.
-//! * [`Pod`](crate::Pod), where `T` has a [`DescribePod`]: name its fields in [`describe_pod!`](crate::describe_pod).
-//! * [`MessagePack`](crate::MessagePack) needs none. Its payloads describe themselves.
+//! * [`Postcard`](crate::Postcard), if `T` implements [`postcard_schema::Schema`]: derive that.
+//! * [`Pod`](crate::Pod), if `T` implements [`DescribePod`]: name the fields in
+//!   [`describe_pod!`](crate::describe_pod).
+//! * [`MessagePack`](crate::MessagePack) needs no schema. Its payloads describe themselves.
 //!
 //! ```
 //! use tearless::schema::{Describe, postcard_schema};
@@ -31,23 +33,20 @@
 //! assert_eq!(paths, ["jobs_done", "queue", "queue[].id", "queue[].deadline"]);
 //! ```
 //!
-//! The derive comes from the crate `postcard-schema` with its feature `derive`, version 0.2: it is re-exported, so that
-//! `#[postcard(crate = tearless::schema::postcard_schema)]` saves a dependency where another one switches that feature on.
+//! The derive comes from the crate `postcard-schema` 0.2 with its feature `derive`. This module
+//! re-exports the crate: with `#[postcard(crate = tearless::schema::postcard_schema)]` a program
+//! does not depend on it itself, provided another crate enables the feature.
 //!
-//! What a schema is worth: it says what the writer's program was compiled with. The derive sees `#[serde(rename)]`; it
-//! does not see `rename_all`, `skip`, `flatten` or `with`, and then describes something else than what is published.
+//! A schema holds what the writer's program was compiled with. The derive sees `#[serde(rename)]`.
+//! It does not see `rename_all`, `skip`, `flatten` and `with`; for types with these attributes the
+//! schema differs from the payload.
 
 mod cursor;
 mod describe;
 mod difference;
-mod display;
-mod error;
-mod field;
-mod plain;
+mod fields;
+mod path;
 mod plan;
-mod postcard;
-#[cfg(feature = "dynamic")]
-mod size;
 mod tree;
 mod wire;
 
@@ -56,19 +55,153 @@ mod tests;
 
 #[cfg(feature = "dynamic")]
 pub(crate) use cursor::{Cursor, Fault};
-pub use describe::Describe;
-pub use difference::{Difference, DifferenceKind};
-pub use error::SchemaError;
-pub use field::FieldInfo;
-#[cfg(feature = "dynamic")]
-pub(crate) use field::named_step;
-pub use plain::DescribePod;
 #[doc(hidden)]
-pub use plain::assembly;
+pub use describe::assembly;
+pub use describe::{Describe, DescribePod};
+pub use difference::{Difference, DifferenceKind};
+pub use fields::{FieldInfo, Located};
+#[cfg(feature = "dynamic")]
+pub(crate) use path::Trail;
+pub use path::{FieldPath, PathError, Step};
 pub(crate) use plan::{Move, plan};
 pub use postcard_schema;
-#[cfg(feature = "dynamic")]
-pub(crate) use size::Strides;
 #[cfg(all(test, feature = "dynamic"))]
-pub(crate) use tree::LOOKS;
+pub(crate) use tree::SIZES_COMPUTED;
 pub use tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
+pub use wire::SchemaError;
+
+use crate::layout;
+
+impl Schema {
+    /// A schema for a codec of the caller's own, whose payloads are laid out as `encoding` defines:
+    /// for its [`Describe`]. Plain data uses the offsets; other encodings set them to 0.
+    ///
+    /// Cost: encodes and decodes the schema once.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] if a channel cannot carry the schema: see [`Schema::from_bytes`].
+    pub fn new(encoding: Encoding, root: Type) -> Result<Schema, SchemaError> {
+        // The decoded schema equals the one that a reader gets.
+        Schema::from_bytes(&Schema { encoding, root }.to_bytes())
+    }
+
+    /// How payloads encode [`Schema::root`].
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The type of the state.
+    #[must_use]
+    pub fn root(&self) -> &Type {
+        &self.root
+    }
+
+    /// The size of every payload in bytes, if the schema is of plain data.
+    #[must_use]
+    pub fn fixed_len(&self) -> Option<u64> {
+        match self.encoding {
+            Encoding::Postcard => None,
+            Encoding::Pod => self.root.size(),
+        }
+    }
+
+    /// The schema as bytes, as a channel carries them.
+    ///
+    /// Cost: visits each type once.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::encode(self)
+    }
+
+    /// The schema of these bytes.
+    ///
+    /// The bytes are untrusted: at most 64 KiB, 64 levels, 10,000 types and variants, and names of
+    /// 256 bytes are accepted.
+    ///
+    /// Cost: reads each byte once; at most some megabytes of memory, for 10,000 types.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Schema, SchemaError> {
+        wire::decode(bytes)
+    }
+
+    /// Whether [`Schema::from_bytes`] accepts the result of [`Schema::to_bytes`]. A derived schema
+    /// can have more types or levels than a channel can carry.
+    ///
+    /// # Errors
+    ///
+    /// The [`SchemaError`] that a reader would get.
+    pub fn check(&self) -> Result<(), SchemaError> {
+        Schema::from_bytes(&self.to_bytes()).map(drop)
+    }
+
+    /// A hash of the schema: equal schemas have equal hashes.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        layout::fingerprint(&self.to_bytes())
+    }
+
+    /// The fields and the fields inside of them, in the order of their declaration.
+    ///
+    /// The schema may come from an untrusted channel: at most 1,000 fields and 64 KiB of text are
+    /// listed. Fields whose paths have more than 4 KiB are left out; a text of a type ends with `…`
+    /// after 256 bytes. [`Schema::field_count`] counts all fields.
+    ///
+    /// Cost: visits each type, and allocates two texts for each listed field.
+    #[must_use]
+    pub fn fields(&self) -> Vec<FieldInfo> {
+        fields::list(self, usize::MAX)
+    }
+
+    /// The number of fields, including those that [`Schema::fields`] does not list.
+    ///
+    /// Cost: visits each type; nothing is allocated.
+    #[must_use]
+    pub fn field_count(&self) -> usize {
+        fields::count(self)
+    }
+
+    /// The first `max` of the fields that are listed.
+    #[cfg(any(test, feature = "dynamic"))]
+    pub(crate) fn first_fields(&self, max: usize) -> Vec<FieldInfo> {
+        fields::list(self, max)
+    }
+
+    /// The differences between this schema, that of a channel, and the schema that `reader` was
+    /// compiled with. Without differences, payloads mean the same to both. At most 100 differences
+    /// are reported.
+    ///
+    /// The names of types and the newtypes around a value are not compared: they do not change the
+    /// payload. The names of fields and variants are compared: a field of another name is another
+    /// field.
+    ///
+    /// Cost: visits each type of both, and allocates texts for each difference. If one schema has
+    /// arrays of arrays and the other has tuples, the cost is the product of their types.
+    #[must_use]
+    pub fn differences(&self, reader: &Schema) -> Vec<Difference> {
+        difference::differences(self, reader, |_| true)
+    }
+
+    /// The position of the field at `path` in plain data. `None` if there is no such field, or if
+    /// the schema is not of plain data: only there do fields have fixed positions.
+    ///
+    /// Cost: each step searches the fields there; the last step and each index visit all types in
+    /// it. Nothing is allocated.
+    #[must_use]
+    pub fn locate(&self, path: &FieldPath) -> Option<Located<'_>> {
+        fields::locate(self, path)
+    }
+
+    /// Whether some state has a value at `path`. Other states may lack it: with another variant,
+    /// without the optional value, with a shorter list, without the key.
+    ///
+    /// Cost: each step searches the fields and variants there. Nothing is allocated.
+    #[must_use]
+    pub fn may_have(&self, path: &FieldPath) -> bool {
+        fields::may_have(self, path)
+    }
+}

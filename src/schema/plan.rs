@@ -1,6 +1,7 @@
-//! How plain data of one layout becomes plain data of another one with the same fields.
+//! Plans that copy plain data of one layout into another layout with the same fields.
 
-use super::{Difference, DifferenceKind, Encoding, Field, Fields, Schema, Type};
+use super::difference::{Difference, DifferenceKind, differences};
+use super::tree::{Encoding, Field, Fields, Schema, Type};
 
 /// Bytes that are copied from a payload into a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,61 +11,61 @@ pub(crate) struct Move {
     pub(crate) len: usize,
 }
 
-/// What to copy from a payload of `channel` so that there is a value of `reader`: every field of the reader's by its
-/// name. The channel may have more fields, and have them elsewhere.
+/// The copies that make a value of `reader` from a payload of `channel`: each field of the reader
+/// is found by its name. The channel may have more fields, at other offsets.
 ///
 /// # Errors
 ///
-/// The fields for which there is nothing to copy, or something of another type.
+/// The fields that the channel does not have, or has with another type.
 pub(crate) fn plan(channel: &Schema, reader: &Schema) -> Result<Vec<Move>, Vec<Difference>> {
-    let kind = DifferenceKind::Encoding { channel: channel.encoding(), reader: reader.encoding() };
-    if [channel, reader].iter().any(|schema| schema.encoding() != Encoding::Pod) {
+    let kind = DifferenceKind::Encoding { channel: channel.encoding, reader: reader.encoding };
+    if [channel, reader].iter().any(|schema| schema.encoding != Encoding::Pod) {
         return Err(vec![Difference { path: String::new(), kind }]);
     }
     let mut plan = Plan { moves: Vec::new() };
-    let from = Place { described: channel.root(), at: 0 };
-    let to = Place { described: reader.root(), at: 0 };
-    // A field that can't be copied is a difference; those that the channel has beside are not.
+    let from = Value { node: &channel.root, at: 0 };
+    let to = Value { node: &reader.root, at: 0 };
     match plan.value(from, to) {
         Some(()) => Ok(plan.moves),
         None => Err(uncopyable(channel, reader)),
     }
 }
 
-/// Why there is no plan: one difference at least.
+/// The reasons for which there is no plan, at least one. Fields that only the channel has are no
+/// reason.
 fn uncopyable(channel: &Schema, reader: &Schema) -> Vec<Difference> {
     let counts =
         |kind: &DifferenceKind| !matches!(kind, DifferenceKind::Added { .. } | DifferenceKind::Offset { .. });
-    let mut differences = channel.differences_that(reader, counts);
-    if differences.is_empty() {
-        // An offset that is beyond any memory, in a schema that was never checked.
-        let (channel, reader) = (channel.root().to_string(), reader.root().to_string());
-        differences.push(Difference { path: String::new(), kind: DifferenceKind::Type { channel, reader } });
+    let mut found = differences(channel, reader, counts);
+    if found.is_empty() {
+        // The schema was not checked: one of its offsets exceeds the address space.
+        let (channel, reader) = (channel.root.to_string(), reader.root.to_string());
+        found.push(Difference { path: String::new(), kind: DifferenceKind::Type { channel, reader } });
     }
-    differences
+    found
 }
 
-/// A type and where its value begins.
+/// A value: its type and its offset.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    described: &'a Type,
+struct Value<'a> {
+    node: &'a Type,
     at: u64,
 }
 
-impl<'a> Place<'a> {
-    fn field(self, field: &'a Field) -> Option<Place<'a>> {
-        Some(Place { described: &field.value, at: self.at.checked_add(field.offset)? })
+impl<'a> Value<'a> {
+    fn field(self, field: &'a Field) -> Option<Value<'a>> {
+        Some(Value { node: &field.value, at: self.at.checked_add(field.offset)? })
     }
 }
 
-/// Where the elements of an array are that begins `at` a byte.
-fn places(at: u64, element: &Type, len: u64) -> Option<impl Iterator<Item = Option<Place<'_>>>> {
+/// The elements of an array at the offset `at`.
+fn elements(at: u64, element: &Type, len: u64) -> Option<impl Iterator<Item = Option<Value<'_>>>> {
     let stride = element.size()?;
-    let place = move |index: u64| {
+    let nth = move |index: u64| {
         let at = at.checked_add(stride.checked_mul(index)?)?;
-        Some(Place { described: element, at })
+        Some(Value { node: element, at })
     };
-    Some((0..len).map(place))
+    Some((0..len).map(nth))
 }
 
 struct Plan {
@@ -72,10 +73,10 @@ struct Plan {
 }
 
 impl Plan {
-    /// `None` if there is no way.
-    fn value(&mut self, from: Place<'_>, to: Place<'_>) -> Option<()> {
-        match (from.described.bare(), to.described.bare()) {
-            (same, other) if same == other => self.bytes(from.at, to.at, to.described.size()?),
+    /// Plans one value; `None` if it cannot be copied.
+    fn value(&mut self, from: Value<'_>, to: Value<'_>) -> Option<()> {
+        match (from.node.bare(), to.node.bare()) {
+            (same, other) if same == other => self.bytes(from.at, to.at, to.node.size()?),
             (Type::Array { len, element }, Type::Array { len: other, element: wanted }) if len == other => {
                 self.elements(*len, [element, wanted], [from.at, to.at])
             }
@@ -83,25 +84,25 @@ impl Plan {
                 self.fields(fields, wanted, from, to)
             }
             // A tuple of equal types is an array.
-            (Type::Array { len, element }, Type::Struct { fields: Fields::Tuple(wanted), .. })
+            (Type::Array { len, element: found }, Type::Struct { fields: Fields::Tuple(wanted), .. })
                 if *len == wanted.len() as u64 =>
             {
-                let mut pairs = places(from.at, element, *len)?.zip(wanted);
-                pairs.try_for_each(|(place, wanted)| self.value(place?, to.field(wanted)?))
+                let mut pairs = elements(from.at, found, *len)?.zip(wanted);
+                pairs.try_for_each(|(element, wanted)| self.value(element?, to.field(wanted)?))
             }
-            (Type::Struct { fields: Fields::Tuple(found), .. }, Type::Array { len, element })
+            (Type::Struct { fields: Fields::Tuple(found), .. }, Type::Array { len, element: wanted })
                 if *len == found.len() as u64 =>
             {
-                let mut pairs = found.iter().zip(places(to.at, element, *len)?);
-                pairs.try_for_each(|(found, place)| self.value(from.field(found)?, place?))
+                let mut pairs = found.iter().zip(elements(to.at, wanted, *len)?);
+                pairs.try_for_each(|(found, element)| self.value(from.field(found)?, element?))
             }
             _ => None,
         }
     }
 
-    /// The elements of two arrays: one is planned, and the others are as that.
+    /// Plans the elements of two arrays: makes a plan for one element and repeats it.
     fn elements(&mut self, len: u64, elements: [&Type; 2], at: [u64; 2]) -> Option<()> {
-        let [from, to] = elements.map(|described| Place { described, at: 0 });
+        let [from, to] = elements.map(|node| Value { node, at: 0 });
         let mut one = Plan { moves: Vec::new() };
         one.value(from, to)?;
         if one.moves.is_empty() {
@@ -119,7 +120,7 @@ impl Plan {
         Some(())
     }
 
-    fn fields(&mut self, found: &Fields, wanted: &Fields, from: Place<'_>, to: Place<'_>) -> Option<()> {
+    fn fields(&mut self, found: &Fields, wanted: &Fields, from: Value<'_>, to: Value<'_>) -> Option<()> {
         match (found, wanted) {
             (Fields::Unit, Fields::Unit) => Some(()),
             (Fields::Tuple(found), Fields::Tuple(wanted)) if found.len() == wanted.len() => {
@@ -134,7 +135,7 @@ impl Plan {
         }
     }
 
-    /// Bytes behind those of the last move are part of it.
+    /// Adds bytes to the plan; bytes that follow those of the last move extend it.
     fn bytes(&mut self, from: u64, to: u64, len: u64) -> Option<()> {
         let number = |value| usize::try_from(value).ok();
         let (from, to, len) = (number(from)?, number(to)?, number(len)?);
@@ -154,7 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schema::Scalar;
+    use crate::schema::tree::Scalar;
 
     fn plain(fields: &[(&str, u64, Type)]) -> Schema {
         let field = |(name, offset, value): &(&str, u64, Type)| Field {
@@ -196,10 +197,10 @@ mod tests {
     fn what_is_missing_or_of_another_type_is_named() {
         let channel = plain(&[("a", 0, U64), ("b", 8, U64)]);
         let reader = plain(&[("b", 0, U32), ("a", 8, U64), ("c", 16, U64)]);
-        let told: Vec<_> = plan(&channel, &reader).unwrap_err().iter().map(ToString::to_string).collect();
+        let texts: Vec<_> = plan(&channel, &reader).unwrap_err().iter().map(ToString::to_string).collect();
         let expected =
             ["b: u64 in the channel, u32 in the reader", "c: missing in the channel, u64 in the reader"];
-        assert_eq!(told, expected);
+        assert_eq!(texts, expected);
     }
 
     fn tuple(fields: impl IntoIterator<Item = (u64, Type)>) -> Type {
@@ -231,15 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_behind_many_added_fields() {
+    fn what_is_wrong_is_reported_after_many_added_fields() {
         let names: Vec<String> = (0..200).map(|index| format!("f{index}")).collect();
         let mut fields: Vec<_> = names.iter().map(|name| (name.as_str(), 0, U32)).collect();
         fields.push(("a", 0, U32));
-        let told = plan(&plain(&fields), &plain(&[("a", 0, U64)])).unwrap_err();
-        assert_eq!(told.len(), 1, "{told:?}");
+        let reasons = plan(&plain(&fields), &plain(&[("a", 0, U64)])).unwrap_err();
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
     }
 
-    /// Plain data of any shape; offsets are any that leave the size a small number.
+    /// Plain data of any shape, with any offsets that keep the size small.
     fn types() -> impl Strategy<Value = Type> {
         let leaf = prop_oneof![Just(U64), Just(U32), Just(Type::Unit), Just(array(2, U32))];
         leaf.prop_recursive(3, 12, 3, |inner| {
@@ -261,15 +262,15 @@ mod tests {
         })
     }
 
-    /// The same type, written otherwise: `turns` say where an array becomes a tuple, where a name changes, where a
-    /// newtype comes around it, and where a number becomes another one, which alone makes a difference.
-    fn rewritten(described: &Type, turns: &mut impl Iterator<Item = u8>) -> Type {
+    /// An equivalent type. `turns` choose where an array becomes a tuple, a name changes, a newtype
+    /// is added, and where a number becomes another number, which is the only real difference.
+    fn rewritten(node: &Type, turns: &mut impl Iterator<Item = u8>) -> Type {
         let turn = turns.next().unwrap_or(0);
         let fields = |fields: &[Field], turns: &mut _| {
             let field = |field: &Field| Field { value: rewritten(&field.value, turns), ..field.clone() };
             fields.iter().map(field).collect()
         };
-        match described {
+        match node {
             Type::Scalar(_) if turn == 1 => Type::Scalar(Scalar::I64),
             Type::Array { len, element } if turn > 4 => {
                 let stride = element.size().unwrap();
@@ -311,7 +312,7 @@ mod tests {
                 if channel.differences(&reader).is_empty() {
                     prop_assert!(plan(&channel, &reader).is_ok(), "{} {}", channel, reader);
                 }
-                let missing = channel.differences_that(&reader, |kind| {
+                let missing = differences(&channel, &reader, |kind| {
                     !matches!(kind, DifferenceKind::Added { .. } | DifferenceKind::Offset { .. })
                 });
                 prop_assert_eq!(missing.is_empty(), plan(&channel, &reader).is_ok());

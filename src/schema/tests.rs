@@ -104,7 +104,7 @@ fn hostile(rest: impl IntoIterator<Item = u8>) -> Result<Schema, SchemaError> {
 }
 
 #[test]
-fn what_is_no_schema_is_told() {
+fn what_is_no_schema_is_named() {
     assert_eq!(Schema::from_bytes(&[]), Err(SchemaError::Truncated { at: 0 }));
     assert_eq!(Schema::from_bytes(&[2, 0, 1]), Err(SchemaError::Version { found: 2 }));
     assert_eq!(Schema::from_bytes(&[1, 7, 1]), Err(SchemaError::UnknownTag { at: 1, tag: 7 }));
@@ -118,7 +118,7 @@ fn what_is_no_schema_is_told() {
     });
     assert_eq!(hostile([24, 0, 3, 2, 1, b'a', 18, 1, b'a', 18]), Err(SchemaError::SameName { at: 11 }));
     assert_eq!(hostile([25, 0, 2, 1, b'a', 0, 1, b'a', 0]), Err(SchemaError::SameName { at: 10 }));
-    // A hundred million fields, of which there are none.
+    // The count says 256 million fields, but no field follows.
     assert_eq!(hostile([24, 0, 2, 0xff, 0xff, 0xff, 0x7f]), Err(SchemaError::Truncated { at: 9 }));
 }
 
@@ -128,7 +128,7 @@ fn depth_and_count_are_limited() {
     assert!(nested(64).is_ok());
     assert_eq!(nested(65), Err(SchemaError::TooDeep));
     assert_eq!(nested(60_000), Err(SchemaError::TooDeep));
-    // A tuple of as many units.
+    // A tuple of `count` units.
     let wide = |count: u16| {
         let units = std::iter::repeat_n(18, usize::from(count));
         let group = |bits: u16| u8::try_from(bits & 0x7f).unwrap();
@@ -218,7 +218,7 @@ fn all_fields_are_listed() {
     assert_eq!(all, expected);
 }
 
-/// A struct around another one, and so on, and in the innermost a tuple of many scalars.
+/// Nested structs of one field each; the innermost field is a tuple of many scalars.
 fn long_paths(levels: usize, name: u8, scalars: u16) -> Schema {
     let level = [&[24, 0, 3, 1, 0x80 | (name & 0x7f), name >> 7][..], &vec![1; usize::from(name)]].concat();
     let group = |bits: u16| u8::try_from(bits & 0x7f).unwrap();
@@ -232,16 +232,18 @@ fn listed_fields_are_limited() {
     let text = |schema: &Schema| -> usize {
         schema.fields().iter().map(|field| field.path.len() + field.type_name.len()).sum()
     };
-    // Each path has 60 names of 255 control characters, which take five bytes each: all but three are left out.
+    // Each path has up to 60 names of 255 control characters, each of which takes five bytes: all
+    // but three are left out.
     let schema = long_paths(60, 255, 9_900);
     assert_eq!((schema.fields().len(), schema.field_count()), (3, 9_960));
     assert!(schema.fields().iter().all(|field| field.path.len() <= 4096), "no path is cut");
-    // Paths that are short enough, together too long.
+    // Each path is short enough, all paths together are too long.
     let schema = long_paths(2, 100, 9_900);
     assert!((40..70).contains(&schema.fields().len()), "{}", schema.fields().len());
     assert!((60 * 1024..=64 * 1024).contains(&text(&schema)), "{}", text(&schema));
     assert_eq!(schema.field_count(), 9_902);
-    // Short ones, but too many; the struct's type is called by all of theirs.
+    // The paths are short, but too many. The text of the struct's type contains those of all
+    // fields.
     let schema = long_paths(1, 1, 9_000);
     assert_eq!((schema.fields().len(), schema.field_count()), (1_000, 9_001));
     assert_eq!(schema.fields()[0].type_name.len(), 256 + '…'.len_utf8());
@@ -255,7 +257,7 @@ fn with(fields: impl IntoIterator<Item = (&'static str, Type)>) -> Schema {
     Schema { encoding: Encoding::Postcard, root: Type::Struct { name: "State".into(), fields } }
 }
 
-fn told(channel: &Schema, reader: &Schema) -> Vec<String> {
+fn differences(channel: &Schema, reader: &Schema) -> Vec<String> {
     channel.differences(reader).iter().map(ToString::to_string).collect()
 }
 
@@ -272,7 +274,7 @@ fn differences_name_the_field() {
     let reader =
         with([("b", Type::Unit), ("queue", job(Scalar::U32)), ("d", Type::String), ("c", Type::Unit)]);
     assert_eq!(
-        told(&channel, &reader),
+        differences(&channel, &reader),
         [
             "a: added in the channel (u8), unknown to the reader",
             "queue[].deadline: u64 in the channel, u32 in the reader",
@@ -287,9 +289,9 @@ fn differences_name_the_field() {
 fn what_means_the_same_does_not_differ() {
     let newtype = |inner: Type| Type::Struct { name: "N".into(), fields: Fields::Newtype(Box::new(inner)) };
     let number = || Type::Scalar(Scalar::U64);
-    assert_eq!(told(&with([("a", newtype(newtype(number())))]), &with([("a", number())])), [""; 0]);
-    assert_eq!(told(&state(), &state()), [""; 0]);
-    assert_eq!(told(&robot(), &robot()), [""; 0]);
+    assert_eq!(differences(&with([("a", newtype(newtype(number())))]), &with([("a", number())])), [""; 0]);
+    assert_eq!(differences(&state(), &state()), [""; 0]);
+    assert_eq!(differences(&robot(), &robot()), [""; 0]);
 }
 
 #[test]
@@ -297,22 +299,25 @@ fn a_tuple_of_equal_types_is_an_array() {
     let pair = <codec::Postcard as Describe<(u64, u64)>>::describe();
     let array = <codec::Postcard as Describe<[u64; 2]>>::describe();
     let mixed = <codec::Postcard as Describe<(u64, u32)>>::describe();
-    assert_eq!(told(&pair, &array), [""; 0]);
-    assert_eq!(told(&mixed, &array), ["[1]: u32 in the channel, u64 in the reader"]);
-    assert_eq!(told(&array, &mixed), ["[1]: u64 in the channel, u32 in the reader"]);
+    assert_eq!(differences(&pair, &array), [""; 0]);
+    assert_eq!(differences(&mixed, &array), ["[1]: u32 in the channel, u64 in the reader"]);
+    assert_eq!(differences(&array, &mixed), ["[1]: u64 in the channel, u32 in the reader"]);
 }
 
 #[test]
 fn encodings_and_offsets_differ() {
     assert_eq!(
-        told(&state(), &robot()),
+        differences(&state(), &robot()),
         ["the state: encoded as Postcard by the channel, as Pod by the reader"]
     );
     let mut moved = robot();
     if let Type::Struct { fields: Fields::Named(fields), .. } = &mut moved.root {
         fields[1].offset = 16;
     }
-    assert_eq!(told(&robot(), &moved), ["position: at byte 8 in the channel, at byte 16 in the reader"]);
+    assert_eq!(
+        differences(&robot(), &moved),
+        ["position: at byte 8 in the channel, at byte 16 in the reader"]
+    );
 }
 
 #[test]

@@ -1,106 +1,110 @@
-//! The tree that a schema is.
+//! The tree of types that a schema is, and its text.
 
-use super::SchemaError;
+use std::fmt::{self, Display, Formatter, Write};
 
-/// How a state is laid out: which encoding, and of which types. [The module](crate::schema) says how to get one.
+/// How a state becomes bytes: an encoding and a tree of types. [The module](crate::schema) shows
+/// how to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Schema {
     pub(crate) encoding: Encoding,
     pub(crate) root: Type,
 }
 
-/// How the bytes of a payload follow from a schema's types.
+/// How payloads encode the types of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
-    /// One value after the other, as [Postcard](https://postcard.jamesmunns.com/wire-format) writes them.
+    /// One value after the other, as [Postcard](https://postcard.jamesmunns.com/wire-format)
+    /// encodes them.
     Postcard,
-    /// Plain data: every field stands at its offset, in little-endian order.
+    /// Plain data: every field is at its offset, in little-endian order.
     Pod,
 }
 
-/// What a value is.
+/// The type of a value: a node of the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Type {
     /// A number, a `bool` or a `char`.
     Scalar(Scalar),
-    /// A text.
+    /// UTF-8 text.
     String,
-    /// Some bytes.
+    /// Bytes, as many as the payload says.
     Bytes,
-    /// Nothing: `()`.
+    /// No data: `()`.
     Unit,
-    /// A schema as a value. It takes part in comparisons, but values of it can't be decoded.
+    /// A schema as a value. Schemas with it can be compared; values of it cannot be decoded.
     Schema,
-    /// Something or nothing.
+    /// A value or none.
     Option(Box<Type>),
-    /// As many values of one type as the payload says.
+    /// Values of one type, as many as the payload says.
     Sequence(Box<Type>),
-    /// A fixed number of values of one type; a tuple of equal types is one, too.
+    /// A fixed number of values of one type. A tuple of equal types is an array, too.
     Array {
-        /// How many.
+        /// The number of values.
         len: u64,
-        /// What each is.
+        /// The type of each value.
         element: Box<Type>,
     },
-    /// As many keys and values as the payload says.
+    /// Keys with values, as many as the payload says.
     Map {
-        /// What each key is.
+        /// The type of each key.
         key: Box<Type>,
-        /// What each value is.
+        /// The type of each value.
         value: Box<Type>,
     },
-    /// A struct; with an empty name, a tuple.
+    /// A struct. A tuple is a struct whose name is empty.
     Struct {
-        /// Its name, without a path.
+        /// The struct's name, without a path.
         name: String,
-        /// What it holds.
+        /// The struct's contents.
         fields: Fields,
     },
-    /// An enum. A value has one of the variants.
+    /// An enum. A value is one of the variants.
     Enum {
-        /// Its name, without a path.
+        /// The enum's name, without a path.
         name: String,
-        /// Its variants, by index.
+        /// The enum's variants, by index.
         variants: Vec<Variant>,
     },
 }
 
-/// What a struct, or a variant of an enum, holds.
+/// The contents of a struct, or of a variant of an enum.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fields {
-    /// Nothing.
+    /// No fields.
     Unit,
-    /// One value without a name, in whose place it stands.
+    /// One value without a name. The payload holds this value only.
     Newtype(Box<Type>),
-    /// Values that are told by their positions; their names are empty.
+    /// Values identified by position; their names are empty.
     Tuple(Vec<Field>),
-    /// Values that have names.
+    /// Values identified by name.
     Named(Vec<Field>),
 }
 
-/// One value in a struct or variant.
+/// One field of a struct or variant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
-    /// Its name; empty in a tuple.
+    /// The field's name; empty in a tuple.
     pub name: String,
-    /// Bytes from the beginning of its struct, in plain data ([`Encoding::Pod`]); else 0.
+    /// The distance from the beginning of the struct in bytes, in plain data ([`Encoding::Pod`]); 0
+    /// in other encodings.
     pub offset: u64,
-    /// What it is.
+    /// The field's type.
     pub value: Type,
 }
 
 /// One variant of an enum.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Variant {
-    /// Its name.
+    /// The variant's name.
     pub name: String,
-    /// What it holds.
+    /// The variant's contents.
     pub fields: Fields,
 }
 
-/// A number, a `bool` or a `char`. `usize` and `isize` are the 64-bit integers that they are on all supported targets.
+/// A number, a `bool` or a `char`. `usize` and `isize` are 64-bit integers, as on all supported
+/// targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the primitive type of its name")]
 pub enum Scalar {
@@ -121,7 +125,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// All of them, by their tags in a schema's bytes.
+    /// All scalars. The index of a scalar is its tag in a schema's bytes.
     pub(super) const ALL: [Scalar; 14] = [
         Scalar::Bool,
         Scalar::U8,
@@ -160,7 +164,7 @@ impl Scalar {
         }
     }
 
-    /// Its size in plain data, in bytes.
+    /// The size in plain data, in bytes.
     #[must_use]
     pub fn size(self) -> u64 {
         match self {
@@ -175,52 +179,17 @@ impl Scalar {
 
 #[cfg(all(test, feature = "dynamic"))]
 thread_local! {
-    /// Types whose sizes have been computed, again and again, by [`Type::size`].
-    pub(crate) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
-impl Schema {
-    /// A schema for a codec of one's own, whose payloads are laid out as `encoding` says: for its
-    /// [`Describe`](super::Describe). In plain data, offsets count; else they are 0, and ignored.
-    ///
-    /// Cost: its bytes are made and read once.
-    ///
-    /// # Errors
-    ///
-    /// [`SchemaError`], if a channel can't carry it: see [`Schema::from_bytes`].
-    pub fn new(encoding: Encoding, root: Type) -> Result<Schema, SchemaError> {
-        // What the bytes say, so that it equals what a reader gets.
-        Schema::from_bytes(&Schema { encoding, root }.to_bytes())
-    }
-
-    /// How payloads follow from [`Schema::root`].
-    #[must_use]
-    pub fn encoding(&self) -> Encoding {
-        self.encoding
-    }
-
-    /// What the state is.
-    #[must_use]
-    pub fn root(&self) -> &Type {
-        &self.root
-    }
-
-    /// The size of every payload in bytes, where it is plain data; else `None`.
-    #[must_use]
-    pub fn fixed_len(&self) -> Option<u64> {
-        match self.encoding {
-            Encoding::Postcard => None,
-            Encoding::Pod => self.root.size(),
-        }
-    }
+    /// How many sizes [`Type::size`] has computed, repetitions included.
+    pub(crate) static SIZES_COMPUTED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 impl Type {
-    /// The size in bytes as plain data; `None` if it can't be that, or if the size is no number of 64 bits.
+    /// The size as plain data in bytes; `None` if this type cannot be plain data, or if the size
+    /// exceeds 64 bits.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         #[cfg(all(test, feature = "dynamic"))]
-        LOOKS.set(LOOKS.get() + 1);
+        SIZES_COMPUTED.set(SIZES_COMPUTED.get() + 1);
         match self {
             Type::Scalar(scalar) => Some(scalar.size()),
             Type::Unit => Some(0),
@@ -230,7 +199,7 @@ impl Type {
         }
     }
 
-    /// What it is in a payload: a newtype is what it holds.
+    /// The type without the newtypes around it: a payload does not show them.
     pub(crate) fn bare(&self) -> &Type {
         match self {
             Type::Struct { fields: Fields::Newtype(inner), .. } => inner.bare(),
@@ -246,8 +215,125 @@ impl Fields {
             Fields::Newtype(inner) => inner.size(),
             Fields::Tuple(fields) | Fields::Named(fields) => {
                 let end = |field: &Field| field.offset.checked_add(field.value.size()?);
-                fields.iter().try_fold(0, |max, field| Some(end(field)?.max(max)))
+                fields.iter().try_fold(0, |size, field| Some(end(field)?.max(size)))
             }
         }
+    }
+}
+
+/// Pseudo-Rust, with the fields of each struct where the struct is used. Names are escaped as in a
+/// string literal.
+impl Display for Schema {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        Printer { formatter, indent: 0, encoding: self.encoding }.r#type(&self.root)
+    }
+}
+
+/// The type in one line: `Vec<Job>`.
+impl Display for Type {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Scalar(scalar) => formatter.write_str(scalar.name()),
+            Type::String => formatter.write_str("String"),
+            Type::Bytes => formatter.write_str("bytes"),
+            Type::Unit => formatter.write_str("()"),
+            Type::Schema => formatter.write_str("Schema"),
+            Type::Option(inner) => write!(formatter, "Option<{inner}>"),
+            Type::Sequence(element) => write!(formatter, "Vec<{element}>"),
+            Type::Array { len, element } => write!(formatter, "[{element}; {len}]"),
+            Type::Map { key, value } => write!(formatter, "Map<{key}, {value}>"),
+            Type::Struct { name, fields: Fields::Tuple(fields) } if name.is_empty() => {
+                formatter.write_char('(')?;
+                for (index, field) in fields.iter().enumerate() {
+                    write!(formatter, "{}{}", if index == 0 { "" } else { ", " }, field.value)?;
+                }
+                formatter.write_char(')')
+            }
+            Type::Struct { name, .. } | Type::Enum { name, .. } => {
+                write!(formatter, "{}", name.escape_debug())
+            }
+        }
+    }
+}
+
+/// Writes types with their contents.
+struct Printer<'a, 'b> {
+    formatter: &'a mut Formatter<'b>,
+    indent: usize,
+    encoding: Encoding,
+}
+
+impl Printer<'_, '_> {
+    fn r#type(&mut self, node: &Type) -> fmt::Result {
+        match node {
+            Type::Option(inner) => self.around("Option<", inner, ">"),
+            Type::Sequence(element) => self.around("Vec<", element, ">"),
+            Type::Array { len, element } => self.around("[", element, &format!("; {len}]")),
+            Type::Map { key, value } => {
+                self.around("Map<", key, ", ")?;
+                self.around("", value, ">")
+            }
+            Type::Struct { name, fields } => {
+                if !name.is_empty() {
+                    write!(self.formatter, "struct {}", name.escape_debug())?;
+                }
+                self.fields(fields)
+            }
+            Type::Enum { name, variants } => {
+                write!(self.formatter, "enum {} ", name.escape_debug())?;
+                self.lines(variants, |printer, variant| {
+                    write!(printer.formatter, "{}", variant.name.escape_debug())?;
+                    printer.fields(&variant.fields)
+                })
+            }
+            plain => write!(self.formatter, "{plain}"),
+        }
+    }
+
+    fn around(&mut self, before: &str, inner: &Type, after: &str) -> fmt::Result {
+        self.formatter.write_str(before)?;
+        self.r#type(inner)?;
+        self.formatter.write_str(after)
+    }
+
+    fn fields(&mut self, fields: &Fields) -> fmt::Result {
+        match fields {
+            Fields::Unit => Ok(()),
+            Fields::Newtype(inner) => self.around("(", inner, ")"),
+            Fields::Tuple(fields) => {
+                self.formatter.write_char('(')?;
+                for (index, field) in fields.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ", " };
+                    self.around(separator, &field.value, "")?;
+                }
+                self.formatter.write_char(')')
+            }
+            Fields::Named(fields) => {
+                self.formatter.write_char(' ')?;
+                let is_plain = self.encoding == Encoding::Pod;
+                self.lines(fields, |printer, field| {
+                    write!(printer.formatter, "{}: ", field.name.escape_debug())?;
+                    printer.r#type(&field.value)?;
+                    if is_plain {
+                        write!(printer.formatter, " /* at byte {} */", field.offset)
+                    } else {
+                        Ok(())
+                    }
+                })
+            }
+        }
+    }
+
+    /// Braces with one line for each value.
+    fn lines<V>(&mut self, values: &[V], write: impl Fn(&mut Self, &V) -> fmt::Result) -> fmt::Result {
+        self.formatter.write_str("{\n")?;
+        self.indent += 1;
+        for value in values {
+            write!(self.formatter, "{:1$}", "", self.indent * 4)?;
+            write(self, value)?;
+            self.formatter.write_str(",\n")?;
+        }
+        self.indent -= 1;
+        write!(self.formatter, "{:1$}}}", "", self.indent * 4)
     }
 }

@@ -1,31 +1,34 @@
-//! A schema as bytes: a version, an encoding, and the tree, each type before what it consists of.
+//! A schema as bytes: a version, an encoding, and the tree, each type before its contents.
 //!
-//! Numbers and texts stand there as Postcard writes them; a type begins with a tag. So it is what Postcard would make of
-//! the tree. It is read by hand because whoever can create a channel chooses the bytes: no depth and no count is taken
-//! from them without a limit.
+//! Numbers and names are encoded as in Postcard; a type begins with a tag.
+//!
+//! Decoding is written by hand and not derived with serde. Any program that can create a channel
+//! chooses the bytes, so every depth, count and length has a limit, and every error has the offset
+//! of the byte that is wrong; errors of a derived `Deserialize` have no offsets. A field has an
+//! offset in one of the two encodings only, and the tags of types have a gap, neither of which a
+//! derive can express.
 
 use std::collections::HashSet;
 
 use super::cursor::{Cursor, Fault};
-use super::{Encoding, Field, Fields, Scalar, Schema, SchemaError, Type, Variant};
-use crate::layout;
+use super::tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 
-/// The first byte.
-pub(super) const VERSION: u8 = 1;
+/// The first byte of a schema.
+const VERSION: u8 = 1;
 
-/// Most bytes of a schema: a channel's object for it has room for so many.
-pub(super) const MAX_BYTES: usize = 64 * 1024;
+/// The most bytes of a schema. A channel's schema object has room for them.
+const MAX_BYTES: usize = 64 * 1024;
 
-/// Most types inside of one another.
-pub(super) const MAX_LEVELS: u32 = 64;
+/// The most levels of nested types.
+const MAX_LEVELS: u32 = 64;
 
-/// Most types and variants together.
-pub(super) const MAX_NODES: u32 = 10_000;
+/// The most types and variants together.
+const MAX_NODES: u32 = 10_000;
 
-/// Most bytes of a name of a type, variant or field.
-pub(super) const MAX_NAME_BYTES: u64 = 256;
+/// The most bytes of the name of a type, variant or field.
+const MAX_NAME_BYTES: u64 = 256;
 
-/// Tags of types; those below are scalars by their position in [`Scalar::ALL`].
+/// The tags of types. Lower tags are those of scalars: the index in [`Scalar::ALL`].
 mod tag {
     pub(super) const STRING: u8 = 16;
     pub(super) const BYTES: u8 = 17;
@@ -47,72 +50,113 @@ mod tag {
     pub(super) const POD: u8 = 1;
 }
 
-impl Schema {
-    /// The schema as bytes, as a channel carries them.
-    ///
-    /// Cost: a look at each type, and the bytes.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let encoding = match self.encoding {
-            Encoding::Postcard => tag::POSTCARD,
-            Encoding::Pod => tag::POD,
-        };
-        let mut output = Output { bytes: vec![VERSION, encoding], encoding: self.encoding };
-        output.r#type(&self.root);
-        output.bytes
-    }
-
-    /// The schema that these bytes are.
-    ///
-    /// They may be anybody's: at most 64 KiB, 64 levels, 10,000 types and variants, and names of 256 bytes are accepted.
-    ///
-    /// Cost: a look at each byte; at most some megabytes of memory, for 10,000 types.
-    ///
-    /// # Errors
-    ///
-    /// [`SchemaError`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Schema, SchemaError> {
-        if bytes.len() > MAX_BYTES {
-            return Err(SchemaError::TooLong { bytes: bytes.len() });
-        }
-        let mut input = Input { cursor: Cursor::new(bytes), encoding: Encoding::Postcard, nodes: 0 };
-        match input.step(Cursor::byte)? {
-            VERSION => {}
-            found => return Err(SchemaError::Version { found }),
-        }
-        input.encoding = match input.step(Cursor::byte)? {
-            tag::POSTCARD => Encoding::Postcard,
-            tag::POD => Encoding::Pod,
-            tag => return Err(SchemaError::UnknownTag { at: 1, tag }),
-        };
-        let root = input.r#type(MAX_LEVELS)?;
-        if input.cursor.left() > 0 {
-            return Err(SchemaError::Left { bytes: input.cursor.left() });
-        }
-        if input.encoding == Encoding::Pod && root.size().is_none() {
-            return Err(SchemaError::NotPlain);
-        }
-        Ok(Schema { encoding: input.encoding, root })
-    }
-
-    /// Whether [`Schema::from_bytes`] accepts what [`Schema::to_bytes`] makes: a schema of very many or very deep types
-    /// can be made, but not carried.
-    ///
-    /// # Errors
-    ///
-    /// The [`SchemaError`] that a reader would get.
-    pub fn check(&self) -> Result<(), SchemaError> {
-        Schema::from_bytes(&self.to_bytes()).map(drop)
-    }
-
-    /// A number that equal schemas have in common, and different ones hardly ever.
-    #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        layout::fingerprint(&self.to_bytes())
-    }
+/// Bytes that are not a schema, or a schema that a channel cannot carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// The schema is too long.
+    #[error("the schema has {bytes} bytes, the limit is {}: use fewer types", MAX_BYTES)]
+    TooLong {
+        /// The schema's length in bytes.
+        bytes: usize,
+    },
+    /// Another version of this library wrote the schema.
+    #[error(
+        "the schema has version {found}, this program knows version {}: use the writer's version",
+        VERSION
+    )]
+    Version {
+        /// The version that the schema names.
+        found: u8,
+    },
+    /// The schema ends too early.
+    #[error("the schema is cut off at byte {at}")]
+    Truncated {
+        /// The offset of the value that is incomplete.
+        at: usize,
+    },
+    /// A number or a name is malformed.
+    #[error("byte {at} of the schema does not begin a valid number or UTF-8 text")]
+    Malformed {
+        /// The offset of the number or name.
+        at: usize,
+    },
+    /// The schema has an unknown tag.
+    #[error("byte {at} of the schema is {tag}, which is not the tag of a type")]
+    UnknownTag {
+        /// The tag's offset.
+        at: usize,
+        /// The unknown tag.
+        tag: u8,
+    },
+    /// A name is too long.
+    #[error("a name in the schema has {bytes} bytes, the limit is {}: choose a shorter one", MAX_NAME_BYTES)]
+    LongName {
+        /// The name's length in bytes.
+        bytes: u64,
+    },
+    /// Two fields of a struct, or two variants of an enum, have the same name.
+    #[error(
+        "the name that ends at byte {at} of the schema occurs twice: rename one of the fields or variants"
+    )]
+    SameName {
+        /// The offset of the end of the second name.
+        at: usize,
+    },
+    /// The types nest too deep.
+    #[error("the schema's types nest deeper than {} levels: use flatter types", MAX_LEVELS)]
+    TooDeep,
+    /// The schema has too many types.
+    #[error("the schema has more than {} types and variants: use fewer types", MAX_NODES)]
+    TooManyTypes,
+    /// The schema is of plain data, but one of its types is not, or its size exceeds 64 bits.
+    #[error("the schema is of plain data, but one of its types is not plain, or its size exceeds 64 bits")]
+    NotPlain,
+    /// Bytes follow the schema.
+    #[error("{bytes} bytes are left over after the schema")]
+    Left {
+        /// The number of bytes.
+        bytes: usize,
+    },
 }
 
-/// Bytes that are being written.
+/// The bytes of a schema.
+pub(super) fn encode(schema: &Schema) -> Vec<u8> {
+    let encoding = match schema.encoding {
+        Encoding::Postcard => tag::POSTCARD,
+        Encoding::Pod => tag::POD,
+    };
+    let mut output = Output { bytes: vec![VERSION, encoding], encoding: schema.encoding };
+    output.r#type(&schema.root);
+    output.bytes
+}
+
+/// The schema of these bytes, within the limits.
+pub(super) fn decode(bytes: &[u8]) -> Result<Schema, SchemaError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(SchemaError::TooLong { bytes: bytes.len() });
+    }
+    let mut input = Input { cursor: Cursor::new(bytes), encoding: Encoding::Postcard, nodes: 0 };
+    match input.step(Cursor::byte)? {
+        VERSION => {}
+        found => return Err(SchemaError::Version { found }),
+    }
+    input.encoding = match input.step(Cursor::byte)? {
+        tag::POSTCARD => Encoding::Postcard,
+        tag::POD => Encoding::Pod,
+        tag => return Err(SchemaError::UnknownTag { at: 1, tag }),
+    };
+    let root = input.r#type(MAX_LEVELS)?;
+    if input.cursor.left() > 0 {
+        return Err(SchemaError::Left { bytes: input.cursor.left() });
+    }
+    if input.encoding == Encoding::Pod && root.size().is_none() {
+        return Err(SchemaError::NotPlain);
+    }
+    Ok(Schema { encoding: input.encoding, root })
+}
+
+/// The bytes that have been written.
 struct Output {
     bytes: Vec<u8>,
     encoding: Encoding,
@@ -132,12 +176,11 @@ impl Output {
         self.bytes.extend_from_slice(name.as_bytes());
     }
 
-    fn r#type(&mut self, described: &Type) {
-        match described {
+    fn r#type(&mut self, node: &Type) {
+        match node {
             Type::Scalar(scalar) => {
                 let position = Scalar::ALL.iter().position(|other| other == scalar);
-                self.bytes
-                    .push(position.and_then(|position| u8::try_from(position).ok()).unwrap_or_default());
+                self.bytes.push(position.and_then(|position| position.try_into().ok()).unwrap_or_default());
             }
             Type::String => self.bytes.push(tag::STRING),
             Type::Bytes => self.bytes.push(tag::BYTES),
@@ -204,7 +247,7 @@ impl Output {
     }
 }
 
-/// Bytes that are being read.
+/// The bytes that are being read.
 struct Input<'a> {
     cursor: Cursor<'a>,
     encoding: Encoding,
@@ -233,7 +276,7 @@ impl<'a> Input<'a> {
         str::from_utf8(name).map(str::to_owned).map_err(|_| SchemaError::Malformed { at })
     }
 
-    /// A name that is none of `names`, to which it is added.
+    /// A name that is not in `names` yet, and is added to them.
     fn new_name(&mut self, names: &mut HashSet<String>) -> Result<String, SchemaError> {
         let name = self.name()?;
         if names.insert(name.clone()) {
@@ -248,7 +291,7 @@ impl<'a> Input<'a> {
         if self.nodes > MAX_NODES { Err(SchemaError::TooManyTypes) } else { Ok(()) }
     }
 
-    /// A type of which `levels` may be inside of one another.
+    /// A type of at most `levels` levels.
     fn r#type(&mut self, levels: u32) -> Result<Type, SchemaError> {
         self.count()?;
         let levels = levels.checked_sub(1).ok_or(SchemaError::TooDeep)?;
@@ -274,7 +317,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// Nothing is reserved for a count before that many are there.
+    /// Memory is reserved for variants that have been read, not for those that the count claims.
     fn variants(&mut self, levels: u32) -> Result<Vec<Variant>, SchemaError> {
         let count = self.number()?;
         let (mut variants, mut names) = (Vec::new(), HashSet::new());

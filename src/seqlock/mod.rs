@@ -20,28 +20,26 @@
 //! over what never changes afterwards. Waiting for a publication is a handshake of its own: see [`waiting`].
 
 mod cut;
-mod generation;
-mod look;
 #[cfg(test)]
 mod models;
 mod published;
 mod reader;
 pub(crate) mod ready;
 mod ring;
+mod segment;
 mod stamp;
 mod state;
 mod waiting;
 mod writer;
 
-pub(crate) use generation::Generations;
-pub(crate) use look::{Look, SlotStatus};
 pub(crate) use published::Published;
 pub(crate) use reader::{Attempt, Reader};
-pub(crate) use ring::{Destination, Details, Part, Reading, Ring};
+pub(crate) use ring::{Destination, Part, Ring, SlotStatus};
+pub(crate) use segment::{Generations, Segment};
 pub use state::ChannelState;
 pub use waiting::WakeMode;
 pub(crate) use waiting::{Announcements, Answered, register_waiter};
-pub(crate) use writer::{Growth, Writer};
+pub(crate) use writer::Writer;
 
 #[cfg(doc)]
 use crate::memory::Memory;

@@ -1,57 +1,41 @@
-//! One segment as a ring of slots: writing one, and one attempt at reading one.
+//! The slots of a segment as a ring: writing a slot, one attempt to read a slot, and a look at one.
 
+use super::Attempt;
 use super::stamp::Stamp;
-use crate::layout::{Geometry, Publication};
-use crate::memory::{Memory, MemoryMut, Slot, Slots};
+use crate::layout::{Geometry, Publication, Side};
+use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
 
 /// The slots of one segment.
 #[derive(Clone, Debug)]
-pub(crate) struct Ring<M>(pub(super) Slots<M>);
+pub(crate) struct Ring<M>(Slots<M>);
 
-/// What stands beside a payload in its slot.
+/// What the stamp of a slot says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Details {
-    /// Payload length in bytes.
-    pub(crate) len: usize,
-    /// When it was published, in nanoseconds of the monotonic clock; 0 if that is not recorded.
-    pub(crate) time: u64,
-    /// Its checksum, where the channel has any.
-    pub(crate) checksum: u64,
+pub(crate) enum SlotStatus {
+    /// Nothing was ever written to the slot.
+    Empty,
+    /// The writer is writing this publication, or died there.
+    Writing(Publication),
+    /// The slot holds this publication, whole.
+    Whole(Publication),
+    /// A stamp that no writer stores in this slot.
+    Implausible(u64),
 }
 
-/// Where a payload is copied to: private memory of the reader.
+/// Private memory of a reader to which a payload is copied.
 pub trait Destination {
-    /// Room for a payload of `len` bytes (at most the segment's capacity), or for the part of it that is wanted; `None`
-    /// if that length can't be taken.
+    /// The buffer for a payload of `len` bytes (at most the segment's capacity), or for the part of it that the reader
+    /// wants; `None` if the destination refuses that length.
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]>;
 
-    /// Where in the payload the part begins that is wanted.
+    /// Where in the payload the wanted part begins.
     #[inline]
     fn offset(&self) -> usize {
         0
     }
 
-    /// What the last copy left there; of a destination that refused, what it would have taken.
+    /// The bytes of the last copy; if the destination refused the length, as many bytes as it accepts.
     fn bytes(&self) -> &[u8];
-}
-
-/// What came of one attempt at a slot. All but `Torn` are verified: they are what the writer published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// The destination holds the payload.
-    Whole(Details),
-    /// The writer came back to the slot while it was being copied. What the destination holds means nothing.
-    Torn,
-    /// The destination refused the length.
-    Refused {
-        /// The payload's length in bytes.
-        len: usize,
-    },
-    /// The slot says that it holds more than there is room for: no writer of ours wrote that.
-    Implausible {
-        /// The length it claims.
-        len: u64,
-    },
 }
 
 impl<M: Memory> Ring<M> {
@@ -72,56 +56,83 @@ impl<M: Memory> Ring<M> {
         self.0.memory()
     }
 
-    /// Whether `publication` stands here, whole. Means something only while nobody writes.
-    pub(crate) fn holds(&self, publication: Publication) -> bool {
-        self.date_of(publication).is_some()
-    }
-
-    /// When `publication` was published, as [`Details::time`] says, if it stands here, whole. Means something only while
-    /// nobody writes.
-    pub(crate) fn date_of(&self, publication: Publication) -> Option<u64> {
+    /// The header of `publication` if its slot holds it, whole. Means something only while no process writes.
+    pub(crate) fn holds(&self, publication: Publication) -> Option<SlotHeader> {
         let slot = self.0.slot(publication.turn());
-        let [len, time, _] = slot.header();
-        let fits = len <= slot.capacity() as u64;
-        (Stamp(slot).is_whole(publication) && fits).then_some(time)
+        let header = slot.header();
+        (header.len <= slot.capacity() as u64 && Stamp(slot).is_whole(publication)).then_some(header)
     }
 
     /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in shared memory.
     #[inline(always)]
-    pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Reading {
+    pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         let slot = self.0.slot(publication.turn());
-        // r2, r3: from here to the fence everything read may belong to different publications.
-        let reading = copy_out(&slot, destination);
+        // r2, r3: from here to the fence everything loaded may belong to different publications.
+        let attempt = copy_out(publication, &slot, destination);
         // Acquire: the loads of the copy must not be satisfied after the stamp's load below, or the writer could come
         // back to the slot in between and the stamp would still look untouched. Pairs with the release fence in
         // `write` (w2): if any word of the copy came from a later write of the slot, that fence and this one make the
         // odd stamp before it visible here.
         self.memory().fence_acquire();
-        if Stamp(slot).is_whole(publication) { reading } else { Reading::Torn }
+        if Stamp(slot).is_whole(publication) { attempt } else { Attempt::Torn }
+    }
+
+    /// A look at the `index`-th slot of the ring of `side`, whatever publication it holds: for inspection. Wait-free;
+    /// stores nothing.
+    ///
+    /// The header belongs to the publication of the status if that is `Whole`, and not later than a number that the
+    /// caller got from `Published::latest` before. Otherwise it means nothing unless the writer is dead.
+    pub(crate) fn look(&self, side: Side, index: u64) -> (SlotStatus, SlotHeader) {
+        let slot = self.0.slot(index);
+        let header = slot.header();
+        // Acquire: as r4 of `read`, the loads of the header must not be satisfied after the stamp's, or a header of
+        // a later write could be paired with an earlier number. Pairs with the release fence in `write` (w2).
+        self.memory().fence_acquire();
+        (self.status(side, index, slot.stamp()), header)
+    }
+
+    fn status(&self, side: Side, index: u64, stamp: u64) -> SlotStatus {
+        if stamp == 0 {
+            return SlotStatus::Empty;
+        }
+        let publication = Publication::new(stamp.div_ceil(2));
+        let mask = self.geometry().depth() - 1;
+        match publication {
+            Some(publication) if publication.side() != side || publication.turn() & mask != index => {
+                SlotStatus::Implausible(stamp)
+            }
+            Some(publication) if stamp == publication.stamp_whole() => SlotStatus::Whole(publication),
+            Some(publication) => SlotStatus::Writing(publication),
+            None => SlotStatus::Implausible(stamp),
+        }
     }
 }
 
-/// r2, r3. Each word is loaded once; what it decides is decided on the local.
+/// r2, r3. Each word is loaded once; every decision is made on the local copy.
 #[inline(always)]
-fn copy_out<M: Memory>(slot: &Slot<'_, M>, destination: &mut impl Destination) -> Reading {
-    let [len, time, checksum] = slot.header();
-    let Some(len) = usize::try_from(len).ok().filter(|len| *len <= slot.capacity()) else {
-        return Reading::Implausible { len };
+fn copy_out<M: Memory>(
+    publication: Publication,
+    slot: &Slot<'_, M>,
+    destination: &mut impl Destination,
+) -> Attempt {
+    let header = slot.header();
+    let Some(len) = usize::try_from(header.len).ok().filter(|len| *len <= slot.capacity()) else {
+        return Attempt::Implausible { publication, len: header.len };
     };
     let offset = destination.offset();
     let Some(buffer) = destination.buffer(len) else {
-        return Reading::Refused { len };
+        return Attempt::Refused { publication, len };
     };
     slot.read(offset, buffer);
-    Reading::Whole(Details { len, time, checksum })
+    Attempt::Whole { publication, header }
 }
 
 impl<M: MemoryMut> Ring<M> {
-    /// w1 to w4: writes `publication` into its slot, where no reader looks for it before it is announced. Wait-free.
+    /// w1 to w4: writes `publication` into its slot, where no reader reads it before it is announced. Wait-free.
     ///
     /// # Panics
     ///
-    /// If the payload is larger than the geometry's capacity: the caller has grown the segment before.
+    /// If the payload is larger than the geometry's capacity: the caller grows the segment first.
     #[inline(always)]
     pub(crate) fn write(&self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
         let slot = self.0.slot(publication.turn());
@@ -133,7 +144,7 @@ impl<M: MemoryMut> Ring<M> {
         // A release *store* of the stamp would not do: it orders what is before it, not what is after. Pairs with the
         // acquire fence in `read` (r4).
         self.memory().fence_release();
-        stamp.0.set_header([payload.len() as u64, time, checksum]);
+        stamp.0.set_header(SlotHeader { len: payload.len() as u64, time, checksum });
         stamp.0.write(payload);
         stamp.finish(publication);
     }
@@ -147,7 +158,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl Destination for Part<'_> {
-    /// Takes any payload that has the part.
+    /// Accepts any payload that has the part.
     #[inline]
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         let end = self.offset.checked_add(self.into.len())?;
@@ -167,7 +178,7 @@ impl Destination for Part<'_> {
 impl Destination for &mut Vec<u8> {
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         if len > self.capacity() {
-            // What stands there is about to be overwritten: fresh zeroes are cheaper than moving it and zeroing the rest.
+            // The contents are about to be overwritten: fresh zeroes are cheaper than moving them and zeroing the rest.
             **self = vec![0; len];
         } else {
             self.resize(len, 0);
@@ -181,7 +192,7 @@ impl Destination for &mut Vec<u8> {
 }
 
 impl Destination for &mut [u8] {
-    /// Takes exactly its own length.
+    /// Accepts exactly its own length.
     #[inline]
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         (len == self.len()).then_some(self)
@@ -190,5 +201,48 @@ impl Destination for &mut [u8] {
     #[inline]
     fn bytes(&self) -> &[u8] {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Geometry, segment};
+    use crate::memory::{MemoryMut, Words};
+
+    fn ring(depth: usize) -> Ring<Words> {
+        let geometry = Geometry::exact(depth, 4);
+        Ring::new(Words::zeroed(geometry.object_words()), geometry)
+    }
+
+    fn stamp(ring: &Ring<Words>, index: u64, stamp: u64) {
+        ring.memory().store(ring.geometry().slot(index) + segment::slot::STAMP, stamp);
+    }
+
+    #[test]
+    fn what_is_written_is_told_where_it_stands() {
+        let ring = ring(2);
+        assert_eq!(ring.look(Side::A, 0).0, SlotStatus::Empty);
+        for number in [2, 4, 6] {
+            ring.write(Publication::new(number).unwrap(), &[7; 5], number * 100, 0);
+        }
+        let whole = |number| SlotStatus::Whole(Publication::new(number).unwrap());
+        assert_eq!(ring.look(Side::A, 0), (whole(4), SlotHeader { len: 5, time: 400, checksum: 0 }));
+        assert_eq!(ring.look(Side::A, 1), (whole(6), SlotHeader { len: 5, time: 600, checksum: 0 }));
+        stamp(&ring, 0, Publication::new(8).unwrap().stamp_writing());
+        assert_eq!(ring.look(Side::A, 0).0, SlotStatus::Writing(Publication::new(8).unwrap()));
+    }
+
+    #[test]
+    fn stamps_that_no_writer_stores_there_are_told_apart() {
+        let ring = ring(4);
+        let of = |number: u64| Publication::new(number).unwrap().stamp_whole();
+        // Of the other side, of another slot, beyond the last number.
+        for hostile in [of(3), of(3) - 1, of(4), of(4) - 1, of(1 << 62) + 1, of(1 << 62) + 2, u64::MAX] {
+            stamp(&ring, 0, hostile);
+            assert_eq!(ring.look(Side::A, 0).0, SlotStatus::Implausible(hostile), "{hostile}");
+        }
+        stamp(&ring, 0, of(1 << 62));
+        assert_eq!(ring.look(Side::A, 0).0, SlotStatus::Whole(Publication::MAX));
     }
 }

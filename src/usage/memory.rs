@@ -1,5 +1,6 @@
 //! Sums over the objects that were found.
 
+use std::fmt;
 use std::ops::{Add, AddAssign};
 
 use super::change::{MemoryChange, NamespaceMemoryChange};
@@ -41,6 +42,14 @@ impl Add for MemoryUsage {
             resident: self.resident + other.resident,
             objects: self.objects + other.objects,
         }
+    }
+}
+
+/// Resident bytes and the number of objects.
+impl fmt::Display for MemoryUsage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let objects = if self.objects == 1 { "object" } else { "objects" };
+        write!(formatter, "{} bytes in {} {objects}", self.resident, self.objects)
     }
 }
 
@@ -94,9 +103,23 @@ impl ChannelMemory {
     }
 }
 
+/// The channel's name, its total, and the resident bytes of each part.
+impl fmt::Display for ChannelMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChannelMemory { channel, control, segment_a, segment_b, schema, replaced } = self;
+        let [control, a, b, schema, replaced] =
+            [control, segment_a, segment_b, schema, replaced].map(|usage| usage.resident);
+        let total = self.total();
+        write!(
+            formatter,
+            "{channel}: {total}: control {control}, A {a}, B {b}, schema {schema}, replaced {replaced}"
+        )
+    }
+}
+
 /// What a namespace costs, by channel and by kind: see [`Namespace::memory`](crate::Namespace::memory).
 ///
-/// Its text is a table of bytes that have memory, one line a channel.
+/// `Display` prints one line for each channel, for objects of no channel, and for the total.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamespaceMemory {
@@ -149,5 +172,18 @@ impl NamespaceMemory {
     #[must_use]
     pub fn diff(&self, earlier: &NamespaceMemory) -> NamespaceMemoryChange {
         NamespaceMemoryChange::between(earlier, self)
+    }
+}
+
+impl fmt::Display for NamespaceMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for channel in &self.channels {
+            writeln!(formatter, "{channel}")?;
+        }
+        let others = [("(unnamed)", self.unnamed), ("(registry)", self.registry), ("(other)", self.other)];
+        for (name, usage) in others.into_iter().filter(|(_, usage)| usage.objects > 0) {
+            writeln!(formatter, "{name}: {usage}")?;
+        }
+        write!(formatter, "total: {}", self.total())
     }
 }

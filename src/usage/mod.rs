@@ -12,7 +12,6 @@ mod change;
 mod memory;
 mod peak;
 mod survey;
-mod table;
 #[cfg(test)]
 mod tests;
 

@@ -126,7 +126,7 @@ impl Waiter {
 
     /// Waits until `channel` has a publication after number `after`, at most for `timeout`.
     pub(crate) fn wait_after(&mut self, channel: &ChannelReader, after: u64, timeout: Duration) -> Waited {
-        let look = || match channel.progress() {
+        let look = || match channel.page().progress() {
             progress if progress.publication > after => Ok(Waited::Newer),
             progress if progress.has_ended() => Ok(Waited::Ended),
             progress => Err(progress.publication),
@@ -231,7 +231,7 @@ impl Waiter {
         // writer's fence, if it has one (p2).
         page.words.fence_full();
         // For writers without a fence.
-        let needs_barrier = channels.iter().any(|channel| channel.wake_mode() == WakeMode::Barriers);
+        let needs_barrier = channels.iter().any(|channel| channel.page().wake_mode() == WakeMode::Barriers);
         match needs_barrier && !object::issue_barrier() {
             true => Registered::NotEverywhere,
             false => Registered::Everywhere,
@@ -241,9 +241,9 @@ impl Waiter {
     /// Whether all writers wake waiters and read the open page; opens it if it is not open.
     fn is_page_of_all(&mut self, channels: &[&ChannelReader]) -> bool {
         let Some(first) = channels.first() else { return true };
-        let instance = first.waiters_instance();
+        let instance = first.page().waiters_instance();
         let wakes = |channel: &&ChannelReader| {
-            channel.wake_mode() != WakeMode::Nobody && channel.waiters_instance() == instance
+            channel.page().wake_mode() != WakeMode::Nobody && channel.page().waiters_instance() == instance
         };
         if instance == 0 || !channels.iter().all(wakes) {
             return false;

@@ -153,7 +153,7 @@ impl Notifier {
 }
 
 fn has_changed(channel: &ChannelReader, seen: u64) -> bool {
-    let progress = channel.progress();
+    let progress = channel.page().progress();
     progress.publication > seen || progress.has_ended()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LastPayload, Writer};
-use crate::channel::{ChannelName, ChannelWriter, CreateError, Format, WriterOptions};
+use crate::channel::{self, ChannelName, CreateError, Format, WriterOptions};
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, MessagePack};
 use crate::object::Backend;
@@ -75,7 +75,7 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
 
     /// Payload bytes that a state may have at most. Default: 64 MiB.
     pub fn max_state_len(mut self, bytes: usize) -> Self {
-        self.options.limit = bytes;
+        self.options.max_state_len = bytes;
         self
     }
 
@@ -219,17 +219,17 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
         if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
             options.capacity = capacity;
         } else {
-            options.capacity = options.capacity.min(options.limit);
+            options.capacity = options.capacity.min(options.max_state_len);
         }
         #[cfg(feature = "schema")]
         check_schema(&options)?;
         let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let mut channel = ChannelWriter::open(&self.backend, &name, &options)?;
+        let mut channel = channel::open(&self.backend, &name, &options)?;
         match Registration::new(self.backend.clone(), &self.namespace, &channel) {
             Ok(registration) => {
                 // Without the page, waiting processes look again and again.
                 if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
-                    channel.wake_those_on(page);
+                    channel.wake_waiters_of(page);
                 }
                 let (backend, types) = (self.backend, PhantomData);
                 let (scratch, last_payload) = (Vec::new(), LastPayload::default());

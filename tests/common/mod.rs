@@ -1,25 +1,23 @@
-//! What several test files need: a namespace of their own, and real child processes.
-#![allow(dead_code, reason = "every test file uses its part")]
+//! What the tests of several promises need: a namespace of their own, and the same test in other
+//! processes.
+#![allow(dead_code, unused_imports, reason = "every test program uses its part")]
 
-pub mod counting;
-pub mod fork;
-pub mod objects;
-pub mod seccomp;
-pub mod trace;
-
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::ops::{Deref, DerefMut};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use tearless::Namespace;
+use testkit::child::Child;
+pub use testkit::child::{orders, say, wait_for_end};
 
 const ROLE: &str = "TEARLESS_TEST_ROLE";
 const NAMESPACE: &str = "TEARLESS_TEST_NAMESPACE";
 
-/// A namespace that no other test uses; its channels are removed at the end, however the test ends.
+/// What the test harness prints at the end of a process that has run its one test.
+const PASSED: &str = "test result: ok. 1 passed;";
+
+/// A namespace that no other test uses. Its channels are removed at the end, however the test ends.
 pub struct OwnNamespace {
     /// The namespace.
     pub namespace: Namespace,
@@ -27,8 +25,8 @@ pub struct OwnNamespace {
 }
 
 impl OwnNamespace {
-    /// A namespace in which the test uses `channels`. Not cleaned when it is opened, here and by its actors: what a test
-    /// finds is what its processes left.
+    /// A namespace in which the test uses `channels`. Neither the test nor its actors clean it when
+    /// they open it: a test finds everything that its processes left.
     pub fn new(channels: &[&'static str]) -> OwnNamespace {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -45,7 +43,7 @@ impl Drop for OwnNamespace {
     }
 }
 
-impl std::ops::Deref for OwnNamespace {
+impl Deref for OwnNamespace {
     type Target = Namespace;
 
     fn deref(&self) -> &Namespace {
@@ -53,11 +51,11 @@ impl std::ops::Deref for OwnNamespace {
     }
 }
 
-/// The role that this process was started for, and the namespace to play it in; `None` in the test itself.
+/// The role that this process was started for, and its namespace; `None` in the test itself.
 pub fn role() -> Option<(String, Namespace)> {
     let role = std::env::var(ROLE).ok()?;
     let namespace = std::env::var(NAMESPACE).expect("a role comes with a namespace");
-    fork::end_after(rounds(300, 36_000));
+    testkit::fork::end_after(rounds(300, 36_000));
     Some((role, open(&namespace)))
 }
 
@@ -70,7 +68,8 @@ pub fn rounds(short: u32, long: u32) -> u32 {
     if std::env::var_os("TEARLESS_LONG").is_some() { long } else { short }
 }
 
-/// Whether this process is root, which what `needs` says takes; says so if it is not.
+/// Whether this process is root. If it is not, prints that the test is skipped, and what `needs`
+/// root.
 pub fn is_root(needs: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -79,7 +78,11 @@ pub fn is_root(needs: &str) -> bool {
     root
 }
 
-/// Waits until `condition` holds. Panics if it never does.
+/// Waits until `condition` holds.
+///
+/// # Panics
+///
+/// If the condition does not hold within a minute.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
@@ -88,115 +91,57 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Tells the process that started this one.
-pub fn say(line: &str) {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}").unwrap();
-    stdout.flush().unwrap();
-}
-
-/// A process that runs the same test again in another role. Killed when dropped.
-pub struct Actor {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
+/// A process that runs the same test in another role. Killed and reaped when dropped.
+pub struct Actor(Child);
 
 impl Actor {
-    /// Starts `test` (its full name) in `role`.
+    /// Starts `test` in `role`. The test's full name begins with its module, as in
+    /// `hub::a_hub_follows`.
     pub fn start(test: &str, role: &str, namespace: &Namespace) -> Actor {
         Actor::start_by(&["env"], test, role, namespace)
     }
 
-    /// Starts it by way of `wrapper`, a command that runs the one that follows it.
+    /// Starts it with `wrapper`, a command that runs the command that follows it.
     pub fn start_by(wrapper: &[&str], test: &str, role: &str, namespace: &Namespace) -> Actor {
-        let mut child = Command::new(wrapper[0])
+        let mut command = Command::new(wrapper[0]);
+        command
             .args(&wrapper[1..])
-            .arg(std::env::current_exe().unwrap())
+            .arg(Child::this_program().get_program())
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
-            .envs([(ROLE, role), (NAMESPACE, namespace.name())])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Actor { child, output }
+            .envs([(ROLE, role), (NAMESPACE, namespace.name())]);
+        Actor(Child::start_in_group(command))
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Waits for its end, and returns the number of the signal that killed it.
+    pub fn death(self) -> Option<i32> {
+        self.0.death()
     }
 
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    /// Kills it with SIGKILL, and waits for its end.
+    pub fn kill(self) {
+        self.0.kill();
     }
 
-    /// Writes a line to its standard input.
-    pub fn tell(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    /// Waits for its end, and returns the signal that it died of.
-    pub fn death(mut self) -> Option<i32> {
-        self.wait().signal()
-    }
-
-    /// Reads what it prints until a line that ends with `line`. Panics if it ends before.
-    pub fn await_line(&mut self, line: &str) {
-        while !self.await_line_with(line).ends_with(line) {}
-    }
-
-    /// Reads what it prints until a line that contains `part`, and returns that line. Panics if it ends before.
-    pub fn await_line_with(&mut self, part: &str) -> String {
-        loop {
-            let mut read = String::new();
-            assert!(self.output.read_line(&mut read).unwrap() > 0, "ended without saying {part:?}");
-            if read.contains(part) {
-                return read.trim_end().to_owned();
-            }
-        }
-    }
-
-    /// Closes its standard input, and leaves it running.
-    pub fn close_input(&mut self) {
-        drop(self.child.stdin.take());
-    }
-
-    /// Its exit status, if it has ended.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
-    }
-
-    /// Waits for its end.
-    pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
-    }
-
-    /// What it has printed that was not read yet. Waits for its end.
-    pub fn rest_of_output(&mut self) -> String {
-        let mut rest = String::new();
-        let _ = self.output.read_to_string(&mut rest);
-        rest
-    }
-
-    /// Kills it with SIGKILL and waits for its end.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Closes its standard input and waits for its end, which must be a success.
+    /// Closes its standard input, and waits for its end. Its test must have run, and must have
+    /// passed: a wrong name of the test would run none, which is a success for the test harness.
     pub fn finish(mut self) {
-        drop(self.child.stdin.take());
-        assert!(self.child.wait().unwrap().success());
+        self.close_input();
+        self.await_line_with(PASSED);
+        self.0.finish();
     }
 }
 
-impl Drop for Actor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Deref for Actor {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Actor {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
     }
 }
 
@@ -208,14 +153,4 @@ pub fn pattern(len: usize) -> Vec<u8> {
 /// Whether `state` was made by [`pattern`].
 pub fn is_pattern(state: &[u8]) -> bool {
     state.iter().all(|byte| usize::from(*byte) == state.len() % 251)
-}
-
-/// Waits until the test closes this process's standard input.
-pub fn until_told_to_end() {
-    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-}
-
-/// What the test tells this process, line by line.
-pub fn commands() -> impl Iterator<Item = String> {
-    std::io::stdin().lines().map(Result::unwrap)
 }

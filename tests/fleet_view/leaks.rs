@@ -1,4 +1,4 @@
-//! What a process has open: descriptors, mappings of shared memory, threads; and what stands in shared memory.
+//! What a process has open: descriptors, mappings of shared memory, and threads.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,28 +6,19 @@ use std::fs;
 use tearless::{Bytes, Namespace};
 
 use super::common::eventually;
-use super::common::objects::{DIRECTORY, Objects};
+use testkit::objects::{DIRECTORY, Objects};
 
-/// Characters that the names of all objects of a namespace begin with.
-const PREFIX: usize = 10;
-
-/// What the objects of the namespace begin with. There is none yet.
+/// The characters that the names of the namespace's objects begin with. The namespace is empty.
 pub(crate) fn prefix_of(namespace: &Namespace) -> String {
     let writer = namespace.writer_builder::<Vec<u8>>("probe").codec::<Bytes>().open().unwrap();
-    let name = Objects::of(namespace, "probe").name("c");
+    let prefix = Objects::of(namespace.name(), "probe").namespace_prefix().to_owned();
     writer.close().unwrap();
-    name[..PREFIX].to_owned()
-}
-
-/// The objects whose names begin like this.
-pub(crate) fn objects(prefix: &str) -> Vec<String> {
-    let names = fs::read_dir(DIRECTORY).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(prefix)).collect()
+    prefix
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Resources {
-    /// What each descriptor is of.
+    /// The path and the target of each descriptor.
     descriptors: BTreeSet<String>,
     /// Mappings of shared memory.
     mappings: Vec<String>,
@@ -37,7 +28,7 @@ pub(crate) struct Resources {
 impl Resources {
     pub(crate) fn now() -> Resources {
         let entries = |path: &str| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-        // The listing itself has a descriptor, which is closed when its link is read.
+        // The listing has a descriptor itself, which is closed before its link is read.
         let links = entries("/proc/self/fd").collect::<Vec<_>>();
         let link = |path: &std::path::PathBuf| {
             fs::read_link(path).ok().map(|target| format!("{} -> {}", path.display(), target.display()))
@@ -58,8 +49,9 @@ impl Resources {
     }
 }
 
-/// Nothing has been kept. A thread that was joined may be listed for a moment longer.
+/// Panics if the process has kept something. The kernel may list a joined thread for a moment
+/// longer.
 pub(crate) fn assert_back_at(before: &Resources) {
-    eventually("all threads are gone", || Resources::now().threads <= before.threads);
+    eventually("all threads have ended", || Resources::now().threads <= before.threads);
     assert_eq!(Resources::now(), *before);
 }

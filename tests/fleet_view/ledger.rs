@@ -1,4 +1,5 @@
-//! What is true of every channel, as those who bring it about write it down; and what has happened how often.
+//! What is true of every channel, as the threads that change it write it down, and how often each
+//! event has happened.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -11,7 +12,7 @@ use super::state::{ALL, Channel, Edition};
 pub(crate) struct Conditions(u8);
 
 impl Conditions {
-    /// There is none of the name.
+    /// No channel has the name.
     pub(crate) const ABSENT: Conditions = Conditions(1);
     /// Its worker runs.
     pub(crate) const LIVING: Conditions = Conditions(2);
@@ -19,9 +20,9 @@ impl Conditions {
     pub(crate) const STOPPED: Conditions = Conditions(4);
     /// Its worker was killed.
     pub(crate) const DEAD: Conditions = Conditions(8);
-    /// It was closed, and its last state is left.
+    /// It was closed, and its last state remains.
     pub(crate) const CLOSED: Conditions = Conditions(16);
-    /// Whoever made it, or ended it, has not got to the end yet, or was killed in it.
+    /// Its worker has not finished creating or ending it, or was killed while doing so.
     pub(crate) const HALF_DONE: Conditions = Conditions(32);
 
     const NAMES: [&str; 6] = ["absent", "living", "stopped", "dead", "closed", "half done"];
@@ -54,14 +55,14 @@ impl fmt::Debug for Conditions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(usize);
 
-/// What is true of each channel, and was.
+/// What is true of each channel, and what was.
 pub(crate) struct Ledger {
     entries: Vec<Entry>,
 }
 
 struct Entry {
     conditions: Mutex<Vec<Conditions>>,
-    /// The latest edition that its worker has told of.
+    /// The latest edition that its worker has reported.
     told: AtomicU64,
 }
 
@@ -71,7 +72,8 @@ impl Ledger {
         Ledger { entries: (0..ALL).map(|_| entry()).collect() }
     }
 
-    /// Writes down how a channel is from now on: before what is done to it begins, and when it is done.
+    /// Writes down how a channel is from now on: before an operation on it begins, and when it is
+    /// done.
     pub(crate) fn write(&self, channel: Channel, conditions: Conditions) {
         self.entries[channel.0].conditions.lock().unwrap().push(conditions);
     }
@@ -94,15 +96,17 @@ impl Ledger {
         conditions[mark.0..].iter().fold(Conditions(0), |all, one| all.or(*one))
     }
 
-    /// The same until another moment.
+    /// How a channel may have been at any time from `mark` until another moment.
     pub(crate) fn between(&self, channel: Channel, from: Mark, to: Mark) -> Conditions {
         let conditions = self.entries[channel.0].conditions.lock().unwrap();
         conditions[from.0..=to.0].iter().fold(Conditions(0), |all, one| all.or(*one))
     }
 
-    /// Writes down what the worker has told of: published, and nothing earlier is to be seen from now on.
+    /// Writes down what the worker has reported: it is published, and no reader may see an earlier
+    /// edition from now on.
     pub(crate) fn tell(&self, channel: Channel, edition: Edition) {
-        // Release: what happened before is known to who reads it, by whatever way the test hands it over.
+        // Release: a thread that reads it knows what happened before, however the test hands it
+        // over.
         self.entries[channel.0].told.fetch_max(edition.0, Ordering::Release);
     }
 
@@ -181,17 +185,17 @@ const EVENTS: [Event; 31] = [
     Event::DemandedEnd,
 ];
 
-/// How often everything has happened.
+/// How often each event has happened.
 #[derive(Default)]
 pub(crate) struct Tally([AtomicU64; EVENTS.len()]);
 
 impl Tally {
     pub(crate) fn count(&self, event: Event) {
-        // Relaxed: a counter that orders nothing.
+        // Relaxed: the counter orders no other data.
         self.0[event as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What has not happened yet.
+    /// The events that have not happened yet.
     pub(crate) fn missing(&self) -> Vec<Event> {
         let never = |event: &Event| self.0[*event as usize].load(Ordering::Relaxed) == 0;
         EVENTS.into_iter().filter(never).collect()

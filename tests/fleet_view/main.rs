@@ -1,19 +1,21 @@
-//! The promise: **what the main process sees of a fleet is what the fleet is.** A hub never shows a torn or foreign state,
-//! calls nobody dead who is not nor alive who is dead, never goes back, misses no change, and keeps nothing when it is
-//! dropped.
+//! The promise: **what the main process sees of a fleet is what the fleet is.** A hub never shows a
+//! torn or foreign state, calls no live writer dead and no dead writer alive, never goes back,
+//! misses no change, and keeps nothing when it is dropped.
 //!
-//! Twelve worker processes with four channels each publish at rates from once a second to flat out. At random they are
-//! killed (also in the middle of opening and ending channels), stopped and continued, started anew, ended; their channels
-//! are created, taken over, grown, shrunk, closed with and without linger, removed; the namespace is cleaned. Meanwhile
-//! several threads share one hub and ask for states, listings, status, cuts and changes. Whoever brings something about
-//! writes it down before and after (`ledger.rs`), so that every answer can be compared with what was true at some time
-//! while it was asked for: exactly, where nothing was under way.
+//! Twelve worker processes with four channels each publish at rates from once a second to flat out.
+//! At random they are killed (also in the middle of opening and ending channels), stopped and
+//! continued, started again, ended. Their channels are created, taken over, grown, shrunk, closed
+//! with and without linger, removed. The namespace is cleaned. At the same time several threads
+//! share one hub and ask for states, listings, status, cuts and changes. A thread that changes
+//! something writes it down before and after (`ledger.rs`). Every answer is compared with what was
+//! true at some time while the hub was asked, and exactly where nothing was under way.
 //!
-//! It takes five seconds, or `TEARLESS_FLEET_SECONDS`; `TEARLESS_FLEET_SEED` repeats the random choices of a former run,
-//! though not what the system makes of them. `ci/fleet` is the same in release mode for a minute.
+//! It takes five seconds, or `TEARLESS_FLEET_SECONDS`. `TEARLESS_FLEET_SEED` repeats the random
+//! choices of an earlier run, though not what the system makes of them. `ci/fleet` is the same in
+//! release mode for a minute.
 //!
-//! Nobody is stopped while it opens or ends a channel: others would wait for it, see "The writer's claim" in
-//! docs/architecture.md.
+//! No worker is stopped while it opens or ends a channel, because others would wait for it: see
+//! "The writer's claim" in docs/architecture.md.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -41,14 +43,14 @@ use state::{CHANNELS, WORKERS};
 use tearless::{Bytes, cleanup::Retention};
 use watcher::Watcher;
 
-// The only test of this program: what the process has open must be this test's.
+// The only test of this program: everything that the process has open must be this test's.
 const TEST: &str = "the_main_process_sees_what_the_fleet_is";
 const SECONDS: u64 = 5;
 
 /// How much longer it may take until everything has happened at least once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A state is fresh for so long; one channel of each worker is slower than that.
+/// How long a state is fresh. One channel of each worker is slower than that.
 const FRESH: Duration = Duration::from_millis(100);
 
 fn from_environment(name: &str) -> Option<u64> {
@@ -86,9 +88,10 @@ fn the_main_process_sees_what_the_fleet_is() {
 
     let cleaned = own.clean(Retention::Nothing).unwrap();
     assert!(cleaned.failed.is_empty(), "{cleaned}");
-    assert_eq!(leaks::objects(&prefix), Vec::<String>::new(), "left in /dev/shm");
+    assert_eq!(testkit::objects::listed(&prefix), Vec::<String>::new(), "left in /dev/shm");
     assert!(stage.hub.channels("*").is_empty());
-    // What a thread could not free because others were looking is left until it tries again.
+    // A thread that could not free a mapping while others were reading keeps it until its next
+    // attempt.
     let mappings = leaks::Resources::now().mappings();
     assert!(mappings <= 3 * WORKERS * CHANNELS, "{mappings} mappings of channels that are gone");
     drop(stage);

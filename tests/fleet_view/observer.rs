@@ -17,11 +17,11 @@ use super::state::{ALL, CHANNELS, Channel, Content, Edition, Random, WORKERS};
 
 pub(crate) type Answer = Result<Snapshot<Vec<u8>>, QueryError>;
 
-/// What has a state, or will have one.
+/// Health that means that there is a state, or that there will be one.
 const THERE: Conditions =
     Conditions::LIVING.or(Conditions::STOPPED).or(Conditions::DEAD).or(Conditions::CLOSED);
 
-/// What an observer asks all the time.
+/// A question that an observer asks all the time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Question {
     Get,
@@ -33,7 +33,7 @@ pub(crate) enum Question {
 pub(crate) struct Observer<'a> {
     stage: &'a Stage,
     random: Random,
-    /// The latest edition of each channel that it has seen.
+    /// The latest edition of each channel that this observer has seen.
     seen: [Edition; ALL],
 }
 
@@ -57,13 +57,13 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// Asks all there is to ask of one channel.
+    /// Asks every question about one channel.
     pub(crate) fn look(&mut self, channel: Channel) {
         self.status(channel);
         let _ = self.get(channel);
     }
 
-    /// Its latest state, if it has one.
+    /// Asks for a channel's latest state, if it has one.
     pub(crate) fn get(&mut self, channel: Channel) -> Option<Edition> {
         let (mark, told) = (self.stage.ledger.mark(channel), self.stage.ledger.told(channel));
         let answer = self.stage.hub.get(&channel.name());
@@ -71,11 +71,11 @@ impl<'a> Observer<'a> {
         Some(self.judge(channel, mark, told, &answer)?.edition)
     }
 
-    /// Whether a channel's state is as it should be at some time from `mark` until now, and nothing earlier than what the
-    /// worker had told before.
+    /// Judges whether a channel's state is right at some time from `mark` until now, and not
+    /// earlier than the edition that the worker had reported before.
     fn judge(&mut self, channel: Channel, mark: Mark, told: Edition, answer: &Answer) -> Option<Content> {
         let is = self.stage.ledger.since(channel, mark);
-        let what = format!("{} was {is:?}, told of {told:?}", channel.name());
+        let what = format!("{} was {is:?}, had reported {told:?}", channel.name());
         match answer {
             Ok(snapshot) => {
                 let content =
@@ -99,7 +99,7 @@ impl<'a> Observer<'a> {
         None
     }
 
-    /// Whether there may be no state, for this reason.
+    /// Judges whether there may be no state for this reason.
     fn excuse(&self, is: Conditions, error: &QueryError, what: &str) {
         if error.is_gone() {
             self.stage.tally.count(Event::Gone);
@@ -129,7 +129,7 @@ impl<'a> Observer<'a> {
             Health::Empty => (Event::Empty, Conditions::LIVING),
             Health::Stalled { .. } => (Event::Stalled, Conditions::STOPPED),
             Health::Dead { .. } => (Event::Dead, Conditions::DEAD),
-            // One that was removed, too: the hub has just learned of it.
+            // Also a removed channel, of whose removal the hub has just learned.
             Health::Closed => (Event::Closed, Conditions::CLOSED.or(Conditions::ABSENT)),
             _ => panic!("{what}"),
         };
@@ -137,7 +137,8 @@ impl<'a> Observer<'a> {
         self.stage.tally.count(event);
     }
 
-    /// All channels, or those of one worker: none is missing that was there all the time, none there that was not.
+    /// Lists all channels, or those of one worker. A channel that existed all the time is listed,
+    /// and a channel that never existed is not.
     fn iter(&mut self) {
         let worker = self.random.below(WORKERS * 2);
         let pattern = if worker < WORKERS { format!("w{worker:02}-*") } else { "*".into() };
@@ -149,7 +150,8 @@ impl<'a> Observer<'a> {
         for state in self.stage.hub.iter(&pattern) {
             let channel = Channel::of_name(&state.channel);
             assert!(asked(&channel) && last.as_ref().is_none_or(|last| *last < state.channel), "{channel:?}");
-            // It was read now, and not when the iteration began, but that is the least there is to be seen.
+            // The state was read now, and not when the iteration began, so that `told` is a lower
+            // bound.
             self.judge(channel, marks[channel.0], told[channel.0], &state.state);
             last = Some(state.channel);
             told = self.told();
@@ -165,12 +167,12 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// What every channel's worker has told of, up to now.
+    /// The edition that every channel's worker has reported so far.
     fn told(&self) -> Vec<Edition> {
         Channel::all().map(|channel| self.stage.ledger.told(channel)).collect()
     }
 
-    /// Some channels, or all of some workers.
+    /// Cuts some channels, or all channels of some workers.
     fn some(&mut self) -> Vec<Channel> {
         let count: usize = 1 << self.random.below(6);
         match self.random.below(2) {
@@ -194,7 +196,7 @@ impl<'a> Observer<'a> {
         for (channel, state) in channels.iter().zip(&cut.states) {
             assert_eq!(*state.channel, *channel.name());
             if matches!(state.state, Err(QueryError::Snapshot(SnapshotError::Contended { .. }))) {
-                // The writer was faster, time and again. Then there is no state, and it says so.
+                // The writer was faster each time. Then there is no state, and the cut says so.
                 assert_ne!(cut.moment, CutTime::Instant, "{channel:?}");
                 continue;
             }
@@ -211,7 +213,8 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// No state of a consistent cut knows of a later state of another channel than the one in the cut.
+    /// No state of a consistent cut contains a later edition of another channel than the one in the
+    /// cut.
     fn compare(&self, contents: &[(Channel, Content)], moment: CutTime) {
         for (one, knows) in contents {
             for (other, found) in contents.iter().filter(|(other, _)| other.worker() == one.worker()) {
@@ -231,7 +234,7 @@ impl<'a> Observer<'a> {
     }
 }
 
-/// Whether a state of this date may be in a cut of this moment.
+/// Whether a state of this date may be in a cut of this time.
 fn is_dated(moment: CutTime, offset: Skew, date: u64) -> bool {
     match (moment, offset) {
         (CutTime::Instant, offset) => offset == Skew::None,
@@ -239,7 +242,7 @@ fn is_dated(moment: CutTime, offset: Skew, date: u64) -> bool {
         (CutTime::AsOf { monotonic_nanos }, Skew::Later(late)) => {
             u128::from(date) == u128::from(monotonic_nanos) + late.as_nanos()
         }
-        // The latest one was overwritten while its date was looked at.
+        // The latest state was overwritten while its date was read.
         (CutTime::AsOf { .. }, Skew::Undated) => true,
         _ => false,
     }

@@ -1,4 +1,5 @@
-//! One worker's place in the fleet: what happens to the worker and its channels, written down as it happens.
+//! One worker's place in the fleet: what happens to the worker and its channels, written down as it
+//! happens.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -16,21 +17,21 @@ use super::stage::Stage;
 use super::state::{CHANNELS, Channel, Edition, Random};
 use super::worker::DONE;
 
-/// How a channel is that its worker has.
+/// The condition of a channel that its worker has open.
 const OPEN: Conditions = Conditions::LIVING;
 
-/// How it may be while it is made.
+/// The conditions of a channel that its worker is creating.
 const MAKING: Conditions = Conditions::HALF_DONE.or(Conditions::LIVING);
 
 pub(crate) struct Post<'a> {
     stage: &'a Stage,
     worker: usize,
     random: Random,
-    /// `None` when it was killed or has ended.
+    /// `None` after the worker was killed or has ended.
     process: Option<Actor>,
-    /// Lives that the names of its channels have had, in all.
+    /// How many lives the names of its channels have had together.
     lives: u64,
-    /// Looks at what has just been done: then there is one answer only.
+    /// Asks about every settled change, because there is only one right answer then.
     observer: Observer<'a>,
 }
 
@@ -41,7 +42,7 @@ impl<'a> Post<'a> {
         Post { stage, worker, random, process: None, lives: 0, observer }
     }
 
-    /// Lets one thing after another happen until the time is over, and then ends.
+    /// Lets one event after another happen until the time is over, and then ends.
     pub(crate) fn man(mut self) {
         while !self.stage.is_over.load(Ordering::Relaxed) {
             match self.process.is_some() {
@@ -62,7 +63,7 @@ impl<'a> Post<'a> {
         std::array::from_fn(|place| Channel::new(self.worker, place))
     }
 
-    /// Those of the channels of which this is true.
+    /// The channels in this condition.
     fn are(&self, condition: Conditions) -> Vec<Channel> {
         let ledger = &self.stage.ledger;
         self.channels().into_iter().filter(|channel| ledger.now(*channel) == condition).collect()
@@ -72,7 +73,7 @@ impl<'a> Post<'a> {
         (!channels.is_empty()).then(|| channels[self.random.below(channels.len())])
     }
 
-    /// Starts the worker, after something may have happened to what the last one left.
+    /// Starts the worker. First, something may happen to what its predecessor left.
     fn fill(&mut self) {
         match self.random.below(4) {
             0 => self.remove(),
@@ -106,12 +107,13 @@ impl<'a> Post<'a> {
         }
     }
 
-    /// Writes down that something is under way, after which the channel is in one of these conditions.
+    /// Writes down that something is under way, after which the channel is in one of these
+    /// conditions.
     fn begin(&self, channel: Channel, then: Conditions) {
         self.stage.ledger.write(channel, self.stage.ledger.now(channel).or(then));
     }
 
-    /// Writes down that it is done, and looks.
+    /// Writes down that it is done, and checks the hub's answers.
     fn settle(&mut self, channels: &[Channel], condition: Conditions) {
         for channel in channels {
             self.stage.ledger.write(*channel, condition);
@@ -124,10 +126,10 @@ impl<'a> Post<'a> {
     fn command(&mut self, command: &str, channel: Channel) {
         self.lives += 1;
         let line = format!("{command} {} {}", channel.place(), self.lives);
-        self.process.as_mut().expect("it runs").tell(&line);
+        self.process.as_mut().expect("it runs").order(&line);
     }
 
-    /// Lets the worker do it, and returns the edition that it tells of.
+    /// Lets the worker obey a command, and returns the edition that it reports.
     fn do_it(&mut self, command: &str, channel: Channel) -> Edition {
         self.command(command, channel);
         let line = self.process.as_mut().expect("it runs").await_line_with(DONE);
@@ -141,7 +143,7 @@ impl<'a> Post<'a> {
             self.channels().into_iter().filter(|channel| self.stage.ledger.now(*channel) != OPEN).collect();
         let Some(channel) = self.any(&channels) else { return };
         let found = self.stage.ledger.now(channel);
-        // Nothing is half done where a whole channel is taken over.
+        // Taking over a whole channel leaves nothing half done.
         let way = if found.is_within(Conditions::DEAD.or(Conditions::CLOSED)) { OPEN } else { MAKING };
         self.begin(channel, way);
         let edition = self.do_it("create", channel);
@@ -166,19 +168,20 @@ impl<'a> Post<'a> {
         self.observer.look(channel);
     }
 
-    /// Kills the worker, and looks at all of its channels.
+    /// Kills the worker, and checks all of its channels.
     fn kill(&mut self, event: Event) {
         let running = Conditions::LIVING.or(Conditions::STOPPED);
         let theirs = |channel: &Channel| self.stage.ledger.now(*channel).is_within(running);
         let channels: Vec<Channel> = self.channels().into_iter().filter(theirs).collect();
-        // A stopped one runs again for a moment, in order to die.
+        // A stopped worker runs again for a moment before it dies.
         channels.iter().for_each(|channel| self.begin(*channel, OPEN.or(Conditions::DEAD)));
         self.process.take().expect("it runs").kill();
         self.stage.tally.count(event);
         self.settle(&channels, Conditions::DEAD);
     }
 
-    /// Kills it while it creates, takes over or ends a channel: what becomes of that one can't be known.
+    /// Kills the worker while it creates, takes over or ends a channel, whose condition is then
+    /// unknown.
     fn kill_in_a_command(&mut self) {
         let channels = self.channels();
         let channel = self.any(&channels).expect("there are some");
@@ -193,7 +196,7 @@ impl<'a> Post<'a> {
         self.settle(&[channel], left);
     }
 
-    /// Stops the worker for a while, after which it goes on or is killed.
+    /// Stops the worker for a while, and then continues or kills it.
     fn stop(&mut self) {
         let channels = self.are(OPEN);
         channels.iter().for_each(|channel| self.begin(*channel, Conditions::STOPPED));
@@ -216,7 +219,7 @@ impl<'a> Post<'a> {
         self.process.as_ref().expect("it runs").signal(signal);
     }
 
-    /// The letter that the system has for what the worker does.
+    /// The letter of the worker's state in `/proc`.
     fn state(&self) -> Option<char> {
         let pid = self.process.as_ref().expect("it runs").pid();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -232,7 +235,7 @@ impl<'a> Post<'a> {
         self.settle(&channels, Conditions::ABSENT);
     }
 
-    /// Removes a channel that nobody writes.
+    /// Removes a channel without a writer.
     fn remove(&mut self) {
         let channels = [self.are(Conditions::DEAD), self.are(Conditions::CLOSED)].concat();
         let Some(channel) = self.any(&channels) else { return };
@@ -242,7 +245,7 @@ impl<'a> Post<'a> {
         self.settle(&[channel], Conditions::ABSENT);
     }
 
-    /// Cleans the whole namespace of what nobody can use.
+    /// Cleans the whole namespace of what no process can use.
     fn clean(&mut self) {
         let cleaned = self.stage.namespace.clean(Retention::UntilReplaced).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");

@@ -15,7 +15,7 @@ pub(crate) struct Stage {
     pub(crate) is_over: AtomicBool,
 }
 
-/// Ends the play when its thread finds something wrong: the others would go on for ever.
+/// Ends the play when its thread panics. Otherwise the other threads would never end.
 pub(crate) struct EndOnPanic<'a>(pub(crate) &'a Stage);
 
 impl Drop for EndOnPanic<'_> {

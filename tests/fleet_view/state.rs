@@ -1,6 +1,7 @@
-//! What stands in a state: whose it is, which one, and what its worker knew; nothing of it can be exchanged unnoticed.
+//! The content of a state: its channel, its number, and what its worker knew. Every exchanged or
+//! changed part is detected.
 
-/// Worker processes, and channels of each.
+/// The number of worker processes, and of channels of each.
 pub(crate) const WORKERS: usize = 12;
 pub(crate) const CHANNELS: usize = 4;
 pub(crate) const ALL: usize = WORKERS * CHANNELS;
@@ -9,10 +10,10 @@ const WORD: usize = 8;
 const NAME_WORDS: usize = 2;
 const EDITION: usize = NAME_WORDS;
 const KNOWN: usize = EDITION + 1;
-/// Words of the shortest state, its checksum included.
+/// Words of the shortest state, including its checksum.
 pub(crate) const MIN_WORDS: usize = KNOWN + CHANNELS + 1;
 
-/// Bits of an edition for the number; the others are for the life.
+/// Bits of an edition for the number. The other bits are for the life.
 const NUMBER_BITS: u32 = 40;
 
 /// The finishing mixer of splitmix64 (Steele, Lea, Flood 2014).
@@ -22,7 +23,7 @@ pub(crate) fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// A stream of random numbers that a seed repeats.
+/// A sequence of random numbers that a seed repeats.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -53,7 +54,7 @@ impl Channel {
         self.0 / CHANNELS
     }
 
-    /// Which of its worker's channels it is.
+    /// The channel's position among its worker's channels.
     pub(crate) fn place(self) -> usize {
         self.0 % CHANNELS
     }
@@ -75,8 +76,9 @@ impl Channel {
     }
 }
 
-/// Which state of a channel's name it is: the number of the publication, and in front of it how many lives the name has
-/// had, of which each is a channel of its own that begins with number 1. Later ones are greater.
+/// Identifies a state of a channel's name: the number of the publication, with the number of lives
+/// of the name in front of it. Each life is a channel of its own that begins with number 1. Later
+/// editions are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Edition(pub(crate) u64);
 
@@ -95,16 +97,17 @@ impl Edition {
     }
 }
 
-/// What a state says.
+/// The content of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) edition: Edition,
-    /// What its worker had published last on each of its channels, this state not included; zero where nothing yet.
+    /// The last edition that the worker had published on each of its channels, without this state;
+    /// zero where there is none.
     pub(crate) known: [Edition; CHANNELS],
 }
 
 impl Content {
-    /// Writes it as a state of `channel` with so many words, and a few bytes.
+    /// Writes the content as a state of `channel` with so many words, and a few bytes.
     pub(crate) fn write(&self, channel: Channel, words: usize, state: &mut Vec<u8>) {
         let mut sum = Sum::new();
         state.clear();
@@ -126,7 +129,7 @@ impl Content {
         }
     }
 
-    /// What a state of `channel` says, or why it is none. Looks at every byte.
+    /// The content of a state of `channel`, or the reason why it is not one. Checks every byte.
     pub(crate) fn read(channel: Channel, state: &[u8]) -> Result<Content, String> {
         let words = state.chunks_exact(WORD);
         let rest = words.remainder();
@@ -150,7 +153,7 @@ impl Content {
     }
 }
 
-/// Over everything in front of it.
+/// The checksum of everything in front of it.
 struct Sum(u64);
 
 impl Sum {
@@ -173,7 +176,8 @@ fn word_of(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes.try_into().unwrap())
 }
 
-/// Every kind of damage is noticed. Called by the one test of this program, which must be alone in its process.
+/// Every kind of damage is detected. The one test of this program calls this, because it must be
+/// alone in its process.
 pub(crate) fn assert_that_damage_is_noticed() {
     let channel = Channel::new(7, 2);
     let content = Content { edition: Edition::new(3, 13), known: [1, 2, 3, 4].map(Edition) };

@@ -1,4 +1,5 @@
-//! A thread of the main process that waits for changes: every channel that changed between two calls is named.
+//! A thread of the main process that waits for changes: every channel that changes between two
+//! calls is named.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use super::observer::Observer;
 use super::stage::{EndOnPanic, Stage};
 use super::state::{Channel, Edition, Random};
 
-/// What stays watched.
+/// Health that a watched channel keeps.
 const OPEN: Conditions = Conditions::LIVING.or(Conditions::STOPPED).or(Conditions::DEAD);
 const ENDED: Conditions = Conditions::CLOSED.or(Conditions::ABSENT);
 
@@ -25,7 +26,7 @@ pub(crate) struct Watcher<'a> {
     timeout: Duration,
 }
 
-/// What there was at a moment at which nobody waited.
+/// A picture of all channels while this thread does not wait.
 struct Picture {
     marks: Vec<Mark>,
     now: Vec<Conditions>,
@@ -47,7 +48,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Waits, and looks around between two calls, until the time is over.
+    /// Waits, and takes a picture between two calls, until the time is over.
     pub(crate) fn wait(mut self) {
         let _guard = EndOnPanic(self.stage);
         let mut before_last = self.picture();
@@ -61,7 +62,7 @@ impl<'a> Watcher<'a> {
                 self.check_publications(index, &after_last, &before, &named);
                 self.check_ends(index, &before_last, &after_last, &before, &named);
                 self.check_silence(index, &before_last, &named);
-                // What came during the call before, that call may have named, or this one.
+                // Either the last call or this one may name a change during the last call.
                 let either = last.contains(&index) || named.contains(&index);
                 assert!(
                     either || !self.must_be_named(index, &before_last, &after_last),
@@ -84,7 +85,7 @@ impl<'a> Watcher<'a> {
         Picture { marks, now, editions }
     }
 
-    /// Which of our channels are named.
+    /// Which of this watcher's channels are named.
     fn call(&mut self) -> BTreeSet<usize> {
         let named = self.watch.wait_any(self.timeout);
         let event = if named.is_empty() { Event::AwaitedInVain } else { Event::Awaited };
@@ -102,7 +103,8 @@ impl<'a> Watcher<'a> {
         self.stage.ledger.since(self.channels[index], picture.marks[index])
     }
 
-    /// Whether it was published on from one picture to the next, and has been there ever since.
+    /// Whether the channel has a new publication from one picture to the next, and has existed ever
+    /// since.
     fn must_be_named(&self, index: usize, before: &Picture, after: &Picture) -> bool {
         let vanishing = ENDED.or(Conditions::HALF_DONE);
         let is_there = !self.since(index, after).may_be(vanishing);
@@ -117,7 +119,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// What was there all through the call before, and then ended, is named, too.
+    /// A channel that existed during all of the last call and then ended is named, too.
     fn check_ends(
         &self,
         index: usize,
@@ -128,7 +130,7 @@ impl<'a> Watcher<'a> {
     ) {
         let ledger = &self.stage.ledger;
         let channel = self.channels[index];
-        // It was, until the pictures between the calls were begun.
+        // It existed until the pictures between the calls were begun.
         let was_there =
             ledger.between(channel, before_last.marks[index], after_last.marks[index]).is_within(OPEN);
         let has_ended = before.now[index].is_settled() && before.now[index].is_within(ENDED);
@@ -138,7 +140,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// What was dead since before the call before is not named.
+    /// A channel that has been dead since before the last call is not named.
     fn check_silence(&self, index: usize, before_last: &Picture, named: &BTreeSet<usize>) {
         if self.since(index, before_last) == Conditions::DEAD {
             assert!(!named.contains(&index), "{} is dead, and was named", self.name(index));

@@ -1,4 +1,5 @@
-//! A worker's process: publishes on its channels at several rates, and does what it is told, line by line.
+//! A worker's process: publishes on its channels at several rates, and obeys commands, line by
+//! line.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -9,13 +10,14 @@ use tearless::{Bytes, Namespace, Writer};
 use super::common;
 use super::state::{CHANNELS, Channel, Content, Edition, MIN_WORDS, mix};
 
-/// Words of a state after which a channel that was told to grow has grown for certain.
+/// Words of a state that certainly makes a channel grow.
 const LARGE: usize = 4_096;
 
-/// What begins the answer to a command.
+/// The beginning of the answer to a command.
 pub(crate) const DONE: &str = "done ";
 
-/// How long a channel waits between two publications. Every fourth worker has one that waits for nothing.
+/// How long a channel pauses between two publications. Every fourth worker has a channel without
+/// pauses.
 fn interval(channel: Channel) -> Duration {
     match (channel.place(), channel.worker() % 4) {
         (0, _) => Duration::from_secs(1),
@@ -26,7 +28,7 @@ fn interval(channel: Channel) -> Duration {
     }
 }
 
-/// A channel that is open.
+/// An open channel.
 struct Open {
     channel: Channel,
     writer: Writer<Vec<u8>, Bytes>,
@@ -45,7 +47,7 @@ struct Worker {
 /// Works until the test has ended, or has closed this process's input.
 pub(crate) fn work(index: usize, namespace: Namespace) {
     let (send, commands) = channel();
-    thread::spawn(move || common::commands().try_for_each(|command| send.send(command)));
+    thread::spawn(move || common::orders().try_for_each(|command| send.send(command)));
     let open = [const { None }; CHANNELS];
     let mut worker =
         Worker { index, namespace, open, known: [Edition::default(); CHANNELS], state: Vec::new() };
@@ -56,7 +58,7 @@ pub(crate) fn work(index: usize, namespace: Namespace) {
 }
 
 impl Worker {
-    /// Publishes what is due until there is a command; `None` at the end of the input.
+    /// Publishes what is due until a command arrives; `None` at the end of the input.
     fn publish_until(&mut self, commands: &Receiver<String>) -> Option<String> {
         loop {
             let now = Instant::now();
@@ -64,7 +66,7 @@ impl Worker {
                 if let Some(open) = self.open[place].as_mut().filter(|open| open.next <= now) {
                     open.next = now + interval(open.channel);
                     let random = mix(mix(open.writer.publication()) ^ place as u64);
-                    // Mostly small ones, of every length.
+                    // Mostly small states, of every length.
                     let more = (random >> 8) % (1 << (random % 10));
                     self.publish(place, MIN_WORDS + usize::try_from(more).unwrap());
                 }
@@ -88,7 +90,7 @@ impl Worker {
         self.known[place] = edition;
     }
 
-    /// Does it, and says what the channel's latest edition is thereafter.
+    /// Obeys a command, and prints the latest edition of the channel afterwards.
     fn obey(&mut self, command: &str) {
         let words: Vec<&str> = command.split(' ').collect();
         let place: usize = words[1].parse().unwrap();
@@ -105,7 +107,7 @@ impl Worker {
         common::say(&format!("{DONE}{}", edition.0));
     }
 
-    /// Opens the channel: as a new one with life `life`, or as what a former writer has left.
+    /// Opens the channel: as a new one with life `life`, or as a successor of an earlier writer.
     fn create(&mut self, place: usize, life: u64) {
         let channel = Channel::new(self.index, place);
         let name = channel.name();
@@ -134,7 +136,7 @@ impl Worker {
         }
         let capacity = self.open[place].as_ref().unwrap().writer.capacity();
         assert!(capacity >= LARGE * 8, "{capacity}");
-        // It may have been as large before.
+        // The channel may have been as large before.
         assert!(growths(self) <= before + 2);
     }
 

@@ -1,30 +1,32 @@
 //! The way through an operation: where a victim can be killed, and how to get it there fast.
 //!
-//! Stepping from the beginning to step k takes k stops of the child, and a stop may take 20 µs on a virtual machine. The
-//! same place is reached with a few stops: past the system calls before it, then by a breakpoint to an instruction at or
-//! before it that has been passed seldom since, then by single steps. That the child is there is checked.
+//! Stepping from the beginning to step k takes k stops of the child, and a stop may take 20 µs on a
+//! virtual machine. A few stops reach the same place: past the system calls before it, then by a
+//! breakpoint to an instruction at or before it that the child has passed seldom since, then by
+//! single steps. The test checks that the child is there.
 
 use std::collections::HashMap;
 
-/// The bytes of the instruction `syscall`; at the beginning of a system call the child stands behind it.
+/// The bytes of the instruction `syscall`. At the beginning of a system call the child is stopped
+/// behind it.
 const SYSCALL_LEN: u64 = 2;
 
-/// What passing a breakpoint once more costs, counted in steps.
+/// The cost of one more pass of a breakpoint, counted in steps.
 const PASS_COST: u64 = 4;
 
-/// Where the child is after it was let go on.
+/// Where the child is after it has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In the middle of the operation.
     Within,
-    /// There, too, but elsewhere than was meant, because it took another way this time.
+    /// In the middle of the operation, but on another way than the measured one.
     Astray,
-    /// At the mark behind it.
+    /// At the mark behind the operation.
     End,
 }
 
 impl Place {
-    /// Goes on, if it is on its way.
+    /// Runs on, if the child is on its way.
     pub(crate) fn and(self, go_on: impl FnOnce() -> Place) -> Place {
         if self == Place::Within { go_on() } else { self }
     }
@@ -33,17 +35,17 @@ impl Place {
 /// A place in an operation, by the way that leads to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Point {
-    /// Beginnings and ends of system calls to go past.
+    /// Beginnings and ends of system calls to pass.
     pub(crate) stops: usize,
-    /// Then the instruction to run to.
+    /// The instruction to run to after that.
     pub(crate) landmark: Option<Landmark>,
-    /// Then the single steps to make.
+    /// The single steps to make after that.
     pub(crate) steps: u64,
-    /// The address at which the child must be then, if it is known.
+    /// The address at which the child must be after that, if it is known.
     pub(crate) address: Option<u64>,
 }
 
-/// An instruction, and how often the child gets to it before it is where it is meant to be.
+/// An instruction, and how often the child passes it before it is at the place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Landmark {
     pub(crate) address: u64,
@@ -51,25 +53,25 @@ pub(crate) struct Landmark {
 }
 
 impl Point {
-    /// So many single steps from the beginning.
+    /// A place after so many single steps from the beginning.
     pub(crate) fn after(steps: u64) -> Point {
         Point { steps, ..Point::default() }
     }
 }
 
-/// The instructions of one run from mark to mark, a system call being one.
+/// The instructions of one run from mark to mark. A system call is one instruction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Course {
     addresses: Vec<u64>,
     /// For each instruction, how often it was executed before, since the last system call.
     passes: Vec<u64>,
     since_call: HashMap<u64, u64>,
-    /// How many instructions had been executed when each system call had returned.
+    /// The number of instructions executed at the return of each system call.
     system_calls: Vec<u64>,
 }
 
 impl Course {
-    /// Adds an instruction that was executed.
+    /// Adds an executed instruction.
     pub(crate) fn push(&mut self, address: u64, is_system_call: bool) {
         let passes = self.since_call.entry(address).or_default();
         self.passes.push(*passes);
@@ -81,18 +83,19 @@ impl Course {
         }
     }
 
-    /// How many instructions it has.
+    /// The number of instructions.
     pub(crate) fn steps(&self) -> u64 {
         self.addresses.len() as u64
     }
 
-    /// How many of them are system calls.
+    /// The number of system calls.
     pub(crate) fn system_calls(&self) -> usize {
         self.system_calls.len()
     }
 
-    /// After how many steps to kill: right before and right after each system call, and about `samples` places evenly from the beginning to the end;
-    /// every instruction if there are no more than that.
+    /// The steps to kill after: right before and right after each system call, and about `samples`
+    /// places, evenly from the beginning to the end. Every instruction if there are no more than
+    /// that.
     pub(crate) fn sample(&self, samples: u64) -> Vec<u64> {
         let samples = samples.clamp(1, self.steps().max(1));
         let even = (0..samples).map(|sample| sample * self.steps() / samples);
@@ -107,7 +110,7 @@ impl Course {
     pub(crate) fn point(&self, step: u64) -> Point {
         let calls = self.system_calls.partition_point(|after| *after <= step);
         if self.system_calls.get(calls) == Some(&(step + 1)) {
-            // At the beginning of a system call, which a kill keeps from being executed.
+            // At the beginning of a system call. A kill there prevents the call.
             let address = self.addresses[index(step)] + SYSCALL_LEN;
             return Point { stops: 2 * calls + 1, address: Some(address), ..Point::default() };
         }
@@ -135,7 +138,8 @@ fn index(step: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// A thousand instructions, with system calls at the 10th and the 500th and a loop of ten in between.
+    /// A thousand instructions, with system calls at the 10th and the 500th and a loop of ten in
+    /// between.
     fn course() -> Course {
         let mut course = Course::default();
         for step in 0..1_000 {

@@ -15,8 +15,9 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// Learns what the names of the channel's objects begin with, from what the kernel says that this process has
-    /// mapped. Creates the channel for that and removes it. Nothing else of this library may be mapped.
+    /// Learns the prefix of the names of the channel's objects from this process's mappings, as the
+    /// kernel lists them. Creates the channel for that and removes it. Nothing else of this library
+    /// may be mapped.
     pub(crate) fn of(namespace: &Namespace, channel: &str) -> Objects {
         let writer = namespace.writer_builder::<u8>(channel).codec::<tearless::Pod>().open().unwrap();
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
@@ -29,30 +30,26 @@ impl Objects {
         objects
     }
 
-    /// Their names, sorted.
+    /// The names of the objects, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(DIRECTORY).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap_or_default());
-        let mut names = names.filter(|name| name.starts_with(&self.prefix)).collect::<Vec<_>>();
-        names.sort();
-        names
+        testkit::objects::listed(&self.prefix)
     }
 
-    /// Panics unless there are exactly the control page, one segment of each side, and the schema if there is to be
-    /// one.
+    /// Panics unless there are exactly the control page, one segment of each side, and the schema
+    /// if the channel carries one.
     pub(crate) fn assert_whole(&self, carries: Carries, when: &str) {
         let names = self.names();
         let kinds = names.iter().map(|name| &name[self.prefix.len()..][..1]).collect::<String>();
         assert_eq!(kinds, if carries == Carries::Schema { "abcs" } else { "abc" }, "{when}: {names:?}");
     }
 
-    /// Panics if there are more than `max`.
+    /// Panics if there are more than `max` objects.
     pub(crate) fn assert_at_most(&self, max: usize, when: &str) {
         let names = self.names();
         assert!(names.len() <= max, "{when}: {names:?}");
     }
 
-    /// Panics if there is any.
+    /// Panics if there is any object.
     pub(crate) fn assert_none(&self, when: &str) {
         assert_eq!(self.names(), [""; 0], "{when}");
     }

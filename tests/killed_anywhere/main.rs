@@ -1,13 +1,17 @@
-//! The promise: **a writer may be killed at any instruction.** Readers keep the last whole publication, the next writer
-//! goes on with the next number and without anybody's help, and nothing is leaked.
+//! The promise: **a writer may be killed at any instruction.** Readers keep the last whole
+//! publication, the next writer resumes with the next number and without help, and nothing is
+//! leaked.
 //!
-//! A child is stepped through an operation with ptrace, killed with SIGKILL after k instructions, and everything is
-//! checked; then the same with the next k. A publish is killed after each of its instructions, one of many bytes after an
-//! even sample of its steps, of which each byte of a string move is one; the longer operations
-//! around each of their system calls and at an even sample of their instructions, of about 100 places each or
-//! `TEARLESS_KILL_SAMPLES`. `ci/kill` runs it with thousands.
+//! The test steps a child through an operation with ptrace, kills it with SIGKILL after k
+//! instructions, checks everything, and repeats that with the next k. A publish is killed after
+//! each of its instructions, or, if it has many bytes, after an even sample of its steps (each byte
+//! of a string move is a step). A longer operation is killed around each of its system calls and at
+//! an even sample of its instructions: about 100 places, or `TEARLESS_KILL_SAMPLES`. `ci/kill` runs
+//! it with thousands.
 //!
-//! A system call is one step. What a kill in the middle of one leaves, and kills at random moments, is `killed_fleet`'s.
+//! A system call is one step. `killed_fleet` shows what a kill in the middle of one leaves, and
+//! kills at random moments.
+#![cfg(feature = "schema")]
 #![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "schema"))]
 
 #[path = "../common/mod.rs"]
@@ -30,11 +34,11 @@ const CHANNEL: &str = "victim";
 
 const SAMPLES: u64 = 100;
 
-/// The tests take turns: a fork of the process must find no lock held by another test's thread.
+/// The tests take turns: a fork of this process must find no lock that another test's thread holds.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    common::trace::stay_on_this_processor();
+    testkit::trace::stay_on_this_processor();
     turn
 }
 
@@ -43,7 +47,7 @@ fn samples() -> u64 {
     value.parse().unwrap_or_else(|_| panic!("TEARLESS_KILL_SAMPLES={value} is not a number"))
 }
 
-/// Whether a publish is stepped only, which takes a minute or more.
+/// Whether a publish is stepped only, without breakpoints, which takes a minute or more.
 fn stepping() -> bool {
     samples() >= 1_000
 }
@@ -69,7 +73,7 @@ fn in_a_publish_of_bytes() {
 #[test]
 fn in_a_publish_of_many_bytes() {
     let _turn = turn();
-    // Tens of thousands of steps each.
+    // Each has tens of thousands of steps.
     kill_after_some_instructions::<ManyBytes>("28,795 bytes", (samples() / 5).clamp(2, 200));
 }
 

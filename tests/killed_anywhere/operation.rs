@@ -1,4 +1,5 @@
-//! Everything else that a writer does, killed at an even sample of its instructions and around every system call.
+//! Every other operation of a writer, killed at an even sample of its instructions and around every
+//! system call.
 
 use tearless::schema::{Describe, Schema};
 use tearless::{
@@ -13,29 +14,30 @@ use crate::course::{Course, Place};
 use crate::directory::Objects;
 use crate::tracee::{Tracee, mark, watchdog};
 
-/// What is published before the operation.
+/// The number of publications before the operation.
 const PUBLISHED: u64 = 4;
 
 /// The publication that grows the channel.
 const GROWN: u64 = PUBLISHED + 1;
 
-/// Instructions in a row, on either side of the announcement, of which each is tried.
+/// The number of consecutive instructions, on either side of the announcement, of which each is
+/// tried.
 const EVERY_ONE: u64 = 32;
 
-/// [`Bytes`], with something to describe them by.
+/// [`Bytes`], with a schema.
 enum Described {}
 
-impl Codec for Described {
+impl Codec<Vec<u8>> for Described {
     const NAME: &'static str = Bytes::NAME;
+
+    fn type_name() -> String {
+        <Bytes as Codec<Vec<u8>>>::type_name()
+    }
 }
 
 impl Encode<Vec<u8>> for Described {
     fn encode<'a>(value: &'a Vec<u8>, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         Ok(value)
-    }
-
-    fn type_name() -> String {
-        <Bytes as Encode<Vec<u8>>>::type_name()
     }
 }
 
@@ -45,7 +47,7 @@ impl Describe<Vec<u8>> for Described {
     }
 }
 
-/// What a channel carries beside its states.
+/// What a channel has beside its states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
     Nothing,
@@ -55,54 +57,55 @@ pub(crate) enum Carries {
 type BytesWriter = Writer<Vec<u8>, Described>;
 type BytesReader = Reader<Vec<u8>, Bytes>;
 
-/// What the victim is killed in.
+/// The operation in which the victim is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Opening a writer where there is no channel.
+    /// Opening a writer of a channel that does not exist.
     Create,
-    /// Publishing more than fits.
+    /// Publishing a state that does not fit.
     Growth,
     /// Publishing after `shrink_to_fit`.
     Shrinking,
-    /// Opening a writer on the channel of one that was itself killed while it grew, with its leftover.
+    /// Opening a writer after a writer that was killed while it grew, with its leftover.
     Takeover,
-    /// The same, without a schema where there was one, or the reverse: the channel is made anew.
+    /// The same, without a schema where there was one, or the reverse: the channel is created
+    /// again.
     Replacement,
     /// `Writer::close`.
     Close,
     /// `Writer::close_lingering`.
     CloseLingering,
-    /// `Namespace::remove_channel` on the channel of one that was killed while it grew.
+    /// `Namespace::remove_channel` of a channel whose writer was killed while it grew.
     Removal,
 }
 
 impl Operation {
-    /// Whether a channel is there, with states, when the operation begins.
+    /// Whether a channel with states exists when the operation begins.
     fn finds_a_channel(self) -> bool {
         self != Operation::Create
     }
 
-    /// Whether it makes a channel that is empty.
+    /// Whether it creates an empty channel.
     fn creates(self) -> bool {
         matches!(self, Operation::Create | Operation::Replacement)
     }
 
-    /// Whether it begins with what a killed writer left.
+    /// Whether it begins with the leftovers of a killed writer.
     fn finds_a_leftover(self) -> bool {
         matches!(self, Operation::Takeover | Operation::Replacement | Operation::Removal)
     }
 
-    /// Whether it is meant to end the channel.
+    /// Whether it ends the channel.
     fn removes(self) -> bool {
         matches!(self, Operation::Close | Operation::Removal | Operation::Replacement)
     }
 
-    /// Whether it is meant to leave a channel.
+    /// Whether it leaves a channel.
     fn leaves_a_channel(self) -> bool {
         !matches!(self, Operation::Close | Operation::Removal)
     }
 
-    /// Whether it is meant to publish.
+    /// Whether it publishes.
     fn publishes(self) -> bool {
         matches!(self, Operation::Growth | Operation::Shrinking)
     }
@@ -149,8 +152,9 @@ fn between_marks<T>(act: impl FnOnce() -> T) {
     panic!("not killed");
 }
 
-/// The state with number `publication`. The second and the first after `PUBLISHED` don't fit where the ones before do:
-/// the channel has grown, and is to grow, so that its segments have names of their own.
+/// The state with number `publication`. The second and the first after `PUBLISHED` do not fit where
+/// the ones before do: the channel has grown, and will grow, so that its segments have names of
+/// their own.
 fn state(publication: u64) -> Vec<u8> {
     let len = match publication {
         2 => 2_001,
@@ -187,19 +191,19 @@ fn reader(namespace: &Namespace) -> Result<BytesReader, AttachError> {
     namespace.reader_builder(CHANNEL).codec::<Bytes>().attach_within(std::time::Duration::ZERO).open()
 }
 
-/// One channel, and what is known of it.
+/// One channel, and what the test knows of it.
 struct Stage {
     own: OwnNamespace,
     objects: Objects,
     operation: Operation,
-    /// Of the channel that the operation finds or creates.
+    /// The objects of the channel that the operation finds or creates.
     carries: Carries,
     kills: usize,
-    /// How many victims took another way than the one that was measured.
+    /// The number of victims that took another way than the measured one.
     astray: usize,
     /// Whether the leftover that the operation finds was announced.
     leftover_is_announced: bool,
-    /// How often an inspection found that the victim was in the middle of a publication.
+    /// How often an inspection found the victim in the middle of a publication.
     unfinished: usize,
 }
 
@@ -207,21 +211,21 @@ struct Stage {
 struct Scene {
     victim: Tracee,
     attached: Option<BytesReader>,
-    /// Number of the last publication before the operation.
+    /// The number of the last publication before the operation.
     before: u64,
 }
 
 /// What is left of a channel after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remains {
-    /// Its last publication has this number; 0 for none.
+    /// The number of its last publication; 0 for none.
     Channel(u64),
-    /// It has ended, or never was.
+    /// The channel has ended, or has never existed.
     Nothing,
 }
 
-/// Kills `operation` at about `samples` places, around every system call, and after every instruction around the
-/// announcement if it publishes; and checks everything after each kill.
+/// Kills `operation` at about `samples` places, around every system call, and, if it publishes,
+/// after every instruction around the announcement. Checks everything after each kill.
 pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64) {
     let own = OwnNamespace::new(&[CHANNEL]);
     let mut stage = Stage {
@@ -234,7 +238,8 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
         unfinished: 0,
         leftover_is_announced: false,
     };
-    // Of a writer that was killed while it grew: before or after it announced what it grew for.
+    // Of a writer that was killed while it grew, before or after it announced the publication that
+    // it grew for.
     let leftovers: &[bool] = if operation.finds_a_leftover() { &[false, true] } else { &[false] };
     let mut max = Course::default();
     for (first, announced) in leftovers.iter().enumerate() {
@@ -261,7 +266,8 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
 }
 
 impl Stage {
-    /// Kills a victim after `step` instructions of `course`, and says whether it had announced its publication.
+    /// Kills a victim after `step` instructions of `course`, and returns whether it had announced
+    /// its publication.
     fn kill_at(&mut self, course: &Course, step: u64) -> bool {
         let scene = self.set();
         let place = scene.victim.go_to(course.point(step));
@@ -269,8 +275,8 @@ impl Stage {
         self.strike(scene, place, &format!("{:?} killed after step {step}", self.operation))
     }
 
-    /// The order of the stores around the `announcement` is what a successor relies on, and an even sample would hardly
-    /// meet it.
+    /// A successor relies on the order of the stores around the `announcement`, and an even sample
+    /// would hardly hit it.
     fn kill_around(&mut self, course: &Course, announcement: u64) {
         let last = course.steps().min(announcement + EVERY_ONE);
         let steps = announcement.saturating_sub(EVERY_ONE)..=last;
@@ -284,8 +290,8 @@ impl Stage {
         assert!((1..kills).contains(&announced), "before and after the announcement: {announced} of {kills}");
     }
 
-    /// Lets one victim come to its end, and kills it there. Says which way it took, and after how many steps a reader saw
-    /// that it had published.
+    /// Lets one victim reach its end, and kills it there. Returns its way, and the number of steps
+    /// after which a reader saw its publication.
     fn whole_run(&mut self) -> (Course, Option<u64>) {
         let scene = self.set();
         let mut announcement = None;
@@ -298,7 +304,7 @@ impl Stage {
         (course, announcement)
     }
 
-    /// Prepares what the operation is to find.
+    /// Prepares the channel for the operation.
     fn set(&self) -> Scene {
         let mut attached = None;
         if self.operation.finds_a_leftover() {
@@ -312,7 +318,8 @@ impl Stage {
         Scene { victim, attached, before }
     }
 
-    /// Makes a channel whose writer was killed while it grew: before or after it announced what it grew for.
+    /// Makes a channel whose writer was killed while it grew, before or after it announced the
+    /// publication that it grew for.
     fn leave_a_leftover(&self) -> BytesReader {
         let victim = Tracee::start(|| Operation::Growth.suffer(&self.own, self.carries));
         let reader = reader(&self.own).unwrap();
@@ -328,8 +335,8 @@ impl Stage {
         reader
     }
 
-    /// Kills the victim, checks what is left, lets a successor go on and close, and checks that nothing is left then. Says
-    /// whether the victim had announced its publication.
+    /// Kills the victim, checks what is left, lets a successor resume and close, and checks that
+    /// nothing is left then. Returns whether the victim had announced its publication.
     fn strike(&mut self, scene: Scene, place: Place, when: &str) -> bool {
         self.kills += 1;
         let Scene { victim, mut attached, before } = scene;
@@ -344,7 +351,7 @@ impl Stage {
         match seen {
             Some(Remains::Channel(seen)) => assert_eq!(seen, last, "{when}: to a new reader"),
             Some(Remains::Nothing) => assert_eq!(last, 0, "{when}: to a new reader"),
-            None => assert_eq!(last, 0, "{when}: nobody has published"),
+            None => assert_eq!(last, 0, "{when}: no writer has published"),
         }
         self.unfinished += usize::from(self.is_unfinished(last, when));
         match (place, self.operation.leaves_a_channel()) {
@@ -358,7 +365,8 @@ impl Stage {
         last > before
     }
 
-    /// A channel's, one leftover, and while it is replaced both of the segments by which room for the new one is tried.
+    /// The channel's objects, one leftover, and, while the channel is replaced, both segments with
+    /// which room for the new one is tried.
     fn max_objects(&self) -> usize {
         match (self.operation, self.carries) {
             (Operation::Replacement, Carries::Nothing) => 6,
@@ -409,7 +417,7 @@ impl Stage {
         }
     }
 
-    /// Whether an inspection finds that the victim was in the middle of a publication: of the one after the `last`.
+    /// Whether an inspection finds the victim in the middle of a publication: the one after `last`.
     fn is_unfinished(&self, last: u64, when: &str) -> bool {
         let told = match self.own.inspect(CHANNEL) {
             Ok(told) => told,
@@ -429,7 +437,7 @@ impl Stage {
         unfinished.is_some()
     }
 
-    /// The next writer goes on after `last`, with nobody's help, and its end leaves nothing.
+    /// The next writer resumes after `last` without help, and its end leaves nothing.
     fn succeed(&self, carries: Carries, last: u64, attached: Option<BytesReader>, when: &str) {
         let mut successor = writer(&self.own, carries);
         assert_eq!(successor.publication(), last, "{when}: the successor's count");
@@ -451,7 +459,7 @@ impl Stage {
     }
 }
 
-/// The number of a snapshot whose content is what was published under that number.
+/// The number of a snapshot whose content is the one published under that number.
 fn verified(reader: &mut BytesReader, when: &str) -> u64 {
     let snapshot = reader.snapshot().unwrap_or_else(|error| panic!("{when}: {error}"));
     let publication = snapshot.publication();

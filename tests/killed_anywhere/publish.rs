@@ -13,12 +13,13 @@ use crate::directory::Objects;
 use crate::operation::Carries;
 use crate::tracee::{Tracee, mark, watchdog};
 
-/// What every writer publishes before the publication in which it is killed: one state on either side.
+/// What every writer publishes before the publication in which it is killed: one state on either
+/// side.
 const WARM: u64 = 2;
 
-/// How often the way of a publish is measured. The clock is read from a page that the kernel changes with each of its ticks,
-/// and read again if it has just been changed. Stepping is so slow that this is met in every third measurement or so; the
-/// shortest way is the one without it.
+/// How often the way of a publish is measured. The clock is read from a page that the kernel
+/// changes with each of its ticks, and read again if it has just changed. Stepping is so slow that
+/// this happens in every third measurement or so. The shortest way is the one without it.
 const MEASUREMENTS: usize = 24;
 
 /// A kind of state, and how it is published.
@@ -28,21 +29,22 @@ pub(crate) trait Form {
     const DEPTH: Option<usize> = None;
     const CHECKSUM: bool = false;
 
-    /// The state with number `publication`, which differs everywhere from all others nearby.
+    /// The state with number `publication`, which differs everywhere from all others with a similar
+    /// number.
     fn state(publication: u64) -> Self::State;
 }
 
 /// A cache line of plain data.
 pub(crate) struct Plain;
 
-/// Plain data with a slot for either side only.
+/// Plain data with one slot for either side only.
 pub(crate) struct PlainDepthOne;
 
-/// Bytes whose length is no multiple of a word, with a checksum.
+/// Bytes whose length is not a multiple of a word, with a checksum.
 pub(crate) struct OddBytes;
 
-/// Bytes of which there are so many that they are copied by a string move where the processor is fast at it: then most
-/// steps are single bytes of that move.
+/// So many bytes that a string move copies them where the processor is fast at it. Then most steps
+/// are single bytes of that move.
 pub(crate) struct ManyBytes;
 
 /// A state with memory of its own.
@@ -123,7 +125,7 @@ fn reader<F: Form>(namespace: &Namespace) -> Reader<F::State, F::Codec> {
     namespace.reader_builder(CHANNEL).codec::<F::Codec>().open().unwrap()
 }
 
-/// The victim's life: goes on after `last`, and is killed in the publication that it makes between the marks.
+/// The victim's life: resumes after `last`, and is killed in the publication between the marks.
 fn victim<F: Form>(namespace: &Namespace, last: u64) {
     let mut writer = writer::<F>(namespace);
     assert_eq!(writer.publication(), last, "a successor goes on where its predecessor was killed");
@@ -137,7 +139,7 @@ fn victim<F: Form>(namespace: &Namespace, last: u64) {
     panic!("not killed: {published:?}");
 }
 
-/// The number of a snapshot whose content is what was published under that number.
+/// The number of a snapshot whose content is the one published under that number.
 fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 {
     let snapshot = reader.snapshot().unwrap_or_else(|error| panic!("killed after step {step}: {error}"));
     let publication = snapshot.publication();
@@ -145,8 +147,8 @@ fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 
     publication
 }
 
-/// The shortest way of `times` through a publish. `last` goes in as the last publication's number and comes out as that of
-/// the last one made here.
+/// The shortest of `times` ways through a publish. `last` is the last publication's number, before
+/// and after.
 fn measure<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Course {
     let courses = (0..times).map(|_| {
         let tracee = Tracee::start(|| victim::<F>(namespace, *last));
@@ -158,9 +160,10 @@ fn measure<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Cour
     courses.min_by_key(Course::steps).expect("there are some")
 }
 
-/// Kills a publish after 0, 1, 2, … instructions, up to its end. Each victim is the successor of the one before.
+/// Kills a publish after 0, 1, 2, … instructions, up to its end. Each victim is the successor of
+/// the one before.
 ///
-/// With `stepping`, each of them gets there by single steps only; else as [`Course::point`] says.
+/// With `stepping`, each victim gets there by single steps only; else as [`Course::point`] says.
 pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) {
     let own = OwnNamespace::new(&[CHANNEL]);
     let objects = Objects::of(&own, CHANNEL);
@@ -179,7 +182,7 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
         objects.assert_whole(Carries::Nothing, &format!("killed after step {step}"));
         announced += last - before;
         unfinished += u64::from(is_unfinished(&own, last, step));
-        // Only by single steps the end is known for certain: a breakpoint may have been missed.
+        // Only single steps show the end for certain: a breakpoint may have been missed.
         let at_end = course.as_ref().map_or(place == Place::End, |course| step >= course.steps());
         if at_end {
             break;
@@ -206,8 +209,8 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
     println!("publish, {name}: {points} kill points ({how}), every instruction; {announced} times announced");
 }
 
-/// Kills a publish of many steps after each of about `samples` of them, even from its beginning to its end. Each victim gets
-/// there by single steps.
+/// Kills a publish of many steps after each of about `samples` of them, evenly from its beginning
+/// to its end. Each victim gets there by single steps.
 pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
     let own = OwnNamespace::new(&[CHANNEL]);
     let objects = Objects::of(&own, CHANNEL);
@@ -236,7 +239,8 @@ pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
     println!("publish, {name}: {samples} kill points of {steps} steps; {announced} times announced");
 }
 
-/// What must hold after a kill: both an old and a new reader get the same whole publication, `before` or the next one.
+/// What must be true after a kill: an old and a new reader get the same whole publication, `before`
+/// or the next one.
 fn check<F: Form>(
     namespace: &Namespace,
     attached: &mut Reader<F::State, F::Codec>,
@@ -251,7 +255,8 @@ fn check<F: Form>(
     publication
 }
 
-/// Whether an inspection finds that the writer was killed in the middle of a publication: of the one after the `last`.
+/// Whether an inspection finds that the writer was killed in the middle of a publication: the one
+/// after `last`.
 fn is_unfinished(namespace: &Namespace, last: u64, step: u64) -> bool {
     let told = namespace.inspect(CHANNEL).unwrap();
     assert_eq!(

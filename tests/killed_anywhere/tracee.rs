@@ -1,7 +1,9 @@
-//! A forked child under ptrace: brought to an operation, stepped through it one instruction at a time, and killed there.
+//! A forked child under ptrace: run to an operation, stepped through it one instruction at a time,
+//! and killed there.
 //!
-//! The child calls [`mark`] right before the operation and right after it. Forking a test process is harmless only while
-//! its other threads hold nothing that the child needs: the tests of this file take turns, see `crate::turn`.
+//! The child calls [`mark`] right before the operation and right after it. A test process may fork
+//! only while its other threads hold no lock that the child needs: the tests of this program take
+//! turns, see `crate::turn`.
 
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +13,7 @@ use libc::{c_int, c_long, c_uint, c_ulonglong, pid_t};
 
 use crate::course::{Course, Place, Point};
 
-/// Seconds after which a child counts as hanging. Also under load nothing takes that long.
+/// Seconds after which a child counts as hanging. Even under load nothing takes that long.
 const PATIENCE: c_uint = 120;
 
 /// The bytes of the instruction `syscall`, as the low half of a little-endian word.
@@ -20,20 +22,21 @@ const SYSCALL: c_long = 0x050f;
 /// The instruction `int3`.
 const BREAKPOINT: c_long = 0xcc;
 
-/// What a stop of the child means that is a system call's and not a step's (`PTRACE_O_TRACESYSGOOD`).
+/// A stop of the child at a system call, as opposed to a step (`PTRACE_O_TRACESYSGOOD`).
 const AT_SYSTEM_CALL: c_int = libc::SIGTRAP | 0x80;
 
-/// Stops the child, for the parent to find it right before or right after the operation.
+/// Stops the child, so that the parent finds it right before or right after the operation.
 pub(crate) fn mark() {
-    // SAFETY: asking for one's own pid has no preconditions.
+    // SAFETY: the call has no preconditions.
     let own = unsafe { libc::getpid() };
-    // SAFETY: a signal to oneself; the tracer decides what becomes of it.
+    // SAFETY: a signal to this process; the tracer decides what it does.
     unsafe { libc::kill(own, libc::SIGSTOP) };
 }
 
-/// Kills the whole test process if it is not called again in time: no wait of the parent is for ever.
+/// Kills the whole test process unless it is called again in time, so that no wait of the parent is
+/// endless.
 pub(crate) fn watchdog() {
-    // SAFETY: it only sets this process's timer.
+    // SAFETY: the call only sets this process's timer.
     unsafe { libc::alarm(PATIENCE) };
 }
 
@@ -45,11 +48,11 @@ pub(crate) struct Tracee {
 }
 
 impl Tracee {
-    /// Forks a child that does `work`, and brings it to its first mark.
+    /// Forks a child that does `work`, and runs it to its first mark.
     pub(crate) fn start(work: impl FnOnce()) -> Tracee {
         watchdog();
-        // SAFETY: the child does what its parent's thread could do and ends without returning; the parent's other
-        // threads wait for their turn and hold no lock that the child needs.
+        // SAFETY: the child does what its parent's thread could do and ends without returning; the
+        // parent's other threads wait for their turn and hold no lock that the child needs.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
         if pid == 0 {
@@ -68,13 +71,13 @@ impl Tracee {
         self.place(libc::SIGTRAP)
     }
 
-    /// Goes on to the beginning or the end of the next system call.
+    /// Runs to the beginning or the end of the next system call.
     pub(crate) fn to_system_call(&self) -> Place {
         self.request(libc::PTRACE_SYSCALL, 0);
         self.place(AT_SYSTEM_CALL)
     }
 
-    /// Goes on to `point`, or to where it turns out to be on another way or at its end.
+    /// Runs to `point`, or to where the child turns out to be on another way or at its end.
     pub(crate) fn go_to(&self, point: Point) -> Place {
         let mut place = Place::Within;
         for _ in 0..point.stops {
@@ -83,7 +86,7 @@ impl Tracee {
         if let Some(landmark) = point.landmark {
             for pass in 0..=landmark.passes {
                 place = place.and(|| self.run_to(landmark.address));
-                // Between two passes, off the landmark.
+                // Between two passes, not at the landmark.
                 place = if pass == landmark.passes { place } else { place.and(|| self.step()) };
             }
         }
@@ -94,7 +97,8 @@ impl Tracee {
         if place == Place::Within && astray { Place::Astray } else { place }
     }
 
-    /// Steps to the end, and says which way that was. `look` is called after each step with the number of steps.
+    /// Steps to the end, and returns the way. Calls `look` after each step with the number of
+    /// steps.
     pub(crate) fn measure(&self, mut look: impl FnMut(u64)) -> Course {
         let mut course = Course::default();
         loop {
@@ -108,8 +112,8 @@ impl Tracee {
         }
     }
 
-    /// Runs until it is about to execute the instruction at `address`, by way of a breakpoint. Stops at a system call, too:
-    /// there was none when the way was measured.
+    /// Runs until the child is about to execute the instruction at `address`, by a breakpoint. Also
+    /// stops at a system call, which the measured way did not have here.
     fn run_to(&self, address: u64) -> Place {
         let text = self.text(address);
         self.set_text(address, (text & !0xff) | BREAKPOINT);
@@ -119,14 +123,15 @@ impl Tracee {
         if place == Place::Within {
             let mut registers = self.registers();
             registers.rip = address;
-            // SAFETY: the request reads registers from the address of `registers`, which has their type.
+            // SAFETY: the request reads registers from the address of `registers`, which has their
+            // type.
             let answer = unsafe { libc::ptrace(libc::PTRACE_SETREGS, self.pid, 0, &raw const registers) };
             assert!(answer >= 0, "ptrace: {}", std::io::Error::last_os_error());
         }
         place
     }
 
-    /// Kills it with SIGKILL and waits for its end.
+    /// Kills the child with SIGKILL and waits for its end.
     pub(crate) fn kill(mut self) {
         self.end();
     }
@@ -135,11 +140,11 @@ impl Tracee {
         if !std::mem::take(&mut self.lives) {
             return;
         }
-        // SAFETY: it is a child that has not been waited for, so the pid is still its.
+        // SAFETY: the child has not been waited for, so the pid is still its own.
         unsafe { libc::kill(self.pid, libc::SIGKILL) };
         let mut status = 0;
         loop {
-            // SAFETY: `status` is where the kernel may store the status.
+            // SAFETY: `status` is a place where the kernel may store the status.
             let ended = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
             if ended != self.pid || libc::WIFSIGNALED(status) || libc::WIFEXITED(status) {
                 return;
@@ -156,10 +161,10 @@ impl Tracee {
         }
     }
 
-    /// Waits until the child stops, and says by what.
+    /// Waits until the child stops, and returns the reason.
     fn await_stop(&self) -> c_int {
         let mut status = 0;
-        // SAFETY: `status` is where the kernel may store the status.
+        // SAFETY: `status` is a place where the kernel may store the status.
         let stopped = unsafe { libc::waitpid(self.pid, &raw mut status, libc::__WALL) };
         assert_eq!(stopped, self.pid, "waitpid: {}", std::io::Error::last_os_error());
         assert!(libc::WIFSTOPPED(status), "the child ended before its mark, see above; status {status:#x}");
@@ -167,28 +172,32 @@ impl Tracee {
     }
 
     fn request(&self, request: c_uint, data: c_int) {
-        // SAFETY: these requests take numbers only; the child is stopped and traced by this thread.
+        // SAFETY: these requests take numbers only, and this thread traces the child, which is
+        // stopped.
         let answer = unsafe { libc::ptrace(request, self.pid, 0, c_long::from(data)) };
         assert!(answer >= 0, "ptrace {request}: {}", std::io::Error::last_os_error());
     }
 
     fn registers(&self) -> libc::user_regs_struct {
         let mut registers = MaybeUninit::<libc::user_regs_struct>::zeroed();
-        // SAFETY: the request stores the registers at the address of `registers`, which has their type.
+        // SAFETY: the request stores the registers at the address of `registers`, which has their
+        // type.
         let answer = unsafe { libc::ptrace(libc::PTRACE_GETREGS, self.pid, 0, registers.as_mut_ptr()) };
         assert!(answer >= 0, "ptrace: {}", std::io::Error::last_os_error());
-        // SAFETY: zeroed is a valid value of this struct of integers, and the kernel has stored another.
+        // SAFETY: zeroed is a valid value of this struct of integers, and the kernel has stored
+        // another one.
         unsafe { registers.assume_init() }
     }
 
     /// The word at `address` in the child.
     fn text(&self, address: c_ulonglong) -> c_long {
-        // SAFETY: the request reads a word of the child's memory and nothing of ours.
+        // SAFETY: the request reads a word of the child's memory and none of this process's.
         unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, self.pid, address, ptr::null_mut::<u8>()) }
     }
 
     fn set_text(&self, address: c_ulonglong, word: c_long) {
-        // SAFETY: the request stores into a private copy of the child's page; no other process sees it.
+        // SAFETY: the request stores into a private copy of the child's page; no other process sees
+        // it.
         let answer = unsafe { libc::ptrace(libc::PTRACE_POKETEXT, self.pid, address, word) };
         assert!(answer >= 0, "ptrace: {}", std::io::Error::last_os_error());
     }
@@ -203,11 +212,11 @@ impl Drop for Tracee {
 /// The child's life.
 fn be_traced(work: impl FnOnce()) -> ! {
     watchdog();
-    // SAFETY: it takes nothing.
+    // SAFETY: the call takes nothing.
     unsafe { libc::ptrace(libc::PTRACE_TRACEME) };
     let outcome = catch_unwind(AssertUnwindSafe(work));
     if let Err(panic) = outcome {
-        // The harness captures what is printed, and the child's copy of that is lost.
+        // The harness captures the output, and the child's copy of it is lost.
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)");
         let text = format!("\nin the child: {text}\n");

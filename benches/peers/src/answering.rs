@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use testkit::child;
 
 use crate::place::Place;
 use crate::worker_state::WorkerState;
@@ -19,14 +20,14 @@ pub(crate) struct Counters {
 /// Answers over a Unix socket until the peer hangs up.
 pub(crate) fn at_socket(jobs: Option<usize>, place: &Place) {
     let listener = UnixListener::bind(place.file()).expect("the run's directory is there");
-    println!("ready");
+    child::ready();
     let (stream, _) = listener.accept().expect("the main process connects");
     answer_all(jobs, &stream, &stream);
 }
 
 /// Answers by this process's output until its input ends.
 pub(crate) fn by_pipe(jobs: Option<usize>) {
-    println!("ready");
+    child::ready();
     answer_all(jobs, stdin().lock(), stdout().lock());
 }
 

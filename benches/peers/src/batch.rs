@@ -9,7 +9,7 @@ use crate::report::median;
 /// No batch is longer than that, however fast the operation looks.
 const MAX: u64 = 1 << 24;
 
-/// Something to be repeated so many times, which says how long that took.
+/// An operation that is repeated so many times, and returns the time of all of them.
 pub(crate) type Batch = Box<dyn FnMut(u64) -> Duration>;
 
 /// Publications of one state.
@@ -42,13 +42,13 @@ pub(crate) fn time_reads<const WORDS: usize>(reader: &mut impl Read<WORDS>, time
     begin.elapsed()
 }
 
-/// Everybody's median of nanoseconds for one operation, over rounds in which all have a turn.
+/// The median nanoseconds of each operation, over rounds in which each has a turn.
 pub(crate) fn in_turns(batches: &mut [Batch], rounds: usize, duration: Duration) -> Vec<f64> {
     let times: Vec<u64> = batches.iter_mut().map(|batch| calibrate(batch, duration)).collect();
     let mut nanos = vec![Vec::new(); batches.len()];
     for _ in 0..rounds {
         for ((batch, times), nanos) in batches.iter_mut().zip(&times).zip(&mut nanos) {
-            // Whoever was before has filled the cache with other things.
+            // The operation before has filled the cache with its own data.
             batch(times / 8 + 1);
             nanos.push(batch(*times).as_nanos() as f64 / *times as f64);
         }

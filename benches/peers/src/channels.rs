@@ -9,13 +9,14 @@ use std::time::Instant;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tearless::{Pod, Reader};
+use testkit::child;
 
 use crate::common::boxed;
 use crate::cpus::Pair;
 use crate::effort::Arguments;
 use crate::place::{Ground, Place};
 use crate::report::{Report, Table, figure, median};
-use crate::worker::{Job, Worker, next_order};
+use crate::worker::{Job, Worker};
 
 /// Words of each state: 256 bytes.
 const WORDS: usize = 32;
@@ -43,8 +44,8 @@ pub(crate) fn keep(count: usize, place: &Place) {
             writer
         })
         .collect();
-    println!("ready");
-    while next_order().is_some() {
+    child::ready();
+    while child::next_order().is_some() {
         println!("{}", mapped_bytes() / count as u64);
     }
     drop(writers);
@@ -65,9 +66,9 @@ pub(crate) fn read_round(count: usize, place: &Place) {
     let attach_micros = begin.elapsed().as_secs_f64() * 1e6 / count as f64;
     let mut state = boxed::<WORDS>(|_| 0);
     round(&mut readers, &mut state);
-    println!("ready");
+    child::ready();
     let held = (descriptors() - before) as f64 / count as f64;
-    while let Some(order) = next_order() {
+    while let Some(order) = child::next_order() {
         let rounds: usize = order.parse().expect("it is a number");
         let round_micros = median((0..rounds).map(|_| round(&mut readers, &mut state)).collect());
         let found = Found { round_micros, attach_micros, descriptors: held };
@@ -117,7 +118,7 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>
     let job = Job::KeepChannels { count, place: place.clone() };
     let mut keeper = Worker::start(&job, cpus.map(|pair| pair.writer));
     let mut reader = Worker::start(&Job::ReadChannels { count, place }, cpus.map(|pair| pair.reader));
-    reader.tell(&(arguments.effort.rounds * 20).to_string());
+    reader.order(&(arguments.effort.rounds * 20).to_string());
     let found: Found = serde_json::from_str(&reader.answer()).expect("the reader wrote it");
     reader.end();
     let kibibytes = keeper.ask("bytes") as f64 / 1024.0;

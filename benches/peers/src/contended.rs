@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
+use testkit::stats::Histogram;
 
 use crate::batch::time_reads;
 use crate::common::{field, histogram, nanos, size};
@@ -101,7 +101,7 @@ fn one(
     print(situation, &peers, report);
 }
 
-/// A writer of its own; nobody reads for a while, then this process does.
+/// A turn with a writer of its own: first without a reader, then with this process as the reader.
 fn turn(
     situation: &Situation,
     peer: &str,
@@ -221,7 +221,7 @@ impl Outcome {
         for (name, value) in figures {
             report.add(format!("{id}/{name}"), value);
         }
-        // The others don't say.
+        // The other peers do not report retries.
         if id.contains("tearless") {
             assert_eq!(self.torn, 0, "{id}: a snapshot was torn");
             report.add(format!("{id}/retries per read"), self.retries as f64 / reads);

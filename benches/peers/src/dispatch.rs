@@ -1,4 +1,4 @@
-//! From the name of a peer and a size to its types: for processes that are told both.
+//! From the name of a peer and a size to its types: for processes that get both as text.
 
 use crate::peer::Shared;
 use crate::peers::{Dated, Iceoryx, MmapSync, Shallow, Undated};
@@ -12,13 +12,13 @@ pub(crate) trait Visit {
     fn visit<P: Shared<WORDS>, const WORDS: usize>(self) -> Self::Output;
 }
 
-/// Does it with the peer called `name` and states of so many words.
+/// Visits the peer called `name` with states of so many words.
 pub(crate) fn visit<V: Visit>(name: &str, words: usize, visitor: V) -> V::Output {
     match words {
         8 => named::<V, 8>(name, visitor),
         128 => named::<V, 128>(name, visitor),
         8192 => named::<V, 8192>(name, visitor),
-        words => panic!("nobody is measured with {words} words"),
+        words => panic!("no peer is measured with {words} words"),
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) struct Arguments {
     filter: Option<String>,
 }
 
-/// Rounds and times. In each round everybody has a turn, so that whatever disturbs the machine disturbs all alike.
+/// Rounds and times. In each round every peer has a turn, so that a disturbance of the machine affects all alike.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
     /// Rounds of batches; the median is taken.

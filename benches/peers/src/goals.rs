@@ -39,7 +39,7 @@ const fn value(claim: &'static str, of: &'static str, bound: Bound) -> Goal {
 
 use Bound::{AtLeast, AtMost};
 
-/// Plain data while nobody else uses the channel, and a query. `tearless undated` does what the peers do.
+/// Plain data while no other process uses the channel, and a query. `tearless undated` does what the peers do.
 #[rustfmt::skip]
 const UNCONTENDED: &[Goal] = &[
     ratio("snapshot 64 B : memcpy", "uncontended/64 B/tearless undated/read ns", "uncontended/64 B/memcpy/read ns", AtMost(2.0)),

@@ -1,14 +1,13 @@
 //! tearless beside what people would use instead, measured in one run: `ci/peers`.
 //!
-//! Everybody is behind one adapter ([`peer::Peer`]), gets the same states, and is measured by the same loops, in rounds in
-//! which all have a turn. The main process reads on one CPU; whoever publishes or answers in another process does so on
-//! another CPU.
+//! Every library is behind one adapter ([`peer::Peer`]), gets the same states, and is measured by the same loops, in rounds in
+//! which each has a turn. The main process reads on one CPU; processes that publish or answer run on another CPU.
 //!
 //! * `uncontended`: plain data of 64 B to 64 MiB, both ends in one process. `read` ends with a private copy in memory, or,
 //!   where the second column says so, with a look at the state in place.
 //! * `serde`: publish and snapshot, against a bare encode, memcpy and decode.
 //! * `contended`: a writer in another process, at 1 kHz, at 1 MHz, and flat out. `unread` is how often it publishes while
-//!   nobody reads: less than that is what readers cost it. `torn` counts states that were read in part, `preempted` how
+//!   no process reads: the difference is what readers cost it. `torn` counts states that were read in part, `preempted` how
 //!   often the kernel took the CPU away from the reader: that is what a large maximum shows on a busy machine.
 //! * `query`: a snapshot, against a request and an answer.
 //! * `readers`: two reading processes together, against one.
@@ -19,7 +18,7 @@
 //! What may be unfair: `iceoryx2` and `seqlock` pass states by value, which is a copy more where the compiler can't avoid
 //! it. `mmap-sync` writes into a file and flushes it; its writer sleeps 1 µs where it meets a reader, not a second as by
 //! default. `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes are of a state
-//! that does not change meanwhile.
+//! that does not change.
 
 mod answering;
 mod batch;
@@ -58,6 +57,7 @@ use machine::Machine;
 use place::Ground;
 use report::Report;
 use serde_json::json;
+use worker::{Assignment, Job};
 
 /// Several peers pass states of a mebibyte by value.
 const STACK: usize = 256 << 20;
@@ -68,12 +68,15 @@ fn main() {
 }
 
 fn run() {
-    if worker::run_if_told() || profile::run_if_asked() {
+    if let Some(assignment) = Assignment::of_this_process() {
+        return work(assignment);
+    }
+    if profile::run_if_asked() {
         return;
     }
     let arguments = Arguments::read();
     let cpus = cpus::pair();
-    let machine = Machine::describe(cpus);
+    let machine = Machine::current(cpus);
     machine.print();
     if arguments.quick {
         println!("**Measured for a moment only (`--quick`): these figures are no evidence.**\n");
@@ -99,9 +102,25 @@ fn run() {
     write(&arguments.json, &serde_json::to_string_pretty(&all).expect("it can be written down"));
 }
 
+/// Does the job of a worker process.
+fn work(assignment: Assignment) {
+    if let Some(cpu) = assignment.cpu {
+        cpus::pin(cpu);
+    }
+    match assignment.job {
+        Job::Publish { peer, words, hertz, place } => publishing::run(&peer, words, hertz, &place),
+        Job::PublishState { jobs, place } => publishing::run_state(jobs, &place),
+        Job::Read { peer, words, place } => reading::run(&peer, words, &place),
+        Job::Answer { jobs, socket: Some(place) } => answering::at_socket(jobs, &place),
+        Job::Answer { jobs, socket: None } => answering::by_pipe(jobs),
+        Job::KeepChannels { count, place } => channels::keep(count, &place),
+        Job::ReadChannels { count, place } => channels::read_round(count, &place),
+    }
+}
+
 fn write(path: &Path, text: &str) {
     if let Some(directory) = path.parent() {
-        // If that fails, so does the next.
+        // If this fails, the write below reports it.
         let _ = fs::create_dir_all(directory);
     }
     if let Err(error) = fs::write(path, format!("{text}\n")) {

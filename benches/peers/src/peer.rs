@@ -1,4 +1,4 @@
-//! What everybody has to be able to do who is compared here.
+//! The operations of every library that is compared here.
 
 use crate::place::Place;
 
@@ -38,7 +38,7 @@ pub(crate) trait Publish<const WORDS: usize> {
 pub(crate) trait Read<const WORDS: usize> {
     /// Shows the latest state to `look`; not at all if it gave up.
     ///
-    /// What `look` gets is whatever the peer hands out by itself: nobody pays for a copy that its users need not make.
+    /// `look` gets what the peer itself hands out: no peer pays for a copy that its users need not make.
     fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried;
 }
 

@@ -1,4 +1,4 @@
-//! Where a run keeps its objects: under names that tell it apart from other runs, and that are gone when it ends.
+//! The place of a run's objects: their names are the run's own, and they are removed when it ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! One operation, executed so often and no more: for a profiler, which counts what it takes. `benches/peers/profile` runs it
+//! One operation, executed a given number of times and nothing else: for a profiler, which counts its cost. `benches/peers/profile` runs it
 //! twice and subtracts, so that opening does not count.
 //!
 //! The loops are those that `uncontended` times.
@@ -88,7 +88,7 @@ impl Operation {
 }
 
 fn read<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground, count: u64) {
-    // The other end stays open meanwhile.
+    // The other end stays open during the loop.
     let mut both = contestant::<P, WORDS>(ground);
     (both.read)(count);
 }

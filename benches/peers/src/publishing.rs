@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use testkit::child;
+
 use crate::common::{SLEEPS, await_tick, boxed, spread};
 use crate::dispatch::{self, Visit};
 use crate::peer::{Publish, Shared};
 use crate::place::Place;
-use crate::worker::next_order;
 use crate::worker_state::WorkerState;
 
 /// How many states there are to publish. A torn read that has parts of two of them shows it.
@@ -86,9 +87,9 @@ pub(crate) fn is_whole(state: &[u64]) -> bool {
 fn listen() -> Arc<Progress> {
     let progress = Arc::new(Progress::default());
     let told = Arc::clone(&progress);
-    println!("ready");
+    child::ready();
     thread::spawn(move || {
-        while next_order().is_some() {
+        while child::next_order().is_some() {
             println!("{}", told.published.load(Ordering::Relaxed));
         }
         told.stop.store(true, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
+use testkit::stats::Histogram;
 
 use crate::answering::{Counters, ask, connect};
 use crate::common::{histogram, nanos};
@@ -21,7 +21,7 @@ use crate::worker_state::WorkerState;
 /// Snapshots in a batch without a look at the clock.
 const BATCH: u32 = 64;
 
-/// Somebody who can be asked, with the answers' times.
+/// A way to ask for a state, with the times of the answers.
 struct Asked<'a> {
     name: &'static str,
     ask: Box<dyn FnMut() + 'a>,
@@ -166,7 +166,7 @@ fn over_socket<'a>(stream: &'a UnixStream, jobs: Option<usize>) -> Box<dyn FnMut
 fn over_pipe<'a>(worker: &'a mut Worker, jobs: Option<usize>) -> Box<dyn FnMut() + 'a> {
     let mut scratch = Vec::new();
     Box::new(move || {
-        let (orders, answers) = worker.both();
+        let (orders, answers) = worker.pipes();
         match jobs {
             Some(_) => drop(black_box(ask::<WorkerState>(orders, answers, &mut scratch))),
             None => drop(black_box(ask::<Counters>(orders, answers, &mut scratch))),

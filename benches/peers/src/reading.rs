@@ -1,7 +1,9 @@
-//! The processes that read, and whether they get in each other's way: two of them together against one.
+//! The processes that read, and whether they disturb each other: two of them together against one.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+use testkit::child;
 
 use crate::common::size;
 use crate::cpus::Pair;
@@ -10,12 +12,12 @@ use crate::effort::Arguments;
 use crate::peer::{Read, Shared};
 use crate::place::{Ground, Place};
 use crate::report::{Report, Table, figure, median};
-use crate::worker::{Job, Worker, next_order};
+use crate::worker::{Job, Worker};
 
 /// Reads between two looks at the clock.
 const BATCH: u64 = 100;
 
-/// Everybody who can be read by several processes.
+/// The peers that several processes can read.
 const PEERS: [&str; 3] = ["tearless undated", "iceoryx2", "mmap-sync"];
 
 /// Reads for as many milliseconds as each line says. Answers by how often that was.
@@ -33,8 +35,8 @@ impl Visit for Reading<'_> {
     fn visit<P: Shared<WORDS>, const WORDS: usize>(self) {
         let mut reader = P::reader(self.place);
         read_for(&mut reader, Duration::from_millis(1));
-        println!("ready");
-        while let Some(order) = next_order() {
+        child::ready();
+        while let Some(order) = child::next_order() {
             let duration = Duration::from_millis(order.parse().expect("it is a number"));
             println!("{}", read_for(&mut reader, duration));
         }
@@ -122,7 +124,7 @@ impl Group {
     fn round(&mut self, millis: u64) {
         let order = millis.to_string();
         let alone = self.readers.each_mut().map(|reader| reader.ask(&order) as f64);
-        self.readers.iter_mut().for_each(|reader| reader.tell(&order));
+        self.readers.iter_mut().for_each(|reader| reader.order(&order));
         let together = self.readers.each_mut().map(|reader| reader.answer());
         let together: f64 = together.iter().map(|reads| reads.parse::<f64>().expect("a number")).sum();
         let one = (alone[0] + alone[1]) / 2.0;

@@ -11,7 +11,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::place::Place;
 
-/// How often it is looked for the server's socket, a hundredth of a second apart.
+/// How often the run checks for the server's socket, a hundredth of a second apart.
 const PATIENCE: usize = 500;
 
 /// The server, with nothing on any disk, and a connection to it.

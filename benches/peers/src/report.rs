@@ -1,8 +1,10 @@
-//! All figures of a run, by name; and tables for people.
+//! All figures of a run by name, and tables for people.
 
 use std::collections::BTreeMap;
 
-/// What was measured: `uncontended/64 B/iceoryx2/read ns` and the like.
+use testkit::table::{Cell, grouped};
+
+/// The figures: `uncontended/64 B/iceoryx2/read ns` and the like.
 #[derive(Default)]
 pub(crate) struct Report {
     figures: BTreeMap<String, f64>,
@@ -30,56 +32,33 @@ impl Report {
     }
 }
 
-/// A table in Markdown whose columns also line up as they are.
+/// A table in Markdown. The first column is text, the others are figures.
 pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
+    columns: usize,
+    table: testkit::table::Table,
 }
 
 impl Table {
-    /// With these headings. The first column is text, the others are figures.
-    pub(crate) fn new(headings: &[&str]) -> Table {
-        Table { rows: vec![headings.iter().map(|heading| (*heading).into()).collect()] }
+    /// A table with these columns and without rows.
+    pub(crate) fn new(columns: &[&str]) -> Table {
+        Table { columns: columns.len(), table: testkit::table::Table::new(columns) }
     }
 
-    /// Adds a row.
+    /// Adds a row. Figures that are missing at its end do not exist.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        let mut texts = cells.into_iter();
+        let first = texts.next().map(Cell::Text);
+        let cells = first.into_iter().chain(texts.map(Cell::Figure));
+        self.table.row(cells.chain(std::iter::repeat(Cell::Nothing)).take(self.columns));
     }
 
-    /// Prints it, with an empty line after it.
+    /// Prints the table, with an empty line after it.
     pub(crate) fn print(&self) {
-        let widths: Vec<usize> = (0..self.rows[0].len()).map(|column| self.width(column)).collect();
-        for (number, row) in self.rows.iter().enumerate() {
-            println!("| {} |", joined(row, &widths));
-            if number == 0 {
-                println!("|{}|", rule(&widths));
-            }
-        }
-        println!();
-    }
-
-    fn width(&self, column: usize) -> usize {
-        self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        println!("{}", self.table.markdown());
     }
 }
 
-fn joined(row: &[String], widths: &[usize]) -> String {
-    let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-        0 => format!("{cell:<width$}"),
-        _ => format!("{cell:>width$}"),
-    });
-    cells.collect::<Vec<_>>().join(" | ")
-}
-
-fn rule(widths: &[usize]) -> String {
-    let dashes = widths.iter().enumerate().map(|(column, width)| match column {
-        0 => "-".repeat(width + 2),
-        _ => format!("{}:", "-".repeat(width + 1)),
-    });
-    dashes.collect::<Vec<_>>().join("|")
-}
-
-/// A figure with as many digits as mean anything: `1.87`, `28.9`, `46,012`.
+/// A figure with its significant digits: `1.87`, `28.9`, `46,012`.
 pub(crate) fn figure(value: f64) -> String {
     match value.abs() {
         size if size < 10.0 => format!("{value:.2}"),
@@ -89,19 +68,12 @@ pub(crate) fn figure(value: f64) -> String {
 }
 
 fn with_commas(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if value < 0.0 { format!("-{text}") } else { text }
+    let sign = if value < 0.0 { "-" } else { "" };
+    // Figures are far below the largest number.
+    format!("{sign}{}", grouped(value.abs().round() as u64))
 }
 
-/// The middle one; of an even number, the upper one of the two in the middle. 0 of none.
+/// The value in the middle; 0 of none.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
+    if values.is_empty() { 0.0 } else { testkit::stats::median(&mut values) }
 }

@@ -1,4 +1,4 @@
-//! What publishing and reading cost while nobody else does: both ends in one process, in turns.
+//! What publishing and reading cost without other processes: both ends in one process, in turns.
 
 use crate::batch::{Batch, in_turns, publications, reads};
 use crate::common::{boxed, size, spread};

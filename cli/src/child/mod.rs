@@ -52,9 +52,14 @@ impl Lifetime {
         self.is_over.load(Ordering::Relaxed)
     }
 
+    /// Whether the parent has died.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        getppid() != self.parent
+    }
+
     /// Where the parent was killed, nobody else removes what a killed writer has left.
     pub(crate) fn clean_if_orphaned(&self, namespace: &Namespace) {
-        if getppid() == self.parent {
+        if !self.is_orphaned() {
             return;
         }
         for _ in 0..LOOKS {

@@ -60,6 +60,11 @@ impl Worker {
         Ok(Worker { process, input, output })
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits until it is at work. An error says why it will not be.
     pub(crate) fn await_ready(&mut self, deadline: Instant, is_off: impl Fn() -> bool) -> Result<(), String> {
         while Instant::now() < deadline && !is_off() {

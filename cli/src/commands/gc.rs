@@ -1,4 +1,4 @@
-//! `tearless gc`: removes what processes that are gone have left.
+//! `tearless gc`: removes what ended processes have left in shared memory.
 
 use std::io::{self, Write};
 
@@ -13,32 +13,32 @@ use tearless::{
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{ago, print_error, print_json, printable, style};
+use crate::output::{ago, print_json, printable, stderr, style};
 use crate::resolve;
 
-/// Removes what processes that are gone have left; never anything that lives
+/// Removes what ended processes have left in shared memory; never a live channel
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Last states of dead and of lingering writers are kept unless --keep says otherwise: only what nobody can use \
-any more is removed. How many are kept is told on standard error, though not with --json.
+Removes objects that no process can use any more. The last states of dead and of lingering writers stay, unless \
+--keep limits them; their number is printed on standard error, but not with --json.
 
 Examples:
   tearless -n fleet gc --dry-run
-  tearless -n fleet gc --keep 1day      also last states that are older than a day
+  tearless -n fleet gc --keep 1day      also last states older than a day
   tearless -n fleet gc --keep nothing   also all last states
 
-Keys of --json, one object for each thing that is removed:
-  channel (null: objects without a channel), pid (0: not known), age_seconds
-  (null: not known), reason (dead, lingered, half-made, half-removed,
-  orphaned, nameless: an entry of the list, all of whose names are gone),
-  objects (names in /dev/shm)
+Keys of --json, one object for each removal:
+  channel (null: objects without a channel), pid (0: unknown), age_seconds
+  (null: unknown), reason (dead, lingered, half-made, half-removed, orphaned,
+  nameless: a registry entry whose objects were all unlinked), objects (names
+  in /dev/shm)
 
-Exit codes: 0, also when there is nothing to remove; 1 something could not be removed; 3 no such namespace")]
+Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace")]
 pub(crate) struct GcArguments {
-    /// Says what would be removed, and removes nothing
+    /// Prints what would be removed, and removes nothing
     #[arg(long)]
     dry_run: bool,
-    /// For how long last states of writers that are gone are kept: all, nothing, or a time such as 90s, 2h,
+    /// How long the last states of ended writers are kept: all, nothing, or a time such as 90s, 2h,
     /// 1day
     #[arg(long, value_name = "TIME", default_value = "all", value_parser = keep)]
     keep: Retention,
@@ -50,13 +50,13 @@ fn keep(text: &str) -> Result<Retention, String> {
         "nothing" => Ok(Retention::Nothing),
         time => humantime::parse_duration(time)
             .map(Retention::For)
-            .map_err(|error| format!("{error}; say all, nothing, or a time such as 90s, 2h, 1day")),
+            .map_err(|error| format!("{error}; give all, nothing, or a time such as 90s, 2h, 1day")),
     }
 }
 
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    // Before the cleaning, with which the namespace may end.
+    // Before the cleanup, which may remove the last object of the namespace.
     let missing = resolve::no_such_namespace(&namespace, &context.trust);
     let ghosts = ghosts(&namespace);
     let cleaned = match arguments.dry_run {
@@ -70,14 +70,14 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     if cleaned.removed.is_empty() && cleaned.failed.is_empty() && struck.is_empty() {
         missing.map_or(Ok(()), Err)?;
         if !context.json {
-            say("nothing to remove")?;
+            print_line("nothing to remove")?;
         }
     }
     match context.json {
         true => print_documents(&cleaned, &struck)?,
         false => {
             print_sentences(&cleaned, &struck, arguments)?;
-            tell_of_kept(&namespace, &cleaned, arguments);
+            report_kept(&namespace, &cleaned, arguments);
         }
     }
     failures(&cleaned)
@@ -94,16 +94,16 @@ fn print_sentences(
     arguments: &GcArguments,
 ) -> io::Result<()> {
     let (removing, striking) = match arguments.dry_run {
-        true => ("would remove", "would strike"),
-        false => ("removed", "struck"),
+        true => ("would remove", "would remove the entry of"),
+        false => ("removed", "removed the entry of"),
     };
     let removed = cleaned.removed.iter().map(|removed| format!("{removing} {}", sentence(removed)));
     let struck = struck.iter().map(|info| format!("{striking} {}", struck_sentence(info)));
-    removed.chain(struck).try_for_each(|line| say(&line))
+    removed.chain(struck).try_for_each(|line| print_line(&line))
 }
 
-/// Who expects a last state to go must be told that it was kept, and how it goes.
-fn tell_of_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
+/// Reports how many last states were kept, and how to remove them.
+fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
     if arguments.keep == Retention::Nothing {
         return;
     }
@@ -111,15 +111,16 @@ fn tell_of_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcAr
     let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
     let is_last = |removed: &Removed| matches!(removed.reason, RemovalReason::Dead | RemovalReason::Lingered);
     let kept = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed)).count();
-    let what = if kept == 1 { "last state of a writer that is" } else { "last states of writers that are" };
+    let what = if kept == 1 { "last state of an ended writer" } else { "last states of ended writers" };
     if kept > 0 {
-        print_error(format_args!(
-            "kept {kept} {what} gone: --keep TIME removes those that are older, --keep nothing all of them"
+        stderr(format_args!(
+            "kept {kept} {what}: --keep TIME removes older ones, --keep nothing removes all of them"
         ));
     }
 }
 
-/// Entries of dead writers whose channels' names were removed by hand. If the list can't be read, cleaning says why.
+/// Registry entries of dead writers whose objects were unlinked by hand. If the registry can't be
+/// read, the cleanup itself reports why.
 fn ghosts(namespace: &Namespace) -> Vec<ChannelInfo> {
     let mut entered = namespace.channels().unwrap_or_default();
     entered
@@ -138,10 +139,10 @@ fn without_those_entered(mut entries: Vec<ChannelInfo>, namespace: &Namespace) -
 
 fn struck_sentence(info: &ChannelInfo) -> String {
     let (name, pid) = (printable(&info.name), info.writer_pid);
-    format!("{name} from the list: its writer, process {pid}, is dead, and its names were removed by hand")
+    format!("{name}: its writer, process {pid}, is dead, and its objects were unlinked by hand")
 }
 
-/// The keys are those of what is removed.
+/// With the same keys as a removal.
 fn struck_document(info: &ChannelInfo) -> Value {
     json!({
         "channel": info.name,
@@ -152,14 +153,14 @@ fn struck_document(info: &ChannelInfo) -> Value {
     })
 }
 
-fn say(line: &str) -> io::Result<()> {
+fn print_line(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
 }
 
 fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
-        print_error(format_args!("{odd}left alone:{odd:#} {}", printable(&error.to_string())));
+        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&error.to_string())));
     }
     match cleaned.failed.len() {
         0 => Ok(()),
@@ -178,8 +179,10 @@ fn sentence(removed: &Removed) -> String {
         RemovalReason::Lingered => {
             format!("its writer, process {}, closed it and left the last state", removed.pid)
         }
-        RemovalReason::HalfMade => "its creator died before it was whole".into(),
-        RemovalReason::HalfRemoved => "who removed it died meanwhile, or a part was removed by hand".into(),
+        RemovalReason::HalfMade => "its creator died before it was complete".into(),
+        RemovalReason::HalfRemoved => {
+            "the process that removed it died, or a part was unlinked by hand".into()
+        }
         RemovalReason::Orphaned => "no channel refers to them".into(),
         reason => format!("{reason:?}"),
     };

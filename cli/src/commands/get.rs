@@ -11,62 +11,62 @@ use tearless::{SnapshotInfo, inspect::WriterState};
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::output::{
-    ago, bytes, duration, hex_dump, print_error, print_json, printable, state_text, style, value_text,
+    ago, bytes, duration, hex_dump, print_json, printable, state_text, stderr, style, value_text,
 };
 use crate::states::{States, Taken};
 
-/// Bytes that are shown of a state that can't be decoded.
+/// How many bytes of an undecodable state are shown.
 const MAX_SHOWN: usize = 512;
 
 /// Prints the latest state of a channel, or a field of it; also after its writer died
 #[derive(Debug, Args)]
 #[command(after_help = "\
-States become JSON: those of MessagePack by themselves, those of Postcard and of plain data if the writer \
-described its channel (`writer_builder(…).with_schema()`). Where it did not, the bytes are shown, and the exit \
-code is 5.
+Prints a state as JSON. MessagePack states name their own fields; Postcard and plain data need a channel that \
+carries its schema (`writer_builder(…).with_schema()`). A state that can't be decoded is printed as bytes, and \
+the exit code is 5.
 
-A field is named as in Rust: queue[3].deadline; a name with odd characters as by_name[\"worker 7\"]. A \
-string is printed without quotes. Of plain data only the field's own bytes are read, however large the state \
-is.
+A field is named as in Rust: queue[3].deadline; a name with unusual characters as by_name[\"worker 7\"]. A \
+string is printed without quotes. For plain data, only the bytes of the field are read, however large the \
+state is.
 
 Examples:
   tearless get worker-7
   tearless get worker-7 --field queue[0].name
-  tearless get worker-7 --field jobs_done --max-age 5s || page-somebody
+  tearless get worker-7 --field jobs_done --max-age 5s || page-operator
   tearless get worker-7 --raw > state.bin
 
 Keys of --json:
-  channel, publication (its number), age_seconds (null: not dated), bytes (of
-  the whole state), codec, type_name, writer (alive, stopped, dead, closed,
+  channel, publication (its number), age_seconds (null: no timestamp), bytes
+  (of the whole state), codec, type_name, writer (alive, stopped, dead, closed,
   unknown), field (only with --field), value
 
-Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 it can't be \
-decoded")]
+Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 the state \
+can't be decoded")]
 pub(crate) struct GetArguments {
     /// The channel
     channel: String,
     /// Only this field
     #[arg(short, long, value_name = "PATH")]
     field: Option<FieldPath>,
-    /// The payload's bytes as they are; not to a terminal
+    /// Prints the payload's bytes unchanged; refused on a terminal
     #[arg(long, conflicts_with_all = ["field", "json", "hex"])]
     raw: bool,
-    /// The payload's bytes as hexadecimal numbers
+    /// Prints the payload's bytes as hexadecimal numbers
     #[arg(long, conflicts_with_all = ["field", "json"])]
     hex: bool,
     /// Fails with exit code 4 unless the writer is alive
     #[arg(long)]
     live: bool,
-    /// Fails with exit code 4 if the state is older, and there was no sign of life since
+    /// Fails with exit code 4 if both the state and the last heartbeat are older
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     max_age: Option<Duration>,
-    /// Waits that long for the channel and its first state
+    /// How long to wait for the channel and its first state
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
     wait: Duration,
 }
 
 pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Failure> {
-    // No date of its end, which may be beyond all dates.
+    // A deadline could overflow the clock: `--wait` may be any duration.
     let begin = Instant::now();
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
@@ -83,7 +83,7 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
         Ok(taken) => taken,
         Err(failure) => {
             if !context.json && arguments.field.is_none() {
-                show_instead(&mut states)?;
+                show_bytes(&mut states)?;
             }
             return Err(failure);
         }
@@ -117,9 +117,9 @@ fn must_live(states: &States) -> Result<(), Failure> {
 fn must_be_young(states: &States, info: SnapshotInfo, arguments: &GetArguments) -> Result<(), Failure> {
     let Some(max) = arguments.max_age else { return Ok(()) };
     let reader = states.reader().reader();
-    // A sign of life says that the last publication is still the state.
-    let sign = [info.age(), reader.heartbeat_age()].into_iter().flatten().min();
-    match sign {
+    // A heartbeat confirms that the last publication is still the state.
+    let age = [info.age(), reader.heartbeat_age()].into_iter().flatten().min();
+    match age {
         Some(age) if age <= max => Ok(()),
         Some(age) => Err(Failure::new(
             ExitStatus::NotLive,
@@ -132,9 +132,9 @@ fn must_be_young(states: &States, info: SnapshotInfo, arguments: &GetArguments) 
         )),
         None => Err(Failure::new(
             ExitStatus::NotLive,
-            format!("how old the state of channel {:?} is is not known", reader.channel()),
+            format!("the state of channel {:?} has no timestamp", reader.channel()),
         )
-        .hint("let its writer date its publications")),
+        .hint("open its writer with timestamps, or with a heartbeat interval")),
     }
 }
 
@@ -146,15 +146,18 @@ fn print_bytes(states: &mut States, arguments: &GetArguments) -> Result<(), Fail
         return Ok(output.write_all(hex_dump(&payload).as_bytes())?);
     }
     if output.is_terminal() {
-        return Err(Failure::new(ExitStatus::Usage, "raw bytes are not for a terminal")
-            .hint("redirect them to a file or a pipe, or say --hex"));
+        return Err(Failure::new(
+            ExitStatus::Usage,
+            "standard output is a terminal, and --raw prints arbitrary bytes",
+        )
+        .hint("redirect it to a file or a pipe, or use --hex"));
     }
     output.write_all(&payload)?;
     Ok(output.flush()?)
 }
 
-/// The first bytes of what can't be decoded: better than nothing.
-fn show_instead(states: &mut States) -> Result<(), Failure> {
+/// Prints the first bytes of an undecodable state.
+fn show_bytes(states: &mut States) -> Result<(), Failure> {
     let Ok(payload) = states.reader_mut().payload() else { return Ok(()) };
     let shown = &payload[..payload.len().min(MAX_SHOWN)];
     let mut output = io::stdout().lock();
@@ -165,7 +168,8 @@ fn show_instead(states: &mut States) -> Result<(), Failure> {
     Ok(output.flush()?)
 }
 
-/// Which state it is, for who sits before a terminal; a pipe gets the state only.
+/// Prints number, age and writer of the state, if standard output is a terminal; a pipe gets only
+/// the state.
 fn headline(states: &States, info: SnapshotInfo) {
     if !io::stdout().is_terminal() {
         return;
@@ -175,7 +179,7 @@ fn headline(states: &States, info: SnapshotInfo) {
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
     let (number, age) = (info.publication(), ago(info.age()));
-    print_error(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
+    stderr(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
 }
 
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {

@@ -1,4 +1,4 @@
-//! `tearless history`: the last states that a channel still holds.
+//! `tearless history`: the latest states that a channel still holds.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -7,17 +7,17 @@ use tearless::dynamic::FieldPath;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Alignment, Table, ago, bytes, hex_line, print_json, printable, style, value_line};
+use crate::output::{Table, ago, bytes, hex_line, print_json, printable, style, value_line};
 use crate::states::States;
 
-/// Characters of a state that are shown in a table.
+/// How many characters of a state the table shows.
 const MAX_SHOWN: usize = 120;
 
-/// Prints the last states that a channel still holds, also those of a dead writer
+/// Prints the latest states that a channel still holds, also those of a dead writer
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A channel keeps as many states as its rings have slots: WriterBuilder::depth says how many. Newest first. \
-States that can't be decoded are shown as bytes.
+A channel holds as many states as its rings have slots (WriterBuilder::depth). The newest comes first. A \
+state that can't be decoded is printed as bytes.
 
 Examples:
   tearless history worker-7
@@ -25,17 +25,17 @@ Examples:
   tearless history worker-7 --json | jq -c .value
 
 Keys of --json, one object a state:
-  publication, age_seconds (null: not dated), bytes, value (null: see error),
-  error (null, or why there is no value)
+  publication, age_seconds (null: no timestamp), bytes, value (null: see
+  error), error (null, or why there is no value)
 
-Exit codes: 0, also when nothing has been published; 3 no such channel, or no state can have the field")]
+Exit codes: 0, also if nothing has been published; 3 no such channel, or no state can have the field")]
 pub(crate) struct HistoryArguments {
     /// The channel
     channel: String,
     /// Only this field of each state
     #[arg(short, long, value_name = "PATH")]
     field: Option<FieldPath>,
-    /// At most so many
+    /// At most this many
     #[arg(short, long, value_name = "STATES")]
     last: Option<usize>,
 }
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
         && past.iter().all(|state| matches!(state.value, Err(Missing::NoField)))
         && !states.may_have(path)
     {
-        // The latest state says which fields there are.
+        // Fails with the fields that the latest state has.
         states.take(Some(path))?;
     }
     match context.json {
@@ -63,19 +63,19 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
     }
 }
 
-/// A state of a moment ago.
-pub(crate) struct Past {
-    /// `None` if it could not be read.
+/// One of the latest states.
+pub(super) struct Past {
+    /// `None` if the state could not be read.
     info: Option<SnapshotInfo>,
     payload: Vec<u8>,
     value: Result<Value, Missing>,
 }
 
-/// Why there is nothing to show of a state.
+/// Why a state has no value to print.
 enum Missing {
     /// It has no such field.
     NoField,
-    /// It can't be had, or not be understood.
+    /// It can't be read, or not be decoded.
     Unreadable(String),
 }
 
@@ -88,8 +88,8 @@ impl Missing {
     }
 }
 
-/// The last states, newest first. What can't be decoded, or has no such field, says so in its place.
-pub(crate) fn past(states: &mut States, field: Option<&FieldPath>, max: usize) -> Vec<Past> {
+/// The latest states, newest first, at most `max`.
+pub(super) fn past(states: &mut States, field: Option<&FieldPath>, max: usize) -> Vec<Past> {
     let found: Vec<_> = states.reader_mut().reader_mut().history().take(max).collect();
     let past = found.into_iter().map(|found| match found {
         Err(error) => {
@@ -109,8 +109,8 @@ pub(crate) fn past(states: &mut States, field: Option<&FieldPath>, max: usize) -
 }
 
 impl Past {
-    /// The keys are documented above.
-    pub(crate) fn document(&self) -> Value {
+    /// The help documents the keys.
+    pub(super) fn document(&self) -> Value {
         json!({
             "publication": self.info.map(|info| info.publication()),
             "age_seconds": self.info.and_then(|info| info.age()).map(|age| age.as_secs_f64()),
@@ -130,14 +130,9 @@ impl Past {
     }
 }
 
-/// For people.
-pub(crate) fn table(past: &[Past]) -> Table {
-    let mut table = Table::new(&[
-        ("NUMBER", Alignment::Right),
-        ("PUBLISHED", Alignment::Right),
-        ("SIZE", Alignment::Right),
-        ("STATE", Alignment::Left),
-    ]);
+/// The states as a table for people.
+pub(super) fn table(past: &[Past]) -> Table {
+    let mut table = Table::new([">NUMBER", ">PUBLISHED", ">SIZE", "STATE"]);
     for state in past {
         let known = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let state_style = if state.value.is_ok() { style::PLAIN } else { style::ODD };

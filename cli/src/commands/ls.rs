@@ -12,10 +12,10 @@ use tearless::{
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Alignment, Table, ago, bytes, print_json, rate, state_style, state_text, style};
+use crate::output::{Table, ago, bytes, print_json, rate, state_style, state_text, style};
 use crate::resolve;
 
-/// Lists the channels of a namespace: who writes them, and since when nothing has come
+/// Lists the channels of a namespace: their writers, and the age of their latest states
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -23,21 +23,20 @@ Examples:
   tearless -n fleet ls 'worker-*'
   tearless ls --json | jq -r 'select(.writer == \"dead\") | .channel'
 
-WRITER is alive, stopped (by a signal or a debugger), stalled (it lives, but was silent for 3 of the \
-intervals that it promised), dead, closed (the last state was left on purpose), or unknown (in another PID \
-namespace). RATE/s is by the publications that the channel still holds, \
-which are few: bursts look faster than they are on the average; `tearless top` measures it.
+WRITER is alive, stopped (by a signal or a debugger), stalled (alive, but silent for 3 of the intervals that it \
+promised), dead, closed (it left the last state on purpose), or unknown (in another PID namespace). RATE/s is \
+calculated from the few publications that the channel still holds, so a burst looks faster than the average; \
+`tearless top` measures the rate.
 
-Keys of --json, one object a channel; null is what is not known:
-  channel, writer, pid, incarnation (how many writers it has had), published
+Keys of --json, one object a channel; null: unknown:
+  channel, writer, pid, incarnation (number of writers so far), published
   (number of the last publication), age_seconds, rate (publications a second,
-  by those that the channel still holds), bytes (of the last state),
-  heartbeat_seconds, codec, type_name, limit (bytes of a
-  state at most)
+  from those that the channel still holds), bytes (of the last state),
+  heartbeat_seconds, codec, type_name, limit (maximal bytes of a state)
 
-Exit codes: 0, also when none fits the pattern; 3 no such namespace")]
+Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
-    /// Only channels whose names fit; `*` stands for any characters, `?` for any one
+    /// Only channels whose names match; `*` matches any characters, `?` matches one
     pattern: Option<String>,
 }
 
@@ -50,17 +49,8 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
         }
         return Ok(());
     }
-    let mut table = Table::new(&[
-        ("CHANNEL", Alignment::Left),
-        ("WRITER", Alignment::Left),
-        ("PID", Alignment::Right),
-        ("PUBLISHED", Alignment::Right),
-        ("LAST", Alignment::Right),
-        ("RATE/s", Alignment::Right),
-        ("SIZE", Alignment::Right),
-        ("CODEC", Alignment::Left),
-        ("TYPE", Alignment::Left),
-    ]);
+    let mut table =
+        Table::new(["CHANNEL", "WRITER", ">PID", ">PUBLISHED", ">LAST", ">RATE/s", ">SIZE", "CODEC", "TYPE"]);
     for entry in &entries {
         table.row(entry.cells());
     }
@@ -70,11 +60,12 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
     let mut channels = namespace.channels()?;
     if channels.is_empty() {
-        // Maybe there is one, whose last channel has just gone.
+        // An existing namespace may just have lost its last channel.
         resolve::no_such_namespace(namespace, &context.trust).map_or(Ok(()), Err)?;
     }
     if let Some(pattern) = &arguments.pattern {
-        channels.retain(|info| resolve::fits(pattern, &info.name));
+        let matching = namespace.hub().channels(pattern);
+        channels.retain(|info| matching.iter().any(|name| **name == *info.name));
     }
     let (mut entries, mut missing) = (Vec::new(), Vec::new());
     for info in channels {
@@ -83,14 +74,14 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
             inspected => entries.push(Entry { info, inspection: inspected.ok() }),
         }
     }
-    // Others went between the list and the look.
+    // Other missing channels were removed between listing and inspection.
     let nameless = health::nameless(namespace, missing)?.into_iter();
     entries.extend(nameless.map(|info| Entry { info, inspection: None }));
     entries.sort_by(|one, other| one.info.name.cmp(&other.info.name));
     Ok(entries)
 }
 
-/// A channel, by its entry in the table and, unless it is gone by now, by what stands in its memory.
+/// A channel: its entry in the registry and, unless it has been removed since, its inspection.
 struct Entry {
     info: ChannelInfo,
     inspection: Option<Inspection>,
@@ -98,11 +89,17 @@ struct Entry {
 
 impl Entry {
     fn word(&self) -> &'static str {
-        self.inspection.as_ref().map_or_else(|| state_text(self.info.writer_state()), health::writer_word)
+        match &self.inspection {
+            Some(inspection) => health::word(Some(inspection.health())),
+            None => state_text(self.info.writer_state()),
+        }
     }
 
     fn style(&self) -> Style {
-        self.inspection.as_ref().map_or_else(|| state_style(self.info.writer_state()), health::writer_style)
+        match &self.inspection {
+            Some(inspection) => health::style(Some(inspection.health())),
+            None => state_style(self.info.writer_state()),
+        }
     }
 
     fn document(&self) -> Value {

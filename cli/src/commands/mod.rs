@@ -1,30 +1,54 @@
 //! The commands, one file or folder each.
 
-pub(crate) mod bench;
-pub(crate) mod completions;
-pub(crate) mod doctor;
-pub(crate) mod export;
-pub(crate) mod gc;
-pub(crate) mod get;
-pub(crate) mod history;
-pub(crate) mod ls;
-pub(crate) mod man;
-pub(crate) mod namespaces;
-pub(crate) mod postmortem;
-pub(crate) mod put;
-pub(crate) mod stat;
-pub(crate) mod top;
-pub(crate) mod verify;
-pub(crate) mod watch;
+mod bench;
+mod doctor;
+mod export;
+mod gc;
+mod generated;
+mod get;
+mod history;
+mod ls;
+mod namespaces;
+mod postmortem;
+mod put;
+mod stat;
+mod top;
+mod verify;
+mod watch;
 
-use crate::arguments::Command;
+use clap::Subcommand;
+
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 
-/// Does what was asked.
-pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Ls(ls::LsArguments),
+    Get(get::GetArguments),
+    Watch(watch::WatchArguments),
+    Top(top::TopArguments),
+    Put(put::PutArguments),
+    Stat(stat::StatArguments),
+    History(history::HistoryArguments),
+    Postmortem(postmortem::PostmortemArguments),
+    Doctor(doctor::DoctorArguments),
+    Gc(gc::GcArguments),
+    Namespaces(namespaces::NamespacesArguments),
+    Export(export::ExportArguments),
+    Verify(verify::VerifyArguments),
+    Bench(bench::BenchArguments),
+    Completions(generated::CompletionsArguments),
+    Man(generated::ManArguments),
+}
+
+/// Runs `command`. `definition` gives the definition of the whole command line.
+pub(crate) fn run(
+    command: &Command,
+    context: &Context,
+    definition: fn() -> clap::Command,
+) -> Result<(), Failure> {
     if context.json {
-        must_print_json(command)?;
+        refuse_without_json(command)?;
     }
     match command {
         Command::Ls(arguments) => ls::run(arguments, context),
@@ -41,19 +65,19 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
         Command::Export(arguments) => export::run(arguments, context),
         Command::Verify(arguments) => verify::run(arguments, context),
         Command::Bench(arguments) => bench::run(arguments, context),
-        Command::Completions(arguments) => completions::run(arguments),
-        Command::Man(arguments) => man::run(arguments),
+        Command::Completions(arguments) => generated::completions(arguments, definition()),
+        Command::Man(arguments) => generated::man(arguments, definition()),
     }
 }
 
-/// Who asks for JSON is to get it, or to be told that there is none.
-fn must_print_json(command: &Command) -> Result<(), Failure> {
+/// Refuses `--json` for commands that have no JSON output.
+fn refuse_without_json(command: &Command) -> Result<(), Failure> {
     let other = match command {
-        Command::Export(_) => "export prints the format of Prometheus",
+        Command::Export(_) => "export prints the text format of Prometheus",
         Command::Completions(_) => "completions prints a script for a shell",
         Command::Man(_) => "man prints manual pages",
         _ => return Ok(()),
     };
-    let failure = Failure::new(ExitStatus::Usage, format!("{other}, and no JSON"));
-    Err(failure.hint("leave --json out; `tearless ls --json` and `tearless get --json` print data"))
+    let failure = Failure::new(ExitStatus::Usage, format!("{other}, which has no JSON form"));
+    Err(failure.hint("leave out --json; `tearless ls --json` and `tearless get --json` print data"))
 }

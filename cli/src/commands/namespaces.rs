@@ -1,4 +1,4 @@
-//! `tearless namespaces`: the namespaces of this machine.
+//! `tearless namespaces`: the namespaces on this machine.
 
 use clap::Args;
 use serde_json::json;
@@ -6,24 +6,24 @@ use tearless::inspect::{NamespaceInfo, namespaces};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Alignment, Table, bytes, print_json, style};
+use crate::output::{Table, bytes, print_json, style};
 
-/// Lists the namespaces of this machine, and what memory they take
+/// Lists the namespaces on this machine, and the memory that each takes
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The objects of other users are counted, but not opened unless --trust-owner says so: a dash stands for their \
-names.
+Objects of another user are counted, but opened only with --trust-owner; without it, a dash replaces the \
+name of their namespace.
 
 Examples:
   tearless namespaces
   tearless namespaces --json | jq -r .namespace
 
 Keys of --json, one object a namespace and user:
-  namespace (null: not known), owner (numeric id of the user), channels,
-  objects (files in /dev/shm), bytes (of memory), readable (whether they may
-  be opened)
+  namespace (null: unknown), owner (numeric id of the user), channels,
+  objects (files in /dev/shm), bytes (of memory), readable (whether this user
+  may open them)
 
-Exit codes: 0, also when there are none")]
+Exit codes: 0, also if there are none")]
 pub(crate) struct NamespacesArguments {}
 
 pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Failure> {
@@ -35,13 +35,7 @@ pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Fail
         }
         return Ok(());
     }
-    let mut table = Table::new(&[
-        ("NAMESPACE", Alignment::Left),
-        ("OWNER", Alignment::Right),
-        ("CHANNELS", Alignment::Right),
-        ("OBJECTS", Alignment::Right),
-        ("MEMORY", Alignment::Right),
-    ]);
+    let mut table = Table::new(["NAMESPACE", ">OWNER", ">CHANNELS", ">OBJECTS", ">MEMORY"]);
     for info in &namespaces {
         table.row([
             (info.name.clone().unwrap_or_else(|| "-".into()), style::STRONG),

@@ -1,4 +1,4 @@
-//! `tearless stat`: all that stands beside a channel's states.
+//! `tearless stat`: everything that a channel records beside its states.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::{
-    Bytes, Codec, MessagePack,
+    Bytes, MessagePack,
     inspect::{ChannelState, Inspection, SegmentInspection},
     options::{TimestampSource, WakeMode},
 };
@@ -18,29 +18,29 @@ use crate::output::{Fields, ago, bytes, duration, print_json, printable, style};
 use crate::resolve;
 use crate::states::States;
 
-/// Shows all that stands beside a channel's states: writer, dates, form, memory
+/// Shows what a channel records beside its states: writer, times, format, memory
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Looks at the memory as it is, without the writer noticing, and whatever codec and type the states have. \
-The rate is by the dates of the publications that the channel still holds, which are few: bursts look faster \
-than they are on the average; `tearless top` measures it.
+Inspects the memory of a channel of any codec and type; the writer takes no part. The rate is calculated from the \
+timestamps of the few publications that the channel still holds, so a burst looks faster than the average; \
+`tearless top` measures the rate.
 
 Examples:
   tearless stat worker-7
   tearless stat worker-7 --schema
   tearless stat worker-7 --json | jq .rate
 
-Keys of --json; null is what is not known:
+Keys of --json; null: unknown:
   channel, namespace, writer (alive, stalled, stopped, dead, closed,
   unknown), pid, start_time (clock ticks since boot), incarnation, state
   (open, lingering, removed), published, age_seconds, bytes (of the last
-  state), rate (publications a second, by those that the channel still holds),
-  held (how many those are), opened_seconds, heartbeat_seconds,
-  heartbeat_interval_seconds, unfinished (number of the publication that a dead
-  writer was in the middle of), codec, type_name, schema_bytes (of
-  the one that the channel carries), fingerprint (hexadecimal),
+  state), rate (publications a second, from those that the channel still
+  holds), held (how many it holds), opened_seconds, heartbeat_seconds,
+  heartbeat_interval_seconds, unfinished (number of the publication that the writer's
+  death interrupted), codec, type_name, schema_bytes (of the schema
+  that the channel carries), fingerprint (hexadecimal),
   checksum, limit, growths, owner, permissions (octal), dating (precise,
-  coarse, none), waking (barriers, fences, nobody), segments (of A and B:
+  coarse, none), wake_mode (barriers, fences, nobody), segments (of A and B:
   generation, depth, capacity, bytes; or null); with --schema only channel and
   schema_text
 
@@ -48,7 +48,7 @@ Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
     /// The channel
     channel: String,
-    /// Prints instead what states consist of, if the writer described its channel
+    /// Prints the schema instead, if the channel carries one
     #[arg(long)]
     schema: bool,
 }
@@ -79,8 +79,8 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
         let (channel, codec) = (reader.reader().channel(), reader.codec());
         let text = format!("channel {channel:?} ({codec}) carries no schema that can be read");
         let hint = match codec {
-            MessagePack::NAME => "its states name their fields themselves: `tearless get` shows them",
-            Bytes::NAME => "its states are bytes, which no schema describes",
+            MessagePack::NAME => "its states name their own fields: `tearless get` shows them",
+            Bytes::NAME => "its states are bytes, which have no schema",
             _ => "open its writer with `writer_builder(…).with_schema()`",
         };
         return Err(Failure::new(ExitStatus::Undecodable, text).hint(hint));
@@ -99,12 +99,13 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
     fields.add("namespace", inspection.namespace.as_str());
-    let mut writer = format!("{}, process {}", health::writer_word(inspection), inspection.writer_pid);
+    let mut writer =
+        format!("{}, process {}", health::word(Some(inspection.health())), inspection.writer_pid);
     if inspection.state == ChannelState::Lingering {
-        writer.push_str(", which left its last state on purpose");
+        writer.push_str("; it left its last state on purpose");
     }
-    fields.styled("writer", writer, health::writer_style(inspection));
-    fields.add("incarnation", format!("{} (writers so far)", inspection.incarnation));
+    fields.styled("writer", writer, health::style(Some(inspection.health())));
+    fields.add("incarnation", format!("{} (number of writers so far)", inspection.incarnation));
     if let Some(opened) = inspection.opened_ago {
         fields.add("opened", ago(Some(opened)));
     }
@@ -112,8 +113,8 @@ fn about_writer(fields: &mut Fields, inspection: &Inspection) {
         (None, None) => {}
         (heartbeat, Some(interval)) => {
             let text = format!("{}; promised every {}", ago(heartbeat), duration(interval));
-            let is_stalled = health::stall(inspection).is_some();
-            fields.styled("heartbeat", text, if is_stalled { style::ODD } else { style::PLAIN });
+            let is_broken = health::breach(inspection).is_some();
+            fields.styled("heartbeat", text, if is_broken { style::ODD } else { style::PLAIN });
         }
         (heartbeat, None) => fields.add("heartbeat", ago(heartbeat)),
     }
@@ -135,13 +136,13 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
         fields.add(
             "rate",
             format!(
-                "{rate:.1} publications a second, by the dates of the {} that are held: bursts look faster",
+                "{rate:.1} publications a second, from the {} that it still holds; a burst looks faster",
                 health::whole(inspection).len()
             ),
         );
     }
     if let Some(unfinished) = inspection.unfinished() {
-        let text = format!("number {unfinished}: the writer died in the middle of it");
+        let text = format!("number {unfinished}: the writer's death interrupted it");
         fields.styled("unfinished", text, style::BAD);
     }
     fields.add("codec", inspection.codec.as_str());
@@ -150,8 +151,8 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
         fields.add("schema", format!("{}: --schema prints it", bytes(carried)));
     }
     fields.add("checksum", if inspection.checksum { "CRC32C" } else { "none" });
-    fields.add("dates", dating(inspection.dating));
-    fields.add("wakes by", wake_mode(inspection.wake_mode));
+    fields.add("timestamps", dating(inspection.dating));
+    fields.add("wakes with", wake_mode(inspection.wake_mode));
 }
 
 fn about_memory(fields: &mut Fields, inspection: &Inspection) {
@@ -196,7 +197,7 @@ fn state(state: ChannelState) -> &'static str {
     }
 }
 
-/// The keys are documented above.
+/// The help documents the keys.
 fn document(inspection: &Inspection) -> Value {
     let latest = health::latest(inspection);
     let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
@@ -204,7 +205,7 @@ fn document(inspection: &Inspection) -> Value {
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,
-        "writer": health::writer_word(inspection),
+        "writer": health::word(Some(inspection.health())),
         "pid": inspection.writer_pid,
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,

@@ -11,65 +11,71 @@ use tearless::{SnapshotInfo, error::SnapshotError, inspect::WriterState};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{
-    Layout, is_unread_within, json_text, print_error, print_json, printable, state_text, style, value_line,
+    Layout, is_pipe_broken_within, json_text, print_json, printable, state_text, stderr, style, value_line,
 };
 use crate::states::States;
 
-/// How long is waited before it is looked whether the writer still lives.
+/// How long one wait takes before the writer's state is checked.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// Prints each new state of a channel, as it comes
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Begins with the state that there is. Sleeps until the writer publishes: nothing is polled. What is published \
-while a line is being printed is left out, as a channel has a latest state and no queue; the numbers tell \
-how many that were.
+Begins with the latest state, then sleeps until the writer publishes; it does not poll. A channel has a latest \
+state and no queue: what is published while a line is being printed is skipped, and the numbers show how many.
 
 Examples:
   tearless watch worker-7
   tearless watch worker-7 --field queue --diff
   tearless watch worker-7 --json | jq .value.jobs_done
-  tearless watch worker-7 --count 1 --interval 0s   the present state, on one line
+  tearless watch worker-7 --count 1 --interval 0s   the latest state, on one line
 
 Keys of --json, one object a publication:
-  publication, age_seconds (null: not dated), missed (publications since the
-  line before that were not seen), value; or with --diff instead of it
-  changes: an array of path, old, new (null: not there), and changes_left_out:
-  how many there are beyond 10,000, or with paths of more than 4 KiB
+  publication, age_seconds (null: no timestamp), missed (publications skipped
+  since the line before), value; with --diff instead of value: changes, an
+  array of path, old, new (null: absent), and changes_left_out: how many
+  changes exceed 10,000, or have paths of more than 4 KiB
 
-Ends with exit code 0 when the channel is closed, after --count lines, or when nobody reads the lines any \
-more. A writer that died is reported on standard error; its successor is waited for.
+Ends with exit code 0 when the channel is closed, after --count lines, or when the reader of its output is gone. \
+A writer's death is reported on standard error, and the command waits for a successor.
 
 Exit codes: 3 no such channel or field; 5 a state can't be decoded")]
 pub(crate) struct WatchArguments {
     /// The channel
     channel: String,
-    /// Only this field; `null` where a state lacks it for the moment
+    /// Only this field; `null` if a state lacks it at the moment
     #[arg(short, long, value_name = "PATH")]
     field: Option<FieldPath>,
-    /// Prints only what has changed, and nothing where nothing has; the first state wholly
+    /// Prints only the changes, and no line without one; the first state is printed whole
     #[arg(short, long)]
     diff: bool,
-    /// At most one state is looked at, and one line printed, in this time
+    /// Decodes at most one state, and prints at most one line, in this time
     #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
     interval: Duration,
-    /// Ends after so many lines
+    /// Ends after this many lines
     #[arg(short, long, value_name = "LINES")]
     count: Option<u64>,
-    /// Waits that long for the channel
+    /// How long to wait for the channel
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
     wait: Duration,
 }
 
 pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
-    let is_unread = || is_unread_within(Duration::ZERO);
+    let is_unread = || is_pipe_broken_within(Duration::ZERO);
     let (channel, wait) = (&arguments.channel, arguments.wait);
     let Some(states) = States::attach_unless(is_unread, &namespace, channel, wait, context)? else {
         return Ok(());
     };
-    let mut watch =
-        Watch { states, arguments, json: context.json, seen: 0, last: None, was_there: false, told: None };
+    let mut watch = Watch {
+        states,
+        arguments,
+        json: context.json,
+        seen: 0,
+        last: None,
+        has_had_field: false,
+        reported: None,
+    };
     let mut left = arguments.count.unwrap_or(u64::MAX);
     while left > 0 {
         let Some((info, payload)) = watch.next()? else { return Ok(()) };
@@ -77,8 +83,8 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
         if watch.print(info, &payload)? {
             left -= 1;
         }
-        // Also after a state that is no news: decoding all of them is what an interval saves.
-        if left > 0 && is_unread_within(arguments.interval.saturating_sub(begin.elapsed())) {
+        // Also after a state without changes: an interval saves the decoding of every state.
+        if left > 0 && is_pipe_broken_within(arguments.interval.saturating_sub(begin.elapsed())) {
             return Ok(());
         }
     }
@@ -89,27 +95,27 @@ struct Watch<'a> {
     states: States,
     arguments: &'a WatchArguments,
     json: bool,
-    /// Number of the last publication that was seen.
+    /// Number of the last publication read.
     seen: u64,
-    /// What it said, where differences are printed.
+    /// Its state, if differences are printed.
     last: Option<Value>,
-    /// Whether a state has had the field that was asked for.
-    was_there: bool,
-    /// What was last said of the writer, unless it lives.
-    told: Option<WriterState>,
+    /// Whether a state has had the requested field.
+    has_had_field: bool,
+    /// The state of the writer that was last reported; `None` while it is alive.
+    reported: Option<WriterState>,
 }
 
 impl Watch<'_> {
-    /// The next publication; `None` if there will be none any more, or nobody to read of it.
+    /// The next publication; `None` if the channel is closed, or the reader of the output is gone.
     fn next(&mut self) -> Result<Option<(SnapshotInfo, Vec<u8>)>, Failure> {
         loop {
             match self.states.wait_after(self.seen, SLICE) {
                 Ok(Some(newer)) => return Ok(Some(newer)),
-                // On a quiet channel nothing is written that would fail.
-                Ok(None) if is_unread_within(Duration::ZERO) => return Ok(None),
-                Ok(None) => self.tell_of_writer()?,
+                // On a quiet channel, no write would fail and show that.
+                Ok(None) if is_pipe_broken_within(Duration::ZERO) => return Ok(None),
+                Ok(None) => self.report_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
-                    print_error(format_args!("channel {channel:?} was closed after publication {last}"));
+                    stderr(format_args!("channel {channel:?} was closed after publication {last}"));
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
@@ -117,34 +123,35 @@ impl Watch<'_> {
         }
     }
 
-    fn tell_of_writer(&mut self) -> Result<(), Failure> {
+    fn report_writer(&mut self) -> Result<(), Failure> {
         let reader = self.states.reader().reader();
         let state = reader.writer_state()?;
-        let is_news = self.told != Some(state);
+        let is_news = self.reported != Some(state);
         match state {
             WriterState::Dead | WriterState::Stopped if is_news => {
                 let (pid, odd) = (reader.writer_pid(), style::ODD);
-                print_error(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
-                self.told = Some(state);
+                stderr(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
+                self.reported = Some(state);
             }
             WriterState::Dead | WriterState::Stopped => {}
-            _ => self.told = None,
+            _ => self.reported = None,
         }
         Ok(())
     }
 
-    /// The field that was asked for. One that a state lacks for the moment is `null`: another variant, a shorter list.
+    /// The requested field. It is `null` if the state lacks it at the moment: in another variant,
+    /// in a shorter list.
     fn field_of(&mut self, value: Value) -> Result<Value, Failure> {
         let Some(path) = &self.arguments.field else { return Ok(value) };
-        if path.find(&value).is_none() && (self.was_there || self.states.may_have(path)) {
+        if path.find(&value).is_none() && (self.has_had_field || self.states.may_have(path)) {
             return Ok(Value::Null);
         }
         let value = self.states.select(value, Some(path))?;
-        self.was_there = true;
+        self.has_had_field = true;
         Ok(value)
     }
 
-    /// Whether there was anything to print.
+    /// Prints a publication, unless nothing has changed; returns whether it printed.
     fn print(&mut self, info: SnapshotInfo, payload: &[u8]) -> Result<bool, Failure> {
         let missed = if self.seen == 0 { 0 } else { info.publication().saturating_sub(self.seen + 1) };
         self.seen = info.publication();
@@ -177,7 +184,7 @@ fn line(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&Differe
 fn changes_text(changes: &Differences) -> String {
     let mut texts: Vec<String> = changes.found.iter().map(change_text).collect();
     if changes.left_out > 0 {
-        texts.push(format!("and {} changes more", changes.left_out));
+        texts.push(format!("and {} more changes", changes.left_out));
     }
     texts.join("; ")
 }
@@ -188,7 +195,7 @@ fn change_text(change: &Change) -> String {
     let text = |value: &Option<Value>, nothing: &str| {
         value.as_ref().map_or_else(|| nothing.to_owned(), |value| value_line(value, usize::MAX))
     };
-    format!("{name}{} → {}", text(&change.old, "(new)"), text(&change.new, "(gone)"))
+    format!("{name}{} → {}", text(&change.old, "(new)"), text(&change.new, "(removed)"))
 }
 
 fn document(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&Differences>) -> Value {

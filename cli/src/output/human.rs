@@ -1,8 +1,8 @@
-//! Sizes and times as people read them.
+//! Sizes, times and rates for people.
 
 use std::time::Duration;
 
-/// Two figures that matter: `850 µs`, `3.2 s`, `2 min 5 s`, `5 d 3 h`.
+/// The two largest units or digits: `850 µs`, `3.2 s`, `2 min 5 s`, `5 d 3 h`.
 pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, micros) = (duration.as_secs(), duration.as_micros());
     match seconds {
@@ -23,7 +23,7 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     }
 }
 
-/// How long ago something was, or a dash where it is not known.
+/// How long ago something happened; a dash if the age is unknown.
 pub(crate) fn ago(age: Option<Duration>) -> String {
     age.map_or_else(|| "-".into(), |age| format!("{} ago", duration(age)))
 }
@@ -34,7 +34,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     if bytes < 1_024 {
         return format!("{bytes} B");
     }
-    // The last unit that there is at least one of.
+    // The largest unit of which there is at least one.
     let power = bytes.ilog2() / 10;
     let unit = UNITS[power as usize - 1];
     let tenths = (u128::from(bytes) * 10) >> (10 * power);

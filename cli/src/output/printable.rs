@@ -1,14 +1,14 @@
-//! Makes texts harmless that others wrote: names, codecs, states.
+//! Escapes texts that other processes wrote: names, codecs, states.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// `text` with everything escaped that a terminal would not simply show: control characters (escape
-/// sequences, line breaks, 8-bit ones), format characters (text that changes its direction, invisible
-/// characters), unassigned ones.
+/// `text` with every character escaped that a terminal would not simply show: control characters
+/// (escape sequences, line breaks, their 8-bit forms), format characters (changes of direction,
+/// invisible ones), and unassigned ones.
 ///
-/// Backslashes and quotes stay as they are: it is for eyes, and escaping twice changes nothing. What is to be
-/// exact is printed as JSON.
+/// Backslashes and quotes stay as they are, so that escaping twice changes nothing. The result is
+/// for people; JSON is the exact form.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -26,13 +26,13 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Whether a terminal shows it as a character, and nothing else.
+/// Whether a terminal shows `character` and does nothing else.
 pub(super) fn is_plain(character: char) -> bool {
     matches!(character, ' '..='~') || (!character.is_ascii() && is_shown_by_debug(character))
 }
 
-/// Asks the table that `Debug` has of what can be printed. After another character, because `Debug` escapes
-/// an accent that stands alone.
+/// Asks the table of printable characters behind `Debug`. Another character comes first, because
+/// `Debug` escapes a combining accent at the beginning of a text.
 fn is_shown_by_debug(character: char) -> bool {
     let mut bytes = [b'a'; 5];
     let len = 1 + character.encode_utf8(&mut bytes[1..]).len();

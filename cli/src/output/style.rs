@@ -1,10 +1,12 @@
-//! The few colours there are. They reach terminals only, through `anstream`.
+//! The colours, and the words and colours of writers. Colours reach only terminals, through
+//! `anstream`.
 
 use anstyle::{AnsiColor, Style};
+use tearless::inspect::WriterState;
 
-/// Column names, and what matters.
+/// Names of columns, and what matters.
 pub(crate) const STRONG: Style = Style::new().bold();
-/// What stands beside.
+/// Less important text.
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// In order.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -12,5 +14,26 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
 /// Wrong.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// As it comes.
+/// Without a style.
 pub(crate) const PLAIN: Style = Style::new();
+
+/// A writer's state in one word, the same for people and in JSON.
+pub(crate) fn state_text(state: WriterState) -> &'static str {
+    match state {
+        WriterState::Alive => "alive",
+        WriterState::Stopped => "stopped",
+        WriterState::Dead => "dead",
+        WriterState::Closed => "closed",
+        _ => "unknown",
+    }
+}
+
+/// The colour of that word.
+pub(crate) fn state_style(state: WriterState) -> Style {
+    match state {
+        WriterState::Alive => GOOD,
+        WriterState::Dead => BAD,
+        WriterState::Closed => DIM,
+        _ => ODD,
+    }
+}

@@ -1,19 +1,17 @@
-//! Tables for people.
+//! Tables for people, and names with their values in two columns.
 
-use std::io::{self, Write};
-
+use super::printable::printable;
+use super::style;
 use anstyle::Style;
+use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
-use super::printable;
-use super::style;
-
-/// Where the text of a column stands.
+/// The side of a column on which its texts begin or end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Alignment {
-    /// Words.
+enum Alignment {
+    /// For words.
     Left,
-    /// Numbers.
+    /// For numbers.
     Right,
 }
 
@@ -23,7 +21,8 @@ struct Cell {
     style: Style,
 }
 
-/// Rows of cells in columns that are as wide as they need to be. Every text is made [`printable`].
+/// Rows of cells in columns that are as wide as their widest cell. Every text is made
+/// [`printable`].
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: Vec<(&'static str, Alignment)>,
@@ -31,9 +30,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table without rows.
-    pub(crate) fn new(columns: &[(&'static str, Alignment)]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+    /// A table without rows. As in a format string, `>` before a column's name aligns it to the
+    /// right.
+    pub(crate) fn new(columns: impl IntoIterator<Item = &'static str>) -> Table {
+        let column = |name: &'static str| match name.strip_prefix('>') {
+            Some(name) => (name, Alignment::Right),
+            None => (name, Alignment::Left),
+        };
+        Table { columns: columns.into_iter().map(column).collect(), rows: Vec::new() }
     }
 
     /// Adds a row; a column without a cell stays empty.
@@ -43,7 +47,7 @@ impl Table {
             .push(cells.map(|(text, style)| Cell { text: printable(&text).into_owned(), style }).collect());
     }
 
-    /// Prints the table with its columns' names.
+    /// Prints the names of the columns and the rows.
     pub(crate) fn print(&self) -> io::Result<()> {
         let widths = self.widths();
         let mut output = anstream::stdout().lock();
@@ -55,7 +59,7 @@ impl Table {
         output.flush()
     }
 
-    /// In cells of a terminal, of which some characters take two, and some none.
+    /// Widths in cells of a terminal; some characters take two cells, and some none.
     fn widths(&self) -> Vec<usize> {
         let width = |(index, (name, _)): (usize, &(&str, Alignment))| {
             let cells = self.rows.iter().filter_map(|row| row.get(index));
@@ -70,7 +74,7 @@ impl Table {
         widths: &[usize],
         cells: impl Iterator<Item = (&'a str, Style)>,
     ) -> io::Result<()> {
-        // Written at once, so that no other process's line gets between.
+        // One write for a line, so that no other process's line comes between its parts.
         let mut line = String::new();
         for (index, (text, style)) in cells.enumerate().take(widths.len()) {
             let space = widths[index].saturating_sub(text.width());
@@ -86,9 +90,36 @@ impl Table {
     }
 }
 
+/// Names and their values in two columns. Every text is made [`printable`].
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Vec<(&'static str, String, Style)>);
+
+impl Fields {
+    /// Adds a line; an empty name continues the line before.
+    pub(crate) fn add(&mut self, name: &'static str, text: impl Into<String>) {
+        self.styled(name, text, style::PLAIN);
+    }
+
+    /// Adds a line in a colour.
+    pub(crate) fn styled(&mut self, name: &'static str, text: impl Into<String>, style: Style) {
+        self.0.push((name, text.into(), style));
+    }
+
+    /// Prints all lines.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        let width = self.0.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
+        let mut output = anstream::stdout().lock();
+        let strong = style::STRONG;
+        for (name, text, style) in &self.0 {
+            writeln!(output, "{strong}{name:width$}{strong:#}  {style}{}{style:#}", printable(text))?;
+        }
+        output.flush()
+    }
+}
+
 #[test]
 fn columns_are_as_wide_as_terminals_show_them() {
-    let mut table = Table::new(&[("NAME", Alignment::Left), ("N", Alignment::Right)]);
+    let mut table = Table::new(["NAME", ">N"]);
     for name in ["工作者甲", "e\u{301}", "worker"] {
         table.row([(name.to_owned(), style::PLAIN), ("7".to_owned(), style::PLAIN)]);
     }

@@ -1,13 +1,58 @@
-//! States, for people.
+//! States as text: JSON, lines, hexadecimal numbers, and paths of fields.
 
-use std::borrow::Cow;
-
+use super::printable::{is_plain, printable};
 use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use tearless::dynamic::{FieldPath, Step};
 
-use super::{Layout, json_text, printable};
+/// The layout of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// On one line, as `--json` prints it.
+    Line,
+    /// Indented, for people.
+    Indented,
+}
 
-/// A state over as many lines as it needs: strings as they are (but harmless), everything else as indented
-/// JSON.
+/// `value` as JSON, without a line break at its end. JSON allows control and format characters
+/// beyond ASCII in strings; here they are escaped. The value stays the same, and a terminal does
+/// not act on it.
+pub(crate) fn json_text(value: &Value, layout: Layout) -> String {
+    let text = match layout {
+        Layout::Line => value.to_string(),
+        Layout::Indented => format!("{value:#}"),
+    };
+    if text.chars().all(is_harmless) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_harmless(character) {
+            escaped.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string can't fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        }
+    }
+    escaped
+}
+
+/// Prints `value` on one line.
+pub(crate) fn print_json(value: &Value) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", json_text(value, Layout::Line))
+}
+
+/// A line break belongs to the layout: JSON escapes those inside strings.
+fn is_harmless(character: char) -> bool {
+    character == '\n' || is_plain(character)
+}
+
+/// A state on as many lines as it needs: a string as [`printable`] lines, everything else as
+/// indented JSON.
 pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.lines().map(printable).collect::<Vec<_>>().join("\n"),
@@ -15,7 +60,7 @@ pub(crate) fn value_text(value: &Value) -> String {
     }
 }
 
-/// A state on one line, cut where it has more than `max` characters.
+/// A state on one line of at most `max` characters.
 pub(crate) fn value_line(value: &Value, max: usize) -> String {
     cut(&json_text(value, Layout::Line), max).into_owned()
 }
@@ -27,11 +72,64 @@ fn cut(text: &str, max: usize) -> Cow<'_, str> {
     }
 }
 
+/// Bytes on a line of [`hex_dump`].
+const WIDTH: usize = 16;
+
+/// `bytes` as lines of offset, hexadecimal numbers, and characters.
+pub(crate) fn hex_dump(bytes: &[u8]) -> String {
+    hex_lines(bytes, WIDTH).map(|(offset, line)| format!("{offset:08x}  {line}\n")).collect()
+}
+
+/// Lines of hexadecimal numbers and characters, `width` bytes each, with the offset of a line's
+/// first byte.
+pub(crate) fn hex_lines(bytes: &[u8], width: usize) -> impl Iterator<Item = (usize, String)> {
+    let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
+    let line = move |(index, line): (usize, &[u8])| {
+        let characters: String = line.iter().map(shown).collect();
+        let space = 3 * width - 1;
+        (index * width, format!("{:space$}  {characters}", numbers(line)))
+    };
+    bytes.chunks(width).enumerate().map(line)
+}
+
+fn numbers(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The first bytes on one line of at most `max` characters.
+pub(crate) fn hex_line(bytes: &[u8], max: usize) -> String {
+    let fitting = bytes.len().min(max.saturating_sub(1) / 3);
+    let more = if fitting < bytes.len() { " …" } else { "" };
+    numbers(&bytes[..fitting]) + more
+}
+
+/// The text that `step` appends to the path `before` it, as [`FieldPath`] writes it.
+pub(crate) fn step_text(before: &str, step: Step) -> String {
+    let text = FieldPath::root().then(step).to_string();
+    let dot = if before.is_empty() || text.starts_with('[') { "" } else { "." };
+    format!("{dot}{text}")
+}
+
 #[cfg(test)]
 mod tests {
+    use super::{Layout, json_text};
+    use super::{hex_dump, hex_line};
+    use super::{value_line, value_text};
     use serde_json::json;
 
-    use super::{value_line, value_text};
+    #[test]
+    fn escapes_are_the_same_value() {
+        let hostile: String = ('\0'..='\u{2100}').chain("\u{e0041}🦀\u{feff}".chars()).collect();
+        let value = json!({ &hostile: [&hostile, 1.5, null] });
+        for layout in [Layout::Line, Layout::Indented] {
+            let text = json_text(&value, layout);
+            assert!(!text.chars().any(|character| character.is_control() && character != '\n'));
+            assert_eq!(text.contains('\n'), layout == Layout::Indented);
+            assert!(!text.contains(['\u{202e}', '\u{9b}', '\u{7f}', '\u{e0041}', '\u{feff}']));
+            assert!(text.contains('🦀'));
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        }
+    }
 
     #[test]
     fn text_keeps_its_lines_and_nothing_else_of_control() {
@@ -43,5 +141,23 @@ mod tests {
     fn long_lines_are_cut_between_characters() {
         assert_eq!(value_line(&json!("äöü"), 5), "\"äöü\"");
         assert_eq!(value_line(&json!("äöüä"), 5), "\"äöü…");
+    }
+
+    #[test]
+    fn each_line_has_sixteen_bytes() {
+        assert_eq!(hex_dump(b""), "");
+        let bytes: Vec<u8> = (0x5a..0x6b).chain([0x1b, 0x9b]).collect();
+        assert_eq!(
+            hex_dump(&bytes),
+            "00000000  5a 5b 5c 5d 5e 5f 60 61 62 63 64 65 66 67 68 69  Z[\\]^_`abcdefghi\n\
+             00000010  6a 1b 9b                                         j..\n"
+        );
+    }
+
+    #[test]
+    fn a_line_ends_where_there_is_no_room() {
+        assert_eq!(hex_line(&[1, 2, 255], 20), "01 02 ff");
+        assert_eq!(hex_line(&[1, 2, 255], 8), "01 02 …");
+        assert_eq!(hex_line(&[], 0), "");
     }
 }

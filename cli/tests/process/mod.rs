@@ -1,4 +1,4 @@
-//! The real program as a process, and namespaces of a test's own.
+//! The real program as a process, and a separate namespace for a test.
 #![allow(dead_code, reason = "every test file uses its part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tearless::{Namespace, cleanup::Retention};
 
-/// What a process printed, and how it ended.
+/// The output of a process, and its exit status.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Whether it said that all is well, and with which code.
+    /// Its exit status.
     pub status: ExitStatus,
     /// Its standard output.
     pub output: String,
@@ -20,21 +20,21 @@ pub struct Outcome {
     pub errors: String,
 }
 
-/// The program with `arguments`, in an environment that says nothing about namespaces.
+/// The program with `arguments`, in an environment without a namespace.
 pub fn tearless(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tearless"));
     command.args(arguments).env_remove("TEARLESS_NAMESPACE").env_remove("NO_COLOR");
     command
 }
 
-/// Runs it to its end.
+/// Runs the program to its end.
 pub fn run(arguments: &[&str]) -> Outcome {
     let output = tearless(arguments).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Outcome { status: output.status, output: text(output.stdout), errors: text(output.stderr) }
 }
 
-/// A process that goes on. Killed when dropped.
+/// A running process. Killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -54,7 +54,7 @@ impl Running {
         self.child.id()
     }
 
-    /// The next line that it prints; empty when it has ended.
+    /// The next line of its output; empty once it has ended.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
@@ -67,7 +67,7 @@ impl Running {
     }
 
     /// Writes a line to its standard input.
-    pub fn tell(&mut self, line: &str) {
+    pub fn send(&mut self, line: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
@@ -76,7 +76,7 @@ impl Running {
         drop(self.child.stdin.take());
     }
 
-    /// Waits for its end, and returns what it has printed that was not read yet.
+    /// Waits for its end, and returns the rest of its output.
     pub fn finish(mut self) -> (ExitStatus, String) {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
@@ -97,7 +97,8 @@ impl Drop for Running {
     }
 }
 
-/// A namespace that no other test uses; whatever is left in it is removed at the end, however the test ends.
+/// A namespace that no other test uses. Its leftovers are removed at the end, even if the test
+/// fails.
 #[derive(Debug)]
 pub struct OwnNamespace(Namespace);
 

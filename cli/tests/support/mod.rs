@@ -1,4 +1,4 @@
-//! What the tests of the command need: a namespace of their own, the command itself, and real workers.
+//! For the tests of the command: a separate namespace, the command itself, and real workers.
 #![allow(dead_code, reason = "every test file uses its part")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tearless::{Namespace, cleanup::Retention};
 
-/// Set in a process that is a worker of a test: the namespace that it works in.
+/// Set in the process of a test's worker: its namespace.
 const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";
 
-/// A namespace that no other test uses; nothing of it is left at the end, however the test ends.
+/// Set beside it: which worker of the test it is.
+const ROLE: &str = "TEARLESS_CLI_TEST_ROLE";
+
+/// A namespace that no other test uses. It is removed at the end, even if the test fails.
 pub struct Fleet(pub Namespace);
 
 impl std::ops::Deref for Fleet {
@@ -39,26 +42,26 @@ impl Fleet {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs the command to its end.
     pub fn run(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
-    /// Runs it with this standard input.
+    /// Runs the command with this standard input.
     pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut child = self.start(arguments);
-        // It may end before it has read all.
+        // The command may end before it has read all of its input.
         let _ = child.stdin.take().unwrap().write_all(input);
         Ran::of(child.wait_with_output().unwrap())
     }
 
-    /// Starts it, with pipes.
+    /// Starts the command with pipes.
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// All objects of the namespace, sorted. It has to have a channel.
+    /// All objects of the namespace, sorted. The namespace must have a channel.
     pub fn objects(&self) -> Vec<PathBuf> {
         let page = self.page_of_any();
         let name = page.file_name().unwrap().to_str().unwrap();
@@ -111,7 +114,7 @@ fn text_at(path: &std::path::Path, byte: u64) -> String {
     file.read_exact_at(&mut text, byte + 8).map_or(String::new(), |()| String::from_utf8_lossy(&text).into())
 }
 
-/// The command, in no namespace.
+/// The command, without a namespace.
 pub fn tearless(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tearless"));
     for variable in ["TEARLESS_NAMESPACE", "NO_COLOR", "CLICOLOR_FORCE"] {
@@ -125,7 +128,7 @@ fn open(name: &str) -> Namespace {
     Namespace::open(name).unwrap()
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -139,21 +142,21 @@ impl Ran {
         Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    /// What it printed, if it succeeded.
+    /// Its output. Asserts success.
     #[track_caller]
     pub fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
 
-    /// What it said, if it failed with this code.
+    /// Its messages. Asserts failure with this code.
     #[track_caller]
     pub fn fails(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");
         self.stderr
     }
 
-    /// The documents that it printed, one a line.
+    /// The JSON documents of its output, one on each line.
     #[track_caller]
     pub fn json(self) -> Vec<Value> {
         let stdout = self.ok();
@@ -161,8 +164,8 @@ impl Ran {
     }
 }
 
-/// The namespace that this process is to work in, if it is a test's worker. It ends by itself if nobody ends
-/// it.
+/// The namespace of this process, if it is a test's worker. The worker ends by itself if the test
+/// does not end it.
 pub fn as_worker() -> Option<Namespace> {
     let namespace = std::env::var(WORKER).ok()?;
     std::thread::spawn(|| {
@@ -172,7 +175,12 @@ pub fn as_worker() -> Option<Namespace> {
     Some(open(&namespace))
 }
 
-/// Tells who started this worker that it has published, and waits to be killed.
+/// Which worker of the test this process is.
+pub fn role() -> String {
+    std::env::var(ROLE).unwrap_or_default()
+}
+
+/// Reports to the test that this worker has published, and waits to be killed.
 pub fn until_killed() -> ! {
     println!("published");
     loop {
@@ -180,15 +188,21 @@ pub fn until_killed() -> ! {
     }
 }
 
-/// A process that does the worker's part of a test. Killed when dropped.
+/// The process of a test's worker. Killed when dropped.
 pub struct Worker(Child);
 
 impl Worker {
-    /// Starts it, and waits until it has published.
+    /// Starts the worker, and waits until it has published.
     pub fn start(test: &str, fleet: &Fleet) -> Worker {
+        Worker::start_as("", test, fleet)
+    }
+
+    /// The same for a test whose workers differ: see [`role`].
+    pub fn start_as(role: &str, test: &str, fleet: &Fleet) -> Worker {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--test-threads=1"])
             .env(WORKER, fleet.name())
+            .env(ROLE, role)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -240,7 +254,7 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) {
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
-/// Numbers that look random, the same in every run.
+/// Pseudorandom numbers, the same in every run.
 pub struct Random(pub u64);
 
 impl Random {

@@ -8,10 +8,10 @@ use crate::tmux::Tmux;
 use crate::workers::{OwnNamespace, Pace, Worker, play};
 use crate::{number, seconds, start};
 
-/// Seconds over which it is measured, where nobody says otherwise.
+/// The default length of the measurement, in seconds.
 const SECONDS: u64 = 20;
 
-/// Processor time that a process has taken so far, by itself and in the system, in clock ticks.
+/// The user and system time of a process so far, in clock ticks.
 fn ticks(pid: u32) -> [u64; 2] {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, fields) = stat.rsplit_once(") ").unwrap();
@@ -19,8 +19,8 @@ fn ticks(pid: u32) -> [u64; 2] {
     [11, 12].map(|index| fields[index].parse().unwrap())
 }
 
-/// Prints the part of a processor that it takes with 200 channels at 10 frames a second, on a terminal of 130
-/// by 40 cells.
+/// Prints the processor share of `top` with 200 channels at 10 frames a second, on a terminal of
+/// 130 by 40 cells.
 ///
 /// `ci/top` runs it.
 #[test]
@@ -44,7 +44,7 @@ fn cost_with_200_channels() {
     let (begin, before) = (Instant::now(), ticks(pid));
     sleep(seconds(SECONDS));
     let (after, passed) = (ticks(pid), begin.elapsed().as_secs_f64());
-    // The kernel tells ticks of a hundredth of a second to programs, whatever its own are.
+    // The kernel reports ticks of a hundredth of a second, whatever its internal ticks are.
     let [user, system] = [0, 1].map(|index| (after[index] - before[index]) as f64 / passed);
     println!(
         "tearless top, 200 channels, 10 frames a second: {user:.2} % of a processor, and {system:.2} % in the system"

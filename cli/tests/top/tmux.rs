@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// What the shell says when it waits for a command.
+/// The prompt of the shell.
 const PROMPT: &str = "prompt>";
 
-/// A server of its own with one window. Ends, and all in it, when dropped.
+/// A separate tmux server with one window. Dropping ends it and its processes.
 #[derive(Debug)]
 pub(crate) struct Tmux {
     socket: String,
@@ -19,7 +19,7 @@ impl Tmux {
     ///
     /// # Panics
     ///
-    /// If there is no tmux: a test that can't be made must not pass.
+    /// If tmux is not installed: a test that can't run must not pass.
     pub(crate) fn start(width: u16, height: u16) -> Tmux {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let socket = format!("tearless-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -57,34 +57,40 @@ impl Tmux {
         self.run(&["send-keys", name]);
     }
 
-    /// Has the shell do something.
+    /// Runs a command in the shell.
     pub(crate) fn shell(&self, command: &str) {
         self.types(command);
         self.key("Enter");
     }
 
-    /// Clicks with the left button; places count from 1, as terminals count.
+    /// Clicks with the left button; column and line count from 1.
     pub(crate) fn click(&self, column: usize, line: usize) {
         self.types(&format!("\x1b[<0;{column};{line}M"));
     }
 
-    /// What is to be seen.
+    /// The text on the screen.
     pub(crate) fn screen(&self) -> String {
         self.run(&["capture-pane", "-p"])
     }
 
-    /// Makes the terminal larger or smaller.
+    /// The screen with escape sequences for its styles, and with the spaces at the ends of its
+    /// lines.
+    pub(crate) fn styled_screen(&self) -> String {
+        self.run(&["capture-pane", "-e", "-N", "-p"])
+    }
+
+    /// Changes the size of the terminal.
     pub(crate) fn resize(&self, width: u16, height: u16) {
         let size = [width, height].map(|number| number.to_string());
         self.run(&["resize-window", "-x", &size[0], "-y", &size[1]]);
     }
 
-    /// Process id of the shell.
+    /// The process id of the shell.
     pub(crate) fn shell_pid(&self) -> u32 {
         self.run(&["display-message", "-p", "#{pane_pid}"]).trim().parse().unwrap()
     }
 
-    /// Waits until the screen is as it should be, and returns it. Panics if that never comes.
+    /// Waits until the screen satisfies `is_so`, and returns it. Panics if it never does.
     pub(crate) fn wait_for(&self, what: &str, mut is_so: impl FnMut(&str) -> bool) -> String {
         let begin = Instant::now();
         loop {
@@ -97,8 +103,8 @@ impl Tmux {
         }
     }
 
-    /// Waits until the shell has the terminal back, and checks that it is as a shell needs it: the usual
-    /// screen, a visible cursor, no mouse reports, lines that are edited and echoed by the system.
+    /// Waits until the shell has the terminal back, and checks that it is restored: the main
+    /// screen, a visible cursor, no mouse reports, and lines that the system edits and echoes.
     pub(crate) fn assert_restored(&self) {
         let screen =
             || self.run(&["display-message", "-p", "#{alternate_on}#{mouse_any_flag}#{cursor_flag}"]);
@@ -111,10 +117,10 @@ impl Tmux {
             sleep(Duration::from_millis(20));
         }
         self.shell(
-            "clear; stty -a | tr ' ' '\\n' | grep -cx -e icanon -e echo -e isig -e 'opost'; echo said",
+            "clear; stty -a | tr ' ' '\\n' | grep -cx -e icanon -e echo -e isig -e 'opost'; echo done",
         );
-        let said = self.wait_for("stty has told", |screen| screen.contains("\nsaid"));
-        assert!(said.lines().any(|line| line.trim() == "4"), "the terminal is in raw mode:\n{said}");
+        let modes = self.wait_for("stty has answered", |screen| screen.contains("\ndone"));
+        assert!(modes.lines().any(|line| line.trim() == "4"), "the terminal is in raw mode:\n{modes}");
     }
 }
 

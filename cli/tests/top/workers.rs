@@ -15,10 +15,10 @@ const CHANNELS: &str = "TEARLESS_TEST_CHANNELS";
 const PAUSE: &str = "TEARLESS_TEST_PAUSE";
 const SWELL: &str = "TEARLESS_TEST_SWELL";
 
-/// How long a worker lives at most, if the test that should end it was killed.
+/// The longest life of a worker whose test was killed.
 const LIFE: Duration = Duration::from_secs(600);
 
-/// What a worker says of itself.
+/// The state of a worker.
 #[derive(Serialize)]
 struct State {
     jobs_done: u64,
@@ -40,9 +40,9 @@ impl State {
 /// How often a worker publishes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// From one state to the next, at the fastest.
+    /// The shortest pause between two states.
     pub(crate) pause: Duration,
-    /// Seconds from one busy time to the next; 0 for a steady pace.
+    /// The period of busy times in seconds; 0 for a steady pace.
     pub(crate) swell: u64,
 }
 
@@ -51,7 +51,7 @@ impl Pace {
         Pace { pause, swell: 0 }
     }
 
-    /// The pause after some time: up to nine times as long where it swells.
+    /// The pause at some time: up to nine times as long for a varying pace.
     fn pause_at(self, passed: Duration) -> Duration {
         if self.swell == 0 {
             return self.pause;
@@ -79,7 +79,7 @@ impl OwnNamespace {
     }
 }
 
-/// As it is: what dead workers have left is to be seen.
+/// Opens it without a cleanup, so that the states of dead workers stay.
 fn open(name: &str) -> Namespace {
     Namespace::open(name).unwrap()
 }
@@ -97,7 +97,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts one, which plays [`play`] in `test`, and waits until its channels are there.
+    /// Starts a worker, which runs [`play`] in `test`, and waits until its channels exist.
     pub(crate) fn start(test: &str, own: &OwnNamespace, channels: &[&str], pace: Pace) -> Worker {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture", "--include-ignored", "--test-threads=1"])
@@ -137,10 +137,11 @@ impl Drop for Worker {
     }
 }
 
-/// Publishes, if this process was started to do so; whether it was. It ends when it is killed.
+/// Publishes, if this process is a worker; returns whether it is one. A worker ends when it is
+/// killed.
 pub(crate) fn play() -> bool {
-    let told = [NAMESPACE, CHANNELS, PAUSE, SWELL].map(std::env::var);
-    let [Ok(namespace), Ok(channels), Ok(pause), Ok(swell)] = told else { return false };
+    let variables = [NAMESPACE, CHANNELS, PAUSE, SWELL].map(std::env::var);
+    let [Ok(namespace), Ok(channels), Ok(pause), Ok(swell)] = variables else { return false };
     let pause = Duration::from_micros(pause.parse().unwrap());
     let pace = Pace { pause, swell: swell.parse().unwrap() };
     let namespace = open(&namespace);

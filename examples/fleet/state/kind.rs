@@ -1,5 +1,5 @@
-//! Which worker publishes what, and how. Every kind is a type of its own, and so is every codec; here their names become
-//! those types.
+//! Which worker publishes what, and how. Every kind and every codec is a type; this module maps
+//! their names to the types.
 
 use procfs::{LoadAverage, Meminfo};
 use serde::de::DeserializeOwned;
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The kinds in the order in which the workers get them.
+    /// The kinds, in the order of the workers.
     pub(crate) const ALL: [Self; 8] = [
         Self::Processors,
         Self::Processes,
@@ -65,7 +65,7 @@ impl CodecKind {
     }
 }
 
-/// What `--codec` asks for.
+/// The value of `--codec`.
 #[derive(Clone, Copy)]
 pub(crate) enum Choice {
     Only(CodecKind),
@@ -94,9 +94,9 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    /// The assignment of worker `index`, counted from zero. Kinds of fixed size always go as plain old data. If the codecs
-    /// are mixed, the others go as MessagePack, which says by itself what is in it; but for the table of processes, whose
-    /// type can say it in a schema.
+    /// The assignment of worker `index`, counted from zero. Kinds of fixed size are always plain
+    /// data. With mixed codecs the others are MessagePack, which is self-describing, except the
+    /// table of processes, which is Postcard with a schema.
     pub(crate) fn of(index: usize, choice: Choice) -> Self {
         let kinds: &[Kind] = match choice {
             Choice::Only(CodecKind::Pod) => &Kind::PLAIN,
@@ -112,7 +112,7 @@ impl Assignment {
         Self { kind, codec }
     }
 
-    /// Does `job` with the types that this assignment stands for.
+    /// Runs `job` with the types of this assignment.
     pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
         match self.kind {
             Kind::Processors => job.run::<Processors, Pod>(),
@@ -129,13 +129,13 @@ impl Assignment {
     fn run_encoded<S: Sample + DeserializeOwned, J: Job>(self, job: J) -> J::Output {
         match self.codec {
             CodecKind::MessagePack => job.run::<Sampled<S>, MessagePack>(),
-            // Nobody assigns `Pod` to these.
+            // `Assignment::of` never assigns `Pod` to these.
             CodecKind::Postcard | CodecKind::Pod => job.run::<Sampled<S>, Postcard>(),
         }
     }
 }
 
-/// Something to do with a state and a codec, whichever they are.
+/// Work that is generic over the state and the codec.
 pub(crate) trait Job {
     type Output;
 

@@ -1,5 +1,5 @@
-//! What the workers publish: states that can be sampled, and that can prove to whoever reads them that they are one whole
-//! sampling and no mixture of two. The example `examples/http` has this very module, too.
+//! What the workers publish: states that can be sampled, and that prove to a reader that they are
+//! one whole sample. `examples/http` uses this module, too.
 
 pub(crate) mod kind;
 mod plain;
@@ -21,34 +21,34 @@ use tearless::{Encode, MessagePack, Pod, Postcard, WriterBuilder, schema::Descri
 
 /// A state that a worker publishes.
 pub(crate) trait State: Serialize + Send + Sized + 'static {
-    /// How long the worker pauses between two samplings. Zero: it samples as fast as it can.
+    /// Pause between two samples. Zero: the worker samples as fast as it can.
     const PAUSE: Duration;
 
-    /// How its samplings are published.
+    /// How samples are published.
     const WAY: Way;
 
-    /// Samples this host, for the publication of that number if each sampling is one.
+    /// Samples this host. `publication` is the sample's number if each sample is published.
     fn sample(publication: u64) -> io::Result<Self>;
 
-    /// Whether all of it comes from one and the same [`State::sample`], and, as far as that is known, from that for
-    /// this publication.
+    /// Whether the whole state comes from one call of [`State::sample`] and, if the state carries
+    /// its number, from the call for this publication.
     fn is_whole(&self, publication: u64) -> bool;
 }
 
 /// How a worker publishes what it samples.
 #[derive(Clone, Copy)]
 pub(crate) enum Way {
-    /// Each sampling, at once.
+    /// Each sample, at once.
     Each,
-    /// Each sampling that is not what the last one was.
+    /// Each sample that differs from the last one.
     Changed,
-    /// At an interval, in the background, whatever the state is then.
+    /// The current sample, at an interval, in the background.
     Synced,
 }
 
-/// A codec whose channels say what is in them, as far as the type of the state can say it.
+/// A codec whose channels can be read without the type, if the type has a schema.
 pub(crate) trait Telling<T>: Encode<T> + Sized {
-    /// Lets the channel carry the schema of its states, where that takes one.
+    /// Lets the channel carry a schema, if the codec needs one.
     fn describe(builder: WriterBuilder<T, Self>) -> WriterBuilder<T, Self>;
 }
 
@@ -70,15 +70,15 @@ impl<S: Sample> Telling<Sampled<S>> for Postcard {
     }
 }
 
-/// What a kind with strings, lists or maps samples. [`Sampled`] makes a [`State`] of it.
+/// A sample with strings, lists or maps. [`Sampled`] makes it a [`State`].
 pub(crate) trait Sample: Serialize + Send + Sized + 'static {
-    /// How long the worker pauses between two samplings.
+    /// Pause between two samples.
     const PAUSE: Duration;
 
-    /// How its samplings are published.
+    /// How samples are published.
     const WAY: Way;
 
-    /// Reads it from `/proc`; `None` where this host doesn't offer it.
+    /// Reads the sample from `/proc`; `None` if this host doesn't offer it.
     fn sample() -> io::Result<Option<Self>>;
 
     /// As [`Telling::describe`]. The types of the procfs crate have no schema.
@@ -109,10 +109,10 @@ impl<S: Sample> State for Sampled<S> {
     }
 }
 
-/// Not every host has every file: containers hide some, old kernels lack some, and processes end while they
-/// are looked at, which leaves some files empty. Any other failure is a failure.
+/// Turns the absence of a file into `None`: containers hide files, old kernels lack some, and a
+/// process that ends while it is read leaves empty ones. Any other failure is an error.
 fn optional<T>(result: ProcResult<T>) -> io::Result<Option<T>> {
-    /// A process that ended between the opening and the reading of its file.
+    /// `ESRCH`: the process ended between opening and reading its file.
     const NO_SUCH_PROCESS: i32 = 3;
     match result {
         Ok(value) => Ok(Some(value)),
@@ -122,7 +122,7 @@ fn optional<T>(result: ProcResult<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// The checksum of a value's Postcard bytes, which doesn't depend on the codec that carries the state.
+/// The checksum of a value's Postcard bytes, independent of the codec that carries the state.
 fn checksum_encoded<T: Serialize>(value: &T) -> postcard::Result<u64> {
     Ok(checksum(&postcard::to_stdvec(value)?))
 }

@@ -1,5 +1,5 @@
-//! The states that are plain old data: of fixed size, without pointers, and copied as they are. Each has the
-//! number of its publication at the front and once more at the back, and the checksum of all its bytes.
+//! The plain states: of fixed size, without pointers, copied as they are. Each has the number of
+//! its publication at the front and again at the back, and the checksum of all its bytes.
 
 use std::{io, time::Duration};
 
@@ -9,10 +9,10 @@ use serde::{Serialize, Serializer};
 
 use super::{State, Way, checksum, optional};
 
-/// How many processors a [`Processors`] has room for; those beyond are counted and left out.
+/// Number of processors in a [`Processors`]; the others are counted and left out.
 const MAX_PROCESSORS: usize = 64;
 
-/// `/proc/stat`: what every processor spent its time on.
+/// `/proc/stat`: how every processor spent its time.
 #[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Processors {
@@ -20,7 +20,7 @@ pub(crate) struct Processors {
     sum: u64,
     context_switches: u64,
     forks: u64,
-    /// How many of `processors` are in use.
+    /// Number of `processors` in use.
     count: u64,
     omitted: u64,
     #[serde(serialize_with = "in_use")]
@@ -83,13 +83,13 @@ impl From<&CpuTime> for Times {
     }
 }
 
-/// For people: the processors that there are.
+/// Serializes only the processors that exist.
 fn in_use<S: Serializer>(processors: &[Times; MAX_PROCESSORS], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(processors.iter().filter(|times| **times != Times::default()))
 }
 
-/// `/proc/self/stat` and `/proc/self/statm`: what the worker itself uses. Published as fast as it can be
-/// sampled.
+/// `/proc/self/stat` and `/proc/self/statm`: what the worker itself uses. Sampled and published
+/// without pause.
 #[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Usage {

@@ -1,4 +1,4 @@
-//! What belongs together although each worker has its own part of it: coins that the workers pass round.
+//! A state that spans all workers: coins that they pass round a ring.
 
 use std::error::Error;
 
@@ -8,22 +8,22 @@ use tearless::hub::{Cut, Hub};
 
 /// The coins of one worker, which it publishes in a channel beside that of its kind.
 ///
-/// The workers stand in a ring. Each reads how many coins its neighbour has passed on so far, takes those that it has not
-/// taken yet, and passes on one of its own. So coins are neither made nor lost, also not when a worker is killed at any
-/// moment and its successor goes on with the purse that it finds.
+/// Each worker reads how many coins its neighbour in the ring has passed on so far, takes those
+/// that it has not taken yet, and passes on one of its own. So coins are neither made nor lost,
+/// even when a worker is killed at any moment and its successor resumes the purse that it finds.
 #[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Purse {
     pub(crate) held: u64,
     passed: u64,
-    /// Of what the neighbour has passed on.
+    /// How many of the neighbour's passed coins this worker has taken.
     taken: u64,
 }
 
 tearless::describe_pod!(Purse { held, passed, taken });
 
 impl Purse {
-    /// What every worker begins with.
+    /// The purse that every worker starts with.
     pub(crate) const FULL: Purse = Purse { held: 1_000, passed: 0, taken: 0 };
 
     /// The channel of the purse of worker `index`.
@@ -31,7 +31,7 @@ impl Purse {
         format!("purse-{index}")
     }
 
-    /// Takes what `neighbour` has passed on, and passes a coin on.
+    /// Takes what `neighbour` has passed on, and passes on one coin.
     pub(crate) fn turn(&mut self, neighbour: &Purse) {
         self.held += neighbour.passed - self.taken;
         self.taken = neighbour.passed;
@@ -46,7 +46,7 @@ impl Purse {
 #[derive(Serialize)]
 pub(crate) struct Coins {
     pub(crate) held: u64,
-    /// Passed on and not taken yet.
+    /// Coins passed on and not taken yet.
     pub(crate) in_flight: u64,
 }
 
@@ -56,8 +56,8 @@ impl Coins {
         hub.with_codec::<tearless::Pod>().cut((0..workers).map(Purse::channel))
     }
 
-    /// Counts the coins of a ring. Of one moment they are all there; what was not of one moment would show a coin as
-    /// taken that nobody had passed on yet, or lack some.
+    /// Counts the coins of a ring. States of one moment have all of them. States of different
+    /// moments would lack some, or show a coin as taken before it was passed on.
     pub(crate) fn count(cut: &Cut<Purse>) -> Result<Coins, Box<dyn Error>> {
         let mut purses = Vec::with_capacity(cut.states.len());
         for purse in &cut.states {
@@ -68,7 +68,7 @@ impl Coins {
             let neighbour = &purses[(index + purses.len() - 1) % purses.len()];
             coins.held += purse.held;
             coins.in_flight += neighbour.passed.checked_sub(purse.taken).ok_or_else(|| {
-                format!("{} has taken coins that nobody had passed on", cut.states[index].channel)
+                format!("{} has taken coins that its neighbour has not passed on", cut.states[index].channel)
             })?;
         }
         let all = Purse::FULL.held * purses.len() as u64;

@@ -1,5 +1,5 @@
-//! The states with strings, lists and maps, which a codec carries. The types of the procfs crate are
-//! published as they are where they suffice.
+//! The states with strings, lists and maps. Types of the procfs crate are published as they are if
+//! they suffice.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -15,7 +15,7 @@ use tearless::{Postcard, WriterBuilder};
 
 use super::{Sample, Sampled, Way, optional};
 
-/// `/proc/loadavg`: the smallest one.
+/// `/proc/loadavg`: the smallest state.
 impl Sample for LoadAverage {
     const PAUSE: Duration = Duration::from_millis(5);
     const WAY: Way = Way::Changed;
@@ -25,7 +25,7 @@ impl Sample for LoadAverage {
     }
 }
 
-/// `/proc/meminfo`: some fifty numbers, most of which are missing on some kernel or other.
+/// `/proc/meminfo`: about fifty numbers, most of which some kernel lacks.
 impl Sample for Meminfo {
     const PAUSE: Duration = Duration::from_millis(10);
     const WAY: Way = Way::Synced;
@@ -47,8 +47,8 @@ impl Sample for Disks {
     }
 }
 
-/// `/proc/net/dev`: a map from names. A `HashMap` would come back from every decoding in another order, and the checksum
-/// would differ.
+/// `/proc/net/dev`: a map from names. Each decoding of a `HashMap` would have another order, and so
+/// another checksum.
 pub(crate) type Network = BTreeMap<String, DeviceStatus>;
 
 impl Sample for Network {
@@ -60,8 +60,8 @@ impl Sample for Network {
     }
 }
 
-/// `/proc/pressure`: which of its files there are, and what they say, depends on the kernel, its
-/// configuration and how it was started.
+/// `/proc/pressure`: which files exist, and their content, depends on the kernel, its configuration
+/// and its boot options.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Pressure {
     processors: Option<CpuPressure>,
@@ -74,8 +74,8 @@ impl Sample for Pressure {
     const WAY: Way = Way::Changed;
 
     fn sample() -> io::Result<Option<Self>> {
-        // No failure to read one of them is an error: with `psi=0` the files exist and can't be read, and
-        // until Linux 5.13 that of the processors lacks a line.
+        // A failure to read one is no error: with `psi=0` the files exist and can't be read, and
+        // until Linux 5.13 the processors' file lacks a line.
         Ok(Some(Self {
             processors: CpuPressure::current().ok(),
             memory: MemoryPressure::current().ok(),
@@ -84,7 +84,7 @@ impl Sample for Pressure {
     }
 }
 
-/// The table of processes: the largest one, which grows and shrinks as processes come and go.
+/// The table of processes: the largest state, which grows and shrinks as processes come and go.
 pub(crate) type Processes = Vec<ProcessRow>;
 
 /// One process.
@@ -99,10 +99,10 @@ pub(crate) struct ProcessRow {
 }
 
 impl ProcessRow {
-    /// `None` if the process ended meanwhile, or is none of our business.
+    /// `None` if the process has ended, or may not be read.
     fn sample(process: &Process) -> io::Result<Option<Self>> {
         let Some(stat) = optional(process.stat())? else { return Ok(None) };
-        // Anything may stand in a command line, also what isn't UTF-8.
+        // A command line may contain anything, even invalid UTF-8.
         let command_line = process.cmdline().unwrap_or_default();
         let resident = stat.rss.saturating_mul(procfs::page_size());
         Ok(Some(Self { pid: stat.pid, name: stat.comm, state: stat.state, resident, command_line }))

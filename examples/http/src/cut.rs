@@ -1,4 +1,4 @@
-//! One picture of all workers.
+//! One consistent picture of all workers.
 
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -14,10 +14,12 @@ use crate::{
 /// The purses of all workers as of one moment.
 #[derive(Serialize)]
 pub(crate) struct Picture {
-    /// Which moment: an instant during the request, or a time just before it by the dates of the publications.
+    /// An instant during the request, or a time just before it, by the timestamps of the
+    /// publications.
     moment: Value,
     purses: Vec<Value>,
-    /// `None` if the workers were too fast for one moment; the purses say by how much they miss it.
+    /// `None` if the workers were too fast for one moment; `late_ms` of each purse says by how
+    /// much.
     coins: Option<Coins>,
 }
 
@@ -40,7 +42,7 @@ fn moment(cut: &Cut<Purse>) -> Value {
     }
 }
 
-/// A purse; it is missing while its worker starts.
+/// One purse; an error while its worker starts.
 fn purse(cut: &CutState<Purse>) -> Result<Value, Failure> {
     let purse = cut.state.as_ref().map_err(|error| {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: {error}", cut.channel))

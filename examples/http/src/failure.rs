@@ -1,4 +1,4 @@
-//! What goes wrong, as JSON with a fitting status code.
+//! Errors as JSON with a fitting status code.
 
 use axum::{
     Json,
@@ -8,7 +8,7 @@ use axum::{
 use serde_json::json;
 use tearless::error::{AttachError, QueryError, SnapshotError};
 
-/// Why there is no answer.
+/// A status code and the reason for it.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: StatusCode,
@@ -29,7 +29,7 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Failure {
         let status = match &error {
             gone if gone.is_gone() => StatusCode::NOT_FOUND,
-            // There can't be any.
+            // A channel of such a name can't exist.
             QueryError::Attach(AttachError::Name(_)) => StatusCode::NOT_FOUND,
             empty if empty.is_empty() => StatusCode::SERVICE_UNAVAILABLE,
             QueryError::Snapshot(SnapshotError::Contended { .. }) => StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! The workers of the example `fleet` as JSON over HTTP, for dashboards and people with `curl`.
+//! The workers of the example `fleet` as JSON over HTTP, for dashboards and `curl`.
 //!
 //! ```text
 //! cargo run --release --example fleet -- --seconds 600
@@ -13,8 +13,8 @@
 //! | `GET /workers/{name}/changes` | its states as server-sent events, up to ten a second |
 //! | `GET /cut` | the purses of all workers as of one moment, and their coins |
 //!
-//! It asks no worker: each request reads shared memory, in microseconds and without waiting, so that it does so on the
-//! runtime's own threads. Workers need not be there when it starts, may be killed, and come again.
+//! It asks no worker: each request reads shared memory, in microseconds and without blocking, so it
+//! runs on the runtime's own threads. Workers may start later, be killed, and return.
 
 mod cut;
 mod failure;
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
-    // Who only looks removes nothing.
+    // A program that only reads removes nothing.
     let namespace = Namespace::open(&options.namespace)?;
     let (shutdown, is_ending) = watch::channel(false);
     let routes = routes::routes(Workers::of(&namespace), is_ending);
@@ -64,9 +64,10 @@ async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, routes)
         .with_graceful_shutdown(async move {
-            // Without a handler the signal ends the process at once, which is fine, too.
+            // If no handler can be installed, the signal ends the process at once, which is fine,
+            // too.
             let _ = tokio::signal::ctrl_c().await;
-            // The streams of changes would go on for as long as their workers.
+            // Otherwise the streams of changes would last as long as their workers.
             shutdown.send_replace(true);
         })
         .await?;

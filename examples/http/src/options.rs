@@ -9,23 +9,23 @@ Usage: cargo run --release --manifest-path examples/http/Cargo.toml -- [OPTIONS]
 
 Options:
   --namespace N  where the fleet publishes [default: fleet-example]
-  --address A    address and port to listen on [default: 127.0.0.1:8080]; whoever reaches it may read everything, so
-                 think twice before you make it another one than the loopback's
+  --address A    address and port to listen on [default: 127.0.0.1:8080]. There is no authentication: any
+                 client that reaches the address reads all states
   --help         print this";
 
-/// What this process is asked to do.
+/// What this process is to do.
 pub(crate) enum Command {
     Help,
     Serve(Options),
 }
 
-/// What is served, and where.
+/// Which fleet is served, and at which address.
 pub(crate) struct Options {
     pub(crate) namespace: String,
     pub(crate) address: SocketAddr,
 }
 
-/// Reads the arguments that follow the program's name. The error says what is wrong with them.
+/// Parses the arguments after the program's name. The error says what is wrong with them.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let mut arguments = arguments.into_iter();
     let mut options =
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_else_is_served_unless_asked_for() {
+    fn only_this_machine_is_served_by_default() {
         let Ok(Command::Serve(options)) = parse([]) else { panic!("no argument is needed") };
         assert!(options.address.ip().is_loopback());
         assert!(parse(["--address".into(), "anywhere".into()]).is_err());

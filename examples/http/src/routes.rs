@@ -18,14 +18,14 @@ use crate::{
     workers::{Published, Worker, Workers},
 };
 
-/// What the requests share.
+/// State that all requests share.
 #[derive(Clone)]
 struct Shared {
     workers: Workers,
     is_ending: watch::Receiver<bool>,
 }
 
-/// All routes; streams end when `is_ending` says so.
+/// All routes. Streams end when `is_ending` becomes true.
 pub(crate) fn routes(workers: Workers, is_ending: watch::Receiver<bool>) -> Router {
     Router::new()
         .route("/workers", get(all))
@@ -60,13 +60,13 @@ async fn changes(
     let changes = shared.workers.changes(&worker(name)?)?;
     let mut is_ending = shared.is_ending;
     let events = changes.map(|change| Ok(event(change))).take_until(async move {
-        // An error: the sender is gone, which means the same.
+        // An error means that the sender is gone, so the program is ending, too.
         let _ = is_ending.wait_for(|is_ending| *is_ending).await;
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
-/// A state under the number of its publication, or what is wrong with it.
+/// A state under the number of its publication, or the error in its place.
 fn event(change: Result<Published, String>) -> Event {
     let event = match change {
         Ok(state) => Event::default().id(state.publication.to_string()).event("state").json_data(state),

@@ -1,4 +1,5 @@
-//! The workers, seen through a hub. Their states are of many types; which one a channel has is found by trying.
+//! The workers, seen through a hub. Their states have many types; a channel's type is found by
+//! trying.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use crate::state::{
     kind::{Assignment, CodecKind, Job, Kind},
 };
 
-/// From one event of a stream to the next, at least.
+/// Minimum time between two events of a stream.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The workers of a namespace.
@@ -25,7 +26,7 @@ pub(crate) struct Workers {
     pub(crate) hub: Hub,
 }
 
-/// What is told of one worker.
+/// The answer for one worker.
 #[derive(Serialize)]
 pub(crate) struct Worker {
     name: String,
@@ -33,23 +34,23 @@ pub(crate) struct Worker {
     vital: Option<Vital>,
     #[serde(flatten)]
     state: Option<Published>,
-    /// Why something of it is missing.
+    /// Why a part is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-/// How it is.
+/// A worker's health.
 #[derive(Serialize)]
 struct Vital {
     health: &'static str,
-    /// How long it has given no sign of life, of one that is stalled or dead.
+    /// Time since the last sign of life, if it is stalled or dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     silent_ms: Option<f64>,
     writer_pid: u64,
     incarnation: u64,
 }
 
-/// A state that it has published.
+/// A published state.
 #[derive(Serialize)]
 pub(crate) struct Published {
     kind: String,
@@ -67,7 +68,8 @@ impl Workers {
         self.hub.channels("worker-*")
     }
 
-    /// All of them, what is missing told in its place; without those that vanish meanwhile.
+    /// All workers, with an error in place of a missing part; without workers that vanish during
+    /// the call.
     pub(crate) fn all(&self) -> Vec<Worker> {
         let names = self.names();
         let all = names.iter().filter_map(|name| match self.one(name) {
@@ -78,7 +80,7 @@ impl Workers {
         all.collect()
     }
 
-    /// One of them, also where it has published nothing yet. An error if there is none of that name.
+    /// One worker, even if it has published nothing yet. An error if there is none of that name.
     pub(crate) fn one(&self, name: &str) -> Result<Worker, QueryError> {
         let vital = Some(Vital::of(&self.hub.status(name)?));
         match self.state(name) {
@@ -92,13 +94,13 @@ impl Workers {
         self.with_type(|assignment| assignment.run(Look { hub: &self.hub, name, kind: assignment.kind }))
     }
 
-    /// The states of one worker as they are published, skipping those for which the reader was too slow, or that came within
-    /// a [`PAUSE`].
+    /// The states of one worker as they are published. States that are overwritten before they are
+    /// read, or within a [`PAUSE`], are skipped.
     pub(crate) fn changes(&self, name: &str) -> Result<Changes, QueryError> {
         self.with_type(|assignment| assignment.run(Follow { hub: &self.hub, name, kind: assignment.kind }))
     }
 
-    /// Tries `look` with one type after the other until the channel has that type.
+    /// Tries `look` with one type after another until one is the channel's.
     fn with_type<R>(&self, look: impl Fn(Assignment) -> Result<R, QueryError>) -> Result<R, QueryError> {
         let mut mismatch = None;
         let all =
@@ -128,10 +130,10 @@ impl Job for Look<'_> {
     }
 }
 
-/// States, or why one could not be had.
+/// States, or the error in place of one.
 pub(crate) type Changes = BoxStream<'static, Result<Published, String>>;
 
-/// Follows the states.
+/// Follows the states of a channel.
 struct Follow<'a> {
     hub: &'a Hub,
     name: &'a str,
@@ -167,7 +169,7 @@ impl Vital {
         let (health, silent) = match status.health {
             Health::Fresh { .. } => ("fresh", None),
             Health::Unchanged { .. } => ("unchanged", None),
-            Health::Stalled { silent } => ("stalled", silent),
+            Health::Stalled { silent, .. } => ("stalled", silent),
             Health::Dead { since } => ("dead", since),
             Health::Closed => ("closed", None),
             Health::Empty => ("empty", None),
@@ -184,7 +186,7 @@ impl Published {
             kind: kind.name(),
             publication: snapshot.publication(),
             age_ms: snapshot.age().map(milliseconds),
-            // Maps of it have texts as keys, so that nothing can fail.
+            // All maps have string keys, so this can't fail.
             state: serde_json::to_value(&**snapshot).unwrap_or_default(),
         }
     }

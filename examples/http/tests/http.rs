@@ -1,5 +1,6 @@
-//! The program as a process, asked over HTTP, beside worker processes of the example `fleet`. The workers are this test's
-//! own program, started again, so there is no harness but `main`.
+//! The program as a process, asked over HTTP, beside worker processes of the example `fleet`. The
+//! workers are this test's own program, started again, so the test has a `main` instead of a
+//! harness.
 
 mod asking;
 #[path = "../../fleet/fleet.rs"]
@@ -30,10 +31,10 @@ use fleet::Fleet;
 use options::Command;
 use state::{Purse, kind::Choice};
 
-/// How long anything may take until it is seen.
+/// How long an event may take until an answer shows it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is done in a namespace of its own.
+/// A test case in a namespace of its own.
 type Test = fn(&str);
 
 fn main() {
@@ -55,7 +56,7 @@ fn main() {
     }
 }
 
-/// A fleet of so many workers that all have published, and the program.
+/// A fleet of workers that have all published, and the program.
 fn start(namespace: &str, workers: usize) -> (Fleet, Server) {
     let namespace = Namespace::open(namespace).unwrap();
     let fleet = Fleet::start(&namespace, workers, Choice::Mixed).unwrap();
@@ -68,7 +69,7 @@ fn start(namespace: &str, workers: usize) -> (Fleet, Server) {
     (fleet, server)
 }
 
-/// What `look` finds, as soon as it does.
+/// The result of `look`, as soon as there is one.
 fn until<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
     let begin = Instant::now();
     loop {
@@ -133,7 +134,7 @@ fn dead_and_stopped_workers(namespace: &str) {
 
 fn what_is_not_there_is_an_error_as_json(namespace: &str) {
     let (fleet, server) = start(namespace, 1);
-    // The channel purse-0 is there, but no worker.
+    // The channel purse-0 exists, but is not a worker.
     for path in
         ["/workers/worker-1", "/workers/worker-", "/workers/purse-0", "/workers/worker-1/changes", "/", "/x"]
     {
@@ -164,7 +165,8 @@ fn cuts_have_all_coins(namespace: &str) {
         assert_eq!(coins["held"], held, "{cut}");
         publications.push(purses[0]["publication"].as_u64().unwrap());
         match round {
-            // The one that passes coins on as fast as it can: its successor must not begin with a full purse.
+            // The worker that passes on coins without pause: its successor must not start with a
+            // full purse.
             20 => fleet.kill(2).unwrap(),
             30 => {
                 fleet.restart(2).unwrap();
@@ -194,7 +196,7 @@ fn changes_come_as_events_until_ctrl_c(namespace: &str) {
         assert_eq!(event.data["state"]["front"], event.id);
         last = event.id;
     }
-    // The stream is open, and keeps the server from nothing.
+    // The open stream must not keep the server from ending.
     assert_eq!(server.end_by(Signal::INT), State::Exited(0));
     events.read_to_end();
     assert!(fleet.stop().is_empty());
@@ -204,7 +206,7 @@ fn a_namespace_without_workers_is_empty(namespace: &str) {
     let server = Server::start(namespace);
     assert!(
         server.address.starts_with("127.0.0.1:"),
-        "the loopback's unless told otherwise: {}",
+        "the loopback's by default: {}",
         server.address
     );
     assert_eq!(server.get("/workers").json(), Value::Array(Vec::new()));

@@ -122,13 +122,13 @@ fn a_channel_above_its_budget_is_gone_on_with_and_may_shrink() {
 fn other_channels_count_for_the_namespace_and_not_for_the_channel() {
     let heap = Heap::new();
     let other = ChannelName::new("tests", "other").unwrap();
-    let _other = ChannelWriter::open(&heap.shared(), &other, &options()).unwrap();
+    let _other = crate::channel::open(&heap.shared(), &other, &options()).unwrap();
     assert!(open(&heap, &options_within(Some(3 * PAGE), None)).is_ok());
     assert!(open(&heap, &options_within(None, Some(6 * PAGE))).is_ok());
     let refused = open(&heap, &options_within(None, Some(6 * PAGE - 1)));
     assert!(matches!(refused.map(drop), Err(CreateError::OverBudget { .. })));
     let elsewhere = ChannelName::new("another namespace", "other").unwrap();
-    assert!(ChannelWriter::open(&heap.shared(), &elsewhere, &options_within(None, Some(3 * PAGE))).is_ok());
+    assert!(crate::channel::open(&heap.shared(), &elsewhere, &options_within(None, Some(3 * PAGE))).is_ok());
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Scene {
 
     fn attach(&self) -> Result<ChannelReader, AttachError> {
         let retry = RetryPolicy { attempts: 2, deadline: Duration::ZERO };
-        ChannelReader::attach(&self.heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
+        crate::channel::attach(&self.heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
     }
 
     /// Gives the bytes of `words` every other value, one at a time, and asks `check` each time. Says how many changes
@@ -80,7 +80,7 @@ fn see(reader: &mut ChannelReader, verified: bool) -> usize {
     let seen = reader.snapshot(&mut &mut payload);
     assert!(payload.capacity() <= PAGE_BYTES, "no more than a segment has");
     let Ok(received) = seen else { return 0 };
-    let number = received.publication.get();
+    let number = received.publication();
     assert!(number <= PUBLICATIONS);
     if verified {
         assert_eq!(payload, content(number));

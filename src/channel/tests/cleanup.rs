@@ -12,11 +12,11 @@ use crate::registry::{self, ChannelInfo};
 use crate::seqlock::ChannelState;
 
 /// Cleans, after having asked what would be removed: that has to be what then is removed, and asking changes nothing.
-fn clean(heap: &Heap, keep: Retention) -> CleanupReport {
+fn clean(heap: &Heap, retention: Retention) -> CleanupReport {
     let before = contents(heap);
-    let predicted = cleanup::would_clean(&heap.shared(), "tests", keep).unwrap();
+    let predicted = cleanup::would_clean(&heap.shared(), "tests", retention).unwrap();
     assert_eq!(contents(heap), before);
-    let cleaned = cleanup::clean(&heap.shared(), "tests", keep, PATIENCE).unwrap();
+    let cleaned = cleanup::clean(&heap.shared(), "tests", retention, PATIENCE).unwrap();
     assert_eq!(told(&predicted), told(&cleaned));
     let failed = |cleaned: &CleanupReport| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(failed(&predicted), failed(&cleaned));
@@ -45,8 +45,8 @@ fn told(cleaned: &CleanupReport) -> Vec<String> {
     told.collect()
 }
 
-fn causes(heap: &Heap, keep: Retention) -> Vec<RemovalReason> {
-    let cleaned = clean(heap, keep);
+fn causes(heap: &Heap, retention: Retention) -> Vec<RemovalReason> {
+    let cleaned = clean(heap, retention);
     assert!(cleaned.failed.is_empty(), "{cleaned}");
     cleaned.removed.iter().map(|removed| removed.reason).collect()
 }
@@ -180,7 +180,7 @@ fn a_dead_channel_that_lacks_a_segment_is_of_no_use() {
 fn other_namespaces_versions_and_strangers_are_left_alone() {
     let heap = Heap::new();
     let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
-    kill(ChannelWriter::open(&heap.shared(), &elsewhere, &options()).unwrap());
+    kill(crate::channel::open(&heap.shared(), &elsewhere, &options()).unwrap());
     assert!(causes(&heap, Retention::Nothing).is_empty());
     let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
     page.store(control::READY, layout::READY + (1 << 48));
@@ -193,7 +193,7 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::HalfMade]);
     let mut impostor = name();
     impostor.namespace = "impostor".into();
-    kill(ChannelWriter::open(&heap.shared(), &impostor, &options()).unwrap());
+    kill(crate::channel::open(&heap.shared(), &impostor, &options()).unwrap());
     assert!(causes(&heap, Retention::Nothing).is_empty());
 }
 

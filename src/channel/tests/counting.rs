@@ -8,7 +8,7 @@ use crate::memory::MemoryMut;
 fn a_writer_counts_what_it_has_published_since_it_was_opened() {
     let heap = Heap::new();
     let mut options = options();
-    options.limit = 20_000;
+    options.max_state_len = 20_000;
     let mut first = open(&heap, &options).unwrap();
     first.publish(&[1; 5_000]).unwrap();
     kill(first);
@@ -28,10 +28,7 @@ fn a_writer_counts_what_it_has_published_since_it_was_opened() {
     let since = now.diff(&earlier);
     assert_eq!((since.publications, since.bytes, since.failed, since.growths), (2, 6_020, 1, 1));
     assert_eq!(earlier.diff(&now), Default::default());
-    assert_eq!(
-        now.to_string(),
-        "4 publications of 12030 bytes, 1 by a growth, 3 into a segment that was there, 1 failed"
-    );
+    assert_eq!(now.to_string(), "4 publications (12030 bytes), 1 growths, 1 failed");
 }
 
 #[test]
@@ -76,7 +73,7 @@ fn a_reader_counts_snapshots_and_the_segments_that_it_maps() {
         assert_eq!((since.retries, since.give_ups), (0, 0));
         assert_eq!(
             reader.statistics().to_string(),
-            "9 snapshots of 5800 bytes, 0 retries, 3 remaps, 0 given up"
+            "9 snapshots (5800 bytes), 0 retries, 3 remaps, 0 given up"
         );
     }
 }
@@ -88,7 +85,7 @@ fn a_reader_counts_attempts_made_anew_and_given_up() {
     writer.publish(b"state").unwrap();
     let retry = RetryPolicy::default().attempts(5).deadline(std::time::Duration::ZERO);
     let options = ReaderOptions { retry, ..reader_options() };
-    let mut reader = ChannelReader::attach(&heap.shared(), &name(), &options).unwrap();
+    let mut reader = crate::channel::attach(&heap.shared(), &name(), &options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);
     let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
     ring.memory().store(stamp, 1);

@@ -91,7 +91,7 @@ fn channels_whose_hashes_collide_are_told_apart() {
     let _writer = open(&heap, &options()).unwrap();
     let mut impostor = name();
     impostor.channel = "another".into();
-    let error = ChannelReader::attach(&heap.shared(), &impostor, &reader_options()).unwrap_err();
+    let error = crate::channel::attach(&heap.shared(), &impostor, &reader_options()).unwrap_err();
     assert!(
         matches!(&error, AttachError::NameCollision { other, .. } if other == "tests/channel"),
         "{error}"
@@ -100,7 +100,7 @@ fn channels_whose_hashes_collide_are_told_apart() {
     let mut lingering = open(&heap, &options()).unwrap();
     lingering.set_linger(true);
     drop(lingering);
-    let error = ChannelWriter::open(&heap.shared(), &impostor, &options()).map(drop).unwrap_err();
+    let error = crate::channel::open(&heap.shared(), &impostor, &options()).map(drop).unwrap_err();
     assert!(matches!(error, CreateError::NameCollision { .. }), "{error}");
     assert!(remove(&heap.shared(), &impostor).unwrap().is_none());
     assert!(attach(&heap).is_ok());

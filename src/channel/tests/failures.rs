@@ -172,10 +172,12 @@ fn formats() -> [WriterOptions; 2] {
 fn a_failing_creation_leaves_nothing() {
     for options in formats() {
         every_call_fails_once(|backend| {
-            let opened = ChannelWriter::open(&backend.shared(), &name(), &options).map(drop);
+            let opened = crate::channel::open(&backend.shared(), &name(), &options).map(drop);
             let left = backend.heap.names();
             assert!(opened.is_ok() || left.is_empty(), "{opened:?}: {left:?}");
-            undisturbed(backend, || drop(ChannelWriter::open(&backend.shared(), &name(), &options).unwrap()));
+            undisturbed(backend, || {
+                drop(crate::channel::open(&backend.shared(), &name(), &options).unwrap())
+            });
             assert!(backend.heap.names().is_empty(), "{:?}", backend.heap.names());
         });
     }
@@ -201,7 +203,7 @@ fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
         if spoiled {
             heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
         }
-        let opened = ChannelWriter::open(&backend.shared(), &name(), options);
+        let opened = crate::channel::open(&backend.shared(), &name(), options);
         assert_eq!(snapshot(&mut attached).unwrap(), (2, b"two".to_vec()), "{:?}", opened.err());
         assert_eq!(snapshot(&mut attach(heap).unwrap()).unwrap().0, 2);
         if let Ok(mut writer) = opened {
@@ -230,8 +232,8 @@ fn a_replacement_fails(old: &WriterOptions, new: &WriterOptions) {
         kill(first);
         let mut other = new.clone();
         other.format = Format::new("bytes", "another schema");
-        let is_open = ChannelWriter::open(&backend.shared(), &name(), &other).is_ok();
-        undisturbed(backend, || drop(ChannelWriter::open(&backend.shared(), &name(), &other).unwrap()));
+        let is_open = crate::channel::open(&backend.shared(), &name(), &other).is_ok();
+        undisturbed(backend, || drop(crate::channel::open(&backend.shared(), &name(), &other).unwrap()));
         assert!(heap.names().is_empty(), "{is_open}: {:?}", heap.names());
     });
 }
@@ -247,7 +249,7 @@ fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
     for failing in [0, 1] {
         // The claim succeeds, and the first or the second of the new segments does not fit.
         let backend = Failing { heap: heap.clone(), plan: Plan(Arc::new(AtomicU32::new(1 + failing))) };
-        assert!(ChannelWriter::open(&backend.shared(), &name(), &other).is_err());
+        assert!(crate::channel::open(&backend.shared(), &name(), &other).is_err());
         assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"old format".to_vec()));
         assert_eq!(heap.names().len(), 3);
     }
@@ -262,7 +264,7 @@ fn a_growth_or_an_end_fails(options: &WriterOptions) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
         let mut writer =
-            undisturbed(backend, || ChannelWriter::open(&backend.shared(), &name(), options).unwrap());
+            undisturbed(backend, || crate::channel::open(&backend.shared(), &name(), options).unwrap());
         let mut reader = attach(heap).unwrap();
         let (mut number, mut state) = (0, Vec::new());
         for len in [10, 5_000, 5_000, 40_000, 40_000, 20] {
@@ -283,7 +285,7 @@ fn a_growth_or_an_end_fails(options: &WriterOptions) {
 #[test]
 fn a_shrinking_that_fails_is_put_off() {
     let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(u32::MAX / 4))) };
-    let mut writer = ChannelWriter::open(&backend.shared(), &name(), &options()).unwrap();
+    let mut writer = crate::channel::open(&backend.shared(), &name(), &options()).unwrap();
     writer.publish(&[1; 50_000]).unwrap();
     writer.publish(&[2; 50_000]).unwrap();
     writer.shrink_to_fit();
@@ -352,7 +354,7 @@ fn what_a_budget_refuses_is_asked_for_once() {
     let mut options = options();
     kill(open(&backend.heap, &options).unwrap());
     (options.capacity, options.budgets.channel) = (1 << 20, Some(1 << 16));
-    let mut writer = ChannelWriter::open(&backend.shared(), &name(), &options).unwrap();
+    let mut writer = crate::channel::open(&backend.shared(), &name(), &options).unwrap();
     for _ in 0..2 {
         writer.publish(b"state").unwrap();
     }

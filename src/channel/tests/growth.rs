@@ -15,7 +15,7 @@ fn a_channel_grows_for_every_larger_state_and_readers_follow() {
         let number = writer.publish(&payload).unwrap();
         assert_eq!(snapshot(&mut reader).unwrap(), (number, payload));
     }
-    assert!(writer.growths() >= 4 && reader.growths() == writer.growths());
+    assert!(writer.growths() >= 4 && reader.page().growths() == writer.growths());
     assert_eq!(heap.names().len(), 3, "replaced segments are gone: {:?}", heap.names());
 }
 
@@ -37,7 +37,8 @@ fn a_single_attempt_is_enough_for_a_reader_of_a_growing_channel() {
     let mut writer = open(&heap, &options()).unwrap();
     let retry = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
     let mut reader =
-        ChannelReader::attach(&heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() }).unwrap();
+        crate::channel::attach(&heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
+            .unwrap();
     for round in 1..200 {
         // Both segments are replaced between any two snapshots.
         writer.shrink_to_fit();
@@ -54,7 +55,7 @@ fn a_deadline_may_be_for_ever() {
     writer.publish(b"state").unwrap();
     let retry = RetryPolicy::default().attempts(0).deadline(std::time::Duration::MAX);
     let options = ReaderOptions { retry, ..reader_options() };
-    let mut reader = ChannelReader::attach(&heap.shared(), &name(), &options).unwrap();
+    let mut reader = crate::channel::attach(&heap.shared(), &name(), &options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);
     let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
     let memory = ring.memory().clone();
@@ -93,7 +94,7 @@ fn growth_is_geometric_so_that_a_creeping_state_rarely_grows_it() {
 fn beyond_the_limit_the_published_state_stays() {
     let heap = Heap::new();
     let mut options = options();
-    options.limit = 5_000;
+    options.max_state_len = 5_000;
     let mut writer = open(&heap, &options).unwrap();
     let mut reader = attach(&heap).unwrap();
     writer.publish(&[1; 5_000]).unwrap();
@@ -107,7 +108,7 @@ fn beyond_the_limit_the_published_state_stays() {
         assert_eq!(writer.publish(&[4; 5_000]).unwrap(), number);
     }
     kill(writer);
-    (options.capacity, options.limit) = (50, 100);
+    (options.capacity, options.max_state_len) = (50, 100);
     let mut successor = open(&heap, &options).unwrap();
     for number in [5, 6] {
         assert!(matches!(successor.publish(&[2; 101]), Err(PublishError::TooLarge { limit: 100, .. })));

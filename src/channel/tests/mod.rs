@@ -42,19 +42,19 @@ fn reader_options() -> ReaderOptions {
 }
 
 fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateError> {
-    ChannelWriter::open(&heap.shared(), &name(), options)
+    crate::channel::open(&heap.shared(), &name(), options)
 }
 
 fn attach(heap: &Heap) -> Result<ChannelReader, AttachError> {
-    ChannelReader::attach(&heap.shared(), &name(), &reader_options())
+    crate::channel::attach(&heap.shared(), &name(), &reader_options())
 }
 
 /// Number and payload of the latest publication.
 fn snapshot(reader: &mut ChannelReader) -> Result<(u64, Vec<u8>), SnapshotError> {
     let mut payload = Vec::new();
     let received = reader.snapshot(&mut &mut payload)?;
-    assert_eq!(received.details.len, payload.len());
-    Ok((received.publication.get(), payload))
+    assert_eq!(received.payload_len(), payload.len());
+    Ok((received.publication(), payload))
 }
 
 /// Ends a writer as a kill does: the claim goes, nothing is stored or removed.

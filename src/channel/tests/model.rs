@@ -90,7 +90,7 @@ pub(crate) fn compare(depth: Option<usize>, checksum: bool, operations: &[Operat
 impl System {
     fn options(&self) -> WriterOptions {
         let mut options = options();
-        (options.capacity, options.limit) = (16, LIMIT);
+        (options.capacity, options.max_state_len) = (16, LIMIT);
         (options.depth, options.checksum) = (self.depth, self.checksum);
         options
     }

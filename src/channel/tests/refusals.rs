@@ -50,7 +50,7 @@ fn another_codec_and_another_schema() {
         let (heap, _) = left();
         let format = Some(Format::new(codec, schema));
         let options = ReaderOptions { format, ..reader_options() };
-        let error = ChannelReader::attach(&heap.shared(), &name(), &options).unwrap_err();
+        let error = crate::channel::attach(&heap.shared(), &name(), &options).unwrap_err();
         assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
         let text = error.to_string();
         let parts = ["\"test\" encoded as bytes".into(), format!("{schema:?} encoded as {codec}")];

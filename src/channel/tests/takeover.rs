@@ -14,10 +14,10 @@ fn numbers_go_on_and_attached_readers_notice_only_the_incarnation() {
     writer.publish(b"two").unwrap();
     kill(writer);
     assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()), "the last state outlives its writer");
-    assert_eq!(reader.incarnation(), 1);
+    assert_eq!(reader.page().incarnation(), 1);
     let mut writer = open(&heap, &options()).unwrap();
     assert_eq!(snapshot(&mut reader).unwrap(), (2, b"two".to_vec()));
-    assert_eq!(reader.incarnation(), 2);
+    assert_eq!(reader.page().incarnation(), 2);
     assert_eq!(writer.publish(b"three").unwrap(), 3);
     assert_eq!(snapshot(&mut reader).unwrap(), (3, b"three".to_vec()));
 }

@@ -1,22 +1,23 @@
-//! What can't be decoded, and what must not cost more than it is worth.
+//! Payloads and schemas that cannot be decoded, and hostile ones whose cost is limited.
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::{DecodeError, decode};
-use crate::schema::{LOOKS, Schema};
+use crate::codec::{Encode, MessagePack};
+use crate::schema::{SIZES_COMPUTED, Schema};
 
-/// A Postcard schema, by its bytes.
+/// The Postcard schema of these bytes.
 fn postcard(rest: &[u8]) -> Schema {
     Schema::from_bytes(&[&[1, 0], rest].concat()).unwrap()
 }
 
-/// A schema of plain data, by its bytes.
+/// The schema of plain data of these bytes.
 fn plain(rest: &[u8]) -> Schema {
     Schema::from_bytes(&[&[1, 1], rest].concat()).unwrap()
 }
 
-/// Of Postcard payloads.
+/// The error of decoding a Postcard payload.
 fn error(schema: &[u8], payload: &[u8]) -> DecodeError {
     decode("postcard", Some(&postcard(schema)), payload).unwrap_err()
 }
@@ -49,15 +50,11 @@ fn codecs_and_schemas_must_fit() {
     assert_eq!(decode("pod", None, &[1]), Err(DecodeError::NoSchema { codec: "pod".into() }));
     assert!(matches!(decode("pod", Some(&schema), &[1]), Err(DecodeError::OtherEncoding { .. })));
     assert_eq!(decode("bytes", None, &[1]), Err(DecodeError::UnknownCodec { codec: "bytes".into() }));
-    assert_eq!(
-        decode("message-pack", Some(&schema), &[1]),
-        Ok(json!(1)),
-        "it needs none, and has none of it"
-    );
+    assert_eq!(decode("message-pack", Some(&schema), &[1]), Ok(json!(1)), "MessagePack ignores the schema");
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn errors_name_their_offset() {
     assert_eq!(at(&error(&[U8], &[])), Some(0));
     assert_eq!(at(&error(&[BOOL], &[2])), Some(0));
     assert_eq!(at(&error(&[OPTION, BOOL], &[1, 2])), Some(1));
@@ -84,9 +81,9 @@ fn plain_data_has_its_length() {
 }
 
 #[test]
-fn plain_data_of_no_bytes_has_its_place_in_the_payload_too() {
+fn plain_data_of_no_bytes_has_its_offset_in_the_payload_too() {
     let far = plain(&[24, 0, 2, 2, 0, U8, 4, UNIT]);
-    assert_eq!(far.locate(&"[1]".parse().unwrap()).map(|place| place.offset), Some(4));
+    assert_eq!(far.locate(&"[1]".parse().unwrap()).map(|found| found.offset), Some(4));
     assert_eq!(decode("pod", Some(&far), &[7, 0, 0, 0]), Ok(json!([7, null])));
     assert_eq!(at(&decode("pod", Some(&far), &[7]).unwrap_err()), Some(1));
 }
@@ -107,7 +104,7 @@ fn elements_without_bytes_are_limited() {
 
 #[test]
 fn structs_without_bytes_are_limited() {
-    // A list of structs of 5,000 units each: one byte says that there are 100.
+    // A list of structs of 5,000 units each: one byte claims 100 of them.
     let wide = [&[SEQUENCE, 24, 0, 2, 0x88, 39][..], &[UNIT; 5_000]].concat();
     assert_eq!(error(&wide, &[100]), DecodeError::TooManyElements { len: 1 });
     assert!(decode("postcard", Some(&postcard(&wide)), &[1]).is_ok());
@@ -115,19 +112,19 @@ fn structs_without_bytes_are_limited() {
 
 #[test]
 fn sizes_are_computed_once() {
-    // A thousand arrays of no elements, each of which would be a tuple of 9,000.
+    // A thousand arrays without elements, whose element type is a tuple of 9,000 types.
     let giant = [&[24, 0, 2, 0xa8, 0x46][..], &[0, UNIT].repeat(9_000)].concat();
     let schema = plain(&[&[ARRAY, 0xe8, 7, ARRAY, 0][..], &giant].concat());
-    let before = LOOKS.get();
+    let before = SIZES_COMPUTED.get();
     let value = decode("pod", Some(&schema), &[]).unwrap();
     assert_eq!(value, json!(vec![json!([]); 1_000]));
-    let looks = LOOKS.get() - before;
-    assert!(looks < 3 * 9_003, "{looks} looks at types for 9,003 of them");
+    let computed = SIZES_COMPUTED.get() - before;
+    assert!(computed < 3 * 9_003, "{computed} sizes computed for 9,003 types");
 }
 
 #[test]
 fn names_are_charged() {
-    // A list of structs of six units, whose names are long: no element takes a byte.
+    // A list of structs of six units with long names: no element takes a byte.
     let name = |letter: u8| [&[0x80, 2][..], &[letter; 256], &[UNIT]].concat();
     let fields: Vec<u8> = (b'a'..b'g').flat_map(name).collect();
     let schema = [&[SEQUENCE, 24, 0, 3, 6][..], &fields].concat();
@@ -151,7 +148,7 @@ fn message_pack_is_limited_in_depth() {
 
 #[test]
 fn keys_of_keys_do_not_explode() {
-    // Maps of one entry, whose key is a map of one entry, …: the text of each has twice the quotes.
+    // Maps of one entry, whose key is a map of one entry, …: the quotes double with each level.
     let nested = |levels: usize| [vec![0x81; levels], vec![0xc0; levels + 1]].concat();
     assert!(decode("message-pack", None, &nested(8)).is_ok());
     assert!(matches!(decode("message-pack", None, &nested(100)), Err(DecodeError::Payload { .. })));
@@ -160,7 +157,7 @@ fn keys_of_keys_do_not_explode() {
 }
 
 #[test]
-fn what_json_has_no_number_for_is_text() {
+fn numbers_that_json_lacks_are_text() {
     let float = |number: f64| decode("postcard", Some(&postcard(&[F64])), &number.to_le_bytes()).unwrap();
     assert_eq!(float(f64::NAN), json!("NaN"));
     assert_eq!(float(f64::INFINITY), json!("inf"));
@@ -169,6 +166,14 @@ fn what_json_has_no_number_for_is_text() {
     // A map with a binary key, and an extension.
     assert_eq!(decode("message-pack", None, &[0x81, 0xc4, 2, 7, 8, 0xc0]), Ok(json!({ "[7,8]": null })));
     assert_eq!(decode("message-pack", None, &[0xd4, 5, 9]), Ok(json!([5, [9]])));
+}
+
+#[test]
+fn wide_integers_of_message_pack_are_bytes() {
+    let payload =
+        |number: u128| <MessagePack as Encode<u128>>::encode(&number, &mut Vec::new()).map(<[u8]>::to_vec);
+    let value = decode("message-pack", None, &payload(0x0102).unwrap());
+    assert_eq!(value, Ok(json!([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2])));
 }
 
 proptest! {

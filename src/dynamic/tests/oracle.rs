@@ -1,4 +1,5 @@
-//! Any Postcard payload of any schema, also decoded by the crate `postcard-dyn`, wherever that can.
+//! Any Postcard payload of any schema, compared with the crate `postcard-dyn` wherever that crate
+//! can decode it.
 
 use postcard_schema::schema::owned::{
     OwnedDataModelType as Theirs, OwnedDataModelVariant as TheirVariant, OwnedNamedType, OwnedNamedValue,
@@ -9,7 +10,8 @@ use proptest::prelude::*;
 use super::super::{DecodeError, decode};
 use crate::schema::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
 
-/// All that it can: no `char`, no tuple of fewer than two, no keys but strings.
+/// All types that the crate can decode: no `char`, no tuple of fewer than two values, only string
+/// keys.
 fn types() -> impl Strategy<Value = Type> {
     let scalars = prop_oneof![
         Just(Scalar::Bool),
@@ -36,7 +38,7 @@ fn types() -> impl Strategy<Value = Type> {
         let variants = proptest::collection::vec(fields(inner.clone()), 1..4);
         prop_oneof![
             inner.clone().prop_map(|inner| Type::Option(inner.into())),
-            // It does not limit elements that take no byte.
+            // The crate does not limit elements that take no byte.
             inner.clone().prop_map(|inner| Type::Sequence(with_byte(inner).into())),
             inner.clone().prop_map(|inner| Type::Map { key: Type::String.into(), value: inner.into() }),
             (2_u64..4, inner.clone()).prop_map(|(len, inner)| Type::Array { len, element: inner.into() }),
@@ -73,12 +75,12 @@ fn fields(inner: impl Strategy<Value = Type> + Clone) -> impl Strategy<Value = F
     ]
 }
 
-fn named(described: &Type) -> OwnedNamedType {
-    OwnedNamedType { name: String::new(), ty: theirs(described) }
+fn named(node: &Type) -> OwnedNamedType {
+    OwnedNamedType { name: String::new(), ty: theirs(node) }
 }
 
-fn boxed(described: &Type) -> Box<OwnedNamedType> {
-    Box::new(named(described))
+fn boxed(node: &Type) -> Box<OwnedNamedType> {
+    Box::new(named(node))
 }
 
 fn members(fields: &[Field]) -> Vec<OwnedNamedType> {
@@ -89,8 +91,8 @@ fn named_members(fields: &[Field]) -> Vec<OwnedNamedValue> {
     fields.iter().map(|field| OwnedNamedValue { name: field.name.clone(), ty: named(&field.value) }).collect()
 }
 
-fn theirs(described: &Type) -> Theirs {
-    match described {
+fn theirs(node: &Type) -> Theirs {
+    match node {
         Type::Scalar(scalar) => match scalar {
             Scalar::Bool => Theirs::Bool,
             Scalar::U8 => Theirs::U8,
@@ -139,7 +141,7 @@ fn theirs(described: &Type) -> Theirs {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Bytes that are small numbers are often lengths, tags and variants that there are.
+    /// Small bytes are often valid lengths, tags and variants.
     #[test]
     fn both_decode_alike(
         root in types(),
@@ -149,14 +151,14 @@ proptest! {
         let schema = Schema { encoding: Encoding::Postcard, root };
         let mut ours = decode("postcard", Some(&schema), &payload);
         if let Err(DecodeError::Left { bytes }) = ours {
-            // It does not mind.
+            // The crate ignores bytes after the value.
             ours = decode("postcard", Some(&schema), &payload[..payload.len() - bytes]);
         }
         match theirs {
             Ok(value) => prop_assert_eq!(ours, Ok(value)),
-            // The type of its errors has no public name.
+            // The crate's error type has no public name.
             Err(error) if format!("{error:?}") == "UnexpectedEndOfData" => prop_assert!(ours.is_err()),
-            // Or it is what it can't.
+            // The crate cannot decode this type.
             Err(_) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Ways into values, and what is at their ends.
+//! Paths into values, leaves and changes.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn paths_lead_to_values() {
 }
 
 #[test]
-fn a_wrong_path_is_told_with_its_column() {
+fn an_error_in_a_path_names_its_column() {
     for (text, at) in [
         (".a", 1),
         ("a..b", 3),
@@ -70,7 +70,7 @@ fn leaves_are_in_order() {
 }
 
 #[test]
-fn changes_are_told_where_they_are() {
+fn changes_have_their_paths() {
     let old = json!({ "a": 1, "gone": 2, "list": [1, 2, 3], "same": { "x": 1 }, "kind": {} });
     let new = json!({ "a": 2, "list": [1, 5], "same": { "x": 1 }, "kind": [], "new": "n" });
     let found: Vec<_> = differences(&old, &new)

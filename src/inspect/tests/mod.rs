@@ -11,7 +11,7 @@ use crate::object::Heap;
 /// Opens the channel, or takes it over.
 fn open(heap: &Heap, name: &ChannelName) -> ChannelWriter {
     let mut writer =
-        ChannelWriter::open(&heap.shared(), name, &WriterOptions::new(Format::new("bytes", "State")))
+        crate::channel::open(&heap.shared(), name, &WriterOptions::new(Format::new("bytes", "State")))
             .unwrap();
     writer.set_linger(true);
     writer

@@ -29,7 +29,7 @@ fn names_that_hold_control_characters_are_not_told() {
     for (namespace, channel) in [(&plain, "\u{1b}]0;title\u{7}"), (&hostile, "worker")] {
         let name = forged(namespace, channel);
         let options = WriterOptions::new(Format::new("bytes", "State"));
-        let writer = ChannelWriter::open(&backend, &name, &options).unwrap();
+        let writer = crate::channel::open(&backend, &name, &options).unwrap();
         assert_eq!(told(&name), (None, None));
         let info = ChannelInfo::of(&writer);
         registry::register(&backend, namespace, &info).unwrap();

@@ -3,12 +3,12 @@
 //! What a copy *means* is [`load_words`] and [`store_words`]: one relaxed atomic access a word, in any order. That is what
 //! the models run, and everybody else where nothing better is known. Compilers don't vectorise atomic accesses, so on
 //! x86-64 the bulk of a payload is moved by instructions of our own choice, which do the same accesses several words at a
-//! time. The feature `portable-copy` leaves everything to the loops.
+//! time. `--cfg tearless_portable_copy` leaves everything to the loops.
 
-#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 #[path = "x86_64.rs"]
 mod bulk;
-#[cfg(not(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy"))))]
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy))))]
 #[path = "nothing.rs"]
 mod bulk;
 #[cfg(test)]

@@ -19,10 +19,10 @@ fn values(words: &[AtomicU64]) -> Vec<u64> {
     words.iter().map(|word| word.load(Ordering::Relaxed)).collect()
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 use bulk::STRING;
 /// Nothing changes at this size, or at any other.
-#[cfg(not(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy"))))]
+#[cfg(not(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy))))]
 const STRING: usize = 24 << 10;
 
 type Load = fn(&[AtomicU64], &mut [u8]);
@@ -50,7 +50,7 @@ fn assert_stores(store: Store, len: usize, shift: usize, offset: usize) {
 }
 
 /// One kernel for any size, as other processors or other sizes use it.
-#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 macro_rules! kernel {
     ($kernel:ident) => {{
         let load: Load = |from, into| {
@@ -82,15 +82,15 @@ fn usual_store(to: &[AtomicU64], from: &[u8]) {
 fn copies() -> Vec<(Load, Store)> {
     vec![
         (usual_load, usual_store),
-        #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+        #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
         kernel!(copy_by_sse),
-        #[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+        #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
         kernel!(copy_by_string),
     ]
 }
 
 #[test]
-#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 fn the_kernel_is_chosen_by_size_and_processor() {
     use bulk::Kernel;
     let vectors = if is_x86_feature_detected!("avx") { Kernel::Avx } else { Kernel::Sse };
@@ -101,7 +101,7 @@ fn the_kernel_is_chosen_by_size_and_processor() {
 
 /// AVX for sizes for which strings are moved where the processor is fast at it.
 #[test]
-#[cfg(all(target_arch = "x86_64", not(miri), not(feature = "portable-copy")))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 fn long_payloads_are_copied_by_vectors_as_by_the_loop_over_words() {
     if !is_x86_feature_detected!("avx") {
         return;

@@ -11,7 +11,7 @@ use super::Weakened;
 use super::loom_memory::LoomMemory;
 use super::world::{Author, Follower, Plan, Step, World};
 use crate::layout::Publication;
-use crate::seqlock::{Attempt, Reading};
+use crate::seqlock::Attempt;
 
 /// What a mutant does otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ fn cut(followers: [&Follower<LoomMemory>; 2], mutation: Mutation) -> Option<[u64
             continue;
         }
         match reader.attempt_at(publication, &mut &mut Vec::new()) {
-            Attempt::Read(_, Reading::Whole(_)) => {}
+            Attempt::Whole { .. } => {}
             _ => return None,
         }
     }

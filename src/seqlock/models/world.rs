@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use super::{Fault, Operation, Seen, Weakened};
 use crate::layout::{Geometry, Publication, Side, control, segment};
+use crate::memory::SlotHeader;
 use crate::memory::{Memory, MemoryMut};
 use crate::seqlock::ready::{self, Readiness};
-use crate::seqlock::{Attempt, Details, Generations, Growth, Published, Reader, Reading, Ring, Writer};
+use crate::seqlock::{Attempt, Generations, Published, Reader, Ring, Segment, Writer};
 
 /// A handle onto shared words.
 pub(super) trait Handle: Memory + Clone {
@@ -32,7 +33,7 @@ pub(super) struct Plan {
 
 /// A segment, whatever its name.
 #[derive(Clone)]
-struct Segment<M> {
+struct NamedSegment<M> {
     memory: M,
     geometry: Geometry,
 }
@@ -45,7 +46,7 @@ pub(super) struct World<M> {
     header: M,
     /// A word for each name: 0 while nothing has it, else the index of a segment + 1.
     directory: M,
-    segments: Vec<Segment<M>>,
+    segments: Vec<NamedSegment<M>>,
     generations: u64,
     words: usize,
     /// The number that each author began with. Known to the checks only.
@@ -63,7 +64,7 @@ pub(super) enum Step {
 /// What an author publishes under one number.
 struct Edition {
     payload: Vec<u8>,
-    details: Details,
+    header: SlotHeader,
 }
 
 const INSTANCE: u64 = 0x1157;
@@ -81,7 +82,7 @@ impl<M: Handle> World<M> {
             let geometry = Geometry::exact(depth, plan.words);
             let words: Vec<usize> = (segment::SLOTS..geometry.object_words()).collect();
             let memory = make(&words);
-            Segment { memory: memory.weakened(plan.weakened.of_segments()), geometry }
+            NamedSegment { memory: memory.weakened(plan.weakened.of_segments()), geometry }
         };
         World {
             control: page.weakened(plan.weakened.of_control()),
@@ -96,8 +97,10 @@ impl<M: Handle> World<M> {
 
     /// The same channel through other handles.
     pub(super) fn map<N>(&self, handle: impl Fn(&M) -> N) -> World<N> {
-        let segment =
-            |segment: &Segment<M>| Segment { memory: handle(&segment.memory), geometry: segment.geometry };
+        let segment = |segment: &NamedSegment<M>| NamedSegment {
+            memory: handle(&segment.memory),
+            geometry: segment.geometry,
+        };
         World {
             control: handle(&self.control),
             header: handle(&self.header),
@@ -124,17 +127,17 @@ impl<M: Handle> World<M> {
     }
 
     fn ring(&self, index: usize) -> Ring<M> {
-        let Segment { memory, geometry } = &self.segments[index];
+        let NamedSegment { memory, geometry } = &self.segments[index];
         Ring::new(memory.clone(), *geometry)
     }
 
     /// Whether a whole reading is exactly what was published by whoever announced this number.
-    fn verify(&self, publication: Publication, details: Details, bytes: &[u8]) -> Result<(), Fault> {
+    fn verify(&self, publication: Publication, header: SlotHeader, bytes: &[u8]) -> Result<(), Fault> {
         let publication = publication.get();
         let beginnings = self.beginnings.lock().expect("no panic while it is held");
         let author = beginnings.iter().filter(|first| **first <= publication).count();
         let edition = edition(publication, author, self.words);
-        if details == edition.details && bytes == edition.payload {
+        if header == edition.header && bytes == edition.payload {
             Ok(())
         } else {
             Err(Fault::Torn { publication })
@@ -175,7 +178,7 @@ impl<M: Handle + MemoryMut> Author<M> {
             for leftover in [generation - 1, generation + 1] {
                 world.remove(side, leftover);
             }
-            Growth { generation, ring: world.open(side, generation).expect("what is in force has its name") }
+            Segment { generation, ring: world.open(side, generation).expect("what is in force has its name") }
         });
         let mut beginnings = world.beginnings.lock().expect("no panic while it is held");
         beginnings.push(last + 1);
@@ -186,8 +189,8 @@ impl<M: Handle + MemoryMut> Author<M> {
     pub(super) fn run(&mut self, steps: &[Step]) {
         for step in steps {
             let publication = self.writer.next().expect("models are small");
-            let Edition { payload, details } = edition(publication.get(), self.number, self.world.words);
-            let Details { time, checksum, .. } = details;
+            let Edition { payload, header } = edition(publication.get(), self.number, self.world.words);
+            let SlotHeader { time, checksum, .. } = header;
             match *step {
                 Step::Publish => self.writer.publish(publication, &payload, time, checksum),
                 Step::Grow(index) => {
@@ -200,10 +203,10 @@ impl<M: Handle + MemoryMut> Author<M> {
     }
 
     /// Creates a segment under the name of the next generation.
-    fn fresh(&self, side: Side, index: usize) -> Growth<M> {
+    fn fresh(&self, side: Side, index: usize) -> Segment<M> {
         let generation = self.writer.generation(side) + 1;
         self.world.directory.store(name(side, generation), index as u64 + 1);
-        Growth { generation, ring: self.world.ring(index) }
+        Segment { generation, ring: self.world.ring(index) }
     }
 }
 
@@ -271,10 +274,11 @@ impl<M: Handle> Follower<M> {
         if found.unwrap_or(0) == last { Ok(()) } else { Err(Fault::NotTheLast { last, found }) }
     }
 
-    /// One attempt: the number of the publication of which it got a whole copy. Maps a segment if it is told to.
+    /// One attempt: the number of the publication that was copied whole. Maps a segment if the attempt asks for it.
     fn attempt(&mut self) -> Result<Option<u64>, Fault> {
         let mut bytes = Vec::new();
-        let (publication, reading) = match self.reader.attempt(&mut &mut bytes) {
+        // Of a torn attempt the number is not known; the next attempt compares its own with the latest one known.
+        let publication = match self.reader.attempt(&mut &mut bytes) {
             Attempt::Empty => return self.advance(0).map(|()| None),
             Attempt::Remap { side, generation } => {
                 if let Some(ring) = self.world.open(side, generation) {
@@ -282,17 +286,17 @@ impl<M: Handle> Follower<M> {
                 }
                 return Ok(None);
             }
-            Attempt::Read(publication, reading) => (publication, reading),
-        };
-        self.advance(publication.get())?;
-        match reading {
-            Reading::Whole(details) => self.world.verify(publication, details, &bytes)?,
-            Reading::Torn => return Ok(None),
-            // Verified, and nothing that anybody wrote.
-            Reading::Refused { .. } | Reading::Implausible { .. } => {
+            Attempt::Torn => return Ok(None),
+            // Verified, and no writer wrote it.
+            Attempt::Refused { publication, .. } | Attempt::Implausible { publication, .. } => {
                 return Err(Fault::Torn { publication: publication.get() });
             }
-        }
+            Attempt::Whole { publication, header } => {
+                self.advance(publication.get())?;
+                self.world.verify(publication, header, &bytes)?;
+                publication
+            }
+        };
         self.seen.lock().expect("no panic while it is held").insert(publication.get());
         Ok(Some(publication.get()))
     }
@@ -315,6 +319,6 @@ fn edition(publication: u64, author: usize, words: usize) -> Edition {
     let (mark, from) = (small(publication) << 5 | u8::from(author == 2) << 4, author as u64 * 1000);
     let len = 8 * words - small((publication + 3 * author as u64) % 8) as usize;
     let payload = (mark..).take(len).collect();
-    let details = Details { len, time: from + publication, checksum: from + 100 + publication };
-    Edition { payload, details }
+    let header = SlotHeader { len: len as u64, time: from + publication, checksum: from + 100 + publication };
+    Edition { payload, header }
 }

@@ -36,7 +36,7 @@ pub(super) const SLOW: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Moody;
 
-impl Codec for Moody {
+impl Codec<Awkward> for Moody {
     const NAME: &'static str = "moody";
 }
 

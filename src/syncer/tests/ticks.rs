@@ -185,7 +185,7 @@ fn it_may_be_shared_though_its_state_may_not() {
 
 struct CellCodec;
 
-impl crate::Codec for CellCodec {
+impl crate::Codec<Cell<u64>> for CellCodec {
     const NAME: &'static str = "cell";
 }
 

@@ -35,7 +35,7 @@ struct Board {
 }
 
 impl Board {
-    /// Makes the blackboard if it is told the size of the entry, else opens it.
+    /// Creates the blackboard if the size of the entry is given, else opens it.
     fn create<const WORDS: usize>(place: &Place) -> Board {
         let node = node(place);
         let builder = node.service_builder(&service_name(place)).blackboard_creator::<u64>();

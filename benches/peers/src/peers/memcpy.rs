@@ -1,4 +1,4 @@
-//! The yardstick: a copy between private memory and a shared mapping, and nothing else. It protects nobody.
+//! The yardstick: a copy between private memory and a shared mapping, and nothing else. It protects no reader.
 
 use std::fs::{self, OpenOptions};
 use std::hint::black_box;
@@ -84,7 +84,7 @@ fn ends<const WORDS: usize>(place: &Place, slots: usize) -> Ends<Into<WORDS>, Ou
 }
 
 /// Two mappings of the same new `len` bytes of shared memory, which have no name any more.
-#[allow(unsafe_code, reason = "memmap2 can't know that nobody else changes the file")]
+#[allow(unsafe_code, reason = "memmap2 can't know that no other process changes the file")]
 fn map_twice(place: &Place, len: usize) -> [MmapMut; 2] {
     let path = place.file();
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
@@ -102,7 +102,7 @@ fn map_twice(place: &Place, len: usize) -> [MmapMut; 2] {
     })
 }
 
-/// Where the next place of so many bytes begins.
+/// The beginning of the next place of so many bytes.
 #[inline]
 fn after<const WORDS: usize>(place: usize, len: usize) -> usize {
     if place + WORDS * 8 == len { 0 } else { place + WORDS * 8 }

@@ -52,7 +52,7 @@ fn files(place: &Place) -> Files {
 fn read<const WORDS: usize>(files: &mut Files, look: impl FnOnce(&[u64; WORDS])) {
     // SAFETY: the caller has to drop the result before the grace period of the writer ends, and the file has to hold an
     // archived value of the type asked for. The result lives for one copy or one comparison, which takes far less than
-    // the minute of `GRACE`, unless this process is stopped, which nobody does to a benchmark. The files are the run's
+    // the minute of `GRACE`, unless a signal stops this process, which no benchmark expects. The files are the run's
     // own, and only `Write` writes there, always a `[u64; WORDS]` of the same place, of which every pattern of bits is
     // a valid value. That the peer may hand out bytes that are being overwritten is its own affair: see `torn`.
     let result = unsafe { files.read::<[u64; WORDS]>(false) };

@@ -87,7 +87,7 @@ impl<const WORDS: usize> Read<WORDS> for Snapshots<WORDS> {
 impl<const WORDS: usize> Read<WORDS> for Values<WORDS> {
     #[inline]
     fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
-        let snapshot = self.reader.snapshot().expect("a state was published, and nobody publishes now");
+        let snapshot = self.reader.snapshot().expect("a state was published, and no writer publishes now");
         look(&snapshot);
         Tried { retries: snapshot.retries(), gave_up: false }
     }

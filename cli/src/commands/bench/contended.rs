@@ -6,20 +6,20 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tearless::{Bytes, Namespace, error::SnapshotError};
 
-use super::timing;
+use super::measure;
 use crate::child::{End, Lifetime, READY, Worker, say, text};
 use crate::interrupt::Interrupt;
 
-/// The longest time that the histogram tells apart, in nanoseconds.
-const MAX: u64 = 10_000_000_000;
+/// The largest time in the histogram, in nanoseconds.
+const MAX_NANOS: u64 = 10_000_000_000;
 
-/// How long the writer may take to begin, and to end.
+/// How long the writer may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Snapshots between two looks at the time.
+/// Snapshots between two readings of the clock.
 const BURST: u32 = 64;
 
-/// What snapshots of one size cost beside a busy writer. Times are in nanoseconds.
+/// Costs of snapshots of one size beside a busy writer. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contended {
     pub(super) bytes: usize,
@@ -27,20 +27,20 @@ pub(super) struct Contended {
     pub(super) p99: u64,
     pub(super) snapshots: u64,
     pub(super) retries: u64,
-    /// Snapshots that ended without one because the writer was faster.
+    /// Snapshots that ran out of attempts because the writer was faster.
     pub(super) give_ups: u64,
-    /// Publications a second meanwhile.
+    /// Publications a second during the measurement.
     pub(super) rate: f64,
 }
 
-/// The writer process: publishes states that are filled with their number, until it is told to end.
+/// Runs the writer process: publishes states filled with their number until its parent ends it.
 ///
 /// # Errors
 ///
-/// What went wrong, in words.
+/// A message for its parent.
 pub(super) fn write(task: &str) -> Result<(), String> {
     let value: Value = serde_json::from_str(task).map_err(text)?;
-    let member = |name: &str| value.get(name).ok_or("no task of `tearless bench`");
+    let member = |name: &str| value.get(name).ok_or("not a task of `tearless bench`");
     let name = member("namespace")?.as_str().unwrap_or_default();
     let bytes = member("bytes")?.as_u64().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
     let namespace = Namespace::open(name).map_err(text)?;
@@ -62,7 +62,7 @@ fn channel(bytes: usize) -> String {
     format!("contended {bytes}")
 }
 
-/// Every word of `payload` is `number`, so that a snapshot shows by itself whether it is whole.
+/// Fills `payload` with `number` in every word, so that a snapshot shows whether it is whole.
 fn fill(payload: &mut Vec<u8>, bytes: usize, number: u64) {
     payload.clear();
     (0..bytes / size_of::<u64>()).for_each(|_| payload.extend_from_slice(&number.to_le_bytes()));
@@ -72,10 +72,12 @@ fn is_whole(payload: &[u8], number: u64) -> bool {
     payload.as_chunks().0.iter().all(|word| u64::from_le_bytes(*word) == number)
 }
 
+/// Measures snapshots while a writer in another process publishes as fast as it can.
+///
 /// # Errors
 ///
-/// What went wrong, in words: also a torn snapshot, and an interrupt.
-pub(super) fn measure(
+/// A message: an operation failed, a snapshot was torn, or the process was asked to end.
+pub(super) fn contended(
     namespace: &Namespace,
     bytes: usize,
     budget: Duration,
@@ -84,7 +86,7 @@ pub(super) fn measure(
     let task = json!({"namespace": namespace.name(), "bytes": bytes}).to_string();
     let mut writer = Worker::start("bench", &task).map_err(text)?;
     writer.await_ready(Instant::now() + PATIENCE, || interrupt.is_raised())?;
-    timing::check(interrupt)?;
+    measure::check(interrupt)?;
     let measured = read(namespace, bytes, budget, interrupt);
     writer.tell_to_end();
     match writer.await_end(Instant::now() + PATIENCE) {
@@ -101,16 +103,15 @@ fn read(
 ) -> Result<Contended, String> {
     let builder = namespace.reader_builder::<Vec<u8>>(&channel(bytes)).codec::<Bytes>();
     let mut reader = builder.attach_within(PATIENCE).open().map_err(text)?;
-    let mut state =
-        reader.wait_after(0, PATIENCE).map_err(text)?.ok_or("no state was published")?.into_inner();
-    let mut times = Histogram::<u64>::new_with_bounds(1, MAX, 3).map_err(text)?;
+    let mut state = reader.wait_after(0, PATIENCE).map_err(text)?.into_inner();
+    let mut times = Histogram::<u64>::new_with_bounds(1, MAX_NANOS, 3).map_err(text)?;
     let (before, first, begin) = (reader.statistics(), reader.publication(), Instant::now());
     while begin.elapsed() < budget {
-        timing::check(interrupt)?;
+        measure::check(interrupt)?;
         for _ in 0..BURST {
             let asked = Instant::now();
             let taken = reader.snapshot_into(&mut state);
-            let nanos = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(MAX);
+            let nanos = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(MAX_NANOS);
             times.saturating_record(nanos.max(1));
             match taken {
                 Ok(info) if is_whole(&state, info.publication()) => {}

@@ -1,10 +1,8 @@
 //! `tearless bench`: what publications and snapshots cost on this machine.
 
 mod contended;
-mod fleet;
+mod measure;
 mod report;
-mod timing;
-mod uncontended;
 
 use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,20 +17,19 @@ use crate::interrupt::Interrupt;
 use crate::machine::Machine;
 use report::Report;
 
-/// How the names of its namespaces begin.
+/// The prefix of its namespaces' names.
 const PREFIX: &str = "tearless-bench-";
 
-/// Payload bytes that are measured.
+/// The measured sizes, in payload bytes.
 const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
 
-/// Measures publications and snapshots on this machine, beside memcpy in the same run
+/// Measures publications and snapshots on this machine, with memcpy in the same run
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Four sizes of states: publish and snapshot while nobody else uses the channel, and single snapshots under a \
-writer in another process that publishes as fast as it can; attaching to a channel, and the states of 200 \
-channels. Every state is checked. The ratios to memcpy matter: times are those of this machine at this load. \
-It uses a namespace of its own, and leaves nothing in /dev/shm; what one left that was killed is removed \
-by the next one.
+Measures, for states of four sizes, publishing and snapshots without contention, and single snapshots beside a \
+writer in another process that publishes as fast as it can; also attaching to a channel, and the states of 200 \
+channels. Every state is checked. Compare the ratios to memcpy: times are those of this machine at this load. \
+The command uses its own namespace, and leaves nothing in /dev/shm; the next run removes what a killed one left.
 
 Examples:
   tearless bench
@@ -40,22 +37,22 @@ Examples:
   tearless bench --json | jq '.contended[] | {bytes, p99_ns}'
 
 Keys of --json, one object:
-  machine (what it ran on), uncontended (an array of bytes, memcpy_ns,
+  machine (a description), uncontended (an array of bytes, memcpy_ns,
   publish_ns, publish_ratio, snapshot_ns, snapshot_ratio), contended (an
   array of bytes, p50_ns, p99_ns, publications_per_second, snapshots,
   retries_per_snapshot, give_ups), attach_ns, query (channels, bytes, ns,
   memcpy_ns, ratio)
 
-Exit codes: 0 measured; 1 it failed, or a state was not what was published")]
+Exit codes: 0 measured; 1 it failed, or a state was not the published one")]
 pub(crate) struct BenchArguments {
-    /// About how long all of it takes
+    /// About how many seconds the command takes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
     #[arg(long, hide = true, value_name = "TASK")]
     child: Option<String>,
 }
 
-/// Measures, and prints the figures.
+/// Measures, and prints the results.
 pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), Failure> {
     if let Some(task) = &arguments.child {
         return contended::write(task).map_err(|reason| {
@@ -65,21 +62,21 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
         });
     }
     let interrupt = Interrupt::catch()?;
-    clean_up_after_the_killed();
+    clean_up_killed_runs();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     let name = format!("{PREFIX}{}-{now}", process::id());
     let namespace = Namespace::open(&name)?;
     let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
-    // After an error something may be left, about which there is nothing to say but that error.
+    // After an error, objects may be left. The error itself is reported.
     let _ = namespace.clean(Retention::Nothing);
     let report = measured.map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
     Ok(report.print(context.json)?)
 }
 
-/// Removes what runs have left that were killed. Those that are at work keep theirs: what is alive is never
-/// removed.
-fn clean_up_after_the_killed() {
-    // What can't be looked at or removed is no reason not to measure.
+/// Removes what killed runs have left. A running one keeps its channels: a cleanup never removes
+/// live ones.
+fn clean_up_killed_runs() {
+    // A cleanup that fails does not affect the measurement.
     let names = namespaces().list().unwrap_or_default().into_iter().filter_map(|info| info.name);
     for name in names.filter(|name| name.starts_with(PREFIX)) {
         if let Ok(namespace) = Namespace::open(&name) {
@@ -90,12 +87,12 @@ fn clean_up_after_the_killed() {
 
 fn measure(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Report, String> {
     let machine = Machine::look();
-    // A share for each of the four sizes in either table, and one for the fleet.
+    // A share for each of the four sizes in both tables, and one for the fleet.
     let share = budget / 9;
-    let uncontended = SIZES.iter().map(|bytes| uncontended::measure(namespace, *bytes, share, interrupt));
+    let uncontended = SIZES.iter().map(|bytes| measure::uncontended(namespace, *bytes, share, interrupt));
     let uncontended = uncontended.collect::<Result<_, _>>()?;
-    let contended = SIZES.iter().map(|bytes| contended::measure(namespace, *bytes, share, interrupt));
+    let contended = SIZES.iter().map(|bytes| contended::contended(namespace, *bytes, share, interrupt));
     let contended = contended.collect::<Result<_, _>>()?;
-    let fleet = fleet::measure(namespace, share, interrupt)?;
+    let fleet = measure::fleet(namespace, share, interrupt)?;
     Ok(Report { machine, uncontended, contended, fleet })
 }

@@ -1,16 +1,15 @@
-//! The figures, for people and for programs.
+//! The figures, for people and as JSON.
 
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
 use super::contended::Contended;
-use super::fleet::{BYTES, CHANNELS, Fleet};
-use super::uncontended::Uncontended;
+use super::measure::{BYTES, CHANNELS, Fleet, Uncontended};
 use crate::machine::Machine;
-use crate::output::{Alignment, Table, bytes, print_json, printable, style};
+use crate::output::{Table, bytes, print_json, printable, style};
 
-/// All that was measured.
+/// All results.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) machine: Machine,
@@ -20,13 +19,12 @@ pub(super) struct Report {
 }
 
 const NOTE: &str = "\
-Ratios to the memcpy beside them matter; times are those of this machine at this load, and of one run.
-Publishing is dated, which costs one reading of the clock. A single snapshot's time contains two of them.";
+Compare the ratios to memcpy: the times are those of one run on this machine at this load.
+Each publication carries a timestamp, which costs one reading of the clock. The time of a single
+snapshot contains two readings.";
 
 impl Report {
-    /// # Errors
-    ///
-    /// Of standard output.
+    /// Prints the results on standard output.
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
         if json { print_json(&self.to_json()) } else { self.print_text() }
     }
@@ -36,20 +34,22 @@ impl Report {
         for (label, text) in self.machine.rows() {
             writeln!(out, "{label:<12}  {}", printable(&text))?;
         }
-        writeln!(out, "\nAlone: medians, and how many memcpy of as many bytes that is")?;
+        writeln!(out, "\nUncontended: medians, and their ratios to a memcpy of the same size")?;
         self.uncontended_table().print()?;
-        writeln!(out, "\nSnapshots under a writer in another process that publishes as fast as it can")?;
+        writeln!(
+            out,
+            "\nContended: snapshots beside a writer in another process that publishes as fast as it can"
+        )?;
         self.contended_table().print()?;
         let Fleet { attach, query, memcpy } = self.fleet;
-        writeln!(out, "\nAttaching to a channel and its first snapshot: {}", time(attach))?;
+        writeln!(out, "\nAttaching to a channel, with its first snapshot: {}", time(attach))?;
         let all = format!("{CHANNELS} channels of {BYTES} B by name: {}", time(query));
-        writeln!(out, "All states of {all}, {:.1} times as many memcpy", query / memcpy)?;
+        writeln!(out, "All states of {all}, {:.1} times the memcpy", query / memcpy)?;
         writeln!(out, "\n{NOTE}")
     }
 
     fn uncontended_table(&self) -> Table {
-        let columns = ["state", "memcpy", "publish", "ratio", "snapshot", "ratio"];
-        let mut table = table(&columns);
+        let mut table = Table::new([">state", ">memcpy", ">publish", ">ratio", ">snapshot", ">ratio"]);
         for Uncontended { bytes: len, memcpy, publish, snapshot } in &self.uncontended {
             row(
                 &mut table,
@@ -67,8 +67,15 @@ impl Report {
     }
 
     fn contended_table(&self) -> Table {
-        let columns = ["state", "p50", "p99", "publications/s", "snapshots", "retries/snapshot", "gave up"];
-        let mut table = table(&columns);
+        let mut table = Table::new([
+            ">state",
+            ">p50",
+            ">p99",
+            ">publications/s",
+            ">snapshots",
+            ">retries/snapshot",
+            ">gave up",
+        ]);
         for figure in &self.contended {
             row(
                 &mut table,
@@ -128,10 +135,6 @@ impl Contended {
     fn retries_per_snapshot(&self) -> f64 {
         self.retries as f64 / self.snapshots.max(1) as f64
     }
-}
-
-fn table(columns: &[&'static str]) -> Table {
-    Table::new(&columns.iter().map(|name| (*name, Alignment::Right)).collect::<Vec<_>>())
 }
 
 fn row<const CELLS: usize>(table: &mut Table, cells: [String; CELLS]) {

@@ -1,14 +1,16 @@
-//! What became of the writers, and what they have left.
+//! Checks the writers, and what killed ones have left.
+
+use std::time::Duration;
 
 use tearless::{
     Namespace,
     cleanup::Retention,
     error::{AttachError, ObjectError},
+    hub::Health,
     inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState, namespaces},
 };
 
-use super::Finding;
-use super::refusals::Refusals;
+use super::finding::{Finding, Refusals};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
@@ -32,12 +34,12 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
         .filter_map(|info| info.name)
         .collect();
     names.dedup();
-    // A name out of shared memory may be one that can't be.
+    // A name out of shared memory may be invalid.
     let namespaces = names.iter().filter_map(|name| context.open(name).ok());
     Ok(namespaces.flat_map(|namespace| findings(&namespace)).collect())
 }
 
-/// What is wrong in a namespace; what may not be looked at is a note, and no problem of it.
+/// The findings in a namespace. An object that this user may not open is a note, and not a problem.
 fn findings(namespace: &Namespace) -> Vec<Finding> {
     let name = Some(namespace.name());
     let mut refusals = Refusals::default();
@@ -53,12 +55,12 @@ fn findings(namespace: &Namespace) -> Vec<Finding> {
 fn unusable(error: &ObjectError) -> Finding {
     Finding::problem(
         "unusable",
-        format!("the registry can't be opened: {error}"),
-        "find out who made it, and remove it",
+        format!("can't open the registry: {error}"),
+        "find out which process created it, and unlink it",
     )
 }
 
-/// What `tearless gc` would remove.
+/// The objects that `tearless gc` would remove.
 fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
     let name = namespace.name();
     let gc = gc(namespace);
@@ -72,13 +74,13 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
             .of(Some(name), removed.channel.as_deref())
     });
     let failed = cleaned.failed.into_iter().filter_map(|error| refusals.sift(error)).map(|error| {
-        Finding::problem("unreadable", error.to_string(), "find out who made it, and remove it")
+        Finding::problem("unreadable", error.to_string(), "find out which process created it, and unlink it")
             .of(Some(name), None)
     });
     removable.chain(failed).collect()
 }
 
-/// How `tearless gc` is called for a namespace.
+/// The call of `tearless gc` for a namespace.
 fn gc(namespace: &Namespace) -> String {
     format!("tearless -n '{}' gc", printable(namespace.name()))
 }
@@ -102,14 +104,14 @@ fn of_channels(
                 vec![Finding::problem(
                     "unusable",
                     error.to_string(),
-                    "open a writer for it, which makes it anew",
+                    "open a writer for it, which creates it again",
                 )]
             }
         };
         let name = Some(info.name.as_str());
         findings.extend(of_channel.into_iter().map(|finding| finding.of(Some(namespace.name()), name)));
     }
-    // If the list can't be read any more, that is said the next time.
+    // If the registry can't be read any more, the next run reports it.
     let missing = health::nameless(namespace, missing).unwrap_or_default();
     let nameless = missing.iter().map(|info| nameless(namespace, info));
     findings.extend(nameless);
@@ -121,14 +123,14 @@ fn nameless(namespace: &Namespace, info: &ChannelInfo) -> Finding {
     let finding = match info.writer_state() {
         WriterState::Dead => Finding::problem(
             "nameless",
-            format!("its names were removed from /dev/shm by hand, and its writer, process {pid}, is dead"),
-            format!("strike it from the list: {}", gc(namespace)),
+            format!("its objects were unlinked by hand, and its writer, process {pid}, is dead"),
+            format!("remove its registry entry: {}", gc(namespace)),
         ),
         _ => Finding::problem(
             "nameless",
             format!(
-                "its names were removed from /dev/shm by hand, while process {pid} goes on publishing: nobody new \
-                 finds it"
+                "its objects were unlinked by hand, and process {pid} still publishes on it: new readers can't find \
+                 it"
             ),
             "restart that process, or let it open a new writer",
         ),
@@ -139,16 +141,16 @@ fn nameless(namespace: &Namespace, info: &ChannelInfo) -> Finding {
 fn judge(inspection: &Inspection) -> Vec<Finding> {
     let mut findings = Vec::new();
     let pid = inspection.writer_pid;
-    match inspection.writer_state {
-        WriterState::Dead => findings.push(dead(inspection)),
-        WriterState::Stopped => findings.push(Finding::problem(
+    match inspection.health() {
+        Health::Dead { since } => findings.push(dead(inspection, since)),
+        Health::Stalled { is_stopped: true, .. } => findings.push(Finding::problem(
             "stopped",
             format!("its writer, process {pid}, is stopped by a signal or a debugger"),
-            format!("let it go on: kill -CONT {pid}"),
+            format!("continue it: kill -CONT {pid}"),
         )),
         _ => {
-            if let Some(stall) = health::stall(inspection) {
-                let what = format!("its writer, process {pid}, {stall}");
+            if let Some(breach) = health::breach(inspection) {
+                let what = format!("its writer, process {pid}, {breach}");
                 let advice = "see whether it hangs, or the machine is overloaded";
                 findings.push(Finding::problem("stalled", what, advice));
             }
@@ -160,45 +162,43 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
     if inspection.segments.iter().any(missing) {
         findings.push(Finding::problem(
             "segment-missing",
-            "a segment's name was removed from /dev/shm by hand: who is not attached yet can't read it",
-            "restart its writer, or remove the channel with `tearless gc` if that is dead",
+            "a segment was unlinked by hand: new readers can't read the channel",
+            "restart its writer; if that is dead, remove the channel with `tearless gc`",
         ));
     }
     findings.extend(schema(inspection));
     findings
 }
 
-/// What is wrong with the channel's schema.
+/// A problem with the channel's schema.
 fn schema(inspection: &Inspection) -> Option<Finding> {
     if inspection.state == ChannelState::Removed {
-        // The schema goes with the channel.
+        // The schema is removed with the channel.
         return None;
     }
     let (kind, what) = match &inspection.schema {
-        SchemaInspection::Missing => {
-            ("schema-missing", "its schema's name was removed from /dev/shm by hand".to_owned())
-        }
+        SchemaInspection::Missing => ("schema-missing", "its schema was unlinked by hand".to_owned()),
         SchemaInspection::Spoiled { reason } => {
-            ("schema-spoiled", format!("its schema is spoiled: {reason}"))
+            ("schema-spoiled", format!("its schema is damaged: {reason}"))
         }
         SchemaInspection::Unreadable { reason } => {
-            ("schema-spoiled", format!("its schema can't be read: {reason}"))
+            ("schema-spoiled", format!("can't read its schema: {reason}"))
         }
         _ => return None,
     };
-    let what = format!("{what}; only who has the states' type can still read them");
-    Some(Finding::problem(kind, what, "restart its writer, which writes the schema anew"))
+    let what = format!("{what}; only readers with the type of the states can decode them");
+    Some(Finding::problem(kind, what, "restart its writer, which writes the schema again"))
 }
 
-fn dead(inspection: &Inspection) -> Finding {
+fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {
     let middle = match inspection.unfinished() {
         Some(unfinished) => format!(", in the middle of publication {unfinished}"),
         None => String::new(),
     };
-    let sign = ago(health::last_sign(inspection));
+    let sign = ago(since);
     Finding::problem(
         "dead",
         format!("its writer, process {}, died{middle}; last sign of life: {sign}", inspection.writer_pid),
-        "see `tearless postmortem`; then start it again, or remove its last state: `tearless gc --keep nothing`",
+        "see `tearless postmortem`; then restart it, or remove its last state: `tearless gc --keep nothing`",
     )
 }

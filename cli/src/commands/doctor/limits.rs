@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::output::bytes;
 
 /// Where Linux keeps shared memory.
-const PLACE: &str = "/dev/shm";
-/// What a container gets by default is less than that, and is found to be too little on some busy day.
+const DIRECTORY: &str = "/dev/shm";
+/// Containers get a smaller `/dev/shm` by default, which is too small for a busy fleet.
 const SMALL: u64 = 64 << 20;
-/// Percent of a limit from which on it is nearly reached.
+/// The percentage of a limit at which it counts as nearly reached.
 const NEARLY: u64 = 90;
 
 pub(super) fn examine() -> Vec<Finding> {
@@ -18,14 +18,14 @@ pub(super) fn examine() -> Vec<Finding> {
 }
 
 fn shared_memory() -> Option<Finding> {
-    match rustix::fs::statvfs(PLACE) {
+    match rustix::fs::statvfs(DIRECTORY) {
         Ok(found) => {
             let (all, free) = (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize);
             judge_space(all, free)
         }
         Err(error) => Some(Finding::problem(
             "shm-size",
-            format!("{PLACE} can't be looked at: {error}"),
+            format!("can't examine {DIRECTORY}: {error}"),
             "mount it: mount -t tmpfs tmpfs /dev/shm",
         )),
     }
@@ -38,15 +38,17 @@ fn judge_space(all: u64, free: u64) -> Option<Finding> {
     if is_nearly_reached(used, all) {
         return Some(Finding::problem(
             "shm-full",
-            format!("{} of {} in {PLACE} are used: channels can't grow much longer", bytes(used), bytes(all)),
-            format!("see `tearless namespaces` for who uses it, `tearless gc`, or make it larger: {larger}"),
+            format!("{} of {} in {DIRECTORY} are used: channels soon can't grow", bytes(used), bytes(all)),
+            format!(
+                "`tearless namespaces` shows which namespace uses it; run `tearless gc`, or make it larger: {larger}"
+            ),
         ));
     }
     (all > 0 && all < SMALL).then(|| {
         Finding::note(
             "shm-size",
-            format!("{PLACE} has room for {} only", bytes(all)),
-            format!("if that may not be enough: {larger}"),
+            format!("{DIRECTORY} has only {}", bytes(all)),
+            format!("if that is too little: {larger}"),
         )
     })
 }
@@ -55,7 +57,8 @@ fn is_nearly_reached(used: u64, limit: u64) -> bool {
     limit > 0 && u128::from(used) * 100 >= u128::from(limit) * u128::from(NEARLY)
 }
 
-/// The tightest limit on memory of the control groups that this process is in, if they can be read.
+/// The first control group around this process whose memory limit is nearly reached, if the groups
+/// can be read.
 fn control_group() -> Option<Finding> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -69,7 +72,7 @@ fn control_group() -> Option<Finding> {
         .next()
 }
 
-/// `None` where there is no such file, or no limit: then it says `max`.
+/// `None` if there is no such file, or no limit: the file then contains `max`.
 fn number(group: &Path, file: &str) -> Option<u64> {
     let path: PathBuf = group.join(file);
     fs::read_to_string(path).ok()?.trim().parse().ok()
@@ -80,12 +83,12 @@ fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {
         Finding::problem(
             "cgroup-memory",
             format!(
-                "{} of {} of the memory of control group {} are used, and shared memory counts",
+                "{} of {} of the memory of control group {} are used, including shared memory",
                 bytes(used),
                 bytes(limit),
                 group.display()
             ),
-            "raise its memory.max, or expect that a process in it is killed for want of memory",
+            "raise its memory.max, or the system may kill one of its processes",
         )
     })
 }

@@ -1,21 +1,21 @@
-//! What stands in shared memory, object by object.
+//! Checks each object in shared memory.
 
 use std::collections::BTreeMap;
 
 use tearless::inspect::{ObjectInfo, ObjectState, objects};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::context::Context;
 use crate::error::Failure;
 
-/// Permission bits that no object of ours has: others write, and anybody executes.
-const ODD_PERMISSIONS: u32 = 0o7133;
-/// Those without which its owner can't use it.
-const OWNERS_PERMISSIONS: u32 = 0o600;
+/// Permission bits that no object of ours has: writing by other users, and execution.
+const UNUSUAL_PERMISSIONS: u32 = 0o7133;
+/// Permission bits that the owner needs.
+const OWNER_PERMISSIONS: u32 = 0o600;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     let objects = context.trust.iter().fold(objects(), |listing, user| listing.trust_owner(*user)).list()?;
-    // With -n only what is known to be of that namespace.
+    // With -n, only objects that are known to belong to that namespace.
     let wanted = |object: &&ObjectInfo| context.namespace.is_none() || context.namespace == object.namespace;
     let is_legible = |object: &&ObjectInfo| !is_refused(object);
     let mut findings: Vec<Finding> =
@@ -26,7 +26,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     Ok(findings)
 }
 
-/// Whether it is another user's, and not for this one to look at.
+/// Whether the object belongs to another user and was not opened.
 fn is_refused(object: &ObjectInfo) -> bool {
     match object.state {
         ObjectState::NotOpened => true,
@@ -35,7 +35,7 @@ fn is_refused(object: &ObjectInfo) -> bool {
     }
 }
 
-/// One finding for each other user, and not one for each object.
+/// One finding for each other user, however many objects that user has.
 fn of_others(objects: &[ObjectInfo]) -> impl Iterator<Item = Finding> {
     let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
     for object in objects.iter().filter(|object| is_refused(object)) {
@@ -45,7 +45,7 @@ fn of_others(objects: &[ObjectInfo]) -> impl Iterator<Item = Finding> {
         Finding::note(
             "other-user",
             format!("user {user} has {count} objects here, which were not opened"),
-            format!("if you trust that user, say --trust-owner {user}; its permissions are needed, too"),
+            format!("if you trust that user, add --trust-owner {user}; the objects must also permit reading"),
         )
     })
 }
@@ -56,18 +56,18 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
         ObjectState::NotOpened => return None,
         ObjectState::OtherVersion { found } => Finding::problem(
             "layout-version",
-            format!("{path} was made with layout version {found}, which this version does not speak"),
-            "use the same version of tearless in all processes; or end its writer and remove it",
+            format!("{path} has layout version {found}, which this version can't read"),
+            "use the same version of tearless in all processes; or end its writer and unlink it",
         ),
         ObjectState::Foreign { reason } => Finding::problem(
             "foreign",
             format!("{path} is not what its name says: {reason}"),
-            "find out who made it, and remove it",
+            "find out which process created it, and unlink it",
         ),
         ObjectState::Unreadable { reason } => Finding::problem(
             "unreadable",
-            format!("{path} can't be opened: {reason}"),
-            format!("find out who made it; if nobody needs it: rm {path}"),
+            format!("can't open {path}: {reason}"),
+            format!("find out which process created it; if no process needs it: rm {path}"),
         ),
         _ => judge_permissions(&path, object.permissions)?,
     };
@@ -75,11 +75,12 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
 }
 
 fn judge_permissions(path: &str, permissions: u32) -> Option<Finding> {
-    let is_odd = permissions & ODD_PERMISSIONS != 0 || permissions & OWNERS_PERMISSIONS != OWNERS_PERMISSIONS;
-    is_odd.then(|| {
+    let is_unusual =
+        permissions & UNUSUAL_PERMISSIONS != 0 || permissions & OWNER_PERMISSIONS != OWNER_PERMISSIONS;
+    is_unusual.then(|| {
         Finding::problem(
             "permissions",
-            format!("{path} has permissions {permissions:o}: nobody but its owner is to write to it"),
+            format!("{path} has permissions {permissions:o}, but only its owner may write to it"),
             format!("chmod 600 {path} (640 or 644 if other users read it)"),
         )
     })
@@ -90,7 +91,7 @@ mod tests {
     use super::judge_permissions;
 
     #[test]
-    fn permissions_are_the_owners_to_write_and_anybodys_to_read() {
+    fn only_the_owner_may_write_and_every_user_may_read() {
         for fine in [0o600, 0o640, 0o644, 0o604] {
             assert!(judge_permissions("", fine).is_none(), "{fine:o}");
         }

@@ -1,4 +1,4 @@
-//! Connections that can't take more than their share: of memory, of time, of each other's places.
+//! Limits of connections: their number, the size of their requests, and their time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,42 +13,42 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections at a time. Others wait until one ends, or is ended.
+/// The most connections at a time. A further one waits until another ends.
 const MAX_CONNECTIONS: usize = 16;
 
-/// The most bytes of one request, line and headers.
+/// The most bytes of one request, with its headers.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
-/// How long a request may take to arrive, from the connection's begin or the end of the last answer; and an
-/// answer to be taken.
-const MAX: Duration = Duration::from_secs(10);
+/// The longest time of one request, from the connection's start or the end of the last response;
+/// and the longest time of one response.
+const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// How long accepting waits after an error, for example for want of descriptors.
+/// The pause after a failed accept, for example if the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Accepts as many connections as have a place.
+/// Accepts a limited number of connections.
 #[derive(Debug)]
-pub(super) struct Entrance {
+pub(super) struct Limited {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-impl Entrance {
-    pub(super) fn new(listener: TcpListener) -> Entrance {
-        Entrance { listener, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+impl Limited {
+    pub(super) fn new(listener: TcpListener) -> Limited {
+        Limited { listener, permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
-impl Listener for Entrance {
+impl Listener for Limited {
     type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            // The semaphore is never closed, so that this is a place.
-            let place = Arc::clone(&self.places).acquire_owned().await.ok();
+            // The semaphore is never closed, so this is always a permit.
+            let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection::new(stream, place), address),
+                Ok((stream, address)) => return (Connection::new(stream, permit), address),
                 Err(_) => sleep(PAUSE).await,
             }
         }
@@ -59,36 +59,36 @@ impl Listener for Entrance {
     }
 }
 
-/// Which way bytes went last.
+/// The direction in which bytes moved last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum Phase {
     Request,
-    Answer,
+    Response,
 }
 
-/// A connection that ends with an error when a request is too long, or request or answer take too much time.
+/// A connection that fails if a request is too long, or if a request or a response takes too long.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    turn: Turn,
-    /// Bytes of the present request.
+    phase: Phase,
+    /// Bytes of the current request.
     received: usize,
     deadline: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Connection {
-        let deadline = Box::pin(sleep(MAX));
-        Connection { stream, turn: Turn::Request, received: 0, deadline, _place: place }
+    fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> Connection {
+        let deadline = Box::pin(sleep(MAX_TIME));
+        Connection { stream, phase: Phase::Request, received: 0, deadline, _permit: permit }
     }
 
-    /// Time begins anew with each turn, and not with each byte.
-    fn take_turn(&mut self, turn: Turn) {
-        if self.turn != turn {
-            self.turn = turn;
+    /// A new phase has a new deadline; single bytes of a phase don't extend it.
+    fn enter(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.phase = phase;
             self.received = 0;
-            self.deadline.as_mut().reset(Instant::now() + MAX);
+            self.deadline.as_mut().reset(Instant::now() + MAX_TIME);
         }
     }
 
@@ -111,7 +111,7 @@ impl AsyncRead for Connection {
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let len = buffer.filled().len() - before;
         if len > 0 {
-            self.take_turn(Turn::Request);
+            self.enter(Phase::Request);
             self.received += len;
         }
         match self.received > MAX_REQUEST_BYTES {
@@ -127,7 +127,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.take_turn(Turn::Answer);
+        self.enter(Phase::Response);
         self.check_time(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

@@ -1,18 +1,21 @@
 //! A scrape as text for Prometheus.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelValue, LabelValueEncoder, MetricEncoder, NoLabelSet, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::field::Figure;
-use super::label::Label;
 use super::sample::{Content, Listing, Sample, Scrape};
+use crate::health;
+use crate::output::printable;
 
-/// What the text is, for whoever gets it by HTTP.
+/// The content type of the text, for HTTP.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The exposition of a scrape.
@@ -21,71 +24,57 @@ pub(super) fn text_of(scrape: Scrape) -> String {
     let guess = 512 * (scrape.samples.len() + 4);
     registry.register_collector(Box::new(scrape));
     let mut output = String::with_capacity(guess);
-    // A string takes everything, and our numbers are in range: there is nothing that could fail.
+    // Writing to a string can't fail, and the numbers are in range.
     let _ = text::encode(&mut output, &registry);
     output
 }
 
-/// One family of metrics with one number for a channel.
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    figure: fn(&Sample) -> Option<Figure>,
-}
+/// A family of metrics with one number for each channel: name, help, kind, and the number.
+type Family = (&'static str, &'static str, MetricType, fn(&Sample) -> Option<Figure>);
 
 const FAMILIES: [Family; 8] = [
-    Family {
-        name: "tearless_up",
-        help: "Whether the worker lives and stands for its state; where it is 0, fields are left out",
-        kind: MetricType::Gauge,
-        figure: |sample| Some(Figure::Whole(i64::from(sample.standing.is_up()))),
-    },
-    Family {
-        name: "tearless_publications",
-        help: "Publications in the channel's life, by all of its writers",
-        kind: MetricType::Counter,
-        figure: |sample| Some(whole(sample.publications)),
-    },
-    Family {
-        name: "tearless_age_seconds",
-        help: "Age of the latest publication",
-        kind: MetricType::Gauge,
-        figure: |sample| sample.age.map(seconds),
-    },
-    Family {
-        name: "tearless_heartbeat_age_seconds",
-        help: "Time since the writer last said that it is at work",
-        kind: MetricType::Gauge,
-        figure: |sample| sample.heartbeat.map(seconds),
-    },
-    Family {
-        name: "tearless_incarnation",
-        help: "Writers that the channel has had, one after the other",
-        kind: MetricType::Gauge,
-        figure: |sample| Some(whole(sample.incarnation)),
-    },
-    Family {
-        name: "tearless_growths",
-        help: "Replacements of a segment by a larger or smaller one",
-        kind: MetricType::Counter,
-        figure: |sample| Some(whole(sample.growths)),
-    },
-    Family {
-        name: "tearless_state_bytes",
-        help: "Payload bytes of the latest state",
-        kind: MetricType::Gauge,
-        figure: |sample| sample.bytes.map(|bytes| whole(bytes as u64)),
-    },
-    Family {
-        name: "tearless_fields_left_out",
-        help: "Numbers in the state beyond the most that are exported, or with too long a path",
-        kind: MetricType::Gauge,
-        figure: |sample| match &sample.content {
+    (
+        "tearless_up",
+        "Whether the worker is alive and keeps its promised interval; if 0, its fields are not exported",
+        MetricType::Gauge,
+        |sample| Some(Figure::Whole(i64::from(sample.is_up()))),
+    ),
+    (
+        "tearless_publications",
+        "Publications of the channel, by all of its writers",
+        MetricType::Counter,
+        |sample| Some(whole(sample.publications)),
+    ),
+    ("tearless_age_seconds", "Age of the latest publication", MetricType::Gauge, |sample| {
+        sample.age.map(seconds)
+    }),
+    (
+        "tearless_heartbeat_age_seconds",
+        "Time since the writer's last heartbeat",
+        MetricType::Gauge,
+        |sample| sample.heartbeat.map(seconds),
+    ),
+    ("tearless_incarnation", "Number of writers that the channel has had", MetricType::Gauge, |sample| {
+        Some(whole(sample.incarnation))
+    }),
+    (
+        "tearless_growths",
+        "Replacements of a segment by a larger or smaller one",
+        MetricType::Counter,
+        |sample| Some(whole(sample.growths)),
+    ),
+    ("tearless_state_bytes", "Payload bytes of the latest state", MetricType::Gauge, |sample| {
+        sample.bytes.map(|bytes| whole(bytes as u64))
+    }),
+    (
+        "tearless_fields_left_out",
+        "Numbers in the state that exceed the limit for a channel, or whose path is too long",
+        MetricType::Gauge,
+        |sample| match &sample.content {
             Content::Fields(fields) => Some(whole(fields.left_out)),
             _ => None,
         },
-    },
+    ),
 ];
 
 fn whole(number: u64) -> Figure {
@@ -98,37 +87,37 @@ fn seconds(duration: Duration) -> Figure {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        for family in &FAMILIES {
-            let mut metric = encoder.encode_descriptor(family.name, family.help, None, family.kind)?;
+        for (name, help, kind, figure) in FAMILIES {
+            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
             for sample in &self.samples {
-                if let Some(figure) = (family.figure)(sample) {
+                if let Some(figure) = figure(sample) {
                     let labels = [("channel", Label(&sample.channel))];
-                    one(&mut metric, family.kind, &labels, figure)?;
+                    encode(&mut metric.encode_family(&labels)?, kind, figure)?;
                 }
             }
         }
-        self.encode_standings(&mut encoder)?;
-        self.encode_complaints(&mut encoder)?;
+        self.encode_writers(&mut encoder)?;
+        self.encode_missing(&mut encoder)?;
         self.encode_fields(&mut encoder)?;
         self.encode_own(&mut encoder)
     }
 }
 
 impl Scrape {
-    fn encode_standings(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let help = "What has become of the channel's writer: 1 for the state that it is in";
+    fn encode_writers(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "State of the channel's writer: 1 for the current state";
         let mut metric = encoder.encode_descriptor("tearless_writer", help, None, MetricType::Gauge)?;
         self.samples.iter().try_for_each(|sample| {
-            let labels = [("channel", Label(&sample.channel)), ("state", Label(sample.standing.text()))];
+            let labels = [("channel", Label(&sample.channel)), ("state", Label(health::word(sample.health)))];
             metric.encode_family(&labels)?.encode_gauge(&1_i64)
         })
     }
 
-    fn encode_complaints(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let help = "Channels whose fields can't be told, and why";
+    fn encode_missing(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let help = "Channels without exported fields, and the reason";
         let mut metric = encoder.encode_descriptor("tearless_no_fields", help, None, MetricType::Gauge)?;
         self.samples.iter().try_for_each(|sample| {
-            let Some(reason) = sample.content.complaint() else { return Ok(()) };
+            let Some(reason) = sample.content.problem() else { return Ok(()) };
             let labels = [("channel", Label(&sample.channel)), ("reason", Label(reason))];
             metric.encode_family(&labels)?.encode_gauge(&1_i64)
         })
@@ -142,7 +131,7 @@ impl Scrape {
             for field in &fields.all {
                 let labels = [("channel", Label(&sample.channel)), ("field", Label(&field.path))];
                 let figure = field.figure;
-                if sample.standing.is_up() {
+                if sample.is_up() {
                     metric.encode_family(&labels)?.encode_gauge(&figure)?;
                 } else {
                     let labels = [labels[0], labels[1], ("last_state", Label("true"))];
@@ -157,26 +146,26 @@ impl Scrape {
         let own: [(&str, &str, MetricType, Figure); 5] = [
             (
                 "tearless_exporter_listed",
-                "Whether the channels could be listed in this scrape; if not, they are those known before",
+                "Whether this scrape could list the channels; if 0, it uses the previous list",
                 MetricType::Gauge,
-                Figure::Whole(i64::from(self.listing == Listing::Present)),
+                Figure::Whole(i64::from(self.listing == Listing::Current)),
             ),
             (
                 "tearless_exporter_channels",
-                "Channels of this scrape",
+                "Channels in this scrape",
                 MetricType::Gauge,
                 whole(self.samples.len() as u64),
             ),
             (
                 "tearless_exporter_scrape_seconds",
-                "What reading all channels took in this scrape",
+                "Time that this scrape took to read all channels",
                 MetricType::Gauge,
                 seconds(self.duration),
             ),
             ("tearless_exporter_scrapes", "Scrapes so far", MetricType::Counter, whole(self.scrapes)),
             (
                 "tearless_exporter_retries",
-                "Attempts that were made anew because a writer was faster",
+                "Attempts that were repeated because a writer was faster",
                 MetricType::Counter,
                 whole(self.retries),
             ),
@@ -187,15 +176,6 @@ impl Scrape {
         }
         Ok(())
     }
-}
-
-fn one(
-    metric: &mut MetricEncoder,
-    kind: MetricType,
-    labels: &impl EncodeLabelSet,
-    figure: Figure,
-) -> fmt::Result {
-    encode(&mut metric.encode_family(labels)?, kind, figure)
 }
 
 fn encode(metric: &mut MetricEncoder, kind: MetricType, figure: Figure) -> fmt::Result {
@@ -210,18 +190,41 @@ fn encode(metric: &mut MetricEncoder, kind: MetricType, figure: Figure) -> fmt::
     }
 }
 
+/// A label's value. Its text may come from shared memory: first it is made [`printable`], then the
+/// characters that the exposition format reserves are escaped. The encoder itself escapes nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Label<'a>(pub(super) &'a str);
+
+impl EncodeLabelValue for Label<'_> {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+        let mut rest = &*printable(self.0);
+        while let Some(at) = rest.find(['\\', '"', '\n']) {
+            let (plain, special) = rest.split_at(at);
+            encoder.write_str(plain)?;
+            encoder.write_str(match special.as_bytes()[0] {
+                b'\\' => "\\\\",
+                b'"' => "\\\"",
+                _ => "\\n",
+            })?;
+            rest = &special[1..];
+        }
+        encoder.write_str(rest)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::field::{Field, Fields};
+    use tearless::hub::Health;
+
+    const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });
+    use super::*;
     use std::sync::Arc;
 
-    use super::super::field::{Field, Fields};
-    use super::super::sample::Standing;
-    use super::*;
-
-    fn sample(channel: &str, standing: Standing, path: &str) -> Sample {
+    fn sample(channel: &str, health: Option<Health>, path: &str) -> Sample {
         let all = vec![Field { path: path.into(), figure: Figure::Whole(3) }];
         let content = Content::Fields(Arc::new(Fields { all, left_out: 0 }));
-        Sample { standing, content, ..Sample::unreadable(channel) }
+        Sample { health, content, ..Sample::unreadable(channel) }
     }
 
     fn expose(samples: Vec<Sample>) -> String {
@@ -230,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_field_is_a_gauge_with_the_channel_and_the_path() {
-        let text = expose(vec![sample("worker-7", Standing::Alive, "queue.len")]);
+        let text = expose(vec![sample("worker-7", FRESH, "queue.len")]);
         assert!(text.contains("\ntearless_field{channel=\"worker-7\",field=\"queue.len\"} 3\n"), "{text}");
         assert!(text.contains("\ntearless_up{channel=\"worker-7\"} 1\n"), "{text}");
         assert!(text.contains("\n# TYPE tearless_publications counter\n"), "{text}");
@@ -240,7 +243,7 @@ mod tests {
 
     #[test]
     fn last_states_are_marked() {
-        let text = expose(vec![sample("w", Standing::Dead, "jobs")]);
+        let text = expose(vec![sample("w", Some(Health::Dead { since: None }), "jobs")]);
         assert!(
             text.contains("\ntearless_field{channel=\"w\",field=\"jobs\",last_state=\"true\"} 3\n"),
             "{text}"
@@ -252,8 +255,8 @@ mod tests {
     #[test]
     fn hostile_texts_stay_inside_of_their_label() {
         let hostile = "a\"} 1\n# EOF\ntearless_up{channel=\"x\\\u{1b}[2J\u{202e}";
-        let text = expose(vec![sample(hostile, Standing::Alive, hostile)]);
-        let plain = expose(vec![sample("x", Standing::Alive, "x")]);
+        let text = expose(vec![sample(hostile, FRESH, hostile)]);
+        let plain = expose(vec![sample("x", FRESH, "x")]);
         assert_eq!(text.lines().count(), plain.lines().count(), "{text}");
         let label = r#""a\"} 1\\n# EOF\\ntearless_up{channel=\"x\\\\u{1b}[2J\\u{202e}""#;
         assert!(text.contains(&format!("tearless_field{{channel={label},field={label}}} 3\n")), "{text}");
@@ -261,7 +264,7 @@ mod tests {
 
     #[test]
     fn numbers_beyond_63_bits_are_no_error() {
-        let sample = Sample { publications: u64::MAX, ..sample("w", Standing::Alive, "x") };
+        let sample = Sample { publications: u64::MAX, ..sample("w", FRESH, "x") };
         let text = expose(vec![sample]);
         assert!(text.contains("tearless_publications_total{channel=\"w\"} 18446744073709553000.0"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");

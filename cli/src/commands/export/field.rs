@@ -1,27 +1,22 @@
 //! The numbers in a state.
 
 use prometheus_client::encoding::{EncodeGaugeValue, GaugeValueEncoder};
-use serde_json::{Number, Value};
-use tearless::dynamic::Step;
+use serde_json::Value;
+use tearless::dynamic::leaves;
 
-use crate::output::step_text;
-
-/// The most fields of one channel that are exported.
+/// The most exported fields of one channel.
 pub(super) const MAX_FIELDS: usize = 256;
 
-/// The longest path of a field, in bytes. One that is longer is left out, and not cut: two might become the
-/// same.
+/// The longest path of an exported field, in bytes. A longer one is left out rather than cut: two
+/// cut paths might be equal.
 pub(super) const MAX_PATH_BYTES: usize = 200;
 
-/// The most values that are looked at in one state, numbers or not.
-const MAX_LOOKS: usize = 64 * MAX_FIELDS;
-
-/// A number as it is exported.
+/// An exported number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Figure {
-    /// Written without a fraction.
+    /// Printed without a fraction.
     Whole(i64),
-    /// Any other.
+    /// Every other number.
     Float(f64),
 }
 
@@ -35,15 +30,16 @@ impl EncodeGaugeValue for Figure {
 }
 
 impl Figure {
-    fn of(number: &Number) -> Option<Figure> {
-        number.as_i64().map(Figure::Whole).or_else(|| number.as_f64().map(Figure::Float))
+    fn of(leaf: &Value) -> Option<Figure> {
+        let whole = leaf.as_i64().or_else(|| leaf.as_bool().map(i64::from));
+        whole.map(Figure::Whole).or_else(|| leaf.as_f64().map(Figure::Float))
     }
 }
 
 /// One number in a state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Field {
-    /// As [`tearless::dynamic::FieldPath`] writes it.
+    /// As [`tearless::dynamic::FieldPath`] prints it.
     pub(super) path: String,
     pub(super) figure: Figure,
 }
@@ -51,67 +47,27 @@ pub(super) struct Field {
 /// The numbers in a state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Fields {
-    /// In the order of the state.
+    /// In the state's order.
     pub(super) all: Vec<Field>,
-    /// How many there are besides, as far as it was looked.
+    /// How many more numbers there are, among the leaves that the library lists.
     pub(super) left_out: u64,
 }
 
 impl Fields {
-    /// Numbers, and booleans as 0 and 1, of objects by name, of arrays by index. Texts are none, and so are
-    /// numbers that JSON can only give as text: `NaN`, infinite ones, those beyond 64 bits.
+    /// Collects numbers, and booleans as 0 and 1, among the leaves of `state`. Texts are skipped,
+    /// also those for numbers that JSON lacks: `NaN`, infinities, and integers beyond 64 bits.
     pub(super) fn of(state: &Value) -> Fields {
-        let mut walk = Walk { fields: Fields::default(), path: String::new(), looks: 0 };
-        walk.visit(state);
-        walk.fields
-    }
-}
-
-struct Walk {
-    fields: Fields,
-    /// Of the value that is visited.
-    path: String,
-    looks: usize,
-}
-
-impl Walk {
-    /// Goes as deep as the value does, which whoever made it has limited.
-    fn visit(&mut self, value: &Value) {
-        self.looks += 1;
-        match value {
-            _ if self.looks > MAX_LOOKS => {}
-            Value::Number(number) => Figure::of(number).into_iter().for_each(|figure| self.take(figure)),
-            Value::Bool(is_set) => self.take(Figure::Whole(i64::from(*is_set))),
-            Value::Array(elements) => {
-                for (index, element) in elements.iter().enumerate() {
-                    self.step(Step::Index(index), element);
-                }
+        let mut fields = Fields::default();
+        for (path, leaf) in leaves(state).found {
+            let Some(figure) = Figure::of(leaf) else { continue };
+            let path = path.to_string();
+            if fields.all.len() < MAX_FIELDS && path.len() <= MAX_PATH_BYTES {
+                fields.all.push(Field { path, figure });
+            } else {
+                fields.left_out += 1;
             }
-            Value::Object(members) => {
-                for (name, member) in members {
-                    self.step(Step::Name(name.clone()), member);
-                }
-            }
-            Value::Null | Value::String(_) => {}
         }
-    }
-
-    fn step(&mut self, step: Step, value: &Value) {
-        if self.looks > MAX_LOOKS {
-            return;
-        }
-        let len = self.path.len();
-        self.path.push_str(&step_text(&self.path, step));
-        self.visit(value);
-        self.path.truncate(len);
-    }
-
-    fn take(&mut self, figure: Figure) {
-        if self.fields.all.len() < MAX_FIELDS && self.path.len() <= MAX_PATH_BYTES {
-            self.fields.all.push(Field { path: self.path.clone(), figure });
-        } else {
-            self.fields.left_out += 1;
-        }
+        fields
     }
 }
 

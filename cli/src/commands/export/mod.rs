@@ -1,11 +1,9 @@
-//! `tearless export`: the numbers in all states, for a monitoring system.
+//! `tearless export`: the numbers in the states of all channels, for Prometheus.
 
-mod address;
 mod connection;
 mod exporter;
 mod exposition;
 mod field;
-mod label;
 mod sample;
 mod server;
 mod source;
@@ -17,63 +15,65 @@ use clap::Args;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::print_error;
+use crate::output::stderr;
 use crate::resolve;
-use address::Addresses;
 use exporter::Exporter;
+use server::Addresses;
 use source::States;
 
 /// Exports the numbers in the states of all channels to Prometheus
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every number in a state that describes itself (MessagePack, or any codec with a schema) becomes a gauge \
+Every number in a MessagePack state, and in a state whose channel carries its schema, becomes a gauge \
 `tearless_field{channel=\"worker-7\",field=\"queue.len\"}`: booleans as 0 and 1, elements of arrays by index, \
-at most 256 a channel and with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. \
-States of more than 1 MiB are not decoded: `tearless_no_fields` says so.
+at most 256 for a channel, with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. \
+States of more than 1 MiB are not decoded; `tearless_no_fields` reports them.
 
-A worker that died, is stopped, has closed its channel, or has been silent for three of the intervals that \
-it promised, has `tearless_up` 0 and no fields, because its last numbers would look as if they were of now; \
-`tearless_writer` says what has become of it. With --last-states they are there, with the label \
-last_state=\"true\". Ages and counts are always there. While the channels can't be listed, \
-`tearless_exporter_listed` is 0, and those that were known before are told.
+A worker that died, is stopped, has closed its channel, or has been silent for 3 of the intervals that it \
+promised, has `tearless_up` 0 and no fields, because its last numbers would look current; `tearless_writer` \
+reports its state. With --last-states, its fields are exported with the label last_state=\"true\". Ages and \
+counts are always exported. While the channels can't be listed, `tearless_exporter_listed` is 0, and the \
+exporter uses the previous list.
 
-Whoever reaches the address can read all of it. It answers GET /metrics and GET /, 16 connections at a time, \
-until SIGINT (Ctrl-C), SIGTERM or SIGHUP.
+Every client that reaches the address can read all of it. The exporter answers GET /metrics and GET /, on 16 \
+connections at a time, until SIGINT (Ctrl-C), SIGTERM or SIGHUP.
 
 Examples:
   tearless -n fleet export --prometheus
   tearless export --prometheus --listen 0.0.0.0:9464 'worker-*'
   tearless export --prometheus --once | grep tearless_up
 
-Keys of --json: none, it is refused
+Keys of --json: none; export refuses --json
 
-Exit codes: 0 also after a signal; 1 the address can't be used, or the channels can't be listed; 2 wrong \
+Exit codes: 0, also after a signal; 1 the address can't be used, or the channels can't be listed; 2 wrong \
 usage; 3 no such namespace (with --once)")]
 pub(crate) struct ExportArguments {
-    /// In the text format of Prometheus (OpenMetrics); so far the only one
+    /// The text format of Prometheus (OpenMetrics), the only format so far
     #[arg(long, required = true)]
     prometheus: bool,
-    /// Where to listen, HOST:PORT; of a name's addresses, at the first that can be used. Anything but this machine itself has to be said explicitly
+    /// Where to listen, HOST:PORT; of a host's addresses, the first usable one. The default is
+    /// reachable only from this machine
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
     listen: Addresses,
-    /// Prints one exposition, and ends
+    /// Prints one exposition and ends
     #[arg(long, conflicts_with = "listen")]
     once: bool,
-    /// Also exports the last states of workers that don't stand for them any more, with the label last_state="true"
+    /// Also exports the last states of workers that are not alive, with the label last_state="true"
     #[arg(long)]
     last_states: bool,
-    /// Which channels: `*` stands for any characters, `?` for one
+    /// Which channels: `*` matches any characters, `?` matches one
     #[arg(value_name = "PATTERN", default_value = "*")]
     pattern: String,
 }
 
-/// Prints one exposition, or answers until it is asked to end.
+/// Prints one exposition, or answers requests until a signal ends it.
 pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), Failure> {
     let states = if arguments.last_states { States::Last } else { States::Current };
     let namespace = context.namespace()?;
     match arguments.once {
         true => resolve::must_exist(&namespace, &context.trust)?,
-        // A server may be there before its workers; but what it can't list now, it never will.
+        // A server may start before its workers. A registry that can't be read now stays
+        // unreadable.
         false => drop(namespace.channels()?),
     }
     let mut exporter = Exporter::new(namespace, &arguments.pattern, states);
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
 
 fn announce(address: SocketAddr) -> io::Result<()> {
     if !address.ip().is_loopback() {
-        print_error(format_args!("whoever reaches {address} can read the states of all channels"));
+        stderr(format_args!("every client that reaches {address} can read the states of all channels"));
     }
     let mut output = io::stdout().lock();
     writeln!(output, "listening on http://{address}/metrics")?;

@@ -1,59 +1,23 @@
-//! What one scrape finds out, as plain data.
+//! The results of one scrape, as plain data.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tearless::hub::Health;
+
 use super::field::Fields;
+use crate::health;
 
-/// How a channel's worker is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It lives.
-    Alive,
-    /// It lives, but has not given the signs of life that it promised.
-    Stalled,
-    /// It is stopped by a signal or a debugger.
-    Stopped,
-    /// It died without closing the channel.
-    Dead,
-    /// It closed the channel and left its last state.
-    Closed,
-    /// It can't be told from here: it is in another PID namespace.
-    Unknown,
-    /// The channel is in the list but can't be attached to, or not be looked at.
-    Unreadable,
-}
-
-impl Standing {
-    /// Whether its state is what the worker stands for now.
-    pub(super) fn is_up(self) -> bool {
-        self == Standing::Alive
-    }
-
-    /// As a label says it.
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Standing::Alive => "alive",
-            Standing::Stalled => "stalled",
-            Standing::Stopped => "stopped",
-            Standing::Dead => "dead",
-            Standing::Closed => "closed",
-            Standing::Unknown => "unknown",
-            Standing::Unreadable => "unreadable",
-        }
-    }
-}
-
-/// What there is of a channel's state.
+/// The exported part of a channel's state.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    /// None is wanted, or nothing was published yet.
+    /// The state is not exported, or nothing is published yet.
     None,
     /// Its numbers.
     Fields(Arc<Fields>),
-    /// Its payload is beyond what an exporter decodes.
+    /// Its payload exceeds the exporter's limit.
     TooLarge,
-    /// The channel does not describe itself, or not rightly.
+    /// Its payload can't be decoded, for example without a schema.
     Undecodable,
     /// The writer was faster than every attempt.
     Contended,
@@ -62,8 +26,8 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Why there are no fields, as a label says it.
-    pub(super) fn complaint(&self) -> Option<&'static str> {
+    /// Why there are no fields: the value of a label.
+    pub(super) fn problem(&self) -> Option<&'static str> {
         match self {
             Content::None | Content::Fields(_) => None,
             Content::TooLarge => Some("too large"),
@@ -78,12 +42,13 @@ impl Content {
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) channel: String,
-    pub(super) standing: Standing,
+    /// How its worker is; `None` if the channel cannot be attached to or looked at.
+    pub(super) health: Option<Health>,
     /// Number of the last publication.
     pub(super) publications: u64,
-    /// How old that is.
+    /// Its age.
     pub(super) age: Option<Duration>,
-    /// How long ago its writer last said that it is at work.
+    /// The age of the writer's last heartbeat.
     pub(super) heartbeat: Option<Duration>,
     pub(super) incarnation: u64,
     pub(super) growths: u64,
@@ -93,11 +58,16 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// A channel of which nothing but its name is known.
+    /// Whether the worker is alive and the state is current.
+    pub(super) fn is_up(&self) -> bool {
+        health::is_up(self.health)
+    }
+
+    /// A channel that can't be read: only its name is known.
     pub(super) fn unreadable(channel: &str) -> Sample {
         Sample {
             channel: channel.into(),
-            standing: Standing::Unreadable,
+            health: None,
             publications: 0,
             age: None,
             heartbeat: None,
@@ -109,13 +79,13 @@ impl Sample {
     }
 }
 
-/// Whether the channels of a scrape are those that there are.
+/// Whether a scrape could list the channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Listing {
-    /// They are.
+    /// It has the current list.
     #[default]
-    Present,
-    /// The list could not be read: they are those that were known before.
+    Current,
+    /// The registry could not be read: the scrape uses the previous list.
     Failed,
 }
 
@@ -123,12 +93,11 @@ pub(super) enum Listing {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scrape {
     pub(super) samples: Vec<Sample>,
-    /// Whether these are all.
     pub(super) listing: Listing,
-    /// How long reading all of them took.
+    /// The time of reading all channels.
     pub(super) duration: Duration,
-    /// Scrapes so far, with this one.
+    /// The number of scrapes, including this one.
     pub(super) scrapes: u64,
-    /// Attempts that had to be made anew because a writer was faster, so far.
+    /// The number of attempts that were repeated because a writer was faster.
     pub(super) retries: u64,
 }

@@ -5,24 +5,23 @@ use std::time::Duration;
 
 use tearless::dynamic::DynamicReader;
 use tearless::{
-    Namespace,
+    Namespace, SnapshotInfo,
     error::{AttachError, SnapshotError},
-    inspect::WriterState,
+    hub::Health,
 };
 
 use super::field::Fields;
-use super::sample::{Content, Sample, Standing};
-use crate::health;
+use super::sample::{Content, Sample};
 
-/// States with longer payloads are not decoded: one scrape must not become everybody's.
+/// States with longer payloads are not decoded: one channel must not slow all of a scrape down.
 pub(super) const MAX_STATE_BYTES: usize = 1 << 20;
 
 /// Which states are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum States {
-    /// Those that a worker still stands for.
+    /// Those of workers that are up.
     Current,
-    /// Also the last ones of those that don't, marked.
+    /// Also the last ones of other workers, marked.
     Last,
 }
 
@@ -30,7 +29,7 @@ pub(super) enum States {
 #[derive(Debug)]
 pub(super) struct Source {
     reader: DynamicReader,
-    /// What was decoded last, and of which publication.
+    /// The content that was decoded last, and its publication.
     decoded: Option<(u64, Content)>,
 }
 
@@ -43,48 +42,33 @@ impl Source {
         Ok(Source { reader, decoded: None })
     }
 
-    /// Attempts that had to be made anew, of all snapshots so far.
+    /// Retries of all snapshots so far.
     pub(super) fn retries(&self) -> u64 {
         self.reader.reader().statistics().retries
     }
 
-    /// How the channel is now. `None` if it is another one by now, or none: then it has to be attached to
-    /// anew.
+    /// How the channel is now. `None` if it was removed: then the next channel of this name has to
+    /// be attached to.
     pub(super) fn sample(&mut self, states: States) -> Option<Sample> {
         let reader = self.reader.reader_mut();
-        let writer = reader.writer_state();
-        // Nothing is copied: what is wanted is what stands beside the state.
-        let info = match reader.read_at(0, &mut []) {
-            Ok(info) => Some(info),
-            Err(SnapshotError::Closed { .. }) => return None,
-            Err(_) => None,
-        };
-        let age = info.as_ref().and_then(tearless::SnapshotInfo::age);
-        let heartbeat = reader.heartbeat_age();
-        let silent = [age, heartbeat].into_iter().flatten().min();
-        let standing = match writer {
-            Ok(WriterState::Dead) => Standing::Dead,
-            Ok(WriterState::Closed) => Standing::Closed,
-            Ok(WriterState::Stopped) => Standing::Stopped,
-            Ok(WriterState::Alive) if health::is_stalled(silent, reader.heartbeat_interval()) => {
-                Standing::Stalled
-            }
-            Ok(WriterState::Alive) => Standing::Alive,
-            Ok(_) => Standing::Unknown,
-            Err(_) => Standing::Unreadable,
-        };
+        let health = reader.health().ok();
+        // Copies no payload, also on a channel with checksums.
+        let info = reader.latest_info();
+        if health == Some(Health::Closed) && info.is_none() && reader.publication() > 0 {
+            return None;
+        }
         let mut sample = Sample {
             channel: reader.channel().into(),
-            standing,
+            health,
             publications: reader.publication(),
-            age,
-            heartbeat,
+            age: info.as_ref().and_then(SnapshotInfo::age),
+            heartbeat: reader.heartbeat_age(),
             incarnation: reader.incarnation(),
             growths: reader.growths(),
-            bytes: info.as_ref().map(tearless::SnapshotInfo::payload_len),
+            bytes: info.as_ref().map(SnapshotInfo::payload_len),
             content: Content::None,
         };
-        if standing.is_up() || states == States::Last {
+        if sample.is_up() || states == States::Last {
             sample.content = self.content(sample.bytes);
         }
         Some(sample)
@@ -111,7 +95,7 @@ impl Source {
             Err(SnapshotError::Contended { .. }) => return Content::Contended,
             Err(_) => return Content::Unreadable,
         };
-        // It may have grown meanwhile.
+        // It may be a later and longer state than the one above.
         let content = match payload.payload_len() > MAX_STATE_BYTES {
             true => Content::TooLarge,
             false => match self.reader.decode(&payload) {
@@ -121,5 +105,35 @@ impl Source {
         };
         self.decoded = Some((payload.publication(), content.clone()));
         content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tearless::{Bytes, Namespace};
+
+    use super::{Content, MAX_STATE_BYTES, Source, States};
+
+    #[test]
+    fn a_scrape_copies_no_payload_to_learn_its_age() {
+        let name = format!("test-export-source-{}", std::process::id());
+        let namespace = Namespace::open(&name).unwrap();
+        let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().checksum(true);
+        let mut writer = builder.heartbeat_interval(Duration::from_nanos(1)).open().unwrap();
+        writer.publish(&[7; 100]).unwrap();
+        let mut source = Source::attach(&namespace, "worker").unwrap();
+        // The writer is stalled: its state is not exported.
+        let sample = source.sample(States::Current).unwrap();
+        assert_eq!((sample.bytes, sample.age.is_some(), sample.is_up()), (Some(100), true, false));
+        // Exported, but too large to be decoded.
+        writer.publish(&vec![7; MAX_STATE_BYTES + 1]).unwrap();
+        let sample = source.sample(States::Last).unwrap();
+        assert_eq!(sample.bytes, Some(MAX_STATE_BYTES + 1));
+        assert!(matches!(sample.content, Content::TooLarge), "{sample:?}");
+        let statistics = source.reader.reader().statistics();
+        assert_eq!((statistics.snapshots, statistics.bytes), (0, 0), "{statistics:?}");
+        writer.close().unwrap();
     }
 }

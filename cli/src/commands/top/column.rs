@@ -1,4 +1,4 @@
-//! The columns of the table: their texts, their order, and which of them a width has room for.
+//! The columns of the table: their texts, their order, and which of them fit into a width.
 
 use std::cmp::Ordering;
 
@@ -6,35 +6,36 @@ use clap::ValueEnum;
 
 use super::row::Row;
 use super::{rate, text};
+use crate::health;
 use crate::output;
 
-/// Cells of the trend at most: one a second.
+/// The widest trend, in cells: one for each second.
 const MAX_TREND: u16 = 60;
 
-/// A column of the table, which it can be sorted by.
+/// A column, by which the table can be sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Column {
     /// The channel's name.
     Worker,
-    /// How the worker is; what needs attention comes first.
+    /// The worker's state; what needs attention comes first.
     State,
     /// Its process id.
     Pid,
     /// Publications a second.
     Rate,
-    /// How old its last state is.
+    /// The age of its last state.
     Age,
-    /// How long its last state is.
+    /// The length of its last state.
     Bytes,
-    /// Looks of this program at the worker that had to be made anew.
+    /// Reads of this program that were repeated because the writer was faster.
     Retries,
-    /// Segments that the channel has replaced by larger or smaller ones.
+    /// Segments that were replaced by larger or smaller ones.
     Growths,
-    /// Publications in the last minute; shown as bars, newest at the right.
+    /// Publications in the last minute; shown as bars, the newest at the right.
     Trend,
 }
 
-/// On which side of a cell the text stands.
+/// The side of a cell at which the text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Left,
@@ -54,25 +55,31 @@ impl Column {
         Column::Trend,
     ];
 
-    pub(super) fn title(self) -> &'static str {
+    /// The heading; `>` before it aligns the column to the right, as in
+    /// [`Table::new`](crate::output::Table).
+    pub(super) fn heading(self) -> &'static str {
         match self {
             Column::Worker => "WORKER",
             Column::State => "STATE",
-            Column::Pid => "PID",
-            Column::Rate => "RATE/s",
-            Column::Age => "AGE",
-            Column::Bytes => "BYTES",
-            Column::Retries => "RETRIES",
-            Column::Growths => "GROWTHS",
+            Column::Pid => ">PID",
+            Column::Rate => ">RATE/s",
+            Column::Age => ">AGE",
+            Column::Bytes => ">BYTES",
+            Column::Retries => ">RETRIES",
+            Column::Growths => ">GROWTHS",
             Column::Trend => "LAST MINUTE",
         }
     }
 
-    pub(super) fn side(self) -> Side {
-        if matches!(self, Column::Worker | Column::State | Column::Trend) { Side::Left } else { Side::Right }
+    pub(super) fn title(self) -> &'static str {
+        self.heading().trim_start_matches('>')
     }
 
-    /// Cells that it takes; of the name and the trend at least.
+    pub(super) fn side(self) -> Side {
+        if self.heading().starts_with('>') { Side::Right } else { Side::Left }
+    }
+
+    /// Its width in cells; for name and trend, the minimum.
     pub(super) fn width(self) -> u16 {
         match self {
             Column::Worker => 14,
@@ -83,9 +90,9 @@ impl Column {
         }
     }
 
-    /// The columns that `width` has room for, with the widths that they get, in order. The least important
-    /// ones go first, the name never. What is left over is the name's, up to `max`, and then the trend's,
-    /// up to a cell a second.
+    /// The columns that fit into `width`, with their widths, in order. The least important columns
+    /// are dropped first, the name never. The remaining cells go to the name, up to `max`, and
+    /// then to the trend, up to a cell for each second.
     pub(super) fn fitting(width: u16, max: u16) -> Vec<(Column, u16)> {
         const BY_IMPORTANCE: [Column; 9] = [
             Column::Worker,
@@ -101,7 +108,7 @@ impl Column {
         let mut left = width.saturating_sub(Column::Worker.width());
         let mut chosen = vec![Column::Worker];
         for column in BY_IMPORTANCE.into_iter().skip(1) {
-            // One for the gap before it.
+            // One cell for the gap before it.
             let Some(rest) = left.checked_sub(column.width() + 1) else { break };
             left = rest;
             chosen.push(column);
@@ -118,7 +125,7 @@ impl Column {
         in_order.map(|column| (column, width_of(column))).collect()
     }
 
-    /// What stands in a cell of this width.
+    /// The text in a cell of this width.
     pub(super) fn text_in(self, row: &Row, width: u16) -> String {
         match self {
             Column::Trend => text::sparkline(row.rates.trend(), rate::SECONDS, usize::from(width)),
@@ -126,12 +133,12 @@ impl Column {
         }
     }
 
-    /// What it says of a worker, however wide.
+    /// The text for a worker, of any width.
     pub(super) fn text(self, row: &Row) -> String {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         match self {
             Column::Worker => row.label.clone(),
-            Column::State => row.state.label().into(),
+            Column::State => row.word().into(),
             Column::Pid => or_none(row.pid.map(|pid| pid.to_string())),
             Column::Rate => or_none(row.rates.per_second().map(output::rate)),
             Column::Age => or_none(row.age.map(text::age)),
@@ -142,12 +149,12 @@ impl Column {
         }
     }
 
-    /// Which row comes first; of numbers the greatest, of names and states the first.
+    /// The order of two rows: numbers descending, names and states ascending.
     pub(super) fn compare(self, one: &Row, other: &Row) -> Ordering {
         let rate = |row: &Row| row.rates.per_second().unwrap_or(-1.0);
         match self {
             Column::Worker => Ordering::Equal,
-            Column::State => one.state.cmp(&other.state),
+            Column::State => health::urgency(one.health).cmp(&health::urgency(other.health)),
             Column::Pid => one.pid.cmp(&other.pid),
             Column::Rate => rate(other).total_cmp(&rate(one)),
             Column::Age => other.age.cmp(&one.age),
@@ -158,7 +165,7 @@ impl Column {
         }
     }
 
-    /// The one `step` columns further on, around the end.
+    /// The column `step` columns further on, around the end.
     pub(super) fn step(self, step: isize) -> Column {
         let here = Column::ALL.iter().position(|column| *column == self).unwrap_or(0);
         let count = Column::ALL.len().cast_signed();
@@ -166,7 +173,7 @@ impl Column {
     }
 }
 
-/// Publications in the seconds of the last minute that are over.
+/// Publications in the complete seconds of the last minute.
 fn last_minute(row: &Row) -> f64 {
     row.rates.trend().sum()
 }

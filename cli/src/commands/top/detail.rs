@@ -1,17 +1,97 @@
-//! What is shown of the selected worker's state.
+//! The fields of the selected worker's state, and when each of them last changed.
 
-use super::fields::Fields;
+use std::collections::HashMap;
+use std::time::Duration;
 
-/// A worker's state as it was when it was looked at last: plain data.
+/// A worker's state when it was last read, as plain data.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Detail {
-    /// The channel's name, fit to be shown; empty while no worker is selected.
+    /// The channel's name, escaped; empty while no worker is selected.
     pub(super) label: String,
-    /// Codec and schema.
+    /// Codec and type.
     pub(super) format: String,
     /// Number of the state.
     pub(super) publication: u64,
     pub(super) fields: Fields,
-    /// What there is to say instead of fields, or after them.
+    /// A message instead of the fields, or after them.
     pub(super) note: Option<String>,
+}
+
+/// How long a changed value is highlighted.
+const FRESH: Duration = Duration::from_millis(1_200);
+
+/// The fields of a worker's state, in the state's order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields {
+    lines: Vec<Line>,
+}
+
+/// One field.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) path: String,
+    pub(super) value: String,
+    /// When its value last changed; `None` if it never has.
+    changed: Option<Duration>,
+}
+
+impl Line {
+    /// Whether its value has changed recently.
+    pub(super) fn is_fresh(&self, at: Duration) -> bool {
+        self.changed.is_some_and(|changed| at.saturating_sub(changed) < FRESH)
+    }
+}
+
+impl Fields {
+    pub(super) fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Replaces the fields by those of a later state: paths and values, escaped.
+    pub(super) fn update(&mut self, at: Duration, later: Vec<(String, String)>) {
+        let was_empty = self.lines.is_empty();
+        let mut known: HashMap<String, (String, Option<Duration>)> = HashMap::new();
+        known.extend(self.lines.drain(..).map(|line| (line.path, (line.value, line.changed))));
+        let line = |(path, value): (String, String)| {
+            let changed = match known.remove(&path) {
+                Some((before, changed)) if before == value => changed,
+                // A new field has changed, too, except in the first state.
+                None if was_empty => None,
+                _ => Some(at),
+            };
+            Line { path, value, changed }
+        };
+        self.lines.extend(later.into_iter().map(line));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn fresh(fields: &Fields, at: Duration) -> Vec<&str> {
+        fields.lines().iter().filter(|line| line.is_fresh(at)).map(|line| line.path.as_str()).collect()
+    }
+
+    fn state(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        fields.iter().map(|(path, value)| ((*path).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn what_has_changed_is_fresh_for_a_moment() {
+        let mut fields = Fields::default();
+        fields.update(seconds(1), state(&[("a", "1"), ("b", "1")]));
+        assert!(fresh(&fields, seconds(1)).is_empty(), "the first state has not changed");
+        fields.update(seconds(2), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
+        assert_eq!(fresh(&fields, seconds(2)), ["b", "c"]);
+        fields.update(seconds(3), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
+        assert_eq!(fresh(&fields, seconds(3)), ["b", "c"], "also after the next look");
+        assert!(fresh(&fields, seconds(4)).is_empty());
+        fields.update(seconds(5), state(&[("c", "3"), ("a", "9")]));
+        assert_eq!(fresh(&fields, seconds(5)), ["a"], "wherever it is");
+    }
 }

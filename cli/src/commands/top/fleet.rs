@@ -1,4 +1,4 @@
-//! All workers of a namespace, looked at again and again.
+//! All workers of a namespace, sample after sample.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,42 +10,42 @@ use super::row::Row;
 use crate::output::printable;
 use crate::resolve;
 
-/// How often each worker is looked at by system calls.
+/// How often each writer's process is checked, which takes system calls.
 const LIVENESS: Duration = Duration::from_secs(1);
 
-/// How often the memory is measured. That takes a listing of shared memory and some system calls for each
+/// How often the memory is measured, which lists shared memory and makes some system calls for each
 /// channel.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether a namespace without channels is there at all, which takes a listing of shared memory.
+/// How often an empty namespace is looked up, which lists shared memory.
 const MISSING: Duration = Duration::from_secs(2);
 
-/// How long a channel that has ended and is gone is shown still.
-const LAST_SIGHT: Duration = Duration::from_secs(10);
+/// How long a removed channel stays on the screen.
+const LINGER: Duration = Duration::from_secs(10);
 
-/// The workers, and how they are looked at.
+/// The workers and their probes.
 #[derive(Debug)]
 pub(super) struct Fleet {
     namespace: Namespace,
     watch: ChannelWatch,
     rows: Vec<Row>,
-    /// Each for the row of the same index.
+    /// Each probe belongs to the row with the same index.
     probes: Vec<Probe>,
-    /// When the workers were sampled last.
+    /// When the workers were last sampled.
     sampled: Option<Duration>,
-    /// The worker whose turn it is to be looked at by system calls.
+    /// The worker whose process was checked last.
     turn: usize,
-    /// What the namespace's objects take, and when that was measured.
+    /// The memory of the namespace's objects, and when it was measured.
     memory: Option<(Duration, MemoryUsage)>,
     /// Why the channels can't be listed.
     trouble: Option<String>,
-    /// Other users whose namespaces count, too.
+    /// Other users whose namespaces are opened, too.
     trust: Vec<u32>,
-    /// That there is no such namespace, and which one may be meant; and when that was looked at.
+    /// When the namespace was last looked up, and the message if it does not exist.
     missing: Option<(Duration, Option<String>)>,
 }
 
-/// Whether a sample has changed which rows there are.
+/// Whether a sample has added or removed rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sampled {
     SameRows,
@@ -53,7 +53,7 @@ pub(super) enum Sampled {
 }
 
 impl Fleet {
-    /// Of a namespace that may come later: `top` may be there before its workers.
+    /// The namespace may be created later: `top` may start before its workers.
     pub(super) fn new(namespace: Namespace, trust: &[u32]) -> Fleet {
         Fleet {
             watch: namespace.watch_channels(),
@@ -85,34 +85,34 @@ impl Fleet {
         self.trouble.as_deref()
     }
 
-    /// That there is no such namespace, and which one may be meant.
+    /// The message that the namespace does not exist.
     pub(super) fn missing(&self) -> Option<&str> {
         self.missing.as_ref().and_then(|(_, missing)| missing.as_deref())
     }
 
-    /// Looks at all workers; `at` is a time since the program began.
+    /// Samples all workers; `at` is the time since the program began.
     pub(super) fn sample(&mut self, at: Duration) -> Sampled {
         let mut sampled = Sampled::SameRows;
         match self.watch.changed() {
             Ok(true) => sampled = self.list(at),
             Ok(false) => {}
-            Err(error) => self.in_trouble(&error),
+            Err(error) => self.set_trouble(&error),
         }
         if self.drop_gone(at) {
             sampled = Sampled::OtherRows;
         }
-        self.look_at_some(at);
+        self.check_some(at);
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
             probe.sample(at, row);
         }
-        self.look_for_namespace(at);
+        self.look_up_namespace(at);
         self.measure(at);
         self.sampled = Some(at);
         sampled
     }
 
-    /// A name that was mistyped would look like a fleet that has not started yet.
-    fn look_for_namespace(&mut self, at: Duration) {
+    /// Without this, a mistyped name would look like a fleet that has not started yet.
+    fn look_up_namespace(&mut self, at: Duration) {
         if !self.rows.is_empty() {
             self.missing = None;
         } else if self.missing.as_ref().is_none_or(|(looked, _)| at.saturating_sub(*looked) >= MISSING) {
@@ -121,16 +121,16 @@ impl Fleet {
         }
     }
 
-    fn in_trouble(&mut self, error: &ObjectError) {
+    fn set_trouble(&mut self, error: &ObjectError) {
         self.trouble = Some(printable(&error.to_string()).into_owned());
     }
 
-    /// Lists the channels anew: attaches to those that have come, notes those that are gone.
+    /// Lists the channels: attaches to new ones, and marks removed ones.
     fn list(&mut self, at: Duration) -> Sampled {
         let channels = match self.namespace.channels() {
             Ok(channels) => channels,
             Err(error) => {
-                self.in_trouble(&error);
+                self.set_trouble(&error);
                 return Sampled::SameRows;
             }
         };
@@ -153,10 +153,9 @@ impl Fleet {
         if come > 0 { Sampled::OtherRows } else { Sampled::SameRows }
     }
 
-    /// Drops the rows of channels that are gone for some time; whether there was any.
+    /// Drops the rows of channels that were removed some time ago; returns whether there were any.
     fn drop_gone(&mut self, at: Duration) -> bool {
-        let is_gone =
-            |probe: &Probe| probe.unlisted.is_some_and(|since| at.saturating_sub(since) >= LAST_SIGHT);
+        let is_gone = |probe: &Probe| probe.unlisted.is_some_and(|since| at.saturating_sub(since) >= LINGER);
         let before = self.rows.len();
         for index in (0..before).rev() {
             if is_gone(&self.probes[index]) {
@@ -167,8 +166,8 @@ impl Fleet {
         self.rows.len() != before
     }
 
-    /// Looks at as many workers by system calls as the time since the last sample is worth, in turn.
-    fn look_at_some(&mut self, at: Duration) {
+    /// Checks the processes of some workers, in turn: as many as are due since the last sample.
+    fn check_some(&mut self, at: Duration) {
         let passed = self.sampled.map_or(Duration::ZERO, |sampled| at.saturating_sub(sampled));
         let count = self.probes.len();
         let share = (passed.as_secs_f64() / LIVENESS.as_secs_f64()).min(1.0);
@@ -191,7 +190,7 @@ impl Fleet {
         }
         match self.namespace.memory() {
             Ok(memory) => self.memory = Some((at, memory.total())),
-            Err(error) => self.in_trouble(&error),
+            Err(error) => self.set_trouble(&error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What keys and the mouse do.
+//! Keys and the mouse.
 
 use ratatui::crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -10,25 +10,25 @@ use super::list::Sort;
 use super::row::Row;
 use super::view::{Flow, Focus, Mode, Pane, View};
 
-/// Rows that one notch of the wheel moves by.
+/// Rows that one notch of the wheel scrolls.
 const NOTCH: isize = 3;
 
-/// Characters that a filter may have.
+/// The most characters of a filter.
 const MAX_FILTER: usize = 100;
 
-/// How it goes on after an event.
+/// What follows an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// With another frame.
+    /// A new frame.
     Draw,
-    /// As before: nothing has changed.
+    /// Nothing: the event changed nothing.
     Wait,
     Quit,
-    /// The program is to be stopped until the shell continues it.
+    /// The program stops until the shell continues it.
     Suspend,
 }
 
-/// Does what an event says.
+/// Applies an event to `view`.
 pub(super) fn handle(event: &Event, view: &mut View, rows: &[Row]) -> Next {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => on_key(*key, view, rows),
@@ -77,7 +77,7 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
     Next::Draw
 }
 
-/// Where the last character begins.
+/// The index of the last character.
 fn before_last(text: &str) -> usize {
     text.char_indices().next_back().map_or(0, |(index, _)| index)
 }
@@ -91,7 +91,7 @@ fn set_filter(view: &mut View, rows: &[Row], change: impl FnOnce(&mut String)) -
 fn on_command(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
     match code {
         KeyCode::Char('q') => return Next::Quit,
-        // The way out of whatever is on, one at a time.
+        // Escape leaves one thing at a time.
         KeyCode::Esc if view.focus == Focus::Pane => view.focus = Focus::Table,
         KeyCode::Esc if !view.filter.is_empty() => return set_filter(view, rows, String::clear),
         KeyCode::Esc => return Next::Quit,

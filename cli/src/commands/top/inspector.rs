@@ -1,4 +1,4 @@
-//! Reads the selected worker's state, as often as it is cheap.
+//! Reads the state of the selected worker, at a bounded cost.
 
 use std::time::{Duration, Instant};
 
@@ -6,33 +6,32 @@ use serde_json::Value;
 use tearless::dynamic::{DynamicReader, Step};
 use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
 
-use super::detail::Detail;
-use super::fields::Fields;
+use super::detail::{Detail, Fields};
 use crate::output::{Layout, bytes, hex_lines, json_text, printable, step_text};
 
-/// After a look that took some time, no other one for so many times as long: large states are read less
-/// often, and no state takes more than a hundredth of a processor.
-const RESPITE: u32 = 100;
+/// After a read, the pause in multiples of the read's time: large states are read less often, and
+/// no state takes more than a hundredth of a processor.
+const PAUSE: u32 = 100;
 
-/// But so often at least.
-const MAX_RESPITE: Duration = Duration::from_secs(10);
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often it is tried to attach to a channel that has ended or can't be attached to.
+/// How often it tries to attach to a channel that has ended or can't be attached to.
 const ATTACH: Duration = Duration::from_secs(1);
 
-/// Bytes of a state that is decoded at most: its value usually takes a hundred times as many.
-const MAX: usize = 1 << 20;
+/// The largest state that is decoded, in bytes: its value usually takes a hundred times as many.
+const MAX_STATE: usize = 1 << 20;
 
-/// Fields that are shown at most.
+/// The most fields that are shown.
 const MAX_FIELDS: usize = 10_000;
 
-/// Bytes of a field's path at most; a field with a longer one is counted instead.
+/// The longest path of a shown field, in bytes; a field with a longer one is only counted.
 const MAX_PATH: usize = 1_000;
 
-/// Bytes that are shown at most of a state that can't be decoded.
+/// The most bytes that are shown of an undecodable state.
 const MAX_BYTES: usize = 4_096;
 
-/// Bytes on a line.
+/// Bytes on a line of such a state.
 const LINE: usize = 8;
 
 /// Follows the state of one worker.
@@ -42,7 +41,7 @@ pub(super) struct Inspector {
     /// The channel's name.
     name: Option<String>,
     reader: Option<DynamicReader>,
-    /// When it is to be looked at next, and attached to; times since the program began.
+    /// When it is read next, and attached to next, since the program began.
     due: Duration,
     attach_due: Duration,
     detail: Detail,
@@ -58,12 +57,12 @@ impl Inspector {
         &self.detail
     }
 
-    /// Whether another worker is selected than the one that is followed.
+    /// Whether `selected` is another worker than the followed one.
     pub(super) fn is_of_another(&self, selected: Option<&str>) -> bool {
         self.name.as_deref() != selected
     }
 
-    /// Looks at the selected worker's state, if there is a new one and it is time.
+    /// Reads the selected worker's state, if it is due and new.
     pub(super) fn look(&mut self, selected: Option<&str>, at: Duration) {
         if self.is_of_another(selected) {
             let label = printable(selected.unwrap_or_default()).into_owned();
@@ -78,11 +77,11 @@ impl Inspector {
         if at >= self.due {
             let begin = Instant::now();
             self.read(at);
-            self.due = at + begin.elapsed().saturating_mul(RESPITE).min(MAX_RESPITE);
+            self.due = at + begin.elapsed().saturating_mul(PAUSE).min(MAX_PAUSE);
         }
     }
 
-    /// Attaches to the channel; if that fails, what was read before stays.
+    /// Attaches to the channel; if that fails, the last state stays on the screen.
     fn attach(&mut self, at: Duration) {
         let Some(name) = &self.name else { return };
         self.attach_due = at + ATTACH;
@@ -103,12 +102,12 @@ impl Inspector {
         if reader.reader().publication() == self.detail.publication && self.detail.publication > 0 {
             return;
         }
-        if let Some(info) = reader.reader_mut().latest_info().filter(|info| info.payload_len() > MAX) {
+        if let Some(info) = reader.reader_mut().latest_info().filter(|info| info.payload_len() > MAX_STATE) {
             return self.is_too_large(info);
         }
         let payload = match reader.payload() {
             Ok(payload) => payload,
-            // Either is told by its state, or past by the next look.
+            // The worker's state shows the first, and the next read gets past the second.
             Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => return,
             Err(SnapshotError::Empty { .. }) => {
                 self.detail.note = Some("nothing has been published yet".into());
@@ -133,33 +132,33 @@ impl Inspector {
         self.detail.publication = info.publication();
         self.detail.fields = Fields::default();
         self.detail.note =
-            Some(format!("its state of {len} is too large to be shown here; `tearless get` shows it"));
+            Some(format!("its state of {len} is too large to be shown here; `tearless get` prints it"));
     }
 }
 
 type FieldsAndNote = (Vec<(String, String)>, Option<String>);
 
-/// Paths and values, fit to be shown, and what there is to say beside them.
+/// Paths and values, escaped, and a note about the rest.
 fn fields_of(state: &Value) -> FieldsAndNote {
     let mut fields = Collected::default();
     fields.collect(state);
-    let note = (fields.rest > 0).then(|| format!("and {} fields more", fields.rest));
+    let note = (fields.rest > 0).then(|| format!("and {} more fields", fields.rest));
     (fields.shown, note)
 }
 
-/// The fields of a state that have been met.
+/// The fields of a state that were visited.
 #[derive(Debug, Default)]
 struct Collected {
     shown: Vec<(String, String)>,
-    /// The path of the value that is being looked at.
+    /// The path of the current value.
     path: String,
-    /// How many there are besides.
+    /// How many fields are not shown.
     rest: usize,
 }
 
 impl Collected {
-    /// All that is neither an object nor an array, and those that are empty: that a queue is empty is worth a
-    /// line. The decoder has limited how deep it goes.
+    /// Collects everything that is neither an object nor an array, and empty ones: an empty queue
+    /// is worth a line. The decoder has limited the depth of `value`.
     fn collect(&mut self, value: &Value) {
         match value {
             Value::Array(elements) if !elements.is_empty() => {
@@ -189,7 +188,7 @@ fn text_of(path: &str) -> String {
     if path.is_empty() { "(the state)".into() } else { printable(path).into_owned() }
 }
 
-/// Bytes that mean nothing to us: by their places, in hexadecimal and as text.
+/// An undecodable payload by offsets, in hexadecimal and as text.
 fn dump(payload: &[u8]) -> Vec<(String, String)> {
     let payload = &payload[..payload.len().min(MAX_BYTES)];
     hex_lines(payload, LINE).map(|(offset, line)| (format!("{offset:04x}"), line)).collect()
@@ -223,11 +222,11 @@ mod tests {
             "empty ones are shown"
         );
         let (fields, note) = fields_of(&Value::from(vec![0; MAX_FIELDS + 3]));
-        assert_eq!((fields.len(), note.as_deref()), (MAX_FIELDS, Some("and 3 fields more")));
+        assert_eq!((fields.len(), note.as_deref()), (MAX_FIELDS, Some("and 3 more fields")));
         let (fields, note) = fields_of(&json!({ "n".repeat(MAX_PATH): [1, 2], "short": 3 }));
         assert_eq!(
             (fields.len(), note.as_deref()),
-            (1, Some("and 2 fields more")),
+            (1, Some("and 2 more fields")),
             "long paths are not shown"
         );
     }

@@ -1,4 +1,4 @@
-//! Which rows are shown, in which order, and which of them is selected.
+//! The rows that are shown, their order, and the selection.
 
 use super::column::Column;
 use super::row::Row;
@@ -10,7 +10,7 @@ pub(super) struct Sort {
     pub(super) direction: Direction,
 }
 
-/// Whether the order is a column's own (of numbers the greatest first) or the reverse.
+/// Whether the order is a column's own (numbers descending) or the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Usual,
@@ -31,22 +31,22 @@ impl Sort {
     }
 }
 
-/// The rows that pass the filter, in order. The selection is of a worker, and goes with it wherever it is
-/// sorted to.
+/// The rows that pass the filter, in order. The selection is a worker, and follows it when the
+/// order changes.
 #[derive(Debug, Default)]
 pub(super) struct List {
     /// Indices of rows.
     order: Vec<usize>,
-    /// Index in `order` of the selected one.
+    /// Index in `order` of the selected row.
     cursor: usize,
-    /// Its name; `None` while nothing is shown.
+    /// Its name; `None` while no row is shown.
     selected: Option<String>,
-    /// Index in `order` of the first that is in sight.
+    /// Index in `order` of the first visible row.
     top: usize,
 }
 
 impl List {
-    /// Filters and sorts anew.
+    /// Filters and sorts the rows again.
     pub(super) fn arrange(&mut self, rows: &[Row], filter: &str, sort: Sort) {
         let words = words(filter);
         self.order.clear();
@@ -66,13 +66,13 @@ impl List {
         self.select(found.unwrap_or(self.cursor), rows);
     }
 
-    /// Selects the row that is shown at `position`, or the nearest.
+    /// Selects the row at `position`, or the nearest one.
     pub(super) fn select(&mut self, position: usize, rows: &[Row]) {
         self.cursor = position.min(self.order.len().saturating_sub(1));
         self.selected = self.selected_row(rows).map(|row| row.name.clone());
     }
 
-    /// Selects the one `steps` further down, or up.
+    /// Selects the row `steps` further down, or up.
     pub(super) fn step(&mut self, steps: isize, rows: &[Row]) {
         self.select(self.cursor.saturating_add_signed(steps), rows);
     }
@@ -81,22 +81,23 @@ impl List {
         self.order.get(self.cursor).and_then(|index| rows.get(*index))
     }
 
-    /// How many rows pass the filter.
+    /// The number of rows that pass the filter.
     pub(super) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Index of the first row in sight.
+    /// Index of the first visible row.
     pub(super) fn top(&self) -> usize {
         self.top
     }
 
-    /// Index among the shown rows of the selected one.
+    /// Index of the selected row among the rows that pass the filter.
     pub(super) fn cursor(&self) -> usize {
         self.cursor
     }
 
-    /// The rows in sight of a table `height` rows high, scrolled so that the selected one is among them.
+    /// The visible rows of a table `height` rows high, scrolled so that the selected row is among
+    /// them.
     pub(super) fn in_sight<'a>(&mut self, rows: &'a [Row], height: usize) -> Vec<&'a Row> {
         let lowest_top = (self.cursor + 1).saturating_sub(height);
         let highest_top = self.order.len().saturating_sub(height);
@@ -104,7 +105,7 @@ impl List {
         self.order.iter().skip(self.top).take(height).filter_map(|index| rows.get(*index)).collect()
     }
 
-    /// All of them.
+    /// All rows that pass the filter.
     pub(super) fn all<'a>(&self, rows: &'a [Row]) -> impl Iterator<Item = &'a Row> {
         self.order.iter().filter_map(|index| rows.get(*index))
     }
@@ -114,58 +115,39 @@ fn words(filter: &str) -> Vec<String> {
     filter.split_whitespace().map(str::to_lowercase).collect()
 }
 
-/// Whether the name contains each of the words, or the state is called so.
+/// Whether each word is part of the worker's name, or the word for its state.
 fn passes(row: &Row, words: &[String]) -> bool {
     let name = || row.label.to_lowercase();
-    words.iter().all(|word| row.state.label() == word || name().contains(word.as_str()))
+    words.iter().all(|word| row.word() == word || name().contains(word.as_str()))
 }
 
 /// A part of a name, so that worker-9 comes before worker-10.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Piece<'a> {
-    /// Digits without leading zeros, by their number and then themselves: as long as they like.
+    /// Digits without leading zeros, ordered by their count and then as text: of any length.
     Number(usize, &'a str),
     Text(&'a str),
 }
 
+/// The name in pieces, cut wherever digits begin or end.
 fn natural(name: &str) -> Vec<Piece<'_>> {
     let is_digit = |character: char| character.is_ascii_digit();
-    let pieces = name.chunk_by_kind(is_digit);
-    pieces
-        .into_iter()
-        .map(|piece| match piece.starts_with(is_digit) {
-            true => {
-                let digits = piece.trim_start_matches('0');
-                Piece::Number(digits.len(), digits)
-            }
-            false => Piece::Text(piece),
-        })
-        .collect()
-}
-
-trait Chunks {
-    fn chunk_by_kind(&self, kind: impl Fn(char) -> bool) -> Vec<&str>;
-}
-
-impl Chunks for str {
-    /// Cut wherever one kind of characters ends and the other begins.
-    fn chunk_by_kind(&self, kind: impl Fn(char) -> bool) -> Vec<&str> {
-        let mut chunks = Vec::new();
-        let mut rest = self;
-        while let Some(first) = rest.chars().next() {
-            let end = rest.find(|character| kind(character) != kind(first)).unwrap_or(rest.len());
-            let (chunk, remainder) = rest.split_at(end);
-            chunks.push(chunk);
-            rest = remainder;
-        }
-        chunks
+    let mut pieces = Vec::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let changes = |character| is_digit(character) != is_digit(first);
+        let (piece, remainder) = rest.split_at(rest.find(changes).unwrap_or(rest.len()));
+        let digits = piece.trim_start_matches('0');
+        pieces.push(if is_digit(first) { Piece::Number(digits.len(), digits) } else { Piece::Text(piece) });
+        rest = remainder;
     }
+    pieces
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::top::row::State;
+    use tearless::hub::Health;
 
     fn rows(names: &[&str]) -> Vec<Row> {
         let row = |name: &&str| Row { name: (*name).into(), label: (*name).into(), ..Row::default() };
@@ -189,7 +171,7 @@ mod tests {
     #[test]
     fn a_filter_is_of_names_and_states() {
         let mut rows = rows(&["Alpha-1", "alpha-2", "beta-1"]);
-        rows[2].state = State::Dead;
+        rows[2].health = Some(Health::Dead { since: None });
         let mut list = List::default();
         list.arrange(&rows, "ALPHA", Sort::by(Column::Worker));
         assert_eq!(shown(&list, &rows), ["Alpha-1", "alpha-2"]);

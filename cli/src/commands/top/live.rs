@@ -1,38 +1,36 @@
-//! The loop: a frame, then keys and mouse until the next one is due.
+//! The event loop: a frame, then keys and mouse until the next frame is due.
 
 use std::io;
 use std::time::{Duration, Instant};
-
-use crossterm::event;
-use ratatui::buffer::Buffer;
 
 use super::input::Next;
 use super::screen::Screen;
 use super::session::Session;
 use crate::interrupt::Interrupt;
+use crossterm::event;
 
-/// How long a signal may go unnoticed.
+/// The longest sleep between two checks for a signal.
 const MAX_SLEEP: Duration = Duration::from_millis(100);
 
-/// Goes on until the user has enough, or a signal ends it. Returns the last frame.
-pub(super) fn run(session: &mut Session, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<Buffer> {
+/// Runs until the user quits, or a signal ends it.
+pub(super) fn run(session: &mut Session, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<()> {
     let mut due = Instant::now();
     loop {
         session.tick();
         show(session, screen)?;
-        // Frames that are past are skipped.
+        // Overdue frames are skipped.
         due = (due + session.interval()).max(Instant::now());
         if until(due, session, screen, interrupt)? == Next::Quit {
-            return show(session, screen).cloned();
+            return Ok(());
         }
     }
 }
 
-fn show<'a>(session: &mut Session, screen: &'a mut Screen) -> io::Result<&'a Buffer> {
+fn show(session: &mut Session, screen: &mut Screen) -> io::Result<()> {
     screen.draw(|buffer, area| session.draw(buffer, area))
 }
 
-/// Handles events until `due`, or until one ends the program.
+/// Handles events until `due`, or until an event ends the program.
 fn until(
     due: Instant,
     session: &mut Session,
@@ -56,13 +54,13 @@ fn until(
                 screen.suspend()?;
                 show(session, screen)?;
             }
-            Next::Draw => drop(show(session, screen)?),
+            Next::Draw => show(session, screen)?,
             Next::Wait => {}
         }
     }
 }
 
-/// Handles the events that there are, so that a turn of the wheel is one frame.
+/// Handles all pending events, so that a turn of the wheel is one frame.
 fn handle_all(session: &mut Session) -> io::Result<Next> {
     let mut next = Next::Wait;
     loop {

@@ -1,22 +1,18 @@
 //! `tearless top`: all workers at once, live.
 //!
-//! What is shown is plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw` puts on a
-//! buffer: so frames are tested without workers, and the sampling without a terminal.
+//! What is shown is plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw`
+//! puts on a buffer. So the tests of frames need no workers, and those of the sampling no terminal.
 
-mod arguments;
 mod column;
 mod detail;
 mod draw;
-mod fields;
 mod fleet;
-mod hangup;
 mod input;
 mod inspector;
 mod list;
 mod live;
 mod once;
 mod palette;
-mod picture;
 mod probe;
 mod rate;
 mod row;
@@ -30,15 +26,12 @@ mod tmux;
 mod view;
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use anstream::ColorChoice;
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use clap::Args;
 
-pub(crate) use arguments::TopArguments;
-
+use self::column::Column;
 use self::list::{Direction, Sort};
 use self::palette::Palette;
 use self::screen::Screen;
@@ -49,62 +42,89 @@ use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::resolve;
 
-/// Ten frames a second are as smooth as eyes want it.
+/// Ten frames a second look continuous.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Over what time rates are taken by `--once`.
+/// The time over which `--once` measures rates.
 const INTERVAL_ONCE: Duration = Duration::from_secs(1);
 
-/// The size of the picture where there is no terminal.
-const PICTURE: Rect = Rect { x: 0, y: 0, width: 120, height: 36 };
+/// Shows all workers of a namespace at once, live, and the fields of the selected one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tearless top
+  tearless -n fleet top --sort rate --filter worker
+  tearless top --interval 2s                 for slow connections
+  tearless top --once --filter dead          a table for scripts, of dead workers
 
-pub(crate) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Failure> {
+Keys: `?` lists them.
+
+Keys of --once --json, one object a worker; null: unknown:
+  channel, state (alive, stalled, stopped, dead, closed, unknown, unreadable),
+  pid, rate (publications a second), age_seconds, bytes, retries, growths,
+  trouble
+
+Exit codes: 0; 1 standard output is not a terminal, without --once; 2 --interval or --sort is wrong, or --json \
+without --once; 3 no such namespace")]
+pub(crate) struct TopArguments {
+    /// The time between frames, at least 10ms. Default: 100ms; with --once, the time over which
+    /// rates are measured, 1s
+    #[arg(long, value_name = "TIME", value_parser = interval)]
+    interval: Option<Duration>,
+    /// The column to sort by; numbers in descending order
+    #[arg(long, value_enum, value_name = "COLUMN", default_value = "worker", hide_possible_values = false)]
+    sort: Column,
+    /// Sorts in the reverse direction
+    #[arg(long)]
+    reverse: bool,
+    /// Shows workers whose names contain each of these words; a state such as dead is also a word
+    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
+    filter: String,
+    /// Prints one table as plain text and ends, for scripts
+    #[arg(long)]
+    once: bool,
+}
+
+/// A time between two frames: long enough to leave the machine to others, and short enough to look
+/// alive.
+fn interval(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_millis(10)..=Duration::from_secs(3_600);
+    match humantime::parse_duration(text) {
+        Ok(interval) if range.contains(&interval) => Ok(interval),
+        Ok(_) => Err("it must be between 10ms and 1h".into()),
+        Err(error) => Err(format!("{error}: give 100ms or 2s")),
+    }
+}
+
+pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Failure> {
     let direction = if arguments.reverse { Direction::Reverse } else { Direction::Usual };
     let view = View::new(Sort { column: arguments.sort, direction }, &arguments.filter);
     let usual = if arguments.once { INTERVAL_ONCE } else { INTERVAL };
     let interval = arguments.interval.unwrap_or(usual);
     if context.json && !arguments.once {
-        return Err(
-            Failure::new(ExitStatus::Usage, "top prints JSON with --once only").hint("say --once --json")
-        );
+        let failure = Failure::new(ExitStatus::Usage, "top prints JSON only with --once");
+        return Err(failure.hint("use --once --json"));
     }
-    if !arguments.once && !Screen::is_there() {
+    if !arguments.once && !Screen::is_available() {
         let failure = Failure::new(ExitStatus::Failed, "standard output is not a terminal");
-        return Err(failure.hint("say --once for one table as text, or use `tearless ls`"));
+        return Err(failure.hint("use --once for one table as text, or `tearless ls`"));
     }
     let namespace = context.namespace()?;
     if arguments.once {
         resolve::must_exist(&namespace, &context.trust)?;
     }
     let mut session = Session::new(namespace, &context.trust, view, interval, palette());
-    let last = match arguments.once {
-        true => once(&mut session, context)?,
-        false => live(&mut session)?,
-    };
-    arguments.svg.as_deref().map_or(Ok(()), |path| write_picture(path, &last))
-}
-
-fn once(session: &mut Session, context: &Context) -> Result<Buffer, Failure> {
-    once::look(session);
-    if context.json {
-        once::print_documents(session)?;
-    } else {
-        once::print_table(session)?;
-    }
-    let mut buffer = Buffer::empty(PICTURE);
-    session.draw(&mut buffer, PICTURE);
-    match session.trouble() {
-        None => Ok(buffer),
-        // What was printed is not all that there is.
-        Some(trouble) => Err(Failure::new(ExitStatus::Failed, trouble)),
+    match arguments.once {
+        true => once::run(&mut session, context.json),
+        false => live(&mut session),
     }
 }
 
-fn live(session: &mut Session) -> Result<Buffer, Failure> {
+fn live(session: &mut Session) -> Result<(), Failure> {
     let failed =
-        |error: io::Error| Failure::new(ExitStatus::Failed, format!("the terminal can't be used: {error}"));
+        |error: io::Error| Failure::new(ExitStatus::Failed, format!("can't use the terminal: {error}"));
     let interrupt = Interrupt::catch_once(screen::restore)?;
-    hangup::end_with_terminal().map_err(failed)?;
+    screen::end_with_terminal().map_err(failed)?;
     let mut screen = Screen::enter().map_err(failed)?;
     live::run(session, &mut screen, &interrupt).map_err(failed)
 }
@@ -122,8 +142,10 @@ fn palette() -> Palette {
     }
 }
 
-fn write_picture(path: &Path, buffer: &Buffer) -> Result<(), Failure> {
-    std::fs::write(path, picture::svg(buffer)).map_err(|error| {
-        Failure::new(ExitStatus::Failed, format!("the picture {} can't be written: {error}", path.display()))
-    })
+#[test]
+fn intervals_have_bounds() {
+    assert_eq!(interval("250ms"), Ok(Duration::from_millis(250)));
+    for wrong in ["", "0s", "1ms", "2h", "100", "-1s", "soon"] {
+        assert!(interval(wrong).is_err(), "{wrong:?}");
+    }
 }

@@ -1,62 +1,58 @@
-//! `--once`: a table as plain text.
+//! `--once`: one table as plain text, or JSON.
 
 use std::thread;
 
 use anstyle::Style;
 use serde_json::{Value, json};
 
-use super::column::{Column, Side};
-use super::row::{Row, State};
+use super::column::Column;
+use super::row::Row;
 use super::session::Session;
-use crate::error::Failure;
-use crate::output::{Alignment, Table, print_json, style};
+use crate::error::{ExitStatus, Failure};
+use crate::health;
+use crate::output::{Table, print_json, style};
 
-/// Columns that are bars are not for scripts.
+/// The columns for scripts: all but the bars.
 fn columns() -> impl Iterator<Item = Column> {
     Column::ALL.into_iter().filter(|column| *column != Column::Trend)
 }
 
-/// Looks twice, an interval apart, as rates need.
-pub(super) fn look(session: &mut Session) {
+/// Samples twice, an interval apart, which gives rates; prints the rows that pass the filter.
+pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
     session.tick();
     thread::sleep(session.interval());
     session.tick();
+    match json {
+        true => session.rows().try_for_each(|row| print_json(&document(row)))?,
+        false => table(session).print()?,
+    }
+    match session.trouble() {
+        None => Ok(()),
+        // The printed rows are incomplete.
+        Some(trouble) => Err(Failure::new(ExitStatus::Failed, trouble)),
+    }
 }
 
-/// Prints the rows that pass the filter as a table.
-pub(super) fn print_table(session: &Session) -> Result<(), Failure> {
-    let alignment = |column: Column| match column.side() {
-        Side::Left => Alignment::Left,
-        Side::Right => Alignment::Right,
-    };
-    let titles: Vec<_> = columns().map(|column| (column.title(), alignment(column))).collect();
-    let mut table = Table::new(&titles);
+fn table(session: &Session) -> Table {
+    let mut table = Table::new(columns().map(Column::heading));
     for row in session.rows() {
         table.row(columns().map(|column| (column.text(row), style_of(column, row))));
     }
-    Ok(table.print()?)
+    table
 }
 
 fn style_of(column: Column, row: &Row) -> Style {
-    match (column, row.state) {
-        (Column::Worker, _) => style::STRONG,
-        (Column::State, State::Alive) => style::GOOD,
-        (Column::State, State::Dead | State::Unreadable) => style::BAD,
-        (Column::State, State::Closed) => style::DIM,
-        (Column::State, _) => style::ODD,
+    match column {
+        Column::Worker => style::STRONG,
+        Column::State => health::style(row.health),
         _ => style::PLAIN,
     }
-}
-
-/// Prints them as JSON, one object a line.
-pub(super) fn print_documents(session: &Session) -> Result<(), Failure> {
-    session.rows().try_for_each(|row| Ok(print_json(&document(row))?))
 }
 
 fn document(row: &Row) -> Value {
     json!({
         "channel": row.name,
-        "state": row.state.label(),
+        "state": row.word(),
         "pid": row.pid,
         "rate": row.rates.per_second(),
         "age_seconds": row.age.map(|age| age.as_secs_f64()),

@@ -1,10 +1,11 @@
-//! What things look like, with colours and without.
+//! The styles of the screen, with colours and without.
 
 use ratatui::style::{Color, Modifier, Style};
+use tearless::hub::Health;
 
-use super::row::State;
+use crate::health;
 
-/// Whether colours are used. Without them bold, dim and reversed text says the same.
+/// Whether colours are used. Without them, bold and reversed text makes the same distinctions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Palette {
     Coloured,
@@ -20,12 +21,12 @@ impl Palette {
         Style::new()
     }
 
-    /// What matters less.
+    /// Less important text.
     pub(super) fn dim(self) -> Style {
         self.coloured(Style::new(), Color::DarkGray)
     }
 
-    /// What matters more.
+    /// More important text.
     pub(super) fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
@@ -50,12 +51,12 @@ impl Palette {
         self.coloured(self.strong(), Color::Yellow)
     }
 
-    /// What is wrong.
+    /// Something wrong.
     pub(super) fn trouble(self) -> Style {
         self.coloured(self.strong(), Color::Red)
     }
 
-    /// That the picture stands still.
+    /// The mark of a frozen screen.
     pub(super) fn frozen(self) -> Style {
         self.coloured(self.strong(), Color::Blue).add_modifier(Modifier::REVERSED)
     }
@@ -64,14 +65,15 @@ impl Palette {
         self.coloured(Style::new(), Color::Green)
     }
 
-    pub(super) fn state(self, state: State) -> Style {
+    /// Of the word for a worker's health.
+    pub(super) fn health(self, health: Option<Health>) -> Style {
         let style = Style::new();
-        match state {
-            State::Alive => self.coloured(style, Color::Green),
-            State::Stalled | State::Unknown => self.coloured(style, Color::Yellow),
-            State::Stopped => self.coloured(style, Color::Magenta),
-            State::Dead | State::Unreadable => self.trouble(),
-            State::Closed => self.dim(),
+        match health {
+            None | Some(Health::Dead { .. }) => self.trouble(),
+            Some(Health::Closed) => self.dim(),
+            Some(Health::Stalled { is_stopped: true, .. }) => self.coloured(style, Color::Magenta),
+            health if health::is_up(health) => self.coloured(style, Color::Green),
+            _ => self.coloured(style, Color::Yellow),
         }
     }
 }

@@ -1,11 +1,10 @@
-//! Looking at one channel: often at what costs a few loads, seldom at what costs system calls.
+//! Looking at one channel: often where it costs a few loads, seldom where it costs system calls.
 
 use std::time::Duration;
 
 use tearless::{Bytes, Namespace, Reader, SnapshotInfo, error::AttachError, inspect::WriterState};
 
-use super::row::{Row, State};
-use crate::health;
+use super::row::Row;
 use crate::output::printable;
 
 /// What is kept between two looks at a channel.
@@ -13,28 +12,25 @@ use crate::output::printable;
 pub(super) struct Probe {
     /// `None` while the channel can't be attached to.
     reader: Option<Reader<Vec<u8>, Bytes>>,
-    /// What the writer was found to be by the last look that made system calls.
+    /// State of the writer at the last look that made system calls.
     writer: WriterState,
     /// Which writer that was.
     incarnation: u64,
-    /// When another writer was seen to have come: it has not been silent for longer than that.
-    came: Option<Duration>,
-    /// What stands beside the latest state.
+    /// Number, length and timestamp of the latest state.
     info: Option<SnapshotInfo>,
     /// Retries of readers of this channel that were replaced.
     former_retries: u64,
-    /// Since when the channel is in the list no more.
+    /// When the channel left the registry.
     pub(super) unlisted: Option<Duration>,
 }
 
 impl Probe {
-    /// Attaches to a channel. Whether that succeeds is the row's to say.
+    /// Attaches to a channel. `row.trouble` says why if that fails.
     pub(super) fn attach(namespace: &Namespace, row: &mut Row) -> Probe {
         let mut probe = Probe {
             reader: None,
             writer: WriterState::Unknown,
             incarnation: 0,
-            came: None,
             info: None,
             former_retries: 0,
             unlisted: None,
@@ -43,7 +39,7 @@ impl Probe {
         probe
     }
 
-    /// Attaches anew: for a channel that has ended, and stands in the list again.
+    /// Attaches again, after the channel has ended and a new one of its name is in the registry.
     pub(super) fn retry_attach(&mut self, namespace: &Namespace, row: &mut Row) {
         self.former_retries += self.reader.as_ref().map_or(0, |reader| reader.statistics().retries);
         self.unlisted = None;
@@ -61,12 +57,12 @@ impl Probe {
         }
     }
 
-    /// Whether the channel that was attached to is no longer written.
+    /// Whether the attached channel has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.reader.as_ref().is_none_or(Reader::is_closed)
     }
 
-    /// The seldom look: at the writer's lock, and at `/proc`.
+    /// The look with system calls: at the writer's lock and at `/proc`.
     pub(super) fn look(&mut self, row: &mut Row) {
         let Some(reader) = &self.reader else { return };
         self.incarnation = reader.incarnation();
@@ -79,29 +75,28 @@ impl Probe {
         }
     }
 
-    /// The frequent look: some loads, and of a channel that has published since, the header of a slot.
+    /// The frequent look: some loads, and no system call unless another writer has taken over.
     pub(super) fn sample(&mut self, at: Duration, row: &mut Row) {
         let Some(reader) = &self.reader else {
-            row.state = State::Unreadable;
+            row.health = None;
             return;
         };
         let latest = reader.publication();
         if reader.incarnation() != self.incarnation {
-            self.came = Some(at);
             self.look(row);
         }
         self.inform(latest);
-        let Some(reader) = &self.reader else { return };
+        let Some(reader) = &mut self.reader else { return };
         row.rates.add(at, latest);
         row.pid = Some(reader.writer_pid());
         row.age = self.info.and_then(|info| info.age());
         row.bytes = self.info.map(|info| info.payload_len() as u64);
         row.retries = self.former_retries + reader.statistics().retries;
         row.growths = reader.growths();
-        row.state = self.state(reader, at, row.age);
+        row.health = Some(reader.health_with(self.writer));
     }
 
-    /// Reads length and date of the latest state, and not a byte of it.
+    /// Reads number, length and timestamp of the latest state, without its payload.
     fn inform(&mut self, latest: u64) {
         let known = self.info.map_or(0, |info| info.publication());
         let Some(reader) = &mut self.reader else { return };
@@ -110,23 +105,6 @@ impl Probe {
         {
             self.info = Some(info);
         }
-    }
-
-    fn state(&self, reader: &Reader<Vec<u8>, Bytes>, at: Duration, age: Option<Duration>) -> State {
-        if reader.is_closed() {
-            return State::Closed;
-        }
-        match self.writer {
-            WriterState::Alive => {}
-            WriterState::Stopped => return State::Stopped,
-            WriterState::Dead => return State::Dead,
-            WriterState::Closed => return State::Closed,
-            _ => return State::Unknown,
-        }
-        let present = self.came.map(|came| at.saturating_sub(came));
-        let silent = [age, reader.heartbeat_age()].into_iter().flatten().min();
-        let silent = silent.map(|silent| present.map_or(silent, |present| silent.min(present)));
-        if health::is_stalled(silent, reader.heartbeat_interval()) { State::Stalled } else { State::Alive }
     }
 }
 

@@ -1,26 +1,27 @@
-//! How many publications a second, now and over the last minute.
+//! Publications a second, now and over the last minute.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Seconds of which the trend is kept.
+/// The length of the trend in seconds.
 pub(super) const SECONDS: usize = 60;
 
-/// Over what time the present rate is taken: with less, a worker of ten publications a second would flicker.
+/// The time over which the current rate is measured. With less, ten publications a second would
+/// flicker.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Samples that are nearer to each other than this are one, but for the first two: some rate is better than
+/// The least time between two kept samples, except for the first two: some rate is better than
 /// none.
 const SPACING: Duration = Duration::from_millis(90);
 
-/// The rate of one channel, out of publication numbers that were seen at some moments.
+/// The rate of one channel, from samples of its publication number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rates {
-    /// Those of the last second, and one before them.
+    /// The samples of the last second, and one before it.
     samples: VecDeque<Sample>,
-    /// The sample with which the second began that is not over yet.
+    /// The sample at the start of the current second.
     begun: Option<Sample>,
-    /// Publications in each second that is over, oldest first.
+    /// Publications in each complete second, oldest first.
     seconds: VecDeque<f64>,
 }
 
@@ -32,13 +33,13 @@ struct Sample {
 }
 
 impl Rates {
-    /// Takes note of what number the latest publication has at `at`, a time since the program began.
+    /// Records the number of the latest publication at `at`, a time since the program began.
     pub(super) fn add(&mut self, at: Duration, publication: u64) {
         let sample = Sample { at, publication };
         let known = [self.samples.back(), self.begun.as_ref()].into_iter().flatten();
         if known.into_iter().any(|known| publication < known.publication) {
-            // The channel was made anew and counts from 1 again; or its number is written by who is no writer
-            // of ours.
+            // The channel was created again and counts from 1, or another program has written the
+            // number.
             self.samples.clear();
             self.begun = None;
         }
@@ -52,7 +53,8 @@ impl Rates {
         }
     }
 
-    /// If a second is over, or several are, shares what was published meanwhile among them.
+    /// Shares the publications since the last complete second among the seconds that have passed
+    /// since.
     fn end_seconds(&mut self, now: Sample) {
         let begun = *self.begun.get_or_insert(now);
         let over = now.at.as_secs().saturating_sub(begun.at.as_secs());
@@ -69,7 +71,7 @@ impl Rates {
         self.begun = Some(now);
     }
 
-    /// Publications a second, over about the last one; `None` after one sample.
+    /// Publications a second, over about the last second; `None` after a single sample.
     pub(super) fn per_second(&self) -> Option<f64> {
         let (first, last) = (self.samples.front()?, self.samples.back()?);
         let passed = last.at.saturating_sub(first.at);
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_was_made_anew_counts_from_its_beginning() {
+    fn a_channel_that_was_created_again_counts_from_its_beginning() {
         let mut rates = Rates::default();
         rates.add(at(0), 1_000_000);
         rates.add(at(1_100), 3);

@@ -1,8 +1,10 @@
-//! The terminal: taken over as a whole, and given back as it was, however the program ends.
+//! The terminal: entered, restored however the program ends, and watched for its own end.
 
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::panic;
 use std::sync::Once;
+use std::thread;
 
 use crossterm::cursor::Show;
 use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
@@ -12,45 +14,47 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
 
-/// The terminal while it is ours. Dropped, it is given back.
+/// The terminal while `top` uses it. Dropping restores it.
 #[derive(Debug)]
 pub(super) struct Screen {
-    // Buffered, so that a frame is one write.
+    // Buffered, so that a frame is one write; the terminal of `ratatui::init` is not.
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Screen {
     /// Whether standard output is a terminal.
-    pub(super) fn is_there() -> bool {
+    pub(super) fn is_available() -> bool {
         io::stdout().is_terminal()
     }
 
-    /// Takes the terminal over. From then on a panic gives it back before it is reported.
+    /// Enters the alternate screen. From then on, a panic restores the terminal before it is
+    /// reported.
     pub(super) fn enter() -> io::Result<Screen> {
         restore_on_panic();
-        let terminal = take_over().and_then(|()| {
+        let terminal = enter().and_then(|()| {
             Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(1 << 16, io::stdout())))
         });
         terminal.map(|terminal| Screen { terminal }).inspect_err(|_| restore())
     }
 
-    /// Draws a frame as large as the terminal is now; only what has changed is sent.
-    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Buffer, Rect)) -> io::Result<&Buffer> {
-        let completed = self.terminal.draw(|frame| {
+    /// Draws a frame of the terminal's current size; only changed cells are sent.
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Buffer, Rect)) -> io::Result<()> {
+        self.terminal.draw(|frame| {
             let area = frame.area();
             draw(frame.buffer_mut(), area);
         })?;
-        Ok(completed.buffer)
+        Ok(())
     }
 
-    /// Gives the terminal back and stops this program, and what else is in its job, until the shell continues
-    /// it.
+    /// Restores the terminal and stops this program's job until the shell continues it.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         restore();
         kill_current_process_group(Signal::TSTP)?;
-        take_over()?;
+        enter()?;
         self.terminal.clear()
     }
 }
@@ -61,12 +65,12 @@ impl Drop for Screen {
     }
 }
 
-fn take_over() -> io::Result<()> {
+fn enter() -> io::Result<()> {
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture)
 }
 
-/// Gives the terminal back, as far as that is possible: there is nobody to report an error to.
+/// Restores the terminal. Errors are ignored: there is no way left to report them.
 pub(super) fn restore() {
     let mut stdout = io::stdout();
     let _ = execute!(stdout, DisableMouseCapture, LeaveAlternateScreen, Show);
@@ -83,6 +87,35 @@ fn restore_on_panic() {
             previous(info);
         }));
     });
+}
+
+/// From now on the process exits when its terminal disappears: its window is closed, or the
+/// connection is lost.
+///
+/// SIGHUP does not cover this, because it reaches only some of a terminal's processes. Waiting for
+/// keys does not, either: `crossterm` keeps reading from a terminal that is gone, and does not
+/// return.
+pub(super) fn end_with_terminal() -> io::Result<()> {
+    let terminal = File::open("/dev/tty")?;
+    let watch = move || {
+        if is_hung_up(&terminal) {
+            std::process::exit(0);
+        }
+    };
+    thread::Builder::new().name("tearless-hangup".into()).spawn(watch).map(drop)
+}
+
+/// Sleeps until the terminal is gone; `false` if `poll` fails.
+fn is_hung_up(terminal: &File) -> bool {
+    // `poll` reports a hang-up even if no events are requested.
+    let mut events = [PollFd::new(terminal, PollFlags::empty())];
+    loop {
+        match poll(&mut events, None) {
+            Ok(_) => return events[0].revents().intersects(PollFlags::HUP | PollFlags::ERR),
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
 }
 
 #[cfg(test)]

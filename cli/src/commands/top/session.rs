@@ -1,4 +1,4 @@
-//! A run of `top`: the fleet, what is seen of it, and the time that passes.
+//! A run of `top` without its terminal: the fleet, the view and the time.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use tearless::Namespace;
 
-use super::draw::{self, Scene};
+use super::draw;
 use super::fleet::{Fleet, Sampled};
 use super::input::{self, Next};
 use super::inspector::Inspector;
 use super::palette::Palette;
 use super::row::Row;
-use super::view::View;
+use super::view::{Scene, View};
 
-/// How often rows are put into order again. With every frame, those that are alike would dance.
+/// How often the rows are sorted. With every frame, similar rows would keep changing places.
 const ARRANGE: Duration = Duration::from_secs(1);
 
-/// All but the terminal.
+/// The fleet and its view.
 #[derive(Debug)]
 pub(super) struct Session {
     fleet: Fleet,
@@ -27,9 +27,9 @@ pub(super) struct Session {
     interval: Duration,
     palette: Palette,
     begin: Instant,
-    /// When the fleet was sampled last, since `begin`.
+    /// When the fleet was last sampled, since `begin`.
     at: Duration,
-    /// When the rows were put into order last.
+    /// When the rows were last sorted.
     arranged: Option<Duration>,
 }
 
@@ -57,7 +57,7 @@ impl Session {
         self.interval
     }
 
-    /// Looks at the workers, unless the picture is frozen.
+    /// Samples the workers, unless the screen is frozen.
     pub(super) fn tick(&mut self) {
         if !self.view.is_live() {
             return;
@@ -72,11 +72,11 @@ impl Session {
         self.inspector.look(selected(&self.view, &self.fleet), self.at);
     }
 
-    /// Does what an event says.
+    /// Applies an event.
     pub(super) fn handle(&mut self, event: &Event) -> Next {
         let next = input::handle(event, &mut self.view, self.fleet.rows());
         if self.inspector.is_of_another(selected(&self.view, &self.fleet)) {
-            // Also while frozen: its fields are read once, at this moment.
+            // Even on a frozen screen, the fields of a newly selected worker are read once.
             self.view.pane_top = 0;
             self.inspector.look(selected(&self.view, &self.fleet), self.at);
         }
@@ -99,7 +99,7 @@ impl Session {
         draw::draw(buffer, area, &mut self.view, &scene);
     }
 
-    /// Why not all is seen that there is.
+    /// Why the channels can't be listed.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.fleet.trouble()
     }

@@ -1,8 +1,8 @@
-//! Numbers in few characters.
+//! Short texts for numbers, and texts in lines.
 
 use std::time::Duration;
 
-/// How old something is: `3ms`, `1.2s`, `2m05s`, `3h20m`, `4d03h`.
+/// A short age: `3ms`, `1.2s`, `2m05s`, `3h20m`, `4d03h`.
 pub(super) fn age(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
@@ -14,7 +14,8 @@ pub(super) fn age(age: Duration) -> String {
     }
 }
 
-/// `text` in lines of at most `width` characters, broken between words; a word that is longer stands alone.
+/// `text` in lines of at most `width` characters, broken between words; a longer word is a line of
+/// its own.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -29,8 +30,8 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Bars of the rates of a minute in `width` cells, newest at the right, each in proportion to the greatest of
-/// them. A cell without publications is a dot, one before the first look empty.
+/// The rates of a minute as bars in `width` cells, the newest at the right, relative to the
+/// greatest one. A cell without publications is a dot, and a cell before the first sample is empty.
 pub(super) fn sparkline(trend: impl ExactSizeIterator<Item = f64>, seconds: usize, width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let mut cells: Vec<Option<f64>> = vec![None; width];

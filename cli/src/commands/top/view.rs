@@ -1,12 +1,17 @@
-//! What the user has chosen to see, and where it was drawn.
+//! The inputs of drawing: what the user has chosen to see, and what there is to show.
+
+use std::time::Duration;
 
 use ratatui::layout::{Position, Rect};
+use tearless::usage::MemoryUsage;
 
 use super::column::Column;
+use super::detail::Detail;
 use super::list::{List, Sort};
+use super::palette::Palette;
 use super::row::Row;
 
-/// All that keys and mouse change.
+/// Everything that keys and mouse change.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) sort: Sort,
@@ -17,23 +22,23 @@ pub(super) struct View {
     pub(super) pane: Pane,
     pub(super) flow: Flow,
     pub(super) list: List,
-    /// The first of the pane's lines that is in sight.
+    /// The first visible line of the pane.
     pub(super) pane_top: usize,
     pub(super) places: Places,
 }
 
-/// What keys mean.
+/// The meaning of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// They command.
+    /// They are commands.
     Commands,
     /// They are typed into the filter.
     Typing,
-    /// The help is shown; any key ends it.
+    /// The help is shown; any key closes it.
     Help,
 }
 
-/// What the arrow keys move in.
+/// The part of the screen in which the arrow keys move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Focus {
     Table,
@@ -47,14 +52,14 @@ pub(super) enum Pane {
     Hidden,
 }
 
-/// Whether the picture goes on.
+/// Whether new frames are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Live,
     Frozen,
 }
 
-/// Where things were drawn last, for the mouse and for keys that go by pages.
+/// Where the last frame has its parts, for the mouse and for paging keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places {
     /// The table's rows, without its head.
@@ -63,8 +68,26 @@ pub(super) struct Places {
     pub(super) heads: Vec<(Column, Rect)>,
     /// The lines of the pane.
     pub(super) pane: Rect,
-    /// How many lines the pane has, in sight or not.
+    /// The number of the pane's lines, visible or not.
     pub(super) pane_lines: usize,
+}
+
+/// Everything that a frame shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) rows: &'a [Row],
+    pub(super) detail: &'a Detail,
+    /// The memory of the namespace's objects, once it is measured.
+    pub(super) memory: Option<MemoryUsage>,
+    /// Why the channels can't be listed.
+    pub(super) trouble: Option<&'a str>,
+    /// The message that the namespace does not exist.
+    pub(super) missing: Option<&'a str>,
+    pub(super) interval: Duration,
+    /// The time since the program began.
+    pub(super) at: Duration,
+    pub(super) palette: Palette,
 }
 
 impl View {
@@ -82,12 +105,12 @@ impl View {
         }
     }
 
-    /// Filters and sorts anew.
+    /// Filters and sorts the rows again.
     pub(super) fn arrange(&mut self, rows: &[Row]) {
         self.list.arrange(rows, &self.filter, self.sort);
     }
 
-    /// Sorts by `column`; if it is sorted by it already, in the reverse direction.
+    /// Sorts by `column`; reverses the direction if the rows are already sorted by it.
     pub(super) fn sort_by(&mut self, column: Column, rows: &[Row]) {
         self.sort = if self.sort.column == column { self.sort.reversed() } else { Sort::by(column) };
         self.arrange(rows);
@@ -97,7 +120,7 @@ impl View {
         self.flow == Flow::Live
     }
 
-    /// Scrolls the pane.
+    /// Scrolls the pane, as far as it has lines.
     pub(super) fn scroll_pane(&mut self, lines: isize) {
         let max = self.places.pane_lines.saturating_sub(usize::from(self.places.pane.height));
         self.pane_top = self.pane_top.saturating_add_signed(lines).min(max);
@@ -105,7 +128,7 @@ impl View {
 }
 
 impl Places {
-    /// The column whose head is at this place.
+    /// The column whose head is at this position.
     pub(super) fn head_at(&self, place: Position) -> Option<Column> {
         self.heads.iter().find(|(_, area)| area.contains(place)).map(|(column, _)| *column)
     }

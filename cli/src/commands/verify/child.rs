@@ -1,8 +1,9 @@
-//! What the child processes are told, and what they do.
+//! The child processes: their task, and how they do it.
 
 use serde_json::{Value, json};
 use tearless::Namespace;
 
+use super::tally::Tally;
 use super::{reader, writer};
 use crate::child::{Lifetime, say, text};
 
@@ -10,13 +11,13 @@ use crate::child::{Lifetime, say, text};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for the first
-    /// process in this role, and one more for each that follows.
+    /// process in this role, and one more for each successor.
     Writer { index: usize, writers: usize, life: u64 },
-    /// Reads all channels.
-    Reader,
+    /// Reads all channels, beginning with number `first`.
+    Reader { first: usize },
 }
 
-/// Where, and with which contents.
+/// The namespace of a run, and the seed of its contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) namespace: String,
@@ -31,7 +32,7 @@ impl Task {
             Role::Writer { index, writers, life } => {
                 json!({"namespace": namespace, "seed": seed, "index": index, "writers": writers, "life": life})
             }
-            Role::Reader => json!({"namespace": namespace, "seed": seed}),
+            Role::Reader { first } => json!({"namespace": namespace, "seed": seed, "first": first}),
         };
         argument.to_string()
     }
@@ -39,13 +40,15 @@ impl Task {
     fn from_argument(argument: &str) -> Option<(Task, Role)> {
         let value: Value = serde_json::from_str(argument).ok()?;
         let number = |name: &str| value.get(name)?.as_u64();
+        let index = |name: &str| usize::try_from(number(name)?).ok();
         let task = Task { namespace: value.get("namespace")?.as_str()?.into(), seed: number("seed")? };
-        let Some(index) = number("index") else { return Some((task, Role::Reader)) };
-        let writers = number("writers")?.max(1);
-        let role = Role::Writer {
-            index: usize::try_from(index).ok()?,
-            writers: usize::try_from(writers).ok()?,
-            life: number("life")?,
+        let role = match index("first") {
+            Some(first) => Role::Reader { first },
+            None => Role::Writer {
+                index: index("index")?,
+                writers: index("writers")?.max(1),
+                life: number("life")?,
+            },
         };
         Some((task, role))
     }
@@ -65,18 +68,23 @@ pub(super) fn run(argument: &str) -> Result<(), String> {
             let share = writer::Share { index, writers, life };
             writer::run(share, &namespace, task.seed, &lifetime)
         }
-        Role::Reader => {
-            reader::run(&namespace, task.seed, &lifetime).map(|tally| say(&tally.to_json().to_string()))
+        Role::Reader { first } => {
+            reader::run(first, &namespace, task.seed, &lifetime).map(|tallies| report(&tallies))
         }
     };
     lifetime.clean_if_orphaned(&namespace);
     done
 }
 
+/// Reports the counts of each combination to the parent.
+fn report(tallies: &[Tally]) {
+    say(&Value::from_iter(tallies.iter().map(Tally::to_json)).to_string());
+}
+
 #[test]
 fn a_task_comes_back_from_its_argument() {
     let task = Task { namespace: "verify \"1\"".into(), seed: u64::MAX };
-    for role in [Role::Reader, Role::Writer { index: 1, writers: 3, life: 9 }] {
+    for role in [Role::Reader { first: 2 }, Role::Writer { index: 1, writers: 3, life: 9 }] {
         assert_eq!(Task::from_argument(&task.to_argument(role)), Some((task.clone(), role)));
     }
     assert_eq!(Task::from_argument("{}"), None);

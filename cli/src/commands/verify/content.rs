@@ -1,34 +1,46 @@
-//! What stands in which publication, so that a reader can check every word of it without being told.
+//! The payload of every publication, as a function of its number: a reader can check every word of it.
 
 /// Bytes of a word.
 const WORD: usize = 8;
 
 /// Payloads of at least so many bytes begin with the life of the writer that published them.
-const SIGNED: usize = 2 * WORD;
+const MIN_SIGNED: usize = 2 * WORD;
 
-/// The largest payload.
-pub(super) const MAX_BYTES: usize = 256 * 1024;
+/// The longest payload, as a power of two: 256 KiB.
+const MAX_OCTAVE: u32 = 18;
+
+/// Bytes of every payload of [`Sizes::Plain`].
+pub(super) const PLAIN_BYTES: usize = 1024;
+
+/// The longest payload of [`Sizes::Tiny`].
+const MAX_TINY_BYTES: usize = 128;
+
+/// How far from a torn publication the publication is searched that a wrong word belongs to.
+const NEIGHBOURS: u64 = 64;
 
 /// How long the payloads of a channel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sizes {
-    /// From none to 128 bytes, all as likely.
+    /// From 0 to 128 bytes, all equally likely.
     Tiny,
-    /// From none to [`MAX_BYTES`]: each doubling is as likely as any other, so that the channel grows and
-    /// grows.
+    /// From 0 to 256 KiB. Every octave is as likely as any other, so that the channel grows again and
+    /// again.
     Mixed,
+    /// Always [`PLAIN_BYTES`]: the state has a fixed size.
+    Plain,
 }
 
 /// All payloads of one channel: a function of the seed, the channel, the publication's number and the
 /// writer's life.
 ///
-/// A publication that a killed writer was in the middle of is published once more by its successor, under the
-/// same number. The life makes their words differ, so that a mixture of both is noticed, too.
+/// If a writer is killed in the middle of a publication, its successor publishes that number again. The life
+/// makes the words of the two differ, so that the check notices a mixture of both. No word is the number
+/// itself, so the payload of another publication never passes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Content {
     seed: u64,
-    /// Seeds that differ in the last bit only have the same lengths: so that a test can have wrong words at
-    /// right lengths.
+    /// Two seeds that differ only in the last bit have the same lengths: a test can have wrong words at right
+    /// lengths.
     lengths: u64,
     sizes: Sizes,
 }
@@ -42,21 +54,24 @@ impl Content {
     /// Payload bytes of a publication.
     pub(super) fn len(self, publication: u64) -> usize {
         let random = scramble(self.lengths, publication);
-        let within = |max: usize| usize::try_from((random >> 8) % (max as u64 + 1)).unwrap_or(max);
+        let between = |min: usize, max: usize| {
+            let offset = (random >> 8) % (max - min + 1) as u64;
+            min + usize::try_from(offset).unwrap_or(0)
+        };
         match self.sizes {
-            Sizes::Tiny => within(128),
-            Sizes::Mixed => {
-                let doublings = MAX_BYTES.ilog2() + 1;
-                within((1 << (random % u64::from(doublings))) as usize)
-            }
+            Sizes::Tiny => between(0, MAX_TINY_BYTES),
+            Sizes::Mixed => match random % (u64::from(MAX_OCTAVE) + 1) {
+                0 => 0,
+                octave => between(1 << (octave - 1), 1 << octave),
+            },
+            Sizes::Plain => PLAIN_BYTES,
         }
     }
 
     /// Replaces `payload` by that of a publication.
     pub(super) fn write(self, publication: u64, life: u64, payload: &mut Vec<u8>) {
         let len = self.len(publication);
-        let life = if len >= SIGNED { life } else { 0 };
-        let words = Words { key: self.key(publication, life), life };
+        let words = self.words(publication, life);
         payload.clear();
         payload.reserve(len + WORD);
         for index in 0..len.div_ceil(WORD) as u64 {
@@ -75,10 +90,9 @@ impl Content {
         if payload.len() != len {
             return Err(format!("publication {publication} has {} bytes instead of {len}", payload.len()));
         }
-        let life = if len >= SIGNED { first_word(payload) } else { 0 };
-        let words = Words { key: self.key(publication, life), life };
+        let words = self.words(publication, first_word(payload));
         let (whole, rest) = payload.as_chunks::<WORD>();
-        // Gathered, not looked at one by one: so the check is nearly as fast as the copy that it checks.
+        // Differences are gathered instead of tested one by one: the check is nearly as fast as the copy.
         let mut difference = 0;
         for (index, word) in (0..).zip(whole) {
             difference |= words.word(index) ^ u64::from_le_bytes(*word);
@@ -86,12 +100,37 @@ impl Content {
         let last = words.word(whole.len() as u64).to_le_bytes();
         match difference == 0 && last.starts_with(rest) {
             true => Ok(()),
-            false => Err(words.explain(publication, whole)),
+            false => Err(self.explain(publication, payload)),
         }
     }
 
-    fn key(self, publication: u64, life: u64) -> u64 {
-        scramble(scramble(self.seed, publication), life)
+    /// Which words are wrong, and to which publication the first of them belongs.
+    #[cold]
+    fn explain(self, publication: u64, payload: &[u8]) -> String {
+        let life = first_word(payload);
+        let matches = |publication: u64, index: u64, word: &[u8]| {
+            self.words(publication, life).word(index).to_le_bytes().starts_with(word)
+        };
+        let words = (0..).zip(payload.chunks(WORD));
+        let wrong: Vec<_> = words.filter(|(index, word)| !matches(publication, *index, word)).collect();
+        let Some((first, word)) = wrong.first() else {
+            return format!("publication {publication} was torn and is not any more: the copy has changed");
+        };
+        let mut nearby = publication.saturating_sub(NEIGHBOURS)..=publication.saturating_add(NEIGHBOURS);
+        let origin = nearby
+            .find(|other| matches(*other, *first, word))
+            .map_or_else(|| "of no publication nearby".into(), |other| format!("of publication {other}"));
+        let (count, all) = (wrong.len(), payload.len().div_ceil(WORD));
+        format!(
+            "publication {publication} is torn: {count} of {all} words are wrong, \
+             the first at {first}: {origin}"
+        )
+    }
+
+    /// The words of a publication. Only payloads that begin with their writer's life depend on it.
+    fn words(self, publication: u64, life: u64) -> Words {
+        let life = if self.len(publication) >= MIN_SIGNED { life } else { 0 };
+        Words { key: scramble(scramble(self.seed, publication), life), life }
     }
 }
 
@@ -102,7 +141,7 @@ struct Words {
 }
 
 impl Words {
-    /// No two keys have a word in common at any index, because what the key is multiplied by is odd.
+    /// Two keys have no word in common at any index, because the key's factor is odd.
     #[inline]
     fn word(&self, index: u64) -> u64 {
         if index == 0 && self.life != 0 {
@@ -110,23 +149,14 @@ impl Words {
         }
         self.key.wrapping_mul(2 * index + 1).rotate_left(29) ^ index
     }
-
-    #[cold]
-    fn explain(&self, publication: u64, words: &[[u8; WORD]]) -> String {
-        let wrong = (0..).zip(words).filter(|(index, word)| self.word(*index).to_le_bytes() != **word);
-        let wrong: Vec<u64> = wrong.map(|(index, _)| index).collect();
-        let first = wrong.first().map_or_else(|| "in the last bytes".into(), |first| format!("at {first}"));
-        let (count, all) = (wrong.len(), words.len());
-        format!("publication {publication} is torn: {count} of {all} words are wrong, the first {first}")
-    }
 }
 
 fn first_word(payload: &[u8]) -> u64 {
     payload.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// A number that looks as if it had nothing to do with `seed` and `number`. Of one seed, no two numbers give
-/// the same.
+/// A number without visible relation to `seed` and `number`. Different numbers give different results for the
+/// same seed.
 pub(super) fn scramble(seed: u64, number: u64) -> u64 {
     let mut state = seed.wrapping_add(0x6a09_e667_f3bc_c909) ^ number.wrapping_mul(0xbb67_ae85_84ca_a73b);
     for factor in [0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1, 0x510e_527f_ade6_82d1] {
@@ -135,14 +165,14 @@ pub(super) fn scramble(seed: u64, number: u64) -> u64 {
     state ^ (state >> 32)
 }
 
-/// How the check does on payloads that were forged. If it accepts one, it is worth nothing.
+/// Applies the check to forged payloads. If it accepts one of them, a run proves nothing.
 pub(super) fn try_forgeries(seed: u64) -> Forgeries {
     let content = Content::new(seed, 0, Sizes::Mixed);
     let mut forgeries = Forgeries { tried: 0, accepted: 0 };
     let (mut ours, mut other) = (Vec::new(), Vec::new());
     for publication in 1..=256 {
         content.write(publication, 1, &mut ours);
-        // The same number by another life, and another number: in turn.
+        // First the same number by another life, then another number.
         content.write(publication, 2, &mut other);
         forgeries.mix(content, publication, &ours, &other);
         content.write(publication + 16, 1, &mut other);
@@ -151,7 +181,7 @@ pub(super) fn try_forgeries(seed: u64) -> Forgeries {
     forgeries
 }
 
-/// How a check did on payloads that are not what was published.
+/// How many payloads that differ from what was published were tried, and how many of them passed the check.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Forgeries {
     pub(super) tried: u64,
@@ -159,8 +189,8 @@ pub(super) struct Forgeries {
 }
 
 impl Forgeries {
-    /// Tries the two payloads torn: one word of the other in ours, the first half of the other, and one byte
-    /// short.
+    /// Tears our payload in three ways: with one word of the other, with the first half of the other, and one
+    /// byte short.
     fn mix(&mut self, content: Content, publication: u64, ours: &[u8], other: &[u8]) {
         let words = ours.len().min(other.len()) / WORD;
         let half = words / 2 * WORD;
@@ -169,7 +199,7 @@ impl Forgeries {
             if fits && ours[from..to] != other[from..to] {
                 let mut forged = ours.to_vec();
                 forged[from..to].copy_from_slice(&other[from..to]);
-                // All of it may then be the other life's payload, which is none.
+                // If the result is all of the other life's payload, it is no forgery.
                 if forged != other {
                     self.check(content, publication, &forged);
                 }
@@ -180,7 +210,7 @@ impl Forgeries {
         }
     }
 
-    /// How many the check did not accept.
+    /// How many the check refused.
     pub(super) fn refused(self) -> u64 {
         self.tried - self.accepted
     }
@@ -195,6 +225,8 @@ impl Forgeries {
 mod tests {
     use super::*;
 
+    const ALL_SIZES: [Sizes; 3] = [Sizes::Tiny, Sizes::Mixed, Sizes::Plain];
+
     fn payload(content: Content, publication: u64, life: u64) -> Vec<u8> {
         let mut payload = Vec::new();
         content.write(publication, life, &mut payload);
@@ -202,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_published_is_accepted_whoever_published_it() {
-        for sizes in [Sizes::Tiny, Sizes::Mixed] {
+    fn every_publication_of_every_life_is_accepted() {
+        for sizes in ALL_SIZES {
             let content = Content::new(7, 3, sizes);
-            for publication in 1..400 {
+            for publication in 1..500 {
                 for life in 1..3 {
                     let payload = payload(content, publication, life);
                     assert_eq!(content.check(publication, &payload), Ok(()), "{publication} of life {life}");
@@ -217,12 +249,28 @@ mod tests {
     #[test]
     fn every_wrong_bit_is_noticed() {
         let content = Content::new(1, 0, Sizes::Tiny);
-        let publication = (1..).find(|number| content.len(*number) == 45).expect("lengths repeat");
-        for bit in 0..45 * 8 {
-            let mut payload = payload(content, publication, 1);
-            payload[bit / 8] ^= 1 << (bit % 8);
-            assert!(content.check(publication, &payload).is_err(), "bit {bit}");
+        for len in [1, 13, 45, 61] {
+            let publication = (1..).find(|number| content.len(*number) == len).expect("lengths repeat");
+            for bit in 0..len * 8 {
+                let mut payload = payload(content, publication, 1);
+                payload[bit / 8] ^= 1 << (bit % 8);
+                assert!(content.check(publication, &payload).is_err(), "bit {bit} of {len} bytes");
+            }
         }
+    }
+
+    #[test]
+    fn a_wrong_length_and_another_publication_are_noticed() {
+        let content = Content::new(1, 0, Sizes::Plain);
+        let other = payload(content, 8, 1);
+        assert!(content.check(8, &other[..PLAIN_BYTES - 1]).is_err());
+        let reason = content.check(7, &other).expect_err("it is publication 8");
+        // The first word is the life, which both have in common.
+        assert!(reason.contains("127 of 128 words are wrong, the first at 1: of publication 8"), "{reason}");
+        let mut unsigned = Vec::new();
+        Content::new(1, 1, Sizes::Plain).write(8, 1, &mut unsigned);
+        let reason = content.check(8, &unsigned).expect_err("it is another channel's");
+        assert!(reason.contains("of no publication nearby"), "{reason}");
     }
 
     #[test]
@@ -230,7 +278,8 @@ mod tests {
         let content = Content::new(1, 0, Sizes::Tiny);
         let publication = (1..).find(|number| content.len(*number) == 64).expect("lengths repeat");
         let ours = payload(content, publication, 1);
-        for other in [Content::new(1, 1, Sizes::Tiny), Content::new(2, 0, Sizes::Tiny)] {
+        let others = ALL_SIZES.map(|sizes| (Content::new(1, 1, sizes), Content::new(2, 0, sizes)));
+        for other in others.into_iter().flat_map(|(channel, seed)| [channel, seed]) {
             assert!(other.check(publication, &ours).is_err());
         }
         assert!(content.check(publication + 1, &ours).is_err());
@@ -248,14 +297,21 @@ mod tests {
     }
 
     #[test]
-    fn lengths_cover_what_they_promise() {
+    fn tiny_lengths_cover_what_they_promise() {
         let tiny = Content::new(9, 1, Sizes::Tiny);
-        let mixed = Content::new(9, 2, Sizes::Mixed);
-        let lengths = |content: Content| (1..5000).map(move |publication| content.len(publication));
-        assert_eq!(lengths(tiny).min(), Some(0));
-        assert_eq!(lengths(tiny).max(), Some(128));
-        assert_eq!(lengths(mixed).min(), Some(0));
-        assert!(lengths(mixed).max() > Some(MAX_BYTES / 2));
-        assert!(lengths(mixed).all(|len| len <= MAX_BYTES));
+        let lengths = || (1..5000).map(|publication| tiny.len(publication));
+        assert_eq!((lengths().min(), lengths().max()), (Some(0), Some(MAX_TINY_BYTES)));
+    }
+
+    #[test]
+    fn mixed_lengths_cover_every_octave() {
+        let mixed = Content::new(3, 0, Sizes::Mixed);
+        let mut octaves = [0; MAX_OCTAVE as usize + 2];
+        for publication in 1..20_000 {
+            let len = mixed.len(publication);
+            assert!(len <= 1 << MAX_OCTAVE);
+            octaves[len.checked_ilog2().map_or(0, |octave| octave as usize + 1)] += 1;
+        }
+        assert!(octaves[..=MAX_OCTAVE as usize].iter().all(|count| *count > 500), "{octaves:?}");
     }
 }

@@ -1,10 +1,17 @@
-//! `tearless verify`: the torture of this build on this machine.
+//! `tearless verify`: the torture of this build on this machine, and the evidence for **a snapshot is never torn**.
+//!
+//! Whatever a reader gets is, word for word, what was published under the number that it gets with it. Writer and
+//! reader processes work on every combination of options at once, on however few processors there are, so that the
+//! kernel preempts all of them in the middle of everything. The run is evidence on one machine and no proof: the
+//! models in the library's `seqlock` check the orderings.
 
+mod channel;
 mod child;
+mod combination;
 mod content;
+mod leftovers;
 mod reader;
 mod report;
-mod run;
 mod tally;
 mod workers;
 mod writer;
@@ -27,10 +34,10 @@ use workers::{Size, Workers};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Several processes publish as fast as they can, on channels with and without checksum, with one slot and with \
-the usual number, of sizes from 0 to 256 KiB that make them grow and shrink; others take snapshots and \
-histories and compare every word with what must stand there. Now and then a writer is killed, and another \
-process takes its channels over. The report is meant to be attached to a bug. It uses a namespace of its own, \
-and leaves nothing in /dev/shm.
+the usual number, of plain data, and of bytes of sizes from 0 to 256 KiB that make them grow and shrink. Others \
+take snapshots and histories, and compare every word with what was published under that number; numbers and \
+times must never go backwards. Now and then a writer is killed, and another process takes its channels over. \
+Attach the report to a bug. The run uses a namespace of its own, and leaves nothing in /dev/shm.
 
 Examples:
   tearless verify
@@ -39,10 +46,12 @@ Examples:
 
 Keys of --json, one object:
   verdict (fine, unfinished, wrong), machine (what it ran on), seconds,
-  writers, readers, seed, forgeries (tried, accepted), snapshots, history
-  (states out of histories), bytes (verified), publications, retries,
-  give_ups, growths, remaps, kills, takeovers, torn, backwards, failures,
-  leftovers, faults (texts), notes (texts)
+  writers, readers, seed, forgeries (tried, accepted), snapshots, fresh
+  (of a new publication), history (states out of histories), bytes
+  (verified), publications, retries, give_ups, growths, remaps, kills,
+  takeovers, torn, backwards, failures, leftovers, faults (texts), notes
+  (texts), channels (an array of channel, snapshots, fresh, history,
+  publications, growths, takeovers, retries, give_ups, torn)
 
 Exit codes: 0 nothing is wrong; 1 something is, or it was interrupted before it could say so")]
 pub(crate) struct VerifyArguments {

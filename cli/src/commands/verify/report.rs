@@ -1,14 +1,15 @@
-//! What a run came to, for people and to attach to a report of a bug.
+//! The report of a run: for people, for programs, and to attach to the report of a bug.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::content::Forgeries;
-use super::workers::{Outcome, Size};
+use super::combination::{COMBINATIONS, Combination, Depth};
+use super::content::{Forgeries, Sizes};
+use super::workers::{Outcome, Results, Size};
 use crate::machine::Machine;
-use crate::output::{self, print_json, printable, style};
+use crate::output::{self, Table, print_json, printable, style};
 
 /// A whole run.
 #[derive(Debug)]
@@ -31,30 +32,53 @@ pub(super) enum Status {
     Interrupted,
 }
 
-/// What a run says.
+/// The result of a run in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Everything that was looked at is in order.
+    /// Every check succeeded.
     Fine,
-    /// It ended early; up to then all was in order.
+    /// The run ended early; until then every check succeeded.
     Unfinished,
-    /// Something is wrong.
+    /// A check failed, or checked nothing.
     Wrong,
+}
+
+impl Verdict {
+    /// The word for programs.
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Fine => "fine",
+            Verdict::Unfinished => "unfinished",
+            Verdict::Wrong => "wrong",
+        }
+    }
 }
 
 impl Report {
     pub(super) fn verdict(&self) -> Verdict {
-        let Outcome { tally, leftovers, faults, .. } = &self.outcome;
-        let wrong = [tally.torn, tally.backwards, tally.failures, *leftovers, self.forgeries.accepted];
-        if wrong.iter().any(|count| *count > 0) || !faults.is_empty() {
-            return Verdict::Wrong;
-        }
+        let is_wrong = self.checks().iter().any(|(_, count)| *count > 0) || self.forgeries.accepted > 0;
         match self.ending {
+            _ if is_wrong => Verdict::Wrong,
             Status::Interrupted => Verdict::Unfinished,
-            // Then nothing was verified.
-            Status::Complete if tally.snapshots == 0 || self.forgeries.tried == 0 => Verdict::Wrong,
             Status::Complete => Verdict::Fine,
         }
+    }
+
+    /// Everything that is wrong apart from the counts: faults of the workers, and channels that were tested
+    /// too little or starved a reader.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = self.outcome.faults.clone();
+        if self.ending == Status::Complete && self.forgeries.tried == 0 {
+            faults.push("no forged payload was tried".into());
+        }
+        for (combination, results) in COMBINATIONS.iter().zip(&self.outcome.channels) {
+            let fault = |text: &str| format!("channel {:?}: {text}", combination.channel);
+            faults.extend(starvation(combination, results).map(fault));
+            if self.ending == Status::Complete {
+                faults.extend(untested(combination, results).map(fault));
+            }
+        }
+        faults
     }
 
     /// # Errors
@@ -69,11 +93,14 @@ impl Report {
         for (label, text) in self.machine.rows().into_iter().chain(self.counts()) {
             writeln!(out, "{label:<14}  {}", printable(&text))?;
         }
-        for (label, count) in self.faults() {
+        writeln!(out)?;
+        self.table().print()?;
+        writeln!(out)?;
+        for (label, count) in self.checks() {
             let style = if count == 0 { style::GOOD } else { style::BAD };
             writeln!(out, "{label:<14}  {style}{count}{style:#}")?;
         }
-        for note in self.outcome.faults.iter().chain(&self.outcome.tally.notes) {
+        for note in self.faults().iter().chain(self.notes()) {
             writeln!(out, "  {}", printable(note))?;
         }
         let (style, text) = match self.verdict() {
@@ -86,41 +113,61 @@ impl Report {
 
     fn counts(&self) -> Vec<(&'static str, String)> {
         let Report { size, outcome, forgeries, .. } = self;
-        let tally = &outcome.tally;
+        let Results { tally, publications, growths, takeovers } = outcome.total();
         let (writers, readers, seed) = (size.writers, size.readers, self.seed);
         let duration = self.duration.as_secs_f64();
+        let snapshots = format!(
+            "{}, {} of them of a new publication; {} states of histories",
+            tally.snapshots, tally.fresh, tally.history
+        );
         vec![
             ("run", format!("{duration:.1} s, {writers} writer and {readers} reader processes, seed {seed}")),
             ("check", format!("refused {} of {} forged payloads", forgeries.refused(), forgeries.tried)),
-            ("snapshots", format!("{}, and {} of histories", tally.snapshots, tally.history)),
+            ("snapshots", snapshots),
             ("verified", output::bytes(tally.bytes)),
-            ("publications", outcome.publications.to_string()),
+            ("publications", publications.to_string()),
             ("retries", format!("{}; {} snapshots given up", tally.retries, tally.give_ups)),
-            ("growths", format!("{}; segments mapped {} times", outcome.growths, tally.remaps)),
-            ("kills", format!("{}; {} channels taken over", outcome.kills, outcome.takeovers)),
+            ("growths", format!("{growths}; segments mapped {} times", tally.remaps)),
+            ("kills", format!("{}; {takeovers} channels taken over", outcome.kills)),
         ]
     }
 
-    /// What must all be 0.
-    fn faults(&self) -> [(&'static str, u64); 5] {
-        let Outcome { tally, leftovers, faults, .. } = &self.outcome;
+    /// The counts of each channel.
+    fn table(&self) -> Table {
+        let numbers = [">snapshots", ">fresh", ">publications", ">growths", ">retries", ">give-ups", ">torn"];
+        let mut table = Table::new(["channel"].into_iter().chain(numbers));
+        for (combination, Results { tally, publications, growths, .. }) in
+            COMBINATIONS.iter().zip(&self.outcome.channels)
+        {
+            let counts = [tally.snapshots, tally.fresh, *publications, *growths, tally.retries];
+            let counts = counts.into_iter().chain([tally.give_ups, tally.torn]);
+            let cells = counts.map(|count| count.to_string());
+            let cells = [combination.channel.to_owned()].into_iter().chain(cells);
+            table.row(cells.map(|cell| (cell, style::PLAIN)));
+        }
+        table
+    }
+
+    /// The counts that must all be 0.
+    fn checks(&self) -> [(&'static str, u64); 5] {
+        let tally = self.outcome.total().tally;
         [
             ("torn", tally.torn),
             ("backwards", tally.backwards),
             ("failures", tally.failures),
-            ("leftovers", *leftovers),
-            ("faults", faults.len() as u64),
+            ("leftovers", self.outcome.leftovers),
+            ("faults", self.faults().len() as u64),
         ]
     }
 
+    fn notes(&self) -> impl Iterator<Item = &String> {
+        self.outcome.channels.iter().flat_map(|results| &results.tally.notes)
+    }
+
     fn to_json(&self) -> Value {
-        let Outcome { tally, publications, growths, takeovers, kills, leftovers, faults } = &self.outcome;
+        let Results { tally, publications, growths, takeovers } = self.outcome.total();
         json!({
-            "verdict": match self.verdict() {
-                Verdict::Fine => "fine",
-                Verdict::Unfinished => "unfinished",
-                Verdict::Wrong => "wrong",
-            },
+            "verdict": self.verdict().word(),
             "machine": self.machine.to_json(),
             "seconds": self.duration.as_secs_f64(),
             "writers": self.size.writers,
@@ -128,6 +175,7 @@ impl Report {
             "seed": self.seed,
             "forgeries": {"tried": self.forgeries.tried, "accepted": self.forgeries.accepted},
             "snapshots": tally.snapshots,
+            "fresh": tally.fresh,
             "history": tally.history,
             "bytes": tally.bytes,
             "publications": publications,
@@ -135,16 +183,52 @@ impl Report {
             "give_ups": tally.give_ups,
             "growths": growths,
             "remaps": tally.remaps,
-            "kills": kills,
+            "kills": self.outcome.kills,
             "takeovers": takeovers,
             "torn": tally.torn,
             "backwards": tally.backwards,
             "failures": tally.failures,
-            "leftovers": leftovers,
-            "faults": faults,
-            "notes": tally.notes,
+            "leftovers": self.outcome.leftovers,
+            "faults": self.faults(),
+            "notes": self.notes().collect::<Vec<_>>(),
+            "channels": self.channels_to_json(),
         })
     }
+
+    fn channels_to_json(&self) -> Value {
+        let channels = COMBINATIONS.iter().zip(&self.outcome.channels);
+        channels
+            .map(|(combination, Results { tally, publications, growths, takeovers })| {
+                json!({
+                    "channel": combination.channel,
+                    "snapshots": tally.snapshots,
+                    "fresh": tally.fresh,
+                    "history": tally.history,
+                    "publications": publications,
+                    "growths": growths,
+                    "takeovers": takeovers,
+                    "retries": tally.retries,
+                    "give_ups": tally.give_ups,
+                    "torn": tally.torn,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A reader may give up only where a segment has a single slot.
+fn starvation(combination: &Combination, results: &Results) -> Option<&'static str> {
+    let starved = combination.depth == Depth::Default && results.tally.give_ups > 0;
+    starved.then_some("a reader gave up although the ring has the default depth")
+}
+
+/// What a complete run has not tested on a channel.
+fn untested(combination: &Combination, results: &Results) -> Option<&'static str> {
+    let Results { tally, publications, growths, .. } = results;
+    if tally.snapshots == 0 || *publications == 0 {
+        return Some("nothing was verified");
+    }
+    (combination.sizes == Sizes::Mixed && *growths == 0).then_some("it never grew")
 }
 
 #[cfg(test)]
@@ -152,8 +236,12 @@ mod tests {
     use super::*;
 
     fn report() -> Report {
-        let mut outcome = Outcome::default();
-        outcome.tally.snapshots = 1;
+        let mut outcome = Outcome::new();
+        for channel in &mut outcome.channels {
+            channel.tally.snapshots = 1;
+            channel.publications = 1;
+            channel.growths = 1;
+        }
         Report {
             machine: Machine::look(),
             size: Size { writers: 1, readers: 1 },
@@ -168,11 +256,13 @@ mod tests {
     #[test]
     fn every_fault_makes_the_verdict_wrong() {
         assert_eq!(report().verdict(), Verdict::Fine);
-        let faults: [fn(&mut Report); 8] = [
-            |report| report.outcome.tally.torn = 1,
-            |report| report.outcome.tally.backwards = 1,
-            |report| report.outcome.tally.failures = 1,
-            |report| report.outcome.tally.snapshots = 0,
+        let faults: [fn(&mut Report); 10] = [
+            |report| report.outcome.channels[1].tally.torn = 1,
+            |report| report.outcome.channels[2].tally.backwards = 1,
+            |report| report.outcome.channels[3].tally.failures = 1,
+            |report| report.outcome.channels[4].tally.snapshots = 0,
+            |report| report.outcome.channels[5].publications = 0,
+            |report| report.outcome.channels[0].growths = 0,
             |report| report.outcome.leftovers = 1,
             |report| report.outcome.faults.push("why".into()),
             |report| report.forgeries.accepted = 1,
@@ -186,10 +276,26 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_may_give_up_on_one_slot_only_and_small_states_need_not_grow() {
+        for (index, combination) in COMBINATIONS.iter().enumerate() {
+            let mut starved = report();
+            starved.outcome.channels[index].tally.give_ups = 1;
+            assert_eq!(
+                starved.verdict() == Verdict::Fine,
+                combination.depth == Depth::One,
+                "{combination:?}"
+            );
+            let mut same_size = report();
+            same_size.outcome.channels[index].growths = 0;
+            assert_eq!(same_size.verdict() == Verdict::Wrong, combination.sizes == Sizes::Mixed);
+        }
+    }
+
+    #[test]
     fn an_interrupted_run_is_unfinished_unless_something_is_wrong() {
-        let mut report = Report { ending: Status::Interrupted, ..report() };
+        let mut report = Report { ending: Status::Interrupted, outcome: Outcome::new(), ..report() };
         assert_eq!(report.verdict(), Verdict::Unfinished);
-        report.outcome.tally.torn = 1;
+        report.outcome.channels[0].tally.torn = 1;
         assert_eq!(report.verdict(), Verdict::Wrong);
     }
 }

@@ -1,30 +1,32 @@
-//! What a reader has counted.
+//! What a reader counts on one channel.
 
 use std::ops::AddAssign;
 
 use serde_json::{Value, json};
 
-/// How many faults are described; all are counted.
+/// How many faults of a channel are described; all of them are counted.
 const MAX_NOTES: usize = 5;
 
-/// Counts of one reader process, or of all.
+/// Counts of one reader process, or of all of them, on one channel or on all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Snapshots that were taken and verified.
+    /// Snapshots that were compared with what was published, torn ones included.
     pub(super) snapshots: u64,
-    /// Publications of the history that were taken and verified.
+    /// Snapshots of a publication that the reader had not seen before.
+    pub(super) fresh: u64,
+    /// States out of histories that were compared with what was published.
     pub(super) history: u64,
-    /// Payload bytes of either.
+    /// Payload bytes of snapshots and histories.
     pub(super) bytes: u64,
-    /// Attempts that had to be made anew.
+    /// Attempts that had to be repeated.
     pub(super) retries: u64,
-    /// Snapshots that were given up because the writer was faster.
+    /// Snapshots that the reader gave up because the writer was faster.
     pub(super) give_ups: u64,
     /// Segments that were mapped.
     pub(super) remaps: u64,
-    /// Payloads that are not what was published.
+    /// Payloads that differ from what was published under their number.
     pub(super) torn: u64,
-    /// Numbers that went backwards.
+    /// Numbers or times that went backwards.
     pub(super) backwards: u64,
     /// Calls that failed and should not have.
     pub(super) failures: u64,
@@ -33,7 +35,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Remembers a fault that is counted elsewhere.
+    /// Describes a fault that is counted elsewhere.
     pub(super) fn note(&mut self, text: String) {
         if self.notes.len() < MAX_NOTES {
             self.notes.push(text);
@@ -44,6 +46,7 @@ impl Tally {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "snapshots": self.snapshots,
+            "fresh": self.fresh,
             "history": self.history,
             "bytes": self.bytes,
             "retries": self.retries,
@@ -62,6 +65,7 @@ impl Tally {
         let notes = value.get("notes")?.as_array()?.iter();
         Some(Tally {
             snapshots: count("snapshots")?,
+            fresh: count("fresh")?,
             history: count("history")?,
             bytes: count("bytes")?,
             retries: count("retries")?,
@@ -77,9 +81,21 @@ impl Tally {
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
-        let Tally { snapshots, history, bytes, retries, give_ups, remaps, torn, backwards, failures, notes } =
-            other;
+        let Tally {
+            snapshots,
+            fresh,
+            history,
+            bytes,
+            retries,
+            give_ups,
+            remaps,
+            torn,
+            backwards,
+            failures,
+            notes,
+        } = other;
         self.snapshots += snapshots;
+        self.fresh += fresh;
         self.history += history;
         self.bytes += bytes;
         self.retries += retries;

@@ -1,15 +1,18 @@
-//! A writer process: publishes flat out, grows and shrinks, until it is told to end or is killed.
+//! A writer process: publishes as fast as it can, grows and shrinks, until its parent ends or kills it.
 
-use tearless::{Bytes, Namespace, Writer};
+use tearless::Namespace;
 
-use super::content::{Content, scramble};
-use super::run::{RUNS, Run};
+use super::channel::TestWriter;
+use super::combination::{COMBINATIONS, Combination};
+use super::content::{Content, Sizes, scramble};
 use crate::child::{self, Lifetime, READY, text};
 
-/// Publications in a row of one channel.
-const BURST: u32 = 64;
+/// Publications in a row of one channel of mixed sizes. A process spends about as long on each of its channels.
+const MIXED_BURST: u32 = 64;
+/// Publications in a row of one channel of small payloads.
+const SMALL_BURST: u32 = 1024;
 
-/// One in so many publications is preceded by `shrink_to_fit`, so that growth never ends.
+/// One in so many publications is preceded by `shrink_to_fit`, so that the channel keeps growing.
 const SHRINK_EVERY: u64 = 1024;
 
 /// Which channels a writer process has, and which life of it this is.
@@ -20,23 +23,31 @@ pub(super) struct Share {
     pub(super) life: u64,
 }
 
-struct Channel {
-    writer: Writer<[u8], Bytes>,
+/// One channel of this process.
+struct Publisher {
+    channel: &'static str,
+    writer: TestWriter,
     content: Content,
-    payload: Vec<u8>,
+    burst: u32,
 }
 
-impl Channel {
+impl Publisher {
+    fn open(index: usize, namespace: &Namespace, seed: u64) -> Result<Publisher, String> {
+        let Combination { channel, sizes, .. } = COMBINATIONS[index];
+        let writer = COMBINATIONS[index].writer(namespace).map_err(text)?;
+        let burst = if sizes == Sizes::Mixed { MIXED_BURST } else { SMALL_BURST };
+        Ok(Publisher { channel, writer, content: Combination::content(index, seed), burst })
+    }
+
     fn publish(&mut self, life: u64) -> Result<(), String> {
         let next = self.writer.publication() + 1;
         if scramble(life, next).is_multiple_of(SHRINK_EVERY) {
             self.writer.shrink_to_fit();
         }
-        self.content.write(next, life, &mut self.payload);
-        match self.writer.publish(&self.payload) {
+        match self.writer.publish(self.content, next, life) {
             Ok(number) if number == next => Ok(()),
-            Ok(number) => Err(format!("{}: published as {number}, not as {next}", self.writer.channel())),
-            Err(error) => Err(format!("{}: publication {next}: {error}", self.writer.channel())),
+            Ok(number) => Err(format!("{}: published as {number}, not as {next}", self.channel)),
+            Err(error) => Err(format!("{}: publication {next}: {error}", self.channel)),
         }
     }
 }
@@ -47,20 +58,17 @@ impl Channel {
 ///
 /// What went wrong, in words.
 pub(super) fn run(share: Share, namespace: &Namespace, seed: u64, lifetime: &Lifetime) -> Result<(), String> {
-    let mut channels = (share.index..RUNS.len())
+    let mut publishers = (share.index..COMBINATIONS.len())
         .step_by(share.writers)
-        .map(|run| {
-            let writer = RUNS[run].writer(namespace).map_err(text)?;
-            Ok(Channel { writer, content: Run::content(run, seed), payload: Vec::new() })
-        })
+        .map(|index| Publisher::open(index, namespace, seed))
         .collect::<Result<Vec<_>, String>>()?;
     child::say(READY);
     while !lifetime.is_over() {
-        for channel in &mut channels {
-            for _ in 0..BURST {
-                channel.publish(share.life)?;
+        for publisher in &mut publishers {
+            for _ in 0..publisher.burst {
+                publisher.publish(share.life)?;
             }
         }
     }
-    channels.into_iter().try_for_each(|channel| channel.writer.close().map_err(text))
+    publishers.into_iter().try_for_each(|publisher| publisher.writer.close().map_err(text))
 }

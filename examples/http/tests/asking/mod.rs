@@ -1,4 +1,4 @@
-//! The program's process, and as little of an HTTP client as is needed to ask it.
+//! The program's process, and a minimal HTTP client for it.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -20,12 +20,12 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
-/// What has become of a process.
+/// How a process ended.
 #[derive(Debug, PartialEq)]
 pub(crate) enum State {
     Exited(i32),
     Killed,
-    /// It has not, for longer than one would wait.
+    /// It has not ended within the time limit.
     Running,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Answer {
 /// A stream of events.
 pub(crate) struct Events(BufReader<TcpStream>);
 
-/// One of them.
+/// One event of the stream.
 pub(crate) struct StateEvent {
     pub(crate) id: u64,
     pub(crate) data: Value,
@@ -80,7 +80,7 @@ impl Server {
         Events(stream)
     }
 
-    /// Version 1.0, in which answers end with the connection and are never in chunks.
+    /// HTTP 1.0: an answer ends with the connection and is never chunked.
     fn send(&self, method: &str, path: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -88,7 +88,7 @@ impl Server {
         stream
     }
 
-    /// Sends a signal, and waits for the end.
+    /// Sends a signal, and waits for the process to end.
     pub(crate) fn end_by(mut self, signal: Signal) -> State {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
         let begin = Instant::now();
@@ -104,7 +104,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail if it has ended.
+        // Both fail if the process has ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

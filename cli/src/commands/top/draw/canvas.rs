@@ -1,4 +1,4 @@
-//! A part of the screen to write texts to, of any size: what does not fit is cut off.
+//! A part of the screen, of any size, for texts; what does not fit is cut off.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -7,10 +7,10 @@ use ratatui::text::Span;
 
 use crate::commands::top::column::Side;
 
-/// What says that a text goes on.
+/// The mark of a text that was cut.
 const CUT: &str = "…";
 
-/// The cells of `area`. Nothing is written outside of it, and no size is too small.
+/// The cells of `area`, which may be empty. Nothing is written outside of it.
 #[derive(Debug)]
 pub(super) struct Canvas<'a> {
     buffer: &'a mut Buffer,
@@ -27,26 +27,26 @@ impl<'a> Canvas<'a> {
         self.area
     }
 
-    /// A part of it.
+    /// The part of the canvas in `area`.
     pub(super) fn part(&mut self, area: Rect) -> Canvas<'_> {
         let area = area.intersection(self.area);
         Canvas { buffer: self.buffer, area }
     }
 
-    /// Empties it.
+    /// Resets all cells.
     pub(super) fn clear(&mut self) {
         for place in self.area.positions() {
             self.buffer[place].reset();
         }
     }
 
-    /// Gives all of its cells this style, too.
+    /// Adds `style` to all cells.
     pub(super) fn style(&mut self, style: Style) {
         self.buffer.set_style(self.area, style);
     }
 
-    /// Writes `text` into `width` cells of line `y` from `x` on, counted from the area's corner; cut off with
-    /// a mark if it is longer.
+    /// Writes `text` into `width` cells of line `y` from `x` on, relative to the area. A longer
+    /// text is cut, and ends with a mark.
     pub(super) fn cell(&mut self, (x, y): (u16, u16), width: u16, text: &str, side: Side, style: Style) {
         let width = width.min(self.area.width.saturating_sub(x));
         if y >= self.area.height || width == 0 {
@@ -64,7 +64,7 @@ impl<'a> Canvas<'a> {
         self.buffer.set_stringn(left + indent, top, text, usize::from(width - indent), style);
     }
 
-    /// Writes texts one after the other into line `y`.
+    /// Writes texts one after another into line `y`.
     pub(super) fn line(&mut self, y: u16, texts: &[(&str, Style)]) {
         let mut x = 0;
         for (text, style) in texts {

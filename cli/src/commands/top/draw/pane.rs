@@ -1,15 +1,14 @@
-//! The selected worker's fields.
+//! The fields of the selected worker.
 
 use ratatui::layout::Rect;
 
-use super::Scene;
 use super::canvas::Canvas;
 use crate::commands::top::column::Side;
-use crate::commands::top::fields::Line;
+use crate::commands::top::detail::Line;
 use crate::commands::top::text;
-use crate::commands::top::view::{Focus, View};
+use crate::commands::top::view::{Focus, Scene, View};
 
-/// Cells before a line.
+/// Empty cells before a line.
 const INDENT: u16 = 2;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) {
@@ -22,7 +21,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
     let note = note.map_or_else(Vec::new, |note| text::wrapped(note, width.into()));
     view.places.pane = Rect { y: area.y + 1, height, ..area };
     view.places.pane_lines = fields.len() + note.len();
-    // What there is may have become less.
+    // There may be fewer lines than before.
     view.scroll_pane(0);
     draw_title(canvas, view, scene);
     for (y, index) in (1..=height).zip(view.pane_top..) {

@@ -3,15 +3,14 @@
 use ratatui::layout::Rect;
 use ratatui::text::Span;
 
-use super::Scene;
 use super::canvas::Canvas;
 use crate::commands::top::column::{Column, Side};
 use crate::commands::top::list::Direction;
 use crate::commands::top::row::Row;
 use crate::commands::top::text;
-use crate::commands::top::view::{Focus, View};
+use crate::commands::top::view::{Focus, Scene, View};
 
-/// Names that are longer are cut, also where there is room.
+/// The widest name; a longer one is cut, even if there is space.
 const MAX_NAME: u16 = 40;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) {
@@ -24,14 +23,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
     view.places.rows = Rect { y: area.y + 1, height, ..area };
     view.places.heads = draw_head(canvas, view, scene, &columns);
     if in_sight.is_empty() {
-        let (said, style) = match scene.missing {
+        let (message, style) = match scene.missing {
             _ if !scene.rows.is_empty() => {
                 ("no worker matches the filter: Esc clears it", scene.palette.dim())
             }
             None => ("no channels yet: they appear here when workers open them", scene.palette.dim()),
             Some(missing) => (missing, scene.palette.trouble()),
         };
-        for (y, line) in (1..).zip(text::wrapped(said, area.width.into())) {
+        for (y, line) in (1..).zip(text::wrapped(message, area.width.into())) {
             canvas.cell((0, y), area.width, &line, Side::Left, style);
         }
     }
@@ -42,7 +41,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
             let style = scene.palette.selected();
             let focused = view.focus == Focus::Table;
             let style = if focused { style } else { style.patch(scene.palette.dim()) };
-            // But for the bars, which would stand on their heads.
+            // The bars stay as they are: reversed, they would be upside down.
             let bars = view.places.heads.iter().find(|(column, _)| *column == Column::Trend);
             let width = bars.map_or(area.width, |(_, head)| head.x - area.x);
             canvas.part(Rect { y: area.y + index + 1, height: 1, width, ..area }).style(style);
@@ -78,7 +77,7 @@ fn draw_row(canvas: &mut Canvas<'_>, scene: &Scene<'_>, columns: &[(Column, u16)
     let mut x = 0;
     for (column, width) in columns {
         let style = match column {
-            Column::State => scene.palette.state(row.state),
+            Column::State => scene.palette.health(row.health),
             Column::Trend => scene.palette.bars(),
             Column::Worker => scene.palette.strong(),
             _ => scene.palette.normal(),

@@ -1,23 +1,24 @@
-//! Frames as a terminal would show them, through ratatui's backend for tests.
+//! Frames as a terminal shows them, through ratatui's backend for tests.
 
 use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Modifier;
+use tearless::hub::Health;
 
-use super::{Scene, draw};
+use super::draw;
 use crate::commands::top::column::Column;
 use crate::commands::top::detail::Detail;
 use crate::commands::top::input::{Next, handle};
 use crate::commands::top::list::Sort;
 use crate::commands::top::palette::Palette;
-use crate::commands::top::row::{Row, State};
-use crate::commands::top::view::{Flow, Focus, Mode, Pane, View};
+use crate::commands::top::row::Row;
+use crate::commands::top::view::{Flow, Focus, Mode, Pane, Scene, View};
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-/// A terminal with a session of plain data in it.
+/// A terminal that shows plain data.
 struct Stage {
     rows: Vec<Row>,
     detail: Detail,
@@ -106,11 +107,16 @@ impl Stage {
     }
 }
 
-/// A worker whose numbers follow from its own.
+/// A worker whose figures follow from its number.
 fn row(number: u64) -> Row {
     let name = format!("worker-{number}");
-    let mut row =
-        Row { label: name.clone(), name, state: State::Alive, pid: Some(1_000 + number), ..Row::default() };
+    let mut row = Row {
+        label: name.clone(),
+        name,
+        health: Some(Health::Empty),
+        pid: Some(1_000 + number),
+        ..Row::default()
+    };
     for second in 0..5 {
         row.rates.add(Duration::from_secs(second), second * number);
     }
@@ -120,7 +126,7 @@ fn row(number: u64) -> Row {
     row
 }
 
-/// The place in `lines` of `text`.
+/// The position of `text` in `lines`.
 fn find(lines: &[String], text: &str) -> (u16, u16) {
     let y =
         lines.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text:?} in {lines:#?}"));
@@ -198,7 +204,7 @@ fn of_many_workers_those_in_sight_are_drawn_and_the_selected_one_is_among_them()
 #[test]
 fn typing_a_filter_leaves_those_that_match() {
     let mut stage = Stage::new(20, (80, 30));
-    stage.rows[4].state = State::Dead;
+    stage.rows[4].health = Some(Health::Dead { since: None });
     stage.keys("/er-1");
     let text = stage.text();
     assert!(text.contains("11 match er-1") && text.contains("/er-1▏"), "{text}");
@@ -249,7 +255,7 @@ fn a_frozen_picture_says_so() {
     assert!(stage.text().contains("every 100ms") && !stage.text().contains("FROZEN"));
     stage.keys(" ");
     assert_eq!(stage.view.flow, Flow::Frozen);
-    assert!(stage.text().contains("FROZEN") && stage.text().contains("space go on"));
+    assert!(stage.text().contains("FROZEN") && stage.text().contains("space continue"));
     stage.key(KeyCode::Down);
     assert_eq!(stage.selected(), "worker-2", "one can still look around");
     stage.keys(" ");
@@ -259,9 +265,10 @@ fn a_frozen_picture_says_so() {
 #[test]
 fn states_are_counted_and_a_dead_worker_stands_out() {
     let mut stage = Stage::new(6, (100, 24));
-    for (index, state) in [State::Dead, State::Stalled, State::Stopped, State::Closed].into_iter().enumerate()
-    {
-        stage.rows[index].state = state;
+    let stalled = |is_stopped| Health::Stalled { silent: None, is_stopped };
+    let others = [Health::Dead { since: None }, stalled(false), stalled(true), Health::Closed];
+    for (row, health) in stage.rows.iter_mut().zip(others) {
+        row.health = Some(health);
     }
     let lines = stage.lines();
     assert!(lines[0].ends_with("6 workers: 2 alive, 1 closed, 1 stalled, 1 stopped, 1 dead"), "{}", lines[0]);
@@ -310,12 +317,12 @@ fn the_help_lies_over_everything_until_a_key_is_pressed() {
     stage.keys("?");
     let text = stage.text();
     assert!(
-        text.contains("any key goes back") && text.contains("Ctrl-Z") && text.contains("stalled"),
+        text.contains("any key closes the help") && text.contains("Ctrl-Z") && text.contains("stalled"),
         "{text}"
     );
     assert_eq!(stage.click(5, 5), Next::Wait, "what lies below is not clicked");
     stage.keys("q");
-    assert!(!stage.text().contains("any key goes back"));
+    assert!(!stage.text().contains("any key closes the help"));
     assert_eq!(stage.key(KeyCode::Char('q')), Next::Quit);
 }
 
@@ -347,9 +354,9 @@ fn the_bars_of_the_selected_worker_stand_upright() {
 }
 
 #[test]
-fn a_namespace_that_is_missing_is_told_with_the_one_that_may_be_meant() {
+fn a_missing_namespace_is_reported_with_similar_names() {
     let mut stage = Stage::new(0, (60, 24));
-    stage.missing = Some("there is no namespace \"flet\" on this machine; is one of these meant: fleet?");
+    stage.missing = Some("there is no namespace \"flet\" on this machine; did you mean: fleet?");
     let text = stage.text();
     assert!(text.contains("no namespace \"flet\"") && text.contains("fleet?"), "{text}");
 }

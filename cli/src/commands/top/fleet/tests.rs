@@ -1,4 +1,4 @@
-//! The fleet as it comes and goes. Time is what the test says it is.
+//! Workers start and end. The test sets the time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tearless::{Bytes, Namespace, Writer, WriterBuilder, cleanup::Retention};
 
-use super::{Fleet, LAST_SIGHT, Sampled};
+use super::{Fleet, LINGER, Sampled};
 use crate::commands::top::inspector::Inspector;
-use crate::commands::top::row::{Row, State};
+use crate::commands::top::row::Row;
 
-/// A namespace of its own, with what is seen of it; removed at the end.
+/// A separate namespace with its fleet; removed at the end.
 struct Stage {
     namespace: Namespace,
     fleet: Fleet,
@@ -39,8 +39,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Removed one by one: a cleaning that removes a channel keeps its entry while the process that wrote
-        // it lives.
+        // Removed one by one: a cleanup that removes a channel keeps its entry while its writer's
+        // process is alive.
         for info in self.namespace.channels().unwrap_or_default() {
             let _ = self.namespace.remove_channel(&info.name);
         }
@@ -64,7 +64,7 @@ fn rows_say_what_workers_do() {
     let mut writer = stage.writer("worker");
     assert_eq!(stage.fleet.sample(seconds(1)), Sampled::OtherRows);
     let row = stage.row("worker");
-    assert_eq!((row.state, row.age, row.bytes, row.growths), (State::Alive, None, None, 0));
+    assert_eq!((row.word(), row.age, row.bytes, row.growths), ("alive", None, None, 0));
     assert_eq!(row.pid, Some(u64::from(std::process::id())));
     for number in 1_usize..=10 {
         writer.publish(&vec![7; 1_000 * number]).unwrap();
@@ -76,7 +76,7 @@ fn rows_say_what_workers_do() {
 }
 
 #[test]
-fn a_namespace_that_is_not_there_is_told_until_it_comes() {
+fn a_missing_namespace_is_reported_until_it_is_created() {
     let mut stage = Stage::new();
     stage.fleet.sample(seconds(0));
     let missing = stage.fleet.missing().unwrap_or_default();
@@ -90,13 +90,13 @@ fn a_namespace_that_is_not_there_is_told_until_it_comes() {
     stage.fleet.sample(seconds(2));
     stays.close().unwrap();
     stage.fleet.sample(seconds(3));
-    stage.fleet.sample(seconds(3) + LAST_SIGHT);
+    stage.fleet.sample(seconds(3) + LINGER);
     assert_eq!(stage.fleet.rows().len(), 0);
     assert!(stage.fleet.missing().is_some(), "it has ended with its last channel");
 }
 
 #[test]
-fn a_worker_that_breaks_its_promise_is_stale_and_one_that_promised_nothing_is_not() {
+fn a_worker_that_breaks_its_promise_is_stalled_and_one_that_promised_nothing_is_not() {
     let mut stage = Stage::new();
     let interval = Duration::from_millis(1);
     let mut promised = stage.builder("promised").heartbeat_interval(interval).open().unwrap();
@@ -106,7 +106,7 @@ fn a_worker_that_breaks_its_promise_is_stale_and_one_that_promised_nothing_is_no
     }
     sleep(interval * 4);
     stage.fleet.sample(seconds(1));
-    assert_eq!((stage.row("promised").state, stage.row("free").state), (State::Stalled, State::Alive));
+    assert_eq!((stage.row("promised").word(), stage.row("free").word()), ("stalled", "alive"));
 }
 
 #[test]
@@ -118,16 +118,16 @@ fn a_channel_that_ends_is_shown_for_a_while_and_comes_back_if_it_does() {
     drop(writer);
     assert_eq!(stage.fleet.sample(seconds(2)), Sampled::SameRows);
     let row = stage.row("worker");
-    assert_eq!((row.state, row.bytes), (State::Closed, Some(5)), "its last numbers can be read");
+    assert_eq!((row.word(), row.bytes), ("closed", Some(5)), "its last numbers can be read");
 
     let mut writer = stage.writer("worker");
     writer.publish(b"another").unwrap();
     stage.fleet.sample(seconds(3));
-    assert_eq!((stage.row("worker").state, stage.row("worker").bytes), (State::Alive, Some(7)));
+    assert_eq!((stage.row("worker").word(), stage.row("worker").bytes), ("alive", Some(7)));
 
     drop(writer);
     stage.fleet.sample(seconds(4));
-    let end = seconds(4) + LAST_SIGHT;
+    let end = seconds(4) + LINGER;
     assert_eq!(stage.fleet.sample(end - seconds(1)), Sampled::SameRows);
     assert_eq!(stage.fleet.sample(end), Sampled::OtherRows);
     assert!(stage.fleet.rows().is_empty());
@@ -141,27 +141,26 @@ fn a_lingering_channel_stays_and_its_successor_is_noticed_at_once() {
     drop(writer);
     stage.fleet.sample(seconds(1));
     stage.fleet.sample(seconds(100));
-    assert_eq!((stage.row("worker").state, stage.row("worker").bytes), (State::Closed, Some(10)));
+    assert_eq!((stage.row("worker").word(), stage.row("worker").bytes), ("closed", Some(10)));
     let _successor = stage.writer("worker");
     stage.fleet.sample(seconds(100));
-    assert_eq!(stage.row("worker").state, State::Alive);
+    assert_eq!(stage.row("worker").word(), "alive");
 }
 
 #[test]
-fn a_channel_whose_object_is_gone_says_why_it_can_not_be_read() {
+fn a_channel_without_its_object_reports_why_it_can_not_be_read() {
     let mut stage = Stage::new();
     let before = objects();
     let _writer = stage.writer("worker");
     for object in objects().into_iter().filter(|object| !before.contains(object) && object.ends_with('c')) {
-        // Of another test perhaps, if it is at work at this moment: only what belongs to this namespace is
-        // removed.
+        // Another test may run at this moment: only objects of this namespace are unlinked.
         if is_of(&object, stage.namespace.name()) {
             std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
         }
     }
     stage.fleet.sample(seconds(1));
     let row = stage.row("worker");
-    assert_eq!(row.state, State::Unreadable);
+    assert_eq!(row.health, None);
     assert!(row.trouble.as_ref().is_some_and(|trouble| trouble.contains("worker")), "{row:?}");
 }
 

@@ -1,0 +1,219 @@
+//! What single operations cost: medians of many rounds, beside memcpy in the same run.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use tearless::{Bytes, Namespace};
+
+use crate::child::text;
+use crate::interrupt::Interrupt;
+
+/// The shortest round: long compared with a reading of the clock.
+const ROUND: Duration = Duration::from_millis(1);
+
+/// The fewest rounds for a median.
+const MIN_ROUNDS: usize = 7;
+
+/// Repeats an operation the given number of times.
+pub(super) type Task<'a> = &'a mut dyn FnMut(u32);
+
+/// Runs the tasks in turn, round by round, for about `budget`, so that a disturbance of the machine
+/// affects all of them. Returns the median time of one operation of each task, in nanoseconds.
+///
+/// # Errors
+///
+/// The process was asked to end.
+pub(super) fn medians<const TASKS: usize>(
+    budget: Duration,
+    interrupt: &Interrupt,
+    mut tasks: [Task<'_>; TASKS],
+) -> Result<[f64; TASKS], String> {
+    let times: [u32; TASKS] = std::array::from_fn(|index| calibrate(&mut *tasks[index]));
+    let mut rounds: [Vec<f64>; TASKS] = std::array::from_fn(|_| Vec::new());
+    let end = Instant::now() + budget;
+    while Instant::now() < end || rounds[0].len() < MIN_ROUNDS {
+        check(interrupt)?;
+        for index in 0..TASKS {
+            let begin = Instant::now();
+            tasks[index](times[index]);
+            rounds[index].push(begin.elapsed().as_secs_f64() * 1e9 / f64::from(times[index]));
+        }
+    }
+    Ok(rounds.map(|mut rounds| median(&mut rounds)))
+}
+
+/// # Errors
+///
+/// The process was asked to end.
+pub(super) fn check(interrupt: &Interrupt) -> Result<(), String> {
+    if interrupt.is_raised() { Err("interrupted before the measurement was complete".into()) } else { Ok(()) }
+}
+
+/// How many repetitions make up a round. Also warms up.
+fn calibrate(task: Task<'_>) -> u32 {
+    let mut times = 1;
+    loop {
+        let begin = Instant::now();
+        task(times);
+        if begin.elapsed() >= ROUND || times >= 1 << 24 {
+            return times;
+        }
+        times *= 2;
+    }
+}
+
+pub(super) fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Costs of one size without contention, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uncontended {
+    pub(super) bytes: usize,
+    /// Copying from one warm buffer to another.
+    pub(super) memcpy: f64,
+    pub(super) publish: f64,
+    pub(super) snapshot: f64,
+}
+
+/// Measures publishing and snapshots while no other process uses the channel.
+///
+/// # Errors
+///
+/// A message: an operation failed, or the process was asked to end.
+pub(super) fn uncontended(
+    namespace: &Namespace,
+    bytes: usize,
+    budget: Duration,
+    interrupt: &Interrupt,
+) -> Result<Uncontended, String> {
+    let channel = format!("uncontended {bytes}");
+    let builder = namespace.writer_builder::<[u8]>(&channel).codec::<Bytes>();
+    let mut writer = builder.capacity(bytes).open().map_err(text)?;
+    let payload = vec![7_u8; bytes];
+    writer.publish(&payload).map_err(text)?;
+    let builder = namespace.reader_builder::<Vec<u8>>(&channel).codec::<Bytes>();
+    let mut reader = builder.open().map_err(text)?;
+    let (mut state, mut copy) = (Vec::new(), vec![0_u8; bytes]);
+    let (mut failed, mut published) = (None, 1);
+
+    let [memcpy, publish, snapshot] = medians(
+        budget,
+        interrupt,
+        [
+            &mut |times| {
+                for _ in 0..times {
+                    black_box(&mut copy[..]).copy_from_slice(black_box(&payload));
+                }
+            },
+            &mut |times| {
+                for _ in 0..times {
+                    match writer.publish(black_box(&payload)) {
+                        Ok(number) => published = number,
+                        Err(error) => failed = Some(text(error)),
+                    }
+                }
+            },
+            &mut |times| {
+                for _ in 0..times {
+                    // A failure here is permanent, so that the last snapshot below reports it.
+                    let _ = black_box(reader.snapshot_into(black_box(&mut state)));
+                }
+            },
+        ],
+    )?;
+    if let Some(reason) = failed {
+        return Err(reason);
+    }
+    let info = reader.snapshot_into(&mut state).map_err(text)?;
+    writer.close().map_err(text)?;
+    if state != payload || copy != payload || info.publication() != published {
+        return Err(format!("the last snapshot of {bytes} bytes is not what was published"));
+    }
+    Ok(Uncontended { bytes, memcpy, publish, snapshot })
+}
+
+/// The number of channels of the fleet.
+pub(super) const CHANNELS: usize = 200;
+
+/// Payload bytes of each of its channels.
+pub(super) const BYTES: usize = 64;
+
+/// Costs of many channels, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fleet {
+    /// Attaching to one channel and its first snapshot: a median.
+    pub(super) attach: f64,
+    /// The states of all channels through an attached hub.
+    pub(super) query: f64,
+    /// Copying as many bytes, one memcpy for each channel.
+    pub(super) memcpy: f64,
+}
+
+/// Measures attaching to many channels, and reading all of them.
+///
+/// # Errors
+///
+/// A message: an operation failed, or the process was asked to end.
+pub(super) fn fleet(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Fleet, String> {
+    let names: Vec<String> = (0..CHANNELS).map(|index| format!("fleet {index}")).collect();
+    let payload = [7_u8; BYTES];
+    let mut writers = Vec::with_capacity(CHANNELS);
+    for name in &names {
+        check(interrupt)?;
+        let builder = namespace.writer_builder::<[u8]>(name).codec::<Bytes>().capacity(BYTES);
+        let mut writer = builder.open().map_err(text)?;
+        writer.publish(&payload).map_err(text)?;
+        writers.push(writer);
+    }
+    let attach = attach(namespace, &names)?;
+    let hub = namespace.hub_builder().codec::<Bytes>().open();
+    let (mut whole, mut copies) = (0, vec![0_u8; CHANNELS * BYTES]);
+    let source = vec![7_u8; CHANNELS * BYTES];
+    let [query, memcpy] = medians(
+        budget,
+        interrupt,
+        [
+            &mut |times| {
+                for _ in 0..times {
+                    let states = names.iter().map(|name| hub.get::<Vec<u8>>(name));
+                    whole =
+                        states.filter(|state| state.as_ref().is_ok_and(|state| **state == payload)).count();
+                }
+            },
+            &mut |times| {
+                for _ in 0..times {
+                    for (to, from) in copies.chunks_exact_mut(BYTES).zip(source.chunks_exact(BYTES)) {
+                        black_box(to).copy_from_slice(black_box(from));
+                    }
+                }
+            },
+        ],
+    )?;
+    for writer in writers {
+        writer.close().map_err(text)?;
+    }
+    match whole == CHANNELS && copies == source {
+        true => Ok(Fleet { attach, query, memcpy }),
+        false => Err(format!("only {whole} of {CHANNELS} states are what was published")),
+    }
+}
+
+fn attach(namespace: &Namespace, names: &[String]) -> Result<f64, String> {
+    let mut times = Vec::with_capacity(names.len());
+    for name in names {
+        let begin = Instant::now();
+        let builder = namespace.reader_builder::<Vec<u8>>(name).codec::<Bytes>();
+        let mut reader = builder.open().map_err(text)?;
+        black_box(reader.snapshot().map_err(text)?);
+        times.push(begin.elapsed().as_secs_f64() * 1e9);
+    }
+    Ok(median(&mut times))
+}
+
+#[test]
+fn the_median_is_the_one_in_the_middle() {
+    assert_eq!(median(&mut [3.0, 1.0, 200.0]), 3.0);
+    assert!(median(&mut []).is_nan());
+}

@@ -1,0 +1,106 @@
+//! What `tearless doctor` reports, and objects that this user may not open.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use tearless::error::ObjectError;
+
+use crate::error::for_shells;
+
+/// Whether the user has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    Problem,
+    Note,
+}
+
+/// One finding, and what to do about it.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    pub(super) check: &'static str,
+    pub(super) namespace: Option<String>,
+    pub(super) channel: Option<String>,
+    pub(super) what: String,
+    pub(super) advice: String,
+}
+
+impl Finding {
+    pub(super) fn problem(
+        check: &'static str,
+        what: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Finding {
+        Finding {
+            severity: Severity::Problem,
+            check,
+            namespace: None,
+            channel: None,
+            what: for_shells(&what.into()),
+            advice: advice.into(),
+        }
+    }
+
+    pub(super) fn note(check: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Note, ..Finding::problem(check, what, advice) }
+    }
+
+    pub(super) fn of(self, namespace: Option<&str>, channel: Option<&str>) -> Finding {
+        Finding { namespace: namespace.map(str::to_owned), channel: channel.map(str::to_owned), ..self }
+    }
+}
+
+/// Why an object was not opened.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Refusal {
+    /// It belongs to this user, and the command line does not trust it.
+    Untrusted(u32),
+    /// The system denies access; it belongs to this user, if that is known.
+    Forbidden(Option<u32>),
+}
+
+/// Each refusal once, however many objects it concerns.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(BTreeSet<Refusal>);
+
+impl Refusals {
+    /// Records `error` if it is a refusal; returns every other error.
+    pub(super) fn sift(&mut self, error: ObjectError) -> Option<ObjectError> {
+        (!self.take(&error)).then_some(error)
+    }
+
+    /// Records `error` if it is a refusal; returns whether it is one.
+    pub(super) fn take(&mut self, error: &ObjectError) -> bool {
+        let refusal = match error {
+            ObjectError::OtherOwner { owner, .. } => Refusal::Untrusted(*owner),
+            ObjectError::PermissionDenied { object } => {
+                let owner = fs::symlink_metadata(format!("/dev/shm/{object}")).map(|metadata| metadata.uid());
+                Refusal::Forbidden(owner.ok())
+            }
+            _ => return false,
+        };
+        self.0.insert(refusal);
+        true
+    }
+
+    /// A note for each.
+    pub(super) fn notes(self) -> impl Iterator<Item = Finding> {
+        self.0.into_iter().map(|refusal| match refusal {
+            Refusal::Untrusted(owner) => Finding::note(
+                "other-user",
+                format!("some of its objects belong to user {owner}, and were not opened"),
+                format!("if you trust that user, add --trust-owner {owner}"),
+            ),
+            Refusal::Forbidden(Some(owner)) => Finding::note(
+                "other-user",
+                format!("some of its objects belong to user {owner}, and you have no permission to read them"),
+                format!("run this as that user; or open the writers with wider permissions, and add --trust-owner {owner}"),
+            ),
+            Refusal::Forbidden(None) => Finding::note(
+                "other-user",
+                "you have no permission to read some of its objects",
+                "run this as the user that owns them",
+            ),
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! The parts around table and pane: two lines at the top, one at the bottom, and the help over
+//! everything.
+
+use ratatui::layout::Rect;
+use tearless::hub::Health;
+
+use super::canvas::Canvas;
+use crate::commands::top::column::Side;
+use crate::commands::top::view::{Flow, Mode, Pane, Scene, View};
+use crate::health;
+use crate::output::{self, bytes, printable};
+
+/// Namespace, number of workers by state, rates and memory.
+pub(super) fn draw_header(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
+    let palette = scene.palette;
+    let namespace = printable(scene.namespace);
+    let count = match scene.rows.len() {
+        1 => "1 worker".into(),
+        count => format!("{count} workers"),
+    };
+    let mut texts = vec![
+        ("tearless top ", palette.accent()),
+        (&*namespace, palette.strong()),
+        ("  ", palette.normal()),
+        (&count, palette.strong()),
+    ];
+    let states = states(scene);
+    for (index, (health, count)) in states.iter().enumerate() {
+        texts.push((if index == 0 { ": " } else { ", " }, palette.normal()));
+        texts.push((count, palette.health(*health)));
+    }
+    canvas.line(0, &texts);
+    let flow = flow(view, scene);
+    let width = u16::try_from(flow.chars().count()).unwrap_or(u16::MAX);
+    let second = second_line(view, scene);
+    let style = if scene.trouble.is_some() { palette.trouble() } else { palette.normal() };
+    let room = canvas.area().width.saturating_sub(width + 2);
+    canvas.cell((0, 1), room, &second, Side::Left, style);
+    let style = if view.is_live() { palette.dim() } else { palette.frozen() };
+    canvas.cell((room + 2, 1), width, &flow, Side::Right, style);
+}
+
+/// The number of workers for each word, the least urgent word first, with a health of that word.
+fn states(scene: &Scene<'_>) -> Vec<(Option<Health>, String)> {
+    let workers = |word: &&'static str| {
+        let rows: Vec<_> = scene.rows.iter().filter(|row| row.word() == *word).collect();
+        let first = rows.first()?;
+        Some((first.health, format!("{} {word}", rows.len())))
+    };
+    health::WORDS.iter().rev().filter_map(workers).collect()
+}
+
+fn flow(view: &View, scene: &Scene<'_>) -> String {
+    if view.is_live() {
+        format!("every {}", humantime::format_duration(scene.interval))
+    } else {
+        " FROZEN ".into()
+    }
+}
+
+fn second_line(view: &View, scene: &Scene<'_>) -> String {
+    if let Some(trouble) = scene.trouble {
+        return trouble.into();
+    }
+    let rate: f64 = scene.rows.iter().filter_map(|row| row.rates.per_second()).sum();
+    let mut line = format!("{} publications/s", output::rate(rate));
+    if let Some(memory) = scene.memory {
+        line += &format!("  {} in {} objects", bytes(memory.resident), memory.objects);
+    }
+    if !view.filter.is_empty() {
+        line += &format!("  {} match {}", view.list.len(), printable(&view.filter));
+    }
+    line
+}
+
+/// The keys, or the filter while the user types it.
+pub(super) fn draw_footer(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
+    let palette = scene.palette;
+    if view.mode == Mode::Typing {
+        let filter = format!("{}▏", printable(&view.filter));
+        let texts = [
+            ("/", palette.accent()),
+            (&filter, palette.strong()),
+            ("  Enter keeps the filter, Esc clears it", palette.dim()),
+        ];
+        return canvas.line(0, &texts);
+    }
+    let freeze = if view.flow == Flow::Live { "freeze" } else { "continue" };
+    let fields = if view.pane == Pane::Shown { "hide fields" } else { "show fields" };
+    let keys = [
+        ("?", "help"),
+        ("q", "quit"),
+        ("/", "filter"),
+        ("s", "sort"),
+        ("r", "reverse"),
+        ("space", freeze),
+        ("tab", "switch"),
+        ("enter", fields),
+    ];
+    let mut texts = Vec::with_capacity(keys.len() * 4);
+    for (key, meaning) in keys {
+        texts.extend([(key, palette.accent()), (" ", palette.normal()), (meaning, palette.dim())]);
+        texts.push(("  ", palette.normal()));
+    }
+    canvas.line(0, &texts);
+}
+
+const KEYS: [(&str, &str); 13] = [
+    ("up down, j k", "select a worker; so do the wheel and a click"),
+    ("PgUp PgDn Home End", "move by pages, to the ends"),
+    ("/", "filter: words in names, or a state such as dead"),
+    ("s S, > <", "sort by the next column, the previous column"),
+    ("1 to 9", "sort by that column; again: reverse"),
+    ("click on a head", "the same"),
+    ("r", "reverse the order"),
+    ("space", "freeze, continue"),
+    ("enter", "show or hide the worker's fields"),
+    ("tab", "switch between workers and fields"),
+    ("Ctrl-Z", "suspend"),
+    ("Esc", "leave the fields, clear the filter, quit"),
+    ("q, Ctrl-C", "quit"),
+];
+
+const STATES: [(&str, &str); 6] = [
+    ("alive", "the writer's process is alive"),
+    ("stalled", "alive, but silent for 3 of its intervals"),
+    ("stopped", "by a signal or a debugger"),
+    ("dead", "ended without closing; the last state is shown"),
+    ("closed", "closed the channel, and left the last state"),
+    ("RETRIES", "reads of this program that met a faster writer"),
+];
+
+const WIDTH: u16 = 76;
+
+pub(super) fn draw_help(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
+    let whole = canvas.area();
+    let lines = u16::try_from(KEYS.len() + STATES.len() + 3).unwrap_or(u16::MAX);
+    let (width, height) = (WIDTH.min(whole.width), lines.min(whole.height));
+    let (x, y) = (whole.x + (whole.width - width) / 2, whole.y + (whole.height - height) / 2);
+    let mut canvas = canvas.part(Rect { x, y, width, height });
+    let palette = scene.palette;
+    canvas.clear();
+    canvas.part(Rect { x, y, width, height: 1 }).style(palette.head());
+    canvas.cell((0, 0), width, "  tearless top: any key closes the help", Side::Left, palette.head());
+    let gap = [("", "")];
+    for (y, (key, meaning)) in (1..).zip(KEYS.iter().chain(&gap).chain(&STATES)) {
+        canvas.cell((2, y), 19, key, Side::Left, palette.accent());
+        canvas.cell((22, y), width.saturating_sub(23), meaning, Side::Left, palette.normal());
+    }
+}

@@ -1,0 +1,67 @@
+//! What a run has left in shared memory, found without the help of the library.
+
+use std::collections::BTreeSet;
+use std::{fs, io};
+
+/// Where Linux shows shared memory.
+const DIRECTORY: &str = "/dev/shm/";
+
+/// Characters that all object names of a namespace begin with: `tl_` and the namespace's hash.
+const NAMESPACE_CHARACTERS: usize = 10;
+
+/// The beginnings of the names of a namespace's objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Prefixes(BTreeSet<String>);
+
+impl Prefixes {
+    /// Adds those of the objects that process `pid` has mapped.
+    ///
+    /// # Errors
+    ///
+    /// If its mappings cannot be read.
+    pub(super) fn add_mapped_by(&mut self, pid: u32) -> io::Result<()> {
+        self.add(&fs::read_to_string(format!("/proc/{pid}/maps"))?);
+        Ok(())
+    }
+
+    fn add(&mut self, maps: &str) {
+        let names = maps.lines().filter_map(|line| line.split_once(DIRECTORY)).map(|(_, name)| name);
+        self.0.extend(names.map(|name| name.chars().take(NAMESPACE_CHARACTERS).collect::<String>()));
+    }
+
+    /// Whether they are those of exactly one namespace.
+    pub(super) fn are_of_one_namespace(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The objects in shared memory whose names begin like that.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be listed.
+    pub(super) fn objects(&self) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(DIRECTORY)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if self.0.iter().any(|prefix| name.starts_with(prefix)) {
+                found.push(name);
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[test]
+fn mappings_give_the_beginnings_of_the_names() {
+    let mut prefixes = Prefixes::default();
+    assert!(!prefixes.are_of_one_namespace());
+    prefixes.add(
+        "7f00-7f01 rw-s 00000000 00:1a 3 /dev/shm/tl_0123456_89abcdef_c\n\
+         7f01-7f02 r-xp 00000000 08:01 9 /usr/lib/libc.so.6\n\
+         7f02-7f03 rw-s 00000000 00:1a 4 /dev/shm/tl_0123456_fedcba98_c (deleted)\n",
+    );
+    assert_eq!(prefixes, Prefixes(BTreeSet::from(["tl_0123456".into()])));
+    assert!(prefixes.are_of_one_namespace());
+    prefixes.add("7f03-7f04 rw-s 00000000 00:1a 5 /dev/shm/tl_6543210_fedcba98_c");
+    assert!(!prefixes.are_of_one_namespace());
+}

@@ -1,0 +1,101 @@
+//! Attaching to a channel: waits for what is missing or not ready yet; anything else that is wrong is an error.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::backoff::Backoff;
+use super::control_page::{ControlPage, PageProblem};
+use super::options::ReaderOptions;
+use super::segments::Segments;
+use super::{AttachError, ChannelName, ChannelReader};
+use crate::layout::{self, Kind};
+use crate::memory::ReadOnlyWords;
+use crate::object::{Backend, ObjectError};
+use crate::seqlock::ChannelState;
+
+/// What one look at a channel's name finds.
+enum Found {
+    /// No control page.
+    Missing,
+    /// A page that its creator has not finished.
+    NotReady,
+    /// A channel.
+    Ready(ControlPage<ReadOnlyWords>),
+}
+
+/// Attaches to a channel, waiting for it as long as the options say.
+pub(crate) fn attach(
+    backend: &Arc<dyn Backend>,
+    name: &ChannelName,
+    options: &ReaderOptions,
+) -> Result<ChannelReader, AttachError> {
+    let begin = Instant::now();
+    let mut unready_since = None;
+    let mut backoff = Backoff::new();
+    loop {
+        match find(backend, name)? {
+            Found::Ready(page) => {
+                let (backend, names) = (Arc::clone(backend), name.objects.clone());
+                let segments = Segments { backend, names, instance: page.instance() };
+                let reader = ChannelReader::new(page, segments, name, options.retry);
+                if let Some(expected) = &options.format {
+                    reader.has_format(expected)?;
+                }
+                return Ok(reader);
+            }
+            Found::Missing => {
+                unready_since = None;
+                let waited = options.attach.missing;
+                if begin.elapsed() >= waited {
+                    let ChannelName { namespace, channel, .. } = name.clone();
+                    return Err(AttachError::NotFound { namespace, channel, waited });
+                }
+            }
+            Found::NotReady => {
+                let waited = unready_since.get_or_insert_with(Instant::now).elapsed();
+                if waited >= options.attach.not_ready {
+                    return Err(AttachError::NotReady { channel: name.channel.clone(), waited });
+                }
+            }
+        }
+        backoff.wait();
+    }
+}
+
+/// One look at a channel's control page.
+fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachError> {
+    let object = name.objects.object(Kind::Control);
+    let channel = || name.channel.clone();
+    let failed = |source| AttachError::Object { channel: channel(), source };
+    let words = match backend.view(&object) {
+        Ok(words) => words,
+        Err(ObjectError::NotFound { .. }) => return Ok(Found::Missing),
+        Err(ObjectError::Unfinished { .. }) => return Ok(Found::NotReady),
+        Err(source) => return Err(failed(source)),
+    };
+    let page = match ControlPage::validate(words) {
+        Ok(page) => page,
+        Err(PageProblem::NotReady) => return Ok(Found::NotReady),
+        Err(PageProblem::OtherVersion(found)) => {
+            return Err(AttachError::LayoutVersion { channel: channel(), found, expected: layout::VERSION });
+        }
+        Err(problem @ (PageProblem::WrongSize(_) | PageProblem::Foreign(_))) => {
+            return Err(failed(ObjectError::Foreign { object, reason: problem.reason() }));
+        }
+    };
+    let header = page.header();
+    if let Some(other) = header.collides_with(name) {
+        let channel = format!("{}/{}", name.namespace, name.channel);
+        return Err(AttachError::NameCollision { channel, other });
+    }
+    if header.needs_unknown_features() {
+        return Err(AttachError::UnknownFeatures { channel: channel(), bits: header.features_required });
+    }
+    if let Some([found, expected]) = page.owner().other_boot() {
+        return Err(AttachError::OtherBoot { channel: channel(), found, expected });
+    }
+    match page.state() {
+        ChannelState::Removed => Ok(Found::Missing),
+        ChannelState::Open | ChannelState::Lingering => Ok(Found::Ready(page)),
+    }
+}

@@ -1,0 +1,432 @@
+//! Removing channels that no process writes: one by name, or the leftovers of dead writers.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::control_page::{ControlPage, PageProblem, is_abandoned, owner_of};
+use super::segments::Segments;
+use super::{ChannelName, RemoveError};
+use crate::clock;
+use crate::layout::{Kind, ObjectNames, Publication, Side, control};
+use crate::liveness::{ProcessIdentity, ProcessState};
+use crate::memory::{Memory, Words};
+use crate::object::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::seqlock::{ChannelState, Generations};
+
+/// How long a cleanup keeps the last state of a writer that is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// Until another writer takes the channel over, or it is removed by name. The default.
+    #[default]
+    UntilReplaced,
+    /// Until the last publication is this old. Channels without timestamps, or without a publication, are kept.
+    For(Duration),
+    /// Not at all. Don't use it while a worker is about to be started again: its readers would be told that the channel
+    /// is closed, and its numbers would begin at 1 again.
+    Nothing,
+}
+
+/// Why a cleanup removed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RemovalReason {
+    /// The writer died, and its state is not to be kept.
+    Dead,
+    /// The writer closed the channel and left the last state, which is not to be kept.
+    Lingered,
+    /// The creator died before the channel was whole; or has only just begun, and then starts again.
+    HalfMade,
+    /// The process that removed the channel died during the removal; or a part of the channel was removed by hand.
+    HalfRemoved,
+    /// No channel refers to the objects.
+    Orphaned,
+}
+
+/// What a cleanup removed of one channel, or objects without a channel.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Removed {
+    /// The channel's name, if it still had one.
+    pub channel: Option<String>,
+    /// Process id of the last writer, in its own PID namespace; 0 if it is not known.
+    pub pid: u64,
+    /// Age of the last publication, if there was one and it has a timestamp.
+    pub age: Option<Duration>,
+    /// Why.
+    pub reason: RemovalReason,
+    /// The names of the objects.
+    pub objects: Vec<String>,
+}
+
+/// Outcome of cleaning up one channel's objects.
+pub(crate) enum CleanupOutcome {
+    /// Nothing to do: this instance is whole, and there is no other object. Whether its writer is alive was not asked.
+    InOrder(u64),
+    /// Nothing to do: the channel is in use, to be kept, or not ours.
+    Kept,
+    /// This was removed.
+    Removed(Removed),
+}
+
+/// Removes what dead writers left in a namespace.
+pub(crate) struct Cleanup<'a> {
+    pub(crate) backend: &'a Arc<dyn Backend>,
+    /// Compared with what control pages say, because names of namespaces may have the same hash.
+    pub(crate) namespace: &'a str,
+    pub(crate) retention: Retention,
+    /// How long to wait for another process's step.
+    pub(crate) patience: Duration,
+}
+
+/// What to do with a channel whose writer is gone.
+enum Verdict {
+    LeaveAlone,
+    KeepCurrent,
+    Remove(RemovalReason),
+}
+
+impl Cleanup<'_> {
+    /// Removes those of one channel's `objects` that no process needs; never anything in use.
+    ///
+    /// `writer` is the owner according to the registry. If the control page has been unlinked there is no lock to query,
+    /// so the segments are removed only if that owner is known to be dead.
+    pub(crate) fn clean(
+        &self,
+        names: &ObjectNames,
+        objects: &[String],
+        writer: Option<ProcessIdentity>,
+    ) -> Result<CleanupOutcome, ObjectError> {
+        if let Some(instance) = self.instance_in_order(names, objects) {
+            return Ok(CleanupOutcome::InOrder(instance));
+        }
+        let page_name = names.object(Kind::Control);
+        let has_page = objects.contains(&page_name);
+        if !has_page && writer.is_some_and(|writer| writer.state() != ProcessState::Dead) {
+            return Ok(CleanupOutcome::Kept);
+        }
+        let options = ClaimOptions {
+            extent: Extent::full(control::BYTES),
+            // Segments without a page: the gate is on the page, so one is created to pass it.
+            create: !has_page,
+            patience: self.patience,
+        };
+        let claim = match self.backend.claim(&page_name, options, &|page| is_abandoned(page)) {
+            Ok(claim) => claim,
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => {
+                return Ok(CleanupOutcome::Kept);
+            }
+            Err(error) => return Err(error),
+        };
+        let leftovers = Leftovers::new(self.backend, names, claim.memory().clone(), objects);
+        match leftovers.verdict(self.namespace, has_page, self.retention) {
+            Verdict::LeaveAlone => Ok(CleanupOutcome::Kept),
+            Verdict::Remove(reason) => leftovers.remove_all(claim.as_ref(), reason),
+            Verdict::KeepCurrent => leftovers.remove_orphans(),
+        }
+    }
+
+    /// What [`Cleanup::clean`] would remove. Stores nothing and only queries the lock, so a channel that is being changed
+    /// may be reported in an intermediate state.
+    pub(crate) fn dry_run(
+        &self,
+        names: &ObjectNames,
+        objects: &[String],
+        writer: Option<ProcessIdentity>,
+    ) -> Result<Option<Removed>, ObjectError> {
+        if self.instance_in_order(names, objects).is_some() {
+            return Ok(None);
+        }
+        let page_name = names.object(Kind::Control);
+        if !objects.contains(&page_name) {
+            let is_left = writer.is_none_or(|writer| writer.state() == ProcessState::Dead);
+            return if is_left { self.without_page(RemovalReason::Orphaned, objects) } else { Ok(None) };
+        }
+        let page = match self.backend.view(&page_name) {
+            Ok(page) => page,
+            Err(ObjectError::NotFound { .. }) => return Ok(None),
+            // The creator died before the page had memory, or is at work at this moment: the two look alike.
+            Err(ObjectError::Unfinished { .. }) => {
+                return self.without_page(RemovalReason::HalfMade, objects);
+            }
+            // A claim would set other permissions, and then read the page.
+            Err(error @ ObjectError::PermissionDenied { .. }) if self.is_ours(&page_name)? => {
+                return self.behind_permissions(error, objects, writer);
+            }
+            Err(error) => return Err(error),
+        };
+        let leftovers = Leftovers::new(self.backend, names, page.clone(), objects);
+        if let Err(problem @ PageProblem::WrongSize(_)) = leftovers.page {
+            // As a claim refuses it.
+            return Err(ObjectError::Foreign { object: page_name, reason: problem.reason() });
+        }
+        let is_free = self.backend.is_claimed(&page_name, &page)? == Some(false);
+        if !is_free && !is_abandoned(&page) {
+            return Ok(None);
+        }
+        match leftovers.verdict(self.namespace, true, self.retention) {
+            Verdict::LeaveAlone => Ok(None),
+            Verdict::Remove(reason) => self.removable(leftovers.removed(reason), objects.iter()),
+            Verdict::KeepCurrent => {
+                self.removable(leftovers.removed(RemovalReason::Orphaned), leftovers.orphans())
+            }
+        }
+    }
+
+    /// The instance of a channel for which a look without the lock finds nothing to do, whether its writer is alive or
+    /// not. The next cleanup finds what changes in the meantime.
+    fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
+        if self.retention != Retention::UntilReplaced {
+            return None;
+        }
+        let page = ControlPage::validate(self.backend.view(&names.object(Kind::Control)).ok()?).ok()?;
+        let needed = needed(names, &page);
+        let is_complete =
+            objects.len() == needed.len() && needed.iter().all(|object| objects.contains(object));
+        (page.state() != ChannelState::Removed && is_complete).then(|| page.instance())
+    }
+
+    /// What to remove if the page is our own and may not be opened: its creator died under a umask that forbids even us,
+    /// before it set other permissions. A creator that is in the registry got further, and the permissions were changed
+    /// since.
+    fn behind_permissions(
+        &self,
+        error: ObjectError,
+        objects: &[String],
+        writer: Option<ProcessIdentity>,
+    ) -> Result<Option<Removed>, ObjectError> {
+        match writer.map(ProcessIdentity::state) {
+            None => self.without_page(RemovalReason::HalfMade, objects),
+            Some(ProcessState::Dead) => Err(error),
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Objects that no page claims.
+    fn without_page(
+        &self,
+        reason: RemovalReason,
+        objects: &[String],
+    ) -> Result<Option<Removed>, ObjectError> {
+        let nothing = Removed { channel: None, pid: 0, age: None, reason, objects: Vec::new() };
+        self.removable(nothing, objects.iter())
+    }
+
+    /// `removed` with those of the objects that a cleanup would remove; `None` if there is none.
+    fn removable<'a>(
+        &self,
+        removed: Removed,
+        objects: impl Iterator<Item = &'a String>,
+    ) -> Result<Option<Removed>, ObjectError> {
+        let mut ours = Vec::new();
+        for object in objects {
+            if self.is_ours(object)? {
+                ours.push(object.clone());
+            }
+        }
+        Ok((!ours.is_empty()).then_some(Removed { objects: ours, ..removed }))
+    }
+
+    /// Whether the object exists and this process may remove it.
+    fn is_ours(&self, object: &str) -> Result<bool, ObjectError> {
+        match self.backend.status(object) {
+            Ok(status) => Ok(status.is_ours()),
+            Err(ObjectError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The names of a channel's objects according to its control page: itself, the current segments, and the schema.
+fn needed(names: &ObjectNames, page: &ControlPage<impl Memory>) -> Vec<String> {
+    let current = Side::BOTH.map(|side| Kind::Segment(side, Generations(page).current(side)));
+    let schema = page.schema().is_some().then_some(Kind::Schema);
+    let kinds = [Kind::Control].into_iter().chain(current).chain(schema);
+    kinds.map(|kind| names.object(kind)).collect()
+}
+
+/// A channel that no process writes, and its objects at an earlier listing. A cleanup has claimed the page; a dry run only
+/// maps it.
+struct Leftovers<'a, M> {
+    backend: &'a Arc<dyn Backend>,
+    names: &'a ObjectNames,
+    memory: M,
+    page: Result<ControlPage<M>, PageProblem>,
+    objects: &'a [String],
+}
+
+impl<'a, M: Memory + Clone> Leftovers<'a, M> {
+    fn new(
+        backend: &'a Arc<dyn Backend>,
+        names: &'a ObjectNames,
+        memory: M,
+        objects: &'a [String],
+    ) -> Leftovers<'a, M> {
+        Leftovers { backend, names, page: ControlPage::validate(memory.clone()), memory, objects }
+    }
+
+    fn verdict(&self, namespace: &str, had_page: bool, retention: Retention) -> Verdict {
+        let page = match &self.page {
+            Ok(page) => page,
+            Err(PageProblem::NotReady) if had_page => return Verdict::Remove(RemovalReason::HalfMade),
+            Err(PageProblem::NotReady) => return Verdict::Remove(RemovalReason::Orphaned),
+            Err(PageProblem::OtherVersion(_) | PageProblem::Foreign(_) | PageProblem::WrongSize(_)) => {
+                return Verdict::LeaveAlone;
+            }
+        };
+        if page.header().namespace != namespace {
+            return Verdict::LeaveAlone;
+        }
+        let reason = match page.state() {
+            ChannelState::Removed => return Verdict::Remove(RemovalReason::HalfRemoved),
+            _ if self.lacks_a_segment(page) => return Verdict::Remove(RemovalReason::HalfRemoved),
+            ChannelState::Lingering => RemovalReason::Lingered,
+            ChannelState::Open => RemovalReason::Dead,
+        };
+        let is_expired = match retention {
+            Retention::UntilReplaced => false,
+            Retention::For(max_age) => self.age(page).is_some_and(|age| age >= max_age),
+            Retention::Nothing => true,
+        };
+        if is_expired { Verdict::Remove(reason) } else { Verdict::KeepCurrent }
+    }
+
+    /// Whether a current segment has no name any more, so that no process can attach to the channel or resume it.
+    fn lacks_a_segment(&self, page: &ControlPage<M>) -> bool {
+        Side::BOTH.into_iter().any(|side| {
+            let generation = Generations(page).current(side);
+            matches!(self.segments().view(side, generation), Err(ObjectError::NotFound { .. }))
+        })
+    }
+
+    /// The objects that the page does not refer to.
+    fn orphans(&self) -> impl Iterator<Item = &String> {
+        let needed = self.page.as_ref().map_or_else(|_| Vec::new(), |page| needed(self.names, page));
+        self.objects.iter().filter(move |object| !needed.contains(object))
+    }
+
+    fn segments(&self) -> Segments {
+        let instance = self.memory.load(control::INSTANCE);
+        Segments { backend: Arc::clone(self.backend), names: self.names.clone(), instance }
+    }
+
+    fn removed(&self, reason: RemovalReason) -> Removed {
+        let page = self.page.as_ref().ok();
+        Removed {
+            channel: page.map(|page| page.header().channel),
+            pid: owner_of(&self.memory).pid,
+            age: page.and_then(|page| self.age(page)),
+            reason,
+            objects: Vec::new(),
+        }
+    }
+
+    /// Age of the last publication. No process writes: the slot is whole if its stamp says so.
+    fn age(&self, page: &ControlPage<M>) -> Option<Duration> {
+        let publication = Publication::new(page.publication())?;
+        let side = publication.side();
+        let ring = self.segments().view(side, Generations(page).current(side)).ok()?;
+        ring.holds(publication).and_then(|header| NonZeroU64::new(header.time)).map(clock::age)
+    }
+}
+
+/// Changes, by the process that has claimed the page.
+impl Leftovers<'_, Words> {
+    fn remove_all(&self, claim: &dyn Claim, reason: RemovalReason) -> Result<CleanupOutcome, ObjectError> {
+        let mut removed = self.removed(reason);
+        end_for_readers(claim.memory());
+        let page = self.names.object(Kind::Control);
+        for object in self.objects.iter().filter(|object| **object != page) {
+            if remove_ours(self.backend, object)? {
+                removed.objects.push(object.clone());
+            }
+        }
+        destroy(claim, &self.segments())?;
+        removed.objects.extend(self.objects.contains(&page).then_some(page));
+        Ok(if removed.objects.is_empty() { CleanupOutcome::Kept } else { CleanupOutcome::Removed(removed) })
+    }
+
+    /// Removes the orphans of a channel that is kept.
+    fn remove_orphans(&self) -> Result<CleanupOutcome, ObjectError> {
+        let mut objects = Vec::new();
+        for object in self.orphans() {
+            if remove_ours(self.backend, object)? {
+                objects.push(object.clone());
+            }
+        }
+        if objects.is_empty() {
+            return Ok(CleanupOutcome::Kept);
+        }
+        Ok(CleanupOutcome::Removed(Removed { objects, ..self.removed(RemovalReason::Orphaned) }))
+    }
+}
+
+/// Tells attached readers, and those that wait, that the channel is removed: before any of its objects is.
+fn end_for_readers(page: &Words) {
+    ChannelState::Removed.store(page);
+    object::wake(page, control::PUBLISHED);
+}
+
+/// Removes a claimed channel. The page goes last: when its name is free, so are those of the segments, for the next writer.
+pub(super) fn destroy(claim: &dyn Claim, segments: &Segments) -> Result<(), ObjectError> {
+    let page = claim.memory();
+    end_for_readers(page);
+    for side in Side::BOTH {
+        let generation = Generations(page).current(side);
+        if (1..=ObjectNames::MAX_GENERATION).contains(&generation) {
+            // The page stays if it fails, so that this can be repeated.
+            remove_ours(&segments.backend, &segments.name(side, generation))?;
+        }
+        let _ = segments.remove_around(side, generation);
+    }
+    // Whatever the page says: a creator that was killed before the page was ready has not said anything.
+    remove_ours(&segments.backend, &segments.schema_name())?;
+    claim.remove()
+}
+
+/// Removes an object of a claimed channel, and returns whether there was one. Objects that are not ours stay.
+fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectError> {
+    match backend.remove_leftover(object) {
+        Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
+        removed => removed,
+    }
+}
+
+/// Removes a channel that no process writes. Returns the removed instance; `None` if there is no such channel.
+pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
+    let page_name = name.objects.object(Kind::Control);
+    let failed = |source| RemoveError::Object { channel: name.channel.clone(), source };
+    let options = ClaimOptions::existing(Extent::full(control::BYTES));
+    let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
+        Ok(claim) => claim,
+        Err(ObjectError::NotFound { .. }) => return Ok(None),
+        // The creator died before the page had memory, and there still is none. The claim has removed the page, and no
+        // other object was made before it.
+        Err(ObjectError::NoSpace { .. }) => return Ok(Some(0)),
+        Err(ObjectError::Claimed { .. }) => {
+            let pid = owner_pid(backend, &page_name);
+            return Err(RemoveError::AlreadyOwned { channel: name.channel.clone(), pid });
+        }
+        Err(source) => return Err(failed(source)),
+    };
+    match ControlPage::validate(claim.memory().clone()) {
+        Ok(page) if page.header().collides_with(name).is_some() => return Ok(None),
+        Ok(_) | Err(PageProblem::NotReady) => {}
+        Err(problem) => {
+            let reason = problem.reason();
+            return Err(failed(ObjectError::Foreign { object: page_name, reason }));
+        }
+    }
+    let instance = claim.memory().load(control::INSTANCE);
+    let segments = Segments { backend: Arc::clone(backend), names: name.objects.clone(), instance };
+    destroy(claim.as_ref(), &segments).map_err(failed)?;
+    Ok(Some(instance))
+}
+
+/// Process id of the owner that a page names, 0 if it can't be read.
+pub(super) fn owner_pid(backend: &Arc<dyn Backend>, page_name: &str) -> u64 {
+    match backend.view(page_name) {
+        Ok(page) if page.len() > control::PID => page.load(control::PID),
+        _ => 0,
+    }
+}

@@ -1,0 +1,411 @@
+//! The control page: its words as values, each with its ordering, and the one answer to "is this a page of ours?".
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::ChannelName;
+use super::options::{Format, WriterOptions};
+use super::schema::SchemaMark;
+use crate::clock::{self, TimestampSource};
+use crate::layout::{
+    self, ObjectNames, Publication, Side, WORD_BYTES,
+    control::{self, Text},
+};
+use crate::liveness::{ProcessIdentity, ProcessState};
+use crate::memory::{Memory, MemoryMut, Page};
+use crate::object::Mode;
+use crate::seqlock::ready::{self, Readiness};
+use crate::seqlock::{ChannelState, Generations, Published, WakeMode};
+
+/// A control page.
+#[derive(Clone, Debug)]
+pub(crate) struct ControlPage<M>(Page<M>);
+
+/// Why an object is not a control page that this version can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageProblem {
+    /// It has this many bytes.
+    WrongSize(usize),
+    /// Its creator is still at work, or died.
+    NotReady,
+    /// Another version of the layout made it.
+    OtherVersion(u64),
+    /// It begins with this word.
+    Foreign(u64),
+}
+
+impl PageProblem {
+    /// Why the object is not ours, for an error that names the object.
+    pub(super) fn reason(self) -> String {
+        match self {
+            PageProblem::WrongSize(bytes) => format!("it has {bytes} bytes instead of {}", control::BYTES),
+            PageProblem::NotReady => "its creator has not finished it".into(),
+            PageProblem::OtherVersion(version) => format!("it is a control page of layout version {version}"),
+            PageProblem::Foreign(found) => {
+                let expected = layout::READY;
+                format!(
+                    "it begins with {found:#018x}, a control page with {expected:#018x} (64-bit little-endian words)"
+                )
+            }
+        }
+    }
+}
+
+/// The header of a control page: what never changes during an instance, written before the page is declared ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ControlHeader {
+    pub(crate) instance: u64,
+    /// Bits of features without which the channel can't be used. This version knows none.
+    pub(crate) features_required: u64,
+    pub(crate) checksum: bool,
+    pub(crate) mode: Mode,
+    pub(crate) namespace: String,
+    pub(crate) channel: String,
+    pub(crate) format: Format,
+    /// Which schema the channel carries, if any.
+    pub(crate) schema: SchemaMark,
+}
+
+impl ControlHeader {
+    /// Whether a later version made the channel, with something that can't be ignored.
+    pub(super) fn needs_unknown_features(&self) -> bool {
+        self.features_required != 0
+    }
+
+    /// The full name of the page's channel, if that is not `name`: their hashes collide.
+    pub(super) fn collides_with(&self, name: &ChannelName) -> Option<String> {
+        let same = self.namespace == name.namespace && self.channel == name.channel;
+        (!same).then(|| format!("{}/{}", self.namespace, self.channel))
+    }
+
+    fn write(&self, page: &impl MemoryMut) {
+        page.store(control::INSTANCE, self.instance);
+        page.store(control::FEATURES_REQUIRED, self.features_required);
+        page.store(control::FINGERPRINT, self.format.fingerprint);
+        page.store(control::CHECKSUM, u64::from(self.checksum));
+        page.store(control::MODE, u64::from(self.mode));
+        write_text(page, control::NAMESPACE, &self.namespace);
+        write_text(page, control::CHANNEL, &self.channel);
+        write_text(page, control::CODEC, &self.format.codec);
+        write_text(page, control::TYPE_NAME, &self.format.type_name);
+        self.schema.write(page);
+    }
+
+    /// Reads the header of a page. The words may hold anything; they are trusted only for comparison with what is
+    /// expected.
+    fn read(page: &impl Memory) -> ControlHeader {
+        ControlHeader {
+            instance: page.load(control::INSTANCE),
+            features_required: page.load(control::FEATURES_REQUIRED),
+            checksum: page.load(control::CHECKSUM) != 0,
+            mode: Mode::try_from(page.load(control::MODE)).unwrap_or(0),
+            namespace: read_text(page, control::NAMESPACE),
+            channel: read_text(page, control::CHANNEL),
+            format: Format {
+                codec: read_text(page, control::CODEC),
+                type_name: read_text(page, control::TYPE_NAME),
+                fingerprint: page.load(control::FINGERPRINT),
+            },
+            schema: SchemaMark::read(page),
+        }
+    }
+}
+
+/// How far a channel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) state: ChannelState,
+    pub(crate) publication: u64,
+}
+
+impl Progress {
+    /// Whether the channel was closed or removed.
+    pub(crate) fn has_ended(self) -> bool {
+        self.state != ChannelState::Open
+    }
+}
+
+impl<M: Memory> ControlPage<M> {
+    /// The page in `memory`, if that has the size of one and is ready, in this version of the layout.
+    pub(crate) fn validate(memory: M) -> Result<ControlPage<M>, PageProblem> {
+        let bytes = memory.len() * WORD_BYTES;
+        if bytes != control::BYTES {
+            return Err(PageProblem::WrongSize(bytes));
+        }
+        match ready::check(&memory) {
+            Readiness::Ready => Ok(ControlPage(Page::new(memory))),
+            Readiness::NotReady => Err(PageProblem::NotReady),
+            Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
+            Readiness::Foreign(found) => Err(PageProblem::Foreign(found)),
+        }
+    }
+
+    /// The memory of the page.
+    pub(crate) fn memory(&self) -> &M {
+        self.0.memory()
+    }
+
+    pub(crate) fn header(&self) -> ControlHeader {
+        ControlHeader::read(self)
+    }
+
+    /// The random id of this channel among all that had its name.
+    pub(crate) fn instance(&self) -> u64 {
+        self.load(control::INSTANCE)
+    }
+
+    pub(crate) fn schema(&self) -> SchemaMark {
+        SchemaMark::read(self)
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> ChannelState {
+        ChannelState::load(self)
+    }
+
+    /// The state and the number of the latest publication: if the channel has ended, the number is its last.
+    pub(crate) fn progress(&self) -> Progress {
+        let state = ChannelState::load_before_number(self);
+        Progress { state, publication: self.publication_acquired() }
+    }
+
+    /// Number of the latest publication, 0 before the first. One load.
+    #[inline]
+    pub(crate) fn publication(&self) -> u64 {
+        Published::of_channel(self).peek()
+    }
+
+    /// The same, and everything that the writer did before announcing it. A number that no writer stores is returned as
+    /// it is, because a waiter compares it with the word that it sleeps on.
+    pub(crate) fn publication_acquired(&self) -> u64 {
+        Published::of_channel(self).latest().map_or_else(|| self.publication(), Publication::get)
+    }
+
+    /// The current generation of `side`, if it is one that a writer stores.
+    pub(crate) fn generation(&self, side: Side) -> Option<u64> {
+        let generation = Generations(self).current(side);
+        (1..=ObjectNames::MAX_GENERATION).contains(&generation).then_some(generation)
+    }
+
+    /// Process that writes, or wrote last.
+    pub(crate) fn owner(&self) -> ProcessIdentity {
+        owner_of(self)
+    }
+
+    /// How many writers the channel has had.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.load(control::INCARNATION)
+    }
+
+    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
+    pub(crate) fn growths(&self) -> u64 {
+        self.load(control::GROWTHS)
+    }
+
+    // The words below are Relaxed loads: each carries nothing but itself.
+
+    /// Time since the writer opened the channel; `None` if it is not known.
+    pub(crate) fn opened_ago(&self) -> Option<Duration> {
+        NonZeroU64::new(self.load(control::OPENED)).map(clock::age)
+    }
+
+    /// Where the timestamps of publications come from.
+    pub(crate) fn timestamps(&self) -> TimestampSource {
+        TimestampSource::of_word(self.load(control::DATING))
+    }
+
+    /// Time since the writer's last heartbeat; `None` if it never gave one.
+    pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
+        NonZeroU64::new(self.load(control::HEARTBEAT)).map(clock::age)
+    }
+
+    /// The heartbeat interval that the writer promises, if any.
+    pub(crate) fn heartbeat_interval(&self) -> Option<Duration> {
+        NonZeroU64::new(self.load(control::INTERVAL)).map(|interval| Duration::from_nanos(interval.get()))
+    }
+
+    /// Instance of the registry on whose waiters' page the writer looks, 0 for none.
+    pub(crate) fn waiters_instance(&self) -> u64 {
+        self.load(control::WAITERS)
+    }
+
+    /// How the writer wakes waiters.
+    pub(crate) fn wake_mode(&self) -> WakeMode {
+        WakeMode::load(self)
+    }
+}
+
+/// Changes: only by the process that has claimed the page.
+impl<M: MemoryMut> ControlPage<M> {
+    /// The page of a new channel, in memory of which only the claim's holder knows: all words zero, header written. It
+    /// becomes visible by [`ControlPage::declare_ready`].
+    pub(super) fn create(memory: M, header: &ControlHeader, generations: [u64; 2]) -> ControlPage<M> {
+        (0..control::BYTES / WORD_BYTES).for_each(|word| memory.store(word, 0));
+        let page = ControlPage(Page::new(memory));
+        header.write(&page);
+        for side in Side::BOTH {
+            Generations(&page).replace(side, generations[side.index()]);
+        }
+        page
+    }
+
+    pub(super) fn declare_ready(&self) {
+        ready::declare(self);
+    }
+
+    /// Stores all words of a writer that begins: who it is, what it promises. Nothing of the former writer's remains.
+    pub(super) fn begin_incarnation(&self, owner: ProcessIdentity, options: &WriterOptions) {
+        self.store(control::LIMIT, options.max_state_len as u64);
+        // The former writer's waiters' page and heartbeat say nothing about this writer.
+        WakeMode::Nobody.store(self);
+        self.store(control::HEARTBEAT, 0);
+        self.store(control::INTERVAL, nanoseconds(options.heartbeat_interval));
+        // A writer without timestamps and without a promise reads no clock here either.
+        let opened = match options.heartbeat_interval {
+            Some(_) => TimestampSource::Precise.now(),
+            None => options.timestamps.now(),
+        };
+        self.store(control::OPENED, opened);
+        self.store(control::DATING, options.timestamps.to_word());
+        // The owner last: a process that sees it judges it by its own promises, not by the former writer's.
+        self.store(control::PID, owner.pid);
+        self.store(control::START_TIME, owner.start_time);
+        self.store(control::BOOT_ID, owner.boot_id[0]);
+        self.store(control::BOOT_ID + 1, owner.boot_id[1]);
+        self.store(control::PID_NAMESPACE, owner.pid_namespace);
+        self.store(control::INCARNATION, self.incarnation().wrapping_add(1));
+    }
+
+    /// Opens a channel again that a former writer closed or left.
+    pub(super) fn reopen(&self) {
+        // Release: a reader that finds the channel open again must find its present owner, or would take the former
+        // owner, which has closed it and ended, for one that died. Pairs with the acquire fence in `writer_state`.
+        self.fence_release();
+        ChannelState::Open.store(self);
+    }
+
+    /// Relaxed: it carries nothing but itself, and this process is its only writer.
+    pub(super) fn set_heartbeat(&self) {
+        self.store(control::HEARTBEAT, TimestampSource::Precise.now());
+    }
+
+    /// Relaxed, and a plain counter: this process is its only writer.
+    pub(super) fn set_growths(&self, growths: u64) {
+        self.store(control::GROWTHS, growths);
+    }
+
+    pub(super) fn set_waiters(&self, registry: u64, wake_mode: WakeMode) {
+        self.store(control::WAITERS, registry);
+        wake_mode.store(self);
+    }
+}
+
+impl<M: Memory> Memory for ControlPage<M> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    #[inline(always)]
+    fn load(&self, word: usize) -> u64 {
+        self.0.load(word)
+    }
+    #[inline]
+    fn fence_acquire(&self) {
+        self.0.fence_acquire();
+    }
+}
+
+impl<M: MemoryMut> MemoryMut for ControlPage<M> {
+    #[inline(always)]
+    fn store(&self, word: usize, value: u64) {
+        self.0.store(word, value);
+    }
+    #[inline(always)]
+    fn store_release(&self, word: usize, value: u64) {
+        self.0.store_release(word, value);
+    }
+    #[inline]
+    fn fence_release(&self) {
+        self.0.fence_release();
+    }
+}
+
+/// The owner that a page names, also one that is not ready yet.
+pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
+    ProcessIdentity {
+        pid: page.load(control::PID),
+        start_time: page.load(control::START_TIME),
+        boot_id: [page.load(control::BOOT_ID), page.load(control::BOOT_ID + 1)],
+        pid_namespace: page.load(control::PID_NAMESPACE),
+    }
+}
+
+/// Whether the owner that a page names is known to be dead, though a process holds its lock: a fork of the owner.
+///
+/// A lock does not outlive a boot: with another boot id it is a container that has one of its own, and nothing is known.
+pub(super) fn is_abandoned(page: &impl Memory) -> bool {
+    let owner = owner_of(page);
+    owner.other_boot().is_none() && owner.state() == ProcessState::Dead
+}
+
+fn nanoseconds(interval: Option<Duration>) -> u64 {
+    u64::try_from(interval.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Writes `text`, cut at the end of a character if there is no room for all of it.
+pub(crate) fn write_text(page: &impl MemoryMut, field: Text, text: &str) {
+    let cut = field.cut(text);
+    page.store(field.word, cut.len() as u64);
+    page.write(field.bytes_at(), cut.as_bytes());
+}
+
+/// Reads a text: never more than its field holds, with invalid UTF-8 replaced.
+pub(crate) fn read_text(page: &impl Memory, field: Text) -> String {
+    let len = usize::try_from(page.load(field.word)).unwrap_or(usize::MAX).min(field.max);
+    let mut bytes = vec![0; len];
+    page.read(field.bytes_at(), &mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::WORD_BYTES;
+    use crate::memory::Words;
+
+    fn header() -> ControlHeader {
+        ControlHeader {
+            instance: 7,
+            features_required: 0,
+            checksum: true,
+            mode: 0o640,
+            namespace: "fleet".into(),
+            channel: "worker-ü".into(),
+            format: Format { codec: "postcard".into(), type_name: "State".into(), fingerprint: 9 },
+            schema: SchemaMark { bytes: 70, fingerprint: 11 },
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let page = Words::zeroed(control::BYTES / WORD_BYTES);
+        header().write(&page);
+        assert_eq!(ControlHeader::read(&page), header());
+    }
+
+    #[test]
+    fn a_long_schema_is_cut_at_a_character() {
+        let page = Words::zeroed(control::BYTES / WORD_BYTES);
+        let mut long = header();
+        long.format.type_name = "ü".repeat(400);
+        long.write(&page);
+        assert_eq!(ControlHeader::read(&page).format.type_name, "ü".repeat(control::TYPE_NAME.max / 2));
+    }
+
+    #[test]
+    fn a_hostile_length_reads_no_further_than_its_place() {
+        let page = Words::zeroed(control::BYTES / WORD_BYTES);
+        header().write(&page);
+        page.store(control::TYPE_NAME.word, u64::MAX);
+        assert_eq!(ControlHeader::read(&page).format.type_name.len(), control::TYPE_NAME.max);
+    }
+}

@@ -1,0 +1,334 @@
+//! Opening a channel for writing: a new one, one that a former writer left, or one in place of it.
+
+use std::sync::Arc;
+
+use super::budget::Unaffordable;
+use super::cleanup::{destroy, owner_pid};
+use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
+use super::options::WriterOptions;
+use super::schema::{SchemaMark, Unreadable};
+use super::segments::Segments;
+use super::writer::{ChannelObjects, ChannelWriter};
+use super::{ChannelName, CreateError};
+use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, control, schema};
+use crate::memory::Words;
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::seqlock::ChannelState;
+
+/// Attempts to open, each of which first removes a channel that can't be resumed.
+const MAX_TRIES: usize = 16;
+
+/// What a claimed control page turns out to be.
+enum Existing {
+    /// New, or left half-made: to be created.
+    Blank,
+    /// A channel that this writer resumes.
+    Resumable(ControlPage<Words>, ControlHeader),
+    /// A channel of another format, or one that was being removed.
+    Replaceable(ControlPage<Words>, ControlHeader),
+}
+
+/// The channel that a former writer left, as far as this writer can resume it.
+enum Left {
+    /// All objects are there and agree.
+    Whole(ChannelObjects),
+    /// They are not what any writer of ours leaves.
+    Implausible,
+}
+
+/// One attempt to open a channel for writing.
+struct Opening<'a> {
+    backend: &'a Arc<dyn Backend>,
+    name: &'a ChannelName,
+    options: &'a WriterOptions,
+    geometry: Geometry,
+}
+
+/// Creates the channel, or takes over the one of a writer that closed it or died.
+pub(crate) fn open(
+    backend: &Arc<dyn Backend>,
+    name: &ChannelName,
+    options: &WriterOptions,
+) -> Result<ChannelWriter, CreateError> {
+    let geometry = options.check()?;
+    Opening { backend, name, options, geometry }.open()
+}
+
+impl Opening<'_> {
+    fn open(&self) -> Result<ChannelWriter, CreateError> {
+        for _ in 0..MAX_TRIES {
+            let claim = self.claim()?;
+            let (page, header) = match self.examine(claim.as_ref())? {
+                Existing::Blank => return self.create(claim),
+                Existing::Replaceable(page, header) => (page, header),
+                Existing::Resumable(page, header) => match self.objects_left(&page, &header)? {
+                    Left::Whole(objects) => return Ok(self.take_over(claim, page, objects, &header)),
+                    Left::Implausible => (page, header),
+                },
+            };
+            self.replace(claim.as_ref(), &page, &header)?;
+        }
+        Err(self.already_owned())
+    }
+
+    fn claim(&self) -> Result<Box<dyn Claim>, CreateError> {
+        let options = ClaimOptions::create(Extent::full(control::BYTES));
+        let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
+        claim.map_err(|source| match source {
+            ObjectError::Claimed { .. } => self.already_owned(),
+            source => self.failed(source),
+        })
+    }
+
+    /// What the page that this process has just claimed holds.
+    fn examine(&self, claim: &dyn Claim) -> Result<Existing, CreateError> {
+        let name = self.name;
+        let page = match ControlPage::validate(claim.memory().clone()) {
+            Ok(page) => page,
+            Err(PageProblem::NotReady) => return Ok(Existing::Blank),
+            Err(PageProblem::OtherVersion(found)) => {
+                let channel = name.channel.clone();
+                return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
+            }
+            Err(problem @ (PageProblem::Foreign(_) | PageProblem::WrongSize(_))) => {
+                let (object, reason) = (self.page_name(), problem.reason());
+                return Err(self.failed(ObjectError::Foreign { object, reason }));
+            }
+        };
+        let header = page.header();
+        if let Some(other) = header.collides_with(name) {
+            let channel = format!("{}/{}", name.namespace, name.channel);
+            return Err(CreateError::NameCollision { channel, other });
+        }
+        let is_ended = page.state() == ChannelState::Removed;
+        match !is_ended && self.has_same_format(&page, &header) {
+            true => Ok(Existing::Resumable(page, header)),
+            false => Ok(Existing::Replaceable(page, header)),
+        }
+    }
+
+    fn has_same_format(&self, page: &ControlPage<Words>, header: &ControlHeader) -> bool {
+        let options = self.options;
+        header.format.fingerprint == options.format.fingerprint
+            && header.checksum == options.checksum
+            && header.mode == options.mode
+            && header.schema == self.mark()
+            && !header.needs_unknown_features()
+            // The timestamps of another boot are those of another clock, and a copy of its objects may be half a copy.
+            && page.owner().other_boot().is_none()
+    }
+
+    /// Makes a new instance on a claimed page that was never declared ready.
+    fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
+        let made = self.new_instance().and_then(|instance| {
+            let segments = self.segments(instance);
+            claim.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
+            self.afford()?;
+            let objects = self.create_objects(&segments).map_err(|source| self.failed(source))?;
+            Ok((segments, objects))
+        });
+        let (segments, objects) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let _ = claim.remove();
+                return Err(error);
+            }
+        };
+        let generations = objects.sides.each_ref().map(|segment| segment.generation);
+        let page = ControlPage::create(claim.memory().clone(), &self.header(segments.instance), generations);
+        let options = self.options.clone();
+        let writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
+        page.declare_ready();
+        Ok(writer)
+    }
+
+    fn header(&self, instance: u64) -> ControlHeader {
+        ControlHeader {
+            instance,
+            features_required: 0,
+            checksum: self.options.checksum,
+            mode: self.options.mode,
+            namespace: self.name.namespace.clone(),
+            channel: self.name.channel.clone(),
+            format: self.options.format.clone(),
+            schema: self.mark(),
+        }
+    }
+
+    /// Whether the budgets have room for a new channel's objects, beside all existing ones.
+    fn afford(&self) -> Result<(), CreateError> {
+        let needed = (2 * self.geometry.object_bytes() + self.schema_object_bytes()) as u64;
+        let affordable = self.options.budgets.afford(self.backend, &self.name.objects, needed);
+        affordable.map_err(|why| match why {
+            Unaffordable::Over(over) => CreateError::OverBudget { channel: self.name.channel.clone(), over },
+            Unaffordable::Unknown(source) => self.failed(source),
+        })
+    }
+
+    /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers; or none of them.
+    fn create_objects(&self, segments: &Segments) -> Result<ChannelObjects, ObjectError> {
+        let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
+        let first = create(Side::A)?;
+        let second = create(Side::B).inspect_err(|_| drop(segments.unlink(Side::A, &first)))?;
+        match self.create_schema(segments) {
+            Ok(schema) => Ok(ChannelObjects { sides: [first, second], schema }),
+            Err(error) => {
+                let _ = segments.unlink(Side::A, &first);
+                let _ = segments.unlink(Side::B, &second);
+                Err(error)
+            }
+        }
+    }
+
+    /// Creates the schema object, if the channel is to carry a schema; if not, removes a dead creator's.
+    fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
+        let Some(schema) = &self.options.schema else {
+            // An object that can't be removed is not ours, and no object of this channel needs its name.
+            let _ = self.backend.remove_leftover(&segments.schema_name());
+            return Ok(None);
+        };
+        segments.create_schema(schema, self.options.mode).map(Some)
+    }
+
+    /// The mark of the schema that the channel is to carry.
+    fn mark(&self) -> SchemaMark {
+        SchemaMark::of(self.options.schema.as_ref())
+    }
+
+    fn schema_object_bytes(&self) -> usize {
+        self.options.schema.as_ref().map_or(0, |schema| schema::object_bytes(schema.bytes().len()))
+    }
+
+    /// The objects of the channel that a former writer left. Changes nothing.
+    fn objects_left(&self, page: &ControlPage<Words>, header: &ControlHeader) -> Result<Left, CreateError> {
+        let segments = self.segments(header.instance);
+        let mut sides = Vec::with_capacity(2);
+        for side in Side::BOTH {
+            let Some(generation) = page.generation(side) else { return Ok(Left::Implausible) };
+            match segments.reopen(side, generation) {
+                Ok(segment) => sides.push(segment),
+                Err(
+                    ObjectError::NotFound { .. }
+                    | ObjectError::Foreign { .. }
+                    | ObjectError::Unfinished { .. },
+                ) => return Ok(Left::Implausible),
+                Err(source) => return Err(self.failed(source)),
+            }
+        }
+        let Ok::<[_; 2], _>(sides) = sides.try_into() else { return Ok(Left::Implausible) };
+        let holds =
+            |publication: Publication| sides[publication.side().index()].ring.holds(publication).is_some();
+        let last = page.publication();
+        if last != 0 && !Publication::new(last).is_some_and(holds) {
+            return Ok(Left::Implausible);
+        }
+        let schema = self.schema_left(&segments)?;
+        Ok(Left::Whole(ChannelObjects { sides, schema }))
+    }
+
+    /// Resumes the channel of a writer that is gone.
+    fn take_over(
+        &self,
+        claim: Box<dyn Claim>,
+        page: ControlPage<Words>,
+        objects: ChannelObjects,
+        header: &ControlHeader,
+    ) -> ChannelWriter {
+        let segments = self.segments(header.instance);
+        for side in Side::BOTH {
+            // A name that can't be removed is not ours, or the next growth meets it again.
+            let _ = segments.remove_around(side, objects.sides[side.index()].generation);
+        }
+        let options = self.options.clone();
+        let mut writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
+        writer.conform();
+        page.reopen();
+        writer
+    }
+
+    /// The schema object of a channel that is resumed. The page says that its schema is ours, so an object that was removed
+    /// or spoiled since is created again.
+    fn schema_left(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
+        let Some(schema) = &self.options.schema else { return Ok(None) };
+        let kept = match segments.reopen_schema(self.mark()) {
+            Ok(found) => Ok(found),
+            Err(
+                Unreadable::Vanished(_)
+                | Unreadable::Corrupt(_)
+                | Unreadable::Failed(ObjectError::Foreign { .. }),
+            ) => segments.create_schema(schema, self.options.mode),
+            Err(Unreadable::Failed(source)) => Err(source),
+        };
+        kept.map(Some).map_err(|source| self.failed(source))
+    }
+
+    /// Removes a channel that this writer can't resume, after a trial: if there is no room for the new channel, the old one
+    /// stays.
+    fn replace(
+        &self,
+        claim: &dyn Claim,
+        page: &ControlPage<Words>,
+        old: &ControlHeader,
+    ) -> Result<(), CreateError> {
+        let segments = self.segments(old.instance);
+        // An object of the generation after the current one can only be a leftover.
+        let free = |side| match page.generation(side) {
+            Some(generation) if generation < ObjectNames::MAX_GENERATION => generation + 1,
+            _ => 1,
+        };
+        self.afford()?;
+        self.try_room(&segments, Side::BOTH.map(free))
+            .and_then(|()| self.free_schema_name(&segments, old.schema))
+            .and_then(|()| destroy(claim, &segments))
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Checks that the new segments fit by creating them under free names. The schema object's name may still be in use, so
+    /// its size is added to the first segment.
+    fn try_room(&self, segments: &Segments, generations: [u64; 2]) -> Result<(), ObjectError> {
+        let extra = [self.schema_object_bytes(), 0];
+        let mut trial = Vec::with_capacity(2);
+        let tried = Side::BOTH.into_iter().try_for_each(|side| {
+            let object = segments.name(side, generations[side.index()]);
+            let bytes = self.geometry.object_bytes() + extra[side.index()];
+            let memory = segments.object_over_leftover(&object, bytes, self.options.mode)?;
+            trial.push((object, memory));
+            Ok(())
+        });
+        for (object, memory) in &trial {
+            let _ = self.backend.remove(object, memory);
+        }
+        tried
+    }
+
+    /// Makes sure that the new schema's name will be free, before anything of the old channel is removed: what
+    /// stands there is its own schema, or can be removed.
+    fn free_schema_name(&self, segments: &Segments, old: SchemaMark) -> Result<(), ObjectError> {
+        let is_needed = self.options.schema.is_some();
+        if !is_needed || (old.is_some() && segments.read_schema(old).is_ok()) {
+            return Ok(());
+        }
+        self.backend.remove_leftover(&segments.schema_name()).map(drop)
+    }
+
+    fn new_instance(&self) -> Result<u64, CreateError> {
+        getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))
+    }
+
+    fn segments(&self, instance: u64) -> Segments {
+        Segments { backend: self.backend.clone(), names: self.name.objects.clone(), instance }
+    }
+
+    fn page_name(&self) -> String {
+        self.name.objects.object(Kind::Control)
+    }
+
+    fn failed(&self, source: ObjectError) -> CreateError {
+        CreateError::Object { channel: self.name.channel.clone(), source }
+    }
+
+    fn already_owned(&self) -> CreateError {
+        let pid = owner_pid(self.backend, &self.page_name());
+        CreateError::AlreadyOwned { channel: self.name.channel.clone(), pid }
+    }
+}

@@ -1,0 +1,93 @@
+//! The state of a channel's writer.
+
+use std::fmt;
+
+use super::ChannelReader;
+use crate::layout::Kind;
+use crate::liveness::ProcessState;
+use crate::memory::Memory;
+use crate::object::ObjectError;
+use crate::seqlock::ChannelState;
+
+/// State of a channel's writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriterState {
+    /// The process is alive. Whether it publishes is another question: see [`Snapshot::age`](crate::Snapshot::age).
+    Alive,
+    /// The process is alive, but stopped by a signal or a debugger. The channel stays its own.
+    Stopped,
+    /// The process died without closing the channel. The last state stays readable; the next writer continues from it.
+    Dead,
+    /// The writer closed the channel, or the channel was removed or replaced after its writer was gone.
+    Closed,
+    /// The channel's names were removed by hand, and the writer is in another PID namespace.
+    Unknown,
+}
+
+impl WriterState {
+    /// The name of the variant in lower case: `alive`, `stopped`, `dead`, `closed` or `unknown`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            WriterState::Alive => "alive",
+            WriterState::Stopped => "stopped",
+            WriterState::Dead => "dead",
+            WriterState::Closed => "closed",
+            WriterState::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for WriterState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+impl serde::Serialize for WriterState {
+    /// The [name](WriterState::name).
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// The state of the writer of the channel that `reader` is attached to.
+pub(crate) fn writer_state(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
+    let page = reader.page();
+    if page.state() != ChannelState::Open {
+        return Ok(WriterState::Closed);
+    }
+    // Acquire: the owner must be loaded after the state said that the channel is open. Pairs with the release fence in
+    // `ControlPage::reopen`.
+    page.fence_acquire();
+    match state_of_owner(reader)? {
+        // The writer may have closed the channel and released it since: the kernel orders that it says so first.
+        WriterState::Dead | WriterState::Unknown if reader.is_closed() => Ok(WriterState::Closed),
+        state => Ok(state),
+    }
+}
+
+/// State of the process that the control page records as owner.
+fn state_of_owner(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
+    let (page, segments) = (reader.page(), &reader.segments);
+    let name = segments.names.object(Kind::Control);
+    if segments.backend.is_claimed(&name, page.memory())? == Some(false) {
+        return Ok(WriterState::Dead);
+    }
+    // A process holds the lock: the writer, or a fork that outlives it. Or the page has no name any more, and the lock
+    // can't be queried.
+    let owner = page.owner();
+    Ok(match owner.state() {
+        // A lock does not outlive a boot: this is a container with a boot id of its own.
+        ProcessState::Dead if owner.other_boot().is_some() => WriterState::Unknown,
+        ProcessState::Dead => WriterState::Dead,
+        ProcessState::Stopped => WriterState::Stopped,
+        ProcessState::Running => WriterState::Alive,
+        ProcessState::Unknown if segments.backend.is_claimed(&name, page.memory())?.is_none() => {
+            WriterState::Unknown
+        }
+        ProcessState::Unknown => WriterState::Alive,
+    })
+}

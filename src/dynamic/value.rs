@@ -1,0 +1,176 @@
+//! Building JSON values: texts for numbers that JSON lacks, and the limits of what one payload may
+//! cost.
+
+use serde_json::{Number, Value};
+
+use super::error::{DecodeError, MAX_ELEMENT_MEMORY};
+use crate::schema::{Fields, Type};
+
+/// Elements that a payload may have beyond one for each of its bytes, because they take no byte.
+const SPARE: usize = 1024;
+
+/// Values for each element: one byte may be the contents of several nested structs.
+const VALUES: usize = 8;
+
+/// The memory of an allocation beside its bytes.
+const ALLOCATION: usize = 32;
+
+/// The memory of a value in an array.
+const ELEMENT: usize = size_of::<Value>();
+
+/// The memory of a value in an object, without the bytes of its name: the name, its hash and its
+/// entry in the table.
+const MEMBER: usize = ELEMENT + size_of::<String>() + size_of::<u64>() + 24 + ALLOCATION;
+
+/// The memory of an array or an object without its contents.
+const CONTAINER: usize = 64 + 2 * ALLOCATION;
+
+/// The most bytes of a key that is not a string, as JSON text. Quotes inside of keys are escaped,
+/// so that their number doubles with each level of keys of keys.
+const MAX_KEY_BYTES: usize = 4096;
+
+pub(super) fn unsigned(number: u128) -> Value {
+    u64::try_from(number).map_or_else(|_| Value::String(number.to_string()), Value::from)
+}
+
+pub(super) fn signed(number: i128) -> Value {
+    match (i64::try_from(number), u128::try_from(number)) {
+        (Ok(number), _) => Value::from(number),
+        (_, Ok(number)) => unsigned(number),
+        _ => Value::String(number.to_string()),
+    }
+}
+
+pub(super) fn float(number: f64) -> Value {
+    Number::from_f64(number).map_or_else(|| Value::String(number.to_string()), Value::Number)
+}
+
+/// The text of a map's key.
+pub(super) fn key(value: Value) -> Result<String, String> {
+    let text = match value {
+        Value::String(text) => return Ok(text),
+        other => other.to_string(),
+    };
+    match text.len() {
+        0..=MAX_KEY_BYTES => Ok(text),
+        len => {
+            Err(format!("a key that is not a string has {len} bytes as JSON, the limit is {MAX_KEY_BYTES}"))
+        }
+    }
+}
+
+/// What the values of one payload may still cost.
+pub(super) struct Budget {
+    len: usize,
+    elements: usize,
+    values: usize,
+    memory: usize,
+}
+
+impl Budget {
+    /// The budget of a payload of `len` bytes. Every type of `root` may have one value beyond it.
+    pub(super) fn new(root: &Type, len: usize) -> Budget {
+        let (elements, types) = (len.saturating_add(SPARE), count(root));
+        let once = types.values * (MEMBER + CONTAINER) + types.name_bytes;
+        Budget {
+            len,
+            elements,
+            values: elements.saturating_mul(VALUES).saturating_add(types.values),
+            memory: elements.saturating_mul(MAX_ELEMENT_MEMORY).saturating_add(once),
+        }
+    }
+
+    /// Charges for the elements of a list before they are decoded. Returns the capacity to reserve.
+    pub(super) fn list(&mut self, count: u64) -> Result<usize, DecodeError> {
+        let count = self.elements(count)?;
+        self.array(count)?;
+        Ok(count)
+    }
+
+    /// Charges for the entries of a map before they are decoded. Returns the capacity to reserve.
+    pub(super) fn map(&mut self, count: u64) -> Result<usize, DecodeError> {
+        let count = self.elements(count)?;
+        self.object(count)?;
+        Ok(count)
+    }
+
+    /// Charges for an array of `count` values.
+    pub(super) fn array(&mut self, count: usize) -> Result<(), DecodeError> {
+        self.take(CONTAINER.saturating_add(count.saturating_mul(ELEMENT)))
+    }
+
+    /// Charges for an object of `count` values, without the bytes of their names.
+    pub(super) fn object(&mut self, count: usize) -> Result<(), DecodeError> {
+        self.take(CONTAINER.saturating_add(count.saturating_mul(MEMBER)))
+    }
+
+    /// Charges for a text that is not in the payload, such as the name of a field, and returns it.
+    pub(super) fn text(&mut self, text: &str) -> Result<String, DecodeError> {
+        self.key(text)?;
+        Ok(text.into())
+    }
+
+    /// Charges for a map's key, whose text may be longer than its bytes in the payload.
+    pub(super) fn key(&mut self, key: &str) -> Result<(), DecodeError> {
+        self.take(key.len() + ALLOCATION)
+    }
+
+    /// Charges for one value.
+    pub(super) fn value(&mut self) -> Result<(), DecodeError> {
+        self.values = self.values.checked_sub(1).ok_or(DecodeError::TooManyElements { len: self.len })?;
+        Ok(())
+    }
+
+    fn elements(&mut self, count: u64) -> Result<usize, DecodeError> {
+        let too_many = DecodeError::TooManyElements { len: self.len };
+        let Ok(count) = usize::try_from(count) else { return Err(too_many) };
+        self.elements = self.elements.checked_sub(count).ok_or(too_many)?;
+        Ok(count)
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        self.memory = self.memory.checked_sub(bytes).ok_or(DecodeError::TooLarge { len: self.len })?;
+        Ok(())
+    }
+}
+
+/// The size of a tree of types.
+#[derive(Clone, Copy, Default)]
+struct Types {
+    values: usize,
+    name_bytes: usize,
+}
+
+impl Types {
+    fn and(self, other: Types) -> Types {
+        Types { values: self.values + other.values, name_bytes: self.name_bytes + other.name_bytes }
+    }
+
+    fn named(self, name: &str) -> Types {
+        Types { name_bytes: self.name_bytes + name.len(), ..self }
+    }
+}
+
+fn count(node: &Type) -> Types {
+    let inner = match node {
+        Type::Option(inner) | Type::Sequence(inner) | Type::Array { element: inner, .. } => count(inner),
+        Type::Map { key, value } => count(key).and(count(value)),
+        Type::Struct { fields, .. } => count_fields(fields),
+        Type::Enum { variants, .. } => variants.iter().fold(Types::default(), |sum, variant| {
+            let one = Types { values: sum.values + 1, ..sum }.named(&variant.name);
+            one.and(count_fields(&variant.fields))
+        }),
+        _ => Types::default(),
+    };
+    Types { values: inner.values + 1, ..inner }
+}
+
+fn count_fields(fields: &Fields) -> Types {
+    match fields {
+        Fields::Unit => Types::default(),
+        Fields::Newtype(inner) => count(inner),
+        Fields::Tuple(fields) | Fields::Named(fields) => {
+            fields.iter().fold(Types::default(), |sum, field| sum.and(count(&field.value)).named(&field.name))
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Walks over JSON values: the value at a path, the leaves of a state, the changes between two
+//! states.
+
+use serde_json::Value;
+
+use crate::schema::{FieldPath, Step, Trail};
+
+/// The most paths that are kept.
+const MAX_PATHS: usize = 10_000;
+
+/// The most bytes of one path in memory. Longer paths are left out: a shortened path would lead
+/// elsewhere.
+const MAX_PATH: usize = 4 * 1024;
+
+/// The most bytes of all paths in memory.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+impl FieldPath {
+    /// The value at this path; `None` if there is none.
+    #[must_use]
+    pub fn find<'a>(&self, state: &'a Value) -> Option<&'a Value> {
+        self.steps().iter().try_fold(state, |value, step| match step {
+            Step::Name(name) => value.as_object()?.get(name),
+            Step::Index(index) => value.as_array()?.get(*index),
+        })
+    }
+}
+
+/// The values at the ends of a state.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Leaves<'a> {
+    /// The leaves that are kept, in order, with their paths.
+    pub found: Vec<(FieldPath, &'a Value)>,
+    /// The number of leaves that are not kept.
+    pub left_out: usize,
+}
+
+/// All values in `state` that are neither objects nor arrays, in order, with their paths. Empty
+/// objects and arrays are no leaves.
+///
+/// The state may be untrusted: at most 10,000 leaves are kept, whose paths take 4 KiB of memory
+/// each and 4 MiB together. The other leaves are counted. A step takes 24 bytes and those of its
+/// name.
+///
+/// Cost: visits each value, and makes a path for each leaf that is kept.
+#[must_use]
+pub fn leaves(state: &Value) -> Leaves<'_> {
+    let mut search = Search { found: Vec::new(), paths: Paths::new() };
+    search.collect(state, Trail::ROOT);
+    Leaves { found: search.found, left_out: search.paths.left_out }
+}
+
+/// One value that changed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// The path of the value.
+    pub path: FieldPath,
+    /// The old value; `None` if there was none.
+    pub old: Option<Value>,
+    /// The new value; `None` if there is none.
+    pub new: Option<Value>,
+}
+
+/// The changes between two states.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Differences {
+    /// The changes that are kept: in the order of the old state, then those that only the new state
+    /// has.
+    pub found: Vec<Change>,
+    /// The number of changes that are not kept.
+    pub left_out: usize,
+}
+
+impl Differences {
+    /// Whether the states are equal.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty() && self.left_out == 0
+    }
+}
+
+/// The changes from `old` to `new`. Objects are compared by name and arrays by position wherever
+/// both states have them; other values are compared as a whole. Values that only `new` has come
+/// last.
+///
+/// The states may be untrusted: at most 10,000 changes are kept, whose paths take 4 KiB of memory
+/// each and 4 MiB together. The other changes are counted. A step takes 24 bytes and those of its
+/// name.
+///
+/// Cost: visits each value of both states; each change that is kept takes a path and copies of its
+/// values.
+#[must_use]
+pub fn differences(old: &Value, new: &Value) -> Differences {
+    let mut search = Search { found: Vec::new(), paths: Paths::new() };
+    search.compare(Some(old), Some(new), Trail::ROOT);
+    Differences { found: search.found, left_out: search.paths.left_out }
+}
+
+/// What a walk has found, and how many paths it may still keep.
+struct Search<F> {
+    found: Vec<F>,
+    paths: Paths,
+}
+
+impl<'a> Search<(FieldPath, &'a Value)> {
+    fn collect(&mut self, value: &'a Value, trail: Trail<'_>) {
+        match value {
+            Value::Array(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    self.collect(element, trail.index(index));
+                }
+            }
+            Value::Object(members) => {
+                for (name, member) in members {
+                    self.collect(member, trail.name(name));
+                }
+            }
+            leaf => self.found.extend(self.paths.keep(trail).map(|path| (path, leaf))),
+        }
+    }
+}
+
+impl Search<Change> {
+    /// Compares each value once: those of objects and arrays one by one.
+    fn compare(&mut self, old: Option<&Value>, new: Option<&Value>, trail: Trail<'_>) {
+        match (old, new) {
+            (Some(Value::Object(old)), Some(Value::Object(new))) => {
+                for (name, value) in old {
+                    self.compare(Some(value), new.get(name), trail.name(name));
+                }
+                for (name, value) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
+                    self.compare(None, Some(value), trail.name(name));
+                }
+            }
+            (Some(Value::Array(old)), Some(Value::Array(new))) => {
+                for index in 0..old.len().max(new.len()) {
+                    self.compare(old.get(index), new.get(index), trail.index(index));
+                }
+            }
+            (old, new) if old == new => {}
+            (old, new) => {
+                let change = |path| Change { path, old: old.cloned(), new: new.cloned() };
+                self.found.extend(self.paths.keep(trail).map(change));
+            }
+        }
+    }
+}
+
+/// The paths that may still be kept.
+struct Paths {
+    paths_left: usize,
+    bytes_left: usize,
+    left_out: usize,
+}
+
+impl Paths {
+    fn new() -> Paths {
+        Paths { paths_left: MAX_PATHS, bytes_left: MAX_BYTES, left_out: 0 }
+    }
+
+    /// The path of `trail` if it may be kept; else counts it.
+    fn keep(&mut self, trail: Trail<'_>) -> Option<FieldPath> {
+        let bytes = trail.bytes();
+        if bytes > MAX_PATH || bytes > self.bytes_left || self.paths_left == 0 {
+            self.left_out += 1;
+            return None;
+        }
+        self.paths_left -= 1;
+        self.bytes_left -= bytes;
+        Some(trail.to_path())
+    }
+}

@@ -1,0 +1,213 @@
+//! The one judge of a worker's health: what its signs of life mean.
+//!
+//! The hub, a reader, an inspection and every command ask [`Health::judge`], so that no two of them
+//! can disagree about a worker.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::channel::{ChannelReader, WriterState};
+use crate::clock::TimestampSource;
+
+/// A writer is stalled when it is silent for more than this many of the intervals that it promises.
+const INTERVALS: u32 = 3;
+
+/// A state is fresh for this long if its writer promises no interval.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How a worker is. Ages count back from the moment of the call.
+///
+/// A sign of life is a publication, a heartbeat, or the opening of the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It lives and has published recently
+    /// ([`HubBuilder::fresh_within`](crate::hub::HubBuilder::fresh_within)).
+    Fresh {
+        /// Age of its last publication.
+        age: Duration,
+    },
+    /// It lives, and its state has not changed for some time.
+    Unchanged {
+        /// Age of its last publication; `None` if publications carry no timestamp.
+        age: Option<Duration>,
+    },
+    /// It lives, but a signal or a debugger has stopped it, or it has been silent for too long
+    /// ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs or is starved.
+    Stalled {
+        /// Time since its last sign of life; `None` if none has a timestamp.
+        silent: Option<Duration>,
+        /// Whether a signal or a debugger has stopped it. This is a fact; the rest is judged by the
+        /// clock.
+        is_stopped: bool,
+    },
+    /// It died without closing the channel. The last state stays readable.
+    Dead {
+        /// Time since its last sign of life: it died after that. `None` if none has a timestamp.
+        since: Option<Duration>,
+    },
+    /// It closed the channel.
+    Closed,
+    /// It lives and has published nothing yet.
+    Empty,
+    /// This process cannot determine whether it lives ([`WriterState::Unknown`]).
+    Unknown {
+        /// Time since its last sign of life; `None` if none has a timestamp.
+        silent: Option<Duration>,
+    },
+}
+
+/// The limits between fresh and unchanged, and between patience and stalled. `None` leaves a limit
+/// to the interval that the writer promises.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Thresholds {
+    pub(crate) fresh_within: Option<Duration>,
+    pub(crate) stalled_after: Option<Duration>,
+}
+
+/// Everything that a judgement depends on. Durations are ages, except for the interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signs {
+    /// State of the writer's process and of its channel.
+    pub(crate) writer: WriterState,
+    /// Number of the channel's last publication, 0 before the first. It may be a predecessor's.
+    pub(crate) publication: u64,
+    /// Age of that publication; `None` if it has no timestamp.
+    pub(crate) published: Option<Duration>,
+    /// Age of the current writer's last heartbeat.
+    pub(crate) heartbeat: Option<Duration>,
+    /// Time since the current writer opened the channel; `None` if it neither timestamps its
+    /// publications nor promises an interval.
+    pub(crate) opened: Option<Duration>,
+    /// The longest silence that the current writer promises.
+    pub(crate) interval: Option<Duration>,
+}
+
+impl Health {
+    /// The judgement. Pure: it depends on its arguments only.
+    pub(crate) fn judge(signs: &Signs, thresholds: Thresholds) -> Health {
+        let silent = signs.silent();
+        match signs.writer {
+            WriterState::Closed => Health::Closed,
+            WriterState::Dead => Health::Dead { since: silent },
+            WriterState::Stopped => Health::Stalled { silent, is_stopped: true },
+            WriterState::Unknown => Health::Unknown { silent },
+            WriterState::Alive => Health::of_living(signs, silent, thresholds),
+        }
+    }
+
+    fn of_living(signs: &Signs, silent: Option<Duration>, thresholds: Thresholds) -> Health {
+        let promised = signs.interval.map(|interval| interval.saturating_mul(INTERVALS));
+        let fresh_within = thresholds.fresh_within.or(promised).unwrap_or(FRESH);
+        let stalled_after = thresholds.stalled_after.or(promised);
+        // A writer that promises nothing owes nothing before the first publication.
+        let owes = promised.is_some() || signs.publication > 0;
+        // First: a caller may set `stalled_after` below `fresh_within`, and wants the news then.
+        if owes && silent.zip(stalled_after).is_some_and(|(silent, after)| silent > after) {
+            return Health::Stalled { silent, is_stopped: false };
+        }
+        match signs.published {
+            Some(age) if age <= fresh_within => Health::Fresh { age },
+            None if signs.publication == 0 => Health::Empty,
+            age => Health::Unchanged { age },
+        }
+    }
+
+    /// The name of the variant in lower case: `fresh`, `unchanged`, `stalled`, `dead`, `closed`,
+    /// `empty` or `unknown`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Health::Fresh { .. } => "fresh",
+            Health::Unchanged { .. } => "unchanged",
+            Health::Stalled { .. } => "stalled",
+            Health::Dead { .. } => "dead",
+            Health::Closed => "closed",
+            Health::Empty => "empty",
+            Health::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+impl Signs {
+    /// The signs that a reader sees now, of a writer whose state is known.
+    pub(crate) fn of(reader: &mut ChannelReader, writer: WriterState) -> Signs {
+        let before = reader.publication();
+        let published = match reader.latest_info() {
+            Some(info) => info.age(),
+            // The writer overwrote its slots during the look: it publishes at this moment.
+            None if reader.publication() > before && reader.page().timestamps() != TimestampSource::None => {
+                Some(Duration::ZERO)
+            }
+            None => None,
+        };
+        // A closed channel needs no look at the process. `writer` may be older than the end.
+        let writer = if reader.is_closed() { WriterState::Closed } else { writer };
+        Signs {
+            writer,
+            // After the timestamp, which is of this publication or of an earlier one.
+            publication: reader.publication(),
+            published,
+            heartbeat: reader.page().heartbeat_age(),
+            opened: reader.page().opened_ago(),
+            interval: reader.page().heartbeat_interval(),
+        }
+    }
+
+    /// Time since the last sign of life. The last publication may be a dead predecessor's, so the
+    /// opening counts, too: a writer has not been silent for longer than it has had the channel.
+    pub(crate) fn silent(&self) -> Option<Duration> {
+        [self.published, self.heartbeat, self.opened].into_iter().flatten().min()
+    }
+}
+
+impl fmt::Display for Health {
+    /// The [name](Health::name), and the age where there is one: `stalled, silent for 3.2s`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())?;
+        let (what, age) = match *self {
+            Health::Fresh { age } => (", published", Some(age)),
+            Health::Unchanged { age } => (" since a publication", age),
+            Health::Stalled { silent, is_stopped: true } => {
+                formatter.write_str(" (the process is stopped)")?;
+                (", silent for", silent)
+            }
+            Health::Stalled { silent, .. } | Health::Unknown { silent } => (", silent for", silent),
+            Health::Dead { since } => (", last sign of life", since),
+            Health::Closed | Health::Empty => return Ok(()),
+        };
+        let Some(age) = age else { return Ok(()) };
+        write!(formatter, "{what} {age:.1?}")?;
+        match self {
+            Health::Stalled { .. } | Health::Unknown { .. } => Ok(()),
+            _ => formatter.write_str(" ago"),
+        }
+    }
+}
+
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+impl serde::Serialize for Health {
+    /// A structure of the [name](Health::name), the age in seconds (of the last publication where
+    /// the worker is fresh or unchanged, else of the last sign of life) and whether the process is
+    /// stopped.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let age = match *self {
+            Health::Fresh { age } => Some(age),
+            Health::Unchanged { age: silent }
+            | Health::Stalled { silent, .. }
+            | Health::Dead { since: silent }
+            | Health::Unknown { silent } => silent,
+            Health::Closed | Health::Empty => None,
+        };
+        let is_stopped = matches!(self, Health::Stalled { is_stopped: true, .. });
+        let mut fields = serializer.serialize_struct("Health", 3)?;
+        fields.serialize_field("name", self.name())?;
+        fields.serialize_field("age_seconds", &age.map(|age| age.as_secs_f64()))?;
+        fields.serialize_field("is_stopped", &is_stopped)?;
+        fields.end()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! The fields of a schema: their list, the offset of one of them, and whether a path can lead to
+//! one.
+
+use std::fmt::{self, Display, Write};
+
+use super::path::{FieldPath, Step, Trail};
+use super::tree::{Encoding, Fields, Schema, Type};
+
+/// A field that a state has, or may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FieldInfo {
+    /// The path to the field: `queue[].deadline`. `[]` is every element of a list and every value
+    /// of a map.
+    pub path: String,
+    /// The field's type in one line.
+    pub type_name: String,
+}
+
+/// The position of a field in every payload of a schema of plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Located<'a> {
+    /// The distance from the payload's beginning in bytes.
+    pub offset: u64,
+    /// The field's size in bytes.
+    pub len: u64,
+    /// The field's type.
+    pub r#type: &'a Type,
+}
+
+/// The most fields that a list holds.
+const MAX_FIELDS: usize = 1_000;
+
+/// The most bytes of all texts in a list.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// The most bytes of a path. The list leaves out longer paths: a shortened path would lead
+/// elsewhere.
+const MAX_PATH: usize = 4 * 1024;
+
+/// The most bytes of the text of a type.
+const MAX_TYPE_NAME: usize = 256;
+
+/// The first `max` of the fields that are listed.
+pub(super) fn list(schema: &Schema, max: usize) -> Vec<FieldInfo> {
+    let mut listing = Listing { found: Vec::new(), fields: max.min(MAX_FIELDS), text: MAX_TEXT };
+    collect(&schema.root, Trail::ROOT, &mut |node, trail| listing.add(node, trail));
+    listing.found
+}
+
+/// The number of all fields.
+pub(super) fn count(schema: &Schema) -> usize {
+    let mut count = 0;
+    collect(&schema.root, Trail::ROOT, &mut |_, _| count += 1);
+    count
+}
+
+/// The fields found so far, and what the limits still allow.
+struct Listing {
+    found: Vec<FieldInfo>,
+    fields: usize,
+    text: usize,
+}
+
+impl Listing {
+    fn add(&mut self, node: &Type, trail: Trail<'_>) {
+        if self.fields == 0 {
+            return;
+        }
+        let Ok(path) = Limited::whole(trail, MAX_PATH) else { return };
+        let type_name = Limited::cut(node, MAX_TYPE_NAME);
+        match self.text.checked_sub(path.len() + type_name.len()) {
+            None => self.fields = 0,
+            Some(left) => {
+                (self.fields, self.text) = (self.fields - 1, left);
+                self.found.push(FieldInfo { path, type_name });
+            }
+        }
+    }
+}
+
+/// A text of limited length. Writing more fails, which stops the code that produces the text.
+struct Limited {
+    text: String,
+    max: usize,
+}
+
+impl Write for Limited {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let mut end = more.len().min(self.max - self.text.len());
+        while !more.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.text.push_str(&more[..end]);
+        if end < more.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+impl Limited {
+    fn whole(shown: impl Display, max: usize) -> Result<String, fmt::Error> {
+        let mut limited = Limited { text: String::new(), max };
+        write!(limited, "{shown}").map(|()| limited.text)
+    }
+
+    fn cut(shown: impl Display, max: usize) -> String {
+        let mut limited = Limited { text: String::new(), max };
+        if write!(limited, "{shown}").is_err() {
+            limited.text.push('…');
+        }
+        limited.text
+    }
+}
+
+/// Calls `add` with every field.
+fn collect(node: &Type, trail: Trail<'_>, add: &mut impl FnMut(&Type, Trail<'_>)) {
+    match node {
+        Type::Option(inner) => collect(inner, trail, add),
+        Type::Sequence(element) | Type::Array { element, .. } => collect(element, trail.each(), add),
+        Type::Map { value, .. } => collect(value, trail.each(), add),
+        Type::Struct { fields, .. } => collect_fields(fields, trail, add),
+        Type::Enum { variants, .. } => {
+            for variant in variants {
+                collect_fields(&variant.fields, trail.name(&variant.name), add);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn collect_fields(fields: &Fields, trail: Trail<'_>, add: &mut impl FnMut(&Type, Trail<'_>)) {
+    let mut field = |node, trail: Trail<'_>| {
+        add(node, trail);
+        collect(node, trail, add);
+    };
+    match fields {
+        Fields::Unit => {}
+        Fields::Newtype(inner) => collect(inner, trail, add),
+        Fields::Tuple(fields) => {
+            for (index, member) in fields.iter().enumerate() {
+                field(&member.value, trail.index(index));
+            }
+        }
+        Fields::Named(fields) => {
+            fields.iter().for_each(|member| field(&member.value, trail.name(&member.name)));
+        }
+    }
+}
+
+/// The field at `path` in plain data.
+pub(super) fn locate<'a>(schema: &'a Schema, path: &FieldPath) -> Option<Located<'a>> {
+    if schema.encoding != Encoding::Pod {
+        return None;
+    }
+    let (mut node, mut offset) = (schema.root.bare(), 0_u64);
+    for passed in path.steps() {
+        let (further, inner) = step(node, passed)?;
+        offset = offset.checked_add(further)?;
+        node = inner.bare();
+    }
+    Some(Located { offset, len: node.size()?, r#type: node })
+}
+
+/// Whether some state has a value at `path`.
+pub(super) fn may_have(schema: &Schema, path: &FieldPath) -> bool {
+    reaches(&schema.root, path.steps())
+}
+
+/// Whether `steps` can lead from a value of `node` to another value. The depth of the recursion is
+/// limited by that of the types.
+fn reaches(node: &Type, steps: &[Step]) -> bool {
+    let Some((step, rest)) = steps.split_first() else { return true };
+    match (node, step) {
+        (Type::Option(inner), _) => reaches(inner, steps),
+        (Type::Bytes, Step::Index(_)) => rest.is_empty(),
+        (Type::Sequence(element), Step::Index(_)) => reaches(element, rest),
+        (Type::Array { len, element }, Step::Index(index)) => {
+            u64::try_from(*index).is_ok_and(|index| index < *len) && reaches(element, rest)
+        }
+        (Type::Map { value, .. }, Step::Name(_)) => reaches(value, rest),
+        (Type::Struct { fields, .. }, _) => fields_reach(fields, steps),
+        (Type::Enum { variants, .. }, Step::Name(name)) => {
+            // In a value, a variant without fields is a text and not an object.
+            let named = variants.iter().filter(|variant| variant.name == *name);
+            named
+                .filter(|variant| variant.fields != Fields::Unit)
+                .any(|variant| fields_reach(&variant.fields, rest))
+        }
+        _ => false,
+    }
+}
+
+fn fields_reach(fields: &Fields, steps: &[Step]) -> bool {
+    let Some((step, rest)) = steps.split_first() else { return true };
+    match (fields, step) {
+        (Fields::Newtype(inner), _) => reaches(inner, steps),
+        (Fields::Tuple(fields), Step::Index(index)) => {
+            fields.get(*index).is_some_and(|field| reaches(&field.value, rest))
+        }
+        // If two fields have one name, a value has the last of them.
+        (Fields::Named(fields), Step::Name(name)) => {
+            fields.iter().rfind(|field| field.name == *name).is_some_and(|field| reaches(&field.value, rest))
+        }
+        _ => false,
+    }
+}
+
+/// The type after one step, and its offset from the beginning of `node`.
+fn step<'a>(node: &'a Type, passed: &Step) -> Option<(u64, &'a Type)> {
+    match (node, passed) {
+        (Type::Array { len, element }, Step::Index(index)) => {
+            let index = u64::try_from(*index).ok().filter(|index| index < len)?;
+            Some((index.checked_mul(element.size()?)?, element))
+        }
+        (Type::Struct { fields: Fields::Tuple(fields), .. }, Step::Index(index)) => {
+            fields.get(*index).map(|field| (field.offset, &field.value))
+        }
+        (Type::Struct { fields: Fields::Named(fields), .. }, Step::Name(name)) => {
+            let field = fields.iter().rfind(|field| field.name == *name)?;
+            Some((field.offset, &field.value))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,191 @@
+//! Programs of different versions read each other's states by the names of fields.
+
+use crate::common::OwnNamespace;
+use serde::{Deserialize, Serialize};
+use tearless::{
+    MessagePack, Pod,
+    error::{AttachError, SnapshotError},
+};
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Part {
+    load: f32,
+    heat: f32,
+}
+tearless::describe_pod!(Part { load, heat });
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct New {
+    moves: u64,
+    energy: f64,
+    parts: [Part; 2],
+    id: u32,
+    flags: u32,
+}
+tearless::describe_pod!(New { moves, energy, parts, id, flags });
+
+const STATE: New = New {
+    moves: 1,
+    energy: 2.0,
+    parts: [Part { load: 3.0, heat: 4.0 }, Part { load: 5.0, heat: 6.0 }],
+    id: 7,
+    flags: 8,
+};
+
+/// The type of an older program: fewer fields, in another order, also inside a part.
+mod old {
+    #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Part {
+        pub(super) heat: f32,
+    }
+    tearless::describe_pod!(Part { heat });
+
+    #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Old {
+        pub(super) flags: u32,
+        pub(super) id: u32,
+        pub(super) moves: u64,
+        pub(super) parts: [Part; 2],
+    }
+    tearless::describe_pod!(Old { flags, id, moves, parts });
+
+    #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Other {
+        pub(super) moves: u64,
+        pub(super) id: u64,
+        pub(super) colour: u64,
+    }
+    tearless::describe_pod!(Other { moves, id, colour });
+}
+
+#[test]
+fn plain_data_is_found_by_name() {
+    let own = OwnNamespace::new(&["robot"]);
+    let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
+    let builder = own.reader_builder::<old::Old>("robot").codec::<Pod>();
+    assert!(matches!(builder.clone().open(), Err(AttachError::FormatMismatch { .. })), "not without");
+    let mut reader = builder.accept(tearless::accept::MatchingFields).open().unwrap();
+    assert!(matches!(reader.snapshot(), Err(SnapshotError::Empty { .. })));
+    writer.publish(&STATE).unwrap();
+    let snapshot = reader.snapshot().unwrap();
+    let parts = [old::Part { heat: 4.0 }, old::Part { heat: 6.0 }];
+    assert_eq!(*snapshot, old::Old { flags: 8, id: 7, moves: 1, parts });
+    assert_eq!((snapshot.publication(), snapshot.payload_len()), (1, size_of::<New>()));
+    assert_eq!(reader.reader().publication(), 1);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let own = OwnNamespace::new(&["robot", "plain", "other"]);
+    let _writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
+    let error = own
+        .reader_builder::<old::Other>("robot")
+        .codec::<Pod>()
+        .accept(tearless::accept::MatchingFields)
+        .open()
+        .unwrap_err();
+    let AttachError::SchemaDiffers { differences, .. } = &error else { panic!("{error}") };
+    let expected =
+        "id: u32 in the channel, u64 in the reader; colour: missing in the channel, u64 in the reader";
+    assert_eq!(differences, expected);
+
+    let _writer = own.writer_builder::<New>("plain").codec::<Pod>().open().unwrap();
+    let result =
+        own.reader_builder::<New>("plain").codec::<Pod>().accept(tearless::accept::MatchingFields).open();
+    assert!(matches!(result, Err(AttachError::NoSchema { .. })));
+
+    let _writer =
+        own.writer_builder::<(u64, u64)>("other").codec::<tearless::Postcard>().with_schema().open().unwrap();
+    let result =
+        own.reader_builder::<New>("other").codec::<Pod>().accept(tearless::accept::MatchingFields).open();
+    assert!(matches!(result, Err(AttachError::FormatMismatch { .. })));
+}
+
+/// The same bytes, as an array and as a struct without names.
+mod shapes {
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Point(pub(super) f64, pub(super) f64);
+    tearless::describe_pod!(Point(0, 1));
+
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Listed {
+        pub(super) position: [f64; 2],
+    }
+    tearless::describe_pod!(Listed { position });
+
+    #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    pub(super) struct Pointed {
+        pub(super) position: Point,
+    }
+    tearless::describe_pod!(Pointed { position });
+}
+
+#[test]
+fn an_array_is_read_as_a_struct_without_names() {
+    let own = OwnNamespace::new(&["robot"]);
+    let mut writer =
+        own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().with_schema().open().unwrap();
+    writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
+    let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
+    let described = builder.clone().with_schema().open().unwrap().snapshot().unwrap().position;
+    let by_name =
+        builder.accept(tearless::accept::MatchingFields).open().unwrap().snapshot().unwrap().position;
+    assert_eq!((described.0, described.1), (1.0, 2.0));
+    assert_eq!((by_name.0, by_name.1), (1.0, 2.0));
+}
+
+#[derive(Serialize)]
+struct Writers<'a> {
+    jobs_done: u64,
+    host: &'a str,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+struct Readers {
+    #[serde(default)]
+    restarts: u8,
+    jobs_done: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Needing {
+    #[expect(dead_code, reason = "it can't be had")]
+    restarts: u8,
+}
+
+#[test]
+fn message_pack_is_found_by_name() {
+    let own = OwnNamespace::new(&["worker", "other"]);
+    let mut writer = own.writer_builder::<Writers<'_>>("worker").codec::<MessagePack>().open().unwrap();
+    writer.publish(&Writers { jobs_done: 3, host: "a" }).unwrap();
+    let builder = own.reader_builder::<Readers>("worker").codec::<MessagePack>();
+    assert!(matches!(builder.clone().open(), Err(AttachError::FormatMismatch { .. })), "not without");
+    let mut reader = builder.accept(tearless::accept::MatchingFields).open().unwrap();
+    assert_eq!(*reader.snapshot().unwrap(), Readers { restarts: 0, jobs_done: 3 });
+
+    let mut reader = own
+        .reader_builder::<Needing>("worker")
+        .codec::<MessagePack>()
+        .accept(tearless::accept::MatchingFields)
+        .open()
+        .unwrap();
+    let error = reader.snapshot().unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(matches!(error, SnapshotError::Decode { .. }) && cause.contains("restarts"), "{cause}");
+
+    let _writer = own.writer::<u64>("other").unwrap();
+    let result = own
+        .reader_builder::<Readers>("other")
+        .codec::<MessagePack>()
+        .accept(tearless::accept::MatchingFields)
+        .open();
+    assert!(matches!(result, Err(AttachError::FormatMismatch { .. })), "the codec counts");
+}

@@ -1,0 +1,403 @@
+//! A channel may carry the schema of its states. The schema exists while the channel does, is
+//! removed with it, and damage to its object harms no state.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::common::{Actor, OwnNamespace, orders, role, say, wait_for_end};
+use tearless::schema::Schema;
+use tearless::{
+    Bytes, Namespace, Pod, Reader, Writer, WriterBuilder,
+    cleanup::Retention,
+    error::{AttachError, CreateError, SnapshotError},
+    inspect::SchemaInspection,
+    options::RetryPolicy,
+};
+use testkit::objects::Objects;
+
+type State = (u64, Option<String>);
+
+/// A change of the object at a path, and its name.
+type Harm = (&'static str, fn(&Path));
+
+const NO_OBJECTS: [&str; 0] = [];
+
+fn builder(namespace: &Namespace) -> WriterBuilder<State, tearless::Postcard> {
+    namespace.writer_builder::<State>("worker").codec::<tearless::Postcard>().with_schema()
+}
+
+fn state(number: u64) -> State {
+    (number, Some("a job".into()))
+}
+
+/// A channel with a schema whose writer was killed after it had published one state.
+fn left(own: &OwnNamespace, test: &str) -> Objects {
+    let mut writer = Actor::start(test, "writer", own);
+    writer.await_line("ready");
+    writer.kill();
+    let objects = Objects::of(own.name(), "worker");
+    assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
+    objects
+}
+
+/// The writer that [`left`] kills.
+fn write(namespace: &Namespace) {
+    let mut writer = builder(namespace).open().unwrap();
+    writer.publish(&state(1)).unwrap();
+    say("ready");
+    wait_for_end();
+}
+
+fn raw(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
+    let patience = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
+    let builder = namespace.reader_builder("worker").codec::<Bytes>().accept(tearless::accept::Any);
+    builder.retry_policy(patience).open().unwrap()
+}
+
+#[test]
+fn it_outlives_its_writer_and_goes_with_the_channel() {
+    let test = "described::it_outlives_its_writer_and_goes_with_the_channel";
+    if let Some((_, namespace)) = role() {
+        return write(&namespace);
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let objects = left(&own, test);
+    let reader = raw(&own);
+    assert_eq!((reader.codec_name(), reader.is_dated()), ("postcard", true));
+    assert_eq!(reader.type_name(), "(u64, Option<String>)");
+    let schema = Schema::from_bytes(&reader.schema_bytes().unwrap().unwrap()).unwrap();
+    assert_eq!(schema.to_string(), "(u64, Option<String>)");
+    assert!(own.clean(Retention::UntilReplaced).unwrap().removed.is_empty());
+    let mut successor = builder(&own).open().unwrap();
+    assert_eq!(successor.publish(&state(2)).unwrap(), 2);
+    successor.close_lingering().unwrap();
+    assert!(reader.schema_bytes().unwrap().is_some());
+    assert!(own.remove_channel("worker").unwrap());
+    assert_eq!(objects.listed(), NO_OBJECTS);
+    assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })));
+    drop(builder(&own).open().unwrap());
+    assert_eq!(objects.listed(), NO_OBJECTS);
+}
+
+#[test]
+fn a_successor_of_another_form_replaces_it_and_readers_follow() {
+    let test = "described::a_successor_of_another_form_replaces_it_and_readers_follow";
+    if let Some((_, namespace)) = role() {
+        return write(&namespace);
+    }
+    for other in ["none", "another"] {
+        let own = OwnNamespace::new(&["worker"]);
+        let objects = left(&own, test);
+        let mut reader = raw(&own);
+        reader.snapshot().unwrap();
+        // The type names are equal, so that only the schemas differ.
+        let plain = own.writer_builder::<(u64, u8)>("worker").type_name("(u64, Option<String>)");
+        let mut writer = if other == "none" { plain.open() } else { plain.with_schema().open() }.unwrap();
+        assert_eq!(writer.publish(&(1, 2)).unwrap(), 1, "{other}: a channel of its own");
+        assert!(matches!(reader.snapshot(), Err(SnapshotError::Closed { last: 1, .. })), "{other}");
+        assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })), "{other}");
+        let found = raw(&own).schema_bytes().unwrap();
+        assert_eq!(
+            found.map(|bytes| Schema::from_bytes(&bytes).unwrap().to_string()).as_deref(),
+            match other {
+                "none" => None,
+                _ => Some("(u64, u8)"),
+            }
+        );
+        writer.close().unwrap();
+        assert_eq!(objects.listed(), NO_OBJECTS, "{other}");
+    }
+}
+
+#[test]
+fn removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer() {
+    let test = "described::removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer";
+    if let Some((_, namespace)) = role() {
+        return write(&namespace);
+    }
+    let harms: [Harm; 5] = [
+        ("removed", |path| fs::remove_file(path).unwrap()),
+        ("emptied", |path| drop(fs::File::create(path).unwrap())),
+        ("zeroes", |path| fs::write(path, [0; 4096]).unwrap()),
+        ("text", |path| fs::write(path, "not ours").unwrap()),
+        ("a page of text", |path| fs::write(path, [b'x'; 8192]).unwrap()),
+    ];
+    for (harm, act) in harms {
+        let own = OwnNamespace::new(&["worker"]);
+        let objects = left(&own, test);
+        act(&objects.path("s"));
+        let error = raw(&own).schema_bytes().unwrap_err();
+        assert!(error.to_string().contains(&objects.name("s")), "{harm}: {error}");
+        assert_eq!(own.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1, "{harm}");
+        let mut successor = builder(&own).open().unwrap();
+        assert_eq!(successor.publish(&state(2)).unwrap(), 2, "{harm}: it goes on");
+        assert!(raw(&own).schema_bytes().unwrap().is_some(), "{harm}");
+        successor.close().unwrap();
+        assert_eq!(objects.listed(), NO_OBJECTS, "{harm}");
+    }
+}
+
+#[test]
+fn a_squatted_name_is_refused_and_leaves_the_published_state() {
+    let test = "described::a_squatted_name_is_refused_and_leaves_the_published_state";
+    if let Some((_, namespace)) = role() {
+        return write(&namespace);
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let objects = left(&own, test);
+    let squats: [Harm; 2] = [
+        ("directory", |path| fs::create_dir(path).unwrap()),
+        ("symlink", |path| symlink("/etc/hostname", path).unwrap()),
+    ];
+    for (kind, squat) in squats {
+        let path = objects.path("s");
+        let _ = fs::remove_file(&path);
+        squat(&path);
+        let refused = |result: Result<(), CreateError>| {
+            let error = result.unwrap_err();
+            assert!(error.to_string().contains(&objects.name("s")), "{kind}: {error}");
+            assert_eq!(own.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1, "{kind}: {error}");
+            assert_eq!(objects.listed(), ["a1", "b1", "c", "s"], "{kind}");
+        };
+        refused(builder(&own).open().map(drop));
+        // The new type has another layout. Nothing is removed for a channel that cannot be created.
+        refused(builder(&own).permissions(0o640).open().map(drop));
+        let error = raw(&own).schema_bytes().unwrap_err();
+        assert!(error.to_string().contains(&objects.name("s")), "{kind}: {error}");
+        let _ = fs::remove_dir(&path);
+    }
+    fs::remove_file(objects.path("s")).unwrap();
+    // A new channel also finds the name squatted. A channel without a schema does not need the
+    // name.
+    own.remove_channel("worker").unwrap();
+    fs::create_dir(objects.path("s")).unwrap();
+    let error = builder(&own).open().map(drop).unwrap_err();
+    assert!(error.to_string().contains(&objects.name("s")), "{error}");
+    assert_eq!(objects.listed(), ["s"]);
+    own.writer::<State>("worker").unwrap().publish(&state(1)).unwrap();
+    assert_eq!(objects.listed(), ["s"]);
+    fs::remove_dir(objects.path("s")).unwrap();
+    drop(builder(&own).open().unwrap());
+    assert_eq!(objects.listed(), NO_OBJECTS);
+}
+
+#[test]
+fn without_room_for_it_nothing_is_made_and_nothing_is_replaced() {
+    let test = "described::without_room_for_it_nothing_is_made_and_nothing_is_replaced";
+    if let Some((_, namespace)) = role() {
+        return fill(&namespace);
+    }
+    if crate::common::is_root("to mount a small /dev/shm") {
+        let own = OwnNamespace::new(&[]);
+        let mount = "mount -t tmpfs -o size=128k small /dev/shm && exec \"$@\"";
+        Actor::start_by(&["unshare", "-m", "sh", "-c", mount, "sh"], test, "alone", &own).finish();
+    }
+}
+
+#[test]
+fn an_inspection_tells_what_reading_it_comes_to() {
+    let own = OwnNamespace::new(&["worker"]);
+    let told = || own.inspect("worker").unwrap().schema;
+    drop(own.writer::<State>("worker").unwrap().close_lingering());
+    assert_eq!(told(), SchemaInspection::None);
+    own.remove_channel("worker").unwrap();
+    let writer = builder(&own).open().unwrap();
+    assert_eq!(told(), SchemaInspection::Whole);
+    let path = Objects::of(own.name(), "worker").path("s");
+    let whole = fs::read(&path).unwrap();
+    // The byte of the content: see docs/layout.md.
+    let mut spoiled = whole.clone();
+    spoiled[64] ^= 1;
+    let spoilers: [(&[u8], &str); 4] =
+        [(&spoiled, "checksum"), (&[0; 4096], "whole"), (&[1; 4096], "header"), (&[1; 9], "full pages")];
+    for (content, expected) in spoilers {
+        fs::write(&path, content).unwrap();
+        let SchemaInspection::Spoiled { reason } = told() else { panic!("{expected}: {:?}", told()) };
+        assert!(reason.contains(expected), "{reason}");
+    }
+    fs::write(&path, whole).unwrap();
+    assert_eq!(told(), SchemaInspection::Whole);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(told(), SchemaInspection::Missing);
+    drop(writer);
+}
+
+/// Leaves `pages` of the small memory free. `used` pages are already in use.
+fn fill_all_but(pages: usize, used: usize) {
+    fs::write("/dev/shm/filler", vec![1; (32 - used - pages) * 4096]).unwrap();
+}
+
+fn fill(namespace: &Namespace) {
+    let is_full = |result: Result<(), CreateError>| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("no room"), "{error}");
+    };
+    for pages in 0..4 {
+        fill_all_but(pages, 0);
+        is_full(builder(namespace).open().map(drop));
+        assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 1, "with room for {pages} pages");
+    }
+    fs::remove_file("/dev/shm/filler").unwrap();
+    // Without a schema first: the channel takes three pages, and the registry and its waiters two,
+    // which stay.
+    let mut plain = namespace.writer::<State>("worker").unwrap();
+    plain.publish(&state(1)).unwrap();
+    plain.close_lingering().unwrap();
+    let objects = Objects::of(namespace.name(), "worker");
+    let used = used_pages();
+    for pages in 0..3 {
+        fill_all_but(pages, used);
+        is_full(builder(namespace).open().map(drop));
+        assert_eq!(namespace.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1);
+        assert_eq!(objects.listed(), ["a1", "b1", "c"], "with room for {pages} pages");
+    }
+    fill_all_but(3, used);
+    let described = builder(namespace).open().unwrap();
+    assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
+    assert!(raw(namespace).schema_bytes().unwrap().is_some());
+    described.close_lingering().unwrap();
+    fill_all_but(0, used + 1);
+    builder(namespace).open().expect("a takeover needs no room");
+    fs::remove_file("/dev/shm/filler").unwrap();
+    assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
+}
+
+/// The number of pages of everything in the memory.
+fn used_pages() -> usize {
+    let entries = fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap());
+    let blocks: u64 = entries
+        .filter(|entry| entry.file_name() != "filler")
+        .map(|entry| entry.metadata().unwrap().blocks())
+        .sum();
+    usize::try_from(blocks / 8).unwrap()
+}
+
+#[test]
+fn it_has_the_permissions_of_the_channel() {
+    let own = OwnNamespace::new(&["worker"]);
+    let _writer = builder(&own).permissions(0o644).open().unwrap();
+    let mode = fs::metadata(Objects::of(own.name(), "worker").path("s")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o644);
+}
+
+#[test]
+fn a_writer_whose_names_were_removed_takes_nothing_of_its_successor() {
+    let test = "described::a_writer_whose_names_were_removed_takes_nothing_of_its_successor";
+    if let Some((_, namespace)) = role() {
+        let writer = builder(&namespace).open().unwrap();
+        say("ready");
+        orders().next();
+        return writer.close().unwrap();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut first = Actor::start(test, "writer", &own);
+    first.await_line("ready");
+    let objects = Objects::of(own.name(), "worker");
+    let orphaned = raw(&own);
+    for kind in ["a1", "b1", "c", "s"] {
+        fs::remove_file(objects.path(kind)).unwrap();
+    }
+    assert!(matches!(orphaned.schema_bytes(), Err(AttachError::Object { .. })));
+    let second = builder(&own).open().unwrap();
+    assert!(matches!(orphaned.schema_bytes(), Err(AttachError::Object { .. })), "not the successor's");
+    first.order("end");
+    first.finish();
+    assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
+    assert!(raw(&own).schema_bytes().unwrap().is_some());
+    second.close().unwrap();
+    assert_eq!(objects.listed(), NO_OBJECTS);
+}
+
+/// A type with the same name and other fields.
+mod former {
+    #[derive(Debug, serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
+    pub struct Job {
+        pub id: u32,
+        pub deadline: u32,
+    }
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
+struct Job {
+    id: u32,
+    deadline: u64,
+}
+
+#[test]
+fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
+    let own = OwnNamespace::new(&["worker"]);
+    let writer: Writer<former::Job> =
+        own.writer_builder("worker").codec::<tearless::Postcard>().with_schema().open().unwrap();
+    let error = own
+        .reader_builder::<Job>("worker")
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .unwrap_err();
+    assert!(matches!(error, AttachError::SchemaDiffers { .. }), "{error}");
+    assert!(error.to_string().contains("deadline: u32 in the channel, u64 in the reader"), "{error}");
+    own.reader_builder::<Job>("worker").open().expect("the name is the same, and nothing else is asked for");
+    own.reader_builder::<(u32, u32)>("worker")
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .expect_err("a tuple has no fields of these names");
+    own.reader_builder::<former::Job>("worker")
+        .codec::<tearless::Postcard>()
+        .type_name("other")
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .expect("the structure is");
+    let error = own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap_err();
+    assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
+    writer.close().unwrap();
+    let _writer: Writer<former::Job> = own.writer_builder("worker").open().unwrap();
+    own.reader_builder::<Job>("worker")
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .expect("there are only names to compare");
+    let error = own
+        .reader_builder::<u8>("worker")
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .unwrap_err();
+    assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
+}
+
+#[test]
+fn another_codec_forgets_the_description_of_the_first() {
+    let own = OwnNamespace::new(&["worker"]);
+    let pod = own.writer_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>();
+    let writer = pod.clone().open().unwrap();
+    assert_eq!(raw(&own).schema_bytes().unwrap(), None);
+    writer.close().unwrap();
+    let _writer = pod.with_schema().open().unwrap();
+    let schema = Schema::from_bytes(&raw(&own).schema_bytes().unwrap().unwrap()).unwrap();
+    assert_eq!(schema.fixed_len(), Some(8));
+    own.reader_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>().open().expect("names are compared");
+    own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap();
+}
+
+#[test]
+fn what_is_no_schema_is_told_from_what_was_spoiled() {
+    let own = OwnNamespace::new(&["worker"]);
+    let _writer = builder(&own).open().unwrap();
+    let objects = Objects::of(own.name(), "worker");
+    let whole = fs::read(objects.path("s")).unwrap();
+    let len = usize::try_from(u64::from_le_bytes(whole[16..24].try_into().unwrap())).unwrap();
+    for byte in (0..32).chain(64..64 + len) {
+        let mut spoiled = whole.clone();
+        spoiled[byte] ^= 0x40;
+        fs::write(objects.path("s"), spoiled).unwrap();
+        let error = raw(&own).schema_bytes().unwrap_err();
+        assert!(
+            matches!(error, AttachError::SchemaCorrupt { .. } | AttachError::Object { .. }),
+            "{byte}: {error}"
+        );
+    }
+    fs::write(objects.path("s"), &whole).unwrap();
+    assert!(raw(&own).schema_bytes().unwrap().is_some());
+}

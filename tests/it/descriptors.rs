@@ -1,0 +1,58 @@
+//! Running out of file descriptors is an error that changes nothing.
+
+use std::fs::File;
+
+use crate::common::{Actor, OwnNamespace, role};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Leaves this process exactly `free` descriptors.
+fn leave(free: usize) -> Vec<File> {
+    let limit = Rlimit { current: Some(64), maximum: getrlimit(Resource::Nofile).maximum };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    files.truncate(files.len() - free);
+    files
+}
+
+#[test]
+fn opening_without_descriptors_leaves_the_channel() {
+    if let Some((_, namespace)) = role() {
+        let mut writer = namespace.writer::<u64>("worker").unwrap();
+        writer.publish(&1).unwrap();
+        let mut reader = namespace.reader::<u64>("worker").unwrap();
+        writer.close_lingering().unwrap();
+        for free in 0..2 {
+            let used = leave(free);
+            let error = namespace.writer::<u64>("worker").map(drop).unwrap_err();
+            drop(used);
+            assert!(
+                error.to_string().contains("descriptors") || error.to_string().contains("open files"),
+                "{error}"
+            );
+            assert_eq!(*reader.snapshot().unwrap(), 1, "with {free} free: the published state stays");
+        }
+        let _used = leave(2);
+        assert_eq!(namespace.writer::<u64>("worker").unwrap().publish(&2).unwrap(), 2);
+        return;
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    Actor::start("descriptors::opening_without_descriptors_leaves_the_channel", "alone", &own).finish();
+}
+
+#[test]
+fn a_hub_that_could_not_list_what_has_changed_lists_it_later() {
+    if let Some((_, namespace)) = role() {
+        let hub = namespace.hub();
+        let early = namespace.writer::<u64>("early").unwrap();
+        assert_eq!(hub.channels("*").len(), 1);
+        let _late = namespace.writer::<u64>("late").unwrap();
+        let used = leave(0);
+        assert_eq!(hub.channels("*").len(), 1, "it has no descriptor to look with");
+        drop(used);
+        assert_eq!(hub.channels("*").len(), 2);
+        return drop(early);
+    }
+    let own = OwnNamespace::new(&["early", "late"]);
+    Actor::start("descriptors::a_hub_that_could_not_list_what_has_changed_lists_it_later", "alone", &own)
+        .finish();
+}

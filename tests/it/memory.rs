@@ -1,0 +1,332 @@
+//! The reported cost of a namespace is what the system reports, channel by channel. Budgets are
+//! kept, and leftovers are found.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::common::{Actor, OwnNamespace, orders, pattern, role, rounds, say};
+use tearless::{
+    Bytes, Namespace, Reader, Writer,
+    cleanup::Retention,
+    error::{BudgetScope, CreateError, PublishError, SizeLimit},
+    testing::LeakCheck,
+    usage::{ChannelMemory, MemoryUsage},
+};
+use testkit::objects::{DIRECTORY, Objects};
+
+const CHANNEL: &str = "worker";
+
+/// Characters that the names of all objects of a namespace begin with.
+const NAMESPACE_PREFIX: usize = 10;
+
+fn open(namespace: &Namespace, channel: &str) -> Result<Writer<[u8], Bytes>, CreateError> {
+    namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open()
+}
+
+fn attach(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
+    namespace.reader_builder::<Vec<u8>>(CHANNEL).codec::<Bytes>().open().unwrap()
+}
+
+/// What the system reports of objects: their bytes, their bytes that have memory, and their number.
+type Told = (u64, u64, u64);
+
+fn stat(path: &Path) -> Told {
+    let metadata = fs::metadata(path).unwrap();
+    (metadata.len(), metadata.blocks() * 512, 1)
+}
+
+fn stat_all(begins_with: &str) -> Told {
+    let entries = fs::read_dir(DIRECTORY).unwrap().map(Result::unwrap);
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begins_with));
+    ours.map(|entry| stat(&entry.path())).fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
+}
+
+fn told(usage: MemoryUsage) -> Told {
+    (usage.bytes, usage.resident, usage.objects)
+}
+
+fn memory_of(namespace: &Namespace, channel: &str) -> ChannelMemory {
+    let channels = namespace.memory().unwrap().channels;
+    channels.into_iter().find(|memory| memory.channel == channel).expect("the channel is listed")
+}
+
+/// Obeys: `publish LEN`, `grow` (for ever, up and down), `open BUDGET`.
+fn play(namespace: &Namespace) {
+    let mut writer = None;
+    for command in orders() {
+        let (verb, number) = command.split_once(' ').unwrap_or((&command, "0"));
+        let number: usize = number.parse().unwrap();
+        match verb {
+            "open" => {
+                let namespace = Namespace::builder(namespace.name());
+                let opened = open(&namespace.max_memory(number as u64).open().unwrap(), CHANNEL);
+                say(if opened.is_ok() { "answer: opened" } else { "answer: refused" });
+                writer = opened.ok();
+            }
+            "publish" => {
+                let published = writer.as_mut().unwrap().publish(&pattern(number));
+                say(if published.is_ok() { "answer: published" } else { "answer: refused" });
+            }
+            _ => loop {
+                let writer: &mut Writer<[u8], Bytes> = writer.as_mut().unwrap();
+                for len in [200_000, 200_001] {
+                    writer.publish(&pattern(len)).unwrap();
+                }
+                writer.shrink_to_fit();
+                for len in [10, 11] {
+                    writer.publish(&pattern(len)).unwrap();
+                }
+            },
+        }
+    }
+}
+
+/// A worker process whose budget is so many bytes.
+fn start(test: &str, own: &OwnNamespace, budget: usize) -> Actor {
+    let mut worker = Actor::start(test, "worker", own);
+    ask(&mut worker, &format!("open {budget}"), "opened");
+    worker
+}
+
+/// Sends a worker an order. Panics unless it answers as expected.
+fn ask(worker: &mut Actor, command: &str, expected: &str) {
+    worker.order(command);
+    let answer = worker.await_line_with("answer: ");
+    assert!(answer.ends_with(expected), "{command}: {answer}");
+}
+
+#[test]
+fn every_kind_is_as_large_as_the_system_says() {
+    let own = OwnNamespace::new(&[]);
+    let mut writers = ["one", "two", "three"].map(|channel| open(&own, channel).unwrap());
+    writers[1].publish(&pattern(70_000)).unwrap();
+    let memory = own.memory().unwrap();
+    assert_eq!(memory.namespace, own.name());
+    for (channel, a, b) in [("one", "a1", "b1"), ("two", "a1", "b2"), ("three", "a1", "b1")] {
+        let objects = Objects::of(own.name(), channel);
+        let found = memory.channels.iter().find(|memory| memory.channel == channel).unwrap();
+        assert_eq!(told(found.control), stat(&objects.path("c")), "{channel}");
+        assert_eq!(told(found.segment_a), stat(&objects.path(a)), "{channel}");
+        assert_eq!(told(found.segment_b), stat(&objects.path(b)), "{channel}");
+        assert_eq!(told(found.total()), stat_all(&objects.name("")), "{channel}");
+        assert_eq!(found.total().bytes, found.total().resident, "a channel's memory is reserved");
+    }
+    let all = Objects::of(own.name(), "one").name("c");
+    assert_eq!(told(memory.total()), stat_all(&all[..NAMESPACE_PREFIX]));
+    assert!(memory.registry.resident < memory.registry.bytes, "{memory}");
+    assert_eq!((memory.unnamed.objects, memory.other.objects), (0, 0));
+    drop(writers);
+    assert_eq!(own.memory().unwrap().total(), MemoryUsage::default());
+}
+
+#[test]
+fn a_growing_process_is_followed_and_its_peak_remembered() {
+    let test = "memory::a_growing_process_is_followed_and_its_peak_remembered";
+    if let Some((_, namespace)) = role() {
+        return play(&namespace);
+    }
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let mut worker = start(test, &own, 1 << 30);
+    let mut tracker = own.peak_memory();
+    let objects = Objects::of(own.name(), CHANNEL);
+    let mut before = tracker.observe().unwrap();
+    for len in [10_000, 100_000, 1_000_000] {
+        for _ in 0..2 {
+            ask(&mut worker, &format!("publish {len}"), "published");
+        }
+        let now = tracker.observe().unwrap();
+        assert_eq!(told(now.channels[0].total()), stat_all(&objects.name("")));
+        let change = now.diff(&before);
+        assert!(change.total.resident > 3 * len && change.channels[0].channel == CHANNEL, "{change}");
+        assert_eq!(change.total.objects, 0, "what was replaced is gone");
+        assert_eq!(tracker.peak(), now.total());
+        before = now;
+    }
+    worker.finish();
+    assert_eq!(tracker.observe().unwrap().total(), MemoryUsage::default());
+    assert_eq!(tracker.peak(), before.total());
+}
+
+#[test]
+fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
+    let test = "memory::what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it";
+    if let Some((_, namespace)) = role() {
+        return play(&namespace);
+    }
+    let own = OwnNamespace::new(&[CHANNEL]);
+    // A growing writer often has one segment too many, so that a few kills are enough.
+    let end = Instant::now() + Duration::from_secs(60);
+    let mut left = MemoryUsage::default();
+    while left.objects == 0 {
+        assert!(Instant::now() < end, "no kill has hit a growth");
+        let mut worker = start(test, &own, 1 << 30);
+        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "who takes over removes what was left");
+        let before = attach(&own).publication();
+        worker.order("grow");
+        let reader = attach(&own);
+        crate::common::eventually("it publishes", || reader.publication() > before + 20);
+        worker.kill();
+        left = memory_of(&own, CHANNEL).replaced;
+    }
+    let objects = Objects::of(own.name(), CHANNEL);
+    let all = memory_of(&own, CHANNEL);
+    assert_eq!(told(all.total()), stat_all(&objects.name("")));
+    assert_eq!(left.objects, objects.listed().len() as u64 - 3);
+    own.clean(Retention::UntilReplaced).unwrap();
+    assert_eq!(memory_of(&own, CHANNEL), {
+        let mut kept = all;
+        kept.replaced = MemoryUsage::default();
+        kept
+    });
+    assert!(!attach(&own).snapshot().unwrap().is_empty(), "the last state is still there");
+}
+
+#[test]
+fn leftovers_made_by_hand_are_in_their_columns() {
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let writer = open(&own, CHANNEL).unwrap();
+    let objects = Objects::of(own.name(), CHANNEL);
+    fs::write(objects.path("a2"), vec![1; 3 * 4_096]).unwrap();
+    assert_eq!(told(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
+    fs::remove_file(objects.path("c")).unwrap();
+    let memory = own.memory().unwrap();
+    assert_eq!(told(memory.unnamed), stat_all(&objects.name("")));
+    assert_eq!((memory.unnamed.objects, memory.channels.len()), (3, 0));
+    let unknown = format!("{DIRECTORY}/{}zzz", &objects.name("")[..NAMESPACE_PREFIX]);
+    fs::write(&unknown, b"of some later version").unwrap();
+    let other = own.memory().unwrap().other;
+    let said = stat(Path::new(&unknown));
+    fs::remove_file(&unknown).unwrap();
+    assert_eq!(told(other), said);
+    drop(writer);
+    for kind in objects.listed() {
+        fs::remove_file(objects.path(&kind)).unwrap();
+    }
+}
+
+#[test]
+fn a_channels_budget_refuses_growth_and_keeps_the_state() {
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let budget = 100_000;
+    let builder = own.writer_builder::<[u8]>(CHANNEL).codec::<Bytes>();
+    let refused = builder.clone().max_memory(3 * 4_096 - 1).open().unwrap_err();
+    assert!(matches!(refused, CreateError::OverBudget { .. }), "{refused}");
+    assert!(refused.to_string().contains("raise WriterBuilder::max_memory"), "{refused}");
+    assert_eq!(own.memory().unwrap().total(), MemoryUsage::default(), "nothing is left");
+    let mut writer = builder.max_memory(budget).open().unwrap();
+    let mut reader = attach(&own);
+    writer.publish(&pattern(10_000)).unwrap();
+    let before = memory_of(&own, CHANNEL);
+    let error = writer.publish(&pattern(60_000)).unwrap_err();
+    let PublishError::TooLarge { len: 60_000, bound: SizeLimit::Budget(over), .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((over.scope, over.budget), (BudgetScope::Channel, budget));
+    assert_eq!(over.used, before.total().resident);
+    assert!(over.used + over.needed > budget);
+    assert_eq!(*reader.snapshot().unwrap(), pattern(10_000));
+    assert_eq!(memory_of(&own, CHANNEL), before);
+    assert_eq!(writer.publish(&pattern(9_000)).unwrap(), 2);
+    assert_eq!(*reader.snapshot().unwrap(), pattern(9_000));
+    assert_eq!((writer.statistics().publications, writer.statistics().failed), (2, 1));
+    assert_eq!((reader.statistics().snapshots, reader.statistics().bytes), (2, 19_000));
+    reader.read_at(0, &mut [0; 10]).unwrap();
+    assert_eq!((reader.statistics().snapshots, reader.statistics().bytes), (3, 28_000));
+}
+
+#[test]
+fn a_namespaces_budget_counts_what_all_processes_have() {
+    let test = "memory::a_namespaces_budget_counts_what_all_processes_have";
+    if let Some((_, namespace)) = role() {
+        return play(&namespace);
+    }
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let mut other = open(&own, "other").unwrap();
+    let used = own.memory().unwrap().total().resident;
+    let mut worker = Actor::start(test, "worker", &own);
+    ask(&mut worker, &format!("open {used}"), "refused");
+    assert_eq!(own.memory().unwrap().channels.len(), 1, "nothing is left of it");
+    let budget = used + 100_000;
+    ask(&mut worker, &format!("open {budget}"), "opened");
+    let mut reader = attach(&own);
+    ask(&mut worker, "publish 5000", "published");
+    // A channel of another process takes the rest. It has no budget.
+    other.publish(&pattern(200_000)).unwrap();
+    assert!(own.memory().unwrap().total().resident > budget);
+    ask(&mut worker, "publish 20000", "refused");
+    assert_eq!(*reader.snapshot().unwrap(), pattern(5_000));
+    ask(&mut worker, "publish 900", "published");
+    assert_eq!(*reader.snapshot().unwrap(), pattern(900));
+    drop(other);
+    ask(&mut worker, "publish 10000", "published");
+    assert_eq!(*reader.snapshot().unwrap(), pattern(10_000));
+    assert!(own.memory().unwrap().total().resident <= budget);
+    worker.finish();
+}
+
+/// Marks a test as done when it is dropped, so that the test's threads also end when the test
+/// fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        // Relaxed: the flag orders no other data.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn objects_may_vanish_while_they_are_listed() {
+    let own = OwnNamespace::new(&[]);
+    let stays = open(&own, "stays").unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (namespace, done) = (&*own, &done);
+            scope.spawn(move || {
+                // Relaxed: the flag orders no other data.
+                while !done.load(Ordering::Relaxed) {
+                    let mut writer = open(namespace, &format!("comes-and-goes-{thread}")).unwrap();
+                    writer.publish(&pattern(50_000)).unwrap();
+                }
+            });
+        }
+        let _done = Done(&done);
+        let mut seen = 0;
+        for _ in 0..rounds(2_000, 200_000) {
+            let memory = own.memory().unwrap();
+            let found = memory.channels.iter().find(|memory| memory.channel == "stays").unwrap();
+            assert_eq!((found.total().objects, found.total().bytes), (3, 3 * 4_096));
+            assert_eq!(memory.other.objects, 0);
+            assert!(memory.channels.len() <= 3, "{memory}");
+            seen += memory.channels.len() - 1;
+        }
+        assert!(seen > 0, "none of those that come and go was ever seen");
+    });
+    drop(stays);
+    assert_eq!(own.memory().unwrap().total(), MemoryUsage::default());
+}
+
+#[test]
+fn a_leak_check_finds_what_a_killed_process_left() {
+    let test = "memory::a_leak_check_finds_what_a_killed_process_left";
+    if let Some((_, namespace)) = role() {
+        return play(&namespace);
+    }
+    let own = OwnNamespace::new(&[CHANNEL]);
+    let tracker = LeakCheck::begin(&own).unwrap();
+    let worker = start(test, &own, 1 << 30);
+    worker.kill();
+    let leaks = tracker.leaks().unwrap();
+    let objects = Objects::of(own.name(), CHANNEL);
+    for kind in ["c", "a1", "b1"] {
+        let leak = leaks.left.iter().find(|leak| leak.object == objects.name(kind)).unwrap();
+        assert_eq!((leak.channel.as_deref(), leak.resident), (Some(CHANNEL), stat(&objects.path(kind)).1));
+    }
+    assert_eq!(leaks.left.len(), 4, "and the registry: {leaks}");
+    assert!(own.remove_channel(CHANNEL).unwrap());
+    tracker.assert_nothing_left();
+}

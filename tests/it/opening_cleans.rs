@@ -1,0 +1,161 @@
+//! Opening a namespace removes what dead processes have left unusable: a start needs no cleanup by
+//! hand.
+
+use std::fs::{self, File};
+use std::thread;
+use std::time::Duration;
+
+use crate::common::{Actor, OwnNamespace, pattern, role, rounds, say, wait_for_end};
+use tearless::{
+    Bytes, Namespace, NamespaceBuilder,
+    cleanup::{RemovalReason, Retention},
+};
+use testkit::objects::Objects;
+
+const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
+
+fn again(own: &OwnNamespace) -> NamespaceBuilder {
+    Namespace::builder(own.name())
+}
+
+/// What opening `namespace` has removed. Nothing may have failed.
+fn causes(namespace: &Namespace) -> Vec<RemovalReason> {
+    let cleaned = namespace.cleaned_at_open();
+    assert!(cleaned.failed.is_empty(), "{cleaned}");
+    cleaned.removed.iter().map(|removed| removed.reason).collect()
+}
+
+#[test]
+fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
+    let test = "opening_cleans::what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked";
+    if let Some((_, namespace)) = role() {
+        let writers = ["w0", "w1"].map(|channel| {
+            let mut writer = namespace.writer::<u64>(channel).unwrap();
+            writer.publish(&5).unwrap();
+            writer
+        });
+        say("published");
+        wait_for_end();
+        return drop(writers);
+    }
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut dead = Actor::start(test, "worker", &own);
+    dead.await_line("published");
+    let (first, second) = (Objects::of(own.name(), "w0"), Objects::of(own.name(), "w1"));
+    assert!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()).is_empty(), "it lives");
+    dead.kill();
+
+    // A segment of an unfinished growth, and a segment whose page does not exist.
+    File::create(first.path("a2")).unwrap();
+    fs::remove_file(second.path("c")).unwrap();
+    assert!(causes(&again(&own).without_cleaning().open().unwrap()).is_empty());
+    assert_eq!(second.listed(), ["a1", "b1"]);
+    let opened = again(&own).open().unwrap();
+    assert_eq!(causes(&opened), [RemovalReason::Orphaned, RemovalReason::Orphaned]);
+    let text = opened.cleaned_at_open().to_string();
+    assert!(text.contains(&first.name("a2")) && text.contains(&second.name("b1")), "{text}");
+    assert_eq!((first.listed(), second.listed()), (["a1", "b1", "c"].map(String::from).into(), vec![]));
+    assert_eq!(*opened.reader::<u64>("w0").unwrap().snapshot().unwrap(), 5);
+    let listed = opened.channels().unwrap();
+    assert_eq!(listed.len(), 1, "the other one's entry went, too: {listed:?}");
+
+    File::create(second.path("c")).unwrap();
+    assert_eq!(causes(&again(&own).open().unwrap()), [RemovalReason::HalfMade]);
+    let hour = Duration::from_secs(3_600);
+    assert!(causes(&again(&own).keep(Retention::For(hour)).open().unwrap()).is_empty());
+    assert_eq!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()), [RemovalReason::Dead]);
+    assert!(own.channels().unwrap().is_empty() && first.listed().is_empty());
+}
+
+#[test]
+fn what_lives_or_is_not_ours_is_left_alone() {
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut writer = own.writer::<u64>("w0").unwrap();
+    let mut reader = own.reader::<u64>("w0").unwrap();
+    writer.publish(&1).unwrap();
+    reader.snapshot().unwrap();
+    let objects = Objects::of(own.name(), "w0");
+    // The lock ends with the page's name. The registry still has the channel's owner.
+    fs::remove_file(objects.path("c")).unwrap();
+    fs::create_dir(objects.path("a7")).unwrap();
+    for keep in [Retention::UntilReplaced, Retention::Nothing] {
+        let opened = again(&own).keep(keep).open().unwrap();
+        assert!(causes(&opened).is_empty(), "{}", opened.cleaned_at_open());
+        assert_eq!(opened.channels().unwrap().len(), 1);
+    }
+    // The reader maps the other segment only now.
+    writer.publish(&2).unwrap();
+    assert_eq!(*reader.snapshot().unwrap(), 2);
+    drop(writer);
+    let opened = again(&own).keep(Retention::Nothing).open().unwrap();
+    assert!(causes(&opened).is_empty(), "{}", opened.cleaned_at_open());
+    assert_eq!(objects.listed(), ["a7"]);
+    fs::remove_dir(objects.path("a7")).unwrap();
+}
+
+/// Opens, grows, shrinks and ends channels until it is killed.
+fn work(namespace: &Namespace) -> ! {
+    for round in 0_usize.. {
+        let mut writers: Vec<_> = CHANNELS
+            .iter()
+            .map(|channel| namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open().unwrap())
+            .collect();
+        for writer in &mut writers {
+            writer.publish(&pattern(100)).unwrap();
+            writer.publish(&pattern(10_000 + round)).unwrap();
+            writer.shrink_to_fit();
+            writer.publish(&pattern(10)).unwrap();
+        }
+        say("round");
+        let last = writers.pop().unwrap();
+        last.close_lingering().unwrap();
+    }
+    unreachable!("the rounds don't end")
+}
+
+#[test]
+fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
+    let test = "opening_cleans::the_next_start_cleans_up_after_a_kill_at_any_moment";
+    if let Some((_, namespace)) = role() {
+        work(&namespace);
+    }
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut removed = Vec::new();
+    for round in 0..rounds(60, 2_000) {
+        let mut actor = Actor::start(test, "worker", &own);
+        actor.await_line("round");
+        thread::sleep(Duration::from_micros(u64::from(round.wrapping_mul(2_654_435_761) % 3_000)));
+        actor.signal(rustix::process::Signal::KILL);
+        assert_eq!(actor.death(), Some(9));
+
+        let opened = again(&own).open().unwrap();
+        removed.extend(causes(&opened));
+        // Everything that is left is whole and listed, and no channel has more than its own
+        // objects.
+        let channels = opened.channels().unwrap();
+        let mut usable = 0;
+        for channel in CHANNELS {
+            let attached = opened.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().open();
+            let Ok(mut reader) = attached else { continue };
+            assert_eq!(Objects::of(own.name(), channel).listed().len(), 3);
+            usable += 1;
+            assert!(
+                channels.iter().any(|info| info.name == channel) || reader.publication() == 0,
+                "{channel}"
+            );
+            if reader.publication() != 0 {
+                assert!(crate::common::is_pattern(&reader.snapshot().unwrap()));
+            }
+        }
+        assert!(channels.len() <= usable, "{channels:?}");
+        assert!(causes(&again(&own).open().unwrap()).is_empty(), "the first cleaning did all");
+        if round % 4 == 0 {
+            let opened = again(&own).keep(Retention::Nothing).open().unwrap();
+            removed.extend(causes(&opened));
+            assert!(opened.channels().unwrap().is_empty());
+            assert!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()).is_empty());
+        }
+    }
+    println!("removed {}: {removed:?}", removed.len());
+    assert!(removed.contains(&RemovalReason::Dead));
+}

@@ -1,0 +1,114 @@
+//! The channels of a namespace are listed without a lock while they come, go and die. A watch
+//! notices each change.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::common::{Actor, OwnNamespace, role, wait_for_end};
+use tearless::{Bytes, Namespace, Pod, cleanup::Retention};
+
+fn names(namespace: &Namespace) -> BTreeSet<String> {
+    namespace.channels().unwrap().into_iter().map(|channel| channel.name).collect()
+}
+
+#[test]
+fn channels_are_listed_from_open_to_close() {
+    let own = OwnNamespace::new(&[]);
+    let mut watch = own.watch_channels();
+    assert!(watch.changed().unwrap() && !watch.changed().unwrap());
+    assert!(own.channels().unwrap().is_empty());
+    let first = own.writer::<u64>("first").unwrap();
+    let second =
+        own.writer_builder::<[u8; 100]>("second").codec::<Pod>().max_state_len(5_000).open().unwrap();
+    assert!(watch.changed().unwrap() && !watch.changed().unwrap());
+    let channels = own.channels().unwrap();
+    let info = channels.iter().find(|channel| channel.name == "second").unwrap();
+    assert_eq!((info.codec.as_str(), info.limit, info.incarnation), ("pod", 5_000, 1));
+    assert_eq!(info.writer_pid, u64::from(std::process::id()));
+    assert!(info.capacity >= 100 && channels.len() == 2);
+    first.close_lingering().unwrap();
+    assert_eq!(names(&own).len(), 2, "it can still be read");
+    drop(second);
+    assert_eq!(names(&own), BTreeSet::from(["first".to_owned()]));
+    assert!(watch.changed().unwrap());
+    assert!(own.remove_channel("first").unwrap());
+    assert!(own.channels().unwrap().is_empty() && watch.changed().unwrap());
+}
+
+#[test]
+fn a_dead_writers_channel_stays_listed_and_its_successor_is_noticed() {
+    let test = "registry::a_dead_writers_channel_stays_listed_and_its_successor_is_noticed";
+    if let Some((_, namespace)) = role() {
+        let _writer = namespace.writer::<u64>("worker").unwrap();
+        println!("opened");
+        return wait_for_end();
+    }
+    let own = OwnNamespace::new(&[]);
+    let mut worker = Actor::start(test, "worker", &own);
+    worker.await_line("opened");
+    let mut watch = own.watch_channels();
+    watch.changed().unwrap();
+    let pid = u64::from(worker.pid());
+    worker.kill();
+    let [dead] = &own.channels().unwrap()[..] else { panic!("it stays listed") };
+    assert_eq!((dead.writer_pid, dead.incarnation), (pid, 1));
+    assert!(!watch.changed().unwrap());
+    let mut worker = Actor::start(test, "worker", &own);
+    worker.await_line("opened");
+    assert!(watch.changed().unwrap());
+    let [alive] = &own.channels().unwrap()[..] else { panic!("one channel") };
+    assert_eq!((alive.writer_pid, alive.incarnation), (u64::from(worker.pid()), 2));
+    worker.kill();
+    own.clean(Retention::Nothing).unwrap();
+    assert!(own.channels().unwrap().is_empty());
+}
+
+/// Opens and closes channels of its own, over and over.
+fn come_and_go(namespace: &Namespace, role: &str) {
+    let end = Instant::now() + Duration::from_secs(2);
+    let mut rounds = 0;
+    while Instant::now() < end {
+        let channel = format!("{role}-{}", rounds % 3);
+        let writer = namespace.writer_builder::<[u8]>(&channel).codec::<Bytes>().open().unwrap();
+        assert!(names(namespace).contains(&channel), "who is there is listed");
+        writer.close().unwrap();
+        assert!(!names(namespace).contains(&channel), "who is gone is not");
+        rounds += 1;
+    }
+    println!("{rounds} rounds");
+}
+
+#[test]
+fn listings_are_whole_while_channels_come_and_go() {
+    if let Some((role, namespace)) = role() {
+        return come_and_go(&namespace, &role);
+    }
+    let own = OwnNamespace::new(&[]);
+    let staying: Vec<_> =
+        (0..50).map(|index| own.writer::<u64>(&format!("staying-{index}")).unwrap()).collect();
+    let roles = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let start =
+        |role: &&str| Actor::start("registry::listings_are_whole_while_channels_come_and_go", role, &own);
+    let mut actors: Vec<Actor> = roles.iter().map(start).collect();
+    let (mut listings, mut seen) = (0, BTreeSet::new());
+    let mut watch = own.watch_channels();
+    let mut changes = 0;
+    while actors.iter_mut().any(|actor| actor.ended().is_none()) {
+        let channels = own.channels().unwrap();
+        let staying = channels.iter().filter(|channel| channel.name.starts_with("staying-")).count();
+        assert_eq!(staying, 50, "none that stays is ever missing");
+        for channel in channels {
+            assert_eq!(channel.codec, if channel.name.starts_with("staying") { "postcard" } else { "bytes" });
+            seen.insert(channel.name);
+        }
+        listings += 1;
+        changes += u32::from(watch.changed().unwrap());
+    }
+    for mut actor in actors {
+        assert!(actor.wait().success(), "{}", actor.rest_of_output());
+    }
+    println!("{listings} listings, {} names, {changes} changes noticed", seen.len());
+    assert!(seen.len() > 50 && changes > 0);
+    drop(staying);
+    assert!(own.channels().unwrap().is_empty());
+}
