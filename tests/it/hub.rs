@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::common::{Actor, OwnNamespace, eventually, orders, role, rounds, say, wait_for_end};
 use serde::{Deserialize, Serialize};
 use tearless::{
-    MessagePack, Namespace, Pod, Postcard, Snapshot, Writer,
+    MessagePack, Namespace, Pod, Snapshot, Writer,
     error::{AttachError, QueryError, SnapshotError},
     hub::{Health, Hub},
 };
@@ -43,7 +43,7 @@ fn check(state: &Snapshot<Worker>, channel: &str) {
     assert_eq!(state.filling, Worker::new(channel, state.number).filling);
 }
 
-fn publish(writer: &mut Writer<Worker, Postcard>) {
+fn publish(writer: &mut Writer<Worker>) {
     let state = Worker::new(writer.channel(), writer.publication() + 1);
     writer.publish(&state).unwrap();
 }
