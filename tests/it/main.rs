@@ -41,6 +41,8 @@ mod history;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod hub;
 mod inspection;
+#[cfg(all(feature = "schema", feature = "message-pack"))]
+mod interface;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod liveness;
 mod memory;
