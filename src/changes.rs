@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
 /// The states of a channel as they are published: a [`Stream`] of snapshots that skips what was overwritten before it was
-/// asked for, and ends when the channel does. Made by [`Reader::changes`] and [`Hub::changes`](crate::Hub::changes).
+/// asked for, and ends when the channel does. Made by [`Reader::changes`] and [`Hub::changes`](crate::hub::Hub::changes).
 ///
 /// The first item is the state that is there already, if any. An item is an error where a state could not be had or
 /// decoded; the stream goes on. Dropping a future or the stream at any point loses nothing: what is not asked for stays in

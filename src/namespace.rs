@@ -60,11 +60,11 @@ impl NamespaceBuilder {
 
     /// Bytes of shared memory that all objects of the namespace may take together, by the writers that are opened
     /// through this value and its clones. Default: as much as there is. What counts is what has memory, as
-    /// [`NamespaceMemory::total`](crate::NamespaceMemory::total) tells it as `resident`.
+    /// [`NamespaceMemory::total`](crate::usage::NamespaceMemory::total) tells it as `resident`.
     ///
     /// What would go beyond it is not created: opening a writer of a new channel fails with
-    /// [`CreateError::OverBudget`](crate::CreateError::OverBudget), growth with
-    /// [`PublishError::TooLarge`](crate::PublishError::TooLarge). What exists goes on, also where it is above the budget
+    /// [`CreateError::OverBudget`](crate::error::CreateError::OverBudget), growth with
+    /// [`PublishError::TooLarge`](crate::error::PublishError::TooLarge). What exists goes on, also where it is above the budget
     /// already; a channel that a former writer left is gone on with. Not kept: the registry takes its few pages as there
     /// are entries; and two processes that grow at the same moment may each find room, so that the namespace is above
     /// its budget by one growth of each.
@@ -314,7 +314,7 @@ impl Namespace {
     /// registry's object, which goes with its last entry.
     ///
     /// [`Namespace::open`] has already cleaned, and keeps last states. So a dry run needs a namespace that was opened
-    /// without that: `Namespace::builder(name).without_cleaning().open()`.
+    /// without that: `Namespace::builder(name).open()`.
     ///
     /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
     ///

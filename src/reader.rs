@@ -220,7 +220,7 @@ impl<T, C> Reader<T, C> {
     }
 
     /// How the worker is, by its lock, its process, the clock and the interval that it promises: see
-    /// [`Health`]. The thresholds are the default ones of a [`Hub`](crate::Hub), which gives the same
+    /// [`Health`]. The thresholds are the default ones of a [`Hub`](crate::hub::Hub), which gives the same
     /// answer.
     ///
     /// Cost: that of [`Reader::writer_state`].
@@ -253,7 +253,7 @@ impl<T, C> Reader<T, C> {
     }
 
     /// How long ago the present writer last said that it is at work: by [`Writer::touch`](crate::Writer::touch),
-    /// [`Writer::publish_if_changed`](crate::Writer::publish_if_changed) or a tick of a [`Syncer`](crate::Syncer).
+    /// [`Writer::publish_if_changed`](crate::Writer::publish_if_changed) or a tick of a [`Syncer`](crate::syncer::Syncer).
     /// `None` if it has not. [`Writer::publish`](crate::Writer::publish) alone does not say so; of that,
     /// [`Snapshot::age`](crate::Snapshot::age) tells.
     ///

@@ -11,7 +11,7 @@ use crate::usage::{Found, Part, Place, survey};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use tearless::{Bytes, Namespace, LeakCheck};
+/// use tearless::{testing::LeakCheck, Bytes, Namespace};
 ///
 /// let fleet = Namespace::open("fleet-of-the-leak-check")?;
 /// let check = LeakCheck::begin(&fleet)?;

@@ -271,7 +271,7 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// Promises readers a sign of life at least that often ([`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval)): by
     /// [`Writer::touch`] or [`Writer::publish_if_changed`]. Default: nothing is promised, as with zero.
     ///
-    /// The writer does nothing about it by itself. A [`Syncer`](crate::Syncer) does, and takes its interval from here.
+    /// The writer does nothing about it by itself. A [`Syncer`](crate::syncer::Syncer) does, and takes its interval from here.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.options.heartbeat_interval = Some(interval);
         self

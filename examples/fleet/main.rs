@@ -29,7 +29,7 @@ mod worker;
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
-use tearless::{Namespace, Pod, Retention, Writer};
+use tearless::{Namespace, Pod, Writer, cleanup::Retention};
 
 use crate::{
     fleet::Fleet,

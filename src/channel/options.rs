@@ -139,7 +139,7 @@ impl Default for AttachPolicy {
 /// to publish four times or more meanwhile. The attempts come first, back to back with growing pauses; then it goes on,
 /// yielding the processor, until the deadline; then it gives up with [`SnapshotError::Contended`].
 ///
-/// [`SnapshotError::Contended`]: crate::SnapshotError::Contended
+/// [`SnapshotError::Contended`]: crate::error::SnapshotError::Contended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {

@@ -47,13 +47,13 @@ impl Namespace {
 
     /// Options for a reader of the channel's states without their type.
     pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder {
-        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().any_format() }
+        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().accept(crate::accept::Any) }
     }
 }
 
 impl DynamicReaderBuilder {
     /// Waits up to `timeout` until the channel exists and is ready. Default: see
-    /// [`AttachPolicy`](crate::AttachPolicy).
+    /// [`AttachPolicy`](crate::options::AttachPolicy).
     pub fn attach_within(mut self, timeout: Duration) -> Self {
         self.reader = self.reader.attach_within(timeout);
         self

@@ -24,7 +24,7 @@ const FIRST_PAGE: Extent = Extent { bytes: PAGE_BYTES, reserved: PAGE_BYTES };
 ///
 /// If shared memory can't be listed. What is wrong with one object is in its [`ObjectInfo::state`].
 pub fn objects() -> Result<Vec<ObjectInfo>, ObjectError> {
-    objects_trusting(&[])
+    objects(&[])
 }
 
 /// As [`objects`], but opens the objects of these users, too, given by numeric id, as
@@ -33,7 +33,7 @@ pub fn objects() -> Result<Vec<ObjectInfo>, ObjectError> {
 /// # Errors
 ///
 /// As [`objects`].
-pub fn objects_trusting(owners: &[u32]) -> Result<Vec<ObjectInfo>, ObjectError> {
+pub fn objects(owners: &[u32]) -> Result<Vec<ObjectInfo>, ObjectError> {
     let listed = list(owners)?;
     let known = KnownNames::of(&listed);
     Ok(listed.into_iter().filter_map(|object| known.info(object)).collect())

@@ -10,8 +10,8 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use listing::{objects, objects_trusting};
+pub use listing::{objects};
 pub(crate) use look::inspect;
-pub use namespaces::{NamespaceInfo, namespaces, namespaces_trusting};
+pub use namespaces::{NamespaceInfo, namespaces};
 pub use object::{ObjectInfo, ObjectKind, ObjectState, SegmentSide};
 pub use report::{Inspection, SegmentInspection, SlotInspection, SlotState};

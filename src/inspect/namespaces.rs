@@ -36,7 +36,7 @@ pub struct NamespaceInfo {
 ///
 /// If shared memory can't be listed.
 pub fn namespaces() -> Result<Vec<NamespaceInfo>, ObjectError> {
-    namespaces_trusting(&[])
+    namespaces(&[])
 }
 
 /// As [`namespaces`], but opens the objects of these users, too, given by numeric id, as
@@ -45,7 +45,7 @@ pub fn namespaces() -> Result<Vec<NamespaceInfo>, ObjectError> {
 /// # Errors
 ///
 /// As [`namespaces`].
-pub fn namespaces_trusting(owners: &[u32]) -> Result<Vec<NamespaceInfo>, ObjectError> {
+pub fn namespaces(owners: &[u32]) -> Result<Vec<NamespaceInfo>, ObjectError> {
     let mut groups: BTreeMap<(String, u32), Vec<Listed>> = BTreeMap::new();
     for object in listing::list(owners)? {
         let is_known = object.kind != ObjectKind::Unknown && object.status.is_regular;

@@ -43,8 +43,8 @@ mod tests {
         let mut tries = 0;
         let attached = retry_attach(|| -> Result<(), AttachError> {
             tries += 1;
-            Err(AttachError::NotDescribed { channel: "worker".into() })
+            Err(AttachError::NoSchema { channel: "worker".into() })
         });
-        assert!(matches!(attached, Err(AttachError::NotDescribed { .. })) && tries == 1);
+        assert!(matches!(attached, Err(AttachError::NoSchema { .. })) && tries == 1);
     }
 }

@@ -35,7 +35,7 @@ impl<T: DescribePod> ReaderBuilder<T, Pod> {
     ///
     /// # Errors
     ///
-    /// [`AttachError`]; [`AttachError::NotDescribed`] if the channel carries no schema, [`AttachError::SchemaDiffers`] with
+    /// [`AttachError`]; [`AttachError::NoSchema`] if the channel carries no schema, [`AttachError::SchemaDiffers`] with
     /// the fields that it lacks or has with other types.
     pub fn open_by_name(self) -> Result<ByName<T>, AttachError> {
         let own = <Pod as Describe<T>>::describe();
@@ -49,12 +49,15 @@ impl<T: DescribePod> ReaderBuilder<T, Pod> {
     fn attach_by_name(self, own: &Schema) -> Result<ByName<T>, AttachError> {
         let ReaderBuilder { handle, channel, attach, retry, wait, .. } = self;
         let builder = ReaderBuilder::<Vec<u8>, Bytes>::new(handle, &channel);
-        let reader =
-            builder.attach_policy(attach).retry_policy(retry).wait_policy(wait).any_format().open()?;
+        let reader = builder
+            .attach_policy(attach)
+            .retry_policy(retry)
+            .wait_policy(wait)
+            .accept(crate::accept::Any)
+            .open()?;
         reader.channel.has_codec(&Format::new(Pod::NAME, &own.to_string()))?;
         let schema_bytes = reader.schema_bytes()?;
-        let schema_bytes =
-            schema_bytes.ok_or_else(|| AttachError::NotDescribed { channel: channel.clone() })?;
+        let schema_bytes = schema_bytes.ok_or_else(|| AttachError::NoSchema { channel: channel.clone() })?;
         let unknown = |reason| AttachError::SchemaUnknown { channel: channel.clone(), reason };
         let schema = Schema::from_bytes(&schema_bytes).map_err(|error| unknown(error.to_string()))?;
         let moves = plan(&schema, own).map_err(|differences| {

@@ -79,7 +79,7 @@ impl<T> ReaderBuilder<T, MessagePack> {
     /// Does not compare schemas: `T` may be another type than the writer's, or an older or newer version of it. Fields
     /// are found by their names when a state is decoded, so those that `T` does not know are skipped, and for those that
     /// the writer does not publish `T` has `#[serde(default)]`; else snapshots fail with
-    /// [`SnapshotError::Decode`](crate::SnapshotError::Decode), which names the field.
+    /// [`SnapshotError::Decode`](crate::error::SnapshotError::Decode), which names the field.
     ///
     /// The codec is compared as ever.
     pub fn by_name(mut self) -> Self {
@@ -113,7 +113,7 @@ impl<T, C> Reader<T, C> {
     /// They are of the channel, not of a publication: they never change while this reader is not told that the channel
     /// was closed. Keep them.
     ///
-    /// Progress: bounded by the deadline of the [`RetryPolicy`](crate::RetryPolicy), and longer than some system calls only
+    /// Progress: bounded by the deadline of the [`RetryPolicy`](crate::options::RetryPolicy), and longer than some system calls only
     /// if somebody has removed the object. Cost: mapping the object, a copy, a checksum.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::{MemoryUsage, NamespaceMemory};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
 use crate::object::{Backend, Heap, ObjectError};
-use crate::{Bytes, LeakCheck, Namespace, Writer};
+use crate::{Bytes, Namespace, Writer, testing::LeakCheck};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 

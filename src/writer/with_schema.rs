@@ -22,7 +22,7 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// let mut writer = fleet.writer_builder::<(u64, String)>("worker-7").with_schema().open()?;
     /// writer.publish(&(3, "a job".to_string()))?;
     ///
-    /// let reader = fleet.reader_builder::<Vec<u8>>("worker-7").codec::<tearless::Bytes>().any_format().open()?;
+    /// let reader = fleet.reader_builder::<Vec<u8>>("worker-7").codec::<tearless::Bytes>().accept(crate::accept::Any).open()?;
     /// let schema = reader.schema_bytes()?.expect("the writer has described it");
     /// assert_eq!(Schema::from_bytes(&schema)?.to_string(), "(u64, String)");
     /// # Ok(())

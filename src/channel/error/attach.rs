@@ -71,7 +71,7 @@ pub enum AttachError {
         "channel {channel:?} carries no schema, which fields are found by: open its writer with \
          `WriterBuilder::with_schema`"
     )]
-    NotDescribed {
+    NoSchema {
         /// The channel.
         channel: String,
     },

@@ -1,10 +1,10 @@
 //! Names that no namespace and no channel can have are not told, though they are those of their objects.
 
 use super::*;
+use crate::inspect::{namespaces, objects};
 use crate::layout::{Kind, ObjectNames};
 use crate::object::{Backend, PATIENCE, SharedMemory};
 use crate::registry::{self, ChannelInfo};
-use crate::{namespaces, objects};
 use std::sync::Arc;
 
 /// A name as `ChannelName::new` refuses it, of a channel that somebody makes all the same.
