@@ -158,13 +158,6 @@ impl<T, C: Decode<T>> Reader<T, C> {
         }
     }
 
-    /// The states of the channel as an asynchronous stream, beginning with the latest.
-    #[cfg(feature = "async")]
-    #[must_use]
-    pub fn changes(self) -> crate::Changes<T, C> {
-        crate::Changes::new(self)
-    }
-
     /// A publication that the writer has announced.
     fn read_old(&mut self, publication: Publication) -> Result<Option<Snapshot<T>>, SnapshotError> {
         if let Strategy::Direct(direct) = C::strategy()

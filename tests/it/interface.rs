@@ -22,18 +22,18 @@ fn a_reader_remembers_what_it_returned() {
     assert!(reader.has_changed(), "an old state is not the latest");
     assert_eq!(*reader.snapshot().unwrap(), 2);
     assert!(!reader.has_changed() && !reader.changed(NOT_LONG).unwrap());
-    let read: [fn(&mut Reader<u64>); 4] = [
-        |reader| drop(reader.snapshot_into(&mut 0).unwrap()),
-        |reader| drop(reader.snapshot_boxed().unwrap()),
-        |reader| drop(reader.read_at(0, &mut [0]).unwrap()),
-        |reader| drop(reader.history().next().unwrap().unwrap()),
+    let read: [fn(&mut Reader<u64>) -> u64; 4] = [
+        |reader| reader.snapshot_into(&mut 0).unwrap().publication(),
+        |reader| reader.snapshot_boxed().unwrap().publication(),
+        |reader| reader.read_at(0, &mut [0]).unwrap().publication(),
+        |reader| reader.history().next().unwrap().unwrap().publication(),
     ];
     for (number, read) in (3..).zip(read) {
         writer.publish(&number).unwrap();
         assert!(reader.has_changed(), "{number}");
         assert_eq!(reader.latest_info().unwrap().publication(), number);
         assert!(reader.has_changed(), "a look at the info is no reading");
-        read(&mut reader);
+        assert_eq!(read(&mut reader), number);
         assert!(!reader.has_changed(), "{number}");
     }
     writer.close().unwrap();
@@ -50,7 +50,6 @@ fn a_clone_reads_the_same_channel_and_remembers_by_itself() {
     let mut clone = reader.clone();
     assert!(!clone.has_changed(), "it begins with the memory of the original");
     writer.publish(&2).unwrap();
-    // To larger segments, which each of them maps by itself.
     assert_eq!(thread::spawn(move || *clone.snapshot().unwrap()).join().unwrap(), 2);
     assert!(reader.has_changed());
     assert_eq!(*reader.snapshot().unwrap(), 2);
