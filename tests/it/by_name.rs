@@ -178,7 +178,7 @@ fn message_pack_is_found_by_name() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(matches!(error, SnapshotError::Decode { .. }) && cause.contains("restarts"), "{cause}");
 
-    let _writer = own.writer::<u64>("other").unwrap();
+    let _writer = own.writer_builder::<u64>("other").codec::<tearless::Postcard>().open().unwrap();
     let result =
         own.reader_builder::<Readers>("other").codec::<MessagePack>().accept(accept::MatchingFields).open();
     assert!(matches!(result, Err(AttachError::FormatMismatch { .. })), "the codec counts");
