@@ -31,8 +31,7 @@ fn causes(cleaned: &CleanupReport) -> Vec<RemovalReason> {
 }
 
 /// The objects of the channels: their inodes, and the times of their last changes.
-fn contents(own: &OwnNamespace) -> BTreeMap<String, (u64, i64, i64)> {
-    let objects = CHANNELS.map(|channel| Objects::of(own.name(), channel));
+fn contents(objects: &[Objects]) -> BTreeMap<String, (u64, i64, i64)> {
     let paths = objects
         .iter()
         .flat_map(|objects| objects.listed().into_iter().map(|kind| objects.path(&kind)).collect::<Vec<_>>());
@@ -53,17 +52,18 @@ fn stops_of_opening(name: &str) -> usize {
 #[test]
 fn opening_changes_nothing_and_costs_the_same_among_any_number_of_channels() {
     let own = OwnNamespace::new(&CHANNELS);
-    let mut writer = own.writer::<u64>("w0").unwrap();
-    writer.publish(&5).unwrap();
-    let mut lingering = own.writer::<u64>("w1").unwrap();
-    lingering.publish(&5).unwrap();
+    let mut writers = CHANNELS.map(|channel| own.writer::<u64>(channel).unwrap());
+    let objects = CHANNELS.map(|channel| Objects::of(own.name(), channel));
+    writers.iter_mut().for_each(|writer| assert_eq!(writer.publish(&5).unwrap(), 1));
+    let [_alive, lingering, ended] = writers;
     lingering.close_lingering().unwrap();
+    ended.close().unwrap();
     // A segment that no channel refers to, and a control page that is not finished.
-    File::create(Objects::of(own.name(), "w1").path("a7")).unwrap();
-    File::create(Objects::of(own.name(), "w2").path("c")).unwrap();
-    let (before, channels) = (contents(&own), own.channels().unwrap().len());
+    File::create(objects[1].path("a7")).unwrap();
+    File::create(objects[2].path("c")).unwrap();
+    let (before, channels) = (contents(&objects), own.channels().unwrap().len());
     let opened = Namespace::open(own.name()).unwrap();
-    assert_eq!(contents(&own), before);
+    assert_eq!(contents(&objects), before);
     assert_eq!(opened.channels().unwrap().len(), channels);
     assert_eq!(causes(&clean(&own, Retention::UntilReplaced)).len(), 2, "there was something to clean");
 

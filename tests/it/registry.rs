@@ -98,7 +98,10 @@ fn listings_are_whole_while_channels_come_and_go() {
         let staying = channels.iter().filter(|channel| channel.name.starts_with("staying-")).count();
         assert_eq!(staying, 50, "none that stays is ever missing");
         for channel in channels {
-            assert_eq!(channel.codec, if channel.name.starts_with("staying") { "postcard" } else { "bytes" });
+            assert_eq!(
+                channel.codec,
+                if channel.name.starts_with("staying") { "message-pack" } else { "bytes" }
+            );
             seen.insert(channel.name);
         }
         listings += 1;
