@@ -108,7 +108,6 @@ compile_error!(
 #[cfg(feature = "async")]
 mod changes;
 mod channel;
-mod checksum;
 mod cleanup;
 mod clock;
 mod codec;

@@ -10,13 +10,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{
-    ChannelName, ChannelWriter, CreateError, Format, PublishError, WriterOptions, WriterStatistics,
-};
+use crate::channel::{CreateError, Format, PublishError, WriterOptions, WriterStatistics};
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, Postcard};
 use crate::object::Backend;
-use crate::registry::{self, Registration};
+use crate::registry::Session;
 use crate::seqlock::WakeMode;
 pub(crate) use last_payload::Changed;
 use last_payload::LastPayload;
@@ -27,9 +25,7 @@ use last_payload::LastPayload;
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping it ends the channel as [`Writer::close`]
 /// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
 pub struct Writer<T: ?Sized, C = Postcard> {
-    // Dropped in this order: the entry goes when the channel is gone.
-    channel: ChannelWriter,
-    registration: Registration,
+    session: Session,
     scratch: Vec<u8>,
     last_payload: LastPayload,
     types: PhantomData<fn(&T) -> C>,
@@ -49,8 +45,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     #[inline(always)]
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
         match C::encode(state, &mut self.scratch) {
-            Ok(payload) => self.channel.publish(payload),
-            Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
+            Ok(payload) => self.session.channel.publish(payload),
+            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
 
@@ -81,8 +77,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last publication.
     pub(crate) fn prepare(&mut self, state: &T) -> Result<Changed, PublishError> {
         match C::encode(state, &mut self.scratch) {
-            Ok(payload) => Ok(self.last_payload.prepare(payload, self.channel.last())),
-            Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
+            Ok(payload) => Ok(self.last_payload.prepare(payload, self.session.channel.last())),
+            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
 }
@@ -97,12 +93,12 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: who is at work is the parent.
     pub fn touch(&mut self) -> Result<(), PublishError> {
-        self.channel.touch()
+        self.session.channel.touch()
     }
 
     /// Publishes what [`Writer::prepare`] found changed, and returns its number. Does not touch.
     pub(crate) fn publish_prepared(&mut self) -> Result<u64, PublishError> {
-        let publication = self.channel.publish(self.last_payload.payload())?;
+        let publication = self.session.channel.publish(self.last_payload.payload())?;
         self.last_payload.is_published_as(publication);
         Ok(publication)
     }
@@ -115,45 +111,45 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
-        self.channel.channel()
+        self.session.channel.channel()
     }
 
     /// Number of the last publication, 0 before the first. Goes on counting where a former writer ended.
     #[must_use]
     pub fn publication(&self) -> u64 {
-        self.channel.last()
+        self.session.channel.last()
     }
 
     /// Payload bytes that fit without growing, whichever segment is next: after a first large state only one of the two
     /// has grown.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.channel.capacity()
+        self.session.channel.capacity()
     }
 
     /// Slots of both segments together: a reader is lapped only by a writer that publishes more often than that during
     /// one copy.
     #[must_use]
     pub fn depth(&self) -> u64 {
-        self.channel.slots()
+        self.session.channel.slots()
     }
 
     /// How often a segment of the channel was replaced by a larger or smaller one, by former writers too.
     #[must_use]
     pub fn growths(&self) -> u64 {
-        self.channel.growths()
+        self.session.channel.growths()
     }
 
     /// What this writer has done since it was opened. Costs some loads of its own memory.
     #[must_use]
     pub fn statistics(&self) -> WriterStatistics {
-        self.channel.statistics()
+        self.session.channel.statistics()
     }
 
     /// Gives memory back: each of the next two publications goes into a segment no larger than it needs, also below the
     /// initial capacity. Where there is no room for the small segment beside the large one, it is put off.
     pub fn shrink_to_fit(&mut self) {
-        self.channel.shrink_to_fit();
+        self.session.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
         self.last_payload.forget();
     }
@@ -320,23 +316,8 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
         }
         #[cfg(feature = "schema")]
         with_schema::check(&options)?;
-        let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let mut channel = crate::channel::open(&self.backend, &name, &options)?;
-        match Registration::new(self.backend.clone(), &self.namespace, &channel) {
-            Ok(registration) => {
-                // Without the page those who wait look again and again, as they do for writers on other systems.
-                if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
-                    channel.wake_waiters_of(page);
-                }
-                let (scratch, last_payload) = (Vec::new(), LastPayload::default());
-                Ok(Writer { channel, registration, scratch, last_payload, types: PhantomData })
-            }
-            Err(source) => {
-                // The state of a former writer is left as it was found.
-                channel.set_linger(channel.last() > 0);
-                Err(CreateError::Object { channel: name.channel, source })
-            }
-        }
+        let session = Session::open(&self.backend, &self.namespace, &self.channel, &options)?;
+        Ok(Writer { session, scratch: Vec::new(), last_payload: LastPayload::default(), types: PhantomData })
     }
 }
 

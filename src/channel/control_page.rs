@@ -4,8 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::ChannelName;
-use super::options::{Format, WriterOptions};
-use super::schema::SchemaMark;
+use super::options::{Format, SchemaMark, WriterOptions};
 use crate::clock::{self, TimestampSource};
 use crate::layout::{
     self, ObjectNames, Publication, Side, WORD_BYTES,

@@ -1,11 +1,13 @@
 //! What users can choose, checked.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::schema::SchemaBytes;
 use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
-use crate::layout::{self, Geometry, schema};
+use crate::layout::{self, Geometry, control, schema};
+use crate::memory::{Memory, MemoryMut};
 use crate::object::Mode;
 use crate::seqlock::WakeMode;
 
@@ -56,6 +58,63 @@ impl Format {
     pub(crate) fn new(codec: &str, type_name: &str) -> Format {
         let fingerprint = layout::fingerprint(&format!("{codec}\0{type_name}"));
         Format { codec: codec.into(), type_name: type_name.into(), fingerprint }
+    }
+}
+
+/// A schema, never empty.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SchemaBytes(Arc<[u8]>);
+
+impl SchemaBytes {
+    /// `None` for no bytes: that is no schema.
+    #[cfg(any(test, fuzzing, feature = "schema"))]
+    pub(crate) fn new(bytes: &[u8]) -> Option<SchemaBytes> {
+        (!bytes.is_empty()).then(|| SchemaBytes(bytes.into()))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SchemaBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
+}
+
+/// What the control page says about a channel's schema. Two of the same length and fingerprint are taken for the
+/// same, as codecs and schemas are by theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SchemaMark {
+    /// Its length; 0 if there is none.
+    pub(crate) bytes: u64,
+    pub(crate) fingerprint: u64,
+}
+
+impl SchemaMark {
+    pub(super) fn of(schema: Option<&SchemaBytes>) -> SchemaMark {
+        schema.map_or_else(SchemaMark::default, |SchemaBytes(bytes)| SchemaMark {
+            bytes: bytes.len() as u64,
+            fingerprint: layout::fingerprint(bytes),
+        })
+    }
+
+    pub(crate) fn read(page: &impl Memory) -> SchemaMark {
+        SchemaMark {
+            bytes: page.load(control::SCHEMA_BYTES),
+            fingerprint: page.load(control::SCHEMA_FINGERPRINT),
+        }
+    }
+
+    pub(super) fn write(self, page: &impl MemoryMut) {
+        page.store(control::SCHEMA_BYTES, self.bytes);
+        page.store(control::SCHEMA_FINGERPRINT, self.fingerprint);
+    }
+
+    /// Whether there is a schema.
+    pub(crate) fn is_some(self) -> bool {
+        self.bytes != 0
     }
 }
 

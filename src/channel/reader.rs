@@ -9,10 +9,9 @@ use crossbeam_utils::Backoff as Spins;
 
 use super::control_page::ControlPage;
 use super::options::{Format, RetryPolicy};
-use super::segments::Segments;
+use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
-use crate::checksum;
 use crate::clock;
 use crate::layout::{Publication, Side};
 use crate::memory::{ReadOnlyWords, SlotHeader};
@@ -484,5 +483,5 @@ impl ChannelReader {
 /// Whether the checksum of a whole copy is that of its header.
 #[inline(never)]
 fn verifies(publication: Publication, header: SlotHeader, destination: &impl Destination) -> bool {
-    checksum::of(publication, destination.bytes()) == header.checksum
+    checksum_of_publication(publication, destination.bytes()) == header.checksum
 }

@@ -4,75 +4,16 @@
 //! schema makes another channel. So the object has a name without generations, and needs no protocol but its ready
 //! word. The control page says how long it is, and its fingerprint; what does not agree with that is not believed.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::backoff::Backoff;
-use super::segments::Segments;
+use super::options::{SchemaBytes, SchemaMark};
+use super::segments::{Segments, checksum_of_schema};
 use super::{AttachError, ChannelReader};
-use crate::checksum;
-use crate::layout::{self, Kind, WORD_BYTES, control, schema};
+use crate::layout::{self, Kind, WORD_BYTES, schema};
 use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
-
-/// A schema, never empty.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct SchemaBytes(Arc<[u8]>);
-
-impl SchemaBytes {
-    /// `None` for no bytes: that is no schema.
-    #[cfg(any(test, fuzzing, feature = "schema"))]
-    pub(crate) fn new(bytes: &[u8]) -> Option<SchemaBytes> {
-        (!bytes.is_empty()).then(|| SchemaBytes(bytes.into()))
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SchemaBytes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} bytes", self.0.len())
-    }
-}
-
-/// What the control page says about a channel's schema. Two of the same length and fingerprint are taken for the
-/// same, as codecs and schemas are by theirs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SchemaMark {
-    /// Its length; 0 if there is none.
-    pub(crate) bytes: u64,
-    pub(crate) fingerprint: u64,
-}
-
-impl SchemaMark {
-    pub(super) fn of(schema: Option<&SchemaBytes>) -> SchemaMark {
-        schema.map_or_else(SchemaMark::default, |SchemaBytes(bytes)| SchemaMark {
-            bytes: bytes.len() as u64,
-            fingerprint: layout::fingerprint(bytes),
-        })
-    }
-
-    pub(crate) fn read(page: &impl Memory) -> SchemaMark {
-        SchemaMark {
-            bytes: page.load(control::SCHEMA_BYTES),
-            fingerprint: page.load(control::SCHEMA_FINGERPRINT),
-        }
-    }
-
-    pub(super) fn write(self, page: &impl MemoryMut) {
-        page.store(control::SCHEMA_BYTES, self.bytes);
-        page.store(control::SCHEMA_FINGERPRINT, self.fingerprint);
-    }
-
-    /// Whether there is a schema.
-    pub(crate) fn is_some(self) -> bool {
-        self.bytes != 0
-    }
-}
 
 /// Why a schema can't be read.
 #[derive(Debug)]
@@ -106,7 +47,7 @@ impl Segments {
         let memory = self.object_over_leftover(&self.schema_name(), bytes, mode)?;
         memory.store(schema::INSTANCE, self.instance);
         memory.store(schema::LENGTH, content.len() as u64);
-        memory.store(schema::CHECKSUM, checksum::of_bytes(content));
+        memory.store(schema::CHECKSUM, checksum_of_schema(content));
         memory.write(schema::CONTENT, content);
         ready::declare(&memory);
         Ok(memory)
@@ -149,7 +90,7 @@ impl Segments {
         };
         let mut content = vec![0; len];
         memory.read(schema::CONTENT, &mut content);
-        if checksum::of_bytes(&content) != memory.load(schema::CHECKSUM) {
+        if checksum_of_schema(&content) != memory.load(schema::CHECKSUM) {
             return corrupt("its checksum does not match".into());
         }
         if layout::fingerprint(&content) != mark.fingerprint {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::layout::{Geometry, Kind, ObjectNames, Side, WORD_BYTES, segment};
+use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, segment};
 use crate::memory::{Memory, MemoryMut, ReadOnlyWords, Words};
 use crate::object::{Backend, Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -137,6 +137,17 @@ impl Segments {
         Geometry::check(depth, stride, memory.load(segment::CAPACITY), memory.len())
             .map_err(|_| foreign("its header describes an impossible shape"))
     }
+}
+
+/// CRC32C of the publication's number and its payload: a payload under another number has another checksum.
+pub(super) fn checksum_of_publication(publication: Publication, payload: &[u8]) -> u64 {
+    let number = crc32c::crc32c(&publication.get().to_le_bytes());
+    u64::from(crc32c::crc32c_append(number, payload))
+}
+
+/// CRC32C of a schema.
+pub(super) fn checksum_of_schema(bytes: &[u8]) -> u64 {
+    u64::from(crc32c::crc32c(bytes))
 }
 
 const _: () = assert!(segment::SLOTS * WORD_BYTES <= crate::layout::PAGE_BYTES);

@@ -3,11 +3,10 @@
 use super::budget::{SizeLimit, Unaffordable};
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
-use super::segments::Segments;
+use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, WriterStatistics};
-use crate::checksum;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
@@ -127,7 +126,7 @@ impl ChannelWriter {
     #[inline(always)]
     fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
         let time = self.options.timestamps.now();
-        let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
+        let checksum = if self.options.checksum { checksum_of_publication(publication, payload) } else { 0 };
         let waiting = self.waker.as_ref().map_or(0, Waker::count);
         match fresh {
             None => self.writer.publish(publication, payload, time, checksum),

@@ -8,15 +8,13 @@
 
 #![allow(unsafe_code, reason = "the one place where raw pointers into a mapping become atomic words")]
 
+mod checked;
 mod copy;
-mod page;
 mod slots;
-mod word;
 mod words;
 
-pub(crate) use page::Page;
+pub(crate) use checked::{Page, Word};
 pub(crate) use slots::{Slot, SlotHeader, Slots};
-pub(crate) use word::Word;
 pub(crate) use words::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
 use crate::layout::WORD_BYTES;

@@ -5,23 +5,21 @@
 
 #![allow(unsafe_code, reason = "maps objects, and asks the kernel for locks that rustix doesn't offer")]
 
-mod barrier;
 #[cfg(test)]
 mod conformance;
 mod error;
 mod fork;
-mod futex;
 mod heap;
 mod lock;
 mod mapping;
 mod shm;
+mod threads;
 
-pub(crate) use barrier::{issue as issue_barrier, register as register_for_barriers};
 pub use error::ObjectError;
 pub(crate) use fork::ForkToken;
-pub(crate) use futex::{Slept, sleep, wake};
 pub(crate) use heap::Heap;
 pub(crate) use shm::SharedMemory;
+pub(crate) use threads::{Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::fmt;
 use std::time::Duration;

@@ -8,27 +8,25 @@
 //! an entry whose channel is gone is removed by cleanup. The object exists as long as there is an entry.
 
 mod info;
-mod registration;
+mod session;
 mod table;
 #[cfg(test)]
 mod tests;
-mod watch;
 
-use crate::memory::ReadOnlyWords;
 pub use info::ChannelInfo;
-pub(crate) use registration::Registration;
-use std::sync::Arc;
-pub use watch::ChannelWatch;
+pub(crate) use session::Session;
 
+use std::fmt;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
-use crate::memory::Memory;
+use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
-use table::Table;
+use table::{Table, Version};
 
 /// The first pages have memory from the beginning, the rest as far as there are entries.
 const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESERVED };
@@ -163,4 +161,43 @@ fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWo
         return Err(ObjectError::Foreign { object, reason: "it has not the size of a registry".into() });
     }
     Table::new(&view).is_usable(namespace, &object).map(|usable| usable.then_some(view))
+}
+
+/// Notices that a namespace's channels have changed: that one came, went, or has a new writer.
+///
+/// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
+pub struct ChannelWatch {
+    backend: Arc<dyn Backend>,
+    namespace: String,
+    table: Option<ReadOnlyWords>,
+    /// What was seen last, if anything: the version of the table, if there was one.
+    seen: Option<Option<Version>>,
+}
+
+impl ChannelWatch {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
+        ChannelWatch { backend, namespace: namespace.into(), table: None, seen: None }
+    }
+
+    /// Whether the channels have changed since the last call; `true` at the first one.
+    ///
+    /// Cost: two loads of one cache line, while there is any channel; else a look for the registry, a system call.
+    ///
+    /// # Errors
+    ///
+    /// If the registry can't be opened.
+    pub fn changed(&mut self) -> Result<bool, ObjectError> {
+        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended()) {
+            self.table = view(&self.backend, &self.namespace)?;
+        }
+        let now = self.table.as_ref().map(|table| Table::new(table).version());
+        let before = self.seen.replace(now);
+        Ok(before != self.seen)
+    }
+}
+
+impl fmt::Debug for ChannelWatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ChannelWatch").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
 }

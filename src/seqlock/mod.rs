@@ -33,8 +33,8 @@ mod waiting;
 mod writer;
 
 pub(crate) use published::Published;
-pub(crate) use reader::{Attempt, Reader};
-pub(crate) use ring::{Destination, Part, Ring, SlotStatus};
+pub(crate) use reader::Reader;
+pub(crate) use ring::{Attempt, Destination, Part, Ring, SlotStatus};
 pub(crate) use segment::{Generations, Segment};
 pub use state::ChannelState;
 pub use waiting::WakeMode;

@@ -1,6 +1,5 @@
 //! The slots of a segment as a ring: writing a slot, one attempt to read a slot, and a look at one.
 
-use super::Attempt;
 use super::stamp::Stamp;
 use crate::layout::{Geometry, Publication, Side};
 use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
@@ -20,6 +19,44 @@ pub(crate) enum SlotStatus {
     Whole(Publication),
     /// A stamp that no writer stores in this slot.
     Implausible(u64),
+}
+
+/// The result of one attempt to copy a publication. Every result but `Torn` is verified by the stamp: it is what the
+/// writer published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// The destination holds the whole payload of this publication.
+    Whole {
+        /// Its number.
+        publication: Publication,
+        /// The words beside the payload.
+        header: SlotHeader,
+    },
+    /// The writer came back to the slot during the copy. What the destination holds means nothing.
+    Torn,
+    /// The destination refuses a payload of this length.
+    Refused {
+        /// The publication's number.
+        publication: Publication,
+        /// The payload's length in bytes.
+        len: usize,
+    },
+    /// The slot claims a payload larger than itself: no writer of ours wrote that.
+    Implausible {
+        /// The publication's number.
+        publication: Publication,
+        /// The length that the slot claims.
+        len: u64,
+    },
+    /// Nothing is published yet.
+    Empty,
+    /// The current segment of `side` is not the mapped one: map it, `Reader::install` it, retry.
+    Remap {
+        /// Which side.
+        side: Side,
+        /// Its current generation.
+        generation: u64,
+    },
 }
 
 /// Private memory of a reader to which a payload is copied.

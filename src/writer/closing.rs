@@ -2,6 +2,8 @@
 
 use super::Writer;
 use crate::channel::RemoveError;
+use crate::object::ObjectError;
+
 impl<T: ?Sized, C> Writer<T, C> {
     /// Ends the channel: removes its names or, if it was built with `linger`, leaves the last state readable.
     ///
@@ -11,7 +13,8 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// If a name can't be removed. The rest of the end has been done.
     pub fn close(mut self) -> Result<(), RemoveError> {
-        self.end()
+        let ended = self.session.close();
+        self.ended(ended)
     }
 
     /// Ends the channel and leaves the last state readable, whatever it was built with.
@@ -20,26 +23,18 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// As [`Writer::close`].
     pub fn close_lingering(mut self) -> Result<(), RemoveError> {
-        self.channel.set_linger(true);
-        self.registration.keep();
-        self.end()
+        let ended = self.session.close_lingering();
+        self.ended(ended)
     }
 
-    /// Ends a channel on which this writer published nothing: the state of a former writer is left as it was found, and
-    /// an empty channel is removed.
+    /// Ends a channel on which this writer published nothing: the state that a former writer left stays, an empty channel
+    /// is removed.
     pub(crate) fn abandon(mut self) {
-        let has_state = self.channel.last() > 0;
-        self.channel.set_linger(has_state);
-        match has_state {
-            true => self.registration.keep(),
-            false => self.registration.let_go(),
-        }
-        // Whoever gives up has a worse error to tell.
-        let _ = self.end();
+        // Called on an error path: the original error matters more.
+        let _ = self.session.abandon();
     }
 
-    fn end(&mut self) -> Result<(), RemoveError> {
-        let result = self.channel.end().and_then(|()| self.registration.end());
+    fn ended(&self, result: Result<(), ObjectError>) -> Result<(), RemoveError> {
         result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
     }
 }

@@ -9,8 +9,31 @@
 #[path = "x86_64.rs"]
 mod bulk;
 #[cfg(not(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy))))]
-#[path = "nothing.rs"]
-mod bulk;
+mod bulk {
+    //! No bulk copy: the loops over words do everything.
+
+    use std::sync::atomic::AtomicU64;
+
+    /// Moves nothing.
+    ///
+    /// # Safety
+    ///
+    /// None is needed here; the copies of other processors need it.
+    #[inline]
+    pub(super) unsafe fn load(_from: &[AtomicU64], _into: &mut [u8]) -> usize {
+        0
+    }
+
+    /// Moves nothing.
+    ///
+    /// # Safety
+    ///
+    /// As for [`load`].
+    #[inline]
+    pub(super) unsafe fn store(_to: &[AtomicU64], _from: &[u8]) -> usize {
+        0
+    }
+}
 #[cfg(test)]
 mod tests;
 

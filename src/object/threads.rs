@@ -1,9 +1,15 @@
-//! Sleeping until another process has stored to a word: Linux's futex, shared between processes.
+//! Threads of other processes: sleeping until one of them stores to a word, waking them, and running a barrier in them.
 //!
-//! The kernel compares and sleeps in one step, and needs to read the word only: a mapping to look at is enough.
+//! Sleeping uses Linux's futex, shared between processes. The kernel compares the word and sleeps in one step. It only
+//! reads the word, so a read-only mapping is enough.
+//!
+//! Barriers use Linux's `membarrier` in its global expedited form (4.16). When any process issues a barrier, every
+//! registered process runs a full barrier in each of its running threads. The process that rarely needs the order of
+//! another process's store and load pays a system call; the process that stores and loads all the time pays nothing.
 
 use std::io;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -59,6 +65,26 @@ pub(crate) fn wake<const W: bool>(words: &SharedWords<W>, word: usize) {
 /// Where the low half stands: first, in little-endian order.
 fn low_half(word: &AtomicU64) -> *const u32 {
     ptr::from_ref(word).cast()
+}
+
+/// `MEMBARRIER_CMD_*` of the kernel's interface.
+const GLOBAL_EXPEDITED: libc::c_int = 1 << 1;
+const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
+
+/// Lets barriers that others issue run in this process, from now on. `false` if the system has none.
+pub(crate) fn register_for_barriers() -> bool {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    *REGISTERED.get_or_init(|| command(REGISTER_GLOBAL_EXPEDITED))
+}
+
+/// Runs a full barrier in this thread, and in every registered process. `false` if the system has none.
+pub(crate) fn issue_barrier() -> bool {
+    command(GLOBAL_EXPEDITED)
+}
+
+fn command(command: libc::c_int) -> bool {
+    // SAFETY: takes numbers only, and touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
 #[cfg(test)]
