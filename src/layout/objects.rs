@@ -10,13 +10,13 @@ pub(crate) mod segment {
     pub(crate) const INSTANCE: usize = READY + 1;
     /// 0 for A, 1 for B.
     pub(crate) const SIDE: usize = INSTANCE + 1;
-    /// Which incarnation of its side it is, from 1.
+    /// Its number among the segments of its side, from 1.
     pub(crate) const GENERATION: usize = SIDE + 1;
     /// Slots in the ring, a power of two.
     pub(crate) const DEPTH: usize = GENERATION + 1;
     /// Words from one slot to the next, a multiple of a line.
     pub(crate) const STRIDE: usize = DEPTH + 1;
-    /// Payload bytes that a slot has room for.
+    /// Payload bytes that fit in a slot.
     pub(crate) const CAPACITY: usize = STRIDE + 1;
     /// The first slot.
     pub(crate) const SLOTS: usize = LINE_WORDS;
@@ -27,7 +27,7 @@ pub(crate) mod segment {
         pub(crate) const STAMP: usize = 0;
         /// Payload length in bytes.
         pub(crate) const LENGTH: usize = STAMP + 1;
-        /// When it was published: nanoseconds of the monotonic clock, 0 for "not recorded".
+        /// Timestamp of the publication: nanoseconds of the monotonic clock, 0 for "not recorded".
         pub(crate) const TIME: usize = LENGTH + 1;
         /// CRC32C of number and payload where the channel has checksums, else 0.
         pub(crate) const CHECKSUM: usize = TIME + 1;
@@ -50,14 +50,14 @@ pub(crate) mod schema {
     pub(crate) const READY: usize = 0;
     /// The instance id of the channel it belongs to.
     pub(crate) const INSTANCE: usize = READY + 1;
-    /// How many bytes there are.
+    /// Length of the schema in bytes.
     pub(crate) const LENGTH: usize = INSTANCE + 1;
     /// CRC32C of the bytes.
     pub(crate) const CHECKSUM: usize = LENGTH + 1;
     /// The first byte.
     pub(crate) const CONTENT: usize = LINE_WORDS;
 
-    /// Bytes that a schema may have at most.
+    /// Maximum bytes of a schema.
     pub(crate) const MAX_BYTES: usize = 64 << 10;
 
     /// Bytes of the object for a schema of `len` bytes: full pages.

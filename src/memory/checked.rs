@@ -6,14 +6,15 @@ use crate::layout::{PAGE_BYTES, WORD_BYTES};
 /// Words of a page.
 const WORDS: usize = PAGE_BYTES / WORD_BYTES;
 
-/// Memory of at least a page, of which only the first page is looked at.
+/// Memory of at least a page, of which only the first page is accessed. A load at a constant word
+/// compiles to no bounds check.
 #[derive(Clone, Debug)]
 pub(crate) struct Page<M>(M);
 
 impl<M: Memory> Page<M> {
     /// # Panics
     ///
-    /// If the memory is smaller than a page; so no later access is out of bounds.
+    /// If the memory is smaller than a page. So no later access is out of bounds.
     pub(crate) fn new(memory: M) -> Page<M> {
         assert!(memory.len() >= WORDS, "the size was checked");
         Page(memory)
@@ -62,7 +63,7 @@ impl<M: MemoryMut> MemoryMut for Page<M> {
     }
 }
 
-/// A memory, and one of its words.
+/// One word of a memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Word<M> {
     memory: M,
@@ -84,7 +85,7 @@ impl<M: Memory> Word<M> {
         &self.memory
     }
 
-    /// Loads it, as [`Memory::load`] does.
+    /// Loads the word, as [`Memory::load`] does.
     #[inline(always)]
     pub(crate) fn load(&self) -> u64 {
         // SAFETY: in bounds (`new`) of memory that always has as many words (`Memory::len`).
@@ -105,7 +106,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "out of bounds")]
-    fn a_load_beyond_the_page_panics_though_the_memory_goes_on() {
+    fn a_load_beyond_the_page_panics_though_the_memory_is_larger() {
         Page::new(Words::zeroed(2 * WORDS)).load(WORDS);
     }
 
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_word_of_that_index() {
+    fn the_word_of_that_index_is_loaded() {
         let memory = Words::zeroed(2);
         memory.store(1, 7);
         assert_eq!(Word::new(memory, 1).load(), 7);

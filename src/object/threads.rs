@@ -15,16 +15,17 @@ use std::time::Duration;
 
 use crate::memory::SharedWords;
 
-/// What became of a wish to sleep.
+/// Outcome of a futex wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slept {
-    /// It was awake before, slept for as long as it was to, or was woken: look again.
+    /// The word had changed, the time-out passed, or a process woke this thread: look again.
     LookAgain,
-    /// The system doesn't let it sleep here.
+    /// The system does not allow sleeping on this word.
     Refused,
 }
 
-/// Sleeps for at most `timeout` if the low half of `word` is still that of `seen`, until somebody wakes it.
+/// Sleeps if the low half of `word` is still that of `seen`, until a process wakes this thread or
+/// `timeout` has passed.
 pub(crate) fn sleep<const W: bool>(
     words: &SharedWords<W>,
     word: usize,
@@ -35,13 +36,13 @@ pub(crate) fn sleep<const W: bool>(
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(timeout.subsec_nanos()),
     };
-    // The kernel compares 32 bits; that 2^32 publications pass between the caller's look and this one is caught by the
-    // time-out.
+    // The kernel compares 32 bits. If exactly 2^32 publications pass between the caller's load and
+    // this comparison, the time-out ends the sleep.
     #[expect(clippy::cast_possible_truncation, reason = "the low half is what is compared")]
     let low = seen as u32;
     let address = low_half(&words.words()[word]);
-    // SAFETY: the address is aligned and mapped for as long as `words` is borrowed; the kernel only reads it, and the
-    // time-out, which outlives the call.
+    // SAFETY: the address is aligned, and mapped as long as `words` is borrowed. The kernel only
+    // reads it and the time-out, which outlives the call.
     let result = unsafe {
         libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAIT, low, ptr::from_ref(&timeout), 0_usize, 0)
     };
@@ -54,15 +55,16 @@ pub(crate) fn sleep<const W: bool>(
     }
 }
 
-/// Wakes everybody who sleeps on `word`, in any process.
+/// Wakes all threads that sleep on `word`, in any process.
 pub(crate) fn wake<const W: bool>(words: &SharedWords<W>, word: usize) {
     let address = low_half(&words.words()[word]);
-    // SAFETY: the address is aligned and mapped for as long as `words` is borrowed; waking does not access it.
+    // SAFETY: the address is aligned, and mapped as long as `words` is borrowed. Waking does not
+    // access it.
     let _ =
         unsafe { libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, i32::MAX, 0_usize, 0_usize, 0) };
 }
 
-/// Where the low half stands: first, in little-endian order.
+/// Address of the low half, which is first in little-endian order.
 fn low_half(word: &AtomicU64) -> *const u32 {
     ptr::from_ref(word).cast()
 }
@@ -71,7 +73,8 @@ fn low_half(word: &AtomicU64) -> *const u32 {
 const GLOBAL_EXPEDITED: libc::c_int = 1 << 1;
 const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
 
-/// Lets barriers that others issue run in this process, from now on. `false` if the system has none.
+/// Registers this process: barriers of other processes run in it from now on. `false` if the system
+/// has none.
 pub(crate) fn register_for_barriers() -> bool {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     *REGISTERED.get_or_init(|| command(REGISTER_GLOBAL_EXPEDITED))
@@ -83,7 +86,7 @@ pub(crate) fn issue_barrier() -> bool {
 }
 
 fn command(command: libc::c_int) -> bool {
-    // SAFETY: takes numbers only, and touches no memory of ours.
+    // SAFETY: the call takes only numbers, and accesses no memory of ours.
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
@@ -97,7 +100,7 @@ mod tests {
     const FOREVER: Duration = Duration::from_secs(60);
 
     #[test]
-    fn who_has_seen_another_number_does_not_sleep() {
+    fn a_thread_that_has_seen_another_number_does_not_sleep() {
         let words = Words::zeroed(2);
         words.store(1, 7);
         assert_eq!(sleep(&words, 1, 6, FOREVER), Slept::LookAgain);
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sleeps_is_woken() {
+    fn a_sleeping_thread_is_woken() {
         let words = Words::zeroed(1);
         let sleeper = thread::spawn({
             let words = words.clone();

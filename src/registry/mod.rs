@@ -1,11 +1,13 @@
-//! The table of a namespace's channels: who is there, for who has no names to begin with.
+//! The directory of a namespace's channels, for processes that don't know the names in advance.
 //!
-//! Listing takes no lock: every entry is a slot pair of the same protocol as the payload's, validated by the same code.
-//! Changing the table is done under the kernel's lock on its object. A change that is cut short by a kill leaves
-//! either the old or the new table, and the next change counts it.
+//! Listing takes no lock: every entry is a pair of slots of the same protocol as the payload's,
+//! validated by the same code. A process changes the table under the kernel's lock on its object. A
+//! change that is cut short by a kill leaves either the old or the new table, and the next change
+//! counts it.
 //!
-//! The table is an index, and a channel's control page the truth: a channel can be read without being in the table, and
-//! an entry whose channel is gone is removed by cleanup. The object exists as long as there is an entry.
+//! The table is an index; a channel's control page is the truth. A channel can be read without
+//! being in the table, and cleanup removes an entry whose channel is gone. The object exists as
+//! long as there is an entry.
 
 mod info;
 mod session;
@@ -28,10 +30,10 @@ use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
 use table::{Table, Version};
 
-/// The first pages have memory from the beginning, the rest as far as there are entries.
+/// The first pages have memory from the start, the rest as far as there are entries.
 const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESERVED };
 
-/// How often registering starts again because it found a table that had ended.
+/// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
 
 /// Enters a channel, or its new writer.
@@ -48,7 +50,8 @@ pub(crate) fn register(
             let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
             table.wake_waiters();
             if entered.is_err() {
-                // A table that was made for this entry only. What is wrong has been said already.
+                // The table may have been made only for this entry. The original error matters
+                // more.
                 let _ = remove_if_empty(claim.as_ref());
             }
             return entered;
@@ -58,7 +61,8 @@ pub(crate) fn register(
     Err(ObjectError::Claimed { object })
 }
 
-/// Removes the entries of these instances of channels. Waits so long for somebody else's change.
+/// Removes the entries of these instances of channels. Waits up to `patience` for another process's
+/// change.
 pub(crate) fn deregister(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -83,7 +87,8 @@ pub(crate) fn deregister(
     remove_if_empty(claim.as_ref())
 }
 
-/// Removes a table without entries: left by who was killed between the last entry and the table, or while making it.
+/// Removes a table without entries: its creator, or the process that removed the last entry, was
+/// killed.
 pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -109,7 +114,8 @@ fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
     claim.remove()
 }
 
-/// Claims the table. Nobody has it for longer than a change takes, unless it is stopped there.
+/// Claims the table. Each process holds it only during a change, unless the process is stopped
+/// there.
 fn claim(
     backend: &Arc<dyn Backend>,
     object: &str,
@@ -124,7 +130,7 @@ fn claim(
     }
 }
 
-/// All channels that are entered. Takes no lock.
+/// All registered channels. Takes no lock.
 pub(crate) fn list(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<ChannelInfo>, ObjectError> {
     match view(backend, namespace)? {
         Some(view) => Ok(Table::new(&view).list()),
@@ -149,7 +155,7 @@ pub(crate) fn waiters_page(
     }
 }
 
-/// The table to look at; `None` while there is none.
+/// The table, read-only; `None` while there is none.
 fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWords>, ObjectError> {
     let object = ObjectNames::registry(namespace);
     let view = match backend.view_sparse(&object, EXTENT) {
@@ -158,19 +164,20 @@ fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWo
         Err(error) => return Err(error),
     };
     if view.len() * WORD_BYTES != registry::BYTES {
-        return Err(ObjectError::Foreign { object, reason: "it has not the size of a registry".into() });
+        return Err(ObjectError::Foreign { object, reason: "its size is not that of a registry".into() });
     }
     Table::new(&view).is_usable(namespace, &object).map(|usable| usable.then_some(view))
 }
 
-/// Notices that a namespace's channels have changed: that one came, went, or has a new writer.
+/// Notices changes of a namespace's channels: a channel came, went, or has a new writer.
 ///
 /// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
 pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
     table: Option<ReadOnlyWords>,
-    /// What was seen last, if anything: the version of the table, if there was one.
+    /// The version at the last call, if there was a call; the inner `None` means that there was no
+    /// table.
     seen: Option<Option<Version>>,
 }
 
@@ -181,7 +188,8 @@ impl ChannelWatch {
 
     /// Whether the channels have changed since the last call; `true` at the first one.
     ///
-    /// Cost: two loads of one cache line, while there is any channel; else a look for the registry, a system call.
+    /// Cost: two loads of one cache line while there is any channel; otherwise one system call,
+    /// which looks up the registry.
     ///
     /// # Errors
     ///

@@ -77,7 +77,7 @@ fn as_many_as_promised_fit_and_one_more_is_an_error() {
     let memory = Words::zeroed(registry::BYTES / WORD_BYTES);
     let table = Table::new(&memory);
     assert!(table.prepare(NAMESPACE, "object").unwrap());
-    // The names are not looked up here: that would take quadratic time.
+    // The names are not searched here: that would take quadratic time.
     for index in 0..registry::MAX {
         memory.store(registry::MARKS + index, 1);
     }
@@ -89,7 +89,7 @@ fn as_many_as_promised_fit_and_one_more_is_an_error() {
 }
 
 #[test]
-fn a_table_without_entries_or_half_made_is_tidied_away_and_others_are_not() {
+fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
     heap.create(&object, registry::BYTES, 0o600).unwrap();
@@ -186,7 +186,7 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
             old_seen += u32::from(unchanged);
             new_seen += u32::from(!unchanged);
             assert!(unchanged || found.len() != old.len() || found.contains(&info("b", 6)), "{found:?}");
-            // The next change goes well, and whoever saw the old version sees another one.
+            // The next change succeeds, and a process that saw the old version sees another one.
             plain.change(|table| table.enter(&info("next", 9), |_, _| Ok(()))).unwrap();
             assert_eq!(plain.list().len(), found.len() + 1);
             assert_ne!(plain.version(), version);

@@ -6,8 +6,8 @@ use crate::memory::MemoryMut;
 
 /// The one writer of a channel.
 ///
-/// It keeps its number, its generations and its rings in private memory: nothing that another process can change takes
-/// part in a decision.
+/// It keeps its number, its generations and its rings in private memory: no decision depends on
+/// anything that another process can change.
 #[derive(Debug)]
 pub(crate) struct Writer<C, R> {
     control: C,
@@ -18,7 +18,8 @@ pub(crate) struct Writer<C, R> {
 impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
     /// A writer that continues after publication `last` (0: none yet) with the current segments.
     ///
-    /// The caller is the only writer, and everything that a former writer stored happened before (the lock sees to both).
+    /// The caller is the only writer, and everything that a former writer stored happened before
+    /// (the lock ensures both).
     pub(crate) fn resume(control: C, sides: [Segment<R>; 2], last: u64) -> Writer<C, R> {
         Writer { control, sides, last }
     }
