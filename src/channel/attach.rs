@@ -1,4 +1,5 @@
-//! Attaching to a channel: waits for what is missing or not ready yet; anything else that is wrong is an error.
+//! Attaching to a channel: waits while the channel is missing or not ready; any other problem is an
+//! error.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -17,13 +17,14 @@ use crate::seqlock::{ChannelState, Generations};
 /// How long a cleanup keeps the last state of a writer that is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retention {
-    /// Until another writer takes the channel over, or it is removed by name. The default.
+    /// Keep it until another writer takes the channel over, or it is removed by name. The default.
     #[default]
     UntilReplaced,
-    /// Until the last publication is this old. Channels without timestamps, or without a publication, are kept.
+    /// Keep it until the last publication is this old. Channels without timestamps, or without a
+    /// publication, are kept.
     For(Duration),
-    /// Not at all. Don't use it while a worker is about to be started again: its readers would be told that the channel
-    /// is closed, and its numbers would begin at 1 again.
+    /// Remove it at once. Don't use it while a worker is about to restart: its readers would find
+    /// the channel closed, and its numbers would begin at 1 again.
     Nothing,
 }
 
@@ -31,11 +32,12 @@ pub enum Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemovalReason {
-    /// The writer died, and its state is not to be kept.
+    /// The writer died, and the retention does not keep its state.
     Dead,
-    /// The writer closed the channel and left the last state, which is not to be kept.
+    /// The writer closed the channel and left the last state, which the retention does not keep.
     Lingered,
-    /// The creator died before the channel was whole; or has only just begun, and then starts again.
+    /// The creator died before the channel was whole; or it has only just begun, and then starts
+    /// again.
     HalfMade,
     /// The process that removed the channel died during the removal; or a part of the channel was removed by hand.
     HalfRemoved,
@@ -53,7 +55,7 @@ pub struct Removed {
     pub pid: u64,
     /// Age of the last publication, if there was one and it has a timestamp.
     pub age: Option<Duration>,
-    /// Why.
+    /// Why it was removed.
     pub reason: RemovalReason,
     /// The names of the objects.
     pub objects: Vec<String>,
@@ -61,9 +63,10 @@ pub struct Removed {
 
 /// Outcome of cleaning up one channel's objects.
 pub(crate) enum CleanupOutcome {
-    /// Nothing to do: this instance is whole, and there is no other object. Whether its writer is alive was not asked.
+    /// Nothing to do: this instance is whole, and there is no other object. Whether its writer is
+    /// alive was not checked.
     InOrder(u64),
-    /// Nothing to do: the channel is in use, to be kept, or not ours.
+    /// Nothing to do: the channel is in use, kept, or not ours.
     Kept,
     /// This was removed.
     Removed(Removed),
@@ -72,7 +75,7 @@ pub(crate) enum CleanupOutcome {
 /// Removes what dead writers left in a namespace.
 pub(crate) struct Cleanup<'a> {
     pub(crate) backend: &'a Arc<dyn Backend>,
-    /// Compared with what control pages say, because names of namespaces may have the same hash.
+    /// Compared with the name in control pages, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
     pub(crate) retention: Retention,
     /// How long to wait for another process's step.
@@ -361,7 +364,7 @@ impl Leftovers<'_, Words> {
     }
 }
 
-/// Tells attached readers, and those that wait, that the channel is removed: before any of its objects is.
+/// Marks the channel as removed and wakes its waiters, before any of its objects is unlinked.
 fn end_for_readers(page: &Words) {
     ChannelState::Removed.store(page);
     object::wake(page, control::PUBLISHED);
@@ -379,7 +382,8 @@ pub(super) fn destroy(claim: &dyn Claim, segments: &Segments) -> Result<(), Obje
         }
         let _ = segments.remove_around(side, generation);
     }
-    // Whatever the page says: a creator that was killed before the page was ready has not said anything.
+    // Regardless of the page: a creator that was killed before the page was ready has recorded no
+    // schema.
     remove_ours(&segments.backend, &segments.schema_name())?;
     claim.remove()
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a channel, one enum for each thing that one does with it.
+//! Errors of a channel, one enum for each operation on it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use super::{NameError, OverBudget, SizeLimit};
 use crate::object::ObjectError;
 
-/// Why a writer could not be opened. Nothing was changed that another process could see.
+/// Why a writer could not be opened. Nothing has changed that another process could see.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
     /// The name can't be used.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Another process (or another writer of this one) writes this channel.
+    /// Another process, or another writer of this process, writes this channel.
     #[error(
         "channel {channel:?} is already written by {}: a channel has one writer; end that one, or choose \
          another name", process_text(*.pid)
@@ -21,50 +21,51 @@ pub enum CreateError {
     AlreadyOwned {
         /// The channel.
         channel: String,
-        /// The writer's process id, in its own PID namespace; 0 if it has not said so yet.
+        /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// The initial capacity is more than the limit.
     #[error(
-        "an initial capacity of {capacity} bytes (by default that of a plain state) is above the limit of {limit}: lower it or raise the limit"
+        "the initial capacity of {capacity} bytes (by default the size of a plain state) is above the maximum \
+         state length of {limit}: lower WriterBuilder::capacity, or raise WriterBuilder::max_state_len"
     )]
     CapacityAboveLimit {
-        /// What was asked for.
+        /// The requested capacity.
         capacity: usize,
         /// The channel's limit.
         limit: usize,
     },
-    /// There is no segment of that size.
+    /// No segment can have that size.
     #[error(
         "no segment can hold states of {bytes} bytes{}: sizes and depths start at 1, a depth ends at 65536, and \
-         their product must fit in memory", depth_text(*.depth)
+         their product must fit in the address space", depth_text(*.depth)
     )]
     InvalidSize {
-        /// The capacity or limit that was asked for.
+        /// The requested capacity or limit.
         bytes: usize,
-        /// The depth that was asked for, if any.
+        /// The requested depth, if any.
         depth: Option<usize>,
     },
-    /// There is no room for it in a budget.
+    /// A budget has no room for the channel.
     #[error("channel {channel:?} can't be created: {over}")]
     OverBudget {
         /// The channel.
         channel: String,
-        /// Which budget, and by how much.
+        /// The budget, and by how much it would be exceeded.
         over: OverBudget,
     },
-    /// The permissions would lock the writer out, or are more than permissions.
-    #[error("permissions {mode:#o} can't be used: give bits of 0o777, with 0o600 among them")]
+    /// The permissions would lock out the writer, or have bits beyond permissions.
+    #[error("permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them")]
     InvalidPermissions {
-        /// What was asked for.
+        /// The requested permissions.
         mode: u32,
     },
-    /// The schema that the channel is to carry is beyond what readers accept.
+    /// The schema for the channel is beyond what readers accept.
     #[error(
-        "the schema of the state's type can't be carried: {reason}; open the writer without `with_schema`"
+        "the channel can't carry the schema of the state's type: {reason}; open the writer without `with_schema`"
     )]
     SchemaRefused {
-        /// What is wrong with it.
+        /// What is wrong with the schema.
         reason: String,
     },
     /// The names of two channels have the same hash.
@@ -72,14 +73,14 @@ pub enum CreateError {
         "channel {channel:?} has the same object name as channel {other:?}: choose another name for one of them"
     )]
     NameCollision {
-        /// The channel that was asked for, with its namespace.
+        /// The requested channel, with its namespace.
         channel: String,
-        /// The one that is there.
+        /// The existing channel.
         other: String,
     },
     /// Another version of the library made this channel.
     #[error(
-        "channel {channel:?} was made with layout version {found}, this library speaks version {expected}: use the \
+        "channel {channel:?} was made with layout version {found}, this library uses version {expected}: use the \
          same version of tearless in all processes"
     )]
     LayoutVersion {
@@ -87,7 +88,7 @@ pub enum CreateError {
         channel: String,
         /// The channel's version.
         found: u64,
-        /// Ours.
+        /// This library's version.
         expected: u64,
     },
     /// One of its objects can't be created or opened.
@@ -95,17 +96,17 @@ pub enum CreateError {
     Object {
         /// The channel.
         channel: String,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
     /// The operating system gave no random number for the channel's instance id.
-    #[error("the operating system gave no random number: {0}")]
+    #[error("the operating system gave no random number for the channel's instance id: {0}")]
     NoRandomness(String),
 }
 
 fn process_text(pid: u64) -> String {
     match pid {
-        0 => "a process that has not said who it is".into(),
+        0 => "a process that has not recorded its id yet".into(),
         own if own == u64::from(std::process::id()) => format!("this process ({own})"),
         pid => format!("process {pid}"),
     }
@@ -115,7 +116,7 @@ fn depth_text(depth: Option<usize>) -> String {
     depth.map_or_else(String::new, |depth| format!(" in {depth} slots"))
 }
 
-/// Why a reader could not be attached.
+/// Why a reader could not attach to a channel.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
@@ -124,29 +125,29 @@ pub enum AttachError {
     Name(#[from] NameError),
     /// There is no such channel.
     #[error(
-        "there is no channel {channel:?} in namespace {namespace:?}{}: is its writer running, under the same \
-         names?", waited_text(*.waited)
+        "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under the same names",
+        waited_text(*.waited)
     )]
     NotFound {
         /// The namespace.
         namespace: String,
         /// The channel.
         channel: String,
-        /// How long it was waited for.
+        /// How long the reader waited.
         waited: Duration,
     },
-    /// It is being created, or its creator died while creating it.
+    /// Its creator has not finished it: the creator is at work, stopped, or dead.
     #[error(
-        "channel {channel:?} is still being created after {waited:.1?}: its creator was stopped or killed; open a \
-         writer for it, which clears that up"
+        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; if the creator is dead, \
+         open a writer for the channel, which creates it again"
     )]
     NotReady {
         /// The channel.
         channel: String,
-        /// How long it was waited for.
+        /// How long the reader waited.
         waited: Duration,
     },
-    /// It holds states in another format.
+    /// The channel holds states in another format.
     #[error(
         "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader expects \
          {expected_type_name:?} encoded as {expected_codec}: use the writer's type and codec, or set the same \
@@ -164,11 +165,11 @@ pub enum AttachError {
         /// The reader's type name.
         expected_type_name: String,
     },
-    /// The channel carries a schema of another structure than the reader's type; or, where fields are found by name, it
-    /// lacks some of them or has them with other types.
+    /// The channel carries a schema that differs from the reader's type; or, if fields are found by
+    /// name, it lacks some of them or has them with other types.
     #[error(
-        "channel {channel:?} carries a schema that does not fit the reader's type: {differences}; give these fields \
-         the same names and types on both sides"
+        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give these fields the same \
+         names and types on both sides"
     )]
     SchemaDiffers {
         /// The channel.
@@ -176,41 +177,44 @@ pub enum AttachError {
         /// Each field that differs, and how.
         differences: String,
     },
-    /// It carries no schema, and one is needed.
+    /// The channel carries no schema, and this reader needs one.
     #[error(
-        "channel {channel:?} carries no schema, which fields are found by: open its writer with \
+        "channel {channel:?} carries no schema, and this reader finds fields by it: open its writer with \
          `WriterBuilder::with_schema`"
     )]
     NotDescribed {
         /// The channel.
         channel: String,
     },
-    /// The schema that the channel carries is not what its writer wrote.
+    /// The channel's schema is not what its writer wrote.
     #[error(
-        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): states can still be read by who \
-         knows their type; open a writer for it, which writes it anew"
+        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the states with a \
+         reader of their type, or open a writer for the channel, which writes the schema again"
     )]
     SchemaCorrupt {
         /// The channel.
         channel: String,
-        /// The object in which it stands.
+        /// The object that holds the schema.
         object: String,
-        /// What is wrong with it.
+        /// What is wrong with the schema.
         reason: String,
     },
-    /// The schema that the channel carries can't be understood, though it is as its writer wrote it.
+    /// The channel's schema can't be understood, although it is as its writer wrote it.
     #[error(
         "the schema of channel {channel:?} can't be understood: {reason}; use the same version of tearless in all \
-         processes, or attach by the writer's own type with a plain reader, which compares names only"
+         processes, or attach with a plain reader of the writer's type, which compares only names"
     )]
     SchemaUnknown {
         /// The channel.
         channel: String,
-        /// What is wrong with it.
+        /// What is wrong with the schema.
         reason: String,
     },
-    /// The channel was removed, or replaced by one of another format, after the reader had attached.
-    #[error("channel {channel:?} was removed: attach again if it may have been re-created")]
+    /// The channel was removed, or replaced by one of another format, after the reader had
+    /// attached.
+    #[error(
+        "channel {channel:?} was removed: attach again once a writer has created it again (a hub does so by itself)"
+    )]
     Removed {
         /// The channel.
         channel: String,
@@ -218,14 +222,14 @@ pub enum AttachError {
     /// The names of two channels have the same hash.
     #[error("channel {channel:?} has the same object name as {other:?}: choose another name for one of them")]
     NameCollision {
-        /// The channel that was asked for, with its namespace.
+        /// The requested channel, with its namespace.
         channel: String,
-        /// The one that is there.
+        /// The existing channel.
         other: String,
     },
     /// Another version of the library made this channel.
     #[error(
-        "channel {channel:?} was made with layout version {found}, this library speaks version {expected}: use the \
+        "channel {channel:?} was made with layout version {found}, this library uses version {expected}: use the \
          same version of tearless in all processes"
     )]
     LayoutVersion {
@@ -233,10 +237,11 @@ pub enum AttachError {
         channel: String,
         /// The channel's version.
         found: u64,
-        /// Ours.
+        /// This library's version.
         expected: u64,
     },
-    /// A later version made this channel, with something that this one does not know and must not ignore.
+    /// A later version made this channel, with a feature that this version does not know and must
+    /// not ignore.
     #[error(
         "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use the same version \
          of tearless in all processes"
@@ -244,27 +249,28 @@ pub enum AttachError {
     UnknownFeatures {
         /// The channel.
         channel: String,
-        /// The features.
+        /// The unknown features.
         bits: u64,
     },
-    /// It was written before the machine was started last, and kept or copied: its times mean nothing now.
+    /// The channel is from before the last boot, and was kept or copied: its timestamps mean
+    /// nothing now.
     #[error(
-        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which makes it anew"
+        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which creates it again"
     )]
     OtherBoot {
         /// The channel.
         channel: String,
-        /// Id of the boot under which it was written, as `/proc/sys/kernel/random/boot_id` shows it.
+        /// Id of the boot in which it was written, as `/proc/sys/kernel/random/boot_id` shows it.
         found: String,
         /// Id of the present boot.
         expected: String,
     },
-    /// Its control page can't be opened, or is none; or the object with its schema can't.
+    /// Its control page, or the object with its schema, can't be opened or is not ours.
     #[error("channel {channel:?} can't be opened for reading: {source}")]
     Object {
         /// The channel.
         channel: String,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
 }
@@ -273,20 +279,20 @@ fn waited_text(waited: Duration) -> String {
     if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
 }
 
-/// Why a state could not be published. The state published last stays readable.
+/// Why a state could not be published. The last published state stays readable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The state is larger than the limit, or needs a segment for which a budget has no room.
+    /// The state is above the limit, or needs a segment for which a budget has no room.
     #[error("{}", .bound.text(.channel, *.len, *.limit))]
     TooLarge {
         /// The channel.
         channel: String,
-        /// Its length in bytes.
+        /// The state's length in bytes.
         len: usize,
-        /// The channel's limit, of a single state.
+        /// The channel's limit of a single state.
         limit: usize,
-        /// What it was that bounded it.
+        /// Which limit was exceeded.
         bound: SizeLimit,
     },
     /// The codec can't encode the state.
@@ -294,35 +300,36 @@ pub enum PublishError {
     Encode {
         /// The codec's name.
         codec: &'static str,
-        /// Its reason.
+        /// The codec's reason.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The segment had to grow and could not.
+    /// A segment had to grow and could not.
     #[error("channel {channel:?} can't grow to {bytes} bytes: {source}")]
     Growth {
         /// The channel.
         channel: String,
-        /// Size of the segment that was asked for.
+        /// Size of the requested segment.
         bytes: usize,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
-    /// The names of the channel were removed or taken over while it was in use.
+    /// The channel's names were unlinked, or taken over, while it was in use.
     #[error(
-        "the channel's names were removed from /dev/shm while it was in use: attached readers keep the last \
-         state; drop this writer and open a new one"
+        "the channel's names were removed from /dev/shm while it was in use; attached readers keep the last \
+         state: drop this writer and open a new one"
     )]
     NamesRemoved,
     /// This process is a fork of the one that opened the writer.
     #[error(
-        "this writer belongs to process {owner}, this process is a fork of it: open a writer of its own here"
+        "this writer belongs to process {owner}, and this process is a fork of it: open a writer for another channel \
+         in this process"
     )]
     Forked {
-        /// The process that opened it.
+        /// Process id of the owner.
         owner: u64,
     },
-    /// There is no number left for another publication, or for another segment.
-    #[error("the channel's numbers are exhausted: remove the channel and create it anew")]
+    /// No number is left for another publication, or for another segment.
+    #[error("the channel's numbers are exhausted: remove the channel and create it again")]
     Exhausted,
 }
 
@@ -331,15 +338,15 @@ pub enum PublishError {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing has been published yet.
-    #[error("nothing has been published on channel {channel:?} yet: try again, or wait with snapshot_within")]
+    #[error("nothing has been published on channel {channel:?} yet: wait with `changed`, or try again")]
     Empty {
         /// The channel.
         channel: String,
     },
-    /// The writer came back to the slot during every single attempt.
+    /// The writer reused the slot during every attempt.
     #[error(
         "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give the channel a \
-         greater depth, or the reader a longer deadline"
+         greater depth, or set a retry policy with a longer deadline"
     )]
     Contended {
         /// The channel.
@@ -349,9 +356,10 @@ pub enum SnapshotError {
         /// How long they took.
         waited: Duration,
     },
-    /// The writer closed the channel and removed it, or it was replaced by one of another format.
+    /// The writer closed the channel and removed it, or another writer replaced it by one of another format.
     #[error(
-        "channel {channel:?} was closed {}: attach again if it may have been re-created", last_text(*.last)
+        "channel {channel:?} was closed {}: attach again once a writer has created it again (a hub does so by \
+         itself)", last_text(*.last)
     )]
     Closed {
         /// The channel.
@@ -360,18 +368,22 @@ pub enum SnapshotError {
         last: u64,
     },
     /// The payload is not what was published.
-    #[error("publication {publication} of channel {channel:?} is corrupt: {reason}")]
+    #[error(
+        "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next publication, and find \
+         out which program writes to /dev/shm"
+    )]
     Corrupt {
         /// The channel.
         channel: String,
         /// Number of the publication.
         publication: u64,
-        /// What is wrong.
+        /// What is wrong with the payload.
         reason: String,
     },
-    /// The payload is whole but has not the length of the reader's type.
+    /// The payload is whole, but its length is not that of the reader's type.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type has {expected}"
+        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type has {expected}: use \
+         the writer's type"
     )]
     WrongLength {
         /// The channel.
@@ -380,12 +392,13 @@ pub enum SnapshotError {
         publication: u64,
         /// Its payload's length in bytes.
         len: usize,
-        /// The length that the reader's type has.
+        /// The length of the reader's type.
         expected: usize,
     },
-    /// The payload is whole but has not the bytes that were asked for.
+    /// The payload is whole, but lacks the requested bytes.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes: there are no {wanted} bytes from byte {offset} on"
+        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} bytes from byte {offset} \
+         on; read a part within its length"
     )]
     OutOfRange {
         /// The channel.
@@ -394,15 +407,15 @@ pub enum SnapshotError {
         publication: u64,
         /// Its payload's length in bytes.
         len: usize,
-        /// Where the part begins that was asked for.
+        /// Byte at which the requested part begins.
         offset: usize,
-        /// How many bytes it has.
+        /// Length of the requested part in bytes.
         wanted: usize,
     },
-    /// The payload is whole but the codec can't decode it.
+    /// The payload is whole, but the codec can't decode it.
     #[error(
-        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; has the writer's type \
-         the same fields?"
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; use the writer's type, \
+         with the same fields"
     )]
     Decode {
         /// The channel.
@@ -411,7 +424,7 @@ pub enum SnapshotError {
         publication: u64,
         /// The codec's name.
         codec: &'static str,
-        /// Its reason.
+        /// The codec's reason.
         source: Box<dyn Error + Send + Sync>,
     },
     /// A segment of the channel can't be mapped.
@@ -419,7 +432,7 @@ pub enum SnapshotError {
     Object {
         /// The channel.
         channel: String,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
 }
@@ -438,12 +451,12 @@ pub enum RemoveError {
     /// The name can't be used.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// It is in use.
-    #[error("channel {channel:?} is written by {}: stop that process first", process_text(*.pid))]
+    /// A process writes the channel.
+    #[error("channel {channel:?} is written by {}: end that writer first", process_text(*.pid))]
     AlreadyOwned {
         /// The channel.
         channel: String,
-        /// The writer's process id, in its own PID namespace; 0 if it has not said so yet.
+        /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// One of its objects can't be opened or removed.
@@ -451,7 +464,7 @@ pub enum RemoveError {
     Object {
         /// The channel.
         channel: String,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
 }

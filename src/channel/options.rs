@@ -1,4 +1,4 @@
-//! What users can choose, checked.
+//! The options of writers and readers, and their validation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::memory::{Memory, MemoryMut};
 use crate::object::Mode;
 use crate::seqlock::WakeMode;
 
-/// Payload bytes for which a slot is made at first, where the user doesn't say: four slots in a page of 4 KiB.
+/// Default payload bytes of a slot: four slots in a page of 4 KiB.
 const DEFAULT_CAPACITY: usize = 928;
 
-/// Payload bytes that a state may have at most, where the user doesn't say.
+/// Default maximum payload bytes of a state.
 const DEFAULT_MAX_STATE_LEN: usize = 64 << 20;
 
-/// What a writer was asked to do.
+/// Options of a writer.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterOptions {
     /// Payload bytes that fit without growing.
     pub(crate) capacity: usize,
     /// Slots in each segment; `None` for the default.
     pub(crate) depth: Option<usize>,
-    /// Payload bytes that a state may have at most.
+    /// Maximum payload bytes of a state.
     pub(crate) max_state_len: usize,
-    /// Bytes of shared memory that there may be at most.
+    /// Maximum bytes of shared memory.
     pub(crate) budgets: Budgets,
     /// Whether slots carry a CRC32C.
     pub(crate) checksum: bool,
@@ -35,22 +35,22 @@ pub(crate) struct WriterOptions {
     pub(crate) mode: Mode,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
-    /// How those who wait are woken, if the system can.
+    /// How waiters are woken, if the system can.
     pub(crate) wake_mode: WakeMode,
-    /// How often the writer promises a sign of life.
+    /// The heartbeat interval that the writer promises.
     pub(crate) heartbeat_interval: Option<Duration>,
     /// The codec's name, the type's, and the fingerprint of both.
     pub(crate) format: Format,
-    /// What the channel carries to be understood by who doesn't know the type.
+    /// Schema for readers that don't know the type.
     pub(crate) schema: Option<SchemaBytes>,
 }
 
-/// In what form the payload is, to be compared between writer and reader.
+/// The encoding of the payload, which writer and reader compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) codec: String,
     pub(crate) type_name: String,
-    /// Of both: what is compared. The texts are for people, and may have been cut.
+    /// Fingerprint of both, which is compared. The texts are for people, and may have been cut.
     pub(crate) fingerprint: u64,
 }
 
@@ -66,7 +66,7 @@ impl Format {
 pub(crate) struct SchemaBytes(Arc<[u8]>);
 
 impl SchemaBytes {
-    /// `None` for no bytes: that is no schema.
+    /// `None` for no bytes: a schema is never empty.
     #[cfg(any(test, fuzzing, feature = "schema"))]
     pub(crate) fn new(bytes: &[u8]) -> Option<SchemaBytes> {
         (!bytes.is_empty()).then(|| SchemaBytes(bytes.into()))
@@ -83,11 +83,11 @@ impl fmt::Debug for SchemaBytes {
     }
 }
 
-/// What the control page says about a channel's schema. Two of the same length and fingerprint are taken for the
-/// same, as codecs and schemas are by theirs.
+/// Length and fingerprint of a channel's schema, as the control page records them. Two schemas with
+/// the same mark count as the same, as two formats with the same fingerprint do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SchemaMark {
-    /// Its length; 0 if there is none.
+    /// The schema's length; 0 if there is none.
     pub(crate) bytes: u64,
     pub(crate) fingerprint: u64,
 }
@@ -136,7 +136,7 @@ impl WriterOptions {
         }
     }
 
-    /// The shape of the first segments, if everything that was asked for is possible.
+    /// The shape of the first segments, if all options are possible.
     pub(super) fn check(&self) -> Result<Geometry, CreateError> {
         if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
             return Err(CreateError::InvalidPermissions { mode: self.mode });
@@ -147,9 +147,9 @@ impl WriterOptions {
                 limit: self.max_state_len,
             });
         }
-        let described = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
-        if described > schema::MAX_BYTES {
-            let reason = format!("it has {described} bytes, {} is the most", schema::MAX_BYTES);
+        let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
+        if schema_len > schema::MAX_BYTES {
+            let reason = format!("it has {schema_len} bytes, the maximum is {}", schema::MAX_BYTES);
             return Err(CreateError::SchemaRefused { reason });
         }
         let invalid = |bytes| CreateError::InvalidSize { bytes, depth: self.depth };
@@ -158,22 +158,22 @@ impl WriterOptions {
     }
 }
 
-/// What a reader was asked to do.
+/// Options of a reader.
 #[derive(Clone, Debug)]
 pub(crate) struct ReaderOptions {
     pub(crate) attach: AttachPolicy,
     pub(crate) retry: RetryPolicy,
-    /// `None` to accept any.
+    /// The expected format; `None` accepts any.
     pub(crate) format: Option<Format>,
 }
 
-/// How long attaching waits for what is not there yet.
+/// How long attaching waits for a channel that is missing or not ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttachPolicy {
-    /// How long for a channel of that name to be created.
+    /// How long to wait for a channel of that name to be created.
     pub missing: Duration,
-    /// How long for a creator that is at work to be done.
+    /// How long to wait for a creator to finish.
     pub not_ready: Duration,
 }
 
@@ -186,30 +186,32 @@ impl AttachPolicy {
 }
 
 impl Default for AttachPolicy {
-    /// Not at all for a channel that is missing; 100 ms for one that is being created, which takes microseconds.
+    /// No waiting for a missing channel; 100 ms for one that is being created, which takes
+    /// microseconds.
     fn default() -> Self {
         AttachPolicy { missing: Duration::ZERO, not_ready: Duration::from_millis(100) }
     }
 }
 
-/// How often and how long a snapshot tries again when the writer is faster than it.
+/// How often and how long a snapshot retries while the writer is faster than the copy.
 ///
-/// An attempt is torn when the writer comes back to the very slot that is being copied: with the default depth it has
-/// to publish four times or more meanwhile. The attempts come first, back to back with growing pauses; then it goes on,
-/// yielding the processor, until the deadline; then it gives up with [`SnapshotError::Contended`].
+/// An attempt is torn if the writer reuses the very slot that is being copied: with the default
+/// depth, it has to publish at least four times during the copy. The snapshot first makes its
+/// attempts one after another, with growing pauses. Then it retries until the deadline, yielding
+/// the processor. Then it gives up with [`SnapshotError::Contended`].
 ///
 /// [`SnapshotError::Contended`]: crate::SnapshotError::Contended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts before the clock is looked at; one is made in any case.
+    /// Attempts before the clock is read; one is always made.
     pub attempts: u32,
-    /// How long to go on after that, counted from there.
+    /// How long to retry after these attempts.
     pub deadline: Duration,
 }
 
 impl RetryPolicy {
-    /// Makes `attempts`, and then goes on for `deadline`.
+    /// Makes `attempts`, and then retries for `deadline`.
     #[must_use]
     pub const fn new(attempts: u32, deadline: Duration) -> RetryPolicy {
         RetryPolicy { attempts, deadline }

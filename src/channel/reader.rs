@@ -18,8 +18,8 @@ use crate::memory::{ReadOnlyWords, SlotHeader};
 use crate::object::{self, ObjectError, Slept};
 use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring};
 
-/// Segments that one attempt maps at most. A writer that grows its channel makes system calls for each growth, so it is
-/// not faster than a reader that maps.
+/// Maximum number of segments that one attempt maps. A writer that grows its channel makes system
+/// calls for each growth, so it is not faster than a reader that maps.
 const MAX_REMAPS: u32 = 64;
 
 /// Attempts to read the header of the latest publication. One attempt is a few loads; a writer that overwrites the slot
@@ -126,8 +126,8 @@ impl ChannelReader {
         }
     }
 
-    /// The fast path of a snapshot, to be compiled in place: one attempt that succeeds. Otherwise the number of attempts
-    /// that were torn, 0 or 1, for [`ChannelReader::slow`].
+    /// The fast path of a snapshot, compiled in place: one attempt that succeeds. Otherwise returns
+    /// the number of torn attempts, 0 or 1, for [`ChannelReader::slow`].
     #[inline(always)]
     pub(crate) fn try_fast(&self, destination: &mut impl Destination) -> Result<SnapshotInfo, u32> {
         if self.is_removed() {
@@ -144,7 +144,7 @@ impl ChannelReader {
         }
     }
 
-    /// A snapshot after `torn` attempts, none or one, that the fast path lost to the writer.
+    /// A snapshot after `torn` attempts, 0 or 1, that the fast path lost to the writer.
     #[inline(never)]
     pub(crate) fn slow(
         &mut self,
@@ -283,15 +283,15 @@ impl ChannelReader {
         }
     }
 
-    /// The latest publication without its payload, unverified; `None` before the first, and if a busy writer or a removed
-    /// name keeps it from being read.
+    /// The latest publication without its payload, unverified; `None` before the first, and if a
+    /// busy writer or an unlinked name prevents reading it.
     pub(crate) fn latest_info(&mut self) -> Option<SnapshotInfo> {
         for _ in 0..MAX_INFO_ATTEMPTS {
             let publication = Publication::new(self.page().publication_acquired())?;
             if let Some(info) = self.info_of(publication) {
                 return Some(info);
             }
-            // Unless it has just been overwritten, it can't be read.
+            // It can't be read, unless it has just been overwritten.
             if self.page().publication() == publication.get() {
                 return None;
             }
@@ -395,7 +395,7 @@ impl ChannelReader {
         &self.channel
     }
 
-    /// Which instance of its name it reads.
+    /// Instance of the channel that it reads.
     pub(crate) fn instance(&self) -> u64 {
         self.segments.instance
     }

@@ -13,7 +13,8 @@ use crate::seqlock::{Ring, Segment};
 pub(super) struct Segments {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) names: ObjectNames,
-    /// Every segment carries it, so that a re-created channel's segments are never mistaken for those of this one.
+    /// Every segment carries the instance, so that a re-created channel's segments are never
+    /// mistaken for those of this one.
     pub(super) instance: u64,
 }
 

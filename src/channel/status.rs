@@ -13,9 +13,10 @@ use crate::seqlock::ChannelState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriterState {
-    /// The process is alive. Whether it publishes is another question: see [`Snapshot::age`](crate::Snapshot::age).
+    /// The process is alive. Its last publication may still be old: see
+    /// [`Snapshot::age`](crate::Snapshot::age).
     Alive,
-    /// The process is alive, but stopped by a signal or a debugger. The channel stays its own.
+    /// The process is alive, but stopped by a signal or a debugger. It still owns the channel.
     Stopped,
     /// The process died without closing the channel. The last state stays readable; the next writer continues from it.
     Dead,
@@ -63,7 +64,8 @@ pub(crate) fn writer_state(reader: &ChannelReader) -> Result<WriterState, Object
     // `ControlPage::reopen`.
     page.fence_acquire();
     match state_of_owner(reader)? {
-        // The writer may have closed the channel and released it since: the kernel orders that it says so first.
+        // The writer may have closed the channel and released it since. The kernel orders the
+        // release after the closing.
         WriterState::Dead | WriterState::Unknown if reader.is_closed() => Ok(WriterState::Closed),
         state => Ok(state),
     }
@@ -76,8 +78,8 @@ fn state_of_owner(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
     if segments.backend.is_claimed(&name, page.memory())? == Some(false) {
         return Ok(WriterState::Dead);
     }
-    // A process holds the lock: the writer, or a fork that outlives it. Or the page has no name any more, and the lock
-    // can't be queried.
+    // A process holds the lock: the writer, or a fork that outlives it. Or the page has been
+    // unlinked, and the lock can't be queried.
     let owner = page.owner();
     Ok(match owner.state() {
         // A lock does not outlive a boot: this is a container with a boot id of its own.

@@ -17,7 +17,7 @@ pub(crate) struct WaitersPage {
 
 /// Wakes the processes that wait for this writer.
 pub(super) struct Waker {
-    /// Instance of the registry whose page it looks at.
+    /// Instance of the registry whose page it uses.
     instance: u64,
     announcements: Announcements<Words>,
     wake_mode: WakeMode,
@@ -46,7 +46,7 @@ impl Waker {
         self.wake_mode
     }
 
-    /// Instance of the registry whose page it looks at.
+    /// Instance of the registry whose page it uses.
     pub(super) fn instance(&self) -> u64 {
         self.instance
     }

@@ -22,7 +22,8 @@ pub(crate) struct ChannelWriter {
     pub(super) owner: ForkToken,
     /// `None` for a writer that wakes no process.
     waker: Option<Waker>,
-    /// Sides whose segment is to be replaced at the next publication, by one of this capacity or of the payload's.
+    /// Sides whose segment the next publication replaces, by one of this capacity or of the
+    /// payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes go straight into the current segment, by side.
     fits_below: [usize; 2],
@@ -30,7 +31,7 @@ pub(crate) struct ChannelWriter {
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
     linked: Vec<String>,
-    /// Nothing of the channel is left to end.
+    /// The channel has ended, and nothing of it is left to unlink.
     has_ended: bool,
     /// The object with the channel's schema, if it carries one: unlinked with the channel.
     schema: Option<Words>,
@@ -78,7 +79,8 @@ impl ChannelWriter {
         writer
     }
 
-    /// Lets both sides become what the options ask for, where a former writer's segments are smaller or of another depth.
+    /// Schedules both sides for replacement where a former writer's segments are smaller than the
+    /// options ask for, or of another depth.
     pub(super) fn conform(&mut self) {
         for side in Side::BOTH {
             let found = self.writer.ring(side).geometry();
@@ -109,7 +111,8 @@ impl ChannelWriter {
         Ok(publication.get())
     }
 
-    /// Publishes a payload for which the current segment is too small, or that is to replace it; or returns why not.
+    /// Publishes a payload for which the current segment is too small, or which is scheduled to
+    /// replace it; or returns why not.
     #[cold]
     fn slow_publish(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
         let room = self.make_room(publication.side(), payload.len());
@@ -162,8 +165,9 @@ impl ChannelWriter {
             match self.create_affordable(side, geometry, len) {
                 Ok(segment) => fresh = Some(segment),
                 Err(error) if len > current.capacity() => return Err(error),
-                // The payload fits the current segment. A budget would refuse again at every publication, so the wish is
-                // dropped; after another failure the next publication tries again.
+                // The payload fits the current segment. A budget would refuse again at every
+                // publication, so the replacement is cancelled; after another failure the next
+                // publication tries again.
                 Err(PublishError::TooLarge { .. }) => {}
                 Err(_) => return Ok(None),
             }
@@ -185,7 +189,7 @@ impl ChannelWriter {
         }
     }
 
-    /// Updates which payloads go straight into the current segment, after anything that this depends on has changed.
+    /// Updates which payloads go straight into the current segment, after a change that affects it.
     fn update_fits_below(&mut self) {
         for side in Side::BOTH {
             let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
@@ -194,8 +198,8 @@ impl ChannelWriter {
         }
     }
 
-    /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
-    /// holds `len` bytes.
+    /// Creates the next segment of `side`. If a budget has no room for it, but the state needs one,
+    /// creates the smallest that holds `len` bytes.
     fn create_affordable(
         &self,
         side: Side,
@@ -263,13 +267,14 @@ impl ChannelWriter {
         Ok(())
     }
 
-    /// Lets the next publication of either side go into a segment no larger than it needs.
+    /// Schedules both sides: the next publication of each goes into a segment no larger than it
+    /// needs.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.resizing = [Some(1); 2];
         self.update_fits_below();
     }
 
-    /// From here on wakes processes that announce on `page` that they wait.
+    /// From here on, wakes processes that announce on `page` that they wait.
     pub(crate) fn wake_waiters_of(&mut self, page: WaitersPage) {
         let Some(waker) = Waker::new(page, &self.channel, self.options.wake_mode) else { return };
         let page = self.writer.control();
@@ -341,7 +346,7 @@ impl ChannelWriter {
         PublishError::TooLarge { channel, len, limit, bound }
     }
 
-    /// Whether the control page still has its name, and so the segments' names are ours.
+    /// Whether the control page still has its name, and with it the segments' names are ours.
     fn is_named(&self) -> bool {
         self.claim.is_named()
     }
@@ -366,17 +371,18 @@ impl ChannelWriter {
         Side::BOTH.map(|side| self.writer.ring(side).geometry().depth()).iter().sum()
     }
 
-    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
+    /// Number of segments that were replaced by larger or smaller ones, by all writers that the
+    /// channel has had.
     pub(crate) fn growths(&self) -> u64 {
         self.growths
     }
 
-    /// The random id of this channel among all that had its name.
+    /// The random id of this channel among all channels that had its name.
     pub(crate) fn instance(&self) -> u64 {
         self.segments.instance
     }
 
-    /// How many writers the channel has had, this one included.
+    /// Number of writers that the channel has had, this one included.
     pub(crate) fn incarnation(&self) -> u64 {
         self.writer.control().incarnation()
     }
@@ -385,7 +391,7 @@ impl ChannelWriter {
         &self.options
     }
 
-    /// What this writer has done so far.
+    /// Counters of this writer.
     pub(crate) fn statistics(&self) -> WriterStatistics {
         self.counts.statistics(self.last(), self.growths)
     }

@@ -240,7 +240,8 @@ fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
 #[test]
 fn a_lack_of_permission_is_reported_as_such() {
     if !is_child() {
-        let status = child("object::shm::tests::a_lack_of_permission_is_reported_as_such").output().unwrap().status;
+        let status =
+            child("object::shm::tests::a_lack_of_permission_is_reported_as_such").output().unwrap().status;
         return assert!(status.success());
     }
     if rustix::process::geteuid().as_raw() != 0 {
