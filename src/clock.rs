@@ -17,7 +17,8 @@ pub enum TimestampSource {
     /// writer except one that publishes plain data millions of times a second.
     #[default]
     Precise,
-    /// To the kernel's tick, 1 to 10 ms (`CLOCK_MONOTONIC_COARSE`): ages are too long by up to a tick.
+    /// To the kernel's tick, 1 to 10 ms (`CLOCK_MONOTONIC_COARSE`): ages are too long by up to a
+    /// tick.
     Coarse,
     /// No timestamps: [`Snapshot::age`](crate::Snapshot::age) is `None`.
     None,
@@ -66,7 +67,8 @@ fn read(clock: ClockId) -> u64 {
 
 #[inline]
 fn nanoseconds(time: Timespec) -> u64 {
-    // Both parts are positive on the monotonic clocks, and the sum overflows after 584 years without a reboot.
+    // Both parts are positive on the monotonic clocks, and the sum overflows after 584 years
+    // without a reboot.
     time.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.unsigned_abs())
 }
 

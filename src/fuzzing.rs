@@ -14,8 +14,8 @@ use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Backend, Heap};
 
-/// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the channel over must
-/// end with a result or a typed error.
+/// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the
+/// channel over must end with a result or a typed error.
 pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");

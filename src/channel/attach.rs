@@ -14,7 +14,7 @@ use crate::memory::ReadOnlyWords;
 use crate::object::{Backend, ObjectError};
 use crate::seqlock::ChannelState;
 
-/// What one look at a channel's name finds.
+/// Result of looking up a channel's name once.
 enum Found {
     /// No control page.
     Missing,
@@ -63,7 +63,7 @@ pub(crate) fn attach(
     }
 }
 
-/// One look at a channel's control page.
+/// Looks up a channel's control page once.
 fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachError> {
     let object = name.objects.object(Kind::Control);
     let channel = || name.channel.clone();

@@ -68,7 +68,8 @@ impl fmt::Display for OverBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeLimit {
-    /// The limit of a single state: [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
+    /// The limit of a single state:
+    /// [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
     MaxStateLen,
     /// A budget has no room for the segment that it needs. Smaller states can be published as
     /// before.
@@ -120,7 +121,8 @@ impl Budgets {
     }
 }
 
-/// Bytes of all objects whose names begin with `prefix`. What is removed meanwhile costs nothing.
+/// Bytes of all objects whose names begin with `prefix`. An object that is removed in the meantime
+/// counts as nothing.
 fn used(backend: &Arc<dyn Backend>, prefix: &str) -> Result<u64, ObjectError> {
     let mut used = 0;
     for object in backend.list(prefix)? {

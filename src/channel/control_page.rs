@@ -50,7 +50,8 @@ impl PageProblem {
     }
 }
 
-/// The header of a control page: what never changes during an instance, written before the page is declared ready.
+/// The header of a control page: what never changes during an instance, written before the page is
+/// declared ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ControlHeader {
     pub(crate) instance: u64,
@@ -90,8 +91,8 @@ impl ControlHeader {
         self.schema.write(page);
     }
 
-    /// Reads the header of a page. The words may hold anything; they are trusted only for comparison with what is
-    /// expected.
+    /// Reads the header of a page. The words may hold anything; they are trusted only for
+    /// comparison with what is expected.
     fn read(page: &impl Memory) -> ControlHeader {
         ControlHeader {
             instance: page.load(control::INSTANCE),
@@ -163,7 +164,8 @@ impl<M: Memory> ControlPage<M> {
         ChannelState::load(self)
     }
 
-    /// The state and the number of the latest publication: if the channel has ended, the number is its last.
+    /// The state and the number of the latest publication: if the channel has ended, the number is
+    /// its last.
     pub(crate) fn progress(&self) -> Progress {
         let state = ChannelState::load_before_number(self);
         Progress { state, publication: self.publication_acquired() }
@@ -270,7 +272,8 @@ impl<M: MemoryMut> ControlPage<M> {
         };
         self.store(control::OPENED, opened);
         self.store(control::DATING, options.timestamps.to_word());
-        // The owner last: a process that sees it judges it by its own promises, not by the former writer's.
+        // The owner last: a process that sees it judges it by its own promises, not by the former
+        // writer's.
         self.store(control::PID, owner.pid);
         self.store(control::START_TIME, owner.start_time);
         self.store(control::BOOT_ID, owner.boot_id[0]);

@@ -60,7 +60,7 @@ pub enum CreateError {
         /// The requested permissions.
         mode: u32,
     },
-    /// The schema for the channel is beyond what readers accept.
+    /// Readers would refuse the schema for the channel.
     #[error(
         "the channel can't carry the schema of the state's type: {reason}; open the writer without `with_schema`"
     )]
@@ -186,7 +186,7 @@ pub enum AttachError {
         /// The channel.
         channel: String,
     },
-    /// The channel's schema is not what its writer wrote.
+    /// The channel's schema differs from what its writer wrote.
     #[error(
         "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the states with a \
          reader of their type, or open a writer for the channel, which writes the schema again"
@@ -319,7 +319,7 @@ pub enum PublishError {
          state: drop this writer and open a new one"
     )]
     NamesRemoved,
-    /// This process is a fork of the one that opened the writer.
+    /// This process is a fork of the process that opened the writer.
     #[error(
         "this writer belongs to process {owner}, and this process is a fork of it: open a writer for another channel \
          in this process"
@@ -356,7 +356,8 @@ pub enum SnapshotError {
         /// How long they took.
         waited: Duration,
     },
-    /// The writer closed the channel and removed it, or another writer replaced it by one of another format.
+    /// The writer closed the channel and removed it, or another writer replaced it by one of
+    /// another format.
     #[error(
         "channel {channel:?} was closed {}: attach again once a writer has created it again (a hub does so by \
          itself)", last_text(*.last)
@@ -367,7 +368,7 @@ pub enum SnapshotError {
         /// Number of its last publication, 0 if there was none.
         last: u64,
     },
-    /// The payload is not what was published.
+    /// The payload differs from what was published.
     #[error(
         "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next publication, and find \
          out which program writes to /dev/shm"

@@ -1,4 +1,5 @@
-//! A channel of bytes under one name: open or take over, attach, publish with growth, snapshot with retries, end.
+//! A channel of bytes under one name: open or take over, attach, publish with growth, snapshot with
+//! retries, end.
 
 mod attach;
 mod backoff;

@@ -24,7 +24,7 @@ pub enum NameError {
         /// The maximum length.
         max: usize,
     },
-    /// It contains a control character, which would garble what people see.
+    /// It contains a control character, which would garble output.
     #[error(
         "the name of a {what} must not contain control characters, {name:?} contains {character:?}: remove it"
     )]

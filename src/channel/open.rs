@@ -19,7 +19,7 @@ use crate::seqlock::ChannelState;
 /// Attempts to open, each of which first removes a channel that can't be resumed.
 const MAX_TRIES: usize = 16;
 
-/// What a claimed control page turns out to be.
+/// Contents of a claimed control page.
 enum Existing {
     /// New, or half-made: to create.
     Blank,
@@ -33,7 +33,7 @@ enum Existing {
 enum Left {
     /// All objects are there and agree.
     Whole(ChannelObjects),
-    /// Their contents are not what a writer of ours leaves.
+    /// No writer of ours leaves such contents.
     Implausible,
 }
 
@@ -187,7 +187,8 @@ impl Opening<'_> {
     /// creator's.
     fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
         let Some(schema) = &self.options.schema else {
-            // An object that can't be removed is not ours, and no object of this channel needs its name.
+            // An object that can't be removed is not ours, and no object of this channel needs its
+            // name.
             let _ = self.backend.remove_leftover(&segments.schema_name());
             return Ok(None);
         };
@@ -230,7 +231,7 @@ impl Opening<'_> {
         Ok(Left::Whole(ChannelObjects { sides, schema }))
     }
 
-    /// Resumes the channel of a writer that is gone.
+    /// Resumes the channel of a writer that has ended.
     fn take_over(
         &self,
         claim: Box<dyn Claim>,
@@ -266,8 +267,8 @@ impl Opening<'_> {
         kept.map(Some).map_err(|source| self.failed(source))
     }
 
-    /// Removes a channel that this writer can't resume, after a trial: if there is no room for the new channel, the old one
-    /// stays.
+    /// Removes a channel that this writer can't resume, after a trial: if there is no room for the
+    /// new channel, the old one stays.
     fn replace(
         &self,
         claim: &dyn Claim,
@@ -287,8 +288,8 @@ impl Opening<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Checks that the new segments fit by creating them under free names. The schema object's name may still be in use, so
-    /// its size is added to the first segment.
+    /// Checks that the new segments fit by creating them under free names. The schema object's name
+    /// may still be in use, so its size is added to the first segment.
     fn try_room(&self, segments: &Segments, generations: [u64; 2]) -> Result<(), ObjectError> {
         let extra = [self.schema_object_bytes(), 0];
         let mut trial = Vec::with_capacity(2);

@@ -117,7 +117,7 @@ pub enum SchemaInspection {
     Missing,
     /// Its object does not match the control page.
     Spoiled {
-        /// What is wrong with it.
+        /// What is wrong with the object.
         reason: String,
     },
     /// Its object can't be opened.

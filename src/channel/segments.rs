@@ -1,4 +1,5 @@
-//! The payload segments of one channel: created and opened by generation-tagged names, checked by their headers.
+//! The payload segments of one channel: created and opened by generation-tagged names, checked by
+//! their headers.
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ impl Segments {
         self.names.object(Kind::Segment(side, generation))
     }
 
-    /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of the channel's claim.
+    /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of
+    /// the channel's claim.
     pub(super) fn create_over_leftover(
         &self,
         side: Side,
@@ -36,8 +38,8 @@ impl Segments {
         Ok(self.begin(memory, side, generation, geometry))
     }
 
-    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for the holder of the
-    /// channel's claim.
+    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for the
+    /// holder of the channel's claim.
     pub(super) fn object_over_leftover(
         &self,
         name: &str,
@@ -93,13 +95,14 @@ impl Segments {
         Ok(Segment { generation, ring: Ring::new(memory, geometry) })
     }
 
-    /// Unlinks a segment that a growth replaced. Readers that have it mapped keep it until they read that side again.
+    /// Unlinks a segment that a growth replaced. Readers that have it mapped keep it until they
+    /// read that side again.
     pub(super) fn unlink(&self, side: Side, replaced: &Segment<Words>) -> Result<(), ObjectError> {
         self.backend.remove(&self.name(side, replaced.generation), replaced.ring.memory())
     }
 
-    /// Unlinks the neighbours of a generation: a dead writer can have left nothing else beside the current one.
-    /// Only for the holder of the channel's claim.
+    /// Unlinks the neighbours of a generation: a dead writer can have left nothing else beside the
+    /// current one. Only for the holder of the channel's claim.
     pub(super) fn remove_around(&self, side: Side, generation: u64) -> Result<(), ObjectError> {
         for neighbour in [generation.wrapping_sub(1), generation.wrapping_add(1)] {
             if (1..=ObjectNames::MAX_GENERATION).contains(&neighbour) {
@@ -109,9 +112,11 @@ impl Segments {
         Ok(())
     }
 
-    /// The geometry in a segment's header, if the header is whole and that of this channel, side and generation.
+    /// The geometry in a segment's header, if the header is whole and that of this channel, side
+    /// and generation.
     ///
-    /// A segment of another instance under this name means that the channel was re-created: `NotFound`.
+    /// A segment of another instance under this name means that the channel was re-created:
+    /// `NotFound`.
     fn check_header(
         &self,
         name: &str,
@@ -140,7 +145,8 @@ impl Segments {
     }
 }
 
-/// CRC32C of the publication's number and its payload: a payload under another number has another checksum.
+/// CRC32C of the publication's number and its payload: a payload under another number has another
+/// checksum.
 pub(super) fn checksum_of_publication(publication: Publication, payload: &[u8]) -> u64 {
     let number = crc32c::crc32c(&publication.get().to_le_bytes());
     u64::from(crc32c::crc32c_append(number, payload))

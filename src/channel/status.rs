@@ -18,9 +18,11 @@ pub enum WriterState {
     Alive,
     /// The process is alive, but stopped by a signal or a debugger. It still owns the channel.
     Stopped,
-    /// The process died without closing the channel. The last state stays readable; the next writer continues from it.
+    /// The process died without closing the channel. The last state stays readable; the next writer
+    /// continues from it.
     Dead,
-    /// The writer closed the channel, or the channel was removed or replaced after its writer was gone.
+    /// The writer closed the channel, or the channel was removed or replaced after its writer had
+    /// ended.
     Closed,
     /// The channel's names were removed by hand, and the writer is in another PID namespace.
     Unknown,
@@ -60,8 +62,8 @@ pub(crate) fn writer_state(reader: &ChannelReader) -> Result<WriterState, Object
     if page.state() != ChannelState::Open {
         return Ok(WriterState::Closed);
     }
-    // Acquire: the owner must be loaded after the state said that the channel is open. Pairs with the release fence in
-    // `ControlPage::reopen`.
+    // Acquire: the owner must be loaded after the state said that the channel is open. Pairs with
+    // the release fence in `ControlPage::reopen`.
     page.fence_acquire();
     match state_of_owner(reader)? {
         // The writer may have closed the channel and released it since. The kernel orders the

@@ -46,8 +46,8 @@ pub(super) struct ChannelObjects {
 }
 
 impl ChannelWriter {
-    /// A writer that continues after publication `last` with the current segments. Its page says so, and other processes
-    /// may query the claim from here on.
+    /// A writer that continues after publication `last` with the current segments. Its page says
+    /// so, and other processes may query the claim from here on.
     pub(super) fn begin(
         claim: Box<dyn Claim>,
         page: ControlPage<Words>,
@@ -125,7 +125,8 @@ impl ChannelWriter {
         room.map_err(|error| self.failed(error)).map(|_| publication.get())
     }
 
-    /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one that replaces it.
+    /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one
+    /// that replaces it.
     #[inline(always)]
     fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
         let time = self.options.timestamps.now();
@@ -146,7 +147,8 @@ impl ChannelWriter {
         }
     }
 
-    /// The segment for a payload of `len` bytes: a fresh one of a fitting size, or `None` for the current one.
+    /// The segment for a payload of `len` bytes: a fresh one of a fitting size, or `None` for the
+    /// current one.
     fn make_room(&mut self, side: Side, len: usize) -> Result<Option<Segment<Words>>, PublishError> {
         let max = self.options.max_state_len;
         if len > max {
@@ -216,8 +218,9 @@ impl ChannelWriter {
         }
     }
 
-    /// Whether the budgets have room for another segment of `side`, beside the one that it replaces. A smaller one
-    /// gives memory back, and is not refused for the moment in which both exist.
+    /// Whether the budgets have room for another segment of `side`, beside the one that it
+    /// replaces. A smaller one gives memory back, and is not refused for the moment in which both
+    /// exist.
     fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
         let bytes = geometry.object_bytes();
         if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
@@ -242,7 +245,8 @@ impl ChannelWriter {
         if generation > ObjectNames::MAX_GENERATION {
             return Err(PublishError::Exhausted);
         }
-        // If our control page has been unlinked, another writer may already use these segment names.
+        // If our control page has been unlinked, another writer may already use these segment
+        // names.
         if !self.is_named() {
             return Err(PublishError::NamesRemoved);
         }
@@ -290,7 +294,8 @@ impl ChannelWriter {
 
     /// Ends the channel as the options say. `drop` does it, too, without a result.
     pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
-        // A fork of the owner shares its memory and its lock, and must not end what the owner still uses.
+        // A fork of the owner shares its memory and its lock, and must not end what the owner still
+        // uses.
         if self.has_ended || !self.owner.is_ours() {
             return Ok(());
         }
@@ -309,7 +314,8 @@ impl ChannelWriter {
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Unlinks all objects of the channel, the page last: when its name is free, so are those of the segments.
+    /// Unlinks all objects of the channel, the page last: when its name is free, so are those of
+    /// the segments.
     fn unlink_all(&self) -> Vec<ObjectError> {
         let segments = &self.segments;
         let mut failures = Vec::new();

@@ -36,7 +36,8 @@ pub(crate) const VERSION: u64 = 1;
 /// The first six bytes of every ready object, `tearls` read as little-endian.
 const MAGIC: u64 = u64::from_le_bytes(*b"tearls\0\0");
 
-/// The "ready" word of an object of this layout: the magic in the low six bytes, the version in the high two.
+/// The "ready" word of an object of this layout: the magic in the low six bytes, the version in the
+/// high two.
 ///
 /// Zero means *not ready yet*.
 pub(crate) const READY: u64 = MAGIC | (VERSION << 48);

@@ -17,7 +17,7 @@ const RADIX: u64 = 36;
 /// Length of the prefix that all objects of a channel share.
 const STEM: usize = PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS) as usize;
 
-/// What an object is for.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The control page.
@@ -88,7 +88,7 @@ impl ObjectNames {
         (plain && known && stem.starts_with(PREFIX)).then(|| ObjectNames { stem: stem.into() })
     }
 
-    /// What `object` is for, if it is one of these names.
+    /// The kind of `object`, if it is one of these names.
     pub(crate) fn kind_of(&self, object: &str) -> Option<Kind> {
         let rest = object.strip_prefix(&self.stem)?;
         let (kind, generation) = rest.split_at_checked(KIND_DIGITS as usize)?;

@@ -42,7 +42,7 @@ pub(crate) mod segment {
         assert!(slot::PAYLOAD * 2 == LINE_WORDS, "a 32-byte state and its slot header share one line");
 }
 
-/// The schema: one line of header, then the bytes. What they mean is not the layout's business.
+/// The schema: one line of header, then the bytes. The layout does not define their meaning.
 pub(crate) mod schema {
     use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 

@@ -1,4 +1,4 @@
-//! The number of a publication, and what follows from it.
+//! The number of a publication, and everything that follows from it.
 
 /// One of the two segments of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +31,8 @@ impl Publication {
     /// enough.
     pub(crate) const MAX: Publication = Publication(1 << 62);
 
-    /// The publication with number `n`; `None` for 0 ("nothing is published yet") and beyond [`Publication::MAX`].
+    /// The publication with number `n`; `None` for 0 ("nothing is published yet") and beyond
+    /// [`Publication::MAX`].
     #[inline]
     pub(crate) const fn new(n: u64) -> Option<Publication> {
         if n == 0 || n > Publication::MAX.0 {

@@ -34,7 +34,8 @@ impl<M: Memory> Memory for Page<M> {
     #[inline(always)]
     fn load(&self, word: usize) -> u64 {
         assert!(word < WORDS, "word {word} is out of bounds");
-        // SAFETY: the memory has at least `WORDS` words (`new`), and always as many (`Memory::len`).
+        // SAFETY: the memory has at least `WORDS` words (`new`), and always as many
+        // (`Memory::len`).
         unsafe { self.0.load_unchecked(word) }
     }
 
@@ -48,7 +49,8 @@ impl<M: MemoryMut> MemoryMut for Page<M> {
     #[inline(always)]
     fn store(&self, word: usize, value: u64) {
         assert!(word < WORDS, "word {word} is out of bounds");
-        // SAFETY: the memory has at least `WORDS` words (`new`), and always as many (`Memory::len`).
+        // SAFETY: the memory has at least `WORDS` words (`new`), and always as many
+        // (`Memory::len`).
         unsafe { self.0.store_unchecked(word, value) }
     }
 

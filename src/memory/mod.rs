@@ -1,11 +1,14 @@
 //! Shared memory as aligned 64-bit words: the only way in which this crate accesses it.
 //!
-//! The protocol is generic over these two traits, so that loom, the explorer and the real mapping run the same code.
-//! A reader's memory is a [`Memory`]; only a writer's is a [`MemoryMut`], so a reader that stores does not compile.
+//! The protocol is generic over these two traits, so that loom, the explorer and the real mapping
+//! run the same code. A reader's memory is a [`Memory`]; only a writer's is a [`MemoryMut`], so a
+//! reader that stores does not compile.
 //!
 //! Words never become `&T` or `&[u8]`, because another process may be changing them. Single words
 //! are loaded and stored atomically. [`Memory::read`] and [`MemoryMut::write`] move whole payloads,
 //! and behave like a loop over words.
+//!
+//! `#[inline(always)]` is for the accesses of a snapshot and of a publish; `seqlock` says why.
 
 #![allow(unsafe_code, reason = "the one place where raw pointers into a mapping become atomic words")]
 
@@ -133,8 +136,8 @@ pub(crate) trait CountingMemory: MemoryMut {
     /// If `word` is out of bounds.
     fn increment(&self, word: usize);
 
-    /// A sequentially consistent fence: nothing before it is reordered with anything after it. Every call names its race
-    /// and its partner.
+    /// A sequentially consistent fence: nothing before it is reordered with anything after it.
+    /// Every call names its race and its partner.
     fn fence_full(&self);
 }
 

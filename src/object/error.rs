@@ -41,7 +41,7 @@ pub enum ObjectError {
     NoSpace {
         /// Its name.
         object: String,
-        /// Bytes that were asked for.
+        /// Requested bytes.
         bytes: usize,
     },
     /// The system doesn't allow it.

@@ -48,7 +48,8 @@ impl ForkToken {
     #[inline]
     pub(crate) fn is_ours(self) -> bool {
         match self.page {
-            // Relaxed: the number was stored before the token was made, and never changes in this process.
+            // Relaxed: the number was stored before the token was made, and never changes in this
+            // process.
             Some(word) => word.load(Ordering::Relaxed) == self.process,
             None => u64::from(std::process::id()) == self.process,
         }

@@ -38,7 +38,7 @@ impl Heap {
         Arc::new(self.clone())
     }
 
-    /// The names of all objects there are.
+    /// The names of all objects.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn names(&self) -> Vec<String> {
         self.objects().keys().cloned().collect()

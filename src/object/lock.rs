@@ -77,7 +77,8 @@ impl Vacancy {
 fn set(descriptor: BorrowedFd<'_>, kind: libc::c_int, byte: i64, len: i64) -> io::Result<bool> {
     let mut request = request(kind, byte, len);
     loop {
-        // SAFETY: the descriptor is open (borrowed), and F_OFD_SETLK takes a pointer to a `flock`, which it reads.
+        // SAFETY: the descriptor is open (borrowed), and F_OFD_SETLK takes a pointer to a `flock`,
+        // which it reads.
         let answer = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_OFD_SETLK, &raw mut request) };
         if answer == 0 {
             return Ok(true);
@@ -94,7 +95,8 @@ fn set(descriptor: BorrowedFd<'_>, kind: libc::c_int, byte: i64, len: i64) -> io
 /// End of the first lock of another descriptor at or after `byte`.
 fn first_locked_from(descriptor: BorrowedFd<'_>, byte: i64) -> io::Result<Option<i64>> {
     let mut request = request(libc::F_WRLCK, byte, 0);
-    // SAFETY: the descriptor is open (borrowed), and F_OFD_GETLK takes a pointer to a `flock`, which it reads and writes.
+    // SAFETY: the descriptor is open (borrowed), and F_OFD_GETLK takes a pointer to a `flock`,
+    // which it reads and writes.
     let answer = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_OFD_GETLK, &raw mut request) };
     if answer != 0 {
         return Err(io::Error::last_os_error());

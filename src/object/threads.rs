@@ -1,11 +1,13 @@
-//! Threads of other processes: sleeping until one of them stores to a word, waking them, and running a barrier in them.
+//! Threads of other processes: sleeping until one of them stores to a word, waking them, and
+//! running a barrier in them.
 //!
-//! Sleeping uses Linux's futex, shared between processes. The kernel compares the word and sleeps in one step. It only
-//! reads the word, so a read-only mapping is enough.
+//! Sleeping uses Linux's futex, shared between processes. The kernel compares the word and sleeps
+//! in one step. It only reads the word, so a read-only mapping is enough.
 //!
-//! Barriers use Linux's `membarrier` in its global expedited form (4.16). When any process issues a barrier, every
-//! registered process runs a full barrier in each of its running threads. The process that rarely needs the order of
-//! another process's store and load pays a system call; the process that stores and loads all the time pays nothing.
+//! Barriers use Linux's `membarrier` in its global expedited form (4.16). When any process issues a
+//! barrier, every registered process runs a full barrier in each of its running threads. The
+//! process that rarely needs the order of another process's store and load pays a system call; the
+//! process that stores and loads all the time pays nothing.
 
 use std::io;
 use std::ptr;
@@ -80,7 +82,8 @@ pub(crate) fn register_for_barriers() -> bool {
     *REGISTERED.get_or_init(|| command(REGISTER_GLOBAL_EXPEDITED))
 }
 
-/// Runs a full barrier in this thread, and in every registered process. `false` if the system has none.
+/// Runs a full barrier in this thread, and in every registered process. `false` if the system has
+/// none.
 pub(crate) fn issue_barrier() -> bool {
     command(GLOBAL_EXPEDITED)
 }

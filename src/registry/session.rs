@@ -1,4 +1,5 @@
-//! A writer's session: its channel, and the channel's entry in the registry for as long as the channel exists.
+//! A writer's session: its channel, and the channel's entry in the registry for as long as the
+//! channel exists.
 
 use std::sync::Arc;
 
@@ -27,7 +28,8 @@ impl Session {
         let mut channel = channel::open(backend, &name, options)?;
         match Registration::enter(backend, namespace, &channel) {
             Ok(registration) => {
-                // Without the page, waiters poll, as they do for writers on systems that can't wake them.
+                // Without the page, waiters poll, as they do for writers on systems that can't wake
+                // them.
                 if let Ok(Some(page)) = waiters_page(backend, namespace) {
                     channel.wake_waiters_of(page);
                 }
@@ -41,8 +43,8 @@ impl Session {
         }
     }
 
-    /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop` does the same,
-    /// without a result.
+    /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop`
+    /// does the same, without a result.
     pub(crate) fn close(&mut self) -> Result<(), ObjectError> {
         self.channel.end()?;
         self.registration.end(self.channel.options().linger)
@@ -54,8 +56,8 @@ impl Session {
         self.close()
     }
 
-    /// Ends a channel on which this writer published nothing: the state that a former writer left stays, an empty channel
-    /// is removed.
+    /// Ends a channel on which this writer published nothing: the state that a former writer left
+    /// stays, an empty channel is removed.
     pub(crate) fn abandon(&mut self) -> Result<(), ObjectError> {
         let has_state = self.channel.last() > 0;
         self.channel.set_linger(has_state);

@@ -4,6 +4,10 @@ use std::cell::Cell;
 
 use super::table::Table;
 use super::*;
+use crate::channel::{
+    AttachPolicy, ChannelName, CreateError, Format, ReaderOptions, RetryPolicy, WriterOptions,
+};
+use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Heap, PATIENCE};
@@ -119,6 +123,58 @@ fn another_namespaces_table_is_refused() {
     let error = list(&heap.shared(), NAMESPACE).unwrap_err().to_string();
     assert!(error.contains("wrong"), "{error}");
     assert!(register(&heap.shared(), NAMESPACE, &info("b", 1)).is_err());
+}
+
+fn open(heap: &Heap) -> Result<Session, CreateError> {
+    Session::open(&heap.shared(), NAMESPACE, "a", &WriterOptions::new(Format::new("bytes", "test")))
+}
+
+#[test]
+fn a_session_enters_its_channel_and_removes_the_entry_with_it() {
+    let heap = Heap::new();
+    for (lingering, closed) in [(false, false), (false, true), (true, true)] {
+        let mut session = open(&heap).unwrap();
+        let [entry] = &listed(&heap)[..] else { panic!("one entry") };
+        assert_eq!((entry.name.as_str(), entry.instance), ("a", session.channel.instance()));
+        session.channel.publish(b"state").unwrap();
+        match (lingering, closed) {
+            (true, _) => session.close_lingering().unwrap(),
+            (false, true) => session.close().unwrap(),
+            (false, false) => {}
+        }
+        drop(session);
+        assert_eq!(listed(&heap).len(), usize::from(lingering));
+        assert_eq!(heap.names().is_empty(), !lingering, "{:?}", heap.names());
+    }
+    open(&heap).unwrap().abandon().unwrap();
+    assert_eq!(listed(&heap).len(), 1, "the former writer's state stays, and its entry");
+}
+
+#[test]
+fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_channel() {
+    let heap = Heap::new();
+    let table = ObjectNames::registry(NAMESPACE);
+    let spoil_table = || {
+        heap.remove_leftover(&table).unwrap();
+        heap.create(&table, PAGE_BYTES, 0o600).unwrap()
+    };
+    spoil_table();
+    assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
+    assert_eq!(heap.names(), [table.clone()]);
+    heap.remove_leftover(&table).unwrap();
+    let mut former = open(&heap).unwrap();
+    former.channel.publish(b"state").unwrap();
+    former.close_lingering().unwrap();
+    drop(former);
+    spoil_table();
+    assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    let options =
+        ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
+    let mut payload = Vec::new();
+    let mut reader = crate::channel::attach(&heap.shared(), &name, &options).unwrap();
+    assert_eq!(reader.snapshot(&mut &mut payload).unwrap().publication(), 1);
+    assert_eq!(payload, b"state");
 }
 
 /// Memory whose writer is killed after some stores.

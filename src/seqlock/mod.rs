@@ -1,4 +1,5 @@
-//! The protocol: how one writer publishes and how any number of readers take whole copies, without locks.
+//! The protocol: how one writer publishes and how any number of readers take whole copies, without
+//! locks.
 //!
 //! No operating system, no names, no time, no serde, no unsafe: only words behind the [`Memory`]
 //! trait. One attempt per call; the caller decides on retries. `docs/protocol.md` holds the proof
@@ -20,6 +21,13 @@
 //! pair on the stamp would do no harm on hardware, but it would hide the loss of w5 from the
 //! models. One more pair, in [`ready`], hands over the immutable words. Waiting for a publication
 //! is a separate handshake: see [`waiting`].
+//!
+//! # Inlining
+//!
+//! `#[inline(always)]` marks the steps of a snapshot and of a publish, here and in `memory`,
+//! `clock` and `channel`: from the typed reader or writer down to the copy they become one
+//! function per type, in which the length of a plain state is known and its copy is a few moves.
+//! Off those two paths a function is `#[inline]` or nothing.
 
 mod cut;
 #[cfg(test)]

@@ -25,7 +25,8 @@ impl<'a, M> Published<'a, M> {
 impl<M: Memory> Published<'_, M> {
     /// r1: the latest publication, and everything that its writer did before announcing it.
     ///
-    /// `None` before the first one. A number beyond [`Publication::MAX`] is `None` too: no writer ever stores it.
+    /// `None` before the first one. A number beyond [`Publication::MAX`] is `None` too: no writer
+    /// ever stores it.
     #[inline]
     pub(crate) fn latest(&self) -> Option<Publication> {
         let number = self.memory.load(self.word);
@@ -49,9 +50,9 @@ impl<M: MemoryMut> Published<'_, M> {
     /// w5: makes `publication` the latest one.
     #[inline]
     pub(crate) fn announce(&self, publication: Publication) {
-        // Release: the stores of payload, slot header, stamp and, after growth, generation must not sink below this
-        // one, or a reader that sees the new number could copy old words. Pairs with the acquire fence in `latest`
-        // (r1).
+        // Release: the stores of payload, slot header, stamp and, after growth, generation must not
+        // sink below this one, or a reader that sees the new number could copy old words. Pairs
+        // with the acquire fence in `latest` (r1).
         self.memory.store_release(self.word, publication.get());
     }
 }

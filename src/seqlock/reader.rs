@@ -21,7 +21,8 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         &self.control
     }
 
-    /// r1 to r5: one attempt to copy the latest publication. Wait-free; stores nothing in shared memory.
+    /// r1 to r5: one attempt to copy the latest publication. Wait-free; stores nothing in shared
+    /// memory.
     #[inline(always)]
     pub(crate) fn attempt(&self, destination: &mut impl Destination) -> Attempt {
         match Published::of_channel(&self.control).latest() {
@@ -30,8 +31,9 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         }
     }
 
-    /// r2 to r5 for a publication that is or was the latest: the caller got this number, or a later one, from
-    /// [`Published::latest`]. A publication that is torn, or whose segment is replaced, is gone for good.
+    /// r2 to r5 for a publication that is or was the latest: the caller got this number, or a later
+    /// one, from [`Published::latest`]. A publication that is torn, or whose segment is replaced,
+    /// is gone for good.
     #[inline(always)]
     pub(crate) fn attempt_at(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         let side = publication.side();
@@ -47,7 +49,8 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         self.sides.each_ref().map(|side| side.as_ref().map_or(0, |mapped| mapped.generation))
     }
 
-    /// Upper bound on how far behind the latest a publication can be and still be in a mapped ring: the sides take turns.
+    /// Upper bound on how far behind the latest a publication can be and still be in a mapped ring:
+    /// the sides take turns.
     pub(crate) fn reach(&self) -> u64 {
         let depths = self.sides.iter().flatten().map(|mapped| mapped.ring.geometry().depth());
         depths.max().unwrap_or(0) * 2

@@ -39,6 +39,7 @@ pub(crate) fn check(memory: &impl Memory) -> Readiness {
 
 /// Declares the object ready.
 pub(crate) fn declare(memory: &impl MemoryMut) {
-    // Release: the stores of the immutable words must not sink below this one. Pairs with the acquire fence in `check`.
+    // Release: the stores of the immutable words must not sink below this one. Pairs with the
+    // acquire fence in `check`.
     memory.store_release(WORD, layout::READY);
 }

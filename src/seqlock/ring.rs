@@ -22,8 +22,8 @@ pub(crate) enum SlotStatus {
     Implausible(u64),
 }
 
-/// The result of one attempt to copy a publication. Every result but `Torn` is verified by the stamp: it is what the
-/// writer published.
+/// The result of one attempt to copy a publication. Every result but `Torn` is verified by the
+/// stamp: it is what the writer published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
     /// The destination holds the whole payload of this publication.
@@ -62,8 +62,8 @@ pub(crate) enum Attempt {
 
 /// Private memory of a reader that receives the payload.
 pub trait Destination {
-    /// The buffer for a payload of `len` bytes (at most the segment's capacity), or for the part of it that the reader
-    /// wants; `None` if the destination refuses that length.
+    /// The buffer for a payload of `len` bytes (at most the segment's capacity), or for the part of
+    /// it that the reader wants; `None` if the destination refuses that length.
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]>;
 
     /// Where in the payload the wanted part begins.
@@ -72,7 +72,8 @@ pub trait Destination {
         0
     }
 
-    /// The bytes of the last copy; if the destination refused the length, as many bytes as it accepts.
+    /// The bytes of the last copy; if the destination refused the length, as many bytes as it
+    /// accepts.
     fn bytes(&self) -> &[u8];
 }
 
@@ -102,7 +103,8 @@ impl<M: Memory> Ring<M> {
         (header.len <= slot.capacity() as u64 && Stamp(slot).is_whole(publication)).then_some(header)
     }
 
-    /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in shared memory.
+    /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in
+    /// shared memory.
     #[inline(always)]
     pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         let slot = self.0.slot(publication.turn());

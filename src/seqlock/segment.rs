@@ -1,4 +1,5 @@
-//! A segment of a channel, and the words that name its current generation: the channel's indirection table.
+//! A segment of a channel, and the words that name its current generation: the channel's
+//! indirection table.
 
 use super::Ring;
 use crate::layout::{Side, control};

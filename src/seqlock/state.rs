@@ -32,8 +32,8 @@ impl ChannelState {
     /// has ended, that number is its last.
     pub(crate) fn load_before_number(control: &impl Memory) -> ChannelState {
         let state = ChannelState::load(control);
-        // Acquire: the load of the number must not be satisfied before this one. Pairs with the release in
-        // [`ChannelState::store`].
+        // Acquire: the load of the number must not be satisfied before this one. Pairs with the
+        // release in [`ChannelState::store`].
         control.fence_acquire();
         state
     }

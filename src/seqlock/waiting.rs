@@ -103,7 +103,7 @@ pub(crate) fn register_waiter(page: &impl CountingMemory, word: usize) {
     page.increment(word);
 }
 
-/// What the writer remembers of the announcements.
+/// The count of announcements that the writer has answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answered(u64);
 

@@ -5,9 +5,11 @@ use crate::channel::RemoveError;
 use crate::object::ObjectError;
 
 impl<T: ?Sized, C> Writer<T, C> {
-    /// Ends the channel: removes its names or, if it was built with `linger`, leaves the last state readable.
+    /// Ends the channel: removes its names or, if it was built with `linger`, leaves the last state
+    /// readable.
     ///
-    /// Attached readers learn of it either way. In a fork of the process that opened the writer it does nothing.
+    /// Attached readers learn of it either way. In a fork of the process that opened the writer it
+    /// does nothing.
     ///
     /// # Errors
     ///
@@ -27,8 +29,8 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.ended(ended)
     }
 
-    /// Ends a channel on which this writer published nothing: the state that a former writer left stays, an empty channel
-    /// is removed.
+    /// Ends a channel on which this writer published nothing: the state that a former writer left
+    /// stays, an empty channel is removed.
     pub(crate) fn abandon(mut self) {
         // Called on an error path: the original error matters more.
         let _ = self.session.abandon();

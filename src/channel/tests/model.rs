@@ -207,7 +207,8 @@ impl System {
         self.model.exists = false;
     }
 
-    /// At most two leftovers of one interrupted growth beside the three objects of a channel; none without one.
+    /// At most two leftovers of one interrupted growth beside the three objects of a channel; none
+    /// without one.
     fn check_objects(&self) {
         let max = match (self.model.exists, self.writer.is_some()) {
             (false, _) => 0,

@@ -56,7 +56,8 @@ fn a_writer_of_another_format_replaces_the_channel() {
 
 #[test]
 fn leftovers_of_a_growth_that_was_not_finished_are_removed() {
-    // Killed after creating generation 2 of B; after storing its number, too; and after publishing into it.
+    // Killed after creating generation 2 of B; after storing its number, too; and after publishing
+    // into it.
     for step in 0..3 {
         let heap = Heap::new();
         let mut writer = open(&heap, &options()).unwrap();

@@ -59,7 +59,8 @@ macro_rules! kernel {
             load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
         };
         let store: Store = |to, from| {
-            // SAFETY: `to` has the words of `from`, and is a vector or a mapping that belongs to the test.
+            // SAFETY: `to` has the words of `from`, and is a vector or a mapping that belongs to
+            // the test.
             let moved = unsafe { bulk::$kernel(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
             store_words(&to[moved / WORD_BYTES..], &from[moved..]);
         };
@@ -179,7 +180,8 @@ impl Fenced {
 impl Drop for Fenced {
     fn drop(&mut self) {
         let all = self.bytes + 2 * PAGE_BYTES;
-        // SAFETY: the mapping is ours, with a page before and a page behind, and nothing refers to it any more.
+        // SAFETY: the mapping is ours, with a page before and a page behind, and nothing refers to
+        // it any more.
         unsafe { rustix::mm::munmap(self.base.wrapping_sub(PAGE_BYTES).cast(), all) }.unwrap();
     }
 }

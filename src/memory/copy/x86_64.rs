@@ -93,7 +93,8 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
 /// 64 bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
 unsafe fn move_round(from: *const u8, to: *mut u8) {
-    // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are named.
+    // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are
+    // named.
     unsafe {
         asm!(
             "movups {a}, [{from}]",
@@ -260,12 +261,14 @@ pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) ->
 pub(super) unsafe fn copy_by_sse(from: *const u8, to: *mut u8, len: usize) -> usize {
     let mut moved = 0;
     while len - moved >= SSE_ROUND {
-        // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on both sides.
+        // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on
+        // both sides.
         unsafe { move_round(from.wrapping_add(moved), to.wrapping_add(moved)) };
         moved += SSE_ROUND;
     }
     while len - moved >= SSE {
-        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on both sides.
+        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on
+        // both sides.
         unsafe { move_one(from.wrapping_add(moved), to.wrapping_add(moved)) };
         moved += SSE;
     }

@@ -21,7 +21,8 @@ use crate::memory::{Memory, MemoryMut};
 /// A word of an object.
 type Place = (usize, usize);
 
-/// A store, in the order of its writer's program; a takeover's stores follow those of the dead writer.
+/// A store, in the order of its writer's program; a takeover's stores follow those of the dead
+/// writer.
 #[derive(Clone, Copy)]
 struct Store {
     place: Place,
@@ -39,7 +40,7 @@ struct Stores {
     objects: usize,
 }
 
-/// What the writers do.
+/// The stores of the writers.
 #[derive(Clone, Default)]
 pub(super) struct Log(Rc<RefCell<Stores>>);
 

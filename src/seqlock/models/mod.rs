@@ -20,7 +20,7 @@ mod world;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// What a model may find.
+/// A fault that a model can find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     /// A copy was whole, but differs from what was published under that number.

@@ -20,7 +20,7 @@ pub(super) trait Handle: Memory + Clone {
     fn newest(&self, word: usize) -> u64;
 }
 
-/// What a channel of a model consists of.
+/// The parts of a model's channel.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) weakened: Weakened,
