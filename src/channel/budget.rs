@@ -81,7 +81,8 @@ impl SizeLimit {
     pub(super) fn text(&self, channel: &str, len: usize, limit: usize) -> String {
         match self {
             SizeLimit::MaxStateLen => format!(
-                "a state of {len} bytes is above the limit of {limit} bytes of channel {channel:?}: raise WriterBuilder::max_state_len"
+                "a state of {len} bytes is above the limit of {limit} bytes of channel {channel:?}: \
+                 raise WriterBuilder::max_state_len"
             ),
             SizeLimit::Budget(over) => {
                 format!("channel {channel:?} can't grow for a state of {len} bytes: {over}")

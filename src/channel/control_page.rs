@@ -43,7 +43,8 @@ impl PageProblem {
             PageProblem::Foreign(found) => {
                 let expected = layout::READY;
                 format!(
-                    "it begins with {found:#018x}, a control page with {expected:#018x} (64-bit little-endian words)"
+                    "it begins with {found:#018x}, a control page with {expected:#018x} (64-bit \
+                     little-endian words)"
                 )
             }
         }

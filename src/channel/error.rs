@@ -15,8 +15,8 @@ pub enum CreateError {
     Name(#[from] NameError),
     /// Another process, or another writer of this process, writes this channel.
     #[error(
-        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or choose \
-         another name", process_text(*.pid)
+        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
+         choose another name", process_text(*.pid)
     )]
     AlreadyOwned {
         /// The channel.
@@ -26,8 +26,9 @@ pub enum CreateError {
     },
     /// The initial capacity is more than the limit.
     #[error(
-        "the initial capacity of {capacity} bytes (by default the size of a plain state) is above the maximum \
-         state length of {limit}: lower WriterBuilder::capacity, or raise WriterBuilder::max_state_len"
+        "the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
+         the maximum state length of {limit}: lower WriterBuilder::capacity, or raise \
+         WriterBuilder::max_state_len"
     )]
     CapacityAboveLimit {
         /// The requested capacity.
@@ -37,8 +38,8 @@ pub enum CreateError {
     },
     /// No segment can have that size.
     #[error(
-        "no segment can hold states of {bytes} bytes{}: sizes and depths start at 1, a depth ends at 65536, and \
-         their product must fit in the address space", depth_text(*.depth)
+        "no segment can hold states of {bytes} bytes{}: sizes and depths start at 1, a depth ends \
+         at 65536, and their product must fit in the address space", depth_text(*.depth)
     )]
     InvalidSize {
         /// The requested capacity or limit.
@@ -62,7 +63,8 @@ pub enum CreateError {
     },
     /// Readers would refuse the schema for the channel.
     #[error(
-        "the channel can't carry the schema of the state's type: {reason}; open the writer without `with_schema`"
+        "the channel can't carry the schema of the state's type: {reason}; open the writer \
+         without `with_schema`"
     )]
     SchemaRefused {
         /// What is wrong with the schema.
@@ -70,7 +72,8 @@ pub enum CreateError {
     },
     /// The names of two channels have the same hash.
     #[error(
-        "channel {channel:?} has the same object name as channel {other:?}: choose another name for one of them"
+        "channel {channel:?} has the same object name as channel {other:?}: choose another name \
+         for one of them"
     )]
     NameCollision {
         /// The requested channel, with its namespace.
@@ -80,8 +83,8 @@ pub enum CreateError {
     },
     /// Another version of the library made this channel.
     #[error(
-        "channel {channel:?} was made with layout version {found}, this library uses version {expected}: use the \
-         same version of tearless in all processes"
+        "channel {channel:?} was made with layout version {found}, this library uses version \
+         {expected}: use the same version of tearless in all processes"
     )]
     LayoutVersion {
         /// The channel.
@@ -125,7 +128,8 @@ pub enum AttachError {
     Name(#[from] NameError),
     /// There is no such channel.
     #[error(
-        "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under the same names",
+        "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under \
+         the same names",
         waited_text(*.waited)
     )]
     NotFound {
@@ -138,8 +142,8 @@ pub enum AttachError {
     },
     /// Its creator has not finished it: the creator is at work, stopped, or dead.
     #[error(
-        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; if the creator is dead, \
-         open a writer for the channel, which creates it again"
+        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; \
+         if the creator is dead, open a writer for the channel, which creates it again"
     )]
     NotReady {
         /// The channel.
@@ -149,9 +153,9 @@ pub enum AttachError {
     },
     /// The channel holds states in another format.
     #[error(
-        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader expects \
-         {expected_type_name:?} encoded as {expected_codec}: use the writer's type and codec, or set the same \
-         `type_name` on both sides"
+        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader \
+         expects {expected_type_name:?} encoded as {expected_codec}: use the writer's type and \
+         codec, or set the same `type_name` on both sides"
     )]
     FormatMismatch {
         /// The channel.
@@ -168,8 +172,8 @@ pub enum AttachError {
     /// The channel carries a schema that differs from the reader's type; or, if fields are found by
     /// name, it lacks some of them or has them with other types.
     #[error(
-        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give these fields the same \
-         names and types on both sides"
+        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
+         these fields the same names and types on both sides"
     )]
     SchemaDiffers {
         /// The channel.
@@ -179,8 +183,8 @@ pub enum AttachError {
     },
     /// The channel carries no schema, and this reader needs one.
     #[error(
-        "channel {channel:?} carries no schema, and this reader finds fields by it: open its writer with \
-         `WriterBuilder::with_schema`"
+        "channel {channel:?} carries no schema, and this reader finds fields by it: open its \
+         writer with `WriterBuilder::with_schema`"
     )]
     NotDescribed {
         /// The channel.
@@ -188,8 +192,9 @@ pub enum AttachError {
     },
     /// The channel's schema differs from what its writer wrote.
     #[error(
-        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the states with a \
-         reader of their type, or open a writer for the channel, which writes the schema again"
+        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the \
+         states with a reader of their type, or open a writer for the channel, which writes the \
+         schema again"
     )]
     SchemaCorrupt {
         /// The channel.
@@ -201,8 +206,9 @@ pub enum AttachError {
     },
     /// The channel's schema can't be understood, although it is as its writer wrote it.
     #[error(
-        "the schema of channel {channel:?} can't be understood: {reason}; use the same version of tearless in all \
-         processes, or attach with a plain reader of the writer's type, which compares only names"
+        "the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
+         tearless in all processes, or attach with a plain reader of the writer's type, which \
+         compares only names"
     )]
     SchemaUnknown {
         /// The channel.
@@ -213,7 +219,8 @@ pub enum AttachError {
     /// The channel was removed, or replaced by one of another format, after the reader had
     /// attached.
     #[error(
-        "channel {channel:?} was removed: attach again once a writer has created it again (a hub does so by itself)"
+        "channel {channel:?} was removed: attach again once a writer has created it again (a hub \
+         does so by itself)"
     )]
     Removed {
         /// The channel.
@@ -229,8 +236,8 @@ pub enum AttachError {
     },
     /// Another version of the library made this channel.
     #[error(
-        "channel {channel:?} was made with layout version {found}, this library uses version {expected}: use the \
-         same version of tearless in all processes"
+        "channel {channel:?} was made with layout version {found}, this library uses version \
+         {expected}: use the same version of tearless in all processes"
     )]
     LayoutVersion {
         /// The channel.
@@ -243,8 +250,8 @@ pub enum AttachError {
     /// A later version made this channel, with a feature that this version does not know and must
     /// not ignore.
     #[error(
-        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use the same version \
-         of tearless in all processes"
+        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use \
+         the same version of tearless in all processes"
     )]
     UnknownFeatures {
         /// The channel.
@@ -255,7 +262,8 @@ pub enum AttachError {
     /// The channel is from before the last boot, and was kept or copied: its timestamps mean
     /// nothing now.
     #[error(
-        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, which creates it again"
+        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, \
+         which creates it again"
     )]
     OtherBoot {
         /// The channel.
@@ -315,14 +323,14 @@ pub enum PublishError {
     },
     /// The channel's names were unlinked, or taken over, while it was in use.
     #[error(
-        "the channel's names were removed from /dev/shm while it was in use; attached readers keep the last \
-         state: drop this writer and open a new one"
+        "the channel's names were removed from /dev/shm while it was in use; attached readers \
+         keep the last state: drop this writer and open a new one"
     )]
     NamesRemoved,
     /// This process is a fork of the process that opened the writer.
     #[error(
-        "this writer belongs to process {owner}, and this process is a fork of it: open a writer for another channel \
-         in this process"
+        "this writer belongs to process {owner}, and this process is a fork of it: open a writer \
+         for another channel in this process"
     )]
     Forked {
         /// Process id of the owner.
@@ -345,8 +353,8 @@ pub enum SnapshotError {
     },
     /// The writer reused the slot during every attempt.
     #[error(
-        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give the channel a \
-         greater depth, or set a retry policy with a longer deadline"
+        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: \
+         give the channel a greater depth, or set a retry policy with a longer deadline"
     )]
     Contended {
         /// The channel.
@@ -359,8 +367,8 @@ pub enum SnapshotError {
     /// The writer closed the channel and removed it, or another writer replaced it by one of
     /// another format.
     #[error(
-        "channel {channel:?} was closed {}: attach again once a writer has created it again (a hub does so by \
-         itself)", last_text(*.last)
+        "channel {channel:?} was closed {}: attach again once a writer has created it again (a \
+         hub does so by itself)", last_text(*.last)
     )]
     Closed {
         /// The channel.
@@ -370,8 +378,8 @@ pub enum SnapshotError {
     },
     /// The payload differs from what was published.
     #[error(
-        "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next publication, and find \
-         out which program writes to /dev/shm"
+        "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
+         publication, and find out which program writes to /dev/shm"
     )]
     Corrupt {
         /// The channel.
@@ -383,8 +391,8 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but its length is not that of the reader's type.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type has {expected}: use \
-         the writer's type"
+        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type \
+         has {expected}: use the writer's type"
     )]
     WrongLength {
         /// The channel.
@@ -398,8 +406,8 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but lacks the requested bytes.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} bytes from byte {offset} \
-         on; read a part within its length"
+        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} \
+         bytes from byte {offset} on; read a part within its length"
     )]
     OutOfRange {
         /// The channel.
@@ -415,8 +423,8 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but the codec can't decode it.
     #[error(
-        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; use the writer's type, \
-         with the same fields"
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; \
+         use the writer's type, with the same fields"
     )]
     Decode {
         /// The channel.

@@ -20,8 +20,8 @@ pub enum ObjectError {
     },
     /// Its creator has made the name but not yet the memory.
     #[error(
-        "shared-memory object {object} is still empty, its creator has not finished it: retry, or open a writer for \
-         its channel if the creator is dead"
+        "shared-memory object {object} is still empty, its creator has not finished it: retry, or \
+         open a writer for its channel if the creator is dead"
     )]
     Unfinished {
         /// Its name.
@@ -35,8 +35,8 @@ pub enum ObjectError {
     },
     /// Its memory can't be reserved.
     #[error(
-        "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or enlarge it \
-         (mount -o remount,size=… /dev/shm)"
+        "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or \
+         enlarge it (mount -o remount,size=… /dev/shm)"
     )]
     NoSpace {
         /// Its name.
@@ -46,8 +46,8 @@ pub enum ObjectError {
     },
     /// The system doesn't allow it.
     #[error(
-        "no permission for shared-memory object {object}: run as its owner; the writer can give readers \
-         permissions (WriterBuilder::permissions)"
+        "no permission for shared-memory object {object}: run as its owner; the writer can give \
+         readers permissions (WriterBuilder::permissions)"
     )]
     PermissionDenied {
         /// Its name.
@@ -55,8 +55,8 @@ pub enum ObjectError {
     },
     /// Another program put something else under this name.
     #[error(
-        "/dev/shm/{object} is not an object of this library ({reason}): find out which program made it, and \
-         remove it"
+        "/dev/shm/{object} is not an object of this library ({reason}): find out which program \
+         made it, and remove it"
     )]
     Foreign {
         /// Its name.
@@ -66,8 +66,8 @@ pub enum ObjectError {
     },
     /// It belongs to another user.
     #[error(
-        "shared-memory object {object} belongs to user {owner}, which is not trusted: trust that user \
-         explicitly (NamespaceBuilder::trust_owner), or use another namespace"
+        "shared-memory object {object} belongs to user {owner}, which is not trusted: trust that \
+         user explicitly (NamespaceBuilder::trust_owner), or use another namespace"
     )]
     OtherOwner {
         /// Its name.
