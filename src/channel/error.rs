@@ -38,14 +38,14 @@ pub enum CreateError {
     },
     /// No segment can have that size.
     #[error(
-        "no segment can hold states of {bytes} bytes{}: sizes and depths start at 1, a depth ends \
-         at 65536, and their product must fit in the address space", depth_text(*.depth)
+        "no segment can hold states of {bytes} bytes{}: a state has at least 1 byte, a channel has \
+         2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
     )]
     InvalidSize {
         /// The requested capacity or limit.
         bytes: usize,
-        /// The requested depth, if any.
-        depth: Option<usize>,
+        /// The requested number of slots, if any.
+        slots: Option<usize>,
     },
     /// A budget has no room for the channel.
     #[error("channel {channel:?} can't be created: {over}")]
@@ -69,6 +69,15 @@ pub enum CreateError {
     SchemaRefused {
         /// What is wrong with the schema.
         reason: String,
+    },
+    /// `with_schema` was called before `codec`.
+    #[error(
+        "the schema is of another codec: call `codec` first and `with_schema` after it, on the builder of channel \
+         {channel:?}"
+    )]
+    SchemaOfAnotherCodec {
+        /// The channel.
+        channel: String,
     },
     /// The names of two channels have the same hash.
     #[error(
@@ -115,8 +124,8 @@ fn process_text(pid: u64) -> String {
     }
 }
 
-fn depth_text(depth: Option<usize>) -> String {
-    depth.map_or_else(String::new, |depth| format!(" in {depth} slots"))
+fn slots_text(slots: Option<usize>) -> String {
+    slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
 }
 
 /// Why a reader could not attach to a channel.
@@ -154,8 +163,9 @@ pub enum AttachError {
     /// The channel holds states in another format.
     #[error(
         "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader \
-         expects {expected_type_name:?} encoded as {expected_codec}: use the writer's type and \
-         codec, or set the same `type_name` on both sides"
+         expects {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and \
+         type, give both sides one `type_name`, or choose by `ReaderBuilder::accept` what else is \
+         accepted (`accept::MatchingFields` compares fields instead of type names)"
     )]
     FormatMismatch {
         /// The channel.
@@ -169,8 +179,8 @@ pub enum AttachError {
         /// The reader's type name.
         expected_type_name: String,
     },
-    /// The channel carries a schema that differs from the reader's type; or, if fields are found by
-    /// name, it lacks some of them or has them with other types.
+    /// The channel's schema does not fit the reader's type: it differs, or, with
+    /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other types.
     #[error(
         "the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
          these fields the same names and types on both sides"
@@ -186,7 +196,7 @@ pub enum AttachError {
         "channel {channel:?} carries no schema, and this reader finds fields by it: open its \
          writer with `WriterBuilder::with_schema`"
     )]
-    NotDescribed {
+    NoSchema {
         /// The channel.
         channel: String,
     },
@@ -346,7 +356,7 @@ pub enum PublishError {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing has been published yet.
-    #[error("nothing has been published on channel {channel:?} yet: wait with `changed`, or try again")]
+    #[error("nothing has been published on channel {channel:?} yet: try again, or wait with `changed`")]
     Empty {
         /// The channel.
         channel: String,

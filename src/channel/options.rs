@@ -152,7 +152,8 @@ impl WriterOptions {
             let reason = format!("it has {schema_len} bytes, the maximum is {}", schema::MAX_BYTES);
             return Err(CreateError::SchemaRefused { reason });
         }
-        let invalid = |bytes| CreateError::InvalidSize { bytes, depth: self.depth };
+        let slots = self.depth.map(|depth| depth.saturating_mul(2));
+        let invalid = |bytes| CreateError::InvalidSize { bytes, slots };
         Geometry::fit(self.max_state_len, self.depth).map_err(|_| invalid(self.max_state_len))?;
         Geometry::fit(self.capacity, self.depth).map_err(|_| invalid(self.capacity))
     }
@@ -167,59 +168,83 @@ pub(crate) struct ReaderOptions {
     pub(crate) format: Option<Format>,
 }
 
-/// How long attaching waits for a channel that is missing or not ready.
+/// How long attaching waits for a channel.
+///
+/// Default: does not wait for a missing channel; waits up to 100 ms for a channel whose creation has
+/// begun, which takes microseconds unless the creator is stopped or killed.
+///
+/// ```
+/// # use std::time::Duration;
+/// use tearless::options::AttachPolicy;
+/// let patient = AttachPolicy::default().missing(Duration::from_secs(5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttachPolicy {
-    /// How long to wait for a channel of that name to be created.
+    /// How long to wait for a channel of that name.
     pub missing: Duration,
     /// How long to wait for a creator to finish.
     pub not_ready: Duration,
 }
 
 impl AttachPolicy {
-    /// Waits up to `missing` for the channel, and up to `not_ready` for its creator.
+    /// How long to wait for a channel of that name.
     #[must_use]
-    pub const fn new(missing: Duration, not_ready: Duration) -> AttachPolicy {
-        AttachPolicy { missing, not_ready }
+    pub const fn missing(mut self, timeout: Duration) -> AttachPolicy {
+        self.missing = timeout;
+        self
+    }
+
+    /// How long to wait for a creator to finish.
+    #[must_use]
+    pub const fn not_ready(mut self, timeout: Duration) -> AttachPolicy {
+        self.not_ready = timeout;
+        self
     }
 }
 
 impl Default for AttachPolicy {
-    /// No waiting for a missing channel; 100 ms for one that is being created, which takes
-    /// microseconds.
     fn default() -> Self {
         AttachPolicy { missing: Duration::ZERO, not_ready: Duration::from_millis(100) }
     }
 }
 
-/// How often and how long a snapshot retries while the writer is faster than the copy.
+/// How often and how long a snapshot retries while the writer is faster.
 ///
-/// An attempt is torn if the writer reuses the very slot that is being copied: with the default
-/// depth, it has to publish at least four times during the copy. The snapshot first makes its
-/// attempts one after another, with growing pauses. Then it retries until the deadline, yielding
-/// the processor. Then it gives up with [`SnapshotError::Contended`].
+/// An attempt is torn if the writer reuses the slot during the copy. With the default number of
+/// slots, that takes at least four publications during one copy. The reader makes its attempts back
+/// to back with growing pauses, then yields the processor between attempts until the deadline, then
+/// fails with [`SnapshotError::Contended`].
 ///
-/// [`SnapshotError::Contended`]: crate::SnapshotError::Contended
+/// Default: 64 attempts, then 100 ms.
+///
+/// [`SnapshotError::Contended`]: crate::error::SnapshotError::Contended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts before the clock is read; one is always made.
+    /// Attempts before the reader looks at the clock. It makes at least one.
     pub attempts: u32,
-    /// How long to retry after these attempts.
+    /// How long the reader retries after these attempts.
     pub deadline: Duration,
 }
 
 impl RetryPolicy {
-    /// Makes `attempts`, and then retries for `deadline`.
+    /// Attempts before the reader looks at the clock. It makes at least one.
     #[must_use]
-    pub const fn new(attempts: u32, deadline: Duration) -> RetryPolicy {
-        RetryPolicy { attempts, deadline }
+    pub const fn attempts(mut self, attempts: u32) -> RetryPolicy {
+        self.attempts = attempts;
+        self
+    }
+
+    /// How long the reader retries after these attempts.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> RetryPolicy {
+        self.deadline = deadline;
+        self
     }
 }
 
 impl Default for RetryPolicy {
-    /// 64 attempts, then 100 ms.
     fn default() -> Self {
         RetryPolicy { attempts: 64, deadline: Duration::from_millis(100) }
     }

@@ -104,7 +104,7 @@ impl Segments {
     }
 }
 
-/// Result of reading a channel's schema: see [`Inspection::schema`](crate::Inspection::schema).
+/// Result of reading a channel's schema: see [`Inspection::schema`](crate::inspect::Inspection::schema).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaInspection {

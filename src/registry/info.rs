@@ -21,7 +21,7 @@ pub struct ChannelInfo {
     pub capacity: u64,
     /// Maximum payload bytes of a state.
     pub limit: u64,
-    /// Random id of the channel, as [`Inspection::instance`](crate::Inspection::instance). If it
+    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance). If it
     /// differs from the channel's, the entry is about another channel of that name.
     pub instance: u64,
     pub(crate) identity: ProcessIdentity,

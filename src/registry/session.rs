@@ -20,17 +20,15 @@ impl Session {
     /// If an error is returned, the state that a former writer left is as it was.
     pub(crate) fn open(
         backend: &Arc<dyn Backend>,
-        namespace: &str,
-        channel: &str,
+        name: &ChannelName,
         options: &WriterOptions,
     ) -> Result<Session, CreateError> {
-        let name = ChannelName::new(namespace, channel)?;
-        let mut channel = channel::open(backend, &name, options)?;
-        match Registration::enter(backend, namespace, &channel) {
+        let mut channel = channel::open(backend, name, options)?;
+        match Registration::enter(backend, &name.namespace, &channel) {
             Ok(registration) => {
                 // Without the page, waiters poll, as they do for writers on systems that can't wake
                 // them.
-                if let Ok(Some(page)) = waiters_page(backend, namespace) {
+                if let Ok(Some(page)) = waiters_page(backend, &name.namespace) {
                     channel.wake_waiters_of(page);
                 }
                 Ok(Session { channel, registration })
@@ -38,7 +36,7 @@ impl Session {
             Err(source) => {
                 let has_state = channel.last() > 0;
                 channel.set_linger(has_state);
-                Err(CreateError::Object { channel: name.channel, source })
+                Err(CreateError::Object { channel: name.channel.clone(), source })
             }
         }
     }

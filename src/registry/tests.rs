@@ -126,7 +126,8 @@ fn another_namespaces_table_is_refused() {
 }
 
 fn open(heap: &Heap) -> Result<Session, CreateError> {
-    Session::open(&heap.shared(), NAMESPACE, "a", &WriterOptions::new(Format::new("bytes", "test")))
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    Session::open(&heap.shared(), &name, &WriterOptions::new(Format::new("bytes", "test")))
 }
 
 #[test]
