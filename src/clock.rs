@@ -1,29 +1,31 @@
-//! The clock that publications are dated by: monotonic, and the same for all processes of the machine.
+//! The clock of timestamps: monotonic, and the same for all processes of the machine.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// How publications are dated.
+/// Where the timestamps of publications come from.
 ///
-/// The cost is what a publish pays for it. Measured on an AMD EPYC virtual machine with the TSC clock source: 19 ns,
-/// 3 ns, nothing; `cargo bench --bench uncontended timestamp` says what it is on yours.
+/// The cost is added to each publish. Measured on an AMD EPYC virtual machine with the TSC clock
+/// source: 19 ns, 3 ns, nothing. `cargo bench --bench uncontended timestamp` measures it on your
+/// machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimestampSource {
-    /// To the nanosecond (`CLOCK_MONOTONIC`). The default: an age that can be trusted is worth 19 ns to all but those
-    /// who publish plain data millions of times a second.
+    /// To the nanosecond (`CLOCK_MONOTONIC`). The default: a reliable age is worth 19 ns to every
+    /// writer except one that publishes plain data millions of times a second.
     #[default]
     Precise,
-    /// To the kernel's tick, 1 to 10 ms (`CLOCK_MONOTONIC_COARSE`): ages are too long by up to a tick.
+    /// To the kernel's tick, 1 to 10 ms (`CLOCK_MONOTONIC_COARSE`): ages are too long by up to a
+    /// tick.
     Coarse,
-    /// Not at all: [`Snapshot::age`](crate::Snapshot::age) is `None`.
+    /// No timestamps: [`Snapshot::age`](crate::Snapshot::age) is `None`.
     None,
 }
 
 impl TimestampSource {
-    /// Now, as it is stored in a slot: 0 if publications are not dated.
+    /// The present time as stored in a slot: 0 if publications have no timestamps.
     #[inline(always)]
     pub(crate) fn now(self) -> u64 {
         match self {
@@ -32,10 +34,8 @@ impl TimestampSource {
             TimestampSource::None => 0,
         }
     }
-}
 
-impl TimestampSource {
-    /// As it stands in a control page.
+    /// Its encoding in a control page.
     pub(crate) fn to_word(self) -> u64 {
         match self {
             TimestampSource::Precise => 0,
@@ -44,7 +44,7 @@ impl TimestampSource {
         }
     }
 
-    /// What such a word says; what no writer stores is taken for no date.
+    /// Decodes such a word. A word that no writer stores means no timestamps.
     pub(crate) fn of_word(word: u64) -> TimestampSource {
         match word {
             0 => TimestampSource::Precise,
@@ -54,12 +54,12 @@ impl TimestampSource {
     }
 }
 
-/// How long ago `time` was. Zero for a time in the future, which only a hostile writer stores.
+/// Time since `time`. Zero for a time in the future, which only a hostile writer stores.
 pub(crate) fn age(time: NonZeroU64) -> Duration {
     Duration::from_nanos(TimestampSource::Precise.now().saturating_sub(time.get()))
 }
 
-/// Not in place: the call is nothing beside the clock.
+/// Never inlined: the call costs nothing beside the clock.
 #[inline(never)]
 fn read(clock: ClockId) -> u64 {
     nanoseconds(clock_gettime(clock))
@@ -67,7 +67,8 @@ fn read(clock: ClockId) -> u64 {
 
 #[inline]
 fn nanoseconds(time: Timespec) -> u64 {
-    // Both parts are positive on the monotonic clocks, and the sum overflows after 584 years without a reboot.
+    // Both parts are positive on the monotonic clocks, and the sum overflows after 584 years
+    // without a reboot.
     time.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.unsigned_abs())
 }
 

@@ -1,4 +1,4 @@
-//! Entrances for the fuzz targets, in builds for fuzzing only.
+//! Entry points of the fuzz targets, in builds for fuzzing only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,8 +14,8 @@ use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Backend, Heap};
 
-/// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the channel over must
-/// end with a result or a typed error.
+/// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the
+/// channel over must end with a result or a typed error.
 pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
@@ -39,9 +39,10 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     }
 }
 
-/// A valid channel, of whose words a second thread flips some bits, again and again, while snapshots are taken.
+/// A valid channel, while a second thread flips some bits of its words, again and again. Snapshots
+/// are taken at the same time.
 ///
-/// The writer goes on meanwhile: it has to bear the flips, too.
+/// The writer publishes at the same time: it has to bear the flips, too.
 pub fn flipped_words(flips: &[(u8, u16, u64)]) {
     let heap = Heap::new();
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
@@ -128,7 +129,8 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     drop(writer);
     for &(object, word, value) in words {
         let memory = match object {
-            // One in sixteen: for most inputs of a corpus, what they hit stays the same.
+            // One in sixteen, so that most inputs of an existing corpus hit the same object as
+            // before.
             240.. => heap.reopen(&name.objects.object(Kind::Schema)).expect("the schema"),
             object => object_of(&heap, &name, object),
         };

@@ -111,7 +111,6 @@ pub mod accept;
 #[cfg(feature = "async")]
 mod changes;
 mod channel;
-mod checksum;
 pub mod cleanup;
 mod clock;
 mod codec;

@@ -9,12 +9,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, AttachPolicy, ChannelName, ChannelWriter, PublishError, ReaderOptions, RemoveError,
-    RetryPolicy, SnapshotError, WriterStatistics,
+    self, AttachError, AttachPolicy, ChannelName, PublishError, ReaderOptions, RemoveError, RetryPolicy,
+    SnapshotError, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
-use crate::object::Backend;
-use crate::registry::Registration;
+use crate::object::{Backend, ObjectError};
+use crate::registry::Session;
 use crate::snapshot::Snapshot;
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
@@ -24,9 +24,7 @@ use crate::snapshot::Snapshot;
 /// as [`Writer::close`] does, without a result. A killed process leaves the channel to its successor,
 /// and the last state stays readable.
 pub struct Writer<T: ?Sized, C = MessagePack> {
-    // Fields are dropped in this order: the entry in the registry goes after the channel.
-    channel: ChannelWriter,
-    registration: Registration,
+    session: Session,
     backend: Arc<dyn Backend>,
     name: ChannelName,
     scratch: Vec<u8>,
@@ -51,8 +49,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     #[inline(always)]
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
         match C::encode(state, &mut self.scratch) {
-            Ok(payload) => self.channel.publish(payload),
-            Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
+            Ok(payload) => self.session.channel.publish(payload),
+            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
 
@@ -86,8 +84,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// publication.
     pub(crate) fn prepare(&mut self, state: &T) -> Result<Changed, PublishError> {
         match C::encode(state, &mut self.scratch) {
-            Ok(payload) => Ok(self.last_payload.prepare(payload, self.channel.last())),
-            Err(source) => Err(self.channel.failed(PublishError::Encode { codec: C::NAME, source })),
+            Ok(payload) => Ok(self.last_payload.prepare(payload, self.session.channel.last())),
+            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
         }
     }
 }
@@ -110,7 +108,7 @@ impl<T, C: Decode<T>> Writer<T, C> {
         let (attach, retry) = (AttachPolicy::default(), RetryPolicy::default());
         let options = ReaderOptions { attach, retry, format: None };
         let mut reader = match channel::attach(&self.backend, &self.name, &options) {
-            Ok(reader) if reader.instance() == self.channel.instance() => reader,
+            Ok(reader) if reader.instance() == self.session.channel.instance() => reader,
             Err(AttachError::Object { source, .. }) => return Err(SnapshotError::Object { channel, source }),
             // The name is that of another channel or of none.
             _ => return Err(SnapshotError::Closed { channel, last }),
@@ -135,12 +133,12 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
     /// channel.
     pub fn touch(&mut self) -> Result<(), PublishError> {
-        self.channel.touch()
+        self.session.channel.touch()
     }
 
     /// Publishes what [`Writer::prepare`] found changed, and returns its number. Does not touch.
     pub(crate) fn publish_prepared(&mut self) -> Result<u64, PublishError> {
-        let publication = self.channel.publish(&self.last_payload.payload)?;
+        let publication = self.session.channel.publish(&self.last_payload.payload)?;
         self.last_payload.publication = Some(publication);
         Ok(publication)
     }
@@ -153,47 +151,47 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
-        self.channel.channel()
+        self.session.channel.channel()
     }
 
     /// Number of the last publication, 0 before the first. Continues where a former writer ended.
     #[must_use]
     pub fn publication(&self) -> u64 {
-        self.channel.last()
+        self.session.channel.last()
     }
 
     /// Payload bytes that fit without growing, in either segment: the first large state grows only
     /// one of them.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.channel.capacity()
+        self.session.channel.capacity()
     }
 
     /// Slots of the channel, in both segments together. A copy by a reader is torn only if the writer
     /// publishes about that often during the copy.
     #[must_use]
     pub fn slots(&self) -> u64 {
-        self.channel.slots()
+        self.session.channel.slots()
     }
 
     /// How often a segment of the channel was replaced by a larger or smaller one, by former writers
     /// too.
     #[must_use]
     pub fn growths(&self) -> u64 {
-        self.channel.growths()
+        self.session.channel.growths()
     }
 
     /// Counters of this writer since it was opened. Costs some loads of its own memory.
     #[must_use]
     pub fn statistics(&self) -> WriterStatistics {
-        self.channel.statistics()
+        self.session.channel.statistics()
     }
 
     /// Gives memory back: each of the next two publications goes into a segment no larger than it
     /// needs, also below the initial capacity. If there is no memory for the small segment beside the
     /// large one, a later publication shrinks it.
     pub fn shrink_to_fit(&mut self) {
-        self.channel.shrink_to_fit();
+        self.session.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
         self.last_payload = LastPayload::default();
     }
@@ -207,7 +205,8 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// If a name can't be removed. Everything else has been done.
     pub fn close(mut self) -> Result<(), RemoveError> {
-        self.end()
+        let closed = self.session.close();
+        self.named(closed)
     }
 
     /// Ends the channel and leaves the last state readable, with or without
@@ -217,26 +216,19 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// As [`Writer::close`].
     pub fn close_lingering(mut self) -> Result<(), RemoveError> {
-        self.channel.set_linger(true);
-        self.registration.keep();
-        self.end()
+        let closed = self.session.close_lingering();
+        self.named(closed)
     }
 
     /// Ends a channel on which this writer published nothing: the state of a former writer stays as it
     /// was, and an empty channel is removed.
     pub(crate) fn abandon(mut self) {
-        let has_state = self.channel.last() > 0;
-        self.channel.set_linger(has_state);
-        match has_state {
-            true => self.registration.keep(),
-            false => self.registration.let_go(),
-        }
         // The caller reports why it gave up.
-        let _ = self.end();
+        let _ = self.session.abandon();
     }
 
-    fn end(&mut self) -> Result<(), RemoveError> {
-        let result = self.channel.end().and_then(|()| self.registration.end());
+    /// `result` as an error that names the channel.
+    fn named(&self, result: Result<(), ObjectError>) -> Result<(), RemoveError> {
         result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
     }
 }

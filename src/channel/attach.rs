@@ -1,4 +1,5 @@
-//! Attaching to a channel: waits for what is missing or not ready yet; anything else that is wrong is an error.
+//! Attaching to a channel: waits while the channel is missing or not ready; any other problem is an
+//! error.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::memory::ReadOnlyWords;
 use crate::object::{Backend, ObjectError};
 use crate::seqlock::ChannelState;
 
-/// What one look at a channel's name finds.
+/// Result of looking up a channel's name once.
 enum Found {
     /// No control page.
     Missing,
@@ -62,7 +63,7 @@ pub(crate) fn attach(
     }
 }
 
-/// One look at a channel's control page.
+/// Looks up a channel's control page once.
 fn find(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Found, AttachError> {
     let object = name.objects.object(Kind::Control);
     let channel = || name.channel.clone();

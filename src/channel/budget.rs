@@ -1,11 +1,12 @@
 //! Budgets of shared memory: of one channel, and of its namespace.
 //!
-//! What is used is what the listing says, so that leftovers and replaced segments count as what they cost. Creating and
-//! growing make system calls anyway; without a budget nothing is listed.
+//! The listing determines what is used, so that leftovers and replaced segments count with the
+//! memory that they take. Creating and growing make system calls anyway; without a budget nothing
+//! is listed.
 //!
-//! Looking and creating are two steps. Two processes that grow at the same moment may each find room for itself: then
-//! the namespace is beyond its budget by one of the two growths. Only the writer of a channel grows it, so a channel's
-//! own budget has no such gap.
+//! Checking and creating are two steps. Two processes that grow at the same moment may each find
+//! room for itself: then the namespace exceeds its budget by one of the two growths. Only the
+//! writer of a channel grows it, so a channel's own budget has no such gap.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,34 +14,36 @@ use std::sync::Arc;
 use crate::layout::ObjectNames;
 use crate::object::{Backend, ObjectError};
 
-/// Bytes of shared memory that there may be at most; `None` for as many as there are.
+/// Maximum bytes of shared memory; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Budgets {
     pub(crate) channel: Option<u64>,
     pub(crate) namespace: Option<u64>,
 }
 
-/// Whose budget it is.
+/// Which budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BudgetScope {
-    /// That of one channel: [`WriterBuilder::max_memory`](crate::WriterBuilder::max_memory).
+    /// The budget of one channel: [`WriterBuilder::max_memory`](crate::WriterBuilder::max_memory).
     Channel,
-    /// That of all channels together: [`NamespaceBuilder::max_memory`](crate::NamespaceBuilder::max_memory).
+    /// The budget of all channels together:
+    /// [`NamespaceBuilder::max_memory`](crate::NamespaceBuilder::max_memory).
     Namespace,
 }
 
-/// A budget of shared memory that something would have gone beyond. All numbers are bytes that have memory.
+/// A budget of shared memory that an operation would have exceeded. All numbers are bytes that have
+/// memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OverBudget {
-    /// Whose budget.
+    /// Which budget.
     pub scope: BudgetScope,
-    /// What may be used at most.
+    /// Maximum that may be used.
     pub budget: u64,
-    /// What is used now, segments that are just being replaced and leftovers included.
+    /// Bytes used now, including leftovers and segments that are being replaced.
     pub used: u64,
-    /// What would have come on top of it.
+    /// Bytes that the operation needs in addition.
     pub needed: u64,
 }
 
@@ -56,27 +59,30 @@ impl fmt::Display for OverBudget {
         };
         write!(
             formatter,
-            "{needed} bytes more than the {used} in use are above the {whose}'s budget of {budget}: {remedy}"
+            "{needed} bytes beside the {used} in use exceed the {whose}'s budget of {budget}: {remedy}"
         )
     }
 }
 
-/// What bounded a state.
+/// The limit that a state exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeLimit {
-    /// The limit of a single state: [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
+    /// The limit of a single state:
+    /// [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
     MaxStateLen,
-    /// There was no room for the segment that it needs. Smaller states can be published as before.
+    /// A budget has no room for the segment that it needs. Smaller states can be published as
+    /// before.
     Budget(OverBudget),
 }
 
 impl SizeLimit {
-    /// What is said of a state of `len` bytes that is refused.
+    /// Error text for a state of `len` bytes that is refused.
     pub(super) fn text(&self, channel: &str, len: usize, limit: usize) -> String {
         match self {
             SizeLimit::MaxStateLen => format!(
-                "a state of {len} bytes is above the limit of {limit} bytes of channel {channel:?}: raise WriterBuilder::max_state_len"
+                "a state of {len} bytes is above the limit of {limit} bytes of channel {channel:?}: \
+                 raise WriterBuilder::max_state_len"
             ),
             SizeLimit::Budget(over) => {
                 format!("channel {channel:?} can't grow for a state of {len} bytes: {over}")
@@ -85,11 +91,11 @@ impl SizeLimit {
     }
 }
 
-/// Why nothing more was to be created.
+/// Why no further object may be created.
 #[derive(Debug)]
 pub(super) enum Unaffordable {
     Over(OverBudget),
-    /// What is used is not known.
+    /// The present use can't be determined.
     Unknown(ObjectError),
 }
 
@@ -116,7 +122,8 @@ impl Budgets {
     }
 }
 
-/// Bytes of all objects whose names begin with `prefix`. What is removed meanwhile costs nothing.
+/// Bytes of all objects whose names begin with `prefix`. An object that is removed in the meantime
+/// counts as nothing.
 fn used(backend: &Arc<dyn Backend>, prefix: &str) -> Result<u64, ObjectError> {
     let mut used = 0;
     for object in backend.list(prefix)? {

@@ -14,16 +14,17 @@ use crate::memory::{Memory, Words};
 use crate::object::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::{ChannelState, Generations};
 
-/// How long a cleanup keeps the last state of a writer that is gone.
+/// How long a cleanup keeps the last state of a writer that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retention {
-    /// Until another writer takes the channel over, or it is removed by name. The default.
+    /// Keep it until another writer takes the channel over, or it is removed by name. The default.
     #[default]
     UntilReplaced,
-    /// Until the last publication is this old. Channels without timestamps, or without a publication, are kept.
+    /// Keep it until the last publication is this old. Channels without timestamps, or without a
+    /// publication, are kept.
     For(Duration),
-    /// Not at all. Don't use it while a worker is about to be started again: its readers would be told that the channel
-    /// is closed, and its numbers would begin at 1 again.
+    /// Remove it at once. Don't use it while a worker is about to restart: its readers would find
+    /// the channel closed, and its numbers would begin at 1 again.
     Nothing,
 }
 
@@ -31,19 +32,21 @@ pub enum Retention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemovalReason {
-    /// The writer died, and its state is not to be kept.
+    /// The writer died, and the retention does not keep its state.
     Dead,
-    /// The writer closed the channel and left the last state, which is not to be kept.
+    /// The writer closed the channel and left the last state, which the retention does not keep.
     Lingered,
-    /// The creator died before the channel was whole; or has only just begun, and then starts again.
+    /// The creator died before the channel was whole; or it has only just begun, and then starts
+    /// again.
     HalfMade,
-    /// The process that removed the channel died during the removal; or a part of the channel was removed by hand.
+    /// The process that removed the channel died during the removal; or a part of the channel was
+    /// removed by hand.
     HalfRemoved,
     /// No channel refers to the objects.
     Orphaned,
 }
 
-/// What a cleanup removed of one channel, or objects without a channel.
+/// Objects of one channel, or objects without a channel, that a cleanup removed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Removed {
@@ -53,7 +56,7 @@ pub struct Removed {
     pub pid: u64,
     /// Age of the last publication, if there was one and it has a timestamp.
     pub age: Option<Duration>,
-    /// Why.
+    /// Why it was removed.
     pub reason: RemovalReason,
     /// The names of the objects.
     pub objects: Vec<String>,
@@ -61,25 +64,26 @@ pub struct Removed {
 
 /// Outcome of cleaning up one channel's objects.
 pub(crate) enum CleanupOutcome {
-    /// Nothing to do: this instance is whole, and there is no other object. Whether its writer is alive was not asked.
+    /// Nothing to do: this instance is whole, and there is no other object. Whether its writer is
+    /// alive was not checked.
     InOrder(u64),
-    /// Nothing to do: the channel is in use, to be kept, or not ours.
+    /// Nothing to do: the channel is in use, kept, or not ours.
     Kept,
     /// This was removed.
     Removed(Removed),
 }
 
-/// Removes what dead writers left in a namespace.
+/// Removes the objects that dead writers left in a namespace.
 pub(crate) struct Cleanup<'a> {
     pub(crate) backend: &'a Arc<dyn Backend>,
-    /// Compared with what control pages say, because names of namespaces may have the same hash.
+    /// Compared with the name in control pages, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
     pub(crate) retention: Retention,
     /// How long to wait for another process's step.
     pub(crate) patience: Duration,
 }
 
-/// What to do with a channel whose writer is gone.
+/// Decision about a channel whose writer has ended.
 enum Verdict {
     LeaveAlone,
     KeepCurrent,
@@ -89,8 +93,8 @@ enum Verdict {
 impl Cleanup<'_> {
     /// Removes those of one channel's `objects` that no process needs; never anything in use.
     ///
-    /// `writer` is the owner according to the registry. If the control page has been unlinked there is no lock to query,
-    /// so the segments are removed only if that owner is known to be dead.
+    /// `writer` is the owner according to the registry. If the control page has been unlinked there
+    /// is no lock to query, so the segments are removed only if that owner is known to be dead.
     pub(crate) fn clean(
         &self,
         names: &ObjectNames,
@@ -126,8 +130,8 @@ impl Cleanup<'_> {
         }
     }
 
-    /// What [`Cleanup::clean`] would remove. Stores nothing and only queries the lock, so a channel that is being changed
-    /// may be reported in an intermediate state.
+    /// The objects that [`Cleanup::clean`] would remove. Stores nothing and only queries the lock,
+    /// so a channel that is being changed may be reported in an intermediate state.
     pub(crate) fn dry_run(
         &self,
         names: &ObjectNames,
@@ -145,7 +149,8 @@ impl Cleanup<'_> {
         let page = match self.backend.view(&page_name) {
             Ok(page) => page,
             Err(ObjectError::NotFound { .. }) => return Ok(None),
-            // The creator died before the page had memory, or is at work at this moment: the two look alike.
+            // The creator died before the page had memory, or is at work at this moment: the two
+            // look alike.
             Err(ObjectError::Unfinished { .. }) => {
                 return self.without_page(RemovalReason::HalfMade, objects);
             }
@@ -173,8 +178,8 @@ impl Cleanup<'_> {
         }
     }
 
-    /// The instance of a channel for which a look without the lock finds nothing to do, whether its writer is alive or
-    /// not. The next cleanup finds what changes in the meantime.
+    /// The instance of a channel for which a look without the lock finds nothing to do, whether its
+    /// writer is alive or not. The next cleanup finds what changes in the meantime.
     fn instance_in_order(&self, names: &ObjectNames, objects: &[String]) -> Option<u64> {
         if self.retention != Retention::UntilReplaced {
             return None;
@@ -186,9 +191,9 @@ impl Cleanup<'_> {
         (page.state() != ChannelState::Removed && is_complete).then(|| page.instance())
     }
 
-    /// What to remove if the page is our own and may not be opened: its creator died under a umask that forbids even us,
-    /// before it set other permissions. A creator that is in the registry got further, and the permissions were changed
-    /// since.
+    /// The objects to remove if the page is our own and may not be opened: its creator died under a
+    /// umask that forbids even the owner, before it set other permissions. A creator that is in the
+    /// registry got further, and the permissions were changed since.
     fn behind_permissions(
         &self,
         error: ObjectError,
@@ -237,7 +242,8 @@ impl Cleanup<'_> {
     }
 }
 
-/// The names of a channel's objects according to its control page: itself, the current segments, and the schema.
+/// The names of a channel's objects according to its control page: itself, the current segments,
+/// and the schema.
 fn needed(names: &ObjectNames, page: &ControlPage<impl Memory>) -> Vec<String> {
     let current = Side::BOTH.map(|side| Kind::Segment(side, Generations(page).current(side)));
     let schema = page.schema().is_some().then_some(Kind::Schema);
@@ -245,8 +251,8 @@ fn needed(names: &ObjectNames, page: &ControlPage<impl Memory>) -> Vec<String> {
     kinds.map(|kind| names.object(kind)).collect()
 }
 
-/// A channel that no process writes, and its objects at an earlier listing. A cleanup has claimed the page; a dry run only
-/// maps it.
+/// A channel that no process writes, and its objects at an earlier listing. A cleanup has claimed
+/// the page; a dry run only maps it.
 struct Leftovers<'a, M> {
     backend: &'a Arc<dyn Backend>,
     names: &'a ObjectNames,
@@ -291,7 +297,8 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
         if is_expired { Verdict::Remove(reason) } else { Verdict::KeepCurrent }
     }
 
-    /// Whether a current segment has no name any more, so that no process can attach to the channel or resume it.
+    /// Whether a current segment has no name any more, so that no process can attach to the channel
+    /// or resume it.
     fn lacks_a_segment(&self, page: &ControlPage<M>) -> bool {
         Side::BOTH.into_iter().any(|side| {
             let generation = Generations(page).current(side);
@@ -361,13 +368,14 @@ impl Leftovers<'_, Words> {
     }
 }
 
-/// Tells attached readers, and those that wait, that the channel is removed: before any of its objects is.
+/// Marks the channel as removed and wakes its waiters, before any of its objects is unlinked.
 fn end_for_readers(page: &Words) {
     ChannelState::Removed.store(page);
     object::wake(page, control::PUBLISHED);
 }
 
-/// Removes a claimed channel. The page goes last: when its name is free, so are those of the segments, for the next writer.
+/// Removes a claimed channel. The page is unlinked last: when its name is free, so are those of the
+/// segments, for the next writer.
 pub(super) fn destroy(claim: &dyn Claim, segments: &Segments) -> Result<(), ObjectError> {
     let page = claim.memory();
     end_for_readers(page);
@@ -379,12 +387,14 @@ pub(super) fn destroy(claim: &dyn Claim, segments: &Segments) -> Result<(), Obje
         }
         let _ = segments.remove_around(side, generation);
     }
-    // Whatever the page says: a creator that was killed before the page was ready has not said anything.
+    // Regardless of the page: a creator that was killed before the page was ready has recorded no
+    // schema.
     remove_ours(&segments.backend, &segments.schema_name())?;
     claim.remove()
 }
 
-/// Removes an object of a claimed channel, and returns whether there was one. Objects that are not ours stay.
+/// Removes an object of a claimed channel, and returns whether there was one. Objects that are not
+/// ours stay.
 fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectError> {
     match backend.remove_leftover(object) {
         Err(ObjectError::Foreign { .. } | ObjectError::OtherOwner { .. }) => Ok(false),
@@ -392,7 +402,8 @@ fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectE
     }
 }
 
-/// Removes a channel that no process writes. Returns the removed instance; `None` if there is no such channel.
+/// Removes a channel that no process writes. Returns the removed instance; `None` if there is no
+/// such channel.
 pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let failed = |source| RemoveError::Object { channel: name.channel.clone(), source };
@@ -400,8 +411,8 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
     let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),
-        // The creator died before the page had memory, and there still is none. The claim has removed the page, and no
-        // other object was made before it.
+        // The creator died before the page had memory, and there still is none. The claim has
+        // removed the page, and no other object was made before it.
         Err(ObjectError::NoSpace { .. }) => return Ok(Some(0)),
         Err(ObjectError::Claimed { .. }) => {
             let pid = owner_pid(backend, &page_name);

@@ -1,11 +1,10 @@
-//! The control page: its words as values, each with its ordering, and the one answer to "is this a page of ours?".
+//! The control page: its words as values, each with its ordering, and the one validation of a page.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::ChannelName;
-use super::options::{Format, WriterOptions};
-use super::schema::SchemaMark;
+use super::options::{Format, SchemaMark, WriterOptions};
 use crate::clock::{self, TimestampSource};
 use crate::layout::{
     self, ObjectNames, Publication, Side, WORD_BYTES,
@@ -26,7 +25,7 @@ pub(crate) struct ControlPage<M>(Page<M>);
 pub(crate) enum PageProblem {
     /// It has this many bytes.
     WrongSize(usize),
-    /// Its creator is still at work, or died.
+    /// Its creator has not finished it: it is at work, or died.
     NotReady,
     /// Another version of the layout made it.
     OtherVersion(u64),
@@ -44,18 +43,20 @@ impl PageProblem {
             PageProblem::Foreign(found) => {
                 let expected = layout::READY;
                 format!(
-                    "it begins with {found:#018x}, a control page with {expected:#018x} (64-bit little-endian words)"
+                    "it begins with {found:#018x}, a control page with {expected:#018x} (64-bit \
+                     little-endian words)"
                 )
             }
         }
     }
 }
 
-/// The header of a control page: what never changes during an instance, written before the page is declared ready.
+/// The header of a control page: what never changes during an instance, written before the page is
+/// declared ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ControlHeader {
     pub(crate) instance: u64,
-    /// Bits of features without which the channel can't be used. This version knows none.
+    /// Bits of required features. This version knows none.
     pub(crate) features_required: u64,
     pub(crate) checksum: bool,
     pub(crate) mode: Mode,
@@ -67,12 +68,12 @@ pub(crate) struct ControlHeader {
 }
 
 impl ControlHeader {
-    /// Whether a later version made the channel, with something that can't be ignored.
+    /// Whether a later version made the channel, with a feature that must not be ignored.
     pub(super) fn needs_unknown_features(&self) -> bool {
         self.features_required != 0
     }
 
-    /// The full name of the page's channel, if that is not `name`: their hashes collide.
+    /// The full name of the page's channel, if that is not `name`: then their hashes collide.
     pub(super) fn collides_with(&self, name: &ChannelName) -> Option<String> {
         let same = self.namespace == name.namespace && self.channel == name.channel;
         (!same).then(|| format!("{}/{}", self.namespace, self.channel))
@@ -91,8 +92,8 @@ impl ControlHeader {
         self.schema.write(page);
     }
 
-    /// Reads the header of a page. The words may hold anything; they are trusted only for comparison with what is
-    /// expected.
+    /// Reads the header of a page. The words may hold anything; they are trusted only for
+    /// comparison with what is expected.
     fn read(page: &impl Memory) -> ControlHeader {
         ControlHeader {
             instance: page.load(control::INSTANCE),
@@ -111,7 +112,7 @@ impl ControlHeader {
     }
 }
 
-/// How far a channel is.
+/// State and latest publication of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) state: ChannelState,
@@ -126,7 +127,8 @@ impl Progress {
 }
 
 impl<M: Memory> ControlPage<M> {
-    /// The page in `memory`, if that has the size of one and is ready, in this version of the layout.
+    /// The page in `memory`, if the memory has the size of a page, and the page is ready and of
+    /// this version of the layout.
     pub(crate) fn validate(memory: M) -> Result<ControlPage<M>, PageProblem> {
         let bytes = memory.len() * WORD_BYTES;
         if bytes != control::BYTES {
@@ -149,7 +151,7 @@ impl<M: Memory> ControlPage<M> {
         ControlHeader::read(self)
     }
 
-    /// The random id of this channel among all that had its name.
+    /// The random id of this channel among all channels that had its name.
     pub(crate) fn instance(&self) -> u64 {
         self.load(control::INSTANCE)
     }
@@ -163,7 +165,8 @@ impl<M: Memory> ControlPage<M> {
         ChannelState::load(self)
     }
 
-    /// The state and the number of the latest publication: if the channel has ended, the number is its last.
+    /// The state and the number of the latest publication: if the channel has ended, the number is
+    /// its last.
     pub(crate) fn progress(&self) -> Progress {
         let state = ChannelState::load_before_number(self);
         Progress { state, publication: self.publication_acquired() }
@@ -175,34 +178,36 @@ impl<M: Memory> ControlPage<M> {
         Published::of_channel(self).peek()
     }
 
-    /// The same, and everything that the writer did before announcing it. A number that no writer stores is returned as
-    /// it is, because a waiter compares it with the word that it sleeps on.
+    /// Number of the latest publication, ordered after everything that the writer did before
+    /// announcing it. A number that no writer stores is returned unchanged, because a waiter
+    /// compares it with the word that it sleeps on.
     pub(crate) fn publication_acquired(&self) -> u64 {
         Published::of_channel(self).latest().map_or_else(|| self.publication(), Publication::get)
     }
 
-    /// The current generation of `side`, if it is one that a writer stores.
+    /// The current generation of `side`, if it is one that a writer can store.
     pub(crate) fn generation(&self, side: Side) -> Option<u64> {
         let generation = Generations(self).current(side);
         (1..=ObjectNames::MAX_GENERATION).contains(&generation).then_some(generation)
     }
 
-    /// Process that writes, or wrote last.
+    /// Identity of the process that writes, or wrote last.
     pub(crate) fn owner(&self) -> ProcessIdentity {
         owner_of(self)
     }
 
-    /// How many writers the channel has had.
+    /// Number of writers that the channel has had.
     pub(crate) fn incarnation(&self) -> u64 {
         self.load(control::INCARNATION)
     }
 
-    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
+    /// Number of segments that were replaced by larger or smaller ones, by all writers that the
+    /// channel has had.
     pub(crate) fn growths(&self) -> u64 {
         self.load(control::GROWTHS)
     }
 
-    // The words below are Relaxed loads: each carries nothing but itself.
+    // The loads below are Relaxed: each word carries nothing but itself.
 
     /// Time since the writer opened the channel; `None` if it is not known.
     pub(crate) fn opened_ago(&self) -> Option<Duration> {
@@ -214,7 +219,7 @@ impl<M: Memory> ControlPage<M> {
         TimestampSource::of_word(self.load(control::DATING))
     }
 
-    /// Time since the writer's last heartbeat; `None` if it never gave one.
+    /// Time since the writer's last heartbeat; `None` before the first.
     pub(crate) fn heartbeat_age(&self) -> Option<Duration> {
         NonZeroU64::new(self.load(control::HEARTBEAT)).map(clock::age)
     }
@@ -224,7 +229,7 @@ impl<M: Memory> ControlPage<M> {
         NonZeroU64::new(self.load(control::INTERVAL)).map(|interval| Duration::from_nanos(interval.get()))
     }
 
-    /// Instance of the registry on whose waiters' page the writer looks, 0 for none.
+    /// Instance of the registry whose waiters' page the writer uses, 0 for none.
     pub(crate) fn waiters_instance(&self) -> u64 {
         self.load(control::WAITERS)
     }
@@ -237,8 +242,8 @@ impl<M: Memory> ControlPage<M> {
 
 /// Changes: only by the process that has claimed the page.
 impl<M: MemoryMut> ControlPage<M> {
-    /// The page of a new channel, in memory of which only the claim's holder knows: all words zero, header written. It
-    /// becomes visible by [`ControlPage::declare_ready`].
+    /// The page of a new channel, in memory that only the claim's holder uses: all words zero,
+    /// header written. [`ControlPage::declare_ready`] makes it visible.
     pub(super) fn create(memory: M, header: &ControlHeader, generations: [u64; 2]) -> ControlPage<M> {
         (0..control::BYTES / WORD_BYTES).for_each(|word| memory.store(word, 0));
         let page = ControlPage(Page::new(memory));
@@ -253,7 +258,8 @@ impl<M: MemoryMut> ControlPage<M> {
         ready::declare(self);
     }
 
-    /// Stores all words of a writer that begins: who it is, what it promises. Nothing of the former writer's remains.
+    /// Stores all words of a new writer: its identity and its promises. No word of the former
+    /// writer remains.
     pub(super) fn begin_incarnation(&self, owner: ProcessIdentity, options: &WriterOptions) {
         self.store(control::LIMIT, options.max_state_len as u64);
         // The former writer's waiters' page and heartbeat say nothing about this writer.
@@ -267,7 +273,8 @@ impl<M: MemoryMut> ControlPage<M> {
         };
         self.store(control::OPENED, opened);
         self.store(control::DATING, options.timestamps.to_word());
-        // The owner last: a process that sees it judges it by its own promises, not by the former writer's.
+        // The owner last: a process that sees it judges it by its own promises, not by the former
+        // writer's.
         self.store(control::PID, owner.pid);
         self.store(control::START_TIME, owner.start_time);
         self.store(control::BOOT_ID, owner.boot_id[0]);
@@ -278,13 +285,14 @@ impl<M: MemoryMut> ControlPage<M> {
 
     /// Opens a channel again that a former writer closed or left.
     pub(super) fn reopen(&self) {
-        // Release: a reader that finds the channel open again must find its present owner, or would take the former
-        // owner, which has closed it and ended, for one that died. Pairs with the acquire fence in `writer_state`.
+        // Release: a reader that finds the channel open again must find its present owner.
+        // Otherwise it would take the former owner, which has closed the channel and ended, for one
+        // that died. Pairs with the acquire fence in `writer_state`.
         self.fence_release();
         ChannelState::Open.store(self);
     }
 
-    /// Relaxed: it carries nothing but itself, and this process is its only writer.
+    /// Relaxed: the word carries nothing but itself, and this process is its only writer.
     pub(super) fn set_heartbeat(&self) {
         self.store(control::HEARTBEAT, TimestampSource::Precise.now());
     }
@@ -329,7 +337,7 @@ impl<M: MemoryMut> MemoryMut for ControlPage<M> {
     }
 }
 
-/// The owner that a page names, also one that is not ready yet.
+/// The owner that a page names, even if the page is not ready yet.
 pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
     ProcessIdentity {
         pid: page.load(control::PID),
@@ -339,9 +347,11 @@ pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
     }
 }
 
-/// Whether the owner that a page names is known to be dead, though a process holds its lock: a fork of the owner.
+/// Whether the owner that a page names is known to be dead although a process holds its lock: then
+/// a fork of the owner holds it.
 ///
-/// A lock does not outlive a boot: with another boot id it is a container that has one of its own, and nothing is known.
+/// A lock does not outlive a boot. A different boot id means a container that has one of its own,
+/// and nothing is known.
 pub(super) fn is_abandoned(page: &impl Memory) -> bool {
     let owner = owner_of(page);
     owner.other_boot().is_none() && owner.state() == ProcessState::Dead
@@ -351,7 +361,7 @@ fn nanoseconds(interval: Option<Duration>) -> u64 {
     u64::try_from(interval.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Writes `text`, cut at the end of a character if there is no room for all of it.
+/// Writes `text`, cut at the end of a character if its field has no room for all of it.
 pub(crate) fn write_text(page: &impl MemoryMut, field: Text, text: &str) {
     let cut = field.cut(text);
     page.store(field.word, cut.len() as u64);
@@ -393,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_schema_is_cut_at_a_character() {
+    fn a_long_type_name_is_cut_at_a_character() {
         let page = Words::zeroed(control::BYTES / WORD_BYTES);
         let mut long = header();
         long.format.type_name = "ü".repeat(400);
@@ -402,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_length_reads_no_further_than_its_place() {
+    fn a_hostile_length_reads_no_further_than_its_field() {
         let page = Words::zeroed(control::BYTES / WORD_BYTES);
         header().write(&page);
         page.store(control::TYPE_NAME.word, u64::MAX);

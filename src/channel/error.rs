@@ -1,8 +1,4 @@
-//! What can go wrong with a channel, one enum for each thing that one does with it.
-
-mod attach;
-
-pub use attach::AttachError;
+//! Errors of a channel, one enum for each operation on it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,65 +6,68 @@ use std::time::Duration;
 use super::{NameError, OverBudget, SizeLimit};
 use crate::object::ObjectError;
 
-/// Why a writer could not be opened. Nothing was changed that another process could see.
+/// Why a writer could not be opened. Nothing has changed that another process could see.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
     /// The name can't be used.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// Another process (or another writer of this one) writes this channel.
+    /// Another process, or another writer of this process, writes this channel.
     #[error(
-        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or choose \
-         another name", process_text(*.pid)
+        "channel {channel:?} is already written by {}: a channel has one writer; end that one, or \
+         choose another name", process_text(*.pid)
     )]
     AlreadyOwned {
         /// The channel.
         channel: String,
-        /// The writer's process id, in its own PID namespace; 0 if it has not said so yet.
+        /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// The initial capacity is more than the limit.
     #[error(
-        "an initial capacity of {capacity} bytes (by default that of a plain state) is above the limit of {limit}: lower it or raise the limit"
+        "the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
+         the maximum state length of {limit}: lower WriterBuilder::capacity, or raise \
+         WriterBuilder::max_state_len"
     )]
     CapacityAboveLimit {
-        /// What was asked for.
+        /// The requested capacity.
         capacity: usize,
         /// The channel's limit.
         limit: usize,
     },
-    /// There is no segment of that size.
+    /// No segment can have that size.
     #[error(
-        "no segment can hold states of {bytes} bytes{}: a state has at least 1 byte, a channel has 2 to 131072 slots, \
-         and all of them must fit in memory", slots_text(*.slots)
+        "no segment can hold states of {bytes} bytes{}: a state has at least 1 byte, a channel has \
+         2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
     )]
     InvalidSize {
-        /// The capacity or limit that was asked for.
+        /// The requested capacity or limit.
         bytes: usize,
-        /// The number of slots that was asked for, if any.
+        /// The requested number of slots, if any.
         slots: Option<usize>,
     },
-    /// There is no room for it in a budget.
+    /// A budget has no room for the channel.
     #[error("channel {channel:?} can't be created: {over}")]
     OverBudget {
         /// The channel.
         channel: String,
-        /// Which budget, and by how much.
+        /// The budget, and by how much it would be exceeded.
         over: OverBudget,
     },
-    /// The permissions would lock the writer out, or are more than permissions.
-    #[error("permissions {mode:#o} can't be used: give bits of 0o777, with 0o600 among them")]
+    /// The permissions would lock out the writer, or have bits beyond permissions.
+    #[error("permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them")]
     InvalidPermissions {
-        /// What was asked for.
+        /// The requested permissions.
         mode: u32,
     },
-    /// The schema that the channel is to carry is beyond what readers accept.
+    /// Readers would refuse the schema for the channel.
     #[error(
-        "the schema of the state's type can't be carried: {reason}; open the writer without `with_schema`"
+        "the channel can't carry the schema of the state's type: {reason}; open the writer \
+         without `with_schema`"
     )]
     SchemaRefused {
-        /// What is wrong with it.
+        /// What is wrong with the schema.
         reason: String,
     },
     /// `with_schema` was called before `codec`.
@@ -82,25 +81,26 @@ pub enum CreateError {
     },
     /// The names of two channels have the same hash.
     #[error(
-        "channel {channel:?} has the same object name as channel {other:?}: choose another name for one of them"
+        "channel {channel:?} has the same object name as channel {other:?}: choose another name \
+         for one of them"
     )]
     NameCollision {
-        /// The channel that was asked for, with its namespace.
+        /// The requested channel, with its namespace.
         channel: String,
-        /// The one that is there.
+        /// The existing channel.
         other: String,
     },
     /// Another version of the library made this channel.
     #[error(
-        "channel {channel:?} was made with layout version {found}, this library speaks version {expected}: use the \
-         same version of tearless in all processes"
+        "channel {channel:?} was made with layout version {found}, this library uses version \
+         {expected}: use the same version of tearless in all processes"
     )]
     LayoutVersion {
         /// The channel.
         channel: String,
         /// The channel's version.
         found: u64,
-        /// Ours.
+        /// This library's version.
         expected: u64,
     },
     /// One of its objects can't be created or opened.
@@ -108,17 +108,17 @@ pub enum CreateError {
     Object {
         /// The channel.
         channel: String,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
     /// The operating system gave no random number for the channel's instance id.
-    #[error("the operating system gave no random number: {0}")]
+    #[error("the operating system gave no random number for the channel's instance id: {0}")]
     NoRandomness(String),
 }
 
 fn process_text(pid: u64) -> String {
     match pid {
-        0 => "a process that has not said who it is".into(),
+        0 => "a process that has not recorded its id yet".into(),
         own if own == u64::from(std::process::id()) => format!("this process ({own})"),
         pid => format!("process {pid}"),
     }
@@ -128,20 +128,189 @@ fn slots_text(slots: Option<usize>) -> String {
     slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
 }
 
-/// Why a state could not be published. The state published last stays readable.
+/// Why a reader could not attach to a channel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The name can't be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such channel.
+    #[error(
+        "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under \
+         the same names",
+        waited_text(*.waited)
+    )]
+    NotFound {
+        /// The namespace.
+        namespace: String,
+        /// The channel.
+        channel: String,
+        /// How long the reader waited.
+        waited: Duration,
+    },
+    /// Its creator has not finished it: the creator is at work, stopped, or dead.
+    #[error(
+        "the creator of channel {channel:?} has not finished it within {waited:.1?}: try again; \
+         if the creator is dead, open a writer for the channel, which creates it again"
+    )]
+    NotReady {
+        /// The channel.
+        channel: String,
+        /// How long the reader waited.
+        waited: Duration,
+    },
+    /// The channel holds states in another format.
+    #[error(
+        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader \
+         expects {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and \
+         type, give both sides one `type_name`, or choose by `ReaderBuilder::accept` what else is \
+         accepted (`accept::MatchingFields` compares fields instead of type names)"
+    )]
+    FormatMismatch {
+        /// The channel.
+        channel: String,
+        /// The writer's codec.
+        found_codec: String,
+        /// The writer's type name.
+        found_type_name: String,
+        /// The reader's codec.
+        expected_codec: String,
+        /// The reader's type name.
+        expected_type_name: String,
+    },
+    /// The channel's schema does not fit the reader's type: it differs, or, with
+    /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other types.
+    #[error(
+        "the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
+         these fields the same names and types on both sides"
+    )]
+    SchemaDiffers {
+        /// The channel.
+        channel: String,
+        /// Each field that differs, and how.
+        differences: String,
+    },
+    /// The channel carries no schema, and this reader needs one.
+    #[error(
+        "channel {channel:?} carries no schema, and this reader finds fields by it: open its \
+         writer with `WriterBuilder::with_schema`"
+    )]
+    NoSchema {
+        /// The channel.
+        channel: String,
+    },
+    /// The channel's schema differs from what its writer wrote.
+    #[error(
+        "the schema of channel {channel:?} in /dev/shm/{object} is corrupt ({reason}): read the \
+         states with a reader of their type, or open a writer for the channel, which writes the \
+         schema again"
+    )]
+    SchemaCorrupt {
+        /// The channel.
+        channel: String,
+        /// The object that holds the schema.
+        object: String,
+        /// What is wrong with the schema.
+        reason: String,
+    },
+    /// The channel's schema can't be understood, although it is as its writer wrote it.
+    #[error(
+        "the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
+         tearless in all processes, or attach with a plain reader of the writer's type, which \
+         compares only names"
+    )]
+    SchemaUnknown {
+        /// The channel.
+        channel: String,
+        /// What is wrong with the schema.
+        reason: String,
+    },
+    /// The channel was removed, or replaced by one of another format, after the reader had
+    /// attached.
+    #[error(
+        "channel {channel:?} was removed: attach again once a writer has created it again (a hub \
+         does so by itself)"
+    )]
+    Removed {
+        /// The channel.
+        channel: String,
+    },
+    /// The names of two channels have the same hash.
+    #[error("channel {channel:?} has the same object name as {other:?}: choose another name for one of them")]
+    NameCollision {
+        /// The requested channel, with its namespace.
+        channel: String,
+        /// The existing channel.
+        other: String,
+    },
+    /// Another version of the library made this channel.
+    #[error(
+        "channel {channel:?} was made with layout version {found}, this library uses version \
+         {expected}: use the same version of tearless in all processes"
+    )]
+    LayoutVersion {
+        /// The channel.
+        channel: String,
+        /// The channel's version.
+        found: u64,
+        /// This library's version.
+        expected: u64,
+    },
+    /// A later version made this channel, with a feature that this version does not know and must
+    /// not ignore.
+    #[error(
+        "channel {channel:?} uses features that this version does not know (bits {bits:#x}): use \
+         the same version of tearless in all processes"
+    )]
+    UnknownFeatures {
+        /// The channel.
+        channel: String,
+        /// The unknown features.
+        bits: u64,
+    },
+    /// The channel is from before the last boot, and was kept or copied: its timestamps mean
+    /// nothing now.
+    #[error(
+        "channel {channel:?} is from boot {found}, this is boot {expected}: open a writer for it, \
+         which creates it again"
+    )]
+    OtherBoot {
+        /// The channel.
+        channel: String,
+        /// Id of the boot in which it was written, as `/proc/sys/kernel/random/boot_id` shows it.
+        found: String,
+        /// Id of the present boot.
+        expected: String,
+    },
+    /// Its control page, or the object with its schema, can't be opened or is not ours.
+    #[error("channel {channel:?} can't be opened for reading: {source}")]
+    Object {
+        /// The channel.
+        channel: String,
+        /// The object, and what is wrong with it.
+        source: ObjectError,
+    },
+}
+
+fn waited_text(waited: Duration) -> String {
+    if waited.is_zero() { String::new() } else { format!(", not even after {waited:.1?}") }
+}
+
+/// Why a state could not be published. The last published state stays readable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The state is larger than the limit, or needs a segment for which a budget has no room.
+    /// The state is above the limit, or needs a segment for which a budget has no room.
     #[error("{}", .bound.text(.channel, *.len, *.limit))]
     TooLarge {
         /// The channel.
         channel: String,
-        /// Its length in bytes.
+        /// The state's length in bytes.
         len: usize,
-        /// The channel's limit, of a single state.
+        /// The channel's limit of a single state.
         limit: usize,
-        /// What it was that bounded it.
+        /// Which limit was exceeded.
         bound: SizeLimit,
     },
     /// The codec can't encode the state.
@@ -149,35 +318,36 @@ pub enum PublishError {
     Encode {
         /// The codec's name.
         codec: &'static str,
-        /// Its reason.
+        /// The codec's reason.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The segment had to grow and could not.
+    /// A segment had to grow and could not.
     #[error("channel {channel:?} can't grow to {bytes} bytes: {source}")]
     Growth {
         /// The channel.
         channel: String,
-        /// Size of the segment that was asked for.
+        /// Size of the requested segment.
         bytes: usize,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
-    /// The names of the channel were removed or taken over while it was in use.
+    /// The channel's names were unlinked, or taken over, while it was in use.
     #[error(
-        "the channel's names were removed from /dev/shm while it was in use: attached readers keep the last \
-         state; drop this writer and open a new one"
+        "the channel's names were removed from /dev/shm while it was in use; attached readers \
+         keep the last state: drop this writer and open a new one"
     )]
     NamesRemoved,
-    /// This process is a fork of the one that opened the writer.
+    /// This process is a fork of the process that opened the writer.
     #[error(
-        "this writer belongs to process {owner}, this process is a fork of it: open a writer of its own here"
+        "this writer belongs to process {owner}, and this process is a fork of it: open a writer \
+         for another channel in this process"
     )]
     Forked {
-        /// The process that opened it.
+        /// Process id of the owner.
         owner: u64,
     },
-    /// There is no number left for another publication, or for another segment.
-    #[error("the channel's numbers are exhausted: remove the channel and create it anew")]
+    /// No number is left for another publication, or for another segment.
+    #[error("the channel's numbers are exhausted: remove the channel and create it again")]
     Exhausted,
 }
 
@@ -186,17 +356,15 @@ pub enum PublishError {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing has been published yet.
-    #[error(
-        "nothing has been published on channel {channel:?} yet: retry, or wait for it: `Reader::changed` does"
-    )]
+    #[error("nothing has been published on channel {channel:?} yet: try again, or wait with `changed`")]
     Empty {
         /// The channel.
         channel: String,
     },
-    /// The writer came back to the slot during every single attempt.
+    /// The writer reused the slot during every attempt.
     #[error(
-        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give the channel a \
-         greater depth, or the reader a longer deadline"
+        "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: \
+         give the channel a greater depth, or set a retry policy with a longer deadline"
     )]
     Contended {
         /// The channel.
@@ -206,9 +374,11 @@ pub enum SnapshotError {
         /// How long they took.
         waited: Duration,
     },
-    /// The writer closed the channel and removed it, or it was replaced by one of another format.
+    /// The writer closed the channel and removed it, or another writer replaced it by one of
+    /// another format.
     #[error(
-        "channel {channel:?} was closed {}: attach again if it may have been re-created", last_text(*.last)
+        "channel {channel:?} was closed {}: attach again once a writer has created it again (a \
+         hub does so by itself)", last_text(*.last)
     )]
     Closed {
         /// The channel.
@@ -216,19 +386,23 @@ pub enum SnapshotError {
         /// Number of its last publication, 0 if there was none.
         last: u64,
     },
-    /// The payload is not what was published.
-    #[error("publication {publication} of channel {channel:?} is corrupt: {reason}")]
+    /// The payload differs from what was published.
+    #[error(
+        "publication {publication} of channel {channel:?} is corrupt: {reason}; wait for the next \
+         publication, and find out which program writes to /dev/shm"
+    )]
     Corrupt {
         /// The channel.
         channel: String,
         /// Number of the publication.
         publication: u64,
-        /// What is wrong.
+        /// What is wrong with the payload.
         reason: String,
     },
-    /// The payload is whole but has not the length of the reader's type.
+    /// The payload is whole, but its length is not that of the reader's type.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type has {expected}"
+        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type \
+         has {expected}: use the writer's type"
     )]
     WrongLength {
         /// The channel.
@@ -237,12 +411,13 @@ pub enum SnapshotError {
         publication: u64,
         /// Its payload's length in bytes.
         len: usize,
-        /// The length that the reader's type has.
+        /// The length of the reader's type.
         expected: usize,
     },
-    /// The payload is whole but has not the bytes that were asked for.
+    /// The payload is whole, but lacks the requested bytes.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes: there are no {wanted} bytes from byte {offset} on"
+        "publication {publication} of channel {channel:?} has {len} bytes: it has no {wanted} \
+         bytes from byte {offset} on; read a part within its length"
     )]
     OutOfRange {
         /// The channel.
@@ -251,15 +426,15 @@ pub enum SnapshotError {
         publication: u64,
         /// Its payload's length in bytes.
         len: usize,
-        /// Where the part begins that was asked for.
+        /// Byte at which the requested part begins.
         offset: usize,
-        /// How many bytes it has.
+        /// Length of the requested part in bytes.
         wanted: usize,
     },
-    /// The payload is whole but the codec can't decode it.
+    /// The payload is whole, but the codec can't decode it.
     #[error(
-        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; has the writer's type \
-         the same fields?"
+        "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; \
+         use the writer's type, with the same fields"
     )]
     Decode {
         /// The channel.
@@ -268,7 +443,7 @@ pub enum SnapshotError {
         publication: u64,
         /// The codec's name.
         codec: &'static str,
-        /// Its reason.
+        /// The codec's reason.
         source: Box<dyn Error + Send + Sync>,
     },
     /// A segment of the channel can't be mapped.
@@ -276,7 +451,7 @@ pub enum SnapshotError {
     Object {
         /// The channel.
         channel: String,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
 }
@@ -295,12 +470,12 @@ pub enum RemoveError {
     /// The name can't be used.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// It is in use.
-    #[error("channel {channel:?} is written by {}: stop that process first", process_text(*.pid))]
+    /// A process writes the channel.
+    #[error("channel {channel:?} is written by {}: end that writer first", process_text(*.pid))]
     AlreadyOwned {
         /// The channel.
         channel: String,
-        /// The writer's process id, in its own PID namespace; 0 if it has not said so yet.
+        /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
     /// One of its objects can't be opened or removed.
@@ -308,7 +483,7 @@ pub enum RemoveError {
     Object {
         /// The channel.
         channel: String,
-        /// What is wrong with which object.
+        /// The object, and what is wrong with it.
         source: ObjectError,
     },
 }

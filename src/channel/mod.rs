@@ -1,4 +1,5 @@
-//! A channel of bytes under one name: open or take over, attach, publish with growth, snapshot with retries, end.
+//! A channel of bytes under one name: open or take over, attach, publish with growth, snapshot with
+//! retries, end.
 
 mod attach;
 mod backoff;
@@ -30,14 +31,13 @@ pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotErr
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
 pub(crate) use open::open;
+#[cfg(any(test, fuzzing, feature = "schema"))]
+pub(crate) use options::SchemaBytes;
 pub use options::{AttachPolicy, RetryPolicy};
-pub(crate) use options::{Format, ReaderOptions, WriterOptions};
+pub(crate) use options::{Format, ReaderOptions, SchemaMark, WriterOptions};
 pub(crate) use reader::ChannelReader;
 pub use reader::SnapshotInfo;
-#[cfg(any(test, fuzzing, feature = "schema"))]
-pub(crate) use schema::SchemaBytes;
 pub use schema::SchemaInspection;
-pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub use status::WriterState;
 pub(crate) use status::writer_state;

@@ -7,13 +7,13 @@ use crate::layout::{ObjectNames, control};
 #[non_exhaustive]
 pub enum NameError {
     /// It has no characters.
-    #[error("the name of a {what} must not be empty")]
+    #[error("the name of a {what} must not be empty: give it at least one character")]
     Empty {
         /// `namespace` or `channel`.
         what: &'static str,
     },
-    /// It is longer than its place in the control page.
-    #[error("the name of a {what} may have {max} bytes, this one has {len}: shorten {name:?}")]
+    /// It is longer than its field in the control page.
+    #[error("the name of a {what} may have at most {max} bytes, {name:?} has {len}: shorten it")]
     TooLong {
         /// `namespace` or `channel`.
         what: &'static str,
@@ -21,11 +21,13 @@ pub enum NameError {
         name: String,
         /// Its length in bytes.
         len: usize,
-        /// What is allowed.
+        /// The maximum length.
         max: usize,
     },
-    /// It holds a control character, which would garble what people see.
-    #[error("the name of a {what} must not hold control characters, {name:?} holds {character:?}")]
+    /// It contains a control character, which would garble output.
+    #[error(
+        "the name of a {what} must not contain control characters, {name:?} contains {character:?}: remove it"
+    )]
     ControlCharacter {
         /// `namespace` or `channel`.
         what: &'static str,

@@ -1,12 +1,13 @@
-//! Opening a channel for writing: a new one, one that a former writer left, or one in place of it.
+//! Opening a channel for writing: a new channel, one that a former writer left, or one that
+//! replaces it.
 
 use std::sync::Arc;
 
 use super::budget::Unaffordable;
 use super::cleanup::{destroy, owner_pid};
 use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
-use super::options::WriterOptions;
-use super::schema::{SchemaMark, Unreadable};
+use super::options::{SchemaMark, WriterOptions};
+use super::schema::Unreadable;
 use super::segments::Segments;
 use super::writer::{ChannelObjects, ChannelWriter};
 use super::{ChannelName, CreateError};
@@ -18,9 +19,9 @@ use crate::seqlock::ChannelState;
 /// Attempts to open, each of which first removes a channel that can't be resumed.
 const MAX_TRIES: usize = 16;
 
-/// What a claimed control page turns out to be.
+/// Contents of a claimed control page.
 enum Existing {
-    /// New, or left half-made: to be created.
+    /// New, or half-made: to create.
     Blank,
     /// A channel that this writer resumes.
     Resumable(ControlPage<Words>, ControlHeader),
@@ -32,7 +33,7 @@ enum Existing {
 enum Left {
     /// All objects are there and agree.
     Whole(ChannelObjects),
-    /// They are not what any writer of ours leaves.
+    /// No writer of ours leaves such contents.
     Implausible,
 }
 
@@ -80,7 +81,7 @@ impl Opening<'_> {
         })
     }
 
-    /// What the page that this process has just claimed holds.
+    /// Examines the page that this process has just claimed.
     fn examine(&self, claim: &dyn Claim) -> Result<Existing, CreateError> {
         let name = self.name;
         let page = match ControlPage::validate(claim.memory().clone()) {
@@ -114,7 +115,8 @@ impl Opening<'_> {
             && header.mode == options.mode
             && header.schema == self.mark()
             && !header.needs_unknown_features()
-            // The timestamps of another boot are those of another clock, and a copy of its objects may be half a copy.
+            // The timestamps of another boot belong to another clock, and a copy of its objects may
+            // be incomplete.
             && page.owner().other_boot().is_none()
     }
 
@@ -155,7 +157,7 @@ impl Opening<'_> {
         }
     }
 
-    /// Whether the budgets have room for a new channel's objects, beside all existing ones.
+    /// Whether the budgets have room for a new channel's objects beside all existing ones.
     fn afford(&self) -> Result<(), CreateError> {
         let needed = (2 * self.geometry.object_bytes() + self.schema_object_bytes()) as u64;
         let affordable = self.options.budgets.afford(self.backend, &self.name.objects, needed);
@@ -165,7 +167,8 @@ impl Opening<'_> {
         })
     }
 
-    /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers; or none of them.
+    /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers.
+    /// Creates all or none.
     fn create_objects(&self, segments: &Segments) -> Result<ChannelObjects, ObjectError> {
         let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
         let first = create(Side::A)?;
@@ -180,10 +183,12 @@ impl Opening<'_> {
         }
     }
 
-    /// Creates the schema object, if the channel is to carry a schema; if not, removes a dead creator's.
+    /// Creates the schema object, if the channel is to carry a schema; otherwise removes a dead
+    /// creator's.
     fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
         let Some(schema) = &self.options.schema else {
-            // An object that can't be removed is not ours, and no object of this channel needs its name.
+            // An object that can't be removed is not ours, and no object of this channel needs its
+            // name.
             let _ = self.backend.remove_leftover(&segments.schema_name());
             return Ok(None);
         };
@@ -226,7 +231,7 @@ impl Opening<'_> {
         Ok(Left::Whole(ChannelObjects { sides, schema }))
     }
 
-    /// Resumes the channel of a writer that is gone.
+    /// Resumes the channel of a writer that has ended.
     fn take_over(
         &self,
         claim: Box<dyn Claim>,
@@ -236,7 +241,7 @@ impl Opening<'_> {
     ) -> ChannelWriter {
         let segments = self.segments(header.instance);
         for side in Side::BOTH {
-            // A name that can't be removed is not ours, or the next growth meets it again.
+            // A name that can't be unlinked is not ours, or the next growth finds it again.
             let _ = segments.remove_around(side, objects.sides[side.index()].generation);
         }
         let options = self.options.clone();
@@ -246,8 +251,8 @@ impl Opening<'_> {
         writer
     }
 
-    /// The schema object of a channel that is resumed. The page says that its schema is ours, so an object that was removed
-    /// or spoiled since is created again.
+    /// The schema object of a channel that is resumed. The page says that its schema is ours, so an
+    /// object that was removed or corrupted since is created again.
     fn schema_left(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
         let Some(schema) = &self.options.schema else { return Ok(None) };
         let kept = match segments.reopen_schema(self.mark()) {
@@ -262,8 +267,8 @@ impl Opening<'_> {
         kept.map(Some).map_err(|source| self.failed(source))
     }
 
-    /// Removes a channel that this writer can't resume, after a trial: if there is no room for the new channel, the old one
-    /// stays.
+    /// Removes a channel that this writer can't resume, after a trial: if there is no room for the
+    /// new channel, the old one stays.
     fn replace(
         &self,
         claim: &dyn Claim,
@@ -283,8 +288,8 @@ impl Opening<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Checks that the new segments fit by creating them under free names. The schema object's name may still be in use, so
-    /// its size is added to the first segment.
+    /// Checks that the new segments fit by creating them under free names. The schema object's name
+    /// may still be in use, so its size is added to the first segment.
     fn try_room(&self, segments: &Segments, generations: [u64; 2]) -> Result<(), ObjectError> {
         let extra = [self.schema_object_bytes(), 0];
         let mut trial = Vec::with_capacity(2);
@@ -301,8 +306,8 @@ impl Opening<'_> {
         tried
     }
 
-    /// Makes sure that the new schema's name will be free, before anything of the old channel is removed: what
-    /// stands there is its own schema, or can be removed.
+    /// Checks that the new schema's name will be free, before any object of the old channel is
+    /// removed: the object of that name is the old channel's schema, or can be removed.
     fn free_schema_name(&self, segments: &Segments, old: SchemaMark) -> Result<(), ObjectError> {
         let is_needed = self.options.schema.is_some();
         if !is_needed || (old.is_some() && segments.read_schema(old).is_ok()) {

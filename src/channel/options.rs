@@ -1,30 +1,32 @@
-//! What users can choose, checked.
+//! The options of writers and readers, and their validation.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::schema::SchemaBytes;
 use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
-use crate::layout::{self, Geometry, schema};
+use crate::layout::{self, Geometry, control, schema};
+use crate::memory::{Memory, MemoryMut};
 use crate::object::Mode;
 use crate::seqlock::WakeMode;
 
-/// Payload bytes for which a slot is made at first, where the user doesn't say: four slots in a page of 4 KiB.
+/// Default payload bytes of a slot: four slots in a page of 4 KiB.
 const DEFAULT_CAPACITY: usize = 928;
 
-/// Payload bytes that a state may have at most, where the user doesn't say.
+/// Default maximum payload bytes of a state.
 const DEFAULT_MAX_STATE_LEN: usize = 64 << 20;
 
-/// What a writer was asked to do.
+/// Options of a writer.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterOptions {
     /// Payload bytes that fit without growing.
     pub(crate) capacity: usize,
     /// Slots in each segment; `None` for the default.
     pub(crate) depth: Option<usize>,
-    /// Payload bytes that a state may have at most.
+    /// Maximum payload bytes of a state.
     pub(crate) max_state_len: usize,
-    /// Bytes of shared memory that there may be at most.
+    /// Maximum bytes of shared memory.
     pub(crate) budgets: Budgets,
     /// Whether slots carry a CRC32C.
     pub(crate) checksum: bool,
@@ -33,22 +35,22 @@ pub(crate) struct WriterOptions {
     pub(crate) mode: Mode,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
-    /// How those who wait are woken, if the system can.
+    /// How waiters are woken, if the system can.
     pub(crate) wake_mode: WakeMode,
-    /// How often the writer promises a sign of life.
+    /// The heartbeat interval that the writer promises.
     pub(crate) heartbeat_interval: Option<Duration>,
     /// The codec's name, the type's, and the fingerprint of both.
     pub(crate) format: Format,
-    /// What the channel carries to be understood by who doesn't know the type.
+    /// Schema for readers that don't know the type.
     pub(crate) schema: Option<SchemaBytes>,
 }
 
-/// In what form the payload is, to be compared between writer and reader.
+/// The encoding of the payload, which writer and reader compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Format {
     pub(crate) codec: String,
     pub(crate) type_name: String,
-    /// Of both: what is compared. The texts are for people, and may have been cut.
+    /// Fingerprint of both, which is compared. The texts are for people, and may have been cut.
     pub(crate) fingerprint: u64,
 }
 
@@ -56,6 +58,63 @@ impl Format {
     pub(crate) fn new(codec: &str, type_name: &str) -> Format {
         let fingerprint = layout::fingerprint(&format!("{codec}\0{type_name}"));
         Format { codec: codec.into(), type_name: type_name.into(), fingerprint }
+    }
+}
+
+/// A schema, never empty.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SchemaBytes(Arc<[u8]>);
+
+impl SchemaBytes {
+    /// `None` for no bytes: a schema is never empty.
+    #[cfg(any(test, fuzzing, feature = "schema"))]
+    pub(crate) fn new(bytes: &[u8]) -> Option<SchemaBytes> {
+        (!bytes.is_empty()).then(|| SchemaBytes(bytes.into()))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SchemaBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
+}
+
+/// Length and fingerprint of a channel's schema, as the control page records them. Two schemas with
+/// the same mark count as the same, as two formats with the same fingerprint do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SchemaMark {
+    /// The schema's length; 0 if there is none.
+    pub(crate) bytes: u64,
+    pub(crate) fingerprint: u64,
+}
+
+impl SchemaMark {
+    pub(super) fn of(schema: Option<&SchemaBytes>) -> SchemaMark {
+        schema.map_or_else(SchemaMark::default, |SchemaBytes(bytes)| SchemaMark {
+            bytes: bytes.len() as u64,
+            fingerprint: layout::fingerprint(bytes),
+        })
+    }
+
+    pub(crate) fn read(page: &impl Memory) -> SchemaMark {
+        SchemaMark {
+            bytes: page.load(control::SCHEMA_BYTES),
+            fingerprint: page.load(control::SCHEMA_FINGERPRINT),
+        }
+    }
+
+    pub(super) fn write(self, page: &impl MemoryMut) {
+        page.store(control::SCHEMA_BYTES, self.bytes);
+        page.store(control::SCHEMA_FINGERPRINT, self.fingerprint);
+    }
+
+    /// Whether there is a schema.
+    pub(crate) fn is_some(self) -> bool {
+        self.bytes != 0
     }
 }
 
@@ -77,7 +136,7 @@ impl WriterOptions {
         }
     }
 
-    /// The shape of the first segments, if everything that was asked for is possible.
+    /// The shape of the first segments, if all options are possible.
     pub(super) fn check(&self) -> Result<Geometry, CreateError> {
         if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
             return Err(CreateError::InvalidPermissions { mode: self.mode });
@@ -88,9 +147,9 @@ impl WriterOptions {
                 limit: self.max_state_len,
             });
         }
-        let described = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
-        if described > schema::MAX_BYTES {
-            let reason = format!("it has {described} bytes, {} is the most", schema::MAX_BYTES);
+        let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
+        if schema_len > schema::MAX_BYTES {
+            let reason = format!("it has {schema_len} bytes, the maximum is {}", schema::MAX_BYTES);
             return Err(CreateError::SchemaRefused { reason });
         }
         let slots = self.depth.map(|depth| depth.saturating_mul(2));
@@ -100,12 +159,12 @@ impl WriterOptions {
     }
 }
 
-/// What a reader was asked to do.
+/// Options of a reader.
 #[derive(Clone, Debug)]
 pub(crate) struct ReaderOptions {
     pub(crate) attach: AttachPolicy,
     pub(crate) retry: RetryPolicy,
-    /// `None` to accept any.
+    /// The expected format; `None` accepts any.
     pub(crate) format: Option<Format>,
 }
 

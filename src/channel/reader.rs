@@ -9,22 +9,21 @@ use crossbeam_utils::Backoff as Spins;
 
 use super::control_page::ControlPage;
 use super::options::{Format, RetryPolicy};
-use super::segments::Segments;
+use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
-use crate::checksum;
 use crate::clock;
 use crate::layout::{Publication, Side};
 use crate::memory::{ReadOnlyWords, SlotHeader};
 use crate::object::{self, ObjectError, Slept};
 use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring};
 
-/// Segments that one attempt maps at most. A writer that grows its channel makes system calls for each growth, so it is
-/// not faster than a reader that maps.
+/// Maximum number of segments that one attempt maps. A writer that grows its channel makes system
+/// calls for each growth, so it is not faster than a reader that maps.
 const MAX_REMAPS: u32 = 64;
 
-/// Attempts to read the header of the latest publication. One attempt is a few loads; a writer that overwrites the slot
-/// during two attempts in a row is unlikely.
+/// Attempts to read the header of the latest publication. One attempt is a few loads; a writer that
+/// overwrites the slot during two attempts in a row is unlikely.
 const MAX_INFO_ATTEMPTS: u32 = 64;
 
 /// A reader of a channel of bytes. Clones share the mappings until one of them is replaced.
@@ -56,14 +55,15 @@ impl SnapshotInfo {
         self.publication.get()
     }
 
-    /// Time since the state was published, as of now. `None` if the writer gives its publications no timestamps.
+    /// Time since the state was published, as of now. `None` if the writer gives its publications
+    /// no timestamps.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         NonZeroU64::new(self.header.time).map(clock::age)
     }
 
-    /// The timestamp of the publication in nanoseconds of the machine's monotonic clock, to compare publications of
-    /// several channels. `None` if the writer gives its publications no timestamps.
+    /// The timestamp of the publication in nanoseconds of the machine's monotonic clock, to compare
+    /// publications of several channels. `None` if the writer gives its publications no timestamps.
     #[inline]
     #[must_use]
     pub fn monotonic_nanos(&self) -> Option<u64> {
@@ -89,7 +89,8 @@ impl SnapshotInfo {
 enum Retry {
     /// The writer was faster.
     Torn,
-    /// The current segment has no name: the channel is being removed, or its names were removed by hand.
+    /// The current segment has no name: the channel is being removed, or its names were removed by
+    /// hand.
     Unlinked(ObjectError),
 }
 
@@ -127,8 +128,8 @@ impl ChannelReader {
         }
     }
 
-    /// The fast path of a snapshot, to be compiled in place: one attempt that succeeds. Otherwise the number of attempts
-    /// that were torn, 0 or 1, for [`ChannelReader::slow`].
+    /// The fast path of a snapshot, compiled in place: one attempt that succeeds. Otherwise returns
+    /// the number of torn attempts, 0 or 1, for [`ChannelReader::slow`].
     #[inline(always)]
     pub(crate) fn try_fast(&self, destination: &mut impl Destination) -> Result<SnapshotInfo, u32> {
         if self.is_removed() {
@@ -145,7 +146,7 @@ impl ChannelReader {
         }
     }
 
-    /// A snapshot after `torn` attempts, none or one, that the fast path lost to the writer.
+    /// A snapshot after `torn` attempts, 0 or 1, that the fast path lost to the writer.
     #[inline(never)]
     pub(crate) fn slow(
         &mut self,
@@ -208,7 +209,8 @@ impl ChannelReader {
         Ok(Err(Retry::Torn))
     }
 
-    /// Turns an attempt into a snapshot, a reason to retry or an error; `None` once it has mapped a segment: attempt again.
+    /// Turns an attempt into a snapshot, a reason to retry or an error; `None` once it has mapped a
+    /// segment: attempt again.
     #[inline]
     fn accept(
         &mut self,
@@ -236,8 +238,9 @@ impl ChannelReader {
         }
     }
 
-    /// A whole copy of a publication that is or was the latest: [`ControlPage::publication_acquired`] returned this
-    /// number, or a later one. `None` if it is overwritten, or its segment replaced.
+    /// A whole copy of a publication that is or was the latest:
+    /// [`ControlPage::publication_acquired`] returned this number, or a later one. `None` if it is
+    /// overwritten, or its segment replaced.
     pub(crate) fn read_publication(
         &mut self,
         publication: Publication,
@@ -257,8 +260,8 @@ impl ChannelReader {
         Ok(None)
     }
 
-    /// Maps the current segment of `side`, unless it is replaced in the meantime: the next attempt finds that out. An
-    /// object error is a reason to retry: the segment has no name.
+    /// Maps the current segment of `side`, unless it is replaced in the meantime: the next attempt
+    /// finds that out. An object error is a reason to retry: the segment has no name.
     #[cold]
     fn remap(&mut self, side: Side, generation: u64) -> Result<Option<ObjectError>, SnapshotError> {
         let source = match self.segments.view(side, generation) {
@@ -269,8 +272,8 @@ impl ChannelReader {
             }
             Err(source) => source,
         };
-        // The writer removes a name only after the next generation is current, or the channel has ended; from then on the
-        // name may mean an object of another channel.
+        // The writer removes a name only after the next generation is current, or the channel has
+        // ended; from then on the name may mean an object of another channel.
         if self.is_removed() {
             return Err(self.closed());
         }
@@ -284,15 +287,15 @@ impl ChannelReader {
         }
     }
 
-    /// The latest publication without its payload, unverified; `None` before the first, and if a busy writer or a removed
-    /// name keeps it from being read.
+    /// The latest publication without its payload, unverified; `None` before the first, and if a
+    /// busy writer or an unlinked name prevents reading it.
     pub(crate) fn latest_info(&mut self) -> Option<SnapshotInfo> {
         for _ in 0..MAX_INFO_ATTEMPTS {
             let publication = Publication::new(self.page().publication_acquired())?;
             if let Some(info) = self.info_of(publication) {
                 return Some(info);
             }
-            // Unless it has just been overwritten, it can't be read.
+            // It can't be read, unless it has just been overwritten.
             if self.page().publication() == publication.get() {
                 return None;
             }
@@ -300,7 +303,8 @@ impl ChannelReader {
         None
     }
 
-    /// A publication that is or was the latest, without its payload, unverified; `None` also if it is overwritten.
+    /// A publication that is or was the latest, without its payload, unverified; `None` also if it
+    /// is overwritten.
     pub(crate) fn info_of(&mut self, publication: Publication) -> Option<SnapshotInfo> {
         let nothing = &mut Part { offset: 0, into: &mut [] };
         for _ in 0..MAX_REMAPS {
@@ -334,7 +338,8 @@ impl ChannelReader {
         self.reader.is_still_at(collected)
     }
 
-    /// Sleeps until a process wakes the channel's waiters, if its latest publication is still `seen`.
+    /// Sleeps until a process wakes the channel's waiters, if its latest publication is still
+    /// `seen`.
     pub(crate) fn sleep_on_published(&self, seen: u64, timeout: Duration) -> Slept {
         object::sleep(self.page().memory(), crate::layout::control::PUBLISHED, seen, timeout)
     }
@@ -345,7 +350,8 @@ impl ChannelReader {
         self.reader.control()
     }
 
-    /// Maps a segment, current or not. `NotFound` if this instance of the channel has none of that generation.
+    /// Maps a segment, current or not. `NotFound` if this instance of the channel has none of that
+    /// generation.
     pub(crate) fn view_segment(
         &self,
         side: Side,
@@ -396,7 +402,7 @@ impl ChannelReader {
         &self.channel
     }
 
-    /// Which instance of its name it reads.
+    /// Instance of the channel that it reads.
     pub(crate) fn instance(&self) -> u64 {
         self.segments.instance
     }
@@ -411,15 +417,15 @@ impl ChannelReader {
         if self.format.fingerprint == expected.fingerprint { Ok(()) } else { Err(self.mismatch(expected)) }
     }
 
-    /// Whether the channel's states are encoded by the codec of this format, as far as the control page has room for its
-    /// name.
+    /// Whether the channel's states are encoded by the codec of this format, as far as the control
+    /// page has room for its name.
     #[cfg(any(feature = "schema", feature = "message-pack"))]
     pub(crate) fn has_codec(&self, expected: &Format) -> Result<(), AttachError> {
         let is_same = self.format.codec == crate::layout::control::CODEC.cut(&expected.codec);
         if is_same { Ok(()) } else { Err(self.mismatch(expected)) }
     }
 
-    /// What this reader has done so far.
+    /// Counters of this reader.
     pub(crate) fn statistics(&self) -> ReaderStatistics {
         self.counts
     }
@@ -484,5 +490,5 @@ impl ChannelReader {
 /// Whether the checksum of a whole copy is that of its header.
 #[inline(never)]
 fn verifies(publication: Publication, header: SlotHeader, destination: &impl Destination) -> bool {
-    checksum::of(publication, destination.bytes()) == header.checksum
+    checksum_of_publication(publication, destination.bytes()) == header.checksum
 }

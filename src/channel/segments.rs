@@ -1,8 +1,9 @@
-//! The payload segments of one channel: created and opened by generation-tagged names, checked by their headers.
+//! The payload segments of one channel: created and opened by generation-tagged names, checked by
+//! their headers.
 
 use std::sync::Arc;
 
-use crate::layout::{Geometry, Kind, ObjectNames, Side, WORD_BYTES, segment};
+use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, segment};
 use crate::memory::{Memory, MemoryMut, ReadOnlyWords, Words};
 use crate::object::{Backend, Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -13,7 +14,8 @@ use crate::seqlock::{Ring, Segment};
 pub(super) struct Segments {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) names: ObjectNames,
-    /// Every segment carries it, so that a re-created channel's segments are never mistaken for those of this one.
+    /// Every segment carries the instance, so that a re-created channel's segments are never
+    /// mistaken for those of this one.
     pub(super) instance: u64,
 }
 
@@ -22,7 +24,8 @@ impl Segments {
         self.names.object(Kind::Segment(side, generation))
     }
 
-    /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of the channel's claim.
+    /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of
+    /// the channel's claim.
     pub(super) fn create_over_leftover(
         &self,
         side: Side,
@@ -35,8 +38,8 @@ impl Segments {
         Ok(self.begin(memory, side, generation, geometry))
     }
 
-    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for the holder of the
-    /// channel's claim.
+    /// Creates an object of zeroes, in place of a leftover of that name if need be. Only for the
+    /// holder of the channel's claim.
     pub(super) fn object_over_leftover(
         &self,
         name: &str,
@@ -92,13 +95,14 @@ impl Segments {
         Ok(Segment { generation, ring: Ring::new(memory, geometry) })
     }
 
-    /// Unlinks a segment that a growth replaced. Readers that have it mapped keep it until they read that side again.
+    /// Unlinks a segment that a growth replaced. Readers that have it mapped keep it until they
+    /// read that side again.
     pub(super) fn unlink(&self, side: Side, replaced: &Segment<Words>) -> Result<(), ObjectError> {
         self.backend.remove(&self.name(side, replaced.generation), replaced.ring.memory())
     }
 
-    /// Unlinks the neighbours of a generation: a dead writer can have left nothing else beside the current one.
-    /// Only for the holder of the channel's claim.
+    /// Unlinks the neighbours of a generation: a dead writer can have left nothing else beside the
+    /// current one. Only for the holder of the channel's claim.
     pub(super) fn remove_around(&self, side: Side, generation: u64) -> Result<(), ObjectError> {
         for neighbour in [generation.wrapping_sub(1), generation.wrapping_add(1)] {
             if (1..=ObjectNames::MAX_GENERATION).contains(&neighbour) {
@@ -108,9 +112,11 @@ impl Segments {
         Ok(())
     }
 
-    /// The geometry in a segment's header, if the header is whole and that of this channel, side and generation.
+    /// The geometry in a segment's header, if the header is whole and that of this channel, side
+    /// and generation.
     ///
-    /// A segment of another instance under this name means that the channel was re-created: `NotFound`.
+    /// A segment of another instance under this name means that the channel was re-created:
+    /// `NotFound`.
     fn check_header(
         &self,
         name: &str,
@@ -137,6 +143,18 @@ impl Segments {
         Geometry::check(depth, stride, memory.load(segment::CAPACITY), memory.len())
             .map_err(|_| foreign("its header describes an impossible shape"))
     }
+}
+
+/// CRC32C of the publication's number and its payload: a payload under another number has another
+/// checksum.
+pub(super) fn checksum_of_publication(publication: Publication, payload: &[u8]) -> u64 {
+    let number = crc32c::crc32c(&publication.get().to_le_bytes());
+    u64::from(crc32c::crc32c_append(number, payload))
+}
+
+/// CRC32C of a schema.
+pub(super) fn checksum_of_schema(bytes: &[u8]) -> u64 {
+    u64::from(crc32c::crc32c(bytes))
 }
 
 const _: () = assert!(segment::SLOTS * WORD_BYTES <= crate::layout::PAGE_BYTES);

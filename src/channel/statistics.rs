@@ -2,24 +2,26 @@
 
 use std::fmt;
 
-/// What a [`Writer`](crate::Writer) has done since it was opened; former writers of the channel don't count.
+/// Counters of a [`Writer`](crate::Writer) since it was opened. Former writers of the channel don't
+/// count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WriterStatistics {
-    /// States that were published.
+    /// Published states.
     pub publications: u64,
-    /// Payload bytes of all of them: the states as they were encoded, without headers and padding.
+    /// Payload bytes of all of them: the encoded states, without headers and padding.
     pub bytes: u64,
     /// Publications for which a segment was replaced by a larger or smaller one.
     pub growths: u64,
-    /// Publications that went into a segment that was there.
+    /// Publications into the current segment.
     pub reused: u64,
-    /// States that could not be published, or not be encoded.
+    /// States that could not be encoded or published.
     pub failed: u64,
 }
 
 impl WriterStatistics {
-    /// What has been done since `earlier`, which must be of the same writer; where a number is not greater, 0.
+    /// The difference to `earlier`, which must be of the same writer; 0 where a number is not
+    /// greater.
     #[must_use]
     pub fn diff(&self, earlier: &WriterStatistics) -> WriterStatistics {
         WriterStatistics {
@@ -31,7 +33,7 @@ impl WriterStatistics {
         }
     }
 
-    /// The part of the publications that went into a segment that was there, from 0 to 1; 1 if there were none.
+    /// The share of publications into the current segment, from 0 to 1; 1 if there were none.
     #[must_use]
     pub fn reuse_rate(&self) -> f64 {
         if self.publications == 0 { 1.0 } else { self.reused as f64 / self.publications as f64 }
@@ -46,25 +48,28 @@ impl fmt::Display for WriterStatistics {
     }
 }
 
-/// What a [`Reader`](crate::Reader) has done since it was attached.
+/// Counters of a [`Reader`](crate::Reader) since it was attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReaderStatistics {
-    /// Whole copies that were taken: of the latest state, of a field of it, of one of its history; also where the codec
-    /// then could not decode one.
+    /// Whole copies: of the latest state, of a field of it, of one of its history; also if the
+    /// codec could not decode the copy.
     pub snapshots: u64,
-    /// Payload bytes of all of them; of the whole state also where only a field of it was copied.
+    /// Payload bytes of all of them; those of the whole state even if only a field of it was
+    /// copied.
     pub bytes: u64,
-    /// Attempts that had to be made anew because the writer was faster, or was replacing the segment.
+    /// Further attempts because the writer was faster, or was replacing the segment.
     pub retries: u64,
-    /// Segments that were mapped: one for each side that is met, and one more whenever it has been replaced.
+    /// Mapped segments: one for each side that is read, and one more whenever it has been replaced.
     pub remaps: u64,
-    /// Snapshots that were given up after all attempts that the [`RetryPolicy`](crate::options::RetryPolicy) allows.
+    /// Snapshots that failed after all attempts that the [`RetryPolicy`](crate::options::RetryPolicy)
+    /// allows.
     pub give_ups: u64,
 }
 
 impl ReaderStatistics {
-    /// What has been done since `earlier`, which must be of the same reader; where a number is not greater, 0.
+    /// The difference to `earlier`, which must be of the same reader; 0 where a number is not
+    /// greater.
     #[must_use]
     pub fn diff(&self, earlier: &ReaderStatistics) -> ReaderStatistics {
         ReaderStatistics {
@@ -88,13 +93,13 @@ impl fmt::Display for ReaderStatistics {
     }
 }
 
-/// Counters of a writer; everything else follows from its numbers.
+/// Counters of a writer; all other statistics follow from its numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriterCounts {
     /// Payload bytes.
     pub(super) bytes: u64,
     pub(super) failed: u64,
-    /// Number of the last publication, and growths, when the writer was opened.
+    /// Number of the last publication, and of growths, when the writer was opened.
     first: [u64; 2],
 }
 
@@ -106,7 +111,7 @@ impl WriterCounts {
 
     pub(super) fn statistics(&self, last: u64, growths: u64) -> WriterStatistics {
         let publications = last - self.first[0];
-        // The page's count may have been any number before, also one near the end.
+        // The page's count may have had any value before, even one near the maximum.
         let growths = growths.wrapping_sub(self.first[1]);
         let reused = publications - growths;
         WriterStatistics { publications, bytes: self.bytes, growths, reused, failed: self.failed }

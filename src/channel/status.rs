@@ -13,13 +13,16 @@ use crate::seqlock::ChannelState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WriterState {
-    /// The process is alive. Whether it publishes is another question: see [`Snapshot::age`](crate::Snapshot::age).
+    /// The process is alive. Its last publication may still be old: see
+    /// [`Snapshot::age`](crate::Snapshot::age).
     Alive,
-    /// The process is alive, but stopped by a signal or a debugger. The channel stays its own.
+    /// The process is alive, but stopped by a signal or a debugger. It still owns the channel.
     Stopped,
-    /// The process died without closing the channel. The last state stays readable; the next writer continues from it.
+    /// The process died without closing the channel. The last state stays readable; the next writer
+    /// continues from it.
     Dead,
-    /// The writer closed the channel, or the channel was removed or replaced after its writer was gone.
+    /// The writer closed the channel, or the channel was removed or replaced after its writer had
+    /// ended.
     Closed,
     /// The channel's names were removed by hand, and the writer is in another PID namespace.
     Unknown,
@@ -59,11 +62,12 @@ pub(crate) fn writer_state(reader: &ChannelReader) -> Result<WriterState, Object
     if page.state() != ChannelState::Open {
         return Ok(WriterState::Closed);
     }
-    // Acquire: the owner must be loaded after the state said that the channel is open. Pairs with the release fence in
-    // `ControlPage::reopen`.
+    // Acquire: the owner must be loaded after the state said that the channel is open. Pairs with
+    // the release fence in `ControlPage::reopen`.
     page.fence_acquire();
     match state_of_owner(reader)? {
-        // The writer may have closed the channel and released it since: the kernel orders that it says so first.
+        // The writer may have closed the channel and released it since. The kernel orders the
+        // release after the closing.
         WriterState::Dead | WriterState::Unknown if reader.is_closed() => Ok(WriterState::Closed),
         state => Ok(state),
     }
@@ -76,8 +80,8 @@ fn state_of_owner(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
     if segments.backend.is_claimed(&name, page.memory())? == Some(false) {
         return Ok(WriterState::Dead);
     }
-    // A process holds the lock: the writer, or a fork that outlives it. Or the page has no name any more, and the lock
-    // can't be queried.
+    // A process holds the lock: the writer, or a fork that outlives it. Or the page has been
+    // unlinked, and the lock can't be queried.
     let owner = page.owner();
     Ok(match owner.state() {
         // A lock does not outlive a boot: this is a container with a boot id of its own.

@@ -17,7 +17,7 @@ pub(crate) struct WaitersPage {
 
 /// Wakes the processes that wait for this writer.
 pub(super) struct Waker {
-    /// Instance of the registry whose page it looks at.
+    /// Instance of the registry whose page it uses.
     instance: u64,
     announcements: Announcements<Words>,
     wake_mode: WakeMode,
@@ -25,8 +25,8 @@ pub(super) struct Waker {
 }
 
 impl Waker {
-    /// The waker of a new writer of `channel`. The writer's first publication wakes the processes that waited before it
-    /// opened.
+    /// The waker of a new writer of `channel`. The writer's first publication wakes the processes
+    /// that waited before it opened.
     ///
     /// `None` if the writer wakes no process.
     pub(super) fn new(page: WaitersPage, channel: &str, wanted: WakeMode) -> Option<Waker> {
@@ -46,7 +46,7 @@ impl Waker {
         self.wake_mode
     }
 
-    /// Instance of the registry whose page it looks at.
+    /// Instance of the registry whose page it uses.
     pub(super) fn instance(&self) -> u64 {
         self.instance
     }
@@ -61,17 +61,18 @@ impl Waker {
     #[inline(always)]
     pub(super) fn must_wake(&mut self, before: u64) -> bool {
         if self.wake_mode == WakeMode::Fences {
-            // Full: the load of p3 must not be satisfied before the number of the publication (w5) is visible, or the
-            // writer could miss an announcement whose waiter misses the number. Pairs with the waiter's full fence (s3).
+            // Full: the load of p3 must not be satisfied before the number of the publication (w5)
+            // is visible, or the writer could miss an announcement whose waiter misses the number.
+            // Pairs with the waiter's full fence (s3).
             self.announcements.page().fence_full();
         }
-        // With `WakeMode::Barriers` the waiter's barrier (s3) runs in this process, too. `store_release` ends with a
-        // compiler fence, so the load can't move above it.
+        // With `WakeMode::Barriers` the waiter's barrier (s3) runs in this process, too.
+        // `store_release` ends with a compiler fence, so the load can't move above it.
         self.answered.must_wake(before, self.count())
     }
 
-    /// Wakes the processes that sleep on the `published` word of the channel's `control` page, and those that sleep on
-    /// the waiters' page.
+    /// Wakes the processes that sleep on the `published` word of the channel's `control` page, and
+    /// those that sleep on the waiters' page.
     #[cold]
     pub(super) fn wake(&self, control: &Words) {
         let page = self.announcements.page();

@@ -3,11 +3,10 @@
 use super::budget::{SizeLimit, Unaffordable};
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
-use super::segments::Segments;
+use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, WriterStatistics};
-use crate::checksum;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
@@ -23,7 +22,8 @@ pub(crate) struct ChannelWriter {
     pub(super) owner: ForkToken,
     /// `None` for a writer that wakes no process.
     waker: Option<Waker>,
-    /// Sides whose segment is to be replaced at the next publication, by one of this capacity or of the payload's.
+    /// Sides whose segment the next publication replaces, by one of this capacity or of the
+    /// payload's.
     resizing: [Option<usize>; 2],
     /// Payloads of fewer bytes go straight into the current segment, by side.
     fits_below: [usize; 2],
@@ -31,7 +31,7 @@ pub(crate) struct ChannelWriter {
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
     linked: Vec<String>,
-    /// Nothing of the channel is left to end.
+    /// The channel has ended, and nothing of it is left to unlink.
     has_ended: bool,
     /// The object with the channel's schema, if it carries one: unlinked with the channel.
     schema: Option<Words>,
@@ -46,8 +46,8 @@ pub(super) struct ChannelObjects {
 }
 
 impl ChannelWriter {
-    /// A writer that continues after publication `last` with the current segments. Its page says so, and other processes
-    /// may query the claim from here on.
+    /// A writer that continues after publication `last` with the current segments. Its page says
+    /// so, and other processes may query the claim from here on.
     pub(super) fn begin(
         claim: Box<dyn Claim>,
         page: ControlPage<Words>,
@@ -79,7 +79,8 @@ impl ChannelWriter {
         writer
     }
 
-    /// Lets both sides become what the options ask for, where a former writer's segments are smaller or of another depth.
+    /// Schedules both sides for replacement where a former writer's segments are smaller than the
+    /// options ask for, or of another depth.
     pub(super) fn conform(&mut self) {
         for side in Side::BOTH {
             let found = self.writer.ring(side).geometry();
@@ -110,7 +111,8 @@ impl ChannelWriter {
         Ok(publication.get())
     }
 
-    /// Publishes a payload for which the current segment is too small, or that is to replace it; or returns why not.
+    /// Publishes a payload for which the current segment is too small, or which is scheduled to
+    /// replace it; or returns why not.
     #[cold]
     fn slow_publish(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
         let room = self.make_room(publication.side(), payload.len());
@@ -123,11 +125,12 @@ impl ChannelWriter {
         room.map_err(|error| self.failed(error)).map(|_| publication.get())
     }
 
-    /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one that replaces it.
+    /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one
+    /// that replaces it.
     #[inline(always)]
     fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
         let time = self.options.timestamps.now();
-        let checksum = if self.options.checksum { checksum::of(publication, payload) } else { 0 };
+        let checksum = if self.options.checksum { checksum_of_publication(publication, payload) } else { 0 };
         let waiting = self.waker.as_ref().map_or(0, Waker::count);
         match fresh {
             None => self.writer.publish(publication, payload, time, checksum),
@@ -144,7 +147,8 @@ impl ChannelWriter {
         }
     }
 
-    /// The segment for a payload of `len` bytes: a fresh one of a fitting size, or `None` for the current one.
+    /// The segment for a payload of `len` bytes: a fresh one of a fitting size, or `None` for the
+    /// current one.
     fn make_room(&mut self, side: Side, len: usize) -> Result<Option<Segment<Words>>, PublishError> {
         let max = self.options.max_state_len;
         if len > max {
@@ -163,8 +167,9 @@ impl ChannelWriter {
             match self.create_affordable(side, geometry, len) {
                 Ok(segment) => fresh = Some(segment),
                 Err(error) if len > current.capacity() => return Err(error),
-                // The payload fits the current segment. A budget would refuse again at every publication, so the wish is
-                // dropped; after another failure the next publication tries again.
+                // The payload fits the current segment. A budget would refuse again at every
+                // publication, so the replacement is cancelled; after another failure the next
+                // publication tries again.
                 Err(PublishError::TooLarge { .. }) => {}
                 Err(_) => return Ok(None),
             }
@@ -186,7 +191,7 @@ impl ChannelWriter {
         }
     }
 
-    /// Updates which payloads go straight into the current segment, after anything that this depends on has changed.
+    /// Updates which payloads go straight into the current segment, after a change that affects it.
     fn update_fits_below(&mut self) {
         for side in Side::BOTH {
             let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
@@ -195,8 +200,8 @@ impl ChannelWriter {
         }
     }
 
-    /// Creates the next segment of `side`; where a budget has no room for it, but the state needs one, the smallest that
-    /// holds `len` bytes.
+    /// Creates the next segment of `side`. If a budget has no room for it, but the state needs one,
+    /// creates the smallest that holds `len` bytes.
     fn create_affordable(
         &self,
         side: Side,
@@ -213,8 +218,9 @@ impl ChannelWriter {
         }
     }
 
-    /// Whether the budgets have room for another segment of `side`, beside the one that it replaces. A smaller one
-    /// gives memory back, and is not refused for the moment in which both exist.
+    /// Whether the budgets have room for another segment of `side`, beside the one that it
+    /// replaces. A smaller one gives memory back, and is not refused for the moment in which both
+    /// exist.
     fn afford(&self, side: Side, geometry: Geometry, len: usize) -> Result<(), PublishError> {
         let bytes = geometry.object_bytes();
         if bytes < self.writer.ring(side).memory().len() * WORD_BYTES {
@@ -239,7 +245,8 @@ impl ChannelWriter {
         if generation > ObjectNames::MAX_GENERATION {
             return Err(PublishError::Exhausted);
         }
-        // If our control page has been unlinked, another writer may already use these segment names.
+        // If our control page has been unlinked, another writer may already use these segment
+        // names.
         if !self.is_named() {
             return Err(PublishError::NamesRemoved);
         }
@@ -264,13 +271,14 @@ impl ChannelWriter {
         Ok(())
     }
 
-    /// Lets the next publication of either side go into a segment no larger than it needs.
+    /// Schedules both sides: the next publication of each goes into a segment no larger than it
+    /// needs.
     pub(crate) fn shrink_to_fit(&mut self) {
         self.resizing = [Some(1); 2];
         self.update_fits_below();
     }
 
-    /// From here on wakes processes that announce on `page` that they wait.
+    /// From here on, wakes processes that announce on `page` that they wait.
     pub(crate) fn wake_waiters_of(&mut self, page: WaitersPage) {
         let Some(waker) = Waker::new(page, &self.channel, self.options.wake_mode) else { return };
         let page = self.writer.control();
@@ -286,7 +294,8 @@ impl ChannelWriter {
 
     /// Ends the channel as the options say. `drop` does it, too, without a result.
     pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
-        // A fork of the owner shares its memory and its lock, and must not end what the owner still uses.
+        // A fork of the owner shares its memory and its lock, and must not end what the owner still
+        // uses.
         if self.has_ended || !self.owner.is_ours() {
             return Ok(());
         }
@@ -305,7 +314,8 @@ impl ChannelWriter {
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Unlinks all objects of the channel, the page last: when its name is free, so are those of the segments.
+    /// Unlinks all objects of the channel, the page last: when its name is free, so are those of
+    /// the segments.
     fn unlink_all(&self) -> Vec<ObjectError> {
         let segments = &self.segments;
         let mut failures = Vec::new();
@@ -342,7 +352,7 @@ impl ChannelWriter {
         PublishError::TooLarge { channel, len, limit, bound }
     }
 
-    /// Whether the control page still has its name, and so the segments' names are ours.
+    /// Whether the control page still has its name, and with it the segments' names are ours.
     fn is_named(&self) -> bool {
         self.claim.is_named()
     }
@@ -367,17 +377,18 @@ impl ChannelWriter {
         Side::BOTH.map(|side| self.writer.ring(side).geometry().depth()).iter().sum()
     }
 
-    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
+    /// Number of segments that were replaced by larger or smaller ones, by all writers that the
+    /// channel has had.
     pub(crate) fn growths(&self) -> u64 {
         self.growths
     }
 
-    /// The random id of this channel among all that had its name.
+    /// The random id of this channel among all channels that had its name.
     pub(crate) fn instance(&self) -> u64 {
         self.segments.instance
     }
 
-    /// How many writers the channel has had, this one included.
+    /// Number of writers that the channel has had, this one included.
     pub(crate) fn incarnation(&self) -> u64 {
         self.writer.control().incarnation()
     }
@@ -386,7 +397,7 @@ impl ChannelWriter {
         &self.options
     }
 
-    /// What this writer has done so far.
+    /// Counters of this writer.
     pub(crate) fn statistics(&self) -> WriterStatistics {
         self.counts.statistics(self.last(), self.growths)
     }

@@ -1,4 +1,4 @@
-//! The control page: who the channel is, and its hot words.
+//! The control page: identity of the channel and of its writer, and its hot words.
 
 use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
@@ -9,7 +9,7 @@ pub(crate) const BYTES: usize = PAGE_BYTES;
 pub(crate) const READY: usize = 0;
 /// The channel's instance id: random, made with the page, kept through takeovers.
 pub(crate) const INSTANCE: usize = READY + 1;
-/// Payload bytes that a state may have at most.
+/// Maximum payload bytes of a state.
 pub(crate) const LIMIT: usize = INSTANCE + 1;
 /// Fingerprint of codec and type name.
 pub(crate) const FINGERPRINT: usize = LIMIT + 1;
@@ -17,12 +17,13 @@ pub(crate) const FINGERPRINT: usize = LIMIT + 1;
 pub(crate) const CHECKSUM: usize = FINGERPRINT + 1;
 /// Permission bits of the channel's objects.
 pub(crate) const MODE: usize = CHECKSUM + 1;
-/// Bits of features without which a channel can't be used: who doesn't know one of them must not attach.
+/// Required features, as bits: a process that doesn't know one of them must not attach.
 pub(crate) const FEATURES_REQUIRED: usize = MODE + 1;
-/// Bits of features that may be ignored.
+/// Optional features, as bits: a process may ignore them.
 pub(crate) const FEATURES_OPTIONAL: usize = FEATURES_REQUIRED + 1;
 
-/// The hot line. It stands two lines away from everything else, because processors prefetch lines in pairs.
+/// The hot line. It is two lines away from everything else, because processors prefetch lines in
+/// pairs.
 pub(crate) const HOT: usize = 2 * LINE_WORDS;
 /// Number of the latest publication, 0 before the first.
 pub(crate) const PUBLISHED: usize = HOT;
@@ -31,7 +32,8 @@ pub(crate) const GENERATION: usize = PUBLISHED + 1;
 /// `0` while the channel is in use; see `seqlock::ChannelState`.
 pub(crate) const STATE: usize = GENERATION + 2;
 
-/// The writer's line: who writes, or wrote last. For people, and for the cases where the lock is not enough.
+/// The writer's line: the process that writes, or wrote last. For people, and for the cases in
+/// which the lock does not answer.
 pub(crate) const WRITER: usize = HOT + 2 * LINE_WORDS;
 /// Process id of the writer, in its own PID namespace.
 pub(crate) const PID: usize = WRITER;
@@ -41,25 +43,26 @@ pub(crate) const START_TIME: usize = PID + 1;
 pub(crate) const BOOT_ID: usize = START_TIME + 1;
 /// Inode of the writer's PID namespace.
 pub(crate) const PID_NAMESPACE: usize = BOOT_ID + 2;
-/// How many writers the channel has had, this one included.
+/// Number of writers that the channel has had, the present one included.
 pub(crate) const INCARNATION: usize = PID_NAMESPACE + 1;
-/// Instance of the registry on whose waiters' page the writer looks; 0 if it wakes nobody.
+/// Instance of the registry whose waiters' page the writer uses; 0 if the writer wakes no process.
 pub(crate) const WAITERS: usize = INCARNATION + 1;
-/// How the writer orders its look at the waiters after its publication; see `seqlock::WakeMode`.
+/// How the writer orders its load of the waiters' counter after its publication; see
+/// `seqlock::WakeMode`.
 pub(crate) const WAKE_MODE: usize = WAITERS + 1;
 
-/// The statistics' line: plain counters of the one writer.
+/// The statistics line: plain counters of the one writer.
 pub(crate) const STATISTICS: usize = WRITER + 2 * LINE_WORDS;
-/// Segments that were replaced by larger or smaller ones.
+/// Number of segments that were replaced by larger or smaller ones.
 pub(crate) const GROWTHS: usize = STATISTICS;
-/// When the writer last said that it is at work, in nanoseconds of the monotonic clock; 0 until it says so.
+/// Time of the writer's last heartbeat, in nanoseconds of the monotonic clock; 0 before the first.
 pub(crate) const HEARTBEAT: usize = GROWTHS + 1;
-/// Nanoseconds within which the writer promises its next sign of life; 0 if it promises nothing.
+/// Maximum nanoseconds between heartbeats that the writer promises; 0 if it promises nothing.
 pub(crate) const INTERVAL: usize = HEARTBEAT + 1;
-/// When the writer opened the channel, in nanoseconds of the monotonic clock; 0 if it neither
-/// timestamps its publications nor promises an interval.
+/// Time at which the writer opened the channel, in nanoseconds of the monotonic clock; 0 if it
+/// neither timestamps its publications nor promises an interval.
 pub(crate) const OPENED: usize = INTERVAL + 1;
-/// How the writer dates its publications: 0 to the nanosecond, 1 to the kernel's tick, 2 not at all.
+/// Source of the publications' timestamps: 0 to the nanosecond, 1 to the kernel's tick, 2 none.
 pub(crate) const DATING: usize = OPENED + 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
@@ -73,7 +76,7 @@ pub(crate) const CODEC: Text = CHANNEL.then(64);
 /// The type's name, cut if it is longer.
 pub(crate) const TYPE_NAME: Text = CODEC.then(512);
 
-/// Bytes of the channel's schema, which stands in an object of its own; 0 if there is none.
+/// Bytes of the channel's schema, which has an object of its own; 0 if there is none.
 pub(crate) const SCHEMA_BYTES: usize = TYPE_NAME.end();
 /// Fingerprint of the schema's bytes; 0 if there is none.
 pub(crate) const SCHEMA_FINGERPRINT: usize = SCHEMA_BYTES + 1;
@@ -81,19 +84,19 @@ pub(crate) const SCHEMA_FINGERPRINT: usize = SCHEMA_BYTES + 1;
 /// Room for a text: a word for its length, then `max` bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
-    /// Where its length stands.
+    /// The word that holds the length.
     pub(crate) word: usize,
-    /// Bytes that it may have.
+    /// Maximum number of bytes.
     pub(crate) max: usize,
 }
 
 impl Text {
-    /// Where the bytes begin.
+    /// The word at which the bytes begin.
     pub(crate) const fn bytes_at(self) -> usize {
         self.word + 1
     }
 
-    /// As much of `text` as there is room for, cut at a character's end.
+    /// The part of `text` that fits, cut at the end of a character.
     pub(crate) fn cut(self, text: &str) -> &str {
         let mut ends = (0..=self.max.min(text.len())).rev();
         &text[..ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0)]

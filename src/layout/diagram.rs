@@ -143,7 +143,7 @@ fn waiters_page() -> String {
     ])
 }
 
-/// What channels of some capacities take by default.
+/// Default sizes of channels of some capacities.
 fn sizes() -> String {
     let mut text = String::from(
         "| capacity asked | slots per segment | capacity given | bytes per segment | bytes per channel |\n|---:|---:|---:|---:|---:|\n",

@@ -1,16 +1,16 @@
-//! The shape of a segment: how many slots, how far apart, with how much room.
+//! The shape of a segment: number of slots, distance between them, capacity of each.
 
 use super::registry::entry;
 use super::segment::{SLOTS, slot};
 use super::{LINE_BYTES, LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
-/// Slots that a ring gets at least, where the user doesn't say: two in each segment, four in the pair.
+/// Default minimum of slots in a ring: two in each segment, four in the pair.
 const MIN_DEPTH: usize = 2;
 
-/// Slots that a ring may have at most.
+/// Maximum number of slots in a ring.
 const MAX_DEPTH: usize = 1 << 16;
 
-/// The shape of one segment. Immutable; every value of it has been checked.
+/// The shape of one segment. Immutable; every value has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     mask: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Geometry {
     capacity: usize,
 }
 
-/// Why there is no geometry for what was asked, or why the words in a header make none.
+/// Why a requested geometry is impossible, or why the words of a header describe none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GeometryError {
     /// Capacity or depth is zero, or their product does not fit in the address space.
@@ -28,8 +28,9 @@ pub(crate) enum GeometryError {
 }
 
 impl Geometry {
-    /// The shape for payloads of `capacity` bytes. `depth` slots (rounded up to a power of two); or, where it is
-    /// `None`, as many as fit in a page, at least two. The rest of the last page is given to the slots.
+    /// The shape for payloads of `capacity` bytes, with `depth` slots (rounded up to a power of
+    /// two). If `depth` is `None`: as many slots as fit in a page, at least two. The slots share
+    /// the rest of the last page.
     pub(crate) fn fit(capacity: usize, depth: Option<usize>) -> Result<Geometry, GeometryError> {
         if capacity == 0 || depth == Some(0) || depth > Some(MAX_DEPTH) {
             return Err(GeometryError::Impossible);
@@ -47,7 +48,7 @@ impl Geometry {
         Ok(Geometry::new(depth, stride / WORD_BYTES, stride - slot::HEADER_BYTES))
     }
 
-    /// The shape that the words of a segment's header describe, if they describe one that fits in `object_words`.
+    /// The shape that the words of a segment's header describe, if it fits in `object_words`.
     pub(crate) fn check(
         depth: u64,
         stride: u64,
@@ -77,15 +78,17 @@ impl Geometry {
         Geometry::new(entry::DEPTH, entry::STRIDE, entry::CAPACITY)
     }
 
-    /// A ring of `depth` slots (a power of two) of `capacity_words` words, without rounding up to pages: for models.
+    /// For models: a ring of `depth` slots (a power of two) of `capacity_words` words, not rounded
+    /// up to pages.
     #[cfg(test)]
     pub(crate) fn exact(depth: usize, capacity_words: usize) -> Geometry {
         assert!(depth.is_power_of_two());
         Geometry::new(depth, slot::PAYLOAD + capacity_words, capacity_words * WORD_BYTES)
     }
 
-    /// The callers have checked what is asserted here once more, because `memory::Slots` leaves out its bounds checks on
-    /// the strength of it: a slot's header and its payload, rounded up to words, end before the next slot begins.
+    /// The callers have checked these assertions already. They are repeated because `memory::Slots`
+    /// omits its bounds checks in reliance on them: a slot's header and its payload, rounded up to
+    /// words, end before the next slot begins.
     fn new(depth: usize, stride_words: usize, capacity: usize) -> Geometry {
         assert!(depth.is_power_of_two() && stride_words >= slot::PAYLOAD);
         assert!(capacity.div_ceil(WORD_BYTES) <= stride_words - slot::PAYLOAD);
@@ -97,7 +100,7 @@ impl Geometry {
         capacity.checked_add(slot::HEADER_BYTES)?.checked_next_multiple_of(LINE_BYTES)
     }
 
-    /// As many slots as the first page has room for, as a power of two, but at least [`MIN_DEPTH`].
+    /// The largest power of two of slots that fits in the first page, at least [`MIN_DEPTH`].
     fn default_depth(stride: usize) -> usize {
         let in_a_page = (PAGE_BYTES - SLOTS * WORD_BYTES) / stride;
         in_a_page.checked_ilog2().map_or(1, |power| 1 << power).max(MIN_DEPTH)
@@ -121,7 +124,7 @@ impl Geometry {
 
     /// Words of the whole segment.
     pub(crate) fn object_words(self) -> usize {
-        // No overflow: `fit` and `check` made sure of it.
+        // No overflow: `fit` and `check` have checked this product.
         #[expect(clippy::cast_possible_truncation, reason = "64-bit targets only")]
         let depth = self.depth() as usize;
         SLOTS + depth * self.stride_words
@@ -132,8 +135,8 @@ impl Geometry {
         (self.object_words() * WORD_BYTES).next_multiple_of(PAGE_BYTES)
     }
 
-    /// The first word of the slot in which the `turn`-th publication of this segment stands. No division: the depth
-    /// is a power of two.
+    /// The first word of the slot for the `turn`-th publication of this segment. No division: the
+    /// depth is a power of two.
     #[inline]
     pub(crate) fn slot(self, turn: u64) -> usize {
         #[expect(

@@ -1,12 +1,12 @@
 //! The names of shared objects: short enough for every system, derived from the full names.
 //!
-//! `tl_` + 7 characters for the namespace + 10 for the channel + the kind + the generation, all in base 36. The full
-//! names stand in the control page and are compared on attach, so that a collision of hashes is an error and not a
-//! mix-up.
+//! `tl_` + 7 characters for the namespace + 10 for the channel + the kind + the generation, all in
+//! base 36. The control page holds the full names, and attaching compares them: a collision of
+//! hashes is an error and never a mix-up.
 
 use super::Side;
 
-/// Most characters of an object's name (macOS allows 31 with the slash).
+/// Maximum characters of an object's name (macOS allows 31 with the slash).
 const MAX: usize = 30;
 const PREFIX: &str = "tl_";
 const NAMESPACE_DIGITS: u32 = 7;
@@ -14,10 +14,10 @@ const CHANNEL_DIGITS: u32 = 10;
 const KIND_DIGITS: u32 = 1;
 const GENERATION_DIGITS: u32 = 9;
 const RADIX: u64 = 36;
-/// Characters that all objects of a channel share.
+/// Length of the prefix that all objects of a channel share.
 const STEM: usize = PREFIX.len() + (NAMESPACE_DIGITS + CHANNEL_DIGITS) as usize;
 
-/// What an object is for.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The control page.
@@ -35,10 +35,10 @@ pub(crate) struct ObjectNames {
 }
 
 impl ObjectNames {
-    /// What the names of all objects begin with.
+    /// Prefix of the names of all objects.
     pub(crate) const PREFIX: &str = PREFIX;
 
-    /// The last generation that a name has room for.
+    /// The largest generation that fits in a name.
     pub(crate) const MAX_GENERATION: u64 = RADIX.pow(GENERATION_DIGITS) - 1;
 
     pub(crate) fn new(namespace: &str, channel: &str) -> ObjectNames {
@@ -47,7 +47,7 @@ impl ObjectNames {
         ObjectNames { stem }
     }
 
-    /// What the names of all objects of a namespace begin with.
+    /// Prefix of the names of all objects of a namespace.
     pub(crate) fn prefix(namespace: &str) -> String {
         let mut prefix = String::with_capacity(MAX);
         prefix.push_str(PREFIX);
@@ -55,7 +55,7 @@ impl ObjectNames {
         prefix
     }
 
-    /// What the names of all objects begin with of the namespace that `object` is of, if that is a name of ours.
+    /// The namespace prefix of `object`, if `object` is one of our names.
     pub(crate) fn prefix_of_object(object: &str) -> Option<&str> {
         let (prefix, rest) = object.split_at_checked(PREFIX.len() + NAMESPACE_DIGITS as usize)?;
         let digits = object.strip_prefix(PREFIX)?;
@@ -68,7 +68,7 @@ impl ObjectNames {
         ObjectNames::registry_of_prefix(&ObjectNames::prefix(namespace))
     }
 
-    /// The same, of the namespace whose objects' names begin with `prefix`.
+    /// The name of the registry of the namespace with this prefix.
     pub(crate) fn registry_of_prefix(prefix: &str) -> String {
         format!("{prefix}r")
     }
@@ -88,7 +88,7 @@ impl ObjectNames {
         (plain && known && stem.starts_with(PREFIX)).then(|| ObjectNames { stem: stem.into() })
     }
 
-    /// What `object` is for, if it is one of these names.
+    /// The kind of `object`, if it is one of these names.
     pub(crate) fn kind_of(&self, object: &str) -> Option<Kind> {
         let rest = object.strip_prefix(&self.stem)?;
         let (kind, generation) = rest.split_at_checked(KIND_DIGITS as usize)?;
@@ -104,12 +104,12 @@ impl ObjectNames {
         Some(Kind::Segment(side, generation))
     }
 
-    /// What the names of all objects of the channel begin with, and no other's.
+    /// Prefix of the names of all objects of the channel, and of no other object.
     pub(crate) fn stem(&self) -> &str {
         &self.stem
     }
 
-    /// What the names of all objects of the channel's namespace begin with.
+    /// Prefix of the names of all objects of the channel's namespace.
     pub(crate) fn namespace_prefix(&self) -> &str {
         &self.stem[..PREFIX.len() + NAMESPACE_DIGITS as usize]
     }
@@ -128,7 +128,7 @@ impl ObjectNames {
     }
 }
 
-/// How many digits `value` has, at least one.
+/// Number of digits of `value`, at least one.
 fn digits_of(value: u64) -> u32 {
     value.checked_ilog(RADIX).unwrap_or(0) + 1
 }
@@ -141,7 +141,8 @@ fn push_digits(text: &mut String, value: u64, digits: u32) {
     }
 }
 
-/// FNV-1a (Fowler, Noll, Vo), finished with the 64-bit mixer of MurmurHash3 so that the low digits depend on all of it.
+/// FNV-1a (Fowler, Noll, Vo), finished with the 64-bit mixer of MurmurHash3 so that the low digits
+/// depend on every byte.
 pub(crate) fn hash<D: AsRef<[u8]> + ?Sized>(data: &D) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in data.as_ref() {
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_of_which_namespace_it_is() {
+    fn the_namespace_prefix_is_found_in_every_name() {
         let names = ObjectNames::new("fleet", "worker-7");
         let [page, segment] = [Kind::Control, Kind::Segment(Side::A, 1)].map(|kind| names.object(kind));
         for object in [page, segment, ObjectNames::registry("fleet")] {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_tells_what_its_object_is_for() {
+    fn the_kind_of_an_object_is_found_in_its_name() {
         let names = ObjectNames::new("fleet", "worker-7");
         let last = ObjectNames::MAX_GENERATION;
         for kind in [

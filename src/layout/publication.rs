@@ -1,4 +1,4 @@
-//! The number of a publication, and what follows from it.
+//! The number of a publication, and everything that follows from it.
 
 /// One of the two segments of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,16 +21,18 @@ impl Side {
 
 /// The number of a publication: 1, 2, 3, … for the whole life of a channel, never reused.
 ///
-/// Everything about the place of a publication follows from its number: the segment, the turn within the segment's
-/// ring, and the two values that the slot's stamp takes.
+/// The number determines where a publication lies: the segment, the turn within the segment's ring,
+/// and the two values of the slot's stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Publication(u64);
 
 impl Publication {
-    /// The last number there is. The stamp of the next one would still fit in a word; 146 years at 1 GHz is enough.
+    /// The last number. The stamp of the next one would still fit in a word; 146 years at 1 GHz are
+    /// enough.
     pub(crate) const MAX: Publication = Publication(1 << 62);
 
-    /// The publication with number `n`; `None` for 0 ("nothing is published yet") and beyond [`Publication::MAX`].
+    /// The publication with number `n`; `None` for 0 ("nothing is published yet") and beyond
+    /// [`Publication::MAX`].
     #[inline]
     pub(crate) const fn new(n: u64) -> Option<Publication> {
         if n == 0 || n > Publication::MAX.0 {
@@ -45,13 +47,14 @@ impl Publication {
         self.0
     }
 
-    /// Which segment it goes to.
+    /// The segment that it is written to.
     #[inline]
     pub(crate) const fn side(self) -> Side {
         if self.0 & 1 == 0 { Side::A } else { Side::B }
     }
 
-    /// How many publications went to the same segment before it; its slot is this number modulo the depth.
+    /// Number of publications that the same segment got before it. Its slot is this number modulo
+    /// the depth.
     #[inline]
     pub(crate) const fn turn(self) -> u64 {
         self.0 >> 1

@@ -1,29 +1,30 @@
 //! The registry: one object for each namespace, the table of its channels.
 //!
-//! A page of header, the waiters' page, a word for each entry that says whether it is in use, and the entries. The
-//! object is as large as the table can become, but only as much of it is ever given memory as was needed.
+//! A header page, the waiters' page, a word for each entry that says whether it is in use, and the
+//! entries. The object has the size of a full table; only the part that was needed so far has
+//! memory.
 
 use super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
 /// The ready word (`layout::READY`), stored last.
 pub(crate) const READY: usize = 0;
-/// Random: tells one table of the namespace from the next.
+/// Random; differs between the tables of a namespace.
 pub(crate) const INSTANCE: usize = READY + 1;
-/// The hot line: read by who wants to know whether anything has changed.
+/// The hot line: a process reads it to find out whether anything has changed.
 pub(crate) const HOT: usize = 2 * LINE_WORDS;
 /// Counts the changes of the table.
 pub(crate) const CHANGES: usize = HOT;
-/// How many entries have ever been in use: none is behind that.
+/// High-water mark: entries at this index or above have never been used.
 pub(crate) const HIGH: usize = CHANGES + 1;
-/// 1 when the object is, or is about to be, without a name.
+/// 1 if this table has been, or is about to be, unlinked.
 pub(crate) const ENDED: usize = HIGH + 1;
-/// 1 while a change is being made: who finds it then has found a change that was not finished.
+/// 1 during a change. The next process that changes the table finds an interrupted change by it.
 pub(crate) const DIRTY: usize = HOT + 2 * LINE_WORDS;
 /// The namespace's full name: its length in bytes, then the bytes.
 pub(crate) const NAMESPACE: super::control::Text =
     super::control::Text { word: DIRTY + LINE_WORDS, max: 128 };
 
-/// Channels that a namespace can have.
+/// Maximum number of channels in a namespace.
 pub(crate) const MAX: usize = 1 << 16;
 /// For each entry: 0 if it is free, else the hash of its channel's name, with the lowest bit set.
 pub(crate) const MARKS: usize = waiters::START + waiters::WORDS;
@@ -32,26 +33,26 @@ pub(crate) const ENTRIES: usize = MARKS + MAX;
 /// Bytes of the whole object.
 pub(crate) const BYTES: usize = (ENTRIES + MAX * entry::WORDS) * WORD_BYTES;
 
-/// What has memory from the beginning: header and waiters' page.
+/// Bytes that have memory from the start: header and waiters' page.
 pub(crate) const RESERVED: usize = MARKS * WORD_BYTES;
 
-/// The page that readers, too, may store to: the only one. Its words are relative to its start.
+/// The one page that readers may store to. Its words are relative to its start.
 pub(crate) mod waiters {
     use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES, fingerprint};
 
-    /// Where the page starts in the object.
+    /// First word of the page in the object.
     pub(crate) const START: usize = PAGE_BYTES / WORD_BYTES;
     /// Words of the page.
     pub(crate) const WORDS: usize = PAGE_BYTES / WORD_BYTES;
-    /// The table's instance again: tells whose page it is.
+    /// The table's instance: identifies the registry that the page belongs to.
     pub(crate) const INSTANCE: usize = 0;
-    /// Counts how often anybody was woken: who waits for several channels sleeps on it.
+    /// Counts wake-ups. A process that waits for several channels sleeps on it.
     pub(crate) const RUNG: usize = LINE_WORDS;
-    /// The announcements of those who wait for a channel.
+    /// The first of the counters by which processes announce that they wait for a channel.
     pub(crate) const FIRST: usize = 2 * LINE_WORDS;
 
-    /// The word that counts the announcements of those who wait for `channel`. Two channels may share one: then waiting
-    /// for one of them wakes a little too much.
+    /// The word that counts the announcements of processes that wait for `channel`. Two channels
+    /// may share a word: then a publication on one of them also wakes waiters of the other.
     pub(crate) fn of_channel(channel: &str) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "less than a page")]
         let index = (fingerprint(channel) % (WORDS - FIRST) as u64) as usize;
@@ -61,11 +62,12 @@ pub(crate) mod waiters {
 
 /// Words of an entry, relative to its start.
 pub(crate) mod entry {
-    /// Number of the latest version of the entry, twice counted: 2, 4, 6, …; its slots take turns.
+    /// Number of the latest version of the entry, counted in steps of two: 2, 4, 6, …; its slots
+    /// take turns.
     pub(crate) const PUBLISHED: usize = 0;
     /// Words from one entry to the next.
     pub(crate) const WORDS: usize = 128;
-    /// Slots of an entry: the one that is in force, and the one that is being written.
+    /// Slots of an entry: the current one, and the one that is being written.
     pub(crate) const DEPTH: usize = 2;
     /// Words from one slot to the next.
     pub(crate) const STRIDE: usize = 56;

@@ -1,32 +1,35 @@
-//! Shared memory as aligned 64-bit words: the only way in which anything in this crate touches it.
+//! Shared memory as aligned 64-bit words: the only way in which this crate accesses it.
 //!
-//! The protocol is generic over these two traits, so that loom, the explorer and the real mapping run the same code.
-//! A reader's memory is a [`Memory`]; only a writer's is a [`MemoryMut`], so a reader that stores does not compile.
+//! The protocol is generic over these two traits, so that loom, the explorer and the real mapping
+//! run the same code. A reader's memory is a [`Memory`]; only a writer's is a [`MemoryMut`], so a
+//! reader that stores does not compile.
 //!
-//! Words never become `&T` or `&[u8]`: another process may be changing them. A word is loaded or stored atomically, and
-//! whole payloads are moved by [`Memory::read`] and [`MemoryMut::write`], which behave like a loop over words.
+//! Words never become `&T` or `&[u8]`, because another process may be changing them. Single words
+//! are loaded and stored atomically. [`Memory::read`] and [`MemoryMut::write`] move whole payloads,
+//! and behave like a loop over words.
+//!
+//! `#[inline(always)]` is for the accesses of a snapshot and of a publish; `seqlock` says why.
 
 #![allow(unsafe_code, reason = "the one place where raw pointers into a mapping become atomic words")]
 
+mod checked;
 mod copy;
-mod page;
 mod slots;
-mod word;
 mod words;
 
-pub(crate) use page::Page;
+pub(crate) use checked::{Page, Word};
 pub(crate) use slots::{Slot, SlotHeader, Slots};
-pub(crate) use word::Word;
 pub(crate) use words::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
 use crate::layout::WORD_BYTES;
 
 /// Words that another process may be storing to.
 pub(crate) trait Memory {
-    /// How many words there are: always as many.
+    /// Number of words. It never changes.
     fn len(&self) -> usize;
 
-    /// Loads a word, `Relaxed`: the only kind of load that is promised to work on memory mapped read-only.
+    /// Loads a word, `Relaxed`: the only kind of load that is guaranteed to work on memory mapped
+    /// read-only.
     ///
     /// # Panics
     ///
@@ -36,7 +39,8 @@ pub(crate) trait Memory {
     /// An acquire fence. Every call names its race and its partner.
     fn fence_acquire(&self);
 
-    /// Copies `into.len()` bytes from `word` on; means one [`Memory::load`] a word, in any order.
+    /// Copies `into.len()` bytes, beginning at `word`. Equivalent to one [`Memory::load`] per word,
+    /// in any order.
     ///
     /// # Panics
     ///
@@ -48,7 +52,7 @@ pub(crate) trait Memory {
         }
     }
 
-    /// [`Memory::load`] without a check, where there is a faster one.
+    /// [`Memory::load`] without a bounds check, for implementations that have a faster one.
     ///
     /// # Safety
     ///
@@ -58,7 +62,7 @@ pub(crate) trait Memory {
         self.load(word)
     }
 
-    /// [`Memory::read`] without a check, where there is a faster one.
+    /// [`Memory::read`] without a bounds check, for implementations that have a faster one.
     ///
     /// # Safety
     ///
@@ -88,8 +92,8 @@ pub(crate) trait MemoryMut: Memory {
     /// A release fence. Every call names its race and its partner.
     fn fence_release(&self);
 
-    /// Copies `from` to `word` on, the last word padded with zeroes; means one [`MemoryMut::store`] a word, in any
-    /// order.
+    /// Copies `from`, beginning at `word`, and pads the last word with zeroes. Equivalent to one
+    /// [`MemoryMut::store`] per word, in any order.
     ///
     /// # Panics
     ///
@@ -102,7 +106,7 @@ pub(crate) trait MemoryMut: Memory {
         }
     }
 
-    /// [`MemoryMut::store`] without a check, where there is a faster one.
+    /// [`MemoryMut::store`] without a bounds check, for implementations that have a faster one.
     ///
     /// # Safety
     ///
@@ -112,7 +116,7 @@ pub(crate) trait MemoryMut: Memory {
         self.store(word, value);
     }
 
-    /// [`MemoryMut::write`] without a check, where there is a faster one.
+    /// [`MemoryMut::write`] without a bounds check, for implementations that have a faster one.
     ///
     /// # Safety
     ///
@@ -132,8 +136,8 @@ pub(crate) trait CountingMemory: MemoryMut {
     /// If `word` is out of bounds.
     fn increment(&self, word: usize);
 
-    /// A sequentially consistent fence: nothing before it is reordered with anything after it. Every call names its race
-    /// and its partner.
+    /// A sequentially consistent fence: nothing before it is reordered with anything after it.
+    /// Every call names its race and its partner.
     fn fence_full(&self);
 }
 

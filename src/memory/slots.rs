@@ -1,4 +1,4 @@
-//! The slots of a segment: checked against their memory once, and never again.
+//! The slots of a segment: checked once against their memory, and never again.
 
 use super::{Memory, MemoryMut};
 use crate::layout::segment::slot::{CHECKSUM, LENGTH, PAYLOAD, STAMP, TIME};
@@ -9,9 +9,10 @@ use crate::layout::{Geometry, WORD_BYTES};
 pub(crate) struct SlotHeader {
     /// Payload length in bytes.
     pub(crate) len: u64,
-    /// When it was published, in nanoseconds of the monotonic clock; 0 if the writer records no time.
+    /// Timestamp of the publication in nanoseconds of the monotonic clock; 0 if the writer records
+    /// none.
     pub(crate) time: u64,
-    /// Its checksum, on a channel with checksums.
+    /// The publication's checksum, on a channel with checksums.
     pub(crate) checksum: u64,
 }
 
@@ -34,7 +35,7 @@ pub(crate) struct Slot<'a, M> {
 impl<M: Memory> Slots<M> {
     /// # Panics
     ///
-    /// If the memory is smaller than the geometry; so no later access is out of bounds.
+    /// If the memory is smaller than the geometry. So no later access is out of bounds.
     pub(crate) fn new(memory: M, geometry: Geometry) -> Slots<M> {
         assert!(memory.len() >= geometry.object_words(), "the geometry was checked against this memory");
         Slots { memory, geometry }
@@ -53,8 +54,8 @@ impl<M: Memory> Slots<M> {
     /// The slot of the `turn`-th publication of the segment.
     #[inline]
     pub(crate) fn slot(&self, turn: u64) -> Slot<'_, M> {
-        // In bounds: a geometry's slots, each with header and capacity, end within its `object_words`, which are no more
-        // than the memory has (`new`); neither changes.
+        // In bounds: all slots of a geometry, each with header and capacity, end within its
+        // `object_words`. The memory has at least that many words (`new`). Neither changes.
         Slot { memory: &self.memory, start: self.geometry.slot(turn), capacity: self.geometry.capacity() }
     }
 }
@@ -85,7 +86,7 @@ impl<M: Memory> Slot<'_, M> {
     ///
     /// # Panics
     ///
-    /// If that reaches beyond the capacity.
+    /// If the part reaches beyond the capacity.
     #[inline(always)]
     pub(crate) fn read(&self, offset: usize, into: &mut [u8]) {
         let end = offset.checked_add(into.len());
@@ -102,10 +103,12 @@ impl<M: Memory> Slot<'_, M> {
         if head.is_empty() {
             return;
         }
-        // SAFETY: a byte of the word is wanted, so it is within the capacity, rounded up to words, which is in bounds.
+        // SAFETY: the copy includes a byte of this word, so the word is within the capacity rounded
+        // up to words, which is in bounds.
         let bytes = unsafe { self.memory.load_unchecked(self.start + PAYLOAD + word) }.to_le_bytes();
         head.copy_from_slice(&bytes[skipped..][..head.len()]);
-        // SAFETY: the capacity is in bounds; of an empty rest, the end of that word is.
+        // SAFETY: the capacity is in bounds; an empty rest begins at most at the end of that word,
+        // which is in bounds.
         unsafe { self.memory.read_unchecked(self.start + PAYLOAD + word + 1, rest) }
     }
 }

@@ -1,4 +1,4 @@
-//! Words that are atomics of this process: everything but the memory of the models.
+//! Words that are atomics of this process: used everywhere except in the models.
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering, compiler_fence, fence};
 use super::{CountingMemory, Memory, MemoryMut, copy};
 use crate::layout::WORD_BYTES;
 
-/// Which object some words belong to, whatever its name means by now.
+/// Identity of the object that some words belong to, even if its name means another object by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectId {
     pub(crate) device: u64,
     pub(crate) inode: u64,
 }
 
-/// Keeps words valid: a mapping, or a block of the heap. Releases them when it is dropped.
+/// Keeps words valid: a mapping, or a block of the heap. Dropping it releases them.
 pub(crate) trait WordsOwner: fmt::Debug + Send + Sync {
     /// The object that the words belong to.
     fn object(&self) -> ObjectId;
@@ -24,8 +24,8 @@ pub(crate) trait WordsOwner: fmt::Debug + Send + Sync {
 
 /// Aligned atomic words, and a share of their owner. Clones share the same words.
 ///
-/// Only [`Words`] can be stored to: a store to words that are mapped read-only would fault, so [`ReadOnlyWords`] has no
-/// method that stores.
+/// Only [`Words`] can be stored to. A store to words that are mapped read-only would fault, so
+/// [`ReadOnlyWords`] has no method that stores.
 pub(crate) struct SharedWords<const WRITABLE: bool> {
     base: NonNull<u64>,
     len: usize,
@@ -38,20 +38,21 @@ pub(crate) type Words = SharedWords<true>;
 /// Words that this process can only load.
 pub(crate) type ReadOnlyWords = SharedWords<false>;
 
-// SAFETY: the words are only ever accessed atomically (`words`), which is sound from any thread; `new`'s contract makes
-// them valid for as long as the owner lives, of which the value has a share. The owner is `Send` and `Sync`.
+// SAFETY: the words are only accessed atomically (`words`), which is sound from any thread. `new`'s
+// contract makes them valid as long as the owner lives, and the value holds a share of the owner.
+// The owner is `Send` and `Sync`.
 unsafe impl<const WRITABLE: bool> Send for SharedWords<WRITABLE> {}
 // SAFETY: as for `Send`; all methods take `&self` and access the words atomically.
 unsafe impl<const WRITABLE: bool> Sync for SharedWords<WRITABLE> {}
 
 impl<const WRITABLE: bool> SharedWords<WRITABLE> {
-    /// The `len` words from `base` on, which `owner` keeps valid.
+    /// The `len` words that begin at `base`, which `owner` keeps valid.
     ///
     /// # Safety
     ///
-    /// `base` must be aligned to 8 bytes, the words must be no more than `isize::MAX` bytes, and for as long as `owner`
-    /// lives they must be readable, and be accessed in this process only by atomic 64-bit accesses and the copies of
-    /// `copy`. If `WRITABLE`, they must be writable, too.
+    /// `base` must be aligned to 8 bytes, the words must be no more than `isize::MAX` bytes, and
+    /// for as long as `owner` lives they must be readable, and be accessed in this process only by
+    /// atomic 64-bit accesses and the copies of `copy`. If `WRITABLE`, they must be writable, too.
     pub(crate) unsafe fn new(base: NonNull<u64>, len: usize, owner: Arc<dyn WordsOwner>) -> Self {
         debug_assert!(base.is_aligned());
         SharedWords { base, len, owner }
@@ -60,10 +61,12 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
     /// The words.
     #[inline]
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: `new`'s contract: aligned, readable and in one block for as long as the owner lives, which is longer
-        // than `self` is borrowed, and accessed atomically by this process. A reference to an atomic allows for changes
-        // by others, other processes too. Not `AtomicU64::from_ptr`, which asks for memory that can be written: this may
-        // be mapped read-only, on which the atomic module of std promises Relaxed loads, the only ones made here.
+        // SAFETY: `new`'s contract: the words are aligned, readable and in one block as long as the
+        // owner lives, which is longer than `self` is borrowed, and this process accesses them
+        // atomically. A reference to an atomic allows changes by others, other processes included.
+        // `AtomicU64::from_ptr` is not used because it requires writable memory: these words may be
+        // mapped read-only, where std's atomic module guarantees Relaxed loads, the only ones made
+        // here.
         unsafe { slice::from_raw_parts(self.base.as_ptr().cast::<AtomicU64>(), self.len) }
     }
 
@@ -72,7 +75,7 @@ impl<const WRITABLE: bool> SharedWords<WRITABLE> {
         self.owner.object()
     }
 
-    /// The `len` words from `start` on; `None` if there are not so many.
+    /// The `len` words that begin at `start`; `None` if the words end before that.
     pub(crate) fn part(&self, start: usize, len: usize) -> Option<Self> {
         let end = start.checked_add(len)?;
         let first = NonNull::from(self.words().get(start..end)?).cast();
@@ -129,15 +132,15 @@ impl fmt::Debug for HeapBlock {
 }
 
 impl Words {
-    /// `len` zeroes on the heap; pages that are never touched take no memory.
+    /// `len` zeroes on the heap. Pages that are never touched take no memory.
     pub(crate) fn zeroed(len: usize) -> Words {
         static BLOCKS: AtomicU64 = AtomicU64::new(0);
-        // Relaxed: only that the numbers differ matters. No device has the number 0.
+        // Relaxed: only the difference between the numbers matters. No device has the number 0.
         let object = ObjectId { device: 0, inode: BLOCKS.fetch_add(1, Ordering::Relaxed) };
         let block = Arc::new(HeapBlock { words: bytemuck::zeroed_slice_box(len), object });
         let base = NonNull::from(&*block.words).cast();
-        // SAFETY: the words of the block, aligned, writable, in one allocation that lives as long as the block, and
-        // accessed as atomics only.
+        // SAFETY: the words of the block: aligned, writable, in one allocation that lives as long
+        // as the block, and accessed only as atomics.
         unsafe { Words::new(base, len, block) }
     }
 }
@@ -161,7 +164,7 @@ impl<const WRITABLE: bool> Memory for SharedWords<WRITABLE> {
     #[inline]
     fn read(&self, word: usize, into: &mut [u8]) {
         let from = &self.words()[word..][..into.len().div_ceil(WORD_BYTES)];
-        // SAFETY: just those words.
+        // SAFETY: `from` has exactly the words of `into`.
         unsafe { copy::load(from, into) };
     }
 
@@ -175,7 +178,7 @@ impl<const WRITABLE: bool> Memory for SharedWords<WRITABLE> {
     unsafe fn read_unchecked(&self, word: usize, into: &mut [u8]) {
         // SAFETY: in bounds (the caller's promise).
         let from = unsafe { self.words().get_unchecked(word..word + into.len().div_ceil(WORD_BYTES)) };
-        // SAFETY: just those words.
+        // SAFETY: `from` has exactly the words of `into`.
         unsafe { copy::load(from, into) };
     }
 }
@@ -189,8 +192,9 @@ impl MemoryMut for Words {
     #[inline]
     fn store_release(&self, word: usize, value: u64) {
         self.words()[word].store(value, Ordering::Release);
-        // Keeps the compiler from moving later stores above this one. No reader needs it; but a process that is killed
-        // between two stores must not have made the first store of the next publication (w1) without this one (w5).
+        // Keeps the compiler from moving later stores above this one. No reader needs it. But a
+        // process that is killed between two stores must not have made the first store of the next
+        // publication (w1) without this one (w5).
         compiler_fence(Ordering::SeqCst);
     }
 
@@ -202,7 +206,7 @@ impl MemoryMut for Words {
     #[inline]
     fn write(&self, word: usize, from: &[u8]) {
         let to = &self.words()[word..][..from.len().div_ceil(WORD_BYTES)];
-        // SAFETY: just those words, which are writable (`new`).
+        // SAFETY: `to` has exactly the words of `from`, and they are writable (`new`).
         unsafe { copy::store(to, from) };
     }
 
@@ -216,7 +220,7 @@ impl MemoryMut for Words {
     unsafe fn write_unchecked(&self, word: usize, from: &[u8]) {
         // SAFETY: in bounds (the caller's promise).
         let to = unsafe { self.words().get_unchecked(word..word + from.len().div_ceil(WORD_BYTES)) };
-        // SAFETY: just those words, which are writable (`new`).
+        // SAFETY: `to` has exactly the words of `from`, and they are writable (`new`).
         unsafe { copy::store(to, from) };
     }
 }
@@ -261,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_told_apart_and_parts_are_of_their_whole() {
+    fn blocks_differ_and_a_part_belongs_to_its_whole() {
         let (all, other) = (Words::zeroed(2), Words::zeroed(2));
         assert_eq!(all.part(1, 1).unwrap().object(), all.object());
         assert_eq!(all.read_only().object(), all.object());

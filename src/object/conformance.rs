@@ -1,4 +1,4 @@
-//! What every backend must do. One suite, run for each.
+//! Requirements on every backend. One suite, run for each.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use super::{Backend, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, MemoryMut, Words};
 
-/// Makes names of a test unique on the machine, and removes them at the end, however it ends.
+/// Makes the names of a test unique on the machine, and removes the objects when the test ends,
+/// however it ends.
 struct Names {
     backend: Arc<dyn Backend>,
     stem: String,
@@ -32,7 +33,7 @@ impl Drop for Names {
 
 const MODE: u32 = 0o600;
 
-/// No owner is known to be dead.
+/// Treats every owner as alive.
 fn never(_memory: &Words) -> bool {
     false
 }
@@ -168,8 +169,8 @@ fn a_claim_may_be_larger_than_its_memory(backend: Arc<dyn Backend>) {
     );
 }
 
-fn sizes_and_owners_are_told_without_opening(backend: Arc<dyn Backend>) {
-    let names = Names::new(backend, "told");
+fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
+    let names = Names::new(backend, "sizes");
     let name = names.name("a");
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
     let memory = names.backend.create(&name, 5 * PAGE_BYTES, MODE).unwrap();
@@ -210,5 +211,5 @@ conformance!(
     a_claim_of_another_size_is_refused,
     a_removed_claim_makes_room_for_a_new_one,
     a_claim_may_be_larger_than_its_memory,
-    sizes_and_owners_are_told_without_opening,
+    sizes_and_owners_are_reported_without_opening,
 );

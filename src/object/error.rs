@@ -1,8 +1,8 @@
-//! What can be wrong with one object.
+//! Errors of one object.
 
 use std::io;
 
-/// What went wrong with one shared-memory object. The texts name the object as it is listed in `/dev/shm`.
+/// An error of one shared-memory object. The texts name the object as `/dev/shm` lists it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectError {
@@ -12,71 +12,75 @@ pub enum ObjectError {
         /// Its name.
         object: String,
     },
-    /// There is one already.
+    /// An object of that name exists already.
     #[error("shared-memory object {object} exists already")]
     Exists {
         /// Its name.
         object: String,
     },
     /// Its creator has made the name but not yet the memory.
-    #[error("shared-memory object {object} is still empty: its creator is at work, or died there")]
+    #[error(
+        "shared-memory object {object} is still empty, its creator has not finished it: retry, or \
+         open a writer for its channel if the creator is dead"
+    )]
     Unfinished {
         /// Its name.
         object: String,
     },
-    /// Another process holds it.
-    #[error("shared-memory object {object} is claimed by another process")]
+    /// Another process owns it.
+    #[error("shared-memory object {object} is claimed by another process: retry once that process has ended")]
     Claimed {
         /// Its name.
         object: String,
     },
-    /// The memory can't be reserved.
+    /// Its memory can't be reserved.
     #[error(
-        "no room for {bytes} bytes of shared memory ({object}): free some of /dev/shm, or make it larger \
-         (mount -o remount,size=… /dev/shm)"
+        "no room for {bytes} bytes of shared memory ({object}): free memory in /dev/shm, or \
+         enlarge it (mount -o remount,size=… /dev/shm)"
     )]
     NoSpace {
         /// Its name.
         object: String,
-        /// Bytes that were asked for.
+        /// Requested bytes.
         bytes: usize,
     },
     /// The system doesn't allow it.
     #[error(
-        "no permission for shared-memory object {object}: run as the user who owns it; for readers, its writer can \
-         give permissions (WriterBuilder::permissions)"
+        "no permission for shared-memory object {object}: run as its owner; the writer can give \
+         readers permissions (WriterBuilder::permissions)"
     )]
     PermissionDenied {
         /// Its name.
         object: String,
     },
-    /// Somebody else put something under this name.
+    /// Another program put something else under this name.
     #[error(
-        "/dev/shm/{object} is not an object of this library's ({reason}): find out who made it, and remove it"
+        "/dev/shm/{object} is not an object of this library ({reason}): find out which program \
+         made it, and remove it"
     )]
     Foreign {
         /// Its name.
         object: String,
-        /// What is wrong with it.
+        /// Why it is not one of our objects.
         reason: String,
     },
     /// It belongs to another user.
     #[error(
-        "shared-memory object {object} belongs to user {owner}, who is not trusted here: trust that user \
-         explicitly (NamespaceBuilder::trust_owner), or use another namespace"
+        "shared-memory object {object} belongs to user {owner}, which is not trusted: trust that \
+         user explicitly (NamespaceBuilder::trust_owner), or use another namespace"
     )]
     OtherOwner {
         /// Its name.
         object: String,
-        /// Numeric id of the user who owns it.
+        /// Numeric id of its owner.
         owner: u32,
     },
-    /// The system refused for some other reason.
+    /// The system refused for another reason.
     #[error("{operation} failed for shared-memory object {object}: {source}")]
     Os {
         /// Its name.
         object: String,
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
         /// The system's reason.
         source: io::Error,

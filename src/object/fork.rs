@@ -1,7 +1,8 @@
-//! Knows whether this process is a fork of the one that made a token, at the price of one load.
+//! Detects whether this process is a fork of the one that made a token, for the price of one load.
 //!
-//! A page that the kernel gives a forked child zeroed (`MADV_WIPEONFORK`, Linux 4.14) holds a random number of the process.
-//! Not its pid: a descendant may have the same one. `getpid` would cost a system call a publish besides.
+//! A page that the kernel zeroes in a forked child (`MADV_WIPEONFORK`, Linux 4.14) holds a random
+//! number of the process. A pid would not do: a descendant may have the same one. Besides, `getpid`
+//! would cost a system call per publish.
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -11,12 +12,12 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
 use crate::layout::PAGE_BYTES;
 
-/// Belongs to the process that took it, and not to its forks.
+/// Belongs to the process that took it, not to its forks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ForkToken {
-    /// `None` where the kernel has no such page: then the pid is asked for each time.
+    /// `None` if the kernel has no such page: then each check queries the pid.
     page: Option<&'static AtomicU64>,
-    /// What stands on the page of the process that took it.
+    /// The number on the page of the process that took it.
     process: u64,
     pid: u64,
 }
@@ -47,40 +48,43 @@ impl ForkToken {
     #[inline]
     pub(crate) fn is_ours(self) -> bool {
         match self.page {
-            // Relaxed: the number was stored before the token was made, and never changes in this process.
+            // Relaxed: the number was stored before the token was made, and never changes in this
+            // process.
             Some(word) => word.load(Ordering::Relaxed) == self.process,
             None => u64::from(std::process::id()) == self.process,
         }
     }
 }
 
-/// The number on the page; the first token of a process puts it there.
+/// The number on the page. The first token of a process stores it.
 fn number_of_this_process(word: &AtomicU64) -> u64 {
     let known = word.load(Ordering::Relaxed);
     if known != 0 {
         return known;
     }
-    // Without randomness the pid has to do.
+    // Without randomness the pid is used.
     let fresh = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id())).max(1);
-    // Relaxed: the word alone decides which of several threads' numbers it is.
+    // Relaxed: only the word itself decides which thread's number is used.
     word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed)
         .map_or_else(|there| there, |_| fresh)
 }
 
-/// One page that is never unmapped and that a fork sees zeroed.
+/// One page that is never unmapped and that a fork finds zeroed.
 fn wiped_page() -> Option<&'static AtomicU64> {
     // SAFETY: a new anonymous mapping at an address of the kernel's choice replaces nothing.
     let page = unsafe {
         mmap_anonymous(ptr::null_mut(), PAGE_BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
     }
     .ok()?;
-    // SAFETY: the page is ours and of that length; wiping it in children harms nobody, since nothing refers to it yet.
+    // SAFETY: the page is ours and of that length; wiping it in children harms no process, because
+    // nothing refers to it yet.
     if unsafe { madvise(page, PAGE_BYTES, Advice::LinuxWipeOnFork) }.is_err() {
         // SAFETY: the page is ours, of that length, and nothing refers to it.
         let _ = unsafe { munmap(page, PAGE_BYTES) };
         return None;
     }
-    // SAFETY: page-aligned, writable, zeroed, never unmapped from here on, and only accessed through this reference.
+    // SAFETY: page-aligned, writable, zeroed, never unmapped from here on, and accessed only
+    // through this reference.
     Some(unsafe { AtomicU64::from_ptr(page.cast()) })
 }
 

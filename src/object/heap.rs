@@ -7,7 +7,8 @@ use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize,
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, Words};
 
-/// Named objects on the heap, seen by all clones of the value. They end with the last of them.
+/// Named objects on the heap, shared by all clones of the value. They are freed with the last
+/// clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heap(Arc<Mutex<BTreeMap<String, Object>>>);
 
@@ -26,18 +27,18 @@ pub(crate) struct HeapClaim {
 }
 
 impl Heap {
-    /// An empty one.
+    /// An empty heap.
     pub(crate) fn new() -> Heap {
         Heap::default()
     }
 
-    /// The heap as a channel holds it.
+    /// The heap as a channel holds its backend.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn shared(&self) -> Arc<dyn Backend> {
         Arc::new(self.clone())
     }
 
-    /// The names of all objects there are.
+    /// The names of all objects.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn names(&self) -> Vec<String> {
         self.objects().keys().cloned().collect()
@@ -70,7 +71,7 @@ impl Heap {
     }
 }
 
-/// A panic while it is held leaves a map or a flag, which are whole at any time.
+/// A panic while the lock is held leaves a map or a flag, each of which is whole at any time.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -141,13 +142,13 @@ impl Backend for Heap {
         Ok(self.objects().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
-    /// The heap does not tell which of its pages were touched: all of an object counts.
+    /// The heap does not record which pages were touched: all of an object counts.
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
         let bytes = (self.find(object)?.words.len() * WORD_BYTES) as u64;
         Ok(ObjectSize { bytes, resident: bytes })
     }
 
-    /// The heap knows no owners and no permissions: all is this user's own.
+    /// The heap has no owners and no permissions: every object belongs to this user.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
         let owner = rustix::process::geteuid().as_raw();
         Ok(ObjectStatus { owner, permissions: 0o600, is_regular: true, size: self.size(object)? })
@@ -167,10 +168,10 @@ impl Claim for HeapClaim {
         &self.object.words
     }
 
-    /// Nothing to do: a claim is a flag of this process, and a fork's heap is its own.
+    /// Nothing to do: a claim is a flag of this process, and a fork has a heap of its own.
     fn settle(&self) {}
 
-    /// The heap knows no permissions.
+    /// The heap has no permissions.
     fn set_mode(&self, _mode: Mode) -> Result<(), ObjectError> {
         Ok(())
     }

@@ -20,7 +20,7 @@ struct Mapping {
 
 // SAFETY: the pages are mapped for the whole process, and any thread may unmap them.
 unsafe impl Send for Mapping {}
-// SAFETY: nothing can be done through a shared reference.
+// SAFETY: a shared reference gives no access to anything that changes.
 unsafe impl Sync for Mapping {}
 
 impl WordsOwner for Mapping {
@@ -31,7 +31,8 @@ impl WordsOwner for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, of that address and length, and every `SharedWords` of it has a share of this.
+        // SAFETY: the mapping is ours, has that address and length, and every `SharedWords` of it
+        // holds a share of this value.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
     }
 }
@@ -53,7 +54,7 @@ pub(super) fn writable_part(
     Ok(unsafe { mapping.into_words() })
 }
 
-/// Maps `bytes` of the object behind `fd`, which must have that size, to load only.
+/// Maps `bytes` of the object behind `fd`, which must have that size, read-only.
 pub(super) fn read_only(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> Result<ReadOnlyWords, Errno> {
     let mapping = Mapping::new(fd, 0, bytes, object, ProtFlags::READ)?;
     // SAFETY: read-only words need not be writable.
@@ -79,10 +80,11 @@ impl Mapping {
     /// If `WRITABLE`, the mapping must be writable.
     unsafe fn into_words<const WRITABLE: bool>(self) -> SharedWords<WRITABLE> {
         let (base, words) = (self.base, self.bytes / WORD_BYTES);
-        // SAFETY: the kernel returned a page-aligned mapping of `bytes` bytes, readable, and writable if `WRITABLE` (the
-        // caller's promise); the mapping lives as long as its owner, and is accessed only as atomic words. The object had
-        // that size when it was mapped, and no mapping is larger than `isize::MAX`; a process that truncates the object
-        // later makes accesses fault (documented in docs/protocol.md).
+        // SAFETY: the kernel returned a page-aligned mapping of `bytes` bytes, readable, and
+        // writable if `WRITABLE` (the caller's promise). The mapping lives as long as its owner,
+        // and is accessed only as atomic words. The object had that size when it was mapped, and no
+        // mapping is larger than `isize::MAX`. If a process truncates the object later, accesses
+        // fault (documented in docs/protocol.md).
         unsafe { SharedWords::new(base, words, Arc::new(self)) }
     }
 }

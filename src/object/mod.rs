@@ -1,27 +1,27 @@
-//! One named object of shared words: create it, look at it, claim it, remove it. Operating system only.
+//! One named object of shared words: create it, map it, claim it, unlink it. Only the operating
+//! system is involved.
 //!
-//! [`Backend`] is small on purpose: it is all that a channel needs of a place where objects live. [`SharedMemory`] is
-//! the real one, [`Heap`] serves channels inside one process and most tests; `conformance` is the suite that both pass.
+//! [`Backend`] is small on purpose: it is all that a channel needs of the place where its objects
+//! are. [`SharedMemory`] is the real one. [`Heap`] serves channels inside one process and most
+//! tests. `conformance` is the suite that both pass.
 
-#![allow(unsafe_code, reason = "maps objects, and asks the kernel for locks that rustix doesn't offer")]
+#![allow(unsafe_code, reason = "maps objects, and uses locks of the kernel that rustix doesn't offer")]
 
-mod barrier;
 #[cfg(test)]
 mod conformance;
 mod error;
 mod fork;
-mod futex;
 mod heap;
 mod lock;
 mod mapping;
 mod shm;
+mod threads;
 
-pub(crate) use barrier::{issue as issue_barrier, register as register_for_barriers};
 pub use error::ObjectError;
 pub(crate) use fork::ForkToken;
-pub(crate) use futex::{Slept, sleep, wake};
 pub(crate) use heap::Heap;
 pub(crate) use shm::SharedMemory;
+pub(crate) use threads::{Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::fmt;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use crate::memory::{ReadOnlyWords, Words};
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
 
-/// How large a claimed object is, and how much of it is given memory at once.
+/// Size of a claimed object, and how much of it gets memory at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
     pub(crate) bytes: usize,
@@ -39,60 +39,60 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// All of it is given memory at once.
+    /// All of it gets memory at once.
     pub(crate) fn full(bytes: usize) -> Extent {
         Extent { bytes, reserved: bytes }
     }
 }
 
-/// What an object costs.
+/// Memory that an object uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectSize {
-    /// How long it is.
+    /// Its length.
     pub(crate) bytes: u64,
-    /// How much of that has memory.
+    /// The part of it that has memory.
     pub(crate) resident: u64,
 }
 
-/// What the system says about an object without opening it.
+/// Status of an object, as the system reports it without opening the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectStatus {
-    /// Numeric id of the user who owns it.
+    /// Numeric id of its owner.
     pub(crate) owner: u32,
     pub(crate) permissions: Mode,
-    /// Whether it is a regular file: nothing else is an object of ours.
+    /// Whether it is a regular file. Objects of ours are nothing else.
     pub(crate) is_regular: bool,
     pub(crate) size: ObjectSize,
 }
 
 impl ObjectStatus {
-    /// Whether it is for this process to remove: a regular file of this user's.
+    /// Whether this process may remove it: a regular file of this user.
     pub(crate) fn is_ours(&self) -> bool {
         self.is_regular && self.owner == rustix::process::geteuid().as_raw()
     }
 }
 
-/// How long somebody else's step with an object is waited for. None takes longer than some system calls, unless who is
-/// at it was stopped.
+/// How long to wait for another process to finish a step on an object. A step is a few system
+/// calls; only a stopped process takes longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is claimed, and how.
+/// How an object is claimed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClaimOptions {
     pub(crate) extent: Extent,
     /// Whether the object is created if there is none.
     pub(crate) create: bool,
-    /// How long somebody who is just claiming it, too, is waited for.
+    /// How long to wait for another process that is claiming it at the same time.
     pub(crate) patience: Duration,
 }
 
 impl ClaimOptions {
-    /// An object that is created if there is none.
+    /// Claims an object, and creates it if there is none.
     pub(crate) fn create(extent: Extent) -> ClaimOptions {
         ClaimOptions { extent, create: true, patience: PATIENCE }
     }
 
-    /// An object that must exist.
+    /// Claims an object that must exist.
     pub(crate) fn existing(extent: Extent) -> ClaimOptions {
         ClaimOptions { create: false, ..ClaimOptions::create(extent) }
     }
@@ -102,40 +102,46 @@ impl ClaimOptions {
     }
 }
 
-/// A place where named objects live.
+/// The place where named objects are.
 ///
-/// Names are made by `layout`; objects are never empty, always full pages, and zero when they are new.
+/// Names are made by `layout`. Objects are never empty, always full pages, and zero when they are
+/// new.
 ///
-/// Held as `Arc<dyn Backend>`: every method makes system calls, beside which a dynamic call costs nothing. What is loaded
-/// and stored all the time, the words, are the same concrete types for every backend.
+/// Held as `Arc<dyn Backend>`: every method makes system calls, beside which a dynamic call costs
+/// nothing. The words, which are loaded and stored all the time, have the same concrete types for
+/// every backend.
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
-    /// Creates `object` exclusively, with its memory reserved and exactly the permissions of `mode`.
+    /// Creates `object` exclusively, with reserved memory and exactly the permissions of `mode`.
     fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError>;
 
-    /// Opens `object` to look at it.
+    /// Maps `object` read-only.
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError>;
 
-    /// Opens `object` to look at it, though not all of it has memory: the caller touches only what has.
+    /// Maps `object` read-only, although only a part of it has memory. The caller accesses only
+    /// that part.
     fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
 
-    /// Opens `object` of a dead process to go on with it.
+    /// Maps `object` of a dead process to resume it.
     fn reopen(&self, object: &str) -> Result<Words, ObjectError>;
 
-    /// Opens a part of `object`, full pages, that readers may store to, too. `Unfinished` if it has no memory yet.
+    /// Maps a part of `object`, full pages, that readers may store to as well. `Unfinished` if the
+    /// part has no memory yet.
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
 
-    /// Removes the name `object` if it still means `memory`, and nothing if it means another object or none.
+    /// Unlinks the name `object` if it still means `memory`. Does nothing if it means another
+    /// object or none.
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError>;
 
-    /// Removes the name `object`, whatever of ours it means, and says whether there was one. Only for who holds the
-    /// claim that the name belongs to.
+    /// Unlinks the name `object`, whichever object of ours it means, and returns whether there was
+    /// one. Only for the holder of the claim that the name belongs to.
     fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError>;
 
-    /// Opens `object`, or creates it if `options` say so, and claims it: the lock ends with this process, however it
-    /// ends.
+    /// Opens `object`, or creates it if `options` say so, and claims it. The lock ends with this
+    /// process, however it ends.
     ///
-    /// Where another process still has the lock, `abandoned` says from the object's words whether its owner is known
-    /// to be dead all the same: a fork of the owner shares its lock and may outlive it.
+    /// If another process still has the lock, `abandoned` decides from the object's words whether
+    /// its owner is known to be dead nevertheless: a fork of the owner shares the lock and may
+    /// outlive the owner.
     fn claim(
         &self,
         object: &str,
@@ -146,34 +152,36 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// The names of all objects that begin with `prefix`, in any order.
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError>;
 
-    /// How large what stands under the name `object` is, without opening it: whoever it belongs to, and whatever it is.
+    /// Size of the object named `object`, without opening it. It may belong to any user and be of
+    /// any type.
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError>;
 
-    /// The same, and whose it is.
+    /// Status of the object named `object`, without opening it.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError>;
 
-    /// Whether somebody has the lock of the object that `view` shows; `None` if `object` no longer means it.
+    /// Whether a process has the lock of the object that `view` maps; `None` if `object` no longer
+    /// means it.
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
 }
 
-/// A claimed object. Dropping it gives the claim up and leaves the object.
+/// A claimed object. Dropping it releases the claim and leaves the object.
 pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// Its words.
     fn memory(&self) -> &Words;
 
-    /// Lets others find out who owns the object, once the words that `abandoned` will be asked about say so. Until then
-    /// they wait.
+    /// Opens the gate: other processes may now determine the owner. Called once the words that
+    /// `abandoned` reads are stored; until then other processes wait.
     fn settle(&self);
 
-    /// Sets exactly these permissions, whatever the umask was.
+    /// Sets exactly these permissions, regardless of the umask.
     fn set_mode(&self, mode: Mode) -> Result<(), ObjectError>;
 
-    /// Gives memory to the `bytes` from `start` on, so that no access to them can fail.
+    /// Reserves the `bytes` from `start` on, so that no access to them can fail.
     fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError>;
 
     /// Whether the name still means this object.
     fn is_named(&self) -> bool;
 
-    /// Removes the name if it still means this object; the claim is kept until it is dropped.
+    /// Unlinks the name if it still means this object. The claim is kept until it is dropped.
     fn remove(&self) -> Result<(), ObjectError>;
 }

@@ -1,9 +1,11 @@
-//! What the table says about a channel.
+//! The registry's entry of a channel.
 
 use crate::channel::{ChannelWriter, WriterState};
 use crate::layout::{WORD_BYTES, control, registry};
 use crate::liveness::{ProcessIdentity, ProcessState};
-/// What the registry says about a channel, as of when its writer opened it.
+
+/// A channel as its entry in the registry describes it: as of the time at which its writer opened
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelInfo {
@@ -11,16 +13,16 @@ pub struct ChannelInfo {
     pub name: String,
     /// Process id of its writer, or of the last one, in its own PID namespace.
     pub writer_pid: u64,
-    /// How many writers it has had.
+    /// Number of writers that it has had.
     pub incarnation: u64,
     /// The codec's name.
     pub codec: String,
-    /// Payload bytes that fitted without growing.
+    /// Payload bytes that fitted in a slot without growing.
     pub capacity: u64,
-    /// Payload bytes that a state may have at most.
+    /// Maximum payload bytes of a state.
     pub limit: u64,
-    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance): tells whether the channel that
-    /// stands there is the one that was entered.
+    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance). If it
+    /// differs from the channel's, the entry is about another channel of that name.
     pub instance: u64,
     pub(crate) identity: ProcessIdentity,
 }
@@ -31,7 +33,7 @@ const _: () =
     assert!(NUMBERS * WORD_BYTES + control::CODEC.max + control::CHANNEL.max <= registry::entry::CAPACITY);
 
 impl ChannelInfo {
-    /// What is to be said about a channel that this process writes.
+    /// The entry of a channel that this process writes.
     pub(crate) fn of(writer: &ChannelWriter) -> ChannelInfo {
         let identity = ProcessIdentity::of_self();
         ChannelInfo {
@@ -46,9 +48,9 @@ impl ChannelInfo {
         }
     }
 
-    /// What has become of the process that opened the channel for writing, as far as `/proc` tells: `Alive`, `Stopped`,
-    /// `Dead`, or `Unknown` if it is in another PID namespace. [`Reader::writer_state`](crate::Reader::writer_state) asks
-    /// the channel's lock, too.
+    /// State of the process that opened the channel for writing, as far as `/proc` shows it:
+    /// `Alive`, `Stopped`, `Dead`, or `Unknown` if it is in another PID namespace.
+    /// [`Reader::writer_state`](crate::Reader::writer_state) queries the channel's lock, too.
     ///
     /// Cost: some system calls, microseconds.
     #[must_use]

@@ -1,39 +1,39 @@
-//! The table of a namespace's channels: who is there, for who has no names to begin with.
+//! The directory of a namespace's channels, for processes that don't know the names in advance.
 //!
-//! Listing takes no lock: every entry is a slot pair of the same protocol as the payload's, validated by the same code.
-//! Changing the table is done under the kernel's lock on its object. A change that is cut short by a kill leaves
-//! either the old or the new table, and the next change counts it.
+//! Listing takes no lock: every entry is a pair of slots of the same protocol as the payload's,
+//! validated by the same code. A process changes the table under the kernel's lock on its object. A
+//! change that is cut short by a kill leaves either the old or the new table, and the next change
+//! counts it.
 //!
-//! The table is an index, and a channel's control page the truth: a channel can be read without being in the table, and
-//! an entry whose channel is gone is removed by cleanup. The object exists as long as there is an entry.
+//! The table is an index; a channel's control page is the truth. A channel can be read without
+//! being in the table, and cleanup removes an entry whose channel is gone. The object exists as
+//! long as there is an entry.
 
 mod info;
-mod registration;
+mod session;
 mod table;
 #[cfg(test)]
 mod tests;
-mod watch;
 
-use crate::memory::ReadOnlyWords;
 pub use info::ChannelInfo;
-pub(crate) use registration::Registration;
-use std::sync::Arc;
-pub use watch::ChannelWatch;
+pub(crate) use session::Session;
 
+use std::fmt;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
-use crate::memory::Memory;
+use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
-use table::Table;
+use table::{Table, Version};
 
-/// The first pages have memory from the beginning, the rest as far as there are entries.
+/// The first pages have memory from the start, the rest as far as there are entries.
 const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESERVED };
 
-/// How often registering starts again because it found a table that had ended.
+/// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
 
 /// Enters a channel, or its new writer.
@@ -50,7 +50,8 @@ pub(crate) fn register(
             let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
             table.wake_waiters();
             if entered.is_err() {
-                // A table that was made for this entry only. What is wrong has been said already.
+                // The table may have been made only for this entry. The original error matters
+                // more.
                 let _ = remove_if_empty(claim.as_ref());
             }
             return entered;
@@ -60,7 +61,8 @@ pub(crate) fn register(
     Err(ObjectError::Claimed { object })
 }
 
-/// Removes the entries of these instances of channels. Waits so long for somebody else's change.
+/// Removes the entries of these instances of channels. Waits up to `patience` for another process's
+/// change.
 pub(crate) fn deregister(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -85,7 +87,8 @@ pub(crate) fn deregister(
     remove_if_empty(claim.as_ref())
 }
 
-/// Removes a table without entries: left by who was killed between the last entry and the table, or while making it.
+/// Removes a table without entries: its creator, or the process that removed the last entry, was
+/// killed.
 pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -111,7 +114,8 @@ fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
     claim.remove()
 }
 
-/// Claims the table. Nobody has it for longer than a change takes, unless it is stopped there.
+/// Claims the table. Each process holds it only during a change, unless the process is stopped
+/// there.
 fn claim(
     backend: &Arc<dyn Backend>,
     object: &str,
@@ -126,7 +130,7 @@ fn claim(
     }
 }
 
-/// All channels that are entered. Takes no lock.
+/// All registered channels. Takes no lock.
 pub(crate) fn list(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<ChannelInfo>, ObjectError> {
     match view(backend, namespace)? {
         Some(view) => Ok(Table::new(&view).list()),
@@ -151,7 +155,7 @@ pub(crate) fn waiters_page(
     }
 }
 
-/// The table to look at; `None` while there is none.
+/// The table, read-only; `None` while there is none.
 fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWords>, ObjectError> {
     let object = ObjectNames::registry(namespace);
     let view = match backend.view_sparse(&object, EXTENT) {
@@ -160,7 +164,48 @@ fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWo
         Err(error) => return Err(error),
     };
     if view.len() * WORD_BYTES != registry::BYTES {
-        return Err(ObjectError::Foreign { object, reason: "it has not the size of a registry".into() });
+        return Err(ObjectError::Foreign { object, reason: "its size is not that of a registry".into() });
     }
     Table::new(&view).is_usable(namespace, &object).map(|usable| usable.then_some(view))
+}
+
+/// Notices changes of a namespace's channels: a channel came, went, or has a new writer.
+///
+/// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
+pub struct ChannelWatch {
+    backend: Arc<dyn Backend>,
+    namespace: String,
+    table: Option<ReadOnlyWords>,
+    /// The version at the last call, if there was a call; the inner `None` means that there was no
+    /// table.
+    seen: Option<Option<Version>>,
+}
+
+impl ChannelWatch {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
+        ChannelWatch { backend, namespace: namespace.into(), table: None, seen: None }
+    }
+
+    /// Whether the channels have changed since the last call; `true` at the first one.
+    ///
+    /// Cost: two loads of one cache line while there is any channel; otherwise one system call,
+    /// which looks up the registry.
+    ///
+    /// # Errors
+    ///
+    /// If the registry can't be opened.
+    pub fn changed(&mut self) -> Result<bool, ObjectError> {
+        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended()) {
+            self.table = view(&self.backend, &self.namespace)?;
+        }
+        let now = self.table.as_ref().map(|table| Table::new(table).version());
+        let before = self.seen.replace(now);
+        Ok(before != self.seen)
+    }
+}
+
+impl fmt::Debug for ChannelWatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ChannelWatch").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
 }

@@ -1,4 +1,4 @@
-//! The table itself.
+//! The words of the table, and how they change.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,13 +14,14 @@ use crate::object::{self, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Attempt, Published, Ring};
 
-/// Attempts at an entry that is being rewritten; each further one needs another change of the same entry meanwhile.
+/// Attempts to read an entry that is being rewritten; each further one needs another change of the
+/// same entry.
 const MAX_ATTEMPTS: usize = 1_000;
 
 /// The table in some memory.
 pub(super) struct Table<'a, M>(&'a M);
 
-/// Which state of which table was seen.
+/// A version of a table; differs after every change and between tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     instance: u64,
@@ -70,7 +71,7 @@ impl<'a, M: Memory> Table<'a, M> {
         Table(memory)
     }
 
-    /// Whether the table can be looked at: it is whole, of this namespace, and still the one.
+    /// Whether the table can be read: it is whole, of this namespace, and still current.
     pub(super) fn is_usable(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
         let foreign = |reason: String| Err(ObjectError::Foreign { object: object.into(), reason });
         match ready::check(self.0) {
@@ -86,23 +87,24 @@ impl<'a, M: Memory> Table<'a, M> {
         }
     }
 
-    /// Whether there is, or will be, another object under its name.
+    /// Whether this table has been, or is about to be, unlinked.
     pub(super) fn has_ended(&self) -> bool {
         self.0.load(ENDED) != 0
     }
 
-    /// Another one after every change, and in every other table.
+    /// Changes with every modification and differs between tables.
     ///
-    /// Relaxed: who lists the table after having seen a change calls `list`, which orders its loads itself.
+    /// Relaxed: a process that saw a change calls `list` next, which orders its loads itself.
     pub(super) fn version(&self) -> Version {
         Version { instance: self.0.load(registry::INSTANCE), changes: self.0.load(CHANGES) }
     }
 
-    /// All channels that are entered.
+    /// All registered channels.
     pub(super) fn list(&self) -> Vec<ChannelInfo> {
         let _ = self.0.load(CHANGES);
-        // Acquire: the loads of the entries must not be satisfied from before the changes were counted, or who comes
-        // because of a change could miss it. Pairs with the release store in `count_change`.
+        // Acquire: the loads of the entries must not be satisfied from before the changes were
+        // counted, or a process that lists because of a change could miss it. Pairs with the
+        // release store in `count_change`.
         self.0.fence_acquire();
         (0..self.high())
             .filter(|index| self.mark(*index) != 0)
@@ -124,7 +126,7 @@ impl<'a, M: Memory> Table<'a, M> {
         Ring::new(memory, geometry)
     }
 
-    /// What an entry says, whole; `None` if it says nothing.
+    /// A whole copy of an entry; `None` if it holds nothing.
     fn entry(&self, index: usize) -> Option<ChannelInfo> {
         let ring = self.ring(index);
         let mut bytes = Vec::new();
@@ -140,9 +142,10 @@ impl<'a, M: Memory> Table<'a, M> {
     }
 }
 
-/// Changes: only for who has claimed the object.
+/// Changes: only by the process that has claimed the object.
 impl<M: MemoryMut> Table<'_, M> {
-    /// Makes the table if its creator did not finish; `false` if it has ended, and its name is to be removed.
+    /// Makes the table if its creator did not finish it; `false` if the table has ended and its
+    /// name is to be unlinked.
     pub(super) fn prepare(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
         if ready::check(self.0) == Readiness::NotReady {
             (0..MARKS).for_each(|word| self.0.store(word, 0));
@@ -155,7 +158,8 @@ impl<M: MemoryMut> Table<'_, M> {
         self.is_usable(namespace, object)
     }
 
-    /// Does `work` as one change, and counts it; also one that a former holder of the claim was killed in.
+    /// Does `work` as one change, and counts it. Also counts a change in which a former holder of
+    /// the claim was killed.
     pub(super) fn change<R>(
         &self,
         work: impl FnOnce(&Self) -> Result<R, ObjectError>,
@@ -164,8 +168,9 @@ impl<M: MemoryMut> Table<'_, M> {
             self.count_change();
         }
         self.0.store(DIRTY, 1);
-        // Release: the stores of the change must not be made before the mark, nor the mark taken back before they are:
-        // who is killed in between is to leave it. The next change pairs with both by the lock.
+        // Release: the stores of the change must not become visible before the mark, nor the
+        // cleared mark before the stores: a process that is killed in between must leave the mark.
+        // The next change pairs with both through the lock.
         self.0.fence_release();
         let result = work(self);
         self.count_change();
@@ -175,12 +180,13 @@ impl<M: MemoryMut> Table<'_, M> {
 
     fn count_change(&self) {
         let next = self.0.load(CHANGES).wrapping_add(1);
-        // Release: the stores of the change must not sink below this one, or who sees the new count could list the old
-        // table and believe it new. Pairs with the acquire fence in `list`.
+        // Release: the stores of the change must not sink below this one, or a process that sees
+        // the new count could list the old table and take it for the new one. Pairs with the
+        // acquire fence in `list`.
         self.0.store_release(CHANGES, next);
     }
 
-    /// Enters a channel, or replaces what its entry says. `reserve` gives memory to some bytes of the object.
+    /// Enters a channel, or replaces its entry. `reserve` gives memory to some bytes of the object.
     pub(super) fn enter(
         &self,
         info: &ChannelInfo,
@@ -197,7 +203,7 @@ impl<M: MemoryMut> Table<'_, M> {
         reserve((ENTRIES + index * entry::WORDS) * WORD_BYTES, entry::WORDS * WORD_BYTES)?;
         let ring = self.ring(index);
         let last = Published::of_entry(ring.memory()).peek();
-        // Even numbers only: then the two slots take turns.
+        // Even numbers only, so that the two slots take turns.
         let publication = Publication::new((last & !1).wrapping_add(2)).or(Publication::new(2));
         if let Some(publication) = publication {
             ring.write(publication, &info.encode(), 0, 0);
@@ -235,18 +241,19 @@ impl<M: MemoryMut> Table<'_, M> {
 }
 
 impl Table<'_, Words> {
-    /// Tells who looks at this object, or sleeps on it, that it is no longer the namespace's table: only for who has
-    /// claimed it.
+    /// Marks the table as ended, and wakes the processes that sleep on it: only by the process that
+    /// has claimed it.
     pub(super) fn end(&self) {
         self.0.store(ENDED, 1);
         self.0.store(waiters::START + waiters::INSTANCE, 0);
         self.wake_waiters();
     }
 
-    /// After a change: wakes those who wait for any channel.
+    /// After a change: wakes the processes that wait for any channel.
     pub(super) fn wake_waiters(&self) {
-        // Full: who sees that they were woken must see why, or would sleep again, perhaps on a page that nobody rings any
-        // more. Pairs with the full fence of `Waiter::register`, which is between two looks at the page.
+        // Full: a process that sees the wake-up must see the change that caused it, or it would
+        // sleep again, perhaps on a page that no process uses any more. Pairs with the full fence
+        // of `Waiter::register`, which lies between two loads of the page.
         self.0.fence_full();
         self.0.increment(waiters::START + waiters::RUNG);
         object::wake(self.0, waiters::START + waiters::RUNG);

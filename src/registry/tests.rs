@@ -4,6 +4,10 @@ use std::cell::Cell;
 
 use super::table::Table;
 use super::*;
+use crate::channel::{
+    AttachPolicy, ChannelName, CreateError, Format, ReaderOptions, RetryPolicy, WriterOptions,
+};
+use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
 use crate::object::{Heap, PATIENCE};
@@ -77,7 +81,7 @@ fn as_many_as_promised_fit_and_one_more_is_an_error() {
     let memory = Words::zeroed(registry::BYTES / WORD_BYTES);
     let table = Table::new(&memory);
     assert!(table.prepare(NAMESPACE, "object").unwrap());
-    // The names are not looked up here: that would take quadratic time.
+    // The names are not searched here: that would take quadratic time.
     for index in 0..registry::MAX {
         memory.store(registry::MARKS + index, 1);
     }
@@ -89,7 +93,7 @@ fn as_many_as_promised_fit_and_one_more_is_an_error() {
 }
 
 #[test]
-fn a_table_without_entries_or_half_made_is_tidied_away_and_others_are_not() {
+fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
     heap.create(&object, registry::BYTES, 0o600).unwrap();
@@ -119,6 +123,59 @@ fn another_namespaces_table_is_refused() {
     let error = list(&heap.shared(), NAMESPACE).unwrap_err().to_string();
     assert!(error.contains("wrong"), "{error}");
     assert!(register(&heap.shared(), NAMESPACE, &info("b", 1)).is_err());
+}
+
+fn open(heap: &Heap) -> Result<Session, CreateError> {
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    Session::open(&heap.shared(), &name, &WriterOptions::new(Format::new("bytes", "test")))
+}
+
+#[test]
+fn a_session_enters_its_channel_and_removes_the_entry_with_it() {
+    let heap = Heap::new();
+    for (lingering, closed) in [(false, false), (false, true), (true, true)] {
+        let mut session = open(&heap).unwrap();
+        let [entry] = &listed(&heap)[..] else { panic!("one entry") };
+        assert_eq!((entry.name.as_str(), entry.instance), ("a", session.channel.instance()));
+        session.channel.publish(b"state").unwrap();
+        match (lingering, closed) {
+            (true, _) => session.close_lingering().unwrap(),
+            (false, true) => session.close().unwrap(),
+            (false, false) => {}
+        }
+        drop(session);
+        assert_eq!(listed(&heap).len(), usize::from(lingering));
+        assert_eq!(heap.names().is_empty(), !lingering, "{:?}", heap.names());
+    }
+    open(&heap).unwrap().abandon().unwrap();
+    assert_eq!(listed(&heap).len(), 1, "the former writer's state stays, and its entry");
+}
+
+#[test]
+fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_channel() {
+    let heap = Heap::new();
+    let table = ObjectNames::registry(NAMESPACE);
+    let spoil_table = || {
+        heap.remove_leftover(&table).unwrap();
+        heap.create(&table, PAGE_BYTES, 0o600).unwrap()
+    };
+    spoil_table();
+    assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
+    assert_eq!(heap.names(), [table.clone()]);
+    heap.remove_leftover(&table).unwrap();
+    let mut former = open(&heap).unwrap();
+    former.channel.publish(b"state").unwrap();
+    former.close_lingering().unwrap();
+    drop(former);
+    spoil_table();
+    assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    let options =
+        ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
+    let mut payload = Vec::new();
+    let mut reader = crate::channel::attach(&heap.shared(), &name, &options).unwrap();
+    assert_eq!(reader.snapshot(&mut &mut payload).unwrap().publication(), 1);
+    assert_eq!(payload, b"state");
 }
 
 /// Memory whose writer is killed after some stores.
@@ -186,7 +243,7 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
             old_seen += u32::from(unchanged);
             new_seen += u32::from(!unchanged);
             assert!(unchanged || found.len() != old.len() || found.contains(&info("b", 6)), "{found:?}");
-            // The next change goes well, and whoever saw the old version sees another one.
+            // The next change succeeds, and a process that saw the old version sees another one.
             plain.change(|table| table.enter(&info("next", 9), |_, _| Ok(()))).unwrap();
             assert_eq!(plain.list().len(), found.len() + 1);
             assert_ne!(plain.version(), version);

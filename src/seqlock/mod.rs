@@ -1,12 +1,14 @@
-//! The protocol: how one writer publishes and how any number of readers take whole copies, without locks.
+//! The protocol: how one writer publishes and how any number of readers take whole copies, without
+//! locks.
 //!
-//! No operating system, no names, no time, no serde, no unsafe: only words behind the [`Memory`] trait. One attempt
-//! per call; retrying is the caller's policy. The proof in prose is `docs/protocol.md`; the models that check this very
-//! code are in `models`.
+//! No operating system, no names, no time, no serde, no unsafe: only words behind the [`Memory`]
+//! trait. One attempt per call; the caller decides on retries. `docs/protocol.md` holds the proof
+//! in prose; `models` holds the models that check this very code.
 //!
 //! # Orderings
 //!
-//! Four orderings carry the proof of publish and attempt. Each stands beside its code with the race that it prevents:
+//! Four orderings carry the proof of publish and attempt. Each is explained next to its code, with
+//! the race that it prevents:
 //!
 //! | step | where | ordering | partner |
 //! |---|---|---|---|
@@ -15,9 +17,17 @@
 //! | r1 | [`Published::latest`] | `load(Relaxed)`, `fence(Acquire)` | w5 |
 //! | r4 | [`Ring::read`] | `fence(Acquire)` before the stamp is checked | w2 |
 //!
-//! None is redundant: without any one of them the models find a torn read. A second Release/Acquire pair on the stamp
-//! would do no harm on hardware, but it would hide the loss of w5 from the models. One more pair, in [`ready`], hands
-//! over what never changes afterwards. Waiting for a publication is a handshake of its own: see [`waiting`].
+//! None is redundant: without any one of them the models find a torn read. A second Release/Acquire
+//! pair on the stamp would do no harm on hardware, but it would hide the loss of w5 from the
+//! models. One more pair, in [`ready`], hands over the immutable words. Waiting for a publication
+//! is a separate handshake: see [`waiting`].
+//!
+//! # Inlining
+//!
+//! `#[inline(always)]` marks the steps of a snapshot and of a publish, here and in `memory`,
+//! `clock` and `channel`: from the typed reader or writer down to the copy they become one
+//! function per type, in which the length of a plain state is known and its copy is a few moves.
+//! Off those two paths a function is `#[inline]` or nothing.
 
 mod cut;
 #[cfg(test)]
@@ -33,8 +43,8 @@ mod waiting;
 mod writer;
 
 pub(crate) use published::Published;
-pub(crate) use reader::{Attempt, Reader};
-pub(crate) use ring::{Destination, Part, Ring, SlotStatus};
+pub(crate) use reader::Reader;
+pub(crate) use ring::{Attempt, Destination, Part, Ring, SlotStatus};
 pub(crate) use segment::{Generations, Segment};
 pub use state::ChannelState;
 pub use waiting::WakeMode;

@@ -1,4 +1,4 @@
-//! The word that says which publication is the latest.
+//! The word that holds the number of the latest publication.
 
 use crate::layout::{Publication, control, registry};
 use crate::memory::{Memory, MemoryMut};
@@ -25,19 +25,21 @@ impl<'a, M> Published<'a, M> {
 impl<M: Memory> Published<'_, M> {
     /// r1: the latest publication, and everything that its writer did before announcing it.
     ///
-    /// `None` before the first one. A number beyond [`Publication::MAX`] is `None` too: no writer ever stores it.
+    /// `None` before the first one. A number beyond [`Publication::MAX`] is `None` too: no writer
+    /// ever stores it.
     #[inline]
     pub(crate) fn latest(&self) -> Option<Publication> {
         let number = self.memory.load(self.word);
-        // Acquire: the loads of generation, slot header and payload must not be satisfied from before this number was
-        // read, or a reader that knows of publication n could copy what the slot held before n; its stamp check could
-        // not tell when the slot's stamp is already n's. A fence and not an acquire load, because memory mapped
-        // read-only promises Relaxed loads only. Pairs with the release store in `announce` (w5).
+        // Acquire: the loads of generation, slot header and payload must not be satisfied from
+        // before this number was read. Otherwise a reader that knows of publication n could copy
+        // the contents of the slot from before n, and its stamp check could not detect it once the
+        // slot's stamp is already n's. A fence and not an acquire load, because memory mapped
+        // read-only guarantees only Relaxed loads. Pairs with the release store in `announce` (w5).
         self.memory.fence_acquire();
         Publication::new(number)
     }
 
-    /// The number alone, ordered before nothing: has anything changed?
+    /// The number alone, without ordering: to detect a change.
     #[inline]
     pub(crate) fn peek(&self) -> u64 {
         self.memory.load(self.word)
@@ -48,9 +50,9 @@ impl<M: MemoryMut> Published<'_, M> {
     /// w5: makes `publication` the latest one.
     #[inline]
     pub(crate) fn announce(&self, publication: Publication) {
-        // Release: the stores of payload, slot header, stamp and, after growth, generation must not sink below this
-        // one, or a reader that sees the new number could copy old words. Pairs with the acquire fence in `latest`
-        // (r1).
+        // Release: the stores of payload, slot header, stamp and, after growth, generation must not
+        // sink below this one, or a reader that sees the new number could copy old words. Pairs
+        // with the acquire fence in `latest` (r1).
         self.memory.store_release(self.word, publication.get());
     }
 }

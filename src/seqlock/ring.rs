@@ -1,6 +1,6 @@
-//! The slots of a segment as a ring: writing a slot, one attempt to read a slot, and a look at one.
+//! The slots of a segment as a ring: writing a slot, one attempt to read a slot, and inspecting
+//! one.
 
-use super::Attempt;
 use super::stamp::Stamp;
 use crate::layout::{Geometry, Publication, Side};
 use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
@@ -9,7 +9,7 @@ use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
 #[derive(Clone, Debug)]
 pub(crate) struct Ring<M>(Slots<M>);
 
-/// What the stamp of a slot says.
+/// Status of a slot according to its stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotStatus {
     /// Nothing was ever written to the slot.
@@ -22,10 +22,48 @@ pub(crate) enum SlotStatus {
     Implausible(u64),
 }
 
-/// Private memory of a reader to which a payload is copied.
+/// The result of one attempt to copy a publication. Every result but `Torn` is verified by the
+/// stamp: it is what the writer published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// The destination holds the whole payload of this publication.
+    Whole {
+        /// Its number.
+        publication: Publication,
+        /// The words beside the payload.
+        header: SlotHeader,
+    },
+    /// The writer reused the slot during the copy. The contents of the destination mean nothing.
+    Torn,
+    /// The destination refuses a payload of this length.
+    Refused {
+        /// The publication's number.
+        publication: Publication,
+        /// The payload's length in bytes.
+        len: usize,
+    },
+    /// The slot claims a payload larger than itself: no writer of ours stores that.
+    Implausible {
+        /// The publication's number.
+        publication: Publication,
+        /// The length that the slot claims.
+        len: u64,
+    },
+    /// Nothing is published yet.
+    Empty,
+    /// The current segment of `side` is not the mapped one: map it, `Reader::install` it, retry.
+    Remap {
+        /// Which side.
+        side: Side,
+        /// Its current generation.
+        generation: u64,
+    },
+}
+
+/// Private memory of a reader that receives the payload.
 pub trait Destination {
-    /// The buffer for a payload of `len` bytes (at most the segment's capacity), or for the part of it that the reader
-    /// wants; `None` if the destination refuses that length.
+    /// The buffer for a payload of `len` bytes (at most the segment's capacity), or for the part of
+    /// it that the reader wants; `None` if the destination refuses that length.
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]>;
 
     /// Where in the payload the wanted part begins.
@@ -34,7 +72,8 @@ pub trait Destination {
         0
     }
 
-    /// The bytes of the last copy; if the destination refused the length, as many bytes as it accepts.
+    /// The bytes of the last copy; if the destination refused the length, as many bytes as it
+    /// accepts.
     fn bytes(&self) -> &[u8];
 }
 
@@ -56,37 +95,42 @@ impl<M: Memory> Ring<M> {
         self.0.memory()
     }
 
-    /// The header of `publication` if its slot holds it, whole. Means something only while no process writes.
+    /// The header of `publication` if its slot holds that publication, whole. Meaningful only while
+    /// no process writes.
     pub(crate) fn holds(&self, publication: Publication) -> Option<SlotHeader> {
         let slot = self.0.slot(publication.turn());
         let header = slot.header();
         (header.len <= slot.capacity() as u64 && Stamp(slot).is_whole(publication)).then_some(header)
     }
 
-    /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in shared memory.
+    /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in
+    /// shared memory.
     #[inline(always)]
     pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         let slot = self.0.slot(publication.turn());
-        // r2, r3: from here to the fence everything loaded may belong to different publications.
+        // r2, r3: up to the fence, the loaded words may belong to different publications.
         let attempt = copy_out(publication, &slot, destination);
-        // Acquire: the loads of the copy must not be satisfied after the stamp's load below, or the writer could come
-        // back to the slot in between and the stamp would still look untouched. Pairs with the release fence in
-        // `write` (w2): if any word of the copy came from a later write of the slot, that fence and this one make the
-        // odd stamp before it visible here.
+        // Acquire: the loads of the copy must not be satisfied after the stamp's load below.
+        // Otherwise the writer could reuse the slot in between, and the stamp would still look
+        // untouched. Pairs with the release fence in `write` (w2): if any word of the copy came
+        // from a later write of the slot, that fence and this one make the odd stamp before that
+        // write visible here.
         self.memory().fence_acquire();
         if Stamp(slot).is_whole(publication) { attempt } else { Attempt::Torn }
     }
 
-    /// A look at the `index`-th slot of the ring of `side`, whatever publication it holds: for inspection. Wait-free;
-    /// stores nothing.
+    /// Inspects the `index`-th slot of the ring of `side`, whichever publication it holds.
+    /// Wait-free; stores nothing.
     ///
-    /// The header belongs to the publication of the status if that is `Whole`, and not later than a number that the
-    /// caller got from `Published::latest` before. Otherwise it means nothing unless the writer is dead.
+    /// The header belongs to the publication of the status if that is `Whole`, and not later than a
+    /// number that the caller got from `Published::latest` before. Otherwise the header is
+    /// meaningful only if the writer is dead.
     pub(crate) fn look(&self, side: Side, index: u64) -> (SlotStatus, SlotHeader) {
         let slot = self.0.slot(index);
         let header = slot.header();
-        // Acquire: as r4 of `read`, the loads of the header must not be satisfied after the stamp's, or a header of
-        // a later write could be paired with an earlier number. Pairs with the release fence in `write` (w2).
+        // Acquire: as in r4 of `read`, the loads of the header must not be satisfied after the
+        // stamp's, or the header of a later write could be paired with an earlier number. Pairs
+        // with the release fence in `write` (w2).
         self.memory().fence_acquire();
         (self.status(side, index, slot.stamp()), header)
     }
@@ -128,7 +172,8 @@ fn copy_out<M: Memory>(
 }
 
 impl<M: MemoryMut> Ring<M> {
-    /// w1 to w4: writes `publication` into its slot, where no reader reads it before it is announced. Wait-free.
+    /// w1 to w4: writes `publication` into its slot. No reader reads the slot under this number
+    /// before it is announced. Wait-free.
     ///
     /// # Panics
     ///
@@ -139,10 +184,11 @@ impl<M: MemoryMut> Ring<M> {
         assert!(payload.len() <= slot.capacity(), "the segment was grown for this payload");
         let stamp = Stamp(slot);
         stamp.begin(publication);
-        // Release: the stores of the new payload must not become visible before the odd stamp above, or a reader that
-        // is copying the slot's previous publication could take words of the new one and still find the old stamp.
-        // A release *store* of the stamp would not do: it orders what is before it, not what is after. Pairs with the
-        // acquire fence in `read` (r4).
+        // Release: the stores of the new payload must not become visible before the odd stamp
+        // above. Otherwise a reader that is copying the slot's previous publication could take
+        // words of the new one and still find the old stamp. A release *store* of the stamp is not
+        // enough: it orders earlier accesses, not later ones. Pairs with the acquire fence in
+        // `read` (r4).
         self.memory().fence_release();
         stamp.0.set_header(SlotHeader { len: payload.len() as u64, time, checksum });
         stamp.0.write(payload);
@@ -158,7 +204,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl Destination for Part<'_> {
-    /// Accepts any payload that has the part.
+    /// Accepts any payload that contains the part.
     #[inline]
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         let end = self.offset.checked_add(self.into.len())?;
@@ -178,7 +224,8 @@ impl Destination for Part<'_> {
 impl Destination for &mut Vec<u8> {
     fn buffer(&mut self, len: usize) -> Option<&mut [u8]> {
         if len > self.capacity() {
-            // The contents are about to be overwritten: fresh zeroes are cheaper than moving them and zeroing the rest.
+            // The contents will be overwritten: fresh zeroes are cheaper than moving them and
+            // zeroing the rest.
             **self = vec![0; len];
         } else {
             self.resize(len, 0);
@@ -220,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_told_where_it_stands() {
+    fn inspecting_a_slot_shows_what_was_written_to_it() {
         let ring = ring(2);
         assert_eq!(ring.look(Side::A, 0).0, SlotStatus::Empty);
         for number in [2, 4, 6] {
@@ -234,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_that_no_writer_stores_there_are_told_apart() {
+    fn stamps_that_no_writer_stores_there_are_implausible() {
         let ring = ring(4);
         let of = |number: u64| Publication::new(number).unwrap().stamp_whole();
         // Of the other side, of another slot, beyond the last number.

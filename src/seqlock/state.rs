@@ -1,19 +1,20 @@
-//! The word that says whether, and how, a channel has ended.
+//! The word that says whether a channel has ended, and how.
 
 use crate::layout::control;
 use crate::memory::{Memory, MemoryMut};
 
-/// How a channel ended. Stored once by the writer, or by who removes a dead one's channel.
+/// Whether a channel has ended, and how. Stored once by the writer, or by the process that removes
+/// a dead writer's channel.
 //
-// It decides nothing in the protocol of publish and attempt.
+// It plays no part in the protocol of publish and attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChannelState {
-    /// It has not.
+    /// The channel has not ended.
     Open,
     /// The writer closed it and left the last state for readers.
     Lingering,
-    /// Its names are gone, or about to be.
+    /// Its names have been, or are about to be, unlinked.
     Removed,
 }
 
@@ -27,17 +28,19 @@ impl ChannelState {
         }
     }
 
-    /// The same, before the number of the latest publication is loaded: of a channel that has ended, that is the last.
+    /// Loads the state before the caller loads the number of the latest publication: if the channel
+    /// has ended, that number is its last.
     pub(crate) fn load_before_number(control: &impl Memory) -> ChannelState {
         let state = ChannelState::load(control);
-        // Acquire: the load of the number must not be satisfied before this one. Pairs with the release in
-        // [`ChannelState::store`].
+        // Acquire: the load of the number must not be satisfied before this one. Pairs with the
+        // release in [`ChannelState::store`].
         control.fence_acquire();
         state
     }
 
-    /// Release: the last publication must not become visible after the end, or who sees the end could believe that it
-    /// has seen the last publication. Pairs with the acquire fence in [`ChannelState::load_before_number`].
+    /// Release: the last publication must not become visible after the end, or a reader that sees
+    /// the end could believe that it has seen the last publication. Pairs with the acquire fence in
+    /// [`ChannelState::load_before_number`].
     pub(crate) fn store(self, control: &impl MemoryMut) {
         let word = match self {
             ChannelState::Open => 0,

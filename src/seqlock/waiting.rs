@@ -1,6 +1,8 @@
-//! The handshake of who waits for a publication with the writer, who makes no system call while nobody waits.
+//! The handshake between a process that waits for a publication (the waiter) and the writer, which
+//! makes no system call while no process waits.
 //!
-//! Who waits announces itself in a counter of the waiters' page; the writer looks at the counter after each publication.
+//! The waiter announces itself in a counter of the waiters' page. The writer loads the counter
+//! after each publication.
 //!
 //! ```text
 //! WAITER has seen publication k and wants a later one     WRITER publishes n
@@ -11,42 +13,45 @@
 //!       compares and sleeps in one step                         after != answered? answered = before, wake all
 //! ```
 //!
-//! *No wake-up is lost.* Who sleeps at s4 has not seen k+1 there. By the barriers of s3 and p2 the store of k+1 (w5) and
-//! the load of p3 can't both have missed the other side: so the writer's p3 after k+1 counts the announcement. It wakes
-//! unless `answered` counts the announcement, too. But `answered` is a `before`, that is a count from before the store of
-//! some publication up to k, as k+1 is only just published; and the announcement was made after k was seen. (s1's acquire
-//! and w5's release make that so: p1 of publication k happens before s2.)
+//! *No wake-up is lost.* A waiter that sleeps at s4 has not seen k+1 there. By the barriers of s3
+//! and p2 the store of k+1 (w5) and the load of p3 can't both have missed the other side: so the
+//! writer's p3 after k+1 counts the announcement. The writer wakes unless `answered` counts the
+//! announcement, too. But `answered` is a `before`, that is, a count from before the store of some
+//! publication up to k, as k+1 is only just published; and the announcement was made after k was
+//! seen. (s1's acquire and w5's release ensure that: p1 of publication k happens before s2.)
 //!
-//! *Nobody wakes for ever.* An announcement is answered at most twice: after the publication that was just being made,
-//! and after the next one, whose p1 counts it. A waiter that was killed costs no more than that.
+//! *The writer stops waking.* It answers an announcement at most twice: after the publication that
+//! was in progress, and after the next one, whose p1 counts the announcement. A waiter that was
+//! killed costs no more than that.
 //!
-//! The full barrier on the writer's side costs more than all the rest of publishing a small state. On Linux the waiter
-//! can have it run there ([`WakeMode::Barriers`]): then p2 only keeps the compiler from moving p3.
+//! The full barrier on the writer's side costs more than all the rest of publishing a small state.
+//! On Linux the waiter can run it there ([`WakeMode::Barriers`]): then p2 only keeps the compiler
+//! from moving p3.
 //!
-//! A waiter does not trust any of it with its life: it sleeps in slices, because the writer can be killed between w5 and
-//! the wake-up, and anybody who may write to the page can spoil it.
+//! A waiter does not depend on the handshake: it sleeps in slices, because the writer can be killed
+//! between w5 and the wake-up, and any process that may write to the page can spoil it.
 
 use crate::layout::control;
 use crate::memory::{CountingMemory, Memory, MemoryMut, Word};
 
-/// How a writer and those who wait for its publications take notice of each other.
+/// How a writer notices the processes that wait for its publications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WakeMode {
-    /// Who waits has the processors run a barrier in the writer's process (`membarrier`), at the price of a system call of
-    /// its own. Publishing costs a few instructions more than with [`WakeMode::Nobody`]. The default; where the system has
-    /// no such call, [`WakeMode::Fences`].
+    /// The waiter makes the processors run a barrier in the writer's process (`membarrier`), which
+    /// costs the waiter a system call. Publishing costs a few instructions more than with
+    /// [`WakeMode::Nobody`]. The default; on a system without that call, [`WakeMode::Fences`].
     #[default]
     Barriers,
-    /// The writer has a full fence in each publication, which costs some nanoseconds, and who waits needs no system call
-    /// before it sleeps.
+    /// Each publication includes a full fence, which costs the writer some nanoseconds. The waiter
+    /// needs no system call before it sleeps.
     Fences,
-    /// The writer wakes nobody: who waits looks again after pauses of up to a millisecond.
+    /// The writer wakes no process: waiters poll, with pauses of up to a millisecond.
     Nobody,
 }
 
 impl WakeMode {
-    /// Relaxed: who is misled by an old value wakes at the end of its slice.
+    /// Relaxed: a waiter that is misled by an old value wakes at the end of its slice.
     pub(crate) fn load(control: &impl Memory) -> WakeMode {
         match control.load(control::WAKE_MODE) {
             1 => WakeMode::Barriers,
@@ -66,7 +71,7 @@ impl WakeMode {
     }
 }
 
-/// The counter of those who have announced that they wait.
+/// The counter of announcements.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcements<M>(Word<M>);
 
@@ -85,30 +90,30 @@ impl<M: Memory> Announcements<M> {
         self.0.memory()
     }
 
-    /// p1, p3: how many there have been.
+    /// p1, p3: number of announcements so far.
     #[inline(always)]
     pub(crate) fn count(&self) -> u64 {
         self.0.load()
     }
 }
 
-/// s2: one more announcement in `word` of a waiters' page. The caller has seen a publication by `Published::latest`, and
-/// goes on with a full barrier.
+/// s2: adds an announcement in `word` of a waiters' page. The caller has seen a publication by
+/// `Published::latest`; its next step is a full barrier.
 pub(crate) fn register_waiter(page: &impl CountingMemory, word: usize) {
     page.increment(word);
 }
 
-/// What the writer remembers of the announcements.
+/// The count of announcements that the writer has answered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answered(u64);
 
 impl Answered {
-    /// Of a writer that has answered none of `count` announcements.
+    /// For a writer that has answered none of `count` announcements.
     pub(crate) fn none_of(count: u64) -> Answered {
         Answered(count.wrapping_sub(1))
     }
 
-    /// After a publication: whether there is anybody to be woken, given the counts of p1 and p3.
+    /// After a publication: whether to wake waiters, given the counts of p1 and p3.
     #[inline(always)]
     pub(crate) fn must_wake(&mut self, before: u64, after: u64) -> bool {
         if after == self.0 {

@@ -6,8 +6,8 @@ use crate::memory::MemoryMut;
 
 /// The one writer of a channel.
 ///
-/// It keeps its number, its generations and its rings in private memory: nothing that another process can change takes
-/// part in a decision.
+/// It keeps its number, its generations and its rings in private memory: no decision depends on
+/// anything that another process can change.
 #[derive(Debug)]
 pub(crate) struct Writer<C, R> {
     control: C,
@@ -18,7 +18,8 @@ pub(crate) struct Writer<C, R> {
 impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
     /// A writer that continues after publication `last` (0: none yet) with the current segments.
     ///
-    /// The caller is the only writer, and everything that a former writer stored happened before (the lock sees to both).
+    /// The caller is the only writer, and everything that a former writer stored happened before
+    /// (the lock ensures both).
     pub(crate) fn resume(control: C, sides: [Segment<R>; 2], last: u64) -> Writer<C, R> {
         Writer { control, sides, last }
     }
@@ -49,20 +50,21 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
         self.sides[side.index()].generation
     }
 
-    /// w1 to w5: publishes `payload`, which fits the current ring of the publication's side. Wait-free.
+    /// w1 to w5: publishes `payload`, which fits the current ring of the publication's side.
+    /// Wait-free.
     #[inline(always)]
     pub(crate) fn publish(&mut self, publication: Publication, payload: &[u8], time: u64, checksum: u64) {
         self.ring(publication.side()).write(publication, payload, time, checksum);
         self.announce(publication);
     }
 
-    /// w1 to w5 with a fresh segment, of the generation after the current one, that replaces the one of the publication's
-    /// side. Returns the replaced segment.
+    /// w1 to w5 with a fresh segment, of the generation after the current one, that replaces the
+    /// one of the publication's side. Returns the replaced segment.
     ///
-    /// Readers that have the replaced segment mapped keep it; no process writes to it any more. A crash before w5 leaves
-    /// the former publication current, on the other side. The generation is stored before w5: a successor must find
-    /// what readers may have found. The segment has its name before this call, so that a reader that sees the generation
-    /// finds the segment.
+    /// Readers that have the replaced segment mapped keep it; no process writes to it any more. A
+    /// crash before w5 leaves the former publication current, on the other side. The generation is
+    /// stored before w5: a successor must find what readers may have found. The segment has its
+    /// name before this call, so that a reader that sees the generation finds the segment.
     pub(crate) fn publish_grown(
         &mut self,
         publication: Publication,

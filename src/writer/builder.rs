@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{LastPayload, Writer};
-use crate::channel::{self, ChannelName, CreateError, Format, WriterOptions};
+use crate::channel::{ChannelName, CreateError, Format, WriterOptions};
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, MessagePack};
 use crate::object::Backend;
-use crate::registry::{self, Registration};
+use crate::registry::Session;
 use crate::seqlock::WakeMode;
 #[cfg(feature = "schema")]
 use crate::{
@@ -224,23 +224,10 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
         #[cfg(feature = "schema")]
         check_schema(&options)?;
         let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let mut channel = channel::open(&self.backend, &name, &options)?;
-        match Registration::new(self.backend.clone(), &self.namespace, &channel) {
-            Ok(registration) => {
-                // Without the page, waiting processes look again and again.
-                if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
-                    channel.wake_waiters_of(page);
-                }
-                let (backend, types) = (self.backend, PhantomData);
-                let (scratch, last_payload) = (Vec::new(), LastPayload::default());
-                Ok(Writer { channel, registration, backend, name, scratch, last_payload, types })
-            }
-            Err(source) => {
-                // The state of a former writer stays as it was.
-                channel.set_linger(channel.last() > 0);
-                Err(CreateError::Object { channel: name.channel, source })
-            }
-        }
+        let session = Session::open(&self.backend, &name, &options)?;
+        let (backend, types) = (self.backend, PhantomData);
+        let (scratch, last_payload) = (Vec::new(), LastPayload::default());
+        Ok(Writer { session, backend, name, scratch, last_payload, types })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Budgets: what would go beyond them is refused, what is published stays.
+//! Budgets: what would exceed them is refused, the published state stays.
 
 use super::*;
 use crate::channel::{Budgets, PublishError, SizeLimit};
@@ -61,7 +61,8 @@ fn at_no_moment_is_there_more_than_the_budget() {
     let mut writer = open(&heap, &options_within(Some(budget), None)).unwrap();
     let mut most_refused = 0;
     for len in (0..80_000).step_by(500) {
-        // What was replaced is gone when publishing returns; during a growth it was there besides.
+        // A replaced segment is unlinked when publishing returns; during a growth it exists beside
+        // the new one.
         let before = bytes_of(&heap);
         let growths = writer.growths();
         match writer.publish(&vec![4; len]) {
@@ -97,7 +98,7 @@ fn where_doubling_is_too_much_a_segment_that_just_fits_is_made() {
 }
 
 #[test]
-fn a_channel_above_its_budget_is_gone_on_with_and_may_shrink() {
+fn a_channel_above_its_budget_is_resumed_and_may_shrink() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     for _ in 0..2 {
@@ -107,9 +108,9 @@ fn a_channel_above_its_budget_is_gone_on_with_and_may_shrink() {
     let mut options = options_within(Some(3 * PAGE), Some(3 * PAGE));
     options.capacity = 1 << 20;
     let mut writer = open(&heap, &options).unwrap();
-    assert_eq!(writer.publish(&[8; 100_000]).unwrap(), 3, "it fits into what there is");
+    assert_eq!(writer.publish(&[8; 100_000]).unwrap(), 3, "it fits into the current segment");
     assert_eq!(writer.publish(&[9; 100_000]).unwrap(), 4);
-    assert_eq!(writer.growths(), 2, "what the capacity asks for is refused");
+    assert_eq!(writer.growths(), 2, "the requested capacity is refused");
     refused(writer.publish(&[10; 1 << 20]));
     writer.shrink_to_fit();
     for number in [5, 6] {
@@ -132,7 +133,7 @@ fn other_channels_count_for_the_namespace_and_not_for_the_channel() {
 }
 
 #[test]
-fn a_channel_of_another_form_is_replaced_only_within_the_budget() {
+fn a_channel_of_another_format_is_replaced_only_within_the_budget() {
     let heap = Heap::new();
     let mut first = open(&heap, &options()).unwrap();
     first.publish(b"state").unwrap();

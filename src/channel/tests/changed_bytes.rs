@@ -1,4 +1,5 @@
-//! Every single byte of a channel's objects, changed to every other value: a typed error, or a state as it was published.
+//! Every single byte of a channel's objects, changed to every other value: the result is a typed
+//! error, or a state as it was published.
 
 use super::*;
 use crate::layout::segment::{self, slot};
@@ -8,7 +9,7 @@ use crate::object::Backend;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Publications before something is changed: enough to have both segments filled, and to have grown once.
+/// Publications before a byte is changed: enough to fill both segments, and to grow once.
 const PUBLICATIONS: u64 = 9;
 
 /// A channel without a writer.
@@ -17,7 +18,7 @@ struct Scene {
     checksum: bool,
 }
 
-/// What the state of a publication is.
+/// The state of a publication.
 fn content(number: u64) -> Vec<u8> {
     format!("the state of publication {number}").into_bytes()
 }
@@ -53,8 +54,8 @@ impl Scene {
         crate::channel::attach(&self.heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
     }
 
-    /// Gives the bytes of `words` every other value, one at a time, and asks `check` each time. Says how many changes
-    /// that were.
+    /// Gives the bytes of `words` every other value, one at a time, and calls `check` each time.
+    /// Returns the number of changes.
     fn change(&self, object: &Words, words: Range<usize>, mut check: impl FnMut(usize)) -> usize {
         let mut changes = 0;
         for word in words {
@@ -71,10 +72,11 @@ impl Scene {
     }
 }
 
-/// What a reader sees must be some publication's own state, if it sees anything; the number of seen publications.
+/// What a reader sees must be the state of some publication, if it sees anything. Returns the
+/// number of publications that it saw.
 ///
-/// Which publication is the latest is a number in the page like any other: an older one may be shown in its place, but
-/// under its own number.
+/// The page's number of the latest publication may be changed like any other word: an older
+/// publication may be shown instead, but under its own number.
 fn see(reader: &mut ChannelReader, verified: bool) -> usize {
     let mut payload = Vec::new();
     let seen = reader.snapshot(&mut &mut payload);
@@ -88,7 +90,7 @@ fn see(reader: &mut ChannelReader, verified: bool) -> usize {
     1
 }
 
-/// Half of a control page: tests run side by side.
+/// Half of a control page, so that two tests can run in parallel.
 fn every_change_of_the_page(words: Range<usize>) {
     let scene = Scene::new(true);
     let page = scene.object(Kind::Control);
@@ -98,7 +100,8 @@ fn every_change_of_the_page(words: Range<usize>) {
     let len = words.len();
     let changes = scene.change(&page, words, |word| {
         if let Ok(mut reader) = scene.attach() {
-            // Who attaches while the word says so takes the channel for one without checksums: that changes no payload.
+            // A reader that attaches now may take the channel for one without checksums: that
+            // changes no payload.
             new += see(&mut reader, true);
         }
         old += see(&mut attached, true);
@@ -158,10 +161,10 @@ fn the_slot_of_the_latest_publication() {
     }
 }
 
-/// Three changes of every byte, each of a channel of its own: what one writer makes of it stays.
+/// Three changes of every byte, each on a channel of its own, because a writer's changes persist.
 #[test]
-fn a_successor_goes_on_with_a_changed_page_or_makes_a_fresh_one_or_refuses() {
-    let (mut on, mut fresh, mut refused) = (0, 0, 0);
+fn a_successor_resumes_a_changed_page_or_makes_a_fresh_one_or_refuses() {
+    let (mut resumed, mut fresh, mut refused) = (0, 0, 0);
     for (word, change) in (0..control::BYTES / WORD_BYTES).flat_map(|word| {
         (0..WORD_BYTES).flat_map(move |byte| [1, 0x80, 0xff].map(|bits| (word, bits << (8 * byte))))
     }) {
@@ -181,11 +184,11 @@ fn a_successor_goes_on_with_a_changed_page_or_makes_a_fresh_one_or_refuses() {
         if number == 1 {
             fresh += 1;
         } else {
-            on += 1;
+            resumed += 1;
         }
         drop(writer);
         assert!(scene.heap.names().len() <= 1, "word {word}: {:?}", scene.heap.names());
     }
-    assert!(on > 0 && fresh > 0 && refused > 0, "{on} {fresh} {refused}");
-    assert_eq!(on + fresh + refused, 3 * control::BYTES);
+    assert!(resumed > 0 && fresh > 0 && refused > 0, "{resumed} {fresh} {refused}");
+    assert_eq!(resumed + fresh + refused, 3 * control::BYTES);
 }

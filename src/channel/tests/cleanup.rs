@@ -11,13 +11,13 @@ use crate::object::{Backend, PATIENCE};
 use crate::registry::{self, ChannelInfo};
 use crate::seqlock::ChannelState;
 
-/// Cleans, after having asked what would be removed: that has to be what then is removed, and asking changes nothing.
+/// Cleans after a dry run, which must report what the cleanup then removes, and change nothing.
 fn clean(heap: &Heap, retention: Retention) -> CleanupReport {
     let before = contents(heap);
     let predicted = cleanup::would_clean(&heap.shared(), "tests", retention).unwrap();
     assert_eq!(contents(heap), before);
     let cleaned = cleanup::clean(&heap.shared(), "tests", retention, PATIENCE).unwrap();
-    assert_eq!(told(&predicted), told(&cleaned));
+    assert_eq!(reported(&predicted), reported(&cleaned));
     let failed = |cleaned: &CleanupReport| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(failed(&predicted), failed(&cleaned));
     cleaned
@@ -34,15 +34,15 @@ fn contents(heap: &Heap) -> Vec<(String, Vec<u64>)> {
     names.iter().map(|name| (name.clone(), words(name))).collect()
 }
 
-/// All but ages, which grow meanwhile.
-fn told(cleaned: &CleanupReport) -> Vec<String> {
-    let told = cleaned.removed.iter().map(|removed| {
+/// All but ages, which grow between two reports.
+fn reported(cleaned: &CleanupReport) -> Vec<String> {
+    let reported = cleaned.removed.iter().map(|removed| {
         let mut removed = removed.clone();
         removed.objects.sort();
         removed.age = removed.age.map(|_| Duration::ZERO);
         format!("{removed:?}")
     });
-    told.collect()
+    reported.collect()
 }
 
 fn causes(heap: &Heap, retention: Retention) -> Vec<RemovalReason> {
@@ -58,7 +58,7 @@ fn published(heap: &Heap) -> ChannelWriter {
 }
 
 #[test]
-fn what_lives_is_never_touched() {
+fn a_live_writers_channel_is_never_touched() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     for keep in [Retention::UntilReplaced, Retention::For(Duration::ZERO), Retention::Nothing] {
@@ -86,7 +86,7 @@ fn a_dead_writers_last_state_is_kept_as_long_as_asked() {
 }
 
 #[test]
-fn undated_states_have_no_age_and_are_kept_for_any_time() {
+fn states_without_timestamps_have_no_age_and_are_kept_for_any_time() {
     let heap = Heap::new();
     let mut options = options();
     options.timestamps = crate::options::TimestampSource::None;
@@ -109,7 +109,7 @@ fn a_lingering_state_is_kept_as_long_as_asked() {
 }
 
 #[test]
-fn what_was_never_whole_or_not_wholly_removed_goes() {
+fn half_made_and_half_removed_channels_are_removed() {
     let heap = Heap::new();
     heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
     heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, 0o600).unwrap();
@@ -123,7 +123,7 @@ fn what_was_never_whole_or_not_wholly_removed_goes() {
 }
 
 #[test]
-fn orphans_go_and_what_is_in_force_stays() {
+fn orphans_are_removed_and_the_current_objects_stay() {
     let heap = Heap::new();
     let orphan = |side, generation| {
         let object = name().objects.object(Kind::Segment(side, generation));
@@ -164,12 +164,12 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
 }
 
 #[test]
-fn a_dead_channel_that_lacks_a_segment_is_of_no_use() {
+fn a_dead_channel_that_lacks_a_segment_is_removed() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     let segment = name().objects.object(Kind::Segment(Side::A, 1));
     heap.remove_leftover(&segment).unwrap();
-    assert!(causes(&heap, Retention::UntilReplaced).is_empty(), "it lives");
+    assert!(causes(&heap, Retention::UntilReplaced).is_empty(), "its writer is alive");
     writer.publish(b"more").unwrap();
     kill(writer);
     assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfRemoved]);
@@ -184,11 +184,11 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     assert!(causes(&heap, Retention::Nothing).is_empty());
     let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
     page.store(control::READY, layout::READY + (1 << 48));
-    let stranger = format!("{}_somebody", layout::ObjectNames::prefix("tests"));
+    let stranger = format!("{}_stranger", layout::ObjectNames::prefix("tests"));
     heap.create(&stranger, layout::PAGE_BYTES, 0o600).unwrap();
     assert!(causes(&heap, Retention::Nothing).is_empty());
     assert_eq!(heap.names().len(), 5);
-    // A namespace whose name has the same hash: the page says whose it is.
+    // A namespace whose name has the same hash: the page says which namespace it belongs to.
     page.store(control::READY, 0);
     assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::HalfMade]);
     let mut impostor = name();
@@ -198,7 +198,7 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
 }
 
 #[test]
-fn a_page_of_another_length_is_left_alone_and_not_foreseen() {
+fn a_page_of_another_length_is_left_alone_and_not_predicted() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     writer.set_linger(true);

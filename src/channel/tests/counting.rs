@@ -1,4 +1,4 @@
-//! What writers and readers count.
+//! The statistics of writers and readers.
 
 use super::*;
 use crate::channel::PublishError;
@@ -32,7 +32,7 @@ fn a_writer_counts_what_it_has_published_since_it_was_opened() {
 }
 
 #[test]
-fn a_fork_counts_its_failures_itself() {
+fn a_fork_counts_its_own_failures() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     writer.owner = ForkToken::of_another_process();
@@ -79,7 +79,7 @@ fn a_reader_counts_snapshots_and_the_segments_that_it_maps() {
 }
 
 #[test]
-fn a_reader_counts_attempts_made_anew_and_given_up() {
+fn a_reader_counts_retries_and_given_up_snapshots() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"state").unwrap();
@@ -95,7 +95,7 @@ fn a_reader_counts_attempts_made_anew_and_given_up() {
 }
 
 #[test]
-fn a_look_into_the_history_counts_as_a_snapshot() {
+fn reading_an_earlier_publication_counts_as_a_snapshot() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();

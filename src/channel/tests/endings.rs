@@ -1,4 +1,4 @@
-//! Closing, lingering, removing; attaching to what is not there, or not whole.
+//! Closing, lingering, removing; attaching to a channel that is missing or not whole.
 
 use super::*;
 use crate::channel::{RemoveError, remove};
@@ -86,7 +86,7 @@ fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
 }
 
 #[test]
-fn channels_whose_hashes_collide_are_told_apart() {
+fn channels_whose_hashes_collide_are_distinguished() {
     let heap = Heap::new();
     let _writer = open(&heap, &options()).unwrap();
     let mut impostor = name();
@@ -122,7 +122,7 @@ fn a_checksum_finds_a_changed_payload() {
 }
 
 #[test]
-fn a_length_beyond_the_slot_is_corrupt_and_not_believed() {
+fn a_length_beyond_the_slot_is_corrupt_and_not_trusted() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();

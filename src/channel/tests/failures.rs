@@ -1,4 +1,5 @@
-//! Every single call of the operating system fails once: nothing is lost, nothing is left, and the next try succeeds.
+//! Every single call of the operating system fails once: nothing is lost, nothing is left behind,
+//! and the next try succeeds.
 
 use crate::memory::ReadOnlyWords;
 use std::io;
@@ -12,14 +13,14 @@ use crate::layout::Kind;
 use crate::memory::{MemoryMut, Words};
 use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
 
-/// The heap, whose calls fail from one on.
+/// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
 struct Failing {
     heap: Heap,
     plan: Plan,
 }
 
-/// How many calls still succeed; then one fails.
+/// Number of calls that still succeed; then one fails.
 #[derive(Clone, Debug)]
 struct Plan(Arc<AtomicU32>);
 
@@ -43,7 +44,7 @@ impl Plan {
     }
 }
 
-/// A claim on the heap, whose calls fail likewise.
+/// A claim on the heap, with calls that fail according to the same plan.
 #[derive(Debug)]
 struct FailingClaim {
     claim: Box<dyn Claim>,
@@ -71,7 +72,7 @@ impl Claim for FailingClaim {
     }
     fn remove(&self) -> Result<(), ObjectError> {
         self.plan.call("remove claimed")?;
-        // From then on the next writer may use the names of the segments.
+        // From here on the next writer may use the names of the segments.
         let left = self.heap.names();
         assert!(self.plan.has_failed() || left.len() <= 1, "the page's name goes last: {left:?}");
         self.claim.remove()
@@ -141,7 +142,8 @@ impl Backend for Failing {
     }
 }
 
-/// Runs `story` again and again, with the first call failing, the second, …, until none fails any more.
+/// Runs `story` again and again, with the first call failing, then the second, and so on, until no
+/// call fails.
 fn every_call_fails_once(story: impl Fn(&Failing)) {
     let mut failures = 0;
     for succeeding in 0.. {
@@ -191,7 +193,7 @@ fn a_failing_takeover_leaves_the_channel_as_it_was() {
     }
 }
 
-/// `spoiled`: somebody has removed the schema.
+/// `spoiled`: the schema's object is removed by hand.
 fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
@@ -256,7 +258,7 @@ fn a_replacement_for_which_there_is_no_room_leaves_the_old_channel() {
 }
 
 #[test]
-fn a_failing_growth_keeps_the_state_and_a_failing_end_is_made_up_for() {
+fn a_failing_growth_keeps_the_state_and_a_failing_end_is_repeated() {
     formats().iter().for_each(a_growth_or_an_end_fails);
 }
 
@@ -283,7 +285,7 @@ fn a_growth_or_an_end_fails(options: &WriterOptions) {
 }
 
 #[test]
-fn a_shrinking_that_fails_is_put_off() {
+fn a_shrinking_that_fails_is_postponed() {
     let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(u32::MAX / 4))) };
     let mut writer = crate::channel::open(&backend.shared(), &name(), &options()).unwrap();
     writer.publish(&[1; 50_000]).unwrap();
@@ -345,11 +347,11 @@ fn a_page_that_was_being_removed_is_removed_by_the_next_writer() {
     writer.writer.control().store(crate::layout::control::STATE, 2);
     kill(writer);
     assert!(matches!(attach(&heap), Err(AttachError::NotFound { .. })));
-    assert_eq!(open(&heap, &options()).unwrap().publish(b"anew").unwrap(), 1);
+    assert_eq!(open(&heap, &options()).unwrap().publish(b"again").unwrap(), 1);
 }
 
 #[test]
-fn what_a_budget_refuses_is_asked_for_once() {
+fn a_capacity_that_a_budget_refuses_is_requested_once() {
     let backend = Failing { heap: Heap::new(), plan: Plan(Arc::new(AtomicU32::new(u32::MAX / 4))) };
     let mut options = options();
     kill(open(&backend.heap, &options).unwrap());

@@ -69,7 +69,7 @@ fn a_deadline_may_be_for_ever() {
 }
 
 #[test]
-fn a_snapshot_of_a_segment_that_was_removed_by_hand_says_so() {
+fn a_snapshot_of_a_segment_that_was_removed_by_hand_names_it() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
@@ -102,7 +102,7 @@ fn beyond_the_limit_the_published_state_stays() {
     assert!(matches!(error, PublishError::TooLarge { len: 5_001, limit: 5_000, .. }), "{error}");
     assert_eq!(snapshot(&mut reader).unwrap(), (1, vec![1; 5_000]));
     assert_eq!(writer.publish(&[3; 5_000]).unwrap(), 2, "a refused state takes no number");
-    assert!(writer.capacity() > 5_000, "the slots would have room for more");
+    assert!(writer.capacity() > 5_000, "the slots have room for more");
     for number in [3, 4] {
         assert!(matches!(writer.publish(&[2; 5_001]), Err(PublishError::TooLarge { .. })));
         assert_eq!(writer.publish(&[4; 5_000]).unwrap(), number);

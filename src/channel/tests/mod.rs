@@ -1,4 +1,5 @@
-//! Channels on the heap: the same code as in shared memory, without the system calls. Fuzz targets use the model, too.
+//! Channels on the heap: the same code as in shared memory, without the system calls. Fuzz targets
+//! use the model, too.
 
 #[cfg(test)]
 mod budgets;
@@ -57,7 +58,7 @@ fn snapshot(reader: &mut ChannelReader) -> Result<(u64, Vec<u8>), SnapshotError>
     Ok((received.publication(), payload))
 }
 
-/// Ends a writer as a kill does: the claim goes, nothing is stored or removed.
+/// Ends a writer as a kill does: the claim is released, nothing is stored or removed.
 fn kill(mut writer: ChannelWriter) {
     writer.owner = ForkToken::of_another_process();
 }

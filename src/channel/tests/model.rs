@@ -1,4 +1,5 @@
-//! A channel beside a model that is too simple to be wrong: a number and some bytes. For random sequences of operations.
+//! A channel beside a model that is too simple to be wrong: a number and some bytes. For random
+//! sequences of operations.
 
 use super::*;
 use crate::channel::{PublishError, remove};
@@ -6,10 +7,10 @@ use crate::layout::{Geometry, Publication, segment::slot};
 use crate::memory::MemoryMut;
 use crate::seqlock::Generations;
 
-/// Payload bytes that a state may have at most.
+/// Maximum payload bytes of a state.
 pub(crate) const LIMIT: usize = 20_000;
 
-/// What is done next.
+/// An operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Operation {
     Publish { len: usize },
@@ -30,9 +31,9 @@ pub(crate) enum Crash {
     MidWrite,
     /// All is written but the announcement.
     BeforeAnnouncing,
-    /// A larger segment is made and written, under a name that is not yet in force.
-    GrownNotInForce,
-    /// The same, in force but not announced.
+    /// A larger segment is made and written, under a name that is not current yet.
+    GrownNotCurrent,
+    /// The same, current but not announced.
     GrownNotAnnounced,
 }
 
@@ -41,16 +42,16 @@ impl Crash {
         Crash::Between,
         Crash::MidWrite,
         Crash::BeforeAnnouncing,
-        Crash::GrownNotInForce,
+        Crash::GrownNotCurrent,
         Crash::GrownNotAnnounced,
     ];
 }
 
-/// What the channel must look like to everybody.
+/// What every process must see of the channel.
 #[derive(Debug, Default)]
 struct Model {
     exists: bool,
-    /// Counts channels: a reader of a former one must be told that it is closed.
+    /// Counts channels: a reader of a former one must find it closed.
     instance: u32,
     number: u64,
     bytes: Vec<u8>,
@@ -172,7 +173,7 @@ impl System {
                 ring.memory().store(slot + slot::PAYLOAD, u64::MAX);
             }
             Crash::BeforeAnnouncing => ring.write(publication, &lost, 1, 1),
-            Crash::GrownNotInForce | Crash::GrownNotAnnounced => {
+            Crash::GrownNotCurrent | Crash::GrownNotAnnounced => {
                 let generation = inner.generation(side) + 1;
                 let geometry = Geometry::fit(2 * lost.len(), self.depth).unwrap();
                 let fresh = writer.segments.create(side, generation, geometry, 0o600).unwrap();
@@ -206,7 +207,8 @@ impl System {
         self.model.exists = false;
     }
 
-    /// At most two leftovers of one interrupted growth beside the three objects of a channel; none without one.
+    /// At most two leftovers of one interrupted growth beside the three objects of a channel; none
+    /// without one.
     fn check_objects(&self) {
         let max = match (self.model.exists, self.writer.is_some()) {
             (false, _) => 0,

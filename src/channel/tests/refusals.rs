@@ -1,4 +1,5 @@
-//! What was made by others, for others, or before the last boot is refused, and the refusal names both sides.
+//! A channel of another version, of another format, or from before the last boot is refused, and
+//! the refusal names both sides.
 
 use super::*;
 use crate::layout::{self, Kind, control};
@@ -45,15 +46,15 @@ fn another_magic_and_words_of_another_order() {
 }
 
 #[test]
-fn another_codec_and_another_schema() {
-    for (codec, schema) in [("pod", "test"), ("bytes", "another test")] {
+fn another_codec_and_another_type_name() {
+    for (codec, type_name) in [("pod", "test"), ("bytes", "another test")] {
         let (heap, _) = left();
-        let format = Some(Format::new(codec, schema));
+        let format = Some(Format::new(codec, type_name));
         let options = ReaderOptions { format, ..reader_options() };
         let error = crate::channel::attach(&heap.shared(), &name(), &options).unwrap_err();
         assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
         let text = error.to_string();
-        let parts = ["\"test\" encoded as bytes".into(), format!("{schema:?} encoded as {codec}")];
+        let parts = ["\"test\" encoded as bytes".into(), format!("{type_name:?} encoded as {codec}")];
         assert!(parts.iter().all(|part: &String| text.contains(part)), "{text}");
     }
 }
@@ -70,7 +71,7 @@ fn a_state_from_before_the_last_boot() {
     assert!(found != expected && expected == actual.trim(), "{error}");
     assert!(error.to_string().contains(found) && error.to_string().contains(expected));
     let mut writer = open(&heap, &options()).unwrap();
-    assert_eq!(writer.publish(b"of this time").unwrap(), 1, "made anew");
+    assert_eq!(writer.publish(b"of this time").unwrap(), 1, "created again");
     assert!(matches!(snapshot(&mut attached), Err(SnapshotError::Closed { .. })));
     assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (1, b"of this time".to_vec()));
 }

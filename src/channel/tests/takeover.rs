@@ -6,7 +6,7 @@ use crate::memory::MemoryMut;
 use crate::seqlock::Generations;
 
 #[test]
-fn numbers_go_on_and_attached_readers_notice_only_the_incarnation() {
+fn numbers_continue_and_attached_readers_notice_only_the_incarnation() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
@@ -23,7 +23,7 @@ fn numbers_go_on_and_attached_readers_notice_only_the_incarnation() {
 }
 
 #[test]
-fn a_lingering_channel_is_gone_on_with() {
+fn a_lingering_channel_is_resumed() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
@@ -37,7 +37,7 @@ fn a_lingering_channel_is_gone_on_with() {
 }
 
 #[test]
-fn a_writer_of_another_form_replaces_the_channel() {
+fn a_writer_of_another_format_replaces_the_channel() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let mut reader = attach(&heap).unwrap();
@@ -45,18 +45,19 @@ fn a_writer_of_another_form_replaces_the_channel() {
     snapshot(&mut reader).unwrap();
     kill(writer);
     let mut options = options();
-    options.format = Format::new("bytes", "another schema");
+    options.format = Format::new("bytes", "another type");
     let mut writer = open(&heap, &options).unwrap();
     assert_eq!(writer.publish(b"new format").unwrap(), 1);
     assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { last: 1, .. })));
     let error = attach(&heap).unwrap_err().to_string();
-    assert!(error.contains("another schema") && error.contains("\"test\""), "{error}");
+    assert!(error.contains("another type") && error.contains("\"test\""), "{error}");
     assert_eq!(heap.names().len(), 3);
 }
 
 #[test]
 fn leftovers_of_a_growth_that_was_not_finished_are_removed() {
-    // Killed after creating generation 2 of B; after storing its number, too; and after publishing into it.
+    // Killed after creating generation 2 of B; after storing its number, too; and after publishing
+    // into it.
     for step in 0..3 {
         let heap = Heap::new();
         let mut writer = open(&heap, &options()).unwrap();
@@ -114,7 +115,7 @@ fn implausible_contents_lead_to_a_fresh_channel_and_not_to_a_crash() {
 }
 
 #[test]
-fn a_successor_gets_the_capacity_and_depth_that_it_asks_for() {
+fn a_successor_gets_the_requested_capacity_and_depth() {
     let heap = Heap::new();
     kill(open(&heap, &options()).unwrap());
     let mut asking = options();
@@ -126,7 +127,7 @@ fn a_successor_gets_the_capacity_and_depth_that_it_asks_for() {
     kill(writer);
     let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"three").unwrap();
-    assert!(writer.capacity() >= 50_000, "what is larger than asked for stays");
+    assert!(writer.capacity() >= 50_000, "a larger segment than requested stays");
     assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap(), (3, b"three".to_vec()));
 }
 

@@ -1,4 +1,5 @@
-//! Channels that carry a schema: written before they are ready, kept and replaced with the channel, never believed.
+//! Channels that carry a schema: it is written before they are ready, kept and replaced with the
+//! channel, and never trusted.
 
 use super::*;
 use crate::channel::{RemovalReason, Retention, SchemaBytes, remove};
@@ -8,12 +9,12 @@ use crate::object::Backend;
 
 const SCHEMA: &[u8] = b"jobs_done: u64, queue: [job]";
 
-fn described_by(bytes: &[u8]) -> WriterOptions {
+fn with_schema_of(bytes: &[u8]) -> WriterOptions {
     WriterOptions { schema: SchemaBytes::new(bytes), ..options() }
 }
 
 fn with_schema() -> WriterOptions {
-    described_by(SCHEMA)
+    with_schema_of(SCHEMA)
 }
 
 fn object(heap: &Heap, kind: Kind) -> Words {
@@ -27,7 +28,7 @@ fn kinds(heap: &Heap) -> Vec<Kind> {
 const ALL_FOUR: [Kind; 4] =
     [Kind::Segment(Side::A, 1), Kind::Segment(Side::B, 1), Kind::Control, Kind::Schema];
 
-/// A described channel with two publications whose writer was killed, and a reader.
+/// A channel with a schema and two publications whose writer was killed, and a reader.
 fn left() -> (Heap, ChannelReader) {
     let heap = Heap::new();
     let mut writer = open(&heap, &with_schema()).unwrap();
@@ -40,11 +41,11 @@ fn left() -> (Heap, ChannelReader) {
 }
 
 #[test]
-fn what_is_described_is_read_and_goes_with_the_channel() {
+fn a_schema_is_read_and_removed_with_the_channel() {
     for len in [1, 7, 8, PAGE_BYTES - schema::CONTENT * WORD_BYTES, PAGE_BYTES, schema::MAX_BYTES] {
         let heap = Heap::new();
         let bytes: Vec<u8> = (0..len).map(|byte| u8::try_from(byte % 251).unwrap()).collect();
-        let writer = open(&heap, &described_by(&bytes)).unwrap();
+        let writer = open(&heap, &with_schema_of(&bytes)).unwrap();
         assert_eq!(kinds(&heap), ALL_FOUR);
         let reader = attach(&heap).unwrap();
         assert_eq!(reader.schema_bytes().unwrap().unwrap(), bytes);
@@ -56,23 +57,23 @@ fn what_is_described_is_read_and_goes_with_the_channel() {
 }
 
 #[test]
-fn a_channel_without_one_has_none_and_costs_no_object() {
+fn a_channel_without_a_schema_costs_no_object() {
     let heap = Heap::new();
-    let _writer = open(&heap, &described_by(b"")).unwrap();
+    let _writer = open(&heap, &with_schema_of(b"")).unwrap();
     assert_eq!(kinds(&heap), ALL_FOUR[..3]);
     assert_eq!(attach(&heap).unwrap().schema_bytes().unwrap(), None);
 }
 
 #[test]
-fn one_that_is_too_long_is_refused_before_anything_is_made() {
+fn a_schema_that_is_too_long_is_refused_before_anything_is_made() {
     let heap = Heap::new();
-    let error = open(&heap, &described_by(&vec![1; schema::MAX_BYTES + 1])).map(drop).unwrap_err();
+    let error = open(&heap, &with_schema_of(&vec![1; schema::MAX_BYTES + 1])).map(drop).unwrap_err();
     assert!(matches!(&error, CreateError::SchemaRefused { reason } if reason.contains("65537")), "{error}");
     assert!(heap.names().is_empty());
 }
 
 #[test]
-fn it_lingers_and_is_removed_with_the_last_state() {
+fn a_schema_lingers_and_is_removed_with_the_last_state() {
     let heap = Heap::new();
     let mut writer = open(&heap, &with_schema()).unwrap();
     writer.set_linger(true);
@@ -83,11 +84,11 @@ fn it_lingers_and_is_removed_with_the_last_state() {
 }
 
 #[test]
-fn a_successor_with_the_same_one_goes_on_and_ends_it() {
+fn a_successor_with_the_same_schema_resumes_and_ends_the_channel() {
     let (heap, reader) = left();
     let before = object(&heap, Kind::Schema);
     let mut writer = open(&heap, &with_schema()).unwrap();
-    assert!(before.object() == object(&heap, Kind::Schema).object(), "it was not made anew");
+    assert!(before.object() == object(&heap, Kind::Schema).object(), "it was not created again");
     assert_eq!(writer.publish(b"three").unwrap(), 3);
     assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA);
     drop(writer);
@@ -95,11 +96,11 @@ fn a_successor_with_the_same_one_goes_on_and_ends_it() {
 }
 
 #[test]
-fn a_successor_with_another_one_or_none_replaces_the_channel() {
+fn a_successor_with_another_schema_or_none_replaces_the_channel() {
     let longer = vec![1; 3 * PAGE_BYTES];
     for other in [b"jobs_done: u32, queue: [job]".as_slice(), &longer, b""] {
         let (heap, mut reader) = left();
-        let mut writer = open(&heap, &described_by(other)).unwrap();
+        let mut writer = open(&heap, &with_schema_of(other)).unwrap();
         assert_eq!(writer.publish(b"of another format").unwrap(), 1);
         assert!(matches!(snapshot(&mut reader), Err(SnapshotError::Closed { last: 2, .. })));
         assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })));
@@ -120,7 +121,7 @@ fn a_successor_with_another_one_or_none_replaces_the_channel() {
 }
 
 #[test]
-fn without_the_object_readers_are_told_and_a_successor_makes_it_anew() {
+fn without_the_object_readers_get_an_error_and_a_successor_creates_it_again() {
     let (heap, mut reader) = left();
     heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
     let error = reader.schema_bytes().unwrap_err();
@@ -134,13 +135,13 @@ fn without_the_object_readers_are_told_and_a_successor_makes_it_anew() {
     assert!(heap.names().is_empty(), "{:?}", heap.names());
 }
 
-/// The bytes of the object that mean something: the header's words, and the content.
+/// The meaningful bytes of the object: the header's words, and the content.
 fn matters(byte: usize) -> bool {
     let content = schema::CONTENT * WORD_BYTES;
     byte < (schema::CHECKSUM + 1) * WORD_BYTES || (content..content + SCHEMA.len()).contains(&byte)
 }
 
-/// A few bytes more than those that mean something.
+/// A few bytes more than the meaningful ones.
 const ALL_BYTES: std::ops::Range<usize> = 0..schema::CONTENT * WORD_BYTES + SCHEMA.len() + 16;
 
 fn flip(memory: &Words, byte: usize, bits: u64) {
@@ -149,7 +150,7 @@ fn flip(memory: &Words, byte: usize, bits: u64) {
 }
 
 #[test]
-fn every_changed_byte_of_it_is_noticed() {
+fn every_changed_byte_of_a_schema_is_noticed() {
     let (heap, reader) = left();
     let memory = object(&heap, Kind::Schema);
     for byte in ALL_BYTES {
@@ -168,7 +169,7 @@ fn every_changed_byte_of_it_is_noticed() {
 }
 
 #[test]
-fn a_changed_one_is_written_anew_by_a_successor() {
+fn a_changed_schema_is_written_again_by_a_successor() {
     for byte in ALL_BYTES {
         let (heap, reader) = left();
         flip(&object(&heap, Kind::Schema), byte, 0x81);
@@ -181,14 +182,14 @@ fn a_changed_one_is_written_anew_by_a_successor() {
 }
 
 #[test]
-fn what_the_page_says_of_it_is_not_believed() {
+fn the_pages_mark_of_a_schema_is_not_trusted() {
     let (heap, reader) = left();
     let page = object(&heap, Kind::Control);
     for word in [control::SCHEMA_BYTES, control::SCHEMA_FINGERPRINT] {
         let was = page.load(word);
         for lie in [was ^ 1, was + 8, PAGE_BYTES as u64, u64::MAX, 1 << 32] {
             page.store(word, lie);
-            // Both of them agree on what can't be.
+            // Page and object agree on an impossible length.
             for forged in [SCHEMA.len() as u64, lie] {
                 object(&heap, Kind::Schema).store(schema::LENGTH, forged);
                 let error = reader.schema_bytes().unwrap_err();
@@ -202,20 +203,21 @@ fn what_the_page_says_of_it_is_not_believed() {
     page.store(control::SCHEMA_BYTES, 0);
     assert_eq!(reader.schema_bytes().unwrap(), None);
     let mut writer = open(&heap, &with_schema()).unwrap();
-    assert_eq!(writer.publish(b"anew").unwrap(), 1, "a channel of another format");
+    assert_eq!(writer.publish(b"again").unwrap(), 1, "a channel of another format");
     drop(writer);
     assert!(heap.names().is_empty(), "{:?}", heap.names());
 }
 
 #[test]
-fn an_object_of_another_channel_of_that_name_is_none() {
+fn a_schema_of_another_channel_of_that_name_is_refused() {
     let (heap, reader) = left();
     object(&heap, Kind::Schema).store(schema::INSTANCE, 77);
     assert!(matches!(reader.schema_bytes(), Err(AttachError::Object { .. })));
     assert_eq!(open(&heap, &with_schema()).unwrap().publish(b"three").unwrap(), 3);
 }
 
-/// A creator that died before the page was ready, after it had made what stands in `made`.
+/// A channel whose creator died before the page was ready, after it had created the objects of
+/// `made`.
 fn half_made(made: &[Kind]) -> Heap {
     let heap = Heap::new();
     for kind in made {
@@ -247,7 +249,7 @@ fn a_creator_that_died_anywhere_leaves_nothing_to_its_successor() {
 }
 
 #[test]
-fn a_writer_whose_page_was_removed_by_hand_takes_its_own_with_it_and_no_other() {
+fn a_writer_whose_page_was_removed_by_hand_removes_only_its_own_schema() {
     let heap = Heap::new();
     let first = open(&heap, &with_schema()).unwrap();
     heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
@@ -265,7 +267,7 @@ fn a_writer_whose_page_was_removed_by_hand_takes_its_own_with_it_and_no_other() 
 }
 
 #[test]
-fn the_janitor_removes_what_no_page_tells_of_and_nothing_else() {
+fn a_cleanup_removes_only_schemas_that_no_page_records() {
     let clean = |heap: &Heap, keep| {
         let cleaned = crate::cleanup::clean(&heap.shared(), "tests", keep, crate::object::PATIENCE).unwrap();
         assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
@@ -283,11 +285,11 @@ fn the_janitor_removes_what_no_page_tells_of_and_nothing_else() {
     assert_eq!(
         clean(&heap, Retention::UntilReplaced),
         [RemovalReason::Orphaned],
-        "beside a page that tells of none"
+        "beside a page that records none"
     );
     assert_eq!(kinds(&heap), ALL_FOUR[..3]);
     let (heap, reader) = left();
-    assert!(clean(&heap, Retention::UntilReplaced).is_empty(), "in force");
+    assert!(clean(&heap, Retention::UntilReplaced).is_empty(), "current");
     assert_eq!(reader.schema_bytes().unwrap().unwrap(), SCHEMA);
     heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
     assert!(clean(&heap, Retention::UntilReplaced).is_empty(), "a state that can still be read");
@@ -299,7 +301,7 @@ fn the_janitor_removes_what_no_page_tells_of_and_nothing_else() {
 }
 
 #[test]
-fn it_counts_in_a_budget() {
+fn a_schema_counts_in_a_budget() {
     let heap = Heap::new();
     let with_budget = |channel| {
         let budgets = crate::channel::Budgets { channel: Some(channel), namespace: None };

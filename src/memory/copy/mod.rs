@@ -1,16 +1,40 @@
 //! Payloads in and out of shared words.
 //!
-//! What a copy *means* is [`load_words`] and [`store_words`]: one relaxed atomic access a word, in any order. That is what
-//! the models run, and everybody else where nothing better is known. Compilers don't vectorise atomic accesses, so on
-//! x86-64 the bulk of a payload is moved by instructions of our own choice, which do the same accesses several words at a
-//! time. `--cfg tearless_portable_copy` leaves everything to the loops.
+//! [`load_words`] and [`store_words`] define a copy: one relaxed atomic access per word, in any
+//! order. The models run them, and so does every processor without a faster copy. Compilers don't
+//! vectorise atomic accesses, so on x86-64 instructions of our own choice move the bulk of a
+//! payload: they do the same accesses, several words at a time. `--cfg tearless_portable_copy`
+//! leaves everything to the loops.
 
 #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 #[path = "x86_64.rs"]
 mod bulk;
 #[cfg(not(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy))))]
-#[path = "nothing.rs"]
-mod bulk;
+mod bulk {
+    //! No bulk copy: the loops over words do everything.
+
+    use std::sync::atomic::AtomicU64;
+
+    /// Moves nothing.
+    ///
+    /// # Safety
+    ///
+    /// None is needed here; the copies of other processors need it.
+    #[inline]
+    pub(super) unsafe fn load(_from: &[AtomicU64], _into: &mut [u8]) -> usize {
+        0
+    }
+
+    /// Moves nothing.
+    ///
+    /// # Safety
+    ///
+    /// As for [`load`].
+    #[inline]
+    pub(super) unsafe fn store(_to: &[AtomicU64], _from: &[u8]) -> usize {
+        0
+    }
+}
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +46,7 @@ use crate::layout::WORD_BYTES;
 ///
 /// # Safety
 ///
-/// `from` must have just the words of `into`.
+/// `from` must have exactly the words of `into`.
 #[inline(always)]
 pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
     // SAFETY: the caller's promise.
@@ -34,7 +58,7 @@ pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) {
 ///
 /// # Safety
 ///
-/// `to` must have just the words of `from`, and be writable.
+/// `to` must have exactly the words of `from`, and be writable.
 #[inline(always)]
 pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) {
     // SAFETY: the caller's promise.
@@ -42,7 +66,7 @@ pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) {
     store_words(&to[moved / WORD_BYTES..], &from[moved..]);
 }
 
-/// The meaning of [`load`]; `from` has just the words of `into`.
+/// The definition of [`load`]; `from` has exactly the words of `into`.
 #[inline(always)]
 fn load_words(from: &[AtomicU64], into: &mut [u8]) {
     let (whole, tail) = into.as_chunks_mut::<WORD_BYTES>();
@@ -55,7 +79,7 @@ fn load_words(from: &[AtomicU64], into: &mut [u8]) {
     }
 }
 
-/// The meaning of [`store`]; `to` has just the words of `from`.
+/// The definition of [`store`]; `to` has exactly the words of `from`.
 #[inline(always)]
 fn store_words(to: &[AtomicU64], from: &[u8]) {
     let (whole, tail) = from.as_chunks::<WORD_BYTES>();

@@ -1,9 +1,9 @@
-//! The bulk copies against the loops over words that say what they mean.
+//! The bulk copies against the loops over words that define them.
 
 use super::*;
 use crate::layout::PAGE_BYTES;
 
-/// Words and bytes behind what is copied, which must not change.
+/// Words and bytes after the copied part, which must not change.
 const MARGIN: usize = 4;
 
 /// Bytes that differ from their neighbours, never 0.
@@ -21,14 +21,14 @@ fn values(words: &[AtomicU64]) -> Vec<u64> {
 
 #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 use bulk::STRING;
-/// Nothing changes at this size, or at any other.
+/// No threshold: any size is like this one.
 #[cfg(not(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy))))]
 const STRING: usize = 24 << 10;
 
 type Load = fn(&[AtomicU64], &mut [u8]);
 type Store = fn(&[AtomicU64], &[u8]);
 
-/// `load` from the word at `offset` to the byte at `shift` must do what the loop does, and nothing beside.
+/// `load` from the word at `offset` to the byte at `shift` must do exactly what the loop does.
 fn assert_loads(load: Load, len: usize, shift: usize, offset: usize) {
     let shared = words(len.div_ceil(WORD_BYTES) + offset);
     let from = &shared[offset..];
@@ -49,7 +49,7 @@ fn assert_stores(store: Store, len: usize, shift: usize, offset: usize) {
     assert!(values(&found) == values(&expected), "{len} bytes from byte {shift} to word {offset}");
 }
 
-/// One kernel for any size, as other processors or other sizes use it.
+/// One kernel for every size, as other processors or other sizes use it.
 #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 macro_rules! kernel {
     ($kernel:ident) => {{
@@ -59,7 +59,8 @@ macro_rules! kernel {
             load_words(&from[moved / WORD_BYTES..], &mut into[moved..]);
         };
         let store: Store = |to, from| {
-            // SAFETY: `to` has the words of `from`, and is a vector or a mapping of the tests'.
+            // SAFETY: `to` has the words of `from`, and is a vector or a mapping that belongs to
+            // the test.
             let moved = unsafe { bulk::$kernel(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) };
             store_words(&to[moved / WORD_BYTES..], &from[moved..]);
         };
@@ -67,15 +68,15 @@ macro_rules! kernel {
     }};
 }
 
-/// The copy as everybody uses it.
+/// The copy as callers use it.
 fn usual_load(from: &[AtomicU64], into: &mut [u8]) {
-    // SAFETY: just those words.
+    // SAFETY: exactly those words.
     unsafe { load(&from[..into.len().div_ceil(WORD_BYTES)], into) }
 }
 
-/// The copy as everybody uses it.
+/// The copy as callers use it.
 fn usual_store(to: &[AtomicU64], from: &[u8]) {
-    // SAFETY: just those words, of a vector or a mapping of the tests'.
+    // SAFETY: exactly those words, of a vector or a mapping that belongs to the test.
     unsafe { store(&to[..from.len().div_ceil(WORD_BYTES)], from) }
 }
 
@@ -99,7 +100,7 @@ fn the_kernel_is_chosen_by_size_and_processor() {
     assert_eq!(chosen, [vectors, vectors, strings, strings]);
 }
 
-/// AVX for sizes for which strings are moved where the processor is fast at it.
+/// AVX also for sizes at which processors with fast string moves use those.
 #[test]
 #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
 fn long_payloads_are_copied_by_vectors_as_by_the_loop_over_words() {
@@ -117,7 +118,8 @@ fn long_payloads_are_copied_by_vectors_as_by_the_loop_over_words() {
 fn every_length_up_to_a_page_is_copied_as_by_the_loop_over_words() {
     for (load, store) in copies() {
         for len in 0..=4_096 {
-            // A slot's payload is aligned to 32 bytes, here to words only; the private side to nothing.
+            // A slot's payload is aligned to 32 bytes, here only to words; the private side is not
+            // aligned.
             for (shift, offset) in [(0, 0), (1, 1), (8, 3), (31, 4)] {
                 assert_loads(load, len, shift, offset);
                 assert_stores(store, len, shift, offset);
@@ -129,7 +131,7 @@ fn every_length_up_to_a_page_is_copied_as_by_the_loop_over_words() {
 #[test]
 fn long_payloads_with_every_tail_are_copied_as_by_the_loop_over_words() {
     for (load, store) in copies() {
-        // Below, around and above the size from which on strings are moved.
+        // Below, around and above the threshold for string moves.
         for base in [1 << 14, STRING - 80, 1 << 16, (1 << 18) + 128] {
             for tail in 0..=160 {
                 assert_loads(load, base + tail, tail % 32, tail % 5);
@@ -141,7 +143,7 @@ fn long_payloads_with_every_tail_are_copied_as_by_the_loop_over_words() {
     }
 }
 
-/// Readable and writable pages between two that fault.
+/// Readable and writable pages between two pages that fault.
 struct Fenced {
     base: *mut u8,
     bytes: usize,
@@ -155,7 +157,7 @@ impl Fenced {
         let base =
             unsafe { mmap_anonymous(std::ptr::null_mut(), all, ProtFlags::empty(), MapFlags::PRIVATE) };
         let base = base.unwrap().cast::<u8>().wrapping_add(PAGE_BYTES);
-        // SAFETY: those pages are of the mapping that was just made, and nobody refers to them.
+        // SAFETY: those pages belong to the new mapping, and nothing refers to them.
         unsafe { mprotect(base.cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE) }.unwrap();
         Fenced { base, bytes }
     }
@@ -170,7 +172,7 @@ impl Fenced {
     /// The bytes at the very beginning, or at the very end.
     fn slice(&mut self, len: usize, at_end: bool) -> &mut [u8] {
         let skipped = if at_end { self.bytes - len } else { 0 };
-        // SAFETY: within the pages, of which there is no other reference.
+        // SAFETY: within the pages, and there is no other reference to them.
         unsafe { std::slice::from_raw_parts_mut(self.base.wrapping_add(skipped), len) }
     }
 }
@@ -178,7 +180,8 @@ impl Fenced {
 impl Drop for Fenced {
     fn drop(&mut self) {
         let all = self.bytes + 2 * PAGE_BYTES;
-        // SAFETY: the mapping is ours, with a page before and a page behind, and nobody refers to it any more.
+        // SAFETY: the mapping is ours, with a page before and a page behind, and nothing refers to
+        // it any more.
         unsafe { rustix::mm::munmap(self.base.wrapping_sub(PAGE_BYTES).cast(), all) }.unwrap();
     }
 }

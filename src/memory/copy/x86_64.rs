@@ -1,26 +1,29 @@
 //! The bulk of a payload, by vector moves.
 //!
-//! Why this does what the loops over words do: each vector instruction accesses whole aligned words (shared addresses are
-//! multiples of 8), once each, and nothing else that is shared. That one instruction accesses several words is one of the
-//! orders that the loops leave open. The processor may make it several accesses, of words or of less: a word of which a
-//! half is new is as bad as a copy of which a half is new, and a reader throws either away unless nobody stored
-//! meanwhile. A string move is made of accesses of bytes from the outset, or of what the processor makes of them; in all
-//! it, too, moves whole words, and the same argument holds for its bytes.
+//! Why this is equivalent to the loops over words: each vector instruction accesses whole aligned
+//! words (shared addresses are multiples of 8), once each, and no other shared memory. One
+//! instruction that accesses several words is one of the orders that the loops allow. The processor
+//! may split it into several accesses, of words or of less. A half-new word is as bad as a half-new
+//! copy, and a reader discards either unless no process stored during the copy. A string move
+//! consists of byte accesses, or of what the processor makes of them; in total it moves whole
+//! words, too, and the same argument holds for its bytes.
 //!
-//! Vector moves to and from ordinary memory are ordered as all others on x86-64, so that the fences around a copy need
-//! nothing added. Of a string move Intel's manual (Software Developer's Manual, volume 3, "Fast-String Operation and
-//! Out-of-Order Stores") says that its stores may become visible in any order among themselves, but not before or behind
-//! the stores around it; of its loads, on which a reader's verdict rests, it says nothing. So a string move stands between
-//! fences for loads, and between fences for stores as a precaution: one kernel serves both directions, and all four cost
-//! 10 ns at most. Non-temporal stores are not used.
+//! Vector moves to and from ordinary memory are ordered like all others on x86-64, so the fences
+//! around a copy need no addition. Intel's manual (Software Developer's Manual, volume 3,
+//! "Fast-String Operation and Out-of-Order Stores") says of a string move that its stores may
+//! become visible in any order among themselves, but not before or after the stores around it. It
+//! says nothing about its loads, on which a reader's verdict rests. So a string move is surrounded
+//! by load fences, and by store fences as a precaution: one kernel serves both directions, and all
+//! four fences cost at most 10 ns. Non-temporal stores are not used.
 //!
-//! Inline assembly and not the vector types of `core::arch`, because those would be plain accesses, which must not race.
-//! An assembly block may do what atomic accesses may, and the compiler moves no other access across it.
+//! Inline assembly instead of the vector types of `core::arch`, because those would be plain
+//! accesses, which must not race. An assembly block may do what atomic accesses may, and the
+//! compiler moves no other access across it.
 //!
-//! Sizes up to [`INLINE`] are moved in place with SSE2, which every x86-64 has, so that a payload whose size the compiler
-//! knows becomes a few moves and no branch. Larger ones go through a function that uses AVX where there is any, and
-//! string moves from [`STRING`] on where they are fast. Measured beside `memcpy` (docs/experiments.md): wider registers
-//! gain nothing further.
+//! Sizes up to [`INLINE`] are moved in place with SSE2, which every x86-64 has, so that a payload
+//! of a size known at compile time becomes a few moves without a branch. Larger ones go through a
+//! function that uses AVX if the processor has it, and fast string moves from [`STRING`] bytes on.
+//! Measured beside `memcpy` (docs/experiments.md): wider registers gain nothing further.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
@@ -28,12 +31,13 @@ use std::sync::atomic::AtomicU64;
 
 use crate::layout::WORD_BYTES;
 
-/// Most bytes that are copied without a call.
+/// Maximum bytes that are copied without a call.
 const INLINE: usize = 256;
 
-/// Fewest bytes that are copied by a string move. Measured where source and destination together no longer fit 48 KiB of
-/// first-level cache: strings win from 16 KiB on where the private side is aligned to 16 bytes only, as large allocations
-/// are, and from between 24 and 28 KiB on where it is aligned to 32.
+/// Minimum bytes that are copied by a string move. Measured where source and destination together
+/// no longer fit 48 KiB of first-level cache: string moves win from 16 KiB on if the private side
+/// is aligned only to 16 bytes, as large allocations are, and from between 24 and 28 KiB on if it
+/// is aligned to 32.
 pub(super) const STRING: usize = 24 << 10;
 
 /// Bytes of a move by AVX, and of a round of its loop.
@@ -44,7 +48,7 @@ const AVX_ROUND: usize = 4 * AVX;
 const SSE: usize = 16;
 const SSE_ROUND: usize = 4 * SSE;
 
-/// Copies the beginning of `from` to `into`, and says how much: all but less than 32 bytes.
+/// Copies the beginning of `from` to `into`, all but less than 32 bytes. Returns how many bytes.
 ///
 /// # Safety
 ///
@@ -52,12 +56,12 @@ const SSE_ROUND: usize = 4 * SSE;
 #[inline(always)]
 pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) -> usize {
     debug_assert!(into.len() <= size_of_val(from));
-    // SAFETY: `from` can be read, and has at least as many bytes as `into` (the caller's promise), which can be written
-    // and is borrowed by nobody else.
+    // SAFETY: `from` can be read, and has at least as many bytes as `into` (the caller's promise).
+    // `into` can be written, and nothing else borrows it.
     unsafe { copy(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) }
 }
 
-/// Copies the beginning of `from` to `to`, and says how much: all but less than 32 bytes.
+/// Copies the beginning of `from` to `to`, all but less than 32 bytes. Returns how many bytes.
 ///
 /// # Safety
 ///
@@ -65,14 +69,14 @@ pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) -> usize {
 #[inline(always)]
 pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) -> usize {
     debug_assert!(from.len() <= size_of_val(to));
-    // SAFETY: `from` can be read, and `to`, which has at least as many bytes and is writable (the caller's promise), may
-    // be stored to through a shared reference, because it is atomic.
+    // SAFETY: `from` can be read. `to` has at least as many bytes and is writable (the caller's
+    // promise); it may be stored to through a shared reference, because it is atomic.
     unsafe { copy(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) }
 }
 
 /// # Safety
 ///
-/// `len` bytes from `from` on must be readable, and those from `to` on writable; whichever of both is shared must be
+/// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
 /// aligned to words.
 #[inline(always)]
 unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
@@ -86,10 +90,11 @@ unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
 
 /// # Safety
 ///
-/// 64 bytes must be readable from `from` on, and writable from `to` on.
+/// 64 bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
 unsafe fn move_round(from: *const u8, to: *mut u8) {
-    // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are named.
+    // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are
+    // named.
     unsafe {
         asm!(
             "movups {a}, [{from}]",
@@ -113,7 +118,7 @@ unsafe fn move_round(from: *const u8, to: *mut u8) {
 
 /// # Safety
 ///
-/// 16 bytes must be readable from `from` on, and writable from `to` on.
+/// 16 bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
 unsafe fn move_one(from: *const u8, to: *mut u8) {
     // SAFETY: moves the 16 bytes (the caller's promise) and changes one register, which is named.
@@ -129,7 +134,7 @@ unsafe fn move_one(from: *const u8, to: *mut u8) {
     }
 }
 
-/// How more than [`INLINE`] bytes are moved.
+/// The instructions that move more than [`INLINE`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kernel {
     String,
@@ -138,8 +143,8 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// The fastest one that this processor has for `len` bytes.
-    #[inline(always)]
+    /// The fastest kernel of this processor for `len` bytes.
+    #[inline]
     pub(super) fn for_len(len: usize) -> Kernel {
         if len >= STRING && is_x86_feature_detected!("ermsb") {
             Kernel::String
@@ -166,16 +171,17 @@ unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
     }
 }
 
-/// Moves all whole 32 bytes, and says how many.
+/// Moves all whole 32 bytes, and returns how many bytes those are.
 ///
 /// # Safety
 ///
 /// As for [`copy`]; `len` must be at least 128, and the processor must have AVX.
 pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> usize {
     debug_assert!(len >= AVX_ROUND);
-    // SAFETY: moves as many rounds of 128 bytes and then of 32 bytes as `len` holds, at least one and any number of them,
-    // within the bytes that the caller promises; leaves the upper halves of the vector registers clean, and names all
-    // registers that it changes. No value of the compiler's lives in an upper half: all of them are named.
+    // SAFETY: moves as many rounds of 128 bytes and then of 32 bytes as `len` holds (at least one
+    // of the former, any number of the latter), within the bytes that the caller promises. It
+    // leaves the upper halves of the vector registers clean, and names all registers that it
+    // changes. No value of the compiler's lives in an upper half, because all of them are named.
     unsafe {
         asm!(
             "2:",
@@ -216,24 +222,25 @@ pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> us
     len - len % AVX
 }
 
-/// Moves all whole words, and says how many bytes those are. Any processor can do so; those with `ermsb` do it fast.
+/// Moves all whole words, and returns how many bytes those are. Any processor can do so; those with
+/// `ermsb` do it fast.
 ///
 /// # Safety
 ///
 /// As for [`copy`].
 pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) -> usize {
     let whole = len - len % WORD_BYTES;
-    // SAFETY: moves `whole` bytes upwards (no caller may set the direction flag), within those that the caller promises,
-    // and names the three registers that it changes.
+    // SAFETY: moves `whole` bytes upwards (no caller may set the direction flag), within the bytes
+    // that the caller promises, and names the three registers that it changes.
     unsafe {
         asm!(
-            // What is loaded and stored before is done before the move begins: the number of the publication that is
-            // read, or the stamp (w1) that says that the slot is being written.
+            // Earlier loads and stores are done before the move begins: the number of the
+            // publication that is read, or the stamp (w1) that marks the slot as being written.
             "lfence",
             "sfence",
             "rep movsb",
-            // And the move is done before what is loaded and stored behind it: the stamp that is checked (r5), or stored
-            // (w4).
+            // The move is done before later loads and stores: the stamp that is checked (r5), or
+            // stored (w4).
             "lfence",
             "sfence",
             inout("rsi") from => _,
@@ -245,7 +252,7 @@ pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) ->
     whole
 }
 
-/// Moves all whole 16 bytes, and says how many.
+/// Moves all whole 16 bytes, and returns how many bytes those are.
 ///
 /// # Safety
 ///
@@ -254,12 +261,14 @@ pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) ->
 pub(super) unsafe fn copy_by_sse(from: *const u8, to: *mut u8, len: usize) -> usize {
     let mut moved = 0;
     while len - moved >= SSE_ROUND {
-        // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on both sides.
+        // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on
+        // both sides.
         unsafe { move_round(from.wrapping_add(moved), to.wrapping_add(moved)) };
         moved += SSE_ROUND;
     }
     while len - moved >= SSE {
-        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on both sides.
+        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on
+        // both sides.
         unsafe { move_one(from.wrapping_add(moved), to.wrapping_add(moved)) };
         moved += SSE;
     }

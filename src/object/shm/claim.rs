@@ -1,4 +1,4 @@
-//! Claiming an object: passing its gate, and owning it until the process ends or lets go.
+//! Claiming an object: passing its gate, and owning it until the process ends or drops the claim.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
@@ -10,7 +10,7 @@ use super::object::{
 };
 use crate::memory::Words;
 
-/// How long to sleep before the gate is tried again.
+/// Pause before the next try to pass the gate.
 const GATE_PAUSE: Duration = Duration::from_micros(100);
 
 /// A claimed object: mapped, with the descriptor that holds the lock.
@@ -22,7 +22,7 @@ pub(super) struct ShmClaim {
 }
 
 impl ShmClaim {
-    /// One try; `None` if the name meanwhile means another object.
+    /// One try; `None` if the name has come to mean another object.
     pub(super) fn take(
         fd: OwnedFd,
         object: &str,
@@ -33,10 +33,11 @@ impl ShmClaim {
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
-        // Objects are given their size and memory behind the gate: only who was killed there has left less.
+        // Objects get their size and memory behind the gate. An object that has less is one whose
+        // creator was killed there.
         let stat = rustix::fs::fstat(&lock.fd).map_err(|errno| failed(object, "fstat", errno))?;
         if stat.st_nlink == 0 {
-            // Whoever passed the gate before has removed it.
+            // The process that passed the gate before has unlinked it.
             return Ok(None);
         }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
@@ -53,8 +54,8 @@ impl ShmClaim {
             }
         }
         vacancy.fill(lock.fd.as_fd()).map_err(os)?;
-        // An owner that ends removes the name without passing the gate, and then its lock is gone: only now that there
-        // is no other owner does the name stay what it is.
+        // An owner that ends unlinks the name without passing the gate, and then its lock is gone.
+        // Only now, without another owner, does the name keep its meaning.
         if !names(object, identity(&stat)) {
             return Ok(None);
         }
@@ -63,7 +64,7 @@ impl ShmClaim {
             Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),
             Err(error) => {
                 if !is_whole {
-                    // Nothing stands in it yet: it is not left behind for want of memory.
+                    // It holds nothing yet: it is not left behind for lack of memory.
                     let _ = remove_if_same(object, identity(&stat));
                 }
                 Err(error)
@@ -72,14 +73,15 @@ impl ShmClaim {
     }
 }
 
-/// Gives an object the memory that it needs at once, and then its size: who sees the size may touch that memory.
+/// Reserves memory first and sets the size afterwards, so that a process that sees the size can
+/// access every reserved byte.
 fn give_memory(fd: &OwnedFd, object: &str, extent: Extent) -> Result<(), ObjectError> {
     reserve_range(fd, object, 0, extent.reserved)?;
     rustix::io::retry_on_intr(|| rustix::fs::ftruncate(fd, extent.bytes as u64))
         .map_err(|errno| failed(object, "ftruncate", errno))
 }
 
-/// The descriptor that holds the locks of a claim, and gives them up when it is dropped.
+/// The descriptor that holds the locks of a claim. Dropping it releases them.
 #[derive(Debug)]
 struct OwnerLock {
     fd: OwnedFd,
@@ -87,7 +89,7 @@ struct OwnerLock {
 }
 
 impl OwnerLock {
-    /// Waits for the gate; `None` if it is not passed in time.
+    /// Waits for the gate; `None` if it stays locked for too long.
     fn pass_gate(fd: OwnedFd, object: &str, patience: Duration) -> Result<Option<OwnerLock>, ObjectError> {
         let lock = OwnerLock { fd, token: ForkToken::take() };
         let begin = Instant::now();
@@ -107,8 +109,8 @@ impl OwnerLock {
 
 impl Drop for OwnerLock {
     fn drop(&mut self) {
-        // Closing the descriptor would leave the locks to forks of this process, which share them; a fork itself must
-        // leave them to this process.
+        // Only closing the descriptor would leave the locks to forks of this process, which share
+        // them. A fork must leave the locks to this process.
         if self.token.is_ours() {
             lock::unlock_all(self.fd.as_fd());
         }

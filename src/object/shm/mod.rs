@@ -1,10 +1,11 @@
 //! Named POSIX shared memory.
 //!
-//! The `shared_memory` crate creates the segments. What it can't do is done here, on a descriptor of our own: reserve
-//! the memory, set the permissions whatever the umask is, map read-only, close the descriptor once mapped, lock, and
-//! remove a name only while it means the same object. Its own mapping is dropped at once, not as owner, because an
-//! owner unlinks *by name* on drop, when the name may mean a successor's object. For the same reason claimed objects,
-//! which several processes may be making at once, are made without it.
+//! The `shared_memory` crate creates the segments. This room does what that crate can't, on a
+//! descriptor of its own: reserve the memory, set the permissions regardless of the umask, map
+//! read-only, close the descriptor once mapped, lock, and unlink a name only while it means the
+//! same object. The crate's mapping is dropped at once, not as owner, because an owner unlinks *by
+//! name* on drop, when the name may mean a successor's object. For the same reason claimed objects,
+//! which several processes may create at the same time, are created without the crate.
 
 mod claim;
 mod object;
@@ -25,17 +26,18 @@ use object::{
     reserve_range, reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
 };
 
-/// How often a step is tried again that somebody else's step or a signal interrupted.
+/// Maximum tries of a step that another process or a signal interrupts.
 const MAX_TRIES: usize = 1_000;
 
-/// Named shared memory of this machine: what channels live in, unless said otherwise.
+/// Named shared memory of this machine: the backend of every namespace that is not inside one
+/// process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedMemory {
     trusted_owner: Option<u32>,
 }
 
 impl SharedMemory {
-    /// Accepts objects of this user, too, besides one's own.
+    /// Accepts objects of this user in addition to one's own.
     pub(crate) fn trust_owner(&mut self, user: u32) {
         self.trusted_owner = Some(user);
     }
@@ -45,9 +47,10 @@ impl SharedMemory {
         owner == rustix::process::geteuid().as_raw() || Some(owner) == self.trusted_owner
     }
 
-    /// Opens an object and makes sure that it is a regular file of a trusted owner.
+    /// Opens an object and checks that it is a regular file of a trusted owner.
     fn open(&self, object: &str, access: OFlags) -> Result<(OwnedFd, Stat), ObjectError> {
-        // NONBLOCK: opening somebody's FIFO must not block. NOFOLLOW: nor must a symbolic link be followed.
+        // NONBLOCK: opening a FIFO of another program must not block. NOFOLLOW: a symbolic link
+        // must not be followed.
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::io::retry_on_intr(|| {
             rustix::fs::open(path(object), flags, FileMode::RUSR | FileMode::WUSR)
@@ -64,8 +67,9 @@ impl SharedMemory {
         Ok((fd, stat))
     }
 
-    /// Opens an object to claim it; makes it, empty, if there is none and `create` says so. Not through the `shared_memory` crate: where
-    /// that fails half-way it removes the *name*, which somebody else may have claimed meanwhile.
+    /// Opens an object to claim it; creates it, empty, if there is none and `create` says so. Not
+    /// through the `shared_memory` crate: if that fails half-way it unlinks the *name*, which
+    /// another process may have claimed in the meantime.
     fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
         match self.open(object, OFlags::RDWR) {
             Err(ObjectError::NotFound { .. }) if create => {
@@ -75,8 +79,9 @@ impl SharedMemory {
         }
     }
 
-    /// Opens an object to look at it, if as much of it as `extent` says has memory: all of it, if it doesn't say. Who
-    /// made it is otherwise between sizing and reserving it, or died there: to touch it could fault.
+    /// Maps an object read-only if the part of it that `extent` names has memory; without an
+    /// extent, all of it. Otherwise its creator is between sizing and reserving it, or died there:
+    /// an access could fault.
     fn look(&self, object: &str, extent: Option<Extent>) -> Result<ReadOnlyWords, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDONLY)?;
         let bytes = size_of_object(object, &stat)?;
@@ -87,7 +92,7 @@ impl SharedMemory {
         mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
     }
 
-    /// Gives an object that was just created its permissions and its memory, and maps it.
+    /// Sets permissions and reserves memory of an object that was just created, and maps it.
     fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDWR) {
             Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
@@ -130,7 +135,7 @@ impl Backend for SharedMemory {
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let end = start + bytes;
-        // What is reserved is reserved from the beginning on.
+        // The reserved part begins at the start of the object.
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
@@ -146,7 +151,8 @@ impl Backend for SharedMemory {
         match self.open(object, OFlags::RDONLY) {
             Ok(_) => unlink(object).map(|()| true),
             Err(ObjectError::NotFound { .. }) => Ok(false),
-            // Ours, but made with permissions that we can't open it with: half-made under a strict umask.
+            // Ours, but created with permissions that forbid opening it: half-made under a strict
+            // umask.
             Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => unlink(object).map(|()| true),
             Err(error) => Err(error),
         }
@@ -160,9 +166,9 @@ impl Backend for SharedMemory {
     ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MAX_TRIES {
             let (fd, _) = match self.open_to_claim(object, options.create) {
-                // Removed between the two steps.
+                // Unlinked, or created, between the two steps.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
-                // Made by us under a umask that forbids even us.
+                // Created by this user under a umask that forbids even the owner.
                 Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
                     open_up(object, OWNER_ONLY)?;
                     continue;
@@ -182,7 +188,7 @@ impl Backend for SharedMemory {
             |source| ObjectError::Os { object: format!("{prefix}…"), operation: "list /dev/shm", source };
         let mut names = Vec::new();
         for entry in std::fs::read_dir(object::DIRECTORY).map_err(os)? {
-            // A name that is not UTF-8 is none of ours.
+            // A name that is not UTF-8 is not one of ours.
             names.extend(entry.map_err(os)?.file_name().into_string().ok());
         }
         names.retain(|name| name.starts_with(prefix));
@@ -219,7 +225,7 @@ impl Backend for SharedMemory {
 }
 
 impl SharedMemory {
-    /// Whether the name means a regular file of our own, without opening it.
+    /// Whether the name means a regular file of this user, without opening it.
     fn owns(&self, object: &str) -> bool {
         stat_by_name(object).is_ok_and(|stat| {
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile

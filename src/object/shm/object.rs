@@ -1,4 +1,4 @@
-//! Steps with one object: system calls, and what their failures mean.
+//! Steps on one object: system calls, and the meaning of their failures.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -11,13 +11,14 @@ use super::super::{Mode, ObjectError};
 use super::MAX_TRIES;
 use crate::memory::{ObjectId, Words};
 
-/// Permissions of a claimed object until its owner gives it others, and what an owner needs of them.
+/// Permissions of a claimed object until its owner sets others; an owner needs these.
 pub(super) const OWNER_ONLY: Mode = 0o600;
 
 /// Where Linux shows POSIX shared memory.
 pub(super) const DIRECTORY: &str = "/dev/shm";
 
-/// Creates the object through the `shared_memory` crate, sized but not reserved, and lets go of its mapping.
+/// Creates the object through the `shared_memory` crate, sized but not reserved, and drops that
+/// crate's mapping.
 pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), ObjectError> {
     let errno = |code: u32| Errno::from_raw_os_error(i32::try_from(code).unwrap_or(0));
     match ShmemConf::new().os_id(format!("/{object}")).size(bytes).create() {
@@ -45,7 +46,7 @@ pub(super) fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Resu
     mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
 }
 
-/// Sets exactly these permissions, whatever the umask was.
+/// Sets exactly these permissions, regardless of the umask.
 pub(super) fn set_mode(fd: &OwnedFd, object: &str, mode: Mode) -> Result<(), ObjectError> {
     rustix::fs::fchmod(fd, FileMode::from_raw_mode(mode)).map_err(|errno| failed(object, "fchmod", errno))
 }
@@ -69,8 +70,9 @@ pub(super) fn reserve_range(
     })
 }
 
-/// The kernel undoes a reservation that a signal interrupts; with a signal every millisecond a large one would never be
-/// done. What can't fit at all has been refused before this.
+/// The kernel undoes a reservation that a signal interrupts. With a signal every millisecond, a
+/// large reservation would never finish in one call. A size that can't fit at all has been refused
+/// before.
 fn reserve_in_pieces(fd: &OwnedFd, start: usize, bytes: usize) -> Result<(), Errno> {
     const PIECE: usize = 1 << 20;
     for offset in (0..bytes).step_by(PIECE) {
@@ -89,7 +91,8 @@ fn reserve_piece(fd: &OwnedFd, offset: u64, len: u64) -> Result<(), Errno> {
     Err(Errno::INTR)
 }
 
-/// Makes an object of ours accessible that was created under a umask that forbids even us, unless somebody else just has.
+/// Makes an object of this user accessible that was created under a umask that forbids even the
+/// owner, unless another process has just done so.
 pub(super) fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
     let is_open = |stat: Stat| stat.st_mode & OWNER_ONLY == OWNER_ONLY;
     if stat_by_name(object).is_ok_and(is_open) {
@@ -99,7 +102,7 @@ pub(super) fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
         .map_err(|errno| failed(object, "chmod", errno))
 }
 
-/// Bytes of it that no access can fail on.
+/// Bytes that have memory: no access to them can fail.
 pub(super) fn reserved_bytes(stat: &Stat) -> usize {
     usize::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }

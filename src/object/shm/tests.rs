@@ -1,4 +1,4 @@
-//! What only named shared memory can get wrong.
+//! Failures that only named shared memory can have.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,7 +9,7 @@ use super::*;
 use crate::layout::PAGE_BYTES;
 use crate::memory::{Memory, MemoryMut};
 
-/// A name of a test, removed at its end whatever stands there.
+/// A name of a test, removed when the test ends, whatever it means then.
 struct Name(String);
 
 impl Name {
@@ -33,7 +33,8 @@ fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Runs this test binary again with only the test `name`, telling it through the environment that it is the child.
+/// Runs this test binary again with only the test `name`; an environment variable marks it as the
+/// child.
 fn child(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env("TEARLESS_TEST_CHILD", "1");
@@ -44,19 +45,19 @@ fn is_child() -> bool {
     std::env::var_os("TEARLESS_TEST_CHILD").is_some()
 }
 
-const NOBODY: u32 = 65_534;
+const OTHER_USER: u32 = 65_534;
 
 fn set_effective_user(user: u32) {
     // SAFETY: setresuid takes plain numbers; -1 leaves the real and the saved user as they are.
     assert_eq!(unsafe { libc::setresuid(u32::MAX, user, u32::MAX) }, 0);
 }
 
-/// Does `work` as a user who is not root. Only for child processes of a test.
-fn as_nobody<R>(work: impl FnOnce() -> R) -> R {
+/// Does `work` as a user other than root. Only for child processes of a test.
+fn as_another_user<R>(work: impl FnOnce() -> R) -> R {
     if !rustix::process::geteuid().is_root() {
         return work();
     }
-    set_effective_user(NOBODY);
+    set_effective_user(OTHER_USER);
     let result = work();
     set_effective_user(0);
     result
@@ -72,8 +73,8 @@ fn a_store_through_a_readers_mapping_faults() {
         drop(name);
         assert_eq!(view.load(0), 0);
         println!("about to store");
-        // SAFETY: the pointer is aligned and mapped; that it is mapped read-only is what this shows, by the signal that
-        // ends this child process, which exists for nothing else.
+        // SAFETY: the pointer is aligned and mapped. It is mapped read-only: the test expects the
+        // signal that ends this child process, which exists only for that.
         unsafe { view.address().write_volatile(1) };
         return;
     }
@@ -100,8 +101,8 @@ fn permissions_are_exact_under_any_umask() {
     if is_child() {
         let umask = std::env::var("TEARLESS_TEST_UMASK").unwrap();
         rustix::process::umask(FileMode::from_raw_mode(u32::from_str_radix(&umask, 8).unwrap()));
-        // Permissions mean nothing to root.
-        return as_nobody(|| [0o600, 0o640, 0o644].into_iter().for_each(assert_permissions));
+        // Permissions don't apply to root.
+        return as_another_user(|| [0o600, 0o640, 0o644].into_iter().for_each(assert_permissions));
     }
     for umask in ["0", "022", "077", "777"] {
         let mut command = child("object::shm::tests::permissions_are_exact_under_any_umask");
@@ -151,7 +152,7 @@ fn a_sparse_object_takes_only_what_is_reserved() {
 fn what_does_not_fit_is_an_error_and_leaves_nothing() {
     let name = Name::new("huge");
     let backend = SharedMemory::default();
-    // More than an address space: refused before anything is reserved, on a machine of any size.
+    // More than an address space: refused before any memory is reserved, on a machine of any size.
     let error = backend.create(&name.0, 1 << 62, 0o600).unwrap_err();
     assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
     assert!(!name.path().exists());
@@ -214,10 +215,10 @@ fn another_users_object_is_refused_unless_trusted() {
     let name = Name::new("owner");
     let mut backend = SharedMemory::default();
     drop(backend.create(&name.0, PAGE_BYTES, 0o644).unwrap());
-    std::os::unix::fs::chown(name.path(), Some(NOBODY), None).unwrap();
+    std::os::unix::fs::chown(name.path(), Some(OTHER_USER), None).unwrap();
     let error = backend.view(&name.0).unwrap_err();
-    assert!(matches!(error, ObjectError::OtherOwner { owner: NOBODY, .. }), "{error}");
-    backend.trust_owner(NOBODY);
+    assert!(matches!(error, ObjectError::OtherOwner { owner: OTHER_USER, .. }), "{error}");
+    backend.trust_owner(OTHER_USER);
     assert!(backend.view(&name.0).is_ok());
 }
 
@@ -237,9 +238,10 @@ fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
 }
 
 #[test]
-fn no_permission_is_said_so() {
+fn a_lack_of_permission_is_reported_as_such() {
     if !is_child() {
-        let status = child("object::shm::tests::no_permission_is_said_so").output().unwrap().status;
+        let status =
+            child("object::shm::tests::a_lack_of_permission_is_reported_as_such").output().unwrap().status;
         return assert!(status.success());
     }
     if rustix::process::geteuid().as_raw() != 0 {
@@ -248,6 +250,6 @@ fn no_permission_is_said_so() {
     }
     let name = Name::new("permission");
     drop(SharedMemory::default().create(&name.0, PAGE_BYTES, 0o600).unwrap());
-    let denied = as_nobody(|| SharedMemory::default().view(&name.0).unwrap_err());
+    let denied = as_another_user(|| SharedMemory::default().view(&name.0).unwrap_err());
     assert!(matches!(denied, ObjectError::PermissionDenied { .. }), "{denied}");
 }

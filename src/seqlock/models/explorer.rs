@@ -1,11 +1,14 @@
-//! A checker for one writer at a time and readers that never store, by the rules of C++20 and nothing of loom's.
+//! A checker for one writer at a time and readers that never store, by the rules of C++20 and
+//! without loom.
 //!
-//! The writer runs once, on [`Recorder`]s: its stores and release fences are the log, and each word's modification
-//! order is the order in the log. The reader runs again and again, on [`Oracle`]s: a load may give any store of its
-//! word, or the initial zero, that is no older than what the reader loaded from that word before (coherence) and no
-//! older than the last one that happened before the load. What happened before grows with acquire fences only: after
-//! one, each store that was loaded hands over what its writer did before the release that belongs to it. The choices
-//! are enumerated depth first. One reader is enough, because readers have no effect on anybody.
+//! The writer runs once, on [`Recorder`]s: its stores and release fences are the log, and each
+//! word's modification order is the order in the log. The reader runs again and again, on
+//! [`Oracle`]s. A load may return any store of its word, or the initial zero, that is no older than
+//! what the reader loaded from that word before (coherence) and no older than the last store that
+//! happened before the load. Only acquire fences add to what happened before: after one, each
+//! loaded store hands over what its writer did before the release that belongs to it. The choices
+//! are enumerated depth first. One reader is enough, because readers have no effect on other
+//! processes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,24 +21,26 @@ use crate::memory::{Memory, MemoryMut};
 /// A word of an object.
 type Place = (usize, usize);
 
-/// A store, in the order of its writer's program; a takeover's stores follow those of the dead writer.
+/// A store, in the order of its writer's program; a takeover's stores follow those of the dead
+/// writer.
 #[derive(Clone, Copy)]
 struct Store {
     place: Place,
     value: u64,
-    /// How many stores of the log happened before an acquire fence of one who has loaded this one.
+    /// Number of stores of the log that happened before the acquire fence of a reader that has
+    /// loaded this one.
     hands_over: usize,
 }
 
 #[derive(Default)]
 struct Stores {
     log: Vec<Store>,
-    /// How many stores came before the writer's last release fence.
+    /// Number of stores before the writer's last release fence.
     fenced: usize,
     objects: usize,
 }
 
-/// What the writers do.
+/// The stores of the writers.
 #[derive(Clone, Default)]
 pub(super) struct Log(Rc<RefCell<Stores>>);
 
@@ -47,12 +52,13 @@ impl Log {
         Recorder { log: self.clone(), object: stores.objects, len, weakened: None }
     }
 
-    /// How many stores there have been.
+    /// Number of stores so far.
     pub(super) fn len(&self) -> usize {
         self.0.borrow().log.len()
     }
 
-    /// The writer died after so many stores. Another one begins, whose stores no fence of the dead one precedes.
+    /// The writer died after this many stores. Another writer begins; no fence of the dead one
+    /// precedes its stores.
     pub(super) fn die_after(&self, stores: usize) {
         let mut log = self.0.borrow_mut();
         log.log.truncate(stores);
@@ -90,7 +96,7 @@ impl Memory for Recorder {
         self.len
     }
 
-    /// The last store: all of them happened before, in this writer or in those before it.
+    /// The last store: all stores happened before, whether in this writer or in those before it.
     fn load(&self, word: usize) -> u64 {
         let stores = self.log.0.borrow();
         stores
@@ -125,19 +131,21 @@ impl MemoryMut for Recorder {
 #[derive(Clone)]
 pub(super) struct Explorer(Rc<RefCell<Execution>>);
 
-/// One of them.
+/// One execution.
 struct Execution {
     log: Vec<Store>,
-    /// Which of how many stores each load took. The execution follows it, then appends first choices.
+    /// The store that each load took, and among how many. The execution follows these choices, then
+    /// appends first choices.
     choices: Vec<Choice>,
     next: usize,
-    /// So many stores happened before what the reader does next.
+    /// Number of stores that happened before the reader's next step.
     before: usize,
-    /// So many will, once it fences.
+    /// Number of stores that will have happened before, once the reader fences.
     offered: usize,
-    /// So many stores have been made: it loaded the last one.
+    /// Number of stores that must have been made: the reader has loaded the last of them.
     made: usize,
-    /// The position in the log, counted from 1, of what the reader loaded last from each word; 0 is the initial zero.
+    /// Position in the log, counted from 1, of the store that the reader loaded last from each
+    /// word; 0 is the initial zero.
     loaded: BTreeMap<Place, usize>,
 }
 
@@ -155,13 +163,14 @@ impl Explorer {
         Explorer(Rc::new(RefCell::new(Execution { log, choices, next, before, offered, made, loaded })))
     }
 
-    /// A reader's handle onto what the recorder is one onto.
+    /// A reader's handle onto the recorder's object.
     pub(super) fn oracle(&self, recorder: &Recorder) -> Oracle {
         let &Recorder { object, len, weakened, .. } = recorder;
         Oracle { execution: Rc::clone(&self.0), object, len, weakened }
     }
 
-    /// Runs `reader` in every execution there is, until one fails: how many there were, and the fault.
+    /// Runs `reader` in every execution until one fails. Returns the number of executions, and the
+    /// fault.
     ///
     /// The first `before` stores happened before the reader began.
     pub(super) fn explore(
@@ -179,7 +188,7 @@ impl Explorer {
         unreachable!("each execution is another one, and there are finitely many")
     }
 
-    /// Everything that writers do happened before what the reader does next.
+    /// From here on, all stores happened before the reader's next step.
     pub(super) fn everything_happened(&self) {
         let mut execution = self.0.borrow_mut();
         execution.before = execution.log.len();
@@ -192,13 +201,14 @@ impl Execution {
         self.loaded.clear();
     }
 
-    /// On to the next sequence of choices, if there is one.
+    /// Advances to the next sequence of choices, if there is one.
     fn advance(&mut self) -> bool {
         while self.choices.pop_if(|last| last.taken + 1 == last.options).is_some() {}
         self.choices.last_mut().map(|last| last.taken += 1).is_some()
     }
 
-    /// The value of a store that a load may see which must see no older one than the last of the first `before`.
+    /// The value of a store that a load may see; no older than the last store of the word among the
+    /// first `before`.
     fn load(&mut self, place: Place, before: usize) -> u64 {
         let log = &self.log;
         let last_of = |end: usize| (1..=end).rev().find(|at| log[at - 1].place == place).unwrap_or(0);

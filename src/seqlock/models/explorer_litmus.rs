@@ -1,4 +1,4 @@
-//! The explorer itself, on programs of which the memory model's answer is known.
+//! The explorer itself, on programs for which the memory model's answer is known.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::memory::{Memory, MemoryMut};
 const X: usize = 0;
 const Y: usize = 1;
 
-/// Everything that the reader can find when it runs against the writer.
+/// All outcomes that the reader can observe when it runs against the writer.
 fn outcomes(writer: impl Fn(&Recorder, &Log), reader: impl Fn(&Oracle) -> [u64; 2]) -> BTreeSet<[u64; 2]> {
     let log = Log::default();
     let memory = log.object(&[X, Y]);
@@ -52,7 +52,7 @@ fn all() -> BTreeSet<[u64; 2]> {
     BTreeSet::from([[0, 0], [0, 1], [1, 0], [1, 1]])
 }
 
-/// What is left when the flag means that the message is there.
+/// The outcomes in which a set flag implies the message.
 fn all_but_a_flag_without_message() -> BTreeSet<[u64; 2]> {
     BTreeSet::from([[0, 0], [0, 1], [1, 1]])
 }

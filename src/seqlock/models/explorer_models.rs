@@ -6,7 +6,7 @@ use super::{Fault, Seen, Verdict, Weakened};
 
 use Step::{Grow, Publish};
 
-/// One writer, and perhaps a second one after its death, against a reader.
+/// One writer, and optionally a second one after its death, against a reader.
 #[derive(Clone, Copy)]
 struct Race {
     plan: Plan,
@@ -14,11 +14,11 @@ struct Race {
     attempts: usize,
 }
 
-/// The writer dies after so many stores.
+/// The writer dies after this many stores.
 #[derive(Clone, Copy)]
 struct Death {
     after: usize,
-    /// What another one does then, if there is one.
+    /// Steps of a successor, if there is one.
     successor: Option<&'static [Step]>,
 }
 
@@ -70,7 +70,7 @@ impl Race {
         recording.check(|world, seen| Follower::attached(world, seen).follow(self.attempts))
     }
 
-    /// How many stores the writer makes.
+    /// Number of stores that the writer makes.
     fn stores(self) -> usize {
         let recording = self.record(None);
         recording.log.len() - recording.before
@@ -140,7 +140,7 @@ fn a_writer_that_dies_after_any_store_leaves_what_it_published() {
 }
 
 #[test]
-fn a_successor_goes_on_after_any_store() {
+fn a_successor_resumes_after_any_store() {
     let successors: [&[Step]; 4] =
         [&[Publish], &[Publish, Publish], &[Grow(4), Publish], &[Publish, Grow(4), Grow(5)]];
     for (index, race) in MORTAL.into_iter().enumerate() {
@@ -151,7 +151,7 @@ fn a_successor_goes_on_after_any_store() {
     }
 }
 
-/// The creator describes the channel and publishes, against a reader that attaches meanwhile.
+/// The creator writes the header and publishes, against a reader that attaches at the same time.
 fn first_attach(weakened: Weakened) -> Verdict {
     let log = Log::default();
     let world = World::new(Plan { weakened, ..PLAIN }, |words| log.object(words));

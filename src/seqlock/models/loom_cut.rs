@@ -1,4 +1,5 @@
-//! Cuts through two channels under loom: what one writer knew of the other is never missing.
+//! Cuts through two channels under loom: a cut that contains a publication also contains what its
+//! writer knew of.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -13,17 +14,18 @@ use super::world::{Author, Follower, Plan, Step, World};
 use crate::layout::Publication;
 use crate::seqlock::Attempt;
 
-/// What a mutant does otherwise.
+/// How a mutant deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutation {
     Nothing,
-    /// It does not look whether a number has moved (c3).
+    /// It does not check whether a number has moved (c3).
     CollectsOnce,
-    /// Nothing is ordered after the collecting: neither by the fence of c1 nor, as nothing is copied, by those of c2.
+    /// No load is ordered after c1: neither by the fence of c1 nor, as nothing is copied, by those
+    /// of c2.
     CollectsWithoutFence,
 }
 
-/// A cut that shows what never was.
+/// A cut that shows states that never existed together.
 struct Impossible;
 
 fn world(weakened: Weakened) -> World<LoomMemory> {
@@ -54,8 +56,9 @@ fn cut(followers: [&Follower<LoomMemory>; 2], mutation: Mutation) -> Option<[u64
     Some(collected.map(|publication| publication.map_or(0, Publication::get)))
 }
 
-/// How many cuts succeeded, over all executions; an error if one of them shows what never was: the writer publishes on the
-/// first channel and then on the second, round by round.
+/// Number of cuts that succeeded, over all executions; an error if one of them shows states that
+/// never existed together. The writer publishes on the first channel and then on the second, round
+/// by round.
 fn cuts(rounds: usize, second_first: bool, mutation: Mutation) -> Result<usize, Impossible> {
     let weakened = match mutation {
         Mutation::CollectsWithoutFence => Weakened::R1,
@@ -97,7 +100,7 @@ fn cuts(rounds: usize, second_first: bool, mutation: Mutation) -> Result<usize, 
 }
 
 #[test]
-fn a_clean_double_collect_shows_what_was_at_one_instant() {
+fn a_clean_double_collect_shows_the_states_at_one_instant() {
     for second_first in [false, true] {
         let successes = cuts(2, second_first, Mutation::Nothing);
         assert!(successes.is_ok_and(|successes| successes > 10), "or nothing was checked");
@@ -105,7 +108,7 @@ fn a_clean_double_collect_shows_what_was_at_one_instant() {
 }
 
 #[test]
-fn without_the_second_look_or_the_fence_a_cut_shows_what_never_was() {
+fn without_the_second_collect_or_the_fence_a_cut_shows_states_that_never_were() {
     for mutation in [Mutation::CollectsOnce, Mutation::CollectsWithoutFence] {
         let found = [false, true].map(|second_first| cuts(2, second_first, mutation).is_err());
         assert!(found.contains(&true), "{mutation:?} is not found");

@@ -11,11 +11,12 @@ use super::Operation;
 use super::world::Handle;
 use crate::memory::{CountingMemory, Memory, MemoryMut};
 
-/// Stores that loom remembers of each word, the initial one included. It would forget older ones in silence.
+/// Stores that loom remembers of each word, the initial one included. It would forget older ones
+/// silently.
 const MAX_STORES: usize = 7;
 
-/// Words that loom watches, shared by the clones. Only those that a model uses exist, because loom looks at all of them
-/// in every fence.
+/// Words that loom tracks, shared by the clones. Only those that a model uses exist, because loom
+/// visits all of them in every fence.
 #[derive(Clone)]
 pub(super) struct LoomMemory {
     words: Arc<BTreeMap<usize, Word>>,
@@ -37,7 +38,8 @@ struct Word {
     stores: AtomicUsize,
 }
 
-/// How many stores a writer has left before it dies. Nothing of loom's: only one writer spends it, in its own order.
+/// Number of stores that a writer has left before it dies. Loom does not track it: only one writer
+/// spends it, in its own order.
 #[derive(Clone)]
 pub(super) struct Budget(Arc<AtomicUsize>);
 
@@ -62,16 +64,18 @@ impl LoomMemory {
         LoomMemory { words, weakened: None, budget: None, loads: Loads::Plainly }
     }
 
-    /// The same words, for a writer that dies when the budget is spent: no store of it happens after that.
+    /// The same words, for a writer that dies when the budget is spent: none of its stores happens
+    /// after that.
     pub(super) fn until(&self, budget: &Budget) -> LoomMemory {
         LoomMemory { budget: Some(budget.clone()), ..self.clone() }
     }
 
-    /// The same words, for a writer that starts while others are at work.
+    /// The same words, for a writer that starts while readers are running.
     ///
-    /// Its loads can see nothing but the newest stores, because those of all writers happened before. They are done in
-    /// a way that loom knows to be no plain load: of each word, loom (0.7) remembers the last access only, so a plain
-    /// load between a reader's load and this writer's store hides from it that those two can change places.
+    /// Its loads can only see the newest stores, because those of all writers happened before. They
+    /// are done in a way that loom does not treat as plain loads: loom (0.7) remembers only the
+    /// last access of each word, so a plain load between a reader's load and this writer's store
+    /// would hide from loom that those two can change places.
     pub(super) fn of_successor(&self) -> LoomMemory {
         LoomMemory { loads: Loads::AsNewest, ..self.clone() }
     }

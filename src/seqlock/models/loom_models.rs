@@ -15,7 +15,8 @@ use Step::{Grow, Publish};
 
 type LoomWorld = World<LoomMemory>;
 
-/// Checks a model under every execution, or under those with at most so many preemptions, until one fails.
+/// Checks a model under every execution, or under those with at most this many preemptions, until
+/// one fails.
 fn check(preemptions: Option<usize>, model: impl Fn(&Seen) + Send + Sync + 'static) -> Verdict {
     let (executions, seen) = (Arc::new(AtomicUsize::new(0)), Seen::default());
     let mut builder = Builder::new();
@@ -35,7 +36,8 @@ fn check(preemptions: Option<usize>, model: impl Fn(&Seen) + Send + Sync + 'stat
     Verdict { executions: executions.load(SeqCst), preemptions, fault, seen }
 }
 
-/// Ends the execution, and the search, with what was found. Not by `panic!`: a mutant's fault is no news.
+/// Ends the execution, and the search, with the fault. Not by `panic!`: the fault of a mutant is
+/// expected.
 fn or_unwind(result: Result<(), Fault>) {
     if let Err(fault) = result {
         resume_unwind(Box::new(fault));
@@ -79,8 +81,8 @@ impl Race {
         check(self.preemptions, move |seen| self.run(seen))
     }
 
-    /// The writer dies after so many stores, and a successor does `steps`, in a thread of its own: no fence of the dead
-    /// one is before its stores in program order.
+    /// The writer dies after this many stores, and a successor does `steps`, in a thread of its
+    /// own, so that no fence of the dead writer precedes the successor's stores in program order.
     fn run_with_death(self, after: usize, steps: &'static [Step], seen: &Seen) {
         let world = LoomWorld::new(self.plan, LoomMemory::new);
         world.found();
@@ -94,7 +96,7 @@ impl Race {
         or_unwind(Follower::new(&world, &Seen::default()).conclude());
     }
 
-    /// How many stores the writer makes.
+    /// Number of stores that the writer makes.
     fn stores(self) -> usize {
         let budget = Budget::of(usize::MAX);
         let inside = budget.clone();
@@ -112,7 +114,7 @@ impl Race {
         Verdict::of_all_deaths(name, (0..=stores).map(dead_after))
     }
 
-    /// The same with one ordering less.
+    /// The same race with one ordering weakened.
     fn without(self, weakened: Weakened) -> Race {
         Race { plan: Plan { weakened, ..self.plan }, ..self }
     }
@@ -121,7 +123,7 @@ impl Race {
 const PLAIN: Plan = Plan { weakened: Weakened::Nothing, depths: &[1, 1], generations: 1, words: 1 };
 const BASE: Race = Race { plan: PLAIN, steps: &[Publish; 3], readers: 1, attempts: 1, preemptions: None };
 const RING: Race = Race { plan: Plan { depths: &[2, 2], ..PLAIN }, steps: &[Publish; 5], ..BASE };
-/// Side A grows when its first publication comes.
+/// Side A grows at its first publication.
 const GROWTH: Race = Race {
     plan: Plan { depths: &[1, 1, 2, 1], generations: 3, ..PLAIN },
     steps: &[Publish, Grow(2)],
@@ -165,7 +167,7 @@ fn growth_against_a_mapped_reader() {
     race.check().holds("growth between publications", 1..=3);
 }
 
-/// A reader that was told of the first growth may find its name gone.
+/// A reader that has seen the first growth may find that segment unlinked.
 #[test]
 fn growth_of_one_side_twice() {
     let race = Race { steps: &[Publish, Grow(2), Publish, Grow(3)], preemptions: Some(2), ..GROWTH };
@@ -173,20 +175,20 @@ fn growth_of_one_side_twice() {
 }
 
 #[test]
-fn a_successor_goes_on_after_any_store() {
+fn a_successor_resumes_after_any_store() {
     let race = Race { steps: &[Publish; 2], preemptions: Some(2), ..GROWTH };
     race.check_all_deaths("death", &[Publish]).holds("death, then a publication", 1..=3);
 }
 
 #[test]
-fn a_successor_goes_on_after_any_store_of_a_growth() {
+fn a_successor_resumes_after_any_store_of_a_growth() {
     let race = Race { preemptions: Some(1), ..GROWTH };
     race.check_all_deaths("death in growth", &[Publish]).holds("death in growth, then a publication", 1..=3);
     let verdict = race.check_all_deaths("death in growth", &[Grow(3), Publish]);
     verdict.holds("death in growth, then another growth", 1..=4);
 }
 
-/// The creator describes the channel and publishes, against a reader that attaches meanwhile.
+/// The creator writes the header and publishes, against a reader that attaches at the same time.
 fn first_attach(weakened: Weakened) -> Verdict {
     check(None, move |seen| {
         let world = LoomWorld::new(Plan { weakened, ..PLAIN }, LoomMemory::new);

@@ -1,4 +1,5 @@
-//! The handshake of waiting under loom: a wake-up that is lost is a waiter that sleeps for ever, which loom finds.
+//! The handshake of waiting under loom: a lost wake-up is a waiter that sleeps for ever, which loom
+//! detects.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use crate::layout::{Publication, control};
 use crate::memory::CountingMemory;
 use crate::seqlock::{Announcements, Answered, Published, register_waiter};
 
-/// Any word will do: loom's memory has only those that are named.
+/// Any word can be the counter: loom's memory has only the words that are named.
 const COUNTER: usize = control::PUBLISHED + 1;
 
-/// What a mutant does otherwise.
+/// How a mutant deviates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutation {
     Nothing,
@@ -23,24 +24,24 @@ enum Mutation {
     WaiterWithoutBarrier,
     /// The writer has none (p2).
     WriterWithoutBarrier,
-    /// The writer takes what it counts after the publication for answered.
+    /// The writer treats the count after the publication as answered.
     AnswersWhatItCountsAfterwards,
-    /// The writer never wakes anybody.
+    /// The writer never wakes a waiter.
     Sleepless,
 }
 
-/// The word `published`, the counter, and the kernel's bed.
+/// The word `published`, the counter, and the kernel's wait queue.
 #[derive(Clone)]
-struct Room {
+struct Shared {
     memory: LoomMemory,
-    bed: Arc<(Mutex<()>, Condvar)>,
+    queue: Arc<(Mutex<()>, Condvar)>,
     mutation: Mutation,
 }
 
-impl Room {
-    fn new(mutation: Mutation) -> Room {
+impl Shared {
+    fn new(mutation: Mutation) -> Shared {
         let memory = LoomMemory::new(&[control::PUBLISHED, COUNTER]);
-        Room { memory, bed: Arc::new((Mutex::new(()), Condvar::new())), mutation }
+        Shared { memory, queue: Arc::new((Mutex::new(()), Condvar::new())), mutation }
     }
 
     fn barrier_unless(&self, mutation: Mutation) {
@@ -49,19 +50,19 @@ impl Room {
         }
     }
 
-    /// The kernel compares and sleeps in one step: whoever wakes comes before or after it. If before, the lock has
-    /// handed over what was published.
+    /// The kernel compares and sleeps in one step: a wake-up comes before or after it. If before,
+    /// the lock has handed over the publication.
     fn sleep(&self, seen: u64) {
-        let guard = self.bed.0.lock().expect("nobody panics in bed");
+        let guard = self.queue.0.lock().expect("no panic while it is held");
         if Published::of_channel(&self.memory).peek() == seen {
-            drop(self.bed.1.wait(guard).expect("nobody panics in bed"));
+            drop(self.queue.1.wait(guard).expect("no panic while it is held"));
         }
     }
 
-    /// What the kernel does first when somebody is to be woken.
+    /// The kernel's first step of a wake-up.
     fn wake(&self) {
-        let _guard = self.bed.0.lock().expect("nobody panics in bed");
-        self.bed.1.notify_all();
+        let _guard = self.queue.0.lock().expect("no panic while it is held");
+        self.queue.1.notify_all();
     }
 
     fn publish(&self, publications: u64) {
@@ -95,8 +96,9 @@ impl Room {
     }
 }
 
-/// Whether nobody sleeps for ever, in any execution, or in any with at most so many preemptions: loom ends a model in which nobody can go on.
-fn everybody_wakes(
+/// Whether no waiter sleeps for ever, in any execution, or in any with at most this many
+/// preemptions: loom ends a model in which no thread can continue.
+fn every_waiter_wakes(
     waiters: usize,
     publications: u64,
     preemptions: Option<usize>,
@@ -105,14 +107,14 @@ fn everybody_wakes(
     let mut builder = Builder::new();
     builder.preemption_bound = preemptions;
     let model = move || {
-        let room = Room::new(mutation);
+        let shared = Shared::new(mutation);
         let waiters: Vec<_> = (0..waiters)
             .map(|_| {
-                let room = room.clone();
-                thread::spawn(move || room.follow(publications))
+                let shared = shared.clone();
+                thread::spawn(move || shared.follow(publications))
             })
             .collect();
-        room.publish(publications);
+        shared.publish(publications);
         waiters
             .into_iter()
             .for_each(|waiter| waiter.join().expect("loom ends the model when a thread panics"));
@@ -126,9 +128,9 @@ fn everybody_wakes(
 
 #[test]
 fn no_wake_up_is_lost() {
-    assert!(everybody_wakes(1, 2, None, Mutation::Nothing));
-    assert!(everybody_wakes(1, 3, Some(3), Mutation::Nothing));
-    assert!(everybody_wakes(2, 2, Some(2), Mutation::Nothing));
+    assert!(every_waiter_wakes(1, 2, None, Mutation::Nothing));
+    assert!(every_waiter_wakes(1, 3, Some(3), Mutation::Nothing));
+    assert!(every_waiter_wakes(2, 2, Some(2), Mutation::Nothing));
 }
 
 #[test]
@@ -139,6 +141,6 @@ fn without_any_one_step_of_the_handshake_a_wake_up_is_lost() {
         Mutation::AnswersWhatItCountsAfterwards,
         Mutation::Sleepless,
     ] {
-        assert!(!everybody_wakes(1, 2, None, mutation), "{mutation:?} loses none");
+        assert!(!every_waiter_wakes(1, 2, None, mutation), "{mutation:?} loses none");
     }
 }

@@ -1,11 +1,12 @@
-//! The models: the very code of publish and attempt, in every order and on every value that the memory model allows.
+//! The models: the very code of publish and attempt, in every order and with every value that the
+//! memory model allows.
 //!
-//! Two checkers share nothing but the channel of [`world`]: loom, which interleaves threads and picks among the stores
-//! that a load may see; and the [`explorer`], which has no threads at all, because a reader never stores: one run of
-//! the writer is a list of stores, and each load of a reader is a choice among them.
+//! Two checkers share only the channel of [`world`]. Loom interleaves threads and chooses among the
+//! stores that a load may see. The [`explorer`] has no threads, because a reader never stores: one
+//! run of the writer is a list of stores, and each load of a reader is a choice among them.
 //!
-//! A model that holds has twins in which one ordering of the protocol is weakened. A twin must fail, or the model says
-//! nothing about that ordering.
+//! A model that holds has twins in which one ordering of the protocol is weakened. A twin must
+//! fail, or the model proves nothing about that ordering.
 
 mod explorer;
 mod explorer_litmus;
@@ -19,20 +20,20 @@ mod world;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// What a model may find.
+/// A fault that a model can find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// A reading was whole, and was not what had been published under that number.
+    /// A copy was whole, but differs from what was published under that number.
     Torn { publication: u64 },
     /// A later attempt found an earlier publication, or none.
     Backwards { from: u64, to: u64 },
-    /// What never changes was ready, and was not what its creator wrote.
+    /// The immutable words were ready, but differ from what their creator wrote.
     HalfDescribed,
-    /// When everything has happened, a read must give the last publication.
+    /// A read after all stores did not give the last publication.
     NotTheLast { last: u64, found: Option<u64> },
 }
 
-/// The ordering of the protocol that a model makes do nothing.
+/// The ordering of the protocol that a model disables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Weakened {
     Nothing,
@@ -50,7 +51,7 @@ enum Weakened {
     Check,
 }
 
-/// What a memory orders with.
+/// An operation of a memory that orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     AcquireFence,
@@ -61,10 +62,10 @@ enum Operation {
 impl Weakened {
     /// The four that carry the proof of publish and attempt.
     const PROTOCOL: [Weakened; 4] = [Weakened::W2, Weakened::W5, Weakened::R1, Weakened::R4];
-    /// The two that hand over what never changes.
+    /// The two that hand over the immutable words.
     const READY: [Weakened; 2] = [Weakened::Declare, Weakened::Check];
 
-    /// What is missing where the protocol uses the control page's hot words.
+    /// The operation that is missing in accesses to the control page's hot words.
     fn of_control(self) -> Option<Operation> {
         match self {
             Weakened::W5 => Some(Operation::ReleaseStore),
@@ -73,7 +74,7 @@ impl Weakened {
         }
     }
 
-    /// What is missing where it uses a segment's slots.
+    /// The operation that is missing in accesses to a segment's slots.
     fn of_segments(self) -> Option<Operation> {
         match self {
             Weakened::W2 => Some(Operation::ReleaseFence),
@@ -82,7 +83,7 @@ impl Weakened {
         }
     }
 
-    /// What is missing where it uses a ready word.
+    /// The operation that is missing in accesses to a ready word.
     fn of_header(self) -> Option<Operation> {
         match self {
             Weakened::Declare => Some(Operation::ReleaseStore),
@@ -95,18 +96,19 @@ impl Weakened {
 /// The publications of which racing readers got a whole copy, over all executions of a model.
 type Seen = Arc<Mutex<BTreeSet<u64>>>;
 
-/// What came of checking one model.
+/// Result of checking one model.
 #[derive(Debug)]
 struct Verdict {
     executions: usize,
-    /// `None`: every execution there is was checked.
+    /// `None` if every execution was checked.
     preemptions: Option<usize>,
     fault: Option<Fault>,
     seen: BTreeSet<u64>,
 }
 
 impl Verdict {
-    /// The model holds, and not for want of readings: racing readers got each of `reachable`, and nothing else.
+    /// The model holds, and copies were made: racing readers got each of `reachable`, and nothing
+    /// else.
     fn holds(&self, name: &str, reachable: impl IntoIterator<Item = u64>) {
         let extent =
             self.preemptions.map_or("exhaustive".to_owned(), |max| format!("at most {max} preemptions"));
@@ -115,7 +117,8 @@ impl Verdict {
         assert!(self.seen.iter().copied().eq(reachable), "{name}: readers got {:?}", self.seen);
     }
 
-    /// The same model with each number of stores after which a writer dies; none may fail.
+    /// The combined verdict of one model in which a writer dies after each number of stores. None
+    /// may fail.
     fn of_all_deaths(name: &str, verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
         let mut all = Verdict { executions: 0, preemptions: None, fault: None, seen: BTreeSet::new() };
         for (stores, verdict) in verdicts.into_iter().enumerate() {
@@ -131,7 +134,7 @@ impl Verdict {
         all
     }
 
-    /// The model fails, and in the way that it must.
+    /// The model fails, and in the expected way.
     fn fails(&self, name: &str, as_expected: impl FnOnce(Fault) -> bool) {
         println!("{name}: found {:?} in execution {}", self.fault, self.executions);
         assert!(self.fault.is_some_and(as_expected), "{name}: {self:?}");

@@ -1,5 +1,6 @@
-//! A channel without an operating system: control page, segments and a directory of names, all of them words of the
-//! memory that a model checks. And its users: the author, who publishes, and the follower, who reads.
+//! A channel without an operating system: control page, segments and a directory of names, all of
+//! them words of the memory that a model checks. And its users: the author, which publishes, and
+//! the follower, which reads.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,17 +16,17 @@ pub(super) trait Handle: Memory + Clone {
     /// The same words, through a handle whose `operation` orders nothing.
     fn weakened(&self, operation: Option<Operation>) -> Self;
 
-    /// What a word holds now: no older than anything that was loaded before. Orders nothing.
+    /// The newest value of a word: no older than anything that was loaded before. Orders nothing.
     fn newest(&self, word: usize) -> u64;
 }
 
-/// What a channel of a model consists of.
+/// The parts of a model's channel.
 #[derive(Clone, Copy)]
 pub(super) struct Plan {
     pub(super) weakened: Weakened,
-    /// Slots of each segment. The first two are generation 1 of A and B; growth takes the others.
+    /// Slots of each segment. The first two are generation 1 of A and B; growth uses the others.
     pub(super) depths: &'static [usize],
-    /// How many generations of each side can have a name.
+    /// Number of generations of each side that can have a name.
     pub(super) generations: u64,
     /// Words of a payload.
     pub(super) words: usize,
@@ -38,30 +39,30 @@ struct NamedSegment<M> {
     geometry: Geometry,
 }
 
-/// All that the processes of a channel share.
+/// Everything that the processes of a channel share.
 #[derive(Clone)]
 pub(super) struct World<M> {
     control: M,
     /// The control page once more, for its ready word.
     header: M,
-    /// A word for each name: 0 while nothing has it, else the index of a segment + 1.
+    /// A word for each name: 0 while no segment has it, otherwise the index of a segment + 1.
     directory: M,
     segments: Vec<NamedSegment<M>>,
     generations: u64,
     words: usize,
-    /// The number that each author began with. Known to the checks only.
+    /// The first publication of each author. Known only to the checks.
     beginnings: Arc<Mutex<Vec<u64>>>,
 }
 
-/// What an author does next.
+/// A step of an author.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     Publish,
-    /// Publish into a fresh segment: the one of this index.
+    /// Publish into a fresh segment, that of this index.
     Grow(usize),
 }
 
-/// What an author publishes under one number.
+/// The payload and header that an author publishes under one number.
 struct Edition {
     payload: Vec<u8>,
     header: SlotHeader,
@@ -71,7 +72,8 @@ const INSTANCE: u64 = 0x1157;
 const LIMIT: u64 = 0x711;
 
 impl<M: Handle> World<M> {
-    /// `make` gives the memory of an object of which just these words, in ascending order, are used.
+    /// `make` returns the memory of an object; only these words of it, in ascending order, are
+    /// used.
     pub(super) fn new(plan: Plan, mut make: impl FnMut(&[usize]) -> M) -> World<M> {
         let described = [control::READY, control::INSTANCE, control::LIMIT];
         let hot = [control::PUBLISHED, control::GENERATION, control::GENERATION + 1];
@@ -117,10 +119,10 @@ impl<M: Handle> World<M> {
         Published::of_channel(&self.control).latest().map_or(0, Publication::get)
     }
 
-    /// The segment that has this name, if any has it.
+    /// The segment that has this name, if there is one.
     ///
-    /// A directory is the operating system's, and orders at least so much: who has loaded a generation finds what was
-    /// under its name by then.
+    /// A directory belongs to the operating system, which orders at least this much: a process that
+    /// has loaded a generation finds the object that had its name by then.
     fn open(&self, side: Side, generation: u64) -> Option<Ring<M>> {
         let index = self.directory.newest(name(side, generation)).checked_sub(1)?;
         Some(self.ring(usize::try_from(index).ok()?))
@@ -131,7 +133,7 @@ impl<M: Handle> World<M> {
         Ring::new(memory.clone(), *geometry)
     }
 
-    /// Whether a whole reading is exactly what was published by whoever announced this number.
+    /// Whether a whole copy is exactly what the author of this number published.
     fn verify(&self, publication: Publication, header: SlotHeader, bytes: &[u8]) -> Result<(), Fault> {
         let publication = publication.get();
         let beginnings = self.beginnings.lock().expect("no panic while it is held");
@@ -146,7 +148,7 @@ impl<M: Handle> World<M> {
 }
 
 impl<M: Handle + MemoryMut> World<M> {
-    /// Makes the channel, of which nothing is published yet.
+    /// Makes the channel, on which nothing is published yet.
     pub(super) fn found(&self) {
         for (index, side) in (1..).zip(Side::BOTH) {
             self.directory.store(name(side, 1), index);
@@ -154,7 +156,7 @@ impl<M: Handle + MemoryMut> World<M> {
         }
     }
 
-    /// Writes what never changes, and declares it ready.
+    /// Writes the immutable words, and declares them ready.
     pub(super) fn describe(&self) {
         self.control.store(control::INSTANCE, INSTANCE);
         self.control.store(control::LIMIT, LIMIT);
@@ -162,7 +164,7 @@ impl<M: Handle + MemoryMut> World<M> {
     }
 }
 
-/// One who writes, until it is dropped or its memory stops storing.
+/// The writer of a channel, until it is dropped or its memory stops storing.
 pub(super) struct Author<M> {
     world: World<M>,
     writer: Writer<M, M>,
@@ -170,7 +172,8 @@ pub(super) struct Author<M> {
 }
 
 impl<M: Handle + MemoryMut> Author<M> {
-    /// Goes on where the former author died; everything that it stored happened before.
+    /// Resumes after the last publication of the former author; everything that it stored happened
+    /// before.
     pub(super) fn take_over(world: &World<M>) -> Author<M> {
         let last = world.last();
         let sides = Side::BOTH.map(|side| {
@@ -178,7 +181,10 @@ impl<M: Handle + MemoryMut> Author<M> {
             for leftover in [generation - 1, generation + 1] {
                 world.remove(side, leftover);
             }
-            Segment { generation, ring: world.open(side, generation).expect("what is in force has its name") }
+            Segment {
+                generation,
+                ring: world.open(side, generation).expect("a current segment has its name"),
+            }
         });
         let mut beginnings = world.beginnings.lock().expect("no panic while it is held");
         beginnings.push(last + 1);
@@ -211,7 +217,7 @@ impl<M: Handle + MemoryMut> Author<M> {
 }
 
 impl<M: Handle + MemoryMut> World<M> {
-    /// Takes the segment's name away, if any segment has it.
+    /// Unlinks the segment's name, if it has one.
     fn remove(&self, side: Side, generation: u64) {
         let has_a_name = (1..=self.generations).contains(&generation);
         if has_a_name && self.directory.newest(name(side, generation)) != 0 {
@@ -220,7 +226,7 @@ impl<M: Handle + MemoryMut> World<M> {
     }
 }
 
-/// One who reads.
+/// A reader of a channel.
 pub(super) struct Follower<M> {
     world: World<M>,
     reader: Reader<M, M>,
@@ -229,13 +235,13 @@ pub(super) struct Follower<M> {
 }
 
 impl<M: Handle> Follower<M> {
-    /// It has nothing mapped.
+    /// A reader that has no segment mapped.
     pub(super) fn new(world: &World<M>, seen: &Seen) -> Follower<M> {
         let reader = Reader::new(world.control.clone());
         Follower { world: world.clone(), reader, latest: 0, seen: Arc::clone(seen) }
     }
 
-    /// It has the first generation mapped.
+    /// A reader that has the first generation mapped.
     pub(super) fn attached(world: &World<M>, seen: &Seen) -> Follower<M> {
         let mut follower = Follower::new(world, seen);
         for side in Side::BOTH {
@@ -244,17 +250,17 @@ impl<M: Handle> Follower<M> {
         follower
     }
 
-    /// What it reads with.
+    /// Its reader.
     pub(super) fn reader(&self) -> &Reader<M, M> {
         &self.reader
     }
 
-    /// Makes so many attempts.
+    /// Makes this many attempts.
     pub(super) fn follow(&mut self, attempts: usize) -> Result<(), Fault> {
         (0..attempts).try_for_each(|_| self.attempt().map(drop))
     }
 
-    /// Makes so many attempts, once the channel is ready.
+    /// Makes this many attempts, once the channel is ready.
     pub(super) fn attach(&mut self, attempts: usize) -> Result<(), Fault> {
         if ready::check(&self.world.header) != Readiness::Ready {
             return Ok(());
@@ -266,7 +272,8 @@ impl<M: Handle> Follower<M> {
         self.follow(attempts)
     }
 
-    /// When everything has happened, a read gives the last publication: at once, or after mapping its segment.
+    /// After all stores, a read must return the last publication: immediately, or after mapping its
+    /// segment.
     pub(super) fn conclude(mut self) -> Result<(), Fault> {
         let last = self.world.last();
         let first = self.attempt()?;
@@ -274,10 +281,12 @@ impl<M: Handle> Follower<M> {
         if found.unwrap_or(0) == last { Ok(()) } else { Err(Fault::NotTheLast { last, found }) }
     }
 
-    /// One attempt: the number of the publication that was copied whole. Maps a segment if the attempt asks for it.
+    /// One attempt: the number of the publication that was copied whole. Maps a segment if the
+    /// attempt requires it.
     fn attempt(&mut self) -> Result<Option<u64>, Fault> {
         let mut bytes = Vec::new();
-        // Of a torn attempt the number is not known; the next attempt compares its own with the latest one known.
+        // The number of a torn attempt is not known; the next attempt compares its own number with
+        // the latest known one.
         let publication = match self.reader.attempt(&mut &mut bytes) {
             Attempt::Empty => return self.advance(0).map(|()| None),
             Attempt::Remap { side, generation } => {
@@ -287,7 +296,7 @@ impl<M: Handle> Follower<M> {
                 return Ok(None);
             }
             Attempt::Torn => return Ok(None),
-            // Verified, and no writer wrote it.
+            // Verified, although no writer wrote it.
             Attempt::Refused { publication, .. } | Attempt::Implausible { publication, .. } => {
                 return Err(Fault::Torn { publication: publication.get() });
             }
@@ -313,7 +322,8 @@ fn name(side: Side, generation: u64) -> usize {
     usize::try_from(generation - 1).expect("models are small") * 2 + side.index()
 }
 
-/// What the author publishes under this number: every word is different for each number and author.
+/// The payload and header that the author publishes under this number: every word differs for each
+/// number and author.
 fn edition(publication: u64, author: usize, words: usize) -> Edition {
     let small = |number: u64| u8::try_from(number).expect("models are small");
     let (mark, from) = (small(publication) << 5 | u8::from(author == 2) << 4, author as u64 * 1000);

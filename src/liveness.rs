@@ -1,4 +1,12 @@
-//! The identity of a process.
+//! Whether a process is alive, and how it is identified.
+//!
+//! A writer's lock (`object::lock`) decides whether the writer is alive: the kernel releases it
+//! when the process dies, however it dies. The lock is not enough in one case, a fork: a child
+//! shares its parent's lock and may outlive it. Then the identity that the writer recorded decides.
+//! The pid alone is not enough: pids are reused, differ between PID namespaces and start again at
+//! every boot.
+//!
+//! No timer takes part: a stopped or slow process is alive.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,29 +18,30 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::object::ForkToken;
 
-/// What tells a process from every other one that this machine ever ran. Parts that `/proc` doesn't tell are 0.
+/// Identity of a process among all that this machine ever ran. Parts that `/proc` doesn't show are
+/// 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProcessIdentity {
     /// Process id, in the process's own PID namespace.
     pub(crate) pid: u64,
-    /// Clock ticks from boot to its start.
+    /// Clock ticks from boot to the start of the process.
     pub(crate) start_time: u64,
     /// Random id of the boot.
     pub(crate) boot_id: [u64; 2],
-    /// Inode of its PID namespace.
+    /// Inode of the process's PID namespace.
     pub(crate) pid_namespace: u64,
 }
 
-/// What has become of a process.
+/// State of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProcessState {
-    /// It runs, or could.
+    /// It is running or runnable.
     Running,
     /// It is stopped, by a signal or a debugger.
     Stopped,
     /// It is dead for certain.
     Dead,
-    /// It can't be told from here: it is in another PID namespace, or `/proc` doesn't show it.
+    /// Not known here: the process is in another PID namespace, or `/proc` doesn't show it.
     Unknown,
 }
 
@@ -43,7 +52,8 @@ impl ProcessIdentity {
         let mut known = match KNOWN.try_lock() {
             Ok(known) => known,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Another thread is at it; or was, when this process was forked, and never will be done.
+            // Another thread holds the lock, or held it when this process was forked and will never
+            // release it.
             Err(TryLockError::WouldBlock) => return ProcessIdentity::read(ForkToken::take().pid()),
         };
         match *known {
@@ -66,14 +76,14 @@ impl ProcessIdentity {
         }
     }
 
-    /// The ids of its boot and of the present one, if both are known and differ.
+    /// The ids of the process's boot and of the present one, if both are known and differ.
     pub(crate) fn other_boot(self) -> Option<[String; 2]> {
         let observer = ProcessIdentity::of_self();
         let known = self.boot_id != [0; 2] && observer.boot_id != [0; 2];
         (known && self.boot_id != observer.boot_id).then(|| [self, observer].map(ProcessIdentity::boot))
     }
 
-    /// The id of its boot as the kernel shows it.
+    /// The id of the process's boot as the kernel shows it.
     fn boot(self) -> String {
         let [high, low] = self.boot_id;
         let (time_low, time_mid, time_high) = (high >> 32, (high >> 16) & 0xffff, high & 0xffff);
@@ -84,7 +94,7 @@ impl ProcessIdentity {
         )
     }
 
-    /// What has become of the process. `Dead` is said only when it is certain.
+    /// State of the process. `Dead` only if that is certain.
     pub(crate) fn state(self) -> ProcessState {
         let observer = ProcessIdentity::of_self();
         if self.other_boot().is_some() {
@@ -102,7 +112,7 @@ impl ProcessIdentity {
         }
     }
 
-    /// There is a process of that pid: is it this one, and what does it do?
+    /// State of the process that has this pid: `Dead` if that is another process.
     fn state_by_status(self) -> ProcessState {
         if !proc_is_ours() {
             return ProcessState::Unknown;
@@ -118,7 +128,8 @@ impl ProcessIdentity {
             return ProcessState::Dead;
         }
         match status.state {
-            // A main thread that ended before the others is a zombie, too, and its process lives.
+            // A main thread that ended before the others is a zombie, although its process is
+            // alive.
             'Z' | 'X' if other_threads(&folder) == Some(0) => ProcessState::Dead,
             'Z' | 'X' => ProcessState::Unknown,
             'T' | 't' => ProcessState::Stopped,
@@ -127,26 +138,28 @@ impl ProcessIdentity {
     }
 }
 
-/// Whether `/proc` shows this process's own PID namespace: in a sandbox it may be the host's, with other pids.
+/// Whether `/proc` shows this process's own PID namespace. In a sandbox it may show the host's,
+/// with other pids.
 fn proc_is_ours() -> bool {
     let link = fs::read_link("/proc/self").ok();
     let pid = link.as_deref().and_then(|link| link.to_str()?.parse::<u32>().ok());
     pid == Some(std::process::id())
 }
 
-/// More bytes than `/proc/PID/stat` has: 52 numbers, and a command's name of at most 64 bytes.
+/// Upper bound on the size of `/proc/PID/stat`: 52 numbers, and a command name of at most 64 bytes.
 const MAX_STAT: usize = 2_048;
 
-/// What `/proc/PID/stat` says.
+/// The fields of `/proc/PID/stat` that are used here.
 struct Status {
     state: char,
     start_time: u64,
 }
 
 impl Status {
-    /// Fields 3 and 22, counted after the command's name, which may itself hold spaces and parentheses, and anything but text.
+    /// Fields 3 and 22, counted after the command's name. The name may hold spaces, parentheses and
+    /// bytes that are not text.
     fn of(process: &str) -> Option<Status> {
-        // The kernel gives all of it to one read with room for it.
+        // The kernel returns all of it to one read with a large enough buffer.
         let mut stat = [0; MAX_STAT];
         let len = File::open(format!("/proc/{process}/stat")).ok()?.read(&mut stat).ok()?;
         let stat = stat.get(..len)?;
@@ -157,7 +170,7 @@ impl Status {
     }
 }
 
-/// How many threads a process has besides its main thread.
+/// Number of threads of a process without its main thread.
 fn other_threads(process: &str) -> Option<usize> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).ok()?.count();
     tasks.checked_sub(1)
@@ -210,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn running_stopped_zombie_and_gone_are_told_apart() {
+    fn running_stopped_zombie_and_gone_are_distinguished() {
         let mut child = waiting_child();
         let identity = identity_of(&child);
         await_state(identity, ProcessState::Running);
@@ -259,9 +272,9 @@ mod tests {
         let own = ProcessIdentity::of_self();
         let elsewhere = ProcessIdentity { pid_namespace: own.pid_namespace + 1, pid: 4_000_000, ..own };
         let nowhere = ProcessIdentity { pid_namespace: 0, ..own };
-        let nobody = [0, u64::MAX, 1 << 31].map(|pid| ProcessIdentity { pid, ..own });
+        let no_pid = [0, u64::MAX, 1 << 31].map(|pid| ProcessIdentity { pid, ..own });
         let no_start = ProcessIdentity { start_time: 0, ..own };
-        for identity in [elsewhere, nowhere, no_start].into_iter().chain(nobody) {
+        for identity in [elsewhere, nowhere, no_start].into_iter().chain(no_pid) {
             assert_eq!(identity.state(), ProcessState::Unknown, "{identity:?}");
         }
     }

@@ -1,0 +1,130 @@
+//! Threads of other processes: sleeping until one of them stores to a word, waking them, and
+//! running a barrier in them.
+//!
+//! Sleeping uses Linux's futex, shared between processes. The kernel compares the word and sleeps
+//! in one step. It only reads the word, so a read-only mapping is enough.
+//!
+//! Barriers use Linux's `membarrier` in its global expedited form (4.16). When any process issues a
+//! barrier, every registered process runs a full barrier in each of its running threads. The
+//! process that rarely needs the order of another process's store and load pays a system call; the
+//! process that stores and loads all the time pays nothing.
+
+use std::io;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::memory::SharedWords;
+
+/// Outcome of a futex wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// The word had changed, the time-out passed, or a process woke this thread: look again.
+    LookAgain,
+    /// The system does not allow sleeping on this word.
+    Refused,
+}
+
+/// Sleeps if the low half of `word` is still that of `seen`, until a process wakes this thread or
+/// `timeout` has passed.
+pub(crate) fn sleep<const W: bool>(
+    words: &SharedWords<W>,
+    word: usize,
+    seen: u64,
+    timeout: Duration,
+) -> Slept {
+    let timeout = libc::timespec {
+        tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(timeout.subsec_nanos()),
+    };
+    // The kernel compares 32 bits. If exactly 2^32 publications pass between the caller's load and
+    // this comparison, the time-out ends the sleep.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is compared")]
+    let low = seen as u32;
+    let address = low_half(&words.words()[word]);
+    // SAFETY: the address is aligned, and mapped as long as `words` is borrowed. The kernel only
+    // reads it and the time-out, which outlives the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAIT, low, ptr::from_ref(&timeout), 0_usize, 0)
+    };
+    if result == 0 {
+        return Slept::LookAgain;
+    }
+    match io::Error::last_os_error().raw_os_error() {
+        Some(libc::EAGAIN | libc::EINTR | libc::ETIMEDOUT) => Slept::LookAgain,
+        _ => Slept::Refused,
+    }
+}
+
+/// Wakes all threads that sleep on `word`, in any process.
+pub(crate) fn wake<const W: bool>(words: &SharedWords<W>, word: usize) {
+    let address = low_half(&words.words()[word]);
+    // SAFETY: the address is aligned, and mapped as long as `words` is borrowed. Waking does not
+    // access it.
+    let _ =
+        unsafe { libc::syscall(libc::SYS_futex, address, libc::FUTEX_WAKE, i32::MAX, 0_usize, 0_usize, 0) };
+}
+
+/// Address of the low half, which is first in little-endian order.
+fn low_half(word: &AtomicU64) -> *const u32 {
+    ptr::from_ref(word).cast()
+}
+
+/// `MEMBARRIER_CMD_*` of the kernel's interface.
+const GLOBAL_EXPEDITED: libc::c_int = 1 << 1;
+const REGISTER_GLOBAL_EXPEDITED: libc::c_int = 1 << 2;
+
+/// Registers this process: barriers of other processes run in it from now on. `false` if the system
+/// has none.
+pub(crate) fn register_for_barriers() -> bool {
+    static REGISTERED: OnceLock<bool> = OnceLock::new();
+    *REGISTERED.get_or_init(|| command(REGISTER_GLOBAL_EXPEDITED))
+}
+
+/// Runs a full barrier in this thread, and in every registered process. `false` if the system has
+/// none.
+pub(crate) fn issue_barrier() -> bool {
+    command(GLOBAL_EXPEDITED)
+}
+
+fn command(command: libc::c_int) -> bool {
+    // SAFETY: the call takes only numbers, and accesses no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::memory::{MemoryMut, Words};
+
+    const FOREVER: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_thread_that_has_seen_another_number_does_not_sleep() {
+        let words = Words::zeroed(2);
+        words.store(1, 7);
+        assert_eq!(sleep(&words, 1, 6, FOREVER), Slept::LookAgain);
+        assert_eq!(sleep(&words, 1, 7, Duration::from_millis(1)), Slept::LookAgain, "but not for ever");
+    }
+
+    #[test]
+    fn a_sleeping_thread_is_woken() {
+        let words = Words::zeroed(1);
+        let sleeper = thread::spawn({
+            let words = words.clone();
+            move || {
+                while words.words()[0].load(std::sync::atomic::Ordering::Relaxed) == 0 {
+                    assert_eq!(sleep(&words, 0, 0, FOREVER), Slept::LookAgain);
+                }
+            }
+        });
+        words.store(0, 1);
+        while !sleeper.is_finished() {
+            wake(&words, 0);
+        }
+        sleeper.join().unwrap();
+    }
+}
