@@ -50,7 +50,7 @@ struct Outcome {
 }
 
 fn main() {
-    if writer::run_if_told() {
+    if writer::run_if_requested() {
         return;
     }
     let arguments = Arguments::read();

@@ -56,7 +56,7 @@ const MEASURED: Scale = Scale { workers: 64, channels: 16, rounds: 2_000, gets: 
 const TRIED: Scale = Scale { workers: 4, channels: 4, rounds: 5, gets: 100, wakes: 5 };
 
 fn main() {
-    if worker::run_if_told() {
+    if worker::run_if_requested() {
         return;
     }
     let arguments = Arguments::read();

@@ -10,7 +10,7 @@ use common::OwnNamespace;
 use tearless::{Namespace, Pod, Postcard, TimestampSource};
 use testkit::trace::{Step, Traced};
 
-/// Opens everything, publishes and reads so often, and ends.
+/// Opens everything, publishes and reads `times` times, and ends.
 fn work(namespace: &Namespace, times: u64) {
     // Reading the precise clock is a system call on a machine without a clock that processes may
     // read.

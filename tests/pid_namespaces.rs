@@ -10,7 +10,7 @@ use tearless::{CreateError, Namespace, WriterState};
 /// `unshare` is killed.
 const INSIDE: [&str; 4] = ["unshare", "-pf", "--mount-proc", "--kill-child"];
 
-/// Writes the channel or reads it, as ordered.
+/// Writes or reads the channel, as ordered.
 fn play(role: &str, namespace: &Namespace) {
     let mut writer = (role == "writer").then(|| namespace.writer::<u64>("worker").unwrap());
     if let Some(writer) = &mut writer {

@@ -63,7 +63,7 @@ impl Drop for WriterProcess {
 }
 
 /// In the writer's process: publishes until the order to stop. `false` in any other process.
-pub(crate) fn run_if_told() -> bool {
+pub(crate) fn run_if_requested() -> bool {
     let (Ok(namespace), Ok(scenario)) = (env::var(NAMESPACE), env::var(SCENARIO)) else { return false };
     let scenario: Scenario = scenario.parse().unwrap();
     if let Some(cpu) = env::var(CPU).ok().and_then(|cpu| cpu.parse().ok()) {

@@ -100,7 +100,7 @@ impl Paced {
 }
 
 /// In a worker's process: publishes until its input ends. `false` in any other process.
-pub(crate) fn run_if_told() -> bool {
+pub(crate) fn run_if_requested() -> bool {
     let number = |name| env::var(name).ok().and_then(|number: String| number.parse().ok());
     let (Ok(namespace), Some(worker), Some(channels)) =
         (env::var(NAMESPACE), number(WORKER), number(CHANNELS))

@@ -61,7 +61,7 @@ fn an_interrupt_leaves_nothing() {
 }
 
 #[test]
-fn what_a_killed_one_has_left_is_removed_by_the_next_one_and_nothing_else() {
+fn the_next_run_removes_the_leftovers_of_a_killed_run_and_nothing_else() {
     let alive = Running::start(&["bench", "--seconds", "600"]);
     let killed = Running::start(&["bench", "--seconds", "600"]);
     let (pid, left_alone) = (killed.pid(), alive.pid());

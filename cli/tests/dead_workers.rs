@@ -40,8 +40,8 @@ fn findings(fleet: &Fleet) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
-    let test = "a_postmortem_tells_how_a_worker_ended_and_what_it_did_last";
+fn a_postmortem_reports_how_a_worker_ended_and_what_it_did_last() {
+    let test = "a_postmortem_reports_how_a_worker_ended_and_what_it_did_last";
     if let Some(namespace) = as_worker() {
         work(&namespace);
     }

@@ -48,7 +48,7 @@ fn assert_value(text: &str, sample: &str, expected: &str) {
 }
 
 #[test]
-fn numbers_of_all_states_that_describe_themselves_are_gauges() {
+fn numbers_of_self_describing_states_are_gauges() {
     let namespace = OwnNamespace::new();
     let mut packed = dynamic_writer(&namespace, "worker-7");
     packed.publish(&json!({"queue": {"len": 3}, "name": "seven"})).unwrap();
@@ -316,7 +316,7 @@ fn has_ended(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_arguments_are_refused() {
     let namespace = OwnNamespace::new();
     let name = namespace.name();
     for arguments in [

@@ -85,7 +85,7 @@ fn an_owned_channel_names_its_owner() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_with_its_place_and_nothing_is_touched() {
+fn invalid_json_is_refused_with_its_position_and_changes_nothing() {
     let fleet = Fleet::new();
     let message = fleet.run_with(&["put", "demo"], b"{\"a\":\n  [1,,]}").fails(2);
     assert!(message.contains("line 2, column 6") && message.contains("--bytes"), "{message}");

@@ -151,7 +151,7 @@ fn a_channel_that_stays_open_is_a_failure() {
 }
 
 #[test]
-fn a_task_that_is_none_is_refused() {
+fn an_invalid_task_is_refused() {
     let outcome = run(&["verify", "--child", "{}"]);
     assert_eq!(outcome.status.code(), Some(1));
     assert!(outcome.output.contains("no task"), "{outcome:?}");

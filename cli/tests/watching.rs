@@ -85,7 +85,7 @@ fn as_many_lines_as_asked_for_and_no_more() {
 }
 
 #[test]
-fn who_has_read_enough_is_not_told_of_it() {
+fn a_closed_pipe_is_not_reported() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!(1)).unwrap();
@@ -141,7 +141,7 @@ fn watching_a_quiet_channel_ends_with_its_reader() {
 }
 
 #[test]
-fn states_that_are_no_news_are_not_looked_at_more_often_than_asked_for() {
+fn unchanged_states_are_decoded_at_most_once_an_interval() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!(0)).unwrap();

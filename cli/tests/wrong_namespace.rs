@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use support::{Fleet, Ran, Worker, as_worker, tearless, until_killed};
 
 /// Another user, if this process may give files to another user.
-const NOBODY: u32 = 65_534;
+const OTHER_USER: u32 = 65_534;
 
 fn run(namespace: &str, arguments: &[&str]) -> Ran {
     Ran::of(tearless(&[&["-n", namespace], arguments].concat()).output().unwrap())
@@ -52,7 +52,7 @@ impl GivenAway {
             return None;
         }
         let given = GivenAway(fleet.objects());
-        given.0.iter().for_each(|path| chown(path, Some(NOBODY), None).unwrap());
+        given.0.iter().for_each(|path| chown(path, Some(OTHER_USER), None).unwrap());
         Some(given)
     }
 }
@@ -70,7 +70,7 @@ fn another_users_namespace_is_not_taken_for_an_empty_one() {
     let mut writer = fleet.writer::<u64>("worker-7").unwrap();
     writer.publish(&1).unwrap();
     let Some(_given) = GivenAway::all_of(&fleet) else { return };
-    let hint = format!("--trust-owner {NOBODY}");
+    let hint = format!("--trust-owner {OTHER_USER}");
     for arguments in [&["ls"][..], LOOKS[4], LOOKS[5], &["export", "--prometheus", "--listen", "127.0.0.1:0"]]
     {
         let ran = run(fleet.name(), arguments);
@@ -87,12 +87,12 @@ fn another_users_namespace_is_not_taken_for_an_empty_one() {
     assert_eq!((&note["severity"], &note["check"]), (&"note".into(), &"other-user".into()));
     assert!(note["advice"].as_str().unwrap().contains(&hint) && !ran.stdout.contains("::"), "{ran:?}");
     for trusting in LOOKS {
-        run(fleet.name(), &[trusting, &["--trust-owner", &NOBODY.to_string()]].concat()).ok();
+        run(fleet.name(), &[trusting, &["--trust-owner", &OTHER_USER.to_string()]].concat()).ok();
     }
 }
 
 #[test]
-fn objects_of_no_namespace_are_not_the_business_of_one() {
+fn objects_without_a_namespace_are_not_reported_for_one() {
     let fleet = Fleet::new();
     let _writer = fleet.writer::<u64>("worker-7").unwrap();
     let stray = PathBuf::from(format!("/dev/shm/tl_{:07x}_stray", std::process::id()));

@@ -77,7 +77,7 @@ fn plain_data_is_found_by_name() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_fields_are_named() {
     let own = OwnNamespace::new(&["robot", "plain", "other"]);
     let _writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let error = own.reader_builder::<old::Other>("robot").codec::<Pod>().open_by_name().unwrap_err();
@@ -145,7 +145,7 @@ struct Readers {
 
 #[derive(Debug, Deserialize)]
 struct Needing {
-    #[expect(dead_code, reason = "it can't be had")]
+    #[expect(dead_code, reason = "no value exists")]
     restarts: u8,
 }
 

@@ -19,7 +19,7 @@ const CHANNELS: [&str; 16] =
     ["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "w10", "w11", "w12", "w13", "w14", "w15"];
 
 #[test]
-fn a_killed_writers_state_is_kept_until_asked_for() {
+fn a_killed_writers_state_is_kept_until_its_removal_is_requested() {
     if let Some((_, namespace)) = role() {
         let mut writer = namespace.writer::<u64>("w0").unwrap();
         writer.publish(&5).unwrap();
@@ -27,7 +27,7 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
         return wait_for_end();
     }
     let own = OwnNamespace::new(&CHANNELS);
-    let mut worker = Actor::start("cleanup::a_killed_writers_state_is_kept_until_asked_for", "worker", &own);
+    let mut worker = Actor::start("cleanup::a_killed_writers_state_is_kept_until_its_removal_is_requested", "worker", &own);
     worker.await_line("published");
     let pid = u64::from(worker.pid());
     assert!(own.clean(Retention::Nothing).unwrap().removed.is_empty(), "it lives");
@@ -40,7 +40,7 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
 }
 
 #[test]
-fn what_was_left_on_purpose_goes_from_the_list_too_though_its_process_lives() {
+fn cleaning_a_lingering_channel_removes_its_entry_while_its_process_lives() {
     let own = OwnNamespace::new(&CHANNELS);
     let mut writer = own.writer::<u64>("w0").unwrap();
     writer.publish(&5).unwrap();
@@ -51,8 +51,8 @@ fn what_was_left_on_purpose_goes_from_the_list_too_though_its_process_lives() {
 }
 
 #[test]
-fn asking_what_would_be_removed_changes_nothing() {
-    let test = "cleanup::asking_what_would_be_removed_changes_nothing";
+fn a_dry_run_changes_nothing() {
+    let test = "cleanup::a_dry_run_changes_nothing";
     if let Some((role, namespace)) = role() {
         let mut writer = namespace.writer_builder::<[u8]>(&role).codec::<Bytes>().open().unwrap();
         writer.publish(b"state").unwrap();
@@ -71,10 +71,10 @@ fn asking_what_would_be_removed_changes_nothing() {
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let told = |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
-    assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
+    let reported = |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
+    assert_eq!(foreseen.removed.iter().map(reported).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
-    let mut causes: Vec<_> = foreseen.removed.iter().map(told).collect();
+    let mut causes: Vec<_> = foreseen.removed.iter().map(reported).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());
     assert_eq!(causes, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
     assert_eq!(contents(&own), before);
@@ -86,17 +86,17 @@ fn asking_what_would_be_removed_changes_nothing() {
 }
 
 #[test]
-fn pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned() {
-    const NOBODY: u32 = 65_534;
+fn a_dry_run_foresees_pages_that_their_own_user_may_not_open() {
+    const OTHER_USER: u32 = 65_534;
     if let Some((_, namespace)) = role() {
         if rustix::process::geteuid().is_root() {
-            // The superuser may open any page.
-            become_user(NOBODY);
+            // The superuser may open every page.
+            become_user(OTHER_USER);
         }
         return pages_without_permissions(&namespace);
     }
     let own = OwnNamespace::new(&[]);
-    let test = "cleanup::pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned";
+    let test = "cleanup::a_dry_run_foresees_pages_that_their_own_user_may_not_open";
     let mut actor = Actor::start(test, "user", &own);
     actor.await_line("as foreseen");
     actor.finish();
@@ -110,22 +110,22 @@ fn pages_without_permissions(namespace: &Namespace) {
     let page = objects.path("c");
     let forbid = || fs::set_permissions(&page, Permissions::from_mode(0o000)).unwrap();
     forbid();
-    for told in
+    for reported in
         [namespace.would_clean(Retention::Nothing).unwrap(), namespace.clean(Retention::Nothing).unwrap()]
     {
-        assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
+        assert!(reported.removed.is_empty() && reported.failed.is_empty(), "it lives: {reported}");
     }
     drop(writer);
     for content in [&[][..], &[0; 4096]] {
         fs::write(&page, content).unwrap();
         forbid();
-        for told in
+        for reported in
             [namespace.would_clean(Retention::UntilReplaced), namespace.clean(Retention::UntilReplaced)]
         {
-            let told = told.unwrap();
-            assert!(told.failed.is_empty() && told.removed.len() == 1, "{told}");
+            let reported = reported.unwrap();
+            assert!(reported.failed.is_empty() && reported.removed.len() == 1, "{reported}");
             assert_eq!(
-                (told.removed[0].reason, &*told.removed[0].objects),
+                (reported.removed[0].reason, &*reported.removed[0].objects),
                 (RemovalReason::HalfMade, &[objects.name("c")][..])
             );
         }

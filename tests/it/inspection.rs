@@ -36,7 +36,7 @@ fn numbers(inspection: &Inspection, state: SlotState) -> Vec<u64> {
 }
 
 #[test]
-fn a_live_channel_is_told_as_it_is() {
+fn a_live_channel_is_reported_as_it_is() {
     let own = OwnNamespace::new(&[]);
     let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).max_state_len(5_000);
     let builder = builder.depth(4).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
@@ -67,12 +67,12 @@ fn a_live_channel_is_told_as_it_is() {
     assert!(told.next_segments.iter().all(Option::is_none) && told.unfinished().is_none());
     let again = writer.publication();
     writer.touch().unwrap();
-    assert_eq!(again, 11, "looking changes nothing");
+    assert_eq!(again, 11, "an inspection changes nothing");
     assert!(own.inspect("worker").unwrap().heartbeat.is_some());
 }
 
 #[test]
-fn what_was_never_published_and_what_lingers() {
+fn empty_and_lingering_channels_are_reported() {
     let own = OwnNamespace::new(&["worker"]);
     let writer = own.writer_builder::<[u8]>("worker").codec::<Bytes>().timestamps(TimestampSource::None);
     let mut writer = writer.wake_mode(WakeMode::Nobody).open().unwrap();
@@ -103,8 +103,8 @@ fn publish_for_ever(namespace: &Namespace) {
 }
 
 #[test]
-fn a_killed_writer_leaves_the_publication_that_it_was_in() {
-    let test = "inspect::a_killed_writer_leaves_the_publication_that_it_was_in";
+fn a_killed_writer_leaves_its_unfinished_publication() {
+    let test = "inspect::a_killed_writer_leaves_its_unfinished_publication";
     if let Some((_, namespace)) = role() {
         return publish_for_ever(&namespace);
     }
@@ -121,7 +121,7 @@ fn a_killed_writer_leaves_the_publication_that_it_was_in() {
         assert_eq!(unfinished, told.published + 1);
         let begun = [SlotState::Writing, SlotState::Unannounced].map(|state| numbers(&told, state)).concat();
         assert_eq!(begun, [unfinished]);
-        assert!(numbers(&told, SlotState::Whole).contains(&told.published), "which readers get");
+        assert!(numbers(&told, SlotState::Whole).contains(&told.published), "readers get it");
         let mut successor = open(&own);
         assert!(own.inspect("worker").unwrap().unfinished().is_none(), "its writer lives");
         assert_eq!(successor.publish(&[1]).unwrap(), unfinished, "the successor publishes the same number");
@@ -132,7 +132,7 @@ fn a_killed_writer_leaves_the_publication_that_it_was_in() {
 }
 
 #[test]
-fn a_growing_channel_is_told_as_it_was_at_some_moment() {
+fn a_growing_channel_is_reported_as_it_was_at_some_moment() {
     let own = OwnNamespace::new(&[]);
     let mut writer = open(&own);
     let done = AtomicBool::new(false);
@@ -149,7 +149,7 @@ fn a_growing_channel_is_told_as_it_was_at_some_moment() {
             let told = own.inspect("worker").unwrap();
             assert_eq!(told.writer_state, WriterState::Alive);
             for (side, segment) in segments(&told).into_iter().enumerate() {
-                assert!(segment.generation >= generations[side], "never an older one than before");
+                assert!(segment.generation >= generations[side], "never an older segment than before");
                 generations[side] = segment.generation;
                 let mut numbers = segment.slots.iter().map(|slot| slot.publication).filter(|n| *n > 0);
                 assert!(numbers.all(|number| number % 2 == side as u64 && number <= told.published + 1));
@@ -166,8 +166,8 @@ fn a_writer_that_dies_while_it_grows_leaves_the_next_segment() {
     let mut writer = open(&own);
     writer.publish(&[1]).unwrap();
     let objects = Objects::of(own.name(), "worker");
-    // A writer leaves this if it is killed before it makes the new segment current. Then the page
-    // of a writer that has done so.
+    // The first case is a writer that was killed before it made the new segment current. The second
+    // case has the page of a writer that was killed after it.
     let old = fs::read(objects.path("a1")).unwrap();
     writer.publish(&[2; 10_000]).unwrap();
     let page = fs::OpenOptions::new().write(true).open(objects.path("c")).unwrap();
@@ -183,8 +183,8 @@ fn a_writer_that_dies_while_it_grows_leaves_the_next_segment() {
 }
 
 #[test]
-fn what_is_not_there_or_not_ours_is_a_typed_error() {
-    let test = "inspect::what_is_not_there_or_not_ours_is_a_typed_error";
+fn missing_and_foreign_objects_are_typed_errors() {
+    let test = "inspect::missing_and_foreign_objects_are_typed_errors";
     if let Some((_, namespace)) = role() {
         let mut writer = open(&namespace);
         writer.publish(&[1; 10]).unwrap();
@@ -210,8 +210,8 @@ fn what_is_not_there_or_not_ours_is_a_typed_error() {
     assert!(matches!(error, AttachError::LayoutVersion { found: 9, .. }), "{error}");
     fs::remove_file(objects.path("c")).unwrap();
     assert!(matches!(own.inspect("worker"), Err(AttachError::NotFound { .. })));
-    let [entry] = &own.channels().unwrap()[..] else { panic!("it is still entered") };
-    assert_eq!(entry.writer_state(), WriterState::Alive, "so a tool can tell that the page was removed");
+    let [entry] = &own.channels().unwrap()[..] else { panic!("the registry still lists it") };
+    assert_eq!(entry.writer_state(), WriterState::Alive, "so a tool can report the unlinked page");
     writer.kill();
 }
 

@@ -23,7 +23,7 @@ mod crashes;
 #[cfg(feature = "postcard")]
 mod cuts;
 #[cfg(feature = "schema")]
-mod described;
+mod carried_schema;
 #[cfg(feature = "postcard")]
 mod descriptors;
 mod discovery;

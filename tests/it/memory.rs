@@ -96,7 +96,7 @@ fn ask(worker: &mut Actor, command: &str, expected: &str) {
 }
 
 #[test]
-fn every_kind_is_as_large_as_the_system_says() {
+fn every_kind_has_the_size_that_the_system_reports() {
     let own = OwnNamespace::new(&[]);
     let mut writers = ["one", "two", "three"].map(|channel| open(&own, channel).unwrap());
     writers[1].publish(&pattern(70_000)).unwrap();
@@ -148,8 +148,8 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
 }
 
 #[test]
-fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
-    let test = "memory::what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it";
+fn leftovers_of_a_killed_growth_are_reported_until_they_are_removed() {
+    let test = "memory::leftovers_of_a_killed_growth_are_reported_until_they_are_removed";
     if let Some((_, namespace)) = role() {
         return play(&namespace);
     }
@@ -160,7 +160,7 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
     while left.objects == 0 {
         assert!(Instant::now() < end, "no kill has hit a growth");
         let mut worker = start(test, &own, 1 << 30);
-        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "who takes over removes what was left");
+        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "a takeover removes the leftovers");
         let before = attach(&own).publication();
         worker.order("grow");
         let reader = attach(&own);
@@ -182,7 +182,7 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
 }
 
 #[test]
-fn leftovers_made_by_hand_are_in_their_columns() {
+fn leftovers_of_each_kind_are_counted_apart() {
     let own = OwnNamespace::new(&[CHANNEL]);
     let writer = open(&own, CHANNEL).unwrap();
     let objects = Objects::of(own.name(), CHANNEL);
@@ -245,7 +245,7 @@ fn a_namespaces_budget_counts_what_all_processes_have() {
     let used = own.memory().unwrap().total().resident;
     let mut worker = Actor::start(test, "worker", &own);
     ask(&mut worker, &format!("open {used}"), "refused");
-    assert_eq!(own.memory().unwrap().channels.len(), 1, "nothing is left of it");
+    assert_eq!(own.memory().unwrap().channels.len(), 1, "the refused channel leaves nothing");
     let budget = used + 100_000;
     ask(&mut worker, &format!("open {budget}"), "opened");
     let mut reader = attach(&own);
@@ -301,7 +301,7 @@ fn objects_may_vanish_while_they_are_listed() {
             assert!(memory.channels.len() <= 3, "{memory}");
             seen += memory.channels.len() - 1;
         }
-        assert!(seen > 0, "none of those that come and go was ever seen");
+        assert!(seen > 0, "no channel that comes and goes was ever listed");
     });
     drop(stays);
     assert_eq!(own.memory().unwrap().total(), MemoryUsage::default());
@@ -323,7 +323,7 @@ fn a_leak_check_finds_what_a_killed_process_left() {
         let leak = leaks.left.iter().find(|leak| leak.object == objects.name(kind)).unwrap();
         assert_eq!((leak.channel.as_deref(), leak.resident), (Some(CHANNEL), stat(&objects.path(kind)).1));
     }
-    assert_eq!(leaks.left.len(), 4, "and the registry: {leaks}");
+    assert_eq!(leaks.left.len(), 4, "with the registry: {leaks}");
     assert!(own.remove_channel(CHANNEL).unwrap());
     tracker.assert_nothing_left();
 }

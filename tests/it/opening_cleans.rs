@@ -23,8 +23,8 @@ fn causes(namespace: &Namespace) -> Vec<RemovalReason> {
 }
 
 #[test]
-fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
-    let test = "opening_cleans::what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked";
+fn unusable_objects_are_removed_and_the_rest_is_kept_as_requested() {
+    let test = "opening_cleans::unusable_objects_are_removed_and_the_rest_is_kept_as_requested";
     if let Some((_, namespace)) = role() {
         let writers = ["w0", "w1"].map(|channel| {
             let mut writer = namespace.writer::<u64>(channel).unwrap();
@@ -54,7 +54,7 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
     assert_eq!((first.listed(), second.listed()), (["a1", "b1", "c"].map(String::from).into(), vec![]));
     assert_eq!(*opened.reader::<u64>("w0").unwrap().snapshot().unwrap(), 5);
     let listed = opened.channels().unwrap();
-    assert_eq!(listed.len(), 1, "the other one's entry went, too: {listed:?}");
+    assert_eq!(listed.len(), 1, "the other channel's entry is removed, too: {listed:?}");
 
     File::create(second.path("c")).unwrap();
     assert_eq!(causes(&again(&own).open().unwrap()), [RemovalReason::HalfMade]);
@@ -65,14 +65,14 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
 }
 
 #[test]
-fn what_lives_or_is_not_ours_is_left_alone() {
+fn live_and_foreign_objects_are_left_alone() {
     let own = OwnNamespace::new(&CHANNELS);
     let mut writer = own.writer::<u64>("w0").unwrap();
     let mut reader = own.reader::<u64>("w0").unwrap();
     writer.publish(&1).unwrap();
     reader.snapshot().unwrap();
     let objects = Objects::of(own.name(), "w0");
-    // The lock ends with the page's name. The registry still has the channel's owner.
+    // The page is unlinked, and its lock with it. The registry still has the channel's owner.
     fs::remove_file(objects.path("c")).unwrap();
     fs::create_dir(objects.path("a7")).unwrap();
     for keep in [Retention::UntilReplaced, Retention::Nothing] {
@@ -145,7 +145,7 @@ fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
             }
         }
         assert!(channels.len() <= usable, "{channels:?}");
-        assert!(causes(&again(&own).open().unwrap()).is_empty(), "the first cleaning did all");
+        assert!(causes(&again(&own).open().unwrap()).is_empty(), "the first cleaning removed everything");
         if round % 4 == 0 {
             let opened = again(&own).keep(Retention::Nothing).open().unwrap();
             removed.extend(causes(&opened));

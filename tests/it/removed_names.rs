@@ -15,7 +15,7 @@ fn attach(namespace: &Namespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> 
 }
 
 /// A writer that obeys orders.
-fn write_as_told(namespace: &Namespace) {
+fn write_as_ordered(namespace: &Namespace) {
     let mut writer = Some(open(namespace));
     say("ready");
     for command in orders() {
@@ -58,10 +58,10 @@ fn removed(test: &str, own: &OwnNamespace) -> (Actor, Reader<Vec<u8>, Bytes>, Ob
 }
 
 #[test]
-fn the_writer_and_attached_readers_go_on() {
-    let test = "removed_names::the_writer_and_attached_readers_go_on";
+fn the_writer_and_attached_readers_continue() {
+    let test = "removed_names::the_writer_and_attached_readers_continue";
     if let Some((_, namespace)) = role() {
-        return write_as_told(&namespace);
+        return write_as_ordered(&namespace);
     }
     let own = OwnNamespace::new(&["worker"]);
     let (mut writer, mut reader, objects) = removed(test, &own);
@@ -72,7 +72,7 @@ fn the_writer_and_attached_readers_go_on() {
     assert!(matches!(attach(&own), Err(AttachError::NotFound { .. })));
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
     told(&mut writer, "grow");
-    assert_eq!(*reader.snapshot().unwrap(), pattern(99), "what can't grow leaves the published state");
+    assert_eq!(*reader.snapshot().unwrap(), pattern(99), "a failed growth leaves the published state");
     told(&mut writer, "100");
     assert_eq!(*reader.snapshot().unwrap(), pattern(100));
     assert_eq!(objects.listed(), Vec::<String>::new(), "no process has created the names again");
@@ -85,7 +85,7 @@ fn the_writer_and_attached_readers_go_on() {
 fn a_successor_is_unharmed_by_the_first_writer() {
     let test = "removed_names::a_successor_is_unharmed_by_the_first_writer";
     if let Some((_, namespace)) = role() {
-        return write_as_told(&namespace);
+        return write_as_ordered(&namespace);
     }
     for end in ["close", "kill"] {
         let own = OwnNamespace::new(&["worker"]);
@@ -117,7 +117,7 @@ fn a_successor_is_unharmed_by_the_first_writer() {
 }
 
 #[test]
-fn a_reader_that_needs_a_removed_segment_is_told_which() {
+fn a_reader_that_needs_an_unlinked_segment_gets_its_name() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = open(&own);
     let mut reader = attach(&own).unwrap();
@@ -130,5 +130,5 @@ fn a_reader_that_needs_a_removed_segment_is_told_which() {
     let error = reader.snapshot().unwrap_err();
     assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&segment), "{error}");
     writer.publish(&pattern(3)).unwrap();
-    assert_eq!(*reader.snapshot().unwrap(), pattern(3), "the side that it has mapped goes on");
+    assert_eq!(*reader.snapshot().unwrap(), pattern(3), "the side that it has mapped is still read");
 }

@@ -1,5 +1,5 @@
-//! The objects belong to the writer alone under any umask. Another process that ends, in any way,
-//! removes none of them.
+//! The objects belong to the writer alone under any umask. Another process removes none of them
+//! when it ends, however it ends.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -62,8 +62,8 @@ fn visit(role: &str, namespace: &Namespace) {
     assert!(matches!(namespace.remove_channel("worker"), Err(RemoveError::AlreadyOwned { .. })));
     match role {
         "returns" => {}
-        // Without the hook, whose report would look like a failure.
-        "panics" => resume_unwind(Box::new("as the test asks for")),
+        // Bypasses the panic hook, whose report would look like a failure.
+        "panics" => resume_unwind(Box::new("as the test requires")),
         "exits" => std::process::exit(0),
         "exits at once" => exit_at_once(0),
         _ => kill_self(),
@@ -71,8 +71,8 @@ fn visit(role: &str, namespace: &Namespace) {
 }
 
 #[test]
-fn who_does_not_own_the_channel_removes_nothing_at_its_end() {
-    let test = "strangers::who_does_not_own_the_channel_removes_nothing_at_its_end";
+fn a_process_that_does_not_own_the_channel_removes_nothing_at_its_end() {
+    let test = "strangers::a_process_that_does_not_own_the_channel_removes_nothing_at_its_end";
     if let Some((role, namespace)) = role() {
         return visit(&role, &namespace);
     }

@@ -19,8 +19,7 @@ const PUBLISHED: u64 = 4;
 /// The publication that grows the channel.
 const GROWN: u64 = PUBLISHED + 1;
 
-/// The number of consecutive instructions, on either side of the announcement, of which each is
-/// tried.
+/// The number of consecutive instructions before and after the announcement that are all tried.
 const EVERY_ONE: u64 = 32;
 
 /// [`Bytes`], with a schema.
@@ -190,7 +189,7 @@ fn reader(namespace: &Namespace) -> Result<BytesReader, AttachError> {
     namespace.reader_builder(CHANNEL).codec::<Bytes>().attach_within(std::time::Duration::ZERO).open()
 }
 
-/// One channel, and what the test knows of it.
+/// One channel, and the test's knowledge of it.
 struct Stage {
     own: OwnNamespace,
     objects: Objects,
@@ -198,7 +197,7 @@ struct Stage {
     /// The objects of the channel that the operation finds or creates.
     carries: Carries,
     kills: usize,
-    /// The number of victims that took another way than the measured one.
+    /// The number of victims that left the measured course.
     astray: usize,
     /// Whether the leftover that the operation finds was announced.
     leftover_is_announced: bool,
@@ -237,8 +236,8 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
         unfinished: 0,
         leftover_is_announced: false,
     };
-    // Of a writer that was killed while it grew, before or after it announced the publication that
-    // it grew for.
+    // The channel is that of a writer that was killed while it grew, before or after it announced
+    // the publication that needed the growth.
     let leftovers: &[bool] = if operation.finds_a_leftover() { &[false, true] } else { &[false] };
     let mut max = Course::default();
     for (first, announced) in leftovers.iter().enumerate() {
@@ -257,10 +256,10 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
     if operation.publishes() {
         assert!((1..kills).contains(&unfinished), "killed in a publication: {unfinished} of {kills} times");
     }
-    assert!(astray * 4 < kills, "killed {kills} times, {astray} elsewhere than meant");
+    assert!(astray * 4 < kills, "killed {kills} times, {astray} elsewhere than intended");
     let (steps, calls) = (max.steps(), max.system_calls());
     println!(
-        "{operation:?}, {carries:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
+        "{operation:?}, {carries:?}: {kills} kill points ({astray} elsewhere than intended), {steps} instructions, {calls} system calls"
     );
 }
 
@@ -285,12 +284,12 @@ impl Stage {
             announced += usize::from(self.kill_at(course, step));
         }
         let astray = self.astray - astray;
-        assert!(astray * 2 < kills, "{astray} of {kills} elsewhere than around the announcement");
+        assert!(astray * 2 < kills, "{astray} of {kills} away from the announcement");
         assert!((1..kills).contains(&announced), "before and after the announcement: {announced} of {kills}");
     }
 
-    /// Lets one victim reach its end, and kills it there. Returns its way, and the number of steps
-    /// after which a reader saw its publication.
+    /// Lets one victim reach its end, and kills it there. Returns its course, and the number of
+    /// steps after which a reader saw its publication.
     fn whole_run(&mut self) -> (Course, Option<u64>) {
         let scene = self.set();
         let mut announcement = None;
@@ -317,8 +316,8 @@ impl Stage {
         Scene { victim, attached, before }
     }
 
-    /// Makes a channel whose writer was killed while it grew, before or after it announced the
-    /// publication that it grew for.
+    /// Creates a channel whose writer was killed while it grew, before or after it announced the
+    /// publication that needed the growth.
     fn leave_a_leftover(&self) -> BytesReader {
         let victim = Tracee::start(|| Operation::Growth.suffer(&self.own, self.carries));
         let reader = reader(&self.own).unwrap();
@@ -379,7 +378,7 @@ impl Stage {
         if self.operation == Operation::Replacement { self.carries.other() } else { self.carries }
     }
 
-    /// What a reader finds that attached before the kill.
+    /// Checks the result of a reader that attached before the kill.
     fn seen_by_attached(&self, reader: &mut BytesReader, before: u64, place: Place, when: &str) -> Remains {
         let state = reader.writer_state().unwrap();
         if self.operation.removes() && matches!(reader.snapshot(), Err(SnapshotError::Closed { .. })) {
@@ -393,14 +392,14 @@ impl Stage {
         let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
         assert!(state == WriterState::Dead || lingers, "{when}: {state:?}");
         if place == Place::End {
-            assert!(!self.operation.removes(), "{when}: it is still there");
-            assert_eq!(seen, newest, "{when}: it was at its end");
+            assert!(!self.operation.removes(), "{when}: the channel still exists");
+            assert_eq!(seen, newest, "{when}: the victim was at its end");
             assert_eq!(lingers, self.operation == Operation::CloseLingering, "{when}");
         }
         Remains::Channel(seen)
     }
 
-    /// What a reader finds that attaches after the kill.
+    /// The result of a reader that attaches after the kill.
     fn seen_by_new(&self, place: Place, when: &str) -> Remains {
         let mut reader = match reader(&self.own) {
             Ok(reader) => reader,

@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_would_act_upon_is_escaped() {
+    fn characters_that_a_terminal_acts_upon_are_escaped() {
         assert_eq!(printable("\u{1b}[2J"), "\\u{1b}[2J");
         assert_eq!(printable("a\nb\r\t\0\u{7f}"), "a\\nb\\r\\t\\u{0}\\u{7f}");
         assert_eq!(printable("\u{9b}31m"), "\\u{9b}31m", "the 8-bit introducer of a sequence");

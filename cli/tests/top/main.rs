@@ -258,7 +258,7 @@ fn once_prints_a_table_and_a_document() {
 }
 
 #[test]
-fn names_and_states_can_do_nothing_to_the_terminal() {
+fn names_and_states_cannot_control_the_terminal() {
     let own = OwnNamespace::new();
     let evil = "evil\u{202e}name";
     let builder = own.0.writer_builder::<[u8]>(evil).codec::<tearless::Bytes>();

@@ -44,8 +44,8 @@ fn main() {
     }
     let tests: [(&str, Test); 6] = [
         ("a_live_fleet_is_shown_as_it_changes", a_live_fleet_is_shown_as_it_changes),
-        ("dead_and_stopped_workers_are_told_with_their_last_state", dead_and_stopped_workers),
-        ("what_is_not_there_is_an_error_as_json", what_is_not_there_is_an_error_as_json),
+        ("dead_and_stopped_workers_are_shown_with_their_last_state", dead_and_stopped_workers),
+        ("unknown_names_are_errors_as_json", unknown_names_are_errors_as_json),
         ("cuts_have_all_coins", cuts_have_all_coins),
         ("changes_come_as_events_until_ctrl_c", changes_come_as_events_until_ctrl_c),
         ("a_namespace_without_workers_is_empty", a_namespace_without_workers_is_empty),
@@ -132,7 +132,7 @@ fn dead_and_stopped_workers(namespace: &str) {
     assert!(fleet.stop().is_empty());
 }
 
-fn what_is_not_there_is_an_error_as_json(namespace: &str) {
+fn unknown_names_are_errors_as_json(namespace: &str) {
     let (fleet, server) = start(namespace, 1);
     // The channel purse-0 exists, but is not a worker.
     for path in

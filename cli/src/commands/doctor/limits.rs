@@ -100,7 +100,7 @@ mod tests {
     use super::{judge_group, judge_space};
 
     #[test]
-    fn what_is_nearly_full_is_a_problem_and_what_is_small_a_note() {
+    fn nearly_full_is_a_problem_and_small_is_a_note() {
         let check = |all, free| judge_space(all, free).map(|finding| finding.check);
         assert_eq!(check(1 << 30, 1 << 29), None);
         assert_eq!(check(1000 << 20, 101 << 20), None);

@@ -211,7 +211,7 @@ fn the_inspector_follows_the_selected_worker() {
 }
 
 #[test]
-fn a_described_channel_shows_its_fields_and_another_one_says_why_it_can_not() {
+fn a_channel_with_a_schema_shows_its_fields_and_one_without_says_why_not() {
     let stage = Stage::new();
     let described = stage.namespace.writer_builder::<(u64, String)>("described").with_schema();
     let mut writer = described.open().unwrap();
