@@ -1,4 +1,5 @@
-//! A worker's process: this program again, with environment variables that say what to publish; and all workers together.
+//! A worker's process: this program again, with its task in environment variables; and all workers
+//! together.
 //!
 //! A worker is ready when it has published on each of its channels. It closes them when its input ends, which also happens
 //! when the benchmark's process is killed.
@@ -30,7 +31,7 @@ const SLEEP: Duration = Duration::from_micros(200);
 /// How long a worker has to close its channels before it is killed.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// All workers. When this is dropped, their processes have ended and closed their channels.
+/// All workers. Dropping this value ends their processes, which close their channels.
 pub(crate) struct Fleet {
     workers: Vec<Child>,
     pub(crate) channels: usize,
@@ -99,7 +100,7 @@ impl Paced {
     }
 }
 
-/// In a worker's process: publishes until its input ends. `false` in any other process.
+/// In a worker's process: publishes until its input ends. Returns `false` in any other process.
 pub(crate) fn run_if_requested() -> bool {
     let number = |name| env::var(name).ok().and_then(|number: String| number.parse().ok());
     let (Ok(namespace), Some(worker), Some(channels)) =
@@ -117,7 +118,7 @@ pub(crate) fn run_if_requested() -> bool {
         let now = Instant::now();
         for due in all.iter_mut().filter(|paced| paced.next <= now) {
             due.publish();
-            // Skips what was missed: catching up would be a burst.
+            // Skips missed publications: catching up would be a burst.
             due.next = (due.next + due.period).max(now);
         }
         let next = all.iter().map(|paced| paced.next).min().expect("a worker has channels");

@@ -25,7 +25,7 @@ const RATES: [Rate; 3] = [Rate::Hertz(100_000), Rate::Hertz(1_000_000), Rate::Fl
 const SPAN: Duration = Duration::from_millis(400);
 const ROUNDS: usize = 3;
 
-/// Fewer retries are drawn as none.
+/// A smaller number of retries is drawn as none.
 const HARDLY_ANY: f64 = 1e-7;
 
 /// One depth, payload and rate.

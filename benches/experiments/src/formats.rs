@@ -74,7 +74,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&outcomes))
 }
 
-/// Encodes up to the copy that others can read, and decodes from there up to the whole state.
+/// Encodes up to the copy that others can read, and decodes from there to the whole state.
 fn encoded<C>(state: usize, jobs: usize, span: Duration) -> Result<Outcome, Failure>
 where
     C: Encode<WorkerState> + Decode<WorkerState>,

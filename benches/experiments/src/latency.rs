@@ -24,7 +24,7 @@ const WORDS: [usize; 7] = [1, 8, 32, 128, 512, 8_192, 131_072];
 /// How often the worker publishes the plain states.
 const RATE: Rate = Rate::Hertz(1_000);
 
-/// How long each part is measured.
+/// The duration of the measurement of each part.
 const SPAN: Duration = Duration::from_millis(700);
 
 /// How often a reader attaches.
@@ -64,7 +64,7 @@ struct Row {
     part: Part,
     bytes: usize,
     median: f64,
-    /// The p99 of single calls, where they were measured.
+    /// The p99 of single calls, if they were measured.
     p99: Option<f64>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&rows))
 }
 
-/// What a reader costs before its second query.
+/// The cost of a reader before its second query.
 fn attach(context: &Context) -> Result<Row, Failure> {
     context.progress.say("latency: attach");
     let worker = context.start(Role::Publish { words: 1, depth: None, rate: RATE })?;

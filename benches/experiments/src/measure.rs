@@ -27,7 +27,7 @@ pub(crate) fn median_nanos(span: Duration, mut call: impl FnMut()) -> f64 {
     median(&mut batches)
 }
 
-/// How many calls fit into a span: found by doubling, which is the warm-up as well.
+/// The number of calls that fit into a span. It is found by doubling, which is also the warm-up.
 fn calls_in(span: Duration, call: &mut impl FnMut()) -> u64 {
     let mut calls = 1;
     loop {
@@ -56,7 +56,7 @@ pub(crate) fn each_nanos(span: Duration, mut call: impl FnMut()) -> Histogram<u6
     times
 }
 
-/// How long one call takes, once.
+/// The time of one call.
 pub(crate) fn once_nanos<T>(call: impl FnOnce() -> T) -> (u64, T) {
     let before = Instant::now();
     let result = call();

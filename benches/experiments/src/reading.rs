@@ -12,7 +12,7 @@ use crate::payload::{Job, is_whole, with_words};
 
 /// The results.
 pub(crate) struct Reading {
-    /// Times of single snapshots in nanoseconds, which contain the clock's cost.
+    /// Times of single snapshots in nanoseconds. They contain the clock's cost.
     pub(crate) times: Histogram<u64>,
     pub(crate) elapsed: Duration,
     /// Publications during the snapshots.

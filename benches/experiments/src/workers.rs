@@ -1,4 +1,4 @@
-//! What do many workers cost, in memory and in processor time, beside queues?
+//! The costs of many workers in memory and in processor time, beside queues.
 
 mod memory;
 mod processes;
@@ -15,7 +15,7 @@ use processes::Process;
 use queue::Queue;
 use sharing::Shared;
 
-/// Numbers of workers that are channels or sockets of one process.
+/// Numbers of workers that share one process, each with a channel or a socket.
 const COUNTS: [usize; 4] = [1, 10, 100, 1_000];
 
 /// Numbers of workers that are processes.
