@@ -202,7 +202,7 @@ impl MainProcess {
         self.record(&format!("cut of {many}"), elapsed);
     }
 
-    /// Waits until `times` waits have ended by a publication during the wait.
+    /// Waits until `wakes` waits have ended by a publication during the wait.
     fn wake(&mut self, what: &str, pattern: &str, wakes: usize) {
         let mut watch = self.hub.watch(pattern);
         watch.changed();

@@ -1,6 +1,6 @@
-//! The program as a process, asked over HTTP, beside worker processes of the example `fleet`. The
-//! workers are this test's own program, started again, so the test has a `main` instead of a
-//! harness.
+//! Runs the program as a process, beside worker processes of the example `fleet`, and queries it
+//! over HTTP. The workers are this test program, started again, so the test has a `main` instead of
+//! a harness.
 
 mod asking;
 #[path = "../../fleet/fleet.rs"]
@@ -126,7 +126,7 @@ fn dead_and_stopped_workers(namespace: &str) {
     });
     assert!(
         successor["publication"].as_u64() > dead["publication"].as_u64(),
-        "it goes on with the next number"
+        "it resumes with the next number"
     );
     assert_eq!(successor["incarnation"], 2);
     assert!(fleet.stop().is_empty());

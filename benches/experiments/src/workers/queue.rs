@@ -33,7 +33,7 @@ struct Inbox {
     rest: Vec<u8>,
 }
 
-/// Measures `count` workers in one process.
+/// Measures `workers` workers in one process.
 pub(crate) fn measure(context: &Context, workers: usize) -> Result<Queue, Failure> {
     let name = format!("{} {workers}", context.namespace.name());
     let role = |sockets| Role::Send { sockets, rate: UPDATES, name: name.clone() };

@@ -42,7 +42,7 @@ pub(crate) struct Load {
     pub(crate) round_nanos: f64,
 }
 
-/// Measures `count` workers in one process.
+/// Measures `workers` workers in one process.
 pub(crate) fn measure(context: &Context, workers: usize) -> Result<Shared, Failure> {
     let idle = context.start(Role::Hold { first: 0, channels: 0, rate: UPDATES })?;
     let without = Private::of(idle.pid());
