@@ -1,18 +1,21 @@
-//! What a snapshot costs while a writer in another process publishes: `cargo bench --bench contended [-- FILTER]`.
+//! What a snapshot costs while a writer in another process publishes: `cargo bench --bench
+//! contended [-- FILTER]`.
 //!
 //! Each row has one reader that takes snapshots as fast as it can, and one writer that publishes at
 //! the row's rate. A writer that can't reach the rate publishes as fast as it can; `publishes/s` is
 //! the rate that it reached. The filter is a part of a row's name, such as `64 B/default/flat out`.
 //!
-//! * The percentiles are of single snapshots, `Reader::snapshot_into` a `Pod` between two readings of the clock,
-//!   retries included. They *contain* the time of the clock itself, which is printed first.
+//! * The percentiles are of single snapshots, `Reader::snapshot_into` a `Pod` between two readings
+//!   of the clock, retries included. They *contain* the time of the clock itself, which is printed
+//!   first.
 //! * `retries/read` is failed attempts per snapshot; `gave up` counts snapshots that ended in
 //!   `Contended`. The percentiles contain the times of these, too.
 //! * `preempted` is how often the kernel took the CPU away from the reader. On a busy machine the
 //!   last percentiles and the maximum show preemptions, not retries.
-//! * The writer fills the whole state before each publication: its rate includes both. Between two snapshots the reader
-//!   checks every word of the last one, and that numbers never go back; `reads/s` contains that, the percentiles don't. A
-//!   torn or outdated snapshot fails the benchmark.
+//! * The writer fills the whole state before each publication: its rate includes both. Between two
+//!   snapshots the reader checks every word of the last one, and that numbers never go back;
+//!   `reads/s` contains that, the percentiles don't. A torn or outdated snapshot fails the
+//!   benchmark.
 //!
 //! With `--test`, or without `--bench` as under `cargo test --benches`, everything runs for a
 //! moment only. Then no figures are printed, and nothing depends on the time.

@@ -1,9 +1,10 @@
 //! The cost of reading a whole fleet in the main process: `cargo bench --bench fleet`.
 //!
-//! 64 processes publish on 16 channels each, 1,024 in all, states of 256 bytes at 1 Hz to 1 kHz: some 17,000 publications
-//! a second. One thread of this process asks, in turns:
+//! 64 processes publish on 16 channels each, 1,024 in all, states of 256 bytes at 1 Hz to 1 kHz:
+//! some 17,000 publications a second. One thread of this process asks, in turns:
 //!
-//! * *one round*: the latest state of every channel, by `Hub::iter` and by a bare `Reader` for each channel.
+//! * *one round*: the latest state of every channel, by `Hub::iter` and by a bare `Reader` for each
+//!   channel.
 //! * *one state*: `Hub::get` of a channel by its name, in an order that jumps about.
 //! * *cut*: `Hub::cut` of 16, 64 and all channels; how many cuts are of an instant, and how many
 //!   states were current at the cut's time. For the other states, the cut reports the difference.
@@ -17,7 +18,8 @@
 //! Memory is that of the objects in `/dev/shm`. Mappings are those of this process while the hub
 //! and the bare readers are both attached to every channel.
 //!
-//! With `--test`, or without `--bench` as under `cargo test --benches`, a small fleet runs for a moment.
+//! With `--test`, or without `--bench` as under `cargo test --benches`, a small fleet runs for a
+//! moment.
 
 mod common;
 #[path = "fleet/worker.rs"]

@@ -9,8 +9,8 @@
 //!   and `memcpy around`, from one buffer into as many as the channel has slots, which a publish
 //!   cannot avoid. `snapshot` returns a [`Pod`] by value; `snapshot_into` copies it to the caller's
 //!   place.
-//! * `serde`: states of a few jobs to a thousand. Beside publish and snapshot: the bare encode and decode, and a memcpy
-//!   of as many bytes.
+//! * `serde`: states of a few jobs to a thousand. Beside publish and snapshot: the bare encode and
+//!   decode, and a memcpy of as many bytes.
 //! * `hub`: one of 1,000 channels by name, by 1, 2 and 8 threads at once; beside it a bare reader,
 //!   and a map of readers under a mutex. `read_at`: a few bytes of a large state, beside a state of
 //!   a few bytes.

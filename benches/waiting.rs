@@ -6,7 +6,8 @@
 //! bound is two words of shared memory and bare futex calls. All games take turns in one run; the
 //! ratio to the futex is what matters.
 //!
-//! With `--test`, or without `--bench`, everything runs for a moment only, and no figures are printed.
+//! With `--test`, or without `--bench`, everything runs for a moment only, and no figures are
+//! printed.
 
 mod common;
 #[path = "contended/cpus.rs"]

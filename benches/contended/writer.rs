@@ -1,8 +1,9 @@
 //! The writer's process: this program again, with its scenario in environment variables; and the
 //! reader's handle on it.
 //!
-//! The writer is ready after its first publication. It publishes until the first order or the end of its input, answers
-//! with the number of its last publication, and closes the channel when its input ends.
+//! The writer is ready after its first publication. It publishes until the first order or the end
+//! of its input, answers with the number of its last publication, and closes the channel when its
+//! input ends.
 
 use std::env;
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! A worker's process: this program again, with its task in environment variables; and all workers
 //! together.
 //!
-//! A worker is ready when it has published on each of its channels. It closes them when its input ends, which also happens
-//! when the benchmark's process is killed.
+//! A worker is ready when it has published on each of its channels. It closes them when its input
+//! ends, which also happens when the benchmark's process is killed.
 
 use std::env;
 use std::thread;
@@ -20,8 +20,8 @@ const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
 const WORKER: &str = "TEARLESS_BENCH_WORKER";
 const CHANNELS: &str = "TEARLESS_BENCH_CHANNELS";
 
-/// Publications per second of a worker's channels, which repeat after sixteen. The first channel of every sixteenth worker
-/// is the fastest one.
+/// Publications per second of a worker's channels, which repeat after sixteen. The first channel of
+/// every sixteenth worker is the fastest one.
 const HERTZ: [u32; 16] = [100, 1, 10, 1, 10, 1, 10, 1, 100, 1, 10, 1, 10, 1, 10, 1];
 const FASTEST: u32 = 1_000;
 

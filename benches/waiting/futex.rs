@@ -35,7 +35,8 @@ impl Words {
     }
 
     fn question(&self) -> &AtomicU32 {
-        // SAFETY: the page is mapped and aligned for as long as `self` lives, and all access to it is atomic.
+        // SAFETY: the page is mapped and aligned for as long as `self` lives, and all access to it
+        // is atomic.
         unsafe { &*self.base }
     }
 

@@ -19,8 +19,8 @@ fn all_figures_are_there_as_json() {
         assert!(outcome.status.success(), "{outcome:?}");
         serde_json::from_str::<Value>(&outcome.output).unwrap()
     };
-    // A busy machine may keep one of the two processes from running during the tenth of a second of
-    // a size.
+    // A busy machine may keep one of the two processes from running during a size's tenth of a
+    // second.
     let both_ran = |report: &Value| {
         let sizes = report["contended"].as_array().unwrap();
         sizes.iter().all(|busy| busy["publications_per_second"] != 0.0 && busy["snapshots"] != 0)

@@ -49,7 +49,7 @@ enum Part<'a> {
     Session(&'a str),
 }
 
-/// A part as this run writes it.
+/// A part as this run records it.
 struct Replayed {
     text: String,
     difference: Option<String>,

@@ -89,16 +89,16 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
     let namespace = OwnNamespace::new();
     let mut worker = Running::start(&["-n", namespace.name(), "put", "worker", "--each-line"]);
     worker.send(r#"{"jobs": 3}"#);
-    eventually("it is there", || !namespace.channels().unwrap().is_empty());
+    eventually("the channel exists", || !namespace.channels().unwrap().is_empty());
     let field = r#"tearless_field{channel="worker",field="jobs"}"#;
     let (up, last) = (
         r#"tearless_up{channel="worker"}"#,
         r#"tearless_field{channel="worker",field="jobs",last_state="true"}"#,
     );
-    eventually("it has published", || value(&once(&namespace, &[]), field) == Some("3"));
+    eventually("the worker has published", || value(&once(&namespace, &[]), field) == Some("3"));
 
     worker.signal(Signal::STOP);
-    eventually("it is stopped", || value(&once(&namespace, &[]), up) == Some("0"));
+    eventually("the worker is stopped", || value(&once(&namespace, &[]), up) == Some("0"));
     let text = once(&namespace, &[]);
     assert_value(&text, r#"tearless_writer{channel="worker",state="stopped"}"#, "1");
     assert_eq!(value(&text, field), None);
@@ -121,7 +121,7 @@ fn a_worker_that_breaks_its_promise_is_stalled_until_it_gives_a_sign_of_life() {
     let mut writer = builder.heartbeat_interval(Duration::from_secs(2)).open().unwrap();
     writer.publish(&json!({"jobs": 1})).unwrap();
     let up = r#"tearless_up{channel="worker"}"#;
-    eventually("it is stalled", || value(&once(&namespace, &[]), up) == Some("0"));
+    eventually("the worker is stalled", || value(&once(&namespace, &[]), up) == Some("0"));
     assert!(once(&namespace, &[]).contains(r#"state="stalled""#));
     // Six seconds are enough for one more exposition.
     writer.touch().unwrap();
@@ -379,7 +379,7 @@ fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
     let is_registry = |object: &&tearless::ObjectInfo| {
         object.kind == tearless::ObjectKind::Registry && object.namespace.as_deref() == Some(namespace.name())
     };
-    std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("it has a registry").name)
+    std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("the namespace has a registry").name)
 }
 
 /// Prints the time, and does not judge it: `cargo test --release -p tearless-cli --test export

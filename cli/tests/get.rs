@@ -171,7 +171,7 @@ fn a_dead_writer_or_an_old_state_fails_if_the_user_excludes_it() {
     writer.close_lingering().unwrap();
     let message = fleet.run(&["get", "worker-7", "--live"]).fails(4);
     assert!(message.contains("is closed"), "{message}");
-    assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n", "but it can be read");
+    assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n", "the state can still be read");
 }
 
 #[test]
@@ -179,11 +179,11 @@ fn get_waits_for_a_channel_up_to_the_timeout() {
     let fleet = Fleet::new();
     let mut get = fleet.start(&["get", "worker-7", "--wait", "60s"]);
     let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", get.id())).unwrap();
-    support::eventually("it waits for the channel", || of_process("stat").contains(" S "));
+    support::eventually("the command waits for the channel", || of_process("stat").contains(" S "));
     let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().with_schema().open().unwrap();
     let page = fleet.object("worker-7", "c");
     let is_attached = || of_process("maps").contains(page.to_str().unwrap());
-    support::eventually("it waits for a publication", is_attached);
+    support::eventually("the command waits for a publication", is_attached);
     assert!(get.try_wait().unwrap().is_none());
     writer.publish(&1).unwrap();
     assert_eq!(support::Ran::of(get.wait_with_output().unwrap()).ok(), "1\n");

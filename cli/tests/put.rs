@@ -20,7 +20,7 @@ fn a_state_is_held_until_a_signal_and_then_gone() {
         let fleet = Fleet::new();
         let mut put = fleet.start(&["put", "demo"]);
         put.stdin.take().unwrap().write_all(r#"{"jobs": [1, 2.5, "ü"], "none": null}"#.as_bytes()).unwrap();
-        eventually("it is published", || {
+        eventually("the state is published", || {
             has_state(&fleet, "demo", r#"{"jobs": [1, 2.5, "ü"], "none": null}"#)
         });
         signal(put.id(), end);

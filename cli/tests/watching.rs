@@ -93,7 +93,7 @@ fn a_closed_pipe_is_not_reported() {
     assert_eq!(lines.next(), "1 1");
     let Lines(mut child, output) = lines;
     drop(output);
-    eventually("it ends with the next line", || {
+    eventually("the command ends with the next line", || {
         writer.publish(&json!(2)).unwrap();
         child.try_wait().unwrap().is_some()
     });
@@ -129,13 +129,13 @@ fn watching_a_quiet_channel_ends_with_its_reader() {
         assert_eq!(lines.next(), "1 1");
         let Lines(mut child, output) = lines;
         drop(output);
-        eventually("it ends without a next line", || child.try_wait().unwrap().is_some());
+        eventually("the command ends without a next line", || child.try_wait().unwrap().is_some());
         let ran = Ran::of(child.wait_with_output().unwrap());
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{options:?}");
     }
     let mut child = fleet.start(&["watch", "worker-8", "--wait", "60s"]);
     drop(child.stdout.take());
-    eventually("it ends without its channel", || child.try_wait().unwrap().is_some());
+    eventually("the command ends without its channel", || child.try_wait().unwrap().is_some());
     let ran = Ran::of(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
 }
@@ -149,9 +149,9 @@ fn unchanged_states_are_decoded_at_most_once_an_interval() {
     let mut lines = Lines::of(&fleet, &watch);
     lines.next();
     let mut news = 0;
-    eventually("some that were no news have not been looked at", || {
-        // For longer than an interval, so that one of these states is decoded, and not only the
-        // next line's.
+    eventually("some unchanged states have not been decoded", || {
+        // This loop takes longer than an interval, so that one of these states is decoded, and not
+        // only the next line's.
         for _ in 0..150 {
             writer.publish(&json!(news)).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(2));

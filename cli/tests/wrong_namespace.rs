@@ -46,7 +46,8 @@ fn a_mistyped_namespace_is_not_found() {
 struct GivenAway(Vec<PathBuf>);
 
 impl GivenAway {
-    /// All objects of a namespace, with its registry; `None` if this process can't give files away.
+    /// All objects of a namespace, with its registry; `None` if this process can't give files to
+    /// another user.
     fn all_of(fleet: &Fleet) -> Option<GivenAway> {
         if !rustix::process::geteuid().is_root() {
             return None;
@@ -78,7 +79,7 @@ fn another_users_namespace_is_not_taken_for_an_empty_one() {
         let message = ran.fails(1);
         assert!(message.contains(&hint) && !message.contains("::"), "{arguments:?}: {message}");
     }
-    // It is a note, and printed once.
+    // The hint is a note, and printed once.
     let ran = run(fleet.name(), &["doctor", "--json"]);
     let findings: Vec<serde_json::Value> =
         ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -121,7 +122,7 @@ fn a_channel_without_objects_or_writer_is_found_and_its_entry_removed() {
     let listed = fleet.run(&["ls", "--json"]).json();
     assert_eq!((&listed[0]["writer"], listed.len()), (&"dead".into(), 1));
     let ran = fleet.run(&["doctor", "--json"]);
-    let nameless = ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("it is found");
+    let nameless = ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("the channel is found");
     assert!(nameless.contains(&pid.to_string()) && nameless.contains(" gc"), "{nameless}");
     assert_eq!(ran.code, Some(1));
     let message = fleet.run(&["gc", "--dry-run"]).ok();

@@ -1,4 +1,5 @@
-//! Answers the questions of `docs/experiments.md` by measurements, and writes their tables and plots.
+//! Answers the questions of `docs/experiments.md` by measurements, and writes their tables and
+//! plots.
 //!
 //! ```text
 //! cargo run --release -p experiments -- all

@@ -12,7 +12,8 @@ use crate::common::{histogram, nanos};
 /// The approximate time of one batch of short calls.
 const BATCH: Duration = Duration::from_micros(200);
 
-/// Nanoseconds for one call, in the median of batches. Reading the clock twice a batch does not matter.
+/// Nanoseconds for one call, in the median of batches. Reading the clock twice a batch does not
+/// matter.
 pub(crate) fn median_nanos(span: Duration, mut call: impl FnMut()) -> f64 {
     let calls = calls_in(BATCH, &mut call);
     let begin = Instant::now();

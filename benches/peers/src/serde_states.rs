@@ -1,4 +1,5 @@
-//! What the library adds to the codec: publish and snapshot, against a bare encode, memcpy and decode.
+//! What the library adds to the codec: publish and snapshot, against a bare encode, memcpy and
+//! decode.
 
 use std::hint::black_box;
 use std::time::Instant;

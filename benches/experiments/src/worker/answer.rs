@@ -1,4 +1,5 @@
-//! A worker that answers requests for its state over a socket, as many services do; and the request.
+//! A worker that answers requests for its state over a socket, as many services do; and the
+//! request.
 
 use std::io::{self, Read, Write};
 

@@ -89,9 +89,9 @@ mod tests {
         fields.update(seconds(2), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
         assert_eq!(fresh(&fields, seconds(2)), ["b", "c"]);
         fields.update(seconds(3), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
-        assert_eq!(fresh(&fields, seconds(3)), ["b", "c"], "also after the next look");
+        assert_eq!(fresh(&fields, seconds(3)), ["b", "c"], "also after the next read");
         assert!(fresh(&fields, seconds(4)).is_empty());
         fields.update(seconds(5), state(&[("c", "3"), ("a", "9")]));
-        assert_eq!(fresh(&fields, seconds(5)), ["a"], "wherever it is");
+        assert_eq!(fresh(&fields, seconds(5)), ["a"], "at any position");
     }
 }

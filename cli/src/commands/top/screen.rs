@@ -132,7 +132,7 @@ mod tests {
             screen
                 .draw(|buffer, _| buffer.set_string(0, 0, "a frame", ratatui::style::Style::new()))
                 .unwrap();
-            // Meanwhile the test looks at it.
+            // This waits for a key while the test reads the screen.
             let _ = crossterm::event::read();
             panic!("on purpose");
         }

@@ -1,4 +1,4 @@
-//! The child processes: their task, and how they do it.
+//! The child processes: their tasks, and how they do them.
 
 use serde_json::{Value, json};
 use tearless::Namespace;
@@ -7,11 +7,11 @@ use super::tally::Tally;
 use super::{reader, writer};
 use crate::child::{Lifetime, say, text};
 
-/// What a child does.
+/// The role of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for the first
-    /// process in this role, and one more for each successor.
+    /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for
+    /// the first process in this role, and increases by one with each successor.
     Writer { index: usize, writers: usize, life: u64 },
     /// Reads all channels, beginning with number `first`.
     Reader { first: usize },
@@ -58,9 +58,9 @@ impl Task {
 ///
 /// # Errors
 ///
-/// What went wrong, in words.
+/// A message: an operation failed.
 pub(super) fn run(argument: &str) -> Result<(), String> {
-    let (task, role) = Task::from_argument(argument).ok_or("no task of `tearless verify`")?;
+    let (task, role) = Task::from_argument(argument).ok_or("not a task of `tearless verify`")?;
     let namespace = Namespace::builder(&task.namespace).without_cleaning().open().map_err(text)?;
     let lifetime = Lifetime::begin();
     let done = match role {

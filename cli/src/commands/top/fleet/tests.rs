@@ -197,7 +197,7 @@ fn the_inspector_follows_the_selected_worker() {
     assert!(inspector.detail().fields.lines()[0].value.ends_with("abc"));
     assert!(inspector.is_of_another(Some("second")));
     inspector.look(Some("second"), seconds(20));
-    assert_eq!(inspector.detail().fields.lines().len(), 2, "at once, of another one");
+    assert_eq!(inspector.detail().fields.lines().len(), 2, "the fields of the other worker, at once");
     drop(second);
     inspector.look(Some("second"), seconds(40));
     assert_eq!(inspector.detail().publication, 1, "the last state stays");
