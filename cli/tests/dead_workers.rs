@@ -81,7 +81,11 @@ fn a_postmortem_reports_how_a_worker_ended_and_what_it_did_last() {
     let text = fleet.run(&["postmortem", "worker-7"]).ok();
     assert!(text.contains("publication 6 was interrupted"), "{text}");
     assert_eq!(fleet.run(&["stat", "worker-7", "--json"]).json()[0]["unfinished"], 6);
-    assert_eq!(fleet.run(&["get", "worker-7", "-f", "step"]).ok(), "5\n", "the announced publication is whole");
+    assert_eq!(
+        fleet.run(&["get", "worker-7", "-f", "step"]).ok(),
+        "5\n",
+        "the announced publication is whole"
+    );
 }
 
 #[test]
@@ -187,7 +191,11 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
     }
     let fleet = Fleet::new();
     let worker = Worker::start(test, &fleet);
-    assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok(), "nothing to remove\n", "its writer is alive");
+    assert_eq!(
+        fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok(),
+        "nothing to remove\n",
+        "its writer is alive"
+    );
     let pid = worker.kill();
     let contents =
         || fleet.objects().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>();
@@ -206,7 +214,11 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
     let [document] = fleet.run(&["gc", "--dry-run", "--keep", "0s", "--json"]).json().try_into().unwrap();
     assert_eq!((&document["channel"], &document["reason"]), (&json!("worker-7"), &json!("dead")));
     assert!(contents() == before, "nothing has changed");
-    assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "1h"]).ok(), "nothing to remove\n", "its last state is young");
+    assert_eq!(
+        fleet.run(&["gc", "--dry-run", "--keep", "1h"]).ok(),
+        "nothing to remove\n",
+        "its last state is young"
+    );
     fleet.run(&["gc", "--keep", "soon"]).fails(2);
     let ran = fleet.run(&["gc", "--keep", "nothing"]);
     assert!(ran.stdout.starts_with("removed channel worker-7") && ran.stderr.is_empty(), "{ran:?}");

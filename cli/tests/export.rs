@@ -379,7 +379,8 @@ fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
     let is_registry = |object: &&tearless::ObjectInfo| {
         object.kind == tearless::ObjectKind::Registry && object.namespace.as_deref() == Some(namespace.name())
     };
-    std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("the namespace has a registry").name)
+    std::path::Path::new("/dev/shm")
+        .join(&objects.iter().find(is_registry).expect("the namespace has a registry").name)
 }
 
 /// Prints the time, and does not judge it: `cargo test --release -p tearless-cli --test export

@@ -122,7 +122,8 @@ fn a_channel_without_objects_or_writer_is_found_and_its_entry_removed() {
     let listed = fleet.run(&["ls", "--json"]).json();
     assert_eq!((&listed[0]["writer"], listed.len()), (&"dead".into(), 1));
     let ran = fleet.run(&["doctor", "--json"]);
-    let nameless = ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("the channel is found");
+    let nameless =
+        ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("the channel is found");
     assert!(nameless.contains(&pid.to_string()) && nameless.contains(" gc"), "{nameless}");
     assert_eq!(ran.code, Some(1));
     let message = fleet.run(&["gc", "--dry-run"]).ok();

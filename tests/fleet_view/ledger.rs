@@ -68,7 +68,8 @@ struct Entry {
 
 impl Ledger {
     pub(crate) fn new() -> Ledger {
-        let entry = || Entry { conditions: Mutex::new(vec![Conditions::ABSENT]), reported: AtomicU64::new(0) };
+        let entry =
+            || Entry { conditions: Mutex::new(vec![Conditions::ABSENT]), reported: AtomicU64::new(0) };
         Ledger { entries: (0..ALL).map(|_| entry()).collect() }
     }
 

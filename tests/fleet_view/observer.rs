@@ -200,7 +200,12 @@ impl<'a> Observer<'a> {
             let content = self.judge(*channel, marks[channel.0], reported[channel.0], &state.state);
             if let (Some(content), Ok(snapshot)) = (content, &state.state) {
                 let timestamp = snapshot.info().monotonic_nanos().expect("the writers store timestamps");
-                assert!(is_dated(cut.moment, state.skew, timestamp), "{:?} {:?} {timestamp}", cut.moment, state.skew);
+                assert!(
+                    is_dated(cut.moment, state.skew, timestamp),
+                    "{:?} {:?} {timestamp}",
+                    cut.moment,
+                    state.skew
+                );
                 contents.push((*channel, content));
             }
         }

@@ -114,7 +114,11 @@ impl<'a> Watcher<'a> {
     fn check_publications(&self, index: usize, from: &Picture, to: &Picture, named: &BTreeSet<usize>) {
         if self.must_be_named(index, from, to) {
             let (old, new) = (from.editions[index], to.editions[index]);
-            assert!(named.contains(&index), "{} went from {old:?} to {new:?} without notice", self.name(index));
+            assert!(
+                named.contains(&index),
+                "{} went from {old:?} to {new:?} without notice",
+                self.name(index)
+            );
             self.stage.tally.count(Event::Demanded);
         }
     }

@@ -210,7 +210,9 @@ fn an_inspection_reports_whether_the_schema_can_be_read() {
         [(&damaged, "checksum"), (&[0; 4096], "whole"), (&[1; 4096], "header"), (&[1; 9], "full pages")];
     for (content, expected) in damages {
         fs::write(&path, content).unwrap();
-        let SchemaInspection::Spoiled { reason } = inspected() else { panic!("{expected}: {:?}", inspected()) };
+        let SchemaInspection::Spoiled { reason } = inspected() else {
+            panic!("{expected}: {:?}", inspected())
+        };
         assert!(reason.contains(expected), "{reason}");
     }
     fs::write(&path, whole).unwrap();
@@ -357,7 +359,11 @@ fn another_codec_drops_the_schema_of_the_first() {
     let _writer = pod.with_schema().open().unwrap();
     let schema = Schema::from_bytes(&raw(&own).schema_bytes().unwrap().unwrap()).unwrap();
     assert_eq!(schema.fixed_len(), Some(8));
-    own.reader_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>().open().expect("type names are compared");
+    own.reader_builder::<[u32; 2]>("worker")
+        .with_schema()
+        .codec::<Pod>()
+        .open()
+        .expect("type names are compared");
     own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap();
 }
 

@@ -27,7 +27,11 @@ fn a_killed_writers_state_is_kept_until_its_removal_is_requested() {
         return wait_for_end();
     }
     let own = OwnNamespace::new(&CHANNELS);
-    let mut worker = Actor::start("cleanup::a_killed_writers_state_is_kept_until_its_removal_is_requested", "worker", &own);
+    let mut worker = Actor::start(
+        "cleanup::a_killed_writers_state_is_kept_until_its_removal_is_requested",
+        "worker",
+        &own,
+    );
     worker.await_line("published");
     let pid = u64::from(worker.pid());
     assert!(own.clean(Retention::Nothing).unwrap().removed.is_empty(), "it lives");
@@ -71,8 +75,12 @@ fn a_dry_run_changes_nothing() {
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let reported = |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
-    assert_eq!(foreseen.removed.iter().map(reported).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
+    let reported =
+        |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
+    assert_eq!(
+        foreseen.removed.iter().map(reported).collect::<Vec<_>>(),
+        [(RemovalReason::HalfMade, None, 3)]
+    );
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
     let mut causes: Vec<_> = foreseen.removed.iter().map(reported).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());

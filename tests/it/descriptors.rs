@@ -53,6 +53,5 @@ fn a_hub_without_descriptors_lists_changes_later() {
         return drop(early);
     }
     let own = OwnNamespace::new(&["early", "late"]);
-    Actor::start("descriptors::a_hub_without_descriptors_lists_changes_later", "alone", &own)
-        .finish();
+    Actor::start("descriptors::a_hub_without_descriptors_lists_changes_later", "alone", &own).finish();
 }

@@ -13,6 +13,8 @@ mod common;
 mod bad_input;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod by_name;
+#[cfg(feature = "schema")]
+mod carried_schema;
 #[cfg(feature = "postcard")]
 mod claims;
 #[cfg(feature = "schema")]
@@ -22,8 +24,6 @@ mod codecs;
 mod crashes;
 #[cfg(feature = "postcard")]
 mod cuts;
-#[cfg(feature = "schema")]
-mod carried_schema;
 #[cfg(feature = "postcard")]
 mod descriptors;
 mod discovery;

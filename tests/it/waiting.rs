@@ -265,7 +265,11 @@ fn no_wait_takes_longer_than_requested() {
         assert!(reader.wait_after(0, longest).unwrap().is_none());
     }
     writer.publish(&7).unwrap();
-    assert_eq!(*reader.wait_after(0, Duration::ZERO).unwrap().unwrap(), 7, "an existing state is returned at once");
+    assert_eq!(
+        *reader.wait_after(0, Duration::ZERO).unwrap().unwrap(),
+        7,
+        "an existing state is returned at once"
+    );
     assert!(reader.wait_after(1, Duration::from_millis(1)).unwrap().is_none());
     assert!(reader.wait_after(u64::MAX, Duration::from_millis(1)).unwrap().is_none(), "a number far ahead");
 }

@@ -102,7 +102,8 @@ impl Bare for MessagePack {
 fn ours<C: Encode<WorkerState> + Decode<WorkerState> + 'static>(place: &Place, state: WorkerState) -> Batch {
     let namespace = place.namespace();
     let builder = namespace.writer_builder::<WorkerState>(place.name()).codec::<C>();
-    let mut writer = builder.timestamps(TimestampSource::None).open().expect("there is room in shared memory");
+    let mut writer =
+        builder.timestamps(TimestampSource::None).open().expect("there is room in shared memory");
     // Until both segments are large enough.
     for _ in 0..2 * writer.depth() {
         writer.publish(&state).expect("the state fits");

@@ -57,7 +57,11 @@ mod tests {
         assert_eq!(printable("a\nb\r\t\0\u{7f}"), "a\\nb\\r\\t\\u{0}\\u{7f}");
         assert_eq!(printable("\u{9b}31m"), "\\u{9b}31m", "the 8-bit introducer of a sequence");
         assert_eq!(printable("\u{202e}evil\u{2066}"), "\\u{202e}evil\\u{2066}", "changes of direction");
-        assert_eq!(printable("\u{200b}\u{feff}\u{2028}"), "\\u{200b}\\u{feff}\\u{2028}", "invisible characters");
+        assert_eq!(
+            printable("\u{200b}\u{feff}\u{2028}"),
+            "\\u{200b}\\u{feff}\\u{2028}",
+            "invisible characters"
+        );
         assert_eq!(printable("\u{e0041}"), "\\u{e0041}", "tags");
     }
 

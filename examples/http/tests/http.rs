@@ -204,11 +204,7 @@ fn changes_come_as_events_until_ctrl_c(namespace: &str) {
 
 fn a_namespace_without_workers_is_empty(namespace: &str) {
     let server = Server::start(namespace);
-    assert!(
-        server.address.starts_with("127.0.0.1:"),
-        "the loopback's by default: {}",
-        server.address
-    );
+    assert!(server.address.starts_with("127.0.0.1:"), "the loopback's by default: {}", server.address);
     assert_eq!(server.get("/workers").json(), Value::Array(Vec::new()));
     assert_eq!(server.get("/workers/worker-0").status, 404);
     assert_eq!(server.get("/cut").json()["purses"], Value::Array(Vec::new()));
