@@ -143,7 +143,7 @@ where
 }
 
 #[test]
-fn nesting_of_128_generations_is_fine() {
+fn nesting_of_128_levels_is_accepted() {
     has_room_for_128_with::<Postcard>();
     has_room_for_128_with::<MessagePack>();
     let end = || Nameless(vec![]);

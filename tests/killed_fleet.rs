@@ -75,13 +75,13 @@ fn work(channel: &str, namespace: &Namespace) {
     let nanos = begin.elapsed().as_nanos();
     let mut output = std::io::stdout();
     writeln!(output, "\nfirst {first} after {nanos}").unwrap();
-    let told = Arc::new(AtomicBool::new(false));
-    let ending = Arc::clone(&told);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_over);
     thread::spawn(move || {
         common::wait_for_end();
-        ending.store(true, Ordering::Relaxed);
+        flag.store(true, Ordering::Relaxed);
     });
-    while !told.load(Ordering::Relaxed) {
+    while !is_over.load(Ordering::Relaxed) {
         let next = writer.publication() + 1;
         if next.is_multiple_of(SHRINK_EVERY) {
             writer.shrink_to_fit();

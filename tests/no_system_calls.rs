@@ -41,7 +41,7 @@ fn stops(namespace: &Namespace, times: u64) -> usize {
 }
 
 #[test]
-fn publishing_and_reading_make_none() {
+fn publishing_and_reading_make_no_system_call() {
     let own = OwnNamespace::new(&["plain", "serde"]);
     let few = stops(&own, 1);
     assert!(few > 50, "opening makes some, and they are seen: {few}");

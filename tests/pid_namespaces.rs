@@ -38,8 +38,8 @@ fn answer(actor: &mut Actor, command: &str, part: &str) -> String {
 }
 
 #[test]
-fn a_writer_in_another_pid_namespace_is_known_alive_and_dead() {
-    let test = "a_writer_in_another_pid_namespace_is_known_alive_and_dead";
+fn a_writer_in_another_pid_namespace_is_reported_alive_and_dead() {
+    let test = "a_writer_in_another_pid_namespace_is_reported_alive_and_dead";
     if let Some((role, namespace)) = role() {
         return play(&role, &namespace);
     }
@@ -69,8 +69,8 @@ fn a_writer_in_another_pid_namespace_is_known_alive_and_dead() {
 }
 
 #[test]
-fn a_reader_in_another_pid_namespace_knows_alive_and_dead() {
-    let test = "a_reader_in_another_pid_namespace_knows_alive_and_dead";
+fn a_reader_in_another_pid_namespace_distinguishes_alive_and_dead() {
+    let test = "a_reader_in_another_pid_namespace_distinguishes_alive_and_dead";
     if let Some((role, namespace)) = role() {
         return play(&role, &namespace);
     }

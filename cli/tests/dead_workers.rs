@@ -145,7 +145,7 @@ fn the_doctor_finds_stalled_writers_and_objects_that_were_unlinked() {
 }
 
 #[test]
-fn the_doctor_finds_schemas_that_are_spoiled_or_missing() {
+fn the_doctor_finds_damaged_and_missing_schemas() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer_builder::<u64>("worker-7").with_schema().open().unwrap();
     writer.publish(&1).unwrap();

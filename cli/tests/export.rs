@@ -52,10 +52,10 @@ fn numbers_of_self_describing_states_are_gauges() {
     let namespace = OwnNamespace::new();
     let mut packed = dynamic_writer(&namespace, "worker-7");
     packed.publish(&json!({"queue": {"len": 3}, "name": "seven"})).unwrap();
-    let mut described = namespace.writer_builder::<Worker>("worker-8").with_schema().open().unwrap();
+    let mut with_schema = namespace.writer_builder::<Worker>("worker-8").with_schema().open().unwrap();
     let state = Worker { jobs_done: 5, load: 0.5, rates: [-1, 2], is_busy: true, phase: "idle".into() };
-    described.publish(&state).unwrap();
-    described.publish(&state).unwrap();
+    with_schema.publish(&state).unwrap();
+    with_schema.publish(&state).unwrap();
     let mut raw = namespace.writer_builder::<[u8]>("raw").codec::<Bytes>().open().unwrap();
     raw.publish(b"\xff").unwrap();
     let _empty = dynamic_writer(&namespace, "empty");
@@ -258,16 +258,16 @@ fn the_server_follows_channels_that_come_go_and_change() {
     writer.close().unwrap();
     assert!(!server.get("/metrics").contains("channel=\"w\""));
 
-    let mut described = namespace.writer_builder::<Worker>("w").with_schema().open().unwrap();
+    let mut with_schema = namespace.writer_builder::<Worker>("w").with_schema().open().unwrap();
     let state = Worker { jobs_done: 9, load: 1.0, rates: [0, 0], is_busy: false, phase: String::new() };
-    described.publish(&state).unwrap();
+    with_schema.publish(&state).unwrap();
     let text = server.get("/metrics");
     assert_value(&text, r#"tearless_field{channel="w",field="jobs_done"}"#, "9");
     assert_value(&text, "tearless_exporter_scrapes_total", "5");
 }
 
 #[test]
-fn only_what_is_offered_is_answered_and_an_interrupt_ends_the_server() {
+fn only_known_requests_are_answered_and_an_interrupt_ends_the_server() {
     let namespace = OwnNamespace::new();
     let server = Server::start(&namespace);
     assert!(server.get("/").contains("href=\"/metrics\""));

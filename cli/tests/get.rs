@@ -59,7 +59,7 @@ fn a_state_with_a_schema_is_json_and_so_is_its_field() {
 }
 
 #[test]
-fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
+fn history_reports_states_without_a_field_and_fields_that_no_state_can_have() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
     fleet.run(&["history", "worker-7", "--field", "jobs_done"]).ok();

@@ -62,7 +62,7 @@ fn each_line_is_published_as_it_comes() {
 }
 
 #[test]
-fn a_signal_ends_it_also_while_it_waits_for_a_line() {
+fn a_signal_ends_put_even_while_it_waits_for_a_line() {
     let fleet = Fleet::new();
     let mut put = fleet.start(&["put", "demo", "--each-line", "--linger"]);
     let mut input = put.stdin.take().unwrap();

@@ -97,7 +97,7 @@ fn an_empty_variable_names_no_namespace() {
 }
 
 #[test]
-fn shells_complete_it_and_man_shows_it() {
+fn completions_and_manual_pages_are_generated() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["completions", shell]).ok();
         assert!(script.contains("postmortem") && script.contains("trust-owner"), "{shell}");

@@ -43,7 +43,7 @@ fn a_short_torture_finds_nothing_wrong_and_counts_what_it_did() {
 }
 
 #[test]
-fn the_text_has_what_belongs_into_a_report() {
+fn the_text_has_everything_that_a_report_needs() {
     let outcome = run(&["verify", "--seconds", "1", "--writers", "1", "--readers", "1", "--seed", "7"]);
     assert!(outcome.status.success(), "{outcome:?}");
     for text in ["seed 7", "1 writer and 1 reader", "Linux", "torn            0", "nothing is wrong"] {
@@ -52,7 +52,7 @@ fn the_text_has_what_belongs_into_a_report() {
 }
 
 #[test]
-fn an_interrupt_ends_it_early_with_everything_removed() {
+fn an_interrupt_ends_the_run_early_and_removes_everything() {
     // First while the run begins, then after the successor of a killed writer shows that all
     // workers run.
     for (signal, incarnation) in [(Signal::INT, 1), (Signal::TERM, 2)] {

@@ -47,7 +47,7 @@ fn each_publication_is_a_line_until_the_channel_is_closed() {
 }
 
 #[test]
-fn only_what_has_changed_is_printed_if_asked_for() {
+fn diff_prints_only_changes() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!({"jobs": 1, "queue": ["a"]})).unwrap();
@@ -76,7 +76,7 @@ fn only_what_has_changed_is_printed_if_asked_for() {
 }
 
 #[test]
-fn as_many_lines_as_asked_for_and_no_more() {
+fn count_limits_the_number_of_lines() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!("one")).unwrap();

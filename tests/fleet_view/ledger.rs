@@ -105,7 +105,7 @@ impl Ledger {
 
     /// Records the edition that the worker has reported. It is published, so no reader may see an
     /// earlier edition from now on.
-    pub(crate) fn tell(&self, channel: Channel, edition: Edition) {
+    pub(crate) fn report(&self, channel: Channel, edition: Edition) {
         // Release: pairs with the load in `reported`. A thread that loads the edition sees
         // everything that happened before, whichever way the test passes the edition on.
         self.entries[channel.0].reported.fetch_max(edition.0, Ordering::Release);

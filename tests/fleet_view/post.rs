@@ -134,7 +134,7 @@ impl<'a> Post<'a> {
         self.command(command, channel);
         let line = self.process.as_mut().expect("it runs").await_line_with(DONE);
         let edition = Edition(line.trim_start_matches(DONE).parse().unwrap());
-        self.stage.ledger.tell(channel, edition);
+        self.stage.ledger.report(channel, edition);
         edition
     }
 

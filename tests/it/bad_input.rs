@@ -62,7 +62,7 @@ fn impossible_sizes_are_refused() {
 }
 
 #[test]
-fn a_second_writer_learns_who_the_first_is() {
+fn a_second_writer_gets_the_pid_of_the_first() {
     let own = OwnNamespace::new(&["owned"]);
     let mut first = own.writer::<u64>("owned").unwrap();
     first.publish(&1).unwrap();

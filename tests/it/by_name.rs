@@ -61,7 +61,7 @@ mod old {
 }
 
 #[test]
-fn plain_data_is_found_by_name() {
+fn plain_data_fields_are_found_by_name() {
     let own = OwnNamespace::new(&["robot"]);
     let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let builder = own.reader_builder::<old::Old>("robot").codec::<Pod>();
@@ -124,9 +124,9 @@ fn an_array_is_read_as_a_struct_without_names() {
         own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
     let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
-    let described = builder.clone().with_schema().open().unwrap().snapshot().unwrap().position;
+    let named = builder.clone().with_schema().open().unwrap().snapshot().unwrap().position;
     let by_name = builder.open_by_name().unwrap().snapshot().unwrap().position;
-    assert_eq!((described.0, described.1), (1.0, 2.0));
+    assert_eq!((named.0, named.1), (1.0, 2.0));
     assert_eq!((by_name.0, by_name.1), (1.0, 2.0));
 }
 
@@ -150,7 +150,7 @@ struct Needing {
 }
 
 #[test]
-fn message_pack_is_found_by_name() {
+fn message_pack_fields_are_found_by_name() {
     let own = OwnNamespace::new(&["worker", "other"]);
     let mut writer = own.writer_builder::<Writers<'_>>("worker").codec::<MessagePack>().open().unwrap();
     writer.publish(&Writers { jobs_done: 3, host: "a" }).unwrap();

@@ -252,10 +252,10 @@ fn fill(namespace: &Namespace) {
         assert_eq!(objects.listed(), ["a1", "b1", "c"], "with room for {pages} pages");
     }
     fill_all_but(3, used);
-    let described = builder(namespace).open().unwrap();
+    let with_schema = builder(namespace).open().unwrap();
     assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
     assert!(raw(namespace).schema_bytes().unwrap().is_some());
-    described.close_lingering().unwrap();
+    with_schema.close_lingering().unwrap();
     fill_all_but(0, used + 1);
     builder(namespace).open().expect("a takeover needs no room");
     fs::remove_file("/dev/shm/filler").unwrap();

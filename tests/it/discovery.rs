@@ -137,8 +137,8 @@ fn names_that_do_not_match_their_objects_are_not_trusted() {
 }
 
 #[test]
-fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
-    let test = "discovery::objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted";
+fn objects_of_other_users_are_counted_and_opened_only_if_trusted() {
+    let test = "discovery::objects_of_other_users_are_counted_and_opened_only_if_trusted";
     if let Some((_, namespace)) = role() {
         become_user(OTHER_USER);
         let _writer = open(&namespace, "worker");

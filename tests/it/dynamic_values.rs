@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn plain_data_is_the_same(
+    fn plain_data_decodes_to_the_same_value(
         (counts, signs, floats, point) in any::<([u16; 3], (i8, u8, i16, u32), [f32; 2], (f64, u64))>(),
         (wide, signed) in any::<(u64, i64)>(),
     ) {

@@ -60,7 +60,7 @@ fn write_as_ordered(namespace: &Namespace) {
     }
 }
 
-fn told(writer: &mut Actor, command: &str) {
+fn obey(writer: &mut Actor, command: &str) {
     writer.order(command);
     writer.await_line("done");
 }
@@ -89,7 +89,7 @@ fn a_channel_is_followed_from_its_creation_to_its_removal() {
     assert_eq!(hub.status("worker").unwrap().health, Health::Empty);
     let mut number = 0;
     for times in [1, 1, 14, 1, 15, 1] {
-        told(&mut first, &times.to_string());
+        obey(&mut first, &times.to_string());
         number += times;
         is_at(&hub, number);
     }
@@ -104,7 +104,7 @@ fn a_channel_is_followed_from_its_creation_to_its_removal() {
     let mut second = Actor::start(test, "writer", &own);
     second.await_line("ready");
     is_at(&hub, number);
-    told(&mut second, "1");
+    obey(&mut second, "1");
     is_at(&hub, number + 1);
     assert_eq!(hub.status("worker").unwrap().incarnation, 2);
     second.order("linger");
@@ -217,7 +217,7 @@ fn a_namespace_that_does_not_exist_yet_fills_and_empties() {
 }
 
 #[test]
-fn a_registry_that_was_removed_by_hand_costs_the_list_and_no_state() {
+fn an_unlinked_registry_loses_the_list_and_no_state() {
     let own = OwnNamespace::new(&["worker", "another"]);
     let mut writer = own.writer::<Worker>("worker").unwrap();
     publish(&mut writer);

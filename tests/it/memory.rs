@@ -28,20 +28,20 @@ fn attach(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
 }
 
 /// What the system reports of objects: their bytes, their bytes that have memory, and their number.
-type Told = (u64, u64, u64);
+type Figures = (u64, u64, u64);
 
-fn stat(path: &Path) -> Told {
+fn stat(path: &Path) -> Figures {
     let metadata = fs::metadata(path).unwrap();
     (metadata.len(), metadata.blocks() * 512, 1)
 }
 
-fn stat_all(begins_with: &str) -> Told {
+fn stat_all(begins_with: &str) -> Figures {
     let entries = fs::read_dir(DIRECTORY).unwrap().map(Result::unwrap);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begins_with));
     ours.map(|entry| stat(&entry.path())).fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
 }
 
-fn told(usage: MemoryUsage) -> Told {
+fn figures_of(usage: MemoryUsage) -> Figures {
     (usage.bytes, usage.resident, usage.objects)
 }
 
@@ -105,14 +105,14 @@ fn every_kind_has_the_size_that_the_system_reports() {
     for (channel, a, b) in [("one", "a1", "b1"), ("two", "a1", "b2"), ("three", "a1", "b1")] {
         let objects = Objects::of(own.name(), channel);
         let found = memory.channels.iter().find(|memory| memory.channel == channel).unwrap();
-        assert_eq!(told(found.control), stat(&objects.path("c")), "{channel}");
-        assert_eq!(told(found.segment_a), stat(&objects.path(a)), "{channel}");
-        assert_eq!(told(found.segment_b), stat(&objects.path(b)), "{channel}");
-        assert_eq!(told(found.total()), stat_all(&objects.name("")), "{channel}");
+        assert_eq!(figures_of(found.control), stat(&objects.path("c")), "{channel}");
+        assert_eq!(figures_of(found.segment_a), stat(&objects.path(a)), "{channel}");
+        assert_eq!(figures_of(found.segment_b), stat(&objects.path(b)), "{channel}");
+        assert_eq!(figures_of(found.total()), stat_all(&objects.name("")), "{channel}");
         assert_eq!(found.total().bytes, found.total().resident, "a channel's memory is reserved");
     }
     let all = Objects::of(own.name(), "one").name("c");
-    assert_eq!(told(memory.total()), stat_all(&all[..NAMESPACE_PREFIX]));
+    assert_eq!(figures_of(memory.total()), stat_all(&all[..NAMESPACE_PREFIX]));
     assert!(memory.registry.resident < memory.registry.bytes, "{memory}");
     assert_eq!((memory.unnamed.objects, memory.other.objects), (0, 0));
     drop(writers);
@@ -135,7 +135,7 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
             ask(&mut worker, &format!("publish {len}"), "published");
         }
         let now = tracker.observe().unwrap();
-        assert_eq!(told(now.channels[0].total()), stat_all(&objects.name("")));
+        assert_eq!(figures_of(now.channels[0].total()), stat_all(&objects.name("")));
         let change = now.diff(&before);
         assert!(change.total.resident > 3 * len && change.channels[0].channel == CHANNEL, "{change}");
         assert_eq!(change.total.objects, 0, "what was replaced is gone");
@@ -170,7 +170,7 @@ fn leftovers_of_a_killed_growth_are_reported_until_they_are_removed() {
     }
     let objects = Objects::of(own.name(), CHANNEL);
     let all = memory_of(&own, CHANNEL);
-    assert_eq!(told(all.total()), stat_all(&objects.name("")));
+    assert_eq!(figures_of(all.total()), stat_all(&objects.name("")));
     assert_eq!(left.objects, objects.listed().len() as u64 - 3);
     own.clean(Retention::UntilReplaced).unwrap();
     assert_eq!(memory_of(&own, CHANNEL), {
@@ -187,17 +187,17 @@ fn leftovers_of_each_kind_are_counted_apart() {
     let writer = open(&own, CHANNEL).unwrap();
     let objects = Objects::of(own.name(), CHANNEL);
     fs::write(objects.path("a2"), vec![1; 3 * 4_096]).unwrap();
-    assert_eq!(told(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
+    assert_eq!(figures_of(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
     fs::remove_file(objects.path("c")).unwrap();
     let memory = own.memory().unwrap();
-    assert_eq!(told(memory.unnamed), stat_all(&objects.name("")));
+    assert_eq!(figures_of(memory.unnamed), stat_all(&objects.name("")));
     assert_eq!((memory.unnamed.objects, memory.channels.len()), (3, 0));
     let unknown = format!("{DIRECTORY}/{}zzz", &objects.name("")[..NAMESPACE_PREFIX]);
     fs::write(&unknown, b"of some later version").unwrap();
     let other = own.memory().unwrap().other;
-    let said = stat(Path::new(&unknown));
+    let expected = stat(Path::new(&unknown));
     fs::remove_file(&unknown).unwrap();
-    assert_eq!(told(other), said);
+    assert_eq!(figures_of(other), expected);
     drop(writer);
     for kind in objects.listed() {
         fs::remove_file(objects.path(&kind)).unwrap();

@@ -18,11 +18,11 @@ fn sleep_through(namespace: &Namespace) {
     let mut reader = reader(namespace);
     reader.snapshot().unwrap();
     say("one side");
-    let mut told = orders();
-    told.next();
+    let mut orders = orders();
+    orders.next();
     let publication = reader.snapshot().unwrap().publication();
     say("both sides");
-    told.next();
+    orders.next();
     let snapshot = reader.snapshot().unwrap();
     assert!(is_pattern(&snapshot) && snapshot.publication() >= publication + GROWTHS);
     say(&format!("awake at {}", snapshot.publication()));

@@ -31,7 +31,7 @@ fn write_as_ordered(namespace: &Namespace) {
     }
 }
 
-fn told(writer: &mut Actor, command: &str) {
+fn obey(writer: &mut Actor, command: &str) {
     writer.order(command);
     writer.await_line("done");
 }
@@ -49,7 +49,7 @@ fn removed(test: &str, own: &OwnNamespace) -> (Actor, Reader<Vec<u8>, Bytes>, Ob
     writer.await_line("ready");
     let mut reader = attach(own).unwrap();
     for len in ["1", "2"] {
-        told(&mut writer, len);
+        obey(&mut writer, len);
         reader.snapshot().unwrap();
     }
     let objects = Objects::of(own.name(), "worker");
@@ -66,14 +66,14 @@ fn the_writer_and_attached_readers_continue() {
     let own = OwnNamespace::new(&["worker"]);
     let (mut writer, mut reader, objects) = removed(test, &own);
     for len in 3..100 {
-        told(&mut writer, &len.to_string());
+        obey(&mut writer, &len.to_string());
         assert_eq!(*reader.snapshot().unwrap(), pattern(len));
     }
     assert!(matches!(attach(&own), Err(AttachError::NotFound { .. })));
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
-    told(&mut writer, "grow");
+    obey(&mut writer, "grow");
     assert_eq!(*reader.snapshot().unwrap(), pattern(99), "a failed growth leaves the published state");
-    told(&mut writer, "100");
+    obey(&mut writer, "100");
     assert_eq!(*reader.snapshot().unwrap(), pattern(100));
     assert_eq!(objects.listed(), Vec::<String>::new(), "no process has created the names again");
     writer.kill();
@@ -93,15 +93,15 @@ fn a_successor_is_unharmed_by_the_first_writer() {
         let mut second = open(&own);
         second.publish(&pattern(50)).unwrap();
         let mut reader = attach(&own).unwrap();
-        told(&mut first, "grow");
-        told(&mut first, "7");
+        obey(&mut first, "grow");
+        obey(&mut first, "7");
         assert_eq!(
             (&*firsts_reader.snapshot().unwrap(), &*reader.snapshot().unwrap()),
             (&pattern(7), &pattern(50))
         );
         assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Alive);
         if end == "close" {
-            told(&mut first, "close");
+            obey(&mut first, "close");
             assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Closed);
             assert!(matches!(firsts_reader.snapshot(), Err(SnapshotError::Closed { last: 3, .. })));
         } else {

@@ -33,8 +33,8 @@ fn live_under(umask: u32, mode: u32, namespace: &Namespace) {
 }
 
 #[test]
-fn permissions_are_as_asked_under_any_umask() {
-    let test = "strangers::permissions_are_as_asked_under_any_umask";
+fn permissions_are_as_requested_under_any_umask() {
+    let test = "strangers::permissions_are_as_requested_under_any_umask";
     if let Some((role, namespace)) = role() {
         if role == "nobody" {
             become_user(65_534);

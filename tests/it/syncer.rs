@@ -37,7 +37,7 @@ fn set(worker: &mut Actor, count: u64) {
 }
 
 #[test]
-fn the_last_state_is_there_after_a_clean_shutdown() {
+fn the_last_state_is_readable_after_a_clean_shutdown() {
     if let Some((_, namespace)) = role() {
         let count = count(&namespace, NEVER);
         say("ready");
@@ -46,7 +46,8 @@ fn the_last_state_is_there_after_a_clean_shutdown() {
         return;
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut worker = Actor::start("syncer::the_last_state_is_there_after_a_clean_shutdown", "worker", &own);
+    let mut worker =
+        Actor::start("syncer::the_last_state_is_readable_after_a_clean_shutdown", "worker", &own);
     worker.await_line("ready");
     let mut reader = reader(&own);
     set(&mut worker, 6);
@@ -59,7 +60,7 @@ fn the_last_state_is_there_after_a_clean_shutdown() {
 }
 
 #[test]
-fn the_last_state_is_there_after_a_panic() {
+fn the_last_state_is_readable_after_a_panic() {
     if let Some((_, namespace)) = role() {
         let count = count(&namespace, NEVER);
         say("ready");
@@ -68,7 +69,7 @@ fn the_last_state_is_there_after_a_panic() {
         resume_unwind(Box::new("as the test requires"));
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut worker = Actor::start("syncer::the_last_state_is_there_after_a_panic", "worker", &own);
+    let mut worker = Actor::start("syncer::the_last_state_is_readable_after_a_panic", "worker", &own);
     worker.await_line("ready");
     let mut reader = reader(&own);
     set(&mut worker, 7);

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_is_short_and_leads_there() {
+    fn the_path_to_a_point_is_short_and_leads_to_it() {
         let course = course();
         for step in 10..499 {
             let point = course.point(step);

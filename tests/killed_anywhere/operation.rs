@@ -23,9 +23,9 @@ const GROWN: u64 = PUBLISHED + 1;
 const EVERY_ONE: u64 = 32;
 
 /// [`Bytes`], with a schema.
-enum Described {}
+enum BytesWithSchema {}
 
-impl Codec<Vec<u8>> for Described {
+impl Codec<Vec<u8>> for BytesWithSchema {
     const NAME: &'static str = Bytes::NAME;
 
     fn type_name() -> String {
@@ -33,13 +33,13 @@ impl Codec<Vec<u8>> for Described {
     }
 }
 
-impl Encode<Vec<u8>> for Described {
+impl Encode<Vec<u8>> for BytesWithSchema {
     fn encode<'a>(value: &'a Vec<u8>, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         Ok(value)
     }
 }
 
-impl Describe<Vec<u8>> for Described {
+impl Describe<Vec<u8>> for BytesWithSchema {
     fn describe() -> Schema {
         <Postcard as Describe<Vec<u8>>>::describe()
     }
@@ -52,7 +52,7 @@ pub(crate) enum Carries {
     Schema,
 }
 
-type BytesWriter = Writer<Vec<u8>, Described>;
+type BytesWriter = Writer<Vec<u8>, BytesWithSchema>;
 type BytesReader = Reader<Vec<u8>, Bytes>;
 
 /// The operation in which the victim is killed.
@@ -171,7 +171,7 @@ impl Carries {
 }
 
 fn writer(namespace: &Namespace, carries: Carries) -> BytesWriter {
-    let builder = namespace.writer_builder(CHANNEL).codec::<Described>();
+    let builder = namespace.writer_builder(CHANNEL).codec::<BytesWithSchema>();
     let builder = if carries == Carries::Schema { builder.with_schema() } else { builder };
     builder.open().unwrap()
 }
@@ -417,8 +417,8 @@ impl Stage {
 
     /// Whether an inspection finds the victim in the middle of a publication: the one after `last`.
     fn is_unfinished(&self, last: u64, when: &str) -> bool {
-        let told = match self.own.inspect(CHANNEL) {
-            Ok(told) => told,
+        let inspection = match self.own.inspect(CHANNEL) {
+            Ok(inspection) => inspection,
             Err(error) if last == 0 => {
                 assert!(
                     matches!(error, AttachError::NotFound { .. } | AttachError::NotReady { .. }),
@@ -428,9 +428,9 @@ impl Stage {
             }
             Err(error) => panic!("{when}: {error}"),
         };
-        assert_eq!(told.published, last, "{when}");
-        assert!(told.segments.iter().all(Result::is_ok), "{when}: {told:?}");
-        let unfinished = told.unfinished();
+        assert_eq!(inspection.published, last, "{when}");
+        assert!(inspection.segments.iter().all(Result::is_ok), "{when}: {inspection:?}");
+        let unfinished = inspection.unfinished();
         assert!(unfinished.is_none_or(|begun| begun == last + 1), "{when}: {unfinished:?} after {last}");
         unfinished.is_some()
     }
@@ -449,7 +449,7 @@ impl Stage {
         }
         let mut reader = reader(&self.own).unwrap();
         assert_eq!(verified(&mut reader, when), last + 2, "{when}");
-        let schema_bytes = (carries == Carries::Schema).then(|| Described::describe().to_bytes());
+        let schema_bytes = (carries == Carries::Schema).then(|| BytesWithSchema::describe().to_bytes());
         assert_eq!(reader.schema_bytes().unwrap(), schema_bytes, "{when}");
         self.objects.assert_whole(carries, when);
         successor.close().unwrap();

@@ -258,9 +258,13 @@ fn check<F: Form>(
 /// Whether an inspection finds that the writer was killed in the middle of a publication: the one
 /// after `last`.
 fn is_unfinished(namespace: &Namespace, last: u64, step: u64) -> bool {
-    let told = namespace.inspect(CHANNEL).unwrap();
-    assert_eq!((told.published, told.writer_state), (last, tearless::WriterState::Dead), "step {step}");
-    let unfinished = told.unfinished();
+    let inspection = namespace.inspect(CHANNEL).unwrap();
+    assert_eq!(
+        (inspection.published, inspection.writer_state),
+        (last, tearless::WriterState::Dead),
+        "step {step}"
+    );
+    let unfinished = inspection.unfinished();
     assert!(unfinished.is_none_or(|begun| begun == last + 1), "step {step}: {unfinished:?} after {last}");
     unfinished.is_some()
 }

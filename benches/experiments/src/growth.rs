@@ -264,9 +264,10 @@ fn answer(samples: &[Sample], watched: &[Watched]) -> String {
     let (Some(last), Some(longest)) = (samples.last(), watched.last()) else { return String::new() };
     let failures: u64 = watched.iter().map(|one| one.failures).sum();
     format!(
-        "The publication that doubles a state to 1 MiB takes {} instead of {}, and the first snapshot of the new \
-         memory {} instead of {}; at {} it is {} instead of {}, and {} instead of {}. A reader that never stops \
-         looking waits for {} at worst while the state grows to {}, and {failures} of its snapshots gave up.",
+        "The publication that doubles a state to 1 MiB takes {} instead of {}, and the first \
+        snapshot of the new memory {} instead of {}; at {} it is {} instead of {}, and {} instead \
+        of {}. A reader that never pauses waits at most {} while the state grows to {}, and \
+        {failures} of its snapshots gave up.",
         time(middle.growing),
         time(middle.publish),
         time(middle.remap),

@@ -109,6 +109,8 @@ fn read_for<const WORDS: usize>(
 fn check(state: &[u64], number: u64, latest: u64) -> Result<(), Failure> {
     match is_whole(state, number) && number >= latest {
         true => Ok(()),
-        false => Err(format!("the snapshot of publication {number} after {latest} is torn or stale").into()),
+        false => {
+            Err(format!("the snapshot of publication {number} after {latest} is torn or outdated").into())
+        }
     }
 }

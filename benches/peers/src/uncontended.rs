@@ -52,14 +52,13 @@ fn one_size<const WORDS: usize>(
         return;
     }
     let contestants = contestants(ground);
-    let described: Vec<_> =
-        contestants.iter().map(|one| (one.name, one.copies, one.across_processes)).collect();
+    let peers: Vec<_> = contestants.iter().map(|one| (one.name, one.copies, one.across_processes)).collect();
     let outcome = run(arguments, contestants);
-    for (index, (name, ..)) in described.iter().enumerate() {
+    for (index, (name, ..)) in peers.iter().enumerate() {
         report.add(format!("uncontended/{label}/{name}/read ns"), outcome.read[index]);
         report.add(format!("uncontended/{label}/{name}/publish ns"), outcome.publish[index]);
     }
-    print(&label, &described, &outcome);
+    print(&label, &peers, &outcome);
 }
 
 fn run(arguments: &Arguments, contestants: Vec<Contestant>) -> Outcome {
@@ -131,11 +130,11 @@ fn check<const WORDS: usize>(publisher: &mut impl Publish<WORDS>, reader: &mut i
     }
 }
 
-fn print(label: &str, described: &[(&str, bool, bool)], outcome: &Outcome) {
-    let reference = described.iter().position(|(name, ..)| *name == REFERENCE).expect("it is always there");
+fn print(label: &str, peers: &[(&str, bool, bool)], outcome: &Outcome) {
+    let reference = peers.iter().position(|(name, ..)| *name == REFERENCE).expect("it is always there");
     println!("### {label}, uncontended\n");
     let mut table = Table::new(&["peer", "a copy", "processes", "read ns", "ratio", "publish ns", "ratio"]);
-    for (index, (name, copies, across_processes)) in described.iter().enumerate() {
+    for (index, (name, copies, across_processes)) in peers.iter().enumerate() {
         let yes_or_no = |yes: &bool| if *yes { "yes" } else { "no" }.to_string();
         table.row(vec![
             (*name).into(),

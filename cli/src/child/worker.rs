@@ -91,7 +91,7 @@ impl Worker {
     }
 
     /// Orders the child to end.
-    pub(crate) fn tell_to_end(&mut self) {
+    pub(crate) fn order_to_end(&mut self) {
         drop(self.input.take());
     }
 

@@ -44,7 +44,7 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn what_a_terminal_shows_stays_as_it_is() {
+    fn printable_text_is_unchanged() {
         for text in ["", "worker-7", r#"a "quoted" \ 'name'"#, "Zürich", "e\u{301}", "工作", "हिन्दी", "🦀"]
         {
             assert_eq!(printable(text), text);

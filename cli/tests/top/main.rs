@@ -148,12 +148,12 @@ fn child_of(shell: u32) -> Pid {
 }
 
 #[test]
-fn a_signal_gives_the_terminal_back() {
+fn a_signal_restores_the_terminal() {
     if play() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("a_signal_gives_the_terminal_back", &own, &["worker"], PACE);
+    let _worker = Worker::start("a_signal_restores_the_terminal", &own, &["worker"], PACE);
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
         let tmux = Tmux::start(80, 24);
         start(&tmux, &own, "--interval 1h");
@@ -164,12 +164,12 @@ fn a_signal_gives_the_terminal_back() {
 }
 
 #[test]
-fn it_ends_with_its_terminal() {
+fn top_ends_with_its_terminal() {
     if play() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("it_ends_with_its_terminal", &own, &["worker"], PACE);
+    let _worker = Worker::start("top_ends_with_its_terminal", &own, &["worker"], PACE);
     let tmux = Tmux::start(80, 24);
     start(&tmux, &own, "--interval 20ms");
     tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
@@ -184,12 +184,12 @@ fn it_ends_with_its_terminal() {
 }
 
 #[test]
-fn it_can_be_suspended_and_continued() {
+fn top_can_be_suspended_and_continued() {
     if play() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("it_can_be_suspended_and_continued", &own, &["worker"], PACE);
+    let _worker = Worker::start("top_can_be_suspended_and_continued", &own, &["worker"], PACE);
     let tmux = Tmux::start(80, 24);
     start(&tmux, &own, "");
     tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
@@ -202,7 +202,7 @@ fn it_can_be_suspended_and_continued() {
 }
 
 #[test]
-fn without_a_terminal_it_says_what_to_do_instead() {
+fn without_a_terminal_top_says_what_to_do_instead() {
     let own = OwnNamespace::new();
     let output = top(&own, &[]);
     let message = String::from_utf8(output.stderr).unwrap();

@@ -288,7 +288,7 @@ fn a_picture_of_a_run_shows_its_workers_and_the_fields_of_the_selected_one() {
 }
 
 #[test]
-fn a_picture_has_every_text_with_its_looks() {
+fn a_picture_shows_every_text_in_its_style() {
     let red = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
     let buffer = cells("\x1b[1m\x1b[38;5;1ma<b & \"c\"\x1b[0m\n\x1b[7mreversed\x1b[0m    ");
     assert_eq!(buffer[(0, 0)].style().patch(red), buffer[(0, 0)].style());

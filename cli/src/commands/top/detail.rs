@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_fresh_for_a_moment() {
+    fn changed_values_are_fresh_for_a_moment() {
         let mut fields = Fields::default();
         fields.update(seconds(1), state(&[("a", "1"), ("b", "1")]));
         assert!(fresh(&fields, seconds(1)).is_empty(), "the first state has not changed");

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_selected_row_is_always_in_sight() {
+    fn the_selected_row_is_always_visible() {
         let rows = rows(&["a", "b", "c", "d", "e"]);
         let mut list = List::default();
         list.arrange(&rows, "", Sort::by(Column::Worker));

@@ -126,7 +126,7 @@ mod tests {
     const ROLE: &str = "TEARLESS_TEST_PANICS";
 
     #[test]
-    fn a_panic_gives_the_terminal_back_before_it_is_reported() {
+    fn a_panic_restores_the_terminal_before_it_is_reported() {
         if std::env::var_os(ROLE).is_some() {
             let mut screen = Screen::enter().unwrap();
             screen
@@ -137,7 +137,7 @@ mod tests {
             panic!("on purpose");
         }
         let tmux = Tmux::start(100, 30);
-        let test = "commands::top::screen::tests::a_panic_gives_the_terminal_back_before_it_is_reported";
+        let test = "commands::top::screen::tests::a_panic_restores_the_terminal_before_it_is_reported";
         let program = std::env::current_exe().unwrap();
         tmux.shell(&format!(
             "clear; RUST_BACKTRACE=0 {ROLE}=1 '{}' {test} --exact --nocapture",

@@ -82,7 +82,7 @@ fn report(tallies: &[Tally]) {
 }
 
 #[test]
-fn a_task_comes_back_from_its_argument() {
+fn a_task_survives_a_round_trip() {
     let task = Task { namespace: "verify \"1\"".into(), seed: u64::MAX };
     for role in [Role::Reader { first: 2 }, Role::Writer { index: 1, writers: 3, life: 9 }] {
         assert_eq!(Task::from_argument(&task.to_argument(role)), Some((task.clone(), role)));

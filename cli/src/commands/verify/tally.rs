@@ -109,7 +109,7 @@ impl AddAssign for Tally {
 }
 
 #[test]
-fn a_tally_comes_back_and_adds_up() {
+fn a_tally_survives_a_round_trip_and_adds_up() {
     let tally =
         Tally { snapshots: 1, torn: 2, bytes: u64::MAX, notes: vec!["why".into()], ..Tally::default() };
     assert_eq!(Tally::from_json(&tally.to_json()), Some(tally.clone()));

@@ -207,7 +207,7 @@ impl<'a> Workers<'a> {
 
     fn end_writers(&mut self, deadline: Instant) {
         let mut writers = std::mem::take(&mut self.writers);
-        writers.iter_mut().for_each(Worker::tell_to_end);
+        writers.iter_mut().for_each(Worker::order_to_end);
         for (index, writer) in writers.iter_mut().enumerate() {
             self.end_of(&format!("writer {index}"), writer, deadline);
         }
@@ -215,7 +215,7 @@ impl<'a> Workers<'a> {
 
     fn end_readers(&mut self, deadline: Instant) {
         let mut readers = std::mem::take(&mut self.readers);
-        readers.iter_mut().for_each(Worker::tell_to_end);
+        readers.iter_mut().for_each(Worker::order_to_end);
         for (index, reader) in readers.iter_mut().enumerate() {
             let lines = self.end_of(&format!("reader {index}"), reader, deadline);
             let tallies: Vec<_> = lines.iter().filter_map(|line| tallies(line)).collect();

@@ -182,7 +182,7 @@ fn a_tiny_terminal_says_so_and_no_size_panics() {
 }
 
 #[test]
-fn of_many_workers_those_in_sight_are_drawn_and_the_selected_one_is_among_them() {
+fn only_visible_workers_are_drawn_and_the_selected_one_is_visible() {
     let mut stage = Stage::new(500, (80, 20));
     stage.view.pane = Pane::Hidden;
     assert!(stage.text().contains("worker-16") && !stage.text().contains("worker-17"), "16 rows");
@@ -202,7 +202,7 @@ fn of_many_workers_those_in_sight_are_drawn_and_the_selected_one_is_among_them()
 }
 
 #[test]
-fn typing_a_filter_leaves_those_that_match() {
+fn typing_a_filter_keeps_the_matching_rows() {
     let mut stage = Stage::new(20, (80, 30));
     stage.rows[4].health = Some(Health::Dead { since: None });
     stage.keys("/er-1");
@@ -312,7 +312,7 @@ fn the_fields_scroll_and_what_changed_is_bright() {
 }
 
 #[test]
-fn the_help_lies_over_everything_until_a_key_is_pressed() {
+fn the_help_covers_everything_until_a_key_is_pressed() {
     let mut stage = Stage::new(3, (100, 30));
     stage.keys("?");
     let text = stage.text();

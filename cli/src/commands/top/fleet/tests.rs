@@ -213,8 +213,8 @@ fn the_inspector_follows_the_selected_worker() {
 #[test]
 fn a_channel_with_a_schema_shows_its_fields_and_one_without_says_why_not() {
     let stage = Stage::new();
-    let described = stage.namespace.writer_builder::<(u64, String)>("described").with_schema();
-    let mut writer = described.open().unwrap();
+    let builder = stage.namespace.writer_builder::<(u64, String)>("with-schema").with_schema();
+    let mut writer = builder.open().unwrap();
     writer.publish(&(7, "seven".into())).unwrap();
     let mut other = stage.namespace.writer::<(u64, String)>("other").unwrap();
     other.publish(&(7, "seven".into())).unwrap();
@@ -223,7 +223,7 @@ fn a_channel_with_a_schema_shows_its_fields_and_one_without_says_why_not() {
         let lines = inspector.detail().fields.lines().iter();
         lines.map(|line| format!("{} = {}", line.path, line.value)).collect()
     };
-    inspector.look(Some("described"), seconds(1));
+    inspector.look(Some("with-schema"), seconds(1));
     assert_eq!(lines(&inspector), ["[0] = 7", "[1] = \"seven\""]);
     inspector.look(Some("other"), seconds(2));
     assert!(lines(&inspector)[0].starts_with("0000 = 07 05 73 65"), "{inspector:?}");
