@@ -120,9 +120,9 @@ fn a_takeover_needs_no_room() {
     });
 }
 
-/// What a creator leaves that is stopped or killed after it sizes the control page and before it
-/// reserves the page's memory: no process can read the page's words while there is no memory for
-/// them.
+/// The state that a creator leaves if it is stopped or killed after it sizes the control page and
+/// before it reserves the page's memory: no process can read the page's words while there is no
+/// memory for them.
 #[test]
 fn a_half_made_page_without_memory_is_not_touched() {
     in_small_memory("a_half_made_page_without_memory_is_not_touched", "size=128k", |namespace| {

@@ -106,12 +106,12 @@ fn deep_nesting_is_refused_by_message_pack() {
     too_deep::<MessagePack, Choice>(&b"\x81\xa4More".repeat(TOO_DEEP));
     too_deep::<MessagePack, Fields>(&b"\x81\xa4More\x91\x91".repeat(TOO_DEEP));
     too_deep::<MessagePack, Map>(&[0x81, 0x01].repeat(TOO_DEEP));
-    // An unknown field may also nest where the type does not.
+    // An unknown field may also nest, even if the type does not.
     too_deep::<MessagePack, Skipped>(&[b"\x81\xa1x".to_vec(), array].concat());
     too_deep::<MessagePack, Endless>(&[0x01]);
 }
 
-/// A value with exactly so many levels.
+/// A value with exactly `levels` levels.
 fn nested<T>(levels: usize, end: T, one_more: impl Fn(T) -> T) -> T {
     (1..levels).fold(end, |value, _| one_more(value))
 }

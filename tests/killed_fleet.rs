@@ -39,7 +39,7 @@ const STEM: usize = 20;
 /// Seconds after which a worker counts as hanging. The test kills it after milliseconds.
 const PATIENCE: u32 = 120;
 
-/// The channel shrinks after one in so many publications.
+/// The channel shrinks after one in this many publications.
 const SHRINK_EVERY: u64 = 64;
 
 type BytesReader = Reader<Vec<u8>, Bytes>;
@@ -248,7 +248,7 @@ impl<'a> Post<'a> {
         let numbers = line.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
         let [first, took] = numbers[..] else { panic!("{line}") };
         assert_eq!(first, dead + 1, "{}: the successor resumes", self.channel);
-        assert!(self.witness.look() >= first, "{}: what was published is visible", self.channel);
+        assert!(self.witness.look() >= first, "{}: the published state is visible", self.channel);
         self.tally.gaps.push(nanos(killed));
         self.tally.takeovers.push(took);
     }

@@ -1,4 +1,4 @@
-//! Liveness is right across PID namespaces, where a pid means another process or none.
+//! Liveness is right across PID namespaces, in which a pid means another process or none.
 #![cfg(feature = "postcard")]
 
 mod common;
@@ -49,7 +49,7 @@ fn a_writer_in_another_pid_namespace_is_reported_alive_and_dead() {
     let own = OwnNamespace::new(&["worker"]);
     let mut inside = Actor::start_by(&INSIDE, test, "writer", &own);
     let ready = inside.await_line_with("ready");
-    assert!(ready.ends_with("pid 1"), "its pid is that of another process out here: {ready}");
+    assert!(ready.ends_with("pid 1"), "outside, its pid belongs to another process: {ready}");
     let mut reader = own.reader::<u64>("worker").unwrap();
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
     for _ in 0..100 {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::spread;
 
-/// What a worker is doing.
+/// The activity of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkerState {
     host: String,

@@ -1,4 +1,4 @@
-//! What the commands show of an inspection, and the words for a writer's health.
+//! The parts of an inspection that the commands show, and the words for a writer's health.
 
 use std::thread;
 use std::time::Duration;
@@ -96,7 +96,7 @@ pub(crate) fn is_up(health: Option<Health>) -> bool {
     matches!(health, Some(Health::Fresh { .. } | Health::Unchanged { .. } | Health::Empty))
 }
 
-/// Where the word is among [`WORDS`].
+/// The index of the word in [`WORDS`].
 pub(crate) fn urgency(health: Option<Health>) -> usize {
     let word = word(health);
     WORDS.iter().position(|other| *other == word).unwrap_or(WORDS.len())

@@ -1,5 +1,5 @@
-//! What the tests of several promises need: a namespace of their own, and the same test in other
-//! processes.
+//! Shared by the tests of several promises: a namespace of the test's own, and the same test in
+//! other processes.
 #![allow(dead_code, unused_imports, reason = "every test program uses its part")]
 
 use std::ops::{Deref, DerefMut};

@@ -89,7 +89,10 @@ fn a_dry_run_changes_nothing() {
     let cleaned = own.clean(Retention::Nothing).unwrap();
     assert_eq!(cleaned.removed.len(), 2, "{cleaned}");
     assert!(dead.listed().is_empty() && pageless.listed().is_empty());
-    assert!(own.would_clean(Retention::Nothing).unwrap().removed.is_empty(), "what is left lives");
+    assert!(
+        own.would_clean(Retention::Nothing).unwrap().removed.is_empty(),
+        "every remaining writer is alive"
+    );
     lives.finish();
 }
 
@@ -159,16 +162,16 @@ const PROCESSES: u32 = 64;
 /// The name of the type that all of them give, whatever the type is.
 const NAME: &str = "State";
 
-/// One in so many of them only opens the namespace, over and over.
+/// One in this many of them only opens the namespace, over and over.
 const OPENERS: u64 = 16;
 
 /// Opens a writer in a process that churns. The channel's last writer may have had the same type or
 /// another one.
 type Turn<'a> = (&'a Namespace, &'a str, u64);
 
-/// Opens, publishes with growth, and closes or dies, over and over. It must find what it publishes.
-/// Every second channel carries a schema: mostly the one that it had before, else another one, or
-/// none.
+/// Opens, publishes with growth, and closes or dies, over and over. It must read back what it
+/// publishes. Every second channel carries a schema: mostly the one that it had before, else
+/// another one, or none.
 fn churn(namespace: &Namespace, mut seed: u64) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {

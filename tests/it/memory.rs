@@ -27,7 +27,7 @@ fn attach(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
     namespace.reader_builder::<Vec<u8>>(CHANNEL).codec::<Bytes>().open().unwrap()
 }
 
-/// What the system reports of objects: their bytes, their bytes that have memory, and their number.
+/// The system's figures of objects: their bytes, their bytes that have memory, and their number.
 type Figures = (u64, u64, u64);
 
 fn stat(path: &Path) -> Figures {
@@ -81,7 +81,7 @@ fn play(namespace: &Namespace) {
     }
 }
 
-/// A worker process whose budget is so many bytes.
+/// A worker process with a budget in bytes.
 fn start(test: &str, own: &OwnNamespace, budget: usize) -> Actor {
     let mut worker = Actor::start(test, "worker", own);
     ask(&mut worker, &format!("open {budget}"), "opened");
@@ -138,7 +138,7 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
         assert_eq!(figures_of(now.channels[0].total()), stat_all(&objects.name("")));
         let change = now.diff(&before);
         assert!(change.total.resident > 3 * len && change.channels[0].channel == CHANNEL, "{change}");
-        assert_eq!(change.total.objects, 0, "what was replaced is gone");
+        assert_eq!(change.total.objects, 0, "the replaced segments are gone");
         assert_eq!(tracker.peak(), now.total());
         before = now;
     }

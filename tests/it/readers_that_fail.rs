@@ -104,7 +104,7 @@ fn failing_readers_cost_the_writer_nothing() {
         }
     }
     assert!(stopped.len() == 3 && to_kill.is_empty(), "every accident happened");
-    assert_eq!(objects.kept_by(sleeper.pid()), ["a1", "b1"], "the sleeper keeps what it had mapped");
+    assert_eq!(objects.kept_by(sleeper.pid()), ["a1", "b1"], "the sleeper keeps its mappings");
     assert_eq!(objects.kept_by(std::process::id()), Vec::<String>::new(), "the writer keeps nothing old");
 
     sleeper.order("wake up");

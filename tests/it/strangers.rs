@@ -48,7 +48,7 @@ fn permissions_are_as_requested_under_any_umask() {
     }
     let own = OwnNamespace::new(&["worker"]);
     Actor::start(test, "this user", &own).finish();
-    if crate::common::is_root("to become a user whom permissions bind") {
+    if crate::common::is_root("to become a user to whom permissions apply") {
         Actor::start(test, "nobody", &own).finish();
     }
 }

@@ -5,7 +5,7 @@ use crate::common::{Actor, OwnNamespace, is_pattern, orders, pattern, role, say}
 use tearless::{AttachError, Bytes, Namespace, ObjectError, SnapshotError};
 use testkit::objects::Objects;
 
-/// Writes or reads as ordered, and dies of SIGBUS where the memory is truncated.
+/// Writes or reads as ordered, and dies of SIGBUS at truncated memory.
 fn play(role: &str, namespace: &Namespace) {
     let reader = || namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open();
     let writer = || namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open();

@@ -14,7 +14,7 @@ const SYSCALL_LEN: u64 = 2;
 /// The cost of one more pass of a breakpoint, counted in steps.
 const PASS_COST: u64 = 4;
 
-/// Where the child is after it has run.
+/// The child's place after it has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In the middle of the operation.
@@ -53,7 +53,7 @@ pub(crate) struct Landmark {
 }
 
 impl Point {
-    /// A place after so many single steps from the beginning.
+    /// The place after `steps` single steps from the beginning.
     pub(crate) fn after(steps: u64) -> Point {
         Point { steps, ..Point::default() }
     }

@@ -45,7 +45,7 @@ impl Describe<Vec<u8>> for BytesWithSchema {
     }
 }
 
-/// What a channel has beside its states.
+/// The part of a channel beside its states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
     Nothing,
@@ -66,8 +66,8 @@ pub(crate) enum Operation {
     Shrinking,
     /// Opening a writer after a writer that was killed while it grew, with its leftover.
     Takeover,
-    /// The same, without a schema where there was one, or the reverse: the channel is created
-    /// again.
+    /// The same, but the new writer has a schema if the old one had none, and the reverse: the
+    /// channel is created again.
     Replacement,
     /// `Writer::close`.
     Close,
@@ -213,7 +213,7 @@ struct Scene {
     before: u64,
 }
 
-/// What is left of a channel after the kill.
+/// The remains of a channel after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remains {
     /// The number of its last publication; 0 for none.

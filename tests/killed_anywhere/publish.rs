@@ -43,8 +43,8 @@ pub(crate) struct PlainDepthOne;
 /// Bytes whose length is not a multiple of a word, with a checksum.
 pub(crate) struct OddBytes;
 
-/// So many bytes that a string move copies them where the processor is fast at it. Then most steps
-/// are single bytes of that move.
+/// So many bytes that a string move copies them on a processor with fast string moves. Then most
+/// steps are single bytes of that move.
 pub(crate) struct ManyBytes;
 
 /// A state with memory of its own.
@@ -249,7 +249,11 @@ fn check<F: Form>(
 ) -> u64 {
     let publication = verified::<F>(attached, step);
     assert!((before..=before + 1).contains(&publication), "step {step}: {publication} after {before}");
-    assert_eq!(attached.publication(), publication, "step {step}: what is announced is what is read");
+    assert_eq!(
+        attached.publication(),
+        publication,
+        "step {step}: the announced publication is the one that readers get"
+    );
     assert_eq!(attached.writer_state().unwrap(), tearless::WriterState::Dead, "step {step}");
     assert_eq!(verified::<F>(&mut reader::<F>(namespace), step), publication, "step {step}: to a new reader");
     publication

@@ -113,7 +113,7 @@ fn plain<T: PlainState>(state: usize, span: Duration) -> Result<Outcome, Failure
         bytemuck::bytes_of_mut(black_box(&mut received)).copy_from_slice(black_box(&slot));
     });
     if bytemuck::bytes_of(&received) != bytemuck::bytes_of(&value) {
-        return Err("a plain state is not what was copied".into());
+        return Err("the copy of a plain state differs".into());
     }
     Ok(Outcome { state, format: Pod::NAME, encode, decode, bytes: slot.len() })
 }

@@ -71,7 +71,7 @@ impl Situation {
         }
     }
 
-    /// Each peer and turn gets another place: what an earlier turn left is not in the way.
+    /// Each peer and turn gets another place, free of what an earlier turn left.
     fn place(&self, ground: &Ground, peer: &str, round: usize) -> Place {
         let pace = self.pace().replace(' ', "-");
         ground.place(&format!("contended-{}-{pace}-{}-{round}", self.words, peer.replace(' ', "-")))

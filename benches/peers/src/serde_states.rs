@@ -1,5 +1,5 @@
-//! What the library adds to the codec: publish and snapshot, against a bare encode, memcpy and
-//! decode.
+//! The cost that the library adds to the codec: publish and snapshot, against a bare encode, memcpy
+//! and decode.
 
 use std::hint::black_box;
 use std::time::Instant;

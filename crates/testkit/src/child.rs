@@ -238,7 +238,7 @@ impl Child {
     /// Everything that the child prints from now to its end.
     pub fn rest_of_output(&mut self) -> String {
         let mut rest = String::new();
-        // An error of reading leaves what was read before it.
+        // After a read error, the bytes read before it are kept.
         let _ = self.output.read_to_string(&mut rest);
         rest
     }

@@ -4,7 +4,7 @@
 //! This crate does not depend on tearless, so the library's own tests can use it. It takes
 //! namespaces and channels as plain names. Everything here panics if the system refuses a call.
 #![deny(unsafe_code)]
-#![expect(clippy::missing_panics_doc, reason = "tests and benchmarks end where the system refuses a call")]
+#![expect(clippy::missing_panics_doc, reason = "tests and benchmarks end if the system refuses a call")]
 
 pub mod child;
 #[expect(unsafe_code, reason = "an allocator is unsafe to implement")]

@@ -23,7 +23,7 @@ pub fn check<C: Encode<Anything> + Decode<Anything>>(payload: &[u8]) {
     let mut scratch = Vec::new();
     match C::decode(payload) {
         Ok(value) => {
-            let encoded = C::encode(&value, &mut scratch).expect("what was decoded");
+            let encoded = C::encode(&value, &mut scratch).expect("a decoded value can be encoded");
             match C::decode(encoded) {
                 // Not compared by `==`, because of NaN.
                 Ok(again) => assert_eq!(format!("{value:?}"), format!("{again:?}")),

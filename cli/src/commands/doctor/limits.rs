@@ -1,4 +1,4 @@
-//! What the machine leaves for shared memory.
+//! The machine's limits of shared memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ fn shared_memory() -> Option<Finding> {
     }
 }
 
-/// `all` is 0 where there is no limit.
+/// `all` is 0 if there is no limit.
 fn judge_space(all: u64, free: u64) -> Option<Finding> {
     let used = all.saturating_sub(free);
     let larger = "mount -o remount,size=… /dev/shm (of a container: --shm-size)";

@@ -102,7 +102,7 @@ mod tests {
                 (found[6].0, Figure::Whole(2)),
             ]
         );
-        // The paths are those of everything else in the library: they lead there.
+        // The paths have the library's form: each leads to its number.
         for field in &fields.all {
             let path: FieldPath = field.path.parse().unwrap();
             assert!(path.find(&state).is_some(), "{path}");

@@ -143,10 +143,10 @@ mod tests {
             "clear; RUST_BACKTRACE=0 {ROLE}=1 '{}' {test} --exact --nocapture",
             program.display()
         ));
-        let screen = tmux.wait_for("it has the terminal", |screen| screen.starts_with("a frame"));
+        let screen = tmux.wait_for("the program has the terminal", |screen| screen.starts_with("a frame"));
         assert!(!screen.contains("prompt>"), "another screen: {screen}");
         tmux.types("x");
-        tmux.wait_for("the panic is to be read", |screen| screen.contains("on purpose"));
+        tmux.wait_for("the panic is on the screen", |screen| screen.contains("on purpose"));
         tmux.assert_restored();
     }
 }

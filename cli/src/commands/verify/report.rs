@@ -216,7 +216,7 @@ impl Report {
     }
 }
 
-/// A reader may give up only where a segment has a single slot.
+/// A reader may give up only if the channel's segments have a single slot.
 fn starvation(combination: &Combination, results: &Results) -> Option<&'static str> {
     let starved = combination.depth == Depth::Default && results.tally.give_ups > 0;
     starved.then_some("a reader gave up although the ring has the default depth")
