@@ -1,4 +1,4 @@
-//! Objects that something has left behind.
+//! For tests: finds the objects that a test, or a part of a program, leaves in shared memory.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,11 +7,11 @@ use crate::namespace::Namespace;
 use crate::object::ObjectError;
 use crate::usage::{Found, Part, Place, survey};
 
-/// Finds the objects that a test, or a part of a program, leaves behind in a namespace.
+/// Finds the objects that a test, or a part of a program, leaves in a namespace.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use tearless::{Bytes, Namespace, LeakCheck};
+/// use tearless::{testing::LeakCheck, Bytes, Namespace};
 ///
 /// let fleet = Namespace::open("fleet-of-the-leak-check")?;
 /// let check = LeakCheck::begin(&fleet)?;
@@ -23,11 +23,11 @@ use crate::usage::{Found, Part, Place, survey};
 /// # }
 /// ```
 ///
-/// It compares names: what exists at the end and did not at the beginning is left. A channel that was there at the
-/// beginning may have grown, so its current segments are not among it, whatever their generation; its replaced ones are.
-/// Other processes' new channels are found, too: give a test a namespace of its own.
+/// It compares names: an object that exists at the end and did not exist at the beginning was left. A
+/// channel that existed at the beginning may have grown: its current segments do not count, its replaced
+/// segments do. New channels of other processes count, too, so each test needs a namespace of its own.
 #[derive(Debug)]
-#[must_use = "it finds nothing unless it is asked"]
+#[must_use = "it finds nothing before `leaks` or `assert_nothing_left`"]
 pub struct LeakCheck {
     namespace: Namespace,
     objects: BTreeSet<String>,
@@ -35,7 +35,7 @@ pub struct LeakCheck {
 }
 
 impl LeakCheck {
-    /// Takes down what is there now.
+    /// Records the objects that exist now.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl LeakCheck {
         Ok(LeakCheck { namespace: namespace.clone(), objects, channels })
     }
 
-    /// What is there now and was not at the beginning. Can be asked again later.
+    /// The objects that exist now and did not exist at the beginning. Can be called again later.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl LeakCheck {
         Ok(Leaks { namespace: self.namespace.name().into(), left })
     }
 
-    /// What is there now and was not at the beginning.
+    /// The objects that exist now and did not exist at the beginning.
     ///
     /// # Errors
     ///
@@ -67,16 +67,16 @@ impl LeakCheck {
         self.leaks()
     }
 
-    /// Makes sure that nothing is there that was not at the beginning.
+    /// Asserts that no object exists now that did not exist at the beginning.
     ///
     /// # Panics
     ///
-    /// If something is, with a list of it; or if shared memory can't be looked at.
+    /// If an object was left, with a list; or if shared memory can't be listed.
     #[track_caller]
     pub fn assert_nothing_left(self) {
         match self.leaks() {
             Ok(leaks) => assert!(leaks.is_empty(), "{leaks}"),
-            Err(error) => panic!("whether anything is left can't be seen: {error}"),
+            Err(error) => panic!("shared memory can't be listed: {error}"),
         }
     }
 
@@ -98,25 +98,26 @@ fn channel_of(place: &Place) -> Option<&str> {
     }
 }
 
-/// What was left behind: see [`LeakCheck`]. Its text has a line for each object, and one that says what to do.
+/// The objects that were left: see [`LeakCheck`]. Displays a line for each object, and one that says
+/// what to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leaks {
     /// The namespace's name.
     pub namespace: String,
-    /// The objects, those of a channel together.
+    /// The objects, sorted by channel.
     pub left: Vec<Leak>,
 }
 
-/// An object that was left behind.
+/// An object that was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leak {
-    /// Its name, as it is listed in `/dev/shm`.
+    /// Its name in `/dev/shm`.
     pub object: String,
-    /// The channel that it belongs to, if it belongs to one that has a control page to say so.
+    /// Its channel, if it has one whose control page exists.
     pub channel: Option<String>,
-    /// Its bytes that have memory.
+    /// Bytes of memory that it occupies.
     pub resident: u64,
 }
 

@@ -1,6 +1,6 @@
 //! A channel as a stream: it yields every latest state, none twice, loses no wake-up, runs on any
 //! executor, and all streams share one thread.
-#![cfg(all(feature = "postcard", feature = "async"))]
+#![cfg(all(feature = "postcard", feature = "message-pack", feature = "async"))]
 
 mod common;
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
-use tearless::{Changes, Namespace, SnapshotError};
+use tearless::{Changes, Namespace, error::SnapshotError};
 
 /// The test's own executor: runs one future on this thread.
 struct Unpark(Thread);

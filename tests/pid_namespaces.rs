@@ -1,10 +1,10 @@
 //! Liveness is right across PID namespaces, in which a pid means another process or none.
-#![cfg(feature = "postcard")]
+#![cfg(all(feature = "postcard", feature = "message-pack"))]
 
 mod common;
 
 use common::{Actor, OwnNamespace, eventually, is_root, orders, role, say};
-use tearless::{CreateError, Namespace, WriterState};
+use tearless::{Namespace, error::CreateError, inspect::WriterState};
 
 /// Runs the command that follows as the first process of a new PID namespace, and kills it when
 /// `unshare` is killed.

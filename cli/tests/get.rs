@@ -36,7 +36,8 @@ tearless::describe_pod!(Robot { moves, position });
 #[test]
 fn a_state_with_a_schema_is_json_and_so_is_its_field() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let expected = json!({"jobs_done": 3, "phase": {"Working": {"since": 9}}, "queue": ["a", "b"]});
     let printed = fleet.run(&["get", "worker-7"]).ok();
@@ -61,7 +62,8 @@ fn a_state_with_a_schema_is_json_and_so_is_its_field() {
 #[test]
 fn history_reports_states_without_a_field_and_fields_that_no_state_can_have() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     fleet.run(&["history", "worker-7", "--field", "jobs_done"]).ok();
     writer.publish(&state()).unwrap();
     writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
@@ -77,7 +79,8 @@ fn history_reports_states_without_a_field_and_fields_that_no_state_can_have() {
 #[test]
 fn a_field_of_other_states_is_distinguished_from_one_of_no_state() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&State { phase: Phase::Idle, ..state() }).unwrap();
     for field in ["phase.Working.since", "queue[5]"] {
         let message = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
@@ -131,7 +134,8 @@ fn an_undecodable_state_is_shown_as_bytes_with_its_own_exit_code() {
 #[test]
 fn a_missing_field_lists_the_existing_ones() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let message = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
     assert!(message.contains("did you mean: jobs_done") && message.contains("queue"), "{message}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tearless::HubWatch;
+use tearless::hub::HubWatch;
 
 /// The pause between two checks for a change that no channel announces, such as a writer's death.
 const EVERY: Duration = Duration::from_millis(5);

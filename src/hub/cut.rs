@@ -65,7 +65,7 @@ pub enum Skew {
     None,
     /// Its ring did not reach back so far: it was published so much after the moment.
     Later(Duration),
-    /// Its writer dates publications by the kernel's tick ([`TimestampSource::Coarse`](crate::TimestampSource::Coarse)): it was in
+    /// Its writer dates publications by the kernel's tick ([`TimestampSource::Coarse`](crate::options::TimestampSource::Coarse)): it was in
     /// force at that moment or up to a tick before.
     Coarse,
     /// Its writer doesn't date publications: it is the latest one, whenever it was published.
@@ -96,7 +96,7 @@ impl<C: 'static> Hub<C> {
     /// It copies all states and looks whether any writer has published meanwhile; if none has, they are the states of one
     /// [instant](CutTime::Instant). If that fails some times, it takes the states in force at a [time](CutTime::AsOf) just
     /// before the call by the dates of the publications in the channels' rings. A ring that does not reach back so far
-    /// (see [`WriterBuilder::depth`](crate::WriterBuilder::depth)) gives its oldest publication, and [`CutState::skew`]
+    /// (see [`WriterBuilder::slots`](crate::WriterBuilder::slots)) gives its oldest publication, and [`CutState::skew`]
     /// says by how much that is off. Nothing is silently inconsistent.
     ///
     /// Both respect what writers know of each other: if a worker published b after having learned that another one had

@@ -8,8 +8,11 @@ use std::path::Path;
 use crate::common::{Actor, OwnNamespace, orders, role, say, wait_for_end};
 use tearless::schema::Schema;
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, Pod, Reader, Retention, RetryPolicy, SchemaInspection,
-    SnapshotError, Writer, WriterBuilder,
+    Bytes, Namespace, Pod, Postcard, Reader, Writer, WriterBuilder, accept,
+    cleanup::Retention,
+    error::{AttachError, CreateError, SnapshotError},
+    inspect::SchemaInspection,
+    options::RetryPolicy,
 };
 use testkit::objects::Objects;
 
@@ -20,8 +23,8 @@ type Harm = (&'static str, fn(&Path));
 
 const NO_OBJECTS: [&str; 0] = [];
 
-fn builder(namespace: &Namespace) -> WriterBuilder<State, tearless::Postcard> {
-    namespace.writer_builder::<State>("worker").with_schema()
+fn builder(namespace: &Namespace) -> WriterBuilder<State, Postcard> {
+    namespace.writer_builder::<State>("worker").codec::<Postcard>().with_schema()
 }
 
 fn state(number: u64) -> State {
@@ -46,9 +49,13 @@ fn write(namespace: &Namespace) {
     wait_for_end();
 }
 
+fn typed(namespace: &Namespace) -> Reader<State, Postcard> {
+    namespace.reader_builder("worker").codec().open().unwrap()
+}
+
 fn raw(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
-    let patience = RetryPolicy::new(1, std::time::Duration::ZERO);
-    let builder = namespace.reader_builder("worker").codec::<Bytes>().any_format();
+    let patience = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
+    let builder = namespace.reader_builder("worker").codec::<Bytes>().accept(accept::Any);
     builder.retry_policy(patience).open().unwrap()
 }
 
@@ -89,7 +96,8 @@ fn a_successor_of_another_type_replaces_the_schema_and_readers_follow() {
         let mut reader = raw(&own);
         reader.snapshot().unwrap();
         // The type names are equal, so that only the schemas differ.
-        let plain = own.writer_builder::<(u64, u8)>("worker").type_name("(u64, Option<String>)");
+        let plain =
+            own.writer_builder::<(u64, u8)>("worker").codec::<Postcard>().type_name("(u64, Option<String>)");
         let mut writer = if other == "none" { plain.open() } else { plain.with_schema().open() }.unwrap();
         assert_eq!(writer.publish(&(1, 2)).unwrap(), 1, "{other}: a new channel");
         assert!(matches!(reader.snapshot(), Err(SnapshotError::Closed { last: 1, .. })), "{other}");
@@ -126,7 +134,7 @@ fn the_next_writer_restores_an_unlinked_or_damaged_schema() {
         act(&objects.path("s"));
         let error = raw(&own).schema_bytes().unwrap_err();
         assert!(error.to_string().contains(&objects.name("s")), "{harm}: {error}");
-        assert_eq!(own.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1, "{harm}");
+        assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{harm}");
         let mut successor = builder(&own).open().unwrap();
         assert_eq!(successor.publish(&state(2)).unwrap(), 2, "{harm}: the channel continues");
         assert!(raw(&own).schema_bytes().unwrap().is_some(), "{harm}");
@@ -154,7 +162,7 @@ fn a_squatted_name_is_refused_and_leaves_the_published_state() {
         let refused = |result: Result<(), CreateError>| {
             let error = result.unwrap_err();
             assert!(error.to_string().contains(&objects.name("s")), "{kind}: {error}");
-            assert_eq!(own.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1, "{kind}: {error}");
+            assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{kind}: {error}");
             assert_eq!(objects.listed(), ["a1", "b1", "c", "s"], "{kind}");
         };
         refused(builder(&own).open().map(drop));
@@ -326,45 +334,68 @@ struct Job {
 #[test]
 fn readers_compare_fields_if_the_channel_carries_a_schema_and_type_names_otherwise() {
     let own = OwnNamespace::new(&["worker"]);
-    let writer: Writer<former::Job> = own.writer_builder("worker").with_schema().open().unwrap();
-    let error = own.reader_builder::<Job>("worker").with_schema().open().unwrap_err();
+    let writer: Writer<former::Job, Postcard> =
+        own.writer_builder("worker").codec::<Postcard>().with_schema().open().unwrap();
+    let error = own
+        .reader_builder::<Job>("worker")
+        .codec::<Postcard>()
+        .accept(accept::SameSchema)
+        .open()
+        .unwrap_err();
     assert!(matches!(error, AttachError::SchemaDiffers { .. }), "{error}");
     assert!(error.to_string().contains("deadline: u32 in the channel, u64 in the reader"), "{error}");
-    own.reader_builder::<Job>("worker").open().expect("the type names are equal, and only they are compared");
+    own.reader_builder::<Job>("worker")
+        .codec::<Postcard>()
+        .open()
+        .expect("the type names are equal, and only they are compared");
     own.reader_builder::<(u32, u32)>("worker")
-        .with_schema()
+        .codec::<Postcard>()
+        .accept(accept::SameSchema)
         .open()
         .expect_err("a tuple has no fields of these names");
     own.reader_builder::<former::Job>("worker")
+        .codec::<Postcard>()
         .type_name("other")
-        .with_schema()
+        .accept(accept::SameSchema)
         .open()
         .expect("the schemas are equal");
-    let error = own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap_err();
+    let error = own
+        .reader_builder::<[u32; 2]>("worker")
+        .codec::<Pod>()
+        .accept(accept::SameSchema)
+        .open()
+        .unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
     writer.close().unwrap();
-    let _writer: Writer<former::Job> = own.writer_builder("worker").open().unwrap();
-    own.reader_builder::<Job>("worker").with_schema().open().expect("only the type names can be compared");
-    let error = own.reader_builder::<u8>("worker").with_schema().open().unwrap_err();
+    let _writer: Writer<former::Job, Postcard> = own.writer_builder("worker").codec().open().unwrap();
+    own.reader_builder::<Job>("worker")
+        .codec::<Postcard>()
+        .accept(accept::SameSchema)
+        .open()
+        .expect("only the type names can be compared");
+    let error =
+        own.reader_builder::<u8>("worker").codec::<Postcard>().accept(accept::SameSchema).open().unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
 }
 
 #[test]
-fn another_codec_drops_the_schema_of_the_first() {
+fn a_schema_of_another_codec_is_refused_and_a_readers_options_have_no_order() {
     let own = OwnNamespace::new(&["worker"]);
-    let pod = own.writer_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>();
-    let writer = pod.clone().open().unwrap();
-    assert_eq!(raw(&own).schema_bytes().unwrap(), None);
-    writer.close().unwrap();
-    let _writer = pod.with_schema().open().unwrap();
+    let builder = own.writer_builder::<[u32; 2]>("worker").codec::<Postcard>().with_schema();
+    let lost = builder.codec::<Pod>();
+    let error = lost.clone().open().unwrap_err();
+    assert!(matches!(error, CreateError::SchemaOfAnotherCodec { .. }), "{error}");
+    assert!(error.to_string().contains("call `codec` first"), "{error}");
+    assert_eq!(Objects::of(own.name(), "worker").listed(), NO_OBJECTS);
+    let _writer = lost.with_schema().open().unwrap();
     let schema = Schema::from_bytes(&raw(&own).schema_bytes().unwrap().unwrap()).unwrap();
     assert_eq!(schema.fixed_len(), Some(8));
-    own.reader_builder::<[u32; 2]>("worker")
-        .with_schema()
-        .codec::<Pod>()
-        .open()
-        .expect("type names are compared");
-    own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap();
+    let reader = || own.reader_builder::<[u32; 2]>("worker");
+    reader().accept(accept::SameSchema).codec::<Pod>().open().unwrap();
+    reader().codec::<Pod>().accept(accept::SameSchema).open().unwrap();
+    let other = own.reader_builder::<[f32; 2]>("worker").type_name("other").accept(accept::SameSchema);
+    let error = other.codec::<Pod>().open().unwrap_err();
+    assert!(matches!(error, AttachError::SchemaDiffers { .. }), "{error}");
 }
 
 #[test]

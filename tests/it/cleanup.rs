@@ -9,8 +9,9 @@ use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, Postcard, RemovalReason, Retention, SnapshotError,
-    WriterBuilder,
+    Bytes, Namespace, Postcard, WriterBuilder,
+    cleanup::{RemovalReason, Retention},
+    error::{AttachError, CreateError, SnapshotError},
 };
 use testkit::fork::become_user;
 use testkit::objects::Objects;
@@ -75,12 +76,10 @@ fn a_dry_run_changes_nothing() {
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let reported =
-        |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
-    assert_eq!(
-        foreseen.removed.iter().map(reported).collect::<Vec<_>>(),
-        [(RemovalReason::HalfMade, None, 3)]
-    );
+    let told = |removed: &tearless::cleanup::Removed| {
+        (removed.reason, removed.channel.clone(), removed.objects.len())
+    };
+    assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
     let mut causes: Vec<_> = foreseen.removed.iter().map(reported).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());
@@ -162,8 +161,8 @@ const PROCESSES: u32 = 64;
 /// The name of the type that all of them give, whatever the type is.
 const NAME: &str = "State";
 
-/// One in this many of them only opens the namespace, over and over.
-const OPENERS: u64 = 16;
+/// One in so many of them only opens the namespace, over and over.
+const CLEANERS: u64 = 16;
 
 /// Opens a writer in a process that churns. The channel's last writer may have had the same type or
 /// another one.
@@ -196,12 +195,16 @@ where
     T: From<bool> + Clone,
 {
     let (namespace, channel, seed) = turn;
-    let mut writer = match describe(namespace.writer_builder(channel).type_name(NAME)).open() {
+    let mut writer = match describe(namespace.writer_builder(channel).codec().type_name(NAME)).open() {
         Ok(writer) => writer,
         Err(CreateError::AlreadyOwned { .. }) => return look(namespace, channel),
         Err(error) => panic!("{error}"),
     };
-    let attach = namespace.reader_builder::<Vec<T>>(channel).type_name(NAME).with_schema();
+    let attach = namespace
+        .reader_builder::<Vec<T>>(channel)
+        .codec::<Postcard>()
+        .type_name(NAME)
+        .accept(tearless::accept::SameSchema);
     let mut reader = attach.open().unwrap();
     for len in [10, 3_000, 20_000] {
         let number = writer.publish(&vec![T::from(true); len]).unwrap();
@@ -224,7 +227,12 @@ where
 /// Attaches to a channel of another process, which may have ended. The channel's schema is never
 /// damaged, and never that of another instance.
 fn look(namespace: &Namespace, channel: &str) {
-    let opened = namespace.reader_builder::<Vec<u8>>(channel).type_name(NAME).with_schema().open();
+    let opened = namespace
+        .reader_builder::<Vec<u8>>(channel)
+        .codec::<Postcard>()
+        .type_name(NAME)
+        .accept(tearless::accept::SameSchema)
+        .open();
     match opened.map(|mut reader| reader.snapshot()) {
         Ok(Ok(state)) => assert!(state.iter().all(|byte| *byte == 1)),
         Ok(Err(
@@ -239,13 +247,11 @@ fn look(namespace: &Namespace, channel: &str) {
     }
 }
 
-/// Opens the namespace over and over. What an opening cleans up is never a state, and it waits for
-/// no other process.
-fn open_again(namespace: &Namespace) {
+/// Cleans over and over, as a start does. It never removes a state.
+fn clean_again(namespace: &Namespace) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
-        let opened = Namespace::open(namespace.name()).unwrap();
-        let cleaned = opened.cleaned_at_open();
+        let cleaned = namespace.clean(Retention::UntilReplaced).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");
         let is_unusable = |cause| {
             matches!(cause, RemovalReason::HalfMade | RemovalReason::HalfRemoved | RemovalReason::Orphaned)
@@ -259,7 +265,7 @@ fn no_live_channel_is_ever_removed_while_channels_come_and_go() {
     let test = "cleanup::no_live_channel_is_ever_removed_while_channels_come_and_go";
     if let Some((seed, namespace)) = role() {
         return match seed.parse().unwrap() {
-            seed if seed % OPENERS == 0 => open_again(&namespace),
+            seed if seed % CLEANERS == 0 => clean_again(&namespace),
             seed => churn(&namespace, seed),
         };
     }

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, orders, role, say};
 use tearless::{
-    AttachError, Bytes, ChannelState, Inspection, Namespace, ObjectError, Pod, SegmentInspection, SlotState,
-    TimestampSource, WakeMode, Writer, WriterState,
+    Bytes, Namespace, Pod, Writer,
+    error::{AttachError, ObjectError},
+    inspect::{ChannelState, Inspection, SegmentInspection, SlotState, WriterState},
+    options::{TimestampSource, WakeMode},
 };
 use testkit::objects::Objects;
 
@@ -39,7 +41,7 @@ fn numbers(inspection: &Inspection, state: SlotState) -> Vec<u64> {
 fn a_live_channel_is_reported_as_it_is() {
     let own = OwnNamespace::new(&[]);
     let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).max_state_len(5_000);
-    let builder = builder.depth(4).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
+    let builder = builder.slots(8).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
     let mut writer = builder.type_name("a schema").open().unwrap();
     for number in 1..=11 {
         writer.publish(&[number; 4]).unwrap();
@@ -109,7 +111,7 @@ fn publish_for_ever(namespace: &Namespace) {
 
 #[test]
 fn a_killed_writer_leaves_its_unfinished_publication() {
-    let test = "inspect::a_killed_writer_leaves_its_unfinished_publication";
+    let test = "inspection::a_killed_writer_leaves_its_unfinished_publication";
     if let Some((_, namespace)) = role() {
         return publish_for_ever(&namespace);
     }
@@ -192,7 +194,7 @@ fn a_writer_that_dies_while_it_grows_leaves_the_next_segment() {
 
 #[test]
 fn missing_and_foreign_objects_are_typed_errors() {
-    let test = "inspect::missing_and_foreign_objects_are_typed_errors";
+    let test = "inspection::missing_and_foreign_objects_are_typed_errors";
     if let Some((_, namespace)) = role() {
         let mut writer = open(&namespace);
         writer.publish(&[1; 10]).unwrap();

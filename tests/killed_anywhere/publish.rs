@@ -116,7 +116,7 @@ impl Form for Serialized {
 fn writer<F: Form>(namespace: &Namespace) -> Writer<F::State, F::Codec> {
     let mut builder = namespace.writer_builder(CHANNEL).codec::<F::Codec>().checksum(F::CHECKSUM);
     if let Some(depth) = F::DEPTH {
-        builder = builder.depth(depth);
+        builder = builder.slots(2 * depth);
     }
     builder.open().unwrap()
 }
@@ -254,7 +254,7 @@ fn check<F: Form>(
         publication,
         "step {step}: the announced publication is the one that readers get"
     );
-    assert_eq!(attached.writer_state().unwrap(), tearless::WriterState::Dead, "step {step}");
+    assert_eq!(attached.writer_state().unwrap(), tearless::inspect::WriterState::Dead, "step {step}");
     assert_eq!(verified::<F>(&mut reader::<F>(namespace), step), publication, "step {step}: to a new reader");
     publication
 }
@@ -265,7 +265,7 @@ fn is_unfinished(namespace: &Namespace, last: u64, step: u64) -> bool {
     let inspection = namespace.inspect(CHANNEL).unwrap();
     assert_eq!(
         (inspection.published, inspection.writer_state),
-        (last, tearless::WriterState::Dead),
+        (last, tearless::inspect::WriterState::Dead),
         "step {step}"
     );
     let unfinished = inspection.unfinished();

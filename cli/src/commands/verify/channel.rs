@@ -1,8 +1,9 @@
 //! Writers and readers of the torture's channels, for every codec.
 
 use tearless::{
-    Bytes, Pod, PublishError, Reader, ReaderStatistics, RemoveError, Snapshot, SnapshotError, SnapshotInfo,
-    Writer,
+    Bytes, Pod, Reader, Snapshot, SnapshotInfo, Writer,
+    error::{PublishError, RemoveError, SnapshotError},
+    usage::ReaderStatistics,
 };
 
 use super::content::{Content, PLAIN_BYTES};
@@ -88,13 +89,6 @@ impl TestReader {
         match self {
             TestReader::Bytes { reader, .. } => reader.publication(),
             TestReader::Plain { reader, .. } => reader.publication(),
-        }
-    }
-
-    pub(super) fn changed_since(&self, number: u64) -> bool {
-        match self {
-            TestReader::Bytes { reader, .. } => reader.changed_since(number),
-            TestReader::Plain { reader, .. } => reader.changed_since(number),
         }
     }
 
