@@ -247,7 +247,7 @@ fn look(namespace: &Namespace, channel: &str) {
     }
 }
 
-/// Cleans over and over, as a start does. It never removes a state.
+/// Cleans over and over, as a starting program does. A cleanup never removes a state.
 fn clean_again(namespace: &Namespace) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {

@@ -1,5 +1,5 @@
-//! A start that cleans leaves nothing of dead processes but their last states: no start needs a
-//! cleanup by hand. Opening a namespace alone has no effect.
+//! A program that cleans at its start removes everything of dead processes except their last
+//! states, so no start needs a cleanup by hand. Opening a namespace has no effect.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,14 +18,14 @@ use testkit::trace::{Step, Traced};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
 
-/// Cleans as a start does, by a namespace of its own. Nothing may fail.
+/// Cleans as a starting program does, with a separate `Namespace`. Nothing may fail.
 fn clean(own: &OwnNamespace, keep: Retention) -> CleanupReport {
     let cleaned = Namespace::open(own.name()).unwrap().clean(keep).unwrap();
     assert!(cleaned.failed.is_empty(), "{cleaned}");
     cleaned
 }
 
-/// Why it removed what it removed.
+/// The reasons of the removals.
 fn causes(cleaned: &CleanupReport) -> Vec<RemovalReason> {
     cleaned.removed.iter().map(|removed| removed.reason).collect()
 }
@@ -44,7 +44,7 @@ fn contents(own: &OwnNamespace) -> BTreeMap<String, (u64, i64, i64)> {
         .collect()
 }
 
-/// How often a child stops at system calls in which it opens a namespace and ends.
+/// The number of stops at system calls of a child that opens a namespace and ends.
 fn stops_of_opening(name: &str) -> usize {
     let mut child = Traced::start(|| drop(black_box(Namespace::open(name).unwrap())));
     (0_u32..).take_while(|_| child.step(Step::Call)).count()
