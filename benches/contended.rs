@@ -1,21 +1,24 @@
-//! What a snapshot costs while a writer in another process publishes: `cargo bench --bench contended [-- FILTER]`.
+//! What a snapshot costs while a writer in another process publishes: `cargo bench --bench
+//! contended [-- FILTER]`.
 //!
-//! Each row has one reader that takes snapshots as fast as it can, and one writer that publishes at the row's rate. A
-//! writer that can't reach the rate publishes as fast as it can; `publishes/s` is the rate that it reached. The filter is
-//! a part of a row's name, `64 B/default/flat out`.
+//! Each row has one reader that takes snapshots as fast as it can, and one writer that publishes at
+//! the row's rate. A writer that can't reach the rate publishes as fast as it can; `publishes/s` is
+//! the rate that it reached. The filter is a part of a row's name, such as `64 B/default/flat out`.
 //!
-//! * The percentiles are of single snapshots, `Reader::snapshot_into` a `Pod` between two readings of the clock,
-//!   retries included. They *contain* the time of the clock itself, which is printed first.
-//! * `retries/read` is failed attempts per snapshot; `gave up` counts snapshots that ended in `Contended`. Their time
-//!   is in the percentiles as well.
-//! * `preempted` is how often the kernel took the CPU away from the reader: on a busy machine the last percentiles and
-//!   the maximum show preemptions, not retries.
-//! * The writer fills the whole state before each publication: its rate includes both. Between two snapshots the reader
-//!   checks every word of the last one, and that numbers never go back; `reads/s` contains that, the percentiles don't. A
-//!   torn or outdated snapshot fails the benchmark.
+//! * The percentiles are of single snapshots, `Reader::snapshot_into` a `Pod` between two readings
+//!   of the clock, retries included. They *contain* the time of the clock itself, which is printed
+//!   first.
+//! * `retries/read` is failed attempts per snapshot; `gave up` counts snapshots that ended in
+//!   `Contended`. The percentiles contain the times of these, too.
+//! * `preempted` is how often the kernel took the CPU away from the reader. On a busy machine the
+//!   last percentiles and the maximum show preemptions, not retries.
+//! * The writer fills the whole state before each publication: its rate includes both. Between two
+//!   snapshots the reader checks every word of the last one, and that numbers never go back;
+//!   `reads/s` contains that, the percentiles don't. A torn or outdated snapshot fails the
+//!   benchmark.
 //!
-//! With `--test`, or without `--bench` as under `cargo test --benches`, everything runs for a moment only: no figures are
-//! printed, and nothing depends on the time.
+//! With `--test`, or without `--bench` as under `cargo test --benches`, everything runs for a
+//! moment only. Then no figures are printed, and nothing depends on the time.
 
 mod common;
 #[path = "contended/cpus.rs"]
@@ -50,7 +53,7 @@ struct Outcome {
 }
 
 fn main() {
-    if writer::run_if_told() {
+    if writer::run_if_requested() {
         return;
     }
     let arguments = Arguments::read();
@@ -103,7 +106,7 @@ fn read_under<const WORDS: usize>(
     // Not counted: the first snapshots map the segments and fault the pages in.
     read_for(&mut reader, &mut state, duration / 10);
     let outcome = read_for(&mut reader, &mut state, duration);
-    // Independent of all timing: the last publication is there, and whole.
+    // This check does not depend on timing: the last publication is there, and whole.
     let last = writer.stop();
     let info = reader.snapshot_into(&mut state).unwrap();
     assert!(info.publication() == last && is_whole(&state[..], last));

@@ -1,22 +1,25 @@
-//! What it costs the main process to read a whole fleet: `cargo bench --bench fleet`.
+//! The cost of reading a whole fleet in the main process: `cargo bench --bench fleet`.
 //!
-//! 64 processes publish on 16 channels each, 1,024 in all, states of 256 bytes at 1 Hz to 1 kHz: some 17,000 publications
-//! a second. One thread of this process asks, in turns:
+//! 64 processes publish on 16 channels each, 1,024 in all, states of 256 bytes at 1 Hz to 1 kHz:
+//! some 17,000 publications a second. One thread of this process asks, in turns:
 //!
-//! * *one round*: the latest state of every channel, by `Hub::iter` and by a bare `Reader` for each channel.
+//! * *one round*: the latest state of every channel, by `Hub::iter` and by a bare `Reader` for each
+//!   channel.
 //! * *one state*: `Hub::get` of a channel by its name, in an order that jumps about.
-//! * *cut*: `Hub::cut` of 16, 64 and all channels; how many cuts are of an instant, and how many states were current at the
-//!   cut's time. The other states report by how much they miss it.
-//! * *wake-up*: from the timestamp of a publication to the return of the `HubWatch::wait_any` that waited for it. Only the
-//!   first publication during each call counts. The time contains waiting for a processor that is busy with other workers.
+//! * *cut*: `Hub::cut` of 16, 64 and all channels; how many cuts are of an instant, and how many
+//!   states were current at the cut's time. For the other states, the cut reports the difference.
+//! * *wake-up*: from the timestamp of a publication to the return of the `HubWatch::wait_any` that
+//!   waited for it. Only the first publication during each call counts. The time contains waiting
+//!   for a processor that is busy with other workers.
+//! Between the rounds every state is compared with what was published under its number, and numbers
+//! never go back. On a machine with fewer processors than workers, the last percentiles contain
+//! preemptions.
 //!
-//! Between the rounds every state is compared with what was published under its number, and numbers never go back. On a
-//! machine with fewer processors than workers, the last percentiles contain preemptions.
+//! Memory is that of the objects in `/dev/shm`. Mappings are those of this process while the hub
+//! and the bare readers are both attached to every channel.
 //!
-//! Memory is that of the objects in `/dev/shm`, mappings those of this process, while the hub and the bare readers are both
-//! attached to every channel.
-//!
-//! With `--test`, or without `--bench` as under `cargo test --benches`, a small fleet runs for a moment.
+//! With `--test`, or without `--bench` as under `cargo test --benches`, a small fleet runs for a
+//! moment.
 
 mod common;
 #[path = "fleet/worker.rs"]
@@ -43,10 +46,10 @@ const OBJECTS: &str = "/dev/shm/";
 /// Characters that the names of all objects of a namespace begin with.
 const PREFIX: usize = 10;
 
-/// Longer than any channel's period: every channel changes within it.
+/// Longer than any channel's period: every channel changes within this time.
 const MAX: Duration = Duration::from_secs(10);
 
-/// How much a run does.
+/// The extent of a run.
 struct Scale {
     workers: usize,
     channels: usize,
@@ -59,7 +62,7 @@ const MEASURED: Scale = Scale { workers: 64, channels: 16, rounds: 2_000, gets: 
 const TRIED: Scale = Scale { workers: 4, channels: 4, rounds: 5, gets: 100, wakes: 5 };
 
 fn main() {
-    if worker::run_if_told() {
+    if worker::run_if_requested() {
         return;
     }
     let arguments = Arguments::read();
@@ -182,7 +185,7 @@ impl MainProcess {
         assert_eq!(*snapshot, state_of(&self.names[index], snapshot.publication()));
     }
 
-    /// Cuts `many` channels, another part of the fleet each time.
+    /// Cuts `many` channels, a different part of the fleet each time.
     fn cut(&mut self, many: usize, turn: usize) {
         let first = turn * many % (self.names.len() - many + 1);
         let names = &self.names[first..first + many];
@@ -195,7 +198,7 @@ impl MainProcess {
         }
         let current = cut.states.iter().filter(|state| state.skew == Skew::None).count();
         let is_instant = cut.moment == CutTime::Instant;
-        assert!(!is_instant || current == many, "states of an instant miss it");
+        assert!(!is_instant || current == many, "a state of an instant is not current");
         let cuts = self.cuts.entry(many).or_default();
         cuts.cuts += 1;
         cuts.instants += u64::from(is_instant);
@@ -204,7 +207,7 @@ impl MainProcess {
         self.record(&format!("cut of {many}"), elapsed);
     }
 
-    /// Waits until so many waits were ended by a publication during the wait.
+    /// Waits until `wakes` waits have ended by a publication during the wait.
     fn wake(&mut self, what: &str, pattern: &str, wakes: usize) {
         let mut watch = self.hub.watch(pattern);
         watch.changed();

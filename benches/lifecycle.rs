@@ -1,15 +1,19 @@
-//! What it costs to open, attach, take over, close and clean up: `cargo bench --bench lifecycle`.
+//! The costs of opening, attaching, taking over, closing and cleaning up: `cargo bench --bench
+//! lifecycle`.
 //!
-//! A channel is three objects: the control page and two segments. The operating system alone handles three objects of
-//! these sizes beside it, in turns in the same run:
+//! A channel is three objects: the control page and two segments. For comparison, three bare
+//! objects of these sizes are created and removed in turn with it, in the same run:
 //!
-//! * *bare* creates, sizes and maps them, and unmaps and unlinks them again; no memory is touched.
-//! * *with memory* reserves their memory, too. Without that, a full shared memory kills the process that touches it.
+//! * *bare* creates, sizes and maps them, then unmaps and unlinks them; no memory is touched.
+//! * *with memory* reserves their memory, too. Without the reservation, a full shared memory kills
+//!   the process that touches it.
 //!
-//! A channel is created under a lock, registered in its namespace, and laid out. In *alone* it is the only channel of its
-//! namespace, so that the registry is created and removed with it; in *among 1,000* it is not.
+//! A channel is created under a lock, registered in its namespace, and laid out. In *alone* it is
+//! the only channel of its namespace, so the registry is created and removed with it; in *among
+//! 1,000* it is not.
 //!
-//! With `--test`, or without `--bench` as under `cargo test --benches`, everything happens a few times only.
+//! With `--test`, or without `--bench` as under `cargo test --benches`, everything runs a few times
+//! only.
 
 mod common;
 
@@ -65,7 +69,8 @@ fn channel(number: usize) -> String {
 /// Characters of a registry's name: a channel's objects have longer ones.
 const REGISTRY: usize = "tl_nnnnnnnr".len();
 
-/// The sizes of all channels' objects that this process maps; not the waiters' page, which is a part of the registry.
+/// The sizes of all channels' objects that this process maps, without the waiters' page, which is a
+/// part of the registry.
 fn mapped_sizes() -> Vec<usize> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let is_channels = |line: &&str| {
@@ -149,7 +154,7 @@ impl Rows {
         }
     }
 
-    /// One channel that its writer leaves and the next one resumes, again and again.
+    /// One channel that its writer leaves and the next writer resumes, again and again.
     fn take_over(&mut self, namespace: &Namespace, rounds: usize) {
         let mut first = create(namespace, 0);
         first.publish(&[1; 8]).unwrap();

@@ -1,19 +1,23 @@
-//! What a publish and a snapshot cost while no other process uses the channel: `cargo bench --bench uncontended`.
+//! The costs of a publish and a snapshot while no other process uses the channel: `cargo bench
+//! --bench uncontended`.
 //!
-//! Writer and reader are in one process and take turns: the figures are the cost of the code and of the copy, in a warm
-//! cache as far as the payload fits. `contended` measures a reader while a writer publishes.
+//! Writer and reader are in one process and take turns: the figures are the cost of the code and of
+//! the copy, in a warm cache if the payload fits. `contended` measures a reader while a writer
+//! publishes.
 //!
-//! * `payload`: plain bytes of 8 B to 64 MiB. Beside them `memcpy`, from one buffer into one other; and `memcpy around`,
-//!   from one buffer into as many as the channel has slots, which a publish cannot avoid. `snapshot` returns a [`Pod`] by
-//!   value; `snapshot_into` copies it to the caller's place.
-//! * `serde`: states of a few jobs to a thousand. Beside publish and snapshot: the bare encode and decode, and a memcpy
-//!   of as many bytes.
-//! * `hub`: one of 1,000 channels by name, by 1, 2 and 8 threads at once; beside it a bare reader, and a map of readers
-//!   under a mutex. `read_at`: a few bytes of a large state, beside a state of a few bytes.
-//! * `timestamps`, `checksum`, `changed_since`: what the options cost.
+//! * `payload`: plain bytes of 8 B to 64 MiB. Beside them `memcpy`, from one buffer into another;
+//!   and `memcpy around`, from one buffer into as many as the channel has slots, which a publish
+//!   cannot avoid. `snapshot` returns a [`Pod`] by value; `snapshot_into` copies it to the caller's
+//!   place.
+//! * `serde`: states of a few jobs to a thousand. Beside publish and snapshot: the bare encode and
+//!   decode, and a memcpy of as many bytes.
+//! * `hub`: one of 1,000 channels by name, by 1, 2 and 8 threads at once; beside it a bare reader,
+//!   and a map of readers under a mutex. `read_at`: a few bytes of a large state, beside a state of
+//!   a few bytes.
+//! * `timestamps`, `checksum`, `changed_since`: the costs of the options.
 //!
-//! Compare figures of one run only: those of different runs, and even more of different machines, say little. Everything
-//! that is measured is checked once before and once after.
+//! Compare figures of one run only: figures of different runs, and even more of different machines,
+//! are hardly comparable. Everything that is measured is checked once before and once after.
 
 mod common;
 #[path = "uncontended/hub.rs"]
@@ -35,7 +39,7 @@ use worker_state::WorkerState;
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
-/// From this size on an iteration takes milliseconds, and a few are enough.
+/// From this size on, an iteration takes milliseconds, and a few are enough.
 const LARGE: usize = 16 << 20;
 
 fn main() {
@@ -135,7 +139,8 @@ fn bytes(group: &mut Group<'_>, namespace: &Namespace, label: &str, state: &[u8]
     writer.close().unwrap();
 }
 
-/// The yardstick: a copy into the same place again and again; and one into `slots` places in turn, as a publish has to.
+/// The yardstick: a copy into the same place again and again; and one into `slots` places in turn,
+/// which a publish cannot avoid.
 fn memcpy(group: &mut Group<'_>, label: &str, from: &[u8], slots: usize) {
     let mut into = vec![0_u8; from.len() * slots];
     group.bench_function(BenchmarkId::new("memcpy", label), |bencher| {
@@ -160,7 +165,7 @@ fn serde_states(criterion: &mut Criterion, namespace: &Namespace) {
     group.finish();
 }
 
-/// One codec and one size, which is the one in Postcard: MessagePack takes more for the same state.
+/// One codec and one size, measured in Postcard: MessagePack takes more bytes for the same state.
 fn serde_state<C: Encode<WorkerState> + Decode<WorkerState>>(
     group: &mut Group<'_>,
     namespace: &Namespace,
@@ -223,7 +228,7 @@ fn timestamps(criterion: &mut Criterion, namespace: &Namespace) {
     group.finish();
 }
 
-/// What a publication costs on a channel that readers may wait for, while none does.
+/// The cost of a publication on a channel that readers may wait for, while none waits.
 fn wakings(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("wake_mode");
     scale(&mut group, 64);
@@ -290,7 +295,7 @@ fn changed_since(criterion: &mut Criterion, namespace: &Namespace) {
     writer.close().unwrap();
 }
 
-/// Throughput and effort for payloads of `bytes`; a group takes its large ones last.
+/// Throughput and effort for payloads of `bytes`. A group takes its large payloads last.
 fn scale(group: &mut Group<'_>, bytes: usize) {
     group.throughput(Throughput::Bytes(bytes as u64));
     if bytes >= LARGE {
@@ -298,7 +303,7 @@ fn scale(group: &mut Group<'_>, bytes: usize) {
     }
 }
 
-/// A state of which no two words are equal.
+/// A state whose words all differ.
 fn contents<const WORDS: usize>(seed: u64) -> Box<[u64; WORDS]> {
     common::boxed(|word| common::spread(seed << 32 | word as u64))
 }
@@ -306,7 +311,7 @@ fn contents<const WORDS: usize>(seed: u64) -> Box<[u64; WORDS]> {
 type PodWriter<const WORDS: usize> = Writer<[u64; WORDS], Pod>;
 type PodReader<const WORDS: usize> = Reader<[u64; WORDS], Pod>;
 
-/// A channel of plain arrays that was checked: all slots were written, and two states came back unchanged.
+/// A checked channel of plain arrays: all slots were written, and two states came back unchanged.
 fn pod<const WORDS: usize>(
     namespace: &Namespace,
     options: impl FnOnce(WriterBuilder<[u64; WORDS], Pod>) -> WriterBuilder<[u64; WORDS], Pod>,
@@ -325,7 +330,8 @@ fn pod<const WORDS: usize>(
     Some((writer, reader))
 }
 
-/// Opens a writer. Prints a note and returns `None` if shared memory is too small, as it is in many containers.
+/// Opens a writer. Prints a note and returns `None` if shared memory is too small, as in many
+/// containers.
 fn open<T: ?Sized, C: Encode<T>>(builder: WriterBuilder<T, C>) -> Option<Writer<T, C>> {
     match builder.open() {
         Ok(writer) => Some(writer),

@@ -1,11 +1,13 @@
-//! How long a wake-up takes: `cargo bench --bench waiting`.
+//! The latency of a wake-up: `cargo bench --bench waiting`.
 //!
-//! Two processes, each on a processor of its own where there are two, answer each other: a publication on one channel, and
-//! one on another channel as the answer. Half of the time from the first to the answer's arrival is a *hop*: publishing,
-//! waking, waiting. The lower bound stands beside it: two words of shared memory and bare futex calls. The contestants take
-//! turns in one run; the ratio to the futex is what matters.
+//! Two processes, each on a processor of its own if there are two, answer each other: a publication
+//! on one channel, and a publication on another channel as the answer. Half of the time from the
+//! first publication to the answer's arrival is a *hop*: publishing, waking, waiting. The lower
+//! bound is two words of shared memory and bare futex calls. All games take turns in one run; the
+//! ratio to the futex is what matters.
 //!
-//! With `--test`, or without `--bench`, everything runs for a moment only, and no figures are printed.
+//! With `--test`, or without `--bench`, everything runs for a moment only, and no figures are
+//! printed.
 
 mod common;
 #[path = "contended/cpus.rs"]
@@ -28,7 +30,7 @@ const GAME: &str = "TEARLESS_BENCH_GAME";
 const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
 const CPU: &str = "TEARLESS_BENCH_CPU";
 
-/// Turns of each contestant, and rounds in each turn.
+/// Turns of each game, and rounds in each turn.
 const TURNS: usize = 10;
 const ROUNDS: u64 = 5_000;
 const ROUNDS_OF_A_TEST: u64 = 50;
@@ -101,7 +103,8 @@ impl Contest {
             let begin = Instant::now();
             self.player.ask();
             let hop = nanos(begin.elapsed()) / 2;
-            // In the first rounds the partner sleeps since the last turn, and its pages are cold.
+            // In the first rounds the partner has slept since the last turn, and its pages are
+            // cold.
             if round >= rounds / 10 {
                 turn.saturating_record(hop);
             }

@@ -1,5 +1,7 @@
-# What the scripts of ci/ share. A script sources this file, defines `usage` and its options, and calls, in this order,
-# `parse_options "$@"`, `own_shared_memory "$@"` and `enter_repository`.
+# Shared by the scripts of ci/. A script sources this file, defines `usage` and its options, and
+# then calls, in this order, `parse_options "$
+# "`, `own_shared_memory "$
+# "` and `enter_repository`.
 # shellcheck shell=bash
 set -euo pipefail
 
@@ -10,10 +12,10 @@ script=ci/${0##*/}
 
 # --- Options
 
-# The kind of each option by its name: flag, number (0 is one), positive, or text. `parse_options` stores the value in the
-# variable of that name.
+# The kind of each option by its name: flag, number (0 is allowed), positive, or text.
+# `parse_options` stores the value in the variable of that name.
 declare -A options=()
-# The arguments that are no options, at most `max_words` of them.
+# The arguments that are not options, at most `max_words`.
 words=()
 max_words=0
 
@@ -63,7 +65,7 @@ parse_options() {
 
 # --- The end of a script
 
-# Commands that `on_exit` collects run at the end in reverse order, however the script ends.
+# `on_exit` collects commands that run at the end in reverse order, however the script ends.
 at_exit=()
 on_exit() {
     at_exit+=("$1")
@@ -93,8 +95,9 @@ make_scratch() {
 
 # --- Shared memory
 
-# Starts the script again in a mount namespace with an empty /dev/shm of its own, so that the script's check sees its own
-# objects and no others. Where the system refuses that, the check reads the common /dev/shm: see `objects`.
+# Starts the script again in a mount namespace with its own empty /dev/shm, so that the check for
+# leftovers sees only the script's objects. If the system refuses that, the check reads the common
+# /dev/shm: see `objects`.
 own_shared_memory() {
     [[ ${TEARLESS_SHARED_MEMORY_OF-} != "$$" ]] || return 0
     local enter=(unshare --mount) drop=()
@@ -104,14 +107,15 @@ own_shared_memory() {
         drop=(setpriv --inh-caps=-all --ambient-caps=-all)
     fi
     if "${enter[@]}" sh -c "$mount" 2>/dev/null; then
-        # The process id stays the same: this is how the script knows that it runs in its namespace.
+        # The process id stays the same: by this, the script detects that it runs in its namespace.
         TEARLESS_SHARED_MEMORY_OF=$$ exec "${enter[@]}" sh -c "$mount && exec \"\$@\"" sh "${drop[@]}" "$0" "$@"
     fi
     printf '%s: no mount namespace here: the check for leftovers reads the common %s\n' "$script" "$SHARED_MEMORY" >&2
     common_before=$(ls -A "$SHARED_MEMORY")
 }
 
-# The objects of this run. In the common /dev/shm: what is new, belongs to this user, and has a name that the library gives.
+# The objects of this run. In the common /dev/shm these are the new objects that belong to this user
+# and have a name of the library's form.
 objects() {
     if [[ -z ${common_before+set} ]]; then
         ls -A "$SHARED_MEMORY"
@@ -123,7 +127,8 @@ objects() {
     done
 }
 
-# The objects that no process uses any more. In the common /dev/shm another run's processes may use them.
+# The objects that no process uses any more. In the common /dev/shm another run's processes may use
+# objects.
 leftovers() {
     local object
     for object in $(objects); do
@@ -152,16 +157,18 @@ check_leftovers() {
     printf 'nothing left in %s\n' "$SHARED_MEMORY"
 }
 
-# --- What is run
+# --- Builds
 
 enter_repository() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
 }
 
-# What every optimized build selects: with the same features everywhere, the library is built once.
+# The selection of every optimized build: with the same features everywhere, the library is built
+# once.
 readonly optimized=(--release --workspace)
 
-# Builds the command and the example fleet, which it is tried on; sets `tearless` and `fleet` to their paths.
+# Builds the command, and the example fleet to try it on; sets `tearless` and `fleet` to their
+# paths.
 build_programs() {
     cargo build --quiet "${optimized[@]}" --bin tearless --example fleet
     tearless=${CARGO_TARGET_DIR:-target}/release/tearless

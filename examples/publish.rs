@@ -43,7 +43,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         match lines.recv_timeout(Duration::from_millis(100)) {
             Ok(line) if line.is_empty() => break,
             Ok(line) => {
-                println!("The next publication, #{}, holds that.", publication + 1);
+                println!("Publication #{} will hold this text.", publication + 1);
                 state.said.push(line);
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}

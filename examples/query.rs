@@ -1,4 +1,4 @@
-//! The other half of `publish`: reads the state once a second; the publisher notices nothing.
+//! The other half of `publish`: reads the state once a second, without any effect on the publisher.
 
 use std::{error::Error, process::ExitCode, thread, time::Duration};
 

@@ -95,13 +95,13 @@ fn a_stream_skips_what_is_overwritten_and_ends_with_the_channel() {
     assert!(poll_once(&mut changes).is_pending(), "nothing comes twice");
     writer.publish(&4).unwrap();
     writer.close().unwrap();
-    assert_eq!(*block_on(changes.next()).unwrap().unwrap(), 4, "the last one lingers");
+    assert_eq!(*block_on(changes.next()).unwrap().unwrap(), 4, "the last state lingers");
     assert!(block_on(changes.next()).is_none());
-    assert!(matches!(poll_once(&mut changes), Poll::Ready(None)), "and stays at its end");
+    assert!(matches!(poll_once(&mut changes), Poll::Ready(None)), "the stream stays at its end");
 }
 
 #[test]
-fn a_future_that_is_dropped_loses_nothing() {
+fn a_dropped_future_loses_nothing() {
     let namespace = Namespace::in_process("stream").unwrap();
     let mut writer = namespace.writer::<u64>("worker").unwrap();
     let mut changes = namespace.reader::<u64>("worker").unwrap().changes();
@@ -116,14 +116,14 @@ fn a_future_that_is_dropped_loses_nothing() {
 }
 
 #[test]
-fn what_cannot_be_decoded_is_an_item_and_not_the_end() {
+fn an_undecodable_state_is_an_item_and_not_the_end() {
     let namespace = Namespace::in_process("stream").unwrap();
     let mut writer = namespace.writer_builder::<Vec<u8>>("worker").type_name("s").open().unwrap();
     let reader = namespace.reader_builder::<String>("worker").type_name("s").open().unwrap();
     let mut changes = reader.changes();
     writer.publish(&vec![0xff]).unwrap();
     assert!(matches!(block_on(changes.next()), Some(Err(SnapshotError::Decode { .. }))));
-    assert!(poll_once(&mut changes).is_pending(), "it is not tried again");
+    assert!(poll_once(&mut changes).is_pending(), "the stream does not retry it");
     writer.publish(&vec![b'a']).unwrap();
     assert_eq!(*block_on(changes.next()).unwrap().unwrap(), "a");
     assert_eq!(changes.into_reader().publication(), 2);
@@ -134,12 +134,12 @@ struct Bomb;
 
 impl Wake for Bomb {
     fn wake(self: Arc<Self>) {
-        panic!("this is what the test is about");
+        panic!("the waker panics, as the test requires");
     }
 }
 
 #[test]
-fn a_waker_that_panics_takes_no_other_stream_with_it() {
+fn a_panicking_waker_harms_no_other_stream() {
     let namespace = Namespace::in_process("bombs").unwrap();
     let mut writers = ["one", "another"].map(|name| namespace.writer::<u64>(name).unwrap());
     let mut streams = ["one", "another"].map(|name| namespace.reader::<u64>(name).unwrap().changes());

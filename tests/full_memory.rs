@@ -15,11 +15,11 @@ use testkit::objects::{DIRECTORY, Objects};
 
 const PAGE: usize = 4096;
 
-/// Runs `test` in a role of its own, in a mount namespace with a small `/dev/shm`. `false` in the
-/// test itself.
+/// Runs `test` in another role, in a mount namespace with a small `/dev/shm`. Returns `false` in
+/// the test itself.
 fn in_small_memory(test: &str, size: &str, play: fn(&Namespace)) {
     if let Some((_, namespace)) = role() {
-        assert_eq!(listed(), Vec::<String>::new(), "this is no /dev/shm of its own");
+        assert_eq!(listed(), Vec::<String>::new(), "/dev/shm is not the test's own");
         return play(&namespace);
     }
     if is_root("to mount a small /dev/shm") {
@@ -99,7 +99,7 @@ fn a_growth_without_room_leaves_the_published_state() {
             assert_eq!(*reader.snapshot().unwrap(), pattern(100));
             assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
             assert_eq!(objects.listed(), ["a1", "b1", "c"]);
-            writer.publish(&pattern(100)).expect("what fits goes on being published");
+            writer.publish(&pattern(100)).expect("a state that fits is still published");
             make_room();
         }
         writer.publish(&pattern(20_000)).expect("there is room again");
@@ -123,9 +123,9 @@ fn a_takeover_needs_no_room() {
     });
 }
 
-/// What a creator leaves that is stopped or killed after it sizes the control page and before it
-/// reserves the page's memory: no process can read the page's words while there is no memory for
-/// them.
+/// The state that a creator leaves if it is stopped or killed after it sizes the control page and
+/// before it reserves the page's memory: no process can read the page's words while there is no
+/// memory for them.
 #[test]
 fn a_half_made_page_without_memory_is_not_touched() {
     in_small_memory("a_half_made_page_without_memory_is_not_touched", "size=128k", |namespace| {
@@ -140,7 +140,7 @@ fn a_half_made_page_without_memory_is_not_touched() {
         assert!(matches!(error, AttachError::NotReady { .. }), "{error}, {error:?}");
         assert_no_space(create(namespace));
         File::create(objects.path("c")).unwrap().set_len(PAGE as u64).unwrap();
-        assert!(namespace.remove_channel("worker").unwrap(), "that needs no room");
+        assert!(namespace.remove_channel("worker").unwrap(), "removal needs no memory");
         assert!(!namespace.remove_channel("worker").unwrap());
         make_room();
         assert_eq!(listed(), Vec::<String>::new());
@@ -148,27 +148,31 @@ fn a_half_made_page_without_memory_is_not_touched() {
 }
 
 #[test]
-fn names_run_out_as_memory_does() {
-    in_small_memory("names_run_out_as_memory_does", "size=128k,nr_inodes=6", |namespace| {
-        // The directory itself takes one name.
-        for used in 2..6 {
-            (0..used).for_each(|number| drop(File::create(format!("{DIRECTORY}/{number}")).unwrap()));
-            let before = listed();
-            assert_no_space(create(namespace));
-            assert_eq!(listed(), before, "with {used} of 5 names used");
-            (0..used).for_each(|number| fs::remove_file(format!("{DIRECTORY}/{number}")).unwrap());
-        }
-        let mut writer = create(namespace).unwrap();
-        writer.publish(&pattern(100)).unwrap();
-        File::create(format!("{DIRECTORY}/last")).unwrap();
-        let error = writer.publish(&pattern(20_000)).unwrap_err();
-        assert!(
-            matches!(&error, PublishError::Growth { source: ObjectError::NoSpace { .. }, .. }),
-            "{error}, {error:?}"
-        );
-        assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
-        fs::remove_file(format!("{DIRECTORY}/last")).unwrap();
-        writer.publish(&pattern(20_000)).unwrap();
-        assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(20_000));
-    });
+fn running_out_of_inodes_is_refused_like_running_out_of_memory() {
+    in_small_memory(
+        "running_out_of_inodes_is_refused_like_running_out_of_memory",
+        "size=128k,nr_inodes=6",
+        |namespace| {
+            // The directory itself takes one name.
+            for used in 2..6 {
+                (0..used).for_each(|number| drop(File::create(format!("{DIRECTORY}/{number}")).unwrap()));
+                let before = listed();
+                assert_no_space(create(namespace));
+                assert_eq!(listed(), before, "with {used} of 5 names used");
+                (0..used).for_each(|number| fs::remove_file(format!("{DIRECTORY}/{number}")).unwrap());
+            }
+            let mut writer = create(namespace).unwrap();
+            writer.publish(&pattern(100)).unwrap();
+            File::create(format!("{DIRECTORY}/last")).unwrap();
+            let error = writer.publish(&pattern(20_000)).unwrap_err();
+            assert!(
+                matches!(&error, PublishError::Growth { source: ObjectError::NoSpace { .. }, .. }),
+                "{error}, {error:?}"
+            );
+            assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(100));
+            fs::remove_file(format!("{DIRECTORY}/last")).unwrap();
+            writer.publish(&pattern(20_000)).unwrap();
+            assert_eq!(*attach(namespace).unwrap().snapshot().unwrap(), pattern(20_000));
+        },
+    );
 }

@@ -109,12 +109,12 @@ fn deep_nesting_is_refused_by_message_pack() {
     too_deep::<MessagePack, Choice>(&b"\x81\xa4More".repeat(TOO_DEEP));
     too_deep::<MessagePack, Fields>(&b"\x81\xa4More\x91\x91".repeat(TOO_DEEP));
     too_deep::<MessagePack, Map>(&[0x81, 0x01].repeat(TOO_DEEP));
-    // An unknown field may also nest where the type does not.
+    // An unknown field may also nest, even if the type does not.
     too_deep::<MessagePack, Skipped>(&[b"\x81\xa1x".to_vec(), array].concat());
     too_deep::<MessagePack, Endless>(&[0x01]);
 }
 
-/// A value with exactly so many levels.
+/// A value with exactly `levels` levels.
 fn nested<T>(levels: usize, end: T, one_more: impl Fn(T) -> T) -> T {
     (1..levels).fold(end, |value, _| one_more(value))
 }
@@ -146,7 +146,7 @@ where
 }
 
 #[test]
-fn nesting_of_128_generations_is_fine() {
+fn nesting_of_128_levels_is_accepted() {
     has_room_for_128_with::<Postcard>();
     has_room_for_128_with::<MessagePack>();
     let end = || Nameless(vec![]);

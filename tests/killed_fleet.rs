@@ -1,5 +1,5 @@
 //! The promise: **nothing accumulates, however often writers are killed.** Readers keep the last
-//! whole state of every worker, its successor resumes at once with the next number, and no other
+//! whole state of every worker, and its successor resumes at once with the next number. No other
 //! process has to clean up.
 //!
 //! Four worker processes publish flat out, and grow and shrink their channels all the time. The
@@ -39,7 +39,7 @@ const STEM: usize = 20;
 /// Seconds after which a worker counts as hanging. The test kills it after milliseconds.
 const PATIENCE: u32 = 120;
 
-/// The channel shrinks after one in so many publications.
+/// The channel shrinks after one in this many publications.
 const SHRINK_EVERY: u64 = 64;
 
 type BytesReader = Reader<Vec<u8>, Bytes>;
@@ -61,8 +61,8 @@ fn write(channel: &str, publication: u64, payload: &mut Vec<u8>) {
     payload.truncate(len);
 }
 
-/// A worker process: publishes flat out until it is killed, or until its standard input ends, which
-/// it also does if the test dies.
+/// A worker process: publishes flat out until it is killed, or until its standard input ends. The
+/// input also ends if the test dies.
 fn work(channel: &str, namespace: &Namespace) {
     // SAFETY: it only sets this process's timer.
     unsafe { libc::alarm(PATIENCE) };
@@ -75,13 +75,13 @@ fn work(channel: &str, namespace: &Namespace) {
     let nanos = begin.elapsed().as_nanos();
     let mut output = std::io::stdout();
     writeln!(output, "\nfirst {first} after {nanos}").unwrap();
-    let told = Arc::new(AtomicBool::new(false));
-    let ending = Arc::clone(&told);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&is_over);
     thread::spawn(move || {
         common::wait_for_end();
-        ending.store(true, Ordering::Relaxed);
+        flag.store(true, Ordering::Relaxed);
     });
-    while !told.load(Ordering::Relaxed) {
+    while !is_over.load(Ordering::Relaxed) {
         let next = writer.publication() + 1;
         if next.is_multiple_of(SHRINK_EVERY) {
             writer.shrink_to_fit();
@@ -134,7 +134,7 @@ struct Tally {
     probes: Vec<u64>,
     snapshots: u64,
     kills: u64,
-    /// The number of kills in a growth, or in a successor that has not yet removed what is left of
+    /// The number of kills in a growth, or in a successor that has not yet removed the leftover of
     /// one.
     leftovers: u64,
     growths: u64,
@@ -209,7 +209,7 @@ impl<'a> Post<'a> {
         self.worker = Some(Actor::start(TEST, self.channel, self.namespace));
     }
 
-    /// Takes snapshots for so long, without pause.
+    /// Takes snapshots for the given time, without pause.
     fn watch(&mut self, long: Duration) {
         let begin = Instant::now();
         while begin.elapsed() < long {
@@ -224,7 +224,7 @@ impl<'a> Post<'a> {
         let probe = Instant::now();
         let state = self.witness.reader.writer_state().unwrap();
         self.tally.probes.push(nanos(probe));
-        assert_eq!(state, WriterState::Dead, "{}: it was waited for", self.channel);
+        assert_eq!(state, WriterState::Dead, "{}: the test has reaped it", self.channel);
         self.tally.kills += 1;
         killed
     }
@@ -247,8 +247,8 @@ impl<'a> Post<'a> {
         let line = self.worker.as_mut().expect("it was started").await_line_with("first ");
         let numbers = line.split(' ').filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
         let [first, took] = numbers[..] else { panic!("{line}") };
-        assert_eq!(first, dead + 1, "{}: the successor goes on", self.channel);
-        assert!(self.witness.look() >= first, "{}: what was published is visible", self.channel);
+        assert_eq!(first, dead + 1, "{}: the successor resumes", self.channel);
+        assert!(self.witness.look() >= first, "{}: the published state is visible", self.channel);
         self.tally.gaps.push(nanos(killed));
         self.tally.takeovers.push(took);
     }
@@ -270,7 +270,7 @@ impl<'a> Post<'a> {
     }
 }
 
-/// Plays the rounds of one post.
+/// Runs the rounds of one post.
 fn man<'a>(mut post: Post<'a>, rounds: &AtomicU64) -> Post<'a> {
     // Relaxed: the counter orders no other data.
     while rounds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
@@ -303,7 +303,7 @@ fn print_quantiles(what: &str, nanos: &mut [u64]) {
     println!("{what:<46} p50 {half:>9.1} µs  p99 {late:>9.1} µs  max {max:>9.1} µs  of {}", nanos.len());
 }
 
-/// Plays all rounds, on all posts at the same time, and lets the last workers end.
+/// Runs all rounds, on all posts at the same time, and lets the last workers end.
 fn play(namespace: &Namespace, rounds: u64, seed: u64) -> Tally {
     let posts = CHANNELS.map(|channel| Post::fill(channel, namespace, seed));
     let (left, over) = (AtomicU64::new(rounds), AtomicBool::new(false));
@@ -312,10 +312,10 @@ fn play(namespace: &Namespace, rounds: u64, seed: u64) -> Tally {
         let players = posts.map(|post| scope.spawn(|| man(post, &left)));
         let posts = players.map(|player| player.join());
         over.store(true, Ordering::Relaxed);
-        let snapshots = observer.join().expect("an observer that finds all as it should be");
+        let snapshots = observer.join().expect("the observer finds no fault");
         let mut all = Tally { snapshots, ..Tally::default() };
         for post in posts {
-            all.add(post.expect("a post where all is as it should be").close());
+            all.add(post.expect("the post finds no fault").close());
         }
         all
     })

@@ -10,7 +10,7 @@ use common::OwnNamespace;
 use tearless::{Namespace, Pod, Postcard, options::TimestampSource};
 use testkit::trace::{Step, Traced};
 
-/// Opens everything, publishes and reads so often, and ends.
+/// Opens everything, publishes and reads `times` times, and ends.
 fn work(namespace: &Namespace, times: u64) {
     // Reading the precise clock is a system call on a machine without a clock that processes may
     // read.
@@ -41,7 +41,7 @@ fn stops(namespace: &Namespace, times: u64) -> usize {
 }
 
 #[test]
-fn publishing_and_reading_make_none() {
+fn publishing_and_reading_make_no_system_call() {
     let own = OwnNamespace::new(&["plain", "serde"]);
     let few = stops(&own, 1);
     assert!(few > 50, "opening makes some, and they are seen: {few}");

@@ -1,4 +1,4 @@
-//! Liveness is right across PID namespaces, where a pid means another process or none.
+//! Liveness is right across PID namespaces, in which a pid means another process or none.
 #![cfg(all(feature = "postcard", feature = "message-pack"))]
 
 mod common;
@@ -10,7 +10,7 @@ use tearless::{Namespace, error::CreateError, inspect::WriterState};
 /// `unshare` is killed.
 const INSIDE: [&str; 4] = ["unshare", "-pf", "--mount-proc", "--kill-child"];
 
-/// Writes the channel or reads it, as ordered.
+/// Writes or reads the channel, as ordered.
 fn play(role: &str, namespace: &Namespace) {
     let mut writer = (role == "writer").then(|| namespace.writer::<u64>("worker").unwrap());
     if let Some(writer) = &mut writer {
@@ -38,8 +38,8 @@ fn answer(actor: &mut Actor, command: &str, part: &str) -> String {
 }
 
 #[test]
-fn a_writer_in_another_pid_namespace_is_known_alive_and_dead() {
-    let test = "a_writer_in_another_pid_namespace_is_known_alive_and_dead";
+fn a_writer_in_another_pid_namespace_is_reported_alive_and_dead() {
+    let test = "a_writer_in_another_pid_namespace_is_reported_alive_and_dead";
     if let Some((role, namespace)) = role() {
         return play(&role, &namespace);
     }
@@ -49,7 +49,7 @@ fn a_writer_in_another_pid_namespace_is_known_alive_and_dead() {
     let own = OwnNamespace::new(&["worker"]);
     let mut inside = Actor::start_by(&INSIDE, test, "writer", &own);
     let ready = inside.await_line_with("ready");
-    assert!(ready.ends_with("pid 1"), "its pid is that of another process out here: {ready}");
+    assert!(ready.ends_with("pid 1"), "outside, its pid belongs to another process: {ready}");
     let mut reader = own.reader::<u64>("worker").unwrap();
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
     for _ in 0..100 {
@@ -69,8 +69,8 @@ fn a_writer_in_another_pid_namespace_is_known_alive_and_dead() {
 }
 
 #[test]
-fn a_reader_in_another_pid_namespace_knows_alive_and_dead() {
-    let test = "a_reader_in_another_pid_namespace_knows_alive_and_dead";
+fn a_reader_in_another_pid_namespace_distinguishes_alive_and_dead() {
+    let test = "a_reader_in_another_pid_namespace_distinguishes_alive_and_dead";
     if let Some((role, namespace)) = role() {
         return play(&role, &namespace);
     }

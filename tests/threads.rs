@@ -12,11 +12,11 @@ use tearless::{Bytes, Namespace, Snapshot, error::SnapshotError};
 
 const READERS: usize = 3;
 const DURATION: Duration = Duration::from_millis(500);
-/// When the writer gives up, even if [`ENOUGH`] has not happened yet. A sanitizer on a busy machine
-/// makes it slow.
+/// When the writer gives up, even if [`ENOUGH`] has not been reached. A sanitizer on a busy machine
+/// makes the writer slow.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So many publications, which make the channel grow six times, and so many snapshots of all
-/// readers together.
+/// The minimum number of publications, which make the channel grow six times, and of snapshots by
+/// all readers together.
 const ENOUGH: u64 = 600;
 const MAX_BYTES: u64 = 20_000;
 
@@ -27,7 +27,7 @@ fn content(number: u64) -> Vec<u8> {
     (0..len).map(|index| ((number ^ index).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }
 
-/// What the writer and the readers know of each other beside the channel.
+/// What the writer and the readers share beside the channel.
 #[derive(Default)]
 struct Progress {
     /// The number of verified snapshots.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(crate) use testkit::machine::field;
 pub(crate) use testkit::stats::{histogram, nanos};
 
-/// From this period on a paced writer sleeps instead of watching the clock.
+/// From this period on, a paced writer sleeps instead of watching the clock.
 pub(crate) const SLEEPS: Duration = Duration::from_millis(1);
 
 /// The options of the command line.
@@ -18,7 +18,8 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the options that `cargo bench` and `cargo test` pass, and one filter; ignores other options.
+    /// Reads the options that `cargo bench` and `cargo test` pass, and one filter. Ignores other
+    /// options.
     pub(crate) fn read() -> Arguments {
         let all: Vec<String> = std::env::args().skip(1).collect();
         let has = |flag: &str| all.iter().any(|argument| argument == flag);
@@ -27,12 +28,12 @@ impl Arguments {
     }
 }
 
-/// Prints on stderr what the figures are measured on: without the machine they mean nothing.
+/// Prints the machine on stderr: without it, the figures mean nothing.
 pub(crate) fn print_machine() {
     eprint!("{}", testkit::machine::Machine::current());
 }
 
-/// A name that no other process has or had: a benchmark that was killed may have left its channels behind.
+/// A name that no other process has or had: a killed benchmark may have left its channels behind.
 pub(crate) fn unique_namespace(benchmark: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     format!("bench {benchmark} {} {now}", std::process::id())
@@ -43,18 +44,18 @@ pub(crate) fn size(bytes: usize) -> String {
     testkit::table::size(bytes as u64)
 }
 
-/// An array that is built on the heap: the largest does not fit on the stack.
+/// An array that is built on the heap, because the largest one does not fit on the stack.
 pub(crate) fn boxed<const WORDS: usize>(word: impl FnMut(usize) -> u64) -> Box<[u64; WORDS]> {
     let words: Box<[u64]> = (0..WORDS).map(word).collect();
     words.try_into().expect("that many words were collected")
 }
 
-/// Spreads a number over all bits, so that neighbours have hardly a byte in common.
+/// Spreads a number over all bits, so that consecutive numbers have hardly a byte in common.
 pub(crate) fn spread(number: u64) -> u64 {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
 }
 
-/// Waits until `tick` and returns the next one. Skips ticks that were missed: catching up would be a burst.
+/// Waits until `tick` and returns the next tick. Skips missed ticks: catching up would be a burst.
 pub(crate) fn await_tick(tick: Instant, period: Duration) -> Instant {
     let mut now = Instant::now();
     if period >= SLEEPS {

@@ -1,4 +1,4 @@
-//! Which CPU the reader runs on and which the writer.
+//! The CPUs that reader and writer run on.
 
 use std::fs;
 
@@ -11,8 +11,8 @@ pub(crate) struct Pair {
     pub(crate) writer: usize,
 }
 
-/// The first CPU, and the first one after it on another core; a sibling on the same core where there is no other. `None`
-/// if there is only one.
+/// The first CPU, and the first one after it on another core; if there is no other core, a sibling
+/// on the same one. `None` if there is only one CPU.
 pub(crate) fn pair() -> Option<Pair> {
     let usable = sched_getaffinity(None).ok()?;
     let mut usable = (0..CpuSet::MAX_CPU).filter(|cpu| usable.is_set(*cpu));
@@ -25,7 +25,7 @@ pub(crate) fn pair() -> Option<Pair> {
 /// The pinning, in words for the report.
 pub(crate) fn describe(pair: Option<Pair>) -> String {
     match pair {
-        None => "not pinned: there is one CPU only, which reader and writer share".into(),
+        None => "not pinned: reader and writer share the only CPU".into(),
         Some(Pair { reader, writer }) => {
             let cores = if core(reader) == core(writer) { "one core" } else { "different cores" };
             format!("reader on CPU {reader}, writer on CPU {writer}, of {cores}")
@@ -33,7 +33,7 @@ pub(crate) fn describe(pair: Option<Pair>) -> String {
     }
 }
 
-/// Keeps the calling thread on `cpu`. A container may forbid it: then the figures are merely noisier.
+/// Keeps the calling thread on `cpu`. A container may forbid this: then the figures are noisier.
 pub(crate) fn pin(cpu: usize) {
     let mut only = CpuSet::new();
     only.set(cpu);

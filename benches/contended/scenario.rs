@@ -1,4 +1,4 @@
-//! What is measured: one payload, depth and pace of the writer; and the state that is published.
+//! The measured scenarios: payload, depth, and pace of the writer; and the published state.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,12 +21,12 @@ pub(crate) struct Scenario {
 pub(crate) enum Pace {
     /// As often as it can.
     FlatOut,
-    /// So many times a second, or as fast as it can.
+    /// At this rate per second, or as fast as it can.
     Hertz(u32),
 }
 
 impl Scenario {
-    /// All of them, in the order of the table.
+    /// All paces, in the order of the table.
     pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         let paces = [Pace::Hertz(1_000), Pace::Hertz(100_000), Pace::Hertz(1_000_000), Pace::FlatOut];
         let depths = [None, Some(1)];
@@ -88,7 +88,7 @@ impl FromStr for Scenario {
     fn from_str(text: &str) -> Result<Scenario, String> {
         let numbers: Vec<usize> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
         let [words, depth, hertz] = numbers[..] else {
-            return Err(format!("no scenario: {text:?}"));
+            return Err(format!("invalid scenario: {text:?}"));
         };
         let pace = match u32::try_from(hertz).map_err(|error| error.to_string())? {
             0 => Pace::FlatOut,

@@ -1,8 +1,9 @@
-//! The writer's process: this program again, with environment variables that say what to publish; and the reader's
-//! handle on it.
+//! The writer's process: this program again, with its scenario in environment variables; and the
+//! reader's handle on it.
 //!
-//! The writer is ready after its first publication. It publishes until the first order or the end of its input, answers
-//! with the number of its last publication, and closes the channel when its input ends.
+//! The writer is ready after its first publication. It publishes until the first order or the end
+//! of its input, answers with the number of its last publication, and closes the channel when its
+//! input ends.
 
 use std::env;
 use std::time::Instant;
@@ -21,8 +22,8 @@ const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
 const SCENARIO: &str = "TEARLESS_BENCH_SCENARIO";
 const CPU: &str = "TEARLESS_BENCH_CPU";
 
-/// The writer's process as the reader's process sees it. When this is dropped, the process has ended and its channel is
-/// removed.
+/// The writer's process as the reader's process sees it. Dropping this value ends the process,
+/// which removes its channel.
 pub(crate) struct WriterProcess {
     /// `None` after the end.
     process: Option<Child>,
@@ -62,8 +63,9 @@ impl Drop for WriterProcess {
     }
 }
 
-/// In the writer's process: publishes until the order to stop. `false` in any other process.
-pub(crate) fn run_if_told() -> bool {
+/// In the writer's process: publishes until the order to stop. Returns `false` in any other
+/// process.
+pub(crate) fn run_if_requested() -> bool {
     let (Ok(namespace), Ok(scenario)) = (env::var(NAMESPACE), env::var(SCENARIO)) else { return false };
     let scenario: Scenario = scenario.parse().unwrap();
     if let Some(cpu) = env::var(CPU).ok().and_then(|cpu| cpu.parse().ok()) {

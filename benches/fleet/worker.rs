@@ -1,7 +1,8 @@
-//! A worker's process: this program again, with environment variables that say what to publish; and all workers together.
+//! A worker's process: this program again, with its task in environment variables; and all workers
+//! together.
 //!
-//! A worker is ready when it has published on each of its channels. It closes them when its input ends, which also happens
-//! when the benchmark's process is killed.
+//! A worker is ready when it has published on each of its channels. It closes them when its input
+//! ends, which also happens when the benchmark's process is killed.
 
 use std::env;
 use std::thread;
@@ -19,8 +20,8 @@ const NAMESPACE: &str = "TEARLESS_BENCH_NAMESPACE";
 const WORKER: &str = "TEARLESS_BENCH_WORKER";
 const CHANNELS: &str = "TEARLESS_BENCH_CHANNELS";
 
-/// Publications per second of a worker's channels, which repeat after sixteen. The first channel of every sixteenth worker
-/// is the fastest one.
+/// Publications per second of a worker's channels, which repeat after sixteen. The first channel of
+/// every sixteenth worker is the fastest one.
 const HERTZ: [u32; 16] = [100, 1, 10, 1, 10, 1, 10, 1, 100, 1, 10, 1, 10, 1, 10, 1];
 const FASTEST: u32 = 1_000;
 
@@ -30,7 +31,7 @@ const SLEEP: Duration = Duration::from_micros(200);
 /// How long a worker has to close its channels before it is killed.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// All workers. When this is dropped, their processes have ended and closed their channels.
+/// All workers. Dropping this value ends their processes, which close their channels.
 pub(crate) struct Fleet {
     workers: Vec<Child>,
     pub(crate) channels: usize,
@@ -99,8 +100,8 @@ impl Paced {
     }
 }
 
-/// In a worker's process: publishes until its input ends. `false` in any other process.
-pub(crate) fn run_if_told() -> bool {
+/// In a worker's process: publishes until its input ends. Returns `false` in any other process.
+pub(crate) fn run_if_requested() -> bool {
     let number = |name| env::var(name).ok().and_then(|number: String| number.parse().ok());
     let (Ok(namespace), Some(worker), Some(channels)) =
         (env::var(NAMESPACE), number(WORKER), number(CHANNELS))
@@ -117,7 +118,7 @@ pub(crate) fn run_if_told() -> bool {
         let now = Instant::now();
         for due in all.iter_mut().filter(|paced| paced.next <= now) {
             due.publish();
-            // Skips what was missed: catching up would be a burst.
+            // Skips missed publications: catching up would be a burst.
             due.next = (due.next + due.period).max(now);
         }
         let next = all.iter().map(|paced| paced.next).min().expect("a worker has channels");

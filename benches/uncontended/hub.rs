@@ -1,4 +1,4 @@
-//! What a hub costs beside what it replaces: a bare reader, and a map of readers under a mutex.
+//! The cost of a hub beside its alternatives: a bare reader, and a map of readers under a mutex.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use tearless::{Bytes, Namespace, Pod, Reader, Writer, field_of, hub::Hub};
 
 use super::{Group, common, open, scale};
 
-/// Channels of the hub, one of which is asked for.
+/// Channels of the hub. One of them is read.
 const CHANNELS: usize = 1_000;
 
 /// 64 bytes.
@@ -19,11 +19,11 @@ type State = [u64; 8];
 
 type Readers = HashMap<String, Reader<State, Pod>>;
 
-/// Bytes of the large state, and of the part of it that is wanted.
+/// Bytes of the large state, and of the part of it that is read.
 const LARGE: usize = 1 << 20;
 const PART: usize = 8;
 
-/// `get` of one of many channels by one thread, two and eight, each for another channel.
+/// `get` of one of many channels by one, two and eight threads, each for another channel.
 pub(super) fn one_of_many(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("hub");
     scale(&mut group, size_of::<State>());
@@ -103,7 +103,7 @@ fn by_threads(
     });
 }
 
-/// Eight bytes out of a large state, beside a state that is no larger.
+/// Eight bytes out of a large state, beside a state of eight bytes.
 pub(super) fn part(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("read_at");
     scale(&mut group, PART);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::spread;
 
-/// What a worker is doing.
+/// The activity of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkerState {
     host: String,
@@ -32,8 +32,8 @@ struct Job {
 }
 
 impl WorkerState {
-    /// A state with `jobs` jobs in its queue, of about 50 bytes each in Postcard. Each `seed` gives other
-    /// contents; the encoded sizes differ by a few bytes.
+    /// A state with `jobs` jobs in its queue, of about 50 bytes each in Postcard. Each `seed` gives
+    /// other contents; the encoded sizes differ by a few bytes.
     pub(crate) fn new(jobs: usize, seed: u64) -> WorkerState {
         WorkerState {
             host: "worker-7.rack-3.example.org".into(),

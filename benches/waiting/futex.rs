@@ -1,4 +1,4 @@
-//! The lower bound: two words of shared memory, and the system's calls.
+//! The lower bound: two words of shared memory, and bare system calls.
 
 #![allow(unsafe_code, reason = "maps the words")]
 
@@ -13,10 +13,10 @@ use rustix::thread::futex::{Flags, wait, wake};
 const BYTES: usize = 4096;
 const END: u32 = u32::MAX;
 
-/// The question's word and the answer's, on lines of their own.
+/// The words of the question and of the answer, each on its own cache line.
 pub(crate) struct Words {
     base: *mut AtomicU32,
-    /// The name, in the process that created the object: it unlinks it at the end.
+    /// The name, in the process that created the object and unlinks it at the end.
     created: Option<String>,
 }
 
@@ -35,7 +35,8 @@ impl Words {
     }
 
     fn question(&self) -> &AtomicU32 {
-        // SAFETY: the page is mapped and aligned for as long as `self` lives, and all access to it is atomic.
+        // SAFETY: the page is mapped and aligned for as long as `self` lives, and all access to it
+        // is atomic.
         unsafe { &*self.base }
     }
 

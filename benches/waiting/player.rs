@@ -21,7 +21,7 @@ pub(crate) enum Game {
     Futex,
     /// Channels, with barriers that the waiter pays for.
     Barriers,
-    /// Channels, whose writers have a fence.
+    /// Channels whose writers have a fence.
     Fences,
     /// Channels, with the default time of spinning before the sleep.
     Spinning,

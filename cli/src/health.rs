@@ -1,4 +1,4 @@
-//! What the commands show of an inspection, and the words for a writer's health.
+//! The parts of an inspection that the commands show, and the words for a writer's health.
 
 use std::thread;
 use std::time::Duration;
@@ -79,7 +79,7 @@ pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
     (newest > oldest && seconds > 0.0).then(|| (newest - oldest) as f64 / seconds)
 }
 
-/// The words for how a writer is, the most urgent first: the same for people, in JSON and in
+/// The words for a writer's health, the most urgent first: the same for people, in JSON and in
 /// labels.
 pub(crate) const WORDS: [&str; 7] =
     ["dead", "unreadable", "stopped", "stalled", "unknown", "closed", "alive"];
@@ -94,12 +94,12 @@ pub(crate) fn word(health: Option<Health>) -> &'static str {
     }
 }
 
-/// Whether the writer lives, as far as can be seen, and its state is current.
+/// Whether the writer is alive, as far as this process can see, and its state is current.
 pub(crate) fn is_up(health: Option<Health>) -> bool {
     matches!(health, Some(Health::Fresh { .. } | Health::Unchanged { .. } | Health::Empty))
 }
 
-/// Where the word is among [`WORDS`].
+/// The index of the word in [`WORDS`].
 pub(crate) fn urgency(health: Option<Health>) -> usize {
     let word = word(health);
     WORDS.iter().position(|other| *other == word).unwrap_or(WORDS.len())

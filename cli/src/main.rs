@@ -1,4 +1,5 @@
-//! Looks inside the channels of tearless: what each worker does now, or did last.
+//! The program `tearless`: shows the channels of tearless, and what each worker does now, or did
+//! last.
 
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]

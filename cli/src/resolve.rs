@@ -124,7 +124,7 @@ fn nearest(wanted: &str, names: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_likest_names_come_first_and_unlike_ones_not_at_all() {
+fn the_most_similar_names_come_first_and_others_are_left_out() {
     let names = ["worker-1", "worker-2", "worker-17", "database", "wroker-7"];
     assert_eq!(nearest("worker-7", &names)[0], "worker-17");
     assert_eq!(nearest("Worker-1", &names)[0], "worker-1");

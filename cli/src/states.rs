@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::resolve;
 
-/// How long one wait for a missing channel takes before the caller is asked whether to go on.
+/// How long one wait for a missing channel takes before the caller is asked whether to continue.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// How many fields an error lists.

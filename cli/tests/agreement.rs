@@ -1,5 +1,5 @@
-//! Every judge of health gives the same answer about the same worker: the hub, a reader, an
-//! inspection and each command. The workers are real processes.
+//! The hub, a reader, an inspection and each command give the same answer about the health of the
+//! same worker. The workers are real processes.
 
 mod support;
 
@@ -21,7 +21,7 @@ const MOMENT: Duration = Duration::from_millis(20);
 
 /// What happens to a worker before it is judged.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Accident {
     Nothing,
     Stop,
     Kill,
@@ -34,7 +34,7 @@ struct Case {
     predecessor: Option<&'static str>,
     /// Steps of the last writer: see [`work`].
     writer: &'static str,
-    fate: Fate,
+    accident: Accident,
     /// Name of the [`Health`].
     health: &'static str,
     /// The commands' word.
@@ -44,32 +44,32 @@ struct Case {
 const fn case(
     channel: &'static str,
     writer: &'static str,
-    fate: Fate,
+    accident: Accident,
     health: &'static str,
     word: &'static str,
 ) -> Case {
-    Case { channel, predecessor: None, writer, fate, health, word }
+    Case { channel, predecessor: None, writer, accident, health, word }
 }
 
 const CASES: [Case; 12] = [
-    case("fresh", "promise=3600000 publish", Fate::Nothing, "fresh", "alive"),
-    case("unchanged", "publish", Fate::Nothing, "unchanged", "alive"),
-    case("beating", "promise=1000 publish beat", Fate::Nothing, "unchanged", "alive"),
-    case("stalled", "promise=1 publish", Fate::Nothing, "stalled", "stalled"),
-    case("stopped", "promise=3600000 publish", Fate::Stop, "stalled", "stopped"),
-    case("dead", "promise=3600000 publish", Fate::Kill, "dead", "dead"),
-    case("closed", "promise=1 publish close", Fate::Nothing, "closed", "closed"),
-    case("opened", "promise=3600000", Fate::Nothing, "empty", "alive"),
-    case("opened-hanging", "promise=1", Fate::Nothing, "stalled", "stalled"),
-    case("opened-dead", "promise=1", Fate::Kill, "dead", "dead"),
+    case("fresh", "promise=3600000 publish", Accident::Nothing, "fresh", "alive"),
+    case("unchanged", "publish", Accident::Nothing, "unchanged", "alive"),
+    case("beating", "promise=1000 publish beat", Accident::Nothing, "unchanged", "alive"),
+    case("stalled", "promise=1 publish", Accident::Nothing, "stalled", "stalled"),
+    case("stopped", "promise=3600000 publish", Accident::Stop, "stalled", "stopped"),
+    case("dead", "promise=3600000 publish", Accident::Kill, "dead", "dead"),
+    case("closed", "promise=1 publish close", Accident::Nothing, "closed", "closed"),
+    case("opened", "promise=3600000", Accident::Nothing, "empty", "alive"),
+    case("opened-hanging", "promise=1", Accident::Nothing, "stalled", "stalled"),
+    case("opened-dead", "promise=1", Accident::Kill, "dead", "dead"),
     Case {
         predecessor: Some("promise=1 publish"),
-        ..case("successor-hanging", "promise=1", Fate::Nothing, "stalled", "stalled")
+        ..case("successor-hanging", "promise=1", Accident::Nothing, "stalled", "stalled")
     },
     // Its predecessor's publication is older than its own patience.
     Case {
         predecessor: Some("promise=1000 publish"),
-        ..case("successor", "promise=1000", Fate::Nothing, "unchanged", "alive")
+        ..case("successor", "promise=1000", Accident::Nothing, "unchanged", "alive")
     },
 ];
 
@@ -124,7 +124,7 @@ fn commands_answers(fleet: &Fleet, channel: &str) -> Vec<(&'static str, Option<S
         let [document] = &documents[..] else { panic!("{arguments:?}: {documents:?}") };
         document[key].as_str().map(str::to_owned)
     };
-    // Of the channels whose names contain this one, too.
+    // The output also has channels whose names contain this one.
     let top = fleet.run(&["top", "--once", "--json", "--interval", "50ms", "--filter", channel]).json();
     let top = top.iter().find(|row| row["channel"] == channel).unwrap();
     vec![
@@ -146,7 +146,8 @@ fn doctors_answer(fleet: &Fleet, channel: &str) -> Option<String> {
     check
 }
 
-/// The exporter's word. It says that the channel is up if the word is `alive`, and only then.
+/// The exporter's word. The exporter reports the channel as up if the word is `alive`, and only
+/// then.
 fn exporters_answer(fleet: &Fleet, channel: &str) -> Option<String> {
     let text = fleet.run(&["export", "--prometheus", "--once", channel]).ok();
     let up = format!("tearless_up{{channel={channel:?}}} ");
@@ -189,15 +190,15 @@ fn all_judges_agree() {
     }
     let (successor, others) = CASES.split_last().unwrap();
     let workers: Vec<_> = others.iter().map(|case| (case, Some(start(&fleet, case, case.writer)))).collect();
-    // Then the last states are neither fresh nor within a successor's patience.
+    // After this pause, the last states are neither fresh nor within a successor's patience.
     sleep(PATIENCE + MOMENT);
     let mut living = Vec::new();
     for (case, worker) in workers {
         let Some(worker) = worker else { continue };
-        match case.fate {
-            Fate::Nothing => living.push(worker),
-            Fate::Kill => drop(worker.kill()),
-            Fate::Stop => {
+        match case.accident {
+            Accident::Nothing => living.push(worker),
+            Accident::Kill => drop(worker.kill()),
+            Accident::Stop => {
                 signal(worker.pid(), Signal::STOP);
                 let hub = fleet.hub();
                 let is_stopped = |health| matches!(health, Health::Stalled { is_stopped: true, .. });
@@ -212,8 +213,8 @@ fn all_judges_agree() {
     a_successor_is_judged_by_its_own_silence(&fleet, successor);
 }
 
-/// Its predecessor was silent for longer than the successor may be. Judged within the successor's
-/// patience, however slow the machine is: a round that took longer counts for nothing.
+/// The predecessor was silent for longer than the successor may be. The case is judged within the
+/// successor's patience, however slow the machine is: a round that took longer does not count.
 fn a_successor_is_judged_by_its_own_silence(fleet: &Fleet, case: &Case) {
     for _ in 0..20 {
         let begin = Instant::now();

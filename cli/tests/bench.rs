@@ -19,8 +19,8 @@ fn all_figures_are_there_as_json() {
         assert!(outcome.status.success(), "{outcome:?}");
         serde_json::from_str::<Value>(&outcome.output).unwrap()
     };
-    // A busy machine may keep one of the two processes from running during the tenth of a second of
-    // a size.
+    // A busy machine may keep one of the two processes from running during a size's tenth of a
+    // second.
     let both_ran = |report: &Value| {
         let sizes = report["contended"].as_array().unwrap();
         sizes.iter().all(|busy| busy["publications_per_second"] != 0.0 && busy["snapshots"] != 0)
@@ -61,7 +61,7 @@ fn an_interrupt_leaves_nothing() {
 }
 
 #[test]
-fn what_a_killed_one_has_left_is_removed_by_the_next_one_and_nothing_else() {
+fn the_next_run_removes_the_leftovers_of_a_killed_run_and_nothing_else() {
     let alive = Running::start(&["bench", "--seconds", "600"]);
     let killed = Running::start(&["bench", "--seconds", "600"]);
     let (pid, left_alone) = (killed.pid(), alive.pid());

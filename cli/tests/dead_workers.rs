@@ -40,8 +40,8 @@ fn findings(fleet: &Fleet) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
-    let test = "a_postmortem_tells_how_a_worker_ended_and_what_it_did_last";
+fn a_postmortem_reports_how_a_worker_ended_and_what_it_did_last() {
+    let test = "a_postmortem_reports_how_a_worker_ended_and_what_it_did_last";
     if let Some(namespace) = as_worker() {
         work(&namespace);
     }
@@ -69,8 +69,8 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     fleet.run(&["get", "worker-7", "--live"]).fails(4);
     assert_eq!(fleet.run(&["ls", "--json"]).json()[0]["writer"], "dead");
 
-    // As if it had been killed during the sixth publication: the stamp of its slot, in segment A,
-    // is odd.
+    // As if the writer had been killed during the sixth publication: the stamp of its slot, in
+    // segment A, is odd.
     let object =
         std::fs::OpenOptions::new().read(true).write(true).open(fleet.object("worker-7", "a1")).unwrap();
     let mut words = [0; 16];
@@ -81,7 +81,11 @@ fn a_postmortem_tells_how_a_worker_ended_and_what_it_did_last() {
     let text = fleet.run(&["postmortem", "worker-7"]).ok();
     assert!(text.contains("publication 6 was interrupted"), "{text}");
     assert_eq!(fleet.run(&["stat", "worker-7", "--json"]).json()[0]["unfinished"], 6);
-    assert_eq!(fleet.run(&["get", "worker-7", "-f", "step"]).ok(), "5\n", "what is announced is whole");
+    assert_eq!(
+        fleet.run(&["get", "worker-7", "-f", "step"]).ok(),
+        "5\n",
+        "the announced publication is whole"
+    );
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn the_doctor_finds_what_is_wrong_with_writers() {
     assert_eq!(findings(&fleet), []);
     let of_worker = |check: &str| vec![(check.to_owned(), json!("worker-7"))];
     signal(worker.pid(), Signal::STOP);
-    eventually("it is stopped", || findings(&fleet) == of_worker("stopped"));
+    eventually("the worker is stopped", || findings(&fleet) == of_worker("stopped"));
     signal(worker.pid(), Signal::CONT);
     eventually("it continues", || findings(&fleet).is_empty());
     let pid = worker.kill();
@@ -141,7 +145,7 @@ fn the_doctor_finds_stalled_writers_and_objects_that_were_unlinked() {
 }
 
 #[test]
-fn the_doctor_finds_schemas_that_are_spoiled_or_missing() {
+fn the_doctor_finds_damaged_and_missing_schemas() {
     let fleet = Fleet::new();
     let mut writer =
         fleet.writer_builder::<u64>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
@@ -188,7 +192,11 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
     }
     let fleet = Fleet::new();
     let worker = Worker::start(test, &fleet);
-    assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok(), "nothing to remove\n", "it lives");
+    assert_eq!(
+        fleet.run(&["gc", "--dry-run", "--keep", "nothing"]).ok(),
+        "nothing to remove\n",
+        "its writer is alive"
+    );
     let pid = worker.kill();
     let contents =
         || fleet.objects().into_iter().map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>();
@@ -207,7 +215,11 @@ fn a_dry_run_removes_nothing_and_says_what_would_be_removed() {
     let [document] = fleet.run(&["gc", "--dry-run", "--keep", "0s", "--json"]).json().try_into().unwrap();
     assert_eq!((&document["channel"], &document["reason"]), (&json!("worker-7"), &json!("dead")));
     assert!(contents() == before, "nothing has changed");
-    assert_eq!(fleet.run(&["gc", "--dry-run", "--keep", "1h"]).ok(), "nothing to remove\n", "it is young");
+    assert_eq!(
+        fleet.run(&["gc", "--dry-run", "--keep", "1h"]).ok(),
+        "nothing to remove\n",
+        "its last state is young"
+    );
     fleet.run(&["gc", "--keep", "soon"]).fails(2);
     let ran = fleet.run(&["gc", "--keep", "nothing"]);
     assert!(ran.stdout.starts_with("removed channel worker-7") && ran.stderr.is_empty(), "{ran:?}");

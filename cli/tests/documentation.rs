@@ -49,7 +49,7 @@ enum Part<'a> {
     Session(&'a str),
 }
 
-/// A part as this run writes it.
+/// A part as this run records it.
 struct Replayed {
     text: String,
     difference: Option<String>,
@@ -319,7 +319,7 @@ fn search_path() -> String {
 }
 
 #[test]
-fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
+fn only_text_that_differs_between_runs_is_masked() {
     let first = "worker-3   alive   1,204/s   12.5 µs   343 B   ▁▂▇";
     assert_eq!(masked(first), masked("worker-3 alive  8.7k/s  1.2ms  3 KiB  ▇▇"));
     assert_eq!(masked(first), masked("worker-3 alive  -  1.2ms  3 KiB  ▇▇"));
@@ -338,7 +338,7 @@ fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
 }
 
 #[test]
-fn a_page_is_taken_apart_without_a_loss() {
+fn parsing_a_page_loses_nothing() {
     let page = "text\n<!-- $ hidden & -->\nmore\n```console\n$ one \\\n  more\nout\n$ two\n```\nend\n";
     let mut together = String::new();
     let mut sessions = Vec::new();

@@ -48,19 +48,19 @@ fn assert_value(text: &str, sample: &str, expected: &str) {
 }
 
 #[test]
-fn numbers_of_all_states_that_describe_themselves_are_gauges() {
+fn numbers_of_self_describing_states_are_gauges() {
     let namespace = OwnNamespace::new();
     let mut packed = dynamic_writer(&namespace, "worker-7");
     packed.publish(&json!({"queue": {"len": 3}, "name": "seven"})).unwrap();
-    let mut described = namespace
+    let mut with_schema = namespace
         .writer_builder::<Worker>("worker-8")
         .codec::<tearless::Postcard>()
         .with_schema()
         .open()
         .unwrap();
     let state = Worker { jobs_done: 5, load: 0.5, rates: [-1, 2], is_busy: true, phase: "idle".into() };
-    described.publish(&state).unwrap();
-    described.publish(&state).unwrap();
+    with_schema.publish(&state).unwrap();
+    with_schema.publish(&state).unwrap();
     let mut raw = namespace.writer_builder::<[u8]>("raw").codec::<Bytes>().open().unwrap();
     raw.publish(b"\xff").unwrap();
     let _empty = dynamic_writer(&namespace, "empty");
@@ -94,16 +94,16 @@ fn a_killed_or_stopped_worker_is_marked_and_its_numbers_are_left_out() {
     let namespace = OwnNamespace::new();
     let mut worker = Running::start(&["-n", namespace.name(), "put", "worker", "--each-line"]);
     worker.send(r#"{"jobs": 3}"#);
-    eventually("it is there", || !namespace.channels().unwrap().is_empty());
+    eventually("the channel exists", || !namespace.channels().unwrap().is_empty());
     let field = r#"tearless_field{channel="worker",field="jobs"}"#;
     let (up, last) = (
         r#"tearless_up{channel="worker"}"#,
         r#"tearless_field{channel="worker",field="jobs",last_state="true"}"#,
     );
-    eventually("it has published", || value(&once(&namespace, &[]), field) == Some("3"));
+    eventually("the worker has published", || value(&once(&namespace, &[]), field) == Some("3"));
 
     worker.signal(Signal::STOP);
-    eventually("it is stopped", || value(&once(&namespace, &[]), up) == Some("0"));
+    eventually("the worker is stopped", || value(&once(&namespace, &[]), up) == Some("0"));
     let text = once(&namespace, &[]);
     assert_value(&text, r#"tearless_writer{channel="worker",state="stopped"}"#, "1");
     assert_eq!(value(&text, field), None);
@@ -126,7 +126,7 @@ fn a_worker_that_breaks_its_promise_is_stalled_until_it_gives_a_sign_of_life() {
     let mut writer = builder.heartbeat_interval(Duration::from_secs(2)).open().unwrap();
     writer.publish(&json!({"jobs": 1})).unwrap();
     let up = r#"tearless_up{channel="worker"}"#;
-    eventually("it is stalled", || value(&once(&namespace, &[]), up) == Some("0"));
+    eventually("the worker is stalled", || value(&once(&namespace, &[]), up) == Some("0"));
     assert!(once(&namespace, &[]).contains(r#"state="stalled""#));
     // Six seconds are enough for one more exposition.
     writer.touch().unwrap();
@@ -263,17 +263,17 @@ fn the_server_follows_channels_that_come_go_and_change() {
     writer.close().unwrap();
     assert!(!server.get("/metrics").contains("channel=\"w\""));
 
-    let mut described =
+    let mut with_schema =
         namespace.writer_builder::<Worker>("w").codec::<tearless::Postcard>().with_schema().open().unwrap();
     let state = Worker { jobs_done: 9, load: 1.0, rates: [0, 0], is_busy: false, phase: String::new() };
-    described.publish(&state).unwrap();
+    with_schema.publish(&state).unwrap();
     let text = server.get("/metrics");
     assert_value(&text, r#"tearless_field{channel="w",field="jobs_done"}"#, "9");
     assert_value(&text, "tearless_exporter_scrapes_total", "5");
 }
 
 #[test]
-fn only_what_is_offered_is_answered_and_an_interrupt_ends_the_server() {
+fn only_known_requests_are_answered_and_an_interrupt_ends_the_server() {
     let namespace = OwnNamespace::new();
     let server = Server::start(&namespace);
     assert!(server.get("/").contains("href=\"/metrics\""));
@@ -322,7 +322,7 @@ fn has_ended(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_arguments_are_refused() {
     let namespace = OwnNamespace::new();
     let name = namespace.name();
     for arguments in [
@@ -386,7 +386,8 @@ fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
         object.kind == tearless::inspect::ObjectKind::Registry
             && object.namespace.as_deref() == Some(namespace.name())
     };
-    std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("it has a registry").name)
+    std::path::Path::new("/dev/shm")
+        .join(&objects.iter().find(is_registry).expect("the namespace has a registry").name)
 }
 
 /// Prints the time, and does not judge it: `cargo test --release -p tearless-cli --test export

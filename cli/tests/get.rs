@@ -34,7 +34,7 @@ struct Robot {
 tearless::describe_pod!(Robot { moves, position });
 
 #[test]
-fn a_described_state_is_json_and_a_field_of_it_too() {
+fn a_state_with_a_schema_is_json_and_so_is_its_field() {
     let fleet = Fleet::new();
     let mut writer =
         fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
@@ -60,7 +60,7 @@ fn a_described_state_is_json_and_a_field_of_it_too() {
 }
 
 #[test]
-fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
+fn history_reports_states_without_a_field_and_fields_that_no_state_can_have() {
     let fleet = Fleet::new();
     let mut writer =
         fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
@@ -77,7 +77,7 @@ fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
 }
 
 #[test]
-fn a_field_that_only_other_states_have_is_told_from_one_that_none_has() {
+fn a_field_of_other_states_is_distinguished_from_one_of_no_state() {
     let fleet = Fleet::new();
     let mut writer =
         fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
@@ -114,7 +114,7 @@ fn plain_data_and_message_pack_are_read_as_well() {
 }
 
 #[test]
-fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
+fn an_undecodable_state_is_shown_as_bytes_with_its_own_exit_code() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer_builder::<State>("worker-7").open().unwrap();
     writer.publish(&state()).unwrap();
@@ -132,7 +132,7 @@ fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
 }
 
 #[test]
-fn a_field_that_does_not_exist_tells_which_do() {
+fn a_missing_field_lists_the_existing_ones() {
     let fleet = Fleet::new();
     let mut writer =
         fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
@@ -144,7 +144,7 @@ fn a_field_that_does_not_exist_tells_which_do() {
 }
 
 #[test]
-fn what_is_not_there_has_the_nearest_names() {
+fn errors_about_missing_names_suggest_similar_ones() {
     let fleet = Fleet::new();
     let message = fleet.run(&["get", "worker-7"]).fails(3);
     assert!(message.contains("no namespace"), "{message}");
@@ -164,7 +164,7 @@ fn what_is_not_there_has_the_nearest_names() {
 }
 
 #[test]
-fn who_asks_for_a_live_and_young_state_is_told_where_it_is_not() {
+fn a_dead_writer_or_an_old_state_fails_if_the_user_excludes_it() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&1).unwrap();
@@ -175,26 +175,26 @@ fn who_asks_for_a_live_and_young_state_is_told_where_it_is_not() {
     writer.close_lingering().unwrap();
     let message = fleet.run(&["get", "worker-7", "--live"]).fails(4);
     assert!(message.contains("is closed"), "{message}");
-    assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n", "but it can be read");
+    assert_eq!(fleet.run(&["get", "worker-7"]).ok(), "1\n", "the state can still be read");
 }
 
 #[test]
-fn a_channel_is_waited_for_as_long_as_asked() {
+fn get_waits_for_a_channel_up_to_the_timeout() {
     let fleet = Fleet::new();
     let mut get = fleet.start(&["get", "worker-7", "--wait", "60s"]);
     let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", get.id())).unwrap();
-    support::eventually("it waits for the channel", || of_process("stat").contains(" S "));
+    support::eventually("the command waits for the channel", || of_process("stat").contains(" S "));
     let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().with_schema().open().unwrap();
     let page = fleet.object("worker-7", "c");
     let is_attached = || of_process("maps").contains(page.to_str().unwrap());
-    support::eventually("it waits for a publication", is_attached);
+    support::eventually("the command waits for a publication", is_attached);
     assert!(get.try_wait().unwrap().is_none());
     writer.publish(&1).unwrap();
     assert_eq!(support::Ran::of(get.wait_with_output().unwrap()).ok(), "1\n");
 }
 
 #[test]
-fn the_longest_time_that_can_be_said_is_waited_for() {
+fn the_longest_possible_timeout_is_accepted() {
     let fleet = Fleet::new();
     let timeout = "18446744073709551615s";
     let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<Pod>().with_schema().open().unwrap();

@@ -45,7 +45,7 @@ const COMMANDS: [&[&str]; 24] = [
     &["doctor"],
     &["doctor", "--json"],
     &["gc", "--dry-run", "--keep", "nothing"],
-    // The last one, because it removes channels without a writer.
+    // The last command, because it removes channels without a writer.
     &["gc", "--keep", "nothing"],
 ];
 
@@ -165,7 +165,7 @@ fn a_hostile_registry_lists_harmlessly() {
     let registry = page.with_file_name(prefix + "r");
     let bytes = std::fs::read(&registry).unwrap();
     let name = b"a-name-of-23-characters";
-    let at = bytes.windows(name.len()).position(|found| found == name).expect("it is entered");
+    let at = bytes.windows(name.len()).position(|found| found == name).expect("the channel is listed");
     let file = std::fs::OpenOptions::new().write(true).open(&registry).unwrap();
     let hostile = "\u{1b}[2J\u{9b}\u{202e}\u{200b}\u{7f}\nhere\r\0\u{7}\u{8}!";
     file.write_all_at(&hostile.as_bytes()[..name.len()], at as u64).unwrap();

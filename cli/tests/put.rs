@@ -20,7 +20,7 @@ fn a_state_is_held_until_a_signal_and_then_gone() {
         let fleet = Fleet::new();
         let mut put = fleet.start(&["put", "demo"]);
         put.stdin.take().unwrap().write_all(r#"{"jobs": [1, 2.5, "ü"], "none": null}"#.as_bytes()).unwrap();
-        eventually("it is published", || {
+        eventually("the state is published", || {
             has_state(&fleet, "demo", r#"{"jobs": [1, 2.5, "ü"], "none": null}"#)
         });
         signal(put.id(), end);
@@ -62,7 +62,7 @@ fn each_line_is_published_as_it_comes() {
 }
 
 #[test]
-fn a_signal_ends_it_also_while_it_waits_for_a_line() {
+fn a_signal_ends_put_even_while_it_waits_for_a_line() {
     let fleet = Fleet::new();
     let mut put = fleet.start(&["put", "demo", "--each-line", "--linger"]);
     let mut input = put.stdin.take().unwrap();
@@ -85,7 +85,7 @@ fn an_owned_channel_names_its_owner() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_with_its_place_and_nothing_is_touched() {
+fn invalid_json_is_refused_with_its_position_and_changes_nothing() {
     let fleet = Fleet::new();
     let message = fleet.run_with(&["put", "demo"], b"{\"a\":\n  [1,,]}").fails(2);
     assert!(message.contains("line 2, column 6") && message.contains("--bytes"), "{message}");

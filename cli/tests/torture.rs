@@ -1,7 +1,7 @@
-//! The promise: **a snapshot is never torn.** Five seconds of `tearless verify`, with enough processes that the kernel
-//! preempts all of them in the middle of everything.
+//! The promise: **a snapshot is never torn.** Five seconds of `tearless verify`, with more
+//! processes than processors, so that the kernel preempts all of them in the middle of everything.
 //!
-//! `ci/torn` is the same in release mode for a minute.
+//! `ci/torn` runs the same in release mode for a minute.
 
 mod process;
 

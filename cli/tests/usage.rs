@@ -50,7 +50,7 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
-fn wrong_usage_is_said_so() {
+fn wrong_usage_is_reported() {
     for arguments in
         [&["nonsense"][..], &[], &["get"], &["get", "x", "--raw", "--hex"], &["ls", "--color", "red"]]
     {
@@ -62,7 +62,7 @@ fn wrong_usage_is_said_so() {
 }
 
 #[test]
-fn who_asks_for_json_gets_it_or_is_told_that_there_is_none() {
+fn json_is_printed_or_refused() {
     let fleet = Fleet::new();
     let mut writer = fleet.writer_builder::<u64>("w").codec::<tearless::Pod>().with_schema().open().unwrap();
     writer.publish(&1).unwrap();
@@ -97,7 +97,7 @@ fn an_empty_variable_names_no_namespace() {
 }
 
 #[test]
-fn shells_complete_it_and_man_shows_it() {
+fn completions_and_manual_pages_are_generated() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = run(&["completions", shell]).ok();
         assert!(script.contains("postmortem") && script.contains("trust-owner"), "{shell}");
@@ -115,7 +115,7 @@ fn shells_complete_it_and_man_shows_it() {
 }
 
 #[test]
-fn colours_are_for_terminals_or_for_who_asks() {
+fn colours_are_for_terminals_or_on_request() {
     let fleet = Fleet::new();
     let _writer = fleet.writer_builder::<[u8]>("w").codec::<Bytes>().open().unwrap();
     assert!(!fleet.run(&["ls"]).ok().contains('\u{1b}'));

@@ -1,4 +1,4 @@
-//! `tearless verify` reports the truth: that nothing is wrong, or that something is.
+//! `tearless verify` reports the truth: nothing is wrong, or something is.
 
 mod process;
 
@@ -43,7 +43,7 @@ fn a_short_torture_finds_nothing_wrong_and_counts_what_it_did() {
 }
 
 #[test]
-fn the_text_has_what_belongs_into_a_report() {
+fn the_text_has_everything_that_a_report_needs() {
     let outcome = run(&["verify", "--seconds", "1", "--writers", "1", "--readers", "1", "--seed", "7"]);
     assert!(outcome.status.success(), "{outcome:?}");
     for text in ["seed 7", "1 writer and 1 reader", "Linux", "torn            0", "nothing is wrong"] {
@@ -52,12 +52,13 @@ fn the_text_has_what_belongs_into_a_report() {
 }
 
 #[test]
-fn an_interrupt_ends_it_early_with_everything_removed() {
-    // First while the run begins, then after the successor of a killed writer shows that all are at work.
+fn an_interrupt_ends_the_run_early_and_removes_everything() {
+    // First while the run begins, then after the successor of a killed writer shows that all
+    // workers run.
     for (signal, incarnation) in [(Signal::INT, 1), (Signal::TERM, 2)] {
         let running = Running::start(&["verify", "--seconds", "600", "--json"]);
         let pid = running.pid();
-        eventually("it has come that far", || {
+        eventually("the run has come that far", || {
             left_by(pid).iter().any(|name| {
                 let namespace = Namespace::open(name).unwrap();
                 let channels = namespace.channels().unwrap_or_default();
@@ -79,7 +80,7 @@ fn an_interrupt_ends_it_early_with_everything_removed() {
 fn the_children_of_a_killed_run_end_and_remove_everything() {
     let running = Running::start(&["verify", "--seconds", "600"]);
     let pid = running.pid();
-    eventually("it is at work", || !left_by(pid).is_empty());
+    eventually("the run is at work", || !left_by(pid).is_empty());
     running.kill();
     eventually("nothing is left", || left_by(pid).is_empty());
     let mentions = |path: std::path::PathBuf| {
@@ -118,7 +119,7 @@ fn a_reader_reports_payloads_that_are_not_what_was_published() {
             let counts = tallies.as_array().unwrap().iter().map(|tally| tally[count].as_u64().unwrap());
             counts.sum()
         };
-        // Payloads of the same few lengths are rare, and those without a byte have nothing that can be wrong.
+        // Payloads of the same few lengths are rare, and empty payloads can't be wrong.
         assert!(sum("torn") * 10 > sum("snapshots") * 7, "{tallies:#}");
         assert!(tallies.to_string().contains(reason), "{tallies:#}");
         assert_eq!((sum("backwards"), sum("failures")), (0, 0), "{tallies:#}");
@@ -126,7 +127,8 @@ fn a_reader_reports_payloads_that_are_not_what_was_published() {
     assert_eq!(namespace.memory().unwrap().total().objects, 0);
 }
 
-/// A reader does not wait for ever for the end of channels that stay open, and reports each of them.
+/// A reader waits for a limited time for the end of channels that stay open, and reports each of
+/// them.
 #[test]
 fn a_channel_that_stays_open_is_a_failure() {
     let namespace = OwnNamespace::new();
@@ -151,7 +153,7 @@ fn a_channel_that_stays_open_is_a_failure() {
 }
 
 #[test]
-fn a_task_that_is_none_is_refused() {
+fn an_invalid_task_is_refused() {
     let outcome = run(&["verify", "--child", "{}"]);
     assert_eq!(outcome.status.code(), Some(1));
     assert!(outcome.output.contains("no task"), "{outcome:?}");

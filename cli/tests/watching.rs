@@ -47,7 +47,7 @@ fn each_publication_is_a_line_until_the_channel_is_closed() {
 }
 
 #[test]
-fn only_what_has_changed_is_printed_if_asked_for() {
+fn diff_prints_only_changes() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!({"jobs": 1, "queue": ["a"]})).unwrap();
@@ -76,7 +76,7 @@ fn only_what_has_changed_is_printed_if_asked_for() {
 }
 
 #[test]
-fn as_many_lines_as_asked_for_and_no_more() {
+fn count_limits_the_number_of_lines() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!("one")).unwrap();
@@ -85,7 +85,7 @@ fn as_many_lines_as_asked_for_and_no_more() {
 }
 
 #[test]
-fn who_has_read_enough_is_not_told_of_it() {
+fn a_closed_pipe_is_not_reported() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!(1)).unwrap();
@@ -93,7 +93,7 @@ fn who_has_read_enough_is_not_told_of_it() {
     assert_eq!(lines.next(), "1 1");
     let Lines(mut child, output) = lines;
     drop(output);
-    eventually("it ends with the next line", || {
+    eventually("the command ends with the next line", || {
         writer.publish(&json!(2)).unwrap();
         child.try_wait().unwrap().is_some()
     });
@@ -129,19 +129,19 @@ fn watching_a_quiet_channel_ends_with_its_reader() {
         assert_eq!(lines.next(), "1 1");
         let Lines(mut child, output) = lines;
         drop(output);
-        eventually("it ends without a next line", || child.try_wait().unwrap().is_some());
+        eventually("the command ends without a next line", || child.try_wait().unwrap().is_some());
         let ran = Ran::of(child.wait_with_output().unwrap());
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{options:?}");
     }
     let mut child = fleet.start(&["watch", "worker-8", "--wait", "60s"]);
     drop(child.stdout.take());
-    eventually("it ends without its channel", || child.try_wait().unwrap().is_some());
+    eventually("the command ends without its channel", || child.try_wait().unwrap().is_some());
     let ran = Ran::of(child.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn states_that_are_no_news_are_not_looked_at_more_often_than_asked_for() {
+fn unchanged_states_are_decoded_at_most_once_an_interval() {
     let fleet = Fleet::new();
     let mut writer = writer(&fleet);
     writer.publish(&json!(0)).unwrap();
@@ -149,9 +149,9 @@ fn states_that_are_no_news_are_not_looked_at_more_often_than_asked_for() {
     let mut lines = Lines::of(&fleet, &watch);
     lines.next();
     let mut news = 0;
-    eventually("some that were no news have not been looked at", || {
-        // For longer than an interval, so that one of these states is decoded, and not only the
-        // next line's.
+    eventually("some unchanged states have not been decoded", || {
+        // This loop takes longer than an interval, so that one of these states is decoded, and not
+        // only the next line's.
         for _ in 0..150 {
             writer.publish(&json!(news)).unwrap();
             std::thread::sleep(std::time::Duration::from_millis(2));

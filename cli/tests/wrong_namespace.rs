@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use support::{Fleet, Ran, Worker, as_worker, tearless, until_killed};
 
 /// Another user, if this process may give files to another user.
-const NOBODY: u32 = 65_534;
+const OTHER_USER: u32 = 65_534;
 
 fn run(namespace: &str, arguments: &[&str]) -> Ran {
     Ran::of(tearless(&[&["-n", namespace], arguments].concat()).output().unwrap())
@@ -46,13 +46,14 @@ fn a_mistyped_namespace_is_not_found() {
 struct GivenAway(Vec<PathBuf>);
 
 impl GivenAway {
-    /// All objects of a namespace, with its registry; `None` if this process can't give files away.
+    /// All objects of a namespace, with its registry; `None` if this process can't give files to
+    /// another user.
     fn all_of(fleet: &Fleet) -> Option<GivenAway> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
         let given = GivenAway(fleet.objects());
-        given.0.iter().for_each(|path| chown(path, Some(NOBODY), None).unwrap());
+        given.0.iter().for_each(|path| chown(path, Some(OTHER_USER), None).unwrap());
         Some(given)
     }
 }
@@ -70,7 +71,7 @@ fn another_users_namespace_is_not_taken_for_an_empty_one() {
     let mut writer = fleet.writer::<u64>("worker-7").unwrap();
     writer.publish(&1).unwrap();
     let Some(_given) = GivenAway::all_of(&fleet) else { return };
-    let hint = format!("--trust-owner {NOBODY}");
+    let hint = format!("--trust-owner {OTHER_USER}");
     for arguments in [&["ls"][..], LOOKS[4], LOOKS[5], &["export", "--prometheus", "--listen", "127.0.0.1:0"]]
     {
         let ran = run(fleet.name(), arguments);
@@ -78,7 +79,7 @@ fn another_users_namespace_is_not_taken_for_an_empty_one() {
         let message = ran.fails(1);
         assert!(message.contains(&hint) && !message.contains("::"), "{arguments:?}: {message}");
     }
-    // It is a note, and printed once.
+    // The hint is a note, and printed once.
     let ran = run(fleet.name(), &["doctor", "--json"]);
     let findings: Vec<serde_json::Value> =
         ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -87,12 +88,12 @@ fn another_users_namespace_is_not_taken_for_an_empty_one() {
     assert_eq!((&note["severity"], &note["check"]), (&"note".into(), &"other-user".into()));
     assert!(note["advice"].as_str().unwrap().contains(&hint) && !ran.stdout.contains("::"), "{ran:?}");
     for trusting in LOOKS {
-        run(fleet.name(), &[trusting, &["--trust-owner", &NOBODY.to_string()]].concat()).ok();
+        run(fleet.name(), &[trusting, &["--trust-owner", &OTHER_USER.to_string()]].concat()).ok();
     }
 }
 
 #[test]
-fn objects_of_no_namespace_are_not_the_business_of_one() {
+fn objects_without_a_namespace_are_not_reported_for_one() {
     let fleet = Fleet::new();
     let _writer = fleet.writer::<u64>("worker-7").unwrap();
     let stray = PathBuf::from(format!("/dev/shm/tl_{:07x}_stray", std::process::id()));
@@ -121,7 +122,8 @@ fn a_channel_without_objects_or_writer_is_found_and_its_entry_removed() {
     let listed = fleet.run(&["ls", "--json"]).json();
     assert_eq!((&listed[0]["writer"], listed.len()), (&"dead".into(), 1));
     let ran = fleet.run(&["doctor", "--json"]);
-    let nameless = ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("it is found");
+    let nameless =
+        ran.stdout.lines().find(|line| line.contains(r#""nameless""#)).expect("the channel is found");
     assert!(nameless.contains(&pid.to_string()) && nameless.contains(" gc"), "{nameless}");
     assert_eq!(ran.code, Some(1));
     let message = fleet.run(&["gc", "--dry-run"]).ok();

@@ -34,7 +34,7 @@ pub(crate) fn happen(fleet: &mut Fleet, queries: &mut Queries) -> Result<(), Box
     Ok(())
 }
 
-/// Asks for the worker's status until it is as `expected`.
+/// Asks for the worker's status until it is `expected`.
 fn see(
     event: &str,
     fleet: &Fleet,
@@ -45,7 +45,7 @@ fn see(
     let channel = fleet.workers[index].options.channel();
     let look = || fleet.hub.status(&channel).map(|status| Some(status).filter(&expected));
     let status = within(PATIENCE, fleet.hub.watch(&channel), look)?
-        .ok_or_else(|| format!("that {channel} is {event} is not seen within {PATIENCE:?}"))?;
+        .ok_or_else(|| format!("the hub does not report within {PATIENCE:?} that {channel} is {event}"))?;
     let Status { writer_pid, health, publication, incarnation, .. } = status;
     println!(
         "{event}: {:.1?} later process {writer_pid}, the writer number {incarnation} of {channel}, is seen as {health:.1?}, \

@@ -15,8 +15,8 @@ use crate::{options::WorkerOptions, patience::within, state::kind::Choice};
 /// How long the workers may take to end by themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The running workers. Dropping it, also in a panic, ends them, by force if need be, and removes
-/// what they left.
+/// The running workers. Dropping this value, also in a panic, ends them, by force if need be, and
+/// removes what they left.
 pub(crate) struct Fleet {
     pub(crate) workers: Vec<Worker>,
     pub(crate) hub: Hub,

@@ -6,17 +6,17 @@
 //!
 //! The program starts itself N times as a worker. Each worker samples a part of this Linux host, at
 //! its own rate and in its own shape: fixed structs, lists, maps, a table that grows and shrinks.
-//! Cheap samples are published each by hand, samples that seldom change are published when they do,
-//! and large ones are left to a `Syncer`. The main process queries the workers through a `Hub`, as
-//! fast as it can. Every state carries a proof that it is one whole sample, which the main process
-//! checks for each snapshot.
+//! Cheap samples are published one by one, samples that seldom change are published when they do,
+//! and large samples are left to a `Syncer`. The main process queries the workers through a `Hub`,
+//! as fast as it can. Every state carries a proof that it is one whole sample, and the main process
+//! checks the proof of each snapshot.
 //!
 //! The workers also pass coins round a ring. Every second the main process counts all coins in a
 //! cut: as of one moment no coin is missing and none is counted twice.
 //!
-//! Half-way it stops one worker for a moment. It kills another one, reads the state that the dead
-//! worker left, and starts it again. At the end it prints a table, and the number of torn
-//! snapshots.
+//! Half-way, the main process stops one worker for a moment. It kills another one, reads the state
+//! that the dead worker left, and starts it again. At the end it prints a table, and the number of
+//! torn snapshots.
 
 mod accident;
 mod fleet;
@@ -71,7 +71,7 @@ struct Alone {
     _main: Writer<u64, Pod>,
 }
 
-/// Opens the namespace and removes what a killed fleet has left; none of it is worth keeping here.
+/// Opens the namespace and removes what a killed fleet has left: this program needs none of it.
 fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     let namespace = Namespace::open(name)?;
     eprint!("{}", namespace.clean(Retention::UntilReplaced)?);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tearless::hub::HubWatch;
 
-/// Interval between looks at what changes no channel, such as a writer's death.
+/// The pause between two checks for a change that no channel announces, such as a writer's death.
 const EVERY: Duration = Duration::from_millis(5);
 
 /// Calls `look` after each change that `watch` reports, and every few milliseconds, until it finds

@@ -35,7 +35,7 @@ pub(crate) struct Statistics {
     pub(crate) channel: String,
     pub(crate) assignment: Assignment,
     pub(crate) queries: u64,
-    /// Attempts repeated because the writer overwrote the slot during the copy.
+    /// Attempts that were repeated because the writer overwrote the slot during the copy.
     pub(crate) retries: u64,
     /// Snapshots that differ from what the worker published under their number.
     pub(crate) torn: u64,
@@ -117,7 +117,7 @@ pub(crate) struct Queries {
     queries: Vec<(Query, Statistics)>,
     /// Total time spent querying.
     pub(crate) elapsed: Duration,
-    /// Errors other than of queries.
+    /// Errors that are not errors of queries.
     pub(crate) wrong: Vec<String>,
 }
 

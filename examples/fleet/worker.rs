@@ -16,15 +16,14 @@ use crate::{
     state::{Purse, State, Telling, Way, kind::Job},
 };
 
-/// Heartbeat interval that a worker with a seldom changing state promises.
+/// The heartbeat interval that a worker promises if its state seldom changes.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// How long the workers of a killed fleet may take to end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Publishes until standard input ends: the main process closes it at its end, and the kernel
-/// closes it when the main process is killed. Either way the channels are closed and nothing is
-/// left.
+/// closes it if the main process is killed. Either way the channels are closed and nothing is left.
 pub(crate) fn run(options: &WorkerOptions) -> Result<(), Box<dyn Error>> {
     options.assignment().run(Working(options))
 }

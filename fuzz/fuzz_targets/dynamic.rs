@@ -1,4 +1,4 @@
-//! Any bytes as a payload of any schema, and as a path into the value that it is.
+//! Any bytes as a payload of any schema, and as a path into its value.
 #![no_main]
 
 use tearless::dynamic::{FieldPath, decode, differences, leaves};

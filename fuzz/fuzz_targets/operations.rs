@@ -1,4 +1,4 @@
-//! Any sequence of operations on a channel, beside the model.
+//! Any sequence of operations on a channel, compared with the model.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|script: (Option<u8>, bool, Vec<(u8, u16)>)| {

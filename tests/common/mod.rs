@@ -1,5 +1,5 @@
-//! What the tests of several promises need: a namespace of their own, and the same test in other
-//! processes.
+//! Shared by the tests of several promises: a namespace of the test's own, and the same test in
+//! other processes.
 #![allow(dead_code, unused_imports, reason = "every test program uses its part")]
 
 use std::ops::{Deref, DerefMut};
@@ -25,8 +25,8 @@ pub struct OwnNamespace {
 }
 
 impl OwnNamespace {
-    /// A namespace in which the test uses `channels`. Neither the test nor its actors clean it when
-    /// they open it: a test finds everything that its processes left.
+    /// A namespace in which the test uses `channels`. Opening it cleans nothing, neither in the
+    /// test nor in its actors: the test finds everything that its processes left.
     pub fn new(channels: &[&'static str]) -> OwnNamespace {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -86,7 +86,7 @@ pub fn is_root(needs: &str) -> bool {
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it never came true that {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "timed out, waiting until {what}");
         std::thread::sleep(Duration::from_micros(200));
     }
 }
@@ -101,7 +101,7 @@ impl Actor {
         Actor::start_by(&["env"], test, role, namespace)
     }
 
-    /// Starts it with `wrapper`, a command that runs the command that follows it.
+    /// Starts the actor through `wrapper`, a command that runs the command given after it.
     pub fn start_by(wrapper: &[&str], test: &str, role: &str, namespace: &Namespace) -> Actor {
         let mut command = Command::new(wrapper[0]);
         command
@@ -112,18 +112,18 @@ impl Actor {
         Actor(Child::start_in_group(command))
     }
 
-    /// Waits for its end, and returns the number of the signal that killed it.
+    /// Waits for the actor's end, and returns the number of the signal that killed it.
     pub fn death(self) -> Option<i32> {
         self.0.death()
     }
 
-    /// Kills it with SIGKILL, and waits for its end.
+    /// Kills the actor with SIGKILL, and waits for its end.
     pub fn kill(self) {
         self.0.kill();
     }
 
-    /// Closes its standard input, and waits for its end. Its test must have run, and must have
-    /// passed: a wrong name of the test would run none, which is a success for the test harness.
+    /// Closes the actor's standard input, and waits for its end. Its test must have run and passed:
+    /// with a wrong name, the test harness runs no test and succeeds.
     pub fn finish(mut self) {
         self.close_input();
         self.await_line_with(PASSED);

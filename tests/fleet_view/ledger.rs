@@ -1,5 +1,5 @@
-//! What is true of every channel, as the threads that change it write it down, and how often each
-//! event has happened.
+//! The true condition of every channel, recorded by the threads that change it; and the number of
+//! occurrences of each event.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::state::{ALL, Channel, Edition};
 
-/// How a channel may be: one condition when it is settled, several while something is under way.
+/// The conditions that a channel may be in: one when it is settled, several during an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conditions(u8);
 
@@ -55,7 +55,7 @@ impl fmt::Debug for Conditions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(usize);
 
-/// What is true of each channel, and what was.
+/// The conditions of each channel, present and past.
 pub(crate) struct Ledger {
     entries: Vec<Entry>,
 }
@@ -63,17 +63,18 @@ pub(crate) struct Ledger {
 struct Entry {
     conditions: Mutex<Vec<Conditions>>,
     /// The latest edition that its worker has reported.
-    told: AtomicU64,
+    reported: AtomicU64,
 }
 
 impl Ledger {
     pub(crate) fn new() -> Ledger {
-        let entry = || Entry { conditions: Mutex::new(vec![Conditions::ABSENT]), told: AtomicU64::new(0) };
+        let entry =
+            || Entry { conditions: Mutex::new(vec![Conditions::ABSENT]), reported: AtomicU64::new(0) };
         Ledger { entries: (0..ALL).map(|_| entry()).collect() }
     }
 
-    /// Writes down how a channel is from now on: before an operation on it begins, and when it is
-    /// done.
+    /// Records a channel's conditions from now on: before an operation on it begins, and when the
+    /// operation is done.
     pub(crate) fn write(&self, channel: Channel, conditions: Conditions) {
         self.entries[channel.0].conditions.lock().unwrap().push(conditions);
     }
@@ -90,32 +91,32 @@ impl Ledger {
         Channel::all().map(|channel| self.mark(channel)).collect()
     }
 
-    /// How a channel may have been at any time from `mark` until now.
+    /// The conditions that a channel may have had at any time from `mark` until now.
     pub(crate) fn since(&self, channel: Channel, mark: Mark) -> Conditions {
         let conditions = self.entries[channel.0].conditions.lock().unwrap();
         conditions[mark.0..].iter().fold(Conditions(0), |all, one| all.or(*one))
     }
 
-    /// How a channel may have been at any time from `mark` until another moment.
+    /// The conditions that a channel may have had at any time from `mark` until another moment.
     pub(crate) fn between(&self, channel: Channel, from: Mark, to: Mark) -> Conditions {
         let conditions = self.entries[channel.0].conditions.lock().unwrap();
         conditions[from.0..=to.0].iter().fold(Conditions(0), |all, one| all.or(*one))
     }
 
-    /// Writes down what the worker has reported: it is published, and no reader may see an earlier
-    /// edition from now on.
-    pub(crate) fn tell(&self, channel: Channel, edition: Edition) {
-        // Release: a thread that reads it knows what happened before, however the test hands it
-        // over.
-        self.entries[channel.0].told.fetch_max(edition.0, Ordering::Release);
+    /// Records the edition that the worker has reported. It is published, so no reader may see an
+    /// earlier edition from now on.
+    pub(crate) fn report(&self, channel: Channel, edition: Edition) {
+        // Release: pairs with the load in `reported`. A thread that loads the edition sees
+        // everything that happened before, whichever way the test passes the edition on.
+        self.entries[channel.0].reported.fetch_max(edition.0, Ordering::Release);
     }
 
-    pub(crate) fn told(&self, channel: Channel) -> Edition {
-        Edition(self.entries[channel.0].told.load(Ordering::Acquire))
+    pub(crate) fn reported(&self, channel: Channel) -> Edition {
+        Edition(self.entries[channel.0].reported.load(Ordering::Acquire))
     }
 }
 
-/// What must have happened for the test to have tested anything.
+/// The events that must occur. Without them the test has tested nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     Start,
@@ -185,7 +186,7 @@ const EVENTS: [Event; 31] = [
     Event::DemandedEnd,
 ];
 
-/// How often each event has happened.
+/// The number of occurrences of each event.
 #[derive(Default)]
 pub(crate) struct Tally([AtomicU64; EVENTS.len()]);
 
@@ -195,7 +196,7 @@ impl Tally {
         self.0[event as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The events that have not happened yet.
+    /// The events that have not occurred yet.
     pub(crate) fn missing(&self) -> Vec<Event> {
         let never = |event: &Event| self.0[*event as usize].load(Ordering::Relaxed) == 0;
         EVENTS.into_iter().filter(never).collect()

@@ -3,19 +3,20 @@
 //! misses no change, and keeps nothing when it is dropped.
 //!
 //! Twelve worker processes with four channels each publish at rates from once a second to flat out.
+//! Twelve worker processes with four channels each publish at rates from once a second to flat out.
 //! At random they are killed (also in the middle of opening and ending channels), stopped and
 //! continued, started again, ended. Their channels are created, taken over, grown, shrunk, closed
 //! with and without linger, removed. The namespace is cleaned. At the same time several threads
-//! share one hub and ask for states, listings, status, cuts and changes. A thread that changes
-//! something writes it down before and after (`ledger.rs`). Every answer is compared with what was
-//! true at some time while the hub was asked, and exactly where nothing was under way.
+//! share one hub and ask for states, listings, status, cuts and changes. A thread that changes a
+//! channel records the change before and after (`ledger.rs`). Every answer is compared with the
+//! conditions during the query. If no change was under way, only one answer is right.
 //!
-//! It takes five seconds, or `TEARLESS_FLEET_SECONDS`. `TEARLESS_FLEET_SEED` repeats the random
-//! choices of an earlier run, though not what the system makes of them. `ci/fleet` is the same in
-//! release mode for a minute.
+//! The test takes five seconds, or `TEARLESS_FLEET_SECONDS`. `TEARLESS_FLEET_SEED` repeats the
+//! random choices of an earlier run, though not the timing of the system. `ci/fleet` runs the same
+//! test in release mode for a minute.
 //!
-//! No worker is stopped while it opens or ends a channel, because others would wait for it: see
-//! "The writer's claim" in docs/architecture.md.
+//! No worker is stopped while it opens or ends a channel, because other processes would wait for
+//! it: see "The writer's claim" in docs/architecture.md.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -47,7 +48,7 @@ use watcher::Watcher;
 const TEST: &str = "the_main_process_sees_what_the_fleet_is";
 const SECONDS: u64 = 5;
 
-/// How much longer it may take until everything has happened at least once.
+/// The extra time for every event to occur at least once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a state is fresh. One channel of each worker is slower than that.
@@ -99,7 +100,7 @@ fn the_main_process_sees_what_the_fleet_is() {
     println!("the fleet was seen as it was");
 }
 
-/// Lets everything happen at the same time, until the time is over and everything has happened.
+/// Runs all threads until the time is over and every event has occurred.
 fn play(stage: &Stage, long: Duration) {
     let questions =
         [Question::Get, Question::Get, Question::Iter, Question::Status, Question::Status, Question::Cut];

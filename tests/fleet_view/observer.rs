@@ -65,24 +65,24 @@ impl<'a> Observer<'a> {
 
     /// Asks for a channel's latest state, if it has one.
     pub(crate) fn get(&mut self, channel: Channel) -> Option<Edition> {
-        let (mark, told) = (self.stage.ledger.mark(channel), self.stage.ledger.told(channel));
+        let (mark, reported) = (self.stage.ledger.mark(channel), self.stage.ledger.reported(channel));
         let answer = self.stage.hub.get(&channel.name());
         self.stage.tally.count(Event::Got);
-        Some(self.judge(channel, mark, told, &answer)?.edition)
+        Some(self.judge(channel, mark, reported, &answer)?.edition)
     }
 
-    /// Judges whether a channel's state is right at some time from `mark` until now, and not
-    /// earlier than the edition that the worker had reported before.
-    fn judge(&mut self, channel: Channel, mark: Mark, told: Edition, answer: &Answer) -> Option<Content> {
+    /// Checks that a channel's state was right at some time from `mark` until now, and that it is
+    /// not earlier than the edition that the worker had reported before.
+    fn judge(&mut self, channel: Channel, mark: Mark, reported: Edition, answer: &Answer) -> Option<Content> {
         let is = self.stage.ledger.since(channel, mark);
-        let what = format!("{} was {is:?}, had reported {told:?}", channel.name());
+        let what = format!("{} was {is:?}, had reported {reported:?}", channel.name());
         match answer {
             Ok(snapshot) => {
                 let content =
                     Content::read(channel, snapshot).unwrap_or_else(|error| panic!("{what}: {error}"));
                 let Content { edition, .. } = content;
                 assert_eq!(edition.number(), snapshot.publication(), "{what}");
-                assert!(edition >= told, "{what}, but seen was {edition:?}");
+                assert!(edition >= reported, "{what}, but the hub shows {edition:?}");
                 let seen = &mut self.seen[channel.0];
                 assert!(edition >= *seen, "{what}: {edition:?} after {seen:?}");
                 *seen = edition;
@@ -91,15 +91,15 @@ impl<'a> Observer<'a> {
             }
             Err(error) if error.is_empty() => {
                 assert!(is.may_be(THERE), "{what}, but is empty");
-                let anew = Conditions::ABSENT.or(Conditions::HALF_DONE);
-                assert!(told.number() == 0 || is.may_be(anew), "{what}, but is empty");
+                let creating = Conditions::ABSENT.or(Conditions::HALF_DONE);
+                assert!(reported.number() == 0 || is.may_be(creating), "{what}, but is empty");
             }
             Err(error) => self.excuse(is, error, &what),
         }
         None
     }
 
-    /// Judges whether there may be no state for this reason.
+    /// Checks that there may be no state for this reason.
     fn excuse(&self, is: Conditions, error: &QueryError, what: &str) {
         if error.is_gone() {
             self.stage.tally.count(Event::Gone);
@@ -129,7 +129,7 @@ impl<'a> Observer<'a> {
             Health::Empty => (Event::Empty, Conditions::LIVING),
             Health::Stalled { .. } => (Event::Stalled, Conditions::STOPPED),
             Health::Dead { .. } => (Event::Dead, Conditions::DEAD),
-            // Also a removed channel, of whose removal the hub has just learned.
+            // The channel may have been removed. Then the hub has just noticed it.
             Health::Closed => (Event::Closed, Conditions::CLOSED.or(Conditions::ABSENT)),
             _ => panic!("{what}"),
         };
@@ -146,15 +146,15 @@ impl<'a> Observer<'a> {
         let marks = self.stage.ledger.marks();
         let mut listed = BTreeMap::new();
         let mut last = None;
-        let mut told = self.told();
+        let mut reported = self.reported();
         for state in self.stage.hub.iter(&pattern) {
             let channel = Channel::of_name(&state.channel);
             assert!(asked(&channel) && last.as_ref().is_none_or(|last| *last < state.channel), "{channel:?}");
-            // The state was read now, and not when the iteration began, so that `told` is a lower
+            // The state was read now, and not when the iteration began, so `reported` is a lower
             // bound.
-            self.judge(channel, marks[channel.0], told[channel.0], &state.state);
+            self.judge(channel, marks[channel.0], reported[channel.0], &state.state);
             last = Some(state.channel);
-            told = self.told();
+            reported = self.reported();
             listed.insert(channel.0, ());
         }
         self.stage.tally.count(Event::Listed);
@@ -168,8 +168,8 @@ impl<'a> Observer<'a> {
     }
 
     /// The edition that every channel's worker has reported so far.
-    fn told(&self) -> Vec<Edition> {
-        Channel::all().map(|channel| self.stage.ledger.told(channel)).collect()
+    fn reported(&self) -> Vec<Edition> {
+        Channel::all().map(|channel| self.stage.ledger.reported(channel)).collect()
     }
 
     /// Cuts some channels, or all channels of some workers.
@@ -189,21 +189,27 @@ impl<'a> Observer<'a> {
 
     fn cut(&mut self) {
         let channels = self.some();
-        let (marks, told) = (self.stage.ledger.marks(), self.told());
+        let (marks, reported) = (self.stage.ledger.marks(), self.reported());
         let cut: Cut<Vec<u8>> = self.stage.hub.cut(channels.iter().map(|channel| channel.name()));
         assert_eq!(cut.states.len(), channels.len());
         let mut contents = Vec::new();
         for (channel, state) in channels.iter().zip(&cut.states) {
             assert_eq!(*state.channel, *channel.name());
             if matches!(state.state, Err(QueryError::Snapshot(SnapshotError::Contended { .. }))) {
-                // The writer was faster each time. Then there is no state, and the cut says so.
+                // The writer overwrote the state during every attempt. The cut reports that it has
+                // no state.
                 assert_ne!(cut.moment, CutTime::Instant, "{channel:?}");
                 continue;
             }
-            let content = self.judge(*channel, marks[channel.0], told[channel.0], &state.state);
+            let content = self.judge(*channel, marks[channel.0], reported[channel.0], &state.state);
             if let (Some(content), Ok(snapshot)) = (content, &state.state) {
-                let date = snapshot.info().monotonic_nanos().expect("they are dated");
-                assert!(is_dated(cut.moment, state.skew, date), "{:?} {:?} {date}", cut.moment, state.skew);
+                let timestamp = snapshot.info().monotonic_nanos().expect("the writers store timestamps");
+                assert!(
+                    is_dated(cut.moment, state.skew, timestamp),
+                    "{:?} {:?} {timestamp}",
+                    cut.moment,
+                    state.skew
+                );
                 contents.push((*channel, content));
             }
         }
@@ -234,15 +240,15 @@ impl<'a> Observer<'a> {
     }
 }
 
-/// Whether a state of this date may be in a cut of this time.
-fn is_dated(moment: CutTime, offset: Skew, date: u64) -> bool {
+/// Whether a state with this timestamp may be in a cut of this time.
+fn is_dated(moment: CutTime, offset: Skew, timestamp: u64) -> bool {
     match (moment, offset) {
         (CutTime::Instant, offset) => offset == Skew::None,
-        (CutTime::AsOf { monotonic_nanos }, Skew::None) => date <= monotonic_nanos,
+        (CutTime::AsOf { monotonic_nanos }, Skew::None) => timestamp <= monotonic_nanos,
         (CutTime::AsOf { monotonic_nanos }, Skew::Later(late)) => {
-            u128::from(date) == u128::from(monotonic_nanos) + late.as_nanos()
+            u128::from(timestamp) == u128::from(monotonic_nanos) + late.as_nanos()
         }
-        // The latest state was overwritten while its date was read.
+        // The latest state was overwritten while its timestamp was read.
         (CutTime::AsOf { .. }, Skew::Undated) => true,
         _ => false,
     }

@@ -1,5 +1,5 @@
-//! One worker's place in the fleet: what happens to the worker and its channels, written down as it
-//! happens.
+//! One worker's post in the fleet: causes events of the worker and its channels, and records them
+//! in the ledger.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -31,7 +31,7 @@ pub(crate) struct Post<'a> {
     process: Option<Actor>,
     /// How many lives the names of its channels have had together.
     lives: u64,
-    /// Asks about every settled change, because there is only one right answer then.
+    /// Checks the hub after every settled change, when only one answer is right.
     observer: Observer<'a>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Post<'a> {
         Post { stage, worker, random, process: None, lives: 0, observer }
     }
 
-    /// Lets one event after another happen until the time is over, and then ends.
+    /// Causes one event after another until the time is over, and then ends the worker.
     pub(crate) fn man(mut self) {
         while !self.stage.is_over.load(Ordering::Relaxed) {
             match self.process.is_some() {
@@ -73,7 +73,7 @@ impl<'a> Post<'a> {
         (!channels.is_empty()).then(|| channels[self.random.below(channels.len())])
     }
 
-    /// Starts the worker. First, something may happen to what its predecessor left.
+    /// Starts the worker. Before that, its predecessor's leftovers may be changed or removed.
     fn fill(&mut self) {
         match self.random.below(4) {
             0 => self.remove(),
@@ -107,13 +107,13 @@ impl<'a> Post<'a> {
         }
     }
 
-    /// Writes down that something is under way, after which the channel is in one of these
-    /// conditions.
+    /// Records that an operation is under way, and the conditions that the channel may have after
+    /// it.
     fn begin(&self, channel: Channel, then: Conditions) {
         self.stage.ledger.write(channel, self.stage.ledger.now(channel).or(then));
     }
 
-    /// Writes down that it is done, and checks the hub's answers.
+    /// Records that the operation is done, and checks the hub's answers.
     fn settle(&mut self, channels: &[Channel], condition: Conditions) {
         for channel in channels {
             self.stage.ledger.write(*channel, condition);
@@ -129,12 +129,12 @@ impl<'a> Post<'a> {
         self.process.as_mut().expect("it runs").order(&line);
     }
 
-    /// Lets the worker obey a command, and returns the edition that it reports.
+    /// Sends the worker a command, and returns the edition that the worker reports.
     fn do_it(&mut self, command: &str, channel: Channel) -> Edition {
         self.command(command, channel);
         let line = self.process.as_mut().expect("it runs").await_line_with(DONE);
         let edition = Edition(line.trim_start_matches(DONE).parse().unwrap());
-        self.stage.ledger.tell(channel, edition);
+        self.stage.ledger.report(channel, edition);
         edition
     }
 
@@ -143,7 +143,7 @@ impl<'a> Post<'a> {
             self.channels().into_iter().filter(|channel| self.stage.ledger.now(*channel) != OPEN).collect();
         let Some(channel) = self.any(&channels) else { return };
         let found = self.stage.ledger.now(channel);
-        // Taking over a whole channel leaves nothing half done.
+        // The takeover of a complete channel leaves nothing half done.
         let way = if found.is_within(Conditions::DEAD.or(Conditions::CLOSED)) { OPEN } else { MAKING };
         self.begin(channel, way);
         let edition = self.do_it("create", channel);
@@ -210,7 +210,7 @@ impl<'a> Post<'a> {
         }
         channels.iter().for_each(|channel| self.begin(*channel, OPEN));
         self.signal(Signal::CONT);
-        eventually("a worker goes on", || self.state() != Some('T'));
+        eventually("a worker resumes", || self.state() != Some('T'));
         self.stage.tally.count(Event::Continue);
         self.settle(&channels, OPEN);
     }
@@ -245,7 +245,7 @@ impl<'a> Post<'a> {
         self.settle(&[channel], Conditions::ABSENT);
     }
 
-    /// Cleans the whole namespace of what no process can use.
+    /// Removes everything that no process can use from the whole namespace.
     fn clean(&mut self) {
         let cleaned = self.stage.namespace.clean(Retention::UntilReplaced).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");

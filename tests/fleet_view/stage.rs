@@ -15,7 +15,7 @@ pub(crate) struct Stage {
     pub(crate) is_over: AtomicBool,
 }
 
-/// Ends the play when its thread panics. Otherwise the other threads would never end.
+/// Ends the test when its thread panics. Otherwise the other threads would run for ever.
 pub(crate) struct EndOnPanic<'a>(pub(crate) &'a Stage);
 
 impl Drop for EndOnPanic<'_> {

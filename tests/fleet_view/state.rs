@@ -107,7 +107,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Writes the content as a state of `channel` with so many words, and a few bytes.
+    /// Writes the content as a state of `channel` with `words` words, and a few bytes.
     pub(crate) fn write(&self, channel: Channel, words: usize, state: &mut Vec<u8>) {
         let mut sum = Sum::new();
         state.clear();

@@ -26,7 +26,7 @@ pub(crate) struct Watcher<'a> {
     timeout: Duration,
 }
 
-/// A picture of all channels while this thread does not wait.
+/// A picture of all channels, taken between two waits.
 struct Picture {
     marks: Vec<Mark>,
     now: Vec<Conditions>,
@@ -98,7 +98,7 @@ impl<'a> Watcher<'a> {
         named.iter().map(|name| index(name)).collect()
     }
 
-    /// How the channel has been since a picture was taken.
+    /// The conditions that the channel has had since a picture was taken.
     fn since(&self, index: usize, picture: &Picture) -> Conditions {
         self.stage.ledger.since(self.channels[index], picture.marks[index])
     }
@@ -114,7 +114,11 @@ impl<'a> Watcher<'a> {
     fn check_publications(&self, index: usize, from: &Picture, to: &Picture, named: &BTreeSet<usize>) {
         if self.must_be_named(index, from, to) {
             let (old, new) = (from.editions[index], to.editions[index]);
-            assert!(named.contains(&index), "{} went from {old:?} to {new:?}, unnoticed", self.name(index));
+            assert!(
+                named.contains(&index),
+                "{} went from {old:?} to {new:?} without notice",
+                self.name(index)
+            );
             self.stage.tally.count(Event::Demanded);
         }
     }

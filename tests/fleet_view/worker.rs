@@ -119,7 +119,11 @@ impl Worker {
             _ => {
                 let reader = self.namespace.reader_builder::<Vec<u8>>(&name).codec::<Bytes>().open();
                 let last = Content::read(channel, &reader.unwrap().snapshot().unwrap()).unwrap();
-                assert_eq!(last.edition.number(), number, "{name}: a successor goes on with the last one");
+                assert_eq!(
+                    last.edition.number(),
+                    number,
+                    "{name}: a successor resumes after the last publication"
+                );
                 last.edition.life()
             }
         };

@@ -1,5 +1,5 @@
-//! The measures of the house: what a program can count of its order, and the words that it does without. `ci/house` prints
-//! them; a measure above its aim fails.
+//! The measures of the house: properties of its order that a program can count, and the words that
+//! it avoids. `ci/house` prints the measures. A measure above its aim fails.
 
 mod source;
 mod tree;
@@ -39,7 +39,7 @@ fn library() -> Tree {
     Tree::read(&repository().join("src/lib.rs"))
 }
 
-/// A measure, its aim, and what to look at where it is missed.
+/// A measure, its aim, and details to examine if the aim is missed.
 struct Measure {
     what: &'static str,
     count: usize,
@@ -91,8 +91,8 @@ fn circles_below(root: &str) -> Vec<String> {
     circles_of(&Tree::read(&repository().join(root)))
 }
 
-/// Each circle with the arrows that form it. A module's files may use what the module's own file defines: that is the module
-/// looking at itself.
+/// Each circle with the arrows that form it. Arrows from a module's files to the module's own file
+/// are not counted: the module uses itself.
 fn circles_of(tree: &Tree) -> Vec<String> {
     let mut arrows = tree.arrows();
     arrows.retain(|(from, to), _| !tree.is_ancestor(*to, *from) || *to == 0);
@@ -106,12 +106,13 @@ fn circles_of(tree: &Tree) -> Vec<String> {
     circles(&arrows).into_iter().map(shown).collect()
 }
 
-/// The place of a room among all, from the top.
+/// The rank of a room among all, counted from the top.
 fn rank(room: &str) -> Option<usize> {
     RANKS.iter().copied().flatten().position(|it| *it == room)
 }
 
-/// Arrows between rooms with ranks that point upwards or to the left, and uses of what only the root defines.
+/// Arrows between ranked rooms that point upwards or to the left, and uses of items that only the
+/// root defines.
 fn upward_arrows(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for ((from, to), name) in tree.arrows() {
@@ -149,7 +150,7 @@ fn small_files(tree: &Tree) -> Measure {
     Measure::of("of which under 50 lines", 10, small.collect())
 }
 
-/// Over how many files the inherent `impl`s of one type are spread, at most.
+/// The largest number of files over which the inherent `impl`s of one type are spread.
 fn spread(tree: &Tree) -> Measure {
     const AIM: usize = 2;
     let mut types: BTreeMap<(usize, String), BTreeSet<&str>> = BTreeMap::new();
@@ -181,7 +182,7 @@ fn inherent_impls(code: &str) -> Vec<String> {
     found
 }
 
-/// `text` without the `<…>` that it begins with.
+/// `text` without the `<…>` at its beginning.
 fn after_generics(text: &str) -> &str {
     let mut depth = 0;
     let mut previous = ' ';
@@ -242,7 +243,7 @@ fn unsafe_is_only_where_it_is_allowed() {
 fn the_picture_of_the_rooms_shows_their_ranks() {
     let page = std::fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
     let picture = page.split("```").nth(1).expect("the page begins with a picture");
-    // Below the row of users: the first column, whose names are separated by a dot.
+    // Below the row of users: the first column, whose names are separated by dots.
     let rows = picture.lines().skip(1).filter(|line| !line.trim().is_empty()).skip(1);
     let rows = rows.map(|row| row.trim_start().split("  ").next().unwrap_or(""));
     let drawn: Vec<Vec<&str>> = rows.map(|row| row.split(" · ").map(str::trim).collect()).collect();

@@ -1,17 +1,19 @@
-//! A Rust source file as the measures see it: code without comments, texts and tests; and its prose.
+//! A Rust source file as the measures see it: its code without comments, texts and tests; and its
+//! prose.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Attributes of what only tests, models and fuzzing compile.
+/// Attributes of items that only tests, models and fuzzing compile.
 const TEST_ATTRIBUTES: [&str; 4] =
     ["#[cfg(test)]", "#[cfg(all(test,", "#[cfg(any(test, fuzzing))]", "#[cfg(fuzzing)]"];
 
 /// One file, read and split.
 pub struct Source {
-    /// The code: comments and tests are blank, the contents of string literals are underscores. Lines stay where they are.
+    /// The code: comments and tests are blank, and the contents of string literals are underscores.
+    /// Line numbers stay the same.
     pub code: String,
-    /// Comments and string literals; all else is blank.
+    /// Comments and string literals. Everything else is blank.
     pub prose: String,
     /// The modules that the file declares for tests only (`#[cfg(test)] mod x;`).
     pub test_modules: Vec<String>,
@@ -34,7 +36,7 @@ impl Source {
     }
 }
 
-/// Code and prose of `text`, line by line in the same places.
+/// Code and prose of `text`, with the same line numbers.
 fn split(text: &str) -> (String, String) {
     let (mut code, mut prose) = (String::new(), String::new());
     let mut rest = text;
@@ -63,7 +65,7 @@ enum Kind {
     Text,
 }
 
-/// Length and kind of what `text` begins with, which is `first`.
+/// Length and kind of the token at the beginning of `text`, whose first character is `first`.
 fn token(text: &str, first: char) -> (usize, Kind) {
     if text.starts_with("//") {
         return (text.find('\n').unwrap_or(text.len()), Kind::Comment);
@@ -78,7 +80,7 @@ fn token(text: &str, first: char) -> (usize, Kind) {
         return (raw, Kind::Text);
     }
     if first == '\'' {
-        // A character; a lifetime has no closing quote so near.
+        // A character. A lifetime has no closing quote nearby.
         let mut characters = text.char_indices().skip(1);
         let escaped = text[1..].starts_with('\\');
         let end = if escaped {
@@ -117,7 +119,8 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(text.len() - content.len() + at + end.len())
 }
 
-/// `code` with the items blanked that only tests compile, and the names of the modules among them.
+/// `code` in which the items that only tests compile are blank, and the names of the modules among
+/// these.
 fn without_tests(mut code: String) -> (String, Vec<String>) {
     let mut modules = Vec::new();
     let mut from = 0;
@@ -135,7 +138,7 @@ fn without_tests(mut code: String) -> (String, Vec<String>) {
     (code, modules)
 }
 
-/// Where the item ends that begins at `begin` with an attribute.
+/// The end of the item that begins with an attribute at `begin`.
 fn end_of_item(code: &str, begin: usize) -> usize {
     let mut depth = 0_i32;
     for (at, character) in code[begin..].char_indices() {
@@ -144,7 +147,7 @@ fn end_of_item(code: &str, begin: usize) -> usize {
             ')' | ']' => depth -= 1,
             '}' => {
                 depth -= 1;
-                // `use a::{b, c};` goes on until its semicolon; a block ends here.
+                // `use a::{b, c};` continues to its semicolon; a block ends here.
                 let rest = code[begin + at + 1..].trim_start();
                 if depth == 0 && !rest.starts_with(';') {
                     return begin + at + 1;
@@ -160,7 +163,7 @@ fn end_of_item(code: &str, begin: usize) -> usize {
     code.len()
 }
 
-/// All files below `folder` with that extension, in order.
+/// All files below `folder` with that extension, sorted.
 pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];

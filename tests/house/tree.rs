@@ -1,13 +1,13 @@
-//! The files of a crate as a tree of modules, and which file uses what of which other.
+//! The files of a crate as a tree of modules, and which file uses which items of other files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use crate::source::Source;
 
-/// A crate's modules that have a file of their own, without tests and models.
+/// The modules of a crate that have their own files, without tests and models.
 pub struct Tree {
-    /// Sorted: the first is the root. Named by its path below the crate's folder of sources.
+    /// Sorted: the root comes first. The name is the path below the crate's source folder.
     pub files: Vec<Module>,
 }
 
@@ -22,28 +22,28 @@ pub struct Module {
     contents: Contents,
 }
 
-/// What a file declares.
+/// The declarations in a file.
 #[derive(Default)]
 struct Contents {
-    /// Modules that have a file of their own, and where it is if an attribute says so.
+    /// Modules that have their own files, and the path if an attribute gives one.
     modules: Vec<(String, Option<String>)>,
     /// Modules in braces: their contents count as the file's.
     inline: BTreeSet<String>,
-    /// Modules whose files are outside of the crate's folder.
+    /// Modules whose files are outside the crate's folder.
     foreign: BTreeSet<String>,
     items: BTreeSet<String>,
     imports: Vec<Import>,
 }
 
-/// One name that a `use` brings in.
+/// One name that a `use` imports.
 struct Import {
     name: String,
     path: Vec<String>,
-    /// `pub`, `pub(crate)`, …: for others to use, and no use by itself.
+    /// `pub`, `pub(crate)`, …: an export to other files, which is not a use by itself.
     reexport: bool,
 }
 
-/// Which file uses which, and one name of what it uses.
+/// Pairs of a using and a used file, with one of the used names.
 pub type Arrows = BTreeMap<(usize, usize), String>;
 
 impl Tree {
@@ -66,7 +66,7 @@ impl Tree {
         for (module, place) in declared.into_iter().filter(|(it, _)| !test_modules.contains(it)) {
             let place =
                 place.map_or_else(|| file_of(file, &module), |it| Some(file.parent().unwrap().join(it)));
-            // What stands outside of the folder belongs to another program, too.
+            // A file outside the folder belongs to another program, too.
             let inside = |place: &PathBuf| !place.components().any(|part| part == Component::ParentDir);
             if let Some(file) = place.filter(inside) {
                 let path = [path, std::slice::from_ref(&module)].concat();
@@ -79,7 +79,7 @@ impl Tree {
         index
     }
 
-    /// What each file uses of others; a re-export is no use.
+    /// The items of other files that each file uses. A re-export is not a use.
     pub fn arrows(&self) -> Arrows {
         let mut arrows = Arrows::new();
         for (index, file) in self.files.iter().enumerate() {
@@ -93,7 +93,8 @@ impl Tree {
         arrows
     }
 
-    /// The file in which stands what `path` means in file `from`; `None` if that is in another crate.
+    /// The file that defines the item at `path`, as seen from file `from`; `None` if another crate
+    /// defines it.
     pub fn resolve(&self, from: usize, path: &[String], depth: usize) -> Option<usize> {
         let (first, mut rest) = path.split_first()?;
         let mut at = match first.as_str() {
@@ -116,7 +117,8 @@ impl Tree {
                 rest = after;
                 continue;
             }
-            // What follows an item (a variant, a function of it) stands where the item stands.
+            // The rest of the path (a variant, an associated function) is defined where the item
+            // is.
             if !self.files[at].children.contains_key(name) && name != "super" && !self.is_module(at, name) {
                 return Some(next);
             }
@@ -130,7 +132,7 @@ impl Tree {
         imports.any(|it| it.name == name && name.starts_with(char::is_lowercase))
     }
 
-    /// The file in which stands what is called `name` in file `at`.
+    /// The file that defines the item called `name` in file `at`.
     fn name_in(&self, at: usize, name: &str, depth: usize) -> Option<usize> {
         let file = &self.files[at];
         if let Some(child) = file.children.get(name) {
@@ -144,7 +146,8 @@ impl Tree {
         (depth < 12).then(|| self.resolve(at, &import.path, depth + 1)).flatten()
     }
 
-    /// The file that defines what file `at` calls `name`, for types of equal names.
+    /// The file that defines the type that file `at` calls `name`: several types may have equal
+    /// names.
     pub fn definition(&self, at: usize, name: &str) -> usize {
         self.name_in(at, name, 0).unwrap_or(at)
     }
@@ -154,7 +157,7 @@ impl Tree {
         self.files[file].path.first().map(String::as_str)
     }
 
-    /// Whether a module of file `from` is inside of one of file `to`.
+    /// Whether a module of file `from` is inside a module of file `to`.
     pub fn is_ancestor(&self, to: usize, from: usize) -> bool {
         self.files[from].path.len() > self.files[to].path.len()
             && self.files[from].path.starts_with(&self.files[to].path)
@@ -183,7 +186,7 @@ fn file_of(file: &Path, module: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|path| path.exists())
 }
 
-/// What the code of a file declares.
+/// The declarations in a file's code.
 fn contents(Source { code, prose, .. }: &Source) -> Contents {
     let mut contents = Contents::default();
     let mut depth = Depth::default();
@@ -210,7 +213,7 @@ fn contents(Source { code, prose, .. }: &Source) -> Contents {
             "struct" | "enum" | "trait" | "fn" | "type" | "union" | "static" | "macro_rules!" => {
                 contents.items.extend(words.next().map(first_name));
             }
-            // Here `const` is no adjective of `fn`.
+            // Here `const` is not a qualifier of `fn`.
             name if keyword == "const" => {
                 contents.items.insert(first_name(name));
             }
@@ -220,7 +223,7 @@ fn contents(Source { code, prose, .. }: &Source) -> Contents {
     contents
 }
 
-/// How many modules in braces a line is in; by indentation, as rustfmt writes it.
+/// The number of inline modules around a line, by the indentation that rustfmt writes.
 #[derive(Default)]
 struct Depth(Vec<usize>);
 
@@ -235,7 +238,7 @@ impl Depth {
         }
     }
 
-    /// `path`, which is written in a module in braces, as the file would write it.
+    /// `path`, written in an inline module, as the file itself would write it.
     fn outside(&self, mut path: Vec<String>) -> Vec<String> {
         for _ in 0..self.0.len() {
             match path.get(1).map(String::as_str) {
@@ -269,7 +272,7 @@ pub fn first_name(text: &str) -> String {
     characters.take_while(|character| character.is_alphanumeric() || *character == '_').collect()
 }
 
-/// The names that a use tree brings in, and their paths.
+/// The names that a use tree imports, and their paths.
 fn use_tree(prefix: &[String], tree: &str) -> Vec<(String, Vec<String>)> {
     let tree = tree.trim();
     if let Some((path, group)) = tree.split_once('{').filter(|(path, _)| !path.contains(',')) {
@@ -311,14 +314,15 @@ fn at_depth_zero(list: &str) -> Vec<&str> {
     parts
 }
 
-/// The paths of two names and more in code, and macros called by their path; not those of `use` statements.
+/// Paths of at least two names in code, and macros called by path. The paths of `use` statements
+/// are left out.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut in_use = false;
     let mut depth = Depth::default();
     for line in code.lines() {
         depth.enter(line);
-        // What an exported macro refers to is used where it is called.
+        // An item that an exported macro refers to is used at the macro's call.
         let line = line.replace("$crate::", "");
         in_use |= after_visibility(line.trim_start()).starts_with("use ");
         if in_use {
@@ -342,7 +346,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// The circles: groups of files each of which needs all others of its group.
+/// The circles: groups of files in which each file needs all others.
 pub fn circles(arrows: &Arrows) -> Vec<Vec<usize>> {
     let reach = |from: usize| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);

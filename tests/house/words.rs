@@ -1,4 +1,5 @@
-//! English that a reader has to read twice is denied in code, pages and scripts. A guard for the worst patterns only.
+//! English that a native reader has to read twice is denied in code, pages and scripts. This guards
+//! against the worst patterns only.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::path::Path;
 use crate::repository;
 use crate::source::{Source, files};
 
-/// Phrases, in small letters.
+/// Phrases in lower case.
 const DENIED: [&str; 24] = [
     "anew",
     "in force",
@@ -33,12 +34,12 @@ const DENIED: [&str; 24] = [
     "tells which",
     "so long may",
 ];
-/// "who" behind one of these has no noun that it refers to.
+/// After one of these words, "who" has no noun that it refers to.
 const BEFORE_WHO: [&str; 14] =
     ["for", "by", "of", "to", "with", "from", "that", "than", "or", "but", "is", "nobody", "unless", "so"];
 const FOLDERS: [&str; 9] = ["src", "cli", "docs", "crates", "benches", "examples", "tests", "ci", "fuzz"];
 
-/// One word or mark of a text.
+/// One word or punctuation mark of a text.
 struct Token {
     text: String,
     line: usize,
@@ -68,7 +69,7 @@ fn texts() -> Vec<std::path::PathBuf> {
     }
     let scripts = fs::read_dir(repository().join("ci")).unwrap().map(|entry| entry.unwrap().path());
     texts.extend(scripts.filter(|path| path.extension().is_none()));
-    // This list itself.
+    // The file with this list.
     texts.retain(|path| !path.ends_with(Path::new("house/words.rs")));
     texts
 }
@@ -84,7 +85,7 @@ fn denied(name: &str, text: &str) -> Vec<(usize, String)> {
         .filter_map(|(at, token)| Some((token.line, denied_at(&tokens, at)?)))
         .collect();
     if is_code {
-        // In code, the names are words, too.
+        // Names in code consist of words, too.
         let prose_lines: Vec<&str> = prose.lines().collect();
         for (index, line) in Source::of(text).code.lines().enumerate() {
             let words = tokens_of_line(&line.replace('_', " "), index + 1);
@@ -113,7 +114,7 @@ fn phrase_at(tokens: &[Token], at: usize) -> Option<String> {
     (!is_a_name(phrase, tokens, at)).then(|| format!("\"{phrase}\""))
 }
 
-/// Whether "nobody" is the system's user, or a way to wake no process.
+/// Whether "nobody" is the system's user, or the name of a wake mode.
 fn is_a_name(phrase: &str, tokens: &[Token], at: usize) -> bool {
     let text = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |token| token.text.as_str());
     phrase == "nobody"
@@ -121,7 +122,8 @@ fn is_a_name(phrase: &str, tokens: &[Token], at: usize) -> bool {
             || ["`", ")", "\""].contains(&text(Some(at + 1))))
 }
 
-/// "who" without a noun before it: at a sentence's beginning that is no question, or behind a preposition.
+/// "who" without a noun before it: at the beginning of a sentence that is not a question, or after
+/// a preposition.
 fn clause_with_who(tokens: &[Token], at: usize) -> Option<String> {
     let before = at.checked_sub(1).map_or("", |before| tokens[before].text.as_str());
     let next = tokens.get(at + 1).map_or("", |token| token.text.as_str());
@@ -135,7 +137,7 @@ fn clause_with_who(tokens: &[Token], at: usize) -> Option<String> {
     denied.then(|| format!("\"{before} {} {next}\"", tokens[at].text).replace("\" ", "\""))
 }
 
-/// Words and marks; a token without text ends a paragraph.
+/// Words and punctuation marks. A token without text ends a paragraph.
 fn tokens(prose: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     for (index, line) in prose.lines().enumerate() {

@@ -65,7 +65,7 @@ fn impossible_sizes_are_refused() {
 }
 
 #[test]
-fn a_second_writer_learns_who_the_first_is() {
+fn a_second_writer_gets_the_pid_of_the_first() {
     let own = OwnNamespace::new(&["owned"]);
     let mut first = own.writer::<u64>("owned").unwrap();
     first.publish(&1).unwrap();
@@ -80,7 +80,7 @@ fn a_second_writer_learns_who_the_first_is() {
 }
 
 #[test]
-fn a_reader_before_the_first_publish_is_told_so_at_once_or_waits_as_asked() {
+fn a_reader_before_the_first_publish_gets_an_error_or_waits() {
     let own = OwnNamespace::new(&["empty"]);
     let mut writer = own.writer::<u64>("empty").unwrap();
     let mut reader = own.reader::<u64>("empty").unwrap();
@@ -98,7 +98,7 @@ fn a_reader_before_the_first_publish_is_told_so_at_once_or_waits_as_asked() {
 }
 
 #[test]
-fn a_reader_before_the_writer_is_told_so_at_once_or_waits_as_asked() {
+fn a_reader_before_the_writer_gets_an_error_or_waits() {
     let own = OwnNamespace::new(&["late"]);
     let error = own.reader::<u64>("late").unwrap_err();
     assert!(matches!(error, AttachError::NotFound { .. }), "{error}");
@@ -156,7 +156,7 @@ fn a_state_above_the_limit_leaves_the_published_one() {
 }
 
 #[test]
-fn nothing_is_left_by_what_was_closed() {
+fn closed_channels_leave_nothing() {
     let own = OwnNamespace::new(&[]);
     let mut writer = own.writer::<Vec<u8>>("closed").unwrap();
     for len in [1, 10_000, 100_000] {

@@ -64,7 +64,7 @@ mod old {
 }
 
 #[test]
-fn plain_data_is_found_by_name() {
+fn plain_data_fields_are_found_by_name() {
     let own = OwnNamespace::new(&["robot"]);
     let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let builder = own.reader_builder::<old::Old>("robot").codec::<Pod>();
@@ -80,7 +80,7 @@ fn plain_data_is_found_by_name() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_fields_are_named() {
     let own = OwnNamespace::new(&["robot", "plain", "other"]);
     let _writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let error = own
@@ -133,9 +133,9 @@ fn an_array_is_read_as_a_struct_without_names() {
         own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
     let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
-    let described = builder.clone().accept(accept::SameSchema).open().unwrap().snapshot().unwrap().position;
+    let named = builder.clone().accept(accept::SameSchema).open().unwrap().snapshot().unwrap().position;
     let by_name = builder.accept(accept::MatchingFields).open().unwrap().snapshot().unwrap().position;
-    assert_eq!((described.0, described.1), (1.0, 2.0));
+    assert_eq!((named.0, named.1), (1.0, 2.0));
     assert_eq!((by_name.0, by_name.1), (1.0, 2.0));
 }
 
@@ -154,12 +154,12 @@ struct Readers {
 
 #[derive(Debug, Deserialize)]
 struct Needing {
-    #[expect(dead_code, reason = "it can't be had")]
+    #[expect(dead_code, reason = "no value exists")]
     restarts: u8,
 }
 
 #[test]
-fn message_pack_is_found_by_name() {
+fn message_pack_fields_are_found_by_name() {
     let own = OwnNamespace::new(&["worker", "other"]);
     let mut writer = own.writer_builder::<Writers<'_>>("worker").codec::<MessagePack>().open().unwrap();
     writer.publish(&Writers { jobs_done: 3, host: "a" }).unwrap();

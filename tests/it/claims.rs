@@ -136,7 +136,7 @@ fn a_stopped_writer_is_not_deposed_by_ten_thousand_attempts() {
             let late = own.reader::<u64>("worker").unwrap().snapshot().unwrap();
             let snapshot = attached.snapshot().unwrap();
             assert_eq!((*snapshot, *late, attached.incarnation()), (7, 7, 1));
-            assert!(snapshot.age().unwrap() > age, "its age shows that it stands still");
+            assert!(snapshot.age().unwrap() > age, "its age grows");
             age = snapshot.age().unwrap();
         }
     }
@@ -162,7 +162,7 @@ fn own_start_time() -> u64 {
 }
 
 #[test]
-fn a_dead_writer_whose_pid_was_reused_is_known_as_dead() {
+fn a_dead_writer_whose_pid_was_reused_is_reported_dead() {
     if let Some((_, namespace)) = role() {
         let mut writer = namespace.writer::<u64>("worker").unwrap();
         writer.publish(&1).unwrap();
@@ -172,7 +172,7 @@ fn a_dead_writer_whose_pid_was_reused_is_known_as_dead() {
     }
     let own = OwnNamespace::new(&["worker"]);
     let mut owner =
-        Actor::start("claims::a_dead_writer_whose_pid_was_reused_is_known_as_dead", "writer", &own);
+        Actor::start("claims::a_dead_writer_whose_pid_was_reused_is_reported_dead", "writer", &own);
     let line = owner.await_line_with("orphan is ");
     let orphan = Orphan(line.rsplit(' ').next().unwrap().parse().ok().and_then(Pid::from_raw).unwrap());
     owner.kill();

@@ -20,7 +20,7 @@ const CHANNELS: [&str; 16] =
     ["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "w9", "w10", "w11", "w12", "w13", "w14", "w15"];
 
 #[test]
-fn a_killed_writers_state_is_kept_until_asked_for() {
+fn a_killed_writers_state_is_kept_until_its_removal_is_requested() {
     if let Some((_, namespace)) = role() {
         let mut writer = namespace.writer::<u64>("w0").unwrap();
         writer.publish(&5).unwrap();
@@ -28,7 +28,11 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
         return wait_for_end();
     }
     let own = OwnNamespace::new(&CHANNELS);
-    let mut worker = Actor::start("cleanup::a_killed_writers_state_is_kept_until_asked_for", "worker", &own);
+    let mut worker = Actor::start(
+        "cleanup::a_killed_writers_state_is_kept_until_its_removal_is_requested",
+        "worker",
+        &own,
+    );
     worker.await_line("published");
     let pid = u64::from(worker.pid());
     assert!(own.clean(Retention::Nothing).unwrap().removed.is_empty(), "it lives");
@@ -41,7 +45,7 @@ fn a_killed_writers_state_is_kept_until_asked_for() {
 }
 
 #[test]
-fn what_was_left_on_purpose_goes_from_the_list_too_though_its_process_lives() {
+fn cleaning_a_lingering_channel_removes_its_entry_while_its_process_lives() {
     let own = OwnNamespace::new(&CHANNELS);
     let mut writer = own.writer::<u64>("w0").unwrap();
     writer.publish(&5).unwrap();
@@ -52,8 +56,8 @@ fn what_was_left_on_purpose_goes_from_the_list_too_though_its_process_lives() {
 }
 
 #[test]
-fn asking_what_would_be_removed_changes_nothing() {
-    let test = "cleanup::asking_what_would_be_removed_changes_nothing";
+fn a_dry_run_changes_nothing() {
+    let test = "cleanup::a_dry_run_changes_nothing";
     if let Some((role, namespace)) = role() {
         let mut writer = namespace.writer_builder::<[u8]>(&role).codec::<Bytes>().open().unwrap();
         writer.publish(b"state").unwrap();
@@ -77,29 +81,32 @@ fn asking_what_would_be_removed_changes_nothing() {
     };
     assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
-    let mut causes: Vec<_> = foreseen.removed.iter().map(told).collect();
+    let mut causes: Vec<_> = foreseen.removed.iter().map(reported).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());
     assert_eq!(causes, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
     assert_eq!(contents(&own), before);
     let cleaned = own.clean(Retention::Nothing).unwrap();
     assert_eq!(cleaned.removed.len(), 2, "{cleaned}");
     assert!(dead.listed().is_empty() && pageless.listed().is_empty());
-    assert!(own.would_clean(Retention::Nothing).unwrap().removed.is_empty(), "what is left lives");
+    assert!(
+        own.would_clean(Retention::Nothing).unwrap().removed.is_empty(),
+        "every remaining writer is alive"
+    );
     lives.finish();
 }
 
 #[test]
-fn pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned() {
-    const NOBODY: u32 = 65_534;
+fn a_dry_run_foresees_pages_that_their_own_user_may_not_open() {
+    const OTHER_USER: u32 = 65_534;
     if let Some((_, namespace)) = role() {
         if rustix::process::geteuid().is_root() {
-            // The superuser may open any page.
-            become_user(NOBODY);
+            // The superuser may open every page.
+            become_user(OTHER_USER);
         }
         return pages_without_permissions(&namespace);
     }
     let own = OwnNamespace::new(&[]);
-    let test = "cleanup::pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned";
+    let test = "cleanup::a_dry_run_foresees_pages_that_their_own_user_may_not_open";
     let mut actor = Actor::start(test, "user", &own);
     actor.await_line("as foreseen");
     actor.finish();
@@ -113,22 +120,22 @@ fn pages_without_permissions(namespace: &Namespace) {
     let page = objects.path("c");
     let forbid = || fs::set_permissions(&page, Permissions::from_mode(0o000)).unwrap();
     forbid();
-    for told in
+    for reported in
         [namespace.would_clean(Retention::Nothing).unwrap(), namespace.clean(Retention::Nothing).unwrap()]
     {
-        assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
+        assert!(reported.removed.is_empty() && reported.failed.is_empty(), "it lives: {reported}");
     }
     drop(writer);
     for content in [&[][..], &[0; 4096]] {
         fs::write(&page, content).unwrap();
         forbid();
-        for told in
+        for reported in
             [namespace.would_clean(Retention::UntilReplaced), namespace.clean(Retention::UntilReplaced)]
         {
-            let told = told.unwrap();
-            assert!(told.failed.is_empty() && told.removed.len() == 1, "{told}");
+            let reported = reported.unwrap();
+            assert!(reported.failed.is_empty() && reported.removed.len() == 1, "{reported}");
             assert_eq!(
-                (told.removed[0].reason, &*told.removed[0].objects),
+                (reported.removed[0].reason, &*reported.removed[0].objects),
                 (RemovalReason::HalfMade, &[objects.name("c")][..])
             );
         }
@@ -161,9 +168,9 @@ const CLEANERS: u64 = 16;
 /// another one.
 type Turn<'a> = (&'a Namespace, &'a str, u64);
 
-/// Opens, publishes with growth, and closes or dies, over and over. It must find what it publishes.
-/// Every second channel carries a schema: mostly the one that it had before, else another one, or
-/// none.
+/// Opens, publishes with growth, and closes or dies, over and over. It must read back what it
+/// publishes. Every second channel carries a schema: mostly the one that it had before, else
+/// another one, or none.
 fn churn(namespace: &Namespace, mut seed: u64) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
@@ -240,7 +247,7 @@ fn look(namespace: &Namespace, channel: &str) {
     }
 }
 
-/// Cleans over and over, as a start does. It never removes a state.
+/// Cleans over and over, as a starting program does. A cleanup never removes a state.
 fn clean_again(namespace: &Namespace) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {

@@ -74,7 +74,7 @@ fn message_pack_has_the_names_of_fields_and_variants() {
 }
 
 #[test]
-fn message_pack_survives_fields_that_come_and_go() {
+fn message_pack_tolerates_added_and_removed_fields() {
     #[derive(Serialize)]
     struct Old {
         gone: String,
@@ -189,7 +189,7 @@ fn treachery<C: Encode<Treacherous> + Decode<(u64, u64)>>() {
     assert!(panicked.is_err());
     let snapshot = reader.snapshot().unwrap();
     assert_eq!((snapshot.publication(), *snapshot), (1, (1, 2)), "nothing was published");
-    assert_eq!(writer.publish(&Treacherous("well")).unwrap(), 2, "the channel goes on");
+    assert_eq!(writer.publish(&Treacherous("well")).unwrap(), 2, "the channel still works");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn an_error_or_a_panic_in_serialize_publishes_nothing() {
 }
 
 #[test]
-fn a_payload_that_is_not_the_type_is_a_decode_error_and_leaves_the_value() {
+fn a_payload_of_another_type_is_a_decode_error_and_leaves_the_value() {
     let own = OwnNamespace::new(&["garbage"]);
     let mut writer =
         own.writer_builder::<(u8, u8, u8)>("garbage").codec::<Postcard>().type_name("liar").open().unwrap();
@@ -217,7 +217,7 @@ fn a_payload_that_is_not_the_type_is_a_decode_error_and_leaves_the_value() {
 }
 
 #[test]
-fn bytes_after_a_message_pack_value_are_refused_whatever_they_are() {
+fn any_bytes_after_a_message_pack_value_are_refused() {
     let mut scratch = Vec::new();
     let mut refuses = |payload: &[u8], decode: fn(&[u8]) -> bool| {
         scratch.clear();
@@ -238,7 +238,7 @@ fn bytes_after_a_message_pack_value_are_refused_whatever_they_are() {
 }
 
 #[test]
-fn a_pod_of_another_length_is_told_so() {
+fn a_pod_payload_of_another_length_is_refused() {
     let own = OwnNamespace::new(&["length"]);
     let mut writer = own.writer_builder::<[u8; 8]>("length").codec::<Pod>().type_name("liar").open().unwrap();
     writer.publish(&[1; 8]).unwrap();
@@ -260,7 +260,7 @@ impl<'de> Deserialize<'de> for Fragile {
 }
 
 #[test]
-fn a_panic_in_deserialize_is_the_readers_own() {
+fn a_panic_in_deserialize_leaves_the_reader_usable() {
     let own = OwnNamespace::new(&["fragile"]);
     let mut writer = own.writer_builder::<u64>("fragile").type_name("number").open().unwrap();
     let mut reader = own.reader_builder::<Fragile>("fragile").type_name("number").open().unwrap();
@@ -270,7 +270,7 @@ fn a_panic_in_deserialize_is_the_readers_own() {
         let read =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.snapshot().map(|read| read.0)));
         match number % 2 {
-            0 => assert_eq!(read.unwrap().unwrap(), number, "the same reader goes on"),
+            0 => assert_eq!(read.unwrap().unwrap(), number, "the same reader still works"),
             _ => assert!(read.is_err()),
         }
         assert_eq!(*other.snapshot().unwrap(), number);

@@ -1,10 +1,10 @@
-//! A cut is one picture of several workers. The states of a consistent cut belong together, and a
-//! cut that is not consistent says so.
+//! A cut is one picture of several workers. The states of a consistent cut belong to one moment. A
+//! cut that is not consistent is reported as such.
 //!
 //! Money moves from one account to another and its sum never changes: `left` pays, then `right`
-//! receives. At any time, `left` has paid as often as `right` has received, or once more, and the
-//! number of a payment says how much is underway. A picture with `left` from before a payment and
-//! `right` from after it has money twice.
+//! receives. At any time, `left` has paid as often as `right` has received, or once more. The
+//! number of a payment determines the amount underway. A picture with `left` from before a payment
+//! and `right` from after it would count money twice.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ fn beginning() -> [Account; 2] {
 struct Met {
     cuts: u64,
     instants: u64,
-    /// The number of those, and of the following, with money underway.
+    /// The number of those, and of the following cuts, with money underway.
     underway: u64,
     dated: u64,
     later: u64,
@@ -106,13 +106,13 @@ impl AddAssign<&Cut<Account>> for Met {
     }
 }
 
-/// How long it may take until every kind of cut has happened often enough, even on a busy machine.
+/// The time limit for every kind of cut to occur often enough, even on a busy machine.
 fn patience() -> Duration {
     Duration::from_secs(rounds(100, 2_000).into())
 }
 
-/// Takes cuts until `enough` is true, and panics if that takes too long. Every other cut reads that
-/// many states between the two accounts.
+/// Takes cuts until `enough` is true, and panics if that takes too long. Every other cut reads
+/// `between` states between the two accounts.
 fn cut_until(hub: &Hub<Pod>, between: usize, enough: impl Fn(&Met) -> bool) {
     let (begin, mut met) = (Instant::now(), Met::default());
     while !enough(&met) {
@@ -125,14 +125,14 @@ fn cut_until(hub: &Hub<Pod>, between: usize, enough: impl Fn(&Met) -> bool) {
     println!("{met:?}");
 }
 
-fn until_told() -> Arc<AtomicBool> {
-    let told = Arc::new(AtomicBool::new(false));
-    let telling = Arc::clone(&told);
+fn flag_of_end() -> Arc<AtomicBool> {
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let setter = Arc::clone(&has_ended);
     thread::spawn(move || {
         wait_for_end();
-        telling.store(true, Ordering::Relaxed);
+        setter.store(true, Ordering::Relaxed);
     });
-    told
+    has_ended
 }
 
 /// One process that has both accounts. It publishes flat out, with a pause now and then in which a
@@ -143,8 +143,8 @@ fn be_a_bank(namespace: &Namespace, depth: usize, timestamp: TimestampSource, pa
     left.publish(&payer).unwrap();
     right.publish(&receiver).unwrap();
     say("open");
-    let told = until_told();
-    while !told.load(Ordering::Relaxed) {
+    let has_ended = flag_of_end();
+    while !has_ended.load(Ordering::Relaxed) {
         let phase = payer.moves % 40_000;
         payer.pay();
         left.publish(&payer).unwrap();
@@ -172,11 +172,11 @@ fn started(test: &str, roles: &[&str]) -> (OwnNamespace, Vec<Actor>, Hub<Pod>) {
 }
 
 #[test]
-fn nothing_is_missing_or_twice_in_the_accounts_of_one_process() {
+fn cuts_of_one_process_lose_and_duplicate_no_money() {
     if let Some((_, namespace)) = role() {
         return be_a_bank(&namespace, 4_096, TimestampSource::Precise, Duration::from_millis(1));
     }
-    let test = "cuts::nothing_is_missing_or_twice_in_the_accounts_of_one_process";
+    let test = "cuts::cuts_of_one_process_lose_and_duplicate_no_money";
     let (_own, actors, hub) = started(test, &["bank"]);
     let each = u64::from(rounds(200, 100_000));
     cut_until(&hub, 0, |met| met.instants.min(met.dated).min(met.underway) >= each);
@@ -192,10 +192,10 @@ fn be_a_side(namespace: &Namespace, role: &str) {
     let mut account = if role == "left" { payer } else { receiver };
     writer.publish(&account).unwrap();
     say("open");
-    let told = until_told();
+    let has_ended = flag_of_end();
     let builder = namespace.reader_builder::<Account>(other).codec::<Pod>();
     let mut reader = builder.attach_within(Duration::from_secs(60)).open().unwrap();
-    while !told.load(Ordering::Relaxed) {
+    while !has_ended.load(Ordering::Relaxed) {
         let Ok(seen) = reader.snapshot() else { continue };
         match role {
             "left" if seen.moves == account.moves => account.pay(),
@@ -211,22 +211,22 @@ fn be_a_side(namespace: &Namespace, role: &str) {
 }
 
 #[test]
-fn nor_in_those_of_two_that_wait_for_each_other() {
+fn cuts_of_two_processes_lose_and_duplicate_no_money() {
     if let Some((role, namespace)) = role() {
         return be_a_side(&namespace, &role);
     }
-    let (_own, actors, hub) = started("cuts::nor_in_those_of_two_that_wait_for_each_other", &ACCOUNTS);
+    let (_own, actors, hub) = started("cuts::cuts_of_two_processes_lose_and_duplicate_no_money", &ACCOUNTS);
     let each = u64::from(rounds(300, 10_000));
     cut_until(&hub, 5_000, |met| met.instants.min(met.underway) >= each);
     actors.into_iter().for_each(Actor::finish);
 }
 
 #[test]
-fn a_ring_that_does_not_reach_back_is_said_to_be_later() {
+fn a_ring_that_does_not_reach_back_gives_a_later_state() {
     if let Some((_, namespace)) = role() {
         return be_a_bank(&namespace, 1, TimestampSource::Precise, Duration::ZERO);
     }
-    let test = "cuts::a_ring_that_does_not_reach_back_is_said_to_be_later";
+    let test = "cuts::a_ring_that_does_not_reach_back_gives_a_later_state";
     let (_own, actors, hub) = started(test, &["bank"]);
     let each = u64::from(rounds(200, 100_000));
     cut_until(&hub, 0, |met| met.later >= each);
@@ -234,11 +234,11 @@ fn a_ring_that_does_not_reach_back_is_said_to_be_later() {
 }
 
 #[test]
-fn states_without_dates_are_said_to_be_undated() {
+fn states_without_timestamps_are_reported_undated() {
     if let Some((_, namespace)) = role() {
         return be_a_bank(&namespace, 64, TimestampSource::None, Duration::from_millis(1));
     }
-    let (_own, actors, hub) = started("cuts::states_without_dates_are_said_to_be_undated", &["bank"]);
+    let (_own, actors, hub) = started("cuts::states_without_timestamps_are_reported_undated", &["bank"]);
     let each = u64::from(rounds(200, 20_000));
     cut_until(&hub, 0, |met| {
         assert_eq!((met.dated, met.later), (0, 0));
@@ -248,15 +248,15 @@ fn states_without_dates_are_said_to_be_undated() {
 }
 
 #[test]
-fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
+fn coarse_timestamps_never_make_a_cut_consistent() {
     if let Some((_, namespace)) = role() {
         return be_a_bank(&namespace, 64, TimestampSource::Coarse, Duration::ZERO);
     }
-    let test = "cuts::states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment";
+    let test = "cuts::coarse_timestamps_never_make_a_cut_consistent";
     let (_own, actors, hub) = started(test, &["bank"]);
     let (begin, mut coarse) = (Instant::now(), 0);
     while coarse < rounds(200, 20_000) {
-        assert!(begin.elapsed() < patience(), "only {coarse} cuts were made by date");
+        assert!(begin.elapsed() < patience(), "only {coarse} cuts were made by timestamps");
         let cut = hub.cut::<Account>(ACCOUNTS);
         if cut.moment != CutTime::Instant {
             coarse += u32::from(cut.states.iter().all(|state| state.skew == Skew::Coarse));
@@ -267,7 +267,7 @@ fn states_with_dates_of_the_kernels_tick_are_never_said_to_be_of_one_moment() {
 }
 
 #[test]
-fn what_is_missing_keeps_its_place() {
+fn a_missing_state_keeps_its_place_in_the_cut() {
     let namespace = Namespace::in_process("places").unwrap();
     let hub = namespace.hub_builder().codec::<Pod>().open();
     let [mut left, mut right]: Accounts =
@@ -301,7 +301,7 @@ fn what_is_missing_keeps_its_place() {
 }
 
 #[test]
-fn what_was_never_there_at_once_is_not_in_one_cut() {
+fn channels_that_never_coexisted_are_not_in_one_cut() {
     let namespace = Namespace::in_process("after another").unwrap();
     let hub = namespace.hub_builder().codec::<Pod>().open();
     let mut left = Some(open(&namespace, "left", 1, TimestampSource::Precise));

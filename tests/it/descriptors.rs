@@ -40,19 +40,18 @@ fn opening_without_descriptors_leaves_the_channel() {
 }
 
 #[test]
-fn a_hub_that_could_not_list_what_has_changed_lists_it_later() {
+fn a_hub_without_descriptors_lists_changes_later() {
     if let Some((_, namespace)) = role() {
         let hub = namespace.hub();
         let early = namespace.writer::<u64>("early").unwrap();
         assert_eq!(hub.channels("*").len(), 1);
         let _late = namespace.writer::<u64>("late").unwrap();
         let used = leave(0);
-        assert_eq!(hub.channels("*").len(), 1, "it has no descriptor to look with");
+        assert_eq!(hub.channels("*").len(), 1, "the hub has no descriptor for the listing");
         drop(used);
         assert_eq!(hub.channels("*").len(), 2);
         return drop(early);
     }
     let own = OwnNamespace::new(&["early", "late"]);
-    Actor::start("descriptors::a_hub_that_could_not_list_what_has_changed_lists_it_later", "alone", &own)
-        .finish();
+    Actor::start("descriptors::a_hub_without_descriptors_lists_changes_later", "alone", &own).finish();
 }

@@ -1,5 +1,5 @@
-//! The namespaces and objects of a machine are found without any name. Those of other users are
-//! counted, not opened.
+//! The namespaces and objects of a machine are found without any name. Objects of other users are
+//! counted, and not opened.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ use tearless::{
 use testkit::fork::become_user;
 use testkit::objects::{DIRECTORY, Objects};
 
-const NOBODY: u32 = 65_534;
+const OTHER_USER: u32 = 65_534;
 
 fn open(namespace: &Namespace, channel: &str) -> Writer<[u8], Bytes> {
     namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().open().unwrap()
@@ -52,20 +52,20 @@ fn a_namespace_is_found_while_it_has_objects() {
 }
 
 #[test]
-fn every_object_is_told_with_its_kind_and_state() {
+fn every_object_is_listed_with_its_kind_and_state() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = open(&own, "worker");
     let objects_on_disk = Objects::of(own.name(), "worker");
     writer.publish(&[1]).unwrap();
     writer.publish(&[1; 10_000]).unwrap();
-    let told = objects_of(&objects_on_disk, objects().list().unwrap());
+    let listed = objects_of(&objects_on_disk, objects().list().unwrap());
     let segment = |side, generation| ObjectKind::Segment { side, generation };
-    let kinds: Vec<_> = told.iter().map(|object| object.kind).collect();
+    let kinds: Vec<_> = listed.iter().map(|object| object.kind).collect();
     let expected =
         [segment(SegmentSide::A, 2), segment(SegmentSide::B, 1), ObjectKind::Control, ObjectKind::Registry];
     assert_eq!(kinds.len(), 4);
     assert!(expected.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
-    for object in &told {
+    for object in &listed {
         assert_eq!((object.permissions, &object.state), (0o600, &ObjectState::Ready), "{object:?}");
         assert_eq!(object.namespace.as_deref(), Some(own.name()));
         assert!(object.layout_version().is_some() && object.resident > 0 && object.bytes >= object.resident);
@@ -75,7 +75,7 @@ fn every_object_is_told_with_its_kind_and_state() {
 }
 
 #[test]
-fn what_is_wrong_with_an_object_is_told() {
+fn defects_of_objects_are_reported() {
     let own = OwnNamespace::new(&["worker"]);
     let writer = open(&own, "worker");
     let on_disk = Objects::of(own.name(), "worker");
@@ -120,7 +120,7 @@ fn what_is_wrong_with_an_object_is_told() {
 }
 
 #[test]
-fn names_that_are_not_those_of_their_objects_are_not_believed() {
+fn names_that_do_not_match_their_objects_are_not_trusted() {
     let own = OwnNamespace::new(&["worker"]);
     let _writer = open(&own, "worker");
     let objects = Objects::of(own.name(), "worker");
@@ -133,8 +133,8 @@ fn names_that_are_not_those_of_their_objects_are_not_believed() {
     assert!(namespaces().list().unwrap().iter().all(|info| info.name.as_deref() != Some("lies")));
     let path = |object: &ObjectInfo| format!("{DIRECTORY}/{}", object.name);
     let all = tearless::inspect::objects().list().unwrap();
-    let told = all.iter().find(|object| objects.path("c") == *path(object)).unwrap();
-    assert_eq!((&told.namespace, &told.channel), (&None, &None));
+    let listed = all.iter().find(|object| objects.path("c") == *path(object)).unwrap();
+    assert_eq!((&listed.namespace, &listed.channel), (&None, &None));
     fs::remove_file(objects.path("c")).unwrap();
     for kind in objects.listed() {
         fs::remove_file(objects.path(&kind)).unwrap();
@@ -142,10 +142,10 @@ fn names_that_are_not_those_of_their_objects_are_not_believed() {
 }
 
 #[test]
-fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
-    let test = "discovery::objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted";
+fn objects_of_other_users_are_counted_and_opened_only_if_trusted() {
+    let test = "discovery::objects_of_other_users_are_counted_and_opened_only_if_trusted";
     if let Some((_, namespace)) = role() {
-        become_user(NOBODY);
+        become_user(OTHER_USER);
         let _writer = open(&namespace, "worker");
         say("ready");
         orders().for_each(drop);
@@ -155,18 +155,18 @@ fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
         return;
     }
     let own = OwnNamespace::new(&[]);
-    let before = count_of_nobody(&namespaces().list().unwrap());
+    let before = count_of_other_user(&namespaces().list().unwrap());
     let mut other = Actor::start(test, "nobody", &own);
     other.await_line("ready");
-    let info = of(&own, namespaces().trust_owner(NOBODY).list().unwrap()).unwrap();
-    assert_eq!((info.owner_uid, info.channels, info.objects, info.readable), (NOBODY, 1, 4, true));
+    let info = of(&own, namespaces().trust_owner(OTHER_USER).list().unwrap()).unwrap();
+    assert_eq!((info.owner_uid, info.channels, info.objects, info.readable), (OTHER_USER, 1, 4, true));
     assert_eq!(of(&own, namespaces().list().unwrap()), None);
     let all = namespaces().list().unwrap();
-    assert!(count_of_nobody(&all) > before || before > 0);
-    let untold = all.iter().filter(|info| info.owner_uid == NOBODY);
-    assert!(untold.into_iter().all(|info| info.name.is_none() && !info.readable && info.objects > 0));
+    assert!(count_of_other_user(&all) > before || before > 0);
+    let others = all.iter().filter(|info| info.owner_uid == OTHER_USER);
+    assert!(others.into_iter().all(|info| info.name.is_none() && !info.readable && info.objects > 0));
     let on_disk = Objects::of(own.name(), "worker");
-    let [ours, trusting] = [objects().list().unwrap(), objects().trust_owner(NOBODY).list().unwrap()];
+    let [ours, trusting] = [objects().list().unwrap(), objects().trust_owner(OTHER_USER).list().unwrap()];
     let ours = objects_of(&on_disk, ours);
     assert!(ours.len() == 4 && ours.iter().all(|object| object.state == ObjectState::NotOpened));
     assert!(ours.iter().all(|object| object.namespace.is_none() && object.bytes > 0));
@@ -175,13 +175,13 @@ fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
     other.finish();
 }
 
-fn count_of_nobody(all: &[NamespaceInfo]) -> usize {
-    all.iter().filter(|info| info.owner_uid == NOBODY).count()
+fn count_of_other_user(all: &[NamespaceInfo]) -> usize {
+    all.iter().filter(|info| info.owner_uid == OTHER_USER).count()
 }
 
 #[cfg(feature = "schema")]
 #[test]
-fn a_schema_is_told_with_its_channel() {
+fn a_schema_is_listed_with_its_channel() {
     let own = OwnNamespace::new(&[]);
     let writer = own
         .writer_builder::<(u64, String)>("worker")

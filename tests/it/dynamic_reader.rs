@@ -49,12 +49,12 @@ fn publish_and_wait(namespace: &Namespace) {
 }
 
 #[test]
-fn another_process_is_read_without_its_type_also_after_its_death() {
+fn a_channel_is_read_without_its_type_also_after_its_writers_death() {
     if let Some((_, namespace)) = role() {
         return publish_and_wait(&namespace);
     }
     let own = OwnNamespace::new(&["worker"]);
-    let test = "dynamic_reader::another_process_is_read_without_its_type_also_after_its_death";
+    let test = "dynamic_reader::a_channel_is_read_without_its_type_also_after_its_writers_death";
     let mut worker = Actor::start(test, "worker", &own);
     worker.await_line("published");
     let mut attached = own.dynamic_reader("worker").unwrap();
@@ -132,7 +132,7 @@ fn message_pack_needs_no_schema_and_others_do() {
 }
 
 #[test]
-fn what_is_missing_is_awaited_as_long_as_asked() {
+fn a_missing_channel_is_awaited_up_to_the_timeout() {
     let own = OwnNamespace::new(&["none", "late"]);
     assert!(matches!(own.dynamic_reader("none"), Err(AttachError::NotFound { .. })));
     std::thread::scope(|scope| {
@@ -147,7 +147,7 @@ fn what_is_missing_is_awaited_as_long_as_asked() {
 }
 
 #[test]
-fn a_schema_that_is_damaged_keeps_no_payload_away() {
+fn a_damaged_schema_does_not_prevent_reading_payloads() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer =
         own.writer_builder::<State>("worker").codec::<tearless::Postcard>().with_schema().open().unwrap();

@@ -1,4 +1,5 @@
-//! A state that is read without its type is the same as `serde_json` makes of it, with every codec.
+//! A state that is read without its type equals the value that `serde_json` makes of it, with every
+//! codec.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -152,11 +153,11 @@ fn through_postcard<T: Serialize + postcard_schema::Schema>(state: &T) -> Value 
 }
 
 #[test]
-fn a_schema_says_what_no_state_has() {
+fn a_schema_allows_paths_that_no_state_has() {
     let schema = <Postcard as Describe<State>>::describe();
     let may_have = |path: &str| schema.may_have(&path.parse().unwrap());
     for path in
-        ["queue[99].deadline", "phases[7].Moving.to[1]", "maps.by_name.anybody[0]", "phases[0].Failed.Ok"]
+        ["queue[99].deadline", "phases[7].Moving.to[1]", "maps.by_name.anyone[0]", "phases[0].Failed.Ok"]
     {
         assert!(may_have(path), "{path}");
     }
@@ -170,7 +171,7 @@ fn a_schema_says_what_no_state_has() {
         "phases[0].Moving[0]",
         "phases[0].Pair[2]",
         "maps.by_name[0]",
-        "maps.by_name.anybody[2]",
+        "maps.by_name.anyone[2]",
         "grid[2]",
         "grid[1][3]",
         "one[1]",
@@ -184,19 +185,19 @@ fn a_schema_says_what_no_state_has() {
 
 proptest! {
     #[test]
-    fn through_postcard_it_is_the_same(state in state()) {
+    fn postcard_decodes_to_the_same_value(state in state()) {
         prop_assert_eq!(through_postcard(&state), serde_json::to_value(&state).unwrap());
     }
 
     #[test]
-    fn through_message_pack_it_is_the_same(state in state()) {
+    fn message_pack_decodes_to_the_same_value(state in state()) {
         let mut scratch = Vec::new();
         let payload = MessagePack::encode(&state, &mut scratch).unwrap();
         prop_assert_eq!(decode("message-pack", None, payload), Ok(serde_json::to_value(&state).unwrap()));
     }
 
     #[test]
-    fn the_schema_says_of_all_that_a_state_has_that_it_may(state in state()) {
+    fn the_schema_allows_every_path_of_a_state(state in state()) {
         let schema = <Postcard as Describe<State>>::describe();
         for (path, _) in leaves(&through_postcard(&state)).found {
             let prefixes = (0..=path.steps().len()).map(|len| path.steps()[..len].iter().cloned().collect());
@@ -207,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn a_payload_cut_off_or_longer_is_refused(state in state(), cut in any::<prop::sample::Index>()) {
+    fn a_truncated_or_extended_payload_is_refused(state in state(), cut in any::<prop::sample::Index>()) {
         let schema = <Postcard as Describe<State>>::describe();
         let mut scratch = Vec::new();
         let payload = Postcard::encode(&state, &mut scratch).unwrap();
@@ -217,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn plain_data_is_the_same(
+    fn plain_data_decodes_to_the_same_value(
         (counts, signs, floats, point) in any::<([u16; 3], (i8, u8, i16, u32), [f32; 2], (f64, u64))>(),
         (wide, signed) in any::<(u64, i64)>(),
     ) {
@@ -283,7 +284,7 @@ struct Odd {
 struct Unit;
 
 #[test]
-fn what_json_can_not_say_is_text() {
+fn values_that_json_cannot_express_are_text() {
     let state = Odd {
         large: u128::MAX,
         low: i128::MIN,

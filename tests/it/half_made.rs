@@ -1,5 +1,5 @@
 //! While a creator is stopped at any step of its work, or after it was killed there, no process
-//! sees half a channel, and none waits longer than it asked for.
+//! sees half a channel, and no process waits longer than it requested.
 
 use std::time::Duration;
 
@@ -52,8 +52,8 @@ fn look(namespace: &Namespace) -> Found {
     }
 }
 
-/// A creator that is stopped after some system calls and then some instructions; `None` if it ends
-/// before.
+/// A creator that is stopped after a number of system calls and then of instructions; `None` if it
+/// ends before.
 fn stopped_creator(namespace: &Namespace, calls: u32, instructions: u32) -> Option<Traced> {
     let mut creator = Traced::start(|| create(namespace));
     let goes_on = (0..calls).all(|_| creator.step(Step::Call))
@@ -69,8 +69,8 @@ fn calls_of_a_life(namespace: &Namespace) -> u32 {
     u32::try_from(calls).unwrap()
 }
 
-/// The next writer after a stopped creator has the channel and only its own objects, and leaves
-/// none.
+/// The next writer after a stopped creator has the channel and only its own objects, and its end
+/// leaves nothing.
 fn assert_usable(namespace: &Namespace, objects: &Objects) {
     let mut writer = namespace.writer::<u64>("worker").unwrap();
     assert_eq!(objects.listed(), ["a1", "b1", "c"]);
@@ -90,7 +90,8 @@ fn play(namespace: &Namespace) {
     let mut found = Vec::new();
     for call in 0..calls {
         for step in 0..rounds(1, 6) {
-            // Also between system calls: they are a few thousand instructions apart.
+            // The creator is also stopped between system calls, which are a few thousand
+            // instructions apart.
             let instructions = (call + step).wrapping_mul(2_654_435_761) % 997 * (call % 2 + step);
             let Some(creator) = stopped_creator(namespace, call, instructions) else { continue };
             found.push(look(namespace));
@@ -112,12 +113,12 @@ fn play(namespace: &Namespace) {
 }
 
 #[test]
-fn nobody_sees_half_a_channel() {
+fn no_process_sees_half_a_channel() {
     if let Some((_, namespace)) = role() {
         return play(&namespace);
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut player = Actor::start("half_made::nobody_sees_half_a_channel", "player", &own);
+    let mut player = Actor::start("half_made::no_process_sees_half_a_channel", "player", &own);
     println!("{}", player.await_line_with("stops"));
     player.finish();
 }

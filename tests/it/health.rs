@@ -1,4 +1,4 @@
-//! The health of a worker: each value has its own reason, and none is reported by mistake.
+//! The health of a worker: each value has its own reason, and no value is reported by mistake.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -24,7 +24,7 @@ fn the_age_of_the_state_decides_between_fresh_unchanged_and_stalled() {
     };
     let mut writer = namespace.writer::<u64>("worker").unwrap();
     assert_eq!(health(LONG, LONG), Health::Empty);
-    assert_eq!(health(Duration::ZERO, Duration::ZERO), Health::Empty, "it owes nothing yet");
+    assert_eq!(health(Duration::ZERO, Duration::ZERO), Health::Empty, "no publication is due yet");
     writer.publish(&1).unwrap();
     thread::sleep(TICK);
     assert!(matches!(health(LONG, LONG), Health::Fresh { age } if age >= TICK));
@@ -45,7 +45,7 @@ fn the_age_of_the_state_decides_between_fresh_unchanged_and_stalled() {
 }
 
 #[test]
-fn a_writer_that_gives_no_dates_is_neither_fresh_nor_stalled() {
+fn a_writer_without_timestamps_is_neither_fresh_nor_stalled() {
     let namespace = in_process();
     let builder = namespace.writer_builder::<u64>("worker").timestamps(TimestampSource::None);
     let hub = namespace.hub_builder().fresh_within(LONG).stalled_after(Duration::ZERO).open();
@@ -59,7 +59,7 @@ fn a_writer_that_gives_no_dates_is_neither_fresh_nor_stalled() {
 }
 
 #[test]
-fn a_successor_is_not_to_blame_for_its_predecessors_silence() {
+fn a_successor_is_not_stalled_by_its_predecessors_silence() {
     let namespace = in_process();
     let hub = namespace.hub();
     let builder = namespace.writer_builder::<u64>("worker").heartbeat_interval(TICK * 100).linger(true);
@@ -114,7 +114,7 @@ fn a_status_has_a_text_and_can_be_serialized() {
 }
 
 #[test]
-fn a_writer_that_overwrites_what_is_looked_at_is_fresh() {
+fn a_writer_that_overwrites_the_checked_slot_is_fresh() {
     let namespace = in_process();
     let builder = namespace.writer_builder::<[u64; 8]>("worker").codec::<Pod>().slots(2);
     let mut writer = builder.open().unwrap();
@@ -138,7 +138,7 @@ fn a_writer_that_overwrites_what_is_looked_at_is_fresh() {
 }
 
 #[test]
-fn stopped_and_dead_are_told_apart_from_slow() {
+fn stopped_and_dead_are_distinguished_from_slow() {
     if let Some((role, namespace)) = role() {
         let mut writer = namespace.writer::<u64>("worker").unwrap();
         if role == "publishing" {
@@ -147,10 +147,10 @@ fn stopped_and_dead_are_told_apart_from_slow() {
         say("ready");
         return wait_for_end();
     }
-    let test = "health::stopped_and_dead_are_told_apart_from_slow";
+    let test = "health::stopped_and_dead_are_distinguished_from_slow";
     for (role, has_published) in [("publishing", true), ("silent", false)] {
         let own = OwnNamespace::new(&["worker"]);
-        // The clock alone would not suffice here.
+        // The age alone would not suffice here.
         let hub = own.hub_builder().fresh_within(LONG).stalled_after(LONG).open();
         let health = || hub.status("worker").unwrap().health;
         let is_well = || {
@@ -163,7 +163,7 @@ fn stopped_and_dead_are_told_apart_from_slow() {
         eventually("a stopped writer is stalled", || matches!(health(), Health::Stalled { .. }));
         assert!(matches!(health(), Health::Stalled { silent: Some(_), is_stopped: true }));
         worker.signal(Signal::CONT);
-        eventually("it goes on", is_well);
+        eventually("it resumes", is_well);
         worker.kill();
         assert!(matches!(health(), Health::Dead { since: Some(_) }));
         let status = hub.status("worker").unwrap();

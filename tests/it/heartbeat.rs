@@ -38,7 +38,7 @@ fn a_touch_is_seen_and_publishes_nothing() {
     let mut writer = writer(&namespace);
     let reader = reader(&namespace);
     writer.publish(&1).unwrap();
-    assert_eq!(reader.heartbeat_age(), None, "an ordinary publication is none");
+    assert_eq!(reader.heartbeat_age(), None, "a publication is no heartbeat");
     let begin = moment();
     writer.touch().unwrap();
     assert!(has_come_after(begin, reader.heartbeat_age()));
@@ -60,7 +60,7 @@ fn a_successor_has_a_heartbeat_and_an_interval_of_its_own() {
     assert!(reader.heartbeat_age().is_some());
     assert_eq!(reader.heartbeat_interval(), Some(interval));
     drop(first);
-    assert!(reader.heartbeat_age().is_some(), "until there is a successor");
+    assert!(reader.heartbeat_age().is_some(), "the heartbeat stays until a successor opens the channel");
     drop(builder.clone().open().unwrap());
     assert_eq!((reader.heartbeat_age(), reader.heartbeat_interval()), (None, None));
     drop(builder.clone().heartbeat_interval(Duration::MAX).open().unwrap());
@@ -70,11 +70,11 @@ fn a_successor_has_a_heartbeat_and_an_interval_of_its_own() {
 }
 
 #[test]
-fn only_what_has_changed_is_published() {
+fn publish_if_changed_publishes_only_changes() {
     let namespace = namespace();
     let mut writer = writer(&namespace);
     let mut reader = reader(&namespace);
-    assert_eq!(writer.publish_if_changed(&5).unwrap(), Some(1), "the first one is");
+    assert_eq!(writer.publish_if_changed(&5).unwrap(), Some(1), "the first call publishes");
     assert!(reader.heartbeat_age().is_some());
     let begin = moment();
     assert_eq!(writer.publish_if_changed(&5).unwrap(), None);
@@ -83,12 +83,12 @@ fn only_what_has_changed_is_published() {
     assert_eq!(*reader.snapshot().unwrap(), 6);
     assert_eq!(writer.publish_if_changed(&6).unwrap(), None);
     writer.shrink_to_fit();
-    assert_eq!(writer.publish_if_changed(&6).unwrap(), Some(3), "what to compare with was given back");
+    assert_eq!(writer.publish_if_changed(&6).unwrap(), Some(3), "the payload to compare with was released");
     assert_eq!(writer.publish_if_changed(&6).unwrap(), None);
 }
 
 #[test]
-fn an_ordinary_publication_between_is_not_overlooked() {
+fn publish_if_changed_notices_an_ordinary_publication() {
     let namespace = namespace();
     let mut writer = writer(&namespace);
     let mut reader = reader(&namespace);
@@ -111,7 +111,7 @@ fn the_first_call_after_a_takeover_publishes() {
 }
 
 #[test]
-fn what_could_not_be_published_counts_as_changed_and_is_no_sign_of_life() {
+fn a_failed_publication_counts_as_changed_and_is_no_heartbeat() {
     let namespace = namespace();
     let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().max_state_len(8);
     let mut writer = builder.open().unwrap();
@@ -129,7 +129,7 @@ fn what_could_not_be_published_counts_as_changed_and_is_no_sign_of_life() {
 }
 
 #[test]
-fn a_fork_gives_no_sign_of_life() {
+fn a_fork_gives_no_heartbeat() {
     if let Some((_, namespace)) = role() {
         let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
         writer.publish_if_changed(&1).unwrap();
@@ -144,7 +144,7 @@ fn a_fork_gives_no_sign_of_life() {
         return wait_for_end();
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut worker = Actor::start("heartbeat::a_fork_gives_no_sign_of_life", "forking", &own);
+    let mut worker = Actor::start("heartbeat::a_fork_gives_no_heartbeat", "forking", &own);
     let answer = worker.await_line_with("refused");
     assert!(answer.ends_with("refused true true true"), "{answer}");
     worker.await_line("child is gone");

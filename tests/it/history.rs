@@ -1,5 +1,5 @@
-//! The last publications of a channel, and parts of the latest, are as they were published, or not
-//! returned at all.
+//! The last publications of a channel, and parts of the latest, are returned as they were
+//! published, or not at all.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -57,7 +57,7 @@ fn in_process() -> Namespace {
 }
 
 #[test]
-fn as_many_publications_as_there_are_slots_are_had_newest_first() {
+fn the_history_has_a_publication_per_slot_newest_first() {
     for (depth, checksum) in [(1, false), (16, false), (1, true), (16, true)] {
         let namespace = in_process();
         let mut writer = builder(&namespace, depth).checksum(checksum).open().unwrap();
@@ -69,7 +69,7 @@ fn as_many_publications_as_there_are_slots_are_had_newest_first() {
             let first = last.saturating_sub(writer.slots()) + 1;
             let expected: Vec<u64> = (first..=last).rev().collect();
             assert_eq!(numbers(&mut reader, small), expected);
-            assert_eq!(numbers(&mut attach(&namespace), small), expected, "also for who comes now");
+            assert_eq!(numbers(&mut attach(&namespace), small), expected, "also for a new reader");
             for number in 0..last + 3 {
                 let found = reader.snapshot_at(number).unwrap();
                 assert_eq!(found.is_some(), (first..=last).contains(&number), "{number} of {last}");
@@ -84,7 +84,7 @@ fn as_many_publications_as_there_are_slots_are_had_newest_first() {
 }
 
 #[test]
-fn a_growth_leaves_behind_what_its_side_had() {
+fn a_growth_drops_the_publications_of_its_side() {
     let namespace = in_process();
     let mut writer = builder(&namespace, 4).open().unwrap();
     let words = |number| if number >= 7 { 1_000 } else { 8 };
@@ -117,7 +117,7 @@ fn write(namespace: &Namespace, role: &str) {
     }
 }
 
-/// How long to wait until every expected case has occurred.
+/// The time limit for every expected case to occur.
 fn patience() -> Duration {
     Duration::from_secs(rounds(100, 2_000).into())
 }
@@ -127,11 +127,11 @@ fn words_of(role: &str) -> fn(u64) -> usize {
 }
 
 #[test]
-fn each_item_is_whole_and_older_than_the_last_while_the_writer_goes_on_and_after_it_was_killed() {
+fn items_are_whole_and_descend_beside_a_live_and_after_a_killed_writer() {
     if let Some((role, namespace)) = role() {
         return write(&namespace, &role);
     }
-    let test = "history::each_item_is_whole_and_older_than_the_last_while_the_writer_goes_on_and_after_it_was_killed";
+    let test = "history::items_are_whole_and_descend_beside_a_live_and_after_a_killed_writer";
     for role in ["small", "small with checksum", "growing"] {
         let own = OwnNamespace::new(&["worker"]);
         let mut writer = Actor::start(test, role, &own);
@@ -154,8 +154,8 @@ fn each_item_is_whole_and_older_than_the_last_while_the_writer_goes_on_and_after
         let latest = reader.publication();
         let kept = numbers(&mut reader, words_of(role));
         assert_eq!(kept.first(), Some(&latest));
-        // The slot of an unfinished publication may be lost, and the publications that a growth has
-        // replaced.
+        // The slot of an unfinished publication may be lost, and so may the publications that a
+        // growth has replaced.
         assert!(role == "growing" || kept.len() >= 15, "{role}: {kept:?}");
         assert_eq!(numbers(&mut attach(&own), words_of(role)), kept);
     }
@@ -198,18 +198,18 @@ fn a_slot_that_was_overwritten_is_one_error_among_whole_states() {
     corrupt(&own, 20);
     assert!(
         matches!(reader.read_at(0, &mut [0]), Err(SnapshotError::Corrupt { publication: 20, .. })),
-        "though that byte is not the one"
+        "the checksum covers bytes outside of the range, too"
     );
     let info = reader.latest_info().unwrap();
     assert_eq!(
         (info.publication(), info.payload_len()),
         (20, 8 * small(20)),
-        "of what is not read nothing is verified"
+        "nothing is verified without reading the payload"
     );
 }
 
 #[test]
-fn every_part_is_that_part_and_what_reaches_beyond_is_refused() {
+fn every_part_is_exact_and_a_part_beyond_the_end_is_refused() {
     for checksum in [false, true] {
         let namespace = in_process();
         let mut writer = builder(&namespace, 2).capacity(128).checksum(checksum).open().unwrap();
@@ -324,7 +324,7 @@ fn motor(which: u8) -> Motor {
 }
 
 #[test]
-fn a_field_is_what_stands_there() {
+fn a_field_has_the_value_in_the_state() {
     let namespace = in_process();
     for checksum in [false, true] {
         let builder = namespace.writer_builder::<Robot>("robot").codec::<Pod>().checksum(checksum);
@@ -354,7 +354,7 @@ fn number_len(reader: &mut Reader<Robot, Pod>) -> usize {
 }
 
 #[test]
-fn a_field_of_a_packed_state_stands_where_it_stands() {
+fn a_field_of_a_packed_state_is_read_at_its_offset() {
     let namespace = in_process();
     let mut writer = namespace.writer_builder::<Packed>("packed").codec::<Pod>().open().unwrap();
     let mut reader = namespace.reader_builder::<Packed>("packed").codec::<Pod>().open().unwrap();
@@ -370,6 +370,6 @@ fn a_field_of_a_packed_state_stands_where_it_stands() {
 
 #[test]
 #[should_panic(expected = "the array has no such element")]
-fn an_element_that_is_not_there_is_refused() {
+fn an_element_beyond_the_array_is_refused() {
     let _ = field_of!(Packed, few).index(5);
 }

@@ -17,7 +17,7 @@ use tearless::{
 };
 use testkit::objects::Objects;
 
-/// How long it may take until the threads of a test have met everything, on a busy machine.
+/// The time limit for the threads of a test to see every outcome, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A state that contains its channel and its number, and shows whether it is whole.
@@ -49,7 +49,7 @@ fn publish(writer: &mut Writer<Worker>) {
 }
 
 /// A writer of the channel "worker" that obeys orders.
-fn write_as_told(namespace: &Namespace) {
+fn write_as_ordered(namespace: &Namespace) {
     let mut writer = namespace.writer::<Worker>("worker").unwrap();
     say("ready");
     for command in orders() {
@@ -61,7 +61,7 @@ fn write_as_told(namespace: &Namespace) {
     }
 }
 
-fn told(writer: &mut Actor, command: &str) {
+fn obey(writer: &mut Actor, command: &str) {
     writer.order(command);
     writer.await_line("done");
 }
@@ -78,19 +78,19 @@ fn is_at(hub: &Hub, number: u64) {
 #[test]
 fn a_channel_is_followed_from_its_creation_to_its_removal() {
     if let Some((_, namespace)) = role() {
-        return write_as_told(&namespace);
+        return write_as_ordered(&namespace);
     }
     let test = "hub::a_channel_is_followed_from_its_creation_to_its_removal";
     let own = OwnNamespace::new(&["worker"]);
     let hub = own.hub();
-    assert!(hub.get::<Worker>("worker").unwrap_err().is_gone(), "not there yet");
+    assert!(hub.get::<Worker>("worker").unwrap_err().is_gone(), "the channel does not exist yet");
     let mut first = Actor::start(test, "writer", &own);
     first.await_line("ready");
     assert!(hub.get::<Worker>("worker").unwrap_err().is_empty());
     assert_eq!(hub.status("worker").unwrap().health, Health::Empty);
     let mut number = 0;
     for times in [1, 1, 14, 1, 15, 1] {
-        told(&mut first, &times.to_string());
+        obey(&mut first, &times.to_string());
         number += times;
         is_at(&hub, number);
     }
@@ -105,7 +105,7 @@ fn a_channel_is_followed_from_its_creation_to_its_removal() {
     let mut second = Actor::start(test, "writer", &own);
     second.await_line("ready");
     is_at(&hub, number);
-    told(&mut second, "1");
+    obey(&mut second, "1");
     is_at(&hub, number + 1);
     assert_eq!(hub.status("worker").unwrap().incarnation, 2);
     second.order("linger");
@@ -119,7 +119,7 @@ fn a_channel_is_followed_from_its_creation_to_its_removal() {
 }
 
 #[test]
-fn what_is_made_anew_under_the_name_is_found_whatever_it_holds() {
+fn a_recreated_channel_of_any_type_is_found() {
     let own = OwnNamespace::new(&["worker"]);
     let hub = own.hub();
     for end in [Writer::close, Writer::close_lingering] {
@@ -144,7 +144,7 @@ fn what_is_made_anew_under_the_name_is_found_whatever_it_holds() {
 }
 
 #[test]
-fn a_channel_of_another_form_is_one_error_in_its_place() {
+fn a_channel_of_another_format_is_one_error_in_its_place() {
     let namespace = Namespace::in_process("forms").unwrap();
     let hub = namespace.hub();
     let mut workers = ["a", "c", "e"].map(|channel| namespace.writer::<Worker>(channel).unwrap());
@@ -218,7 +218,7 @@ fn a_namespace_that_does_not_exist_yet_fills_and_empties() {
 }
 
 #[test]
-fn a_registry_that_was_removed_by_hand_costs_the_list_and_no_state() {
+fn an_unlinked_registry_loses_the_list_and_no_state() {
     let own = OwnNamespace::new(&["worker", "another"]);
     let mut writer = own.writer::<Worker>("worker").unwrap();
     publish(&mut writer);
@@ -328,7 +328,7 @@ fn threads_that_share_a_hub_get_no_wrong_state_while_channels_come_grow_and_die(
                 }
             });
         }
-        // On a busy machine it takes more rounds until the threads have met everything.
+        // On a busy machine it takes more rounds until the threads have seen every outcome.
         let (begin, mut round) = (Instant::now(), 0);
         while round < rounds(15, 1_000) || (!all_are_met() && begin.elapsed() < PATIENCE) {
             let actors = channels.map(|channel| Actor::start(test, channel, &own));
@@ -372,7 +372,7 @@ fn count(namespace: &Namespace) {
         let states = answered.recv().unwrap();
         watch.changed();
         assert_eq!(hub.iter::<Worker>("*").filter(|worker| worker.state.is_ok()).count(), states);
-        assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), descriptors, "none is kept");
+        assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), descriptors, "no descriptor is kept");
         let [all, removed] = mappings();
         say(&format!("counted {states} {all} {removed}"));
     }
@@ -386,11 +386,11 @@ fn counted(actor: &mut Actor) -> [usize; 3] {
 }
 
 #[test]
-fn no_descriptor_is_kept_and_no_mapping_of_what_is_gone() {
+fn a_hub_keeps_no_descriptor_and_no_mapping_of_a_removed_channel() {
     if let Some((_, namespace)) = role() {
         return count(&namespace);
     }
-    let test = "hub::no_descriptor_is_kept_and_no_mapping_of_what_is_gone";
+    let test = "hub::a_hub_keeps_no_descriptor_and_no_mapping_of_a_removed_channel";
     let own = OwnNamespace::new(&[]);
     let mut counter = Actor::start(test, "counter", &own);
     counter.await_line("ready");
@@ -413,7 +413,7 @@ fn no_descriptor_is_kept_and_no_mapping_of_what_is_gone() {
 }
 
 #[test]
-fn a_schema_that_was_named_is_named_to_the_hub_too() {
+fn a_type_name_is_given_to_the_hub_too() {
     let namespace = Namespace::in_process("schemas").unwrap();
     let mut writer =
         namespace.writer_builder::<u64>("worker").type_name("counter, version 2").open().unwrap();

@@ -1,5 +1,6 @@
-//! What a user of the interface relies on: a reader remembers and clones, large states need no
-//! stack, a successor reads its predecessor's state, one error type takes all others.
+//! The interface keeps its promises to users: a reader remembers what it has seen and can be
+//! cloned, large states need no stack, a successor can read its predecessor's state, and one error
+//! type holds all others.
 
 use std::thread;
 use std::time::Duration;
@@ -16,7 +17,7 @@ fn a_reader_remembers_what_it_returned() {
     assert!(!reader.has_changed() && !reader.changed(NOT_LONG).unwrap());
     writer.publish(&1).unwrap();
     assert!(reader.has_changed() && reader.changed(Duration::ZERO).unwrap());
-    assert!(!reader.has_changed(), "`changed` has marked it");
+    assert!(!reader.has_changed(), "`changed` has marked the state as seen");
     writer.publish(&2).unwrap();
     assert_eq!(reader.snapshot_at(1).unwrap().map(|state| *state), Some(1));
     assert!(reader.has_changed(), "an old state is not the latest");
@@ -32,7 +33,7 @@ fn a_reader_remembers_what_it_returned() {
         writer.publish(&number).unwrap();
         assert!(reader.has_changed(), "{number}");
         assert_eq!(reader.latest_info().unwrap().publication(), number);
-        assert!(reader.has_changed(), "a look at the info is no reading");
+        assert!(reader.has_changed(), "reading the info marks nothing as seen");
         assert_eq!(read(&mut reader), number);
         assert!(!reader.has_changed(), "{number}");
     }
@@ -48,7 +49,7 @@ fn a_clone_reads_the_same_channel_and_remembers_by_itself() {
     let mut reader: Reader<u64> = namespace.reader("worker").unwrap();
     reader.snapshot().unwrap();
     let mut clone = reader.clone();
-    assert!(!clone.has_changed(), "it begins with the memory of the original");
+    assert!(!clone.has_changed(), "the clone has seen what the original has seen");
     writer.publish(&2).unwrap();
     assert_eq!(thread::spawn(move || *clone.snapshot().unwrap()).join().unwrap(), 2);
     assert!(reader.has_changed());

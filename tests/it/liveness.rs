@@ -19,8 +19,8 @@ fn pid(actor: &Actor) -> Pid {
 }
 
 #[test]
-fn one_look_tells_alive_stopped_dead_and_closed() {
-    let test = "liveness::one_look_tells_alive_stopped_dead_and_closed";
+fn one_check_distinguishes_alive_stopped_dead_and_closed() {
+    let test = "liveness::one_check_distinguishes_alive_stopped_dead_and_closed";
     if let Some((_, namespace)) = role() {
         let mut writer = writer(&namespace);
         writer.publish(&1).unwrap();
@@ -46,7 +46,7 @@ fn one_look_tells_alive_stopped_dead_and_closed() {
 }
 
 #[test]
-fn a_look_at_ones_own_channel_leaves_the_lock() {
+fn a_check_of_ones_own_channel_keeps_the_lock() {
     let own = OwnNamespace::new(&["worker"]);
     let _writer = writer(&own);
     for _ in 0..100 {

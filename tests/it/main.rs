@@ -13,6 +13,8 @@ mod common;
 mod bad_input;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod by_name;
+#[cfg(all(feature = "schema", feature = "message-pack"))]
+mod carried_schema;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod claims;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
@@ -22,8 +24,6 @@ mod codecs;
 mod crashes;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod cuts;
-#[cfg(all(feature = "schema", feature = "message-pack"))]
-mod described;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod descriptors;
 mod discovery;

@@ -30,21 +30,21 @@ fn attach(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
     namespace.reader_builder::<Vec<u8>>(CHANNEL).codec::<Bytes>().open().unwrap()
 }
 
-/// What the system reports of objects: their bytes, their bytes that have memory, and their number.
-type Told = (u64, u64, u64);
+/// The system's figures of objects: their bytes, their bytes that have memory, and their number.
+type Figures = (u64, u64, u64);
 
-fn stat(path: &Path) -> Told {
+fn stat(path: &Path) -> Figures {
     let metadata = fs::metadata(path).unwrap();
     (metadata.len(), metadata.blocks() * 512, 1)
 }
 
-fn stat_all(begins_with: &str) -> Told {
+fn stat_all(begins_with: &str) -> Figures {
     let entries = fs::read_dir(DIRECTORY).unwrap().map(Result::unwrap);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begins_with));
     ours.map(|entry| stat(&entry.path())).fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
 }
 
-fn told(usage: MemoryUsage) -> Told {
+fn figures_of(usage: MemoryUsage) -> Figures {
     (usage.bytes, usage.resident, usage.objects)
 }
 
@@ -84,7 +84,7 @@ fn play(namespace: &Namespace) {
     }
 }
 
-/// A worker process whose budget is so many bytes.
+/// A worker process with a budget in bytes.
 fn start(test: &str, own: &OwnNamespace, budget: usize) -> Actor {
     let mut worker = Actor::start(test, "worker", own);
     ask(&mut worker, &format!("open {budget}"), "opened");
@@ -99,7 +99,7 @@ fn ask(worker: &mut Actor, command: &str, expected: &str) {
 }
 
 #[test]
-fn every_kind_is_as_large_as_the_system_says() {
+fn every_kind_has_the_size_that_the_system_reports() {
     let own = OwnNamespace::new(&[]);
     let mut writers = ["one", "two", "three"].map(|channel| open(&own, channel).unwrap());
     writers[1].publish(&pattern(70_000)).unwrap();
@@ -108,14 +108,14 @@ fn every_kind_is_as_large_as_the_system_says() {
     for (channel, a, b) in [("one", "a1", "b1"), ("two", "a1", "b2"), ("three", "a1", "b1")] {
         let objects = Objects::of(own.name(), channel);
         let found = memory.channels.iter().find(|memory| memory.channel == channel).unwrap();
-        assert_eq!(told(found.control), stat(&objects.path("c")), "{channel}");
-        assert_eq!(told(found.segment_a), stat(&objects.path(a)), "{channel}");
-        assert_eq!(told(found.segment_b), stat(&objects.path(b)), "{channel}");
-        assert_eq!(told(found.total()), stat_all(&objects.name("")), "{channel}");
+        assert_eq!(figures_of(found.control), stat(&objects.path("c")), "{channel}");
+        assert_eq!(figures_of(found.segment_a), stat(&objects.path(a)), "{channel}");
+        assert_eq!(figures_of(found.segment_b), stat(&objects.path(b)), "{channel}");
+        assert_eq!(figures_of(found.total()), stat_all(&objects.name("")), "{channel}");
         assert_eq!(found.total().bytes, found.total().resident, "a channel's memory is reserved");
     }
     let all = Objects::of(own.name(), "one").name("c");
-    assert_eq!(told(memory.total()), stat_all(&all[..NAMESPACE_PREFIX]));
+    assert_eq!(figures_of(memory.total()), stat_all(&all[..NAMESPACE_PREFIX]));
     assert!(memory.registry.resident < memory.registry.bytes, "{memory}");
     assert_eq!((memory.unnamed.objects, memory.other.objects), (0, 0));
     drop(writers);
@@ -138,10 +138,10 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
             ask(&mut worker, &format!("publish {len}"), "published");
         }
         let now = tracker.observe().unwrap();
-        assert_eq!(told(now.channels[0].total()), stat_all(&objects.name("")));
+        assert_eq!(figures_of(now.channels[0].total()), stat_all(&objects.name("")));
         let change = now.diff(&before);
         assert!(change.total.resident > 3 * len && change.channels[0].channel == CHANNEL, "{change}");
-        assert_eq!(change.total.objects, 0, "what was replaced is gone");
+        assert_eq!(change.total.objects, 0, "the replaced segments are gone");
         assert_eq!(tracker.peak(), now.total());
         before = now;
     }
@@ -151,8 +151,8 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
 }
 
 #[test]
-fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
-    let test = "memory::what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it";
+fn leftovers_of_a_killed_growth_are_reported_until_they_are_removed() {
+    let test = "memory::leftovers_of_a_killed_growth_are_reported_until_they_are_removed";
     if let Some((_, namespace)) = role() {
         return play(&namespace);
     }
@@ -163,7 +163,7 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
     while left.objects == 0 {
         assert!(Instant::now() < end, "no kill has hit a growth");
         let mut worker = start(test, &own, 1 << 30);
-        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "who takes over removes what was left");
+        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "a takeover removes the leftovers");
         let before = attach(&own).publication();
         worker.order("grow");
         let reader = attach(&own);
@@ -173,7 +173,7 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
     }
     let objects = Objects::of(own.name(), CHANNEL);
     let all = memory_of(&own, CHANNEL);
-    assert_eq!(told(all.total()), stat_all(&objects.name("")));
+    assert_eq!(figures_of(all.total()), stat_all(&objects.name("")));
     assert_eq!(left.objects, objects.listed().len() as u64 - 3);
     own.clean(Retention::UntilReplaced).unwrap();
     assert_eq!(memory_of(&own, CHANNEL), {
@@ -185,22 +185,22 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
 }
 
 #[test]
-fn leftovers_made_by_hand_are_in_their_columns() {
+fn leftovers_of_each_kind_are_counted_apart() {
     let own = OwnNamespace::new(&[CHANNEL]);
     let writer = open(&own, CHANNEL).unwrap();
     let objects = Objects::of(own.name(), CHANNEL);
     fs::write(objects.path("a2"), vec![1; 3 * 4_096]).unwrap();
-    assert_eq!(told(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
+    assert_eq!(figures_of(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
     fs::remove_file(objects.path("c")).unwrap();
     let memory = own.memory().unwrap();
-    assert_eq!(told(memory.unnamed), stat_all(&objects.name("")));
+    assert_eq!(figures_of(memory.unnamed), stat_all(&objects.name("")));
     assert_eq!((memory.unnamed.objects, memory.channels.len()), (3, 0));
     let unknown = format!("{DIRECTORY}/{}zzz", &objects.name("")[..NAMESPACE_PREFIX]);
     fs::write(&unknown, b"of some later version").unwrap();
     let other = own.memory().unwrap().other;
-    let said = stat(Path::new(&unknown));
+    let expected = stat(Path::new(&unknown));
     fs::remove_file(&unknown).unwrap();
-    assert_eq!(told(other), said);
+    assert_eq!(figures_of(other), expected);
     drop(writer);
     for kind in objects.listed() {
         fs::remove_file(objects.path(&kind)).unwrap();
@@ -248,7 +248,7 @@ fn a_namespaces_budget_counts_what_all_processes_have() {
     let used = own.memory().unwrap().total().resident;
     let mut worker = Actor::start(test, "worker", &own);
     ask(&mut worker, &format!("open {used}"), "refused");
-    assert_eq!(own.memory().unwrap().channels.len(), 1, "nothing is left of it");
+    assert_eq!(own.memory().unwrap().channels.len(), 1, "the refused channel leaves nothing");
     let budget = used + 100_000;
     ask(&mut worker, &format!("open {budget}"), "opened");
     let mut reader = attach(&own);
@@ -304,7 +304,7 @@ fn objects_may_vanish_while_they_are_listed() {
             assert!(memory.channels.len() <= 3, "{memory}");
             seen += memory.channels.len() - 1;
         }
-        assert!(seen > 0, "none of those that come and go was ever seen");
+        assert!(seen > 0, "no channel that comes and goes was ever listed");
     });
     drop(stays);
     assert_eq!(own.memory().unwrap().total(), MemoryUsage::default());
@@ -326,7 +326,7 @@ fn a_leak_check_finds_what_a_killed_process_left() {
         let leak = leaks.left.iter().find(|leak| leak.object == objects.name(kind)).unwrap();
         assert_eq!((leak.channel.as_deref(), leak.resident), (Some(CHANNEL), stat(&objects.path(kind)).1));
     }
-    assert_eq!(leaks.left.len(), 4, "and the registry: {leaks}");
+    assert_eq!(leaks.left.len(), 4, "with the registry: {leaks}");
     assert!(own.remove_channel(CHANNEL).unwrap());
     tracker.assert_nothing_left();
 }

@@ -1,5 +1,5 @@
-//! A start that cleans leaves nothing of dead processes but their last states: no start needs a
-//! cleanup by hand. Opening a namespace alone has no effect.
+//! A program that cleans at its start removes everything of dead processes except their last
+//! states, so no start needs a cleanup by hand. Opening a namespace has no effect.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,14 +18,14 @@ use testkit::trace::{Step, Traced};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
 
-/// Cleans as a start does, by a namespace of its own. Nothing may fail.
+/// Cleans as a starting program does, with a separate `Namespace`. Nothing may fail.
 fn clean(own: &OwnNamespace, keep: Retention) -> CleanupReport {
     let cleaned = Namespace::open(own.name()).unwrap().clean(keep).unwrap();
     assert!(cleaned.failed.is_empty(), "{cleaned}");
     cleaned
 }
 
-/// Why it removed what it removed.
+/// The reasons of the removals.
 fn causes(cleaned: &CleanupReport) -> Vec<RemovalReason> {
     cleaned.removed.iter().map(|removed| removed.reason).collect()
 }
@@ -43,7 +43,7 @@ fn contents(objects: &[Objects]) -> BTreeMap<String, (u64, i64, i64)> {
         .collect()
 }
 
-/// How often a child stops at system calls in which it opens a namespace and ends.
+/// The number of stops at system calls of a child that opens a namespace and ends.
 fn stops_of_opening(name: &str) -> usize {
     let mut child = Traced::start(|| drop(black_box(Namespace::open(name).unwrap())));
     (0_u32..).take_while(|_| child.step(Step::Call)).count()
@@ -78,8 +78,8 @@ fn opening_changes_nothing_and_costs_the_same_among_any_number_of_channels() {
 }
 
 #[test]
-fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
-    let test = "opening_cleans::what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked";
+fn unusable_objects_are_removed_and_the_rest_is_kept_as_requested() {
+    let test = "opening_cleans::unusable_objects_are_removed_and_the_rest_is_kept_as_requested";
     if let Some((_, namespace)) = role() {
         let writers = ["w0", "w1"].map(|channel| {
             let mut writer = namespace.writer::<u64>(channel).unwrap();
@@ -110,7 +110,7 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
     assert_eq!((first.listed(), second.listed()), (["a1", "b1", "c"].map(String::from).into(), vec![]));
     assert_eq!(*opened.reader::<u64>("w0").unwrap().snapshot().unwrap(), 5);
     let listed = opened.channels().unwrap();
-    assert_eq!(listed.len(), 1, "the other one's entry went, too: {listed:?}");
+    assert_eq!(listed.len(), 1, "the other channel's entry is removed, too: {listed:?}");
 
     File::create(second.path("c")).unwrap();
     assert_eq!(causes(&clean(&own, Retention::UntilReplaced)), [RemovalReason::HalfMade]);
@@ -121,14 +121,14 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
 }
 
 #[test]
-fn what_lives_or_is_not_ours_is_left_alone() {
+fn live_and_foreign_objects_are_left_alone() {
     let own = OwnNamespace::new(&CHANNELS);
     let mut writer = own.writer::<u64>("w0").unwrap();
     let mut reader = own.reader::<u64>("w0").unwrap();
     writer.publish(&1).unwrap();
     reader.snapshot().unwrap();
     let objects = Objects::of(own.name(), "w0");
-    // The lock ends with the page's name. The registry still has the channel's owner.
+    // The page is unlinked, and its lock with it. The registry still has the channel's owner.
     fs::remove_file(objects.path("c")).unwrap();
     fs::create_dir(objects.path("a7")).unwrap();
     for keep in [Retention::UntilReplaced, Retention::Nothing] {
@@ -201,7 +201,10 @@ fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
             }
         }
         assert!(channels.len() <= usable, "{channels:?}");
-        assert!(causes(&clean(&own, Retention::UntilReplaced)).is_empty(), "the first cleaning did all");
+        assert!(
+            causes(&clean(&own, Retention::UntilReplaced)).is_empty(),
+            "the first cleaning removed everything"
+        );
         if round % 4 == 0 {
             removed.extend(causes(&clean(&own, Retention::Nothing)));
             assert!(opened.channels().unwrap().is_empty());

@@ -41,18 +41,18 @@ fn a_state_crosses_processes_and_ends_with_a_clean_exit() {
 }
 
 #[test]
-fn the_state_of_a_killed_writer_stays_and_its_successor_goes_on() {
+fn the_state_of_a_killed_writer_stays_and_its_successor_resumes() {
     if let Some((role, namespace)) = role() {
         return publish_and_wait(&namespace, if role == "first" { &[10, 20] } else { &[30] });
     }
-    let test = "processes::the_state_of_a_killed_writer_stays_and_its_successor_goes_on";
+    let test = "processes::the_state_of_a_killed_writer_stays_and_its_successor_resumes";
     let own = OwnNamespace::new(&["worker"]);
     let mut first = Actor::start(test, "first", &own);
     first.await_line("published");
     let mut attached = own.reader::<u64>("worker").unwrap();
     first.kill();
     assert_eq!(*attached.snapshot().unwrap(), 20);
-    assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 20, "also to who attaches now");
+    assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 20, "also for a new reader");
     let mut second = Actor::start(test, "second", &own);
     second.await_line("published");
     let snapshot = attached.snapshot().unwrap();

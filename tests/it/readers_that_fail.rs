@@ -18,11 +18,11 @@ fn sleep_through(namespace: &Namespace) {
     let mut reader = reader(namespace);
     reader.snapshot().unwrap();
     say("one side");
-    let mut told = orders();
-    told.next();
+    let mut orders = orders();
+    orders.next();
     let publication = reader.snapshot().unwrap().publication();
     say("both sides");
-    told.next();
+    orders.next();
     let snapshot = reader.snapshot().unwrap();
     assert!(is_pattern(&snapshot) && snapshot.publication() >= publication + GROWTHS);
     say(&format!("awake at {}", snapshot.publication()));
@@ -106,7 +106,7 @@ fn failing_readers_cost_the_writer_nothing() {
         }
     }
     assert!(stopped.len() == 3 && to_kill.is_empty(), "every accident happened");
-    assert_eq!(objects.kept_by(sleeper.pid()), ["a1", "b1"], "the sleeper keeps what it had mapped");
+    assert_eq!(objects.kept_by(sleeper.pid()), ["a1", "b1"], "the sleeper keeps its mappings");
     assert_eq!(objects.kept_by(std::process::id()), Vec::<String>::new(), "the writer keeps nothing old");
 
     sleeper.order("wake up");

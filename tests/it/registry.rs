@@ -27,7 +27,7 @@ fn channels_are_listed_from_open_to_close() {
     assert_eq!(info.writer_pid, u64::from(std::process::id()));
     assert!(info.capacity >= 100 && channels.len() == 2);
     first.close_lingering().unwrap();
-    assert_eq!(names(&own).len(), 2, "it can still be read");
+    assert_eq!(names(&own).len(), 2, "the list can still be read");
     drop(second);
     assert_eq!(names(&own), BTreeSet::from(["first".to_owned()]));
     assert!(watch.changed().unwrap());
@@ -50,7 +50,7 @@ fn a_dead_writers_channel_stays_listed_and_its_successor_is_noticed() {
     watch.changed().unwrap();
     let pid = u64::from(worker.pid());
     worker.kill();
-    let [dead] = &own.channels().unwrap()[..] else { panic!("it stays listed") };
+    let [dead] = &own.channels().unwrap()[..] else { panic!("the channel stays listed") };
     assert_eq!((dead.writer_pid, dead.incarnation), (pid, 1));
     assert!(!watch.changed().unwrap());
     let mut worker = Actor::start(test, "worker", &own);
@@ -70,9 +70,9 @@ fn come_and_go(namespace: &Namespace, role: &str) {
     while Instant::now() < end {
         let channel = format!("{role}-{}", rounds % 3);
         let writer = namespace.writer_builder::<[u8]>(&channel).codec::<Bytes>().open().unwrap();
-        assert!(names(namespace).contains(&channel), "who is there is listed");
+        assert!(names(namespace).contains(&channel), "an open channel is listed");
         writer.close().unwrap();
-        assert!(!names(namespace).contains(&channel), "who is gone is not");
+        assert!(!names(namespace).contains(&channel), "a closed channel is not listed");
         rounds += 1;
     }
     println!("{rounds} rounds");
@@ -96,7 +96,7 @@ fn listings_are_whole_while_channels_come_and_go() {
     while actors.iter_mut().any(|actor| actor.ended().is_none()) {
         let channels = own.channels().unwrap();
         let staying = channels.iter().filter(|channel| channel.name.starts_with("staying-")).count();
-        assert_eq!(staying, 50, "none that stays is ever missing");
+        assert_eq!(staying, 50, "no channel that stays is ever missing");
         for channel in channels {
             assert_eq!(
                 channel.codec,

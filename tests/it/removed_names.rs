@@ -19,7 +19,7 @@ fn attach(namespace: &Namespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> 
 }
 
 /// A writer that obeys orders.
-fn write_as_told(namespace: &Namespace) {
+fn write_as_ordered(namespace: &Namespace) {
     let mut writer = Some(open(namespace));
     say("ready");
     for command in orders() {
@@ -35,7 +35,7 @@ fn write_as_told(namespace: &Namespace) {
     }
 }
 
-fn told(writer: &mut Actor, command: &str) {
+fn obey(writer: &mut Actor, command: &str) {
     writer.order(command);
     writer.await_line("done");
 }
@@ -53,7 +53,7 @@ fn removed(test: &str, own: &OwnNamespace) -> (Actor, Reader<Vec<u8>, Bytes>, Ob
     writer.await_line("ready");
     let mut reader = attach(own).unwrap();
     for len in ["1", "2"] {
-        told(&mut writer, len);
+        obey(&mut writer, len);
         reader.snapshot().unwrap();
     }
     let objects = Objects::of(own.name(), "worker");
@@ -62,22 +62,22 @@ fn removed(test: &str, own: &OwnNamespace) -> (Actor, Reader<Vec<u8>, Bytes>, Ob
 }
 
 #[test]
-fn the_writer_and_attached_readers_go_on() {
-    let test = "removed_names::the_writer_and_attached_readers_go_on";
+fn the_writer_and_attached_readers_continue() {
+    let test = "removed_names::the_writer_and_attached_readers_continue";
     if let Some((_, namespace)) = role() {
-        return write_as_told(&namespace);
+        return write_as_ordered(&namespace);
     }
     let own = OwnNamespace::new(&["worker"]);
     let (mut writer, mut reader, objects) = removed(test, &own);
     for len in 3..100 {
-        told(&mut writer, &len.to_string());
+        obey(&mut writer, &len.to_string());
         assert_eq!(*reader.snapshot().unwrap(), pattern(len));
     }
     assert!(matches!(attach(&own), Err(AttachError::NotFound { .. })));
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
-    told(&mut writer, "grow");
-    assert_eq!(*reader.snapshot().unwrap(), pattern(99), "what can't grow leaves the published state");
-    told(&mut writer, "100");
+    obey(&mut writer, "grow");
+    assert_eq!(*reader.snapshot().unwrap(), pattern(99), "a failed growth leaves the published state");
+    obey(&mut writer, "100");
     assert_eq!(*reader.snapshot().unwrap(), pattern(100));
     assert_eq!(objects.listed(), Vec::<String>::new(), "no process has created the names again");
     writer.kill();
@@ -89,7 +89,7 @@ fn the_writer_and_attached_readers_go_on() {
 fn a_successor_is_unharmed_by_the_first_writer() {
     let test = "removed_names::a_successor_is_unharmed_by_the_first_writer";
     if let Some((_, namespace)) = role() {
-        return write_as_told(&namespace);
+        return write_as_ordered(&namespace);
     }
     for end in ["close", "kill"] {
         let own = OwnNamespace::new(&["worker"]);
@@ -97,15 +97,15 @@ fn a_successor_is_unharmed_by_the_first_writer() {
         let mut second = open(&own);
         second.publish(&pattern(50)).unwrap();
         let mut reader = attach(&own).unwrap();
-        told(&mut first, "grow");
-        told(&mut first, "7");
+        obey(&mut first, "grow");
+        obey(&mut first, "7");
         assert_eq!(
             (&*firsts_reader.snapshot().unwrap(), &*reader.snapshot().unwrap()),
             (&pattern(7), &pattern(50))
         );
         assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Alive);
         if end == "close" {
-            told(&mut first, "close");
+            obey(&mut first, "close");
             assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Closed);
             assert!(matches!(firsts_reader.snapshot(), Err(SnapshotError::Closed { last: 3, .. })));
         } else {
@@ -121,7 +121,7 @@ fn a_successor_is_unharmed_by_the_first_writer() {
 }
 
 #[test]
-fn a_reader_that_needs_a_removed_segment_is_told_which() {
+fn a_reader_that_needs_an_unlinked_segment_gets_its_name() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = open(&own);
     let mut reader = attach(&own).unwrap();
@@ -134,5 +134,5 @@ fn a_reader_that_needs_a_removed_segment_is_told_which() {
     let error = reader.snapshot().unwrap_err();
     assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&segment), "{error}");
     writer.publish(&pattern(3)).unwrap();
-    assert_eq!(*reader.snapshot().unwrap(), pattern(3), "the side that it has mapped goes on");
+    assert_eq!(*reader.snapshot().unwrap(), pattern(3), "the side that it has mapped is still read");
 }

@@ -1,5 +1,5 @@
-//! The objects belong to the writer alone under any umask. Another process that ends, in any way,
-//! removes none of them.
+//! The objects belong to the writer alone under any umask. Another process removes none of them
+//! when it ends, however it ends.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -36,8 +36,8 @@ fn live_under(umask: u32, mode: u32, namespace: &Namespace) {
 }
 
 #[test]
-fn permissions_are_as_asked_under_any_umask() {
-    let test = "strangers::permissions_are_as_asked_under_any_umask";
+fn permissions_are_as_requested_under_any_umask() {
+    let test = "strangers::permissions_are_as_requested_under_any_umask";
     if let Some((role, namespace)) = role() {
         if role == "nobody" {
             become_user(65_534);
@@ -51,7 +51,7 @@ fn permissions_are_as_asked_under_any_umask() {
     }
     let own = OwnNamespace::new(&["worker"]);
     Actor::start(test, "this user", &own).finish();
-    if crate::common::is_root("to become a user whom permissions bind") {
+    if crate::common::is_root("to become a user to whom permissions apply") {
         Actor::start(test, "nobody", &own).finish();
     }
 }
@@ -65,8 +65,8 @@ fn visit(role: &str, namespace: &Namespace) {
     assert!(matches!(namespace.remove_channel("worker"), Err(RemoveError::AlreadyOwned { .. })));
     match role {
         "returns" => {}
-        // Without the hook, whose report would look like a failure.
-        "panics" => resume_unwind(Box::new("as the test asks for")),
+        // Bypasses the panic hook, whose report would look like a failure.
+        "panics" => resume_unwind(Box::new("as the test requires")),
         "exits" => std::process::exit(0),
         "exits at once" => exit_at_once(0),
         _ => kill_self(),
@@ -74,8 +74,8 @@ fn visit(role: &str, namespace: &Namespace) {
 }
 
 #[test]
-fn who_does_not_own_the_channel_removes_nothing_at_its_end() {
-    let test = "strangers::who_does_not_own_the_channel_removes_nothing_at_its_end";
+fn a_process_that_does_not_own_the_channel_removes_nothing_at_its_end() {
+    let test = "strangers::a_process_that_does_not_own_the_channel_removes_nothing_at_its_end";
     if let Some((role, namespace)) = role() {
         return visit(&role, &namespace);
     }

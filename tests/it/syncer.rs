@@ -1,4 +1,4 @@
-//! What other processes see of a worker with a syncer: its heartbeat while nothing changes, and its
+//! A worker with a syncer, as other processes see it: its heartbeat while nothing changes, and its
 //! last state, however it ends.
 
 use std::panic::resume_unwind;
@@ -15,7 +15,7 @@ use testkit::fork::{fork, wait};
 
 type Count = Syncer<u64, Pod>;
 
-/// So long that no tick happens in a test.
+/// So long that no tick occurs during a test.
 const NEVER: Duration = Duration::from_secs(3_600);
 const OFTEN: Duration = Duration::from_millis(1);
 
@@ -29,7 +29,7 @@ fn reader(namespace: &Namespace) -> Reader<u64, Pod> {
 }
 
 /// Sets the count to the number of each order.
-fn do_as_told(count: &Count) {
+fn do_as_ordered(count: &Count) {
     for command in orders() {
         count.replace(command.parse().unwrap());
         say("done");
@@ -42,16 +42,17 @@ fn set(worker: &mut Actor, count: u64) {
 }
 
 #[test]
-fn the_last_state_is_there_after_a_clean_shutdown() {
+fn the_last_state_is_readable_after_a_clean_shutdown() {
     if let Some((_, namespace)) = role() {
         let count = count(&namespace, NEVER);
         say("ready");
-        do_as_told(&count);
+        do_as_ordered(&count);
         assert_eq!(count.shutdown().unwrap().published, 2);
         return;
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut worker = Actor::start("syncer::the_last_state_is_there_after_a_clean_shutdown", "worker", &own);
+    let mut worker =
+        Actor::start("syncer::the_last_state_is_readable_after_a_clean_shutdown", "worker", &own);
     worker.await_line("ready");
     let mut reader = reader(&own);
     set(&mut worker, 6);
@@ -64,16 +65,16 @@ fn the_last_state_is_there_after_a_clean_shutdown() {
 }
 
 #[test]
-fn the_last_state_is_there_after_a_panic() {
+fn the_last_state_is_readable_after_a_panic() {
     if let Some((_, namespace)) = role() {
         let count = count(&namespace, NEVER);
         say("ready");
-        do_as_told(&count);
-        // Without the hook, whose report would look like a failure.
-        resume_unwind(Box::new("as the test wants it"));
+        do_as_ordered(&count);
+        // Bypasses the panic hook, whose report would look like a failure.
+        resume_unwind(Box::new("as the test requires"));
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut worker = Actor::start("syncer::the_last_state_is_there_after_a_panic", "worker", &own);
+    let mut worker = Actor::start("syncer::the_last_state_is_readable_after_a_panic", "worker", &own);
     worker.await_line("ready");
     let mut reader = reader(&own);
     set(&mut worker, 7);
@@ -84,14 +85,14 @@ fn the_last_state_is_there_after_a_panic() {
 }
 
 #[test]
-fn the_heartbeat_goes_on_while_nothing_changes() {
+fn the_heartbeat_continues_while_nothing_changes() {
     if let Some((_, namespace)) = role() {
         let _count = count(&namespace, OFTEN);
         say("ready");
         return wait_for_end();
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut worker = Actor::start("syncer::the_heartbeat_goes_on_while_nothing_changes", "worker", &own);
+    let mut worker = Actor::start("syncer::the_heartbeat_continues_while_nothing_changes", "worker", &own);
     worker.await_line("ready");
     let reader = reader(&own);
     assert_eq!(reader.heartbeat_interval(), Some(OFTEN));
@@ -108,7 +109,7 @@ fn a_kill_leaves_the_state_of_the_last_tick() {
     if let Some((_, namespace)) = role() {
         let count = count(&namespace, OFTEN);
         say("ready");
-        return do_as_told(&count);
+        return do_as_ordered(&count);
     }
     let own = OwnNamespace::new(&["worker"]);
     let mut worker = Actor::start("syncer::a_kill_leaves_the_state_of_the_last_tick", "worker", &own);
@@ -139,7 +140,7 @@ fn a_fork_publishes_nothing_and_ends_nothing() {
         });
         wait(child);
         say("child is gone");
-        do_as_told(count.as_ref().unwrap());
+        do_as_ordered(count.as_ref().unwrap());
         return;
     }
     let own = OwnNamespace::new(&["worker", "other"]);
@@ -152,7 +153,7 @@ fn a_fork_publishes_nothing_and_ends_nothing() {
     assert!(!reader.is_closed());
     set(&mut worker, 7);
     worker.finish();
-    assert_eq!(*reader.snapshot().unwrap(), 7, "the owner's goes on");
+    assert_eq!(*reader.snapshot().unwrap(), 7, "the owner's syncer continues");
 }
 
 fn count_of_another_channel(namespace: &Namespace) -> Count {

@@ -1,4 +1,4 @@
-//! Truncating a channel's objects makes a process fault that touches the truncated part, as
+//! Truncating a channel's objects makes a process that touches the truncated part fault, as
 //! documented, and no other process.
 
 use crate::common::{Actor, OwnNamespace, is_pattern, orders, pattern, role, say};
@@ -8,7 +8,7 @@ use tearless::{
 };
 use testkit::objects::Objects;
 
-/// Writes or reads as ordered, and dies of SIGBUS where the memory is truncated.
+/// Writes or reads as ordered, and dies of SIGBUS at truncated memory.
 fn play(role: &str, namespace: &Namespace) {
     let reader = || namespace.reader_builder::<Vec<u8>>("worker").codec::<Bytes>().open();
     let writer = || namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open();
@@ -29,8 +29,8 @@ fn play(role: &str, namespace: &Namespace) {
 }
 
 #[test]
-fn truncation_faults_only_who_touches_what_is_gone() {
-    let test = "truncation::truncation_faults_only_who_touches_what_is_gone";
+fn truncation_faults_only_processes_that_touch_the_removed_part() {
+    let test = "truncation::truncation_faults_only_processes_that_touch_the_removed_part";
     if let Some((role, namespace)) = role() {
         return play(&role, &namespace);
     }

@@ -103,20 +103,20 @@ fn no_wake_up_is_lost_with_fences() {
 }
 
 #[test]
-fn who_waits_for_a_writer_that_wakes_nobody_looks_for_itself() {
+fn a_waiter_polls_a_writer_that_wakes_no_process() {
     if let Some((role, namespace)) = role() {
         return answer(&namespace, &role);
     }
-    play("waiting::who_waits_for_a_writer_that_wakes_nobody_looks_for_itself", "nobody", 300);
+    play("waiting::a_waiter_polls_a_writer_that_wakes_no_process", "nobody", 300);
 }
 
 #[test]
-fn where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itself() {
+fn without_barriers_writers_have_fences_and_waiters_poll() {
     if let Some((role, namespace)) = role() {
         testkit::seccomp::forbid(libc::SYS_membarrier);
         return answer(&namespace, &role);
     }
-    let test = "waiting::where_there_are_no_barriers_writers_have_fences_and_who_waits_looks_for_itself";
+    let test = "waiting::without_barriers_writers_have_fences_and_waiters_poll";
     play(test, "barriers", 300);
     let own = OwnNamespace::new(&["ping", "pong"]);
     let _ping = writer(&own, ("ping", WakeMode::Barriers));
@@ -178,14 +178,14 @@ fn every_one_of_several_waiters_is_woken() {
 }
 
 #[test]
-fn a_writer_that_is_killed_is_waited_out_and_its_successor_wakes() {
+fn a_wait_outlasts_a_killed_writer_and_its_successor_wakes() {
     if let Some((role, namespace)) = role() {
         let mut writer = writer(&namespace, ("worker", WakeMode::Barriers));
         writer.publish(&u64::from(role == "second")).unwrap();
         say("published");
         return wait_for_end();
     }
-    let test = "waiting::a_writer_that_is_killed_is_waited_out_and_its_successor_wakes";
+    let test = "waiting::a_wait_outlasts_a_killed_writer_and_its_successor_wakes";
     let own = OwnNamespace::new(&["worker"]);
     let mut first = Actor::start(test, "first", &own);
     first.await_line("published");
@@ -216,7 +216,7 @@ fn the_end_of_the_channel_ends_the_wait() {
 #[test]
 fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
     let namespace = Namespace::in_process("ends").unwrap();
-    // It waits over and over, so that the end sometimes comes between two of its loads.
+    // The reader waits over and over, so that the end sometimes comes between two of its loads.
     let looking = WaitPolicy::default().spin(FOREVER).slice(FOREVER);
     for round in 0..rounds(3_000, 100_000) {
         let channel = format!("worker-{round}");
@@ -236,7 +236,7 @@ fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
 }
 
 #[test]
-fn a_growth_that_fails_answers_nobody() {
+fn a_failed_growth_answers_no_waiter() {
     let own = OwnNamespace::new(&["worker"]);
     // Both segments of a page, and the control page: no growth fits.
     let builder = own.writer_builder::<Vec<u8>>("worker").max_memory(3 * 4096);
@@ -262,7 +262,7 @@ fn a_growth_that_fails_answers_nobody() {
 }
 
 #[test]
-fn nobody_waits_longer_than_asked() {
+fn no_wait_takes_longer_than_requested() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = own.writer::<u64>("worker").unwrap();
     let mut reader = own.reader::<u64>("worker").unwrap();
@@ -270,7 +270,11 @@ fn nobody_waits_longer_than_asked() {
         assert!(reader.wait_after(0, longest).unwrap().is_none());
     }
     writer.publish(&7).unwrap();
-    assert_eq!(*reader.wait_after(0, Duration::ZERO).unwrap().unwrap(), 7, "what is there is taken at once");
+    assert_eq!(
+        *reader.wait_after(0, Duration::ZERO).unwrap().unwrap(),
+        7,
+        "an existing state is returned at once"
+    );
     assert!(reader.wait_after(1, Duration::from_millis(1)).unwrap().is_none());
     assert!(reader.wait_after(u64::MAX, Duration::from_millis(1)).unwrap().is_none(), "a number far ahead");
 }

@@ -1,5 +1,5 @@
-//! What happens to waiters and to the processes that wake them when one of them dies, or when
-//! shared pages are damaged.
+//! What happens to waiters, and to the processes that wake them, if one of them dies or shared
+//! pages are damaged.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -12,7 +12,8 @@ use crate::common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use tearless::{Namespace, Pod, Reader, Writer, hub::Health, options::WaitPolicy};
 use testkit::objects::Objects;
 
-/// Longer than any test takes. A waiter that sleeps so long has missed a wake-up, and `ends` fails.
+/// Longer than any test takes. A waiter that sleeps so long has missed a wake-up: then `ends`
+/// fails.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// Sleeps at once, and wakes by itself now and then.
@@ -88,8 +89,8 @@ fn ends<R>(waiter: JoinHandle<R>) -> R {
 }
 
 #[test]
-fn waiters_that_are_killed_cost_nobody_anything() {
-    const TEST: &str = "waiting_faults::waiters_that_are_killed_cost_nobody_anything";
+fn killed_waiters_cost_nothing() {
+    const TEST: &str = "waiting_faults::killed_waiters_cost_nothing";
     if let Some((_, namespace)) = role() {
         say(&format!("thread {}", rustix::thread::gettid().as_raw_nonzero()));
         return follow(reader(&namespace, sleeping_for_good()), u64::MAX);
@@ -113,13 +114,13 @@ fn waiters_that_are_killed_cost_nobody_anything() {
 }
 
 #[test]
-fn a_spoiled_waiters_page_delays_and_loses_nothing() {
+fn a_damaged_waiters_page_delays_and_loses_nothing() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
     let page = OpenOptions::new().write(true).open(Objects::of(own.name(), "worker").registry()).unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let is_done = Arc::clone(&done);
-    let spoiler = thread::spawn(move || {
+    let damager = thread::spawn(move || {
         let mut noise = 1_u64;
         while !is_done.load(Ordering::Relaxed) {
             noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -133,11 +134,11 @@ fn a_spoiled_waiters_page_delays_and_loses_nothing() {
     publish(&mut writer, last);
     waiters.into_iter().for_each(ends);
     done.store(true, Ordering::Relaxed);
-    ends(spoiler);
+    ends(damager);
 }
 
 #[test]
-fn a_registry_that_is_removed_by_hand_keeps_nobody_waiting() {
+fn an_unlinked_registry_keeps_no_waiter_waiting() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
     writer.publish(&1).unwrap();

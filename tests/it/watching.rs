@@ -154,7 +154,7 @@ fn each_of_64_channels_wakes_and_only_they_are_named() {
 }
 
 #[test]
-fn no_change_falls_between_two_looks() {
+fn no_change_is_lost_between_two_checks() {
     let namespace = Namespace::in_process("looks").unwrap();
     let mut writer = writer(&namespace, "worker", WakeMode::Nobody);
     let mut watch = asleep(&namespace).watch("*");
@@ -176,7 +176,7 @@ fn no_change_falls_between_two_looks() {
             let mut in_vain = 0;
             while lost.is_none() && watch.changed().is_empty() {
                 // The check before this load may precede the publication. A check after a load that
-                // saw the publication does not.
+                // has seen the publication does not precede it.
                 in_vain += u32::from(published.load(Ordering::Acquire) == number);
                 lost = (in_vain > 1 || publisher.is_finished()).then_some(number);
             }
@@ -187,13 +187,13 @@ fn no_change_falls_between_two_looks() {
 }
 
 #[test]
-fn a_new_channel_wakes_who_sleeps_also_before_it_has_a_state() {
+fn a_new_channel_wakes_sleepers_even_before_its_first_state() {
     if let Some((_, namespace)) = role() {
         let _writer = writer(&namespace, "late", WakeMode::Barriers);
         say("open");
         return wait_for_end();
     }
-    let test = "watching::a_new_channel_wakes_who_sleeps_also_before_it_has_a_state";
+    let test = "watching::a_new_channel_wakes_sleepers_even_before_its_first_state";
     let own = OwnNamespace::new(&["early", "late"]);
     let mut early = writer(&own, "early", WakeMode::Barriers);
     let hub = asleep(&own);
@@ -234,7 +234,7 @@ where
 }
 
 #[test]
-fn a_namespace_that_is_empty_or_was_emptied_is_waited_for() {
+fn an_empty_or_emptied_namespace_can_be_waited_for() {
     let own = OwnNamespace::new(&["a", "b"]);
     let woken = sleeper(&own);
     for round in 0..rounds(100, 10_000) {
@@ -253,14 +253,14 @@ fn a_namespace_that_is_empty_or_was_emptied_is_waited_for() {
 }
 
 #[test]
-fn every_way_to_end_and_to_come_again_is_noticed_once() {
+fn every_end_and_every_return_is_noticed_once() {
     let namespace = Namespace::in_process("endings").unwrap();
     let mut stays = writer(&namespace, "stays", WakeMode::Barriers);
     let woken = sleeper(&namespace);
     assert_eq!(woken.recv().unwrap(), ["stays"]);
     for linger in [false, true, true, false, false] {
         let mut worker = writer(&namespace, "worker", WakeMode::Barriers);
-        assert_eq!(woken.recv().unwrap(), ["worker"], "it came, or goes on");
+        assert_eq!(woken.recv().unwrap(), ["worker"], "it was created, or has a new state");
         worker.publish(&1).unwrap();
         assert_eq!(woken.recv().unwrap(), ["worker"]);
         if linger {
@@ -275,7 +275,7 @@ fn every_way_to_end_and_to_come_again_is_noticed_once() {
 }
 
 #[test]
-fn another_one_of_the_same_name_is_a_change_whatever_it_holds() {
+fn a_recreated_channel_of_any_type_is_a_change() {
     let namespace = Namespace::in_process("again").unwrap();
     let mut watch = asleep(&namespace).watch("*");
     for number in 0..10_u64 {
@@ -286,16 +286,16 @@ fn another_one_of_the_same_name_is_a_change_whatever_it_holds() {
         assert_eq!(names(&watch.wait_any(FOREVER)), ["worker"]);
         worker.close_lingering().unwrap();
         let mut other = namespace.writer_builder::<[u64; 2]>("worker").codec::<Pod>().open().unwrap();
-        assert_eq!(names(&watch.wait_any(FOREVER)), ["worker"], "it ended, and another one came");
+        assert_eq!(names(&watch.wait_any(FOREVER)), ["worker"], "it ended, and another channel was created");
         assert!(watch.changed().is_empty());
         other.publish(&[1, 2]).unwrap();
-        assert_eq!(names(&watch.wait_any(A_MOMENT)), ["worker"], "it is the other one that is watched");
+        assert_eq!(names(&watch.wait_any(A_MOMENT)), ["worker"], "the other channel is watched");
         other.close().unwrap();
     }
 }
 
 #[test]
-fn nobody_waits_longer_than_asked() {
+fn no_wait_takes_longer_than_requested() {
     let own = OwnNamespace::new(&["worker", "other"]);
     let hub = asleep(&own);
     let times = [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(3)];
@@ -304,10 +304,10 @@ fn nobody_waits_longer_than_asked() {
     let mut worker = writer(&own, "worker", WakeMode::Barriers);
     let mut other = writer(&own, "other", WakeMode::Barriers);
     let mut watch = hub.watch("work*");
-    assert_eq!(names(&watch.wait_any(Duration::ZERO)), ["worker"], "what is there is taken at once");
+    assert_eq!(names(&watch.wait_any(Duration::ZERO)), ["worker"], "an existing change is returned at once");
     for longest in times {
         other.publish(&1).unwrap();
-        assert!(watch.wait_any(longest).is_empty(), "of no matter");
+        assert!(watch.wait_any(longest).is_empty(), "the other channel is not watched");
         worker.publish(&1).unwrap();
         assert_eq!(names(&watch.wait_any(longest)), ["worker"]);
     }

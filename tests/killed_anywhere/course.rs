@@ -1,32 +1,32 @@
-//! The way through an operation: where a victim can be killed, and how to get it there fast.
+//! The course of an operation: the places where a victim can be killed, and a fast way to each.
 //!
 //! Stepping from the beginning to step k takes k stops of the child, and a stop may take 20 µs on a
 //! virtual machine. A few stops reach the same place: past the system calls before it, then by a
 //! breakpoint to an instruction at or before it that the child has passed seldom since, then by
-//! single steps. The test checks that the child is there.
+//! single steps. The test checks that the child is at the place.
 
 use std::collections::HashMap;
 
 /// The bytes of the instruction `syscall`. At the beginning of a system call the child is stopped
-/// behind it.
+/// behind this instruction.
 const SYSCALL_LEN: u64 = 2;
 
 /// The cost of one more pass of a breakpoint, counted in steps.
 const PASS_COST: u64 = 4;
 
-/// Where the child is after it has run.
+/// The child's place after it has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// In the middle of the operation.
     Within,
-    /// In the middle of the operation, but on another way than the measured one.
+    /// In the middle of the operation, but not on the measured course.
     Astray,
     /// At the mark behind the operation.
     End,
 }
 
 impl Place {
-    /// Runs on, if the child is on its way.
+    /// Continues with `go_on` if the child is within the operation.
     pub(crate) fn and(self, go_on: impl FnOnce() -> Place) -> Place {
         if self == Place::Within { go_on() } else { self }
     }
@@ -53,7 +53,7 @@ pub(crate) struct Landmark {
 }
 
 impl Point {
-    /// A place after so many single steps from the beginning.
+    /// The place after `steps` single steps from the beginning.
     pub(crate) fn after(steps: u64) -> Point {
         Point { steps, ..Point::default() }
     }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_is_short_and_leads_there() {
+    fn the_path_to_a_point_is_short_and_leads_to_it() {
         let course = course();
         for step in 10..499 {
             let point = course.point(step);

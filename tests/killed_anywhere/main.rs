@@ -126,37 +126,37 @@ fn in_removal() {
 }
 
 #[test]
-fn in_creating_a_described_channel() {
+fn in_creating_a_channel_with_a_schema() {
     let _turn = turn();
     kill_anywhere(Operation::Create, Carries::Schema, samples());
 }
 
 #[test]
-fn in_takeover_of_a_described_channel() {
+fn in_takeover_of_a_channel_with_a_schema() {
     let _turn = turn();
     kill_anywhere(Operation::Takeover, Carries::Schema, samples());
 }
 
 #[test]
-fn in_replacing_a_described_channel() {
+fn in_replacing_a_channel_with_a_schema() {
     let _turn = turn();
     kill_anywhere(Operation::Replacement, Carries::Schema, samples());
 }
 
 #[test]
-fn in_closing_a_described_channel() {
+fn in_closing_a_channel_with_a_schema() {
     let _turn = turn();
     kill_anywhere(Operation::Close, Carries::Schema, samples());
 }
 
 #[test]
-fn in_removal_of_a_described_channel() {
+fn in_removal_of_a_channel_with_a_schema() {
     let _turn = turn();
     kill_anywhere(Operation::Removal, Carries::Schema, samples());
 }
 
 #[test]
-fn in_replacing_a_channel_by_a_described_one() {
+fn in_replacing_a_channel_by_one_with_a_schema() {
     let _turn = turn();
     kill_anywhere(Operation::Replacement, Carries::Nothing, samples());
 }

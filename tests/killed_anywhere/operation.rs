@@ -20,14 +20,13 @@ const PUBLISHED: u64 = 4;
 /// The publication that grows the channel.
 const GROWN: u64 = PUBLISHED + 1;
 
-/// The number of consecutive instructions, on either side of the announcement, of which each is
-/// tried.
+/// The number of consecutive instructions before and after the announcement that are all tried.
 const EVERY_ONE: u64 = 32;
 
 /// [`Bytes`], with a schema.
-enum Described {}
+enum BytesWithSchema {}
 
-impl Codec<Vec<u8>> for Described {
+impl Codec<Vec<u8>> for BytesWithSchema {
     const NAME: &'static str = Bytes::NAME;
 
     fn type_name() -> String {
@@ -35,26 +34,26 @@ impl Codec<Vec<u8>> for Described {
     }
 }
 
-impl Encode<Vec<u8>> for Described {
+impl Encode<Vec<u8>> for BytesWithSchema {
     fn encode<'a>(value: &'a Vec<u8>, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         Ok(value)
     }
 }
 
-impl Describe<Vec<u8>> for Described {
+impl Describe<Vec<u8>> for BytesWithSchema {
     fn describe() -> Schema {
         <Postcard as Describe<Vec<u8>>>::describe()
     }
 }
 
-/// What a channel has beside its states.
+/// The part of a channel beside its states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
     Nothing,
     Schema,
 }
 
-type BytesWriter = Writer<Vec<u8>, Described>;
+type BytesWriter = Writer<Vec<u8>, BytesWithSchema>;
 type BytesReader = Reader<Vec<u8>, Bytes>;
 
 /// The operation in which the victim is killed.
@@ -68,8 +67,8 @@ pub(crate) enum Operation {
     Shrinking,
     /// Opening a writer after a writer that was killed while it grew, with its leftover.
     Takeover,
-    /// The same, without a schema where there was one, or the reverse: the channel is created
-    /// again.
+    /// The same, but the new writer has a schema if the old one had none, and the reverse: the
+    /// channel is created again.
     Replacement,
     /// `Writer::close`.
     Close,
@@ -173,7 +172,7 @@ impl Carries {
 }
 
 fn writer(namespace: &Namespace, carries: Carries) -> BytesWriter {
-    let builder = namespace.writer_builder(CHANNEL).codec::<Described>();
+    let builder = namespace.writer_builder(CHANNEL).codec::<BytesWithSchema>();
     let builder = if carries == Carries::Schema { builder.with_schema() } else { builder };
     builder.open().unwrap()
 }
@@ -191,7 +190,7 @@ fn reader(namespace: &Namespace) -> Result<BytesReader, AttachError> {
     namespace.reader_builder(CHANNEL).codec::<Bytes>().attach_within(std::time::Duration::ZERO).open()
 }
 
-/// One channel, and what the test knows of it.
+/// One channel, and the test's knowledge of it.
 struct Stage {
     own: OwnNamespace,
     objects: Objects,
@@ -199,7 +198,7 @@ struct Stage {
     /// The objects of the channel that the operation finds or creates.
     carries: Carries,
     kills: usize,
-    /// The number of victims that took another way than the measured one.
+    /// The number of victims that left the measured course.
     astray: usize,
     /// Whether the leftover that the operation finds was announced.
     leftover_is_announced: bool,
@@ -215,7 +214,7 @@ struct Scene {
     before: u64,
 }
 
-/// What is left of a channel after the kill.
+/// The remains of a channel after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remains {
     /// The number of its last publication; 0 for none.
@@ -238,8 +237,8 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
         unfinished: 0,
         leftover_is_announced: false,
     };
-    // Of a writer that was killed while it grew, before or after it announced the publication that
-    // it grew for.
+    // The channel is that of a writer that was killed while it grew, before or after it announced
+    // the publication that needed the growth.
     let leftovers: &[bool] = if operation.finds_a_leftover() { &[false, true] } else { &[false] };
     let mut max = Course::default();
     for (first, announced) in leftovers.iter().enumerate() {
@@ -258,10 +257,10 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
     if operation.publishes() {
         assert!((1..kills).contains(&unfinished), "killed in a publication: {unfinished} of {kills} times");
     }
-    assert!(astray * 4 < kills, "killed {kills} times, {astray} elsewhere than meant");
+    assert!(astray * 4 < kills, "killed {kills} times, {astray} elsewhere than intended");
     let (steps, calls) = (max.steps(), max.system_calls());
     println!(
-        "{operation:?}, {carries:?}: {kills} kill points ({astray} elsewhere than meant), {steps} instructions, {calls} system calls"
+        "{operation:?}, {carries:?}: {kills} kill points ({astray} elsewhere than intended), {steps} instructions, {calls} system calls"
     );
 }
 
@@ -286,12 +285,12 @@ impl Stage {
             announced += usize::from(self.kill_at(course, step));
         }
         let astray = self.astray - astray;
-        assert!(astray * 2 < kills, "{astray} of {kills} elsewhere than around the announcement");
+        assert!(astray * 2 < kills, "{astray} of {kills} away from the announcement");
         assert!((1..kills).contains(&announced), "before and after the announcement: {announced} of {kills}");
     }
 
-    /// Lets one victim reach its end, and kills it there. Returns its way, and the number of steps
-    /// after which a reader saw its publication.
+    /// Lets one victim reach its end, and kills it there. Returns its course, and the number of
+    /// steps after which a reader saw its publication.
     fn whole_run(&mut self) -> (Course, Option<u64>) {
         let scene = self.set();
         let mut announcement = None;
@@ -318,8 +317,8 @@ impl Stage {
         Scene { victim, attached, before }
     }
 
-    /// Makes a channel whose writer was killed while it grew, before or after it announced the
-    /// publication that it grew for.
+    /// Creates a channel whose writer was killed while it grew, before or after it announced the
+    /// publication that needed the growth.
     fn leave_a_leftover(&self) -> BytesReader {
         let victim = Tracee::start(|| Operation::Growth.suffer(&self.own, self.carries));
         let reader = reader(&self.own).unwrap();
@@ -380,7 +379,7 @@ impl Stage {
         if self.operation == Operation::Replacement { self.carries.other() } else { self.carries }
     }
 
-    /// What a reader finds that attached before the kill.
+    /// Checks the result of a reader that attached before the kill.
     fn seen_by_attached(&self, reader: &mut BytesReader, before: u64, place: Place, when: &str) -> Remains {
         let state = reader.writer_state().unwrap();
         if self.operation.removes() && matches!(reader.snapshot(), Err(SnapshotError::Closed { .. })) {
@@ -394,14 +393,14 @@ impl Stage {
         let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
         assert!(state == WriterState::Dead || lingers, "{when}: {state:?}");
         if place == Place::End {
-            assert!(!self.operation.removes(), "{when}: it is still there");
-            assert_eq!(seen, newest, "{when}: it was at its end");
+            assert!(!self.operation.removes(), "{when}: the channel still exists");
+            assert_eq!(seen, newest, "{when}: the victim was at its end");
             assert_eq!(lingers, self.operation == Operation::CloseLingering, "{when}");
         }
         Remains::Channel(seen)
     }
 
-    /// What a reader finds that attaches after the kill.
+    /// The result of a reader that attaches after the kill.
     fn seen_by_new(&self, place: Place, when: &str) -> Remains {
         let mut reader = match reader(&self.own) {
             Ok(reader) => reader,
@@ -419,8 +418,8 @@ impl Stage {
 
     /// Whether an inspection finds the victim in the middle of a publication: the one after `last`.
     fn is_unfinished(&self, last: u64, when: &str) -> bool {
-        let told = match self.own.inspect(CHANNEL) {
-            Ok(told) => told,
+        let inspection = match self.own.inspect(CHANNEL) {
+            Ok(inspection) => inspection,
             Err(error) if last == 0 => {
                 assert!(
                     matches!(error, AttachError::NotFound { .. } | AttachError::NotReady { .. }),
@@ -430,9 +429,9 @@ impl Stage {
             }
             Err(error) => panic!("{when}: {error}"),
         };
-        assert_eq!(told.published, last, "{when}");
-        assert!(told.segments.iter().all(Result::is_ok), "{when}: {told:?}");
-        let unfinished = told.unfinished();
+        assert_eq!(inspection.published, last, "{when}");
+        assert!(inspection.segments.iter().all(Result::is_ok), "{when}: {inspection:?}");
+        let unfinished = inspection.unfinished();
         assert!(unfinished.is_none_or(|begun| begun == last + 1), "{when}: {unfinished:?} after {last}");
         unfinished.is_some()
     }
@@ -451,7 +450,7 @@ impl Stage {
         }
         let mut reader = reader(&self.own).unwrap();
         assert_eq!(verified(&mut reader, when), last + 2, "{when}");
-        let schema_bytes = (carries == Carries::Schema).then(|| Described::describe().to_bytes());
+        let schema_bytes = (carries == Carries::Schema).then(|| BytesWithSchema::describe().to_bytes());
         assert_eq!(reader.schema_bytes().unwrap(), schema_bytes, "{when}");
         self.objects.assert_whole(carries, when);
         successor.close().unwrap();

@@ -13,13 +13,13 @@ use crate::directory::Objects;
 use crate::operation::Carries;
 use crate::tracee::{Tracee, mark, watchdog};
 
-/// What every writer publishes before the publication in which it is killed: one state on either
+/// What every writer publishes before the publication in which it is killed: one state on each
 /// side.
 const WARM: u64 = 2;
 
-/// How often the way of a publish is measured. The clock is read from a page that the kernel
+/// How often the course of a publish is measured. The clock is read from a page that the kernel
 /// changes with each of its ticks, and read again if it has just changed. Stepping is so slow that
-/// this happens in every third measurement or so. The shortest way is the one without it.
+/// this happens in about every third measurement. The shortest course is the one without it.
 const MEASUREMENTS: usize = 24;
 
 /// A kind of state, and how it is published.
@@ -43,8 +43,8 @@ pub(crate) struct PlainDepthOne;
 /// Bytes whose length is not a multiple of a word, with a checksum.
 pub(crate) struct OddBytes;
 
-/// So many bytes that a string move copies them where the processor is fast at it. Then most steps
-/// are single bytes of that move.
+/// So many bytes that a string move copies them on a processor with fast string moves. Then most
+/// steps are single bytes of that move.
 pub(crate) struct ManyBytes;
 
 /// A state with memory of its own.
@@ -107,7 +107,7 @@ impl Form for Serialized {
     type Codec = Postcard;
 
     fn state(publication: u64) -> State {
-        // Every number is encoded in the same length, so that every publish takes the same way.
+        // Every number is encoded in the same length, so that every publish takes the same course.
         let jobs = words::<4>(publication).map(|word| word | 1 << 63).to_vec();
         State { name: format!("worker {publication:09}"), jobs, phase: Some(publication | 1 << 63) }
     }
@@ -128,7 +128,7 @@ fn reader<F: Form>(namespace: &Namespace) -> Reader<F::State, F::Codec> {
 /// The victim's life: resumes after `last`, and is killed in the publication between the marks.
 fn victim<F: Form>(namespace: &Namespace, last: u64) {
     let mut writer = writer::<F>(namespace);
-    assert_eq!(writer.publication(), last, "a successor goes on where its predecessor was killed");
+    assert_eq!(writer.publication(), last, "a successor resumes where its predecessor was killed");
     for publication in last + 1..=last + WARM {
         assert_eq!(writer.publish(&F::state(publication)).unwrap(), publication);
     }
@@ -147,7 +147,7 @@ fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 
     publication
 }
 
-/// The shortest of `times` ways through a publish. `last` is the last publication's number, before
+/// The shortest of `times` courses of a publish. `last` is the last publication's number, before
 /// and after.
 fn measure<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Course {
     let courses = (0..times).map(|_| {
@@ -203,7 +203,7 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
     let points = step + 1;
     let how = match course {
         None => "by single steps".to_owned(),
-        Some(_) => format!("{astray} elsewhere than meant"),
+        Some(_) => format!("{astray} elsewhere than intended"),
     };
     assert!(astray * 10 < points, "killed {points} times, {how}");
     println!("publish, {name}: {points} kill points ({how}), every instruction; {announced} times announced");
@@ -223,7 +223,7 @@ pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
         let before = last + WARM;
         assert_eq!(verified::<F>(&mut reader, step), before, "a successor's publications are seen at once");
         if step == steps {
-            // To its end, whatever way it takes this time.
+            // The victim runs to its end, whichever course it takes this time.
             tracee.measure(|_| ());
         } else {
             tracee.go_to(Point::after(step));
@@ -249,7 +249,11 @@ fn check<F: Form>(
 ) -> u64 {
     let publication = verified::<F>(attached, step);
     assert!((before..=before + 1).contains(&publication), "step {step}: {publication} after {before}");
-    assert_eq!(attached.publication(), publication, "step {step}: what is announced is what is read");
+    assert_eq!(
+        attached.publication(),
+        publication,
+        "step {step}: the announced publication is the one that readers get"
+    );
     assert_eq!(attached.writer_state().unwrap(), tearless::inspect::WriterState::Dead, "step {step}");
     assert_eq!(verified::<F>(&mut reader::<F>(namespace), step), publication, "step {step}: to a new reader");
     publication
@@ -258,13 +262,13 @@ fn check<F: Form>(
 /// Whether an inspection finds that the writer was killed in the middle of a publication: the one
 /// after `last`.
 fn is_unfinished(namespace: &Namespace, last: u64, step: u64) -> bool {
-    let told = namespace.inspect(CHANNEL).unwrap();
+    let inspection = namespace.inspect(CHANNEL).unwrap();
     assert_eq!(
-        (told.published, told.writer_state),
+        (inspection.published, inspection.writer_state),
         (last, tearless::inspect::WriterState::Dead),
         "step {step}"
     );
-    let unfinished = told.unfinished();
+    let unfinished = inspection.unfinished();
     assert!(unfinished.is_none_or(|begun| begun == last + 1), "step {step}: {unfinished:?} after {last}");
     unfinished.is_some()
 }

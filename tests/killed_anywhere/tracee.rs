@@ -77,7 +77,7 @@ impl Tracee {
         self.place(AT_SYSTEM_CALL)
     }
 
-    /// Runs to `point`, or to where the child turns out to be on another way or at its end.
+    /// Runs to `point`, or to where the child turns out to be on another course or at its end.
     pub(crate) fn go_to(&self, point: Point) -> Place {
         let mut place = Place::Within;
         for _ in 0..point.stops {
@@ -97,7 +97,7 @@ impl Tracee {
         if place == Place::Within && astray { Place::Astray } else { place }
     }
 
-    /// Steps to the end, and returns the way. Calls `look` after each step with the number of
+    /// Steps to the end, and returns the course. Calls `look` after each step with the number of
     /// steps.
     pub(crate) fn measure(&self, mut look: impl FnMut(u64)) -> Course {
         let mut course = Course::default();
@@ -113,7 +113,7 @@ impl Tracee {
     }
 
     /// Runs until the child is about to execute the instruction at `address`, by a breakpoint. Also
-    /// stops at a system call, which the measured way did not have here.
+    /// stops at a system call, which the measured course did not have here.
     fn run_to(&self, address: u64) -> Place {
         let text = self.text(address);
         self.set_text(address, (text & !0xff) | BREAKPOINT);

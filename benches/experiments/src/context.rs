@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::worker::{Role, Worker};
 use crate::{Failure, common, cpus};
 
-/// How much shorter everything is in a quick run.
+/// The factor by which everything is shorter in a quick run.
 const QUICKER: u32 = 25;
 
 /// The circumstances of a run.

@@ -25,7 +25,7 @@ const RATES: [Rate; 3] = [Rate::Hertz(100_000), Rate::Hertz(1_000_000), Rate::Fl
 const SPAN: Duration = Duration::from_millis(400);
 const ROUNDS: usize = 3;
 
-/// Fewer retries are drawn as none.
+/// A smaller number of retries is drawn as none.
 const HARDLY_ANY: f64 = 1e-7;
 
 /// One depth, payload and rate.
@@ -118,9 +118,10 @@ fn report(outcomes: &[Outcome]) -> Report {
         name: "depth",
         question: "How many slots does a channel need?",
         method: format!(
-            "{ROUNDS} rounds of {} for each row; retries of all rounds together, else their medians. A channel has \
-             two segments with so many slots each, and the writer fills the whole state in before it publishes. \
-             Every word of every snapshot is checked, between the snapshots.",
+            "{ROUNDS} rounds of {} for each row. Retries are those of all rounds together, other \
+            figures are medians. A channel has two segments with this number of slots each, and \
+            the writer fills in the whole state before it publishes. Every word of every snapshot \
+            is checked, between the snapshots.",
             span(SPAN)
         ),
         tables: vec![table(outcomes)],
@@ -170,9 +171,9 @@ fn answer(outcomes: &[Outcome]) -> String {
     let (Some(one), Some(four)) = (of(1), of(4)) else { return String::new() };
     let gave_up: u64 = outcomes.iter().map(|outcome| outcome.gave_up).sum();
     format!(
-        "Under a writer that publishes 1 KiB flat out, a classic double buffer (one slot in each segment) costs {} \
-         retries a read and a p99.9 of {}; with four slots it is {} and {}. Of all snapshots here, at any depth and \
-         rate, {gave_up} gave up.",
+        "Under a writer that publishes 1 KiB flat out, a classic double buffer (one slot in each \
+        segment) costs {} retries a read and a p99.9 of {}; with four slots it costs {} and {}. Of \
+        all snapshots here, at any depth and rate, {gave_up} gave up.",
         number(one.retries),
         time(one.p999),
         number(four.retries),

@@ -74,7 +74,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&outcomes))
 }
 
-/// Encodes up to the copy that others can read, and decodes from there up to the whole state.
+/// Encodes up to the copy that others can read, and decodes from there to the whole state.
 fn encoded<C>(state: usize, jobs: usize, span: Duration) -> Result<Outcome, Failure>
 where
     C: Encode<WorkerState> + Decode<WorkerState>,
@@ -113,7 +113,7 @@ fn plain<T: PlainState>(state: usize, span: Duration) -> Result<Outcome, Failure
         bytemuck::bytes_of_mut(black_box(&mut received)).copy_from_slice(black_box(&slot));
     });
     if bytemuck::bytes_of(&received) != bytemuck::bytes_of(&value) {
-        return Err("a plain state is not what was copied".into());
+        return Err("the copy of a plain state differs".into());
     }
     Ok(Outcome { state, format: Pod::NAME, encode, decode, bytes: slot.len() })
 }
@@ -137,9 +137,9 @@ fn report(outcomes: &[Outcome]) -> Report {
     Report {
         name: "formats",
         question: "Which format for the state?",
-        method: "Medians of batches in one process, without a channel. Encoding ends, and decoding begins, with the \
-                 bytes in another place, as publish and snapshot do. The plain states have fixed room for every \
-                 string."
+        method: "Medians of batches in one process, without a channel. Encoding ends, and decoding \
+            begins, with the bytes in another place, as publish and snapshot do. The plain states \
+            reserve a fixed number of bytes for every string."
             .into(),
         tables: vec![table],
         plots: vec![
@@ -173,9 +173,10 @@ fn answer(outcomes: &[Outcome]) -> String {
     let all = [Pod::NAME, Postcard::NAME, MessagePack::NAME, Json::NAME].map(of);
     let [Some(pod), Some(postcard), Some(pack), Some(json)] = all else { return String::new() };
     format!(
-        "A state of {} is encoded in {} and decoded in {} by Postcard; MessagePack takes {:.1} times as long to \
-         encode, {:.1} times to decode and {:.1} times the room, JSON {:.1}, {:.1} and {:.1} times. Plain data takes \
-         {} and {}: where a state has a fixed size, that is what to publish.",
+        "A state of {} is encoded in {} and decoded in {} by Postcard; MessagePack takes {:.1} \
+        times as long to encode, {:.1} times as long to decode and {:.1} times the bytes, JSON \
+        {:.1}, {:.1} and {:.1} times. Plain data takes {} and {}: publish plain data if the state \
+        has a fixed size.",
         STATES[1].0,
         time(postcard.encode),
         time(postcard.decode),

@@ -1,4 +1,4 @@
-//! What does it cost writer and readers when a state outgrows its memory?
+//! What does it cost writer and readers if a state outgrows its memory?
 
 use std::time::{Duration, Instant};
 
@@ -37,11 +37,11 @@ struct Sample {
     bytes: usize,
     /// Publications that replace a segment.
     growing: f64,
-    /// Those that follow.
+    /// Publications after these.
     publish: f64,
     /// The first snapshot of a new segment.
     remap: f64,
-    /// Those that follow.
+    /// Snapshots after these.
     snapshot: f64,
 }
 
@@ -161,7 +161,8 @@ impl Watched {
     }
 }
 
-/// The reader takes snapshots without a pause while the writer publishes flat out and doubles its state.
+/// The reader takes snapshots without a pause while the writer publishes flat out and doubles its
+/// state.
 fn watch(context: &Context, sizes: &[usize], watched: &mut [Vec<Watched>]) -> Result<(), Failure> {
     let mut worker = context.start(Role::Grow)?;
     let mut reader = attach(context)?;
@@ -170,7 +171,7 @@ fn watch(context: &Context, sizes: &[usize], watched: &mut [Vec<Watched>]) -> Re
     for (bytes, watched) in sizes.iter().zip(watched) {
         worker.link.order(&serde_json::to_string(&Grow { bytes: *bytes, on_for: Some(span) })?)?;
         let (begin, mut times, mut failures) = (Instant::now(), Vec::new(), 0);
-        // A large state may be on its way for longer than the span: the reader waits for one snapshot of it.
+        // A large state may take longer than the span: the reader waits for one snapshot of it.
         let mut is_seen = false;
         while begin.elapsed() < span || !is_seen {
             let before = Instant::now();
@@ -263,9 +264,10 @@ fn answer(samples: &[Sample], watched: &[Watched]) -> String {
     let (Some(last), Some(longest)) = (samples.last(), watched.last()) else { return String::new() };
     let failures: u64 = watched.iter().map(|one| one.failures).sum();
     format!(
-        "The publication that doubles a state to 1 MiB takes {} instead of {}, and the first snapshot of the new \
-         memory {} instead of {}; at {} it is {} instead of {}, and {} instead of {}. A reader that never stops \
-         looking waits for {} at worst while the state grows to {}, and {failures} of its snapshots gave up.",
+        "The publication that doubles a state to 1 MiB takes {} instead of {}, and the first \
+        snapshot of the new memory {} instead of {}; at {} it is {} instead of {}, and {} instead \
+        of {}. A reader that never pauses waits at most {} while the state grows to {}, and \
+        {failures} of its snapshots gave up.",
         time(middle.growing),
         time(middle.publish),
         time(middle.remap),

@@ -63,10 +63,10 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
 fn method(context: &Context) -> String {
     let places = context.machine.cpus.saturating_sub(1).max(1);
     format!(
-        "Medians of {ROUNDS} rounds of {}. The writer is a process with a CPU for itself, and fills the whole state \
-         in before it publishes. There are {} processors: what the writer leaves is {places} for the readers, so \
-         that of several reading processes no more than {places} run at a time, and `publishes a CPU second` is what \
-         can be compared.",
+        "Medians of {ROUNDS} rounds of {}. The writer is a process with a CPU for itself, and fills \
+        in the whole state before it publishes. There are {} processors, of which the writer \
+        leaves {places} to the readers: at most {places} reading processes run at a time, so \
+        compare `publishes a CPU second`.",
         span(SPAN),
         context.machine.cpus
     )
@@ -256,9 +256,10 @@ fn answer(read: &[Read], written: &[Written]) -> String {
     };
     let share = |with: &Written| with.publications_a_processor_second / alone.publications_a_processor_second;
     format!(
-        "A snapshot of 1 KiB takes {} at the median without a writer, {} at {} publications a second and {} with \
-         the writer flat out, at {} retries a read. With one reading process, a writer that is flat out makes {:.0} \
-         % of the publications that it makes alone, and {:.0} % with eight.",
+        "A snapshot of 1 KiB takes {} at the median without a writer, {} at {} publications a \
+        second and {} with a flat-out writer, at {} retries a read. With one reading process, a \
+        flat-out writer makes {:.0} % of the publications that it makes alone, and with eight \
+        {:.0} %.",
         time(idle.p50),
         time(fast.p50),
         number(fast.publications_a_second),

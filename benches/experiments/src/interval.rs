@@ -174,10 +174,11 @@ fn report(outcomes: &[Outcome]) -> Report {
         name: "interval",
         question: "How often should a worker publish?",
         method: format!(
-            "{ROUNDS} rounds of {} for each interval, which take turns; ages of all rounds, else medians. The worker \
-             computes as fast as it can on a CPU of its own and looks at the clock between two units of about ten \
-             microseconds; the one that never publishes does so, too. What publishing takes is processor time, and \
-             contains a system call that reads it; what a query takes contains the clock.",
+            "{ROUNDS} rounds of {} for each interval, which take turns. Ages are those of all \
+            rounds, other figures are medians. The worker computes as fast as it can on its own \
+            CPU and reads the clock between two units of about ten microseconds; so does the \
+            worker that never publishes. The cost of publishing is processor time, and contains \
+            the system call that reads it; the cost of a query contains the clock.",
             span(SPAN)
         ),
         tables: vec![table(outcomes)],
@@ -231,9 +232,10 @@ fn answer(outcomes: &[Outcome]) -> String {
     let (Some(shortest), Some(short), Some(long)) = (of(1), of(10), of(100)) else { return String::new() };
     let default = outcomes.iter().find(|one| one.interval.is_some() && one.round.publishing_share < LITTLE);
     format!(
-        "Publishing every millisecond takes {} % of the worker's CPU, every 10 ms {} %, every 100 ms {} %; what a \
-         query sees is {}, {} and {} old on average. The shortest of these intervals for which publishing takes less \
-         than {} % is {}: a default for a state of this size, where nothing else is known.",
+        "Publishing every millisecond takes {} % of the worker's CPU, every 10 ms {} %, every 100 \
+        ms {} %; the states that a query returns are {}, {} and {} old on average. The shortest of \
+        these intervals for which publishing takes less than {} % is {}: a default for a state of \
+        this size if nothing else is known.",
         number(shortest.publishing_share * 100.0),
         number(short.publishing_share * 100.0),
         number(long.publishing_share * 100.0),

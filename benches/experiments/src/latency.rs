@@ -24,7 +24,7 @@ const WORDS: [usize; 7] = [1, 8, 32, 128, 512, 8_192, 131_072];
 /// How often the worker publishes the plain states.
 const RATE: Rate = Rate::Hertz(1_000);
 
-/// How long each part is measured.
+/// The duration of the measurement of each part.
 const SPAN: Duration = Duration::from_millis(700);
 
 /// How often a reader attaches.
@@ -64,7 +64,7 @@ struct Row {
     part: Part,
     bytes: usize,
     median: f64,
-    /// The p99 of single calls, where they were measured.
+    /// The p99 of single calls, if they were measured.
     p99: Option<f64>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
     Ok(report(&rows))
 }
 
-/// What a reader costs before its second query.
+/// The cost of a reader before its second query.
 fn attach(context: &Context) -> Result<Row, Failure> {
     context.progress.say("latency: attach");
     let worker = context.start(Role::Publish { words: 1, depth: None, rate: RATE })?;
@@ -210,10 +210,10 @@ fn report(rows: &[Row]) -> Report {
     Report {
         name: "latency",
         question: "What is a query made of?",
-        method: "The worker is another process. It publishes plain states 1,000 times a second, and answers requests \
-                 by the Postcard encoding of its state over a pair of Unix sockets. Medians of what is shorter than \
-                 a request are those of batches and free of the clock's cost; p99, attach and requests are single \
-                 times, which contain it."
+        method: "The worker is another process. It publishes plain states 1,000 times a second, and \
+            answers requests with the Postcard encoding of its state over a pair of Unix sockets. \
+            Medians of operations shorter than a request are those of batches, without the clock's \
+            cost; p99, attach and requests are single times, which contain it."
             .into(),
         tables: vec![table],
         plots: vec![plot(rows)],
@@ -256,9 +256,10 @@ fn answer(rows: &[Row]) -> String {
     let (socket, on_one_cpu) = (first(Part::Socket), first(Part::SocketOnOneCpu));
     let (plain, query) = (first(Part::Plain), first(Part::Query));
     format!(
-        "A snapshot of 64 B of plain data takes {}, of a serde state of 200 B {}, of which decoding is {}; attaching \
-         takes {}, once. Asking the worker for the same state over a socket takes {} if it runs on another CPU, and \
-         {} on the same: {} and {} times the snapshot of plain data, {} and {} times that of the serde state.",
+        "A snapshot of 64 B of plain data takes {}, of a serde state of 200 B {}, of which decoding \
+        takes {}; attaching takes {}, once. Asking the worker for the same state over a socket \
+        takes {} if it runs on another CPU, and {} on the same CPU: {} and {} times the snapshot \
+        of plain data, {} and {} times the snapshot of the serde state.",
         time(plain),
         time(query),
         time(first(Part::Decode)),

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::cpus::{self, Pair};
 use crate::measure;
 
-/// The machine, and how long its clock takes.
+/// The machine, and the cost of its clock.
 pub(crate) struct Machine {
     /// CPUs that this process may use.
     pub(crate) cpus: usize,
@@ -16,8 +16,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// The machine as it is now. Measures the clock on the CPU that the experiments use. `usable` is the number of CPUs
-    /// before this process was pinned to one.
+    /// The machine as it is now. Measures the clock on the CPU that the experiments use. `usable`
+    /// is the number of CPUs before this process was pinned to one.
     pub(crate) fn current(cpus: Option<Pair>, usable: usize) -> Machine {
         Machine {
             cpus: usable,

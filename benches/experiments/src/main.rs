@@ -1,15 +1,17 @@
-//! Answers the questions of `docs/experiments.md` by measurements, and writes their tables and plots.
+//! Answers the questions of `docs/experiments.md` by measurements, and writes their tables and
+//! plots.
 //!
 //! ```text
 //! cargo run --release -p experiments -- all
 //! ```
 //!
-//! For each experiment it writes into the output directory: `NAME.md` with the question, the machine, the table and the
-//! answer; the same figures as CSV; and plots as SVG. An experiment measures in this process, on a CPU of its own, and
-//! starts this program again as worker processes on the others.
+//! For each experiment, the program writes into the output directory: `NAME.md` with the question,
+//! the machine, the table and the answer; the same figures as CSV; and plots as SVG. An experiment
+//! measures in this process, on a CPU of its own, and starts this program again as worker processes
+//! on the other CPUs.
 //!
-//! This process owns no channel. Workers close their channels when this process closes their input or dies: whichever
-//! process is killed, nothing stays in shared memory.
+//! This process owns no channel. Workers close their channels when this process closes their input
+//! or dies: whichever process is killed, nothing stays in shared memory.
 
 #[path = "../../common/mod.rs"]
 mod common;

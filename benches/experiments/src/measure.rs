@@ -12,7 +12,8 @@ use crate::common::{histogram, nanos};
 /// The approximate time of one batch of short calls.
 const BATCH: Duration = Duration::from_micros(200);
 
-/// Nanoseconds for one call, in the median of batches. Reading the clock twice a batch does not matter.
+/// Nanoseconds for one call, in the median of batches. Reading the clock twice a batch does not
+/// matter.
 pub(crate) fn median_nanos(span: Duration, mut call: impl FnMut()) -> f64 {
     let calls = calls_in(BATCH, &mut call);
     let begin = Instant::now();
@@ -27,7 +28,7 @@ pub(crate) fn median_nanos(span: Duration, mut call: impl FnMut()) -> f64 {
     median(&mut batches)
 }
 
-/// How many calls fit into a span: found by doubling, which is the warm-up as well.
+/// The number of calls that fit into a span. It is found by doubling, which is also the warm-up.
 fn calls_in(span: Duration, call: &mut impl FnMut()) -> u64 {
     let mut calls = 1;
     loop {
@@ -56,7 +57,7 @@ pub(crate) fn each_nanos(span: Duration, mut call: impl FnMut()) -> Histogram<u6
     times
 }
 
-/// How long one call takes, once.
+/// The time of one call.
 pub(crate) fn once_nanos<T>(call: impl FnOnce() -> T) -> (u64, T) {
     let before = Instant::now();
     let result = call();

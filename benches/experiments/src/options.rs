@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Worker(Assignment),
 }
 
-/// Which experiments, and how.
+/// The experiments to run, and their options.
 pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) out: PathBuf,
@@ -41,7 +41,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Whether the experiment called `name` is to be made.
+    /// Whether the experiment called `name` runs.
     pub(crate) fn wants(&self, name: &str) -> bool {
         self.names.iter().any(|wanted| wanted == name || wanted == "all")
     }

@@ -7,11 +7,11 @@ pub(crate) trait Job {
     /// The result.
     type Output;
 
-    /// Does it with a state of `WORDS` words.
+    /// Runs with a state of `WORDS` words.
     fn run<const WORDS: usize>(self) -> Self::Output;
 }
 
-/// Does `job` with a state of `words` words.
+/// Runs `job` with a state of `words` words.
 ///
 /// # Panics
 ///

@@ -9,7 +9,7 @@ mod axis;
 
 pub(crate) use axis::{Axis, Scale};
 
-/// Of the whole picture.
+/// The size of the whole picture.
 const SIZE: (u32, u32) = (960, 500);
 
 /// Width of the part to the left of the legend.
@@ -98,7 +98,7 @@ impl Plot {
         Ok(())
     }
 
-    /// The points of a series that have a place.
+    /// The points of a series that the axes can show.
     fn visible<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = &'a (f64, f64)> {
         series.points.iter().filter(|(x, y)| self.x.has_place_for(*x) && self.y.has_place_for(*y))
     }
@@ -119,7 +119,7 @@ impl Plot {
     }
 }
 
-/// Breaks a label into lines that the legend has room for.
+/// Breaks a label into lines that fit into the legend.
 fn lines(label: &str) -> Vec<String> {
     const MAX: usize = 27;
     let mut lines = vec![String::new()];

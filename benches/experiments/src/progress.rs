@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
-/// One line on the terminal that is written over and over.
+/// One line on the terminal that is rewritten again and again.
 pub(crate) struct Progress {
     is_shown: bool,
 }
@@ -13,7 +13,7 @@ impl Progress {
         Progress { is_shown: stderr().is_terminal() }
     }
 
-    /// Shows what is measured next.
+    /// Shows the next measurement.
     pub(crate) fn say(&self, what: &str) {
         if self.is_shown {
             eprint!("\r\x1b[K{what} …");

@@ -12,7 +12,7 @@ use crate::payload::{Job, is_whole, with_words};
 
 /// The results.
 pub(crate) struct Reading {
-    /// Times of single snapshots in nanoseconds, which contain the clock's cost.
+    /// Times of single snapshots in nanoseconds. They contain the clock's cost.
     pub(crate) times: Histogram<u64>,
     pub(crate) elapsed: Duration,
     /// Publications during the snapshots.
@@ -109,6 +109,8 @@ fn read_for<const WORDS: usize>(
 fn check(state: &[u64], number: u64, latest: u64) -> Result<(), Failure> {
     match is_whole(state, number) && number >= latest {
         true => Ok(()),
-        false => Err(format!("the snapshot of publication {number} after {latest} is torn or stale").into()),
+        false => {
+            Err(format!("the snapshot of publication {number} after {latest} is torn or outdated").into())
+        }
     }
 }

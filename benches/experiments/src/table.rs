@@ -40,7 +40,7 @@ pub(crate) fn round_time(nanos: f64) -> String {
     time(nanos).replace(".00 ", " ").replace(".0 ", " ")
 }
 
-/// A span that was chosen, and therefore is round.
+/// A span that was chosen, and is therefore round.
 pub(crate) fn span(span: Duration) -> String {
     round_time(span.as_nanos() as f64)
 }

@@ -36,24 +36,24 @@ pub(crate) use work::Worked;
 /// The channel of a worker that has only one.
 pub(crate) const CHANNEL: &str = "state";
 
-/// The order that asks a worker for its figures.
+/// The order that requests a worker's figures.
 pub(crate) const REPORT: &str = "report";
 
 /// How long a worker may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The work of a worker.
+/// The task of a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// Publishes a plain state.
     Publish { words: usize, depth: Option<usize>, rate: Rate },
-    /// Publishes a state of so many jobs, and answers requests for it.
+    /// Publishes a state of some jobs, and answers requests for it.
     Answer { jobs: usize },
     /// Reads a plain state as fast as it can.
     Read { words: usize },
-    /// Works as fast as it can, and publishes a state of so many jobs at an interval, or never.
+    /// Works as fast as it can, and publishes a state of some jobs at an interval, or never.
     Work { jobs: usize, interval: Option<Duration> },
-    /// Publishes in many channels, as many workers would: those from number `first` on.
+    /// Publishes in many channels, as many workers would: the channels from number `first` on.
     Hold { first: usize, channels: usize, rate: Rate },
     /// Sends the same states through sockets that are connected under a name.
     Send { sockets: usize, rate: Rate, name: String },
@@ -95,14 +95,14 @@ pub(crate) fn run(assignment: &Assignment) -> Result<(), Failure> {
     }
 }
 
-/// A worker process as the main process sees it. When this is dropped, the process has ended.
+/// A worker process as the main process sees it. Dropping this value ends the process.
 pub(crate) struct Worker {
     process: Child,
     pub(crate) link: Link,
 }
 
 impl Worker {
-    /// Starts one, and waits until it is ready.
+    /// Starts a worker, and waits until it is ready.
     pub(crate) fn start(namespace: &Namespace, role: Role, cpu: Option<usize>) -> Result<Worker, Failure> {
         let assignment = Assignment { namespace: namespace.name().into(), cpu, role };
         let (own, other) = UnixStream::pair()?;
@@ -110,7 +110,8 @@ impl Worker {
             .args(["worker", &serde_json::to_string(&assignment)?])
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(Stdio::null())
-            // An interrupt ends the main process only. The workers see its end, and close their channels.
+            // An interrupt ends the main process only. The workers notice its end, and close their
+            // channels.
             .process_group(0)
             .spawn()?;
         let mut worker = Worker { process, link: Link::new(own) };
@@ -118,7 +119,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// What the worker answers to an order.
+    /// The worker's answer to an order.
     pub(crate) fn ask<T: DeserializeOwned>(&mut self, order: &str) -> Result<T, Failure> {
         self.link.order(order)?;
         self.link.hear()

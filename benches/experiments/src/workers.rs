@@ -1,4 +1,4 @@
-//! What do many workers cost, in memory and in processor time, beside queues?
+//! The costs of many workers in memory and in processor time, beside queues.
 
 mod memory;
 mod processes;
@@ -15,7 +15,7 @@ use processes::Process;
 use queue::Queue;
 use sharing::Shared;
 
-/// Numbers of workers that are channels or sockets of one process.
+/// Numbers of workers that share one process, each with a channel or a socket.
 const COUNTS: [usize; 4] = [1, 10, 100, 1_000];
 
 /// Numbers of workers that are processes.
@@ -65,14 +65,15 @@ pub(crate) fn run(context: &mut Context) -> Result<Report, Failure> {
 /// The method, in words.
 fn method() -> String {
     format!(
-        "Every worker has a plain state of {} B, which changes at {UPDATES}; the main process looks at all of them \
-         {QUERIES} times a second. In the first two tables one process stands for all workers, with a channel or a \
-         socket for each; the third has real processes, each compared with one that has no channel. With queues, \
-         each change is sent through a Unix stream socket, and the main process reads all that has arrived only when \
-         it wants to look, which is the cheapest way. Memory is the difference to the same processes without \
-         channels, as far as they grew: what an earlier row left free is used again, so that the first rows show the \
-         processes' own granularity; what a socket may hold is what `SO_SNDBUF` says, since the kernel does not tell \
-         what it holds.",
+        "Every worker has a plain state of {} B, which changes at {UPDATES}; the main process reads \
+        all states {QUERIES} times a second. In the first two tables one process represents all \
+        workers, with a channel or a socket for each; the third has real processes, each compared \
+        with one that has no channel. With queues, each change is sent through a Unix stream \
+        socket, and the main process reads all queued states only when it needs them, which is the \
+        cheapest way. Memory is the difference from the same processes without channels, if they \
+        grew: memory that an earlier row freed is used again, so the first rows show the \
+        processes' own granularity. The memory that a socket may hold is `SO_SNDBUF`, because the \
+        kernel does not report the actual amount.",
         STATE_WORDS * 8
     )
 }
@@ -223,10 +224,10 @@ fn answer(pairs: &[Pair]) -> String {
     let Some(Pair { workers, shared, queue }) = pairs.last() else { return String::new() };
     let each = |bytes: u64| number(bytes as f64 / *workers as f64 / 1024.0);
     format!(
-        "With {workers} workers, each takes {} KiB in all, {} KiB of it control page and segments, and no descriptor \
-         of the main process; a socket may hold {} KiB and takes one. The same updates take {} % of a CPU in the \
-         workers and {} % in the main process, against {} % and {} % through queues, and a look at all workers takes \
-         {} against {}.",
+        "With {workers} workers, each takes {} KiB in all, {} KiB of it control page and segments, \
+        and no descriptor of the main process; a socket may hold {} KiB and takes one descriptor. \
+        The same updates take {} % of a CPU in the workers and {} % in the main process, against \
+        {} % and {} % through queues, and a round of queries takes {} against {}.",
         each(shared.bytes()),
         each(shared.objects.control + shared.objects.segments),
         each(queue.buffers),

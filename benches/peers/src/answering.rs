@@ -1,4 +1,5 @@
-//! What a query costs without shared memory: a process that has the state encodes it, sends it, and it is decoded.
+//! The cost of a query without shared memory: a process encodes its state and sends it, and this
+//! process decodes it.
 
 use std::hint::black_box;
 use std::io::{Read, Write, stdin, stdout};
@@ -11,7 +12,7 @@ use testkit::child;
 use crate::place::Place;
 use crate::worker_state::WorkerState;
 
-/// What the small query asks for: as much as fits in a cache line.
+/// The state of the small query: as much as fits in a cache line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Counters {
     pub(crate) values: [u64; 8],
@@ -38,7 +39,7 @@ fn answer_all(jobs: Option<usize>, input: impl Read, output: impl Write) {
     }
 }
 
-/// To each byte, the state in Postcard, after its length.
+/// Answers each byte with the state in Postcard, after its length.
 fn answer(state: &impl Serialize, mut input: impl Read, mut output: impl Write) {
     let mut request = [0];
     let mut message = Vec::new();

@@ -1,4 +1,4 @@
-//! Timing of operations that are much shorter than a look at the clock: many of them at a time.
+//! Timing of operations that are much shorter than a reading of the clock: many of them at a time.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::peer::{Publish, Read};
 use crate::report::median;
 
-/// No batch is longer than that, however fast the operation looks.
+/// The longest batch, however fast the operation looks.
 const MAX: u64 = 1 << 24;
 
-/// An operation that is repeated so many times, and returns the time of all of them.
+/// Repeats an operation the given number of times, and returns the total time.
 pub(crate) type Batch = Box<dyn FnMut(u64) -> Duration>;
 
 /// Publications of one state.
@@ -31,7 +31,7 @@ pub(crate) fn reads<const WORDS: usize>(mut reader: impl Read<WORDS> + 'static) 
     Box::new(move |times| time_reads(&mut reader, times))
 }
 
-/// How long so many reads take.
+/// The time of `times` reads.
 pub(crate) fn time_reads<const WORDS: usize>(reader: &mut impl Read<WORDS>, times: u64) -> Duration {
     let begin = Instant::now();
     for _ in 0..times {
@@ -48,7 +48,7 @@ pub(crate) fn in_turns(batches: &mut [Batch], rounds: usize, duration: Duration)
     let mut nanos = vec![Vec::new(); batches.len()];
     for _ in 0..rounds {
         for ((batch, times), nanos) in batches.iter_mut().zip(&times).zip(&mut nanos) {
-            // The operation before has filled the cache with its own data.
+            // The previous operation has filled the cache with its own data.
             batch(times / 8 + 1);
             nanos.push(batch(*times).as_nanos() as f64 / *times as f64);
         }
@@ -56,7 +56,7 @@ pub(crate) fn in_turns(batches: &mut [Batch], rounds: usize, duration: Duration)
     nanos.into_iter().map(median).collect()
 }
 
-/// How many operations take about `duration`. Warms up on the way.
+/// How many operations take about `duration`. Also warms up.
 fn calibrate(batch: &mut Batch, duration: Duration) -> u64 {
     let mut times = 1;
     loop {

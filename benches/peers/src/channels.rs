@@ -1,4 +1,4 @@
-//! Many workers: a thousand channels, read round by one process.
+//! Many workers: one process reads a thousand channels in turn.
 
 use std::collections::HashSet;
 use std::fs;
@@ -21,17 +21,17 @@ use crate::worker::{Job, Worker};
 /// Words of each state: 256 bytes.
 const WORDS: usize = 32;
 
-/// What the reading process found.
+/// The figures of the reading process.
 #[derive(Debug, Serialize, Deserialize)]
 struct Found {
-    /// Of a round in which every channel is read once.
+    /// The time of a round in which every channel is read once.
     round_micros: f64,
     attach_micros: f64,
     descriptors: f64,
 }
 
-/// Publishes one state in each of `count` channels, and keeps them until the input ends. Answers each line by how many
-/// bytes of shared memory a channel takes.
+/// Publishes one state in each of `count` channels, and keeps them until the input ends. Answers
+/// each line with the bytes of shared memory that one channel takes.
 pub(crate) fn keep(count: usize, place: &Place) {
     raise_limit();
     let namespace = place.namespace();
@@ -51,7 +51,7 @@ pub(crate) fn keep(count: usize, place: &Place) {
     drop(writers);
 }
 
-/// Attaches to them, and answers each number of rounds by what it found.
+/// Attaches to the channels, and answers each number of rounds with the figures.
 pub(crate) fn read_round(count: usize, place: &Place) {
     raise_limit();
     let namespace = place.namespace();
@@ -80,7 +80,7 @@ fn channel(place: &Place, number: usize) -> String {
     place.at(&number.to_string()).name().into()
 }
 
-/// Reads every channel once. How many microseconds that takes.
+/// Reads every channel once, and returns the microseconds that this takes.
 fn round(readers: &mut [Reader<[u64; WORDS], Pod>], state: &mut [u64; WORDS]) -> f64 {
     let begin = Instant::now();
     for reader in readers {
@@ -89,10 +89,10 @@ fn round(readers: &mut [Reader<[u64; WORDS], Pod>], state: &mut [u64; WORDS]) ->
     begin.elapsed().as_secs_f64() * 1e6
 }
 
-/// A writer holds a descriptor for its lock: as many as the system allows are allowed.
+/// A writer holds a descriptor for its lock, so this raises the limit as far as the system allows.
 fn raise_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // If it is refused, opening says that there are too few.
+    // If the system refuses, opening reports that there are too few descriptors.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
@@ -100,7 +100,7 @@ fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-/// What the objects of shared memory take that this process has mapped, which are all of the channels it writes.
+/// The bytes of the objects that this process has mapped: all channels that it writes.
 fn mapped_bytes() -> u64 {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let objects: HashSet<&str> =
@@ -108,7 +108,7 @@ fn mapped_bytes() -> u64 {
     objects.iter().filter_map(|path| fs::metadata(path).ok()).map(|data| data.blocks() * 512).sum()
 }
 
-/// All of it.
+/// Runs this part.
 pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>, report: &mut Report) {
     if !arguments.wants("channels") {
         return;
@@ -129,7 +129,7 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, cpus: Option<Pair>
         ("KiB", kibibytes),
         ("descriptors", found.descriptors),
     ];
-    println!("### {count} channels of 256 B, read round by one process\n");
+    println!("### {count} channels of 256 B, read in turn by one process\n");
     let mut table = Table::new(&["figure", "value"]);
     for (name, value) in figures {
         report.add(format!("channels/{name}"), value);

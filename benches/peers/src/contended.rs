@@ -1,4 +1,4 @@
-//! What a read costs while another process publishes, and whether readers slow it down.
+//! The cost of a read while another process publishes, and whether readers slow the writer down.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,22 +16,22 @@ use crate::publishing::is_whole;
 use crate::report::{Report, Table, figure, median};
 use crate::worker::{Job, Worker};
 
-/// Reads in a batch without a look at the clock.
+/// Reads in a batch, without a reading of the clock.
 const BATCH: u64 = 64;
 
-/// Those who can be read across processes.
+/// The peers that can be read across processes.
 const PEERS: [&str; 3] = ["tearless undated", "iceoryx2", "mmap-sync"];
 
 /// The comparison with a classic double buffer.
 const SHALLOW: &str = "tearless depth 1";
 
-/// What is published how often.
+/// One situation: a size of the state and a rate of the writer.
 struct Situation {
     words: usize,
     hertz: Option<u32>,
 }
 
-/// What a reader sees of one peer.
+/// One peer as a reader sees it.
 struct Outcome {
     times: Histogram<u64>,
     batches: Vec<f64>,
@@ -41,7 +41,8 @@ struct Outcome {
     retries: u64,
     gave_up: u64,
     torn: u64,
-    /// How often the kernel took the CPU away from the reader: that, and no retry, is what a large maximum shows.
+    /// How often the kernel took the CPU away from the reader: this explains a large maximum,
+    /// retries do not.
     preempted: u64,
 }
 
@@ -70,7 +71,7 @@ impl Situation {
         }
     }
 
-    /// Another place for each peer and turn: what a former turn left is not in the way.
+    /// Each peer and turn gets another place, free of what an earlier turn left.
     fn place(&self, ground: &Ground, peer: &str, round: usize) -> Place {
         let pace = self.pace().replace(' ', "-");
         ground.place(&format!("contended-{}-{pace}-{}-{round}", self.words, peer.replace(' ', "-")))
@@ -119,7 +120,7 @@ fn turn(
     writer.end();
 }
 
-/// Publications a second while `what` is done.
+/// Publications a second during `what`.
 fn rate(writer: &mut Worker, what: impl FnOnce()) -> f64 {
     let (begin, first) = (Instant::now(), writer.ask("count"));
     what();
@@ -229,7 +230,7 @@ impl Outcome {
     }
 }
 
-/// Headings, and the figures that stand under them.
+/// Headings, and the figures below them.
 const COLUMNS: [(&str, &str); 11] = [
     ("mean ns", "batch ns"),
     ("p50 ns", "p50 ns"),

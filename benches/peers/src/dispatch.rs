@@ -1,18 +1,18 @@
-//! From the name of a peer and a size to its types: for processes that get both as text.
+//! Maps the name of a peer and a size to types: processes get both as text.
 
 use crate::peer::Shared;
 use crate::peers::{Dated, Iceoryx, MmapSync, Shallow, Undated};
 
-/// What is to be done with the peer.
+/// An action on a peer.
 pub(crate) trait Visit {
-    /// What comes of it.
+    /// The result.
     type Output;
 
-    /// Does it.
+    /// Runs the action.
     fn visit<P: Shared<WORDS>, const WORDS: usize>(self) -> Self::Output;
 }
 
-/// Visits the peer called `name` with states of so many words.
+/// Visits the peer called `name` with states of `words` words.
 pub(crate) fn visit<V: Visit>(name: &str, words: usize, visitor: V) -> V::Output {
     match words {
         8 => named::<V, 8>(name, visitor),

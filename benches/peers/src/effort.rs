@@ -4,27 +4,28 @@ use std::path::PathBuf;
 use std::process::exit;
 use std::time::Duration;
 
-/// What the command line asks for.
+/// The options of the command line.
 pub(crate) struct Arguments {
     pub(crate) effort: Effort,
-    /// Whether that is too little for the figures to mean anything.
+    /// Whether the run is too short for its figures to mean anything.
     pub(crate) quick: bool,
     pub(crate) json: PathBuf,
     filter: Option<String>,
 }
 
-/// Rounds and times. In each round every peer has a turn, so that a disturbance of the machine affects all alike.
+/// Rounds and times. In each round every peer has a turn, so that a disturbance of the machine
+/// affects all alike.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
     /// Rounds of batches; the median is taken.
     pub(crate) rounds: usize,
-    /// How long a batch takes.
+    /// The duration of a batch.
     pub(crate) batch: Duration,
     /// Rounds beside a writer.
     pub(crate) contended_rounds: usize,
-    /// How long a peer's turn in one of them takes.
+    /// The duration of a peer's turn in one of these rounds.
     pub(crate) contended: Duration,
-    /// How many channels are read round.
+    /// How many channels are read in turn.
     pub(crate) channels: usize,
 }
 
@@ -45,7 +46,7 @@ const QUICK: Effort = Effort {
 };
 
 impl Arguments {
-    /// Understands `[--quick] [--json PATH] [FILTER]`. Ends the process with status 2 for anything else.
+    /// Parses `[--quick] [--json PATH] [FILTER]`. Ends the process with status 2 for anything else.
     pub(crate) fn read() -> Arguments {
         let mut arguments =
             Arguments { effort: FULL, quick: false, json: "target/peers.json".into(), filter: None };
@@ -65,7 +66,7 @@ impl Arguments {
         arguments
     }
 
-    /// Whether what is called `id` is to be measured.
+    /// Whether the figure called `id` is to be measured.
     pub(crate) fn wants(&self, id: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| id.contains(filter.as_str()))
     }

@@ -1,4 +1,4 @@
-//! The ratios that the library is to reach, and whether it does.
+//! The ratios that the library must reach, and whether it does.
 
 use serde::Serialize;
 
@@ -12,14 +12,14 @@ struct Goal {
     bound: Bound,
 }
 
-/// What the value may be.
+/// The limit of the value.
 #[derive(Clone, Copy)]
 enum Bound {
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// What came of a goal.
+/// The outcome of a goal.
 #[derive(Debug, Serialize)]
 pub(crate) struct Judged {
     claim: String,
@@ -39,7 +39,8 @@ const fn value(claim: &'static str, of: &'static str, bound: Bound) -> Goal {
 
 use Bound::{AtLeast, AtMost};
 
-/// Plain data while no other process uses the channel, and a query. `tearless undated` does what the peers do.
+/// Plain data while no other process uses the channel, and a query. `tearless undated` does what
+/// the peers do.
 #[rustfmt::skip]
 const UNCONTENDED: &[Goal] = &[
     ratio("snapshot 64 B : memcpy", "uncontended/64 B/tearless undated/read ns", "uncontended/64 B/memcpy/read ns", AtMost(2.0)),
@@ -91,7 +92,7 @@ const PROCESSES: &[Goal] = &[
     value("attach, for each, µs", "channels/attach µs", AtMost(50.0)),
 ];
 
-/// Judges all of them, and prints those that were measured.
+/// Judges all goals, and prints those that were measured.
 pub(crate) fn judge(report: &Report) -> Vec<Judged> {
     let goals = UNCONTENDED.iter().chain(PROCESSES);
     let judged: Vec<Judged> = goals.map(|goal| goal.judge(report)).collect();

@@ -1,11 +1,11 @@
-//! The machine that the figures were measured on: without it they mean nothing.
+//! The machine that the figures were measured on. Without it, they mean nothing.
 
 use serde::Serialize;
 use testkit::stats::{clock_times, quantiles};
 
 use crate::cpus::{self, Pair};
 
-/// The machine, and how long its clock takes.
+/// The machine, and the cost of its clock.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     #[serde(flatten)]

@@ -1,24 +1,27 @@
-//! tearless beside what people would use instead, measured in one run: `ci/peers`.
+//! tearless beside its alternatives, measured in one run: `ci/peers`.
 //!
-//! Every library is behind one adapter ([`peer::Peer`]), gets the same states, and is measured by the same loops, in rounds in
-//! which each has a turn. The main process reads on one CPU; processes that publish or answer run on another CPU.
+//! Every library is behind one adapter ([`peer::Peer`]), gets the same states, and is measured by
+//! the same loops, in rounds in which each has a turn. The main process reads on one CPU. Processes
+//! that publish or answer run on another CPU.
 //!
-//! * `uncontended`: plain data of 64 B to 64 MiB, both ends in one process. `read` ends with a private copy in memory, or,
-//!   where the second column says so, with a look at the state in place.
+//! * `uncontended`: plain data of 64 B to 64 MiB, both ends in one process. `read` ends with a
+//!   private copy in memory. If the second column says so, it reads the state in place instead.
 //! * `serde`: publish and snapshot, against a bare encode, memcpy and decode.
-//! * `contended`: a writer in another process, at 1 kHz, at 1 MHz, and flat out. `unread` is how often it publishes while
-//!   no process reads: the difference is what readers cost it. `torn` counts states that were read in part, `preempted` how
-//!   often the kernel took the CPU away from the reader: that is what a large maximum shows on a busy machine.
+//! * `contended`: a writer in another process, at 1 kHz, at 1 MHz, and flat out. `unread` is how
+//!   often it publishes while no process reads: the difference is what readers cost it. `torn`
+//!   counts states that were read in part. `preempted` is how often the kernel took the CPU away
+//!   from the reader, which explains a large maximum on a busy machine.
 //! * `query`: a snapshot, against a request and an answer.
 //! * `readers`: two reading processes together, against one.
-//! * `channels`: a thousand workers, read round by one process.
+//! * `channels`: a thousand workers, read in turn by one process.
 //!
-//! Beside that, `profile-op OPERATION BYTES COUNT` measures nothing: see [`profile`].
+//! `profile-op OPERATION BYTES COUNT` measures nothing: see [`profile`].
 //!
-//! What may be unfair: `iceoryx2` and `seqlock` pass states by value, which is a copy more where the compiler can't avoid
-//! it. `mmap-sync` writes into a file and flushes it; its writer sleeps 1 µs where it meets a reader, not a second as by
-//! default. `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes are of a state
-//! that does not change.
+//! The comparison may be unfair in these points: `iceoryx2` and `seqlock` pass states by value,
+//! which is one more copy if the compiler can't avoid it. `mmap-sync` writes into a file and
+//! flushes it; its writer sleeps 1 µs if it meets a reader, not a second as by default.
+//! `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes
+//! are of a state that does not change.
 
 mod answering;
 mod batch;
@@ -64,7 +67,7 @@ const STACK: usize = 256 << 20;
 
 fn main() {
     let worker = thread::Builder::new().stack_size(STACK).spawn(run).expect("a thread can be started");
-    worker.join().expect("the run said why it failed");
+    worker.join().expect("the run has printed its error");
 }
 
 fn run() {
@@ -94,7 +97,7 @@ fn run() {
     channels::measure(&arguments, &ground, cpus, &mut report);
     drop(ground);
     if report.is_empty() {
-        effort::refuse("nothing has that in its name; see ci/peers --help");
+        effort::refuse("no figure has this in its name; see ci/peers --help");
     }
     let goals = goals::judge(&report);
     let all =

@@ -1,12 +1,13 @@
-//! The operations of every library that is compared here.
+//! The operations that every compared library offers.
 
 use crate::place::Place;
 
 /// A way to keep the latest state where others can read it. States are arrays of 64-bit words.
 pub(crate) trait Peer<const WORDS: usize> {
-    /// What it is called in tables and on the command line.
+    /// Its name in tables and on the command line.
     const NAME: &'static str;
-    /// Whether a reader gets a private copy. Otherwise it looks at the state while it keeps it from being overwritten.
+    /// Whether a reader gets a private copy. Otherwise it reads the state in place, and keeps it
+    /// from being overwritten.
     const COPIES: bool;
     /// Whether readers may be other processes.
     const ACROSS_PROCESSES: bool;
@@ -36,9 +37,10 @@ pub(crate) trait Publish<const WORDS: usize> {
 
 /// The end that reads.
 pub(crate) trait Read<const WORDS: usize> {
-    /// Shows the latest state to `look`; not at all if it gave up.
+    /// Passes the latest state to `look`, or nothing if the read gave up.
     ///
-    /// `look` gets what the peer itself hands out: no peer pays for a copy that its users need not make.
+    /// `look` gets what the peer itself returns: no peer pays for a copy that its users need not
+    /// make.
     fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried;
 }
 
@@ -48,10 +50,10 @@ pub(crate) struct Ends<P, R> {
     pub(crate) reader: R,
 }
 
-/// How a read went.
+/// The outcome of a read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tried {
-    /// Attempts before the last one; 0 where the peer doesn't say.
+    /// Attempts before the last one; 0 if the peer doesn't report them.
     pub(crate) retries: u32,
     /// Whether the last one failed, too.
     pub(crate) gave_up: bool,

@@ -1,4 +1,4 @@
-//! The place of a run's objects: their names are the run's own, and they are removed when it ends.
+//! The place of a run's objects. Their names belong to the run, which removes them at its end.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process;
 use serde::{Deserialize, Serialize};
 use tearless::Namespace;
 
-/// Where shared memory is.
+/// The directory of shared memory.
 const SHARED_MEMORY: &str = "/dev/shm";
 
 /// The name under which one state is published. It means the same in every process of the run.
@@ -17,14 +17,14 @@ pub(crate) struct Place {
     name: String,
 }
 
-/// All that a run has made. Removes it on drop.
+/// Everything that a run has created. Removes it on drop.
 pub(crate) struct Ground {
     run: String,
 }
 
 impl Ground {
-    /// Takes the run's name from the script that started it and will clear up should this process be killed; else the
-    /// process id.
+    /// Takes the run's name from the script that started it, which cleans up if this process is
+    /// killed; otherwise the process id.
     pub(crate) fn new() -> Ground {
         let run = std::env::var("TEARLESS_PEERS_RUN").unwrap_or_else(|_| process::id().to_string());
         let ground = Ground { run };
@@ -32,7 +32,7 @@ impl Ground {
         ground
     }
 
-    /// The place called `name`, of letters, digits and `-`.
+    /// The place called `name`, which has letters, digits and `-`.
     pub(crate) fn place(&self, name: &str) -> Place {
         Place { run: self.run.clone(), name: name.into() }
     }
@@ -56,7 +56,7 @@ impl Place {
         Place { run: self.run.clone(), name: format!("{}-{suffix}", self.name) }
     }
 
-    /// Its name, which no other place of the run has.
+    /// Its name, unique within the run.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -67,7 +67,7 @@ impl Place {
         builder.open().expect("the name is short")
     }
 
-    /// A file for those who need one, in shared memory as all of them.
+    /// A file in shared memory, for the peers that need one.
     pub(crate) fn file(&self) -> PathBuf {
         self.directory().join(&self.name)
     }
@@ -77,7 +77,8 @@ impl Place {
         Path::new(SHARED_MEMORY).join(self.prefix())
     }
 
-    /// What the names of the run's files and of its shared memory begin with, where we may choose them.
+    /// The beginning of the names of the run's files and shared memory, for peers that let us
+    /// choose it.
     pub(crate) fn prefix(&self) -> String {
         format!("tearless_peers_{}", self.run)
     }

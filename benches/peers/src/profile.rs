@@ -1,5 +1,5 @@
-//! One operation, executed a given number of times and nothing else: for a profiler, which counts its cost. `benches/peers/profile` runs it
-//! twice and subtracts, so that opening does not count.
+//! One operation, executed a given number of times and nothing else, for a profiler that counts its
+//! cost. `benches/peers/profile` runs it twice and subtracts, so that opening does not count.
 //!
 //! The loops are those that `uncontended` times.
 
@@ -15,7 +15,7 @@ use crate::uncontended::contestant;
 
 const USAGE: &str = "usage: peers profile-op OPERATION BYTES COUNT";
 
-/// What the profile compares.
+/// The compared operations.
 #[derive(Clone, Copy)]
 enum Operation {
     /// Private memory to private memory.
@@ -28,12 +28,12 @@ enum Operation {
     Publish,
     IceoryxGet,
     IceoryxUpdate,
-    /// And a copy of what was read.
+    /// With a copy of the state that was read.
     MmapSyncRead,
     MmapSyncWrite,
 }
 
-/// `profile-op OPERATION BYTES COUNT`: does that. `false` for any other command line.
+/// `profile-op OPERATION BYTES COUNT`: runs the operation. `false` for any other command line.
 pub(crate) fn run_if_asked() -> bool {
     let words: Vec<String> = env::args().skip(1).collect();
     if words.first().is_none_or(|word| word != "profile-op") {

@@ -13,23 +13,23 @@ use crate::peer::{Publish, Shared};
 use crate::place::Place;
 use crate::worker_state::WorkerState;
 
-/// How many states there are to publish. A torn read that has parts of two of them shows it.
+/// The number of states to publish. A torn read that has parts of two of them is detected.
 const PREPARED: u64 = 7;
 
-/// What the thread that listens and the one that publishes share.
+/// Shared by the thread that listens and the thread that publishes.
 #[derive(Default)]
 struct Progress {
     published: AtomicU64,
     stop: AtomicBool,
 }
 
-/// Publishes until the input ends. Answers every line by how often it has published.
+/// Publishes until the input ends. Answers every line with the number of publications so far.
 pub(crate) fn run(peer: &str, words: usize, hertz: Option<u32>, place: &Place) {
     let period = hertz.map(|hertz| Duration::from_secs(1) / hertz);
     dispatch::visit(peer, words, Publishing { place, period });
 }
 
-/// Publishes a state of serde, in the default codec, a thousand times a second.
+/// Publishes a serde state, in the default codec, a thousand times a second.
 pub(crate) fn run_state(jobs: usize, place: &Place) {
     let mut writer = place.namespace().writer::<WorkerState>(place.name()).expect("there is room");
     let states = [WorkerState::new(jobs, 1), WorkerState::new(jobs, 2)];
@@ -70,29 +70,30 @@ impl Visit for Publishing<'_> {
     }
 }
 
-/// States that are published in turn, so that flat out nothing is done but publish. A number, then a word that depends on
-/// it: no two of them have a word in common.
+/// States that are published in turn, so that a flat-out writer does nothing but publish. Each is a
+/// number, then words that depend on it: no two states have a word in common.
 fn prepared<const WORDS: usize>() -> Vec<Box<[u64; WORDS]>> {
     let state = |number| boxed(|word| if word == 0 { number } else { spread(number) });
     (1..=PREPARED).map(state).collect()
 }
 
-/// Whether a state is a whole publication, from its number. Looks at every word, without a branch for each.
+/// Whether a state is one whole publication, from its number. Compares every word, without a branch
+/// for each.
 pub(crate) fn is_whole(state: &[u64]) -> bool {
     let expected = spread(state[0]);
     state[1..].iter().fold(0, |differences, word| differences | (word ^ expected)) == 0
 }
 
-/// Says that all is ready, and answers from now on.
+/// Reports that this process is ready, and answers from now on.
 fn listen() -> Arc<Progress> {
     let progress = Arc::new(Progress::default());
-    let told = Arc::clone(&progress);
+    let shared = Arc::clone(&progress);
     child::ready();
     thread::spawn(move || {
         while child::next_order().is_some() {
-            println!("{}", told.published.load(Ordering::Relaxed));
+            println!("{}", shared.published.load(Ordering::Relaxed));
         }
-        told.stop.store(true, Ordering::Relaxed);
+        shared.stop.store(true, Ordering::Relaxed);
     });
     progress
 }

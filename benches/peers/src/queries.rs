@@ -1,4 +1,5 @@
-//! What a query costs: a snapshot, against a request and an answer over a socket, a pipe, and to Redis.
+//! The cost of a query: a snapshot, against a request and an answer over a socket, over a pipe, and
+//! from Redis.
 
 use std::hint::black_box;
 use std::os::unix::net::UnixStream;
@@ -18,7 +19,7 @@ use crate::report::{Report, Table, figure, median};
 use crate::worker::{Job, Worker};
 use crate::worker_state::WorkerState;
 
-/// Snapshots in a batch without a look at the clock.
+/// Snapshots in a batch, without a reading of the clock.
 const BATCH: u32 = 64;
 
 /// A way to ask for a state, with the times of the answers.
@@ -107,7 +108,7 @@ fn ask_in_turns(asked: &mut [Asked<'_>], arguments: &Arguments) {
         for one in &mut *asked {
             one.ask_for(duration);
             if round == 0 {
-                // That was to warm up.
+                // The first answers are the warm-up.
                 one.forget();
             }
         }

@@ -1,4 +1,4 @@
-//! The processes that read, and whether they disturb each other: two of them together against one.
+//! Processes that read, and whether they disturb each other: two of them together against one.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::place::{Ground, Place};
 use crate::report::{Report, Table, figure, median};
 use crate::worker::{Job, Worker};
 
-/// Reads between two looks at the clock.
+/// Reads between two readings of the clock.
 const BATCH: u64 = 100;
 
 /// The peers that several processes can read.
 const PEERS: [&str; 3] = ["tearless undated", "iceoryx2", "mmap-sync"];
 
-/// Reads for as many milliseconds as each line says. Answers by how often that was.
+/// Reads for as many milliseconds as each line says. Answers with the number of reads.
 pub(crate) fn run(peer: &str, words: usize, place: &Place) {
     dispatch::visit(peer, words, Reading { place });
 }
@@ -89,7 +89,7 @@ struct Rates {
     ratio: f64,
 }
 
-/// A writer that does nothing any more, and a reader on each CPU.
+/// An idle writer, and a reader on each CPU.
 struct Group {
     readers: [Worker; 2],
     writer: Worker,
@@ -120,7 +120,7 @@ impl Group {
         Group { readers, writer, one: Vec::new(), two: Vec::new(), ratios: Vec::new() }
     }
 
-    /// The one, the other, both.
+    /// The first reader, the second reader, and both.
     fn round(&mut self, millis: u64) {
         let order = millis.to_string();
         let alone = self.readers.each_mut().map(|reader| reader.ask(&order) as f64);

@@ -1,4 +1,4 @@
-//! A Redis server of one's own, where one is installed: `GET` over a Unix socket.
+//! A separate Redis server, if one is installed: `GET` over a Unix socket.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,14 +14,14 @@ use crate::place::Place;
 /// How often the run checks for the server's socket, a hundredth of a second apart.
 const PATIENCE: usize = 500;
 
-/// The server, with nothing on any disk, and a connection to it.
+/// The server, which stores nothing on disk, and a connection to it.
 pub(crate) struct Redis {
     process: Child,
     stream: BufReader<UnixStream>,
 }
 
 impl Redis {
-    /// Starts one on `cpu`; `None` if there is none to start.
+    /// Starts a server on `cpu`; `None` if none is installed.
     pub(crate) fn start(place: &Place, cpu: Option<usize>) -> Option<Redis> {
         let socket = place.file();
         let mut command = Command::new("redis-server");
@@ -32,7 +32,7 @@ impl Redis {
         if let Some(cpu) = cpu {
             let mut only = CpuSet::new();
             only.set(cpu);
-            // Where it is forbidden, the figures are merely noisier.
+            // If pinning is forbidden, the figures are noisier.
             let _ = sched_setaffinity(Some(Pid::from_child(&process)), &only);
         }
         for _ in 0..PATIENCE {
@@ -74,7 +74,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // Both fail only if it has ended by itself.
+        // Both fail only if the server has ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

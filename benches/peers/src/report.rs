@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use testkit::table::{Cell, grouped};
 
-/// The figures: `uncontended/64 B/iceoryx2/read ns` and the like.
+/// The figures by name, such as `uncontended/64 B/iceoryx2/read ns`.
 #[derive(Default)]
 pub(crate) struct Report {
     figures: BTreeMap<String, f64>,
 }
 
 impl Report {
-    /// Keeps a figure.
+    /// Adds a figure.
     pub(crate) fn add(&mut self, id: String, value: f64) {
         self.figures.insert(id, value);
     }
@@ -26,7 +26,7 @@ impl Report {
         self.figures.is_empty()
     }
 
-    /// All of them.
+    /// All figures.
     pub(crate) fn figures(&self) -> &BTreeMap<String, f64> {
         &self.figures
     }
@@ -73,7 +73,7 @@ fn with_commas(value: f64) -> String {
     format!("{sign}{}", grouped(value.abs().round() as u64))
 }
 
-/// The value in the middle; 0 of none.
+/// The value in the middle; 0 without values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     if values.is_empty() { 0.0 } else { testkit::stats::median(&mut values) }
 }

@@ -1,9 +1,10 @@
-//! What the library adds to the codec: publish and snapshot, against a bare encode, memcpy and decode.
+//! The cost that the library adds to the codec: publish and snapshot, against a bare encode, memcpy
+//! and decode.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use tearless::{options::TimestampSource, Decode, Encode, MessagePack, Postcard};
+use tearless::{Decode, Encode, MessagePack, Postcard, options::TimestampSource};
 
 use crate::batch::{Batch, in_turns};
 use crate::effort::Arguments;
@@ -11,7 +12,7 @@ use crate::place::{Ground, Place};
 use crate::report::{Report, Table, figure};
 use crate::worker_state::WorkerState;
 
-/// Sizes as they are in Postcard, and the jobs that make them.
+/// The sizes in Postcard, and the numbers of jobs that have them.
 const SIZES: [(&str, usize); 3] = [("200 B", 3), ("2 KiB", 45), ("50 KiB", 1160)];
 
 /// All codecs and sizes.
@@ -46,7 +47,7 @@ pub(crate) fn measure(arguments: &Arguments, ground: &Ground, report: &mut Repor
     }
 }
 
-/// What is measured of a codec.
+/// The measured operations of a codec.
 struct Measured {
     name: &'static str,
     len: fn(&WorkerState) -> usize,
@@ -97,12 +98,13 @@ impl Bare for MessagePack {
     }
 }
 
-/// Publishes and takes a snapshot, all else at its default.
+/// Publishes and takes a snapshot, with all other options at their defaults.
 fn ours<C: Encode<WorkerState> + Decode<WorkerState> + 'static>(place: &Place, state: WorkerState) -> Batch {
     let namespace = place.namespace();
     let builder = namespace.writer_builder::<WorkerState>(place.name()).codec::<C>();
-    let mut writer = builder.timestamps(TimestampSource::None).open().expect("there is room in shared memory");
-    // Until both segments are as large as they have to be.
+    let mut writer =
+        builder.timestamps(TimestampSource::None).open().expect("there is room in shared memory");
+    // Until both segments are large enough.
     for _ in 0..2 * writer.slots() {
         writer.publish(&state).expect("the state fits");
     }
@@ -119,7 +121,8 @@ fn ours<C: Encode<WorkerState> + Decode<WorkerState> + 'static>(place: &Place, s
     })
 }
 
-/// Encodes, copies the bytes, and decodes the copy. The memory for either is reused, as the library does.
+/// Encodes, copies the bytes, and decodes the copy. The memory for both is reused, as the library
+/// does.
 fn bare(
     state: WorkerState,
     encode: impl Fn(&WorkerState, &mut Vec<u8>) + 'static,

@@ -1,4 +1,4 @@
-//! What publishing and reading cost without other processes: both ends in one process, in turns.
+//! The costs of publishing and reading without other processes: both ends in one process, in turns.
 
 use crate::batch::{Batch, in_turns, publications, reads};
 use crate::common::{boxed, size, spread};
@@ -11,7 +11,7 @@ use crate::peers::{
 use crate::place::Ground;
 use crate::report::{Report, Table, figure};
 
-/// Whom all others are compared with: it does what they do, and does not look at the clock.
+/// The peers are compared with this one: like them, it does not read the clock.
 const REFERENCE: &str = "tearless undated";
 
 /// A peer with both of its operations.
@@ -19,13 +19,13 @@ pub(crate) struct Contestant {
     name: &'static str,
     copies: bool,
     across_processes: bool,
-    /// Publications, of one state.
+    /// Publications of one state.
     pub(crate) publish: Batch,
     /// Reads of the latest state.
     pub(crate) read: Batch,
 }
 
-/// What came of it, in nanoseconds.
+/// The outcome, in nanoseconds.
 struct Outcome {
     publish: Vec<f64>,
     read: Vec<f64>,
@@ -52,27 +52,26 @@ fn one_size<const WORDS: usize>(
         return;
     }
     let contestants = contestants(ground);
-    let described: Vec<_> =
-        contestants.iter().map(|one| (one.name, one.copies, one.across_processes)).collect();
+    let peers: Vec<_> = contestants.iter().map(|one| (one.name, one.copies, one.across_processes)).collect();
     let outcome = run(arguments, contestants);
-    for (index, (name, ..)) in described.iter().enumerate() {
+    for (index, (name, ..)) in peers.iter().enumerate() {
         report.add(format!("uncontended/{label}/{name}/read ns"), outcome.read[index]);
         report.add(format!("uncontended/{label}/{name}/publish ns"), outcome.publish[index]);
     }
-    print(&label, &described, &outcome);
+    print(&label, &peers, &outcome);
 }
 
 fn run(arguments: &Arguments, contestants: Vec<Contestant>) -> Outcome {
     let (mut publish, mut read): (Vec<Batch>, Vec<Batch>) =
         contestants.into_iter().map(|one| (one.publish, one.read)).unzip();
     let (rounds, batch) = (arguments.effort.rounds, arguments.effort.batch);
-    // Publications first: most peers have nothing to read before.
+    // Publications come first: most peers have nothing to read before.
     let publish = in_turns(&mut publish, rounds, batch);
     Outcome { publish, read: in_turns(&mut read, rounds, batch) }
 }
 
-/// seqlock reads by one volatile load of the whole state, of which the compiler makes one instruction for every word: for
-/// large states it takes hours.
+/// seqlock reads the whole state by one volatile load, from which the compiler makes one
+/// instruction for every word: large states take hours.
 fn with_seqlock<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
     let mut all = everybody::<WORDS>(ground);
     all.push(contestant::<SeqLocked, WORDS>(ground));
@@ -105,7 +104,7 @@ fn ours_and_memcpy<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
     ]
 }
 
-/// Both ends of it, opened and checked.
+/// Both ends of a peer, opened and checked.
 pub(crate) fn contestant<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground) -> Contestant {
     let name = format!("{}-{WORDS}", P::NAME).replace([' ', ','], "-");
     let Ends { mut publisher, mut reader } = P::open(&ground.place(&name));
@@ -120,22 +119,22 @@ pub(crate) fn contestant<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground) ->
     }
 }
 
-/// What is published is what is read; whatever is measured, it does its work.
+/// Checks that a read returns the published state: a measured operation does its work.
 fn check<const WORDS: usize>(publisher: &mut impl Publish<WORDS>, reader: &mut impl Read<WORDS>) {
     for seed in 1..=2 {
         let state = boxed::<WORDS>(|word| spread(seed << 32 | word as u64));
         publisher.publish(&state);
         let mut seen = false;
         reader.read(|latest| seen = *latest == *state);
-        assert!(seen, "another state was read than was published");
+        assert!(seen, "the state that was read is not the published one");
     }
 }
 
-fn print(label: &str, described: &[(&str, bool, bool)], outcome: &Outcome) {
-    let reference = described.iter().position(|(name, ..)| *name == REFERENCE).expect("it is always there");
+fn print(label: &str, peers: &[(&str, bool, bool)], outcome: &Outcome) {
+    let reference = peers.iter().position(|(name, ..)| *name == REFERENCE).expect("it is always there");
     println!("### {label}, uncontended\n");
     let mut table = Table::new(&["peer", "a copy", "processes", "read ns", "ratio", "publish ns", "ratio"]);
-    for (index, (name, copies, across_processes)) in described.iter().enumerate() {
+    for (index, (name, copies, across_processes)) in peers.iter().enumerate() {
         let yes_or_no = |yes: &bool| if *yes { "yes" } else { "no" }.to_string();
         table.row(vec![
             (*name).into(),

@@ -1,7 +1,8 @@
 //! Other processes of the run: their jobs, and the handle on one of them.
 //!
-//! Such a process is this program again, with a job in an environment variable. Both talk in lines, one answer to each
-//! order. When its input ends, the process removes what it has created, and ends.
+//! Such a process is this program again, with its job in an environment variable. Both sides
+//! exchange lines, one answer to each order. When its input ends, the process removes what it has
+//! created, and ends.
 
 use std::env;
 use std::io::BufReader;
@@ -25,15 +26,15 @@ const GRACE: Duration = Duration::from_secs(60);
 pub(crate) enum Job {
     /// Publishes states of `words` words by the peer of that name, `hertz` times a second.
     Publish { peer: String, words: usize, hertz: Option<u32>, place: Place },
-    /// Publishes a state with so many jobs a thousand times a second.
+    /// Publishes a state of `jobs` jobs a thousand times a second.
     PublishState { jobs: usize, place: Place },
-    /// Reads, at each order for as long as the order says.
+    /// Reads at each order, for as long as the order says.
     Read { peer: String, words: usize, place: Place },
-    /// Answers requests for the state of so many jobs, at a socket or by its output.
+    /// Answers requests for the state of `jobs` jobs, at a socket or by its output.
     Answer { jobs: Option<usize>, socket: Option<Place> },
-    /// Keeps so many channels.
+    /// Keeps `count` channels.
     KeepChannels { count: usize, place: Place },
-    /// Reads so many channels round.
+    /// Reads `count` channels in turn.
     ReadChannels { count: usize, place: Place },
 }
 
@@ -44,14 +45,14 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    /// That of this process. `None` in the main process.
+    /// The job of this process; `None` in the main process.
     pub(crate) fn of_this_process() -> Option<Assignment> {
         let job = serde_json::from_str(&env::var(JOB).ok()?).expect("the main process wrote the job");
         Some(Assignment { job, cpu: env::var(CPU).ok().and_then(|cpu| cpu.parse().ok()) })
     }
 }
 
-/// Another process. When this is dropped, the process has ended.
+/// Another process. Dropping this value ends the process.
 pub(crate) struct Worker(Child);
 
 impl Worker {

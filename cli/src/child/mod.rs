@@ -1,7 +1,7 @@
-//! This program once more, as other processes: what they are told, and how they talk with their parent.
+//! This program as child processes: their tasks, and the lines that they exchange with the parent.
 //!
-//! A child says that it is ready on a line of its standard output, works until its standard input ends, which
-//! it also does when the parent has died, and may say what it has counted on other lines.
+//! A child reports on a line of its standard output that it is ready, works until its standard
+//! input ends, and may print counts on other lines. The input also ends when the parent dies.
 
 mod worker;
 
@@ -16,15 +16,15 @@ use tearless::{Namespace, cleanup::Retention};
 
 pub(crate) use worker::{End, Worker};
 
-/// The hidden option that makes a process a child of another one, with its task.
+/// The hidden option that starts a process as a child, with its task.
 pub(crate) const CHILD: &str = "--child";
 
-/// What a child says when it is at work.
+/// The line that a child prints when it is at work.
 pub(crate) const READY: &str = "ready";
 
-/// How often the children of a parent that has died look whether there is something to be removed.
+/// How often the children of a dead parent check for leftovers.
 const LOOKS: u32 = 20;
-/// How long they wait in between.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a child works.
@@ -41,7 +41,7 @@ impl Lifetime {
         thread::spawn(move || {
             // An error of reading is an end, too.
             let _ = std::io::copy(&mut stdin().lock(), &mut std::io::sink());
-            // Relaxed: nothing else is handed over.
+            // Relaxed: the flag publishes no other data.
             flag.store(true, Ordering::Relaxed);
         });
         Lifetime { is_over, parent: getppid() }
@@ -57,25 +57,25 @@ impl Lifetime {
         getppid() != self.parent
     }
 
-    /// Where the parent was killed, nobody else removes what a killed writer has left.
+    /// If the parent was killed, no other process removes what a killed writer has left.
     pub(crate) fn clean_if_orphaned(&self, namespace: &Namespace) {
         if !self.is_orphaned() {
             return;
         }
         for _ in 0..LOOKS {
             thread::sleep(PAUSE);
-            // There is nobody left to tell about an error.
+            // The parent that could receive an error is dead.
             let _ = namespace.clean(Retention::Nothing);
         }
     }
 }
 
-/// Tells the parent, if there still is one.
+/// Prints a line for the parent. Does nothing if the parent has died.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(stdout(), "{line}");
 }
 
-/// An error in words, as a child can say it.
+/// The text of an error, as a child reports it.
 pub(crate) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }

@@ -9,35 +9,35 @@ use std::time::{Duration, Instant};
 
 use super::{CHILD, READY};
 
-/// How often its parent looks whether it has ended.
+/// The pause between two checks whether the child has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Killed when dropped.
+/// A child process. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Worker {
     process: Child,
-    /// Tells it to end when dropped.
+    /// Dropping it is the order to end.
     input: Option<ChildStdin>,
-    /// The lines that it prints. Ends when it does.
+    /// The lines that the child prints. Ends when the child does.
     output: Receiver<String>,
 }
 
 /// How a child ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// By itself, or when it was told to.
+    /// By itself, or by order.
     Ended(ExitStatus),
-    /// Not within the time that it had; it was killed.
+    /// Not in time, so it was killed.
     Overdue,
 }
 
 impl Worker {
-    /// Starts this very program with a task for `command`, also where its file was replaced meanwhile. An
-    /// interrupt from the keyboard does not reach the child, so that its parent ends it in order.
+    /// Starts this very program with a task for `command`, even if its file has been replaced. An
+    /// interrupt from the keyboard does not reach the child, so its parent can end it cleanly.
     ///
     /// # Errors
     ///
-    /// If the system refuses it.
+    /// If the system refuses to start it.
     pub(crate) fn start(command: &str, task: &str) -> io::Result<Worker> {
         let mut process = Command::new("/proc/self/exe")
             .arg0("tearless")
@@ -48,7 +48,7 @@ impl Worker {
             .spawn()?;
         let (input, stdout) = (process.stdin.take(), process.stdout.take());
         let (sender, output) = channel();
-        // A thread, because a child that says nothing must not keep its parent from looking at the clock.
+        // A thread, because a silent child must not keep its parent from checking the clock.
         thread::spawn(move || {
             let lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
             for line in lines.map_while(Result::ok) {
@@ -60,12 +60,12 @@ impl Worker {
         Ok(Worker { process, input, output })
     }
 
-    /// Its process id.
+    /// The child's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Waits until it is at work. An error says why it will not be.
+    /// Waits until the child is at work. The error says why it is not.
     pub(crate) fn await_ready(&mut self, deadline: Instant, is_off: impl Fn() -> bool) -> Result<(), String> {
         while Instant::now() < deadline && !is_off() {
             match self.output.recv_timeout(LOOK) {
@@ -78,24 +78,24 @@ impl Worker {
         if is_off() { Ok(()) } else { Err("was not at work in time".into()) }
     }
 
-    /// Its exit status, if it has ended.
+    /// The child's exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
     }
 
-    /// Kills it with SIGKILL, and waits for its end.
+    /// Kills the child with SIGKILL, and waits for its end.
     pub(crate) fn kill(&mut self) {
-        // Neither fails in a way that matters if it has ended.
+        // Both fail only if the child has ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
-    /// Tells it to end.
-    pub(crate) fn tell_to_end(&mut self) {
+    /// Orders the child to end.
+    pub(crate) fn order_to_end(&mut self) {
         drop(self.input.take());
     }
 
-    /// Waits for its end, until `deadline`.
+    /// Waits for the child's end, until `deadline`.
     pub(crate) fn await_end(&mut self, deadline: Instant) -> End {
         while Instant::now() < deadline {
             if let Some(status) = self.ended() {
@@ -107,7 +107,7 @@ impl Worker {
         End::Overdue
     }
 
-    /// What it has printed that was not read yet. It has ended.
+    /// The lines that an ended child has printed and the parent has not read.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.output.iter().collect()
     }

@@ -44,7 +44,7 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn what_a_terminal_shows_stays_as_it_is() {
+    fn printable_text_is_unchanged() {
         for text in ["", "worker-7", r#"a "quoted" \ 'name'"#, "Zürich", "e\u{301}", "工作", "हिन्दी", "🦀"]
         {
             assert_eq!(printable(text), text);
@@ -52,12 +52,16 @@ mod tests {
     }
 
     #[test]
-    fn what_it_would_act_upon_is_escaped() {
+    fn characters_that_a_terminal_acts_upon_are_escaped() {
         assert_eq!(printable("\u{1b}[2J"), "\\u{1b}[2J");
         assert_eq!(printable("a\nb\r\t\0\u{7f}"), "a\\nb\\r\\t\\u{0}\\u{7f}");
         assert_eq!(printable("\u{9b}31m"), "\\u{9b}31m", "the 8-bit introducer of a sequence");
         assert_eq!(printable("\u{202e}evil\u{2066}"), "\\u{202e}evil\\u{2066}", "changes of direction");
-        assert_eq!(printable("\u{200b}\u{feff}\u{2028}"), "\\u{200b}\\u{feff}\\u{2028}", "what is not seen");
+        assert_eq!(
+            printable("\u{200b}\u{feff}\u{2028}"),
+            "\\u{200b}\\u{feff}\\u{2028}",
+            "invisible characters"
+        );
         assert_eq!(printable("\u{e0041}"), "\\u{e0041}", "tags");
     }
 

@@ -4,13 +4,13 @@
 use anstyle::{AnsiColor, Style};
 use tearless::inspect::WriterState;
 
-/// Names of columns, and what matters.
+/// Names of columns, and important text.
 pub(crate) const STRONG: Style = Style::new().bold();
 /// Less important text.
 pub(crate) const DIM: Style = Style::new().dimmed();
-/// In order.
+/// Good.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
-/// Worth a look.
+/// Unusual.
 pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
 /// Wrong.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();

@@ -118,7 +118,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn escapes_are_the_same_value() {
+    fn escaped_json_is_the_same_value() {
         let hostile: String = ('\0'..='\u{2100}').chain("\u{e0041}🦀\u{feff}".chars()).collect();
         let value = json!({ &hostile: [&hostile, 1.5, null] });
         for layout in [Layout::Line, Layout::Indented] {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn text_keeps_its_lines_and_nothing_else_of_control() {
+    fn text_keeps_line_breaks_and_no_other_control_characters() {
         assert_eq!(value_text(&json!("one\ntwo\u{1b}[2J\r\nthree")), "one\ntwo\\u{1b}[2J\nthree");
         assert_eq!(value_text(&json!({"a": "\u{1b}\n"})), "{\n  \"a\": \"\\u001b\\n\"\n}");
     }

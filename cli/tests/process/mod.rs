@@ -103,8 +103,8 @@ impl Drop for Running {
 pub struct OwnNamespace(Namespace);
 
 impl OwnNamespace {
-    /// Opens it.
-    #[allow(clippy::new_without_default, reason = "each is another one")]
+    /// Opens the namespace.
+    #[allow(clippy::new_without_default, reason = "each value is another namespace")]
     pub fn new() -> OwnNamespace {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -130,7 +130,7 @@ impl std::ops::Deref for OwnNamespace {
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it never came true that {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "timed out, waiting until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -14,7 +14,7 @@ use tearless::{Namespace, cleanup::Retention};
 /// Set in the process of a test's worker: its namespace.
 const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";
 
-/// Set beside it: which worker of the test it is.
+/// Set beside it: the role of the worker in the test.
 const ROLE: &str = "TEARLESS_CLI_TEST_ROLE";
 
 /// A namespace that no other test uses. It is removed at the end, even if the test fails.
@@ -175,7 +175,7 @@ pub fn as_worker() -> Option<Namespace> {
     Some(open(&namespace))
 }
 
-/// Which worker of the test this process is.
+/// The role of this process in the test.
 pub fn role() -> String {
     std::env::var(ROLE).unwrap_or_default()
 }
@@ -231,7 +231,7 @@ impl Drop for Worker {
 fn await_line(output: &mut BufReader<ChildStdout>, part: &str) {
     loop {
         let mut line = String::new();
-        assert!(output.read_line(&mut line).unwrap() > 0, "ended without saying {part:?}");
+        assert!(output.read_line(&mut line).unwrap() > 0, "ended without printing {part:?}");
         if line.contains(part) {
             return;
         }
@@ -243,7 +243,7 @@ fn await_line(output: &mut BufReader<ChildStdout>, part: &str) {
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it never came true that {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "timed out, waiting until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -36,7 +36,7 @@ fn cost_with_200_channels() {
     let _worker = Worker::start(name, &own, &names, Pace::steady(Duration::from_millis(20)));
     let tmux = Tmux::start(130, 40);
     start(&tmux, &own, "");
-    tmux.wait_for("all are there", |screen| screen.contains("200 workers: 200 alive"));
+    tmux.wait_for("all workers are listed", |screen| screen.contains("200 workers: 200 alive"));
     sleep(Duration::from_secs(3));
     let shell = tmux.shell_pid();
     let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
@@ -49,7 +49,7 @@ fn cost_with_200_channels() {
     println!(
         "tearless top, 200 channels, 10 frames a second: {user:.2} % of a processor, and {system:.2} % in the system"
     );
-    assert!(number(&tmux.screen(), "jobs_done").is_some(), "it runs still");
+    assert!(number(&tmux.screen(), "jobs_done").is_some(), "the program still runs");
     tmux.types("q");
     tmux.assert_restored();
 }

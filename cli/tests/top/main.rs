@@ -54,7 +54,7 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     let (_first, second, third) = (worker("alpha-1"), worker("alpha-2"), worker("beta-1"));
     let tmux = Tmux::start(130, 30);
     start(&tmux, &own, "");
-    tmux.wait_for("all three are there", |screen| screen.contains("3 workers: 3 alive"));
+    tmux.wait_for("all three workers are listed", |screen| screen.contains("3 workers: 3 alive"));
 
     select_the_last(&tmux);
     filter_and_sort(&tmux);
@@ -70,7 +70,7 @@ fn a_session_from_the_first_frame_to_the_prompt() {
     second.signal(Signal::CONT);
     tmux.wait_for("it continues", |screen| screen.contains("2 alive, 1 dead"));
     let _fourth = worker("gamma-1");
-    tmux.wait_for("another one has come", |screen| screen.contains("4 workers: 3 alive, 1 dead"));
+    tmux.wait_for("another worker is listed", |screen| screen.contains("4 workers: 3 alive, 1 dead"));
 
     freeze(&tmux, || worker("delta-1"));
     resize_and_ask_for_help(&tmux);
@@ -84,7 +84,7 @@ fn select_the_last(tmux: &Tmux) {
     let is_third = |screen: &str| screen.contains("beta-1  #") && number(screen, "jobs_done").is_some();
     let screen = tmux.wait_for("the fields of beta-1 are shown", is_third);
     let before = number(&screen, "jobs_done");
-    tmux.wait_for("they go on", |screen| number(screen, "jobs_done") > before);
+    tmux.wait_for("the fields change", |screen| number(screen, "jobs_done") > before);
     assert!(screen.contains("phase = \""), "{screen}");
 }
 
@@ -100,18 +100,18 @@ fn filter_and_sort(tmux: &Tmux) {
     let column =
         head.chars().collect::<Vec<_>>().windows(5).position(|five| five == ['S', 'T', 'A', 'T', 'E']);
     tmux.click(column.unwrap() + 1, 3);
-    tmux.wait_for("it is sorted by state", |screen| screen.contains("STATE▼"));
+    tmux.wait_for("the rows are sorted by state", |screen| screen.contains("STATE▼"));
 }
 
 /// On a frozen screen, the fields of a live worker don't change, and a new worker does not appear.
 fn freeze(tmux: &Tmux, come: impl FnOnce() -> Worker) {
     tmux.key("End");
-    tmux.wait_for("a live one is selected", |screen| screen.contains("gamma-1  #"));
+    tmux.wait_for("a live worker is selected", |screen| screen.contains("gamma-1  #"));
     tmux.types(" ");
-    let frozen = tmux.wait_for("it is frozen", |screen| screen.contains("FROZEN"));
+    let frozen = tmux.wait_for("the screen is frozen", |screen| screen.contains("FROZEN"));
     let fifth = come();
     wait_for_frames(tmux, 5);
-    assert_eq!(tmux.screen(), frozen, "nothing moves, though a worker has come");
+    assert_eq!(tmux.screen(), frozen, "nothing changes, although a worker has started");
     tmux.types(" ");
     tmux.wait_for("it continues", |screen| screen.contains("5 workers: 4 alive"));
     drop(fifth);
@@ -133,12 +133,12 @@ fn resize_and_ask_for_help(tmux: &Tmux) {
     tmux.resize(20, 5);
     tmux.wait_for("it reports that it is too small", |screen| screen.contains("too small"));
     tmux.resize(50, 12);
-    tmux.wait_for("it fits again", |screen| screen.contains("alpha-1") && screen.contains("? help"));
+    tmux.wait_for("the table fits again", |screen| screen.contains("alpha-1") && screen.contains("? help"));
     tmux.resize(110, 30);
     tmux.types("?");
     tmux.wait_for("the help is shown", |screen| screen.contains("any key closes the help"));
     tmux.types("x");
-    tmux.wait_for("it is gone", |screen| !screen.contains("any key closes the help"));
+    tmux.wait_for("the help is gone", |screen| !screen.contains("any key closes the help"));
 }
 
 /// The only child of a shell.
@@ -148,12 +148,12 @@ fn child_of(shell: u32) -> Pid {
 }
 
 #[test]
-fn a_signal_gives_the_terminal_back() {
+fn a_signal_restores_the_terminal() {
     if play() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("a_signal_gives_the_terminal_back", &own, &["worker"], PACE);
+    let _worker = Worker::start("a_signal_restores_the_terminal", &own, &["worker"], PACE);
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
         let tmux = Tmux::start(80, 24);
         start(&tmux, &own, "--interval 1h");
@@ -164,12 +164,12 @@ fn a_signal_gives_the_terminal_back() {
 }
 
 #[test]
-fn it_ends_with_its_terminal() {
+fn top_ends_with_its_terminal() {
     if play() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("it_ends_with_its_terminal", &own, &["worker"], PACE);
+    let _worker = Worker::start("top_ends_with_its_terminal", &own, &["worker"], PACE);
     let tmux = Tmux::start(80, 24);
     start(&tmux, &own, "--interval 20ms");
     tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
@@ -184,25 +184,25 @@ fn it_ends_with_its_terminal() {
 }
 
 #[test]
-fn it_can_be_suspended_and_continued() {
+fn top_can_be_suspended_and_continued() {
     if play() {
         return;
     }
     let own = OwnNamespace::new();
-    let _worker = Worker::start("it_can_be_suspended_and_continued", &own, &["worker"], PACE);
+    let _worker = Worker::start("top_can_be_suspended_and_continued", &own, &["worker"], PACE);
     let tmux = Tmux::start(80, 24);
     start(&tmux, &own, "");
     tmux.wait_for("it runs", |screen| screen.contains("1 worker:"));
     tmux.key("C-z");
     tmux.assert_restored();
     tmux.shell("fg");
-    tmux.wait_for("it is back", |screen| screen.contains("1 worker:") && screen.contains("? help"));
+    tmux.wait_for("the program is back", |screen| screen.contains("1 worker:") && screen.contains("? help"));
     tmux.key("C-c");
     tmux.assert_restored();
 }
 
 #[test]
-fn without_a_terminal_it_says_what_to_do_instead() {
+fn without_a_terminal_top_says_what_to_do_instead() {
     let own = OwnNamespace::new();
     let output = top(&own, &[]);
     let message = String::from_utf8(output.stderr).unwrap();
@@ -246,7 +246,7 @@ fn once_prints_a_table_and_a_document() {
     assert_eq!(words[0][..3], ["WORKER", "STATE", "PID"], "{text}");
     assert_eq!((words[1][0], words[1][1], words[1][3]), ("beta", "dead", "0"), "{text}");
     assert_eq!((words[2][0], words[3][0], words.len()), ("alpha", "gamma", 4), "{text}");
-    assert_ne!(words[2][3], "0", "the live ones have a rate: {text}");
+    assert_ne!(words[2][3], "0", "the live workers have a rate: {text}");
 
     let output = top(&own, &["--once", "--interval", "50ms", "--filter", "dead", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -258,7 +258,7 @@ fn once_prints_a_table_and_a_document() {
 }
 
 #[test]
-fn names_and_states_can_do_nothing_to_the_terminal() {
+fn names_and_states_cannot_control_the_terminal() {
     let own = OwnNamespace::new();
     let evil = "evil\u{202e}name";
     let builder = own.0.writer_builder::<[u8]>(evil).codec::<tearless::Bytes>();
@@ -269,7 +269,7 @@ fn names_and_states_can_do_nothing_to_the_terminal() {
     assert!(text.contains("evil\\u{202e}name") && !text.contains(['\u{202e}', '\u{1b}']), "{text:?}");
     let tmux = Tmux::start(180, 24);
     start(&tmux, &own, "");
-    let screen = tmux.wait_for("it is shown", |screen| screen.contains("1b 5b 32 4a"));
+    let screen = tmux.wait_for("the bytes are shown", |screen| screen.contains("1b 5b 32 4a"));
     assert!(screen.contains("\\u{1b}]0;owned\\u{7}"), "{screen}");
     tmux.types("q");
     tmux.assert_restored();

@@ -247,7 +247,7 @@ fn picture_of_the_documentation() {
     let picture = PathBuf::from(std::env::var_os("TEARLESS_TOP_PICTURE").expect("the path of the picture"));
     std::fs::create_dir_all(picture.parent().unwrap()).unwrap();
     start(&tmux, &own, "--color always");
-    tmux.wait_for("all are there", |screen| screen.contains("14 workers"));
+    tmux.wait_for("all workers are listed", |screen| screen.contains("14 workers"));
     sleep(seconds(45));
     killed.kill();
     fleet[6].signal(Signal::STOP);
@@ -276,7 +276,7 @@ fn a_picture_of_a_run_shows_its_workers_and_the_fields_of_the_selected_one() {
     Worker::start(test, &own, &["beta"], PACE).kill();
     let tmux = Tmux::start(130, 20);
     start(&tmux, &own, "--color always --filter dead");
-    tmux.wait_for("the dead one is there", |screen| {
+    tmux.wait_for("the dead worker is listed", |screen| {
         screen.contains("beta") && screen.contains("1 dead") && screen.contains("jobs_done =")
     });
     let picture = svg(&cells(&tmux.styled_screen()));
@@ -288,13 +288,13 @@ fn a_picture_of_a_run_shows_its_workers_and_the_fields_of_the_selected_one() {
 }
 
 #[test]
-fn a_picture_has_every_text_with_its_looks() {
+fn a_picture_shows_every_text_in_its_style() {
     let red = Style::new().fg(Color::Red).add_modifier(Modifier::BOLD);
     let buffer = cells("\x1b[1m\x1b[38;5;1ma<b & \"c\"\x1b[0m\n\x1b[7mreversed\x1b[0m    ");
     assert_eq!(buffer[(0, 0)].style().patch(red), buffer[(0, 0)].style());
     let svg = svg(&buffer);
     assert!(svg.contains("fill=\"#f2777a\" font-weight=\"bold\">a&lt;b &amp; &quot;c&quot;</text>"), "{svg}");
-    assert!(svg.contains(&format!("height=\"18.0\" fill=\"{FOREGROUND}\"/>")), "the reversed one: {svg}");
+    assert!(svg.contains(&format!("height=\"18.0\" fill=\"{FOREGROUND}\"/>")), "the reversed text: {svg}");
     assert!(svg.contains(&format!("fill=\"{BACKGROUND}\">reversed</text>")), "{svg}");
-    assert_eq!(svg.matches("<text").count(), 2, "nothing for what is empty: {svg}");
+    assert_eq!(svg.matches("<text").count(), 2, "no text for empty cells: {svg}");
 }

@@ -98,7 +98,7 @@ impl Tmux {
             if is_so(&screen) {
                 return screen;
             }
-            assert!(begin.elapsed() < Duration::from_secs(60), "it never came true that {what}:\n{screen}");
+            assert!(begin.elapsed() < Duration::from_secs(60), "timed out, waiting until {what}:\n{screen}");
             sleep(Duration::from_millis(20));
         }
     }

@@ -1,4 +1,4 @@
-//! The child-process protocol: a program starts itself again, and both talk in lines.
+//! The child-process protocol: a program starts itself again, and parent and child exchange lines.
 //!
 //! 1. The parent starts a [`Child`]. An environment variable or an argument says what the child
 //!    does.
@@ -8,8 +8,8 @@
 //! 4. The child ends when its standard input ends. The input also ends when the parent is killed,
 //!    so that a child never outlives its parent for long.
 //!
-//! A [`Child`] that is dropped is killed and reaped. A child that has something to remove gets time
-//! for that by [`Child::with_grace`].
+//! A [`Child`] that is dropped is killed and reaped. [`Child::with_grace`] gives a child time to
+//! remove something first.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -27,7 +27,7 @@ pub const READY: &str = "ready";
 /// How often a parent that waits until a deadline checks whether its child has ended.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-/// A child process, as its parent sees it. Its methods panic where the system or the child fails.
+/// A child process, as its parent sees it. Its methods panic if the system or the child fails.
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
@@ -133,8 +133,8 @@ impl Child {
         self.answer()
     }
 
-    /// The next line that the child prints, without its end; `None` if the child prints nothing
-    /// more.
+    /// The next line that the child prints, without its end; `None` if the child prints no more
+    /// lines.
     ///
     /// # Panics
     ///
@@ -235,10 +235,10 @@ impl Child {
         self.wait().signal()
     }
 
-    /// Everything that the child prints from here to its end.
+    /// Everything that the child prints from now to its end.
     pub fn rest_of_output(&mut self) -> String {
         let mut rest = String::new();
-        // An error of reading leaves what was read before it.
+        // After a read error, the bytes read before it are kept.
         let _ = self.output.read_to_string(&mut rest);
         rest
     }

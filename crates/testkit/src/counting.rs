@@ -1,9 +1,9 @@
-//! An allocator that counts, for tests of what is allocated. Each thread has its own counts.
+//! An allocator that counts allocations, for tests. Each thread has its own counts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The `#[global_allocator]` of a test program that counts.
+/// The `#[global_allocator]` of a test program that counts allocations.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How many allocations `work` makes.
+/// The number of allocations that `work` makes.
 pub fn allocations(work: impl FnOnce()) -> u64 {
     let before = ALLOCATIONS.get();
     work();

@@ -1,12 +1,12 @@
-//! Forks, and other calls of the system that `std` and rustix do not offer.
+//! Forks, and other system calls that `std` and rustix do not offer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 
 /// Forks this process. The child does `work` and exits at once, without running anything of the
-/// test harness. Its exit code is 0, or 101 if `work` panicked. Only for a process of which no
-/// other thread holds a lock: a test program runs its tests in threads, so a test forks in an
+/// test harness. Its exit code is 0, or 101 if `work` panicked. While a process forks, none of its
+/// other threads may hold a lock. A test program runs its tests in threads, so a test forks in an
 /// actor, or is the only test of its program.
 pub fn fork(work: impl FnOnce()) -> Pid {
     // SAFETY: the child only runs `work`, which uses what this thread owns, and `_exit`. By this
@@ -19,7 +19,7 @@ pub fn fork(work: impl FnOnce()) -> Pid {
     Pid::from_raw(pid).unwrap()
 }
 
-/// Ends this process without running anything: no destructors, no harness.
+/// Ends this process without running destructors or the harness.
 pub fn exit_at_once(code: i32) -> ! {
     // SAFETY: ends the process, and takes a plain number.
     unsafe { libc::_exit(code) }
@@ -79,19 +79,19 @@ pub fn wait(child: Pid) -> WaitStatus {
     rustix::io::retry_on_intr(|| waitpid(Some(child), WaitOptions::empty())).unwrap().unwrap().1
 }
 
-/// Ends this process by SIGALRM after so many seconds, so that its parent does not wait for ever.
+/// Ends this process by SIGALRM after the given seconds, so that its parent does not wait for ever.
 pub fn end_after(seconds: u32) {
     // SAFETY: takes a plain number; no handler is installed unless a test installs one.
     unsafe { libc::alarm(seconds) };
 }
 
-/// Makes this process one of another user. There is no way back.
+/// Makes this process one of another user. This cannot be undone.
 pub fn become_user(user: u32) {
     // SAFETY: takes plain numbers.
     assert_eq!(unsafe { libc::setresuid(user, user, user) }, 0);
 }
 
-/// Makes the system call `handler` a thousand times a second, which interrupts this thread's system
+/// Runs `handler` a thousand times a second, by a signal that interrupts this thread's system
 /// calls.
 pub fn alarm_every_millisecond(handler: extern "C" fn(libc::c_int)) {
     // SAFETY: all zeroes are a valid `sigset_t`: no signal.

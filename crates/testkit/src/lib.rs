@@ -1,10 +1,10 @@
-//! What the tests and benchmarks of tearless share: child processes and what can be done to them,
-//! the machine, tables, statistics, and the objects in shared memory.
+//! What the tests and benchmarks of tearless share: child processes and operations on them, the
+//! machine, tables, statistics, and the objects in shared memory.
 //!
-//! This crate does not depend on tearless, so that a test of the library may use it. A namespace or
-//! a channel is a plain name here. Where the system refuses a call, everything here panics.
+//! This crate does not depend on tearless, so the library's own tests can use it. It takes
+//! namespaces and channels as plain names. Everything here panics if the system refuses a call.
 #![deny(unsafe_code)]
-#![expect(clippy::missing_panics_doc, reason = "tests and benchmarks end where the system refuses a call")]
+#![expect(clippy::missing_panics_doc, reason = "tests and benchmarks end if the system refuses a call")]
 
 pub mod child;
 #[expect(unsafe_code, reason = "an allocator is unsafe to implement")]

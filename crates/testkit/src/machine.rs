@@ -1,4 +1,4 @@
-//! The machine that a figure was measured on. A figure without it means nothing.
+//! The machine that a figure was measured on. Without it, a figure means nothing.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::table::size;
 
-/// The machine, as far as it matters to a measurement. `None` where the system reports nothing.
+/// The machine, as far as it matters to a measurement. `None` if the system reports nothing.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// The processor's model.

@@ -1,5 +1,5 @@
 //! The objects of one namespace or channel, as `/dev/shm` lists them. Objects of other namespaces
-//! are left alone.
+//! stay untouched.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -103,7 +103,7 @@ impl Objects {
     }
 }
 
-/// Whether the page has the length of `text` at `byte`, and `text` behind it.
+/// Whether the page has the length of `text` at `byte`, and then `text`.
 fn text_is(page: &File, byte: u64, text: &str) -> bool {
     let read = |byte, len| -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];

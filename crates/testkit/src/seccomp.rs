@@ -1,7 +1,7 @@
-//! A system without some system call.
+//! A system that lacks a system call.
 
-/// Makes the system call of this number fail with `ENOSYS`, in this thread and in those that it
-/// starts later. Only for a process of its own: there is no way back.
+/// Makes the system call of this number fail with `ENOSYS`, in this thread and in the threads that
+/// it starts later. This cannot be undone, so it needs a process of its own.
 pub fn forbid(call: libc::c_long) {
     let call = u32::try_from(call).unwrap();
     let code = |code: u32| u16::try_from(code).unwrap();

@@ -23,7 +23,7 @@ pub fn quantiles<const COUNT: usize>(times: &Histogram<u64>, quantiles: [f64; CO
     quantiles.map(|quantile| times.value_at_quantile(quantile))
 }
 
-/// The value in the middle, or the mean of the two in the middle; `NAN` of nothing. Sorts the
+/// The value in the middle, or the mean of the two in the middle; `NAN` without values. Sorts the
 /// values.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -34,13 +34,13 @@ pub fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// The median of what `of` returns for each item.
+/// The median of the results of `of` for all items.
 pub fn median_of<T>(items: &[T], of: impl Fn(&T) -> f64) -> f64 {
     median(&mut items.iter().map(of).collect::<Vec<_>>())
 }
 
-/// How long two readings of the clock take with nothing between them. Every time of a single call
-/// contains that.
+/// The time of two readings of the clock with nothing between them. Every time of a single call
+/// contains it.
 pub fn clock_times() -> Histogram<u64> {
     let mut times = histogram();
     for _ in 0..100_000 {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Rows of cells in columns that are as wide as they need to be.
+/// Rows of cells, in columns as wide as their widest cell.
 #[derive(Clone, Debug)]
 pub struct Table {
     columns: Vec<String>,

@@ -16,8 +16,8 @@ pub enum Step {
     Instruction,
 }
 
-/// Pins this thread, and the children that it forks, to the current processor. Every step is a
-/// switch to the child and back, which takes many times longer between two processors.
+/// Pins this thread, and the children that it forks, to the current processor. Every step switches
+/// to the child and back, which takes many times longer between two processors.
 pub fn stay_on_this_processor() {
     let mut processors = MaybeUninit::<libc::cpu_set_t>::zeroed();
     // SAFETY: the call has no preconditions.
@@ -48,7 +48,7 @@ impl Traced {
             exit_at_once(0);
         });
         let traced = Traced { child: Some(child) };
-        assert!(traced.pid().is_some_and(|pid| wait(pid).stopped()), "it stops before its work");
+        assert!(traced.pid().is_some_and(|pid| wait(pid).stopped()), "the child stops before its work");
         traced
     }
 

@@ -1,5 +1,5 @@
-//! Which worker publishes what, and how. Every kind and every codec is a type; this module maps
-//! their names to the types.
+//! Which worker publishes which state, and how. Every kind and every codec is a type; this module
+//! maps their names to the types.
 
 use procfs::{LoadAverage, Meminfo};
 use serde::de::DeserializeOwned;

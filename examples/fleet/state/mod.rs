@@ -110,7 +110,7 @@ impl<S: Sample> State for Sampled<S> {
 }
 
 /// Turns the absence of a file into `None`: containers hide files, old kernels lack some, and a
-/// process that ends while it is read leaves empty ones. Any other failure is an error.
+/// process that ends during the read leaves empty ones. Any other failure is an error.
 fn optional<T>(result: ProcResult<T>) -> io::Result<Option<T>> {
     /// `ESRCH`: the process ended between opening and reading its file.
     const NO_SUCH_PROCESS: i32 = 3;

@@ -88,8 +88,8 @@ fn in_use<S: Serializer>(processors: &[Times; MAX_PROCESSORS], serializer: S) ->
     serializer.collect_seq(processors.iter().filter(|times| **times != Times::default()))
 }
 
-/// `/proc/self/stat` and `/proc/self/statm`: what the worker itself uses. Sampled and published
-/// without pause.
+/// `/proc/self/stat` and `/proc/self/statm`: the worker's own use of resources. Sampled and
+/// published without pause.
 #[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Usage {

@@ -8,9 +8,9 @@ use tearless::hub::{Cut, Hub};
 
 /// The coins of one worker, which it publishes in a channel beside that of its kind.
 ///
-/// Each worker reads how many coins its neighbour in the ring has passed on so far, takes those
-/// that it has not taken yet, and passes on one of its own. So coins are neither made nor lost,
-/// even when a worker is killed at any moment and its successor resumes the purse that it finds.
+/// Each worker reads how many coins its neighbour in the ring has passed on so far, takes the coins
+/// that it has not taken yet, and passes on one of its own. So coins are neither created nor lost,
+/// even if a worker is killed at any moment and its successor resumes the purse that it finds.
 #[derive(Clone, Copy, Pod, Zeroable, Serialize)]
 #[repr(C)]
 pub(crate) struct Purse {
@@ -23,7 +23,7 @@ pub(crate) struct Purse {
 tearless::describe_pod!(Purse { held, passed, taken });
 
 impl Purse {
-    /// The purse that every worker starts with.
+    /// The purse of a new worker.
     pub(crate) const FULL: Purse = Purse { held: 1_000, passed: 0, taken: 0 };
 
     /// The channel of the purse of worker `index`.
@@ -31,7 +31,7 @@ impl Purse {
         format!("purse-{index}")
     }
 
-    /// Takes what `neighbour` has passed on, and passes on one coin.
+    /// Takes the coins that `neighbour` has passed on, and passes on one coin.
     pub(crate) fn turn(&mut self, neighbour: &Purse) {
         self.held += neighbour.passed - self.taken;
         self.taken = neighbour.passed;

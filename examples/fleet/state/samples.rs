@@ -47,8 +47,8 @@ impl Sample for Disks {
     }
 }
 
-/// `/proc/net/dev`: a map from names. Each decoding of a `HashMap` would have another order, and so
-/// another checksum.
+/// `/proc/net/dev`: a map from names. A `HashMap` would have another order after each decoding, and
+/// so another checksum.
 pub(crate) type Network = BTreeMap<String, DeviceStatus>;
 
 impl Sample for Network {
@@ -74,8 +74,8 @@ impl Sample for Pressure {
     const WAY: Way = Way::Changed;
 
     fn sample() -> io::Result<Option<Self>> {
-        // A failure to read one is no error: with `psi=0` the files exist and can't be read, and
-        // until Linux 5.13 the processors' file lacks a line.
+        // A file that can't be read is not an error: with `psi=0` the files exist and can't be
+        // read, and until Linux 5.13 the processors' file lacks a line.
         Ok(Some(Self {
             processors: CpuPressure::current().ok(),
             memory: MemoryPressure::current().ok(),

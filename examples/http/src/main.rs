@@ -67,7 +67,7 @@ async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
             // If no handler can be installed, the signal ends the process at once, which is fine,
             // too.
             let _ = tokio::signal::ctrl_c().await;
-            // Otherwise the streams of changes would last as long as their workers.
+            // Without this, the streams of changes would last as long as their workers.
             shutdown.send_replace(true);
         })
         .await?;

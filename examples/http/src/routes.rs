@@ -60,7 +60,7 @@ async fn changes(
     let changes = shared.workers.changes(&worker(name)?)?;
     let mut is_ending = shared.is_ending;
     let events = changes.map(|change| Ok(event(change))).take_until(async move {
-        // An error means that the sender is gone, so the program is ending, too.
+        // An error means that the sender is gone, so the program is ending.
         let _ = is_ending.wait_for(|is_ending| *is_ending).await;
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
@@ -75,7 +75,7 @@ fn event(change: Result<Published, String>) -> Event {
     event.unwrap_or_else(|error| Event::default().event("error").data(error.to_string()))
 }
 
-/// Other channels of the namespace are no workers.
+/// Other channels of the namespace are not workers.
 fn worker(name: String) -> Result<String, Failure> {
     match name.strip_prefix("worker-") {
         Some(_) => Ok(name),

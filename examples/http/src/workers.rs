@@ -1,5 +1,5 @@
-//! The workers, seen through a hub. Their states have many types; a channel's type is found by
-//! trying.
+//! The workers, seen through a hub. Their states have many types; this module finds a channel's
+//! type by trying them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,7 +43,7 @@ pub(crate) struct Worker {
 #[derive(Serialize)]
 struct Vital {
     health: &'static str,
-    /// Time since the last sign of life, if it is stalled or dead.
+    /// Time since the last sign of life, if the worker is stalled or dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     silent_ms: Option<f64>,
     writer_pid: u64,
@@ -80,7 +80,7 @@ impl Workers {
         all.collect()
     }
 
-    /// One worker, even if it has published nothing yet. An error if there is none of that name.
+    /// One worker, even if it has published nothing yet. An error if no worker has that name.
     pub(crate) fn one(&self, name: &str) -> Result<Worker, QueryError> {
         let vital = Some(Vital::of(&self.hub.status(name)?));
         match self.state(name) {
@@ -100,7 +100,7 @@ impl Workers {
         self.with_type(|assignment| assignment.run(Follow { hub: &self.hub, name, kind: assignment.kind }))
     }
 
-    /// Tries `look` with one type after another until one is the channel's.
+    /// Tries `look` with one type after another until one matches the channel.
     fn with_type<R>(&self, look: impl Fn(Assignment) -> Result<R, QueryError>) -> Result<R, QueryError> {
         let mut mismatch = None;
         let all =

@@ -1,6 +1,6 @@
-//! The program as a process, asked over HTTP, beside worker processes of the example `fleet`. The
-//! workers are this test's own program, started again, so the test has a `main` instead of a
-//! harness.
+//! Runs the program as a process, beside worker processes of the example `fleet`, and queries it
+//! over HTTP. The workers are this test program, started again, so the test has a `main` instead of
+//! a harness.
 
 mod asking;
 #[path = "../../fleet/fleet.rs"]
@@ -44,8 +44,8 @@ fn main() {
     }
     let tests: [(&str, Test); 6] = [
         ("a_live_fleet_is_shown_as_it_changes", a_live_fleet_is_shown_as_it_changes),
-        ("dead_and_stopped_workers_are_told_with_their_last_state", dead_and_stopped_workers),
-        ("what_is_not_there_is_an_error_as_json", what_is_not_there_is_an_error_as_json),
+        ("dead_and_stopped_workers_are_shown_with_their_last_state", dead_and_stopped_workers),
+        ("unknown_names_are_errors_as_json", unknown_names_are_errors_as_json),
         ("cuts_have_all_coins", cuts_have_all_coins),
         ("changes_come_as_events_until_ctrl_c", changes_come_as_events_until_ctrl_c),
         ("a_namespace_without_workers_is_empty", a_namespace_without_workers_is_empty),
@@ -126,13 +126,13 @@ fn dead_and_stopped_workers(namespace: &str) {
     });
     assert!(
         successor["publication"].as_u64() > dead["publication"].as_u64(),
-        "it goes on with the next number"
+        "it resumes with the next number"
     );
     assert_eq!(successor["incarnation"], 2);
     assert!(fleet.stop().is_empty());
 }
 
-fn what_is_not_there_is_an_error_as_json(namespace: &str) {
+fn unknown_names_are_errors_as_json(namespace: &str) {
     let (fleet, server) = start(namespace, 1);
     // The channel purse-0 exists, but is not a worker.
     for path in
@@ -204,11 +204,7 @@ fn changes_come_as_events_until_ctrl_c(namespace: &str) {
 
 fn a_namespace_without_workers_is_empty(namespace: &str) {
     let server = Server::start(namespace);
-    assert!(
-        server.address.starts_with("127.0.0.1:"),
-        "the loopback's by default: {}",
-        server.address
-    );
+    assert!(server.address.starts_with("127.0.0.1:"), "the loopback's by default: {}", server.address);
     assert_eq!(server.get("/workers").json(), Value::Array(Vec::new()));
     assert_eq!(server.get("/workers/worker-0").status, 404);
     assert_eq!(server.get("/cut").json()["purses"], Value::Array(Vec::new()));

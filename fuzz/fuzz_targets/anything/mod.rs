@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tearless::{error::CapError, Decode, Encode};
 
-/// A type that nests in every way there is.
+/// A type with every form of nesting.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub enum Anything {
     Nothing,
@@ -17,16 +17,18 @@ pub enum Anything {
     Bytes([u8; 3], Vec<f32>),
 }
 
-/// Any bytes as a payload: what is decoded can be encoded and decoded again; or it is a typed error.
+/// Decodes any bytes. A decoded value can be encoded and decoded again; otherwise the error is
+/// typed.
 pub fn check<C: Encode<Anything> + Decode<Anything>>(payload: &[u8]) {
     let mut scratch = Vec::new();
     match C::decode(payload) {
         Ok(value) => {
-            let encoded = C::encode(&value, &mut scratch).expect("what was decoded");
+            let encoded = C::encode(&value, &mut scratch).expect("a decoded value can be encoded");
             match C::decode(encoded) {
-                // Not by `==`: NaN.
+                // Not compared by `==`, because of NaN.
                 Ok(again) => assert_eq!(format!("{value:?}"), format!("{again:?}")),
-                // A payload that says the same in more bytes than it takes is allowed more elements.
+                // A payload that encodes the same value in more bytes than necessary may have more
+                // elements.
                 Err(error) => {
                     let cap = Some(&CapError::TooManyElements { len: encoded.len() });
                     assert!(encoded.len() < payload.len() && error.downcast_ref() == cap, "{error}");

@@ -1,4 +1,4 @@
-//! Axes: places of values, and texts of ticks.
+//! Axes: positions of values, and texts of ticks.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::{common, table};
 
 /// An axis.
 pub(crate) struct Axis {
-    /// With the unit.
+    /// The label, with the unit.
     pub(crate) label: &'static str,
     pub(crate) scale: Scale,
 }
@@ -30,7 +30,7 @@ pub(crate) enum Scale {
     Names(Vec<String>),
 }
 
-/// An axis that shows certain values: in the places that [`Axis::place`] gives.
+/// An axis that shows certain values, at the positions that [`Axis::place`] gives.
 pub(crate) struct Fitted {
     pub(crate) low: f64,
     pub(crate) high: f64,
@@ -46,7 +46,7 @@ impl Axis {
         Axis { label, scale }
     }
 
-    /// Where a value is: the scale's steps are one apart.
+    /// The position of a value: the scale's steps are one apart.
     pub(crate) fn place(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Linear | Scale::Names(_) => value,
@@ -69,7 +69,7 @@ impl Axis {
         }
     }
 
-    /// The part of the axis that all of `values` are in.
+    /// The part of the axis that contains all of `values`.
     pub(crate) fn fit(&self, values: impl Iterator<Item = f64>) -> Fitted {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for place in values.map(|value| self.place(value)) {
@@ -89,7 +89,7 @@ impl Axis {
         }
     }
 
-    /// Whether there is a place for a value: a scale of powers has none for zero.
+    /// Whether a value has a position: a scale of powers has none for zero.
     pub(crate) fn has_place_for(&self, value: f64) -> bool {
         match self.scale {
             Scale::Log { zero: None } | Scale::Time => value > 0.0,
@@ -109,7 +109,7 @@ impl Fitted {
         Fitted { low, high, ticks }
     }
 
-    /// Ticks at powers of ten; where these are few, at twice and five times of them, too.
+    /// Ticks at powers of ten; if these are few, also at their twofold and fivefold.
     fn decades(low: f64, high: f64) -> Fitted {
         let margin = ((high - low) * 0.06).max(0.12);
         let (low, high) = (low - margin, high + margin);

@@ -1,4 +1,5 @@
-//! A worker that answers requests for its state over a socket, as many services do; and the request.
+//! A worker that answers requests for its state over a socket, as many services do; and the
+//! request.
 
 use std::io::{self, Read, Write};
 
@@ -8,8 +9,8 @@ use super::{CHANNEL, Link};
 use crate::Failure;
 use crate::worker_state::WorkerState;
 
-/// Publishes the state once, and then answers each request, a byte, with the state's length and a new
-/// encoding of it.
+/// Publishes the state once, and then answers each request, which is a byte, with the state's
+/// length and a new encoding of the state.
 pub(crate) fn run(namespace: &Namespace, mut link: Link, jobs: usize) -> Result<(), Failure> {
     let state = WorkerState::new(jobs, 1);
     let mut writer = namespace.writer_builder::<WorkerState>(CHANNEL).codec::<Postcard>().open()?;

@@ -8,7 +8,7 @@ use tearless::{Bytes, Namespace, Writer};
 use super::{CHANNEL, Link};
 use crate::{Failure, measure};
 
-/// The order: to publish a state of so many bytes, once or again and again for some time.
+/// The order: publish a state of `bytes` bytes, once or again and again for some time.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Grow {
     pub(crate) bytes: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Grown {
     pub(crate) first_nanos: u64,
     pub(crate) max_nanos: u64,
     pub(crate) publications: u64,
-    /// Segments that were replaced by it.
+    /// The number of segments that the publications replaced.
     pub(crate) growths: u64,
 }
 

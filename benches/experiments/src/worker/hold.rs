@@ -16,9 +16,9 @@ pub(crate) const STATE_WORDS: usize = 32;
 /// Publications, or messages, so far.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Held {
-    /// In all channels together.
+    /// The count over all channels.
     pub(crate) updates: u64,
-    /// Of the whole process.
+    /// The processor time of the whole process.
     pub(crate) processor_nanos: u64,
 }
 

@@ -1,4 +1,5 @@
-//! The connection of the main process and a worker: lines of JSON over a pair of sockets, the worker's standard input.
+//! The connection of the main process and a worker: lines of JSON over a pair of sockets. The
+//! worker's end is its standard input.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Failure;
 
-/// One end of it.
+/// One end of the connection.
 pub(crate) struct Link {
     pub(crate) stream: BufReader<UnixStream>,
 }
@@ -43,7 +44,7 @@ impl Link {
         Ok((len > 0).then(|| line.trim_end().into()))
     }
 
-    /// The next value of the other process.
+    /// The next value from the other process.
     pub(crate) fn hear<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let line = self.next()?.ok_or("a worker ended before its time")?;
         Ok(serde_json::from_str(&line)?)

@@ -1,4 +1,4 @@
-//! How a worker that is busy hears orders, and keeps its pace.
+//! How a busy worker receives orders, and keeps its pace.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Link, REPORT};
 use crate::Failure;
 
-/// From this period on a worker sleeps instead of watching the clock.
+/// From this period on, a worker sleeps instead of watching the clock.
 const SLEEPS: Duration = Duration::from_millis(1);
 
 /// An order to a busy worker.
@@ -22,7 +22,7 @@ pub(crate) enum Order {
     End,
 }
 
-/// The orders as they come.
+/// The orders as they arrive.
 pub(crate) struct Orders {
     link: Link,
     /// Set after an order was sent to `orders`: checking it costs a load.
@@ -37,8 +37,8 @@ impl Orders {
         let heard = Link::new(link.stream.get_ref().try_clone()?);
         let is_pending = Arc::new(AtomicBool::new(false));
         let (sender, orders) = channel();
-        let told = Arc::clone(&is_pending);
-        thread::Builder::new().name("orders".into()).spawn(move || listen(heard, &told, &sender))?;
+        let mark = Arc::clone(&is_pending);
+        thread::Builder::new().name("orders".into()).spawn(move || listen(heard, &mark, &sender))?;
         Ok(Orders { link, is_pending, orders })
     }
 
@@ -47,7 +47,7 @@ impl Orders {
         if !self.is_pending.load(Ordering::Relaxed) {
             return None;
         }
-        // Before the queue is checked: an order that comes later sets the mark again.
+        // Cleared before the queue is checked: an order that arrives later sets the mark again.
         self.is_pending.store(false, Ordering::Relaxed);
         let order = self.orders.try_recv().ok()?;
         self.is_pending.store(true, Ordering::Relaxed);
@@ -74,7 +74,7 @@ impl Orders {
     }
 }
 
-/// Hands orders on until the input ends.
+/// Forwards orders until the input ends.
 fn listen(mut link: Link, is_pending: &AtomicBool, orders: &Sender<Order>) {
     loop {
         let order = match link.next() {
@@ -84,7 +84,7 @@ fn listen(mut link: Link, is_pending: &AtomicBool, orders: &Sender<Order>) {
         };
         let is_end = matches!(order, Order::End);
         let is_heard = orders.send(order).is_ok();
-        // The queue hands the order over; the mark only makes the worker check the queue.
+        // The queue transfers the order; the mark only makes the worker check the queue.
         is_pending.store(true, Ordering::Relaxed);
         if is_end || !is_heard {
             return;
@@ -92,14 +92,14 @@ fn listen(mut link: Link, is_pending: &AtomicBool, orders: &Sender<Order>) {
     }
 }
 
-/// How often something is done.
+/// The frequency of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Rate {
     /// Once, at the beginning.
     Once,
-    /// So many times a second, or as fast as it can.
+    /// At this rate per second, or as fast as it can.
     Hertz(u32),
-    /// As often as it can be done.
+    /// As often as possible.
     FlatOut,
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for Rate {
     }
 }
 
-/// The times at which a worker does something.
+/// The times at which a worker acts.
 pub(crate) struct Pace {
     rate: Rate,
     tick: Instant,
@@ -127,8 +127,8 @@ impl Pace {
         Pace { rate, tick: Instant::now() }
     }
 
-    /// Waits for the next time, which is `None`, or for an order, which comes first. Skips times that were missed:
-    /// catching up would be a burst.
+    /// Waits for the next time, which returns `None`, or for an order, which comes first. Skips
+    /// missed times: catching up would be a burst.
     pub(crate) fn next(&mut self, orders: &Orders) -> Option<Order> {
         let period = match self.rate {
             Rate::Once => return Some(orders.wait()),
@@ -150,7 +150,7 @@ impl Pace {
     }
 }
 
-/// Whether an error only means that the main process has ended, or reads no more.
+/// Whether an error only means that the main process has ended, or no longer reads.
 pub(crate) fn is_hung_up(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }

@@ -13,7 +13,7 @@ use crate::{Failure, measure};
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Published {
     pub(crate) publications: u64,
-    /// Of the whole process.
+    /// The processor time of the whole process.
     pub(crate) processor_nanos: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A worker that reads as fast as it can: one of several that may disturb the writer.
+//! A worker that reads as fast as it can, one of several that may disturb the writer.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! A worker that sends the states of many through queues: one socket for each.
+//! A worker that sends the states of many workers through queues: one socket for each.
 
 use std::io::{ErrorKind, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -25,7 +25,7 @@ pub(crate) fn run(link: Link, sockets: usize, rate: Rate, name: &str) -> Result<
                 streams.push(stream);
             }
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
-            // After the end of the main process no connection comes.
+            // After the end of the main process no more connections arrive.
             Err(_) if orders.poll().is_some() => return Ok(()),
             Err(_) => thread::sleep(Duration::from_micros(100)),
         }
@@ -50,7 +50,7 @@ pub(crate) fn run(link: Link, sockets: usize, rate: Rate, name: &str) -> Result<
     }
 }
 
-/// `false` if the main process has ended.
+/// Returns `false` if the main process has ended.
 fn send(streams: &mut [UnixStream], state: &[u8]) -> Result<bool, Failure> {
     for stream in streams {
         match stream.write_all(state) {

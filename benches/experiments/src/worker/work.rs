@@ -13,7 +13,7 @@ use crate::common::spread;
 use crate::measure::{processor_nanos, thread_nanos};
 use crate::worker_state::WorkerState;
 
-/// Steps of one unit of work, each of which waits for the one before: some ten microseconds.
+/// Steps of one unit of work, each of which depends on the one before: about ten microseconds.
 const STEPS: u64 = 5_000;
 
 /// The work of this process so far.
@@ -27,7 +27,8 @@ pub(crate) struct Worked {
     pub(crate) processor_nanos: u64,
 }
 
-/// Works until the input ends, and publishes every `interval`, if there is one. Publishes a first state in any case.
+/// Works until the input ends, and publishes every `interval`, if there is one. Always publishes a
+/// first state.
 pub(crate) fn run(
     namespace: &Namespace,
     link: Link,
@@ -42,7 +43,7 @@ pub(crate) fn run(
     loop {
         black_box((0..STEPS).fold(worked.units, |value, step| spread(value ^ step)));
         worked.units += 1;
-        // The worker that never publishes reads the clock, too, so that nothing else differs.
+        // The worker that never publishes also reads the clock, so that nothing else differs.
         let now = Instant::now();
         if let (Some(tick), Some(interval)) = (next, interval)
             && now >= tick

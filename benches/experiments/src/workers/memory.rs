@@ -1,4 +1,4 @@
-//! How much memory processes have, according to the kernel.
+//! The memory of processes, as the kernel reports it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use crate::Failure;
 use crate::common;
 
-/// Bytes of one process that others don't share.
+/// Bytes of one process that it does not share.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Private {
     /// Anonymous memory: heap and stacks.
@@ -22,7 +22,7 @@ impl Private {
         Private { private: kilobytes(&file, "RssAnon"), page_tables: kilobytes(&file, "VmPTE") }
     }
 
-    /// What has been added since `before`.
+    /// The growth since `before`.
     pub(crate) fn since(self, before: Private) -> Private {
         Private {
             private: self.private.saturating_sub(before.private),
@@ -31,7 +31,7 @@ impl Private {
     }
 }
 
-/// Bytes of one process, with its share of what several have.
+/// Bytes of one process, with its share of the memory that several processes share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Proportional {
     pub(crate) memory: u64,
@@ -53,7 +53,8 @@ impl Proportional {
     }
 }
 
-/// Bytes of the shared objects that a process has mapped, by kind, and of the registry that they are entered in.
+/// Bytes of the shared objects that a process has mapped, by kind, and of the registry that lists
+/// them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) control: u64,
@@ -61,10 +62,10 @@ pub(crate) struct Objects {
     pub(crate) registry: u64,
 }
 
-/// Where the objects are.
+/// The directory of the objects.
 const DIRECTORY: &str = "/dev/shm/";
 
-/// How their names begin. The layout's page explains the parts of names.
+/// The beginning of their names. The layout's page explains the parts of names.
 const PREFIX: &str = "tl_";
 
 /// Where the namespace ends in a name.

@@ -21,7 +21,7 @@ pub(crate) fn measure(context: &Context, count: usize) -> Result<Process, Failur
     Ok(Process { count, with: one_of(context, count, 1)?, without: one_of(context, count, 0)? })
 }
 
-/// The process in the middle of `count` that run at the same time, with so many channels each.
+/// The median of `count` processes that run at the same time, each with `channels` channels.
 fn one_of(context: &Context, count: usize, channels: usize) -> Result<Proportional, Failure> {
     let start = |first| context.start(Role::Hold { first, channels, rate: UPDATES });
     let workers = (0..count).map(start).collect::<Result<Vec<_>, _>>()?;

@@ -1,4 +1,4 @@
-//! Workers that send each state through a queue, of which the main process keeps the latest.
+//! Workers that send each state through a queue. The main process keeps the latest state.
 
 use std::io::{ErrorKind, Read};
 use std::os::linux::net::SocketAddrExt;
@@ -18,9 +18,9 @@ use crate::worker::{Role, STATE_WORDS};
 pub(crate) struct Queue {
     /// The memory that both processes gained.
     pub(crate) private: u64,
-    /// What the kernel may hold for them.
+    /// The memory that the kernel may use for them.
     pub(crate) buffers: u64,
-    /// Of the main process.
+    /// The descriptors of the main process.
     pub(crate) descriptors: usize,
     pub(crate) load: Load,
 }
@@ -33,7 +33,7 @@ struct Inbox {
     rest: Vec<u8>,
 }
 
-/// Measures so many workers in one process.
+/// Measures `workers` workers in one process.
 pub(crate) fn measure(context: &Context, workers: usize) -> Result<Queue, Failure> {
     let name = format!("{} {workers}", context.namespace.name());
     let role = |sockets| Role::Send { sockets, rate: UPDATES, name: name.clone() };
@@ -52,7 +52,7 @@ pub(crate) fn measure(context: &Context, workers: usize) -> Result<Queue, Failur
     let private =
         Private::of(worker.pid()).since(without).private + Private::of(process::id()).since(before).private;
     let queue = Queue { private, buffers, descriptors: inboxes.len(), load };
-    // The queues are emptied first, so that the worker never waits for room.
+    // The queues are emptied first, so that the worker never waits for space.
     drop(inboxes);
     worker.end()?;
     Ok(queue)
@@ -66,7 +66,7 @@ impl Inbox {
         Ok(Inbox { stream, latest: [0; STATE_WORDS * 8], rest: Vec::new() })
     }
 
-    /// Reads all that has arrived, and keeps the last whole state.
+    /// Reads everything that has arrived, and keeps the last whole state.
     fn drain(&mut self, buffer: &mut [u8]) -> Result<(), Failure> {
         let state = self.latest.len();
         loop {

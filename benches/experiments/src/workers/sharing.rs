@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::measure::{median_of, once_nanos, processor_nanos};
 use crate::worker::{Held, REPORT, Role, STATE_WORDS, Worker, channel_name};
 
-/// How long processor time is measured.
+/// The duration of the measurement of processor time.
 const SPAN: Duration = Duration::from_secs(4);
 
 /// The cost of a number of workers.
@@ -42,7 +42,7 @@ pub(crate) struct Load {
     pub(crate) round_nanos: f64,
 }
 
-/// Measures so many workers in one process.
+/// Measures `workers` workers in one process.
 pub(crate) fn measure(context: &Context, workers: usize) -> Result<Shared, Failure> {
     let idle = context.start(Role::Hold { first: 0, channels: 0, rate: UPDATES })?;
     let without = Private::of(idle.pid());
@@ -70,7 +70,8 @@ pub(crate) fn measure(context: &Context, workers: usize) -> Result<Shared, Failu
 }
 
 impl Load {
-    /// Reads all states by `look`, [`QUERIES`] times a second, and reads the processes' clocks before and after.
+    /// Reads all states by `look`, [`QUERIES`] times a second, and reads the processes' clocks
+    /// before and after.
     pub(crate) fn measure(
         context: &Context,
         worker: &mut Worker,

@@ -14,14 +14,14 @@ const KEY: u64 = 0;
 /// `get` and `update_with_copy`, both of which pass the state by value.
 pub(crate) struct Iceoryx;
 
-/// The entry to write to, and what has to live as long.
+/// The entry to write to, and everything that must live as long.
 pub(crate) struct Update<const WORDS: usize> {
     entry: EntryHandleMut<ipc::Service, u64, [u64; WORDS]>,
     _writer: EntryWriter<ipc::Service, u64>,
     _board: Board,
 }
 
-/// The entry to read from, and what has to live as long.
+/// The entry to read from, and everything that must live as long.
 pub(crate) struct Get<const WORDS: usize> {
     entry: EntryHandle<ipc::Service, u64, [u64; WORDS]>,
     _reader: EntryReader<ipc::Service, u64>,
@@ -50,7 +50,7 @@ impl Board {
     }
 }
 
-/// A node whose files are the run's own.
+/// A node whose files belong to the run.
 fn node(place: &Place) -> Node<ipc::Service> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();

@@ -1,4 +1,4 @@
-//! The yardstick: a copy between private memory and a shared mapping, and nothing else. It protects no reader.
+//! The yardstick: a copy between private memory and a shared mapping. It protects no reader.
 
 use std::fs::{self, OpenOptions};
 use std::hint::black_box;
@@ -14,7 +14,8 @@ use crate::place::Place;
 /// Always into and out of the same place, which stays in the cache if it can.
 pub(crate) struct Memcpy;
 
-/// Into and out of as many places in turn as a channel of such states has slots: what a publish can't do without.
+/// Into and out of as many places in turn as a channel of such states has slots, which a publish
+/// can't avoid.
 pub(crate) struct MemcpyAround;
 
 /// Copies into the mapping.
@@ -30,7 +31,7 @@ pub(crate) struct OutOf<const WORDS: usize> {
     state: Box<[u64; WORDS]>,
 }
 
-/// Copies from one place of private memory to another: the copy, and nothing else. It can be read only.
+/// Copies from one place of private memory to another. It can be read only.
 pub(crate) struct Private<const WORDS: usize> {
     from: Box<[u64; WORDS]>,
     into: Box<[u64; WORDS]>,
@@ -46,7 +47,8 @@ impl<const WORDS: usize> Private<WORDS> {
 impl<const WORDS: usize> Read<WORDS> for Private<WORDS> {
     #[inline]
     fn read(&mut self, look: impl FnOnce(&[u64; WORDS])) -> Tried {
-        // Not known to be as it was: otherwise a small state would be loaded once, for all reads.
+        // The compiler must not assume that the source is unchanged: it would load a small state
+        // once, for all reads.
         *self.into = **black_box(&self.from);
         look(&self.into);
         Tried::default()
@@ -83,7 +85,7 @@ fn ends<const WORDS: usize>(place: &Place, slots: usize) -> Ends<Into<WORDS>, Ou
     Ends { publisher, reader: OutOf { mapping: out_of, next: 0, state: boxed(|_| 0) } }
 }
 
-/// Two mappings of the same new `len` bytes of shared memory, which have no name any more.
+/// Two mappings of the same new `len` bytes of shared memory, whose name is unlinked.
 #[allow(unsafe_code, reason = "memmap2 can't know that no other process changes the file")]
 fn map_twice(place: &Place, len: usize) -> [MmapMut; 2] {
     let path = place.file();
@@ -92,9 +94,10 @@ fn map_twice(place: &Place, len: usize) -> [MmapMut; 2] {
     file.set_len(len as u64).expect("there is room in shared memory");
     fs::remove_file(&path).expect("it was made just now");
     [(); 2].map(|()| {
-        // SAFETY: a mapping needs a file that is neither changed nor shortened behind the borrows of its bytes. This file
-        // has no name, and this process alone its descriptor, which is closed below. Its bytes are borrowed only during
-        // one copy, and only by the one thread that uses both ends in turns.
+        // SAFETY: a mapping requires that its file is neither changed nor shortened behind the
+        // borrows of its bytes. The name of this file is unlinked, and only this process has its
+        // descriptor, which is closed below. Its bytes are borrowed only during one copy, and only
+        // by the one thread that uses both ends in turns.
         let mapping = unsafe { MmapMut::map_mut(&file) };
         let mut mapping = mapping.expect("there is room to map it");
         mapping.fill(0);
@@ -102,7 +105,7 @@ fn map_twice(place: &Place, len: usize) -> [MmapMut; 2] {
     })
 }
 
-/// The beginning of the next place of so many bytes.
+/// The beginning of the next place of `len` bytes.
 #[inline]
 fn after<const WORDS: usize>(place: usize, len: usize) -> usize {
     if place + WORDS * 8 == len { 0 } else { place + WORDS * 8 }

@@ -1,4 +1,4 @@
-//! mmap-sync: two files that are written in turn, readers counted in a third.
+//! mmap-sync: two files that are written in turn, with a count of readers in a third.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::common::boxed;
 use crate::peer::{Ends, Peer, Publish, Read, Shared, Tried};
 use crate::place::Place;
 
-/// How long the writer waits for readers. Longer than any of them takes.
+/// How long the writer waits for readers: longer than any of them takes.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// For how many nanoseconds the writer sleeps when it meets a reader. By default it is a second.
+/// The nanoseconds that the writer sleeps if it meets a reader. The default is a second.
 const SLEEP: u64 = 1_000;
 
 /// `write`, which serializes, checks, hashes; and `read` without a check, followed by a copy.
@@ -23,7 +23,7 @@ pub(crate) struct MmapSync;
 /// `write_raw`, which only hashes; and `read` without a check, in place.
 pub(crate) struct MmapSyncGuard;
 
-/// The three files, with the hash, the lock and the scratch space that are the defaults.
+/// The three files, with the default hash, lock and scratch space.
 type Files = Synchronizer<WyHash, LockDisabled, 1024, SLEEP>;
 
 /// Writes states as values or, if `RAW`, as bytes.
@@ -37,7 +37,7 @@ pub(crate) struct Copied<const WORDS: usize> {
     state: Box<[u64; WORDS]>,
 }
 
-/// Shows the state where it is.
+/// Shows the state in place.
 pub(crate) struct Guarded {
     files: Files,
 }
@@ -50,11 +50,12 @@ fn files(place: &Place) -> Files {
 #[allow(unsafe_code, reason = "the peer has no other way to read")]
 #[inline]
 fn read<const WORDS: usize>(files: &mut Files, look: impl FnOnce(&[u64; WORDS])) {
-    // SAFETY: the caller has to drop the result before the grace period of the writer ends, and the file has to hold an
-    // archived value of the type asked for. The result lives for one copy or one comparison, which takes far less than
-    // the minute of `GRACE`, unless a signal stops this process, which no benchmark expects. The files are the run's
-    // own, and only `Write` writes there, always a `[u64; WORDS]` of the same place, of which every pattern of bits is
-    // a valid value. That the peer may hand out bytes that are being overwritten is its own affair: see `torn`.
+    // SAFETY: the caller has to drop the result before the writer's grace period ends, and the file
+    // has to hold an archived value of the requested type. The result lives for one copy or one
+    // comparison, which takes far less than the minute of `GRACE`, unless a signal stops this
+    // process, which no benchmark expects. The files belong to the run. Only `Write` writes to
+    // them, always a `[u64; WORDS]` of the same place, and every pattern of bits is a valid value
+    // of that type. The peer may return bytes that are being overwritten: see `torn`.
     let result = unsafe { files.read::<[u64; WORDS]>(false) };
     look(&result.expect("a state was written"));
 }

@@ -1,4 +1,4 @@
-//! Those who are compared: an adapter for each.
+//! The compared libraries: one adapter for each.
 
 mod iceoryx;
 mod memcpy;

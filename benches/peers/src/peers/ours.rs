@@ -1,35 +1,35 @@
 //! The library itself, in four settings.
 
-use tearless::{error::SnapshotError, options::TimestampSource, Pod, Reader, Writer, WriterBuilder};
+use tearless::{Pod, Reader, Writer, WriterBuilder, error::SnapshotError, options::TimestampSource};
 
 use crate::common::boxed;
 use crate::peer::{Ends, Peer, Publish, Read, Shared, Tried};
 use crate::place::Place;
 
-/// Undated, and read by value.
+/// Without timestamps, and read by value.
 pub(crate) struct UndatedByValue;
 
-/// All options at their defaults: publications are dated by the precise clock.
+/// All options at their defaults: publications have timestamps of the precise clock.
 pub(crate) struct Dated;
 
-/// Without dates, as all others are.
+/// Without timestamps, as all peers are.
 pub(crate) struct Undated;
 
-/// Undated, and with one slot in each segment: a classic double buffer.
+/// Without timestamps, and with one slot in each segment: a classic double buffer.
 pub(crate) struct Shallow;
 
-/// The writer of any of them.
+/// The writer of every setting.
 pub(crate) struct Publisher<const WORDS: usize> {
     writer: Writer<[u64; WORDS], Pod>,
 }
 
-/// The reader of any of them, and where it copies to.
+/// The reader of every setting, and the buffer that it copies to.
 pub(crate) struct Snapshots<const WORDS: usize> {
     reader: Reader<[u64; WORDS], Pod>,
     state: Box<[u64; WORDS]>,
 }
 
-/// A reader that hands states out by value.
+/// A reader that returns states by value.
 pub(crate) struct Values<const WORDS: usize> {
     reader: Reader<[u64; WORDS], Pod>,
 }
@@ -56,7 +56,7 @@ fn reader<const WORDS: usize>(place: &Place) -> Snapshots<WORDS> {
     Snapshots { reader, state: boxed(|_| 0) }
 }
 
-/// In how many places a publisher of such states writes in turn.
+/// The number of slots that a publisher of such states writes in turn.
 pub(crate) fn depth<const WORDS: usize>(place: &Place) -> usize {
     let builder = builder::<WORDS>(&place.at("depth")).timestamps(TimestampSource::None);
     let writer = builder.open().expect("there is room in shared memory");

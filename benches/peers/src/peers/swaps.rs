@@ -23,7 +23,7 @@ pub(crate) struct Swap<const WORDS: usize> {
     pointer: Arc<ArcSwap<[u64; WORDS]>>,
 }
 
-/// The pointer, and where to copy to.
+/// The pointer, and the buffer to copy to.
 pub(crate) struct Load<const WORDS: usize> {
     pointer: Arc<ArcSwap<[u64; WORDS]>>,
     state: Box<[u64; WORDS]>,
@@ -34,19 +34,19 @@ pub(crate) struct Append<const WORDS: usize> {
     handle: WriteHandle<State<WORDS>, Replace<WORDS>>,
 }
 
-/// The reading side, and where to copy to.
+/// The reading side, and the buffer to copy to.
 pub(crate) struct Enter<const WORDS: usize> {
     handle: ReadHandle<State<WORDS>>,
     state: Box<[u64; WORDS]>,
 }
 
-/// What left-right keeps two of.
+/// The data that left-right keeps two of.
 #[derive(Clone)]
 pub(crate) struct State<const WORDS: usize> {
     words: Box<[u64; WORDS]>,
 }
 
-/// The only operation on it: all is replaced.
+/// The only operation on it: replaces all words.
 pub(crate) struct Replace<const WORDS: usize> {
     by: Box<[u64; WORDS]>,
 }

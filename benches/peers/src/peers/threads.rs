@@ -18,7 +18,7 @@ pub(crate) struct Tripled;
 /// triple_buffer: `read` in place.
 pub(crate) struct TripledGuard;
 
-/// `std::sync::RwLock`: a copy while it is read-locked.
+/// `std::sync::RwLock`: a copy under the read lock.
 pub(crate) struct Locked;
 
 /// A lock of either kind.
@@ -26,7 +26,7 @@ pub(crate) struct Lock<L> {
     lock: Arc<L>,
 }
 
-/// A lock, and where to copy to.
+/// A lock, and the buffer to copy to.
 pub(crate) struct CopyUnder<L, const WORDS: usize> {
     lock: Arc<L>,
     state: Box<[u64; WORDS]>,
@@ -37,13 +37,13 @@ pub(crate) struct Front<const WORDS: usize> {
     input: Input<Box<[u64; WORDS]>>,
 }
 
-/// The other one, and where to copy to.
+/// The reading end, and the buffer to copy to.
 pub(crate) struct Back<const WORDS: usize> {
     output: Output<Box<[u64; WORDS]>>,
     state: Box<[u64; WORDS]>,
 }
 
-/// The other one.
+/// The reading end, without a copy.
 pub(crate) struct BackInPlace<const WORDS: usize> {
     output: Output<Box<[u64; WORDS]>>,
 }

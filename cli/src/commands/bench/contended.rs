@@ -88,7 +88,7 @@ pub(super) fn contended(
     writer.await_ready(Instant::now() + PATIENCE, || interrupt.is_raised())?;
     measure::check(interrupt)?;
     let measured = read(namespace, bytes, budget, interrupt);
-    writer.tell_to_end();
+    writer.order_to_end();
     match writer.await_end(Instant::now() + PATIENCE) {
         End::Ended(status) if status.success() => measured,
         _ => Err(format!("the writer of {bytes} bytes failed: {:?}", writer.lines())),

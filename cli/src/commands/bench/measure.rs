@@ -129,7 +129,7 @@ pub(super) fn uncontended(
     let info = reader.snapshot_into(&mut state).map_err(text)?;
     writer.close().map_err(text)?;
     if state != payload || copy != payload || info.publication() != published {
-        return Err(format!("the last snapshot of {bytes} bytes is not what was published"));
+        return Err(format!("the last snapshot of {bytes} bytes differs from the published state"));
     }
     Ok(Uncontended { bytes, memcpy, publish, snapshot })
 }
@@ -196,7 +196,7 @@ pub(super) fn fleet(namespace: &Namespace, budget: Duration, interrupt: &Interru
     }
     match whole == CHANNELS && copies == source {
         true => Ok(Fleet { attach, query, memcpy }),
-        false => Err(format!("only {whole} of {CHANNELS} states are what was published")),
+        false => Err(format!("only {whole} of {CHANNELS} states equal the published ones")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checks the writers, and what killed ones have left.
+//! Checks the writers, and the leftovers of killed ones.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the machine leaves for shared memory.
+//! The machine's limits of shared memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ fn shared_memory() -> Option<Finding> {
     }
 }
 
-/// `all` is 0 where there is no limit.
+/// `all` is 0 if there is no limit.
 fn judge_space(all: u64, free: u64) -> Option<Finding> {
     let used = all.saturating_sub(free);
     let larger = "mount -o remount,size=… /dev/shm (of a container: --shm-size)";
@@ -100,7 +100,7 @@ mod tests {
     use super::{judge_group, judge_space};
 
     #[test]
-    fn what_is_nearly_full_is_a_problem_and_what_is_small_a_note() {
+    fn nearly_full_is_a_problem_and_small_is_a_note() {
         let check = |all, free| judge_space(all, free).map(|finding| finding.check);
         assert_eq!(check(1 << 30, 1 << 29), None);
         assert_eq!(check(1000 << 20, 101 << 20), None);

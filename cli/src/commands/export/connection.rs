@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// The most connections at a time. A further one waits until another ends.
+/// The most connections at a time. Another one waits until a connection ends.
 const MAX_CONNECTIONS: usize = 16;
 
 /// The most bytes of one request, with its headers.

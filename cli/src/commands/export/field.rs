@@ -102,7 +102,7 @@ mod tests {
                 (found[6].0, Figure::Whole(2)),
             ]
         );
-        // The paths are those of everything else in the library: they lead there.
+        // The paths have the library's form: each leads to its number.
         for field in &fields.all {
             let path: FieldPath = field.path.parse().unwrap();
             assert!(path.find(&state).is_some(), "{path}");
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_left_out_and_counted() {
+    fn excess_fields_are_left_out_and_counted() {
         let many = Fields::of(&json!(vec![1; MAX_FIELDS + 5]));
         assert_eq!((many.all.len(), many.left_out), (MAX_FIELDS, 5));
         let long = Fields::of(&json!({"n".repeat(MAX_PATH_BYTES + 1): 1, "short": 2}));

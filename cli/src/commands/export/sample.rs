@@ -42,7 +42,7 @@ impl Content {
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) channel: String,
-    /// How its worker is; `None` if the channel cannot be attached to or looked at.
+    /// Its worker's health; `None` if the channel cannot be attached to or inspected.
     pub(super) health: Option<Health>,
     /// Number of the last publication.
     pub(super) publications: u64,

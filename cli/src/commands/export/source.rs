@@ -1,4 +1,4 @@
-//! One channel, attached for as long as it is there.
+//! One channel, attached for as long as it exists.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tearless::{
 use super::field::Fields;
 use super::sample::{Content, Sample};
 
-/// States with longer payloads are not decoded: one channel must not slow all of a scrape down.
+/// States with longer payloads are not decoded: one channel must not slow the whole scrape down.
 pub(super) const MAX_STATE_BYTES: usize = 1 << 20;
 
 /// Which states are exported.
@@ -47,8 +47,8 @@ impl Source {
         self.reader.reader().statistics().retries
     }
 
-    /// How the channel is now. `None` if it was removed: then the next channel of this name has to
-    /// be attached to.
+    /// The channel as it is now; `None` if it was removed. Then the next channel of this name has
+    /// to be attached to.
     pub(super) fn sample(&mut self, states: States) -> Option<Sample> {
         let reader = self.reader.reader_mut();
         let health = reader.health().ok();

@@ -82,16 +82,16 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_fresh_for_a_moment() {
+    fn changed_values_are_fresh_for_a_moment() {
         let mut fields = Fields::default();
         fields.update(seconds(1), state(&[("a", "1"), ("b", "1")]));
         assert!(fresh(&fields, seconds(1)).is_empty(), "the first state has not changed");
         fields.update(seconds(2), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
         assert_eq!(fresh(&fields, seconds(2)), ["b", "c"]);
         fields.update(seconds(3), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
-        assert_eq!(fresh(&fields, seconds(3)), ["b", "c"], "also after the next look");
+        assert_eq!(fresh(&fields, seconds(3)), ["b", "c"], "also after the next read");
         assert!(fresh(&fields, seconds(4)).is_empty());
         fields.update(seconds(5), state(&[("c", "3"), ("a", "9")]));
-        assert_eq!(fresh(&fields, seconds(5)), ["a"], "wherever it is");
+        assert_eq!(fresh(&fields, seconds(5)), ["a"], "at any position");
     }
 }

@@ -107,7 +107,8 @@ impl Inspector {
         }
         let payload = match reader.payload() {
             Ok(payload) => payload,
-            // The worker's state shows the first, and the next read gets past the second.
+            // The worker's state in the table shows a removal, and the next read gets past a faster
+            // writer.
             Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => return,
             Err(SnapshotError::Empty { .. }) => {
                 self.detail.note = Some("nothing has been published yet".into());

@@ -178,7 +178,7 @@ mod tests {
         list.arrange(&rows, "1 dead", Sort::by(Column::Worker));
         assert_eq!(shown(&list, &rows), ["beta-1"]);
         list.arrange(&rows, "dea", Sort::by(Column::Worker));
-        assert_eq!(list.len(), 0, "of states the whole word");
+        assert_eq!(list.len(), 0, "a state must match as a whole word");
         assert!(list.selected_row(&rows).is_none());
     }
 
@@ -194,11 +194,11 @@ mod tests {
         assert_eq!((list.cursor(), list.selected_row(&rows).unwrap().name.as_str()), (2, "b"));
         rows.remove(1);
         list.arrange(&rows, "", Sort::by(Column::Bytes));
-        assert_eq!(list.selected_row(&rows).unwrap().name, "a", "gone: the one in its place");
+        assert_eq!(list.selected_row(&rows).unwrap().name, "a", "the row in the place of the removed one");
     }
 
     #[test]
-    fn the_selected_row_is_always_in_sight() {
+    fn the_selected_row_is_always_visible() {
         let rows = rows(&["a", "b", "c", "d", "e"]);
         let mut list = List::default();
         list.arrange(&rows, "", Sort::by(Column::Worker));

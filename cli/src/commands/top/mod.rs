@@ -1,6 +1,6 @@
 //! `tearless top`: all workers at once, live.
 //!
-//! What is shown is plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw`
+//! The screen shows plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw`
 //! puts on a buffer. So the tests of frames need no workers, and those of the sampling no terminal.
 
 mod column;

@@ -1,4 +1,4 @@
-//! Looking at one channel: often where it costs a few loads, seldom where it costs system calls.
+//! Checks of one channel: often if they cost a few loads, seldom if they cost system calls.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tearless::{Bytes, Namespace, Reader, SnapshotInfo, error::AttachError, inspe
 use super::row::Row;
 use crate::output::printable;
 
-/// What is kept between two looks at a channel.
+/// The data that is kept between two checks of a channel.
 #[derive(Debug)]
 pub(super) struct Probe {
     /// `None` while the channel can't be attached to.
     reader: Option<Reader<Vec<u8>, Bytes>>,
-    /// State of the writer at the last look that made system calls.
+    /// State of the writer at the last check that made system calls.
     writer: WriterState,
-    /// Which writer that was.
+    /// The writer's number at that check.
     incarnation: u64,
     /// Number, length and timestamp of the latest state.
     info: Option<SnapshotInfo>,
@@ -62,7 +62,7 @@ impl Probe {
         self.reader.as_ref().is_none_or(Reader::is_closed)
     }
 
-    /// The look with system calls: at the writer's lock and at `/proc`.
+    /// The rare check, with system calls: the writer's lock and `/proc`.
     pub(super) fn look(&mut self, row: &mut Row) {
         let Some(reader) = &self.reader else { return };
         self.incarnation = reader.incarnation();
@@ -75,7 +75,7 @@ impl Probe {
         }
     }
 
-    /// The frequent look: some loads, and no system call unless another writer has taken over.
+    /// The frequent check: a few loads, and no system call unless another writer has taken over.
     pub(super) fn sample(&mut self, at: Duration, row: &mut Row) {
         let Some(reader) = &self.reader else {
             row.health = None;

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn frequent_and_rare_samples_give_the_same() {
+    fn frequent_and_rare_samples_give_the_same_rate() {
         let mut frequent = Rates::default();
         (0..1_500).for_each(|tick| frequent.add(at(tick), tick));
         assert!((frequent.per_second().unwrap() - 1_000.0).abs() < 1.0);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_jump_about_are_survived() {
+    fn numbers_that_jump_are_tolerated() {
         let mut rates = Rates::default();
         let numbers = [0, u64::MAX, 5, 200, 150, u64::MAX - 1, 1, 2];
         for (tick, number) in (0..4_000).zip(numbers.into_iter().cycle()) {

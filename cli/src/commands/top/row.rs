@@ -32,7 +32,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The word for how the worker is.
+    /// The word for the worker's health.
     pub(super) fn word(&self) -> &'static str {
         health::word(self.health)
     }

@@ -126,27 +126,27 @@ mod tests {
     const ROLE: &str = "TEARLESS_TEST_PANICS";
 
     #[test]
-    fn a_panic_gives_the_terminal_back_before_it_is_reported() {
+    fn a_panic_restores_the_terminal_before_it_is_reported() {
         if std::env::var_os(ROLE).is_some() {
             let mut screen = Screen::enter().unwrap();
             screen
                 .draw(|buffer, _| buffer.set_string(0, 0, "a frame", ratatui::style::Style::new()))
                 .unwrap();
-            // Meanwhile the test looks at it.
+            // This waits for a key while the test reads the screen.
             let _ = crossterm::event::read();
             panic!("on purpose");
         }
         let tmux = Tmux::start(100, 30);
-        let test = "commands::top::screen::tests::a_panic_gives_the_terminal_back_before_it_is_reported";
+        let test = "commands::top::screen::tests::a_panic_restores_the_terminal_before_it_is_reported";
         let program = std::env::current_exe().unwrap();
         tmux.shell(&format!(
             "clear; RUST_BACKTRACE=0 {ROLE}=1 '{}' {test} --exact --nocapture",
             program.display()
         ));
-        let screen = tmux.wait_for("it has the terminal", |screen| screen.starts_with("a frame"));
+        let screen = tmux.wait_for("the program has the terminal", |screen| screen.starts_with("a frame"));
         assert!(!screen.contains("prompt>"), "another screen: {screen}");
         tmux.types("x");
-        tmux.wait_for("the panic is to be read", |screen| screen.contains("on purpose"));
+        tmux.wait_for("the panic is on the screen", |screen| screen.contains("on purpose"));
         tmux.assert_restored();
     }
 }

@@ -64,7 +64,7 @@ mod tests {
         let ages = [0, 999, 1_250, 59_999, 60_000, 3_599_999, 3_600_000, 90_000_000];
         let texts = ages.map(|milliseconds| age(Duration::from_millis(milliseconds)));
         assert_eq!(texts, ["0ms", "999ms", "1.2s", "59.9s", "1m00s", "59m59s", "1h00m", "1d01h"]);
-        assert!(age(Duration::MAX).len() > 8, "a hostile age is long, and cut by its cell");
+        assert!(age(Duration::MAX).len() > 8, "a hostile age is long, and the cell cuts it");
     }
 
     #[test]

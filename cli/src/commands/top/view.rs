@@ -1,4 +1,4 @@
-//! The inputs of drawing: what the user has chosen to see, and what there is to show.
+//! The inputs of drawing: the user's choices, and the data to show.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Writers and readers of the torture's channels, whatever their codec.
+//! Writers and readers of the torture's channels, for every codec.
 
 use tearless::{
     Bytes, Pod, Reader, Snapshot, SnapshotInfo, Writer,
@@ -41,7 +41,8 @@ impl TestWriter {
         }
     }
 
-    /// Publishes what `content` prescribes for publication `number`, and returns the library's number.
+    /// Publishes what `content` prescribes for publication `number`, and returns the library's
+    /// number.
     pub(super) fn publish(&mut self, content: Content, number: u64, life: u64) -> Result<u64, PublishError> {
         match self {
             TestWriter::Bytes { writer, payload } => {
@@ -71,7 +72,7 @@ pub(super) enum TestReader {
     Plain { reader: Reader<Plain, Pod>, state: Box<Plain> },
 }
 
-/// One state out of a history.
+/// One state of a history.
 pub(super) type Past = Result<(SnapshotInfo, Vec<u8>), SnapshotError>;
 
 impl TestReader {
@@ -98,8 +99,8 @@ impl TestReader {
         }
     }
 
-    /// Takes a snapshot into [`TestReader::payload`]. Plain data alternates between both ways: into the
-    /// buffer, and as a new value.
+    /// Takes a snapshot into [`TestReader::payload`]. Snapshots of plain data alternate between the
+    /// two ways: into the buffer, and as a new value.
     pub(super) fn snapshot(&mut self, turn: u64) -> Result<SnapshotInfo, SnapshotError> {
         match self {
             TestReader::Bytes { reader, payload } => reader.snapshot_into(payload),
@@ -120,7 +121,7 @@ impl TestReader {
         }
     }
 
-    /// Every state that the rings still hold, the latest first.
+    /// Passes on every state that the rings still hold, the latest first.
     pub(super) fn history(&mut self) -> Vec<Past> {
         match self {
             TestReader::Bytes { reader, .. } => {
@@ -145,7 +146,7 @@ impl TestReader {
         }
     }
 
-    /// How often the channel's segments have been replaced.
+    /// The number of replacements of the channel's segments.
     pub(super) fn growths(&self) -> u64 {
         match self {
             TestReader::Bytes { reader, .. } => reader.growths(),
@@ -153,7 +154,7 @@ impl TestReader {
         }
     }
 
-    /// How many writers the channel has had.
+    /// The number of writers that the channel has had.
     pub(super) fn incarnation(&self) -> u64 {
         match self {
             TestReader::Bytes { reader, .. } => reader.incarnation(),

@@ -1,4 +1,4 @@
-//! The child processes: their task, and how they do it.
+//! The child processes: their tasks, and how they do them.
 
 use serde_json::{Value, json};
 use tearless::Namespace;
@@ -7,11 +7,11 @@ use super::tally::Tally;
 use super::{reader, writer};
 use crate::child::{Lifetime, say, text};
 
-/// What a child does.
+/// The role of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for the first
-    /// process in this role, and one more for each successor.
+    /// Writes every channel whose number leaves `index` when divided by `writers`. `life` is 1 for
+    /// the first process in this role, and increases by one with each successor.
     Writer { index: usize, writers: usize, life: u64 },
     /// Reads all channels, beginning with number `first`.
     Reader { first: usize },
@@ -58,9 +58,9 @@ impl Task {
 ///
 /// # Errors
 ///
-/// What went wrong, in words.
+/// A message: an operation failed.
 pub(super) fn run(argument: &str) -> Result<(), String> {
-    let (task, role) = Task::from_argument(argument).ok_or("no task of `tearless verify`")?;
+    let (task, role) = Task::from_argument(argument).ok_or("not a task of `tearless verify`")?;
     let namespace = Namespace::open(&task.namespace).map_err(text)?;
     let lifetime = Lifetime::begin();
     let done = match role {
@@ -82,7 +82,7 @@ fn report(tallies: &[Tally]) {
 }
 
 #[test]
-fn a_task_comes_back_from_its_argument() {
+fn a_task_survives_a_round_trip() {
     let task = Task { namespace: "verify \"1\"".into(), seed: u64::MAX };
     for role in [Role::Reader { first: 2 }, Role::Writer { index: 1, writers: 3, life: 9 }] {
         assert_eq!(Task::from_argument(&task.to_argument(role)), Some((task.clone(), role)));

@@ -13,15 +13,16 @@ use super::content::{Content, Sizes};
 /// How long one attempt to attach waits for a channel that its writer is about to create.
 const ATTACH: Duration = Duration::from_millis(100);
 
-/// Initial capacity of the channels of bytes: small, so that they have to grow.
+/// Initial capacity of the channels of bytes: small, so that they must grow.
 const INITIAL_CAPACITY: usize = 64;
 
-/// How many slots the rings of a channel have.
+/// The number of slots of a channel's rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// One slot in each segment, the classic double buffer: the writer laps its readers all the time.
+    /// One slot in each segment, the classic double buffer: the writer overtakes its readers all
+    /// the time.
     One,
-    /// As many as the library chooses.
+    /// The library's default.
     Default,
 }
 

@@ -1,9 +1,9 @@
-//! The payload of every publication, as a function of its number: a reader can check every word of it.
+//! The payload of every publication, as a function of its number, so a reader can check every word.
 
 /// Bytes of a word.
 const WORD: usize = 8;
 
-/// Payloads of at least so many bytes begin with the life of the writer that published them.
+/// Payloads of at least this many bytes begin with the life of the writer that published them.
 const MIN_SIGNED: usize = 2 * WORD;
 
 /// The longest payload, as a power of two: 256 KiB.
@@ -15,7 +15,7 @@ pub(super) const PLAIN_BYTES: usize = 1024;
 /// The longest payload of [`Sizes::Tiny`].
 const MAX_TINY_BYTES: usize = 128;
 
-/// How far from a torn publication the publication is searched that a wrong word belongs to.
+/// The distance from a torn publication within which the publication of a wrong word is searched.
 const NEIGHBOURS: u64 = 64;
 
 /// How long the payloads of a channel are.
@@ -23,24 +23,24 @@ const NEIGHBOURS: u64 = 64;
 pub(super) enum Sizes {
     /// From 0 to 128 bytes, all equally likely.
     Tiny,
-    /// From 0 to 256 KiB. Every octave is as likely as any other, so that the channel grows again and
+    /// From 0 to 256 KiB. Every octave is equally likely, so that the channel grows again and
     /// again.
     Mixed,
     /// Always [`PLAIN_BYTES`]: the state has a fixed size.
     Plain,
 }
 
-/// All payloads of one channel: a function of the seed, the channel, the publication's number and the
-/// writer's life.
+/// All payloads of one channel: a function of the seed, the channel, the publication's number and
+/// the writer's life.
 ///
-/// If a writer is killed in the middle of a publication, its successor publishes that number again. The life
-/// makes the words of the two differ, so that the check notices a mixture of both. No word is the number
-/// itself, so the payload of another publication never passes.
+/// If a writer is killed in the middle of a publication, its successor publishes that number again.
+/// The life makes the words of the two publications differ, so that the check notices a mixture of
+/// both. No word is the number itself, so the payload of another publication never passes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Content {
     seed: u64,
-    /// Two seeds that differ only in the last bit have the same lengths: a test can have wrong words at right
-    /// lengths.
+    /// Two seeds that differ only in the last bit give the same lengths, so that a test can have
+    /// wrong words at right lengths.
     lengths: u64,
     sizes: Sizes,
 }
@@ -51,7 +51,7 @@ impl Content {
         Content { seed: of(seed), lengths: of(seed >> 1), sizes }
     }
 
-    /// Payload bytes of a publication.
+    /// The payload length of a publication, in bytes.
     pub(super) fn len(self, publication: u64) -> usize {
         let random = scramble(self.lengths, publication);
         let between = |min: usize, max: usize| {
@@ -68,7 +68,7 @@ impl Content {
         }
     }
 
-    /// Replaces `payload` by that of a publication.
+    /// Replaces `payload` by the payload of a publication.
     pub(super) fn write(self, publication: u64, life: u64, payload: &mut Vec<u8>) {
         let len = self.len(publication);
         let words = self.words(publication, life);
@@ -80,11 +80,11 @@ impl Content {
         payload.truncate(len);
     }
 
-    /// Compares length and every word with what was published.
+    /// Compares length and every word with the published payload.
     ///
     /// # Errors
     ///
-    /// What is wrong, in words.
+    /// A message that describes the difference.
     pub(super) fn check(self, publication: u64, payload: &[u8]) -> Result<(), String> {
         let len = self.len(publication);
         if payload.len() != len {
@@ -92,7 +92,8 @@ impl Content {
         }
         let words = self.words(publication, first_word(payload));
         let (whole, rest) = payload.as_chunks::<WORD>();
-        // Differences are gathered instead of tested one by one: the check is nearly as fast as the copy.
+        // Differences are accumulated instead of tested one by one: the check is nearly as fast as
+        // the copy.
         let mut difference = 0;
         for (index, word) in (0..).zip(whole) {
             difference |= words.word(index) ^ u64::from_le_bytes(*word);
@@ -104,7 +105,7 @@ impl Content {
         }
     }
 
-    /// Which words are wrong, and to which publication the first of them belongs.
+    /// The wrong words, and the publication that the first of them belongs to.
     #[cold]
     fn explain(self, publication: u64, payload: &[u8]) -> String {
         let life = first_word(payload);
@@ -114,7 +115,7 @@ impl Content {
         let words = (0..).zip(payload.chunks(WORD));
         let wrong: Vec<_> = words.filter(|(index, word)| !matches(publication, *index, word)).collect();
         let Some((first, word)) = wrong.first() else {
-            return format!("publication {publication} was torn and is not any more: the copy has changed");
+            return format!("publication {publication} was torn and is whole now: the copy has changed");
         };
         let mut nearby = publication.saturating_sub(NEIGHBOURS)..=publication.saturating_add(NEIGHBOURS);
         let origin = nearby
@@ -155,8 +156,8 @@ fn first_word(payload: &[u8]) -> u64 {
     payload.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-/// A number without visible relation to `seed` and `number`. Different numbers give different results for the
-/// same seed.
+/// A number without visible relation to `seed` and `number`. Different numbers give different
+/// results for the same seed.
 pub(super) fn scramble(seed: u64, number: u64) -> u64 {
     let mut state = seed.wrapping_add(0x6a09_e667_f3bc_c909) ^ number.wrapping_mul(0xbb67_ae85_84ca_a73b);
     for factor in [0x3c6e_f372_fe94_f82b, 0xa54f_f53a_5f1d_36f1, 0x510e_527f_ade6_82d1] {
@@ -165,7 +166,7 @@ pub(super) fn scramble(seed: u64, number: u64) -> u64 {
     state ^ (state >> 32)
 }
 
-/// Applies the check to forged payloads. If it accepts one of them, a run proves nothing.
+/// Applies the check to forged payloads. If the check accepts one of them, a run proves nothing.
 pub(super) fn try_forgeries(seed: u64) -> Forgeries {
     let content = Content::new(seed, 0, Sizes::Mixed);
     let mut forgeries = Forgeries { tried: 0, accepted: 0 };
@@ -181,7 +182,7 @@ pub(super) fn try_forgeries(seed: u64) -> Forgeries {
     forgeries
 }
 
-/// How many payloads that differ from what was published were tried, and how many of them passed the check.
+/// The number of forged payloads, and how many of them passed the check.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Forgeries {
     pub(super) tried: u64,
@@ -189,8 +190,8 @@ pub(super) struct Forgeries {
 }
 
 impl Forgeries {
-    /// Tears our payload in three ways: with one word of the other, with the first half of the other, and one
-    /// byte short.
+    /// Forges our payload in three ways: with one word of the other, with the first half of the
+    /// other, and one byte short.
     fn mix(&mut self, content: Content, publication: u64, ours: &[u8], other: &[u8]) {
         let words = ours.len().min(other.len()) / WORD;
         let half = words / 2 * WORD;
@@ -199,7 +200,7 @@ impl Forgeries {
             if fits && ours[from..to] != other[from..to] {
                 let mut forged = ours.to_vec();
                 forged[from..to].copy_from_slice(&other[from..to]);
-                // If the result is all of the other life's payload, it is no forgery.
+                // If the result equals the other life's payload, it is not a forgery.
                 if forged != other {
                     self.check(content, publication, &forged);
                 }
@@ -210,7 +211,7 @@ impl Forgeries {
         }
     }
 
-    /// How many the check refused.
+    /// The number of refused forgeries.
     pub(super) fn refused(self) -> u64 {
         self.tried - self.accepted
     }
@@ -265,7 +266,7 @@ mod tests {
         let other = payload(content, 8, 1);
         assert!(content.check(8, &other[..PLAIN_BYTES - 1]).is_err());
         let reason = content.check(7, &other).expect_err("it is publication 8");
-        // The first word is the life, which both have in common.
+        // The first word is the life, which both payloads share.
         assert!(reason.contains("127 of 128 words are wrong, the first at 1: of publication 8"), "{reason}");
         let mut unsigned = Vec::new();
         Content::new(1, 1, Sizes::Plain).write(8, 1, &mut unsigned);

@@ -1,9 +1,9 @@
-//! What a run has left in shared memory, found without the help of the library.
+//! The leftovers of a run in shared memory, found without the library.
 
 use std::collections::BTreeSet;
 use std::{fs, io};
 
-/// Where Linux shows shared memory.
+/// The directory of shared memory on Linux.
 const DIRECTORY: &str = "/dev/shm/";
 
 /// Characters that all object names of a namespace begin with: `tl_` and the namespace's hash.
@@ -14,7 +14,7 @@ const NAMESPACE_CHARACTERS: usize = 10;
 pub(super) struct Prefixes(BTreeSet<String>);
 
 impl Prefixes {
-    /// Adds those of the objects that process `pid` has mapped.
+    /// Adds the beginnings of the names of the objects that process `pid` has mapped.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl Prefixes {
         self.0.extend(names.map(|name| name.chars().take(NAMESPACE_CHARACTERS).collect::<String>()));
     }
 
-    /// Whether they are those of exactly one namespace.
+    /// Whether the beginnings are those of exactly one namespace.
     pub(super) fn are_of_one_namespace(&self) -> bool {
         self.0.len() == 1
     }

@@ -1,9 +1,10 @@
-//! `tearless verify`: the torture of this build on this machine, and the evidence for **a snapshot is never torn**.
+//! `tearless verify`: tortures this build on this machine. It is the evidence for **a snapshot is
+//! never torn**.
 //!
-//! Whatever a reader gets is, word for word, what was published under the number that it gets with it. Writer and
-//! reader processes work on every combination of options at once, on however few processors there are, so that the
-//! kernel preempts all of them in the middle of everything. The run is evidence on one machine and no proof: the
-//! models in the library's `seqlock` check the orderings.
+//! Word for word, a reader gets the payload that was published under the number of its snapshot.
+//! Writer and reader processes work on every combination of options at once. They outnumber the
+//! processors, so the kernel preempts all of them in the middle of everything. The run is evidence
+//! on one machine and no proof: the models in the library's `seqlock` check the orderings.
 
 mod channel;
 mod child;
@@ -71,7 +72,7 @@ pub(crate) struct VerifyArguments {
     child: Option<String>,
 }
 
-/// Runs it and prints the report.
+/// Runs the torture and prints the report.
 pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), Failure> {
     if let Some(task) = &arguments.child {
         return child::run(task).map_err(|reason| {

@@ -1,4 +1,5 @@
-//! A reader process: follows all channels until they are closed, and verifies every word of every snapshot.
+//! A reader process: follows all channels until they are closed, and verifies every word of every
+//! snapshot.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,22 +12,23 @@ use super::content::Content;
 use super::tally::Tally;
 use crate::child::{self, Lifetime, READY, text};
 
-/// Snapshots in a row of one channel, while there are new publications.
+/// Snapshots of one channel in a row, while there are new publications.
 const BURST: u32 = 64;
 
-/// One in so many bursts is followed by the channel's history.
+/// The reader takes the channel's history after one in this many bursts.
 const HISTORY_EVERY: u64 = 32;
 
-/// Rounds without a new publication, a few microseconds in all, after which a reader concludes that all writers
-/// wait for a processor.
+/// Rounds without a new publication, a few microseconds in all, after which a reader concludes that
+/// all writers wait for a processor.
 const IDLE_ROUNDS: u32 = 256;
-/// Snapshots that it then takes of one channel all the same, as fast as it can.
+/// Snapshots of one channel that the reader then takes anyway, as fast as it can.
 const REPEATED: u32 = 8;
-/// How long it then leaves its processor to a writer. Without the pause most snapshots would be of the same few
-/// small payloads; after it the writer has published many times, and likely runs beside the reader.
+/// The pause after that, which leaves the processor to a writer. Without it, most snapshots would
+/// be of the same few small payloads. After it, the writer has published many times, and likely
+/// runs beside the reader.
 const PAUSE: Duration = Duration::from_micros(20);
 
-/// How long after the end of the writers every channel must have been found closed.
+/// The time after the end of the writers within which every channel must be found closed.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Whether a channel may have more publications.
@@ -43,13 +45,13 @@ struct Seen {
     nanos: u64,
 }
 
-/// What one reader process knows of one channel.
+/// The state of one reader process for one channel.
 struct Watch {
     index: usize,
     reader: TestReader,
     content: Content,
     state: State,
-    /// The highest number seen, of a snapshot or as the latest.
+    /// The highest number seen, in a snapshot or as the latest.
     number: u64,
     /// The last snapshot.
     last: Seen,
@@ -72,8 +74,8 @@ impl Watch {
         })
     }
 
-    /// Takes a snapshot of every new publication that it meets, and now and then the history. Returns how many
-    /// snapshots it took.
+    /// Takes a snapshot of every new publication that it finds, and sometimes the history. Returns
+    /// the number of snapshots.
     fn follow(&mut self) -> u32 {
         let mut taken = 0;
         while taken < BURST && self.has_news() {
@@ -117,7 +119,7 @@ impl Watch {
         }
     }
 
-    /// Counts a payload that was compared with what was published.
+    /// Counts a payload that was compared with the published one.
     fn count(&mut self, info: SnapshotInfo, checked: Result<(), String>) {
         self.tally.bytes += info.payload_len() as u64;
         if let Err(reason) = checked {
@@ -135,7 +137,8 @@ impl Watch {
         self.number = self.number.max(number);
     }
 
-    /// The time belongs to the number: the same number has the same time, a later one no earlier time.
+    /// The time belongs to the number: the same number has the same time, and a later number no
+    /// earlier time.
     fn check_time(&mut self, info: SnapshotInfo) {
         let seen = Seen { publication: info.publication(), nanos: info.monotonic_nanos().unwrap_or(0) };
         let before = std::mem::replace(&mut self.last, seen);
@@ -154,7 +157,7 @@ impl Watch {
 
     fn fail(&mut self, error: &SnapshotError) {
         match error {
-            // The checksum noticed it before the comparison could.
+            // The checksum detected it before the comparison.
             SnapshotError::Corrupt { .. } => {
                 self.tally.snapshots += 1;
                 self.tally.torn += 1;
@@ -178,7 +181,7 @@ impl Watch {
                     }
                     later = info.publication();
                 }
-                // The writer was faster, or has closed the channel: the next snapshot sees that.
+                // The writer was faster, or has closed the channel. The next snapshot detects that.
                 Err(SnapshotError::Contended { .. } | SnapshotError::Closed { .. }) => {}
                 Err(SnapshotError::Empty { .. }) if self.number == 0 => {}
                 Err(error) => self.fail(&error),
@@ -205,7 +208,7 @@ impl Watch {
     }
 }
 
-/// Compares a payload, and the length that its snapshot reports, with what was published.
+/// Compares a payload, and the length that its snapshot reports, with the published payload.
 fn check(content: Content, info: SnapshotInfo, payload: &[u8]) -> Result<(), String> {
     match info.payload_len() == payload.len() {
         true => content.check(info.publication(), payload),
@@ -213,7 +216,8 @@ fn check(content: Content, info: SnapshotInfo, payload: &[u8]) -> Result<(), Str
     }
 }
 
-/// Visits all channels until one has something new. If none has, repeats snapshots of one and pauses.
+/// Visits all channels until one has a new publication. If none has, repeats snapshots of one and
+/// pauses.
 fn visit(watches: &mut [Watch]) {
     for _ in 0..IDLE_ROUNDS {
         if watches.iter_mut().map(Watch::follow).sum::<u32>() > 0 {
@@ -226,12 +230,12 @@ fn visit(watches: &mut [Watch]) {
     }
 }
 
-/// Follows all channels until the parent says that their writers have ended, and each is closed. Returns the
-/// counts of each combination.
+/// Follows all channels until the parent reports the end of their writers and each channel is
+/// closed. Returns the counts of each combination.
 ///
 /// # Errors
 ///
-/// What went wrong before it could begin, in words.
+/// A message: the reader could not begin.
 pub(super) fn run(
     index: usize,
     namespace: &Namespace,
@@ -251,7 +255,7 @@ pub(super) fn run(
     while watches.iter().any(is_open) && Instant::now() < deadline && !lifetime.is_orphaned() {
         visit(&mut watches);
     }
-    // After the parent's death a killed writer may have no successor that closes its channels.
+    // After the parent's death, a killed writer may have no successor that closes its channels.
     if !lifetime.is_orphaned() {
         watches.iter_mut().for_each(Watch::check_closed);
     }

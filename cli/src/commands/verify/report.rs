@@ -1,4 +1,4 @@
-//! The report of a run: for people, for programs, and to attach to the report of a bug.
+//! The report of a run: for people, for programs, and for a bug report.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) struct Report {
 pub(super) enum Status {
     /// The time was over.
     Complete,
-    /// It was asked to end.
+    /// It was interrupted.
     Interrupted,
 }
 
@@ -64,8 +64,8 @@ impl Report {
         }
     }
 
-    /// Everything that is wrong apart from the counts: faults of the workers, and channels that were tested
-    /// too little or starved a reader.
+    /// All faults apart from the counts: those of the workers, and channels that were tested too
+    /// little or starved a reader.
     fn faults(&self) -> Vec<String> {
         let mut faults = self.outcome.faults.clone();
         if self.ending == Status::Complete && self.forgeries.tried == 0 {
@@ -83,7 +83,7 @@ impl Report {
 
     /// # Errors
     ///
-    /// Of standard output.
+    /// An error of standard output.
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
         if json { print_json(&self.to_json()) } else { self.print_text() }
     }
@@ -216,13 +216,13 @@ impl Report {
     }
 }
 
-/// A reader may give up only where a segment has a single slot.
+/// A reader may give up only if the channel's segments have a single slot.
 fn starvation(combination: &Combination, results: &Results) -> Option<&'static str> {
     let starved = combination.depth == Depth::Default && results.tally.give_ups > 0;
     starved.then_some("a reader gave up although the ring has the default depth")
 }
 
-/// What a complete run has not tested on a channel.
+/// The part of a channel that a complete run has not tested.
 fn untested(combination: &Combination, results: &Results) -> Option<&'static str> {
     let Results { tally, publications, growths, .. } = results;
     if tally.snapshots == 0 || *publications == 0 {

@@ -1,20 +1,20 @@
-//! What a reader counts on one channel.
+//! The counts of a reader on one channel.
 
 use std::ops::AddAssign;
 
 use serde_json::{Value, json};
 
-/// How many faults of a channel are described; all of them are counted.
+/// The most faults of a channel that are described. All faults are counted.
 const MAX_NOTES: usize = 5;
 
 /// Counts of one reader process, or of all of them, on one channel or on all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Snapshots that were compared with what was published, torn ones included.
+    /// Snapshots that were compared with the published payload, torn ones included.
     pub(super) snapshots: u64,
     /// Snapshots of a publication that the reader had not seen before.
     pub(super) fresh: u64,
-    /// States out of histories that were compared with what was published.
+    /// States of histories that were compared with the published payload.
     pub(super) history: u64,
     /// Payload bytes of snapshots and histories.
     pub(super) bytes: u64,
@@ -28,7 +28,7 @@ pub(super) struct Tally {
     pub(super) torn: u64,
     /// Numbers or times that went backwards.
     pub(super) backwards: u64,
-    /// Calls that failed and should not have.
+    /// Calls that failed unexpectedly.
     pub(super) failures: u64,
     /// The first few faults, in words.
     pub(super) notes: Vec<String>,
@@ -42,7 +42,7 @@ impl Tally {
         }
     }
 
-    /// For the process that started this one.
+    /// The counts, for the parent process.
     pub(super) fn to_json(&self) -> Value {
         json!({
             "snapshots": self.snapshots,
@@ -109,7 +109,7 @@ impl AddAssign for Tally {
 }
 
 #[test]
-fn a_tally_comes_back_and_adds_up() {
+fn a_tally_survives_a_round_trip_and_adds_up() {
     let tally =
         Tally { snapshots: 1, torn: 2, bytes: u64::MAX, notes: vec!["why".into()], ..Tally::default() };
     assert_eq!(Tally::from_json(&tally.to_json()), Some(tally.clone()));

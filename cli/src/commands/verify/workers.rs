@@ -1,4 +1,5 @@
-//! The parent's side: starts the worker processes, kills writers, and gathers what the readers have counted.
+//! The parent's side: starts the worker processes, kills writers, and collects the counts of the
+//! readers.
 
 use std::io;
 use std::process::ExitStatus;
@@ -17,7 +18,7 @@ use super::tally::Tally;
 use crate::child::{End, READY, Worker, text};
 use crate::interrupt::Interrupt;
 
-/// How long the workers may take to begin, and to end.
+/// The time limit for the workers to begin, and to end.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The shortest and the longest time between two kills, in milliseconds.
@@ -26,10 +27,10 @@ const BETWEEN_KILLS: (u64, u64) = (10, 300);
 /// How often the parent checks whether the time is over.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How many faults of workers are described; each of them fails the whole run.
+/// The most faults of workers that are described. Each of them fails the whole run.
 const MAX_FAULTS: usize = 10;
 
-/// How many processes there are.
+/// The numbers of processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) writers: usize,
@@ -53,7 +54,7 @@ pub(super) struct Outcome {
     pub(super) kills: u64,
     /// Objects that were left in shared memory after the end of all workers.
     pub(super) leftovers: u64,
-    /// What else went wrong.
+    /// Other faults.
     pub(super) faults: Vec<String>,
 }
 
@@ -88,18 +89,19 @@ pub(super) struct Workers<'a> {
     size: Size,
     writers: Vec<Worker>,
     readers: Vec<Worker>,
-    /// The parent's own readers, which know how many publications there were after the channels are removed.
+    /// The parent's own readers, which know the number of publications after the channels are
+    /// removed.
     observers: Vec<TestReader>,
     prefixes: Prefixes,
     outcome: Outcome,
 }
 
 impl<'a> Workers<'a> {
-    /// Starts writers and readers. All are at work when it returns.
+    /// Starts writers and readers. All of them are at work when this returns.
     ///
     /// # Errors
     ///
-    /// What kept one of them from it, in words.
+    /// A message: one of them could not start.
     pub(super) fn start(task: &'a Task, size: Size, interrupt: &'a Interrupt) -> Result<Workers<'a>, String> {
         let mut workers = Workers {
             task,
@@ -139,7 +141,7 @@ impl<'a> Workers<'a> {
         }
     }
 
-    /// Learns from the writers' mappings how the names of their objects begin.
+    /// Learns the beginnings of the object names from the writers' mappings.
     fn find_prefixes(&mut self) {
         for pid in self.writers.iter().map(Worker::pid).collect::<Vec<_>>() {
             if let Err(error) = self.prefixes.add_mapped_by(pid) {
@@ -151,7 +153,8 @@ impl<'a> Workers<'a> {
         }
     }
 
-    /// Lets them work, and kills a writer now and then, whose successor takes its channels over.
+    /// Lets the workers run, and now and then kills a writer, whose successor takes its channels
+    /// over.
     pub(super) fn torture(&mut self, duration: Duration) {
         let end = Instant::now() + duration;
         let mut lives = vec![1; self.size.writers];
@@ -204,7 +207,7 @@ impl<'a> Workers<'a> {
 
     fn end_writers(&mut self, deadline: Instant) {
         let mut writers = std::mem::take(&mut self.writers);
-        writers.iter_mut().for_each(Worker::tell_to_end);
+        writers.iter_mut().for_each(Worker::order_to_end);
         for (index, writer) in writers.iter_mut().enumerate() {
             self.end_of(&format!("writer {index}"), writer, deadline);
         }
@@ -212,7 +215,7 @@ impl<'a> Workers<'a> {
 
     fn end_readers(&mut self, deadline: Instant) {
         let mut readers = std::mem::take(&mut self.readers);
-        readers.iter_mut().for_each(Worker::tell_to_end);
+        readers.iter_mut().for_each(Worker::order_to_end);
         for (index, reader) in readers.iter_mut().enumerate() {
             let lines = self.end_of(&format!("reader {index}"), reader, deadline);
             let tallies: Vec<_> = lines.iter().filter_map(|line| tallies(line)).collect();
@@ -227,7 +230,7 @@ impl<'a> Workers<'a> {
         }
     }
 
-    /// Waits for a worker's end, and returns what it has printed.
+    /// Waits for a worker's end, and returns the lines that it has printed.
     fn end_of(&mut self, name: &str, worker: &mut Worker, deadline: Instant) -> Vec<String> {
         let end = worker.await_end(deadline);
         let lines = worker.lines();
@@ -239,7 +242,7 @@ impl<'a> Workers<'a> {
         lines.into_iter().filter(|line| line != READY).collect()
     }
 
-    /// Counts what is left according to the directory, and asks the library, which must say the same.
+    /// Counts the leftovers in the directory, and compares the number with the library's.
     fn count_leftovers(&mut self) {
         match self.prefixes.objects() {
             Ok(objects) => self.outcome.leftovers = objects.len() as u64,
@@ -289,7 +292,8 @@ impl Drop for Workers<'_> {
     fn drop(&mut self) {
         self.writers.clear();
         self.readers.clear();
-        // Leftovers are counted before. If they were not, another fault is already reported.
+        // Leftovers are counted before this. If they were not counted, another fault is already
+        // reported.
         let _ = self.namespace.clean(Retention::Nothing);
     }
 }

@@ -1,4 +1,5 @@
-//! A writer process: publishes as fast as it can, grows and shrinks, until its parent ends or kills it.
+//! A writer process: publishes as fast as it can, grows and shrinks, until its parent ends or kills
+//! it.
 
 use tearless::Namespace;
 
@@ -7,15 +8,17 @@ use super::combination::{COMBINATIONS, Combination};
 use super::content::{Content, Sizes, scramble};
 use crate::child::{self, Lifetime, READY, text};
 
-/// Publications in a row of one channel of mixed sizes. A process spends about as long on each of its channels.
+/// Publications of one channel of mixed sizes in a row. A process spends about as long on each of
+/// its channels.
 const MIXED_BURST: u32 = 64;
-/// Publications in a row of one channel of small payloads.
+/// Publications of one channel of small payloads in a row.
 const SMALL_BURST: u32 = 1024;
 
-/// One in so many publications is preceded by `shrink_to_fit`, so that the channel keeps growing.
+/// On average, one in this many publications is preceded by `shrink_to_fit`, so that the channel
+/// keeps growing.
 const SHRINK_EVERY: u64 = 1024;
 
-/// Which channels a writer process has, and which life of it this is.
+/// The channels of a writer process, and which life of the process this is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) index: usize,
@@ -56,7 +59,7 @@ impl Publisher {
 ///
 /// # Errors
 ///
-/// What went wrong, in words.
+/// A message: an operation failed.
 pub(super) fn run(share: Share, namespace: &Namespace, seed: u64, lifetime: &Lifetime) -> Result<(), String> {
     let mut publishers = (share.index..COMBINATIONS.len())
         .step_by(share.writers)

@@ -121,7 +121,7 @@ impl Events {
         let (mut id, mut data) = (None, None);
         loop {
             let mut line = String::new();
-            assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "the stream goes on");
+            assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "the stream has not ended");
             match line.trim_end().split_once(": ") {
                 Some(("id", number)) => id = number.parse().ok(),
                 Some(("data", text)) => data = serde_json::from_str(text).ok(),

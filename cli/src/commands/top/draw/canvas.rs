@@ -1,4 +1,4 @@
-//! A part of the screen, of any size, for texts; what does not fit is cut off.
+//! A part of the screen, of any size, for texts. A text that does not fit is cut.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -41,7 +41,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
             let style = scene.palette.selected();
             let focused = view.focus == Focus::Table;
             let style = if focused { style } else { style.patch(scene.palette.dim()) };
-            // The bars stay as they are: reversed, they would be upside down.
+            // The bars are not reversed: they would be upside down.
             let bars = view.places.heads.iter().find(|(column, _)| *column == Column::Trend);
             let width = bars.map_or(area.width, |(_, head)| head.x - area.x);
             canvas.part(Rect { y: area.y + index + 1, height: 1, width, ..area }).style(style);

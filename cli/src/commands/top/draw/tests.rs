@@ -182,7 +182,7 @@ fn a_tiny_terminal_says_so_and_no_size_panics() {
 }
 
 #[test]
-fn of_many_workers_those_in_sight_are_drawn_and_the_selected_one_is_among_them() {
+fn only_visible_workers_are_drawn_and_the_selected_one_is_visible() {
     let mut stage = Stage::new(500, (80, 20));
     stage.view.pane = Pane::Hidden;
     assert!(stage.text().contains("worker-16") && !stage.text().contains("worker-17"), "16 rows");
@@ -202,7 +202,7 @@ fn of_many_workers_those_in_sight_are_drawn_and_the_selected_one_is_among_them()
 }
 
 #[test]
-fn typing_a_filter_leaves_those_that_match() {
+fn typing_a_filter_keeps_the_matching_rows() {
     let mut stage = Stage::new(20, (80, 30));
     stage.rows[4].health = Some(Health::Dead { since: None });
     stage.keys("/er-1");
@@ -257,7 +257,7 @@ fn a_frozen_picture_says_so() {
     assert_eq!(stage.view.flow, Flow::Frozen);
     assert!(stage.text().contains("FROZEN") && stage.text().contains("space continue"));
     stage.key(KeyCode::Down);
-    assert_eq!(stage.selected(), "worker-2", "one can still look around");
+    assert_eq!(stage.selected(), "worker-2", "the user can still select a worker");
     stage.keys(" ");
     assert!(stage.view.is_live() && !stage.text().contains("FROZEN"));
 }
@@ -297,14 +297,14 @@ fn the_fields_scroll_and_what_changed_is_bright() {
     assert!(is_bright(&stage, y) && !is_bright(&stage, y - 1));
     stage.at += Duration::from_secs(5);
     stage.lines();
-    assert!(!is_bright(&stage, y), "not for ever");
+    assert!(!is_bright(&stage, y), "the highlight ends");
     stage.key(KeyCode::Tab);
     assert_eq!(stage.view.focus, Focus::Pane);
     stage.key(KeyCode::End);
     assert!(stage.lines()[2].ends_with("20-30 of 30") && stage.text().contains("rates[29] = 29"));
     stage.mouse(MouseEventKind::ScrollUp, 130, 8);
-    assert!(stage.lines()[2].ends_with("17-27 of 30"), "the wheel scrolls what it is over");
-    assert_eq!(stage.selected(), "worker-1", "and nothing else");
+    assert!(stage.lines()[2].ends_with("17-27 of 30"), "the wheel scrolls the part under the pointer");
+    assert_eq!(stage.selected(), "worker-1", "the wheel scrolls nothing else");
     stage.key(KeyCode::Esc);
     assert_eq!(stage.view.focus, Focus::Table);
     stage.key(KeyCode::Enter);
@@ -312,7 +312,7 @@ fn the_fields_scroll_and_what_changed_is_bright() {
 }
 
 #[test]
-fn the_help_lies_over_everything_until_a_key_is_pressed() {
+fn the_help_covers_everything_until_a_key_is_pressed() {
     let mut stage = Stage::new(3, (100, 30));
     stage.keys("?");
     let text = stage.text();
@@ -320,7 +320,7 @@ fn the_help_lies_over_everything_until_a_key_is_pressed() {
         text.contains("any key closes the help") && text.contains("Ctrl-Z") && text.contains("stalled"),
         "{text}"
     );
-    assert_eq!(stage.click(5, 5), Next::Wait, "what lies below is not clicked");
+    assert_eq!(stage.click(5, 5), Next::Wait, "the parts below the help are not clicked");
     stage.keys("q");
     assert!(!stage.text().contains("any key closes the help"));
     assert_eq!(stage.key(KeyCode::Char('q')), Next::Quit);

@@ -197,7 +197,7 @@ fn the_inspector_follows_the_selected_worker() {
     assert!(inspector.detail().fields.lines()[0].value.ends_with("abc"));
     assert!(inspector.is_of_another(Some("second")));
     inspector.look(Some("second"), seconds(20));
-    assert_eq!(inspector.detail().fields.lines().len(), 2, "at once, of another one");
+    assert_eq!(inspector.detail().fields.lines().len(), 2, "the fields of the other worker, at once");
     drop(second);
     inspector.look(Some("second"), seconds(40));
     assert_eq!(inspector.detail().publication, 1, "the last state stays");
@@ -211,14 +211,14 @@ fn the_inspector_follows_the_selected_worker() {
 }
 
 #[test]
-fn a_described_channel_shows_its_fields_and_another_one_says_why_it_can_not() {
+fn a_channel_with_a_schema_shows_its_fields_and_one_without_says_why_not() {
     let stage = Stage::new();
-    let described = stage
+    let builder = stage
         .namespace
-        .writer_builder::<(u64, String)>("described")
+        .writer_builder::<(u64, String)>("with-schema")
         .codec::<tearless::Postcard>()
         .with_schema();
-    let mut writer = described.open().unwrap();
+    let mut writer = builder.open().unwrap();
     writer.publish(&(7, "seven".into())).unwrap();
     let mut other = stage.namespace.writer::<(u64, String)>("other").unwrap();
     other.publish(&(7, "seven".into())).unwrap();
@@ -227,7 +227,7 @@ fn a_described_channel_shows_its_fields_and_another_one_says_why_it_can_not() {
         let lines = inspector.detail().fields.lines().iter();
         lines.map(|line| format!("{} = {}", line.path, line.value)).collect()
     };
-    inspector.look(Some("described"), seconds(1));
+    inspector.look(Some("with-schema"), seconds(1));
     assert_eq!(lines(&inspector), ["[0] = 7", "[1] = \"seven\""]);
     inspector.look(Some("other"), seconds(2));
     assert!(lines(&inspector)[0].starts_with("0000 = 07 05 73 65"), "{inspector:?}");

@@ -1,5 +1,5 @@
-//! A channel may carry the schema of its states. The schema exists while the channel does, is
-//! removed with it, and damage to its object harms no state.
+//! A channel may carry the schema of its states. The schema exists while the channel does, and is
+//! removed with it. Damage to the schema's object harms no state.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -60,8 +60,8 @@ fn raw(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
 }
 
 #[test]
-fn it_outlives_its_writer_and_goes_with_the_channel() {
-    let test = "described::it_outlives_its_writer_and_goes_with_the_channel";
+fn a_schema_outlives_its_writer_and_is_removed_with_its_channel() {
+    let test = "carried_schema::a_schema_outlives_its_writer_and_is_removed_with_its_channel";
     if let Some((_, namespace)) = role() {
         return write(&namespace);
     }
@@ -85,8 +85,8 @@ fn it_outlives_its_writer_and_goes_with_the_channel() {
 }
 
 #[test]
-fn a_successor_of_another_form_replaces_it_and_readers_follow() {
-    let test = "described::a_successor_of_another_form_replaces_it_and_readers_follow";
+fn a_successor_of_another_type_replaces_the_schema_and_readers_follow() {
+    let test = "carried_schema::a_successor_of_another_type_replaces_the_schema_and_readers_follow";
     if let Some((_, namespace)) = role() {
         return write(&namespace);
     }
@@ -99,7 +99,7 @@ fn a_successor_of_another_form_replaces_it_and_readers_follow() {
         let plain =
             own.writer_builder::<(u64, u8)>("worker").codec::<Postcard>().type_name("(u64, Option<String>)");
         let mut writer = if other == "none" { plain.open() } else { plain.with_schema().open() }.unwrap();
-        assert_eq!(writer.publish(&(1, 2)).unwrap(), 1, "{other}: a channel of its own");
+        assert_eq!(writer.publish(&(1, 2)).unwrap(), 1, "{other}: a new channel");
         assert!(matches!(reader.snapshot(), Err(SnapshotError::Closed { last: 1, .. })), "{other}");
         assert!(matches!(reader.schema_bytes(), Err(AttachError::Removed { .. })), "{other}");
         let found = raw(&own).schema_bytes().unwrap();
@@ -116,8 +116,8 @@ fn a_successor_of_another_form_replaces_it_and_readers_follow() {
 }
 
 #[test]
-fn removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer() {
-    let test = "described::removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer";
+fn the_next_writer_restores_an_unlinked_or_damaged_schema() {
+    let test = "carried_schema::the_next_writer_restores_an_unlinked_or_damaged_schema";
     if let Some((_, namespace)) = role() {
         return write(&namespace);
     }
@@ -136,7 +136,7 @@ fn removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer() {
         assert!(error.to_string().contains(&objects.name("s")), "{harm}: {error}");
         assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{harm}");
         let mut successor = builder(&own).open().unwrap();
-        assert_eq!(successor.publish(&state(2)).unwrap(), 2, "{harm}: it goes on");
+        assert_eq!(successor.publish(&state(2)).unwrap(), 2, "{harm}: the channel continues");
         assert!(raw(&own).schema_bytes().unwrap().is_some(), "{harm}");
         successor.close().unwrap();
         assert_eq!(objects.listed(), NO_OBJECTS, "{harm}");
@@ -145,7 +145,7 @@ fn removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer() {
 
 #[test]
 fn a_squatted_name_is_refused_and_leaves_the_published_state() {
-    let test = "described::a_squatted_name_is_refused_and_leaves_the_published_state";
+    let test = "carried_schema::a_squatted_name_is_refused_and_leaves_the_published_state";
     if let Some((_, namespace)) = role() {
         return write(&namespace);
     }
@@ -188,8 +188,8 @@ fn a_squatted_name_is_refused_and_leaves_the_published_state() {
 }
 
 #[test]
-fn without_room_for_it_nothing_is_made_and_nothing_is_replaced() {
-    let test = "described::without_room_for_it_nothing_is_made_and_nothing_is_replaced";
+fn without_memory_for_the_schema_nothing_is_created_and_nothing_is_replaced() {
+    let test = "carried_schema::without_memory_for_the_schema_nothing_is_created_and_nothing_is_replaced";
     if let Some((_, namespace)) = role() {
         return fill(&namespace);
     }
@@ -201,30 +201,32 @@ fn without_room_for_it_nothing_is_made_and_nothing_is_replaced() {
 }
 
 #[test]
-fn an_inspection_tells_what_reading_it_comes_to() {
+fn an_inspection_reports_whether_the_schema_can_be_read() {
     let own = OwnNamespace::new(&["worker"]);
-    let told = || own.inspect("worker").unwrap().schema;
+    let inspected = || own.inspect("worker").unwrap().schema;
     drop(own.writer::<State>("worker").unwrap().close_lingering());
-    assert_eq!(told(), SchemaInspection::None);
+    assert_eq!(inspected(), SchemaInspection::None);
     own.remove_channel("worker").unwrap();
     let writer = builder(&own).open().unwrap();
-    assert_eq!(told(), SchemaInspection::Whole);
+    assert_eq!(inspected(), SchemaInspection::Whole);
     let path = Objects::of(own.name(), "worker").path("s");
     let whole = fs::read(&path).unwrap();
     // The byte of the content: see docs/layout.md.
-    let mut spoiled = whole.clone();
-    spoiled[64] ^= 1;
-    let spoilers: [(&[u8], &str); 4] =
-        [(&spoiled, "checksum"), (&[0; 4096], "whole"), (&[1; 4096], "header"), (&[1; 9], "full pages")];
-    for (content, expected) in spoilers {
+    let mut damaged = whole.clone();
+    damaged[64] ^= 1;
+    let damages: [(&[u8], &str); 4] =
+        [(&damaged, "checksum"), (&[0; 4096], "whole"), (&[1; 4096], "header"), (&[1; 9], "full pages")];
+    for (content, expected) in damages {
         fs::write(&path, content).unwrap();
-        let SchemaInspection::Spoiled { reason } = told() else { panic!("{expected}: {:?}", told()) };
+        let SchemaInspection::Spoiled { reason } = inspected() else {
+            panic!("{expected}: {:?}", inspected())
+        };
         assert!(reason.contains(expected), "{reason}");
     }
     fs::write(&path, whole).unwrap();
-    assert_eq!(told(), SchemaInspection::Whole);
+    assert_eq!(inspected(), SchemaInspection::Whole);
     fs::remove_file(&path).unwrap();
-    assert_eq!(told(), SchemaInspection::Missing);
+    assert_eq!(inspected(), SchemaInspection::Missing);
     drop(writer);
 }
 
@@ -258,10 +260,10 @@ fn fill(namespace: &Namespace) {
         assert_eq!(objects.listed(), ["a1", "b1", "c"], "with room for {pages} pages");
     }
     fill_all_but(3, used);
-    let described = builder(namespace).open().unwrap();
+    let with_schema = builder(namespace).open().unwrap();
     assert_eq!(objects.listed(), ["a1", "b1", "c", "s"]);
     assert!(raw(namespace).schema_bytes().unwrap().is_some());
-    described.close_lingering().unwrap();
+    with_schema.close_lingering().unwrap();
     fill_all_but(0, used + 1);
     builder(namespace).open().expect("a takeover needs no room");
     fs::remove_file("/dev/shm/filler").unwrap();
@@ -279,7 +281,7 @@ fn used_pages() -> usize {
 }
 
 #[test]
-fn it_has_the_permissions_of_the_channel() {
+fn a_schema_has_the_permissions_of_its_channel() {
     let own = OwnNamespace::new(&["worker"]);
     let _writer = builder(&own).permissions(0o644).open().unwrap();
     let mode = fs::metadata(Objects::of(own.name(), "worker").path("s")).unwrap().permissions().mode();
@@ -287,8 +289,8 @@ fn it_has_the_permissions_of_the_channel() {
 }
 
 #[test]
-fn a_writer_whose_names_were_removed_takes_nothing_of_its_successor() {
-    let test = "described::a_writer_whose_names_were_removed_takes_nothing_of_its_successor";
+fn a_writer_whose_names_were_unlinked_removes_nothing_of_its_successor() {
+    let test = "carried_schema::a_writer_whose_names_were_unlinked_removes_nothing_of_its_successor";
     if let Some((_, namespace)) = role() {
         let writer = builder(&namespace).open().unwrap();
         say("ready");
@@ -330,7 +332,7 @@ struct Job {
 }
 
 #[test]
-fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
+fn readers_compare_fields_if_the_channel_carries_a_schema_and_type_names_otherwise() {
     let own = OwnNamespace::new(&["worker"]);
     let writer: Writer<former::Job, Postcard> =
         own.writer_builder("worker").codec::<Postcard>().with_schema().open().unwrap();
@@ -345,7 +347,7 @@ fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
     own.reader_builder::<Job>("worker")
         .codec::<Postcard>()
         .open()
-        .expect("the name is the same, and nothing else is asked for");
+        .expect("the type names are equal, and only they are compared");
     own.reader_builder::<(u32, u32)>("worker")
         .codec::<Postcard>()
         .accept(accept::SameSchema)
@@ -356,7 +358,7 @@ fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
         .type_name("other")
         .accept(accept::SameSchema)
         .open()
-        .expect("the structure is");
+        .expect("the schemas are equal");
     let error = own
         .reader_builder::<[u32; 2]>("worker")
         .codec::<Pod>()
@@ -370,7 +372,7 @@ fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
         .codec::<Postcard>()
         .accept(accept::SameSchema)
         .open()
-        .expect("there are only names to compare");
+        .expect("only the type names can be compared");
     let error =
         own.reader_builder::<u8>("worker").codec::<Postcard>().accept(accept::SameSchema).open().unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
@@ -397,16 +399,16 @@ fn a_schema_of_another_codec_is_refused_and_a_readers_options_have_no_order() {
 }
 
 #[test]
-fn what_is_no_schema_is_told_from_what_was_spoiled() {
+fn every_damaged_byte_of_a_schema_is_detected() {
     let own = OwnNamespace::new(&["worker"]);
     let _writer = builder(&own).open().unwrap();
     let objects = Objects::of(own.name(), "worker");
     let whole = fs::read(objects.path("s")).unwrap();
     let len = usize::try_from(u64::from_le_bytes(whole[16..24].try_into().unwrap())).unwrap();
     for byte in (0..32).chain(64..64 + len) {
-        let mut spoiled = whole.clone();
-        spoiled[byte] ^= 0x40;
-        fs::write(objects.path("s"), spoiled).unwrap();
+        let mut damaged = whole.clone();
+        damaged[byte] ^= 0x40;
+        fs::write(objects.path("s"), damaged).unwrap();
         let error = raw(&own).schema_bytes().unwrap_err();
         assert!(
             matches!(error, AttachError::SchemaCorrupt { .. } | AttachError::Object { .. }),
