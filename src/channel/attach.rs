@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::backoff::Backoff;
 use super::control_page::{ControlPage, PageProblem};
 use super::options::ReaderOptions;
 use super::segments::Segments;
 use super::{AttachError, ChannelName, ChannelReader};
 use crate::layout::{self, Kind};
 use crate::memory::ReadOnlyWords;
-use crate::object::{Backend, ObjectError};
+use crate::object::{Backend, Backoff, ObjectError};
 use crate::seqlock::ChannelState;
 
 /// Result of looking up a channel's name once.

@@ -2,7 +2,6 @@
 //! retries, end.
 
 mod attach;
-mod backoff;
 mod budget;
 mod cleanup;
 mod control_page;
@@ -21,7 +20,6 @@ mod wake;
 mod writer;
 
 pub(crate) use attach::attach;
-pub(crate) use backoff::Backoff;
 pub(crate) use budget::Budgets;
 pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub(crate) use cleanup::{Cleanup, CleanupOutcome, remove};

@@ -7,13 +7,12 @@
 
 use std::time::Instant;
 
-use super::backoff::Backoff;
 use super::options::{SchemaBytes, SchemaMark};
 use super::segments::{Segments, checksum_of_schema};
 use super::{AttachError, ChannelReader};
 use crate::layout::{self, Kind, WORD_BYTES, schema};
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::{Mode, ObjectError};
+use crate::object::{Backoff, Mode, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 
 /// Why a schema can't be read.

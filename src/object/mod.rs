@@ -21,7 +21,7 @@ pub use error::ObjectError;
 pub(crate) use fork::ForkToken;
 pub(crate) use heap::Heap;
 pub(crate) use shm::SharedMemory;
-pub(crate) use threads::{Slept, issue_barrier, register_for_barriers, sleep, wake};
+pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::fmt;
 use std::time::Duration;

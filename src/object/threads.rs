@@ -1,5 +1,5 @@
-//! Threads of other processes: sleeping until one of them stores to a word, waking them, and
-//! running a barrier in them.
+//! Threads of other processes: pauses while one of them takes a step, sleeping until one of them
+//! stores to a word, waking them, and running a barrier in them.
 //!
 //! Sleeping uses Linux's futex, shared between processes. The kernel compares the word and sleeps
 //! in one step. It only reads the word, so a read-only mapping is enough.
@@ -13,9 +13,35 @@ use std::io;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
+use std::thread;
 use std::time::Duration;
 
+use crossbeam_utils::Backoff as Spins;
+
 use crate::memory::SharedWords;
+
+/// The longest pause.
+const MAX_PAUSE: Duration = Duration::from_millis(1);
+
+/// First spins, then sleeps of up to a millisecond.
+pub(crate) struct Backoff {
+    spins: Spins,
+    pause: Duration,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff { spins: Spins::new(), pause: Duration::from_micros(10) }
+    }
+
+    pub(crate) fn wait(&mut self) {
+        if !self.spins.is_completed() {
+            return self.spins.snooze();
+        }
+        thread::sleep(self.pause);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+    }
+}
 
 /// Outcome of a futex wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

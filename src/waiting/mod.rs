@@ -14,10 +14,10 @@ use std::hint;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Backoff, ChannelReader, WaitersPage};
+use crate::channel::{ChannelReader, WaitersPage};
 use crate::layout::registry::waiters;
 use crate::memory::{CountingMemory, Memory};
-use crate::object::{self, Backend, Slept};
+use crate::object::{self, Backend, Backoff, Slept};
 use crate::registry;
 use crate::seqlock::{WakeMode, register_waiter};
 

@@ -76,12 +76,15 @@ fn a_dry_run_changes_nothing() {
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let told = |removed: &tearless::cleanup::Removed| {
+    let outcome = |removed: &tearless::cleanup::Removed| {
         (removed.reason, removed.channel.clone(), removed.objects.len())
     };
-    assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
+    assert_eq!(
+        foreseen.removed.iter().map(outcome).collect::<Vec<_>>(),
+        [(RemovalReason::HalfMade, None, 3)]
+    );
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
-    let mut causes: Vec<_> = foreseen.removed.iter().map(reported).collect();
+    let mut causes: Vec<_> = foreseen.removed.iter().map(outcome).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());
     assert_eq!(causes, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
     assert_eq!(contents(&own), before);
