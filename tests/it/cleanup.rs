@@ -71,20 +71,20 @@ fn a_dry_run_changes_nothing() {
     dies.kill();
     loses_its_page.kill();
     let [dead, pageless] = ["w1", "w2"].map(|channel| Objects::of(own.name(), channel));
-    // A page without memory, as a creator leaves it that is killed in its first steps.
+    // A page without memory, as a creator leaves it if it is killed in its first steps.
     fs::write(pageless.path("c"), []).unwrap();
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let outcome = |removed: &tearless::cleanup::Removed| {
+    let reported = |removed: &tearless::cleanup::Removed| {
         (removed.reason, removed.channel.clone(), removed.objects.len())
     };
     assert_eq!(
-        foreseen.removed.iter().map(outcome).collect::<Vec<_>>(),
+        foreseen.removed.iter().map(reported).collect::<Vec<_>>(),
         [(RemovalReason::HalfMade, None, 3)]
     );
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
-    let mut causes: Vec<_> = foreseen.removed.iter().map(outcome).collect();
+    let mut causes: Vec<_> = foreseen.removed.iter().map(reported).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());
     assert_eq!(causes, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
     assert_eq!(contents(&own), before);

@@ -42,7 +42,7 @@ fn a_reader_remembers_what_it_returned() {
 }
 
 #[test]
-fn a_clone_reads_the_same_channel_and_remembers_by_itself() {
+fn a_clone_reads_the_same_channel_and_has_its_own_memory() {
     let namespace = Namespace::in_process("interface").unwrap();
     let mut writer: Writer<u64> = namespace.writer("worker").unwrap();
     writer.publish(&1).unwrap();

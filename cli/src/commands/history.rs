@@ -16,7 +16,7 @@ const MAX_SHOWN: usize = 120;
 /// Prints the latest states that a channel still holds, also those of a dead writer
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A channel holds as many states as its rings have slots (WriterBuilder::depth). The newest comes first. A \
+A channel holds as many states as its rings have slots (WriterBuilder::slots). The newest comes first. A \
 state that can't be decoded is printed as bytes.
 
 Examples:
