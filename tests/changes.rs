@@ -162,9 +162,8 @@ fn one_thread_waits_for_all_streams_and_ends_when_there_are_none() {
     let mut writers = names.map(|name| own.writer::<u64>(name).unwrap());
     let hub = own.hub();
     let streams = names.map(|name| hub.changes::<u64>(name).unwrap());
-    let tasks = streams.map(|mut changes| {
-        thread::spawn(move || block_on(async { changes.next().await.unwrap().map(|state| *state).unwrap() }))
-    });
+    let tasks = streams
+        .map(|mut changes| thread::spawn(move || block_on(async { *changes.next().await.state.unwrap() })));
     eventually("the thread waits", || threads_that_wait() == 1);
     for (state, writer) in (10..).zip(&mut writers) {
         writer.publish(&state).unwrap();

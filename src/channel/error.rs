@@ -349,6 +349,12 @@ pub enum PublishError {
     /// No number is left for another publication, or for another segment.
     #[error("the channel's numbers are exhausted: remove the channel and create it again")]
     Exhausted,
+    /// A syncer was shut down and has ended the channel.
+    #[error("channel {channel:?} is closed: its syncer was shut down; spawn a new syncer to publish again")]
+    Closed {
+        /// The channel.
+        channel: String,
+    },
 }
 
 /// Why there is no snapshot.

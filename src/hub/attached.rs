@@ -1,63 +1,71 @@
-//! The channels that a hub has attached to, for all its threads.
+//! The channels that a hub has attached to, shared by all its threads; what that costs, and why it
+//! fails.
 
 use std::any::TypeId;
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use papaya::{Guard, LocalGuard};
 
-use super::QueryError;
-use super::statistics::Counts;
-use crate::channel::{AttachError, ChannelName, ChannelReader, Format, ReaderOptions};
+use super::HubStatistics;
+use crate::channel::{
+    AttachError, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics, RetryPolicy,
+    SnapshotError,
+};
 use crate::codec::Decode;
 use crate::health::Thresholds;
+use crate::object::ObjectError;
 use crate::registry::{self, ChannelWatch};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
 
-/// The schemas that were named, by the type whose they are.
-pub(super) type Schemas = HashMap<TypeId, String>;
+/// The type names that the caller has chosen.
+pub(super) type TypeNames = HashMap<TypeId, String>;
 
-/// What the handles of a hub share.
+/// The part of a hub that its handles share.
 pub(super) struct Shared {
     pub(super) handle: NamespaceHandle,
     options: ReaderOptions,
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
-    type_names: Schemas,
+    type_names: TypeNames,
     pub(super) counts: Counts,
-    /// Read without a lock. What is found to have changed is replaced whole, and freed when no thread looks at it.
+    /// Read without a lock. A changed channel gets a new entry; the old one is freed when no thread
+    /// reads it.
     channels: Channels,
     listing: Mutex<Listing>,
 }
 
-/// The registry, as it was last listed.
+/// The names of the registry as of the last listing.
 struct Listing {
     watch: ChannelWatch,
     names: Arc<[Arc<str>]>,
     state: ListState,
 }
 
-/// What `Listing::names` is worth.
+/// Whether [`Listing::names`] is up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListState {
-    /// It is of when the watch has looked last.
+    /// It is as of the watch's last look.
     Listed,
-    /// The watch has noticed a change, and the registry could not be listed since.
+    /// The watch has seen a change, and the registry has not been listed since.
     Outdated,
 }
 
-/// A channel that is attached to, as of some moment: never changed, but replaced.
+/// An attached channel as of some moment. It is never changed, only replaced.
 pub(super) struct Attached {
     reader: ChannelReader,
-    /// Codec and type that the channel's form was compared with, and found to be the same.
+    /// The codec and type that the channel's format was compared with and matches.
     types: Option<TypeId>,
 }
 
 impl Attached {
-    /// Whether the states are known to be of type `T`, encoded by `C`.
+    /// Whether the states are known to have type `T`, encoded by `C`.
     #[inline]
     pub(super) fn holds<C: 'static, T: 'static>(&self) -> bool {
         self.types == Some(TypeId::of::<(C, T)>())
@@ -75,7 +83,7 @@ impl Shared {
         options: ReaderOptions,
         wait: WaitPolicy,
         thresholds: Thresholds,
-        type_names: Schemas,
+        type_names: TypeNames,
     ) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
@@ -83,25 +91,31 @@ impl Shared {
         Shared { handle, options, wait, thresholds, type_names, counts: Counts::default(), channels, listing }
     }
 
-    /// For as long as it lives, nothing that was found is freed.
+    /// How often and how long a query retries.
+    pub(super) fn retry(&self) -> RetryPolicy {
+        self.options.retry
+    }
+
+    /// While the guard lives, no entry that was found with it is freed.
     #[inline]
     pub(super) fn guard(&self) -> LocalGuard<'_> {
         self.channels.guard()
     }
 
-    /// The channel of this name, if it is attached to.
+    /// The channel of this name, if it is attached.
     #[inline]
     pub(super) fn find<'g>(&self, channel: &str, guard: &'g impl Guard) -> Option<&'g Attached> {
         self.channels.get(channel, guard)
     }
 
-    /// A reader of one's own; attaches if need be, also to what has the name of a removed channel by now.
+    /// A reader for the caller. Attaches if the channel is not attached, or was removed and created
+    /// again.
     pub(super) fn reader(&self, channel: &str) -> Result<ChannelReader, QueryError> {
         let reader = self.reader_or_removed(channel)?;
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
 
-    /// The same, of a channel whose states are of type `T`, encoded by `C`.
+    /// The same for a channel whose states have type `T`, encoded by `C`.
     pub(super) fn reader_of<C: Decode<T> + 'static, T: 'static>(
         &self,
         channel: &str,
@@ -116,7 +130,7 @@ impl Shared {
         Ok(reader)
     }
 
-    /// The same, or of a channel that was removed.
+    /// The same; the channel may be a removed one.
     pub(super) fn reader_or_removed(&self, channel: &str) -> Result<ChannelReader, AttachError> {
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
         match found {
@@ -134,7 +148,7 @@ impl Shared {
         Ok(reader)
     }
 
-    /// A reader of the channel that has the name of a removed one, if there is any.
+    /// A reader of the channel that now has the name of a removed one, if there is one.
     fn successor_of(&self, removed: &ChannelReader) -> Result<Option<ChannelReader>, AttachError> {
         self.forget(removed);
         match self.attach(removed.channel()) {
@@ -144,8 +158,9 @@ impl Shared {
         }
     }
 
-    /// Keeps what a reader has found, and codec and type that its states were found to have, for the next one. That of
-    /// two threads which comes last wins: what is outdated is found to be so by the next reader.
+    /// Keeps a reader with its mappings, and the codec and type of its states, for the next query.
+    /// If two threads do so, the last one wins: the next query finds out whether an entry is
+    /// outdated.
     pub(super) fn keep(&self, reader: &ChannelReader, types: Option<TypeId>) {
         if reader.is_removed() {
             return;
@@ -161,7 +176,7 @@ impl Shared {
                 Attached { reader: reader.clone(), types },
                 &guard,
             );
-            // What is replaced has segments mapped that may be large: it is not collected with others to be freed.
+            // The replaced entry may map large segments: it is freed now and not in a batch.
             guard.flush();
         }
     }
@@ -175,10 +190,10 @@ impl Shared {
 
     /// The names of the namespace's channels, sorted.
     pub(super) fn names(&self) -> Arc<[Arc<str>]> {
-        // A panic while it is held leaves an old list.
+        // A panic under this lock leaves an old list.
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         if listing.watch.changed().unwrap_or(true) {
-            // The watch says so once; the listing may fail.
+            // The watch returns this once, and the listing may fail.
             listing.state = ListState::Outdated;
         }
         if listing.state == ListState::Outdated
@@ -186,7 +201,8 @@ impl Shared {
         {
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
-            // Nor what has another one's name by now, because somebody removed its own by hand.
+            // An attached channel whose name now means another instance lost it to a removal by
+            // hand.
             let stays = |found: &ChannelReader| {
                 let entered = instances.get(found.channel());
                 !found.is_removed() && entered.is_none_or(|entered| *entered == found.instance())
@@ -203,15 +219,175 @@ impl Shared {
     }
 }
 
-/// Lends `work` a buffer of this thread's, which keeps its memory from call to call.
+/// Lends `work` a buffer of this thread, which keeps its memory between calls.
 #[inline]
 pub(super) fn with_scratch<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     thread_local! {
         static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     }
-    // Taken, and put back: a codec may call the hub again.
+    // Taken and put back: a codec may call the hub.
     let mut scratch = SCRATCH.take();
     let result = work(&mut scratch);
     SCRATCH.set(scratch);
     result
+}
+
+/// Why a [`Hub`](super::Hub) has no state of a channel. The texts give advice for callers of a hub.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The hub could not attach: there is no such channel, or its states have another format.
+    Attach(AttachError),
+    /// No whole state could be read, or it can't be decoded.
+    Snapshot(SnapshotError),
+    /// This process cannot determine the state of the channel's writer.
+    Writer {
+        /// The channel.
+        channel: String,
+        /// What is wrong with which object.
+        source: ObjectError,
+    },
+}
+
+impl QueryError {
+    /// Whether there is no channel of that name, or no longer.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            QueryError::Attach(AttachError::NotFound { .. } | AttachError::Removed { .. })
+                | QueryError::Snapshot(SnapshotError::Closed { .. })
+        )
+    }
+
+    /// Whether nothing has been published yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, QueryError::Snapshot(SnapshotError::Empty { .. }))
+    }
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            QueryError::Attach(AttachError::NotReady { channel, waited }) => write!(
+                formatter,
+                "channel {channel:?} is still being created after {waited:.1?}: query it again; if that does \
+                 not help, its creator was killed, and opening a writer for the channel cleans up"
+            ),
+            QueryError::Attach(AttachError::Removed { channel }) => write!(
+                formatter,
+                "channel {channel:?} was removed during the query: query it again if its writer restarts"
+            ),
+            QueryError::Attach(error) => error.fmt(formatter),
+            QueryError::Snapshot(SnapshotError::Empty { channel }) => write!(
+                formatter,
+                "nothing has been published on channel {channel:?} yet: query it again, or wait for a change \
+                 with `HubWatch::wait_any`"
+            ),
+            QueryError::Snapshot(SnapshotError::Closed { channel, last: 0 }) => write!(
+                formatter,
+                "channel {channel:?} was closed before its first publication: the hub finds it again when a \
+                 writer opens it"
+            ),
+            QueryError::Snapshot(SnapshotError::Closed { channel, last }) => write!(
+                formatter,
+                "channel {channel:?} was closed after publication {last}: the hub finds it again when a \
+                 writer opens it"
+            ),
+            QueryError::Snapshot(SnapshotError::Contended { channel, attempts, waited }) => write!(
+                formatter,
+                "the writer of channel {channel:?} was faster than {attempts} attempts in {waited:.1?}: give \
+                 the channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
+            ),
+            QueryError::Snapshot(error) => error.fmt(formatter),
+            QueryError::Writer { channel, source } => {
+                write!(formatter, "cannot determine the state of the writer of channel {channel:?}: {source}")
+            }
+        }
+    }
+}
+
+impl Error for QueryError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // The text already has that of the error itself.
+            QueryError::Attach(error) => error.source(),
+            QueryError::Snapshot(error) => error.source(),
+            QueryError::Writer { source, .. } => Some(source),
+        }
+    }
+}
+
+impl From<AttachError> for QueryError {
+    fn from(error: AttachError) -> QueryError {
+        QueryError::Attach(error)
+    }
+}
+
+impl From<SnapshotError> for QueryError {
+    fn from(error: SnapshotError) -> QueryError {
+        QueryError::Snapshot(error)
+    }
+}
+
+/// The counters of all threads. Relaxed: they order nothing.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    attachments: AtomicU64,
+    slow_queries: AtomicU64,
+    retries: AtomicU64,
+    remaps: AtomicU64,
+    give_ups: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn attached(&self) {
+        self.attachments.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a query whose first attempt failed, and the work of its reader.
+    pub(super) fn slow_query(&self, done: ReaderStatistics) {
+        self.slow_queries.fetch_add(1, Ordering::Relaxed);
+        self.retries.fetch_add(done.retries, Ordering::Relaxed);
+        self.remaps.fetch_add(done.remaps, Ordering::Relaxed);
+        self.give_ups.fetch_add(done.give_ups, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> HubStatistics {
+        HubStatistics {
+            attachments: self.attachments.load(Ordering::Relaxed),
+            slow_queries: self.slow_queries.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+            remaps: self.remaps.load(Ordering::Relaxed),
+            give_ups: self.give_ups.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{Namespace, Pod, options::RetryPolicy};
+
+    #[test]
+    fn what_is_beside_the_usual_course_is_counted_and_the_usual_is_not() {
+        let namespace = Namespace::in_process("counted").unwrap();
+        let retry = RetryPolicy::default().attempts(1).deadline(Duration::ZERO);
+        let hub = namespace.hub_builder().codec::<Pod>().retry_policy(retry).open();
+        let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
+        assert!(hub.get::<u64>("worker").unwrap_err().is_empty());
+        let empty = hub.statistics();
+        assert_eq!((empty.attachments, empty.slow_queries, empty.remaps), (1, 1, 0));
+        for number in 0..10 {
+            writer.publish(&number).unwrap();
+            assert_eq!(*hub.get::<u64>("worker").unwrap(), number);
+        }
+        let later = hub.statistics().diff(&empty);
+        // One query for each side, which maps its segment.
+        assert_eq!((later.attachments, later.slow_queries, later.remaps, later.give_ups), (0, 2, 2, 0));
+        assert_eq!(hub.clone().statistics(), hub.statistics(), "handles share it");
+        assert!(hub.statistics().to_string().contains("1 attachments"));
+    }
 }

@@ -1,38 +1,51 @@
-//! All channels of a namespace at a glance: for the main process, from any of its threads.
+//! All channels of a namespace, for the main process and for all of its threads.
 
 mod attached;
-mod builder;
 mod cut;
-mod error;
 mod pattern;
-mod statistics;
-mod status;
+mod query;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::health::Health;
-pub use builder::HubBuilder;
+pub use attached::QueryError;
 pub use cut::{Cut, CutState, CutTime, Skew};
-pub use error::QueryError;
 pub use pattern::Pattern;
-pub use statistics::HubStatistics;
-pub use status::Status;
+pub use query::HubState;
+#[cfg(feature = "async")]
+pub use watch::HubChanges;
 pub use watch::HubWatch;
 
-use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
-use crate::codec::{Decode, Direct, MessagePack, Strategy};
-use crate::snapshot::Snapshot;
-use attached::{Shared, with_scratch};
+use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, writer_state};
+#[cfg(feature = "async")]
+use crate::codec::Decode;
+use crate::codec::MessagePack;
+use crate::health::{Signs, Thresholds};
+use crate::waiting::{NamespaceHandle, WaitPolicy};
+use attached::{Shared, TypeNames};
+use watch::Selection;
 
-/// All channels of a namespace: attaches to them when they are asked for, and follows their growth, takeover, death and
-/// removal by itself.
+/// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
+/// the creator is preempted, stopped or killed.
+const NOT_READY: Duration = Duration::from_millis(1);
+
+/// How often a status is read again because a new writer has taken the channel over during the
+/// read.
+const MAX_LOOKS: u32 = 8;
+
+/// All channels of a namespace. The hub attaches to a channel at the first query, and follows its
+/// growth, takeover, death and removal.
 ///
-/// Made by [`Namespace::hub`](crate::Namespace::hub). All methods take `&self`; clones, and handles with another
-/// [`codec`](Hub::with_codec), share what is attached. Threads read without a lock and without waiting for each other.
+/// Made by [`Namespace::hub`](crate::Namespace::hub). All methods take `&self`. Clones share the
+/// attached channels, as do handles with another [`codec`](Hub::with_codec). Threads read without a
+/// lock and without waiting for each other.
 ///
 /// ```
 /// # #[derive(serde::Serialize, serde::Deserialize)]
@@ -55,144 +68,166 @@ use attached::{Shared, with_scratch};
 ///
 /// # Cost
 ///
-/// [`Hub::get`] of an attached channel costs a look-up by name more than a [`Reader`](crate::Reader); the first one
-/// attaches, which takes system calls. An attached channel costs three mappings and no descriptor. Each thread that reads
-/// states that have to be decoded keeps a buffer of the size of the largest one that it met.
+/// [`Hub::get`] of an attached channel costs a look-up by name more than a
+/// [`Reader`](crate::Reader). The first query of a channel attaches, which takes system calls. An
+/// attached channel costs three mappings and no descriptor. Each thread that reads encoded states
+/// keeps a buffer of the size of the largest one.
 pub struct Hub<C = MessagePack> {
     shared: Arc<Shared>,
     codec: PhantomData<fn() -> C>,
 }
 
-/// What a [`Hub`] says of one channel.
-#[derive(Debug)]
+/// The health of a worker, and which writer and publication it is about. Made by [`Hub::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct HubState<T> {
-    /// The channel's name.
-    pub channel: Arc<str>,
-    /// Its latest state, or why there is none.
-    pub state: Result<Snapshot<T>, QueryError>,
+pub struct Status {
+    /// How the worker is.
+    pub health: Health,
+    /// Number of its last publication, 0 before the first.
+    pub publication: u64,
+    /// Process id of the current or last writer, in its own PID namespace.
+    pub writer_pid: u64,
+    /// Number of writers that the channel has had, one after the other.
+    pub incarnation: u64,
+}
+
+/// What a [`Hub`] has done beyond first attempts that succeeded. Those are not counted: the
+/// counters would slow the threads down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubStatistics {
+    /// Attachments. A channel that was removed and created again counts again.
+    pub attachments: u64,
+    /// Queries whose first attempt failed.
+    pub slow_queries: u64,
+    /// Further attempts of these queries, because the writer was faster or replaced the segment.
+    pub retries: u64,
+    /// Segments that these queries mapped: one for each side, and one for each replacement of a
+    /// segment.
+    pub remaps: u64,
+    /// Queries that failed after all attempts that the hub's retry policy allows.
+    pub give_ups: u64,
+}
+
+impl HubStatistics {
+    /// The difference to `earlier` statistics of the same hub.
+    #[must_use]
+    pub fn diff(&self, earlier: &HubStatistics) -> HubStatistics {
+        HubStatistics {
+            attachments: self.attachments.saturating_sub(earlier.attachments),
+            slow_queries: self.slow_queries.saturating_sub(earlier.slow_queries),
+            retries: self.retries.saturating_sub(earlier.retries),
+            remaps: self.remaps.saturating_sub(earlier.remaps),
+            give_ups: self.give_ups.saturating_sub(earlier.give_ups),
+        }
+    }
+}
+
+impl fmt::Display for HubStatistics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = self;
+        write!(
+            formatter,
+            "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
+             remaps, {give_ups} given up"
+        )
+    }
 }
 
 impl<C> Hub<C> {
-    /// A handle onto the same hub for states of another codec.
+    /// A handle of the same hub for states of another codec.
     #[must_use]
     pub fn with_codec<D>(&self) -> Hub<D> {
         Hub { shared: Arc::clone(&self.shared), codec: PhantomData }
     }
 
-    /// The names of the namespace's channels that `pattern` matches, in alphabetical order: `*` stands for any
-    /// characters, `?` for one. A namespace that does not exist yet has none.
+    /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
+    /// alphabetical order. A namespace that does not exist yet has none.
     ///
-    /// Cost: a short lock, and a listing of the registry if it has changed. If the registry can't be read, they are those
-    /// that were known before: [`Namespace::channels`](crate::Namespace::channels) says why.
+    /// Cost: a short lock, and a listing of the registry if it has changed. If the registry can't
+    /// be read, the names are those of the last listing;
+    /// [`Namespace::channels`](crate::Namespace::channels) returns the reason.
     #[must_use]
     pub fn channels(&self, pattern: &str) -> Vec<Arc<str>> {
         let (names, pattern) = (self.shared.names(), Pattern::new(pattern));
         names.iter().filter(|name| pattern.matches(name)).cloned().collect()
     }
+
+    /// How the worker is that writes `channel`. *Dead* is never a guess: see
+    /// [`Reader::writer_state`](crate::Reader::writer_state). *Stalled* is one, by the clock,
+    /// unless the process is stopped.
+    ///
+    /// Cost: some system calls, microseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system
+    /// does not let this process look at the writer's lock.
+    pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
+        let mut reader = self.shared.reader_or_removed(channel)?;
+        let mut status = self.look(&mut reader)?;
+        for _ in 1..MAX_LOOKS {
+            // Otherwise a new writer has taken the channel over, and the status mixes both writers.
+            if reader.page().incarnation() == status.incarnation {
+                break;
+            }
+            status = self.look(&mut reader)?;
+        }
+        self.shared.keep(&reader, None);
+        Ok(status)
+    }
+
+    fn look(&self, reader: &mut ChannelReader) -> Result<Status, QueryError> {
+        let incarnation = reader.page().incarnation();
+        let channel = reader.channel().to_owned();
+        let state = writer_state(reader).map_err(|source| QueryError::Writer { channel, source })?;
+        let signs = Signs::of(reader, state);
+        Ok(Status {
+            health: Health::judge(&signs, self.shared.thresholds),
+            publication: signs.publication,
+            writer_pid: reader.page().owner().pid,
+            incarnation,
+        })
+    }
+
+    /// Watches the channels that the [`Pattern`] `pattern` matches, including later ones. At first,
+    /// every channel counts as changed.
+    #[must_use]
+    pub fn watch(&self, pattern: &str) -> HubWatch {
+        HubWatch::new(Arc::clone(&self.shared), Selection::Matching(Pattern::new(pattern)))
+    }
+
+    /// What all handles of this hub have done so far, beyond first attempts that succeeded.
+    #[must_use]
+    pub fn statistics(&self) -> HubStatistics {
+        self.shared.counts.read()
+    }
 }
 
+#[cfg(feature = "async")]
 impl<C: 'static> Hub<C> {
-    /// A whole copy of the latest state of `channel`.
-    ///
-    /// A channel that was removed and made anew is attached to anew. Progress and cost: as
-    /// [`Reader::snapshot`](crate::Reader::snapshot), and a look-up.
+    /// The states of `channel` as an asynchronous stream that begins with the latest one. It
+    /// survives restarts: see [`HubChanges`].
     ///
     /// # Errors
     ///
-    /// [`QueryError`]; at once if there is no such channel, or nothing is published yet.
-    #[inline]
-    pub fn get<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
+    /// [`QueryError::Attach`] if there is no such channel, or if its states have another format.
+    pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T, C>, QueryError>
     where
         C: Decode<T>,
     {
-        match self.try_fast_get(channel) {
-            Some(answer) => answer.map_err(QueryError::from),
-            None => self.slow_get(channel),
-        }
+        self.shared.reader_of::<C, T>(channel)?;
+        Ok(HubChanges::new(self, Selection::Exactly(channel.into())))
     }
 
-    /// The latest states of all channels that `pattern` matches, as [`Hub::channels`] lists them; each is read when the
-    /// iterator gets there. A state that can't be had is an error in its place: of a channel that vanished meanwhile, of
-    /// another type, or of one on which nothing is published yet.
-    ///
-    /// They are as of as many moments as they are: see [`Hub::cut`] for one moment.
-    pub fn iter<T: 'static>(&self, pattern: &str) -> impl Iterator<Item = HubState<T>>
+    /// The states of all channels that the [`Pattern`] `pattern` matches, including later
+    /// channels, as one asynchronous stream.
+    #[must_use]
+    pub fn changes_of<T: 'static>(&self, pattern: &str) -> HubChanges<T, C>
     where
         C: Decode<T>,
     {
-        let hub = Hub { shared: Arc::clone(&self.shared), codec: self.codec };
-        self.channels(pattern).into_iter().map(move |channel| {
-            let state = hub.get(&channel);
-            HubState { channel, state }
-        })
-    }
-
-    /// The states of `channel` as an asynchronous stream, beginning with the one that is there: see
-    /// [`Changes`](crate::Changes).
-    ///
-    /// # Errors
-    ///
-    /// [`QueryError::Attach`] if there is no such channel, or its states have another format.
-    #[cfg(feature = "async")]
-    pub fn changes<T: 'static>(&self, channel: &str) -> Result<crate::Changes<T, C>, QueryError>
-    where
-        C: Decode<T>,
-    {
-        let reader = self.shared.reader_of::<C, T>(channel)?;
-        Ok(crate::Reader::new(reader, None, self.shared.handle.clone(), self.shared.wait).changes())
-    }
-
-    /// The usual course: the channel is attached, its states have this type, and the first attempt succeeds.
-    #[inline]
-    fn try_fast_get<T: 'static>(&self, channel: &str) -> Option<Result<Snapshot<T>, SnapshotError>>
-    where
-        C: Decode<T>,
-    {
-        let guard = self.shared.guard();
-        let attached = self.shared.find(channel, &guard)?;
-        if !attached.holds::<C, T>() {
-            return None;
-        }
-        let reader = attached.reader();
-        if let Strategy::Direct(direct) = C::strategy() {
-            let mut state = direct.blank();
-            let info = reader.try_fast(&mut direct.destination(&mut state)).ok()?;
-            return Some(Ok(Snapshot::new(state, info)));
-        }
-        with_scratch(|scratch| {
-            let info = reader.try_fast(&mut &mut *scratch).ok()?;
-            Some(decoded::<C, T>(reader, scratch, info))
-        })
-    }
-
-    /// Anything else: attaching, another try, mapping a segment, an error.
-    #[cold]
-    fn slow_get<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
-    where
-        C: Decode<T>,
-    {
-        let reader = &mut self.shared.reader_of::<C, T>(channel)?;
-        let before = reader.statistics();
-        let answer = with_scratch(|scratch| {
-            let info = reader.snapshot(&mut &mut *scratch)?;
-            decoded::<C, T>(reader, scratch, info)
-        });
-        self.shared.counts.slow_query(reader.statistics().diff(&before));
-        self.shared.keep(reader, Some(TypeId::of::<(C, T)>()));
-        Ok(answer?)
-    }
-}
-
-/// The state for a payload that was received.
-fn decoded<C: Decode<T>, T>(
-    reader: &ChannelReader,
-    payload: &[u8],
-    info: SnapshotInfo,
-) -> Result<Snapshot<T>, SnapshotError> {
-    match C::decode(payload) {
-        Ok(state) => Ok(Snapshot::new(state, info)),
-        Err(source) => Err(reader.undecodable(info.publication(), C::NAME, source)),
+        HubChanges::new(self, Selection::Matching(Pattern::new(pattern)))
     }
 }
 
@@ -207,6 +242,112 @@ impl<C> fmt::Debug for Hub<C> {
         formatter
             .debug_struct("Hub")
             .field("namespace", &self.shared.handle.namespace())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Status {
+    /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
+    /// (writer 1)`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status { health, publication, writer_pid, incarnation } = self;
+        write!(formatter, "{health}; publication {publication}, process {writer_pid} (writer {incarnation})")
+    }
+}
+
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+impl serde::Serialize for Status {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Status", 4)?;
+        fields.serialize_field("health", &self.health)?;
+        fields.serialize_field("publication", &self.publication)?;
+        fields.serialize_field("writer_pid", &self.writer_pid)?;
+        fields.serialize_field("incarnation", &self.incarnation)?;
+        fields.end()
+    }
+}
+
+/// Options of a [`Hub`]. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct HubBuilder<C> {
+    handle: NamespaceHandle,
+    retry: RetryPolicy,
+    wait: WaitPolicy,
+    thresholds: Thresholds,
+    type_names: TypeNames,
+    codec: PhantomData<fn() -> C>,
+}
+
+impl<C> HubBuilder<C> {
+    pub(crate) fn new(handle: NamespaceHandle) -> Self {
+        HubBuilder {
+            handle,
+            retry: RetryPolicy::default(),
+            wait: WaitPolicy::default(),
+            thresholds: Thresholds::default(),
+            type_names: TypeNames::new(),
+            codec: PhantomData,
+        }
+    }
+
+    /// Decodes states by another codec. [`Hub::with_codec`] gives the hub handles for further
+    /// codecs.
+    pub fn codec<D>(self) -> HubBuilder<D> {
+        let HubBuilder { handle, retry, wait, thresholds, type_names, .. } = self;
+        HubBuilder { handle, retry, wait, thresholds, type_names, codec: PhantomData }
+    }
+
+    /// How often and how long a query or a cut retries when a writer is faster.
+    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How [`HubWatch::wait_any`] waits.
+    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
+    /// channel's writer promises, or a second if it promises none.
+    pub fn fresh_within(mut self, max_age: Duration) -> Self {
+        self.thresholds.fresh_within = Some(max_age);
+        self
+    }
+
+    /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
+    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
+    /// interval that it promises. A writer that promises none is by default never stalled, unless
+    /// it is stopped, and with this limit not before the channel's first publication.
+    pub fn stalled_after(mut self, max_age: Duration) -> Self {
+        self.thresholds.stalled_after = Some(max_age);
+        self
+    }
+
+    /// Gives type `T` the name that its writers gave it
+    /// ([`WriterBuilder::type_name`](crate::WriterBuilder)).
+    pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
+        self.type_names.insert(TypeId::of::<T>(), type_name.into());
+        self
+    }
+
+    /// The hub. It opens nothing: the namespace need not exist yet.
+    #[must_use]
+    pub fn open(self) -> Hub<C> {
+        let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
+        let options = ReaderOptions { attach, retry: self.retry, format: None };
+        let shared = Shared::new(self.handle, options, self.wait, self.thresholds, self.type_names);
+        Hub { shared: Arc::new(shared), codec: PhantomData }
+    }
+}
+
+impl<C> fmt::Debug for HubBuilder<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HubBuilder")
+            .field("namespace", &self.handle.namespace())
             .finish_non_exhaustive()
     }
 }

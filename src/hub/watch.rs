@@ -1,59 +1,92 @@
-//! Waiting until any of several workers has changed.
+//! Waiting for a change of any of several workers, and the stream of their states.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "async")]
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
+#[cfg(feature = "async")]
+use std::future::poll_fn;
+#[cfg(feature = "async")]
+use std::marker::PhantomData;
+#[cfg(feature = "async")]
+use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "async")]
+use futures_core::Stream;
+
 use super::attached::Shared;
-use super::{Hub, Pattern};
+use super::pattern::Pattern;
+#[cfg(feature = "async")]
+use super::{Hub, query::HubState};
 use crate::channel::{ChannelReader, Progress};
+#[cfg(feature = "async")]
+use crate::codec::Decode;
 use crate::seqlock::ChannelState;
+#[cfg(feature = "async")]
+use crate::waiting::Ticket;
 use crate::waiting::Waiter;
 
-/// Notices which of a hub's channels have changed. Made by [`Hub::watch`].
+/// Finds out which of a hub's channels have changed. Made by [`Hub::watch`](super::Hub::watch).
 pub struct HubWatch {
     shared: Arc<Shared>,
-    pattern: Pattern,
+    selection: Selection,
     waiter: Waiter,
-    /// The registry's list that `watched` is of.
+    /// The list of the registry that the following two fields follow.
     names: Arc<[Arc<str>]>,
-    /// Of those, the ones that are to be watched and could not be attached to yet.
+    /// Selected channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
     watched: BTreeMap<Arc<str>, Watched>,
 }
 
-/// A channel that is watched, and what was seen of it.
+/// The channels that a watch is about.
+#[derive(Debug)]
+pub(super) enum Selection {
+    /// One channel. A name may have characters that mean something else in a pattern.
+    #[cfg(feature = "async")]
+    Exactly(String),
+    Matching(Pattern),
+}
+
+impl Selection {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            #[cfg(feature = "async")]
+            Selection::Exactly(channel) => channel == name,
+            Selection::Matching(pattern) => pattern.matches(name),
+        }
+    }
+}
+
+/// A watched channel, and its progress at the last look.
+#[derive(Clone)]
 struct Watched {
     reader: ChannelReader,
-    /// `None`: nothing yet.
+    /// `None` before the first look.
     seen: Option<Progress>,
 }
 
-impl<C> Hub<C> {
-    /// Watches the channels that `pattern` matches, also those that come later. Everything that is there counts as new at
-    /// first.
-    #[must_use]
-    pub fn watch(&self, pattern: &str) -> HubWatch {
-        let shared = Arc::clone(&self.shared);
+impl HubWatch {
+    pub(super) fn new(shared: Arc<Shared>, selection: Selection) -> HubWatch {
         let waiter = shared.handle.waiter(shared.wait);
         HubWatch {
             shared,
-            pattern: Pattern::new(pattern),
+            selection,
             waiter,
             names: Arc::default(),
             unattached: Vec::new(),
             watched: BTreeMap::new(),
         }
     }
-}
 
-impl HubWatch {
-    /// The channels that have changed since the last call, in alphabetical order: that were published on, came, or ended
-    /// (were closed or removed). Waits for nothing.
+    /// The channels that have changed since the last call, in alphabetical order: with a new
+    /// publication, new in the namespace, closed or removed. Does not wait.
     ///
-    /// The death of a writer changes no channel: [`Hub::status`] finds it. Cost: two loads for each channel that is
-    /// watched, and attaching to those that are new.
+    /// The death of a writer is no change of its channel: [`Hub::status`](super::Hub::status) finds
+    /// it. Cost: two loads for each watched channel, and attaching to new ones.
     pub fn changed(&mut self) -> Vec<Arc<str>> {
         self.follow();
         let mut changed = Vec::new();
@@ -62,18 +95,19 @@ impl HubWatch {
             if watched.seen.replace(now) != Some(now) {
                 changed.push(Arc::clone(name));
             }
-            // By what was just seen, and named: an end that comes now is named the next time.
+            // Decided by the progress that was just seen: a later end is a change of the next call.
             now.state != ChannelState::Removed
         });
         changed
     }
 
-    /// Waits until any of the channels has changed, or a new one has come, at most for `timeout`; then says as
-    /// [`HubWatch::changed`] which: none, if it was in vain.
+    /// Waits until any of the channels has changed or a new one has come, at most for `timeout`.
+    /// Returns the same as [`HubWatch::changed`]: nothing after the timeout.
     ///
     /// Without a channel to watch it waits for one. It spins for a moment and then sleeps, as
-    /// [`Reader::wait_after`](crate::Reader::wait_after) does, and with what is said there: however many channels there
-    /// are, it is one sleep. Each writer that publishes while somebody waits makes two system calls for that, or four.
+    /// [`Reader::wait_after`](crate::Reader::wait_after) does and with the same limits. One sleep
+    /// is enough for any number of channels. A writer that publishes while a process waits makes
+    /// two to four system calls for it.
     pub fn wait_any(&mut self, timeout: Duration) -> Vec<Arc<str>> {
         let begin = Instant::now();
         loop {
@@ -90,18 +124,19 @@ impl HubWatch {
         }
     }
 
-    /// Watches what the registry lists by now.
+    /// Watches the channels that the registry lists now.
     fn follow(&mut self) {
         let names = self.shared.names();
         if !Arc::ptr_eq(&names, &self.names) {
-            let matching = names.iter().filter(|name| self.pattern.matches(name));
+            let matching = names.iter().filter(|name| self.selection.has(name));
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
             self.names = names;
         }
-        // What is just being made, has gone again, or is not ours to read is tried again the next time.
+        // A channel that is being created, is gone again, or can't be opened is tried again the
+        // next time.
         for name in std::mem::take(&mut self.unattached) {
             match self.shared.reader(&name) {
-                // Another one of the same name ends thereby.
+                // It replaces a removed channel of the same name.
                 Ok(reader) => {
                     let reader = reader.without_segments();
                     drop(self.watched.insert(name, Watched { reader, seen: None }));
@@ -122,9 +157,114 @@ impl Watched {
     }
 }
 
+/// The states of a hub's channels as they are published: a [`Stream`](futures_core::Stream) of
+/// [`HubState`]s that never ends. Made by [`Hub::changes`] for one channel, and by
+/// [`Hub::changes_of`] for all that a pattern matches.
+///
+/// The first items are the latest states. States that were overwritten before the stream was polled
+/// are skipped. If a state can't be read or decoded, the item has the error. When a channel is
+/// removed, one item has an error with [`QueryError::is_gone`](super::QueryError::is_gone). When a
+/// writer creates the channel again, the stream attaches to it and continues.
+///
+/// It works on any executor: see [`Changes`](crate::Changes). Dropping a future or the stream loses
+/// nothing, since the latest state stays in the channel.
+#[cfg(feature = "async")]
+pub struct HubChanges<T, C> {
+    hub: Hub<C>,
+    watch: HubWatch,
+    ticket: Ticket,
+    /// Channels that have changed and were not read since.
+    changed: VecDeque<Arc<str>>,
+    /// Instance and number of the last publication of each channel that the stream has returned.
+    returned: HashMap<Arc<str>, (u64, u64)>,
+    types: PhantomData<fn() -> T>,
+}
+
+#[cfg(feature = "async")]
+impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
+    pub(super) fn new(hub: &Hub<C>, selection: Selection) -> HubChanges<T, C> {
+        HubChanges {
+            hub: hub.clone(),
+            watch: HubWatch::new(Arc::clone(&hub.shared), selection),
+            ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
+            changed: VecDeque::new(),
+            returned: HashMap::new(),
+            types: PhantomData,
+        }
+    }
+
+    /// The next state, once there is one. Cancellation-safe.
+    pub async fn next(&mut self) -> HubState<T> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<HubState<T>> {
+        if let Some(state) = self.look() {
+            return Poll::Ready(state);
+        }
+        let channels = self.watch.watched.values().map(|watched| watched.reader.clone()).collect();
+        self.ticket.subscribe_any(channels, self.watch.change(), context.waker());
+        // A channel may have changed before the thread knew of this stream.
+        self.look().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The next state, if there is one.
+    fn look(&mut self) -> Option<HubState<T>> {
+        loop {
+            if self.changed.is_empty() {
+                self.changed = self.watch.changed().into();
+            }
+            let channel = self.changed.pop_front()?;
+            let state = self.hub.get_with_instance::<T>(&channel);
+            let is_news = match &state {
+                Ok((instance, snapshot)) => {
+                    let number = (*instance, snapshot.publication());
+                    self.returned.insert(Arc::clone(&channel), number) != Some(number)
+                }
+                Err(error) if error.is_gone() => self.returned.remove(&channel).is_some(),
+                Err(error) => !error.is_empty(),
+            };
+            if is_news {
+                return Some(HubState { channel, state: state.map(|(_, snapshot)| snapshot) });
+            }
+        }
+    }
+}
+
+#[cfg(feature = "async")]
+impl HubWatch {
+    /// Whether a watched channel or the list of channels has changed since the last look, as a
+    /// function for the thread that sleeps.
+    fn change(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        let (shared, names) = (Arc::clone(&self.shared), Arc::clone(&self.names));
+        let watched: Vec<Watched> = self.watched.values().cloned().collect();
+        Arc::new(move || watched.iter().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), &names))
+    }
+}
+
+#[cfg(feature = "async")]
+impl<T: 'static, C: Decode<T> + 'static> Stream for HubChanges<T, C> {
+    type Item = HubState<T>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<HubState<T>>> {
+        self.get_mut().poll(context).map(Some)
+    }
+}
+
+// No field is pinned.
+#[cfg(feature = "async")]
+impl<T, C> Unpin for HubChanges<T, C> {}
+
+#[cfg(feature = "async")]
+impl<T, C> fmt::Debug for HubChanges<T, C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HubChanges").field("watch", &self.watch).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for HubWatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HubWatch").field("pattern", &self.pattern.to_string()).finish_non_exhaustive()
+        formatter.debug_struct("HubWatch").field("selection", &self.selection).finish_non_exhaustive()
     }
 }
 

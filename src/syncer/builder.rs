@@ -1,26 +1,29 @@
-//! From a writer's builder to a syncer.
+//! The options of a syncer, and how it starts.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::Syncer;
 use super::driver::Driver;
+use super::report::SpawnError;
 use super::shared::Shared;
-use super::{SpawnError, Syncer};
 use crate::codec::Encode;
 #[cfg(feature = "message-pack")]
 use crate::codec::MessagePack;
 use crate::namespace::Namespace;
 use crate::writer::{Writer, WriterBuilder};
 
-/// From one tick to the next, where the user doesn't say. What a query sees is then 50 ms old on average, for next to no
-/// processor time: see the interval's experiment in `docs/experiments.md`.
+/// The default time between two ticks. A published state is then 50 ms old on average, and the
+/// ticks take next to no processor time: see the interval's experiment in `docs/experiments.md`.
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Below that the ticks would not be in time: it is the granularity of tokio's timers, and not far above the kernel's.
+/// Shorter intervals would miss ticks: this is the granularity of tokio's timers, and not far above
+/// the kernel's.
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Chooses what a [`Syncer`] is like. Made by [`WriterBuilder::syncer`], whose options are the channel's.
+/// Options of a [`Syncer`]. Made by [`WriterBuilder::syncer`] from a builder with the channel's
+/// options.
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct SyncerBuilder<T, C> {
     writer: WriterBuilder<T, C>,
@@ -28,7 +31,8 @@ pub struct SyncerBuilder<T, C> {
 }
 
 impl<T, C> WriterBuilder<T, C> {
-    /// A [`Syncer`] instead of a writer: owns the state, from `initial` on, and publishes it in the background.
+    /// A [`Syncer`] instead of a writer: it owns the state, which begins as `initial`, and
+    /// publishes it in the background.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,8 +55,9 @@ impl<T, C> WriterBuilder<T, C> {
 }
 
 impl Namespace {
-    /// A [`Syncer`] with all options at their defaults and the default codec, MessagePack: owns the state, from `initial` on,
-    /// and a thread that publishes it. For other options see [`WriterBuilder::syncer`].
+    /// A [`Syncer`] with the default options and the default codec, MessagePack. It owns the state,
+    /// which begins as `initial`, and a thread that publishes it. For other options see
+    /// [`WriterBuilder::syncer`].
     ///
     /// # Errors
     ///
@@ -69,7 +74,8 @@ impl Namespace {
 }
 
 impl<T, C> SyncerBuilder<T, C> {
-    /// From one tick to the next, at least 1 ms. Default: what [`WriterBuilder::heartbeat_interval`] was given, or 100 ms.
+    /// The time between two ticks, at least 1 ms. Default: that of
+    /// [`WriterBuilder::heartbeat_interval`], or 100 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.writer = self.writer.heartbeat_interval(interval);
         self
@@ -82,21 +88,24 @@ where
     C: Encode<T>,
     Writer<T, C>: Send + 'static,
 {
-    /// Opens the channel, publishes the initial state, and starts the thread whose ticks publish later ones.
+    /// Opens the channel, publishes the initial state, and starts the thread whose ticks publish
+    /// later states.
     ///
     /// # Errors
     ///
-    /// [`SpawnError`]: what [`WriterBuilder::open`] or [`Writer::publish`] may refuse, an interval that is too short, or no
-    /// thread. If the initial state can't be published, that of a former writer stays readable.
+    /// [`SpawnError`]: an error of [`WriterBuilder::open`] or [`Writer::publish`], an interval that
+    /// is too short, or no thread. If the initial state can't be published, a former writer's state
+    /// stays readable.
     pub fn spawn(self) -> Result<Syncer<T, C>, SpawnError> {
         self.spawn_by(|shared, interval| Driver::thread(Arc::clone(shared), interval))
     }
 
-    /// The same, but the ticks come from a task of `runtime`. There are none while nobody drives the runtime, or after its
-    /// shutdown; the last state is published all the same when the syncer is shut down or dropped.
+    /// The same, but the ticks come from a task of `runtime`. There are no ticks while the runtime
+    /// does not run, or after its shutdown. Shutting the syncer down or dropping it publishes the
+    /// last state in any case.
     ///
-    /// A tick encodes and publishes without yielding: for states that take more than some tens of microseconds to encode
-    /// prefer [`SyncerBuilder::spawn`].
+    /// A tick encodes and publishes without yielding. If encoding takes more than some tens of
+    /// microseconds, prefer [`SyncerBuilder::spawn`].
     ///
     /// # Errors
     ///
@@ -119,14 +128,13 @@ where
             return Err(SpawnError::IntervalTooShort { asked: interval, min: MIN_INTERVAL });
         }
         let writer = self.writer.heartbeat_interval(interval).open()?;
-        let channel = writer.channel().to_owned();
         let shared = Arc::new(Shared::new(writer, self.initial));
         if let Err(source) = shared.flush() {
             shared.abandon();
             return Err(SpawnError::Publish(source));
         }
         let driver = start(&shared, interval)?;
-        Ok(Syncer { shared, driver: Some(driver), channel, interval })
+        Ok(Syncer { shared, driver: Mutex::new(Some(driver)), interval })
     }
 }
 

@@ -1,18 +1,18 @@
-//! Where the ticks come from: a thread, or a task of a tokio runtime.
+//! The source of the ticks, a thread or a task of a tokio runtime, and the grid of times at which
+//! they are due.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::SpawnError;
-use super::grid::Grid;
+use super::report::SpawnError;
 use super::shared::Shared;
 use crate::writer::Writer;
 
-/// The thread's name, as debuggers and `ps -T` show it: at most 15 characters.
+/// The thread's name for debuggers and `ps -T`, which show at most 15 characters.
 const THREAD_NAME: &str = "tearless-sync";
 
-/// What makes the ticks.
+/// The source of the ticks.
 pub(super) enum Driver {
     Thread {
         signal: Arc<Signal>,
@@ -22,31 +22,31 @@ pub(super) enum Driver {
     Task(tokio::task::JoinHandle<()>),
 }
 
-/// Tells the thread, while it sleeps, to end.
+/// Ends the thread, also while it sleeps.
 #[derive(Default)]
 pub(super) struct Signal {
-    order: Mutex<Order>,
-    rung: Condvar,
+    state: Mutex<Run>,
+    changed: Condvar,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Order {
+enum Run {
     #[default]
-    GoOn,
+    Continue,
     End,
 }
 
 impl Signal {
     fn raise(&self) {
-        // Nobody panics with this lock.
-        *self.order.lock().unwrap_or_else(PoisonError::into_inner) = Order::End;
-        self.rung.notify_one();
+        // No code under this lock panics.
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Run::End;
+        self.changed.notify_one();
     }
 
-    /// Sleeps for `time`, or until it is told to end.
-    fn sleep(&self, time: Duration) -> Order {
-        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        let woken = self.rung.wait_timeout_while(order, time, |order| *order == Order::GoOn);
+    /// Sleeps for `time`, or until the signal is raised.
+    fn sleep(&self, time: Duration) -> Run {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = self.changed.wait_timeout_while(state, time, |state| *state == Run::Continue);
         *woken.unwrap_or_else(PoisonError::into_inner).0
     }
 }
@@ -63,7 +63,7 @@ impl Driver {
         let work = move || {
             let begin = Instant::now();
             let mut grid = Grid::new(interval);
-            while heard.sleep(grid.until_due(begin.elapsed())) == Order::GoOn {
+            while heard.sleep(grid.until_due(begin.elapsed())) == Run::Continue {
                 shared.tick();
                 shared.overrun(grid.advance(begin.elapsed()));
             }
@@ -72,7 +72,7 @@ impl Driver {
         Ok(Driver::Thread { signal, thread: spawned.map_err(SpawnError::Thread)? })
     }
 
-    /// Starts a task that ticks for as long as somebody else has `shared`.
+    /// Starts a task that ticks for as long as the syncer keeps `shared`.
     #[cfg(feature = "tokio")]
     pub(super) fn task<T, C>(
         shared: &Arc<Shared<T, C>>,
@@ -89,7 +89,7 @@ impl Driver {
         let _inside = runtime.enter();
         let begin = Instant::now();
         let mut grid = Grid::new(interval);
-        // Made here, so that a runtime without a timer panics here and not unheard in the task.
+        // Made outside of the task: a runtime without a timer panics in the caller's thread.
         let mut due = Box::pin(sleep(interval));
         let work = async move {
             loop {
@@ -103,16 +103,88 @@ impl Driver {
         Driver::Task(runtime.spawn(work))
     }
 
-    /// Lets the ticks end. A thread has ended when this returns; a task may be at its last tick, and does no other.
+    /// Ends the ticks. A thread has ended when this returns; a task may still be in its last tick.
     pub(super) fn stop(self) {
         match self {
             Driver::Thread { signal, thread } => {
                 signal.raise();
-                // It has no way to panic: what users wrote is caught. And if it did: the last state is published next.
+                // The thread cannot panic: panics of the user's code are caught. If it did, the
+                // caller would still publish the last state next.
                 let _ = thread.join();
             }
             #[cfg(feature = "tokio")]
             Driver::Task(task) => task.abort(),
         }
+    }
+}
+
+/// The times at which ticks are due: the multiples of an interval since the start.
+#[derive(Debug)]
+struct Grid {
+    /// In nanoseconds, and not 0.
+    interval: u64,
+    /// In nanoseconds.
+    due: u64,
+}
+
+impl Grid {
+    fn new(interval: Duration) -> Grid {
+        let interval = nanoseconds(interval).max(1);
+        Grid { interval, due: interval }
+    }
+
+    /// The time from `now` until the next tick is due.
+    fn until_due(&self, now: Duration) -> Duration {
+        Duration::from_nanos(self.due.saturating_sub(nanoseconds(now)))
+    }
+
+    /// Called after a tick, which ended at `now`: the next tick is due at the first multiple that
+    /// is not past. Returns the number of multiples that passed during the tick and are skipped.
+    fn advance(&mut self, now: Duration) -> u64 {
+        let late = nanoseconds(now).saturating_sub(self.due);
+        let missed = late.saturating_sub(1) / self.interval;
+        self.due = self.due.saturating_add(self.interval.saturating_mul(missed.saturating_add(1)));
+        missed
+    }
+}
+
+/// Saturates after 584 years.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn ticks_in_time_are_due_one_interval_after_the_other() {
+        let mut grid = Grid::new(ms(10));
+        assert_eq!(grid.until_due(ms(0)), ms(10));
+        assert_eq!(grid.advance(ms(11)), 0);
+        assert_eq!(grid.until_due(ms(11)), ms(9), "on the grid, although the tick was late");
+        assert_eq!(grid.advance(ms(30)), 0);
+        assert_eq!(grid.until_due(ms(30)), ms(0), "a time that is exactly now is not missed");
+    }
+
+    #[test]
+    fn missed_ticks_are_counted_and_skipped() {
+        let mut grid = Grid::new(ms(10));
+        assert_eq!(grid.advance(ms(45)), 3, "20, 30, 40");
+        assert_eq!(grid.until_due(ms(45)), ms(5));
+        assert_eq!(grid.advance(ms(50)), 0);
+        assert_eq!(grid.until_due(ms(50)), ms(10));
+    }
+
+    #[test]
+    fn the_longest_intervals_overflow_nothing() {
+        let mut grid = Grid::new(Duration::MAX);
+        assert!(grid.until_due(ms(1)) > ms(1_000_000_000));
+        assert_eq!(grid.advance(Duration::MAX), 0);
+        assert_eq!(grid.until_due(Duration::MAX), Duration::ZERO);
     }
 }

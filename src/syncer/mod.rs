@@ -1,20 +1,17 @@
-//! Publishing at the right moments without thinking about it: a state that is published in the background.
+//! A state that is published in the background: the caller changes it, and ticks publish it.
 
 mod builder;
 mod driver;
-mod error;
-mod grid;
+mod report;
 mod shared;
-mod statistics;
 #[cfg(test)]
 mod tests;
 
 pub use builder::SyncerBuilder;
-pub use error::{ShutdownError, SpawnError};
-pub use statistics::SyncerStatistics;
+pub use report::{ShutdownError, SpawnError, SyncerStatistics};
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::channel::PublishError;
@@ -22,7 +19,13 @@ use crate::codec::MessagePack;
 use driver::Driver;
 use shared::Shared;
 
-/// A state that others see: change it whenever you like, and it is published in the background, at an interval.
+/// A state that is published in the background at an interval, whenever it has changed.
+///
+/// **Readers see published states only.** Between a change and the next tick, readers and
+/// [`Hub::cut`](crate::hub::Hub::cut) see the previous state. If other workers observe an effect of
+/// the change (a message, a row, a finished job), call [`Syncer::flush`] before that effect:
+/// otherwise a consistent cut can show the effect without its cause, and totals over several
+/// workers can be wrong.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,83 +46,126 @@ use shared::Shared;
 /// # }
 /// ```
 ///
-/// It owns the state and the channel's writer. Every interval (100 ms by default, see `docs/experiments.md`) a tick looks
-/// whether the state was changed, encodes it, and publishes it unless it encodes to the same bytes as before. Each tick
-/// that finds all well leaves a heartbeat, and the channel promises the interval to its readers:
-/// [`Reader::heartbeat_age`](crate::Reader::heartbeat_age) and [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). A tick that could not
-/// take place in time is not made up for: the next one is at the next multiple of the interval.
+/// The syncer owns the state and the channel's writer. At every interval (100 ms by default, see
+/// `docs/experiments.md`) a tick encodes the state if it was changed, and publishes it if its bytes
+/// differ from the last publication. A tick without an error leaves a heartbeat, and the channel
+/// promises the interval to its readers: [`Reader::heartbeat_age`](crate::Reader::heartbeat_age)
+/// and [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). A tick that comes too
+/// late is left out: the next one is at the next multiple of the interval.
 ///
-/// The ticks come from a thread of its own, `tearless-sync` ([`SyncerBuilder::spawn`]), or from a task of a tokio runtime
-/// (feature `tokio`, `SyncerBuilder::spawn_on`). The heartbeat is theirs: it says that this process runs and that the
-/// published state is the one that its owner left, not that the owner gets on with its work.
+/// The ticks come from a thread named `tearless-sync` ([`SyncerBuilder::spawn`]), or from a task of
+/// a tokio runtime (feature `tokio`, `SyncerBuilder::spawn_on`). A heartbeat says that this process
+/// runs and that the published state is the current one. It does not say that the owner makes
+/// progress.
 ///
 /// # The last state
 ///
-/// [`Syncer::shutdown`] and dropping it publish what was not published yet, also while a panic unwinds, and then end the
-/// channel as dropping its writer would: for a last state that others can read afterwards, build it with
-/// [`linger`](crate::WriterBuilder::linger). Of a process that is killed, aborts or calls `exit`, and of a syncer in a `static`
-/// or that is leaked, the state of the last tick or [`Syncer::flush`] is what stays.
+/// [`Syncer::shutdown`] and dropping the syncer publish the last state, also while a panic unwinds,
+/// and then end the channel as dropping its writer would: for a last state that stays readable,
+/// build it with [`linger`](crate::WriterBuilder::linger). If the process is killed, aborts or
+/// calls `exit`, or if the syncer is in a `static`, is leaked, or is held by a thread that `main`
+/// does not join, the state of the last tick or [`Syncer::flush`] stays.
 ///
 /// # Locks
 ///
-/// The state is behind a lock that a tick holds while it encodes, but not while it publishes: so long may
-/// [`update`](Syncer::update), [`replace`](Syncer::replace) and [`read`](Syncer::read) have to wait, and a tick for them. None of
-/// the syncer's methods may be called in their closures, or while the state is serialized: that deadlocks or panics.
+/// The state has a lock. A tick holds it while it encodes, but not while it publishes: for that
+/// time [`update`](Syncer::update), [`replace`](Syncer::replace) and [`read`](Syncer::read) wait,
+/// and a tick waits for them. A call of one of the syncer's methods inside of a closure that was
+/// passed to `update` or `read`, or while the state is serialized, would wait for itself: it panics
+/// instead.
 ///
 /// # Forks
 ///
-/// Neither thread nor task exists in a fork of the process: nothing is published there ([`PublishError::Forked`]), and dropping
-/// the syncer there ends nothing. The state's lock stays locked there if it was at the moment of the fork.
+/// A fork of the process has neither the thread nor the task: the syncer publishes nothing there
+/// ([`PublishError::Forked`]), and dropping it there ends nothing. If the state's lock was held at
+/// the moment of the fork, it stays locked there.
 pub struct Syncer<T, C = MessagePack> {
     shared: Arc<Shared<T, C>>,
-    /// `None` once it was told to stop.
-    driver: Option<Driver>,
-    channel: String,
+    /// `None` after the shutdown. Locked for all of a shutdown, so that a second call comes after
+    /// it.
+    driver: Mutex<Option<Driver>>,
     interval: Duration,
 }
 
 impl<T, C> Syncer<T, C> {
-    /// Lets `change` change the state, and returns what it returns. The next tick publishes it.
+    /// Calls `change` on the state and returns its result. The next tick publishes the state.
     ///
-    /// If `change` panics, the state is what it left, and nothing is poisoned: that will be published, too, and the next
-    /// call goes on with it.
+    /// If `change` panics, the state is what `change` left. It is published, and the syncer stays
+    /// usable.
     ///
-    /// Cost: a lock, which is usually free. Blocks while the state is being encoded.
+    /// Cost: a lock, which is usually free. Waits while the state is encoded. After a shutdown the
+    /// state still changes, but is no longer published.
+    ///
+    /// # Panics
+    ///
+    /// If this thread holds the state: in a closure that was passed to `update` or
+    /// [`read`](Self::read), or while the state is serialized.
+    #[track_caller]
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         self.shared.update(change)
     }
 
-    /// Puts `state` in the place of the present one, which it returns. The next tick publishes it.
+    /// Replaces the state by `state` and returns the old one. The next tick publishes it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Syncer::update`].
+    #[track_caller]
     pub fn replace(&self, state: T) -> T {
-        self.update(|present| std::mem::replace(present, state))
+        self.update(|current| std::mem::replace(current, state))
     }
 
-    /// Lets `look` see the state as it is now, published or not.
+    /// Calls `look` on the current state, published or not, and returns its result.
+    ///
+    /// # Panics
+    ///
+    /// As [`Syncer::update`].
+    #[track_caller]
     pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         self.shared.read(look)
     }
 
-    /// Publishes the state now, if it was changed and encodes to other bytes than before; returns the number of the
-    /// publication that is in force then. Done on the calling thread; waits for a tick that is at work.
+    /// Publishes the state now, if it has changed and its bytes differ from the last publication;
+    /// returns the number of the last publication. Works on the calling thread, and waits for a
+    /// running tick.
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; also if only earlier ticks have tried and failed, since an unpublished state is tried again. A
-    /// panic of the state's serialization is a [`PublishError::Encode`].
+    /// [`PublishError`], also if only earlier ticks have tried and failed: an unpublished state is
+    /// tried again. A panic of the state's serialization is a [`PublishError::Encode`]. After a
+    /// shutdown it is [`PublishError::Closed`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Syncer::update`].
+    #[track_caller]
     pub fn flush(&self) -> Result<u64, PublishError> {
         self.shared.flush()
     }
 
-    /// The error of the last tick that failed, also if later ones succeeded; [`SyncerStatistics::failed`] counts them.
+    /// The error of the last failed tick, also if later ticks succeeded;
+    /// [`SyncerStatistics::failed`] counts the errors.
     ///
-    /// The ticks go on after an error, and each tries again until the state is published or changed to one that can be.
+    /// The ticks continue after an error. Each tries again, until the state is published or changes
+    /// to one that can be.
+    ///
+    /// # Panics
+    ///
+    /// As [`Syncer::update`].
     #[must_use]
+    #[track_caller]
     pub fn last_error(&self) -> Option<Arc<PublishError>> {
         self.shared.last_error()
     }
 
-    /// What has been done so far. Waits for a tick that is at work; in a fork that was made during one, for ever.
+    /// What the syncer has done so far. Waits for a running tick; in a fork that was made during a
+    /// tick, it waits for ever.
+    ///
+    /// # Panics
+    ///
+    /// As [`Syncer::update`].
     #[must_use]
+    #[track_caller]
     pub fn statistics(&self) -> SyncerStatistics {
         self.shared.statistics()
     }
@@ -127,34 +173,38 @@ impl<T, C> Syncer<T, C> {
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
-        &self.channel
+        self.shared.channel()
     }
 
-    /// From one tick to the next.
+    /// The time between two ticks.
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// Stops the ticks, publishes the last state, and ends the channel as its builder says.
+    /// Stops the ticks, publishes the last state, and ends the channel as its builder says. It
+    /// takes `&self`, so it works through an [`Arc`], too.
     ///
-    /// Waits for a tick that is at work and for the thread's end; never for a tokio runtime, so it may be called in async code.
+    /// Waits for a running tick and for the end of the thread. It never waits for a tokio runtime,
+    /// so async code may call it.
     ///
     /// # Errors
     ///
-    /// [`ShutdownError`], which has the statistics, too. The channel has been ended as far as possible in any case.
-    pub fn shutdown(mut self) -> Result<SyncerStatistics, ShutdownError> {
-        self.end()
-    }
-
-    fn end(&mut self) -> Result<SyncerStatistics, ShutdownError> {
-        let driver = self.driver.take();
+    /// [`ShutdownError`], which has the statistics, too. The channel is ended as far as possible in
+    /// any case. Every call after the first returns [`ShutdownError::AlreadyShutDown`], after the
+    /// first has finished.
+    ///
+    /// # Panics
+    ///
+    /// As [`Syncer::update`].
+    #[track_caller]
+    pub fn shutdown(&self) -> Result<SyncerStatistics, ShutdownError> {
         if let Err(source) = self.shared.check_owner() {
-            // What drives it is not in this process: it can neither be joined nor detached.
-            std::mem::forget(driver);
             return Err(ShutdownError::Publish { source, statistics: Box::default() });
         }
-        if let Some(driver) = driver {
+        self.shared.check_not_nested();
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = driver.take() {
             driver.stop();
         }
         self.shared.end()
@@ -163,8 +213,13 @@ impl<T, C> Syncer<T, C> {
 
 impl<T, C> Drop for Syncer<T, C> {
     fn drop(&mut self) {
-        if self.driver.is_some() {
-            let _ = self.end();
+        let driver = self.driver.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.check_owner().is_err() {
+            // The thread or task does not exist in this process: it can be neither joined nor
+            // detached.
+            std::mem::forget(driver.take());
+        } else if driver.is_some() {
+            let _ = self.shutdown();
         }
     }
 }
@@ -173,7 +228,7 @@ impl<T, C> fmt::Debug for Syncer<T, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Syncer")
-            .field("channel", &self.channel)
+            .field("channel", &self.channel())
             .field("interval", &self.interval)
             .finish_non_exhaustive()
     }

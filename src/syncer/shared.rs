@@ -1,72 +1,68 @@
-//! What a syncer's owner and its ticks share: the state behind one lock, the writer behind another.
+//! What a syncer and its ticks share: the state under one lock, the writer under another.
 //!
-//! The order of the locks is writer, then state. Who has the state's lock only, an owner that changes it, never waits for a
-//! publication; a tick has it while it encodes, and publishes after it has let go.
+//! Lock order: writer before state. A tick holds the state's lock only while it encodes, and
+//! publishes after it has released it: a caller of `update` never waits for a publication.
 
 use std::any::Any;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::{ShutdownError, SyncerStatistics};
+use super::report::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
 use crate::codec::Encode;
 use crate::object::ForkToken;
 use crate::writer::{Changed, Writer};
 
-/// All of it. Generic without bounds, so that a syncer can be dropped without any.
+/// Generic without bounds, so that dropping a syncer needs none.
 pub(super) struct Shared<T, C> {
     owner: ForkToken,
-    state: Mutex<State<T>>,
-    /// `None` when the syncer has ended: the channel must be free for others then, though a late tick may hold on to this.
-    publisher: Mutex<Option<Publisher<T, C>>>,
+    channel: String,
+    state: StateLock<T>,
+    publisher: Mutex<Publisher<T, C>>,
 }
 
-struct State<T> {
-    value: T,
-    /// How often it may have been changed.
-    changes: u64,
-}
-
-/// The writer, and what it did.
+/// The writer, and a record of its work.
 struct Publisher<T, C> {
-    writer: Writer<T, C>,
+    /// `None` after the shutdown: the channel is then free for other writers, although a late tick
+    /// of a task may still hold `Shared`.
+    writer: Option<Writer<T, C>>,
     prepare: Prepare<T, C>,
     codec: &'static str,
-    /// The changes that the last publication, or the same bytes before it, cover.
+    /// The value of [`State::changes`] up to which the last publication has the state.
     covered: Option<u64>,
     statistics: SyncerStatistics,
     last_error: Option<Arc<PublishError>>,
 }
 
-/// `Writer::prepare`, found where its bounds were known.
+/// [`Writer::prepare`], taken where its bounds are known.
 type Prepare<T, C> = fn(&mut Writer<T, C>, &T) -> Result<Changed, PublishError>;
-
-/// What came of looking at the state.
-enum Look {
-    Untouched,
-    Encoded { changed: Changed, changes: u64 },
-}
 
 impl<T, C: Encode<T>> Shared<T, C> {
     pub(super) fn new(writer: Writer<T, C>, value: T) -> Self {
-        let publisher = Publisher {
-            writer,
-            prepare: Writer::prepare,
-            codec: C::NAME,
-            covered: None,
-            statistics: SyncerStatistics::default(),
-            last_error: None,
-        };
         Shared {
             owner: ForkToken::take(),
-            state: Mutex::new(State { value, changes: 0 }),
-            publisher: Mutex::new(Some(publisher)),
+            channel: writer.channel().to_owned(),
+            state: StateLock::new(value),
+            publisher: Mutex::new(Publisher {
+                writer: Some(writer),
+                prepare: Writer::prepare,
+                codec: C::NAME,
+                covered: None,
+                statistics: SyncerStatistics::default(),
+                last_error: None,
+            }),
         }
     }
 }
 
 impl<T, C> Shared<T, C> {
+    pub(super) fn channel(&self) -> &str {
+        &self.channel
+    }
+
     pub(super) fn check_owner(&self) -> Result<(), PublishError> {
         match self.owner.is_ours() {
             true => Ok(()),
@@ -74,123 +70,164 @@ impl<T, C> Shared<T, C> {
         }
     }
 
+    #[track_caller]
     pub(super) fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut state = lock(&self.state);
-        // First: `change` may panic half-way, and what it left is to be published.
+        let mut state = self.state.lock();
+        // Before the call: `change` may panic half-way, and its partial change must be published.
         state.changes += 1;
         change(&mut state.value)
     }
 
+    #[track_caller]
     pub(super) fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
-        look(&lock(&self.state).value)
+        look(&self.state.lock().value)
     }
 
-    /// Publishes what is not published yet.
+    /// Publishes the state, unless the last publication has it.
+    #[track_caller]
     pub(super) fn flush(&self) -> Result<u64, PublishError> {
-        // Before the locks, which a fork may have caught locked.
+        // Before the locks: a fork may have copied them locked.
         self.check_owner()?;
-        self.with_publisher(|publisher| publisher.sync(&self.state))
+        let published = self.publisher().sync(&self.state);
+        published.unwrap_or_else(|| Err(PublishError::Closed { channel: self.channel.clone() }))
     }
 
-    /// The same, for nobody who waits for the result.
+    /// The same for a tick, which keeps the error.
     pub(super) fn tick(&self) {
-        if let Some(publisher) = lock(&self.publisher).as_mut() {
+        let mut publisher = self.publisher();
+        if let Some(published) = publisher.sync(&self.state) {
             publisher.statistics.ticks += 1;
-            if let Err(error) = publisher.sync(&self.state) {
+            if let Err(error) = published {
                 publisher.last_error = Some(Arc::new(error));
             }
         }
     }
 
-    /// So many ticks did not take place.
+    /// Counts ticks that were left out.
     pub(super) fn overrun(&self, missed: u64) {
-        if missed > 0
-            && let Some(publisher) = lock(&self.publisher).as_mut()
-        {
-            publisher.statistics.overruns += missed;
+        if missed > 0 {
+            self.publisher().statistics.overruns += missed;
         }
     }
 
+    #[track_caller]
     pub(super) fn statistics(&self) -> SyncerStatistics {
-        self.with_publisher(|publisher| publisher.statistics)
+        self.publisher().statistics
     }
 
+    #[track_caller]
     pub(super) fn last_error(&self) -> Option<Arc<PublishError>> {
-        self.with_publisher(|publisher| publisher.last_error.clone())
+        self.publisher().last_error.clone()
     }
 
-    /// Publishes what is not published yet, and ends the channel.
+    /// Publishes the last state and ends the channel.
     pub(super) fn end(&self) -> Result<SyncerStatistics, ShutdownError> {
-        let mut publisher = self.take_publisher();
+        let mut publisher = self.publisher();
         let published = publisher.sync(&self.state);
         let statistics = publisher.statistics;
-        let closed = publisher.writer.close();
+        let Some(published) = published else {
+            let (channel, statistics) = (self.channel.clone(), statistics.into());
+            return Err(ShutdownError::AlreadyShutDown { channel, statistics });
+        };
+        let closed = publisher.writer.take().map_or(Ok(()), Writer::close);
         published.map_err(|source| ShutdownError::Publish { source, statistics: statistics.into() })?;
         closed.map_err(|source| ShutdownError::Close { source, statistics: statistics.into() })?;
         Ok(statistics)
     }
 
-    /// Ends a channel on which nothing was published: what a former writer left stays as it was found.
+    /// Gives up a channel on which nothing was published: the state of a former writer stays.
     pub(super) fn abandon(&self) {
-        self.take_publisher().writer.abandon();
+        if let Some(writer) = self.publisher().writer.take() {
+            writer.abandon();
+        }
     }
 
-    fn take_publisher(&self) -> Publisher<T, C> {
-        lock(&self.publisher).take().expect("a syncer ends once")
+    /// Panics if this thread holds the state's lock.
+    #[track_caller]
+    pub(super) fn check_not_nested(&self) {
+        self.state.check_not_held_here();
     }
 
-    fn with_publisher<R>(&self, work: impl FnOnce(&mut Publisher<T, C>) -> R) -> R {
-        work(lock(&self.publisher).as_mut().expect("the syncer has not ended, since somebody has it"))
+    #[track_caller]
+    fn publisher(&self) -> MutexGuard<'_, Publisher<T, C>> {
+        // A tick may hold this lock and wait for the state's.
+        self.check_not_nested();
+        lock(&self.publisher)
     }
 }
 
 impl<T, C> Publisher<T, C> {
-    /// Publishes `state` if that is needed, and counts what was done. Returns the number in force.
-    fn sync(&mut self, state: &Mutex<State<T>>) -> Result<u64, PublishError> {
-        let done = self.try_sync(state);
+    /// Publishes the state unless the last publication has it, and counts the attempt. Returns the
+    /// number of the last publication; `None` after the shutdown.
+    fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
+        let writer = self.writer.as_mut()?;
+        let done = match encode(writer, self.prepare, self.codec, self.covered, state) {
+            None => {
+                self.statistics.untouched += 1;
+                Ok(())
+            }
+            Some(encoded) => {
+                self.statistics.encode_time += encoded.took;
+                self.statistics.max_encode_time = self.statistics.max_encode_time.max(encoded.took);
+                let published = encoded.result.and_then(|it| publish(writer, it, &mut self.statistics));
+                published.map(|()| self.covered = Some(encoded.changes))
+            }
+        };
+        // The heartbeat says that the published state is the current one: only after success.
+        let done = done.and_then(|()| writer.touch());
         if done.is_err() {
             self.statistics.failed += 1;
         }
-        done.map(|()| self.writer.publication())
+        Some(done.map(|()| writer.publication()))
     }
+}
 
-    fn try_sync(&mut self, state: &Mutex<State<T>>) -> Result<(), PublishError> {
-        match self.look_at(state)? {
-            Look::Untouched => self.statistics.untouched += 1,
-            Look::Encoded { changed: Changed::No, changes } => {
-                self.statistics.skipped += 1;
-                self.covered = Some(changes);
-            }
-            Look::Encoded { changed: Changed::Yes, changes } => {
-                self.writer.publish_prepared()?;
-                self.statistics.published += 1;
-                self.statistics.bytes += self.writer.prepared_len() as u64;
-                self.covered = Some(changes);
-            }
-        }
-        // Only now: the heartbeat says that what is published is the state.
-        self.writer.touch()
-    }
+/// The outcome of encoding a state.
+struct Encoded {
+    result: Result<Changed, PublishError>,
+    /// The value of [`State::changes`] that was encoded.
+    changes: u64,
+    took: Duration,
+}
 
-    /// Encodes the state, unless it is as it was; the one thing that is done under its lock.
-    fn look_at(&mut self, state: &Mutex<State<T>>) -> Result<Look, PublishError> {
-        let state = lock(state);
-        if self.covered == Some(state.changes) {
-            return Ok(Look::Untouched);
-        }
-        let begin = Instant::now();
-        // Safe to go on after a panic: the state is only looked at, and the writer starts each encoding anew.
-        let encoded = catch_unwind(AssertUnwindSafe(|| (self.prepare)(&mut self.writer, &state.value)));
-        let changes = state.changes;
-        drop(state);
-        let took = begin.elapsed();
-        self.statistics.encode_time += took;
-        self.statistics.max_encode_time = self.statistics.max_encode_time.max(took);
-        match encoded {
-            Ok(changed) => Ok(Look::Encoded { changed: changed?, changes }),
-            Err(panic) => Err(PublishError::Encode { codec: self.codec, source: text_of(&*panic).into() }),
+/// Encodes the state under its lock; `None` if the publication that covers `covered` has it.
+fn encode<T, C>(
+    writer: &mut Writer<T, C>,
+    prepare: Prepare<T, C>,
+    codec: &'static str,
+    covered: Option<u64>,
+    state: &StateLock<T>,
+) -> Option<Encoded> {
+    let state = state.lock();
+    if covered == Some(state.changes) {
+        return None;
+    }
+    let begin = Instant::now();
+    // Unwind safe: encoding only reads the state, and the writer starts each encoding from the
+    // beginning.
+    let result = catch_unwind(AssertUnwindSafe(|| prepare(writer, &state.value)));
+    let changes = state.changes;
+    drop(state);
+    let panicked =
+        |panic: Box<dyn Any + Send>| Err(PublishError::Encode { codec, source: text_of(&*panic).into() });
+    Some(Encoded { result: result.unwrap_or_else(panicked), changes, took: begin.elapsed() })
+}
+
+/// Publishes an encoded state, if its bytes differ from the last publication.
+fn publish<T, C>(
+    writer: &mut Writer<T, C>,
+    changed: Changed,
+    statistics: &mut SyncerStatistics,
+) -> Result<(), PublishError> {
+    match changed {
+        Changed::No => statistics.skipped += 1,
+        Changed::Yes => {
+            writer.publish_prepared()?;
+            statistics.published += 1;
+            statistics.bytes += writer.prepared_len() as u64;
         }
     }
+    Ok(())
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> String {
@@ -199,7 +236,84 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
     format!("its serialization panicked: {}", text.unwrap_or("without a text"))
 }
 
-/// A panic in a user's closure leaves a state that is to be published as it is, and never unlocks the writer half-way.
+/// The state's lock. It knows the thread that holds it, and panics where that thread would wait for
+/// itself.
+struct StateLock<T> {
+    state: Mutex<State<T>>,
+    /// [`thread_number`] of the thread that holds the lock; 0 while the lock is free.
+    ///
+    /// Relaxed: a thread asks only for its own number, which no other thread stores, and it sees
+    /// its own stores in order.
+    holder: AtomicU64,
+}
+
+struct State<T> {
+    value: T,
+    /// Number of calls that may have changed the value.
+    changes: u64,
+}
+
+/// The state while this thread holds its lock.
+struct Held<'a, T> {
+    state: MutexGuard<'a, State<T>>,
+    holder: &'a AtomicU64,
+}
+
+impl<T> StateLock<T> {
+    fn new(value: T) -> StateLock<T> {
+        StateLock { state: Mutex::new(State { value, changes: 0 }), holder: AtomicU64::new(0) }
+    }
+
+    #[track_caller]
+    fn lock(&self) -> Held<'_, T> {
+        self.check_not_held_here();
+        let state = lock(&self.state);
+        self.holder.store(thread_number(), Ordering::Relaxed);
+        Held { state, holder: &self.holder }
+    }
+
+    #[track_caller]
+    fn check_not_held_here(&self) {
+        assert!(
+            self.holder.load(Ordering::Relaxed) != thread_number(),
+            "this thread holds the syncer's state and would wait for itself: do not call the syncer in a \
+             closure that was passed to its `update` or `read`, or while its state is serialized"
+        );
+    }
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = State<T>;
+
+    fn deref(&self) -> &State<T> {
+        &self.state
+    }
+}
+
+impl<T> DerefMut for Held<'_, T> {
+    fn deref_mut(&mut self) -> &mut State<T> {
+        &mut self.state
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        // The lock itself is released after this.
+        self.holder.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A number of this thread that is not 0 and that no other thread of the process ever has.
+fn thread_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NUMBER: u64 = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+    }
+    NUMBER.with(|number| *number)
+}
+
+/// Locks also after a panic in a caller's closure: the state that the closure left is published as
+/// it is, and no panic leaves the writer half-way.
 fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

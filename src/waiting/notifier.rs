@@ -39,10 +39,13 @@ struct State {
     interrupter: Waiter,
 }
 
+/// Whether a channel of a stream, or the namespace's list of channels, has changed.
+pub(crate) type Change = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A stream whose task waits.
 struct Subscription {
-    channel: ChannelReader,
-    seen: u64,
+    channels: Vec<ChannelReader>,
+    change: Change,
     waker: Waker,
 }
 
@@ -64,7 +67,15 @@ impl Ticket {
 
     /// Wakes `waker` once, when `channel` has a publication after `seen` or has ended.
     pub(crate) fn subscribe(&self, channel: &ChannelReader, seen: u64, waker: &Waker) {
-        self.notifier.subscribe(self.number, channel, seen, waker);
+        let reader = channel.clone();
+        let change = Arc::new(move || has_changed(&reader, seen));
+        self.subscribe_any(vec![channel.clone()], change, waker);
+    }
+
+    /// The same for several channels: wakes `waker` when `change` returns true.
+    pub(crate) fn subscribe_any(&self, channels: Vec<ChannelReader>, change: Change, waker: &Waker) {
+        let subscription = Subscription { channels, change, waker: waker.clone() };
+        self.notifier.subscribe(self.number, subscription);
     }
 }
 
@@ -89,9 +100,9 @@ impl Notifier {
         }
     }
 
-    fn subscribe(self: &Arc<Self>, number: u64, channel: &ChannelReader, seen: u64, waker: &Waker) {
+    fn subscribe(self: &Arc<Self>, number: u64, subscription: Subscription) {
+        let waker = subscription.waker.clone();
         let mut state = self.lock();
-        let subscription = Subscription { channel: channel.clone(), seen, waker: waker.clone() };
         let former = state.waiting.insert(number, subscription);
         // Release: pairs with the acquire in `run`, which lists the subscriptions after it. The lock alone
         // would be enough.
@@ -124,9 +135,9 @@ impl Notifier {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The channels that tasks wait for, and the publications that they have seen; `None` if no task
-    /// waited for some time, after which the thread ends.
-    fn waiting(&self) -> Option<Vec<(ChannelReader, u64)>> {
+    /// The channels that tasks wait for, and how each has changed; `None` if no task waited for some
+    /// time, after which the thread ends.
+    fn waiting(&self) -> Option<Vec<(Vec<ChannelReader>, Change)>> {
         let state = self.lock();
         let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
         let (mut state, _) = idle.unwrap_or_else(PoisonError::into_inner);
@@ -134,16 +145,21 @@ impl Notifier {
             state.thread = None;
             return None;
         }
-        Some(state.waiting.values().map(|waiting| (waiting.channel.clone(), waiting.seen)).collect())
+        Some(
+            state
+                .waiting
+                .values()
+                .map(|waiting| (waiting.channels.clone(), waiting.change.clone()))
+                .collect(),
+        )
     }
 
     /// Wakes the tasks whose channel has changed.
     fn wake(&self) {
         let mut woken = Vec::new();
         let mut state = self.lock();
-        let changed = |waiting: &Subscription| has_changed(&waiting.channel, waiting.seen);
-        let numbers: Vec<u64> =
-            state.waiting.iter().filter(|(_, waiting)| changed(waiting)).map(|(number, _)| *number).collect();
+        let changed = state.waiting.iter().filter(|(_, waiting)| (waiting.change)());
+        let numbers: Vec<u64> = changed.map(|(number, _)| *number).collect();
         woken.extend(numbers.iter().filter_map(|number| state.waiting.remove(number)));
         drop(state);
         // Not under the lock: a waker may run the task at once. If a waker panics, the others are woken all
@@ -167,10 +183,9 @@ fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
         // `subscribe`.
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
-        let channels: Vec<&ChannelReader> = waiting.iter().map(|(channel, _)| channel).collect();
+        let channels: Vec<&ChannelReader> = waiting.iter().flat_map(|(channels, _)| channels).collect();
         let _ = waiter.wait_any(&channels, MAX, || {
-            alive.changes.load(Ordering::Acquire) != counted
-                || waiting.iter().any(|(channel, seen)| has_changed(channel, *seen))
+            alive.changes.load(Ordering::Acquire) != counted || waiting.iter().any(|(_, change)| change())
         });
         alive.wake();
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{Codec, Decode, Encode, error::CodecError};
 
-/// What encoding it does.
+/// What its encoding does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mood {
     #[default]
@@ -29,10 +29,10 @@ impl Awkward {
     }
 }
 
-/// How long encoding takes in a slow mood: more than one of the shortest intervals.
+/// The time that encoding takes in a slow mood: more than the shortest interval.
 pub(super) const SLOW: Duration = Duration::from_millis(5);
 
-/// Encodes the value, as the mood is.
+/// Encodes the value according to the mood.
 #[derive(Debug)]
 pub(super) struct Moody;
 

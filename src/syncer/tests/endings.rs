@@ -69,7 +69,7 @@ fn a_panic_of_the_owner_publishes_what_it_left() {
 }
 
 #[test]
-fn a_panic_in_a_closure_that_nobody_catches_publishes_what_it_left() {
+fn an_uncaught_panic_in_a_closure_publishes_what_it_left() {
     let namespace = namespace();
     let state = builder(&namespace, 5).interval(NEVER).spawn().unwrap();
     let owner = thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What can't be published is told, tried again, and harms nothing.
+//! A state that can't be published is reported, tried again, and harms nothing.
 
 use super::awkward::Mood;
 use super::*;
@@ -27,7 +27,7 @@ fn an_error_of_a_tick_is_kept_and_the_ticks_go_on() {
     eventually("several ticks have failed", || state.statistics().failed > 2);
     let is_too_large = |error: &PublishError| matches!(error, PublishError::TooLarge { limit: 8, .. });
     assert!(is_too_large(&state.last_error().unwrap()));
-    assert!(is_too_large(&state.flush().unwrap_err()), "a flush tries again, and says it");
+    assert!(is_too_large(&state.flush().unwrap_err()), "a flush tries again, and returns the error");
     assert_eq!(*reader.snapshot().unwrap(), b"first");
     state.replace(b"second".into());
     eventually("a later state is published", || *reader.snapshot().unwrap() == b"second");
@@ -48,7 +48,7 @@ fn a_failed_flush_leaves_no_heartbeat() {
     state.replace(b"second".into());
     state.flush().unwrap();
     assert!(has_come_after(begin, reader.heartbeat_age()));
-    assert!(state.last_error().is_none(), "its caller has that one");
+    assert!(state.last_error().is_none(), "the caller of the flush has that error");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_shutdown_says_that_the_last_state_was_not_published() {
         "{error}"
     );
     assert_eq!((error.statistics().published, error.statistics().failed), (1, 1));
-    assert!(bytes_reader(&namespace).is_closed(), "it has ended all the same");
+    assert!(bytes_reader(&namespace).is_closed(), "the channel has ended in any case");
     assert_eq!(*bytes_reader(&namespace).snapshot().unwrap(), b"first");
 }
 

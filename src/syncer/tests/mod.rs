@@ -1,8 +1,9 @@
-//! Syncers of channels on the heap.
+//! Tests of syncers whose channels are in this process.
 
 mod awkward;
 mod endings;
 mod errors;
+mod sharing;
 #[cfg(feature = "tokio")]
 mod task;
 mod ticks;
@@ -13,10 +14,10 @@ use super::{Syncer, SyncerBuilder};
 use crate::{Namespace, Pod, Reader};
 use awkward::{Awkward, Moody};
 
-/// So long that no tick takes place in a test.
+/// Longer than any test: no tick happens.
 const NEVER: Duration = Duration::from_secs(3_600);
 
-/// The shortest interval that there is.
+/// The shortest interval.
 const OFTEN: Duration = Duration::from_millis(1);
 
 type PodSyncer = Syncer<u64, Pod>;

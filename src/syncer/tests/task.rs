@@ -63,7 +63,7 @@ async fn the_ticks_keep_to_the_runtimes_clock() {
 async fn missed_ticks_are_skipped_and_counted() {
     let namespace = namespace();
     let state = builder(&namespace, 5).interval(SECOND).spawn_on(&Handle::current()).unwrap();
-    // The runtime is busy: nobody polls the task while 4.5 intervals go by.
+    // The runtime is busy: it does not poll the task for 4.5 intervals.
     time::advance(SECOND * 9 / 2).await;
     tokio::task::yield_now().await;
     let statistics = state.statistics();
@@ -79,7 +79,7 @@ fn a_drop_publishes_the_last_state_though_the_runtime_is_gone() {
     drop(runtime);
     let ticks = state.statistics().ticks;
     state.replace(6);
-    assert_eq!(state.statistics().ticks, ticks, "nobody ticks");
+    assert_eq!(state.statistics().ticks, ticks, "there are no ticks");
     drop(state);
     assert!(reader(&namespace).is_closed());
     assert_eq!(*reader(&namespace).snapshot().unwrap(), 6);
@@ -95,7 +95,7 @@ fn a_drop_on_a_thread_of_the_runtime_waits_for_nothing() {
         drop(state);
     });
     assert_eq!(*reader(&namespace).snapshot().unwrap(), 6);
-    // The task, whether it has run or not, keeps nobody from the channel.
+    // The channel is free, whether the task has run or not.
     builder(&namespace, 7).spawn().unwrap();
 }
 

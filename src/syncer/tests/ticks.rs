@@ -1,4 +1,4 @@
-//! What ticks and flushes publish, and what they leave.
+//! What ticks and flushes publish and which traces they leave.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -160,7 +160,7 @@ fn the_interval_is_promised() {
     let second = Duration::from_secs(1);
     assert_eq!(promised(plain().syncer(1).interval(second).spawn().unwrap()), second);
     assert_eq!(promised(plain().heartbeat_interval(second).syncer(1).spawn().unwrap()), second);
-    // As good as never: the words of shared memory end at 584 years.
+    // A word of shared memory holds 584 years: longer intervals mean never.
     drop(plain().syncer(1).interval(Duration::MAX).spawn().unwrap());
 }
 

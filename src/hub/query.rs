@@ -1,0 +1,253 @@
+//! The states of a hub's channels: one, all that a pattern matches, or several as of one moment.
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use super::Hub;
+use super::attached::{QueryError, Shared, with_scratch};
+use super::cut::{self, Cut, CutState, Cutting, Skew};
+use crate::channel::{SnapshotError, SnapshotInfo};
+use crate::codec::{CodecError, Decode, Direct, Strategy};
+use crate::seqlock::Destination;
+use crate::snapshot::Snapshot;
+
+/// A channel of a [`Hub`] and its latest state.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HubState<T> {
+    /// The channel's name.
+    pub channel: Arc<str>,
+    /// Its latest state, or the reason why there is none.
+    pub state: Result<Snapshot<T>, QueryError>,
+}
+
+impl<C: 'static> Hub<C> {
+    /// A whole copy of the latest state of `channel`.
+    ///
+    /// If the channel was removed and created again, the hub attaches to the new one. Progress and
+    /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. The state is returned
+    /// by value: for plain data of more than a few hundred bytes prefer [`Hub::get_into`] or
+    /// [`Hub::get_boxed`].
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`], at once if there is no such channel or no publication yet.
+    #[inline]
+    pub fn get<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
+    where
+        C: Decode<T>,
+    {
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
+            let (_, info) = self.receive::<T>(channel, &mut direct.destination(&mut state))?;
+            return Ok(Snapshot::new(state, info));
+        }
+        self.decode::<T, T>(channel, C::decode)
+    }
+
+    /// Replaces `state` by the latest state of `channel`; the codec may reuse memory that `state`
+    /// owns. A [`Pod`](crate::Pod) is copied from shared memory straight into `state`, so states
+    /// may be larger than a thread's stack.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::get`]. After an error a decoded `state` is unchanged; a state that is copied
+    /// directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
+    pub fn get_into<T: 'static>(&self, channel: &str, state: &mut T) -> Result<SnapshotInfo, QueryError>
+    where
+        C: Decode<T>,
+    {
+        if let Strategy::Direct(direct) = C::strategy() {
+            return self.receive::<T>(channel, &mut direct.destination(state)).map(|(_, info)| info);
+        }
+        self.decode::<T, ()>(channel, |payload| C::decode_into(payload, state)).map(|done| done.info())
+    }
+
+    /// A whole copy of the latest state of `channel` on the heap. A [`Pod`](crate::Pod) is copied
+    /// from shared memory straight into the box, so states may be larger than a thread's stack.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::get`].
+    pub fn get_boxed<T: 'static>(&self, channel: &str) -> Result<Snapshot<Box<T>>, QueryError>
+    where
+        C: Decode<T>,
+    {
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank_boxed();
+            let (_, info) = self.receive::<T>(channel, &mut direct.destination(&mut state))?;
+            return Ok(Snapshot::new(state, info));
+        }
+        self.decode::<T, Box<T>>(channel, |payload| C::decode(payload).map(Box::new))
+    }
+
+    /// The latest states of all channels that [`Hub::channels`] lists for `pattern`. Each is read
+    /// when the iterator gets there. If a state can't be read (the channel has been removed since
+    /// the listing, has another type, or has no publication yet), the item has the error.
+    ///
+    /// The states are of different moments: see [`Hub::cut`] for one moment.
+    pub fn iter<T: 'static>(&self, pattern: &str) -> impl Iterator<Item = HubState<T>>
+    where
+        C: Decode<T>,
+    {
+        let hub = self.clone();
+        self.channels(pattern).into_iter().map(move |channel| {
+            let state = hub.get(&channel);
+            HubState { channel, state }
+        })
+    }
+
+    /// The *published* states of `channels` as of one moment: a total over all workers, for
+    /// example, in which nothing is missing or counted twice.
+    ///
+    /// **A cut sees published states only.** A worker that lets others observe an effect before it
+    /// has published the cause makes totals wrong, also in a consistent cut. A
+    /// [`Syncer`](crate::syncer::Syncer) publishes later than its caller changes the state: call
+    /// [`flush`](crate::syncer::Syncer::flush) before an effect that other workers observe.
+    ///
+    /// The cut copies all states and then checks whether any writer has published in between. If
+    /// none has, they are the states of one [instant](CutTime::Instant). After some failures it
+    /// takes the states that were current at a [time](CutTime::AsOf) just before, by the timestamps
+    /// in the channels' rings. If a ring does not reach back so far (see
+    /// [`WriterBuilder`](crate::WriterBuilder)), the cut takes a later publication, and
+    /// [`CutState::skew`] returns the difference. No cut is silently inconsistent.
+    ///
+    /// A consistent cut respects causes: if a worker published b after it had learned that another
+    /// worker published a, a cut with b has a or a later state. By timestamps that takes
+    /// [`TimestampSource::Precise`](crate::clock::TimestampSource::Precise): other timestamps make
+    /// a cut inconsistent, and the skew has the reason.
+    ///
+    /// If a worker's state can't be read, or the channel had no publication at that moment, its
+    /// place has the error. Progress: bounded. Cost: four copies of each state, then one for each
+    /// attempt that the hub's retry policy allows, and decoding each state once.
+    pub fn cut<T: 'static>(&self, channels: impl IntoIterator<Item = impl AsRef<str>>) -> Cut<T>
+    where
+        C: Decode<T>,
+    {
+        let mut cutting = Vec::new();
+        let begin = |channel: Arc<str>| match self.shared.reader_of::<C, T>(&channel) {
+            Ok(reader) => {
+                cutting.push(Cutting::new(reader));
+                (channel, Ok(cutting.len() - 1))
+            }
+            Err(error) => (channel, Err(error)),
+        };
+        let places: Vec<_> = channels.into_iter().map(|channel| channel.as_ref().into()).map(begin).collect();
+        let moment = cut::cut(&mut cutting, self.shared.retry());
+        let mut states = Vec::with_capacity(places.len());
+        for (channel, place) in places {
+            states.push(match place {
+                Ok(index) => CutState {
+                    state: self.state_of::<T>(&mut cutting[index]),
+                    skew: cutting[index].skew,
+                    channel,
+                },
+                Err(error) => CutState { state: Err(error), skew: Skew::None, channel },
+            });
+        }
+        Cut { moment, states }
+    }
+
+    fn state_of<T: 'static>(&self, cut: &mut Cutting) -> Result<Snapshot<T>, QueryError>
+    where
+        C: Decode<T>,
+    {
+        let channel = cut.reader.channel();
+        self.shared.keep(&cut.reader, Some(TypeId::of::<(C, T)>()));
+        if cut.reader.is_removed() {
+            // The cut may have the state of a new channel of that name: the two never existed
+            // together.
+            return Err(cut.reader.closed().into());
+        }
+        match (cut.failed.take(), cut.received) {
+            (Some(error), _) => Err(error.into()),
+            (None, None) => Err(SnapshotError::Empty { channel: channel.into() }.into()),
+            (None, Some(info)) => decoded::<C, T, T>(channel, info, C::decode(&cut.payload)),
+        }
+    }
+
+    /// [`Hub::get`], with the instance of the channel.
+    #[cfg(feature = "async")]
+    pub(super) fn get_with_instance<T: 'static>(
+        &self,
+        channel: &str,
+    ) -> Result<(u64, Snapshot<T>), QueryError>
+    where
+        C: Decode<T>,
+    {
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank();
+            let (instance, info) = self.receive::<T>(channel, &mut direct.destination(&mut state))?;
+            return Ok((instance, Snapshot::new(state, info)));
+        }
+        with_scratch(|scratch| {
+            let (instance, info) = self.receive::<T>(channel, &mut &mut *scratch)?;
+            Ok((instance, decoded::<C, T, T>(channel, info, C::decode(scratch))?))
+        })
+    }
+
+    /// Copies the latest payload into this thread's buffer and decodes it.
+    #[inline]
+    fn decode<T: 'static, R>(
+        &self,
+        channel: &str,
+        decode: impl FnOnce(&[u8]) -> Result<R, CodecError>,
+    ) -> Result<Snapshot<R>, QueryError>
+    where
+        C: Decode<T>,
+    {
+        with_scratch(|scratch| {
+            let (_, info) = self.receive::<T>(channel, &mut &mut *scratch)?;
+            decoded::<C, T, R>(channel, info, decode(scratch))
+        })
+    }
+
+    /// Copies the latest payload of a channel whose states have type `T`; returns the channel's
+    /// instance, too. Usually the channel is attached, and the first attempt succeeds.
+    #[inline]
+    fn receive<T: 'static>(
+        &self,
+        channel: &str,
+        destination: &mut impl Destination,
+    ) -> Result<(u64, SnapshotInfo), QueryError>
+    where
+        C: Decode<T>,
+    {
+        let guard = self.shared.guard();
+        if let Some(attached) = self.shared.find(channel, &guard)
+            && attached.holds::<C, T>()
+            && let Ok(info) = attached.reader().try_fast(destination)
+        {
+            return Ok((attached.reader().instance(), info));
+        }
+        drop(guard);
+        slow_receive::<C, T>(&self.shared, channel, destination)
+    }
+}
+
+/// The same if the channel is not attached, its type unknown, or the first attempt failed.
+#[cold]
+fn slow_receive<C: Decode<T> + 'static, T: 'static>(
+    shared: &Shared,
+    channel: &str,
+    destination: &mut impl Destination,
+) -> Result<(u64, SnapshotInfo), QueryError> {
+    let reader = &mut shared.reader_of::<C, T>(channel)?;
+    let before = reader.statistics();
+    let received = reader.snapshot(destination);
+    shared.counts.slow_query(reader.statistics().diff(&before));
+    shared.keep(reader, Some(TypeId::of::<(C, T)>()));
+    Ok((reader.instance(), received?))
+}
+
+/// The snapshot of a decoded payload, or the error of the codec.
+fn decoded<C: Decode<T>, T, R>(
+    channel: &str,
+    info: SnapshotInfo,
+    decoded: Result<R, CodecError>,
+) -> Result<Snapshot<R>, QueryError> {
+    decoded.map(|state| Snapshot::new(state, info)).map_err(|source| {
+        let (channel, publication) = (channel.to_owned(), info.publication());
+        SnapshotError::Decode { channel, publication, codec: C::NAME, source }.into()
+    })
+}
