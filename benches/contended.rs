@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use common::{Arguments, histogram, nanos};
 use cpus::Pair;
 use scenario::{Scenario, is_whole};
-use tearless::{Namespace, Pod, Reader, SnapshotError};
+use tearless::{Namespace, Pod, Reader, error::SnapshotError};
 use testkit::stats::Histogram;
 use writer::{CHANNEL, WriterProcess};
 

@@ -30,7 +30,10 @@ use std::time::{Duration, Instant};
 
 use common::{Arguments, histogram, nanos, spread};
 use rustix::time::{ClockId, clock_gettime};
-use tearless::{CutTime, Hub, Namespace, Pod, Reader, Skew};
+use tearless::{
+    Namespace, Pod, Reader,
+    hub::{CutTime, Hub, Skew},
+};
 use testkit::stats::Histogram;
 use worker::{Fleet, State, state_of};
 

@@ -22,7 +22,7 @@ use common::{Arguments, histogram, nanos};
 use rustix::fs::{FallocateFlags, Mode, fallocate, ftruncate};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::shm;
-use tearless::{Namespace, Pod, Reader, Retention, Writer};
+use tearless::{Namespace, Pod, Reader, Writer, cleanup::Retention};
 use testkit::stats::Histogram;
 
 type State = [u64; 8];

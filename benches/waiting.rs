@@ -145,5 +145,5 @@ fn report(contests: &[Contest], measured: bool) {
 
 /// The namespace of a game, which no other game uses.
 fn open(namespace: &str) -> Namespace {
-    Namespace::builder(namespace).without_cleaning().open().expect("the name is good")
+    Namespace::open(namespace).expect("the name is good")
 }

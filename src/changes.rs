@@ -14,15 +14,17 @@ use crate::reader::Reader;
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
-/// The states of a channel as they are published: a [`Stream`] of snapshots that skips what was overwritten before it was
-/// asked for, and ends when the channel does. Made by [`Reader::changes`] and [`Hub::changes`](crate::Hub::changes).
+/// The states of a channel as they are published: a [`Stream`] of snapshots. It skips states that were
+/// overwritten before the stream was polled, and ends when the channel does. Made by
+/// [`Reader::changes`] and [`Hub::changes`](crate::hub::Hub::changes).
 ///
-/// The first item is the state that is there already, if any. An item is an error where a state could not be had or
-/// decoded; the stream goes on. Dropping a future or the stream at any point loses nothing: what is not asked for stays in
-/// the channel, as far as it is the latest.
+/// The first item is the latest state, if there is one. An item is an error if a state could not be
+/// read or decoded; the stream continues. Dropping a future or the stream loses nothing: the latest
+/// state stays in the channel.
 ///
-/// It needs no executor of a certain kind: one thread of the namespace, shared by all streams of its readers and hubs,
-/// sleeps for them and wakes their tasks. It starts with the first stream that waits, and ends some time after the last.
+/// It works on any executor. One thread of the namespace, shared by all streams of its readers and
+/// hubs, sleeps for them and wakes their tasks. It starts with the first stream that waits, and ends
+/// some time after the last.
 pub struct Changes<T, C> {
     reader: Reader<T, C>,
     ticket: Ticket,
@@ -30,22 +32,18 @@ pub struct Changes<T, C> {
     has_ended: bool,
 }
 
-impl<T, C: Decode<T>> Reader<T, C> {
-    /// The states of the channel as an asynchronous stream, beginning with the one that is there.
-    #[must_use]
-    pub fn changes(self) -> Changes<T, C> {
-        let ticket = Ticket::new(Arc::clone(self.handle().notifier()));
-        Changes { reader: self, ticket, seen: 0, has_ended: false }
-    }
-}
-
 impl<T, C: Decode<T>> Changes<T, C> {
+    pub(crate) fn new(reader: Reader<T, C>) -> Changes<T, C> {
+        let ticket = Ticket::new(Arc::clone(reader.handle().notifier()));
+        Changes { reader, ticket, seen: 0, has_ended: false }
+    }
+
     /// The next state, once there is one; `None` when the channel has ended. Cancellation-safe.
     pub async fn next(&mut self) -> Option<Result<Snapshot<T>, SnapshotError>> {
         poll_fn(|context| self.poll(context)).await
     }
 
-    /// The reader, for what a stream does not offer.
+    /// The reader of the stream.
     #[must_use]
     pub fn into_reader(self) -> Reader<T, C> {
         self.reader
@@ -56,7 +54,7 @@ impl<T, C: Decode<T>> Changes<T, C> {
             return Poll::Ready(item);
         }
         self.ticket.subscribe(self.reader.bytes(), self.seen, context.waker());
-        // What came before the thread knew of us.
+        // The state may have changed before the thread knew of this stream.
         match self.look() {
             Some(item) => Poll::Ready(item),
             None => Poll::Pending,
@@ -71,7 +69,7 @@ impl<T, C: Decode<T>> Changes<T, C> {
         let progress = self.reader.bytes().page().progress();
         if progress.publication > self.seen {
             let snapshot = self.reader.snapshot();
-            // Also of what could not be read: it will not be better the next time.
+            // A publication that could not be read counts, too: another attempt would fail again.
             self.seen = snapshot.as_ref().map_or(progress.publication, Snapshot::publication);
             self.has_ended = matches!(snapshot, Err(SnapshotError::Closed { .. }));
             return Some((!self.has_ended).then_some(snapshot));
@@ -95,7 +93,7 @@ impl<T, C: Decode<T>> FusedStream for Changes<T, C> {
     }
 }
 
-// Nothing of it is pinned.
+// No field is pinned.
 impl<T, C> Unpin for Changes<T, C> {}
 
 impl<T, C> fmt::Debug for Changes<T, C> {

@@ -1,11 +1,26 @@
-//! Removes what writers that are gone have left behind; never anything that lives.
+//! Removes what dead and closed writers have left: options and results of
+//! [`Namespace::clean`](crate::Namespace::clean).
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tearless::{Namespace, cleanup::Retention};
+//!
+//! let fleet = Namespace::open("fleet-of-the-cleanup")?;
+//! let report = fleet.clean(Retention::UntilReplaced)?; // last states stay readable
+//! print!("{report}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A channel with a living writer is never changed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{Cleanup, CleanupOutcome, Removed, Retention};
+use crate::channel::{Cleanup, CleanupOutcome};
+pub use crate::channel::{RemovalReason, Removed, Retention};
 use crate::layout::{Kind, ObjectNames, control};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::Memory;
@@ -47,8 +62,8 @@ impl fmt::Display for Removed {
     }
 }
 
-/// Looks at every object whose name says that it belongs to the namespace, channel by channel. Waits `patience` for
-/// somebody else's step.
+/// Looks at every object of the namespace, by their names, channel by channel. Waits up to `patience`
+/// for another process that holds a lock.
 pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -86,11 +101,7 @@ pub(crate) fn clean(
             (false, false) => registry::deregister(backend, namespace, &gone, patience),
         }
     });
-    match table {
-        // Somebody who was not to be waited for changes the table.
-        Err(ObjectError::Claimed { .. }) if patience.is_zero() => {}
-        table => cleaned.failed.extend(table.err()),
-    }
+    cleaned.failed.extend(table.err());
     Ok(cleaned)
 }
 

@@ -22,7 +22,7 @@ const FRESH: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub enum Health {
     /// It lives and has published recently
-    /// ([`HubBuilder::fresh_within`](crate::HubBuilder::fresh_within)).
+    /// ([`HubBuilder::fresh_within`](crate::hub::HubBuilder::fresh_within)).
     Fresh {
         /// Age of its last publication.
         age: Duration,
@@ -33,7 +33,7 @@ pub enum Health {
         age: Option<Duration>,
     },
     /// It lives, but a signal or a debugger has stopped it, or it has been silent for too long
-    /// ([`HubBuilder::stalled_after`](crate::HubBuilder::stalled_after)): it hangs or is starved.
+    /// ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs or is starved.
     Stalled {
         /// Time since its last sign of life; `None` if none has a timestamp.
         silent: Option<Duration>,

@@ -1,11 +1,10 @@
 //! A set of channels that belong together.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::channel::{self, AttachError, ChannelName, NameError, RemoveError, Retention};
 use crate::cleanup::{self, CleanupReport};
-use crate::codec::Postcard;
+use crate::codec::MessagePack;
 use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
 use crate::object::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
@@ -14,7 +13,7 @@ use crate::registry::{self, ChannelInfo, ChannelWatch};
 use crate::usage::{self, NamespaceMemory, PeakMemory};
 use crate::waiting::NamespaceHandle;
 use crate::writer::WriterBuilder;
-#[cfg(feature = "postcard")]
+#[cfg(feature = "message-pack")]
 use crate::{
     channel::CreateError,
     codec::{Decode, Encode},
@@ -22,92 +21,65 @@ use crate::{
     writer::Writer,
 };
 
-/// A set of channels that belong together: `fleet`. The processes that want to meet open it under the same name.
+/// A set of channels that belong together: `fleet`. Processes meet by opening it under the same name.
 ///
-/// Opening one creates nothing, and removes what processes that died have left unusable: see [`NamespaceBuilder`].
+/// Opening a namespace has no effect on shared memory and makes no system call: the first writer
+/// creates its objects, and [`Namespace::clean`] removes what dead processes have left.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     handle: NamespaceHandle,
-    cleaned: Arc<CleanupReport>,
-    budget: Option<u64>,
+    max_memory: Option<u64>,
 }
 
-/// Chooses how a namespace of this machine's shared memory is opened: which other users are trusted, and what of those
-/// who are gone is removed.
+/// Options of a namespace in this machine's shared memory: trusted users, and a limit on memory. Made
+/// by [`Namespace::builder`].
 #[derive(Clone, Debug)]
-#[must_use = "nothing is opened before `open`"]
+#[must_use = "a builder does nothing until `open` is called"]
 pub struct NamespaceBuilder {
     name: String,
     backend: SharedMemory,
-    keep: Retention,
-    clean: bool,
-    budget: Option<u64>,
+    max_memory: Option<u64>,
 }
 
 impl NamespaceBuilder {
-    /// Trusts the objects of another user, too, given by numeric id. Default: only one's own.
+    /// Trusts the objects of another user, too, given by numeric id. Default: only objects of the own
+    /// user are opened.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.backend.trust_owner(user);
         self
     }
 
-    /// How long last states of writers that are gone are kept by the cleaning when the namespace is opened. Default:
-    /// until they are replaced, so that only what nobody can use any more is removed.
-    pub fn keep(mut self, keep: Retention) -> Self {
-        self.keep = keep;
-        self
-    }
-
-    /// Bytes of shared memory that all objects of the namespace may take together, by the writers that are opened
-    /// through this value and its clones. Default: as much as there is. What counts is what has memory, as
-    /// [`NamespaceMemory::total`](crate::NamespaceMemory::total) tells it as `resident`.
+    /// Bytes of shared memory that all objects of the namespace may take together, checked by the
+    /// writers that are opened through this value and its clones. Default: no limit. Only memory that
+    /// the objects occupy counts:
+    /// [`NamespaceMemory::total`](crate::usage::NamespaceMemory::total), `resident`.
     ///
-    /// What would go beyond it is not created: opening a writer of a new channel fails with
-    /// [`CreateError::OverBudget`](crate::CreateError::OverBudget), growth with
-    /// [`PublishError::TooLarge`](crate::PublishError::TooLarge). What exists goes on, also where it is above the budget
-    /// already; a channel that a former writer left is gone on with. Not kept: the registry takes its few pages as there
-    /// are entries; and two processes that grow at the same moment may each find room, so that the namespace is above
-    /// its budget by one growth of each.
+    /// A writer of a new channel fails with
+    /// [`CreateError::OverBudget`](crate::error::CreateError::OverBudget) rather than exceed the limit,
+    /// a growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge). What exists
+    /// continues, also above the limit, and so does a channel that a writer resumes. The limit is not
+    /// exact: the registry takes a few pages more as channels are entered, and two processes that grow
+    /// at the same moment may both find room.
     ///
-    /// The budget is not written down: every process that opens writers gives its own.
+    /// Every process that opens writers sets its own limit; it is not stored.
     pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.budget = Some(bytes);
+        self.max_memory = Some(bytes);
         self
     }
 
-    /// Opens the namespace as it is, without cleaning it: for the workers of a large fleet, whose main process has done
-    /// so, and for those who only look.
-    pub fn without_cleaning(mut self) -> Self {
-        self.clean = false;
-        self
-    }
-
-    /// Opens the namespace, and cleans it as [`Namespace::clean`] does, except that it waits for nobody. What it did is
-    /// in [`Namespace::cleaned_at_open`]; what it could not do is no reason not to open.
-    ///
-    /// Cost of the cleaning: a listing of shared memory, and for each channel in the namespace mapping its control page
-    /// once, about 13 µs; locks are taken only for what is out of order or may have to go.
+    /// Opens the namespace. No effect on shared memory, no system call.
     ///
     /// # Errors
     ///
     /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
     pub fn open(self) -> Result<Namespace, NameError> {
-        let namespace =
-            Namespace { budget: self.budget, ..Namespace::on(Arc::new(self.backend), &self.name)? };
-        if !self.clean {
-            return Ok(namespace);
-        }
-        let cleaned = namespace.clean_within(self.keep, Duration::ZERO);
-        let cleaned =
-            cleaned.unwrap_or_else(|error| CleanupReport { failed: vec![error], ..CleanupReport::default() });
-        Ok(Namespace { cleaned: Arc::new(cleaned), ..namespace })
+        let namespace = Namespace::on(Arc::new(self.backend), &self.name)?;
+        Ok(Namespace { max_memory: self.max_memory, ..namespace })
     }
 }
 
 impl Namespace {
-    /// The namespace `name` in this machine's shared memory, all options at their defaults.
-    ///
-    /// Cost: see [`NamespaceBuilder::open`]; a namespace is opened once and kept.
+    /// The namespace `name` in this machine's shared memory, with default options.
     ///
     /// # Errors
     ///
@@ -116,21 +88,13 @@ impl Namespace {
         Namespace::builder(name).open()
     }
 
-    /// Chooses how the namespace `name` is opened.
+    /// Options for opening the namespace `name`.
     pub fn builder(name: &str) -> NamespaceBuilder {
-        NamespaceBuilder {
-            name: name.into(),
-            backend: SharedMemory::default(),
-            keep: Retention::UntilReplaced,
-            clean: true,
-            budget: None,
-        }
+        NamespaceBuilder { name: name.into(), backend: SharedMemory::default(), max_memory: None }
     }
-}
 
-impl Namespace {
-    /// A new namespace inside this process, which its clones share: for threads, and for tests. Two calls with the same
-    /// name make two namespaces.
+    /// A new namespace inside this process, shared by its clones: for threads, and for tests. Two
+    /// calls with the same name make two namespaces.
     ///
     /// # Errors
     ///
@@ -139,7 +103,7 @@ impl Namespace {
         Namespace::on(Arc::new(Heap::new()), name)
     }
 
-    /// The same, of objects that a test has a hand on.
+    /// The same, with objects that a test can reach.
     #[cfg(test)]
     pub(crate) fn on_heap(heap: &Heap, name: &str) -> Result<Namespace, NameError> {
         Namespace::on(Arc::new(heap.clone()), name)
@@ -147,7 +111,7 @@ impl Namespace {
 
     fn on(backend: Arc<dyn Backend>, name: &str) -> Result<Namespace, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { handle: NamespaceHandle::new(backend, name), cleaned: Arc::default(), budget: None })
+        Ok(Namespace { handle: NamespaceHandle::new(backend, name), max_memory: None })
     }
 
     /// The namespace's name.
@@ -160,63 +124,61 @@ impl Namespace {
         self.handle.backend()
     }
 
-    /// What was removed when the namespace was opened.
-    #[must_use]
-    pub fn cleaned_at_open(&self) -> &CleanupReport {
-        &self.cleaned
-    }
-
-    /// A writer with all options at their defaults and the default codec, Postcard.
+    /// A writer with default options and the default codec, [`MessagePack`].
+    ///
+    /// Without the feature `message-pack` use [`Namespace::writer_builder`] and choose a codec.
     ///
     /// # Errors
     ///
     /// [`CreateError`], for example [`CreateError::AlreadyOwned`] if the channel has a writer.
-    #[cfg(feature = "postcard")]
-    pub fn writer<T: ?Sized>(&self, channel: &str) -> Result<Writer<T, Postcard>, CreateError>
+    #[cfg(feature = "message-pack")]
+    pub fn writer<T: ?Sized>(&self, channel: &str) -> Result<Writer<T>, CreateError>
     where
-        Postcard: Encode<T>,
+        MessagePack: Encode<T>,
     {
         self.writer_builder(channel).open()
     }
 
-    /// Chooses what a writer is like before it is opened.
-    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, Postcard> {
+    /// Options for a writer.
+    pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, MessagePack> {
         WriterBuilder::new(self.handle.backend().clone(), self.handle.namespace(), channel)
-            .namespace_budget(self.budget)
+            .namespace_budget(self.max_memory)
     }
 
-    /// A reader with all options at their defaults and the default codec, Postcard. `T` owns its data: a state that
-    /// borrows can be published, and read as an owned one of the same type name.
+    /// A reader with default options and the default codec, [`MessagePack`]. `T` owns its data: a state
+    /// that borrows can be published, and read as an owned type of the same name.
+    ///
+    /// Without the feature `message-pack` use [`Namespace::reader_builder`] and choose a codec.
     ///
     /// # Errors
     ///
     /// [`AttachError`], for example [`AttachError::NotFound`] if there is no such channel.
-    #[cfg(feature = "postcard")]
-    pub fn reader<T>(&self, channel: &str) -> Result<Reader<T, Postcard>, AttachError>
+    #[cfg(feature = "message-pack")]
+    pub fn reader<T>(&self, channel: &str) -> Result<Reader<T>, AttachError>
     where
-        Postcard: Decode<T>,
+        MessagePack: Decode<T>,
     {
         self.reader_builder(channel).open()
     }
 
-    /// Chooses what a reader is like before it is opened.
-    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, Postcard> {
+    /// Options for a reader.
+    pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, MessagePack> {
         ReaderBuilder::new(self.handle.clone(), channel)
     }
 
-    /// All channels of this namespace at a glance, with all options at their defaults and the default codec, Postcard.
+    /// All channels of this namespace, with default options and the default codec, [`MessagePack`].
     #[must_use]
-    pub fn hub(&self) -> Hub<Postcard> {
+    pub fn hub(&self) -> Hub<MessagePack> {
         self.hub_builder().open()
     }
 
-    /// Chooses what a hub is like before it is opened.
-    pub fn hub_builder(&self) -> HubBuilder<Postcard> {
+    /// Options for a hub.
+    pub fn hub_builder(&self) -> HubBuilder<MessagePack> {
         HubBuilder::new(self.handle.clone())
     }
 
-    /// Removes a channel that nobody writes any more: what a writer left that lingers, or was killed. Attached readers
-    /// learn of it. `false` if there is no such channel.
+    /// Removes a channel that has no writer: one whose writer lingers or was killed. Attached readers
+    /// see that it was removed. `false` if there is no such channel.
     ///
     /// # Errors
     ///
@@ -236,9 +198,11 @@ impl Namespace {
         Ok(true)
     }
 
-    /// The channels of this namespace, in no particular order, as their writers entered them. Takes no lock.
+    /// The channels of this namespace, in no particular order, as their writers entered them. Takes no
+    /// lock.
     ///
-    /// A channel of a dead writer stays in the list until it is removed. One that was just removed may still be in it.
+    /// A channel of a dead writer stays in the list until it is removed. A channel that was just removed
+    /// may still be in it.
     ///
     /// # Errors
     ///
@@ -247,74 +211,74 @@ impl Namespace {
         registry::list(self.handle.backend(), self.handle.namespace())
     }
 
-    /// Notices, for the price of a load, that [`Namespace::channels`] would say something else than before.
+    /// Reports, at the cost of one load, whether [`Namespace::channels`] may have changed.
     #[must_use]
     pub fn watch_channels(&self) -> ChannelWatch {
         ChannelWatch::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
-    /// What the namespace costs, by channel and by kind. Takes no lock; every object is told as it was when it was looked
-    /// at, and who comes or goes meanwhile may or may not be in it.
+    /// The memory of the namespace, by channel and by kind. Takes no lock: each object is measured at a
+    /// moment of its own, and objects that are created or removed in between may or may not be included.
     ///
-    /// Cost: a listing of shared memory, and for each channel mapping its control page once and a system call for each
-    /// of its objects.
+    /// Cost: a listing of shared memory; for each channel, mapping its control page once and a system
+    /// call for each of its objects.
     ///
     /// # Errors
     ///
-    /// If shared memory can't be listed, or the system does not tell an object's size.
+    /// If shared memory can't be listed, or the size of an object can't be queried.
     pub fn memory(&self) -> Result<NamespaceMemory, ObjectError> {
         usage::measure(self.handle.backend(), self.handle.namespace())
     }
 
-    /// Remembers the most that [`Namespace::memory`] has told at any of the moments at which it was asked to look.
+    /// Records the peak of [`Namespace::memory`] over all moments at which it is asked to look.
     #[must_use]
     pub fn peak_memory(&self) -> PeakMemory {
         PeakMemory::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
-    /// All that stands in a channel's control page and segments at this moment, without any payload: whatever codec and
-    /// type its states have, and also after its writer died. For tools, and for looking at what is wrong.
+    /// The contents of a channel's control page and segments at this moment, without payloads, whatever
+    /// codec and type its states have. Works also after its writer died. For tools and for diagnosis.
     ///
-    /// It is a look at memory that may be changing: see [`Inspection`]. Nothing is stored, no lock is taken, and the
-    /// writer does not notice. As for any reader, who truncates an object meanwhile makes the look fault.
+    /// The memory may change during the inspection: see [`Inspection`]. It stores nothing and takes no
+    /// lock, and the writer does not notice. As with any reader, a process that truncates an object makes
+    /// this one fault.
     ///
-    /// Cost: maps and unmaps the channel's three objects, and its schema's, which is copied and checked; and loads four words of each slot, which brings a page for each
-    /// slot of a channel of large states. Bounded; waits only for a creator that is at work, up to 100 ms.
+    /// Cost: maps and unmaps the channel's objects, copies and checks the schema, and loads four words of
+    /// each slot, which brings in a page for each slot of a channel of large states. Bounded; waits only
+    /// for a creator, up to 100 ms.
     ///
     /// # Errors
     ///
-    /// As [`Namespace::reader`], except that codec and type name don't matter. What is wrong with a segment or with the
-    /// schema alone is in [`Inspection::segments`] and [`Inspection::schema`].
+    /// As [`Namespace::reader`], except that codec and type name don't matter. Errors of one segment or of
+    /// the schema are in [`Inspection::segments`] and [`Inspection::schema`].
     pub fn inspect(&self, channel: &str) -> Result<Inspection, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
         inspect::inspect(self.handle.backend(), &name)
     }
 
-    /// Removes what writers that are gone have left in this namespace: channels that were never whole or are not wholly
-    /// there any more, objects that no channel refers to, and last states as far as `keep` says so. Never anything that
-    /// lives: a channel is changed only under its own lock, and one whose control page was removed by hand only if its
-    /// writer is known to be dead. Objects of other users are left alone.
+    /// Removes what dead and closed writers have left in this namespace: channels that were never
+    /// finished or whose objects were removed in part, objects that no channel refers to, and last states
+    /// as far as `keep` allows. The main process of a fleet calls it when it starts.
     ///
-    /// For the moment in which a channel is looked at, a writer that wants to take it over waits.
+    /// Channels with a living writer stay: a channel is changed only under its own lock, and a channel
+    /// whose control page was removed by hand only if its writer is known to be dead. Objects of other
+    /// users stay, too. A writer that opens a channel waits while the cleanup looks at it.
     ///
-    /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
+    /// Cost: a listing of shared memory, and for each channel mapping its control page once, about 13 µs;
+    /// locks are taken only for channels that may have to be removed.
     ///
     /// # Errors
     ///
-    /// If shared memory can't be listed. What goes wrong with one object is in [`CleanupReport::failed`].
+    /// If shared memory can't be listed. Errors of single objects are in [`CleanupReport::failed`].
     pub fn clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        self.clean_within(keep, PATIENCE)
+        cleanup::clean(self.handle.backend(), self.handle.namespace(), keep, PATIENCE)
     }
 
-    /// What [`Namespace::clean`] would remove, without removing or changing anything: of `removed` in what it returns, read
-    /// "would be removed".
+    /// What [`Namespace::clean`] would remove: a dry run that changes nothing.
     ///
-    /// Takes no lock. So a channel that is just being made, taken over or removed may be told as it is between two steps,
-    /// where `clean` would wait for the end of it. Not foreseen are the registry's entries that would be struck, and the
-    /// registry's object, which goes with its last entry.
-    ///
-    /// [`Namespace::open`] has already cleaned, and keeps last states. So a dry run needs a namespace that was opened
-    /// without that: `Namespace::builder(name).without_cleaning().open()`.
+    /// Takes no lock. A channel that is being created, resumed or removed may be reported in an
+    /// intermediate state, where `clean` would wait. The report does not contain the registry's entries
+    /// that would be removed, and the registry's object, which is removed with its last entry.
     ///
     /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
     ///
@@ -323,9 +287,5 @@ impl Namespace {
     /// As [`Namespace::clean`].
     pub fn would_clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
         cleanup::would_clean(self.handle.backend(), self.handle.namespace(), keep)
-    }
-
-    fn clean_within(&self, keep: Retention, patience: Duration) -> Result<CleanupReport, ObjectError> {
-        cleanup::clean(self.handle.backend(), self.handle.namespace(), keep, patience)
     }
 }

@@ -1,63 +1,60 @@
 //! The typed reader of a channel.
 
-#[cfg(feature = "schema")]
-mod attempts;
-#[cfg(feature = "schema")]
-mod by_name;
-mod format;
-mod history;
-mod part;
-#[cfg(feature = "schema")]
-mod with_schema;
+mod builder;
+mod field;
+mod query;
 
-#[cfg(feature = "schema")]
-pub(crate) use attempts::retry_attach;
-#[cfg(feature = "schema")]
-pub use by_name::ByName;
-use format::Expected;
-pub use history::History;
-pub use part::Field;
+pub use builder::ReaderBuilder;
+#[cfg(feature = "dynamic")]
+pub(crate) use builder::retry_attach;
+pub use field::Field;
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::channel::{
-    AttachError, AttachPolicy, Backoff, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics,
-    RetryPolicy, SnapshotError, SnapshotInfo, WriterState, writer_state,
-};
-use crate::codec::{CodecError, Decode, Direct, Postcard, Strategy};
-use crate::health::{Health, Signs, Thresholds};
-use crate::object::ObjectError;
-use crate::seqlock::Destination;
+use crate::accept::FieldPlan;
+use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
+use crate::codec::{Decode, Direct, MessagePack, Strategy};
+use crate::layout::Publication;
 use crate::snapshot::Snapshot;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
-
-/// How often health is judged again because a new writer has taken the channel over during the look.
-const MAX_LOOKS: u32 = 8;
 
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
 ///
 /// Made by [`Namespace::reader`](crate::Namespace::reader) or
-/// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only and holds no file
-/// descriptor; whatever it does, or however it dies, the writer does not notice.
-pub struct Reader<T, C = Postcard> {
+/// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only and
+/// holds no file descriptor. The writer does not notice readers, whatever they do and however they
+/// end.
+///
+/// A reader remembers the last publication that it returned: [`has_changed`](Reader::has_changed) and
+/// [`changed`](Reader::changed) ask for later ones.
+///
+/// Clones read the same channel and share its mappings, so that each thread can have a reader. A
+/// clone begins with the memory and the statistics of the original.
+pub struct Reader<T, C = MessagePack> {
     channel: ChannelReader,
     scratch: Vec<u8>,
+    /// Number of the latest publication that the reader returned or `changed` reported.
+    seen: u64,
+    /// Where the channel has the fields of `T`, if not at the offsets of `T`.
+    plan: Option<Arc<FieldPlan<T>>>,
     handle: NamespaceHandle,
     wait: WaitPolicy,
     /// Since the first wait.
     waiter: Option<Waiter>,
-    types: PhantomData<fn() -> (T, C)>,
+    codec: PhantomData<fn() -> C>,
 }
 
 impl<T, C: Decode<T>> Reader<T, C> {
     /// A whole copy of the latest state.
     ///
-    /// Progress: each attempt is wait-free and stores nothing in shared memory; how many are made is bounded by the
-    /// [`RetryPolicy`]. It makes no system call unless the writer has grown the channel since the last snapshot. Cost:
-    /// one copy and decoding. A [`Pod`](crate::Pod) is copied into a zeroed value, which is then returned, that is moved:
-    /// for plain data of more than a few hundred bytes prefer [`Reader::snapshot_into`], which copies once.
+    /// Progress: each attempt is wait-free and stores nothing in shared memory; the
+    /// [`RetryPolicy`](crate::options::RetryPolicy) bounds the number of attempts. No system call,
+    /// unless the writer replaced a segment since the last snapshot. Cost: one copy, and decoding. A
+    /// [`Pod`](crate::Pod) is copied into a zeroed value on the stack, which is then moved: for plain data of more
+    /// than a few hundred bytes prefer [`Reader::snapshot_into`] or [`Reader::snapshot_boxed`].
     ///
     /// # Errors
     ///
@@ -69,111 +66,158 @@ impl<T, C: Decode<T>> Reader<T, C> {
             let info = self.snapshot_into(&mut state)?;
             return Ok(Snapshot::new(state, info));
         }
-        self.take(Order::Now)
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
+        self.decoded(info)
     }
 
-    /// The same, but waits for the first publication, at most for `timeout`.
-    ///
-    /// It looks again after growing pauses of up to a millisecond.
+    /// A whole copy of the latest state on the heap. A [`Pod`](crate::Pod) is copied from shared memory straight
+    /// into the box, so states may be larger than a thread's stack.
     ///
     /// # Errors
     ///
-    /// As [`Reader::snapshot`]; [`SnapshotError::Empty`] if nothing is published within `timeout`.
-    pub fn snapshot_within(&mut self, timeout: Duration) -> Result<Snapshot<T>, SnapshotError> {
-        self.take(Order::Within(timeout))
+    /// As [`Reader::snapshot`].
+    pub fn snapshot_boxed(&mut self) -> Result<Snapshot<Box<T>>, SnapshotError> {
+        if let Strategy::Direct(direct) = C::strategy() {
+            let mut state = direct.blank_boxed();
+            let info = self.snapshot_into(&mut state)?;
+            return Ok(Snapshot::new(state, info));
+        }
+        self.snapshot().map(|snapshot| snapshot.map(Box::new))
     }
 
-    /// Waits for a publication after number `after`, at most for `timeout`, and copies the latest one; `None` if there
-    /// was none. With 0 it waits for the first.
-    ///
-    /// It spins for a moment ([`WaitPolicy`]) and then sleeps; the writer wakes it, and pays for that with two system
-    /// calls, or four, but not while nobody waits. Where the writer can't wake it (it runs under another user, or was built
-    /// without [`wake_mode`](crate::WriterBuilder::wake_mode)), it looks again after pauses of up to a millisecond. A writer
-    /// that is killed between publishing and waking delays the news by up to 100 ms; its death alone wakes nobody.
+    /// Replaces `state` by the latest state; the codec may reuse memory that `state` owns.
     ///
     /// # Errors
     ///
-    /// As [`Reader::snapshot`]; [`SnapshotError::Closed`] if the channel has ended, and there will be no later one.
+    /// As [`Reader::snapshot`]. After an error a decoded `state` is unchanged; a state that is copied
+    /// directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
+    #[inline(always)]
+    pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
+        match C::strategy() {
+            Strategy::Direct(direct) if self.plan.is_none() => {
+                let info = self.channel.snapshot(&mut direct.destination(state))?;
+                Ok(self.remember(info))
+            }
+            _ => self.decode_into(state),
+        }
+    }
+
+    /// Waits for a publication after number `after`, at most for `timeout`, and copies the latest
+    /// state; `None` after the timeout. With 0 it waits for the first publication.
+    ///
+    /// The reader spins for a moment ([`WaitPolicy`]) and then sleeps until the writer wakes it. The
+    /// writer pays two to four system calls for that, but only while a process waits. If the writer
+    /// cannot wake the reader (it runs under another user, or with
+    /// [`WakeMode::Nobody`](crate::options::WakeMode::Nobody)), the reader looks again after pauses of
+    /// up to a millisecond. A writer that is killed between publishing and waking delays the reader by
+    /// up to 100 ms; the death of a writer wakes no reader.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`]; [`SnapshotError::Closed`] if the channel has ended without a later
+    /// publication.
     pub fn wait_after(
         &mut self,
         after: u64,
         timeout: Duration,
     ) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        let waiter = self.waiter.get_or_insert_with(|| self.handle.waiter(self.wait));
-        match waiter.wait_after(&self.channel, after, timeout) {
-            Waited::Newer => self.snapshot().map(Some),
-            Waited::Ended => Err(self.channel.closed()),
-            Waited::TimedOut => Ok(None),
-        }
+        if self.wait(after, timeout)? { self.snapshot().map(Some) } else { Ok(None) }
     }
 
-    /// Replaces `state` by the latest one, reusing the memory that it owns where the codec can.
+    /// The publications that the channel's rings still hold, newest first; also those of a dead
+    /// writer.
+    ///
+    /// The iterator copies and validates each publication when it gets there, and leaves out those
+    /// that a busy writer has overwritten. There are up to [`Writer::slots`](crate::Writer::slots) of
+    /// them; [`WriterBuilder::slots`](crate::WriterBuilder::slots) chooses how many, each for the
+    /// memory of one state. A growth of the channel leaves the publications of the replaced segment
+    /// behind.
+    ///
+    /// Items are errors if a publication can't be decoded or its checksum is wrong; the next item does
+    /// not depend on that. Progress: each item is wait-free, once the segments are mapped. Cost: a
+    /// snapshot for each.
+    pub fn history(&mut self) -> History<'_, T, C> {
+        let latest = self.channel.page().publication_acquired();
+        History { reader: self, latest, next: latest }
+    }
+
+    /// The publication of this number, for example one that another channel refers to. `None` if it is
+    /// overwritten or not published yet.
+    ///
+    /// Progress: wait-free, once the segments are mapped. Cost: as a snapshot.
     ///
     /// # Errors
     ///
-    /// As [`Reader::snapshot`]. Then a decoded `state` is unchanged, while one that is copied directly
-    /// ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
-    #[inline(always)]
-    pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        if let Strategy::Direct(direct) = C::strategy() {
-            return self.channel.snapshot(&mut direct.destination(state));
+    /// [`SnapshotError`], if it can't be decoded or its checksum is wrong.
+    pub fn snapshot_at(&mut self, number: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        match Publication::new(number) {
+            Some(publication) if number <= self.channel.page().publication_acquired() => {
+                self.read_old(publication)
+            }
+            _ => Ok(None),
         }
-        self.decode_into(state)
+    }
+
+    /// The states of the channel as an asynchronous stream, beginning with the latest.
+    #[cfg(feature = "async")]
+    #[must_use]
+    pub fn changes(self) -> crate::Changes<T, C> {
+        crate::Changes::new(self)
+    }
+
+    /// A publication that the writer has announced.
+    fn read_old(&mut self, publication: Publication) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        if let Strategy::Direct(direct) = C::strategy()
+            && self.plan.is_none()
+        {
+            let mut state = direct.blank();
+            let info = self.channel.read_publication(publication, &mut direct.destination(&mut state))?;
+            return Ok(info.map(|info| Snapshot::new(state, self.remember(info))));
+        }
+        match self.channel.read_publication(publication, &mut &mut self.scratch)? {
+            Some(info) => self.decoded(info).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The state for the payload in `scratch`.
+    fn decoded(&mut self, info: SnapshotInfo) -> Result<Snapshot<T>, SnapshotError> {
+        self.remember(info);
+        if let Strategy::Direct(direct) = C::strategy()
+            && self.plan.is_some()
+        {
+            let mut state = direct.blank();
+            self.copy_fields(info, &mut state)?;
+            return Ok(Snapshot::new(state, info));
+        }
+        match C::decode(&self.scratch) {
+            Ok(state) => Ok(Snapshot::new(state, info)),
+            Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
+        }
     }
 
     fn decode_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let info = self.channel.snapshot(&mut &mut self.scratch)?;
-        C::decode_into(&self.scratch, state).map_err(|source| self.undecodable(info, source))?;
-        Ok(info)
-    }
-
-    fn take(&mut self, order: Order) -> Result<Snapshot<T>, SnapshotError> {
-        if let Strategy::Direct(direct) = C::strategy() {
-            let mut state = direct.blank();
-            let info = order.carry_out(&mut self.channel, &mut direct.destination(&mut state))?;
-            return Ok(Snapshot::new(state, info));
+        self.remember(info);
+        if self.plan.is_some() {
+            return self.copy_fields(info, state).map(|()| info);
         }
-        let info = order.carry_out(&mut self.channel, &mut &mut self.scratch)?;
-        self.decoded(info)
-    }
-
-    #[cold]
-    fn undecodable(&self, info: SnapshotInfo, source: CodecError) -> SnapshotError {
-        self.channel.undecodable(info.publication(), C::NAME, source)
-    }
-}
-
-/// Which snapshot is asked for.
-#[derive(Clone, Copy)]
-enum Order {
-    Now,
-    Within(Duration),
-}
-
-impl Order {
-    #[inline]
-    fn carry_out(
-        self,
-        channel: &mut ChannelReader,
-        destination: &mut impl Destination,
-    ) -> Result<SnapshotInfo, SnapshotError> {
-        match self {
-            Order::Now => channel.snapshot(destination),
-            Order::Within(timeout) => {
-                let begin = Instant::now();
-                let mut backoff = Backoff::new();
-                while channel.publication() == 0 && begin.elapsed() < timeout && !channel.is_closed() {
-                    backoff.wait();
-                }
-                channel.snapshot(destination)
-            }
+        match C::decode_into(&self.scratch, state) {
+            Ok(()) => Ok(info),
+            Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
         }
     }
 }
 
 impl<T, C> Reader<T, C> {
-    pub(crate) fn new(channel: ChannelReader, handle: NamespaceHandle, wait: WaitPolicy) -> Self {
-        Reader { channel, scratch: Vec::new(), handle, wait, waiter: None, types: PhantomData }
+    pub(crate) fn new(
+        channel: ChannelReader,
+        plan: Option<FieldPlan<T>>,
+        handle: NamespaceHandle,
+        wait: WaitPolicy,
+    ) -> Self {
+        let (scratch, plan) = (Vec::new(), plan.map(Arc::new));
+        Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, codec: PhantomData }
     }
 
     #[cfg(feature = "async")]
@@ -187,120 +231,90 @@ impl<T, C> Reader<T, C> {
         &self.channel
     }
 
-    /// Whether there is a publication after number `publication`. Costs one load.
-    #[inline]
-    #[must_use]
-    pub fn changed_since(&self, publication: u64) -> bool {
-        self.channel.publication() > publication
-    }
-
-    /// Number of the latest publication, 0 before the first. Costs one load.
-    #[inline]
-    #[must_use]
-    pub fn publication(&self) -> u64 {
-        self.channel.publication()
-    }
-
-    /// Whether the writer has closed the channel. A killed writer has not.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.channel.is_closed()
-    }
-
-    /// What has become of the writer: one look at its lock, and at `/proc` if somebody has the lock. Never a timer: a
-    /// writer that is stopped or slow is not dead, and one that was killed is dead at once.
+    /// Whether there is a publication after the last one that this reader returned. Costs one load.
     ///
-    /// Cost: some system calls, microseconds.
+    /// Every publication counts as new before the first snapshot.
+    #[inline]
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.channel.publication() > self.seen
+    }
+
+    /// Waits for a publication after the last one that this reader returned, at most for `timeout`;
+    /// `false` after the timeout. Marks the publication as seen and copies nothing, so that the caller
+    /// chooses how to read it:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
+    /// # let mut writer = fleet.writer_builder::<u64>("worker-7").codec::<tearless::Pod>().open()?;
+    /// # writer.publish(&7)?;
+    /// # let mut reader = fleet.reader_builder::<u64>("worker-7").codec::<tearless::Pod>().open()?;
+    /// let mut state = 0;
+    /// while reader.changed(Duration::from_millis(10))? {
+    ///     reader.snapshot_into(&mut state)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It waits as [`Reader::wait_after`] does.
     ///
     /// # Errors
     ///
-    /// If the system does not let the control page be looked at.
-    pub fn writer_state(&self) -> Result<WriterState, ObjectError> {
-        writer_state(&self.channel)
-    }
-
-    /// How the worker is, by its lock, its process, the clock and the interval that it promises: see
-    /// [`Health`]. The thresholds are the default ones of a [`Hub`](crate::Hub), which gives the same
-    /// answer.
-    ///
-    /// Cost: that of [`Reader::writer_state`].
-    ///
-    /// # Errors
-    ///
-    /// If the system does not let this process look at the control page.
-    pub fn health(&mut self) -> Result<Health, ObjectError> {
-        for _ in 1..MAX_LOOKS {
-            let incarnation = self.incarnation();
-            let writer = writer_state(&self.channel)?;
-            let health = self.health_with(writer);
-            // Otherwise a new writer has taken the channel over, and the answer mixes both writers.
-            if self.incarnation() == incarnation {
-                return Ok(health);
-            }
+    /// [`SnapshotError::Closed`] if the channel has ended without a later publication.
+    pub fn changed(&mut self, timeout: Duration) -> Result<bool, SnapshotError> {
+        let has_changed = self.wait(self.seen, timeout)?;
+        if has_changed {
+            self.seen = self.channel.publication();
         }
-        let writer = writer_state(&self.channel)?;
-        Ok(self.health_with(writer))
+        Ok(has_changed)
     }
 
-    /// The same without a system call, of a writer that [`Reader::writer_state`] found to be
-    /// `writer`: for a program that looks at many workers often, and at their processes seldom. The
-    /// answer is right for as long as the writer is in that state.
-    ///
-    /// Cost: some loads and reads of the clock.
-    #[must_use]
-    pub fn health_with(&mut self, writer: WriterState) -> Health {
-        Health::judge(&Signs::of(&mut self.channel, writer), Thresholds::default())
+    /// Copies the fields of `state` from the payload in `scratch`, as the plan says.
+    #[cold]
+    fn copy_fields(&self, info: SnapshotInfo, state: &mut T) -> Result<(), SnapshotError> {
+        let Some(plan) = &self.plan else { return Ok(()) };
+        let (len, expected) = (self.scratch.len(), plan.payload_len());
+        if len != expected {
+            let (channel, publication) = (self.channel().into(), info.publication());
+            return Err(SnapshotError::WrongLength { channel, publication, len, expected });
+        }
+        plan.copy(&self.scratch, state);
+        Ok(())
     }
 
-    /// How long ago the present writer last said that it is at work: by [`Writer::touch`](crate::Writer::touch),
-    /// [`Writer::publish_if_changed`](crate::Writer::publish_if_changed) or a tick of a [`Syncer`](crate::Syncer).
-    /// `None` if it has not. [`Writer::publish`](crate::Writer::publish) alone does not say so; of that,
-    /// [`Snapshot::age`](crate::Snapshot::age) tells.
-    ///
-    /// An old one proves nothing: the writer may be stopped, slow, or at some other work. Whether it is dead is
-    /// [`Reader::writer_state`]'s to say. Costs one load, and one read of the clock.
-    #[must_use]
-    pub fn heartbeat_age(&self) -> Option<Duration> {
-        self.channel.page().heartbeat_age()
+    fn wait(&mut self, after: u64, timeout: Duration) -> Result<bool, SnapshotError> {
+        let waiter = self.waiter.get_or_insert_with(|| self.handle.waiter(self.wait));
+        match waiter.wait_after(&self.channel, after, timeout) {
+            Waited::Newer => Ok(true),
+            Waited::TimedOut => Ok(false),
+            Waited::Ended => Err(self.channel.closed()),
+        }
     }
 
-    /// The longest time between two signs of life that the present writer promised
-    /// ([`WriterBuilder::heartbeat_interval`](crate::WriterBuilder::heartbeat_interval)); `None` if it promised nothing. Costs one load.
-    ///
-    /// Allow for several of them before you conclude anything from an old [`Reader::heartbeat_age`].
-    #[must_use]
-    pub fn heartbeat_interval(&self) -> Option<Duration> {
-        self.channel.page().heartbeat_interval()
+    /// Notes that this publication was read.
+    #[inline(always)]
+    fn remember(&mut self, info: SnapshotInfo) -> SnapshotInfo {
+        self.seen = self.seen.max(info.publication());
+        info
     }
+}
 
-    /// How many writers the channel has had so far, one after the other.
-    #[must_use]
-    pub fn incarnation(&self) -> u64 {
-        self.channel.page().incarnation()
-    }
-
-    /// Process id of the writer, or of the last one, in its own PID namespace.
-    #[must_use]
-    pub fn writer_pid(&self) -> u64 {
-        self.channel.page().owner().pid
-    }
-
-    /// How often a segment of the channel was replaced by a larger or smaller one.
-    #[must_use]
-    pub fn growths(&self) -> u64 {
-        self.channel.page().growths()
-    }
-
-    /// What this reader has done since it was attached. Costs some loads of its own memory.
-    #[must_use]
-    pub fn statistics(&self) -> ReaderStatistics {
-        self.channel.statistics()
-    }
-
-    /// The channel's name.
-    #[must_use]
-    pub fn channel(&self) -> &str {
-        self.channel.channel()
+impl<T, C> Clone for Reader<T, C> {
+    fn clone(&self) -> Self {
+        let Reader { channel, seen, plan, handle, wait, .. } = self;
+        Reader {
+            channel: channel.clone(),
+            scratch: Vec::new(),
+            seen: *seen,
+            plan: plan.clone(),
+            handle: handle.clone(),
+            wait: *wait,
+            waiter: None,
+            codec: PhantomData,
+        }
     }
 }
 
@@ -309,109 +323,37 @@ impl<T, C> fmt::Debug for Reader<T, C> {
         formatter
             .debug_struct("Reader")
             .field("channel", &self.channel())
-            .field("latest", &self.publication())
+            .field("publication", &self.publication())
+            .field("has_changed", &self.has_changed())
             .finish_non_exhaustive()
     }
 }
 
-/// Chooses what a [`Reader`] is like. Made by [`Namespace::reader_builder`](crate::Namespace::reader_builder).
-#[must_use = "a builder does nothing until `open` is called"]
-pub struct ReaderBuilder<T, C> {
-    handle: NamespaceHandle,
-    channel: String,
-    type_name: Option<String>,
-    expected: Expected,
-    attach: AttachPolicy,
-    retry: RetryPolicy,
-    wait: WaitPolicy,
-    types: PhantomData<fn() -> (T, C)>,
+/// The publications that a channel still holds, newest first. Made by [`Reader::history`].
+#[derive(Debug)]
+pub struct History<'a, T, C> {
+    reader: &'a mut Reader<T, C>,
+    latest: u64,
+    next: u64,
 }
 
-impl<T, C> ReaderBuilder<T, C> {
-    pub(crate) fn new(handle: NamespaceHandle, channel: &str) -> Self {
-        ReaderBuilder {
-            handle,
-            channel: channel.into(),
-            type_name: None,
-            expected: Expected::Named,
-            attach: AttachPolicy::default(),
-            retry: RetryPolicy::default(),
-            wait: WaitPolicy::default(),
-            types: PhantomData,
+impl<T, C: Decode<T>> Iterator for History<'_, T, C> {
+    type Item = Result<Snapshot<T>, SnapshotError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // The first attempt on either side maps it. Before that, the reach is not known: at least two.
+        while let Some(publication) = Publication::new(self.next)
+            && self.latest - self.next < self.reader.channel.reach().max(2)
+        {
+            self.next -= 1;
+            match self.reader.read_old(publication) {
+                Ok(None) => {}
+                Ok(Some(snapshot)) => return Some(Ok(snapshot)),
+                Err(error) => return Some(Err(error)),
+            }
         }
-    }
-
-    /// Decodes states by another codec.
-    pub fn codec<D: Decode<T>>(self) -> ReaderBuilder<T, D> {
-        let ReaderBuilder { handle, channel, type_name, expected, attach, retry, wait, .. } = self;
-        let expected = expected.of_another_codec();
-        ReaderBuilder { handle, channel, type_name, expected, attach, retry, wait, types: PhantomData }
-    }
-
-    /// Waits up to `timeout` for the channel to be there and ready. Default: see [`AttachPolicy`].
-    pub fn attach_within(mut self, timeout: Duration) -> Self {
-        self.attach = AttachPolicy { missing: timeout, not_ready: timeout };
-        self
-    }
-
-    /// How long to wait for which state of a channel that is not there yet.
-    pub fn attach_policy(mut self, attach: AttachPolicy) -> Self {
-        self.attach = attach;
-        self
-    }
-
-    /// How often and how long a snapshot tries again.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// How [`Reader::wait_after`] waits.
-    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// Gives the states' type the name that the writer has given it.
-    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
-        self.type_name = Some(type_name.into());
-        self
+        None
     }
 }
 
-impl<T, C: Decode<T>> ReaderBuilder<T, C> {
-    /// Attaches to the channel.
-    ///
-    /// # Errors
-    ///
-    /// [`AttachError`]; [`AttachError::NotFound`] at once unless it is told to wait.
-    pub fn open(self) -> Result<Reader<T, C>, AttachError> {
-        let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
-        let named = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
-        let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
-        let channel = self.expected.attach(self.handle.backend(), &name, &options, named)?;
-        Ok(Reader::new(channel, self.handle, self.wait))
-    }
-}
-
-impl<T, C> Clone for ReaderBuilder<T, C> {
-    fn clone(&self) -> Self {
-        ReaderBuilder {
-            handle: self.handle.clone(),
-            channel: self.channel.clone(),
-            type_name: self.type_name.clone(),
-            expected: self.expected.clone(),
-            attach: self.attach,
-            retry: self.retry,
-            wait: self.wait,
-            types: PhantomData,
-        }
-    }
-}
-
-impl<T, C> fmt::Debug for ReaderBuilder<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = (self.handle.namespace(), &self.channel);
-        formatter.debug_struct("ReaderBuilder").field("name", &name).field("retry", &self.retry).finish()
-    }
-}
+impl<T, C: Decode<T>> std::iter::FusedIterator for History<'_, T, C> {}

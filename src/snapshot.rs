@@ -1,11 +1,12 @@
-//! What a reader gets.
+//! What a reader returns: a state, and the publication that it is of.
 
+use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
 use crate::channel::SnapshotInfo;
 
-/// A private, whole copy of one publication. Derefs to the state.
+/// A private, whole copy of one publication. Derefs to the state, and displays as it.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<T> {
     state: T,
@@ -18,13 +19,19 @@ impl<T> Snapshot<T> {
         Snapshot { state, info }
     }
 
-    /// The state, without what stands beside it.
+    /// The state alone.
     #[inline]
     pub fn into_inner(self) -> T {
         self.state
     }
 
-    /// What stands beside the state.
+    /// A snapshot of another value of the same publication, for example of a part of the state.
+    #[inline]
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Snapshot<U> {
+        Snapshot { state: map(self.state), info: self.info }
+    }
+
+    /// The publication that this is a copy of.
     #[inline]
     #[must_use]
     pub fn info(&self) -> SnapshotInfo {
@@ -65,5 +72,28 @@ impl<T> Deref for Snapshot<T> {
     #[inline]
     fn deref(&self) -> &T {
         &self.state
+    }
+}
+
+impl<T> AsRef<T> for Snapshot<T> {
+    fn as_ref(&self) -> &T {
+        &self.state
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Snapshot<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.fmt(formatter)
+    }
+}
+
+/// `publication 7, 1.3ms old, 40 bytes`
+impl fmt::Display for SnapshotInfo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "publication {}", self.publication())?;
+        if let Some(age) = self.age() {
+            write!(formatter, ", {age:.1?} old")?;
+        }
+        write!(formatter, ", {} bytes", self.payload_len())
     }
 }

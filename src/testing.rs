@@ -1,4 +1,4 @@
-//! Objects that something has left behind.
+//! For tests: finds the objects that a test, or a part of a program, leaves in shared memory.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::usage::{Found, Part, Place, survey};
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use tearless::{Bytes, Namespace, LeakCheck};
+/// use tearless::{testing::LeakCheck, Bytes, Namespace};
 ///
 /// let fleet = Namespace::open("fleet-of-the-leak-check")?;
 /// let check = LeakCheck::begin(&fleet)?;

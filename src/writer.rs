@@ -1,51 +1,53 @@
 //! The typed writer of a channel.
 
-mod closing;
-mod last_payload;
-#[cfg(feature = "schema")]
-mod with_schema;
+mod builder;
+
+pub use builder::WriterBuilder;
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::channel::{
-    ChannelName, ChannelWriter, CreateError, Format, PublishError, WriterOptions, WriterStatistics,
+    self, AttachError, AttachPolicy, ChannelName, ChannelWriter, PublishError, ReaderOptions, RemoveError,
+    RetryPolicy, SnapshotError, WriterStatistics,
 };
-use crate::clock::TimestampSource;
-use crate::codec::{Encode, Postcard};
+use crate::codec::{Decode, Encode, MessagePack};
 use crate::object::Backend;
-use crate::registry::{self, Registration};
-use crate::seqlock::WakeMode;
-pub(crate) use last_payload::Changed;
-use last_payload::LastPayload;
+use crate::registry::Registration;
+use crate::snapshot::Snapshot;
 
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
 ///
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
-/// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping it ends the channel as [`Writer::close`]
-/// does, but silently; a killed process leaves the channel to its successor, with the last state readable.
-pub struct Writer<T: ?Sized, C = Postcard> {
-    // Dropped in this order: the entry goes when the channel is gone.
+/// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the channel
+/// as [`Writer::close`] does, without a result. A killed process leaves the channel to its successor,
+/// and the last state stays readable.
+pub struct Writer<T: ?Sized, C = MessagePack> {
+    // Fields are dropped in this order: the entry in the registry goes after the channel.
     channel: ChannelWriter,
     registration: Registration,
+    backend: Arc<dyn Backend>,
+    name: ChannelName,
     scratch: Vec<u8>,
     last_payload: LastPayload,
     types: PhantomData<fn(&T) -> C>,
 }
 
 impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
-    /// Publishes `state` and returns its number: 1 for the first of the channel's life, then one more each time.
+    /// Publishes `state` and returns its number: 1 for the channel's first publication, then one more
+    /// each time.
     ///
-    /// Readers see it from the moment that this returns. Progress: wait-free, without a system call or an allocation,
-    /// except while the channel grows because the state is larger than any before, and while somebody waits for it
-    /// ([`Reader::wait_after`](crate::Reader::wait_after)), who is woken by two system calls, or four. Cost: encoding, one copy, one read
-    /// of the clock ([`TimestampSource`]).
+    /// Readers get it from the moment that this returns. Progress: wait-free, without a system call or
+    /// an allocation, with two exceptions: the channel grows because the state is larger than any
+    /// before; or a process waits ([`Reader::changed`](crate::Reader::changed)) and is woken by two to
+    /// four system calls. Cost: encoding, one copy, one read of the clock
+    /// ([`TimestampSource`](crate::options::TimestampSource)).
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; what was published before stays readable. A panic in the codec publishes nothing, too.
+    /// [`PublishError`]; the last publication stays readable. If the codec panics, nothing is
+    /// published.
     #[inline(always)]
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
         match C::encode(state, &mut self.scratch) {
@@ -54,21 +56,23 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
         }
     }
 
-    /// Publishes `state` unless it encodes to the bytes of the last publication, and says in either case that the writer
-    /// is at work ([`Writer::touch`]). `None` if it was not published.
+    /// Publishes `state` unless it encodes to the bytes of the last publication, and reports in either
+    /// case that the writer works ([`Writer::touch`]). `None` if nothing was published.
     ///
-    /// The last publication of *this writer*: the first call of a writer publishes, also after a takeover. It may have
-    /// been an ordinary [`Writer::publish`]; then this publishes once more, because what to compare with is kept by this
-    /// method only. It is kept in private memory and never read from shared memory.
+    /// The comparison is with the last publication of *this writer*: its first call publishes, also
+    /// after a takeover. A call after an ordinary [`Writer::publish`] publishes, too, because only this
+    /// method keeps a copy of the payload. The copy is private memory; shared memory is never compared.
     ///
-    /// It is the bytes that are compared: a `HashMap` that was built anew may encode differently though it is equal.
+    /// Bytes are compared, not values: a `HashMap` that was built again may encode differently though
+    /// it is equal.
     ///
-    /// Progress: wait-free but for allocations while states become larger than any before. Cost: encoding, a comparison,
-    /// and one read of the clock; two copies and another read of the clock if it publishes.
+    /// Progress: wait-free but for allocations while states become larger than any before. Cost:
+    /// encoding, a comparison, and one read of the clock; two copies and another read of the clock if
+    /// it publishes.
     ///
     /// # Errors
     ///
-    /// As [`Writer::publish`]. Then there is no sign of life either: a reader is not told that all is well.
+    /// As [`Writer::publish`]. After an error there is no heartbeat either, so that readers notice.
     pub fn publish_if_changed(&mut self, state: &T) -> Result<Option<u64>, PublishError> {
         let published = match self.prepare(state)? {
             Changed::No => None,
@@ -78,7 +82,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
         Ok(published)
     }
 
-    /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last publication.
+    /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last
+    /// publication.
     pub(crate) fn prepare(&mut self, state: &T) -> Result<Changed, PublishError> {
         match C::encode(state, &mut self.scratch) {
             Ok(payload) => Ok(self.last_payload.prepare(payload, self.channel.last())),
@@ -87,29 +92,62 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     }
 }
 
-impl<T: ?Sized, C> Writer<T, C> {
-    /// Says that the writer is at work, and that the last publication is still its state; see
-    /// [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
+impl<T, C: Decode<T>> Writer<T, C> {
+    /// The channel's latest state, `None` before the first publication. After a takeover it is the
+    /// predecessor's last state, from which a successor can resume.
     ///
-    /// Progress: wait-free, without a system call. Cost: one read of the clock, which is the precise one, and one store.
+    /// Cost: attaches a reader, which takes system calls, and a snapshot.
     ///
     /// # Errors
     ///
-    /// [`PublishError::Forked`] in a fork of the process that opened the writer: who is at work is the parent.
+    /// [`SnapshotError`]: [`SnapshotError::Closed`] if the channel's names were removed,
+    /// [`SnapshotError::Decode`] if the predecessor's state has other fields.
+    pub fn latest(&self) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        let (channel, last) = (self.channel().to_owned(), self.publication());
+        if last == 0 {
+            return Ok(None);
+        }
+        let (attach, retry) = (AttachPolicy::default(), RetryPolicy::default());
+        let options = ReaderOptions { attach, retry, format: None };
+        let mut reader = match channel::attach(&self.backend, &self.name, &options) {
+            Ok(reader) if reader.instance() == self.channel.instance() => reader,
+            Err(AttachError::Object { source, .. }) => return Err(SnapshotError::Object { channel, source }),
+            // The name is that of another channel or of none.
+            _ => return Err(SnapshotError::Closed { channel, last }),
+        };
+        let mut payload = Vec::new();
+        let info = reader.snapshot(&mut &mut payload)?;
+        match C::decode(&payload) {
+            Ok(state) => Ok(Some(Snapshot::new(state, info))),
+            Err(source) => Err(reader.undecodable(info.publication(), C::NAME, source)),
+        }
+    }
+}
+
+impl<T: ?Sized, C> Writer<T, C> {
+    /// Reports that the writer works and that its last publication is still its state: a heartbeat,
+    /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
+    ///
+    /// Progress: wait-free, without a system call. Cost: one read of the precise clock, and one store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
+    /// channel.
     pub fn touch(&mut self) -> Result<(), PublishError> {
         self.channel.touch()
     }
 
     /// Publishes what [`Writer::prepare`] found changed, and returns its number. Does not touch.
     pub(crate) fn publish_prepared(&mut self) -> Result<u64, PublishError> {
-        let publication = self.channel.publish(self.last_payload.payload())?;
-        self.last_payload.is_published_as(publication);
+        let publication = self.channel.publish(&self.last_payload.payload)?;
+        self.last_payload.publication = Some(publication);
         Ok(publication)
     }
 
     /// Bytes of what was prepared last.
     pub(crate) fn prepared_len(&self) -> usize {
-        self.last_payload.payload().len()
+        self.last_payload.payload.len()
     }
 
     /// The channel's name.
@@ -118,44 +156,122 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.channel.channel()
     }
 
-    /// Number of the last publication, 0 before the first. Goes on counting where a former writer ended.
+    /// Number of the last publication, 0 before the first. Continues where a former writer ended.
     #[must_use]
     pub fn publication(&self) -> u64 {
         self.channel.last()
     }
 
-    /// Payload bytes that fit without growing, whichever segment is next: after a first large state only one of the two
-    /// has grown.
+    /// Payload bytes that fit without growing, in either segment: the first large state grows only
+    /// one of them.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.channel.capacity()
     }
 
-    /// Slots of both segments together: a reader is lapped only by a writer that publishes more often than that during
-    /// one copy.
+    /// Slots of the channel, in both segments together. A copy by a reader is torn only if the writer
+    /// publishes about that often during the copy.
     #[must_use]
-    pub fn depth(&self) -> u64 {
+    pub fn slots(&self) -> u64 {
         self.channel.slots()
     }
 
-    /// How often a segment of the channel was replaced by a larger or smaller one, by former writers too.
+    /// How often a segment of the channel was replaced by a larger or smaller one, by former writers
+    /// too.
     #[must_use]
     pub fn growths(&self) -> u64 {
         self.channel.growths()
     }
 
-    /// What this writer has done since it was opened. Costs some loads of its own memory.
+    /// Counters of this writer since it was opened. Costs some loads of its own memory.
     #[must_use]
     pub fn statistics(&self) -> WriterStatistics {
         self.channel.statistics()
     }
 
-    /// Gives memory back: each of the next two publications goes into a segment no larger than it needs, also below the
-    /// initial capacity. Where there is no room for the small segment beside the large one, it is put off.
+    /// Gives memory back: each of the next two publications goes into a segment no larger than it
+    /// needs, also below the initial capacity. If there is no memory for the small segment beside the
+    /// large one, a later publication shrinks it.
     pub fn shrink_to_fit(&mut self) {
         self.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
-        self.last_payload.forget();
+        self.last_payload = LastPayload::default();
+    }
+
+    /// Ends the channel: removes its names or, with [`linger`](WriterBuilder::linger), leaves the last
+    /// state readable. Attached readers see the end either way.
+    ///
+    /// In a fork of the process that opened the writer it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// If a name can't be removed. Everything else has been done.
+    pub fn close(mut self) -> Result<(), RemoveError> {
+        self.end()
+    }
+
+    /// Ends the channel and leaves the last state readable, with or without
+    /// [`linger`](WriterBuilder::linger).
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::close`].
+    pub fn close_lingering(mut self) -> Result<(), RemoveError> {
+        self.channel.set_linger(true);
+        self.registration.keep();
+        self.end()
+    }
+
+    /// Ends a channel on which this writer published nothing: the state of a former writer stays as it
+    /// was, and an empty channel is removed.
+    pub(crate) fn abandon(mut self) {
+        let has_state = self.channel.last() > 0;
+        self.channel.set_linger(has_state);
+        match has_state {
+            true => self.registration.keep(),
+            false => self.registration.let_go(),
+        }
+        // The caller reports why it gave up.
+        let _ = self.end();
+    }
+
+    fn end(&mut self) -> Result<(), RemoveError> {
+        let result = self.channel.end().and_then(|()| self.registration.end());
+        result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
+    }
+}
+
+/// Whether a state has to be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// It encodes to the bytes of the last publication.
+    No,
+    /// It encodes to other bytes, or there is nothing to compare with.
+    Yes,
+}
+
+/// A private copy of a payload that was published or is about to be. Allocates nothing before its
+/// first use.
+#[derive(Debug, Default)]
+struct LastPayload {
+    payload: Vec<u8>,
+    /// The number under which `payload` was published; `None` while it is not. An ordinary publish has
+    /// a later number, after which the copy compares with nothing.
+    publication: Option<u64>,
+}
+
+impl LastPayload {
+    /// Compares `payload` with that of publication `last`, the writer's last one, and keeps it if it
+    /// differs.
+    fn prepare(&mut self, payload: &[u8], last: u64) -> Changed {
+        if self.publication == Some(last) && self.payload == payload {
+            return Changed::No;
+        }
+        // First: a panic during the copy must not leave a mixture that counts as published.
+        self.publication = None;
+        self.payload.clear();
+        self.payload.extend_from_slice(payload);
+        Changed::Yes
     }
 }
 
@@ -167,196 +283,5 @@ impl<T: ?Sized, C> fmt::Debug for Writer<T, C> {
             .field("publication", &self.publication())
             .field("capacity", &self.capacity())
             .finish_non_exhaustive()
-    }
-}
-
-/// Chooses what a [`Writer`] is like. Made by [`Namespace::writer_builder`](crate::Namespace::writer_builder).
-#[must_use = "a builder does nothing until `open` is called"]
-pub struct WriterBuilder<T: ?Sized, C> {
-    backend: Arc<dyn Backend>,
-    namespace: String,
-    channel: String,
-    capacity: Option<usize>,
-    type_name: Option<String>,
-    options: WriterOptions,
-    types: PhantomData<fn(&T) -> C>,
-}
-
-impl<T: ?Sized, C> WriterBuilder<T, C> {
-    /// What [`WriterBuilder::heartbeat_interval`] was given.
-    pub(crate) fn promised(&self) -> Option<Duration> {
-        self.options.heartbeat_interval
-    }
-
-    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str, channel: &str) -> Self {
-        WriterBuilder {
-            backend,
-            namespace: namespace.into(),
-            channel: channel.into(),
-            capacity: None,
-            type_name: None,
-            options: WriterOptions::new(Format::new("", "")),
-            types: PhantomData,
-        }
-    }
-
-    /// Encodes states by another codec. Whatever the channel was described by before is forgotten.
-    pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D> {
-        let WriterBuilder { backend, namespace, channel, capacity, type_name, mut options, .. } = self;
-        options.schema = None;
-        WriterBuilder { backend, namespace, channel, capacity, type_name, options, types: PhantomData }
-    }
-
-    /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod), else 928, for which
-    /// four slots fill a page; more than asked for where pages would be left unused.
-    pub fn capacity(mut self, bytes: usize) -> Self {
-        self.capacity = Some(bytes);
-        self
-    }
-
-    /// Slots in each of the two segments (half of what [`Writer::depth`] says), rounded up to a power of two. Default: as many as fit in the first page, at
-    /// least 2. With 1, the channel is a classic double buffer, whose readers are lapped by a fast writer.
-    pub fn depth(mut self, slots: usize) -> Self {
-        self.options.depth = Some(slots);
-        self
-    }
-
-    /// Payload bytes that a state may have at most. Default: 64 MiB.
-    pub fn max_state_len(mut self, bytes: usize) -> Self {
-        self.options.max_state_len = bytes;
-        self
-    }
-
-    /// Bytes of shared memory that the whole channel may take: its control page (4 KiB), its two segments, and its
-    /// schema if there is one; while a segment is replaced by a larger one, both. Default: as much as there is.
-    ///
-    /// What would go beyond it is not created: [`open`](Self::open) fails with [`CreateError::OverBudget`], growth with
-    /// [`PublishError::TooLarge`]. The state published last stays readable, and smaller ones can be published as
-    /// before. A channel that is gone on with is never too large, but does not grow; the capacity asked for is given to
-    /// it as far as the budget allows. Replacing a segment by a smaller one is not refused. A channel of another format,
-    /// which is replaced only after a trial, counts until it is gone: where there is no room for both, remove it first.
-    ///
-    /// Cost: with a budget, opening and growing list `/dev/shm` once for it.
-    pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.options.budgets.channel = Some(bytes);
-        self
-    }
-
-    /// Bytes of shared memory that all channels of the namespace may take.
-    pub(crate) fn namespace_budget(mut self, bytes: Option<u64>) -> Self {
-        self.options.budgets.namespace = bytes;
-        self
-    }
-
-    /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes torn reads without
-    /// it. It finds what the protocol can't: memory that another process overwrote.
-    pub fn checksum(mut self, checksum: bool) -> Self {
-        self.options.checksum = checksum;
-        self
-    }
-
-    /// How publications are dated. Default: [`TimestampSource::Precise`].
-    pub fn timestamps(mut self, source: TimestampSource) -> Self {
-        self.options.timestamps = source;
-        self
-    }
-
-    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. For readers of other users
-    /// `0o640` or `0o644`; they have to trust the owner explicitly, too.
-    pub fn permissions(mut self, mode: u32) -> Self {
-        self.options.mode = mode;
-        self
-    }
-
-    /// Promises readers a sign of life at least that often ([`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval)): by
-    /// [`Writer::touch`] or [`Writer::publish_if_changed`]. Default: nothing is promised, as with zero.
-    ///
-    /// The writer does nothing about it by itself. A [`Syncer`](crate::Syncer) does, and takes its interval from here.
-    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
-        self.options.heartbeat_interval = Some(interval);
-        self
-    }
-
-    /// Whether the last state stays readable after a clean close. Default: no.
-    pub fn linger(mut self, linger: bool) -> Self {
-        self.options.linger = linger;
-        self
-    }
-
-    /// How those who wait for publications are woken. Default: [`WakeMode::Barriers`].
-    pub fn wake_mode(mut self, mode: WakeMode) -> Self {
-        self.options.wake_mode = mode;
-        self
-    }
-
-    /// Gives the states' type another name than `T`'s. Readers have to give it the same.
-    ///
-    /// The default is what `std::any::type_name` says, without modules: it knows no fields, and another version of the
-    /// compiler may write it differently. Programs that are not built together give names of their own.
-    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
-        self.type_name = Some(type_name.into());
-        self
-    }
-}
-
-impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
-    /// Creates the channel; or goes on with it where a former writer closed it with `linger` or died.
-    ///
-    /// Attached readers of a channel that is gone on with notice nothing but a new incarnation number. If the former
-    /// writer's channel has another codec, type name, schema, checksum setting or permissions, it is removed and a new one
-    /// made, after a trial of whether there is room. Capacity and depth that were asked for are given to a channel that is gone
-    /// on with at the next publications.
-    ///
-    /// # Errors
-    ///
-    /// [`CreateError`]; then nothing was changed.
-    pub fn open(self) -> Result<Writer<T, C>, CreateError> {
-        let mut options = self.options;
-        options.format = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
-        if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
-            options.capacity = capacity;
-        } else {
-            options.capacity = options.capacity.min(options.max_state_len);
-        }
-        #[cfg(feature = "schema")]
-        with_schema::check(&options)?;
-        let name = ChannelName::new(&self.namespace, &self.channel)?;
-        let mut channel = crate::channel::open(&self.backend, &name, &options)?;
-        match Registration::new(self.backend.clone(), &self.namespace, &channel) {
-            Ok(registration) => {
-                // Without the page those who wait look again and again, as they do for writers on other systems.
-                if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
-                    channel.wake_waiters_of(page);
-                }
-                let (scratch, last_payload) = (Vec::new(), LastPayload::default());
-                Ok(Writer { channel, registration, scratch, last_payload, types: PhantomData })
-            }
-            Err(source) => {
-                // The state of a former writer is left as it was found.
-                channel.set_linger(channel.last() > 0);
-                Err(CreateError::Object { channel: name.channel, source })
-            }
-        }
-    }
-}
-
-impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
-    fn clone(&self) -> Self {
-        WriterBuilder {
-            backend: self.backend.clone(),
-            namespace: self.namespace.clone(),
-            channel: self.channel.clone(),
-            capacity: self.capacity,
-            type_name: self.type_name.clone(),
-            options: self.options.clone(),
-            types: PhantomData,
-        }
-    }
-}
-
-impl<T: ?Sized, C> fmt::Debug for WriterBuilder<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = (&self.namespace, &self.channel);
-        formatter.debug_struct("WriterBuilder").field("name", &name).field("options", &self.options).finish()
     }
 }

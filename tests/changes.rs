@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
-use tearless::{Changes, Namespace, SnapshotError};
+use tearless::{Changes, Namespace, error::SnapshotError};
 
 /// The test's own executor: runs one future on this thread.
 struct Unpark(Thread);

@@ -10,7 +10,11 @@ use std::time::{Duration, Instant};
 
 use common::{Actor, OwnNamespace, role};
 use rustix::time::{ClockId, clock_gettime};
-use tearless::{AttachError, Bytes, Reader, RetryPolicy, SnapshotError};
+use tearless::{
+    Bytes, Reader,
+    error::{AttachError, SnapshotError},
+    options::RetryPolicy,
+};
 
 const TEST: &str = "a_hostile_process_gives_errors_and_neither_panics_nor_hangs";
 const DURATION: Duration = Duration::from_secs(2);
@@ -99,7 +103,7 @@ fn soon<T>(work: impl FnOnce() -> T) -> T {
 }
 
 fn attach(own: &OwnNamespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
-    let retry = RetryPolicy::new(8, Duration::from_millis(1));
+    let retry = RetryPolicy::default().attempts(8).deadline(Duration::from_millis(1));
     let builder = own.reader_builder::<Vec<u8>>("flipped").codec::<Bytes>().retry_policy(retry);
     builder.attach_within(Duration::ZERO).open()
 }

@@ -7,7 +7,10 @@ use std::fs::{self, File};
 use std::io::Write;
 
 use common::{Actor, OwnNamespace, is_root, pattern, role};
-use tearless::{AttachError, Bytes, CreateError, Namespace, ObjectError, PublishError, Reader, Writer};
+use tearless::{
+    Bytes, Namespace, Reader, Writer,
+    error::{AttachError, CreateError, ObjectError, PublishError},
+};
 use testkit::objects::{DIRECTORY, Objects};
 
 const PAGE: usize = 4096;

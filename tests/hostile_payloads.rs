@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tearless::{CapError, CodecError, Decode, Encode, MessagePack, Postcard};
+use tearless::{
+    Decode, Encode, MessagePack, Postcard,
+    error::{CapError, CodecError},
+};
 use testkit::counting::{Counting, peak};
 
 #[global_allocator]

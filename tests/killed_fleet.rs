@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Actor, OwnNamespace, role};
-use tearless::{Bytes, Namespace, Reader, SnapshotError, WriterState};
+use tearless::{Bytes, Namespace, Reader, error::SnapshotError, inspect::WriterState};
 
 const TEST: &str = "ten_thousand_kills_leave_nothing";
 const CHANNELS: [&str; 4] = ["worker-1", "worker-2", "worker-3", "worker-4"];

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Actor, OwnNamespace, eventually, is_root, orders, role, say};
-use tearless::{CreateError, Namespace, WriterState};
+use tearless::{Namespace, error::CreateError, inspect::WriterState};
 
 /// Runs the command that follows as the first process of a new PID namespace, and kills it when
 /// `unshare` is killed.

@@ -23,7 +23,7 @@ fn one_life(namespace: &Namespace) {
         writer.publish(&pattern(len)).unwrap();
         let snapshot = reader.snapshot().unwrap();
         assert!(snapshot.len() == len && is_pattern(&snapshot));
-        assert_eq!(reader.writer_state().unwrap(), tearless::WriterState::Alive);
+        assert_eq!(reader.writer_state().unwrap(), tearless::inspect::WriterState::Alive);
     }
     drop(writer);
     assert_eq!(open().publish(&pattern(3)).unwrap(), 6);

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::OwnNamespace;
-use tearless::{Bytes, Namespace, Snapshot, SnapshotError};
+use tearless::{Bytes, Namespace, Snapshot, error::SnapshotError};
 
 const READERS: usize = 3;
 const DURATION: Duration = Duration::from_millis(500);

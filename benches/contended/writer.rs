@@ -82,7 +82,7 @@ pub(crate) fn run_if_told() -> bool {
 fn publish<const WORDS: usize>(namespace: &Namespace, scenario: Scenario) {
     let mut builder = namespace.writer_builder::<[u64; WORDS]>(CHANNEL).codec::<Pod>();
     if let Some(depth) = scenario.depth {
-        builder = builder.depth(depth);
+        builder = builder.slots(2 * depth);
     }
     let mut writer = builder.open().unwrap();
     let mut state = boxed::<WORDS>(|_| word_of(1));

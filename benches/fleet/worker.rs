@@ -108,7 +108,7 @@ pub(crate) fn run_if_told() -> bool {
         return false;
     };
     let input = Input::listen();
-    let namespace = Namespace::builder(&namespace).without_cleaning().open().unwrap();
+    let namespace = Namespace::open(&namespace).unwrap();
     let mut all: Vec<Paced> =
         (0..channels).map(|channel| Paced::open(&namespace, worker, channel, channels)).collect();
     all.iter_mut().for_each(Paced::publish);

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
-use tearless::{Bytes, Hub, Namespace, Pod, Reader, Writer, field_of};
+use tearless::{Bytes, Namespace, Pod, Reader, Writer, field_of, hub::Hub};
 
 use super::{Group, common, open, scale};
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tearless::{Namespace, Pod, Reader, TimestampSource, WaitPolicy, WakeMode, Writer};
+use tearless::{
+    Namespace, Pod, Reader, Writer,
+    options::{TimestampSource, WaitPolicy, WakeMode},
+};
 
 use crate::futex::Words;
 
@@ -56,7 +59,7 @@ impl Game {
     fn policy(self) -> WaitPolicy {
         match self {
             Game::Spinning => WaitPolicy::default(),
-            _ => WaitPolicy::new(Duration::ZERO, SLICE),
+            _ => WaitPolicy::default().spin(Duration::ZERO).slice(SLICE),
         }
     }
 }

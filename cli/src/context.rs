@@ -74,7 +74,7 @@ impl Context {
 
     /// The namespace `name`. Opening removes nothing from it.
     pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
-        let mut builder = Namespace::builder(name).without_cleaning();
+        let mut builder = Namespace::builder(name);
         for user in &self.trust {
             builder = builder.trust_owner(*user);
         }

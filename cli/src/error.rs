@@ -4,7 +4,9 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::process::ExitCode;
 
-use tearless::{AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError};
+use tearless::error::{
+    AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
+};
 
 use crate::output::{printable, stderr, style};
 

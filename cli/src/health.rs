@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use anstyle::Style;
 use tearless::{
-    AttachError, ChannelInfo, Health, Inspection, Namespace, ObjectError, SlotInspection, SlotState,
+    Namespace,
+    error::{AttachError, ObjectError},
+    hub::Health,
+    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState},
 };
 
 use crate::output::{ago, duration, style};

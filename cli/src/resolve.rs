@@ -1,6 +1,10 @@
 //! Resolves which namespace the user means, and explains names that do not exist.
 
-use tearless::{AttachError, Namespace, NamespaceInfo, namespaces_trusting};
+use tearless::{
+    Namespace,
+    error::AttachError,
+    inspect::{NamespaceInfo, namespaces},
+};
 
 use crate::error::{ExitStatus, Failure};
 use crate::output::printable;
@@ -17,7 +21,7 @@ const NO_WORKER: &str = "is a worker running, on this machine and in this contai
 
 /// The name of the only namespace on this machine.
 pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
-    let namespaces = namespaces_trusting(trust)?;
+    let namespaces = trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list()?;
     let mut names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     names.dedup();
     match names.as_slice() {
@@ -53,7 +57,8 @@ fn listed(names: &[&str]) -> String {
 /// The failure that reports a missing namespace; `None` if it exists, or if the namespaces can't be
 /// listed.
 pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<Failure> {
-    let namespaces = namespaces_trusting(trust).ok()?;
+    let namespaces =
+        trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list().ok()?;
     let names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     if names.contains(&namespace.name()) {
         return None;

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, leaves};
-use tearless::{AttachError, Bytes, Namespace, SnapshotError, SnapshotInfo};
+use tearless::{
+    Bytes, Namespace, SnapshotInfo,
+    error::{AttachError, SnapshotError},
+};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 use support::{Fleet, Worker, as_worker, eventually, role, signal, until_killed};
-use tearless::{Health, Namespace};
+use tearless::{Namespace, hub::Health};
 
 const TEST: &str = "all_judges_agree";
 

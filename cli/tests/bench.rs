@@ -8,7 +8,7 @@ use serde_json::Value;
 
 fn left_by(pid: u32) -> Vec<String> {
     let begin = format!("tearless-bench-{pid}-");
-    let found = tearless::namespaces().unwrap().into_iter().filter_map(|info| info.name);
+    let found = tearless::inspect::namespaces().list().unwrap().into_iter().filter_map(|info| info.name);
     found.filter(|name| name.starts_with(&begin)).collect()
 }
 

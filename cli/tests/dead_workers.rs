@@ -143,7 +143,8 @@ fn the_doctor_finds_stalled_writers_and_objects_that_were_unlinked() {
 #[test]
 fn the_doctor_finds_schemas_that_are_spoiled_or_missing() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<u64>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<u64>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&1).unwrap();
     assert_eq!(findings(&fleet), []);
     let object = fleet.object("worker-7", "s");

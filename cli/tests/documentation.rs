@@ -306,7 +306,7 @@ impl Drop for Shell {
                 std::thread::yield_now();
             }
         }
-        let _ = namespace.clean(tearless::Retention::Nothing);
+        let _ = namespace.clean(tearless::cleanup::Retention::Nothing);
         let _ = fs::remove_dir_all(&self.directory);
     }
 }

@@ -52,7 +52,12 @@ fn numbers_of_all_states_that_describe_themselves_are_gauges() {
     let namespace = OwnNamespace::new();
     let mut packed = dynamic_writer(&namespace, "worker-7");
     packed.publish(&json!({"queue": {"len": 3}, "name": "seven"})).unwrap();
-    let mut described = namespace.writer_builder::<Worker>("worker-8").with_schema().open().unwrap();
+    let mut described = namespace
+        .writer_builder::<Worker>("worker-8")
+        .codec::<tearless::Postcard>()
+        .with_schema()
+        .open()
+        .unwrap();
     let state = Worker { jobs_done: 5, load: 0.5, rates: [-1, 2], is_busy: true, phase: "idle".into() };
     described.publish(&state).unwrap();
     described.publish(&state).unwrap();
@@ -258,7 +263,8 @@ fn the_server_follows_channels_that_come_go_and_change() {
     writer.close().unwrap();
     assert!(!server.get("/metrics").contains("channel=\"w\""));
 
-    let mut described = namespace.writer_builder::<Worker>("w").with_schema().open().unwrap();
+    let mut described =
+        namespace.writer_builder::<Worker>("w").codec::<tearless::Postcard>().with_schema().open().unwrap();
     let state = Worker { jobs_done: 9, load: 1.0, rates: [0, 0], is_busy: false, phase: String::new() };
     described.publish(&state).unwrap();
     let text = server.get("/metrics");
@@ -375,9 +381,10 @@ fn a_list_that_can_not_be_read_any_more_is_reported() {
 
 /// The registry of a namespace.
 fn registry_of(namespace: &OwnNamespace) -> std::path::PathBuf {
-    let objects = tearless::objects().unwrap();
-    let is_registry = |object: &&tearless::ObjectInfo| {
-        object.kind == tearless::ObjectKind::Registry && object.namespace.as_deref() == Some(namespace.name())
+    let objects = tearless::inspect::objects().list().unwrap();
+    let is_registry = |object: &&tearless::inspect::ObjectInfo| {
+        object.kind == tearless::inspect::ObjectKind::Registry
+            && object.namespace.as_deref() == Some(namespace.name())
     };
     std::path::Path::new("/dev/shm").join(&objects.iter().find(is_registry).expect("it has a registry").name)
 }
@@ -391,7 +398,12 @@ fn a_thousand_channels_are_read_in_one_scrape_again_and_again() {
     let namespace = OwnNamespace::new();
     let mut writers: Vec<_> = (0..CHANNELS)
         .map(|index| {
-            namespace.writer_builder::<Worker>(&format!("worker-{index}")).with_schema().open().unwrap()
+            namespace
+                .writer_builder::<Worker>(&format!("worker-{index}"))
+                .codec::<tearless::Postcard>()
+                .with_schema()
+                .open()
+                .unwrap()
         })
         .collect();
     let server = Server::start(&namespace);

@@ -36,7 +36,8 @@ tearless::describe_pod!(Robot { moves, position });
 #[test]
 fn a_described_state_is_json_and_a_field_of_it_too() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let expected = json!({"jobs_done": 3, "phase": {"Working": {"since": 9}}, "queue": ["a", "b"]});
     let printed = fleet.run(&["get", "worker-7"]).ok();
@@ -61,7 +62,8 @@ fn a_described_state_is_json_and_a_field_of_it_too() {
 #[test]
 fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     fleet.run(&["history", "worker-7", "--field", "jobs_done"]).ok();
     writer.publish(&state()).unwrap();
     writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
@@ -77,7 +79,8 @@ fn history_says_which_states_lack_a_field_and_when_none_can_have_it() {
 #[test]
 fn a_field_that_only_other_states_have_is_told_from_one_that_none_has() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&State { phase: Phase::Idle, ..state() }).unwrap();
     for field in ["phase.Working.since", "queue[5]"] {
         let message = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
@@ -131,7 +134,8 @@ fn what_is_not_described_is_shown_as_bytes_with_a_code_of_its_own() {
 #[test]
 fn a_field_that_does_not_exist_tells_which_do() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").with_schema().open().unwrap();
+    let mut writer =
+        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let message = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
     assert!(message.contains("did you mean: jobs_done") && message.contains("queue"), "{message}");

@@ -18,7 +18,7 @@ fn parse(text: &str) -> Value {
 /// Namespaces with objects that belong to the run of process `pid`.
 fn left_by(pid: u32) -> Vec<String> {
     let begin = format!("tearless-verify-{pid}-");
-    let found = tearless::namespaces().unwrap().into_iter().filter_map(|info| info.name);
+    let found = tearless::inspect::namespaces().list().unwrap().into_iter().filter_map(|info| info.name);
     found.filter(|name| name.starts_with(&begin)).collect()
 }
 
@@ -59,7 +59,7 @@ fn an_interrupt_ends_it_early_with_everything_removed() {
         let pid = running.pid();
         eventually("it has come that far", || {
             left_by(pid).iter().any(|name| {
-                let namespace = Namespace::builder(name).without_cleaning().open().unwrap();
+                let namespace = Namespace::open(name).unwrap();
                 let channels = namespace.channels().unwrap_or_default();
                 channels.iter().any(|channel| channel.incarnation >= incarnation)
             })

@@ -183,7 +183,7 @@ fn the_last_states_are_listed_newest_first() {
     }
     let past = fleet.run(&["history", "worker-7", "--json"]).json();
     let numbers: Vec<u64> = past.iter().map(|state| state["publication"].as_u64().unwrap()).collect();
-    let depth = writer.depth();
+    let depth = writer.slots();
     assert_eq!(numbers, (21 - depth..=20).rev().collect::<Vec<_>>());
     assert!(
         past.iter().all(|state| state["value"]["number"] == state["publication"] && state["error"].is_null())

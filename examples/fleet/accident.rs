@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use tearless::{Health, Status};
+use tearless::hub::{Health, Status};
 
 use crate::{fleet::Fleet, patience::within, query::Queries};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{Hub, Namespace, Retention};
+use tearless::{Namespace, cleanup::Retention, hub::Hub};
 
 use crate::{options::WorkerOptions, patience::within, state::kind::Choice};
 

@@ -29,7 +29,7 @@ mod worker;
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
-use tearless::{Namespace, Pod, Retention, Writer};
+use tearless::{Namespace, Pod, Writer, cleanup::Retention};
 
 use crate::{
     fleet::Fleet,
@@ -74,7 +74,7 @@ struct Alone {
 /// Opens the namespace and removes what a killed fleet has left; none of it is worth keeping here.
 fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     let namespace = Namespace::open(name)?;
-    eprint!("{}", namespace.cleaned_at_open());
+    eprint!("{}", namespace.clean(Retention::UntilReplaced)?);
     let main = namespace.writer_builder(MAIN).codec().open().map_err(|error| {
         format!("{error}\nA namespace is for one fleet at a time: choose another one with --namespace.")
     })?;

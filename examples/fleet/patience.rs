@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tearless::HubWatch;
+use tearless::hub::HubWatch;
 
 /// Interval between looks at what changes no channel, such as a writer's death.
 const EVERY: Duration = Duration::from_millis(5);

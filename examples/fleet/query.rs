@@ -6,7 +6,11 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use tearless::{CutTime, Decode, Hub, QueryError, Snapshot};
+use tearless::{
+    Decode, Snapshot,
+    error::QueryError,
+    hub::{CutTime, Hub},
+};
 
 use crate::{
     fleet::{Fleet, Worker},

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tearless::{CreateError, Decode, Hub, Namespace, Pod, Writer, WriterBuilder};
+use tearless::{Decode, Namespace, Pod, Writer, WriterBuilder, error::CreateError, hub::Hub};
 
 use crate::{
     options::WorkerOptions,
@@ -37,7 +37,7 @@ impl Job for Working<'_> {
     fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
         let end = end_of_input()?;
         // The main process has cleaned up the namespace.
-        let fleet = Namespace::builder(&self.0.namespace).without_cleaning().open()?;
+        let fleet = Namespace::open(&self.0.namespace)?;
         // Opened first and dropped last: a worker that owns the purse owns both channels.
         let mut pocket = Pocket::open(&fleet, self.0)?;
         let mut publish = publisher::<T, C>(fleet.writer_builder(&self.0.channel()).codec())?;

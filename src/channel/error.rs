@@ -40,14 +40,14 @@ pub enum CreateError {
     },
     /// There is no segment of that size.
     #[error(
-        "no segment can hold states of {bytes} bytes{}: sizes and depths start at 1, a depth ends at 65536, and \
-         their product must fit in memory", depth_text(*.depth)
+        "no segment can hold states of {bytes} bytes{}: a state has at least 1 byte, a channel has 2 to 131072 slots, \
+         and all of them must fit in memory", slots_text(*.slots)
     )]
     InvalidSize {
         /// The capacity or limit that was asked for.
         bytes: usize,
-        /// The depth that was asked for, if any.
-        depth: Option<usize>,
+        /// The number of slots that was asked for, if any.
+        slots: Option<usize>,
     },
     /// There is no room for it in a budget.
     #[error("channel {channel:?} can't be created: {over}")]
@@ -70,6 +70,15 @@ pub enum CreateError {
     SchemaRefused {
         /// What is wrong with it.
         reason: String,
+    },
+    /// `with_schema` was called before `codec`.
+    #[error(
+        "the schema is of another codec: call `codec` first and `with_schema` after it, on the builder of channel \
+         {channel:?}"
+    )]
+    SchemaOfAnotherCodec {
+        /// The channel.
+        channel: String,
     },
     /// The names of two channels have the same hash.
     #[error(
@@ -115,8 +124,8 @@ fn process_text(pid: u64) -> String {
     }
 }
 
-fn depth_text(depth: Option<usize>) -> String {
-    depth.map_or_else(String::new, |depth| format!(" in {depth} slots"))
+fn slots_text(slots: Option<usize>) -> String {
+    slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
 }
 
 /// Why a state could not be published. The state published last stays readable.
@@ -177,7 +186,9 @@ pub enum PublishError {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Nothing has been published yet.
-    #[error("nothing has been published on channel {channel:?} yet: try again, or wait with snapshot_within")]
+    #[error(
+        "nothing has been published on channel {channel:?} yet: retry, or wait for it: `Reader::changed` does"
+    )]
     Empty {
         /// The channel.
         channel: String,

@@ -93,7 +93,8 @@ impl WriterOptions {
             let reason = format!("it has {described} bytes, {} is the most", schema::MAX_BYTES);
             return Err(CreateError::SchemaRefused { reason });
         }
-        let invalid = |bytes| CreateError::InvalidSize { bytes, depth: self.depth };
+        let slots = self.depth.map(|depth| depth.saturating_mul(2));
+        let invalid = |bytes| CreateError::InvalidSize { bytes, slots };
         Geometry::fit(self.max_state_len, self.depth).map_err(|_| invalid(self.max_state_len))?;
         Geometry::fit(self.capacity, self.depth).map_err(|_| invalid(self.capacity))
     }
@@ -108,57 +109,83 @@ pub(crate) struct ReaderOptions {
     pub(crate) format: Option<Format>,
 }
 
-/// How long attaching waits for what is not there yet.
+/// How long attaching waits for a channel.
+///
+/// Default: does not wait for a missing channel; waits up to 100 ms for a channel whose creation has
+/// begun, which takes microseconds unless the creator is stopped or killed.
+///
+/// ```
+/// # use std::time::Duration;
+/// use tearless::options::AttachPolicy;
+/// let patient = AttachPolicy::default().missing(Duration::from_secs(5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AttachPolicy {
-    /// How long for a channel of that name to be created.
+    /// How long to wait for a channel of that name.
     pub missing: Duration,
-    /// How long for a creator that is at work to be done.
+    /// How long to wait for a creator to finish.
     pub not_ready: Duration,
 }
 
 impl AttachPolicy {
-    /// Waits up to `missing` for the channel, and up to `not_ready` for its creator.
+    /// How long to wait for a channel of that name.
     #[must_use]
-    pub const fn new(missing: Duration, not_ready: Duration) -> AttachPolicy {
-        AttachPolicy { missing, not_ready }
+    pub const fn missing(mut self, timeout: Duration) -> AttachPolicy {
+        self.missing = timeout;
+        self
+    }
+
+    /// How long to wait for a creator to finish.
+    #[must_use]
+    pub const fn not_ready(mut self, timeout: Duration) -> AttachPolicy {
+        self.not_ready = timeout;
+        self
     }
 }
 
 impl Default for AttachPolicy {
-    /// Not at all for a channel that is missing; 100 ms for one that is being created, which takes microseconds.
     fn default() -> Self {
         AttachPolicy { missing: Duration::ZERO, not_ready: Duration::from_millis(100) }
     }
 }
 
-/// How often and how long a snapshot tries again when the writer is faster than it.
+/// How often and how long a snapshot retries while the writer is faster.
 ///
-/// An attempt is torn when the writer comes back to the very slot that is being copied: with the default depth it has
-/// to publish four times or more meanwhile. The attempts come first, back to back with growing pauses; then it goes on,
-/// yielding the processor, until the deadline; then it gives up with [`SnapshotError::Contended`].
+/// An attempt is torn if the writer reuses the slot during the copy. With the default number of
+/// slots, that takes at least four publications during one copy. The reader makes its attempts back
+/// to back with growing pauses, then yields the processor between attempts until the deadline, then
+/// fails with [`SnapshotError::Contended`].
 ///
-/// [`SnapshotError::Contended`]: crate::SnapshotError::Contended
+/// Default: 64 attempts, then 100 ms.
+///
+/// [`SnapshotError::Contended`]: crate::error::SnapshotError::Contended
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Attempts before the clock is looked at; one is made in any case.
+    /// Attempts before the reader looks at the clock. It makes at least one.
     pub attempts: u32,
-    /// How long to go on after that, counted from there.
+    /// How long the reader retries after these attempts.
     pub deadline: Duration,
 }
 
 impl RetryPolicy {
-    /// Makes `attempts`, and then goes on for `deadline`.
+    /// Attempts before the reader looks at the clock. It makes at least one.
     #[must_use]
-    pub const fn new(attempts: u32, deadline: Duration) -> RetryPolicy {
-        RetryPolicy { attempts, deadline }
+    pub const fn attempts(mut self, attempts: u32) -> RetryPolicy {
+        self.attempts = attempts;
+        self
+    }
+
+    /// How long the reader retries after these attempts.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> RetryPolicy {
+        self.deadline = deadline;
+        self
     }
 }
 
 impl Default for RetryPolicy {
-    /// 64 attempts, then 100 ms.
     fn default() -> Self {
         RetryPolicy { attempts: 64, deadline: Duration::from_millis(100) }
     }

@@ -159,7 +159,7 @@ impl Segments {
     }
 }
 
-/// What reading a channel's schema comes to: see [`Inspection::schema`](crate::Inspection::schema).
+/// What reading a channel's schema comes to: see [`Inspection::schema`](crate::inspect::Inspection::schema).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaInspection {

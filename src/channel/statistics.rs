@@ -59,7 +59,7 @@ pub struct ReaderStatistics {
     pub retries: u64,
     /// Segments that were mapped: one for each side that is met, and one more whenever it has been replaced.
     pub remaps: u64,
-    /// Snapshots that were given up after all attempts that the [`RetryPolicy`](crate::RetryPolicy) allows.
+    /// Snapshots that were given up after all attempts that the [`RetryPolicy`](crate::options::RetryPolicy) allows.
     pub give_ups: u64,
 }
 

@@ -36,7 +36,7 @@ const MAX_EMPTY_ELEMENTS: usize = 1024;
 
 /// A payload whose decoding would cost too much. It is the source of [`SnapshotError::Decode`].
 ///
-/// [`SnapshotError::Decode`]: crate::SnapshotError::Decode
+/// [`SnapshotError::Decode`]: crate::error::SnapshotError::Decode
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CapError {

@@ -55,6 +55,10 @@ impl<T: bytemuck::Pod> Direct<T> for Pod {
         T::zeroed()
     }
 
+    fn blank_boxed(&self) -> Box<T> {
+        bytemuck::zeroed_box()
+    }
+
     #[inline(always)]
     fn destination(&self, value: &mut T) -> impl Destination {
         Whole(value)
@@ -115,6 +119,10 @@ impl Decode<Vec<u8>> for Bytes {
 impl Direct<Vec<u8>> for Bytes {
     fn blank(&self) -> Vec<u8> {
         Vec::new()
+    }
+
+    fn blank_boxed(&self) -> Box<Vec<u8>> {
+        Box::default()
     }
 
     fn destination(&self, value: &mut Vec<u8>) -> impl Destination {

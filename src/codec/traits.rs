@@ -111,6 +111,9 @@ pub trait Direct<T> {
     /// A value over which a payload can be copied.
     fn blank(&self) -> T;
 
+    /// The same on the heap, without the value crossing the stack.
+    fn blank_boxed(&self) -> Box<T>;
+
     /// The memory of `value`.
     fn destination(&self, value: &mut T) -> impl Destination;
 }
@@ -118,6 +121,10 @@ pub trait Direct<T> {
 /// The parameter of a [`Strategy`] that is always [`Strategy::Decoded`].
 impl<T> Direct<T> for Infallible {
     fn blank(&self) -> T {
+        match *self {}
+    }
+
+    fn blank_boxed(&self) -> Box<T> {
         match *self {}
     }
 

@@ -8,6 +8,7 @@ use super::decode::decode;
 use super::error::{DecodeError, DynamicError, MAX_LISTED};
 use super::plain;
 use super::walk::leaves;
+use crate::accept::Any;
 use crate::channel::{AttachError, RetryPolicy, SnapshotError};
 use crate::codec::Bytes;
 use crate::namespace::Namespace;
@@ -32,7 +33,7 @@ pub struct DynamicReader {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct DynamicReaderBuilder {
-    reader: ReaderBuilder<Vec<u8>, Bytes>,
+    reader: ReaderBuilder<Vec<u8>, Bytes, Any>,
 }
 
 impl Namespace {
@@ -47,13 +48,13 @@ impl Namespace {
 
     /// Options for a reader of the channel's states without their type.
     pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder {
-        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().any_format() }
+        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().accept(Any) }
     }
 }
 
 impl DynamicReaderBuilder {
     /// Waits up to `timeout` until the channel exists and is ready. Default: see
-    /// [`AttachPolicy`](crate::AttachPolicy).
+    /// [`AttachPolicy`](crate::options::AttachPolicy).
     pub fn attach_within(mut self, timeout: Duration) -> Self {
         self.reader = self.reader.attach_within(timeout);
         self

@@ -50,20 +50,20 @@ impl<C> HubBuilder<C> {
         self
     }
 
-    /// How [`HubWatch::wait_any`](crate::HubWatch::wait_any) waits.
+    /// How [`HubWatch::wait_any`](crate::hub::HubWatch::wait_any) waits.
     pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
         self.wait = wait;
         self
     }
 
-    /// A state is [`Health::Fresh`](crate::Health::Fresh) if it is no older than this. Default: three times the interval
+    /// A state is [`Health::Fresh`](crate::hub::Health::Fresh) if it is no older than this. Default: three times the interval
     /// that the channel's writer promises, or a second if it promises none.
     pub fn fresh_within(mut self, max_age: Duration) -> Self {
         self.thresholds.fresh_within = Some(max_age);
         self
     }
 
-    /// A living writer is [`Health::Stalled`](crate::Health::Stalled) when its last sign of life (a
+    /// A living writer is [`Health::Stalled`](crate::hub::Health::Stalled) when its last sign of life (a
     /// publication, a heartbeat, or the opening of the channel) is older than this. Default: three
     /// times the interval that it promises. A writer that promises none is by default never stalled,
     /// unless it is stopped, and with this limit not before the channel's first publication.
@@ -81,7 +81,7 @@ impl<C> HubBuilder<C> {
     /// The hub. Opens nothing: the namespace need not exist yet.
     #[must_use]
     pub fn open(self) -> Hub<C> {
-        let attach = AttachPolicy::new(Duration::ZERO, NOT_READY);
+        let attach = AttachPolicy::default().not_ready(NOT_READY);
         let options = ReaderOptions { attach, retry: self.retry, format: None };
         let shared = Shared::new(self.handle, options, self.wait, self.thresholds, self.type_names);
         Hub { shared: Arc::new(shared), codec: PhantomData }

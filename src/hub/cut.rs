@@ -65,7 +65,7 @@ pub enum Skew {
     None,
     /// Its ring did not reach back so far: it was published so much after the moment.
     Later(Duration),
-    /// Its writer dates publications by the kernel's tick ([`TimestampSource::Coarse`](crate::TimestampSource::Coarse)): it was in
+    /// Its writer dates publications by the kernel's tick ([`TimestampSource::Coarse`](crate::options::TimestampSource::Coarse)): it was in
     /// force at that moment or up to a tick before.
     Coarse,
     /// Its writer doesn't date publications: it is the latest one, whenever it was published.

@@ -3,7 +3,7 @@
 use crate::channel::{AttachError, SnapshotError};
 use crate::object::ObjectError;
 
-/// Why a [`Hub`](crate::Hub) has no state of a channel.
+/// Why a [`Hub`](crate::hub::Hub) has no state of a channel.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {

@@ -14,6 +14,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+pub use crate::health::Health;
 pub use builder::HubBuilder;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use error::QueryError;
@@ -23,7 +24,7 @@ pub use status::Status;
 pub use watch::HubWatch;
 
 use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
-use crate::codec::{Decode, Direct, Postcard, Strategy};
+use crate::codec::{Decode, Direct, MessagePack, Strategy};
 use crate::snapshot::Snapshot;
 use attached::{Shared, with_scratch};
 
@@ -57,7 +58,7 @@ use attached::{Shared, with_scratch};
 /// [`Hub::get`] of an attached channel costs a look-up by name more than a [`Reader`](crate::Reader); the first one
 /// attaches, which takes system calls. An attached channel costs three mappings and no descriptor. Each thread that reads
 /// states that have to be decoded keeps a buffer of the size of the largest one that it met.
-pub struct Hub<C = Postcard> {
+pub struct Hub<C = MessagePack> {
     shared: Arc<Shared>,
     codec: PhantomData<fn() -> C>,
 }
@@ -139,7 +140,7 @@ impl<C: 'static> Hub<C> {
         C: Decode<T>,
     {
         let reader = self.shared.reader_of::<C, T>(channel)?;
-        Ok(crate::Reader::new(reader, self.shared.handle.clone(), self.shared.wait).changes())
+        Ok(crate::Reader::new(reader, None, self.shared.handle.clone(), self.shared.wait).changes())
     }
 
     /// The usual course: the channel is attached, its states have this type, and the first attempt succeeds.

@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 /// character, and every other character matches itself.
 ///
 /// ```
-/// let workers = tearless::Pattern::new("worker-*");
+/// let workers = tearless::hub::Pattern::new("worker-*");
 /// assert!(workers.matches("worker-7") && !workers.matches("database"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

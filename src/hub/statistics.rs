@@ -18,7 +18,7 @@ pub struct HubStatistics {
     pub retries: u64,
     /// Segments that those mapped: one for each side that is met, and one more whenever it has been replaced.
     pub remaps: u64,
-    /// Queries that were given up after all attempts that the [`RetryPolicy`](crate::RetryPolicy) allows.
+    /// Queries that were given up after all attempts that the [`RetryPolicy`](crate::options::RetryPolicy) allows.
     pub give_ups: u64,
 }
 
@@ -92,13 +92,13 @@ impl<C> Hub<C> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Namespace, Pod, RetryPolicy};
+    use crate::{Namespace, Pod, options::RetryPolicy};
     use std::time::Duration;
 
     #[test]
     fn what_is_beside_the_usual_course_is_counted_and_the_usual_is_not() {
         let namespace = Namespace::in_process("counted").unwrap();
-        let retry = RetryPolicy::new(1, Duration::ZERO);
+        let retry = RetryPolicy::default().attempts(1).deadline(Duration::ZERO);
         let hub = namespace.hub_builder().codec::<Pod>().retry_policy(retry).open();
         let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
         assert!(hub.get::<u64>("worker").unwrap_err().is_empty());

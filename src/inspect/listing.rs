@@ -12,31 +12,42 @@ use crate::seqlock::ready::{self, Readiness};
 /// The first page of an object, which is all that is looked at here.
 const FIRST_PAGE: Extent = Extent { bytes: PAGE_BYTES, reserved: PAGE_BYTES };
 
-/// All objects in this machine's shared memory whose names are this library's, in the order of their names. Those of
-/// other users are listed, not opened.
-///
-/// Takes no lock and changes nothing. What comes or goes meanwhile may or may not be in it. What readers and writers
-/// still have mapped after its name was removed is not found.
-///
-/// Cost: a listing of shared memory, and for each of this user's objects mapping its first page once.
-///
-/// # Errors
-///
-/// If shared memory can't be listed. What is wrong with one object is in its [`ObjectInfo::state`].
-pub fn objects() -> Result<Vec<ObjectInfo>, ObjectError> {
-    objects_trusting(&[])
+/// All objects in this machine's shared memory whose names are this library's:
+/// `inspect::objects().list()?`.
+pub fn objects() -> ObjectListing {
+    ObjectListing { trusted: Vec::new() }
 }
 
-/// As [`objects`], but opens the objects of these users, too, given by numeric id, as
-/// [`NamespaceBuilder::trust_owner`](crate::NamespaceBuilder::trust_owner) does.
-///
-/// # Errors
-///
-/// As [`objects`].
-pub fn objects_trusting(owners: &[u32]) -> Result<Vec<ObjectInfo>, ObjectError> {
-    let listed = list(owners)?;
-    let known = KnownNames::of(&listed);
-    Ok(listed.into_iter().filter_map(|object| known.info(object)).collect())
+/// Lists the objects of this library. Made by [`objects`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is listed before `list`"]
+pub struct ObjectListing {
+    trusted: Vec<u32>,
+}
+
+impl ObjectListing {
+    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users are
+    /// listed, not opened.
+    pub fn trust_owner(mut self, user: u32) -> Self {
+        self.trusted.push(user);
+        self
+    }
+
+    /// The objects, sorted by name.
+    ///
+    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may not
+    /// be included. An object whose name was removed is not found, even if processes have it mapped.
+    ///
+    /// Cost: a listing of shared memory, and for each trusted object mapping its first page once.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed. Errors of one object are in its [`ObjectInfo::state`].
+    pub fn list(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
+        let listed = list(&self.trusted)?;
+        let known = KnownNames::of(&listed);
+        Ok(listed.into_iter().filter_map(|object| known.info(object)).collect())
+    }
 }
 
 /// The full names behind the names of objects, as far as anything tells them.

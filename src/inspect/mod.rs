@@ -1,6 +1,13 @@
-//! All that can be seen of channels and objects from outside, as plain data: for tools and for people.
+//! Everything about channels, objects and namespaces that can be seen from outside: for tools and for
+//! diagnosis.
 //!
-//! Nothing here takes part in the protocol: looking takes no lock, stores nothing, and trusts nothing that it finds.
+//! * [`Namespace::inspect`](crate::Namespace::inspect): an [`Inspection`] of one channel, down to its
+//!   slots, whatever its type is, also after its writer died.
+//! * [`Namespace::channels`](crate::Namespace::channels): the [`ChannelInfo`]s of a namespace;
+//!   [`ChannelWatch`] notices changes.
+//! * [`namespaces`] and [`objects`]: what exists on this machine, without a name to begin with.
+//!
+//! An inspection takes no lock, stores nothing, and trusts nothing that it finds.
 
 mod listing;
 mod look;
@@ -10,8 +17,11 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use listing::{objects, objects_trusting};
+pub use crate::channel::{SchemaInspection, WriterState};
+pub use crate::registry::{ChannelInfo, ChannelWatch};
+pub use crate::seqlock::ChannelState;
+pub use listing::{ObjectListing, objects};
 pub(crate) use look::inspect;
-pub use namespaces::{NamespaceInfo, namespaces, namespaces_trusting};
+pub use namespaces::{NamespaceInfo, NamespaceListing, namespaces};
 pub use object::{ObjectInfo, ObjectKind, ObjectState, SegmentSide};
 pub use report::{Inspection, SegmentInspection, SlotInspection, SlotState};

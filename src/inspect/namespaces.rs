@@ -25,43 +25,59 @@ pub struct NamespaceInfo {
     pub readable: bool,
 }
 
-/// All namespaces that have objects in this machine's shared memory, in the order of their names. The objects of other
-/// users are counted, not opened. Where several users have objects in one namespace, each is told for itself.
-///
-/// Takes no lock and changes nothing. What comes or goes meanwhile may or may not be in it.
-///
-/// Cost: a listing of shared memory, a system call for each object, and mapping one object of each namespace.
-///
-/// # Errors
-///
-/// If shared memory can't be listed.
-pub fn namespaces() -> Result<Vec<NamespaceInfo>, ObjectError> {
-    namespaces_trusting(&[])
+/// All namespaces that have objects in this machine's shared memory: `inspect::namespaces().list()?`.
+pub fn namespaces() -> NamespaceListing {
+    NamespaceListing { trusted: Vec::new() }
 }
 
-/// As [`namespaces`], but opens the objects of these users, too, given by numeric id, as
-/// [`NamespaceBuilder::trust_owner`](crate::NamespaceBuilder::trust_owner) does.
-///
-/// # Errors
-///
-/// As [`namespaces`].
-pub fn namespaces_trusting(owners: &[u32]) -> Result<Vec<NamespaceInfo>, ObjectError> {
-    let mut groups: BTreeMap<(String, u32), Vec<Listed>> = BTreeMap::new();
-    for object in listing::list(owners)? {
-        let is_known = object.kind != ObjectKind::Unknown && object.status.is_regular;
-        let Some(prefix) = ObjectNames::prefix_of_object(&object.name).filter(|_| is_known) else { continue };
-        groups.entry((prefix.to_owned(), object.status.owner)).or_default().push(object);
+/// Lists the namespaces of this machine. Made by [`namespaces`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is listed before `list`"]
+pub struct NamespaceListing {
+    trusted: Vec<u32>,
+}
+
+impl NamespaceListing {
+    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users are
+    /// counted, not opened.
+    pub fn trust_owner(mut self, user: u32) -> Self {
+        self.trusted.push(user);
+        self
     }
-    let mut namespaces: Vec<_> = groups.into_iter().map(|((_, owner), group)| info(owner, &group)).collect();
-    // Those without a name last.
-    namespaces.sort_by(|one, other| {
-        (one.name.is_none(), &one.name, one.owner_uid).cmp(&(
-            other.name.is_none(),
-            &other.name,
-            other.owner_uid,
-        ))
-    });
-    Ok(namespaces)
+
+    /// The namespaces, sorted by name. A namespace in which several users have objects is listed once
+    /// for each of them.
+    ///
+    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may not
+    /// be counted.
+    ///
+    /// Cost: a listing of shared memory, a system call for each object, and mapping one object of each
+    /// namespace.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed.
+    pub fn list(&self) -> Result<Vec<NamespaceInfo>, ObjectError> {
+        let mut groups: BTreeMap<(String, u32), Vec<Listed>> = BTreeMap::new();
+        for object in listing::list(&self.trusted)? {
+            let is_known = object.kind != ObjectKind::Unknown && object.status.is_regular;
+            let Some(prefix) = ObjectNames::prefix_of_object(&object.name).filter(|_| is_known) else {
+                continue;
+            };
+            groups.entry((prefix.to_owned(), object.status.owner)).or_default().push(object);
+        }
+        let mut namespaces: Vec<_> =
+            groups.into_iter().map(|((_, owner), group)| info(owner, &group)).collect();
+        // Those without a name last.
+        namespaces.sort_by(|one, other| {
+            (one.name.is_none(), &one.name, one.owner_uid).cmp(&(
+                other.name.is_none(),
+                &other.name,
+                other.owner_uid,
+            ))
+        });
+        Ok(namespaces)
+    }
 }
 
 /// What the objects of one namespace and one user are together.

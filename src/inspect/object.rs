@@ -2,7 +2,7 @@
 
 use crate::layout::{Kind, ObjectNames, Side};
 
-/// An object of this library's in shared memory: see [`objects`](crate::objects).
+/// An object of this library's in shared memory: see [`objects`](crate::inspect::objects).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectInfo {

@@ -132,7 +132,7 @@ pub enum SlotState {
 
 impl Inspection {
     /// How the worker was when it was looked at: see [`Health`]. The thresholds are the default ones
-    /// of a [`Hub`](crate::Hub), which gives the same answer.
+    /// of a [`Hub`](crate::hub::Hub), which gives the same answer.
     #[must_use]
     pub fn health(&self) -> Health {
         Health::judge(&self.signs(), Thresholds::default())

@@ -19,7 +19,7 @@ pub struct ChannelInfo {
     pub capacity: u64,
     /// Payload bytes that a state may have at most.
     pub limit: u64,
-    /// Random id of the channel, as [`Inspection::instance`](crate::Inspection::instance): tells whether the channel that
+    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance): tells whether the channel that
     /// stands there is the one that was entered.
     pub instance: u64,
     pub(crate) identity: ProcessIdentity,

@@ -8,8 +8,8 @@ use super::driver::Driver;
 use super::shared::Shared;
 use super::{SpawnError, Syncer};
 use crate::codec::Encode;
-#[cfg(feature = "postcard")]
-use crate::codec::Postcard;
+#[cfg(feature = "message-pack")]
+use crate::codec::MessagePack;
 use crate::namespace::Namespace;
 use crate::writer::{Writer, WriterBuilder};
 
@@ -51,18 +51,18 @@ impl<T, C> WriterBuilder<T, C> {
 }
 
 impl Namespace {
-    /// A [`Syncer`] with all options at their defaults and the default codec, Postcard: owns the state, from `initial` on,
+    /// A [`Syncer`] with all options at their defaults and the default codec, MessagePack: owns the state, from `initial` on,
     /// and a thread that publishes it. For other options see [`WriterBuilder::syncer`].
     ///
     /// # Errors
     ///
     /// As [`SyncerBuilder::spawn`].
-    #[cfg(feature = "postcard")]
-    pub fn syncer<T>(&self, channel: &str, initial: T) -> Result<Syncer<T, Postcard>, SpawnError>
+    #[cfg(feature = "message-pack")]
+    pub fn syncer<T>(&self, channel: &str, initial: T) -> Result<Syncer<T, MessagePack>, SpawnError>
     where
         T: Send + 'static,
-        Postcard: Encode<T>,
-        Writer<T, Postcard>: Send + 'static,
+        MessagePack: Encode<T>,
+        Writer<T, MessagePack>: Send + 'static,
     {
         self.writer_builder(channel).syncer(initial).spawn()
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::PublishError;
-use crate::codec::Postcard;
+use crate::codec::MessagePack;
 use driver::Driver;
 use shared::Shared;
 
@@ -70,7 +70,7 @@ use shared::Shared;
 ///
 /// Neither thread nor task exists in a fork of the process: nothing is published there ([`PublishError::Forked`]), and dropping
 /// the syncer there ends nothing. The state's lock stays locked there if it was at the moment of the fork.
-pub struct Syncer<T, C = Postcard> {
+pub struct Syncer<T, C = MessagePack> {
     shared: Arc<Shared<T, C>>,
     /// `None` once it was told to stop.
     driver: Option<Driver>,

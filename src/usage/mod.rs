@@ -1,7 +1,12 @@
-//! What a namespace costs: its objects, found by their names, channel by channel and kind by kind.
+//! Memory and work: what a namespace occupies, and what its writers and readers have done.
 //!
-//! Looking takes no lock and changes nothing. Objects come and go meanwhile: each is told as it was when it was looked
-//! at, and one that is gone by then is left out.
+//! * [`Namespace::memory`](crate::Namespace::memory): the [`NamespaceMemory`], by channel and by kind of
+//!   object; the difference of two of them is a [`NamespaceMemoryChange`].
+//! * [`Namespace::peak_memory`](crate::Namespace::peak_memory): the [`PeakMemory`] over time.
+//! * [`WriterStatistics`] and [`ReaderStatistics`]: counters of one writer and one reader.
+//!
+//! A measurement finds objects by their names. It takes no lock and changes nothing; each object is
+//! measured at a moment of its own, and an object that is removed before is left out.
 
 mod change;
 mod memory;
@@ -10,6 +15,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use crate::channel::{ReaderStatistics, WriterStatistics};
 pub use change::{ChannelMemoryChange, MemoryChange, NamespaceMemoryChange};
 pub use memory::{ChannelMemory, MemoryUsage, NamespaceMemory};
 pub use peak::PeakMemory;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::{MemoryUsage, NamespaceMemory};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
 use crate::object::{Backend, Heap, ObjectError};
-use crate::{Bytes, LeakCheck, Namespace, Writer};
+use crate::{Bytes, Namespace, Writer, testing::LeakCheck};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -61,7 +61,7 @@ fn every_object_is_in_its_column() {
 #[cfg(feature = "schema")]
 fn a_description_has_its_column_and_one_that_no_page_tells_of_is_retired() {
     let (heap, namespace) = namespace();
-    let open = || namespace.writer_builder::<u64>("worker").with_schema();
+    let open = || namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().with_schema();
     let check = LeakCheck::begin(&namespace).unwrap();
     let described = open().linger(true).open().unwrap();
     let memory = namespace.memory().unwrap();

@@ -1,13 +1,11 @@
-//! Waiting until a channel, or any of several, has something new: first spinning, then asleep.
+//! Waiting until one of several channels changes: first spinning, then asleep.
 //!
-//! The handshake with the writer is `seqlock::waiting`. Nothing here depends on a wake-up alone: who sleeps does so in
-//! slices, and looks for itself in between.
+//! The handshake with the writer is `seqlock::waiting`. No wait depends on a wake-up alone: a waiter
+//! sleeps in slices and looks at its channels in between.
 
-mod handle;
 #[cfg(feature = "async")]
 mod notifier;
 
-pub(crate) use handle::NamespaceHandle;
 #[cfg(feature = "async")]
 pub(crate) use notifier::{Notifier, Ticket};
 
@@ -23,44 +21,92 @@ use crate::object::{self, Backend, Slept};
 use crate::registry;
 use crate::seqlock::{WakeMode, register_waiter};
 
-/// How long one sleeps at least, if nobody wakes: a slice of nothing would be a loop that interrupts all writers.
+/// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
 const MIN_SLICE: Duration = Duration::from_millis(1);
 
 /// How to wait for a publication.
+///
+/// Default: spins for 5 µs, then sleeps for up to 100 ms at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitPolicy {
-    /// How long to look again and again before sleeping. Falling asleep and being woken costs tens of microseconds, and
-    /// spinning a processor.
+    /// How long to spin before sleeping. Spinning takes a processor; falling asleep and being woken
+    /// costs tens of microseconds.
     pub spin: Duration,
-    /// How long to sleep at most before looking again without having been woken: for a writer that is killed between
-    /// publishing and waking, and for one that ends just before the sleep. At least a millisecond.
+    /// How long to sleep at most before looking again without a wake-up: for a writer that is killed
+    /// between publishing and waking, or that ends just before the sleep. At least a millisecond.
     pub slice: Duration,
 }
 
 impl WaitPolicy {
-    /// Spins for `spin`, then sleeps for `slice` at a time.
+    /// How long to spin before sleeping.
     #[must_use]
-    pub const fn new(spin: Duration, slice: Duration) -> WaitPolicy {
-        WaitPolicy { spin, slice }
+    pub const fn spin(mut self, time: Duration) -> WaitPolicy {
+        self.spin = time;
+        self
+    }
+
+    /// How long to sleep at most before looking again without a wake-up. At least a millisecond.
+    #[must_use]
+    pub const fn slice(mut self, time: Duration) -> WaitPolicy {
+        self.slice = time;
+        self
     }
 }
 
 impl Default for WaitPolicy {
-    /// Spins for 5 µs, then sleeps for 100 ms at a time.
     fn default() -> Self {
         WaitPolicy { spin: Duration::from_micros(5), slice: Duration::from_millis(100) }
     }
 }
 
-/// What came of waiting.
+/// A namespace: the backend with its objects, its name, and the thread that sleeps for its streams.
+#[derive(Clone, Debug)]
+pub(crate) struct NamespaceHandle {
+    backend: Arc<dyn Backend>,
+    namespace: Arc<str>,
+    #[cfg(feature = "async")]
+    notifier: Arc<Notifier>,
+}
+
+impl NamespaceHandle {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> NamespaceHandle {
+        NamespaceHandle {
+            #[cfg(feature = "async")]
+            notifier: Arc::new(Notifier::new(backend.clone(), namespace)),
+            backend,
+            namespace: namespace.into(),
+        }
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Waits for channels of the namespace.
+    pub(crate) fn waiter(&self, policy: WaitPolicy) -> Waiter {
+        Waiter::new(self.backend.clone(), &self.namespace, policy)
+    }
+
+    /// The thread that sleeps for streams: one for all clones.
+    #[cfg(feature = "async")]
+    pub(crate) fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
+    }
+}
+
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// There is something new.
+    /// There is a later publication, or another change.
     Newer,
-    /// There will not be, because the channel has ended.
+    /// The channel has ended without a later publication.
     Ended,
-    /// There was nothing for as long as one would wait.
+    /// Nothing has changed until the timeout.
     TimedOut,
 }
 
@@ -73,7 +119,7 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// Opens nothing before anybody sleeps.
+    /// Opens nothing before the first sleep.
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str, policy: WaitPolicy) -> Waiter {
         Waiter { backend, namespace: namespace.into(), page: None, policy }
     }
@@ -86,15 +132,16 @@ impl Waiter {
             progress => Err(progress.publication),
         };
         self.wait(timeout, look, |waiter, seen, slice| match waiter.register(&[channel]) {
-            // The channel may have ended before it could know of us; a publication is noticed by the kernel.
+            // The writer may have ended the channel before it could see the announcement. A publication in
+            // between is seen by the kernel, which compares the number.
             Registered::Everywhere if channel.is_closed() => Slept::LookAgain,
             Registered::Everywhere => channel.sleep_on_published(seen, slice),
             Registered::NotEverywhere => Slept::Refused,
         })
     }
 
-    /// Waits until `changed` says so, at most for `timeout`: anything that a publication or the end of one of `channels`,
-    /// or a new channel of the namespace, can bring about.
+    /// Waits until `changed` returns true, at most for `timeout`. What it depends on can change with a
+    /// publication on one of `channels`, their end, or a new channel of the namespace.
     pub(crate) fn wait_any(
         &mut self,
         channels: &[&ChannelReader],
@@ -102,8 +149,8 @@ impl Waiter {
         mut changed: impl FnMut() -> bool,
     ) -> Waited {
         let look = || if changed() { Ok(Waited::Newer) } else { Err(0) };
-        // Announcements that nothing new has answered hold: they are made once, on one page. After that it is enough to
-        // look once more since the page was last rung.
+        // An announcement holds until it is answered: it is made once for each page. After that, one more
+        // look since the page was last rung is enough.
         let mut announced_on = None;
         let mut looked_since = None;
         self.wait(timeout, look, |waiter, _, slice| {
@@ -123,11 +170,12 @@ impl Waiter {
         })
     }
 
-    /// Interrupts everybody who sleeps in [`Waiter::wait_any`], in whatever process: they look, and sleep on.
+    /// Interrupts all waiters that sleep in [`Waiter::wait_any`], in every process: they look, and sleep
+    /// again.
     #[cfg(feature = "async")]
     pub(crate) fn interrupt(&mut self) {
         if self.rung().is_none() {
-            // Nobody sleeps for longer than a backoff.
+            // Without a page no waiter sleeps for longer than a backoff.
             return;
         }
         if let Some(page) = &self.page {
@@ -136,7 +184,7 @@ impl Waiter {
         }
     }
 
-    /// Looks, and sleeps in between; `sleep` refuses where it could miss anything.
+    /// Looks, and sleeps in between; `sleep` refuses where it could miss a change.
     fn wait(
         &mut self,
         timeout: Duration,
@@ -165,23 +213,24 @@ impl Waiter {
         }
     }
 
-    /// s2, s3: announces that somebody waits for these channels, which have been looked at before; if all their writers
-    /// can be told, and otherwise to none: they would make system calls for somebody who does not sleep.
+    /// s2, s3: announces a waiter to the writers of these channels, which the caller has looked at
+    /// before. If some of the writers can't be reached, it announces to none: the others would make
+    /// system calls for a waiter that does not sleep.
     fn register(&mut self, channels: &[&ChannelReader]) -> Registered {
-        if !self.looks_where_all_look(channels) {
+        if !self.is_page_of_all(channels) {
             return Registered::NotEverywhere;
         }
         let Some(page) = &self.page else {
-            // Nobody is waited for.
+            // There is no channel to wait for.
             return Registered::Everywhere;
         };
         for channel in channels {
             register_waiter(&page.words, waiters::of_channel(channel.channel()));
         }
-        // Full: the compare that the kernel makes must not be satisfied before the announcement is visible. Pairs with
-        // the writer's fence, if it has one (p2).
+        // Full: the kernel's compare must not happen before the announcement is visible. Pairs with the
+        // writer's fence, if it has one (p2).
         page.words.fence_full();
-        // For the writers that have none.
+        // For writers without a fence.
         let needs_barrier = channels.iter().any(|channel| channel.page().wake_mode() == WakeMode::Barriers);
         match needs_barrier && !object::issue_barrier() {
             true => Registered::NotEverywhere,
@@ -189,8 +238,8 @@ impl Waiter {
         }
     }
 
-    /// Whether all writers wake, and look on the page that is open; opens it once if need be.
-    fn looks_where_all_look(&mut self, channels: &[&ChannelReader]) -> bool {
+    /// Whether all writers wake waiters and read the open page; opens it if it is not open.
+    fn is_page_of_all(&mut self, channels: &[&ChannelReader]) -> bool {
         let Some(first) = channels.first() else { return true };
         let instance = first.page().waiters_instance();
         let wakes = |channel: &&ChannelReader| {
@@ -206,12 +255,14 @@ impl Waiter {
     }
 
     fn open_page(&mut self) {
-        // Without it one looks again and again: of a writer of another user, or when its name was removed by hand.
+        // Without the page (of another user, or its name was removed by hand) the waiter looks again and
+        // again.
         self.page = registry::waiters_page(&self.backend, &self.namespace).ok().flatten();
     }
 
     fn rung(&mut self) -> Option<Rung> {
-        // A registry whose last channel has gone takes its page with it, and the next one brings its own.
+        // A registry is removed with its last channel, and its page with it. The next registry has a page
+        // of its own.
         if self.page.as_ref().is_none_or(|page| page.words.load(waiters::INSTANCE) != page.instance) {
             self.open_page();
         }
@@ -227,18 +278,18 @@ impl Waiter {
     }
 }
 
-/// How often anybody was woken, of those who looked on one page.
+/// How often the waiters of one page were woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rung {
     instance: u64,
     times: u64,
 }
 
-/// Whether all writers know that somebody waits.
+/// Whether all writers can see that a process waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Registered {
     Everywhere,
-    /// Some wake nobody, or can't be told.
+    /// Some writers wake no process, or can't be reached.
     NotEverywhere,
 }
 

@@ -39,7 +39,7 @@ impl Drop for OwnNamespace {
         for channel in &self.channels {
             let _ = self.namespace.remove_channel(channel);
         }
-        let _ = self.namespace.clean(tearless::Retention::Nothing);
+        let _ = self.namespace.clean(tearless::cleanup::Retention::Nothing);
     }
 }
 
@@ -60,7 +60,7 @@ pub fn role() -> Option<(String, Namespace)> {
 }
 
 fn open(name: &str) -> Namespace {
-    Namespace::builder(name).without_cleaning().open().unwrap()
+    Namespace::open(name).unwrap()
 }
 
 /// How often to do something: `long` if `TEARLESS_LONG` is set, else `short`.

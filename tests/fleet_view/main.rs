@@ -40,7 +40,7 @@ use observer::{Observer, Question};
 use post::Post;
 use stage::{EndOnPanic, Stage};
 use state::{CHANNELS, WORKERS};
-use tearless::{Bytes, Retention};
+use tearless::{Bytes, cleanup::Retention};
 use watcher::Watcher;
 
 // The only test of this program: everything that the process has open must be this test's.

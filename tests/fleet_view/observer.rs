@@ -5,7 +5,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use tearless::{AttachError, Cut, CutTime, Health, QueryError, Skew, Snapshot, SnapshotError};
+use tearless::{
+    Snapshot,
+    error::{AttachError, QueryError, SnapshotError},
+    hub::{Cut, CutTime, Health, Skew},
+};
 
 use super::ledger::{Conditions, Event, Mark};
 use super::stage::{EndOnPanic, Stage};

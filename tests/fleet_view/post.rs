@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tearless::Retention;
+use tearless::cleanup::Retention;
 
 use super::TEST;
 use super::common::{Actor, eventually};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tearless::{Bytes, Hub, Namespace};
+use tearless::{Bytes, Namespace, hub::Hub};
 
 use super::ledger::{Ledger, Tally};
 

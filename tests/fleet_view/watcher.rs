@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use tearless::HubWatch;
+use tearless::hub::HubWatch;
 
 use super::ledger::{Conditions, Event, Mark};
 use super::observer::Observer;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::common::OwnNamespace;
-use tearless::{AttachError, Bytes, CreateError, NameError, Namespace, Pod, PublishError, SnapshotError};
+use tearless::{
+    Bytes, Namespace, Pod,
+    error::{AttachError, CreateError, NameError, PublishError, SnapshotError},
+};
 
 #[test]
 fn names_are_checked_before_anything_is_created() {
@@ -44,9 +47,9 @@ fn impossible_sizes_are_refused() {
         builder().capacity(usize::MAX).max_state_len(usize::MAX).open(),
         builder().max_state_len(0).open(),
         builder().capacity(10).max_state_len(usize::MAX).open(),
-        builder().depth(0).open(),
-        builder().depth(usize::MAX).open(),
-        builder().capacity(1 << 40).max_state_len(1 << 62).depth(1 << 16).open(),
+        builder().slots(0).open(),
+        builder().slots(usize::MAX).open(),
+        builder().capacity(1 << 40).max_state_len(1 << 62).slots(1 << 17).open(),
     ];
     for (case, result) in refused.into_iter().enumerate() {
         let error = result.map(drop).unwrap_err();
@@ -83,10 +86,10 @@ fn a_reader_before_the_first_publish_is_told_so_at_once_or_waits_as_asked() {
     let mut reader = own.reader::<u64>("empty").unwrap();
     assert!(matches!(reader.snapshot(), Err(SnapshotError::Empty { .. })));
     let begin = std::time::Instant::now();
-    let error = reader.snapshot_within(Duration::from_millis(30)).unwrap_err();
+    let error = reader.wait_after(0, Duration::from_millis(30)).unwrap_err();
     assert!(matches!(error, SnapshotError::Empty { .. }) && begin.elapsed() >= Duration::from_millis(30));
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| *reader.snapshot_within(Duration::from_secs(60)).unwrap());
+        let waiting = scope.spawn(|| *reader.wait_after(0, Duration::from_secs(60)).unwrap());
         std::thread::sleep(Duration::from_millis(20));
         writer.publish(&5).unwrap();
         assert_eq!(waiting.join().unwrap(), 5);
@@ -105,7 +108,7 @@ fn a_reader_before_the_writer_is_told_so_at_once_or_waits_as_asked() {
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let mut reader = wait(Duration::from_secs(60)).unwrap();
-            *reader.snapshot_within(Duration::from_secs(60)).unwrap()
+            *reader.wait_after(0, Duration::from_secs(60)).unwrap()
         });
         std::thread::sleep(Duration::from_millis(20));
         let mut writer = own.writer::<u64>("late").unwrap();

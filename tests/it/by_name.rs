@@ -2,7 +2,10 @@
 
 use crate::common::OwnNamespace;
 use serde::{Deserialize, Serialize};
-use tearless::{AttachError, MessagePack, Pod, SnapshotError};
+use tearless::{
+    MessagePack, Pod,
+    error::{AttachError, SnapshotError},
+};
 
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
@@ -66,7 +69,7 @@ fn plain_data_is_found_by_name() {
     let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let builder = own.reader_builder::<old::Old>("robot").codec::<Pod>();
     assert!(matches!(builder.clone().open(), Err(AttachError::FormatMismatch { .. })), "not without");
-    let mut reader = builder.open_by_name().unwrap();
+    let mut reader = builder.accept(tearless::accept::MatchingFields).open().unwrap();
     assert!(matches!(reader.snapshot(), Err(SnapshotError::Empty { .. })));
     writer.publish(&STATE).unwrap();
     let snapshot = reader.snapshot().unwrap();
@@ -80,18 +83,26 @@ fn plain_data_is_found_by_name() {
 fn what_is_missing_is_named() {
     let own = OwnNamespace::new(&["robot", "plain", "other"]);
     let _writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
-    let error = own.reader_builder::<old::Other>("robot").codec::<Pod>().open_by_name().unwrap_err();
+    let error = own
+        .reader_builder::<old::Other>("robot")
+        .codec::<Pod>()
+        .accept(tearless::accept::MatchingFields)
+        .open()
+        .unwrap_err();
     let AttachError::SchemaDiffers { differences, .. } = &error else { panic!("{error}") };
     let expected =
         "id: u32 in the channel, u64 in the reader; colour: missing in the channel, u64 in the reader";
     assert_eq!(differences, expected);
 
     let _writer = own.writer_builder::<New>("plain").codec::<Pod>().open().unwrap();
-    let result = own.reader_builder::<New>("plain").codec::<Pod>().open_by_name();
-    assert!(matches!(result, Err(AttachError::NotDescribed { .. })));
+    let result =
+        own.reader_builder::<New>("plain").codec::<Pod>().accept(tearless::accept::MatchingFields).open();
+    assert!(matches!(result, Err(AttachError::NoSchema { .. })));
 
-    let _writer = own.writer_builder::<(u64, u64)>("other").with_schema().open().unwrap();
-    let result = own.reader_builder::<New>("other").codec::<Pod>().open_by_name();
+    let _writer =
+        own.writer_builder::<(u64, u64)>("other").codec::<tearless::Postcard>().with_schema().open().unwrap();
+    let result =
+        own.reader_builder::<New>("other").codec::<Pod>().accept(tearless::accept::MatchingFields).open();
     assert!(matches!(result, Err(AttachError::FormatMismatch { .. })));
 }
 
@@ -125,7 +136,8 @@ fn an_array_is_read_as_a_struct_without_names() {
     writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
     let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
     let described = builder.clone().with_schema().open().unwrap().snapshot().unwrap().position;
-    let by_name = builder.open_by_name().unwrap().snapshot().unwrap().position;
+    let by_name =
+        builder.accept(tearless::accept::MatchingFields).open().unwrap().snapshot().unwrap().position;
     assert_eq!((described.0, described.1), (1.0, 2.0));
     assert_eq!((by_name.0, by_name.1), (1.0, 2.0));
 }
@@ -156,15 +168,24 @@ fn message_pack_is_found_by_name() {
     writer.publish(&Writers { jobs_done: 3, host: "a" }).unwrap();
     let builder = own.reader_builder::<Readers>("worker").codec::<MessagePack>();
     assert!(matches!(builder.clone().open(), Err(AttachError::FormatMismatch { .. })), "not without");
-    let mut reader = builder.by_name().open().unwrap();
+    let mut reader = builder.accept(tearless::accept::MatchingFields).open().unwrap();
     assert_eq!(*reader.snapshot().unwrap(), Readers { restarts: 0, jobs_done: 3 });
 
-    let mut reader = own.reader_builder::<Needing>("worker").codec::<MessagePack>().by_name().open().unwrap();
+    let mut reader = own
+        .reader_builder::<Needing>("worker")
+        .codec::<MessagePack>()
+        .accept(tearless::accept::MatchingFields)
+        .open()
+        .unwrap();
     let error = reader.snapshot().unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(matches!(error, SnapshotError::Decode { .. }) && cause.contains("restarts"), "{cause}");
 
     let _writer = own.writer::<u64>("other").unwrap();
-    let result = own.reader_builder::<Readers>("other").codec::<MessagePack>().by_name().open();
+    let result = own
+        .reader_builder::<Readers>("other")
+        .codec::<MessagePack>()
+        .accept(tearless::accept::MatchingFields)
+        .open();
     assert!(matches!(result, Err(AttachError::FormatMismatch { .. })), "the codec counts");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{CreateError, Namespace, WriterState};
+use tearless::{Namespace, error::CreateError, inspect::WriterState};
 use testkit::fork::{Forked, fork, kill_self};
 use testkit::objects::{Objects, PID, START_TIME};
 

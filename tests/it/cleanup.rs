@@ -9,8 +9,9 @@ use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, Postcard, RemovalReason, Retention, SnapshotError,
-    WriterBuilder,
+    Bytes, Namespace, Postcard, WriterBuilder,
+    cleanup::{RemovalReason, Retention},
+    error::{AttachError, CreateError, SnapshotError},
 };
 use testkit::fork::become_user;
 use testkit::objects::Objects;
@@ -71,7 +72,9 @@ fn asking_what_would_be_removed_changes_nothing() {
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let told = |removed: &tearless::Removed| (removed.reason, removed.channel.clone(), removed.objects.len());
+    let told = |removed: &tearless::cleanup::Removed| {
+        (removed.reason, removed.channel.clone(), removed.objects.len())
+    };
     assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
     let mut causes: Vec<_> = foreseen.removed.iter().map(told).collect();
@@ -190,7 +193,11 @@ where
         Err(CreateError::AlreadyOwned { .. }) => return look(namespace, channel),
         Err(error) => panic!("{error}"),
     };
-    let attach = namespace.reader_builder::<Vec<T>>(channel).type_name(NAME).with_schema();
+    let attach = namespace
+        .reader_builder::<Vec<T>>(channel)
+        .codec::<tearless::Postcard>()
+        .type_name(NAME)
+        .accept(tearless::accept::SameSchema);
     let mut reader = attach.open().unwrap();
     for len in [10, 3_000, 20_000] {
         let number = writer.publish(&vec![T::from(true); len]).unwrap();
@@ -213,7 +220,12 @@ where
 /// Attaches to a channel of another process, which may have ended. The channel's schema is never
 /// damaged, and never that of another instance.
 fn look(namespace: &Namespace, channel: &str) {
-    let opened = namespace.reader_builder::<Vec<u8>>(channel).type_name(NAME).with_schema().open();
+    let opened = namespace
+        .reader_builder::<Vec<u8>>(channel)
+        .codec::<tearless::Postcard>()
+        .type_name(NAME)
+        .accept(tearless::accept::SameSchema)
+        .open();
     match opened.map(|mut reader| reader.snapshot()) {
         Ok(Ok(state)) => assert!(state.iter().all(|byte| *byte == 1)),
         Ok(Err(

@@ -14,7 +14,11 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
 use bytemuck::Zeroable;
-use tearless::{Cut, CutTime, Hub, Namespace, Pod, Skew, TimestampSource, Writer};
+use tearless::{
+    Namespace, Pod, Writer,
+    hub::{Cut, CutTime, Hub, Skew},
+    options::TimestampSource,
+};
 
 const TOTAL: i64 = 1_000_000;
 const ACCOUNTS: [&str; 2] = ["left", "right"];
@@ -54,7 +58,7 @@ fn open(
     timestamp: TimestampSource,
 ) -> Writer<Account, Pod> {
     let builder = namespace.writer_builder::<Account>(channel).codec::<Pod>();
-    builder.depth(depth).timestamps(timestamp).open().unwrap()
+    builder.slots(2 * depth).timestamps(timestamp).open().unwrap()
 }
 
 fn beginning() -> [Account; 2] {

@@ -8,8 +8,11 @@ use std::path::Path;
 use crate::common::{Actor, OwnNamespace, orders, role, say, wait_for_end};
 use tearless::schema::Schema;
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, Pod, Reader, Retention, RetryPolicy, SchemaInspection,
-    SnapshotError, Writer, WriterBuilder,
+    Bytes, Namespace, Pod, Reader, Writer, WriterBuilder,
+    cleanup::Retention,
+    error::{AttachError, CreateError, SnapshotError},
+    inspect::SchemaInspection,
+    options::RetryPolicy,
 };
 use testkit::objects::Objects;
 
@@ -21,7 +24,7 @@ type Harm = (&'static str, fn(&Path));
 const NO_OBJECTS: [&str; 0] = [];
 
 fn builder(namespace: &Namespace) -> WriterBuilder<State, tearless::Postcard> {
-    namespace.writer_builder::<State>("worker").with_schema()
+    namespace.writer_builder::<State>("worker").codec::<tearless::Postcard>().with_schema()
 }
 
 fn state(number: u64) -> State {
@@ -47,8 +50,8 @@ fn write(namespace: &Namespace) {
 }
 
 fn raw(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
-    let patience = RetryPolicy::new(1, std::time::Duration::ZERO);
-    let builder = namespace.reader_builder("worker").codec::<Bytes>().any_format();
+    let patience = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
+    let builder = namespace.reader_builder("worker").codec::<Bytes>().accept(tearless::accept::Any);
     builder.retry_policy(patience).open().unwrap()
 }
 
@@ -324,26 +327,43 @@ struct Job {
 #[test]
 fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
     let own = OwnNamespace::new(&["worker"]);
-    let writer: Writer<former::Job> = own.writer_builder("worker").with_schema().open().unwrap();
-    let error = own.reader_builder::<Job>("worker").with_schema().open().unwrap_err();
+    let writer: Writer<former::Job> =
+        own.writer_builder("worker").codec::<tearless::Postcard>().with_schema().open().unwrap();
+    let error = own
+        .reader_builder::<Job>("worker")
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .unwrap_err();
     assert!(matches!(error, AttachError::SchemaDiffers { .. }), "{error}");
     assert!(error.to_string().contains("deadline: u32 in the channel, u64 in the reader"), "{error}");
     own.reader_builder::<Job>("worker").open().expect("the name is the same, and nothing else is asked for");
     own.reader_builder::<(u32, u32)>("worker")
-        .with_schema()
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
         .open()
         .expect_err("a tuple has no fields of these names");
     own.reader_builder::<former::Job>("worker")
+        .codec::<tearless::Postcard>()
         .type_name("other")
-        .with_schema()
+        .accept(tearless::accept::SameSchema)
         .open()
         .expect("the structure is");
     let error = own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
     writer.close().unwrap();
     let _writer: Writer<former::Job> = own.writer_builder("worker").open().unwrap();
-    own.reader_builder::<Job>("worker").with_schema().open().expect("there are only names to compare");
-    let error = own.reader_builder::<u8>("worker").with_schema().open().unwrap_err();
+    own.reader_builder::<Job>("worker")
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .expect("there are only names to compare");
+    let error = own
+        .reader_builder::<u8>("worker")
+        .codec::<tearless::Postcard>()
+        .accept(tearless::accept::SameSchema)
+        .open()
+        .unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
 }
 

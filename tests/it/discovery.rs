@@ -7,8 +7,9 @@ use std::os::unix::fs::FileExt;
 use crate::common::{Actor, OwnNamespace, is_root, orders, role, say};
 use rustix::fs::{CWD, FileType, Mode};
 use tearless::{
-    Bytes, Namespace, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, Retention, SegmentSide, Writer,
-    namespaces, namespaces_trusting, objects, objects_trusting,
+    Bytes, Namespace, Writer,
+    cleanup::Retention,
+    inspect::{NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentSide, namespaces, objects},
 };
 use testkit::fork::become_user;
 use testkit::objects::{DIRECTORY, Objects};
@@ -35,19 +36,19 @@ fn objects_of(objects: &Objects, all: Vec<ObjectInfo>) -> Vec<ObjectInfo> {
 #[test]
 fn a_namespace_is_found_while_it_has_objects() {
     let own = OwnNamespace::new(&[]);
-    assert_eq!(of(&own, namespaces().unwrap()), None);
+    assert_eq!(of(&own, namespaces().list().unwrap()), None);
     let [first, second] = ["first", "second"].map(|channel| open(&own, channel));
-    let info = of(&own, namespaces().unwrap()).unwrap();
+    let info = of(&own, namespaces().list().unwrap()).unwrap();
     assert_eq!((info.channels, info.objects), (2, 7));
     assert_eq!(info.bytes, own.memory().unwrap().total().resident);
     assert!(info.readable && info.owner_uid == rustix::process::geteuid().as_raw());
     drop(first);
     // Without a registry, a control page has the namespace's name.
     fs::remove_file(Objects::of(own.name(), "second").registry()).unwrap();
-    let info = of(&own, namespaces().unwrap()).unwrap();
+    let info = of(&own, namespaces().list().unwrap()).unwrap();
     assert_eq!((info.channels, info.objects), (1, 3));
     drop(second);
-    assert_eq!(of(&own, namespaces().unwrap()), None);
+    assert_eq!(of(&own, namespaces().list().unwrap()), None);
 }
 
 #[test]
@@ -57,7 +58,7 @@ fn every_object_is_told_with_its_kind_and_state() {
     let objects_on_disk = Objects::of(own.name(), "worker");
     writer.publish(&[1]).unwrap();
     writer.publish(&[1; 10_000]).unwrap();
-    let told = objects_of(&objects_on_disk, objects().unwrap());
+    let told = objects_of(&objects_on_disk, objects().list().unwrap());
     let segment = |side, generation| ObjectKind::Segment { side, generation };
     let kinds: Vec<_> = told.iter().map(|object| object.kind).collect();
     let expected =
@@ -80,7 +81,7 @@ fn what_is_wrong_with_an_object_is_told() {
     let on_disk = Objects::of(own.name(), "worker");
     let state = |kind: &str| {
         let name = on_disk.name(kind);
-        objects().unwrap().into_iter().find(|object| object.name == name)
+        objects().list().unwrap().into_iter().find(|object| object.name == name)
     };
     fs::write(on_disk.path("a7"), "").unwrap();
     fs::write(on_disk.path("a8"), [0; 4096]).unwrap();
@@ -96,7 +97,11 @@ fn what_is_wrong_with_an_object_is_told() {
         assert_eq!(object.layout_version(), None);
     }
     assert_eq!(state("z").unwrap().kind, ObjectKind::Unknown);
-    assert_eq!(of(&own, namespaces().unwrap()).unwrap().objects, 4 + 4, "of known kinds, and regular files");
+    assert_eq!(
+        of(&own, namespaces().list().unwrap()).unwrap().objects,
+        4 + 4,
+        "of known kinds, and regular files"
+    );
     let page = fs::OpenOptions::new().write(true).open(on_disk.path("c")).unwrap();
     page.write_all_at(&9_u16.to_le_bytes(), 6).unwrap();
     let object = state("c").unwrap();
@@ -124,10 +129,10 @@ fn names_that_are_not_those_of_their_objects_are_not_believed() {
     objects.forge(512, 4);
     let page = fs::OpenOptions::new().write(true).open(objects.path("c")).unwrap();
     page.write_all_at(b"lies", 520).unwrap();
-    assert_eq!(of(&own, namespaces().unwrap()), None);
-    assert!(namespaces().unwrap().iter().all(|info| info.name.as_deref() != Some("lies")));
+    assert_eq!(of(&own, namespaces().list().unwrap()), None);
+    assert!(namespaces().list().unwrap().iter().all(|info| info.name.as_deref() != Some("lies")));
     let path = |object: &ObjectInfo| format!("{DIRECTORY}/{}", object.name);
-    let all = tearless::objects().unwrap();
+    let all = tearless::inspect::objects().list().unwrap();
     let told = all.iter().find(|object| objects.path("c") == *path(object)).unwrap();
     assert_eq!((&told.namespace, &told.channel), (&None, &None));
     fs::remove_file(objects.path("c")).unwrap();
@@ -150,18 +155,18 @@ fn objects_of_other_users_are_counted_and_opened_only_where_they_are_trusted() {
         return;
     }
     let own = OwnNamespace::new(&[]);
-    let before = count_of_nobody(&namespaces().unwrap());
+    let before = count_of_nobody(&namespaces().list().unwrap());
     let mut other = Actor::start(test, "nobody", &own);
     other.await_line("ready");
-    let info = of(&own, namespaces_trusting(&[NOBODY]).unwrap()).unwrap();
+    let info = of(&own, namespaces().trust_owner(NOBODY).list().unwrap()).unwrap();
     assert_eq!((info.owner_uid, info.channels, info.objects, info.readable), (NOBODY, 1, 4, true));
-    assert_eq!(of(&own, namespaces().unwrap()), None);
-    let all = namespaces().unwrap();
+    assert_eq!(of(&own, namespaces().list().unwrap()), None);
+    let all = namespaces().list().unwrap();
     assert!(count_of_nobody(&all) > before || before > 0);
     let untold = all.iter().filter(|info| info.owner_uid == NOBODY);
     assert!(untold.into_iter().all(|info| info.name.is_none() && !info.readable && info.objects > 0));
     let on_disk = Objects::of(own.name(), "worker");
-    let [ours, trusting] = [objects().unwrap(), objects_trusting(&[NOBODY]).unwrap()];
+    let [ours, trusting] = [objects().list().unwrap(), objects().trust_owner(NOBODY).list().unwrap()];
     let ours = objects_of(&on_disk, ours);
     assert!(ours.len() == 4 && ours.iter().all(|object| object.state == ObjectState::NotOpened));
     assert!(ours.iter().all(|object| object.namespace.is_none() && object.bytes > 0));
@@ -178,13 +183,18 @@ fn count_of_nobody(all: &[NamespaceInfo]) -> usize {
 #[test]
 fn a_schema_is_told_with_its_channel() {
     let own = OwnNamespace::new(&[]);
-    let writer = own.writer_builder::<(u64, String)>("worker").with_schema().open().unwrap();
+    let writer = own
+        .writer_builder::<(u64, String)>("worker")
+        .codec::<tearless::Postcard>()
+        .with_schema()
+        .open()
+        .unwrap();
     let plain = open(&own, "plain");
     let reader = own.reader::<(u64, String)>("worker").unwrap();
     let bytes = reader.schema_bytes().unwrap().unwrap().len() as u64;
     assert_eq!(own.inspect("worker").unwrap().schema_bytes, Some(bytes));
     assert_eq!(own.inspect("plain").unwrap().schema_bytes, None);
-    let all = objects_of(&Objects::of(own.name(), "worker"), objects().unwrap());
+    let all = objects_of(&Objects::of(own.name(), "worker"), objects().list().unwrap());
     let schemas: Vec<_> = all.iter().filter(|object| object.kind == ObjectKind::Schema).collect();
     let [schema] = &schemas[..] else { panic!("{all:?}") };
     assert_eq!((schema.channel.as_deref(), &schema.state), (Some("worker"), &ObjectState::Ready));

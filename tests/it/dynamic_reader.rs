@@ -8,7 +8,11 @@ use serde::Serialize;
 use serde_json::json;
 use tearless::dynamic::{DecodeError, DynamicError};
 use tearless::schema::postcard_schema;
-use tearless::{AttachError, Bytes, MessagePack, Namespace, Pod, SnapshotError, WriterState};
+use tearless::{
+    Bytes, MessagePack, Namespace, Pod,
+    error::{AttachError, SnapshotError},
+    inspect::WriterState,
+};
 use testkit::objects::Objects;
 
 #[derive(Serialize, postcard_schema::Schema)]
@@ -31,7 +35,12 @@ struct Robot {
 tearless::describe_pod!(Robot { moves, position, image });
 
 fn publish_and_wait(namespace: &Namespace) {
-    let mut writer = namespace.writer_builder::<State>("worker").with_schema().open().unwrap();
+    let mut writer = namespace
+        .writer_builder::<State>("worker")
+        .codec::<tearless::Postcard>()
+        .with_schema()
+        .open()
+        .unwrap();
     for jobs_done in 1..=3 {
         writer.publish(&state(jobs_done)).unwrap();
     }
@@ -129,7 +138,8 @@ fn what_is_missing_is_awaited_as_long_as_asked() {
     std::thread::scope(|scope| {
         let reader =
             scope.spawn(|| own.dynamic_reader_builder("late").attach_within(Duration::from_secs(60)).open());
-        let mut writer = own.writer_builder::<State>("late").with_schema().open().unwrap();
+        let mut writer =
+            own.writer_builder::<State>("late").codec::<tearless::Postcard>().with_schema().open().unwrap();
         writer.publish(&state(1)).unwrap();
         let mut reader = reader.join().unwrap().unwrap();
         assert_eq!(reader.snapshot().unwrap()["jobs_done"], json!(1));
@@ -139,7 +149,8 @@ fn what_is_missing_is_awaited_as_long_as_asked() {
 #[test]
 fn a_schema_that_is_damaged_keeps_no_payload_away() {
     let own = OwnNamespace::new(&["worker"]);
-    let mut writer = own.writer_builder::<State>("worker").with_schema().open().unwrap();
+    let mut writer =
+        own.writer_builder::<State>("worker").codec::<tearless::Postcard>().with_schema().open().unwrap();
     writer.publish(&state(1)).unwrap();
     let object = Objects::of(own.name(), "worker").path("s");
     let whole = fs::read(&object).unwrap();

@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say};
-use tearless::{AttachError, AttachPolicy, CreateError, Namespace, Postcard, Reader, SnapshotError};
+use tearless::{
+    Namespace, Postcard, Reader,
+    error::{AttachError, CreateError, SnapshotError},
+    options::AttachPolicy,
+};
 use testkit::objects::Objects;
 use testkit::trace::{Step, Traced, stay_on_this_processor};
 
@@ -17,7 +21,7 @@ fn create(namespace: &Namespace) {
 
 /// Attaches without waiting for a channel that is missing or not ready.
 fn attach(namespace: &Namespace) -> Result<Reader<u64, Postcard>, AttachError> {
-    let attach = AttachPolicy::new(Duration::ZERO, Duration::ZERO);
+    let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(Duration::ZERO);
     namespace.reader_builder::<u64>("worker").attach_policy(attach).open()
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, eventually, role, rounds, say, wait_for_end};
 use rustix::process::Signal;
-use tearless::{Health, Namespace, Pod, QueryError, TimestampSource};
+use tearless::{Namespace, Pod, error::QueryError, hub::Health, options::TimestampSource};
 
 const LONG: Duration = Duration::from_secs(3600);
 const TICK: Duration = Duration::from_millis(2);
@@ -116,7 +116,7 @@ fn a_status_has_a_text_and_can_be_serialized() {
 #[test]
 fn a_writer_that_overwrites_what_is_looked_at_is_fresh() {
     let namespace = in_process();
-    let builder = namespace.writer_builder::<[u64; 8]>("worker").codec::<Pod>().depth(1);
+    let builder = namespace.writer_builder::<[u64; 8]>("worker").codec::<Pod>().slots(2);
     let mut writer = builder.open().unwrap();
     writer.publish(&[0; 8]).unwrap();
     let hub = namespace.hub_builder().fresh_within(LONG).open();

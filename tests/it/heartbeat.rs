@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, role, say, wait_for_end};
-use tearless::{Bytes, Namespace, Pod, PublishError, Reader, Writer};
+use tearless::{Bytes, Namespace, Pod, Reader, Writer, error::PublishError};
 use testkit::fork::fork;
 
 fn namespace() -> Namespace {

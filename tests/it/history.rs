@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say};
-use tearless::{Bytes, Namespace, Pod, Reader, SnapshotError, Writer, WriterBuilder, field_of};
+use tearless::{Bytes, Namespace, Pod, Reader, Writer, WriterBuilder, error::SnapshotError, field_of};
 use testkit::objects::Objects;
 
 type BytesReader = Reader<Vec<u8>, Bytes>;
@@ -29,7 +29,7 @@ fn growing(number: u64) -> usize {
 }
 
 fn builder(namespace: &Namespace, depth: usize) -> WriterBuilder<[u8], Bytes> {
-    namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().depth(depth).capacity(64)
+    namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().slots(2 * depth).capacity(64)
 }
 
 fn attach(namespace: &Namespace) -> BytesReader {
@@ -66,7 +66,7 @@ fn as_many_publications_as_there_are_slots_are_had_newest_first() {
         assert!(reader.snapshot_at(0).unwrap().is_none() && reader.snapshot_at(1).unwrap().is_none());
         for last in 1..100 {
             assert_eq!(publish(&mut writer, small), last);
-            let first = last.saturating_sub(writer.depth()) + 1;
+            let first = last.saturating_sub(writer.slots()) + 1;
             let expected: Vec<u64> = (first..=last).rev().collect();
             assert_eq!(numbers(&mut reader, small), expected);
             assert_eq!(numbers(&mut attach(&namespace), small), expected, "also for who comes now");
@@ -77,7 +77,7 @@ fn as_many_publications_as_there_are_slots_are_had_newest_first() {
             }
         }
         assert!(reader.snapshot_at(u64::MAX).unwrap().is_none());
-        assert_eq!(writer.depth(), 2 * depth as u64);
+        assert_eq!(writer.slots(), 2 * depth as u64);
         writer.close_lingering().unwrap();
         assert_eq!(numbers(&mut reader, small).len() as u64, 2 * depth as u64);
     }

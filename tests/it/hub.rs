@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use crate::common::{Actor, OwnNamespace, eventually, orders, role, rounds, say, wait_for_end};
 use serde::{Deserialize, Serialize};
 use tearless::{
-    AttachError, Health, Hub, MessagePack, Namespace, Pod, Postcard, QueryError, Snapshot, SnapshotError,
-    Writer,
+    MessagePack, Namespace, Pod, Postcard, Snapshot, Writer,
+    error::{AttachError, QueryError, SnapshotError},
+    hub::{Health, Hub},
 };
 use testkit::objects::Objects;
 
@@ -66,7 +67,7 @@ fn told(writer: &mut Actor, command: &str) {
 }
 
 #[track_caller]
-fn is_at(hub: &Hub<Postcard>, number: u64) {
+fn is_at(hub: &Hub, number: u64) {
     let state = hub.get::<Worker>("worker").unwrap();
     check(&state, "worker");
     assert_eq!(state.number, number);

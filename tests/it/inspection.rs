@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, orders, role, say};
 use tearless::{
-    AttachError, Bytes, ChannelState, Inspection, Namespace, ObjectError, Pod, SegmentInspection, SlotState,
-    TimestampSource, WakeMode, Writer, WriterState,
+    Bytes, Namespace, Pod, Writer,
+    error::{AttachError, ObjectError},
+    inspect::{ChannelState, Inspection, SegmentInspection, SlotState, WriterState},
+    options::{TimestampSource, WakeMode},
 };
 use testkit::objects::Objects;
 
@@ -39,7 +41,7 @@ fn numbers(inspection: &Inspection, state: SlotState) -> Vec<u64> {
 fn a_live_channel_is_told_as_it_is() {
     let own = OwnNamespace::new(&[]);
     let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).max_state_len(5_000);
-    let builder = builder.depth(4).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
+    let builder = builder.slots(8).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
     let mut writer = builder.type_name("a schema").open().unwrap();
     for number in 1..=11 {
         writer.publish(&[number; 4]).unwrap();

@@ -3,7 +3,11 @@
 
 use crate::common::{Actor, OwnNamespace, role, say, wait_for_end};
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{CreateError, Namespace, PublishError, SnapshotError, Writer, WriterState};
+use tearless::{
+    Namespace, Writer,
+    error::{CreateError, PublishError, SnapshotError},
+    inspect::WriterState,
+};
 use testkit::fork::fork;
 
 fn writer(namespace: &Namespace) -> Writer<u64, tearless::Postcard> {

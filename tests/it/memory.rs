@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, orders, pattern, role, rounds, say};
 use tearless::{
-    BudgetScope, Bytes, ChannelMemory, CreateError, LeakCheck, MemoryUsage, Namespace, PublishError, Reader,
-    Retention, SizeLimit, Writer,
+    Bytes, Namespace, Reader, Writer,
+    cleanup::Retention,
+    error::{BudgetScope, CreateError, PublishError, SizeLimit},
+    testing::LeakCheck,
+    usage::{ChannelMemory, MemoryUsage},
 };
 use testkit::objects::{DIRECTORY, Objects};
 
@@ -58,7 +61,7 @@ fn play(namespace: &Namespace) {
         let number: usize = number.parse().unwrap();
         match verb {
             "open" => {
-                let namespace = Namespace::builder(namespace.name()).without_cleaning();
+                let namespace = Namespace::builder(namespace.name());
                 let opened = open(&namespace.max_memory(number as u64).open().unwrap(), CHANNEL);
                 say(if opened.is_ok() { "answer: opened" } else { "answer: refused" });
                 writer = opened.ok();

@@ -6,7 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, pattern, role, rounds, say, wait_for_end};
-use tearless::{Bytes, Namespace, NamespaceBuilder, RemovalReason, Retention};
+use tearless::{
+    Bytes, Namespace, NamespaceBuilder,
+    cleanup::{RemovalReason, Retention},
+};
 use testkit::objects::Objects;
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, wait_for_end};
-use tearless::{CreateError, Namespace, SnapshotError};
+use tearless::{
+    Namespace,
+    error::{CreateError, SnapshotError},
+};
 
 fn publish_and_wait(namespace: &Namespace, states: &[u64]) {
     let mut writer = namespace.writer::<u64>("worker").unwrap();

@@ -36,7 +36,9 @@ fn read_for_ever(namespace: &Namespace) {
         match reader.snapshot() {
             Ok(snapshot) => assert!(is_pattern(&snapshot)),
             // Every publication replaces a segment here, and a reader gets only some of them.
-            Err(error) => assert!(matches!(error, tearless::SnapshotError::Contended { .. }), "{error}"),
+            Err(error) => {
+                assert!(matches!(error, tearless::error::SnapshotError::Contended { .. }), "{error}")
+            }
         }
         if count == 10 || count % 1_000 == 0 {
             say("reading");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, role, wait_for_end};
-use tearless::{Bytes, Namespace, Pod, Retention};
+use tearless::{Bytes, Namespace, Pod, cleanup::Retention};
 
 fn names(namespace: &Namespace) -> BTreeSet<String> {
     namespace.channels().unwrap().into_iter().map(|channel| channel.name).collect()

@@ -3,7 +3,11 @@
 use std::fs;
 
 use crate::common::{Actor, OwnNamespace, orders, pattern, role, say};
-use tearless::{AttachError, Bytes, Namespace, PublishError, Reader, SnapshotError, Writer, WriterState};
+use tearless::{
+    Bytes, Namespace, Reader, Writer,
+    error::{AttachError, PublishError, SnapshotError},
+    inspect::WriterState,
+};
 use testkit::objects::Objects;
 
 fn open(namespace: &Namespace) -> Writer<[u8], Bytes> {

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use crate::common::{OwnNamespace, pattern};
 use tearless::{
-    AttachError, Bytes, CreateError, Namespace, ObjectError, PublishError, Reader, RemoveError, Writer,
+    Bytes, Namespace, Reader, Writer,
+    error::{AttachError, CreateError, ObjectError, PublishError, RemoveError},
 };
 use testkit::objects::Objects;
 

@@ -7,7 +7,10 @@ use std::panic::resume_unwind;
 
 use crate::common::{Actor, OwnNamespace, pattern, role};
 use rustix::fs::Mode;
-use tearless::{Bytes, CreateError, Namespace, RemoveError};
+use tearless::{
+    Bytes, Namespace,
+    error::{CreateError, RemoveError},
+};
 use testkit::fork::{become_user, exit_at_once, kill_self};
 use testkit::objects::Objects;
 

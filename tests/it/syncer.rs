@@ -5,7 +5,12 @@ use std::panic::resume_unwind;
 use std::time::{Duration, Instant};
 
 use crate::common::{Actor, OwnNamespace, eventually, orders, role, say, wait_for_end};
-use tearless::{Namespace, Pod, PublishError, Reader, ShutdownError, Syncer, WriterState};
+use tearless::{
+    Namespace, Pod, Reader,
+    error::{PublishError, ShutdownError},
+    inspect::WriterState,
+    syncer::Syncer,
+};
 use testkit::fork::{fork, wait};
 
 type Count = Syncer<u64, Pod>;

@@ -2,7 +2,10 @@
 //! documented, and no other process.
 
 use crate::common::{Actor, OwnNamespace, is_pattern, orders, pattern, role, say};
-use tearless::{AttachError, Bytes, Namespace, ObjectError, SnapshotError};
+use tearless::{
+    Bytes, Namespace,
+    error::{AttachError, ObjectError, SnapshotError},
+};
 use testkit::objects::Objects;
 
 /// Writes or reads as ordered, and dies of SIGBUS where the memory is truncated.

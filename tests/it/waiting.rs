@@ -7,14 +7,19 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
 use tearless::{
-    Namespace, Pod, Reader, SnapshotError, TimestampSource, WaitPolicy, WakeMode, Writer, WriterState,
+    Namespace, Pod, Reader, Writer,
+    error::SnapshotError,
+    inspect::WriterState,
+    options::{TimestampSource, WaitPolicy, WakeMode},
 };
 use testkit::objects::Objects;
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// No waiter wakes by itself, so a lost wake-up is a test that never ends.
-const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
+fn sleeping() -> WaitPolicy {
+    WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
+}
 
 type Numbers<'a> = (&'a str, WakeMode);
 
@@ -25,7 +30,7 @@ fn writer(namespace: &Namespace, (channel, wake_mode): Numbers<'_>) -> Writer<u6
 
 fn reader(namespace: &Namespace, channel: &str) -> Reader<u64, Pod> {
     let builder = namespace.reader_builder::<u64>(channel).codec::<Pod>();
-    builder.wait_policy(ASLEEP).attach_within(Duration::from_secs(60)).open().unwrap()
+    builder.wait_policy(sleeping()).attach_within(Duration::from_secs(60)).open().unwrap()
 }
 
 fn await_next(reader: &mut Reader<u64, Pod>, seen: u64) -> u64 {
@@ -212,7 +217,7 @@ fn the_end_of_the_channel_ends_the_wait() {
 fn the_last_state_before_the_end_is_seen_whenever_it_comes() {
     let namespace = Namespace::in_process("ends").unwrap();
     // It waits over and over, so that the end sometimes comes between two of its loads.
-    let looking = WaitPolicy::new(FOREVER, FOREVER);
+    let looking = WaitPolicy::default().spin(FOREVER).slice(FOREVER);
     for round in 0..rounds(3_000, 100_000) {
         let channel = format!("worker-{round}");
         let mut writer = namespace.writer_builder::<u64>(&channel).linger(true).open().unwrap();
@@ -236,7 +241,7 @@ fn a_growth_that_fails_answers_nobody() {
     // Both segments of a page, and the control page: no growth fits.
     let builder = own.writer_builder::<Vec<u8>>("worker").max_memory(3 * 4096);
     let mut writer = builder.open().unwrap();
-    let mut reader = own.reader_builder::<Vec<u8>>("worker").wait_policy(ASLEEP).open().unwrap();
+    let mut reader = own.reader_builder::<Vec<u8>>("worker").wait_policy(sleeping()).open().unwrap();
     let rounds = u64::from(rounds(700, 30_000));
     let waiter = std::thread::spawn(move || {
         let mut seen = 0;
@@ -274,7 +279,7 @@ fn nobody_waits_longer_than_asked() {
 fn threads_of_one_process_wait_for_each_other() {
     let namespace = Namespace::in_process("threads").unwrap();
     let mut writer = namespace.writer::<u64>("worker").unwrap();
-    let mut reader = namespace.reader_builder::<u64>("worker").wait_policy(ASLEEP).open().unwrap();
+    let mut reader = namespace.reader_builder::<u64>("worker").wait_policy(sleeping()).open().unwrap();
     let waiter = std::thread::spawn(move || {
         let mut seen = 0;
         while seen < 1_000 {

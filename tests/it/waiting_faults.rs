@@ -9,17 +9,21 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, eventually, role, rounds, say};
-use tearless::{Health, Namespace, Pod, Reader, WaitPolicy, Writer};
+use tearless::{Namespace, Pod, Reader, Writer, hub::Health, options::WaitPolicy};
 use testkit::objects::Objects;
 
 /// Longer than any test takes. A waiter that sleeps so long has missed a wake-up, and `ends` fails.
 const FOREVER: Duration = Duration::from_secs(86_400);
 
 /// Sleeps at once, and wakes by itself now and then.
-const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, Duration::from_millis(5));
+fn sleeping() -> WaitPolicy {
+    WaitPolicy::default().spin(Duration::ZERO).slice(Duration::from_millis(5))
+}
 
 /// Sleeps without end: only a wake-up, or a check before the sleep, shows a change.
-const SLEEPS_FOR_GOOD: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
+fn sleeping_for_good() -> WaitPolicy {
+    WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
+}
 
 /// The byte of the waiters' page in the registry: see docs/layout.md.
 const WAITERS_PAGE: u64 = 4096;
@@ -88,7 +92,7 @@ fn waiters_that_are_killed_cost_nobody_anything() {
     const TEST: &str = "waiting_faults::waiters_that_are_killed_cost_nobody_anything";
     if let Some((_, namespace)) = role() {
         say(&format!("thread {}", rustix::thread::gettid().as_raw_nonzero()));
-        return follow(reader(&namespace, SLEEPS_FOR_GOOD), u64::MAX);
+        return follow(reader(&namespace, sleeping_for_good()), u64::MAX);
     }
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
@@ -97,7 +101,7 @@ fn waiters_that_are_killed_cost_nobody_anything() {
         let mut dies = Actor::start(TEST, "waiter", &own);
         let thread = dies.await_line_with("thread ");
         let thread = thread.rsplit(' ').next().unwrap().parse().unwrap();
-        let lives = reader(&own, SLEEPS_FOR_GOOD);
+        let lives = reader(&own, sleeping_for_good());
         let last = round * 20;
         let living = thread::spawn(move || follow(lives, last));
         publish(&mut writer, last - 10);
@@ -124,7 +128,7 @@ fn a_spoiled_waiters_page_delays_and_loses_nothing() {
         }
     });
     let last = u64::from(rounds(300, 20_000));
-    let waiters = [ASLEEP; 2].map(|policy| reader(&own, policy));
+    let waiters = [sleeping(); 2].map(|policy| reader(&own, policy));
     let waiters = waiters.map(|waiter| thread::spawn(move || follow(waiter, last)));
     publish(&mut writer, last);
     waiters.into_iter().for_each(ends);
@@ -137,14 +141,14 @@ fn a_registry_that_is_removed_by_hand_keeps_nobody_waiting() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = writer(&own);
     writer.publish(&1).unwrap();
-    let before = reader(&own, SLEEPS_FOR_GOOD);
+    let before = reader(&own, sleeping_for_good());
     let before = asleep(move || follow(before, 30));
     publish(&mut writer, 20);
     fs::remove_file(Objects::of(own.name(), "worker").registry()).unwrap();
     publish(&mut writer, 30);
     ends(before);
     // This reader has never seen the page, and finds publications by checking.
-    let after = reader(&own, SLEEPS_FOR_GOOD);
+    let after = reader(&own, sleeping_for_good());
     let after = thread::spawn(move || follow(after, 40));
     publish(&mut writer, 40);
     ends(after);
@@ -154,7 +158,7 @@ fn a_registry_that_is_removed_by_hand_keeps_nobody_waiting() {
 fn a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was() {
     const TEST: &str = "waiting_faults::a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was";
     if let Some((_, namespace)) = role() {
-        let hub = namespace.hub_builder().codec::<Pod>().wait_policy(ASLEEP).open();
+        let hub = namespace.hub_builder().codec::<Pod>().wait_policy(sleeping()).open();
         let mut watch = hub.watch("*");
         say("attached");
         loop {

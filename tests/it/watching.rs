@@ -9,12 +9,18 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say, wait_for_end};
-use tearless::{Health, Hub, HubWatch, Namespace, Pod, TimestampSource, WaitPolicy, WakeMode, Writer};
+use tearless::{
+    Namespace, Pod, Writer,
+    hub::{Health, Hub, HubWatch},
+    options::{TimestampSource, WaitPolicy, WakeMode},
+};
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
 /// No waiter wakes by itself, so a lost wake-up is a test that never ends.
-const ASLEEP: WaitPolicy = WaitPolicy::new(Duration::ZERO, FOREVER);
+fn sleeping() -> WaitPolicy {
+    WaitPolicy::default().spin(Duration::ZERO).slice(FOREVER)
+}
 
 /// Mostly long enough for a thread that is about to sleep to do so.
 const A_MOMENT: Duration = Duration::from_millis(5);
@@ -25,7 +31,7 @@ fn writer(namespace: &Namespace, channel: &str, wake_mode: WakeMode) -> Writer<u
 }
 
 fn asleep(namespace: &Namespace) -> Hub<Pod> {
-    namespace.hub_builder().codec::<Pod>().wait_policy(ASLEEP).open()
+    namespace.hub_builder().codec::<Pod>().wait_policy(sleeping()).open()
 }
 
 fn names(changed: &[Arc<str>]) -> Vec<&str> {

@@ -3,8 +3,9 @@
 
 use tearless::schema::{Describe, Schema};
 use tearless::{
-    AttachError, Bytes, Codec, CodecError, Encode, Namespace, Postcard, Reader, SnapshotError, Writer,
-    WriterState,
+    Bytes, Codec, Encode, Namespace, Postcard, Reader, Writer,
+    error::{AttachError, CodecError, SnapshotError},
+    inspect::WriterState,
 };
 
 use crate::CHANNEL;

@@ -116,7 +116,7 @@ impl Form for Serialized {
 fn writer<F: Form>(namespace: &Namespace) -> Writer<F::State, F::Codec> {
     let mut builder = namespace.writer_builder(CHANNEL).codec::<F::Codec>().checksum(F::CHECKSUM);
     if let Some(depth) = F::DEPTH {
-        builder = builder.depth(depth);
+        builder = builder.slots(2 * depth);
     }
     builder.open().unwrap()
 }
@@ -250,7 +250,7 @@ fn check<F: Form>(
     let publication = verified::<F>(attached, step);
     assert!((before..=before + 1).contains(&publication), "step {step}: {publication} after {before}");
     assert_eq!(attached.publication(), publication, "step {step}: what is announced is what is read");
-    assert_eq!(attached.writer_state().unwrap(), tearless::WriterState::Dead, "step {step}");
+    assert_eq!(attached.writer_state().unwrap(), tearless::inspect::WriterState::Dead, "step {step}");
     assert_eq!(verified::<F>(&mut reader::<F>(namespace), step), publication, "step {step}: to a new reader");
     publication
 }
@@ -259,7 +259,11 @@ fn check<F: Form>(
 /// after `last`.
 fn is_unfinished(namespace: &Namespace, last: u64, step: u64) -> bool {
     let told = namespace.inspect(CHANNEL).unwrap();
-    assert_eq!((told.published, told.writer_state), (last, tearless::WriterState::Dead), "step {step}");
+    assert_eq!(
+        (told.published, told.writer_state),
+        (last, tearless::inspect::WriterState::Dead),
+        "step {step}"
+    );
     let unfinished = told.unfinished();
     assert!(unfinished.is_none_or(|begun| begun == last + 1), "step {step}: {unfinished:?} after {last}");
     unfinished.is_some()

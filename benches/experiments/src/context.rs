@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_getaffinity};
-use tearless::{Namespace, Retention};
+use tearless::{Namespace, cleanup::Retention};
 
 use crate::cpus::Pair;
 use crate::machine::Machine;

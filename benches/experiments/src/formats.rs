@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tearless::{Codec, CodecError, Decode, Encode, MessagePack, Pod, Postcard};
+use tearless::{Codec, Decode, Encode, MessagePack, Pod, Postcard, error::CodecError};
 
 use crate::Failure;
 use crate::context::Context;

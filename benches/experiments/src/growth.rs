@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tearless::{Bytes, Reader, SnapshotError};
+use tearless::{Bytes, Reader, error::SnapshotError};
 
 use crate::Failure;
 use crate::common::{nanos, size};

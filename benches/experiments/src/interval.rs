@@ -83,7 +83,8 @@ impl Round {
     /// Queries for `span`, at changing distances, so that no phase of the worker's is preferred.
     fn query(context: &Context, span: Duration, interval: Option<u64>) -> Result<Round, Failure> {
         let mut round = Round::default();
-        let mut reader = context.namespace.reader::<WorkerState>(CHANNEL)?;
+        let mut reader =
+            context.namespace.reader_builder::<WorkerState>(CHANNEL).codec::<tearless::Postcard>().open()?;
         let mut times = Vec::new();
         let (begin, busy) = (Instant::now(), processor_nanos());
         let mut seed = interval.unwrap_or(0);

@@ -157,7 +157,7 @@ impl Job for Snapshots<'_> {
 
 /// Decoding alone, and the whole query, of the state that a worker has published.
 fn queries(context: &Context, jobs: usize) -> Result<[Row; 2], Failure> {
-    let mut reader = context.namespace.reader::<WorkerState>(CHANNEL)?;
+    let mut reader = context.namespace.reader_builder::<WorkerState>(CHANNEL).codec::<Postcard>().open()?;
     let bytes = reader.snapshot()?.payload_len();
     let payload = Postcard::encode(&WorkerState::new(jobs, 1), &mut Vec::new())?.to_vec();
     let span = context.span(SPAN);

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use tearless::{Namespace, Pod, Reader, SnapshotError};
+use tearless::{Namespace, Pod, Reader, error::SnapshotError};
 use testkit::stats::Histogram;
 
 use crate::Failure;

@@ -82,7 +82,7 @@ pub(crate) fn run(assignment: &Assignment) -> Result<(), Failure> {
         cpus::pin(cpu);
     }
     // The main process has cleaned the namespace up.
-    let namespace = Namespace::builder(&assignment.namespace).without_cleaning().open()?;
+    let namespace = Namespace::open(&assignment.namespace)?;
     let link = Link::of_worker()?;
     match &assignment.role {
         Role::Publish { words, depth, rate } => publish::run(&namespace, link, *words, *depth, *rate),

@@ -63,7 +63,7 @@ impl Place {
 
     /// The run's namespace of channels.
     pub(crate) fn namespace(&self) -> Namespace {
-        let builder = Namespace::builder(&format!("peers {}", self.run)).without_cleaning();
+        let builder = Namespace::builder(&format!("peers {}", self.run));
         builder.open().expect("the name is short")
     }
 

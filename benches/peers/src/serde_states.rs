@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use tearless::{Decode, Encode, MessagePack, Postcard, TimestampSource};
+use tearless::{options::TimestampSource, Decode, Encode, MessagePack, Postcard};
 
 use crate::batch::{Batch, in_turns};
 use crate::effort::Arguments;
@@ -103,7 +103,7 @@ fn ours<C: Encode<WorkerState> + Decode<WorkerState> + 'static>(place: &Place, s
     let builder = namespace.writer_builder::<WorkerState>(place.name()).codec::<C>();
     let mut writer = builder.timestamps(TimestampSource::None).open().expect("there is room in shared memory");
     // Until both segments are as large as they have to be.
-    for _ in 0..2 * writer.depth() {
+    for _ in 0..2 * writer.slots() {
         writer.publish(&state).expect("the state fits");
     }
     let builder = namespace.reader_builder::<WorkerState>(place.name()).codec::<C>();

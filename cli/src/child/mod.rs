@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, getppid};
-use tearless::{Namespace, Retention};
+use tearless::{Namespace, cleanup::Retention};
 
 pub(crate) use worker::{End, Worker};
 

@@ -4,7 +4,11 @@ use std::io::{self, Write};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{ChannelInfo, CleanupReport, Namespace, RemovalReason, Removed, Retention, WriterState};
+use tearless::{
+    Namespace,
+    cleanup::{CleanupReport, RemovalReason, Removed, Retention},
+    inspect::{ChannelInfo, WriterState},
+};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tearless::dynamic::FieldPath;
-use tearless::{SnapshotInfo, WriterState};
+use tearless::{SnapshotInfo, inspect::WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};

@@ -3,7 +3,11 @@
 use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{AttachError, ChannelInfo, Inspection, Namespace};
+use tearless::{
+    Namespace,
+    error::AttachError,
+    inspect::{ChannelInfo, Inspection},
+};
 
 use crate::context::Context;
 use crate::error::Failure;

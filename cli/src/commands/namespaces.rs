@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use tearless::{NamespaceInfo, namespaces_trusting};
+use tearless::inspect::{NamespaceInfo, namespaces};
 
 use crate::context::Context;
 use crate::error::Failure;
@@ -27,7 +27,8 @@ Exit codes: 0, also if there are none")]
 pub(crate) struct NamespacesArguments {}
 
 pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Failure> {
-    let namespaces = namespaces_trusting(&context.trust)?;
+    let namespaces =
+        context.trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list()?;
     if context.json {
         for info in &namespaces {
             print_json(&document(info))?;

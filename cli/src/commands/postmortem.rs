@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{ChannelState, Health, Inspection};
+use tearless::{
+    hub::Health,
+    inspect::{ChannelState, Inspection},
+};
 
 use super::history::{self, Past};
 use crate::context::Context;

@@ -6,7 +6,10 @@ use std::{process, thread};
 
 use clap::Args;
 use serde_json::Value;
-use tearless::{Bytes, MessagePack, Namespace, PublishError, RemoveError, Writer};
+use tearless::{
+    Bytes, MessagePack, Namespace, Writer,
+    error::{PublishError, RemoveError},
+};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tearless::{Bytes, ChannelState, Inspection, MessagePack, SegmentInspection, TimestampSource, WakeMode};
+use tearless::{
+    Bytes, MessagePack,
+    inspect::{ChannelState, Inspection, SegmentInspection},
+    options::{TimestampSource, WakeMode},
+};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::dynamic::{Change, Differences, FieldPath, differences};
-use tearless::{SnapshotError, SnapshotInfo, WriterState};
+use tearless::{SnapshotInfo, error::SnapshotError, inspect::WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;

@@ -2,7 +2,7 @@
 //! `anstream`.
 
 use anstyle::{AnsiColor, Style};
-use tearless::WriterState;
+use tearless::inspect::WriterState;
 
 /// Names of columns, and what matters.
 pub(crate) const STRONG: Style = Style::new().bold();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tearless::{Namespace, Retention};
+use tearless::{Namespace, cleanup::Retention};
 
 /// The output of a process, and its exit status.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl OwnNamespace {
     pub fn new() -> OwnNamespace {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        OwnNamespace(Namespace::builder(&name).without_cleaning().open().unwrap())
+        OwnNamespace(Namespace::open(&name).unwrap())
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::{Namespace, Retention};
+use tearless::{Namespace, cleanup::Retention};
 
 /// Set in the process of a test's worker: its namespace.
 const WORKER: &str = "TEARLESS_CLI_TEST_WORKER";
@@ -125,7 +125,7 @@ pub fn tearless(arguments: &[&str]) -> Command {
 }
 
 fn open(name: &str) -> Namespace {
-    Namespace::builder(name).without_cleaning().open().unwrap()
+    Namespace::open(name).unwrap()
 }
 
 /// The result of a command.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
-use tearless::{MessagePack, Namespace, Retention};
+use tearless::{MessagePack, Namespace, cleanup::Retention};
 
 const NAMESPACE: &str = "TEARLESS_TEST_NAMESPACE";
 const CHANNELS: &str = "TEARLESS_TEST_CHANNELS";
@@ -81,7 +81,7 @@ impl OwnNamespace {
 
 /// Opens it without a cleanup, so that the states of dead workers stay.
 fn open(name: &str) -> Namespace {
-    Namespace::builder(name).without_cleaning().open().unwrap()
+    Namespace::open(name).unwrap()
 }
 
 impl Drop for OwnNamespace {

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use bytemuck::{Pod, Zeroable};
 use serde::Serialize;
-use tearless::{Cut, Hub};
+use tearless::hub::{Cut, Hub};
 
 /// The coins of one worker, which it publishes in a channel beside that of its kind.
 ///

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tearless::{Cut, CutState, CutTime, Skew};
+use tearless::hub::{Cut, CutState, CutTime, Skew};
 
 use crate::{
     failure::Failure,

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use tearless::{AttachError, QueryError, SnapshotError};
+use tearless::error::{AttachError, QueryError, SnapshotError};
 
 /// A status code and the reason for it.
 #[derive(Debug)]

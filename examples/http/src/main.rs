@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
     // A program that only reads removes nothing.
-    let namespace = Namespace::builder(&options.namespace).without_cleaning().open()?;
+    let namespace = Namespace::open(&options.namespace)?;
     let (shutdown, is_ending) = watch::channel(false);
     let routes = routes::routes(Workers::of(&namespace), is_ending);
     let listener = TcpListener::bind(options.address).await?;

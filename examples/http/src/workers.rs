@@ -9,7 +9,7 @@ use futures_util::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tearless::{AttachError, Decode, Health, Hub, Namespace, QueryError, Snapshot, Status};
+use tearless::{error::{AttachError, QueryError}, hub::{Health, Hub, Status}, Decode, Namespace, Snapshot};
 use tokio::time::sleep;
 
 use crate::state::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tearless::{CapError, Decode, Encode};
+use tearless::{error::CapError, Decode, Encode};
 
 /// A type that nests in every way there is.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -39,8 +39,9 @@ pub enum AttachError {
     /// It holds states in another format.
     #[error(
         "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader expects \
-         {expected_type_name:?} encoded as {expected_codec}: use the writer's type and codec, or set the same \
-         `type_name` on both sides"
+         {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and type, give both sides one \
+         `type_name`, or choose by `ReaderBuilder::accept` what else is accepted (`accept::MatchingFields` compares \
+         fields instead of type names)"
     )]
     FormatMismatch {
         /// The channel.
@@ -54,8 +55,8 @@ pub enum AttachError {
         /// The reader's type name.
         expected_type_name: String,
     },
-    /// The channel carries a schema of another structure than the reader's type; or, where fields are found by name, it
-    /// lacks some of them or has them with other types.
+    /// The schema that the channel carries does not fit the reader's type: it differs, or, with
+    /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other types.
     #[error(
         "channel {channel:?} carries a schema that does not fit the reader's type: {differences}; give these fields \
          the same names and types on both sides"
@@ -68,10 +69,10 @@ pub enum AttachError {
     },
     /// It carries no schema, and one is needed.
     #[error(
-        "channel {channel:?} carries no schema, which fields are found by: open its writer with \
+        "channel {channel:?} carries no schema, by which fields are found: open its writer with \
          `WriterBuilder::with_schema`"
     )]
-    NotDescribed {
+    NoSchema {
         /// The channel.
         channel: String,
     },

@@ -89,7 +89,7 @@ fn a_dead_writers_last_state_is_kept_as_long_as_asked() {
 fn undated_states_have_no_age_and_are_kept_for_any_time() {
     let heap = Heap::new();
     let mut options = options();
-    options.timestamps = crate::TimestampSource::None;
+    options.timestamps = crate::options::TimestampSource::None;
     let mut writer = open(&heap, &options).unwrap();
     writer.publish(b"state").unwrap();
     kill(writer);
@@ -155,9 +155,9 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     writer.publish(b"more").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
     assert_eq!(registry::list(&heap.shared(), "tests").unwrap(), [info.clone()]);
-    assert_eq!(info.writer_state(), crate::WriterState::Alive);
+    assert_eq!(info.writer_state(), crate::inspect::WriterState::Alive);
     info.identity.start_time += 1;
-    assert_eq!(info.writer_state(), crate::WriterState::Dead);
+    assert_eq!(info.writer_state(), crate::inspect::WriterState::Dead);
     registry::register(&heap.shared(), "tests", &info).unwrap();
     assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");

@@ -83,7 +83,7 @@ fn a_reader_counts_attempts_made_anew_and_given_up() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"state").unwrap();
-    let retry = RetryPolicy::new(5, std::time::Duration::ZERO);
+    let retry = RetryPolicy::default().attempts(5).deadline(std::time::Duration::ZERO);
     let options = ReaderOptions { retry, ..reader_options() };
     let mut reader = crate::channel::attach(&heap.shared(), &name(), &options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);

@@ -35,7 +35,7 @@ fn a_state_of_exactly_the_capacity_fits() {
 fn a_single_attempt_is_enough_for_a_reader_of_a_growing_channel() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
-    let retry = RetryPolicy::new(1, std::time::Duration::ZERO);
+    let retry = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
     let mut reader =
         crate::channel::attach(&heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
             .unwrap();
@@ -53,7 +53,7 @@ fn a_deadline_may_be_for_ever() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     writer.publish(b"state").unwrap();
-    let retry = RetryPolicy::new(0, std::time::Duration::MAX);
+    let retry = RetryPolicy::default().attempts(0).deadline(std::time::Duration::MAX);
     let options = ReaderOptions { retry, ..reader_options() };
     let mut reader = crate::channel::attach(&heap.shared(), &name(), &options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);

@@ -159,7 +159,7 @@ fn a_fork_publishes_nothing_and_ends_nothing() {
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"parent").unwrap();
     writer.owner = ForkToken::of_another_process();
-    assert!(matches!(writer.publish(b"child"), Err(crate::PublishError::Forked { .. })));
+    assert!(matches!(writer.publish(b"child"), Err(crate::error::PublishError::Forked { .. })));
     drop(writer);
     assert_eq!(snapshot(&mut reader).unwrap(), (1, b"parent".to_vec()));
     assert_eq!(heap.names().len(), 3);

@@ -1,10 +1,10 @@
 //! Names that no namespace and no channel can have are not told, though they are those of their objects.
 
 use super::*;
+use crate::inspect::{namespaces, objects};
 use crate::layout::{Kind, ObjectNames};
 use crate::object::{Backend, PATIENCE, SharedMemory};
 use crate::registry::{self, ChannelInfo};
-use crate::{namespaces, objects};
 use std::sync::Arc;
 
 /// A name as `ChannelName::new` refuses it, of a channel that somebody makes all the same.
@@ -16,7 +16,7 @@ fn forged(namespace: &str, channel: &str) -> ChannelName {
 /// What is told of the control page: namespace and channel.
 fn told(name: &ChannelName) -> (Option<String>, Option<String>) {
     let page = name.objects.object(Kind::Control);
-    let all = objects().unwrap();
+    let all = objects().list().unwrap();
     let info = all.into_iter().find(|object| object.name == page).unwrap();
     (info.namespace, info.channel)
 }
@@ -36,10 +36,10 @@ fn names_that_hold_control_characters_are_not_told() {
         // The table tells the name of a namespace as well.
         let expected = (*namespace == plain).then(|| plain.clone());
         assert_eq!(told(&name), (expected, None));
-        assert!(namespaces().unwrap().iter().all(|info| info.name.as_ref() != Some(&hostile)));
+        assert!(namespaces().list().unwrap().iter().all(|info| info.name.as_ref() != Some(&hostile)));
         registry::deregister(&backend, namespace, &[(channel, info.instance)], PATIENCE).unwrap();
     }
-    let left = objects().unwrap();
+    let left = objects().list().unwrap();
     let prefixes = [plain, hostile].map(|namespace| ObjectNames::prefix(&namespace));
     assert!(!left.iter().any(|object| prefixes.iter().any(|prefix| object.name.starts_with(prefix))));
 }

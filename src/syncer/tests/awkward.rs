@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::{Codec, CodecError, Decode, Encode};
+use crate::{Codec, Decode, Encode, error::CodecError};
 
 /// What encoding it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

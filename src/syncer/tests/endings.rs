@@ -6,7 +6,7 @@ use std::thread;
 
 use super::awkward::Mood;
 use super::*;
-use crate::SnapshotError;
+use crate::error::SnapshotError;
 
 #[test]
 fn a_shutdown_publishes_the_last_state() {

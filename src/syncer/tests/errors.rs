@@ -2,7 +2,10 @@
 
 use super::awkward::Mood;
 use super::*;
-use crate::{AttachError, Bytes, CreateError, PublishError, ShutdownError, SpawnError};
+use crate::{
+    Bytes,
+    error::{AttachError, CreateError, PublishError, ShutdownError, SpawnError},
+};
 
 fn bytes(namespace: &Namespace, initial: &[u8]) -> SyncerBuilder<Vec<u8>, Bytes> {
     namespace.writer_builder("worker").codec::<Bytes>().linger(true).max_state_len(8).syncer(initial.into())

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::awkward::{Mood, SLOW};
 use super::*;
-use crate::SpawnError;
+use crate::error::SpawnError;
 
 #[test]
 fn the_initial_state_is_there_before_the_first_tick() {
@@ -190,7 +190,10 @@ impl crate::Codec<Cell<u64>> for CellCodec {
 }
 
 impl crate::Encode<Cell<u64>> for CellCodec {
-    fn encode<'a>(value: &'a Cell<u64>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], crate::CodecError> {
+    fn encode<'a>(
+        value: &'a Cell<u64>,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], crate::error::CodecError> {
         scratch.clear();
         scratch.extend_from_slice(&value.get().to_le_bytes());
         Ok(scratch)

@@ -12,7 +12,7 @@ use crate::worker_state::WorkerState;
 /// encoding of it.
 pub(crate) fn run(namespace: &Namespace, mut link: Link, jobs: usize) -> Result<(), Failure> {
     let state = WorkerState::new(jobs, 1);
-    let mut writer = namespace.writer::<WorkerState>(CHANNEL)?;
+    let mut writer = namespace.writer_builder::<WorkerState>(CHANNEL).codec::<Postcard>().open()?;
     writer.publish(&state)?;
     link.say(&"ready")?;
     let mut socket = link.stream.into_inner();

@@ -42,7 +42,7 @@ impl Job for Publishing<'_> {
     fn run<const WORDS: usize>(self) -> Self::Output {
         let mut builder = self.namespace.writer_builder::<[u64; WORDS]>(CHANNEL).codec::<Pod>();
         if let Some(depth) = self.depth {
-            builder = builder.depth(depth);
+            builder = builder.slots(2 * depth);
         }
         let mut writer = builder.open()?;
         let mut state = boxed::<WORDS>(|_| word_of(1));

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
-use tearless::{Namespace, Pod, SnapshotError};
+use tearless::{Namespace, Pod, error::SnapshotError};
 
 use super::orders::{Order, Orders};
 use super::{CHANNEL, Link};

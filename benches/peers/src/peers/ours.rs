@@ -1,6 +1,6 @@
 //! The library itself, in four settings.
 
-use tearless::{Pod, Reader, SnapshotError, TimestampSource, Writer, WriterBuilder};
+use tearless::{error::SnapshotError, options::TimestampSource, Pod, Reader, Writer, WriterBuilder};
 
 use crate::common::boxed;
 use crate::peer::{Ends, Peer, Publish, Read, Shared, Tried};
@@ -44,7 +44,7 @@ fn publisher<const WORDS: usize>(builder: Builder<WORDS>) -> Publisher<WORDS> {
     let mut writer = builder.open().expect("there is room in shared memory");
     // Touches every slot: otherwise the first round of publications would be slower.
     let state = boxed::<WORDS>(|_| 0);
-    for _ in 0..writer.depth() {
+    for _ in 0..writer.slots() {
         writer.publish(&state).expect("the state fits");
     }
     Publisher { writer }
@@ -60,7 +60,7 @@ fn reader<const WORDS: usize>(place: &Place) -> Snapshots<WORDS> {
 pub(crate) fn depth<const WORDS: usize>(place: &Place) -> usize {
     let builder = builder::<WORDS>(&place.at("depth")).timestamps(TimestampSource::None);
     let writer = builder.open().expect("there is room in shared memory");
-    usize::try_from(writer.depth()).expect("it is small")
+    usize::try_from(writer.slots()).expect("it is small")
 }
 
 impl<const WORDS: usize> Publish<WORDS> for Publisher<WORDS> {
@@ -164,7 +164,7 @@ impl<const WORDS: usize> Peer<WORDS> for Shallow {
 
 impl<const WORDS: usize> Shared<WORDS> for Shallow {
     fn publisher(place: &Place) -> Publisher<WORDS> {
-        publisher(builder(place).timestamps(TimestampSource::None).depth(1))
+        publisher(builder(place).timestamps(TimestampSource::None).slots(2))
     }
 
     fn reader(place: &Place) -> Snapshots<WORDS> {

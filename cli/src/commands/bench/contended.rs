@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
-use tearless::{Bytes, Namespace, SnapshotError};
+use tearless::{Bytes, Namespace, error::SnapshotError};
 
 use super::measure;
 use crate::child::{End, Lifetime, READY, Worker, say, text};
@@ -43,7 +43,7 @@ pub(super) fn write(task: &str) -> Result<(), String> {
     let member = |name: &str| value.get(name).ok_or("not a task of `tearless bench`");
     let name = member("namespace")?.as_str().unwrap_or_default();
     let bytes = member("bytes")?.as_u64().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
-    let namespace = Namespace::builder(name).without_cleaning().open().map_err(text)?;
+    let namespace = Namespace::open(name).map_err(text)?;
     let lifetime = Lifetime::begin();
     let builder = namespace.writer_builder::<[u8]>(&channel(bytes)).codec::<Bytes>();
     let mut writer = builder.capacity(bytes).open().map_err(text)?;
@@ -103,7 +103,7 @@ fn read(
 ) -> Result<Contended, String> {
     let builder = namespace.reader_builder::<Vec<u8>>(&channel(bytes)).codec::<Bytes>();
     let mut reader = builder.attach_within(PATIENCE).open().map_err(text)?;
-    let mut state = reader.snapshot_within(PATIENCE).map_err(text)?.into_inner();
+    let mut state = reader.wait_after(0, PATIENCE).map_err(text)?.into_inner();
     let mut times = Histogram::<u64>::new_with_bounds(1, MAX_NANOS, 3).map_err(text)?;
     let (before, first, begin) = (reader.statistics(), reader.publication(), Instant::now());
     while begin.elapsed() < budget {

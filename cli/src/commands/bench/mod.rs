@@ -8,7 +8,7 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use tearless::{Namespace, Retention, namespaces};
+use tearless::{Namespace, cleanup::Retention, inspect::namespaces};
 
 use crate::child;
 use crate::context::Context;
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     clean_up_killed_runs();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
     let name = format!("{PREFIX}{}-{now}", process::id());
-    let namespace = Namespace::builder(&name).without_cleaning().open()?;
+    let namespace = Namespace::open(&name)?;
     let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error, objects may be left. The error itself is reported.
     let _ = namespace.clean(Retention::Nothing);
@@ -77,9 +77,9 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
 /// live ones.
 fn clean_up_killed_runs() {
     // A cleanup that fails does not affect the measurement.
-    let names = namespaces().unwrap_or_default().into_iter().filter_map(|info| info.name);
+    let names = namespaces().list().unwrap_or_default().into_iter().filter_map(|info| info.name);
     for name in names.filter(|name| name.starts_with(PREFIX)) {
-        if let Ok(namespace) = Namespace::builder(&name).without_cleaning().open() {
+        if let Ok(namespace) = Namespace::open(&name) {
             let _ = namespace.clean(Retention::Nothing);
         }
     }

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use tearless::{
-    AttachError, ChannelInfo, ChannelState, Health, Inspection, Namespace, ObjectError, Retention,
-    SchemaInspection, WriterState, namespaces_trusting,
+    Namespace,
+    cleanup::Retention,
+    error::{AttachError, ObjectError},
+    hub::Health,
+    inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState, namespaces},
 };
 
 use super::finding::{Finding, Refusals};
@@ -22,8 +25,14 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
     }
-    let mut names: Vec<String> =
-        namespaces_trusting(&context.trust)?.into_iter().filter_map(|info| info.name).collect();
+    let mut names: Vec<String> = context
+        .trust
+        .iter()
+        .fold(namespaces(), |listing, user| listing.trust_owner(*user))
+        .list()?
+        .into_iter()
+        .filter_map(|info| info.name)
+        .collect();
     names.dedup();
     // A name out of shared memory may be invalid.
     let namespaces = names.iter().filter_map(|name| context.open(name).ok());

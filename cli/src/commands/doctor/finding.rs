@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use tearless::ObjectError;
+use tearless::error::ObjectError;
 
 use crate::error::for_shells;
 

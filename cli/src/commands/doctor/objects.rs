@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tearless::{ObjectInfo, ObjectState, objects_trusting};
+use tearless::inspect::{ObjectInfo, ObjectState, objects};
 
 use super::finding::Finding;
 use crate::context::Context;
@@ -14,7 +14,7 @@ const UNUSUAL_PERMISSIONS: u32 = 0o7133;
 const OWNER_PERMISSIONS: u32 = 0o600;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
-    let objects = objects_trusting(&context.trust)?;
+    let objects = context.trust.iter().fold(objects(), |listing, user| listing.trust_owner(*user)).list()?;
     // With -n, only objects that are known to belong to that namespace.
     let wanted = |object: &&ObjectInfo| context.namespace.is_none() || context.namespace == object.namespace;
     let is_legible = |object: &&ObjectInfo| !is_refused(object);

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use tearless::{AttachError, Health, Hub, Namespace};
+use tearless::{
+    Namespace,
+    error::AttachError,
+    hub::{Health, Hub},
+};
 
 use super::sample::{Listing, Sample, Scrape};
 use super::source::{Source, States};

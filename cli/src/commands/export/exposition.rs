@@ -215,7 +215,7 @@ impl EncodeLabelValue for Label<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::field::{Field, Fields};
-    use tearless::Health;
+    use tearless::hub::Health;
 
     const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });
     use super::*;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tearless::Health;
+use tearless::hub::Health;
 
 use super::field::Fields;
 use crate::health;

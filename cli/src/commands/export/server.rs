@@ -154,12 +154,12 @@ fn a_host_may_have_a_name() {
 mod tests {
     use super::super::source::States;
     use super::*;
-    use tearless::{Namespace, Retention};
+    use tearless::{Namespace, cleanup::Retention};
 
     #[tokio::test]
     async fn requests_that_waited_for_a_scrape_share_the_next_one() {
         let name = format!("test-export-shared-{}", std::process::id());
-        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        let namespace = Namespace::open(&name).unwrap();
         let exporter = Exporter::new(namespace.clone(), "*", States::Current);
         let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
         let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;

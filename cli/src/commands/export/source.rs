@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tearless::dynamic::DynamicReader;
-use tearless::{AttachError, Health, Namespace, SnapshotError, SnapshotInfo};
+use tearless::{
+    Namespace, SnapshotInfo,
+    error::{AttachError, SnapshotError},
+    hub::Health,
+};
 
 use super::field::Fields;
 use super::sample::{Content, Sample};
@@ -81,7 +85,7 @@ impl Source {
     /// Decodes the latest state, unless it is the one of the last scrape.
     fn decode(&mut self) -> Content {
         if let Some((publication, content)) = &self.decoded
-            && !self.reader.reader().changed_since(*publication)
+            && self.reader.reader().publication() <= *publication
         {
             return content.clone();
         }
@@ -115,7 +119,7 @@ mod tests {
     #[test]
     fn a_scrape_copies_no_payload_to_learn_its_age() {
         let name = format!("test-export-source-{}", std::process::id());
-        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        let namespace = Namespace::open(&name).unwrap();
         let builder = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().checksum(true);
         let mut writer = builder.heartbeat_interval(Duration::from_nanos(1)).open().unwrap();
         writer.publish(&[7; 100]).unwrap();

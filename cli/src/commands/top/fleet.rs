@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tearless::{ChannelWatch, MemoryUsage, Namespace, ObjectError};
+use tearless::{Namespace, error::ObjectError, inspect::ChannelWatch, usage::MemoryUsage};
 
 use super::probe::Probe;
 use super::row::Row;

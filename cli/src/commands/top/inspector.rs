@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tearless::dynamic::{DynamicReader, Step};
-use tearless::{Namespace, SnapshotError, SnapshotInfo};
+use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
 
 use super::detail::{Detail, Fields};
 use crate::output::{Layout, bytes, hex_lines, json_text, printable, step_text};

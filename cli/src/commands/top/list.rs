@@ -147,7 +147,7 @@ fn natural(name: &str) -> Vec<Piece<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tearless::Health;
+    use tearless::hub::Health;
 
     fn rows(names: &[&str]) -> Vec<Row> {
         let row = |name: &&str| Row { name: (*name).into(), label: (*name).into(), ..Row::default() };

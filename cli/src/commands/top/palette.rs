@@ -1,7 +1,7 @@
 //! The styles of the screen, with colours and without.
 
 use ratatui::style::{Color, Modifier, Style};
-use tearless::Health;
+use tearless::hub::Health;
 
 use crate::health;
 

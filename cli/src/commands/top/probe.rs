@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tearless::{AttachError, Bytes, Namespace, Reader, SnapshotInfo, WriterState};
+use tearless::{Bytes, Namespace, Reader, SnapshotInfo, error::AttachError, inspect::WriterState};
 
 use super::row::Row;
 use crate::output::printable;
@@ -110,5 +110,5 @@ impl Probe {
 
 /// A reader of a channel of any format.
 fn open(namespace: &Namespace, channel: &str) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
-    namespace.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().any_format().open()
+    namespace.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().accept(tearless::accept::Any).open()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tearless::Health;
+use tearless::hub::Health;
 
 use super::rate::Rates;
 use crate::health;

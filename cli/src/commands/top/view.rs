@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ratatui::layout::{Position, Rect};
-use tearless::MemoryUsage;
+use tearless::usage::MemoryUsage;
 
 use super::column::Column;
 use super::detail::Detail;

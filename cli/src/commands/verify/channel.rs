@@ -1,8 +1,9 @@
 //! Writers and readers of the torture's channels, whatever their codec.
 
 use tearless::{
-    Bytes, Pod, PublishError, Reader, ReaderStatistics, RemoveError, Snapshot, SnapshotError, SnapshotInfo,
-    Writer,
+    Bytes, Pod, Reader, Snapshot, SnapshotInfo, Writer,
+    error::{PublishError, RemoveError, SnapshotError},
+    usage::ReaderStatistics,
 };
 
 use super::content::{Content, PLAIN_BYTES};
@@ -92,8 +93,8 @@ impl TestReader {
 
     pub(super) fn changed_since(&self, number: u64) -> bool {
         match self {
-            TestReader::Bytes { reader, .. } => reader.changed_since(number),
-            TestReader::Plain { reader, .. } => reader.changed_since(number),
+            TestReader::Bytes { reader, .. } => reader.publication() > number,
+            TestReader::Plain { reader, .. } => reader.publication() > number,
         }
     }
 

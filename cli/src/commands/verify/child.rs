@@ -61,7 +61,7 @@ impl Task {
 /// What went wrong, in words.
 pub(super) fn run(argument: &str) -> Result<(), String> {
     let (task, role) = Task::from_argument(argument).ok_or("no task of `tearless verify`")?;
-    let namespace = Namespace::builder(&task.namespace).without_cleaning().open().map_err(text)?;
+    let namespace = Namespace::open(&task.namespace).map_err(text)?;
     let lifetime = Lifetime::begin();
     let done = match role {
         Role::Writer { index, writers, life } => {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tearless::{AttachError, Bytes, CreateError, Decode, Encode, Namespace, Pod, Reader, Writer};
+use tearless::{
+    Bytes, Decode, Encode, Namespace, Pod, Reader, Writer,
+    error::{AttachError, CreateError},
+};
 
 use super::channel::{Plain, TestReader, TestWriter};
 use super::content::{Content, Sizes};
@@ -87,7 +90,7 @@ impl Combination {
             builder = builder.capacity(bytes);
         }
         if self.depth == Depth::One {
-            builder = builder.depth(1);
+            builder = builder.slots(2);
         }
         builder.open()
     }

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tearless::{Namespace, SnapshotError, SnapshotInfo};
+use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
 
 use super::channel::TestReader;
 use super::combination::{COMBINATIONS, Combination};
@@ -92,7 +92,7 @@ impl Watch {
     /// Whether the channel has a new publication, or has been closed.
     fn has_news(&self) -> bool {
         self.state == State::Open
-            && (self.reader.changed_since(self.last.publication) || self.reader.is_closed())
+            && (self.reader.publication() > self.last.publication || self.reader.is_closed())
     }
 
     /// Takes one snapshot and verifies it.

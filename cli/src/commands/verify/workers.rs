@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::{Namespace, Retention};
+use tearless::{Namespace, cleanup::Retention};
 
 use super::channel::TestReader;
 use super::child::{Role, Task};
@@ -103,7 +103,7 @@ impl<'a> Workers<'a> {
     pub(super) fn start(task: &'a Task, size: Size, interrupt: &'a Interrupt) -> Result<Workers<'a>, String> {
         let mut workers = Workers {
             task,
-            namespace: Namespace::builder(&task.namespace).without_cleaning().open().map_err(text)?,
+            namespace: Namespace::open(&task.namespace).map_err(text)?,
             interrupt,
             size,
             writers: Vec::new(),

@@ -2,7 +2,7 @@
 //! everything.
 
 use ratatui::layout::Rect;
-use tearless::Health;
+use tearless::hub::Health;
 
 use super::canvas::Canvas;
 use crate::commands::top::column::Side;

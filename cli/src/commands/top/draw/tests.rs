@@ -5,7 +5,7 @@ use std::time::Duration;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Modifier;
-use tearless::Health;
+use tearless::hub::Health;
 
 use super::draw;
 use crate::commands::top::column::Column;

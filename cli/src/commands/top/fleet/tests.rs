@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use tearless::{Bytes, Namespace, Retention, Writer, WriterBuilder};
+use tearless::{Bytes, Namespace, Writer, WriterBuilder, cleanup::Retention};
 
 use super::{Fleet, LINGER, Sampled};
 use crate::commands::top::inspector::Inspector;
@@ -20,7 +20,7 @@ impl Stage {
     fn new() -> Stage {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-top-fleet-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let namespace = Namespace::builder(&name).without_cleaning().open().unwrap();
+        let namespace = Namespace::open(&name).unwrap();
         Stage { fleet: Fleet::new(namespace.clone(), &[]), namespace }
     }
 
@@ -213,7 +213,11 @@ fn the_inspector_follows_the_selected_worker() {
 #[test]
 fn a_described_channel_shows_its_fields_and_another_one_says_why_it_can_not() {
     let stage = Stage::new();
-    let described = stage.namespace.writer_builder::<(u64, String)>("described").with_schema();
+    let described = stage
+        .namespace
+        .writer_builder::<(u64, String)>("described")
+        .codec::<tearless::Postcard>()
+        .with_schema();
     let mut writer = described.open().unwrap();
     writer.publish(&(7, "seven".into())).unwrap();
     let mut other = stage.namespace.writer::<(u64, String)>("other").unwrap();

@@ -1,0 +1,256 @@
+//! What a reader answers without a copy of the whole state: parts of it, its number, the writer, the
+//! format.
+
+use std::time::Duration;
+
+use super::{Field, Reader};
+use crate::channel::{AttachError, ReaderStatistics, SnapshotError, SnapshotInfo, WriterState, writer_state};
+use crate::clock::TimestampSource;
+use crate::codec::Pod;
+use crate::health::{Health, Signs, Thresholds};
+use crate::object::ObjectError;
+use crate::seqlock::Part;
+use crate::snapshot::Snapshot;
+
+/// Judgements of the health before it may mix two writers: each one after the first because a new
+/// writer took the channel over meanwhile.
+const MAX_LOOKS: u32 = 8;
+
+impl<T, C> Reader<T, C> {
+    /// Copies `into.len()` bytes of the latest payload, from byte `offset` on, validated as a snapshot
+    /// is. The payload is as the channel has it, whatever was [accepted](crate::accept).
+    ///
+    /// Progress: as [`Reader::snapshot`]. Cost: that of the bytes asked for; on a channel with
+    /// checksums that of the whole payload, which is copied to be verified.
+    /// [`SnapshotInfo::payload_len`] is the length of the whole payload.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`]; [`SnapshotError::OutOfRange`] if the payload is too short. After an
+    /// error `into` holds unspecified bytes.
+    #[inline(always)]
+    pub fn read_at(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
+        if self.channel.has_checksum() {
+            return self.read_verified(offset, into);
+        }
+        let part = &mut Part { offset, into };
+        match self.channel.snapshot(part) {
+            Ok(info) => Ok(self.remember(info)),
+            Err(error) => Err(out_of_range(error, offset, part.into.len())),
+        }
+    }
+
+    /// The latest publication without its state: number, age and length. Copies not a byte of the
+    /// state and verifies no checksum. `None` before the first publication, once the channel is
+    /// removed, and while the writer overwrites its slots faster than the reader can look at them.
+    ///
+    /// Progress: bounded. Cost: some loads, however large the state is.
+    #[must_use]
+    pub fn latest_info(&mut self) -> Option<SnapshotInfo> {
+        self.channel.latest_info()
+    }
+
+    #[cold]
+    fn read_verified(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
+        self.remember(info);
+        let Some(part) = self.scratch.get(offset..).and_then(|rest| rest.get(..into.len())) else {
+            let (channel, publication) = (self.channel().into(), info.publication());
+            let (len, wanted) = (self.scratch.len(), into.len());
+            return Err(SnapshotError::OutOfRange { channel, publication, len, offset, wanted });
+        };
+        into.copy_from_slice(part);
+        Ok(info)
+    }
+
+    /// Number of the latest publication, 0 before the first. Costs one load.
+    #[inline]
+    #[must_use]
+    pub fn publication(&self) -> u64 {
+        self.channel.publication()
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        self.channel.channel()
+    }
+
+    /// Whether the writer has closed the channel. A killed writer has not.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.channel.is_closed()
+    }
+
+    /// State of the channel's writer, from its lock and, if a process holds the lock, from `/proc`.
+    /// No timer is involved: a writer that is stopped or slow is not dead, and a writer that was
+    /// killed is dead at once.
+    ///
+    /// Cost: some system calls, microseconds.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let the control page be queried.
+    pub fn writer_state(&self) -> Result<WriterState, ObjectError> {
+        writer_state(&self.channel)
+    }
+
+    /// How the worker is, by its lock, its process, the clock and the interval that it promises: see
+    /// [`Health`]. The thresholds are the default ones of a [`Hub`](crate::hub::Hub), which gives the
+    /// same answer.
+    ///
+    /// Cost: that of [`Reader::writer_state`].
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let the control page be queried.
+    pub fn health(&mut self) -> Result<Health, ObjectError> {
+        for _ in 1..MAX_LOOKS {
+            let incarnation = self.incarnation();
+            let writer = self.writer_state()?;
+            let health = self.health_with(writer);
+            // Otherwise a new writer took the channel over, and the answer mixes both writers.
+            if self.incarnation() == incarnation {
+                return Ok(health);
+            }
+        }
+        let writer = self.writer_state()?;
+        Ok(self.health_with(writer))
+    }
+
+    /// The same without a system call, of a writer that [`Reader::writer_state`] found to be `writer`:
+    /// for a program that looks at many workers often, and at their processes seldom. The answer is
+    /// right for as long as the writer is in that state.
+    ///
+    /// Cost: some loads and reads of the clock.
+    #[must_use]
+    pub fn health_with(&mut self, writer: WriterState) -> Health {
+        Health::judge(&Signs::of(&mut self.channel, writer), Thresholds::default())
+    }
+
+    /// Time since the current writer last reported that it works: by
+    /// [`Writer::touch`](crate::Writer::touch),
+    /// [`Writer::publish_if_changed`](crate::Writer::publish_if_changed) or a tick of a
+    /// [`Syncer`](crate::syncer::Syncer). `None` if it has not.
+    /// [`Writer::publish`](crate::Writer::publish) alone is no heartbeat;
+    /// [`Snapshot::age`](crate::Snapshot::age) is the time since a publication.
+    ///
+    /// An old heartbeat proves nothing: the writer may be stopped, slow, or busy elsewhere.
+    /// [`Reader::writer_state`] says whether it is dead. Costs one load, and one read of the clock.
+    #[must_use]
+    pub fn heartbeat_age(&self) -> Option<Duration> {
+        self.channel.page().heartbeat_age()
+    }
+
+    /// The longest time between two heartbeats that the current writer promised
+    /// ([`WriterBuilder::heartbeat_interval`](crate::WriterBuilder::heartbeat_interval)); `None` if it
+    /// promised none. Costs one load.
+    ///
+    /// A caller waits for several intervals before it acts on an old [`Reader::heartbeat_age`].
+    #[must_use]
+    pub fn heartbeat_interval(&self) -> Option<Duration> {
+        self.channel.page().heartbeat_interval()
+    }
+
+    /// How many writers the channel has had so far, one after the other.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.channel.page().incarnation()
+    }
+
+    /// Process id of the writer, or of the last one, in its own PID namespace.
+    #[must_use]
+    pub fn writer_pid(&self) -> u64 {
+        self.channel.page().owner().pid
+    }
+
+    /// How often a segment of the channel was replaced by a larger or smaller one.
+    #[must_use]
+    pub fn growths(&self) -> u64 {
+        self.channel.page().growths()
+    }
+
+    /// Counters of this reader since it was attached. Costs some loads of its own memory.
+    #[must_use]
+    pub fn statistics(&self) -> ReaderStatistics {
+        self.channel.statistics()
+    }
+
+    /// The name of the writer's codec, from the control page: for people, cut after 64 bytes.
+    #[must_use]
+    pub fn codec_name(&self) -> &str {
+        &self.channel.format().codec
+    }
+
+    /// The type name of the writer's states, from the control page: for people, cut after 512 bytes.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        &self.channel.format().type_name
+    }
+
+    /// Whether the current writer gives its publications timestamps, so that snapshots have an age.
+    /// Costs one load.
+    #[must_use]
+    pub fn is_dated(&self) -> bool {
+        self.channel.page().timestamps() != TimestampSource::None
+    }
+
+    /// The bytes of the schema that the channel carries; `None` if it carries none.
+    /// `schema::Schema::from_bytes` reads them (feature `schema`).
+    ///
+    /// They belong to the channel, not to a publication, and do not change until the channel is
+    /// removed. A caller reads them once.
+    ///
+    /// Progress: bounded by the deadline of the [`RetryPolicy`](crate::options::RetryPolicy); takes
+    /// longer than some system calls only if the object was removed. Cost: mapping the object, a copy,
+    /// a checksum.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError::Removed`] if the channel was removed or replaced: attach again.
+    /// [`AttachError::SchemaCorrupt`] if the bytes are not those that the writer wrote,
+    /// [`AttachError::Object`] if they can't be opened. Snapshots can be taken all the same.
+    pub fn schema_bytes(&self) -> Result<Option<Vec<u8>>, AttachError> {
+        self.channel.schema_bytes()
+    }
+}
+
+impl<T: bytemuck::Pod> Reader<T, Pod> {
+    /// A field of the latest state: `reader.field(field_of!(State, position))`. See
+    /// [`field_of!`](crate::field_of).
+    ///
+    /// Progress and cost: as [`Reader::read_at`]. If the channel has the fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)): as a snapshot of the whole state.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::read_at`].
+    #[inline(always)]
+    pub fn field<F: bytemuck::Pod>(&mut self, field: Field<T, F>) -> Result<Snapshot<F>, SnapshotError> {
+        let mut value = F::zeroed();
+        let bytes = bytemuck::bytes_of_mut(&mut value);
+        let info = match self.plan {
+            None => self.read_at(field.offset(), bytes)?,
+            Some(_) => self.field_of_plan(field.offset(), bytes)?,
+        };
+        Ok(Snapshot::new(value, info))
+    }
+
+    #[cold]
+    fn field_of_plan(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
+        let snapshot = self.snapshot_boxed()?;
+        into.copy_from_slice(&bytemuck::bytes_of(&**snapshot)[offset..offset + into.len()]);
+        Ok(snapshot.info())
+    }
+}
+
+/// The error for a part of a payload that does not reach so far.
+#[cold]
+fn out_of_range(error: SnapshotError, offset: usize, wanted: usize) -> SnapshotError {
+    match error {
+        SnapshotError::WrongLength { channel, publication, len, .. } => {
+            SnapshotError::OutOfRange { channel, publication, len, offset, wanted }
+        }
+        error => error,
+    }
+}

@@ -1,0 +1,273 @@
+//! How a writer is opened.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{LastPayload, Writer};
+use crate::channel::{self, ChannelName, CreateError, Format, WriterOptions};
+use crate::clock::TimestampSource;
+use crate::codec::{Encode, MessagePack};
+use crate::object::Backend;
+use crate::registry::{self, Registration};
+use crate::seqlock::WakeMode;
+#[cfg(feature = "schema")]
+use crate::{
+    channel::SchemaBytes,
+    schema::{Describe, Schema},
+};
+
+/// Options of a [`Writer`]. Made by [`Namespace::writer_builder`](crate::Namespace::writer_builder).
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
+    backend: Arc<dyn Backend>,
+    namespace: String,
+    channel: String,
+    capacity: Option<usize>,
+    type_name: Option<String>,
+    options: WriterOptions,
+    /// Whether `with_schema` was called for another codec.
+    has_lost_schema: bool,
+    types: PhantomData<fn(&T) -> C>,
+}
+
+impl<T: ?Sized> WriterBuilder<T> {
+    pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str, channel: &str) -> Self {
+        WriterBuilder {
+            backend,
+            namespace: namespace.into(),
+            channel: channel.into(),
+            capacity: None,
+            type_name: None,
+            options: WriterOptions::new(Format::new("", "")),
+            has_lost_schema: false,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized, C> WriterBuilder<T, C> {
+    /// Encodes states by another codec. Call it before [`with_schema`](Self::with_schema): the schema
+    /// depends on the codec.
+    pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D> {
+        let WriterBuilder { backend, namespace, channel, capacity, type_name, mut options, .. } = self;
+        let has_lost_schema = self.has_lost_schema || options.schema.take().is_some();
+        let types = PhantomData;
+        WriterBuilder { backend, namespace, channel, capacity, type_name, options, has_lost_schema, types }
+    }
+
+    /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod), else
+    /// 928: four slots of that capacity fill a page. The capacity becomes larger where pages would be
+    /// left unused.
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = Some(bytes);
+        self
+    }
+
+    /// Slots of the channel. Each of the two segments has half of them, rounded up to a power of two.
+    /// Default: as many as fit in one page for each segment, at least 2 each. With 2 the channel is a
+    /// classic double buffer, in which a fast writer overwrites what readers copy.
+    pub fn slots(mut self, slots: usize) -> Self {
+        self.options.depth = Some(slots.div_ceil(2));
+        self
+    }
+
+    /// Payload bytes that a state may have at most. Default: 64 MiB.
+    pub fn max_state_len(mut self, bytes: usize) -> Self {
+        self.options.max_state_len = bytes;
+        self
+    }
+
+    /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two segments,
+    /// and its schema if it has one; while a segment is replaced, both the old and the new one.
+    /// Default: no limit.
+    ///
+    /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a growth
+    /// with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state stays
+    /// readable, and smaller states can be published as before. A channel that the writer resumes is
+    /// never too large, but does not grow; it gets the capacity that was asked for as far as the limit
+    /// allows. Replacing a segment by a smaller one is not refused. A channel of another format is
+    /// replaced after a trial and counts until it is removed: if there is no room for both, remove it
+    /// first.
+    ///
+    /// Cost: opening and growing list `/dev/shm` once.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.options.budgets.channel = Some(bytes);
+        self
+    }
+
+    /// Bytes of shared memory that all channels of the namespace may take.
+    pub(crate) fn namespace_budget(mut self, bytes: Option<u64>) -> Self {
+        self.options.budgets.namespace = bytes;
+        self
+    }
+
+    /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes
+    /// torn reads without it. It finds what the protocol cannot: memory that another process overwrote.
+    pub fn checksum(mut self, checksum: bool) -> Self {
+        self.options.checksum = checksum;
+        self
+    }
+
+    /// Which clock gives publications their timestamps. Default: [`TimestampSource::Precise`].
+    pub fn timestamps(mut self, source: TimestampSource) -> Self {
+        self.options.timestamps = source;
+        self
+    }
+
+    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. Readers of
+    /// other users need `0o640` or `0o644`, and have to trust the owner explicitly.
+    pub fn permissions(mut self, mode: u32) -> Self {
+        self.options.mode = mode;
+        self
+    }
+
+    /// Promises readers a heartbeat at least that often, by [`Writer::touch`] or
+    /// [`Writer::publish_if_changed`]; see
+    /// [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). Default: no promise, as with
+    /// zero.
+    ///
+    /// The writer itself sends none. A [`Syncer`](crate::syncer::Syncer) does, at this interval.
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.options.heartbeat_interval = Some(interval);
+        self
+    }
+
+    /// Whether the last state stays readable after a clean close. Default: no.
+    pub fn linger(mut self, linger: bool) -> Self {
+        self.options.linger = linger;
+        self
+    }
+
+    /// How the writer wakes the processes that wait for publications. Default:
+    /// [`WakeMode::Barriers`].
+    pub fn wake_mode(mut self, mode: WakeMode) -> Self {
+        self.options.wake_mode = mode;
+        self
+    }
+
+    /// Gives the type of the states another name than `T`'s. Readers give it the same name.
+    ///
+    /// The default is the text of `std::any::type_name` without modules: it contains no fields, and
+    /// another version of the compiler may write it differently. Programs that are not built together
+    /// choose a name.
+    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
+        self.type_name = Some(type_name.into());
+        self
+    }
+
+    /// Lets the channel carry the [`Schema`] of its states, for programs that don't know `T`: see
+    /// [`Reader::schema_bytes`](crate::Reader::schema_bytes) and [`accept`](crate::accept).
+    ///
+    /// The schema is written once, into an object of its own (4 KiB for a schema of up to 4,032 bytes,
+    /// 68 KiB at most), and is removed with the channel. Publishing costs nothing more. A successor
+    /// resumes the channel only with the same schema; with another schema, or none, it replaces the
+    /// channel. The schema depends on the codec: choose [`codec`](Self::codec) first.
+    ///
+    /// Only with the feature `schema`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
+    /// use tearless::{Bytes, Postcard, accept, schema::Schema};
+    ///
+    /// let writer = fleet.writer_builder::<(u64, String)>("worker-7").codec::<Postcard>();
+    /// let mut writer = writer.with_schema().open()?;
+    /// writer.publish(&(3, "a job".to_string()))?;
+    ///
+    /// let reader = fleet.reader_builder::<Vec<u8>>("worker-7").codec::<Bytes>();
+    /// let reader = reader.accept(accept::Any).open()?;
+    /// let schema = reader.schema_bytes()?.expect("the writer has a schema");
+    /// assert_eq!(Schema::from_bytes(&schema)?.to_string(), "(u64, String)");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "schema")]
+    pub fn with_schema(mut self) -> Self
+    where
+        C: Describe<T>,
+    {
+        self.options.schema = SchemaBytes::new(&C::describe().to_bytes());
+        self.has_lost_schema = false;
+        self
+    }
+
+    /// The interval of [`WriterBuilder::heartbeat_interval`].
+    pub(crate) fn promised(&self) -> Option<Duration> {
+        self.options.heartbeat_interval
+    }
+}
+
+impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
+    /// Creates the channel, or resumes it if a former writer died or closed it with `linger`.
+    ///
+    /// Readers that are attached to a resumed channel see nothing but a new incarnation number. If the
+    /// former writer's channel has another codec, type name, schema, checksum setting or permissions,
+    /// the writer replaces it, after a trial of whether there is room. A resumed channel gets the
+    /// capacity and slots that were asked for at its next publications.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; after an error nothing has changed.
+    pub fn open(self) -> Result<Writer<T, C>, CreateError> {
+        if self.has_lost_schema {
+            return Err(CreateError::SchemaOfAnotherCodec { channel: self.channel });
+        }
+        let mut options = self.options;
+        options.format = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
+        if let Some(capacity) = self.capacity.or_else(|| C::fixed_len().map(|len| len.max(1))) {
+            options.capacity = capacity;
+        } else {
+            options.capacity = options.capacity.min(options.max_state_len);
+        }
+        #[cfg(feature = "schema")]
+        check_schema(&options)?;
+        let name = ChannelName::new(&self.namespace, &self.channel)?;
+        let mut channel = channel::open(&self.backend, &name, &options)?;
+        match Registration::new(self.backend.clone(), &self.namespace, &channel) {
+            Ok(registration) => {
+                // Without the page, waiting processes look again and again.
+                if let Ok(Some(page)) = registry::waiters_page(&self.backend, &self.namespace) {
+                    channel.wake_waiters_of(page);
+                }
+                let (backend, types) = (self.backend, PhantomData);
+                let (scratch, last_payload) = (Vec::new(), LastPayload::default());
+                Ok(Writer { channel, registration, backend, name, scratch, last_payload, types })
+            }
+            Err(source) => {
+                // The state of a former writer stays as it was.
+                channel.set_linger(channel.last() > 0);
+                Err(CreateError::Object { channel: name.channel, source })
+            }
+        }
+    }
+}
+
+/// Whether readers will accept the schema: a type can be beyond the limits that they set.
+#[cfg(feature = "schema")]
+fn check_schema(options: &WriterOptions) -> Result<(), CreateError> {
+    let Some(schema) = &options.schema else { return Ok(()) };
+    let checked = Schema::from_bytes(schema.bytes()).map(drop);
+    checked.map_err(|error| CreateError::SchemaRefused { reason: error.to_string() })
+}
+
+impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
+    fn clone(&self) -> Self {
+        WriterBuilder {
+            backend: self.backend.clone(),
+            namespace: self.namespace.clone(),
+            channel: self.channel.clone(),
+            type_name: self.type_name.clone(),
+            options: self.options.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<T: ?Sized, C> fmt::Debug for WriterBuilder<T, C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = (&self.namespace, &self.channel);
+        formatter.debug_struct("WriterBuilder").field("name", &name).field("options", &self.options).finish()
+    }
+}
