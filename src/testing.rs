@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::catalog::{self, Object, Owner, Part};
 use crate::namespace::Namespace;
 use crate::object::ObjectError;
-use crate::usage::{Found, Part, Place, survey};
 
 /// Finds the objects that a test, or a part of a program, leaves behind in a namespace.
 ///
@@ -23,11 +23,11 @@ use crate::usage::{Found, Part, Place, survey};
 /// # }
 /// ```
 ///
-/// It compares names: what exists at the end and did not at the beginning is left. A channel that was there at the
-/// beginning may have grown, so its current segments are not among it, whatever their generation; its replaced ones are.
-/// Other processes' new channels are found, too: give a test a namespace of its own.
+/// It compares names: an object that exists at the end and did not at the beginning is a leak. A channel that existed at
+/// the beginning may grow, so its current segments are not reported, whatever their generation; its replaced ones are.
+/// New channels of other processes are reported, too: give a test a namespace of its own.
 #[derive(Debug)]
-#[must_use = "it finds nothing unless it is asked"]
+#[must_use = "leaks are found only by `leaks`, `finish` or `assert_nothing_left`"]
 pub struct LeakCheck {
     namespace: Namespace,
     objects: BTreeSet<String>,
@@ -35,30 +35,31 @@ pub struct LeakCheck {
 }
 
 impl LeakCheck {
-    /// Takes down what is there now.
+    /// Records the objects that exist now.
     ///
     /// # Errors
     ///
     /// As [`Namespace::memory`].
     pub fn begin(namespace: &Namespace) -> Result<LeakCheck, ObjectError> {
-        let found = survey(namespace.backend(), namespace.name())?;
-        let channels = found.iter().filter_map(|found| channel_of(&found.place)).map(str::to_owned).collect();
-        let objects = found.into_iter().map(|found| found.object).collect();
+        let found = objects(namespace)?;
+        let channels =
+            found.iter().filter_map(|object| channel_of(&object.owner)).map(str::to_owned).collect();
+        let objects = found.into_iter().map(|object| object.name).collect();
         Ok(LeakCheck { namespace: namespace.clone(), objects, channels })
     }
 
-    /// What is there now and was not at the beginning. Can be asked again later.
+    /// Objects that exist now and did not at the beginning. May be called repeatedly.
     ///
     /// # Errors
     ///
     /// As [`Namespace::memory`].
     pub fn leaks(&self) -> Result<Leaks, ObjectError> {
-        let found = survey(self.namespace.backend(), self.namespace.name())?;
-        let left = found.into_iter().filter(|found| self.is_new(found)).map(Leak::from).collect();
+        let found = objects(&self.namespace)?;
+        let left = found.into_iter().filter(|object| self.is_new(object)).map(Leak::from).collect();
         Ok(Leaks { namespace: self.namespace.name().into(), left })
     }
 
-    /// What is there now and was not at the beginning.
+    /// Objects that exist now and did not at the beginning.
     ///
     /// # Errors
     ///
@@ -67,63 +68,67 @@ impl LeakCheck {
         self.leaks()
     }
 
-    /// Makes sure that nothing is there that was not at the beginning.
+    /// Asserts that no object exists that did not at the beginning.
     ///
     /// # Panics
     ///
-    /// If something is, with a list of it; or if shared memory can't be looked at.
+    /// If there is such an object, with a list of them; or if shared memory can't be listed.
     #[track_caller]
     pub fn assert_nothing_left(self) {
         match self.leaks() {
             Ok(leaks) => assert!(leaks.is_empty(), "{leaks}"),
-            Err(error) => panic!("whether anything is left can't be seen: {error}"),
+            Err(error) => panic!("cannot determine whether objects were left: {error}"),
         }
     }
 
-    fn is_new(&self, found: &Found) -> bool {
-        let replaces_known = match &found.place {
-            Place::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
+    fn is_new(&self, object: &Object) -> bool {
+        let replaces_known = match &object.owner {
+            Owner::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
                 self.channels.contains(channel)
             }
             _ => false,
         };
-        !replaces_known && !self.objects.contains(&found.object)
+        !replaces_known && !self.objects.contains(&object.name)
     }
 }
 
-fn channel_of(place: &Place) -> Option<&str> {
-    match place {
-        Place::Channel(channel, _) => Some(channel),
+fn objects(namespace: &Namespace) -> Result<Vec<Object>, ObjectError> {
+    catalog::objects(namespace.backend().as_ref(), namespace.name())
+}
+
+fn channel_of(owner: &Owner) -> Option<&str> {
+    match owner {
+        Owner::Channel(channel, _) => Some(channel),
         _ => None,
     }
 }
 
-/// What was left behind: see [`LeakCheck`]. Its text has a line for each object, and one that says what to do.
+/// The objects that were left: see [`LeakCheck`]. `Display` prints a line for each, and advice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leaks {
     /// The namespace's name.
     pub namespace: String,
-    /// The objects, those of a channel together.
+    /// The objects, grouped by channel.
     pub left: Vec<Leak>,
 }
 
-/// An object that was left behind.
+/// An object that was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leak {
-    /// Its name, as it is listed in `/dev/shm`.
+    /// Its name in `/dev/shm`.
     pub object: String,
-    /// The channel that it belongs to, if it belongs to one that has a control page to say so.
+    /// Its channel; `None` if no control page claims the object.
     pub channel: Option<String>,
-    /// Its bytes that have memory.
+    /// Its resident bytes.
     pub resident: u64,
 }
 
-impl From<Found> for Leak {
-    fn from(found: Found) -> Leak {
-        let channel = channel_of(&found.place).map(str::to_owned);
-        Leak { object: found.object, channel, resident: found.size.resident }
+impl From<Object> for Leak {
+    fn from(object: Object) -> Leak {
+        let channel = channel_of(&object.owner).map(str::to_owned);
+        Leak { object: object.name, channel, resident: object.size.resident }
     }
 }
 
@@ -149,8 +154,9 @@ impl fmt::Display for Leaks {
         }
         write!(
             formatter,
-            "drop or close the writers that are open, without linger; what a killed one left goes with \
-             Namespace::remove_channel or Namespace::clean(Retention::Nothing); the registry goes with the last channel"
+            "drop or close the writers that are open, without linger; remove what a killed writer left by \
+             Namespace::remove_channel or Namespace::clean(Retention::Nothing); the registry is removed with the \
+             last channel"
         )
     }
 }

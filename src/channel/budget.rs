@@ -1,46 +1,46 @@
 //! Budgets of shared memory: of one channel, and of its namespace.
 //!
-//! What is used is what the listing says, so that leftovers and replaced segments count as what they cost. Creating and
-//! growing make system calls anyway; without a budget nothing is listed.
+//! The memory in use is that of all listed objects, so leftovers and replaced segments count as what they cost. Creating
+//! and growing make system calls anyway; without a budget nothing is listed.
 //!
-//! Looking and creating are two steps. Two processes that grow at the same moment may each find room for itself: then
-//! the namespace is beyond its budget by one of the two growths. Only the writer of a channel grows it, so a channel's
-//! own budget has no such gap.
+//! Listing and creating are two steps. Two processes that grow at the same moment may each find room for themselves: then
+//! the namespace exceeds its budget by one of the two growths. Only the writer of a channel grows it, so a channel's own
+//! budget has no such gap.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::layout::ObjectNames;
-use crate::object::{Backend, ObjectError};
+use crate::object::{Backend, ObjectError, if_exists};
 
-/// Bytes of shared memory that there may be at most; `None` for as many as there are.
+/// Limits of shared memory, in bytes; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Budgets {
     pub(crate) channel: Option<u64>,
     pub(crate) namespace: Option<u64>,
 }
 
-/// Whose budget it is.
+/// What a budget is the limit of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BudgetScope {
-    /// That of one channel: [`WriterBuilder::max_memory`](crate::WriterBuilder::max_memory).
+    /// One channel: [`WriterBuilder::max_memory`](crate::WriterBuilder::max_memory).
     Channel,
-    /// That of all channels together: [`NamespaceBuilder::max_memory`](crate::NamespaceBuilder::max_memory).
+    /// All channels of a namespace together: [`NamespaceBuilder::max_memory`](crate::NamespaceBuilder::max_memory).
     Namespace,
 }
 
-/// A budget of shared memory that something would have gone beyond. All numbers are bytes that have memory.
+/// A budget of shared memory that creating or growing a channel would exceed. All numbers are resident bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OverBudget {
-    /// Whose budget.
+    /// The budget's scope.
     pub scope: BudgetScope,
-    /// What may be used at most.
+    /// The budget.
     pub budget: u64,
-    /// What is used now, segments that are just being replaced and leftovers included.
+    /// In use now, including leftovers and segments that are being replaced.
     pub used: u64,
-    /// What would have come on top of it.
+    /// Needed in addition.
     pub needed: u64,
 }
 
@@ -61,18 +61,18 @@ impl fmt::Display for OverBudget {
     }
 }
 
-/// What bounded a state.
+/// The limit that a state exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeLimit {
     /// The limit of a single state: [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
     MaxStateLen,
-    /// There was no room for the segment that it needs. Smaller states can be published as before.
+    /// The segment that the state needs does not fit into the budget. Smaller states can still be published.
     Budget(OverBudget),
 }
 
 impl SizeLimit {
-    /// What is said of a state of `len` bytes that is refused.
+    /// The error text for a state of `len` bytes.
     pub(super) fn text(&self, channel: &str, len: usize, limit: usize) -> String {
         match self {
             SizeLimit::MaxStateLen => format!(
@@ -85,16 +85,16 @@ impl SizeLimit {
     }
 }
 
-/// Why nothing more was to be created.
+/// Why nothing more may be created.
 #[derive(Debug)]
 pub(super) enum Unaffordable {
     Over(OverBudget),
-    /// What is used is not known.
+    /// The memory in use can't be determined.
     Unknown(ObjectError),
 }
 
 impl Budgets {
-    /// Whether `needed` bytes more are within both budgets.
+    /// Checks that `needed` more bytes are within both budgets.
     pub(super) fn afford(
         self,
         backend: &Arc<dyn Backend>,
@@ -116,15 +116,12 @@ impl Budgets {
     }
 }
 
-/// Bytes of all objects whose names begin with `prefix`. What is removed meanwhile costs nothing.
+/// Bytes of all objects whose names begin with `prefix`, whoever they belong to. An object that is removed after the
+/// listing costs nothing.
 fn used(backend: &Arc<dyn Backend>, prefix: &str) -> Result<u64, ObjectError> {
     let mut used = 0;
     for object in backend.list(prefix)? {
-        match backend.size(&object) {
-            Ok(size) => used += size.resident,
-            Err(ObjectError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        used += if_exists(backend.size(&object))?.map_or(0, |size| size.resident);
     }
     Ok(used)
 }

@@ -25,7 +25,7 @@ pub(crate) use budget::Budgets;
 pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub(crate) use cleanup::{Cleanup, CleanupOutcome, remove};
 pub use cleanup::{RemovalReason, Removed, Retention};
-pub(crate) use control_page::{Progress, read_text, write_text};
+pub(crate) use control_page::{ControlPage, Progress, read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
@@ -37,7 +37,6 @@ pub use reader::SnapshotInfo;
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use schema::SchemaBytes;
 pub use schema::SchemaInspection;
-pub(crate) use schema::SchemaMark;
 pub use statistics::{ReaderStatistics, WriterStatistics};
 pub use status::WriterState;
 pub(crate) use status::writer_state;

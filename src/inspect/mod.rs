@@ -11,8 +11,6 @@
 
 mod listing;
 mod look;
-mod namespaces;
-mod object;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -20,8 +18,9 @@ mod tests;
 pub use crate::channel::{SchemaInspection, WriterState};
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;
-pub use listing::{ObjectListing, objects};
+pub use listing::{NamespaceListing, ObjectListing, namespaces, objects};
 pub(crate) use look::inspect;
-pub use namespaces::{NamespaceInfo, NamespaceListing, namespaces};
-pub use object::{ObjectInfo, ObjectKind, ObjectState, SegmentSide};
-pub use report::{Inspection, SegmentInspection, SlotInspection, SlotState};
+pub use report::{
+    Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,
+    SlotInspection, SlotState,
+};

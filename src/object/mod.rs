@@ -18,6 +18,7 @@ mod shm;
 
 pub(crate) use barrier::{issue as issue_barrier, register as register_for_barriers};
 pub use error::ObjectError;
+pub(crate) use error::if_exists;
 pub(crate) use fork::ForkToken;
 pub(crate) use futex::{Slept, sleep, wake};
 pub(crate) use heap::Heap;
