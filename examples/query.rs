@@ -29,7 +29,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let examples = Namespace::open("examples")?;
     let mut reader =
         examples.reader_builder::<Conversation>("conversation").attach_within(patience).open()?;
-    let mut snapshot = reader.wait_after(0, patience)?;
+    let mut snapshot = reader.wait_after(0, patience)?.ok_or("nothing was published")?;
     loop {
         let age = snapshot.age().unwrap_or_default();
         println!("#{}, {age:.1?} old: {:?}", snapshot.publication(), *snapshot);
@@ -38,7 +38,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             println!("The publisher has closed the channel.");
             return Ok(());
         }
-        if reader.publication() <= snapshot.publication() {
+        if !reader.has_changed() {
             println!(
                 "Nothing new: the publisher is {:?}. After a restart it resumes here.",
                 reader.writer_state()?

@@ -15,7 +15,7 @@ mod plan;
 pub(crate) use plan::{Candidate, FieldPlan};
 
 use crate::channel::AttachError;
-#[cfg(feature = "message-pack")]
+#[cfg_attr(not(feature = "message-pack"), expect(unused_imports, reason = "named in a link"))]
 use crate::codec::MessagePack;
 
 /// A choice of the channels that a reader of `T` by the codec `C` accepts. Implemented by the unit
@@ -90,7 +90,7 @@ impl<T, C: crate::schema::Describe<T>> Accept<T, C> for SameSchema {
 /// Accepts channels whose states have all fields of the reader's type, by name. They may have more
 /// fields, in another order. The codec must be the same; the type may have any name.
 ///
-/// * [`MessagePack`](crate::MessagePack): fields are found in each payload. If a payload lacks a field that has no
+/// * [`MessagePack`]: fields are found in each payload. If a payload lacks a field that has no
 ///   `#[serde(default)]`, the snapshot fails with an error that names the field.
 /// * [`Pod`](crate::Pod): the fields are compared once, with the schema that the channel carries
 ///   ([`with_schema`](crate::WriterBuilder::with_schema)); the reader's type needs a

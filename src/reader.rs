@@ -82,7 +82,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
             let info = self.snapshot_into(&mut state)?;
             return Ok(Snapshot::new(state, info));
         }
-        self.snapshot().map(|snapshot| snapshot.map(Box::new))
+        self.decoded_boxed()
     }
 
     /// Replaces `state` by the latest state; the codec may reuse memory that `state` owns.
@@ -98,7 +98,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
                 let info = self.channel.snapshot(&mut direct.destination(state))?;
                 Ok(self.remember(info))
             }
-            _ => self.decode_into(state),
+            Strategy::Direct(_) => self.fields_into(state),
+            Strategy::Decoded => self.decode_into(state),
         }
     }
 
@@ -158,13 +159,6 @@ impl<T, C: Decode<T>> Reader<T, C> {
         }
     }
 
-    /// The states of the channel as an asynchronous stream, beginning with the latest.
-    #[cfg(feature = "async")]
-    #[must_use]
-    pub fn changes(self) -> crate::Changes<T, C> {
-        crate::Changes::new(self)
-    }
-
     /// A publication that the writer has announced.
     fn read_old(&mut self, publication: Publication) -> Result<Option<Snapshot<T>>, SnapshotError> {
         if let Strategy::Direct(direct) = C::strategy()
@@ -196,12 +190,16 @@ impl<T, C: Decode<T>> Reader<T, C> {
         }
     }
 
+    /// Not inlined: the callers' frames have no room for a state on the stack.
+    #[inline(never)]
+    fn decoded_boxed(&mut self) -> Result<Snapshot<Box<T>>, SnapshotError> {
+        self.snapshot().map(|snapshot| snapshot.map(Box::new))
+    }
+
+    #[inline(never)]
     fn decode_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let info = self.channel.snapshot(&mut &mut self.scratch)?;
         self.remember(info);
-        if self.plan.is_some() {
-            return self.copy_fields(info, state).map(|()| info);
-        }
         match C::decode_into(&self.scratch, state) {
             Ok(()) => Ok(info),
             Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
@@ -210,6 +208,14 @@ impl<T, C: Decode<T>> Reader<T, C> {
 }
 
 impl<T, C> Reader<T, C> {
+    /// Copies the fields of `state` from the latest payload, as the plan says.
+    #[cold]
+    fn fields_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
+        let info = self.channel.snapshot(&mut &mut self.scratch)?;
+        self.remember(info);
+        self.copy_fields(info, state).map(|()| info)
+    }
+
     pub(crate) fn new(
         channel: ChannelReader,
         plan: Option<FieldPlan<T>>,

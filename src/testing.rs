@@ -7,7 +7,7 @@ use crate::catalog::{self, Object, Owner, Part};
 use crate::namespace::Namespace;
 use crate::object::ObjectError;
 
-/// Finds the objects that a test, or a part of a program, leaves behind in a namespace.
+/// Finds the objects that a test, or a part of a program, leaves in a namespace.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
 //! A channel as a stream: it yields every latest state, none twice, loses no wake-up, runs on any
 //! executor, and all streams share one thread.
-#![cfg(all(feature = "postcard", feature = "async"))]
+#![cfg(all(feature = "postcard", feature = "message-pack", feature = "async"))]
 
 mod common;
 

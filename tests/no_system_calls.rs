@@ -1,6 +1,6 @@
 //! A steady publish and a steady snapshot make no system call: a child that publishes and reads
 //! thousands of times makes as many system calls as a child that does so a few times.
-#![cfg(feature = "postcard")]
+#![cfg(all(feature = "postcard", feature = "message-pack"))]
 
 mod common;
 
@@ -21,7 +21,7 @@ fn work(namespace: &Namespace, times: u64) {
     plain.publish(&[0; 64]).unwrap();
     serde.publish(&vec![0; 20]).unwrap();
     let mut plain_reader = namespace.reader_builder::<[u64; 64]>("plain").codec::<Pod>().open().unwrap();
-    let mut serde_reader = namespace.reader::<Vec<u64>>("serde").unwrap();
+    let mut serde_reader = namespace.reader_builder::<Vec<u64>>("serde").codec::<Postcard>().open().unwrap();
     let mut state = [0; 64];
     for number in 0..times + 2 {
         plain.publish(&[number; 64]).unwrap();

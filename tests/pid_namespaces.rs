@@ -1,5 +1,5 @@
 //! Liveness is right across PID namespaces, where a pid means another process or none.
-#![cfg(feature = "postcard")]
+#![cfg(all(feature = "postcard", feature = "message-pack"))]
 
 mod common;
 

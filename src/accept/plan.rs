@@ -69,7 +69,6 @@ impl Candidate<'_> {
 }
 
 /// How the fields of `T` are copied from a payload that has them at other offsets.
-#[cfg_attr(not(feature = "schema"), expect(dead_code, reason = "only schemas lead to plans"))]
 #[derive(Debug)]
 pub struct FieldPlan<T> {
     payload_len: usize,

@@ -96,7 +96,7 @@ impl<C: 'static> Hub<C> {
     /// It copies all states and looks whether any writer has published meanwhile; if none has, they are the states of one
     /// [instant](CutTime::Instant). If that fails some times, it takes the states in force at a [time](CutTime::AsOf) just
     /// before the call by the dates of the publications in the channels' rings. A ring that does not reach back so far
-    /// (see [`WriterBuilder::depth`](crate::WriterBuilder::depth)) gives its oldest publication, and [`CutState::skew`]
+    /// (see [`WriterBuilder::slots`](crate::WriterBuilder::slots)) gives its oldest publication, and [`CutState::skew`]
     /// says by how much that is off. Nothing is silently inconsistent.
     ///
     /// Both respect what writers know of each other: if a worker published b after having learned that another one had

@@ -16,25 +16,26 @@ use crate::object::{Backend, ForkToken};
 /// How long the thread stays when no stream waits.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How long it sleeps at a time at most.
+/// The longest sleep.
 const MAX: Duration = Duration::from_secs(1);
 
-/// Wakes the tasks that wait for channels of a namespace. Its thread runs while there are any, and a little longer.
+/// Wakes the tasks that wait for channels of a namespace. Its thread runs while tasks wait, and ends
+/// some time after the last.
 pub(crate) struct Notifier {
     backend: Arc<dyn Backend>,
     namespace: String,
     state: Mutex<State>,
     subscribed: Condvar,
-    /// Counts the changes of `state.waiting`, for who sleeps.
+    /// Counts the changes of `state.waiting`, so that the sleeping thread notices them.
     changes: AtomicU64,
 }
 
 struct State {
     waiting: HashMap<u64, Subscription>,
-    /// The thread; of another process if this one is a fork of it, to which no thread has come.
+    /// The process that started the thread. In a fork it is the parent: the fork has no such thread.
     thread: Option<ForkToken>,
     tickets: u64,
-    /// To interrupt the thread where it sleeps.
+    /// Interrupts the thread in its sleep.
     interrupter: Waiter,
 }
 
@@ -45,7 +46,7 @@ struct Subscription {
     waker: Waker,
 }
 
-/// Who may subscribe; ends what it has subscribed to when it is dropped.
+/// The right to subscribe. Dropping it ends the subscription.
 pub(crate) struct Ticket {
     number: u64,
     notifier: Arc<Notifier>,
@@ -61,7 +62,7 @@ impl Ticket {
         Ticket { number, notifier }
     }
 
-    /// From now on, until it has happened once, wakes `waker` when `channel` has a publication after `seen` or has ended.
+    /// Wakes `waker` once, when `channel` has a publication after `seen` or has ended.
     pub(crate) fn subscribe(&self, channel: &ChannelReader, seen: u64, waker: &Waker) {
         self.notifier.subscribe(self.number, channel, seen, waker);
     }
@@ -70,7 +71,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let ended = self.notifier.lock().waiting.remove(&self.number);
-        // Not under the lock: the task that the waker belongs to may end with it, and own another ticket.
+        // Not under the lock: dropping the waker may end its task, which may own another ticket.
         drop(ended);
     }
 }
@@ -92,7 +93,8 @@ impl Notifier {
         let mut state = self.lock();
         let subscription = Subscription { channel: channel.clone(), seen, waker: waker.clone() };
         let former = state.waiting.insert(number, subscription);
-        // Release: who sees the count sees, by the lock, what it counts; the lock alone would do.
+        // Release: pairs with the acquire in `run`, which lists the subscriptions after it. The lock alone
+        // would be enough.
         self.changes.fetch_add(1, Ordering::Release);
         if !state.thread.is_some_and(|thread| thread.is_ours()) {
             state.thread = self.start().then(ForkToken::take);
@@ -104,7 +106,7 @@ impl Notifier {
         // Not under the lock: see `Ticket`.
         drop(former);
         if !has_thread {
-            // The system has none for us. Who can't be woken asks again, at once.
+            // The system has no thread for us, so no thread can wake the task: it polls again at once.
             waker.wake_by_ref();
         }
     }
@@ -117,13 +119,13 @@ impl Notifier {
         thread.spawn(move || run(&notifier, waiter)).is_ok()
     }
 
-    /// A panic while it is held leaves subscriptions, which are whole at any time.
+    /// A panic under the lock leaves the subscriptions intact.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The channels that are waited for and what was seen of them; `None`, for the thread to end, if there were none for
-    /// some time.
+    /// The channels that tasks wait for, and the publications that they have seen; `None` if no task
+    /// waited for some time, after which the thread ends.
     fn waiting(&self) -> Option<Vec<(ChannelReader, u64)>> {
         let state = self.lock();
         let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
@@ -135,7 +137,7 @@ impl Notifier {
         Some(state.waiting.values().map(|waiting| (waiting.channel.clone(), waiting.seen)).collect())
     }
 
-    /// Wakes the tasks for which there is something.
+    /// Wakes the tasks whose channel has changed.
     fn wake(&self) {
         let mut woken = Vec::new();
         let mut state = self.lock();
@@ -144,8 +146,8 @@ impl Notifier {
             state.waiting.iter().filter(|(_, waiting)| changed(waiting)).map(|(number, _)| *number).collect();
         woken.extend(numbers.iter().filter_map(|number| state.waiting.remove(number)));
         drop(state);
-        // Not under the lock: a waker may run the task at once. Nor does one that panics take the others with it: its
-        // panic was printed, and is its executor's affair.
+        // Not under the lock: a waker may run the task at once. If a waker panics, the others are woken all
+        // the same; the panic was printed and belongs to its executor.
         for subscription in woken {
             let _ = catch_unwind(AssertUnwindSafe(|| subscription.waker.wake()));
         }
@@ -157,11 +159,12 @@ fn has_changed(channel: &ChannelReader, seen: u64) -> bool {
     progress.publication > seen || progress.has_ended()
 }
 
-/// The thread, for as long as anybody has the notifier.
+/// The thread's loop, until the notifier is dropped.
 fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
     loop {
         let Some(alive) = notifier.upgrade() else { return };
-        // Acquire: what is listed next is no older than what was counted. Pairs with the release in `subscribe`.
+        // Acquire: the list that is made next is no older than the count. Pairs with the release in
+        // `subscribe`.
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
         let channels: Vec<&ChannelReader> = waiting.iter().map(|(channel, _)| channel).collect();

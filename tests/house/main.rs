@@ -13,12 +13,12 @@ use tree::{Tree, circles};
 
 /// The rooms as docs/architecture.md draws them: a room may use those to its right and those below.
 const RANKS: [&[&str]; 13] = [
-    &["fuzzing", "error", "accept", "options"],
+    &["fuzzing", "error", "options"],
     &["metrics", "testing", "syncer", "dynamic"],
     &["namespace"],
     &["hub", "changes"],
     &["inspect", "usage"],
-    &["writer", "reader", "snapshot"],
+    &["writer", "reader", "accept", "snapshot"],
     &["cleanup", "waiting", "health", "catalog", "registry"],
     &["channel"],
     &["schema", "codec"],

@@ -86,10 +86,11 @@ fn a_reader_before_the_first_publish_is_told_so_at_once_or_waits_as_asked() {
     let mut reader = own.reader::<u64>("empty").unwrap();
     assert!(matches!(reader.snapshot(), Err(SnapshotError::Empty { .. })));
     let begin = std::time::Instant::now();
-    let error = reader.wait_after(0, Duration::from_millis(30)).unwrap_err();
+    let error = reader.snapshot().unwrap_err();
+    assert!(!reader.changed(Duration::from_millis(30)).unwrap());
     assert!(matches!(error, SnapshotError::Empty { .. }) && begin.elapsed() >= Duration::from_millis(30));
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| *reader.wait_after(0, Duration::from_secs(60)).unwrap());
+        let waiting = scope.spawn(|| *reader.wait_after(0, Duration::from_secs(60)).unwrap().unwrap());
         std::thread::sleep(Duration::from_millis(20));
         writer.publish(&5).unwrap();
         assert_eq!(waiting.join().unwrap(), 5);
@@ -108,7 +109,7 @@ fn a_reader_before_the_writer_is_told_so_at_once_or_waits_as_asked() {
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let mut reader = wait(Duration::from_secs(60)).unwrap();
-            *reader.wait_after(0, Duration::from_secs(60)).unwrap()
+            *reader.wait_after(0, Duration::from_secs(60)).unwrap().unwrap()
         });
         std::thread::sleep(Duration::from_millis(20));
         let mut writer = own.writer::<u64>("late").unwrap();

@@ -3,7 +3,7 @@
 use crate::common::OwnNamespace;
 use serde::{Deserialize, Serialize};
 use tearless::{
-    MessagePack, Pod,
+    MessagePack, Pod, accept,
     error::{AttachError, SnapshotError},
 };
 
@@ -69,14 +69,14 @@ fn plain_data_is_found_by_name() {
     let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
     let builder = own.reader_builder::<old::Old>("robot").codec::<Pod>();
     assert!(matches!(builder.clone().open(), Err(AttachError::FormatMismatch { .. })), "not without");
-    let mut reader = builder.accept(tearless::accept::MatchingFields).open().unwrap();
+    let mut reader = builder.accept(accept::MatchingFields).open().unwrap();
     assert!(matches!(reader.snapshot(), Err(SnapshotError::Empty { .. })));
     writer.publish(&STATE).unwrap();
     let snapshot = reader.snapshot().unwrap();
     let parts = [old::Part { heat: 4.0 }, old::Part { heat: 6.0 }];
     assert_eq!(*snapshot, old::Old { flags: 8, id: 7, moves: 1, parts });
     assert_eq!((snapshot.publication(), snapshot.payload_len()), (1, size_of::<New>()));
-    assert_eq!(reader.reader().publication(), 1);
+    assert_eq!(reader.publication(), 1);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn what_is_missing_is_named() {
     let error = own
         .reader_builder::<old::Other>("robot")
         .codec::<Pod>()
-        .accept(tearless::accept::MatchingFields)
+        .accept(accept::MatchingFields)
         .open()
         .unwrap_err();
     let AttachError::SchemaDiffers { differences, .. } = &error else { panic!("{error}") };
@@ -95,14 +95,12 @@ fn what_is_missing_is_named() {
     assert_eq!(differences, expected);
 
     let _writer = own.writer_builder::<New>("plain").codec::<Pod>().open().unwrap();
-    let result =
-        own.reader_builder::<New>("plain").codec::<Pod>().accept(tearless::accept::MatchingFields).open();
+    let result = own.reader_builder::<New>("plain").codec::<Pod>().accept(accept::MatchingFields).open();
     assert!(matches!(result, Err(AttachError::NoSchema { .. })));
 
     let _writer =
         own.writer_builder::<(u64, u64)>("other").codec::<tearless::Postcard>().with_schema().open().unwrap();
-    let result =
-        own.reader_builder::<New>("other").codec::<Pod>().accept(tearless::accept::MatchingFields).open();
+    let result = own.reader_builder::<New>("other").codec::<Pod>().accept(accept::MatchingFields).open();
     assert!(matches!(result, Err(AttachError::FormatMismatch { .. })));
 }
 
@@ -135,9 +133,8 @@ fn an_array_is_read_as_a_struct_without_names() {
         own.writer_builder::<shapes::Listed>("robot").codec::<Pod>().with_schema().open().unwrap();
     writer.publish(&shapes::Listed { position: [1.0, 2.0] }).unwrap();
     let builder = own.reader_builder::<shapes::Pointed>("robot").codec::<Pod>();
-    let described = builder.clone().with_schema().open().unwrap().snapshot().unwrap().position;
-    let by_name =
-        builder.accept(tearless::accept::MatchingFields).open().unwrap().snapshot().unwrap().position;
+    let described = builder.clone().accept(accept::SameSchema).open().unwrap().snapshot().unwrap().position;
+    let by_name = builder.accept(accept::MatchingFields).open().unwrap().snapshot().unwrap().position;
     assert_eq!((described.0, described.1), (1.0, 2.0));
     assert_eq!((by_name.0, by_name.1), (1.0, 2.0));
 }
@@ -168,24 +165,21 @@ fn message_pack_is_found_by_name() {
     writer.publish(&Writers { jobs_done: 3, host: "a" }).unwrap();
     let builder = own.reader_builder::<Readers>("worker").codec::<MessagePack>();
     assert!(matches!(builder.clone().open(), Err(AttachError::FormatMismatch { .. })), "not without");
-    let mut reader = builder.accept(tearless::accept::MatchingFields).open().unwrap();
+    let mut reader = builder.accept(accept::MatchingFields).open().unwrap();
     assert_eq!(*reader.snapshot().unwrap(), Readers { restarts: 0, jobs_done: 3 });
 
     let mut reader = own
         .reader_builder::<Needing>("worker")
         .codec::<MessagePack>()
-        .accept(tearless::accept::MatchingFields)
+        .accept(accept::MatchingFields)
         .open()
         .unwrap();
     let error = reader.snapshot().unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(matches!(error, SnapshotError::Decode { .. }) && cause.contains("restarts"), "{cause}");
 
-    let _writer = own.writer::<u64>("other").unwrap();
-    let result = own
-        .reader_builder::<Readers>("other")
-        .codec::<MessagePack>()
-        .accept(tearless::accept::MatchingFields)
-        .open();
+    let _writer = own.writer_builder::<u64>("other").codec::<tearless::Postcard>().open().unwrap();
+    let result =
+        own.reader_builder::<Readers>("other").codec::<MessagePack>().accept(accept::MatchingFields).open();
     assert!(matches!(result, Err(AttachError::FormatMismatch { .. })), "the codec counts");
 }

@@ -155,7 +155,7 @@ const PROCESSES: u32 = 64;
 const NAME: &str = "State";
 
 /// One in so many of them only opens the namespace, over and over.
-const OPENERS: u64 = 16;
+const CLEANERS: u64 = 16;
 
 /// Opens a writer in a process that churns. The channel's last writer may have had the same type or
 /// another one.
@@ -188,14 +188,14 @@ where
     T: From<bool> + Clone,
 {
     let (namespace, channel, seed) = turn;
-    let mut writer = match describe(namespace.writer_builder(channel).type_name(NAME)).open() {
+    let mut writer = match describe(namespace.writer_builder(channel).codec().type_name(NAME)).open() {
         Ok(writer) => writer,
         Err(CreateError::AlreadyOwned { .. }) => return look(namespace, channel),
         Err(error) => panic!("{error}"),
     };
     let attach = namespace
         .reader_builder::<Vec<T>>(channel)
-        .codec::<tearless::Postcard>()
+        .codec::<Postcard>()
         .type_name(NAME)
         .accept(tearless::accept::SameSchema);
     let mut reader = attach.open().unwrap();
@@ -222,7 +222,7 @@ where
 fn look(namespace: &Namespace, channel: &str) {
     let opened = namespace
         .reader_builder::<Vec<u8>>(channel)
-        .codec::<tearless::Postcard>()
+        .codec::<Postcard>()
         .type_name(NAME)
         .accept(tearless::accept::SameSchema)
         .open();
@@ -240,13 +240,11 @@ fn look(namespace: &Namespace, channel: &str) {
     }
 }
 
-/// Opens the namespace over and over. What an opening cleans up is never a state, and it waits for
-/// no other process.
-fn open_again(namespace: &Namespace) {
+/// Cleans over and over, as a start does. It never removes a state.
+fn clean_again(namespace: &Namespace) {
     let end = Instant::now() + Duration::from_secs(2);
     while Instant::now() < end {
-        let opened = Namespace::open(namespace.name()).unwrap();
-        let cleaned = opened.cleaned_at_open();
+        let cleaned = namespace.clean(Retention::UntilReplaced).unwrap();
         assert!(cleaned.failed.is_empty(), "{cleaned}");
         let is_unusable = |cause| {
             matches!(cause, RemovalReason::HalfMade | RemovalReason::HalfRemoved | RemovalReason::Orphaned)
@@ -260,7 +258,7 @@ fn no_live_channel_is_ever_removed_while_channels_come_and_go() {
     let test = "cleanup::no_live_channel_is_ever_removed_while_channels_come_and_go";
     if let Some((seed, namespace)) = role() {
         return match seed.parse().unwrap() {
-            seed if seed % OPENERS == 0 => open_again(&namespace),
+            seed if seed % CLEANERS == 0 => clean_again(&namespace),
             seed => churn(&namespace, seed),
         };
     }

@@ -201,14 +201,17 @@ fn an_error_or_a_panic_in_serialize_publishes_nothing() {
 #[test]
 fn a_payload_that_is_not_the_type_is_a_decode_error_and_leaves_the_value() {
     let own = OwnNamespace::new(&["garbage"]);
-    let mut writer = own.writer_builder::<(u8, u8, u8)>("garbage").type_name("liar").open().unwrap();
+    let mut writer =
+        own.writer_builder::<(u8, u8, u8)>("garbage").codec::<Postcard>().type_name("liar").open().unwrap();
     writer.publish(&(1, 9, 9)).unwrap();
-    let mut reader = own.reader_builder::<(u8, String)>("garbage").type_name("liar").open().unwrap();
+    let mut reader =
+        own.reader_builder::<(u8, String)>("garbage").codec::<Postcard>().type_name("liar").open().unwrap();
     let mut value = (0, "kept".to_owned());
     let error = reader.snapshot_into(&mut value).unwrap_err();
     assert!(matches!(error, SnapshotError::Decode { publication: 1, codec: "postcard", .. }), "{error}");
     assert_eq!(value, (0, "kept".to_owned()));
-    let mut reader = own.reader_builder::<u8>("garbage").type_name("liar").open().unwrap();
+    let mut reader =
+        own.reader_builder::<u8>("garbage").codec::<Postcard>().type_name("liar").open().unwrap();
     let error = reader.snapshot().unwrap_err();
     assert!(error.to_string().contains("left over"), "{error}");
 }

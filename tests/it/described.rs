@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::common::{Actor, OwnNamespace, orders, role, say, wait_for_end};
 use tearless::schema::Schema;
 use tearless::{
-    Bytes, Namespace, Pod, Reader, Writer, WriterBuilder,
+    Bytes, Namespace, Pod, Postcard, Reader, Writer, WriterBuilder, accept,
     cleanup::Retention,
     error::{AttachError, CreateError, SnapshotError},
     inspect::SchemaInspection,
@@ -23,8 +23,8 @@ type Harm = (&'static str, fn(&Path));
 
 const NO_OBJECTS: [&str; 0] = [];
 
-fn builder(namespace: &Namespace) -> WriterBuilder<State, tearless::Postcard> {
-    namespace.writer_builder::<State>("worker").codec::<tearless::Postcard>().with_schema()
+fn builder(namespace: &Namespace) -> WriterBuilder<State, Postcard> {
+    namespace.writer_builder::<State>("worker").codec::<Postcard>().with_schema()
 }
 
 fn state(number: u64) -> State {
@@ -49,9 +49,13 @@ fn write(namespace: &Namespace) {
     wait_for_end();
 }
 
+fn typed(namespace: &Namespace) -> Reader<State, Postcard> {
+    namespace.reader_builder("worker").codec().open().unwrap()
+}
+
 fn raw(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
     let patience = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
-    let builder = namespace.reader_builder("worker").codec::<Bytes>().accept(tearless::accept::Any);
+    let builder = namespace.reader_builder("worker").codec::<Bytes>().accept(accept::Any);
     builder.retry_policy(patience).open().unwrap()
 }
 
@@ -92,7 +96,8 @@ fn a_successor_of_another_form_replaces_it_and_readers_follow() {
         let mut reader = raw(&own);
         reader.snapshot().unwrap();
         // The type names are equal, so that only the schemas differ.
-        let plain = own.writer_builder::<(u64, u8)>("worker").type_name("(u64, Option<String>)");
+        let plain =
+            own.writer_builder::<(u64, u8)>("worker").codec::<Postcard>().type_name("(u64, Option<String>)");
         let mut writer = if other == "none" { plain.open() } else { plain.with_schema().open() }.unwrap();
         assert_eq!(writer.publish(&(1, 2)).unwrap(), 1, "{other}: a channel of its own");
         assert!(matches!(reader.snapshot(), Err(SnapshotError::Closed { last: 1, .. })), "{other}");
@@ -129,7 +134,7 @@ fn removed_by_hand_or_spoiled_it_is_written_anew_by_the_next_writer() {
         act(&objects.path("s"));
         let error = raw(&own).schema_bytes().unwrap_err();
         assert!(error.to_string().contains(&objects.name("s")), "{harm}: {error}");
-        assert_eq!(own.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1, "{harm}");
+        assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{harm}");
         let mut successor = builder(&own).open().unwrap();
         assert_eq!(successor.publish(&state(2)).unwrap(), 2, "{harm}: it goes on");
         assert!(raw(&own).schema_bytes().unwrap().is_some(), "{harm}");
@@ -157,7 +162,7 @@ fn a_squatted_name_is_refused_and_leaves_the_published_state() {
         let refused = |result: Result<(), CreateError>| {
             let error = result.unwrap_err();
             assert!(error.to_string().contains(&objects.name("s")), "{kind}: {error}");
-            assert_eq!(own.reader::<State>("worker").unwrap().snapshot().unwrap().0, 1, "{kind}: {error}");
+            assert_eq!(typed(&own).snapshot().unwrap().0, 1, "{kind}: {error}");
             assert_eq!(objects.listed(), ["a1", "b1", "c", "s"], "{kind}");
         };
         refused(builder(&own).open().map(drop));
@@ -327,58 +332,68 @@ struct Job {
 #[test]
 fn readers_compare_fields_where_the_channel_is_described_and_names_where_not() {
     let own = OwnNamespace::new(&["worker"]);
-    let writer: Writer<former::Job> =
-        own.writer_builder("worker").codec::<tearless::Postcard>().with_schema().open().unwrap();
+    let writer: Writer<former::Job, Postcard> =
+        own.writer_builder("worker").codec::<Postcard>().with_schema().open().unwrap();
     let error = own
         .reader_builder::<Job>("worker")
-        .codec::<tearless::Postcard>()
-        .accept(tearless::accept::SameSchema)
+        .codec::<Postcard>()
+        .accept(accept::SameSchema)
         .open()
         .unwrap_err();
     assert!(matches!(error, AttachError::SchemaDiffers { .. }), "{error}");
     assert!(error.to_string().contains("deadline: u32 in the channel, u64 in the reader"), "{error}");
-    own.reader_builder::<Job>("worker").open().expect("the name is the same, and nothing else is asked for");
+    own.reader_builder::<Job>("worker")
+        .codec::<Postcard>()
+        .open()
+        .expect("the name is the same, and nothing else is asked for");
     own.reader_builder::<(u32, u32)>("worker")
-        .codec::<tearless::Postcard>()
-        .accept(tearless::accept::SameSchema)
+        .codec::<Postcard>()
+        .accept(accept::SameSchema)
         .open()
         .expect_err("a tuple has no fields of these names");
     own.reader_builder::<former::Job>("worker")
-        .codec::<tearless::Postcard>()
+        .codec::<Postcard>()
         .type_name("other")
-        .accept(tearless::accept::SameSchema)
+        .accept(accept::SameSchema)
         .open()
         .expect("the structure is");
-    let error = own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap_err();
-    assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
-    writer.close().unwrap();
-    let _writer: Writer<former::Job> = own.writer_builder("worker").open().unwrap();
-    own.reader_builder::<Job>("worker")
-        .codec::<tearless::Postcard>()
-        .accept(tearless::accept::SameSchema)
-        .open()
-        .expect("there are only names to compare");
     let error = own
-        .reader_builder::<u8>("worker")
-        .codec::<tearless::Postcard>()
-        .accept(tearless::accept::SameSchema)
+        .reader_builder::<[u32; 2]>("worker")
+        .codec::<Pod>()
+        .accept(accept::SameSchema)
         .open()
         .unwrap_err();
+    assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
+    writer.close().unwrap();
+    let _writer: Writer<former::Job, Postcard> = own.writer_builder("worker").codec().open().unwrap();
+    own.reader_builder::<Job>("worker")
+        .codec::<Postcard>()
+        .accept(accept::SameSchema)
+        .open()
+        .expect("there are only names to compare");
+    let error =
+        own.reader_builder::<u8>("worker").codec::<Postcard>().accept(accept::SameSchema).open().unwrap_err();
     assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
 }
 
 #[test]
-fn another_codec_forgets_the_description_of_the_first() {
+fn a_schema_of_another_codec_is_refused_and_a_readers_options_have_no_order() {
     let own = OwnNamespace::new(&["worker"]);
-    let pod = own.writer_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>();
-    let writer = pod.clone().open().unwrap();
-    assert_eq!(raw(&own).schema_bytes().unwrap(), None);
-    writer.close().unwrap();
-    let _writer = pod.with_schema().open().unwrap();
+    let builder = own.writer_builder::<[u32; 2]>("worker").codec::<Postcard>().with_schema();
+    let lost = builder.codec::<Pod>();
+    let error = lost.clone().open().unwrap_err();
+    assert!(matches!(error, CreateError::SchemaOfAnotherCodec { .. }), "{error}");
+    assert!(error.to_string().contains("call `codec` first"), "{error}");
+    assert_eq!(Objects::of(own.name(), "worker").listed(), NO_OBJECTS);
+    let _writer = lost.with_schema().open().unwrap();
     let schema = Schema::from_bytes(&raw(&own).schema_bytes().unwrap().unwrap()).unwrap();
     assert_eq!(schema.fixed_len(), Some(8));
-    own.reader_builder::<[u32; 2]>("worker").with_schema().codec::<Pod>().open().expect("names are compared");
-    own.reader_builder::<[u32; 2]>("worker").codec::<Pod>().with_schema().open().unwrap();
+    let reader = || own.reader_builder::<[u32; 2]>("worker");
+    reader().accept(accept::SameSchema).codec::<Pod>().open().unwrap();
+    reader().codec::<Pod>().accept(accept::SameSchema).open().unwrap();
+    let other = own.reader_builder::<[f32; 2]>("worker").type_name("other").accept(accept::SameSchema);
+    let error = other.codec::<Pod>().open().unwrap_err();
+    assert!(matches!(error, AttachError::SchemaDiffers { .. }), "{error}");
 }
 
 #[test]

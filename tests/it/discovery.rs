@@ -190,7 +190,7 @@ fn a_schema_is_told_with_its_channel() {
         .open()
         .unwrap();
     let plain = open(&own, "plain");
-    let reader = own.reader::<(u64, String)>("worker").unwrap();
+    let reader = own.reader_builder::<(u64, String)>("worker").codec::<tearless::Postcard>().open().unwrap();
     let bytes = reader.schema_bytes().unwrap().unwrap().len() as u64;
     assert_eq!(own.inspect("worker").unwrap().schema_bytes, Some(bytes));
     assert_eq!(own.inspect("plain").unwrap().schema_bytes, None);

@@ -112,7 +112,7 @@ fn message_pack_needs_no_schema_and_others_do() {
     let error = reader.field(&"jobs".parse().unwrap()).unwrap_err();
     assert!(error.to_string().contains("jobs_done, queue[0][0], queue[0][1]"), "{error}");
 
-    let mut writer = own.writer_builder::<State>("closed").open().unwrap();
+    let mut writer = own.writer_builder::<State>("closed").codec::<tearless::Postcard>().open().unwrap();
     writer.publish(&state(4)).unwrap();
     let mut reader = own.dynamic_reader("closed").unwrap();
     let error = reader.snapshot().unwrap_err();

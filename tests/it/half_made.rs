@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, rounds, say};
 use tearless::{
-    Namespace, Postcard, Reader,
+    Namespace, Reader,
     error::{AttachError, CreateError, SnapshotError},
     options::AttachPolicy,
 };
@@ -20,7 +20,7 @@ fn create(namespace: &Namespace) {
 }
 
 /// Attaches without waiting for a channel that is missing or not ready.
-fn attach(namespace: &Namespace) -> Result<Reader<u64, Postcard>, AttachError> {
+fn attach(namespace: &Namespace) -> Result<Reader<u64>, AttachError> {
     let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(Duration::ZERO);
     namespace.reader_builder::<u64>("worker").attach_policy(attach).open()
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::common::{Actor, OwnNamespace, eventually, orders, role, rounds, say, wait_for_end};
 use serde::{Deserialize, Serialize};
 use tearless::{
-    MessagePack, Namespace, Pod, Postcard, Snapshot, Writer,
+    Namespace, Pod, Postcard, Snapshot, Writer,
     error::{AttachError, QueryError, SnapshotError},
     hub::{Health, Hub},
 };
@@ -43,7 +43,7 @@ fn check(state: &Snapshot<Worker>, channel: &str) {
     assert_eq!(state.filling, Worker::new(channel, state.number).filling);
 }
 
-fn publish(writer: &mut Writer<Worker, Postcard>) {
+fn publish(writer: &mut Writer<Worker>) {
     let state = Worker::new(writer.channel(), writer.publication() + 1);
     writer.publish(&state).unwrap();
 }
@@ -149,7 +149,7 @@ fn a_channel_of_another_form_is_one_error_in_its_place() {
     let hub = namespace.hub();
     let mut workers = ["a", "c", "e"].map(|channel| namespace.writer::<Worker>(channel).unwrap());
     workers.iter_mut().for_each(publish);
-    let mut packed = namespace.writer_builder::<Worker>("b").codec::<MessagePack>().open().unwrap();
+    let mut packed = namespace.writer_builder::<Worker>("b").codec::<Postcard>().open().unwrap();
     packed.publish(&Worker::new("b", 1)).unwrap();
     let mut plain = namespace.writer_builder::<[u64; 3]>("d").codec::<Pod>().checksum(true).open().unwrap();
     plain.publish(&[1, 2, 3]).unwrap();
@@ -166,7 +166,7 @@ fn a_channel_of_another_form_is_one_error_in_its_place() {
             }
         }
         assert_eq!(seen.iter().filter(|worker| worker.state.is_err()).count(), 2);
-        check(&hub.with_codec::<MessagePack>().get("b").unwrap(), "b");
+        check(&hub.with_codec::<Postcard>().get("b").unwrap(), "b");
         assert_eq!(*hub.with_codec::<Pod>().get::<[u64; 3]>("d").unwrap(), [1, 2, 3]);
         assert!(hub.with_codec::<Pod>().get::<[u64; 4]>("d").is_err(), "another size is another format");
     }

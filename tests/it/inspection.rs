@@ -106,7 +106,7 @@ fn publish_for_ever(namespace: &Namespace) {
 
 #[test]
 fn a_killed_writer_leaves_the_publication_that_it_was_in() {
-    let test = "inspect::a_killed_writer_leaves_the_publication_that_it_was_in";
+    let test = "inspection::a_killed_writer_leaves_the_publication_that_it_was_in";
     if let Some((_, namespace)) = role() {
         return publish_for_ever(&namespace);
     }
@@ -186,7 +186,7 @@ fn a_writer_that_dies_while_it_grows_leaves_the_next_segment() {
 
 #[test]
 fn what_is_not_there_or_not_ours_is_a_typed_error() {
-    let test = "inspect::what_is_not_there_or_not_ours_is_a_typed_error";
+    let test = "inspection::what_is_not_there_or_not_ours_is_a_typed_error";
     if let Some((_, namespace)) = role() {
         let mut writer = open(&namespace);
         writer.publish(&[1; 10]).unwrap();

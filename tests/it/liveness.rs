@@ -10,7 +10,7 @@ use tearless::{
 };
 use testkit::fork::fork;
 
-fn writer(namespace: &Namespace) -> Writer<u64, tearless::Postcard> {
+fn writer(namespace: &Namespace) -> Writer<u64> {
     namespace.writer::<u64>("worker").unwrap()
 }
 

@@ -9,57 +9,59 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod bad_input;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod by_name;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod claims;
-#[cfg(feature = "schema")]
+#[cfg(all(feature = "schema", feature = "message-pack"))]
 mod cleanup;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod codecs;
 mod crashes;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod cuts;
-#[cfg(feature = "schema")]
+#[cfg(all(feature = "schema", feature = "message-pack"))]
 mod described;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod descriptors;
 mod discovery;
 #[cfg(feature = "dynamic")]
 mod dynamic_reader;
 #[cfg(feature = "dynamic")]
 mod dynamic_values;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod half_made;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod health;
 mod heartbeat;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod history;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod hub;
 mod inspection;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "schema", feature = "message-pack"))]
+mod interface;
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod liveness;
 mod memory;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod opening_cleans;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod processes;
 mod readers_that_fail;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod registry;
 mod removed_names;
 mod squatted_names;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod strangers;
 mod syncer;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod truncation;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod waiting;
 mod waiting_faults;
-#[cfg(feature = "postcard")]
+#[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod watching;

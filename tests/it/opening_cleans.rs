@@ -1,28 +1,80 @@
-//! Opening a namespace removes what dead processes have left unusable: a start needs no cleanup by
-//! hand.
+//! A start that cleans leaves nothing of dead processes but their last states: no start needs a
+//! cleanup by hand. Opening a namespace alone has no effect.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::hint::black_box;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, pattern, role, rounds, say, wait_for_end};
 use tearless::{
-    Bytes, Namespace, NamespaceBuilder,
-    cleanup::{RemovalReason, Retention},
+    Bytes, Namespace,
+    cleanup::{CleanupReport, RemovalReason, Retention},
 };
 use testkit::objects::Objects;
+use testkit::trace::{Step, Traced};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
 
-fn again(own: &OwnNamespace) -> NamespaceBuilder {
-    Namespace::builder(own.name())
+/// Cleans as a start does, by a namespace of its own. Nothing may fail.
+fn clean(own: &OwnNamespace, keep: Retention) -> CleanupReport {
+    let cleaned = Namespace::open(own.name()).unwrap().clean(keep).unwrap();
+    assert!(cleaned.failed.is_empty(), "{cleaned}");
+    cleaned
 }
 
-/// What opening `namespace` has removed. Nothing may have failed.
-fn causes(namespace: &Namespace) -> Vec<RemovalReason> {
-    let cleaned = namespace.cleaned_at_open();
-    assert!(cleaned.failed.is_empty(), "{cleaned}");
+/// Why it removed what it removed.
+fn causes(cleaned: &CleanupReport) -> Vec<RemovalReason> {
     cleaned.removed.iter().map(|removed| removed.reason).collect()
+}
+
+/// The objects of the channels: their inodes, and the times of their last changes.
+fn contents(own: &OwnNamespace) -> BTreeMap<String, (u64, i64, i64)> {
+    let objects = CHANNELS.map(|channel| Objects::of(own.name(), channel));
+    let paths = objects
+        .iter()
+        .flat_map(|objects| objects.listed().into_iter().map(|kind| objects.path(&kind)).collect::<Vec<_>>());
+    paths
+        .map(|path| {
+            let found = fs::symlink_metadata(&path).unwrap();
+            (path.display().to_string(), (found.ino(), found.ctime(), found.ctime_nsec()))
+        })
+        .collect()
+}
+
+/// How often a child stops at system calls in which it opens a namespace and ends.
+fn stops_of_opening(name: &str) -> usize {
+    let mut child = Traced::start(|| drop(black_box(Namespace::open(name).unwrap())));
+    (0_u32..).take_while(|_| child.step(Step::Call)).count()
+}
+
+#[test]
+fn opening_changes_nothing_and_costs_the_same_among_any_number_of_channels() {
+    let own = OwnNamespace::new(&CHANNELS);
+    let mut writer = own.writer::<u64>("w0").unwrap();
+    writer.publish(&5).unwrap();
+    let mut lingering = own.writer::<u64>("w1").unwrap();
+    lingering.publish(&5).unwrap();
+    lingering.close_lingering().unwrap();
+    // A segment that no channel refers to, and a control page that is not finished.
+    File::create(Objects::of(own.name(), "w1").path("a7")).unwrap();
+    File::create(Objects::of(own.name(), "w2").path("c")).unwrap();
+    let (before, channels) = (contents(&own), own.channels().unwrap().len());
+    let opened = Namespace::open(own.name()).unwrap();
+    assert_eq!(contents(&own), before);
+    assert_eq!(opened.channels().unwrap().len(), channels);
+    assert_eq!(causes(&clean(&own, Retention::UntilReplaced)).len(), 2, "there was something to clean");
+
+    let names: Vec<&str> = (0..1_000).map(|number| &*format!("worker-{number}").leak()).collect();
+    let crowd = OwnNamespace::new(&names);
+    let none = stops_of_opening(crowd.name());
+    let first = crowd.writer::<u64>(names[0]).unwrap();
+    assert_eq!(stops_of_opening(crowd.name()), none, "among 1 channel");
+    let others: Vec<_> = names[1..].iter().map(|name| crowd.writer::<u64>(name).unwrap()).collect();
+    assert_eq!(stops_of_opening(crowd.name()), none, "among 1,000 channels");
+    drop((first, others));
 }
 
 #[test]
@@ -42,17 +94,18 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
     let mut dead = Actor::start(test, "worker", &own);
     dead.await_line("published");
     let (first, second) = (Objects::of(own.name(), "w0"), Objects::of(own.name(), "w1"));
-    assert!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()).is_empty(), "it lives");
+    assert!(causes(&clean(&own, Retention::Nothing)).is_empty(), "it lives");
     dead.kill();
 
     // A segment of an unfinished growth, and a segment whose page does not exist.
     File::create(first.path("a2")).unwrap();
     fs::remove_file(second.path("c")).unwrap();
-    assert!(causes(&again(&own).without_cleaning().open().unwrap()).is_empty());
+    drop(Namespace::open(own.name()).unwrap());
     assert_eq!(second.listed(), ["a1", "b1"]);
-    let opened = again(&own).open().unwrap();
-    assert_eq!(causes(&opened), [RemovalReason::Orphaned, RemovalReason::Orphaned]);
-    let text = opened.cleaned_at_open().to_string();
+    let opened = Namespace::open(own.name()).unwrap();
+    let cleaned = clean(&own, Retention::UntilReplaced);
+    assert_eq!(causes(&cleaned), [RemovalReason::Orphaned, RemovalReason::Orphaned]);
+    let text = cleaned.to_string();
     assert!(text.contains(&first.name("a2")) && text.contains(&second.name("b1")), "{text}");
     assert_eq!((first.listed(), second.listed()), (["a1", "b1", "c"].map(String::from).into(), vec![]));
     assert_eq!(*opened.reader::<u64>("w0").unwrap().snapshot().unwrap(), 5);
@@ -60,10 +113,10 @@ fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
     assert_eq!(listed.len(), 1, "the other one's entry went, too: {listed:?}");
 
     File::create(second.path("c")).unwrap();
-    assert_eq!(causes(&again(&own).open().unwrap()), [RemovalReason::HalfMade]);
+    assert_eq!(causes(&clean(&own, Retention::UntilReplaced)), [RemovalReason::HalfMade]);
     let hour = Duration::from_secs(3_600);
-    assert!(causes(&again(&own).keep(Retention::For(hour)).open().unwrap()).is_empty());
-    assert_eq!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()), [RemovalReason::Dead]);
+    assert!(causes(&clean(&own, Retention::For(hour))).is_empty());
+    assert_eq!(causes(&clean(&own, Retention::Nothing)), [RemovalReason::Dead]);
     assert!(own.channels().unwrap().is_empty() && first.listed().is_empty());
 }
 
@@ -79,16 +132,16 @@ fn what_lives_or_is_not_ours_is_left_alone() {
     fs::remove_file(objects.path("c")).unwrap();
     fs::create_dir(objects.path("a7")).unwrap();
     for keep in [Retention::UntilReplaced, Retention::Nothing] {
-        let opened = again(&own).keep(keep).open().unwrap();
-        assert!(causes(&opened).is_empty(), "{}", opened.cleaned_at_open());
-        assert_eq!(opened.channels().unwrap().len(), 1);
+        let cleaned = clean(&own, keep);
+        assert!(causes(&cleaned).is_empty(), "{cleaned}");
+        assert_eq!(own.channels().unwrap().len(), 1);
     }
     // The reader maps the other segment only now.
     writer.publish(&2).unwrap();
     assert_eq!(*reader.snapshot().unwrap(), 2);
     drop(writer);
-    let opened = again(&own).keep(Retention::Nothing).open().unwrap();
-    assert!(causes(&opened).is_empty(), "{}", opened.cleaned_at_open());
+    let cleaned = clean(&own, Retention::Nothing);
+    assert!(causes(&cleaned).is_empty(), "{cleaned}");
     assert_eq!(objects.listed(), ["a7"]);
     fs::remove_dir(objects.path("a7")).unwrap();
 }
@@ -128,8 +181,8 @@ fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
         actor.signal(rustix::process::Signal::KILL);
         assert_eq!(actor.death(), Some(9));
 
-        let opened = again(&own).open().unwrap();
-        removed.extend(causes(&opened));
+        let opened = Namespace::open(own.name()).unwrap();
+        removed.extend(causes(&clean(&own, Retention::UntilReplaced)));
         // Everything that is left is whole and listed, and no channel has more than its own
         // objects.
         let channels = opened.channels().unwrap();
@@ -148,12 +201,11 @@ fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
             }
         }
         assert!(channels.len() <= usable, "{channels:?}");
-        assert!(causes(&again(&own).open().unwrap()).is_empty(), "the first cleaning did all");
+        assert!(causes(&clean(&own, Retention::UntilReplaced)).is_empty(), "the first cleaning did all");
         if round % 4 == 0 {
-            let opened = again(&own).keep(Retention::Nothing).open().unwrap();
-            removed.extend(causes(&opened));
+            removed.extend(causes(&clean(&own, Retention::Nothing)));
             assert!(opened.channels().unwrap().is_empty());
-            assert!(causes(&again(&own).keep(Retention::Nothing).open().unwrap()).is_empty());
+            assert!(causes(&clean(&own, Retention::Nothing)).is_empty());
         }
     }
     println!("removed {}: {removed:?}", removed.len());

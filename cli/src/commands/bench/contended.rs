@@ -103,7 +103,8 @@ fn read(
 ) -> Result<Contended, String> {
     let builder = namespace.reader_builder::<Vec<u8>>(&channel(bytes)).codec::<Bytes>();
     let mut reader = builder.attach_within(PATIENCE).open().map_err(text)?;
-    let mut state = reader.wait_after(0, PATIENCE).map_err(text)?.into_inner();
+    let mut state =
+        reader.wait_after(0, PATIENCE).map_err(text)?.ok_or("no state was published")?.into_inner();
     let mut times = Histogram::<u64>::new_with_bounds(1, MAX_NANOS, 3).map_err(text)?;
     let (before, first, begin) = (reader.statistics(), reader.publication(), Instant::now());
     while begin.elapsed() < budget {

@@ -91,13 +91,6 @@ impl TestReader {
         }
     }
 
-    pub(super) fn changed_since(&self, number: u64) -> bool {
-        match self {
-            TestReader::Bytes { reader, .. } => reader.publication() > number,
-            TestReader::Plain { reader, .. } => reader.publication() > number,
-        }
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         match self {
             TestReader::Bytes { reader, .. } => reader.is_closed(),
