@@ -1,4 +1,4 @@
-//! Accounts of namespaces on the heap.
+//! The memory of namespaces on the heap.
 
 use crate::memory::ReadOnlyWords;
 use crate::memory::Words;
@@ -26,7 +26,7 @@ fn pages(pages: u64) -> MemoryUsage {
     MemoryUsage { bytes: pages * PAGE, resident: pages * PAGE, objects: 1 }
 }
 
-/// Puts an object of so many pages under a name.
+/// Creates an object of this many pages.
 fn put(heap: &Heap, name: &str, pages: usize) {
     heap.create(name, pages * PAGE_BYTES, 0o600).unwrap();
 }
@@ -154,7 +154,7 @@ fn the_peak_is_the_most_that_was_seen() {
     assert_eq!(max.objects, 7);
 }
 
-/// A heap in which something happens between the listing and the look at the objects.
+/// A heap that runs `step` after each listing.
 #[derive(Clone)]
 struct Meanwhile {
     heap: Heap,

@@ -72,12 +72,15 @@ fn asking_what_would_be_removed_changes_nothing() {
     let before = contents(&own);
     let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
     assert!(foreseen.failed.is_empty(), "{foreseen}");
-    let told = |removed: &tearless::cleanup::Removed| {
+    let summary = |removed: &tearless::cleanup::Removed| {
         (removed.reason, removed.channel.clone(), removed.objects.len())
     };
-    assert_eq!(foreseen.removed.iter().map(told).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
+    assert_eq!(
+        foreseen.removed.iter().map(summary).collect::<Vec<_>>(),
+        [(RemovalReason::HalfMade, None, 3)]
+    );
     let foreseen = own.would_clean(Retention::Nothing).unwrap();
-    let mut causes: Vec<_> = foreseen.removed.iter().map(told).collect();
+    let mut causes: Vec<_> = foreseen.removed.iter().map(summary).collect();
     causes.sort_by_key(|(_, channel, _)| channel.clone());
     assert_eq!(causes, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
     assert_eq!(contents(&own), before);
@@ -113,22 +116,22 @@ fn pages_without_permissions(namespace: &Namespace) {
     let page = objects.path("c");
     let forbid = || fs::set_permissions(&page, Permissions::from_mode(0o000)).unwrap();
     forbid();
-    for told in
+    for report in
         [namespace.would_clean(Retention::Nothing).unwrap(), namespace.clean(Retention::Nothing).unwrap()]
     {
-        assert!(told.removed.is_empty() && told.failed.is_empty(), "it lives: {told}");
+        assert!(report.removed.is_empty() && report.failed.is_empty(), "it lives: {report}");
     }
     drop(writer);
     for content in [&[][..], &[0; 4096]] {
         fs::write(&page, content).unwrap();
         forbid();
-        for told in
+        for report in
             [namespace.would_clean(Retention::UntilReplaced), namespace.clean(Retention::UntilReplaced)]
         {
-            let told = told.unwrap();
-            assert!(told.failed.is_empty() && told.removed.len() == 1, "{told}");
+            let report = report.unwrap();
+            assert!(report.failed.is_empty() && report.removed.len() == 1, "{report}");
             assert_eq!(
-                (told.removed[0].reason, &*told.removed[0].objects),
+                (report.removed[0].reason, &*report.removed[0].objects),
                 (RemovalReason::HalfMade, &[objects.name("c")][..])
             );
         }

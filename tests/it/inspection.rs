@@ -46,27 +46,27 @@ fn a_live_channel_is_told_as_it_is() {
     for number in 1..=11 {
         writer.publish(&[number; 4]).unwrap();
     }
-    let told = own.inspect("worker").unwrap();
-    assert_eq!((told.channel.as_str(), told.namespace.as_str()), ("worker", own.name()));
-    assert_eq!((told.codec.as_str(), told.type_name.as_str()), ("pod", "a schema"));
-    assert!(told.checksum && told.fingerprint != 0 && told.instance != 0);
-    assert_eq!((told.permissions, told.limit), (0o640, 5_000));
-    assert_eq!(told.owner_uid, rustix::process::geteuid().as_raw());
-    assert_eq!((told.published, told.incarnation, told.growths), (11, 1, 0));
-    assert_eq!((told.state, told.writer_state), (ChannelState::Open, WriterState::Alive));
-    assert_eq!(told.writer_pid, u64::from(std::process::id()));
-    assert_eq!((told.dating, told.wake_mode), (TimestampSource::Precise, WakeMode::Barriers));
-    assert_eq!(told.heartbeat_interval, Some(Duration::from_secs(7)));
-    assert!(told.start_time > 0 && told.opened_ago.is_some() && told.heartbeat.is_none());
-    for (segment, generation) in segments(&told).into_iter().zip(told.generations) {
+    let inspection = own.inspect("worker").unwrap();
+    assert_eq!((inspection.channel.as_str(), inspection.namespace.as_str()), ("worker", own.name()));
+    assert_eq!((inspection.codec.as_str(), inspection.type_name.as_str()), ("pod", "a schema"));
+    assert!(inspection.checksum && inspection.fingerprint != 0 && inspection.instance != 0);
+    assert_eq!((inspection.permissions, inspection.limit), (0o640, 5_000));
+    assert_eq!(inspection.owner_uid, rustix::process::geteuid().as_raw());
+    assert_eq!((inspection.published, inspection.incarnation, inspection.growths), (11, 1, 0));
+    assert_eq!((inspection.state, inspection.writer_state), (ChannelState::Open, WriterState::Alive));
+    assert_eq!(inspection.writer_pid, u64::from(std::process::id()));
+    assert_eq!((inspection.dating, inspection.wake_mode), (TimestampSource::Precise, WakeMode::Barriers));
+    assert_eq!(inspection.heartbeat_interval, Some(Duration::from_secs(7)));
+    assert!(inspection.start_time > 0 && inspection.opened_ago.is_some() && inspection.heartbeat.is_none());
+    for (segment, generation) in segments(&inspection).into_iter().zip(inspection.generations) {
         assert_eq!((segment.generation, segment.depth), (generation, 4));
         assert!(segment.capacity >= 32 && segment.stride > segment.capacity);
         assert!(segment.depth * segment.stride < segment.bytes && segment.bytes.is_multiple_of(4096));
         let ages = segment.slots.iter().map(|slot| slot.age.unwrap());
-        assert!(segment.slots.iter().all(|slot| slot.len == 32) && ages.max() <= told.opened_ago);
+        assert!(segment.slots.iter().all(|slot| slot.len == 32) && ages.max() <= inspection.opened_ago);
     }
-    assert_eq!(numbers(&told, SlotState::Whole), (4..=11).collect::<Vec<_>>());
-    assert!(told.next_segments.iter().all(Option::is_none) && told.unfinished().is_none());
+    assert_eq!(numbers(&inspection, SlotState::Whole), (4..=11).collect::<Vec<_>>());
+    assert!(inspection.next_segments.iter().all(Option::is_none) && inspection.unfinished().is_none());
     let again = writer.publication();
     writer.touch().unwrap();
     assert_eq!(again, 11, "looking changes nothing");
@@ -78,16 +78,21 @@ fn what_was_never_published_and_what_lingers() {
     let own = OwnNamespace::new(&["worker"]);
     let writer = own.writer_builder::<[u8]>("worker").codec::<Bytes>().timestamps(TimestampSource::None);
     let mut writer = writer.wake_mode(WakeMode::Nobody).open().unwrap();
-    let told = own.inspect("worker").unwrap();
-    assert_eq!((told.published, told.dating, told.wake_mode), (0, TimestampSource::None, WakeMode::Nobody));
-    assert!(told.opened_ago.is_none() && told.heartbeat_interval.is_none() && !told.checksum);
-    let slots = segments(&told).into_iter().flat_map(|segment| &segment.slots);
+    let inspection = own.inspect("worker").unwrap();
+    assert_eq!(
+        (inspection.published, inspection.dating, inspection.wake_mode),
+        (0, TimestampSource::None, WakeMode::Nobody)
+    );
+    assert!(
+        inspection.opened_ago.is_none() && inspection.heartbeat_interval.is_none() && !inspection.checksum
+    );
+    let slots = segments(&inspection).into_iter().flat_map(|segment| &segment.slots);
     assert!(slots.into_iter().all(|slot| slot.state == SlotState::Empty && slot.publication == 0));
     writer.publish(b"the last").unwrap();
     writer.close_lingering().unwrap();
-    let told = own.inspect("worker").unwrap();
-    assert_eq!((told.state, told.writer_state), (ChannelState::Lingering, WriterState::Closed));
-    let [_, odd] = segments(&told);
+    let inspection = own.inspect("worker").unwrap();
+    assert_eq!((inspection.state, inspection.writer_state), (ChannelState::Lingering, WriterState::Closed));
+    let [_, odd] = segments(&inspection);
     let last = odd.slots.iter().find(|slot| slot.publication == 1).unwrap();
     assert_eq!((last.state, last.len, last.age), (SlotState::Whole, 8, None));
 }
@@ -116,14 +121,15 @@ fn a_killed_writer_leaves_the_publication_that_it_was_in() {
         writer.await_line("publishing");
         let pid = u64::from(writer.pid());
         writer.kill();
-        let told = own.inspect("worker").unwrap();
-        assert_eq!((told.writer_state, told.state), (WriterState::Dead, ChannelState::Open));
-        assert_eq!((told.writer_pid, told.incarnation), (pid, incarnation));
-        let Some(unfinished) = told.unfinished() else { continue };
-        assert_eq!(unfinished, told.published + 1);
-        let begun = [SlotState::Writing, SlotState::Unannounced].map(|state| numbers(&told, state)).concat();
+        let inspection = own.inspect("worker").unwrap();
+        assert_eq!((inspection.writer_state, inspection.state), (WriterState::Dead, ChannelState::Open));
+        assert_eq!((inspection.writer_pid, inspection.incarnation), (pid, incarnation));
+        let Some(unfinished) = inspection.unfinished() else { continue };
+        assert_eq!(unfinished, inspection.published + 1);
+        let begun =
+            [SlotState::Writing, SlotState::Unannounced].map(|state| numbers(&inspection, state)).concat();
         assert_eq!(begun, [unfinished]);
-        assert!(numbers(&told, SlotState::Whole).contains(&told.published), "which readers get");
+        assert!(numbers(&inspection, SlotState::Whole).contains(&inspection.published), "which readers get");
         let mut successor = open(&own);
         assert!(own.inspect("worker").unwrap().unfinished().is_none(), "its writer lives");
         assert_eq!(successor.publish(&[1]).unwrap(), unfinished, "the successor publishes the same number");
@@ -148,15 +154,17 @@ fn a_growing_channel_is_told_as_it_was_at_some_moment() {
         });
         let mut generations = [0; 2];
         while !done.load(Ordering::Relaxed) {
-            let told = own.inspect("worker").unwrap();
-            assert_eq!(told.writer_state, WriterState::Alive);
-            for (side, segment) in segments(&told).into_iter().enumerate() {
+            let inspection = own.inspect("worker").unwrap();
+            assert_eq!(inspection.writer_state, WriterState::Alive);
+            for (side, segment) in segments(&inspection).into_iter().enumerate() {
                 assert!(segment.generation >= generations[side], "never an older one than before");
                 generations[side] = segment.generation;
                 let mut numbers = segment.slots.iter().map(|slot| slot.publication).filter(|n| *n > 0);
-                assert!(numbers.all(|number| number % 2 == side as u64 && number <= told.published + 1));
+                assert!(
+                    numbers.all(|number| number % 2 == side as u64 && number <= inspection.published + 1)
+                );
             }
-            assert_eq!(numbers(&told, SlotState::Implausible), [0; 0]);
+            assert_eq!(numbers(&inspection, SlotState::Implausible), [0; 0]);
         }
     });
     assert!(own.inspect("worker").unwrap().growths > 100);
@@ -176,10 +184,10 @@ fn a_writer_that_dies_while_it_grows_leaves_the_next_segment() {
     page.write_all_at(&1_u64.to_le_bytes(), PUBLISHED).unwrap();
     page.write_all_at(&1_u64.to_le_bytes(), PUBLISHED + 8).unwrap();
     fs::write(objects.path("a1"), old).unwrap();
-    let told = own.inspect("worker").unwrap();
-    assert_eq!(told.generations, [1, 1]);
-    let next = told.next_segments[0].as_ref().unwrap();
-    assert!(next.generation == 2 && next.capacity >= 10_000 && told.next_segments[1].is_none());
+    let inspection = own.inspect("worker").unwrap();
+    assert_eq!(inspection.generations, [1, 1]);
+    let next = inspection.next_segments[0].as_ref().unwrap();
+    assert!(next.generation == 2 && next.capacity >= 10_000 && inspection.next_segments[1].is_none());
     let begun = next.slots.iter().find(|slot| slot.publication == 2).unwrap();
     assert_eq!(begun.state, SlotState::Unannounced);
 }
@@ -203,9 +211,9 @@ fn what_is_not_there_or_not_ours_is_a_typed_error() {
     assert!(matches!(other.inspect("worker"), Err(AttachError::NotFound { .. })));
     let objects = Objects::of(own.name(), "worker");
     fs::remove_file(objects.path("b1")).unwrap();
-    let told = own.inspect("worker").unwrap();
-    assert!(matches!(&told.segments[1], Err(error) if matches!(**error, ObjectError::NotFound { .. })));
-    assert!(told.segments[0].is_ok() && told.clone().segments[1].is_err());
+    let inspection = own.inspect("worker").unwrap();
+    assert!(matches!(&inspection.segments[1], Err(error) if matches!(**error, ObjectError::NotFound { .. })));
+    assert!(inspection.segments[0].is_ok() && inspection.clone().segments[1].is_err());
     let page = fs::OpenOptions::new().write(true).open(objects.path("c")).unwrap();
     page.write_all_at(&9_u16.to_le_bytes(), VERSION).unwrap();
     let error = own.inspect("worker").unwrap_err();
@@ -222,7 +230,7 @@ fn channels_inside_a_process_can_be_inspected_too() {
     let namespace = Namespace::in_process("fleet").unwrap();
     let mut writer = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open().unwrap();
     writer.publish(&[1; 5]).unwrap();
-    let told = namespace.inspect("worker").unwrap();
-    assert_eq!((told.published, told.writer_state), (1, WriterState::Alive));
-    assert_eq!(numbers(&told, SlotState::Whole), [1]);
+    let inspection = namespace.inspect("worker").unwrap();
+    assert_eq!((inspection.published, inspection.writer_state), (1, WriterState::Alive));
+    assert_eq!(numbers(&inspection, SlotState::Whole), [1]);
 }

@@ -31,20 +31,20 @@ fn attach(namespace: &Namespace) -> Reader<Vec<u8>, Bytes> {
 }
 
 /// What the system reports of objects: their bytes, their bytes that have memory, and their number.
-type Told = (u64, u64, u64);
+type Measured = (u64, u64, u64);
 
-fn stat(path: &Path) -> Told {
+fn stat(path: &Path) -> Measured {
     let metadata = fs::metadata(path).unwrap();
     (metadata.len(), metadata.blocks() * 512, 1)
 }
 
-fn stat_all(begins_with: &str) -> Told {
+fn stat_all(begins_with: &str) -> Measured {
     let entries = fs::read_dir(DIRECTORY).unwrap().map(Result::unwrap);
     let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begins_with));
     ours.map(|entry| stat(&entry.path())).fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
 }
 
-fn told(usage: MemoryUsage) -> Told {
+fn measured(usage: MemoryUsage) -> Measured {
     (usage.bytes, usage.resident, usage.objects)
 }
 
@@ -108,14 +108,14 @@ fn every_kind_is_as_large_as_the_system_says() {
     for (channel, a, b) in [("one", "a1", "b1"), ("two", "a1", "b2"), ("three", "a1", "b1")] {
         let objects = Objects::of(own.name(), channel);
         let found = memory.channels.iter().find(|memory| memory.channel == channel).unwrap();
-        assert_eq!(told(found.control), stat(&objects.path("c")), "{channel}");
-        assert_eq!(told(found.segment_a), stat(&objects.path(a)), "{channel}");
-        assert_eq!(told(found.segment_b), stat(&objects.path(b)), "{channel}");
-        assert_eq!(told(found.total()), stat_all(&objects.name("")), "{channel}");
+        assert_eq!(measured(found.control), stat(&objects.path("c")), "{channel}");
+        assert_eq!(measured(found.segment_a), stat(&objects.path(a)), "{channel}");
+        assert_eq!(measured(found.segment_b), stat(&objects.path(b)), "{channel}");
+        assert_eq!(measured(found.total()), stat_all(&objects.name("")), "{channel}");
         assert_eq!(found.total().bytes, found.total().resident, "a channel's memory is reserved");
     }
     let all = Objects::of(own.name(), "one").name("c");
-    assert_eq!(told(memory.total()), stat_all(&all[..NAMESPACE_PREFIX]));
+    assert_eq!(measured(memory.total()), stat_all(&all[..NAMESPACE_PREFIX]));
     assert!(memory.registry.resident < memory.registry.bytes, "{memory}");
     assert_eq!((memory.unnamed.objects, memory.other.objects), (0, 0));
     drop(writers);
@@ -138,7 +138,7 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
             ask(&mut worker, &format!("publish {len}"), "published");
         }
         let now = tracker.observe().unwrap();
-        assert_eq!(told(now.channels[0].total()), stat_all(&objects.name("")));
+        assert_eq!(measured(now.channels[0].total()), stat_all(&objects.name("")));
         let change = now.diff(&before);
         assert!(change.total.resident > 3 * len && change.channels[0].channel == CHANNEL, "{change}");
         assert_eq!(change.total.objects, 0, "what was replaced is gone");
@@ -163,7 +163,7 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
     while left.objects == 0 {
         assert!(Instant::now() < end, "no kill has hit a growth");
         let mut worker = start(test, &own, 1 << 30);
-        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "who takes over removes what was left");
+        assert_eq!(memory_of(&own, CHANNEL).replaced.objects, 0, "a successor removes what was left");
         let before = attach(&own).publication();
         worker.order("grow");
         let reader = attach(&own);
@@ -173,7 +173,7 @@ fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
     }
     let objects = Objects::of(own.name(), CHANNEL);
     let all = memory_of(&own, CHANNEL);
-    assert_eq!(told(all.total()), stat_all(&objects.name("")));
+    assert_eq!(measured(all.total()), stat_all(&objects.name("")));
     assert_eq!(left.objects, objects.listed().len() as u64 - 3);
     own.clean(Retention::UntilReplaced).unwrap();
     assert_eq!(memory_of(&own, CHANNEL), {
@@ -190,17 +190,17 @@ fn leftovers_made_by_hand_are_in_their_columns() {
     let writer = open(&own, CHANNEL).unwrap();
     let objects = Objects::of(own.name(), CHANNEL);
     fs::write(objects.path("a2"), vec![1; 3 * 4_096]).unwrap();
-    assert_eq!(told(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
+    assert_eq!(measured(memory_of(&own, CHANNEL).replaced), stat(&objects.path("a2")));
     fs::remove_file(objects.path("c")).unwrap();
     let memory = own.memory().unwrap();
-    assert_eq!(told(memory.unnamed), stat_all(&objects.name("")));
+    assert_eq!(measured(memory.unnamed), stat_all(&objects.name("")));
     assert_eq!((memory.unnamed.objects, memory.channels.len()), (3, 0));
     let unknown = format!("{DIRECTORY}/{}zzz", &objects.name("")[..NAMESPACE_PREFIX]);
     fs::write(&unknown, b"of some later version").unwrap();
     let other = own.memory().unwrap().other;
     let said = stat(Path::new(&unknown));
     fs::remove_file(&unknown).unwrap();
-    assert_eq!(told(other), said);
+    assert_eq!(measured(other), said);
     drop(writer);
     for kind in objects.listed() {
         fs::remove_file(objects.path(&kind)).unwrap();

@@ -19,7 +19,7 @@ fn attach(namespace: &Namespace) -> Result<Reader<Vec<u8>, Bytes>, AttachError> 
 }
 
 /// A writer that obeys orders.
-fn write_as_told(namespace: &Namespace) {
+fn obey(namespace: &Namespace) {
     let mut writer = Some(open(namespace));
     say("ready");
     for command in orders() {
@@ -35,7 +35,7 @@ fn write_as_told(namespace: &Namespace) {
     }
 }
 
-fn told(writer: &mut Actor, command: &str) {
+fn order(writer: &mut Actor, command: &str) {
     writer.order(command);
     writer.await_line("done");
 }
@@ -53,7 +53,7 @@ fn removed(test: &str, own: &OwnNamespace) -> (Actor, Reader<Vec<u8>, Bytes>, Ob
     writer.await_line("ready");
     let mut reader = attach(own).unwrap();
     for len in ["1", "2"] {
-        told(&mut writer, len);
+        order(&mut writer, len);
         reader.snapshot().unwrap();
     }
     let objects = Objects::of(own.name(), "worker");
@@ -65,19 +65,19 @@ fn removed(test: &str, own: &OwnNamespace) -> (Actor, Reader<Vec<u8>, Bytes>, Ob
 fn the_writer_and_attached_readers_go_on() {
     let test = "removed_names::the_writer_and_attached_readers_go_on";
     if let Some((_, namespace)) = role() {
-        return write_as_told(&namespace);
+        return obey(&namespace);
     }
     let own = OwnNamespace::new(&["worker"]);
     let (mut writer, mut reader, objects) = removed(test, &own);
     for len in 3..100 {
-        told(&mut writer, &len.to_string());
+        order(&mut writer, &len.to_string());
         assert_eq!(*reader.snapshot().unwrap(), pattern(len));
     }
     assert!(matches!(attach(&own), Err(AttachError::NotFound { .. })));
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
-    told(&mut writer, "grow");
+    order(&mut writer, "grow");
     assert_eq!(*reader.snapshot().unwrap(), pattern(99), "what can't grow leaves the published state");
-    told(&mut writer, "100");
+    order(&mut writer, "100");
     assert_eq!(*reader.snapshot().unwrap(), pattern(100));
     assert_eq!(objects.listed(), Vec::<String>::new(), "no process has created the names again");
     writer.kill();
@@ -89,7 +89,7 @@ fn the_writer_and_attached_readers_go_on() {
 fn a_successor_is_unharmed_by_the_first_writer() {
     let test = "removed_names::a_successor_is_unharmed_by_the_first_writer";
     if let Some((_, namespace)) = role() {
-        return write_as_told(&namespace);
+        return obey(&namespace);
     }
     for end in ["close", "kill"] {
         let own = OwnNamespace::new(&["worker"]);
@@ -97,15 +97,15 @@ fn a_successor_is_unharmed_by_the_first_writer() {
         let mut second = open(&own);
         second.publish(&pattern(50)).unwrap();
         let mut reader = attach(&own).unwrap();
-        told(&mut first, "grow");
-        told(&mut first, "7");
+        order(&mut first, "grow");
+        order(&mut first, "7");
         assert_eq!(
             (&*firsts_reader.snapshot().unwrap(), &*reader.snapshot().unwrap()),
             (&pattern(7), &pattern(50))
         );
         assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Alive);
         if end == "close" {
-            told(&mut first, "close");
+            order(&mut first, "close");
             assert_eq!(firsts_reader.writer_state().unwrap(), WriterState::Closed);
             assert!(matches!(firsts_reader.snapshot(), Err(SnapshotError::Closed { last: 3, .. })));
         } else {

@@ -85,13 +85,13 @@ fn a_segment_that_is_replaced_is_told_as_it_has_become() {
     let (heap, name, writer) = channel();
     let writer = Arc::new(Mutex::new(writer));
     let growing = Arc::clone(&writer);
-    let told = inspect_while(heap, &name, move || {
+    let inspection = inspect_while(heap, &name, move || {
         for _ in 0..2 {
             growing.lock().unwrap().publish(&[1; 10_000]).unwrap();
         }
     });
-    assert_eq!((told.published, told.generations, told.growths), (7, [2, 2], 2));
-    for segment in told.segments {
+    assert_eq!((inspection.published, inspection.generations, inspection.growths), (7, [2, 2], 2));
+    for segment in inspection.segments {
         let segment = segment.unwrap();
         assert!(segment.generation == 2 && segment.capacity >= 10_000);
         let last = segment.slots.iter().find(|slot| slot.publication > 5).unwrap();
@@ -105,8 +105,8 @@ fn an_inspection_is_of_one_writer() {
     drop(writer);
     let successor = Arc::new(Mutex::new(None));
     let (kept, opened, of) = (Arc::clone(&successor), heap.clone(), name.clone());
-    let told = inspect_while(heap, &name, move || *kept.lock().unwrap() = Some(open(&opened, &of)));
-    assert_eq!((told.incarnation, told.writer_state), (2, WriterState::Alive));
+    let inspection = inspect_while(heap, &name, move || *kept.lock().unwrap() = Some(open(&opened, &of)));
+    assert_eq!((inspection.incarnation, inspection.writer_state), (2, WriterState::Alive));
     assert!(successor.lock().unwrap().is_some());
 }
 
