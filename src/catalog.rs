@@ -1,8 +1,8 @@
-//! The objects of a namespace, and the channel that each belongs to. The only place that groups objects by their names
-//! and decides whether a control page claims them.
+//! The objects of a namespace, and the channel that each belongs to. The only place that groups
+//! objects by their names and decides whether a control page claims them.
 //!
-//! Reading takes no lock and changes nothing. Objects come and go in between: each is measured at a moment of its own,
-//! and one that is removed before that is left out.
+//! Reading takes no lock and changes nothing. Objects come and go in between: each is measured at a
+//! moment of its own, and one that is removed before that is left out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,13 +43,13 @@ pub(crate) struct OwnPage {
 pub(crate) struct Object {
     /// Its name, as `/dev/shm` lists it.
     pub(crate) name: String,
-    pub(crate) owner: Owner,
+    pub(crate) role: Role,
     pub(crate) size: ObjectSize,
 }
 
-/// What an object belongs to.
+/// The role of an object in its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub(crate) enum Role {
     /// A part of this channel.
     Channel(String, Part),
     /// Named like a channel's object, but no control page claims it.
@@ -66,7 +66,8 @@ pub(crate) enum Part {
     /// The current segment of a side.
     Segment(Side),
     Schema,
-    /// A segment that is being made or replaced, or a leftover; a schema that the page does not mention.
+    /// A segment that is being made or replaced, or a leftover; a schema that the page does not
+    /// mention.
     Replaced,
 }
 
@@ -85,8 +86,8 @@ impl Catalog {
 
     /// The objects of a namespace, beside what its registry lists.
     ///
-    /// The registry is listed first. So the writer of every object that is found has already been in the registry, if it
-    /// ever was.
+    /// The registry is listed first. So the writer of every object that is found has already been
+    /// in the registry, if it ever was.
     pub(crate) fn read_with_registry(
         backend: &Arc<dyn Backend>,
         namespace: &str,
@@ -112,24 +113,24 @@ impl Catalog {
     }
 }
 
-/// All objects of a namespace, each with its owner and its size.
+/// All objects of a namespace, each with its role and its size.
 pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Object>, ObjectError> {
     let catalog = Catalog::read(backend, namespace)?;
     let mut found = Vec::new();
-    let mut add = |owner: Owner, name: String| -> Result<(), ObjectError> {
+    let mut add = |role: Role, name: String| -> Result<(), ObjectError> {
         let size = if_exists(backend.size(&name))?;
-        found.extend(size.map(|size| Object { name, owner, size }));
+        found.extend(size.map(|size| Object { name, role, size }));
         Ok(())
     };
     for name in catalog.others {
         let is_registry = name == ObjectNames::registry(namespace);
-        add(if is_registry { Owner::Registry } else { Owner::Other }, name)?;
+        add(if is_registry { Role::Registry } else { Role::Other }, name)?;
     }
     for (names, Entry { mut objects, .. }) in catalog.channels {
-        // The page first, and the sizes after it: a channel that ends removes its segments before its page, so the
-        // objects that are left after the page belong to no channel.
+        // The page first, and the sizes after it: a channel that ends removes its segments before
+        // its page, so the objects that are left after the page belong to no channel.
         let Some(own) = own_page(backend, &names) else {
-            objects.into_iter().try_for_each(|object| add(Owner::Unnamed, object))?;
+            objects.into_iter().try_for_each(|object| add(Role::Unnamed, object))?;
             continue;
         };
         if own.name.namespace != namespace {
@@ -137,25 +138,26 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
             continue;
         }
         // Segments that became current after the listing.
-        let current = own.current_segments(&names);
+        let current = own.current_segments();
         for segment in current.iter().flatten() {
             if !objects.contains(segment) {
                 objects.push(segment.clone());
             }
         }
         for object in objects {
-            let part = own.part(&names, &object, &current);
-            add(Owner::Channel(own.name.channel.clone(), part), object)?;
+            let part = own.part(&object, &current);
+            add(Role::Channel(own.name.channel.clone(), part), object)?;
         }
     }
     Ok(found)
 }
 
-/// The control page of the channel with these names; `None` if there is none that can be mapped and read, or if it holds
-/// a name that is invalid or that has other objects. A hash can be made for any text, so a page is believed only about
-/// its own objects.
+/// The control page of the channel with these names; `None` if there is none that can be mapped and
+/// read, or if it holds a name that is invalid or that has other objects. A hash can be made for
+/// any text, so a page is believed only about its own objects.
 ///
-/// Mapped again for each caller: it shows the channel as it is now, and a listing holds no mappings.
+/// Mapped again for each caller: it shows the channel as it is now, and a listing holds no
+/// mappings.
 pub(crate) fn own_page(backend: &dyn Backend, names: &ObjectNames) -> Option<OwnPage> {
     let page = ControlPage::validate(backend.view(&names.object(Kind::Control)).ok()?).ok()?;
     let name = page.name().filter(|name| name.objects == *names)?;
@@ -175,14 +177,15 @@ pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Opti
 
 impl OwnPage {
     /// The names of the current segments, A and B; `None` for a generation that no writer stores.
-    fn current_segments(&self, names: &ObjectNames) -> [Option<String>; 2] {
+    fn current_segments(&self) -> [Option<String>; 2] {
         Side::BOTH.map(|side| {
-            self.page.generation(side).map(|generation| names.object(Kind::Segment(side, generation)))
+            let generation = self.page.generation(side)?;
+            Some(self.name.objects.object(Kind::Segment(side, generation)))
         })
     }
 
-    fn part(&self, names: &ObjectNames, object: &String, current: &[Option<String>; 2]) -> Part {
-        match names.kind_of(object) {
+    fn part(&self, object: &String, current: &[Option<String>; 2]) -> Part {
+        match self.name.objects.kind_of(object) {
             Some(Kind::Control) => Part::Control,
             Some(Kind::Schema) if self.page.schema().is_some() => Part::Schema,
             Some(Kind::Segment(side, _)) if current[side.index()].as_ref() == Some(object) => {
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_object_of_a_namespace_has_an_owner() {
+    fn every_object_of_a_namespace_has_a_role() {
         let heap = Heap::new();
         let (_writer, names) = channel(&heap);
         let unnamed = ObjectNames::new("fleet", "other").object(Kind::Segment(Side::A, 1));
@@ -237,21 +240,21 @@ mod tests {
         for object in [&unnamed, &other, &replaced, &registry] {
             heap.create(object, PAGE_BYTES, 0o600).unwrap();
         }
-        let of_channel = |part| Owner::Channel("worker".into(), part);
+        let of_channel = |part| Role::Channel("worker".into(), part);
         let expected = [
             (names.object(Kind::Control), of_channel(Part::Control)),
             (names.object(Kind::Segment(Side::A, 1)), of_channel(Part::Segment(Side::A))),
             (names.object(Kind::Segment(Side::B, 1)), of_channel(Part::Segment(Side::B))),
             (replaced, of_channel(Part::Replaced)),
-            (unnamed, Owner::Unnamed),
-            (registry, Owner::Registry),
-            (other, Owner::Other),
+            (unnamed, Role::Unnamed),
+            (registry, Role::Registry),
+            (other, Role::Other),
         ];
         let found = objects(&heap, "fleet").unwrap();
-        let owners: BTreeMap<_, _> = found.into_iter().map(|object| (object.name, object.owner)).collect();
-        assert_eq!(owners.len(), expected.len());
-        for (object, owner) in expected {
-            assert_eq!(owners[&object], owner, "{object}");
+        let roles: BTreeMap<_, _> = found.into_iter().map(|object| (object.name, object.role)).collect();
+        assert_eq!(roles.len(), expected.len());
+        for (object, role) in expected {
+            assert_eq!(roles[&object], role, "{object}");
         }
     }
 }

@@ -27,7 +27,8 @@ use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::object::{Backend, ObjectError};
 use crate::registry::{self, ChannelInfo};
 
-/// What [`Namespace::clean`](crate::Namespace::clean) did. `Display` prints a line for each removal and each error.
+/// What [`Namespace::clean`](crate::Namespace::clean) did. `Display` prints a line for each removal
+/// and each error.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct CleanupReport {
@@ -80,8 +81,8 @@ impl Entry {
     }
 }
 
-/// Cleans a namespace, channel by channel, and then its registry. Waits up to `patience` for another process that holds
-/// a lock.
+/// Cleans a namespace, channel by channel, and then its registry. Waits up to `patience` for
+/// another process that holds a lock.
 pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -136,7 +137,8 @@ pub(crate) fn would_clean(
     Ok(report)
 }
 
-/// Whether the registered instance of a channel no longer exists. `removed` was removed after `catalog` was read.
+/// Whether the registered instance of a channel no longer exists. `removed` was removed after
+/// `catalog` was read.
 fn is_gone(
     backend: &dyn Backend,
     namespace: &str,

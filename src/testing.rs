@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::catalog::{self, Object, Owner, Part};
+use crate::catalog::{self, Object, Part, Role};
 use crate::namespace::Namespace;
 use crate::object::ObjectError;
 
@@ -23,9 +23,10 @@ use crate::object::ObjectError;
 /// # }
 /// ```
 ///
-/// It compares names: an object that exists at the end and did not at the beginning is a leak. A channel that existed at
-/// the beginning may grow, so its current segments are not reported, whatever their generation; its replaced ones are.
-/// New channels of other processes are reported, too: give a test a namespace of its own.
+/// It compares names: an object that exists at the end and did not at the beginning is a leak. A
+/// channel that existed at the beginning may grow, so its current segments are not reported,
+/// whatever their generation; its replaced ones are. New channels of other processes are reported,
+/// too: give a test a namespace of its own.
 #[derive(Debug)]
 #[must_use = "leaks are found only by `leaks`, `finish` or `assert_nothing_left`"]
 pub struct LeakCheck {
@@ -43,7 +44,7 @@ impl LeakCheck {
     pub fn begin(namespace: &Namespace) -> Result<LeakCheck, ObjectError> {
         let found = objects(namespace)?;
         let channels =
-            found.iter().filter_map(|object| channel_of(&object.owner)).map(str::to_owned).collect();
+            found.iter().filter_map(|object| channel_of(&object.role)).map(str::to_owned).collect();
         let objects = found.into_iter().map(|object| object.name).collect();
         Ok(LeakCheck { namespace: namespace.clone(), objects, channels })
     }
@@ -82,8 +83,8 @@ impl LeakCheck {
     }
 
     fn is_new(&self, object: &Object) -> bool {
-        let replaces_known = match &object.owner {
-            Owner::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
+        let replaces_known = match &object.role {
+            Role::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
                 self.channels.contains(channel)
             }
             _ => false,
@@ -96,9 +97,9 @@ fn objects(namespace: &Namespace) -> Result<Vec<Object>, ObjectError> {
     catalog::objects(namespace.backend().as_ref(), namespace.name())
 }
 
-fn channel_of(owner: &Owner) -> Option<&str> {
-    match owner {
-        Owner::Channel(channel, _) => Some(channel),
+fn channel_of(role: &Role) -> Option<&str> {
+    match role {
+        Role::Channel(channel, _) => Some(channel),
         _ => None,
     }
 }
@@ -127,7 +128,7 @@ pub struct Leak {
 
 impl From<Object> for Leak {
     fn from(object: Object) -> Leak {
-        let channel = channel_of(&object.owner).map(str::to_owned);
+        let channel = channel_of(&object.role).map(str::to_owned);
         Leak { object: object.name, channel, resident: object.size.resident }
     }
 }

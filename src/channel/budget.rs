@@ -1,11 +1,12 @@
 //! Budgets of shared memory: of one channel, and of its namespace.
 //!
-//! The memory in use is that of all listed objects, so leftovers and replaced segments count as what they cost. Creating
-//! and growing make system calls anyway; without a budget nothing is listed.
+//! The memory in use is that of all listed objects, so leftovers and replaced segments count as
+//! what they cost. Creating and growing make system calls anyway; without a budget nothing is
+//! listed.
 //!
-//! Listing and creating are two steps. Two processes that grow at the same moment may each find room for themselves: then
-//! the namespace exceeds its budget by one of the two growths. Only the writer of a channel grows it, so a channel's own
-//! budget has no such gap.
+//! Listing and creating are two steps. Two processes that grow at the same moment may each find
+//! room for themselves: then the namespace exceeds its budget by one of the two growths. Only the
+//! writer of a channel grows it, so a channel's own budget has no such gap.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,11 +27,13 @@ pub(crate) struct Budgets {
 pub enum BudgetScope {
     /// One channel: [`WriterBuilder::max_memory`](crate::WriterBuilder::max_memory).
     Channel,
-    /// All channels of a namespace together: [`NamespaceBuilder::max_memory`](crate::NamespaceBuilder::max_memory).
+    /// All channels of a namespace together:
+    /// [`NamespaceBuilder::max_memory`](crate::NamespaceBuilder::max_memory).
     Namespace,
 }
 
-/// A budget of shared memory that creating or growing a channel would exceed. All numbers are resident bytes.
+/// A budget of shared memory that creating or growing a channel would exceed. All numbers are
+/// resident bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OverBudget {
@@ -65,9 +68,11 @@ impl fmt::Display for OverBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeLimit {
-    /// The limit of a single state: [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
+    /// The limit of a single state:
+    /// [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
     MaxStateLen,
-    /// The segment that the state needs does not fit into the budget. Smaller states can still be published.
+    /// The segment that the state needs does not fit into the budget. Smaller states can still be
+    /// published.
     Budget(OverBudget),
 }
 
@@ -116,8 +121,8 @@ impl Budgets {
     }
 }
 
-/// Bytes of all objects whose names begin with `prefix`, whoever they belong to. An object that is removed after the
-/// listing costs nothing.
+/// Bytes of all objects whose names begin with `prefix`, of all users. An object that is
+/// removed after the listing costs nothing.
 fn used(backend: &Arc<dyn Backend>, prefix: &str) -> Result<u64, ObjectError> {
     let mut used = 0;
     for object in backend.list(prefix)? {

@@ -1,4 +1,5 @@
-//! The control page: its words as values, each with its ordering, and the one answer to "is this a page of ours?".
+//! The control page: its words as values, each with its ordering, and the one answer to "is this a
+//! page of ours?".
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -51,7 +52,8 @@ impl PageProblem {
     }
 }
 
-/// The header of a control page: what never changes during an instance, written before the page is declared ready.
+/// The header of a control page: what never changes during an instance, written before the page is
+/// declared ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ControlHeader {
     pub(crate) instance: u64,
@@ -91,8 +93,8 @@ impl ControlHeader {
         self.schema.write(page);
     }
 
-    /// Reads the header of a page. The words may hold anything; they are trusted only for comparison with what is
-    /// expected.
+    /// Reads the header of a page. The words may hold anything; they are trusted only for
+    /// comparison with what is expected.
     fn read(page: &impl Memory) -> ControlHeader {
         ControlHeader {
             instance: page.load(control::INSTANCE),
@@ -126,7 +128,8 @@ impl Progress {
 }
 
 impl<M: Memory> ControlPage<M> {
-    /// The page in `memory`, if that has the size of one and is ready, in this version of the layout.
+    /// The page in `memory`, if that has the size of one and is ready, in this version of the
+    /// layout.
     pub(crate) fn validate(memory: M) -> Result<ControlPage<M>, PageProblem> {
         let bytes = memory.len() * WORD_BYTES;
         if bytes != control::BYTES {
@@ -168,7 +171,8 @@ impl<M: Memory> ControlPage<M> {
         ChannelState::load(self)
     }
 
-    /// The state and the number of the latest publication: if the channel has ended, the number is its last.
+    /// The state and the number of the latest publication: if the channel has ended, the number is
+    /// its last.
     pub(crate) fn progress(&self) -> Progress {
         let state = ChannelState::load_before_number(self);
         Progress { state, publication: self.publication_acquired() }
@@ -180,8 +184,8 @@ impl<M: Memory> ControlPage<M> {
         Published::of_channel(self).peek()
     }
 
-    /// The same, and everything that the writer did before announcing it. A number that no writer stores is returned as
-    /// it is, because a waiter compares it with the word that it sleeps on.
+    /// The same, and everything that the writer did before announcing it. A number that no writer
+    /// stores is returned as it is, because a waiter compares it with the word that it sleeps on.
     pub(crate) fn publication_acquired(&self) -> u64 {
         Published::of_channel(self).latest().map_or_else(|| self.publication(), Publication::get)
     }
@@ -207,7 +211,8 @@ impl<M: Memory> ControlPage<M> {
         self.load(control::INCARNATION)
     }
 
-    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
+    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has
+    /// had.
     pub(crate) fn growths(&self) -> u64 {
         self.load(control::GROWTHS)
     }
@@ -252,8 +257,8 @@ impl<M: Memory> ControlPage<M> {
 
 /// Changes: only by the process that has claimed the page.
 impl<M: MemoryMut> ControlPage<M> {
-    /// The page of a new channel, in memory of which only the claim's holder knows: all words zero, header written. It
-    /// becomes visible by [`ControlPage::declare_ready`].
+    /// The page of a new channel, in memory of which only the claim's holder knows: all words zero,
+    /// header written. It becomes visible by [`ControlPage::declare_ready`].
     pub(super) fn create(memory: M, header: &ControlHeader, generations: [u64; 2]) -> ControlPage<M> {
         (0..control::BYTES / WORD_BYTES).for_each(|word| memory.store(word, 0));
         let page = ControlPage(Page::new(memory));
@@ -268,7 +273,8 @@ impl<M: MemoryMut> ControlPage<M> {
         ready::declare(self);
     }
 
-    /// Stores all words of a writer that begins: who it is, what it promises. Nothing of the former writer's remains.
+    /// Stores all words of a writer that begins: its identity and its promises. They replace all
+    /// words of the former writer.
     pub(super) fn begin_incarnation(&self, owner: ProcessIdentity, options: &WriterOptions) {
         self.store(control::LIMIT, options.max_state_len as u64);
         // The former writer's waiters' page and heartbeat say nothing about this writer.
@@ -282,7 +288,8 @@ impl<M: MemoryMut> ControlPage<M> {
         };
         self.store(control::OPENED, opened);
         self.store(control::DATING, options.timestamps.to_word());
-        // The owner last: a process that sees it judges it by its own promises, not by the former writer's.
+        // The owner last: a process that sees it judges it by its own promises, not by the former
+        // writer's.
         self.store(control::PID, owner.pid);
         self.store(control::START_TIME, owner.start_time);
         self.store(control::BOOT_ID, owner.boot_id[0]);
@@ -293,8 +300,9 @@ impl<M: MemoryMut> ControlPage<M> {
 
     /// Opens a channel again that a former writer closed or left.
     pub(super) fn reopen(&self) {
-        // Release: a reader that finds the channel open again must find its present owner, or would take the former
-        // owner, which has closed it and ended, for one that died. Pairs with the acquire fence in `writer_state`.
+        // Release: a reader that finds the channel open again must find its present owner, or would
+        // take the former owner, which has closed it and ended, for one that died. Pairs with the
+        // acquire fence in `writer_state`.
         self.fence_release();
         ChannelState::Open.store(self);
     }
@@ -354,9 +362,11 @@ pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
     }
 }
 
-/// Whether the owner that a page names is known to be dead, though a process holds its lock: a fork of the owner.
+/// Whether the owner that a page names is known to be dead, though a process holds its lock: a fork
+/// of the owner.
 ///
-/// A lock does not outlive a boot: with another boot id it is a container that has one of its own, and nothing is known.
+/// A lock does not outlive a boot: with another boot id it is a container that has one of its own,
+/// and nothing is known.
 pub(super) fn is_abandoned(page: &impl Memory) -> bool {
     let owner = owner_of(page);
     owner.other_boot().is_none() && owner.state() == ProcessState::Dead

@@ -23,8 +23,8 @@ pub struct ObjectListing {
 }
 
 impl ObjectListing {
-    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users are
-    /// listed, not opened.
+    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users
+    /// are listed, not opened.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.trusted.push(user);
         self
@@ -32,8 +32,9 @@ impl ObjectListing {
 
     /// The objects, sorted by name.
     ///
-    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may not
-    /// be included. An object whose name was removed is not found, even if processes have it mapped.
+    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may
+    /// not be included. An object whose name was removed is not found, even if processes have it
+    /// mapped.
     ///
     /// Cost: a listing of shared memory, and for each trusted object mapping its first page once.
     ///
@@ -47,7 +48,8 @@ impl ObjectListing {
     }
 }
 
-/// All namespaces that have objects in this machine's shared memory: `inspect::namespaces().list()?`.
+/// All namespaces that have objects in this machine's shared memory:
+/// `inspect::namespaces().list()?`.
 pub fn namespaces() -> NamespaceListing {
     NamespaceListing { trusted: Vec::new() }
 }
@@ -60,21 +62,21 @@ pub struct NamespaceListing {
 }
 
 impl NamespaceListing {
-    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users are
-    /// counted, not opened.
+    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users
+    /// are counted, not opened.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.trusted.push(user);
         self
     }
 
-    /// The namespaces, sorted by name, those without a name last. A namespace in which several users have
-    /// objects is listed once for each of them.
+    /// The namespaces, sorted by name, those without a name last. A namespace in which several
+    /// users have objects is listed once for each of them.
     ///
-    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may not
-    /// be counted.
+    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may
+    /// not be counted.
     ///
-    /// Cost: a listing of shared memory, a system call for each object, and mapping one object of each
-    /// namespace.
+    /// Cost: a listing of shared memory, a system call for each object, and mapping one object of
+    /// each namespace.
     ///
     /// # Errors
     ///

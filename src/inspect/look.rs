@@ -21,7 +21,8 @@ const MAX_LOOKS: usize = 8;
 /// Attempts to map the current segment while the writer replaces it.
 const MAX_REMAPS: usize = 64;
 
-/// Attempts at a slot whose publication is not announced yet. A living writer announces it within nanoseconds.
+/// Attempts at a slot whose publication is not announced yet. A living writer announces it within
+/// nanoseconds.
 const MAX_ANNOUNCEMENTS: usize = 8;
 
 /// The contents of a channel.
@@ -52,7 +53,8 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
     // First: if the writer is dead, everything below is its last, unless a successor begins.
     let writer_state = state_of_writer(reader)?;
     let incarnation = page.incarnation();
-    // Before the state: a process that removes the channel stores the state before it removes the schema.
+    // Before the state: a process that removes the channel stores the state before it removes the
+    // schema.
     let schema = reader.inspect_schema();
     let state = ChannelState::load_before_number(page);
     let segments = Side::BOTH.map(|side| current_segment(reader, side).map_err(Arc::new));
@@ -87,7 +89,8 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
     })
 }
 
-/// The state of the writer; `Unknown` if the channel has been removed, because its lock can't be queried any more.
+/// The state of the writer; `Unknown` if the channel has been removed, because its lock can't be
+/// queried any more.
 fn state_of_writer(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
     match writer_state(reader) {
         Err(ObjectError::NotFound { .. }) => Ok(WriterState::Unknown),
@@ -120,7 +123,8 @@ fn next_segment(reader: &ChannelReader, side: Side) -> Option<SegmentInspection>
 }
 
 fn current_generation(reader: &ChannelReader, side: Side) -> u64 {
-    // For its acquire fence: a writer stores a generation before it announces a publication in that segment.
+    // For its acquire fence: a writer stores a generation before it announces a publication in that
+    // segment.
     let _ = reader.page().publication_acquired();
     reader.page().generations()[side.index()]
 }
@@ -142,7 +146,8 @@ fn segment(
     }
 }
 
-/// The header of a slot, read again until its publication is announced, as long as that may still happen.
+/// The header of a slot, read again until its publication is announced, as long as that may still
+/// happen.
 fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u64) -> SlotInspection {
     let mut tries = 1;
     loop {

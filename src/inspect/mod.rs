@@ -1,5 +1,5 @@
-//! Everything about channels, objects and namespaces that can be seen from outside: for tools and for
-//! diagnosis.
+//! Everything about channels, objects and namespaces that can be seen from outside: for tools and
+//! for diagnosis.
 //!
 //! * [`Namespace::inspect`](crate::Namespace::inspect): an [`Inspection`] of one channel, down to its
 //!   slots, whatever its type is, also after its writer died.

@@ -13,12 +13,13 @@ use crate::seqlock::{ChannelState, WakeMode};
 /// The contents of a channel's control page and segments at one moment, without the payloads: see
 /// [`Namespace::inspect`](crate::Namespace::inspect).
 ///
-/// While the writer lives, the numbers are of slightly different moments, because the writer does not wait. The numbers of
-/// a slot belong together if its state is [`SlotState::Whole`]. A dead or closed writer's channel is reported as the
-/// writer left it.
+/// While the writer lives, the numbers are of slightly different moments, because the writer does
+/// not wait. The numbers of a slot belong together if its state is [`SlotState::Whole`]. A dead or
+/// closed writer's channel is reported as the writer left it.
 ///
-/// Values are untrusted, because any process that may write to the memory can change them, and reported verbatim. Values
-/// that the inspection itself depends on are checked first, so it is safe and bounded.
+/// Values are untrusted, because any process that may write to the memory can change them, and
+/// reported verbatim. Values that the inspection itself depends on are checked first, so it is safe
+/// and bounded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -28,8 +29,8 @@ pub struct Inspection {
     pub namespace: String,
     /// Random id of the channel, created with it and kept through takeovers.
     pub instance: u64,
-    /// The codec's name. Text of another process, verbatim: it may hold control characters, so escape it before
-    /// showing it.
+    /// The codec's name. Text of another process, verbatim: it may hold control characters, so
+    /// escape it before showing it.
     pub codec: String,
     /// The type's name, truncated if it is very long. Text of another process, as the codec's name.
     pub type_name: String,
@@ -37,7 +38,8 @@ pub struct Inspection {
     pub fingerprint: u64,
     /// Whether payloads carry a CRC32C.
     pub checksum: bool,
-    /// Permission bits that the writer requested, for example `0o600`; 0 if the page holds no such number.
+    /// Permission bits that the writer requested, for example `0o600`; 0 if the page holds no such
+    /// number.
     pub permissions: u32,
     /// Maximum length of a state, in bytes.
     pub limit: u64,
@@ -51,12 +53,13 @@ pub struct Inspection {
     pub state: ChannelState,
     /// Process id of the current or last writer, in its own PID namespace.
     pub writer_pid: u64,
-    /// Start time of that process, in clock ticks since boot (field 22 of `/proc/PID/stat`); 0 if unknown.
+    /// Start time of that process, in clock ticks since boot (field 22 of `/proc/PID/stat`); 0 if
+    /// unknown.
     pub start_time: u64,
     /// The number of writers that the channel has had.
     pub incarnation: u64,
-    /// Time since the writer opened the channel; `None` if it neither timestamps its publications nor
-    /// promises a heartbeat interval.
+    /// Time since the writer opened the channel; `None` if it neither timestamps its publications
+    /// nor promises a heartbeat interval.
     pub opened_ago: Option<Duration>,
     /// Time since the writer's last heartbeat; `None` if there was none.
     pub heartbeat: Option<Duration>,
@@ -70,12 +73,13 @@ pub struct Inspection {
     pub growths: u64,
     /// Length of the channel's schema according to its page, in bytes; `None` if it carries none.
     pub schema_bytes: Option<u64>,
-    /// The state of that schema. If the [`state`](Inspection::state) of the channel is `Removed`, its schema may be
-    /// missing.
+    /// The state of that schema. If the [`state`](Inspection::state) of the channel is `Removed`,
+    /// its schema may be missing.
     pub schema: SchemaInspection,
     /// State of the writer, determined before everything else.
     pub writer_state: WriterState,
-    /// The current segments A and B, or why one can't be read: [`ObjectError::NotFound`] if its name was removed.
+    /// The current segments A and B, or why one can't be read: [`ObjectError::NotFound`] if its
+    /// name was removed.
     pub segments: [Result<SegmentInspection, Arc<ObjectError>>; 2],
     /// Segments of the next generation: the writer is creating them, or was when it died.
     pub next_segments: [Option<SegmentInspection>; 2],
@@ -121,18 +125,19 @@ pub enum SlotState {
     Empty,
     /// A publication is being written, or its writer died while writing it.
     Writing,
-    /// A publication is written and not yet announced, which takes nanoseconds; or its writer died in between. No reader
-    /// returns it.
+    /// A publication is written and not yet announced, which takes nanoseconds; or its writer died
+    /// in between. No reader returns it.
     Unannounced,
     /// A whole publication.
     Whole,
-    /// A number that no writer stores here, or a length beyond the slot's capacity: another process wrote to the memory.
+    /// A number that no writer stores here, or a length beyond the slot's capacity: another process
+    /// wrote to the memory.
     Implausible,
 }
 
 impl Inspection {
-    /// Health of the worker at the moment of the inspection: see [`Health`]. The thresholds are the default
-    /// ones of a [`Hub`](crate::hub::Hub), which gives the same answer.
+    /// Health of the worker at the moment of the inspection: see [`Health`]. The thresholds are the
+    /// default ones of a [`Hub`](crate::hub::Hub), which gives the same answer.
     #[must_use]
     pub fn health(&self) -> Health {
         Health::judge(&self.signs(), Thresholds::default())
@@ -162,8 +167,8 @@ impl Inspection {
         slots.filter(|slot| slot.state == SlotState::Whole).max_by_key(|slot| slot.publication)
     }
 
-    /// Number of the publication that a dead writer had begun and not announced; `None` if there is none, or the writer is
-    /// not [`WriterState::Dead`].
+    /// Number of the publication that a dead writer had begun and not announced; `None` if there is
+    /// none, or the writer is not [`WriterState::Dead`].
     ///
     /// Readers get the publication before it. This one may be written in part.
     #[must_use]
@@ -186,7 +191,8 @@ impl SlotState {
     }
 }
 
-/// A namespace that has objects in this machine's shared memory: see [`namespaces`](crate::inspect::namespaces).
+/// A namespace that has objects in this machine's shared memory: see
+/// [`namespaces`](crate::inspect::namespaces).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamespaceInfo {
@@ -214,7 +220,8 @@ pub struct ObjectInfo {
     pub kind: ObjectKind,
     /// Its namespace; `None` if no control page or registry that may be opened holds that name.
     pub namespace: Option<String>,
-    /// Its channel; `None` for a registry, or if no control page that may be opened claims the object.
+    /// Its channel; `None` for a registry, or if no control page that may be opened claims the
+    /// object.
     pub channel: Option<String>,
     /// Numeric id of the user that owns it.
     pub owner_uid: u32,

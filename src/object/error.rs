@@ -2,7 +2,8 @@
 
 use std::io;
 
-/// What went wrong with one shared-memory object. The texts name the object as it is listed in `/dev/shm`.
+/// What went wrong with one shared-memory object. The texts name the object as it is listed in
+/// `/dev/shm`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectError {
@@ -83,7 +84,8 @@ pub enum ObjectError {
     },
 }
 
-/// The result of looking at an object by its name; `None` if the object does not exist, or no longer does.
+/// The result of looking at an object by its name; `None` if the object does not exist, or no
+/// longer does.
 pub(crate) fn if_exists<T>(result: Result<T, ObjectError>) -> Result<Option<T>, ObjectError> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-use crate::catalog::{Object, Owner, Part};
+use crate::catalog::{Object, Part, Role};
 use crate::layout::Side;
 use crate::object::ObjectSize;
 
@@ -14,8 +14,8 @@ use crate::object::ObjectSize;
 pub struct MemoryUsage {
     /// Their lengths, in bytes.
     pub bytes: u64,
-    /// How many of those bytes have memory. Fewer than `bytes` only for the registry, whose length is that of a full one.
-    /// In a namespace inside this process always equal to `bytes`.
+    /// How many of those bytes have memory. Fewer than `bytes` only for the registry, whose length
+    /// is that of a full one. In a namespace inside this process always equal to `bytes`.
     pub resident: u64,
     /// The number of objects.
     pub objects: u64,
@@ -77,11 +77,13 @@ pub struct ChannelMemory {
     pub segment_a: MemoryUsage,
     /// The current segment B.
     pub segment_b: MemoryUsage,
-    /// The schema, if the channel carries one: see [`Reader::schema_bytes`](crate::Reader::schema_bytes).
+    /// The schema, if the channel carries one: see
+    /// [`Reader::schema_bytes`](crate::Reader::schema_bytes).
     pub schema: MemoryUsage,
-    /// Segments of another generation than the current one: a segment that is being made or replaced at this moment, or
-    /// a leftover of a killed writer, which its successor or [`Namespace::clean`](crate::Namespace::clean) removes.
-    /// Replaced segments that readers still have mapped are unlinked and not counted.
+    /// Segments of another generation than the current one: a segment that is being made or
+    /// replaced at this moment, or a leftover of a killed writer, which its successor or
+    /// [`Namespace::clean`](crate::Namespace::clean) removes. Replaced segments that readers still
+    /// have mapped are unlinked and not counted.
     pub replaced: MemoryUsage,
 }
 
@@ -117,7 +119,8 @@ impl fmt::Display for ChannelMemory {
     }
 }
 
-/// The memory of a namespace, by channel and by kind: see [`Namespace::memory`](crate::Namespace::memory).
+/// The memory of a namespace, by channel and by kind: see
+/// [`Namespace::memory`](crate::Namespace::memory).
 ///
 /// `Display` prints one line for each channel, for objects of no channel, and for the total.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,8 +130,8 @@ pub struct NamespaceMemory {
     pub namespace: String,
     /// Its channels, sorted by name.
     pub channels: Vec<ChannelMemory>,
-    /// Objects of channels that no control page claims: channels that are being made, and leftovers, which
-    /// [`Namespace::clean`](crate::Namespace::clean) removes.
+    /// Objects of channels that no control page claims: channels that are being made, and
+    /// leftovers, which [`Namespace::clean`](crate::Namespace::clean) removes.
     pub unnamed: MemoryUsage,
     /// The registry: the table of channels, and the page on which readers announce that they wait.
     pub registry: MemoryUsage,
@@ -139,13 +142,13 @@ pub struct NamespaceMemory {
 impl NamespaceMemory {
     pub(super) fn of(namespace: &str, objects: &[Object]) -> NamespaceMemory {
         let mut memory = NamespaceMemory { namespace: namespace.into(), ..NamespaceMemory::default() };
-        for Object { owner, size, .. } in objects {
+        for Object { role, size, .. } in objects {
             let usage = MemoryUsage::from(*size);
-            match owner {
-                Owner::Channel(channel, part) => memory.channel(channel).add(*part, usage),
-                Owner::Unnamed => memory.unnamed += usage,
-                Owner::Registry => memory.registry += usage,
-                Owner::Other => memory.other += usage,
+            match role {
+                Role::Channel(channel, part) => memory.channel(channel).add(*part, usage),
+                Role::Unnamed => memory.unnamed += usage,
+                Role::Registry => memory.registry += usage,
+                Role::Other => memory.other += usage,
             }
         }
         memory
@@ -219,7 +222,8 @@ impl fmt::Display for MemoryChange {
     }
 }
 
-/// The change of a channel's memory: all of it for a new channel, minus all of it for a removed one.
+/// The change of a channel's memory: all of it for a new channel, minus all of it for a removed
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelMemoryChange {
@@ -231,7 +235,8 @@ pub struct ChannelMemoryChange {
 
 /// The change of a namespace's memory between two measurements: see [`NamespaceMemory::diff`].
 ///
-/// `Display` prints a line, in resident bytes, for everything that has changed, and a line for the total.
+/// `Display` prints a line, in resident bytes, for everything that has changed, and a line for the
+/// total.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamespaceMemoryChange {

@@ -29,8 +29,8 @@ pub(crate) fn measure(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Nam
 /// The largest memory of a namespace at any observation. Made by
 /// [`Namespace::peak_memory`](crate::Namespace::peak_memory).
 ///
-/// It measures only when [`observe`](PeakMemory::observe) is called. A peak between two observations is missed: a growth,
-/// during which a channel has three segments, takes microseconds.
+/// It measures only when [`observe`](PeakMemory::observe) is called. A peak between two
+/// observations is missed: a growth, during which a channel has three segments, takes microseconds.
 #[derive(Clone, Debug)]
 pub struct PeakMemory {
     backend: Arc<dyn Backend>,
@@ -57,7 +57,8 @@ impl PeakMemory {
         Ok(memory)
     }
 
-    /// The total of the observation with the most resident bytes; zeros before the first observation.
+    /// The total of the observation with the most resident bytes; zeros before the first
+    /// observation.
     #[must_use]
     pub fn peak(&self) -> MemoryUsage {
         self.peak

@@ -17,7 +17,8 @@ fn memory(heap: &Heap, name: &ChannelName, kind: Kind) -> Words {
     heap.reopen(&name.objects.object(kind)).unwrap()
 }
 
-/// Sets each word to hostile values, one after the other, and counts the inspections: returned, failed.
+/// Sets each word to hostile values, one after the other, and counts the inspections: returned,
+/// failed.
 fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
     let (heap, name) = left();
     let memory = memory(&heap, &name, kind);

@@ -60,7 +60,8 @@ impl Backend for Meanwhile {
     }
 }
 
-/// An inspection that runs `step` once, before the first access to an object whose name ends with one of `before`.
+/// An inspection that runs `step` once, before the first access to an object whose name ends with
+/// one of `before`.
 fn try_inspect_while(
     heap: Heap,
     name: &ChannelName,

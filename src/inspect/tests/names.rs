@@ -1,4 +1,5 @@
-//! Invalid names of namespaces and channels are not reported, even if they match the names of their objects.
+//! Invalid names of namespaces and channels are not reported, even if they match the names of their
+//! objects.
 
 use super::*;
 use crate::inspect::{namespaces, objects};
