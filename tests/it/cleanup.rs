@@ -93,11 +93,11 @@ fn asking_what_would_be_removed_changes_nothing() {
 
 #[test]
 fn pages_that_their_own_user_may_not_open_are_foreseen_as_they_are_cleaned() {
-    const NOBODY: u32 = 65_534;
+    const OTHER_USER: u32 = 65_534;
     if let Some((_, namespace)) = role() {
         if rustix::process::geteuid().is_root() {
             // The superuser may open any page.
-            become_user(NOBODY);
+            become_user(OTHER_USER);
         }
         return pages_without_permissions(&namespace);
     }

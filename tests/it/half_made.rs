@@ -112,12 +112,12 @@ fn play(namespace: &Namespace) {
 }
 
 #[test]
-fn nobody_sees_half_a_channel() {
+fn no_process_sees_half_a_channel() {
     if let Some((_, namespace)) = role() {
         return play(&namespace);
     }
     let own = OwnNamespace::new(&["worker"]);
-    let mut player = Actor::start("half_made::nobody_sees_half_a_channel", "player", &own);
+    let mut player = Actor::start("half_made::no_process_sees_half_a_channel", "player", &own);
     println!("{}", player.await_line_with("stops"));
     player.finish();
 }

@@ -38,7 +38,7 @@ fn numbers(inspection: &Inspection, state: SlotState) -> Vec<u64> {
 }
 
 #[test]
-fn a_live_channel_is_told_as_it_is() {
+fn a_live_channel_is_reported_as_it_is() {
     let own = OwnNamespace::new(&[]);
     let builder = own.writer_builder::<[u64; 4]>("worker").codec::<Pod>().checksum(true).max_state_len(5_000);
     let builder = builder.slots(8).permissions(0o640).heartbeat_interval(Duration::from_secs(7));
@@ -140,7 +140,7 @@ fn a_killed_writer_leaves_the_publication_that_it_was_in() {
 }
 
 #[test]
-fn a_growing_channel_is_told_as_it_was_at_some_moment() {
+fn a_growing_channel_is_reported_as_it_was_at_some_moment() {
     let own = OwnNamespace::new(&[]);
     let mut writer = open(&own);
     let done = AtomicBool::new(false);

@@ -151,8 +151,8 @@ fn a_growing_process_is_followed_and_its_peak_remembered() {
 }
 
 #[test]
-fn what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it() {
-    let test = "memory::what_a_kill_in_a_growth_leaves_is_seen_until_somebody_removes_it";
+fn what_a_kill_in_a_growth_leaves_is_seen_until_it_is_removed() {
+    let test = "memory::what_a_kill_in_a_growth_leaves_is_seen_until_it_is_removed";
     if let Some((_, namespace)) = role() {
         return play(&namespace);
     }

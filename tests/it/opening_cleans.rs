@@ -78,8 +78,8 @@ fn opening_changes_nothing_and_costs_the_same_among_any_number_of_channels() {
 }
 
 #[test]
-fn what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked() {
-    let test = "opening_cleans::what_nobody_can_use_goes_and_the_rest_stays_as_long_as_asked";
+fn what_no_process_can_use_is_removed_and_the_rest_stays_as_long_as_asked() {
+    let test = "opening_cleans::what_no_process_can_use_is_removed_and_the_rest_stays_as_long_as_asked";
     if let Some((_, namespace)) = role() {
         let writers = ["w0", "w1"].map(|channel| {
             let mut writer = namespace.writer::<u64>(channel).unwrap();

@@ -121,7 +121,7 @@ fn a_successor_is_unharmed_by_the_first_writer() {
 }
 
 #[test]
-fn a_reader_that_needs_a_removed_segment_is_told_which() {
+fn a_reader_that_needs_a_removed_segment_gets_an_error_that_names_it() {
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = open(&own);
     let mut reader = attach(&own).unwrap();

@@ -14,7 +14,7 @@ use tearless::{
 };
 use testkit::objects::Objects;
 
-const NOBODY: u32 = 65_534;
+const OTHER_USER: u32 = 65_534;
 
 /// A foreign object, removed when dropped.
 struct Squatter {
@@ -34,7 +34,7 @@ const KINDS: [Kind; 6] = [
     ("socket", |path| drop(UnixListener::bind(path).unwrap())),
     ("other owner", |path| {
         fs::write(path, [0; 4096]).unwrap();
-        std::os::unix::fs::chown(path, Some(NOBODY), None).unwrap();
+        std::os::unix::fs::chown(path, Some(OTHER_USER), None).unwrap();
     }),
 ];
 
@@ -52,7 +52,7 @@ impl Squatter {
     fn assert_named_by(&self, error: &ObjectError) {
         assert_eq!(inode(&self.path), self.inode, "{} was removed", self.kind);
         let right = match error {
-            ObjectError::OtherOwner { owner: NOBODY, .. } => self.kind == "other owner",
+            ObjectError::OtherOwner { owner: OTHER_USER, .. } => self.kind == "other owner",
             ObjectError::Foreign { .. } => self.kind != "other owner",
             _ => false,
         };

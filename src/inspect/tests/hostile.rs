@@ -58,7 +58,7 @@ fn any_word_of_a_segments_header_and_slots_may_be_hostile() {
 }
 
 #[test]
-fn a_spoiled_segment_is_told_as_an_error_of_its_own() {
+fn a_spoiled_segment_is_reported_as_an_error_of_its_own() {
     let (heap, name) = left();
     memory(&heap, &name, Kind::Segment(Side::B, 1)).store(segment::DEPTH, 3);
     let inspection = inspect(&heap.shared(), &name).unwrap();
@@ -69,7 +69,7 @@ fn a_spoiled_segment_is_told_as_an_error_of_its_own() {
 }
 
 #[test]
-fn stamps_and_lengths_that_no_writer_stores_are_told_as_such() {
+fn stamps_and_lengths_that_no_writer_stores_are_reported_as_such() {
     let (heap, name) = left();
     let words = memory(&heap, &name, Kind::Segment(Side::A, 1));
     let slot = |word: usize| segment::SLOTS + word;

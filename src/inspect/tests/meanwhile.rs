@@ -82,7 +82,7 @@ fn inspect_while(heap: Heap, name: &ChannelName, step: impl FnOnce() + Send + 's
 }
 
 #[test]
-fn a_segment_that_is_replaced_is_told_as_it_has_become() {
+fn a_segment_that_is_replaced_is_reported_as_it_is_now() {
     let (heap, name, writer) = channel();
     let writer = Arc::new(Mutex::new(writer));
     let growing = Arc::clone(&writer);

@@ -23,7 +23,7 @@ fn reported(name: &ChannelName) -> (Option<String>, Option<String>) {
 }
 
 #[test]
-fn names_that_hold_control_characters_are_not_told() {
+fn names_that_hold_control_characters_are_not_reported() {
     let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
     let plain = format!("names-{}", std::process::id());
     let hostile = format!("{plain}\u{1b}[2J");
