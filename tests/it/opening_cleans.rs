@@ -13,7 +13,7 @@ use tearless::{
     Bytes, Namespace,
     cleanup::{CleanupReport, RemovalReason, Retention},
 };
-use testkit::objects::Objects;
+use testkit::objects::{DIRECTORY, Objects, listed};
 use testkit::trace::{Step, Traced};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
@@ -30,16 +30,14 @@ fn causes(cleaned: &CleanupReport) -> Vec<RemovalReason> {
     cleaned.removed.iter().map(|removed| removed.reason).collect()
 }
 
-/// The objects of the channels: their inodes, and the times of their last changes.
+/// The objects of the namespace: their inodes, and the times of their last changes.
 fn contents(own: &OwnNamespace) -> BTreeMap<String, (u64, i64, i64)> {
-    let objects = CHANNELS.map(|channel| Objects::of(own.name(), channel));
-    let paths = objects
-        .iter()
-        .flat_map(|objects| objects.listed().into_iter().map(|kind| objects.path(&kind)).collect::<Vec<_>>());
-    paths
-        .map(|path| {
-            let found = fs::symlink_metadata(&path).unwrap();
-            (path.display().to_string(), (found.ino(), found.ctime(), found.ctime_nsec()))
+    let prefix = Objects::of(own.name(), "w0").namespace_prefix().to_owned();
+    listed(&prefix)
+        .into_iter()
+        .map(|name| {
+            let found = fs::symlink_metadata(format!("{DIRECTORY}/{name}")).unwrap();
+            (name, (found.ino(), found.ctime(), found.ctime_nsec()))
         })
         .collect()
 }
@@ -60,7 +58,10 @@ fn opening_changes_nothing_and_costs_the_same_among_any_number_of_channels() {
     lingering.close_lingering().unwrap();
     // A segment that no channel refers to, and a control page that is not finished.
     File::create(Objects::of(own.name(), "w1").path("a7")).unwrap();
-    File::create(Objects::of(own.name(), "w2").path("c")).unwrap();
+    let unfinished = own.writer::<u64>("w2").unwrap();
+    let objects = Objects::of(own.name(), "w2");
+    drop(unfinished);
+    File::create(objects.path("c")).unwrap();
     let (before, channels) = (contents(&own), own.channels().unwrap().len());
     let opened = Namespace::open(own.name()).unwrap();
     assert_eq!(contents(&own), before);
