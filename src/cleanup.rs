@@ -14,27 +14,39 @@
 //!
 //! A channel with a living writer is never changed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::channel::{Cleanup, CleanupOutcome};
+use crate::catalog::{Catalog, Entry};
+use crate::channel::{Cleanup, CleanupOutcome, ControlPage};
 pub use crate::channel::{RemovalReason, Removed, Retention};
-use crate::layout::{Kind, ObjectNames, control};
+use crate::layout::{Kind, ObjectNames};
 use crate::liveness::{ProcessIdentity, ProcessState};
-use crate::memory::Memory;
 use crate::object::{Backend, ObjectError};
 use crate::registry::{self, ChannelInfo};
 
-/// What a cleaning of a [`Namespace`](crate::Namespace::clean) did. Its text has a line for each thing.
+/// What [`Namespace::clean`](crate::Namespace::clean) did. `Display` prints a line for each removal
+/// and each error.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct CleanupReport {
     /// What was removed.
     pub removed: Vec<Removed>,
-    /// What could not be looked at or removed, and why.
+    /// What could not be examined or removed, and why.
     pub failed: Vec<ObjectError>,
+}
+
+impl CleanupReport {
+    fn add(&mut self, removed: Result<Option<Removed>, ObjectError>) {
+        match removed {
+            Ok(removed) => self.removed.extend(removed),
+            // Objects of another user are left to that user.
+            Err(ObjectError::OtherOwner { .. }) => {}
+            Err(error) => self.failed.push(error),
+        }
+    }
 }
 
 impl fmt::Display for CleanupReport {
@@ -62,108 +74,88 @@ impl fmt::Display for Removed {
     }
 }
 
-/// Looks at every object of the namespace, by their names, channel by channel. Waits up to `patience`
-/// for another process that holds a lock.
+impl Entry {
+    /// The channel's writer according to the registry.
+    fn writer(&self) -> Option<ProcessIdentity> {
+        self.registered.as_ref().map(|info| info.identity)
+    }
+}
+
+/// Cleans a namespace, channel by channel, and then its registry. Waits up to `patience` for
+/// another process that holds a lock.
 pub(crate) fn clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
     retention: Retention,
     patience: Duration,
 ) -> Result<CleanupReport, ObjectError> {
-    let mut cleaned = CleanupReport::default();
-    // Before the objects: then a writer whose objects are found has been in the table, if it ever was.
-    let entered = registry::list(backend, namespace);
-    let channels = objects_by_channel(backend, namespace)?;
-    let writers = writers_by_channel(namespace, entered.as_deref().unwrap_or_default());
+    let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
     let cleanup = Cleanup { backend, namespace, retention, patience };
+    let mut report = CleanupReport::default();
     let mut in_order = HashSet::new();
-    for (names, objects) in &channels {
-        match cleanup.clean(names, objects, writers.get(names).copied()) {
-            Ok(CleanupOutcome::InOrder(instance)) => drop(in_order.insert(instance)),
-            Ok(CleanupOutcome::Kept) => {}
-            Ok(CleanupOutcome::Removed(removed)) => cleaned.removed.push(removed),
-            // Another user's business.
-            Err(ObjectError::OtherOwner { .. }) => {}
-            Err(error) => cleaned.failed.push(error),
-        }
+    for (names, entry) in catalog.channels() {
+        let outcome = cleanup.clean(names, &entry.objects, entry.writer());
+        report.add(outcome.map(|outcome| match outcome {
+            CleanupOutcome::Removed(removed) => Some(removed),
+            CleanupOutcome::Kept => None,
+            CleanupOutcome::InOrder(instance) => {
+                in_order.insert(instance);
+                None
+            }
+        }));
     }
-    let table = entered.and_then(|entered| {
-        let unseen = entered.iter().filter(|info| !in_order.contains(&info.instance));
+    let table = registered.and_then(|mut registered| {
+        if registered.is_empty() {
+            return registry::clean(backend, namespace, patience);
+        }
+        registered.retain(|info| !in_order.contains(&info.instance));
         let mut gone = Vec::new();
-        for info in unseen {
-            if is_gone(backend, namespace, info, &channels, &cleaned.removed)? {
+        for info in &registered {
+            if is_gone(backend.as_ref(), namespace, info, &catalog, &report.removed)? {
                 gone.push((info.name.as_str(), info.instance));
             }
         }
-        match (entered.is_empty(), gone.is_empty()) {
-            (true, _) => registry::clean(backend, namespace, patience),
-            (false, true) => Ok(()),
-            (false, false) => registry::deregister(backend, namespace, &gone, patience),
-        }
+        if gone.is_empty() { Ok(()) } else { registry::deregister(backend, namespace, &gone, patience) }
     });
-    cleaned.failed.extend(table.err());
-    Ok(cleaned)
+    report.failed.extend(table.err());
+    Ok(report)
 }
 
-/// What [`clean`] would remove. Stores nothing, takes no lock and waits for nobody.
+/// Dry run of [`clean`]. Stores nothing, takes no lock and waits for no process.
 pub(crate) fn would_clean(
     backend: &Arc<dyn Backend>,
     namespace: &str,
     retention: Retention,
 ) -> Result<CleanupReport, ObjectError> {
-    let mut cleaned = CleanupReport::default();
-    // Before the objects, as in `clean`.
-    let entered = registry::list(backend, namespace);
-    let channels = objects_by_channel(backend, namespace)?;
-    let writers = writers_by_channel(namespace, entered.as_deref().unwrap_or_default());
+    let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
     let cleanup = Cleanup { backend, namespace, retention, patience: Duration::ZERO };
-    for (names, objects) in &channels {
-        match cleanup.dry_run(names, objects, writers.get(names).copied()) {
-            Ok(removed) => cleaned.removed.extend(removed),
-            // Another user's business.
-            Err(ObjectError::OtherOwner { .. }) => {}
-            Err(error) => cleaned.failed.push(error),
-        }
+    let mut report = CleanupReport::default();
+    for (names, entry) in catalog.channels() {
+        report.add(cleanup.dry_run(names, &entry.objects, entry.writer()));
     }
-    cleaned.failed.extend(entered.err());
-    Ok(cleaned)
+    report.failed.extend(registered.err());
+    Ok(report)
 }
 
-type Channels = BTreeMap<ObjectNames, Vec<String>>;
-
-fn objects_by_channel(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Channels, ObjectError> {
-    let mut channels = Channels::new();
-    for object in backend.list(&ObjectNames::prefix(namespace))? {
-        if let Some(names) = ObjectNames::of_object(&object) {
-            channels.entry(names).or_default().push(object);
-        }
-    }
-    Ok(channels)
-}
-
-fn writers_by_channel(namespace: &str, entered: &[ChannelInfo]) -> BTreeMap<ObjectNames, ProcessIdentity> {
-    entered.iter().map(|info| (ObjectNames::new(namespace, &info.name), info.identity)).collect()
-}
-
-/// Whether the instance of a channel that was entered is not there any more: `channels` were found before `removed` were
-/// removed.
+/// Whether the registered instance of a channel no longer exists. `removed` was removed after
+/// `catalog` was read.
 fn is_gone(
-    backend: &Arc<dyn Backend>,
+    backend: &dyn Backend,
     namespace: &str,
     info: &ChannelInfo,
-    channels: &Channels,
+    catalog: &Catalog,
     removed: &[Removed],
 ) -> Result<bool, ObjectError> {
     let names = ObjectNames::new(namespace, &info.name);
     let page = names.object(Kind::Control);
     match backend.view(&page) {
-        Ok(page) => Ok(page.len() <= control::INSTANCE || page.load(control::INSTANCE) != info.instance),
-        // Somebody removed the page's name: the channel is there as long as its writer.
+        Ok(memory) => Ok(ControlPage::validate(memory).map_or(true, |page| page.instance() != info.instance)),
+        // If the page's name was removed by hand, the channel exists as long as its writer.
         Err(ObjectError::NotFound { .. }) => {
             let was_removed = removed.iter().any(|removed| removed.objects.contains(&page));
-            Ok(was_removed || !channels.contains_key(&names) || info.identity.state() == ProcessState::Dead)
+            Ok(was_removed || !catalog.has(&names) || info.identity.state() == ProcessState::Dead)
         }
-        // What is just being made under its name is another instance.
+        // A page that is being made is that of another instance.
         Err(ObjectError::Unfinished { .. }) => Ok(true),
         Err(error) => Err(error),
     }

@@ -108,6 +108,7 @@ compile_error!(
 );
 
 pub mod accept;
+mod catalog;
 #[cfg(feature = "async")]
 mod changes;
 mod channel;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::catalog::{self, Object, Part, Role};
 use crate::namespace::Namespace;
 use crate::object::ObjectError;
-use crate::usage::{Found, Part, Place, survey};
 
 /// Finds the objects that a test, or a part of a program, leaves in a namespace.
 ///
@@ -23,11 +23,12 @@ use crate::usage::{Found, Part, Place, survey};
 /// # }
 /// ```
 ///
-/// It compares names: an object that exists at the end and did not exist at the beginning was left. A
-/// channel that existed at the beginning may have grown: its current segments do not count, its replaced
-/// segments do. New channels of other processes count, too, so each test needs a namespace of its own.
+/// It compares names: an object that exists at the end and did not at the beginning is a leak. A
+/// channel that existed at the beginning may grow, so its current segments are not reported,
+/// whatever their generation; its replaced ones are. New channels of other processes are reported,
+/// too: give a test a namespace of its own.
 #[derive(Debug)]
-#[must_use = "it finds nothing before `leaks` or `assert_nothing_left`"]
+#[must_use = "leaks are found only by `leaks`, `finish` or `assert_nothing_left`"]
 pub struct LeakCheck {
     namespace: Namespace,
     objects: BTreeSet<String>,
@@ -41,24 +42,25 @@ impl LeakCheck {
     ///
     /// As [`Namespace::memory`].
     pub fn begin(namespace: &Namespace) -> Result<LeakCheck, ObjectError> {
-        let found = survey(namespace.backend(), namespace.name())?;
-        let channels = found.iter().filter_map(|found| channel_of(&found.place)).map(str::to_owned).collect();
-        let objects = found.into_iter().map(|found| found.object).collect();
+        let found = objects(namespace)?;
+        let channels =
+            found.iter().filter_map(|object| channel_of(&object.role)).map(str::to_owned).collect();
+        let objects = found.into_iter().map(|object| object.name).collect();
         Ok(LeakCheck { namespace: namespace.clone(), objects, channels })
     }
 
-    /// The objects that exist now and did not exist at the beginning. Can be called again later.
+    /// Objects that exist now and did not at the beginning. May be called repeatedly.
     ///
     /// # Errors
     ///
     /// As [`Namespace::memory`].
     pub fn leaks(&self) -> Result<Leaks, ObjectError> {
-        let found = survey(self.namespace.backend(), self.namespace.name())?;
-        let left = found.into_iter().filter(|found| self.is_new(found)).map(Leak::from).collect();
+        let found = objects(&self.namespace)?;
+        let left = found.into_iter().filter(|object| self.is_new(object)).map(Leak::from).collect();
         Ok(Leaks { namespace: self.namespace.name().into(), left })
     }
 
-    /// The objects that exist now and did not exist at the beginning.
+    /// Objects that exist now and did not at the beginning.
     ///
     /// # Errors
     ///
@@ -67,45 +69,48 @@ impl LeakCheck {
         self.leaks()
     }
 
-    /// Asserts that no object exists now that did not exist at the beginning.
+    /// Asserts that no object exists that did not at the beginning.
     ///
     /// # Panics
     ///
-    /// If an object was left, with a list; or if shared memory can't be listed.
+    /// If there is such an object, with a list of them; or if shared memory can't be listed.
     #[track_caller]
     pub fn assert_nothing_left(self) {
         match self.leaks() {
             Ok(leaks) => assert!(leaks.is_empty(), "{leaks}"),
-            Err(error) => panic!("shared memory can't be listed: {error}"),
+            Err(error) => panic!("cannot determine whether objects were left: {error}"),
         }
     }
 
-    fn is_new(&self, found: &Found) -> bool {
-        let replaces_known = match &found.place {
-            Place::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
+    fn is_new(&self, object: &Object) -> bool {
+        let replaces_known = match &object.role {
+            Role::Channel(channel, Part::Control | Part::Segment(_) | Part::Schema) => {
                 self.channels.contains(channel)
             }
             _ => false,
         };
-        !replaces_known && !self.objects.contains(&found.object)
+        !replaces_known && !self.objects.contains(&object.name)
     }
 }
 
-fn channel_of(place: &Place) -> Option<&str> {
-    match place {
-        Place::Channel(channel, _) => Some(channel),
+fn objects(namespace: &Namespace) -> Result<Vec<Object>, ObjectError> {
+    catalog::objects(namespace.backend().as_ref(), namespace.name())
+}
+
+fn channel_of(role: &Role) -> Option<&str> {
+    match role {
+        Role::Channel(channel, _) => Some(channel),
         _ => None,
     }
 }
 
-/// The objects that were left: see [`LeakCheck`]. Displays a line for each object, and one that says
-/// what to do.
+/// The objects that were left: see [`LeakCheck`]. `Display` prints a line for each, and advice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leaks {
     /// The namespace's name.
     pub namespace: String,
-    /// The objects, sorted by channel.
+    /// The objects, grouped by channel.
     pub left: Vec<Leak>,
 }
 
@@ -115,16 +120,16 @@ pub struct Leaks {
 pub struct Leak {
     /// Its name in `/dev/shm`.
     pub object: String,
-    /// Its channel, if it has one whose control page exists.
+    /// Its channel; `None` if no control page claims the object.
     pub channel: Option<String>,
-    /// Bytes of memory that it occupies.
+    /// Its resident bytes.
     pub resident: u64,
 }
 
-impl From<Found> for Leak {
-    fn from(found: Found) -> Leak {
-        let channel = channel_of(&found.place).map(str::to_owned);
-        Leak { object: found.object, channel, resident: found.size.resident }
+impl From<Object> for Leak {
+    fn from(object: Object) -> Leak {
+        let channel = channel_of(&object.role).map(str::to_owned);
+        Leak { object: object.name, channel, resident: object.size.resident }
     }
 }
 
@@ -150,8 +155,9 @@ impl fmt::Display for Leaks {
         }
         write!(
             formatter,
-            "drop or close the writers that are open, without linger; what a killed one left goes with \
-             Namespace::remove_channel or Namespace::clean(Retention::Nothing); the registry goes with the last channel"
+            "drop or close the writers that are open, without linger; remove what a killed writer left by \
+             Namespace::remove_channel or Namespace::clean(Retention::Nothing); the registry is removed with the \
+             last channel"
         )
     }
 }

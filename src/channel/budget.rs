@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::layout::ObjectNames;
-use crate::object::{Backend, ObjectError};
+use crate::object::{Backend, ObjectError, if_exists};
 
 /// Maximum bytes of shared memory; `None` for no limit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,7 +100,7 @@ pub(super) enum Unaffordable {
 }
 
 impl Budgets {
-    /// Whether `needed` bytes more are within both budgets.
+    /// Checks that `needed` more bytes are within both budgets.
     pub(super) fn afford(
         self,
         backend: &Arc<dyn Backend>,
@@ -127,11 +127,7 @@ impl Budgets {
 fn used(backend: &Arc<dyn Backend>, prefix: &str) -> Result<u64, ObjectError> {
     let mut used = 0;
     for object in backend.list(prefix)? {
-        match backend.size(&object) {
-            Ok(size) => used += size.resident,
-            Err(ObjectError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        used += if_exists(backend.size(&object))?.map_or(0, |size| size.resident);
     }
     Ok(used)
 }

@@ -151,6 +151,11 @@ impl<M: Memory> ControlPage<M> {
         ControlHeader::read(self)
     }
 
+    /// The full name that the page holds, if a channel can have it.
+    pub(crate) fn name(&self) -> Option<ChannelName> {
+        ChannelName::new(&read_text(self, control::NAMESPACE), &read_text(self, control::CHANNEL)).ok()
+    }
+
     /// The random id of this channel among all channels that had its name.
     pub(crate) fn instance(&self) -> u64 {
         self.load(control::INSTANCE)
@@ -191,6 +196,11 @@ impl<M: Memory> ControlPage<M> {
         (1..=ObjectNames::MAX_GENERATION).contains(&generation).then_some(generation)
     }
 
+    /// The current generations as stored, whether plausible or not.
+    pub(crate) fn generations(&self) -> [u64; 2] {
+        Side::BOTH.map(|side| Generations(self).current(side))
+    }
+
     /// Identity of the process that writes, or wrote last.
     pub(crate) fn owner(&self) -> ProcessIdentity {
         owner_of(self)
@@ -208,6 +218,11 @@ impl<M: Memory> ControlPage<M> {
     }
 
     // The loads below are Relaxed: each word carries nothing but itself.
+
+    /// Payload bytes that a state may have at most.
+    pub(crate) fn max_state_len(&self) -> u64 {
+        self.load(control::LIMIT)
+    }
 
     /// Time since the writer opened the channel; `None` if it is not known.
     pub(crate) fn opened_ago(&self) -> Option<Duration> {

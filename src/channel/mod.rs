@@ -24,7 +24,7 @@ pub(crate) use budget::Budgets;
 pub use budget::{BudgetScope, OverBudget, SizeLimit};
 pub(crate) use cleanup::{Cleanup, CleanupOutcome, remove};
 pub use cleanup::{RemovalReason, Removed, Retention};
-pub(crate) use control_page::{Progress, read_text, write_text};
+pub(crate) use control_page::{ControlPage, Progress, read_text, write_text};
 pub use error::{AttachError, CreateError, PublishError, RemoveError, SnapshotError};
 pub use name::NameError;
 pub(crate) use name::{ChannelName, check_namespace};
@@ -32,7 +32,7 @@ pub(crate) use open::open;
 #[cfg(any(test, fuzzing, feature = "schema"))]
 pub(crate) use options::SchemaBytes;
 pub use options::{AttachPolicy, RetryPolicy};
-pub(crate) use options::{Format, ReaderOptions, SchemaMark, WriterOptions};
+pub(crate) use options::{Format, ReaderOptions, WriterOptions};
 pub(crate) use reader::ChannelReader;
 pub use reader::SnapshotInfo;
 pub use schema::SchemaInspection;

@@ -1,16 +1,13 @@
-//! All objects of this machine that are this library's by their names.
+//! The objects and the namespaces of this machine, for callers that don't know any name.
 
 use std::collections::BTreeMap;
 
-use super::{ObjectInfo, ObjectKind, ObjectState};
-use crate::channel::{ChannelName, check_namespace, read_text};
-use crate::layout::{Kind, ObjectNames, PAGE_BYTES, WORD_BYTES, control, registry};
+use super::report::{NamespaceInfo, ObjectInfo, ObjectKind, ObjectState};
+use crate::catalog::{self, FIRST_PAGE};
+use crate::layout::ObjectNames;
 use crate::memory::Memory;
-use crate::object::{Backend, Extent, ObjectError, ObjectStatus, SharedMemory};
+use crate::object::{Backend, ObjectError, ObjectStatus, SharedMemory, if_exists};
 use crate::seqlock::ready::{self, Readiness};
-
-/// The first page of an object, which is all that is looked at here.
-const FIRST_PAGE: Extent = Extent { bytes: PAGE_BYTES, reserved: PAGE_BYTES };
 
 /// All objects in this machine's shared memory whose names are this library's:
 /// `inspect::objects().list()?`.
@@ -26,8 +23,8 @@ pub struct ObjectListing {
 }
 
 impl ObjectListing {
-    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users are
-    /// listed, not opened.
+    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users
+    /// are listed, not opened.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.trusted.push(user);
         self
@@ -35,8 +32,9 @@ impl ObjectListing {
 
     /// The objects, sorted by name.
     ///
-    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may not
-    /// be included. An object whose name was removed is not found, even if processes have it mapped.
+    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may
+    /// not be included. An object whose name was removed is not found, even if processes have it
+    /// mapped.
     ///
     /// Cost: a listing of shared memory, and for each trusted object mapping its first page once.
     ///
@@ -50,10 +48,74 @@ impl ObjectListing {
     }
 }
 
-/// The full names behind the names of objects, as far as anything tells them.
+/// All namespaces that have objects in this machine's shared memory:
+/// `inspect::namespaces().list()?`.
+pub fn namespaces() -> NamespaceListing {
+    NamespaceListing { trusted: Vec::new() }
+}
+
+/// Lists the namespaces of this machine. Made by [`namespaces`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is listed before `list`"]
+pub struct NamespaceListing {
+    trusted: Vec<u32>,
+}
+
+impl NamespaceListing {
+    /// Opens the objects of another user, too, given by numeric id. Default: objects of other users
+    /// are counted, not opened.
+    pub fn trust_owner(mut self, user: u32) -> Self {
+        self.trusted.push(user);
+        self
+    }
+
+    /// The namespaces, sorted by name, those without a name last. A namespace in which several
+    /// users have objects is listed once for each of them.
+    ///
+    /// Takes no lock and changes nothing. Objects that are created or removed in between may or may
+    /// not be counted.
+    ///
+    /// Cost: a listing of shared memory, a system call for each object, and mapping one object of
+    /// each namespace.
+    ///
+    /// # Errors
+    ///
+    /// If shared memory can't be listed.
+    pub fn list(&self) -> Result<Vec<NamespaceInfo>, ObjectError> {
+        let mut groups: BTreeMap<(String, u32), Vec<Listed>> = BTreeMap::new();
+        for object in list(&self.trusted)? {
+            let is_known = object.kind != ObjectKind::Unknown && object.status.is_regular;
+            let Some(prefix) = ObjectNames::prefix_of_object(&object.name).filter(|_| is_known) else {
+                continue;
+            };
+            groups.entry((prefix.to_owned(), object.status.owner)).or_default().push(object);
+        }
+        let mut namespaces: Vec<_> =
+            groups.into_iter().map(|((_, owner), group)| namespace_info(owner, &group)).collect();
+        namespaces.sort_by_cached_key(|info| (info.name.is_none(), info.name.clone(), info.owner_uid));
+        Ok(namespaces)
+    }
+}
+
+/// Sum over the objects that one user has in one namespace.
+fn namespace_info(owner_uid: u32, group: &[Listed]) -> NamespaceInfo {
+    let of_kind = |kind| group.iter().filter(move |object| object.kind == kind);
+    // The registry first: there is one, and there may be many pages.
+    let mut named = of_kind(ObjectKind::Registry).chain(of_kind(ObjectKind::Control));
+    NamespaceInfo {
+        name: named.find_map(Listed::names).map(|names| names.namespace),
+        owner_uid,
+        channels: of_kind(ObjectKind::Control).count() as u64,
+        objects: group.len() as u64,
+        bytes: group.iter().map(|object| object.status.size.resident).sum(),
+        readable: group.iter().all(|object| object.backend.is_some()),
+    }
+}
+
+/// The full names behind the names of objects, as far as control pages and registries hold them.
 #[derive(Default)]
 struct KnownNames {
-    /// By what the objects' names begin with.
+    /// By the prefix of the objects' names.
     namespaces: BTreeMap<String, String>,
     channels: BTreeMap<ObjectNames, String>,
 }
@@ -63,25 +125,21 @@ impl KnownNames {
         let mut known = KnownNames::default();
         for object in listed {
             let Some(names) = object.names() else { continue };
-            if let Some(prefix) = ObjectNames::prefix_of_object(&object.name) {
-                known.namespaces.insert(prefix.into(), names.namespace);
-            }
-            if let (Some(stem), Some(channel)) = (ObjectNames::of_object(&object.name), names.channel) {
-                known.channels.insert(stem, channel);
-            }
+            known.namespaces.insert(ObjectNames::prefix(&names.namespace), names.namespace);
+            known.channels.extend(names.channel);
         }
         known
     }
 
-    /// All about an object; `None` if it is gone by now.
+    /// The report of an object; `None` if it has been removed.
     fn info(&self, object: Listed) -> Option<ObjectInfo> {
         let state = object.state()?;
         let prefix = ObjectNames::prefix_of_object(&object.name);
-        let stem = ObjectNames::of_object(&object.name);
+        let names = ObjectNames::of_object(&object.name);
         Some(ObjectInfo {
             kind: object.kind,
             namespace: prefix.and_then(|prefix| self.namespaces.get(prefix).cloned()),
-            channel: stem.and_then(|stem| self.channels.get(&stem).cloned()),
+            channel: names.and_then(|names| self.channels.get(&names).cloned()),
             owner_uid: object.status.owner,
             permissions: object.status.permissions,
             bytes: object.status.size.bytes,
@@ -93,35 +151,31 @@ impl KnownNames {
 }
 
 /// An object that was listed.
-pub(super) struct Listed {
-    pub(super) name: String,
-    pub(super) kind: ObjectKind,
-    pub(super) status: ObjectStatus,
-    /// What may open it; `None` if it is not ours to open.
+struct Listed {
+    name: String,
+    kind: ObjectKind,
+    status: ObjectStatus,
+    /// What may open it; `None` for an object that is not a regular file of a trusted user.
     backend: Option<SharedMemory>,
 }
 
-/// The full names that an object tells.
-pub(super) struct Names {
-    pub(super) namespace: String,
-    /// None of a registry.
-    pub(super) channel: Option<String>,
+/// The full names that an object holds.
+struct Names {
+    namespace: String,
+    /// Of a control page only.
+    channel: Option<(ObjectNames, String)>,
 }
 
-/// All objects whose names begin as ours, in order.
-pub(super) fn list(trusted: &[u32]) -> Result<Vec<Listed>, ObjectError> {
+/// All objects with this library's prefix, sorted by name.
+fn list(trusted: &[u32]) -> Result<Vec<Listed>, ObjectError> {
     let own = SharedMemory::default();
     let mut names = own.list(ObjectNames::PREFIX)?;
     names.sort_unstable();
     let mut listed = Vec::with_capacity(names.len());
     for name in names {
-        match own.status(&name) {
-            Ok(status) => {
-                let (kind, backend) = (ObjectKind::of_name(&name), backend_for(&status, trusted));
-                listed.push(Listed { name, kind, status, backend });
-            }
-            Err(ObjectError::NotFound { .. }) => {}
-            Err(error) => return Err(error),
+        if let Some(status) = if_exists(own.status(&name))? {
+            let (kind, backend) = (ObjectKind::of_name(&name), backend_for(&status, trusted));
+            listed.push(Listed { name, kind, status, backend });
         }
     }
     Ok(listed)
@@ -136,46 +190,24 @@ fn backend_for(status: &ObjectStatus, trusted: &[u32]) -> Option<SharedMemory> {
 }
 
 impl Listed {
-    /// Whether it is a regular file that may be opened, by whose it is.
-    pub(super) fn is_trusted(&self) -> bool {
-        self.backend.is_some()
-    }
-
-    /// The full names that it tells, if it is a page or a table that may be opened and they are those of its own name.
-    pub(super) fn names(&self) -> Option<Names> {
+    /// The full names that the object holds, if it is a page or a registry that may be opened.
+    fn names(&self) -> Option<Names> {
         let backend = self.backend.as_ref()?;
         match self.kind {
-            ObjectKind::Control => self.names_of_page(backend),
-            ObjectKind::Registry => self.names_of_registry(backend),
+            ObjectKind::Control => {
+                let names = ObjectNames::of_object(&self.name)?;
+                let name = catalog::own_page(backend, &names)?.name;
+                Some(Names { namespace: name.namespace, channel: Some((names, name.channel)) })
+            }
+            ObjectKind::Registry => {
+                let namespace = catalog::namespace_of_registry(backend, &self.name)?;
+                Some(Names { namespace, channel: None })
+            }
             _ => None,
         }
     }
 
-    fn names_of_page(&self, backend: &SharedMemory) -> Option<Names> {
-        let page = backend.view(&self.name).ok()?;
-        if page.len() * WORD_BYTES != control::BYTES || ready::check(&page) != Readiness::Ready {
-            return None;
-        }
-        let namespace = read_text(&page, control::NAMESPACE);
-        let channel = read_text(&page, control::CHANNEL);
-        // A hash can be made for any text. What is no name is not shown to anybody.
-        let name = ChannelName::new(&namespace, &channel).ok()?;
-        let is_own = name.objects.object(Kind::Control) == self.name;
-        is_own.then_some(Names { namespace, channel: Some(channel) })
-    }
-
-    fn names_of_registry(&self, backend: &SharedMemory) -> Option<Names> {
-        let table = backend.view_sparse(&self.name, FIRST_PAGE).ok()?;
-        if table.len() * WORD_BYTES != registry::BYTES || ready::check(&table) != Readiness::Ready {
-            return None;
-        }
-        let namespace = read_text(&table, registry::NAMESPACE);
-        check_namespace(&namespace).ok()?;
-        let is_own = ObjectNames::registry(&namespace) == self.name;
-        is_own.then_some(Names { namespace, channel: None })
-    }
-
-    /// What it is found to be; `None` if it is gone.
+    /// What the object's first page shows; `None` if it has been removed.
     fn state(&self) -> Option<ObjectState> {
         if !self.status.is_regular {
             return Some(ObjectState::Foreign { reason: "it is not a regular file".into() });

@@ -1,81 +1,87 @@
-//! Looking at a channel: its page, then its segments.
+//! Inspecting a channel: its page, then its segments.
 
-use crate::memory::ReadOnlyWords;
-use crate::memory::SlotHeader;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::report::{Inspection, SegmentInspection, SlotInspection, SlotState};
 use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, ReaderOptions, RetryPolicy, WriterState,
+    self, AttachError, AttachPolicy, ChannelName, ChannelReader, ReaderOptions, RetryPolicy, WriterState,
     writer_state,
 };
 use crate::clock;
-use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control};
-use crate::memory::Memory;
-use crate::object::{Backend, ObjectError};
-use crate::seqlock::{ChannelState, Generations, Published, Ring, SlotStatus};
+use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES};
+use crate::memory::{Memory, ReadOnlyWords, SlotHeader};
+use crate::object::{Backend, ObjectError, if_exists};
+use crate::seqlock::{ChannelState, Published, Ring, SlotStatus};
 
-/// How often a look starts again because a new writer has come meanwhile.
+/// Attempts at an inspection during which no new writer begins.
 const MAX_LOOKS: usize = 8;
 
-/// How often a segment is looked for that is being replaced by another one.
+/// Attempts to map the current segment while the writer replaces it.
 const MAX_REMAPS: usize = 64;
 
-/// How often a slot is looked at whose publication was not announced yet: it is within nanoseconds, if the writer lives.
+/// Attempts at a slot whose publication is not announced yet. A living writer announces it within
+/// nanoseconds.
 const MAX_ANNOUNCEMENTS: usize = 8;
 
-/// All that stands in a channel.
+/// The contents of a channel.
 pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Inspection, AttachError> {
     let options =
         ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
-    let reader = crate::channel::attach(backend, name, &options)?;
+    let reader = channel::attach(backend, name, &options)?;
     let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
-    let page_name = name.objects.object(Kind::Control);
-    let owner_uid = backend.status(&page_name).map_err(failed)?.owner;
+    let status = if_exists(backend.status(&name.objects.object(Kind::Control))).map_err(failed)?;
+    let Some(status) = status else {
+        // Removed since the reader attached.
+        let (namespace, channel) = (name.namespace.clone(), name.channel.clone());
+        return Err(AttachError::NotFound { namespace, channel, waited: Duration::ZERO });
+    };
     for _ in 1..MAX_LOOKS {
-        let inspection = look(name, &reader, owner_uid).map_err(failed)?;
+        let inspection = look(name, &reader, status.owner).map_err(failed)?;
         if inspection.incarnation == reader.page().incarnation() {
             return Ok(inspection);
         }
     }
-    look(name, &reader, owner_uid).map_err(failed)
+    look(name, &reader, status.owner).map_err(failed)
 }
 
-/// One look, which a new writer may come into.
+/// One attempt. A new writer may begin during it.
 fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<Inspection, ObjectError> {
     let page = reader.page();
-    // First: then all that follows is the last of a writer that is dead, unless it has a successor by then.
+    let header = page.header();
+    // First: if the writer is dead, everything below is its last, unless a successor begins.
     let writer_state = state_of_writer(reader)?;
-    let incarnation = reader.page().incarnation();
-    // Before the ending: who removes the channel says so before the object goes.
+    let incarnation = page.incarnation();
+    // Before the state: a process that removes the channel stores the state before it removes the
+    // schema.
     let schema = reader.inspect_schema();
     let state = ChannelState::load_before_number(page);
-    let segments = Side::BOTH.map(|side| segment_in_force(reader, side).map_err(Arc::new));
+    let segments = Side::BOTH.map(|side| current_segment(reader, side).map_err(Arc::new));
     Ok(Inspection {
         channel: name.channel.clone(),
         namespace: name.namespace.clone(),
         instance: reader.instance(),
-        codec: reader.format().codec.clone(),
-        type_name: reader.format().type_name.clone(),
-        fingerprint: page.load(control::FINGERPRINT),
-        checksum: page.load(control::CHECKSUM) != 0,
-        permissions: u32::try_from(page.load(control::MODE)).unwrap_or(0),
-        limit: page.load(control::LIMIT),
+        codec: header.format.codec,
+        type_name: header.format.type_name,
+        fingerprint: header.format.fingerprint,
+        checksum: header.checksum,
+        permissions: header.mode,
+        limit: page.max_state_len(),
         owner_uid,
-        published: reader.page().publication_acquired(),
-        generations: Side::BOTH.map(|side| Generations(page).current(side)),
+        published: page.publication_acquired(),
+        generations: page.generations(),
         state,
-        writer_pid: reader.page().owner().pid,
-        start_time: page.load(control::START_TIME),
+        writer_pid: page.owner().pid,
+        start_time: page.owner().start_time,
         incarnation,
-        opened_ago: reader.page().opened_ago(),
-        heartbeat: reader.page().heartbeat_age(),
-        heartbeat_interval: reader.page().heartbeat_interval(),
-        dating: reader.page().timestamps(),
-        wake_mode: reader.page().wake_mode(),
-        growths: reader.page().growths(),
-        schema_bytes: Some(page.load(control::SCHEMA_BYTES)).filter(|bytes| *bytes > 0),
+        opened_ago: page.opened_ago(),
+        heartbeat: page.heartbeat_age(),
+        heartbeat_interval: page.heartbeat_interval(),
+        dating: page.timestamps(),
+        wake_mode: page.wake_mode(),
+        growths: page.growths(),
+        schema_bytes: header.schema.is_some().then_some(header.schema.bytes),
         schema,
         writer_state,
         segments,
@@ -83,7 +89,8 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
     })
 }
 
-/// A channel that vanishes meanwhile has no lock to be asked about.
+/// The state of the writer; `Unknown` if the channel has been removed, because its lock can't be
+/// queried any more.
 fn state_of_writer(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
     match writer_state(reader) {
         Err(ObjectError::NotFound { .. }) => Ok(WriterState::Unknown),
@@ -91,13 +98,13 @@ fn state_of_writer(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
     }
 }
 
-/// The current segment, also if it is replaced meanwhile.
-fn segment_in_force(reader: &ChannelReader, side: Side) -> Result<SegmentInspection, ObjectError> {
-    let mut generation = generation_in_force(reader, side);
+/// The current segment, also if the writer replaces it during the call.
+fn current_segment(reader: &ChannelReader, side: Side) -> Result<SegmentInspection, ObjectError> {
+    let mut generation = current_generation(reader, side);
     for _ in 0..MAX_REMAPS {
         match reader.view_segment(side, generation) {
-            Err(ObjectError::NotFound { .. }) if generation != generation_in_force(reader, side) => {
-                generation = generation_in_force(reader, side);
+            Err(ObjectError::NotFound { .. }) if generation != current_generation(reader, side) => {
+                generation = current_generation(reader, side);
             }
             viewed => return Ok(segment(reader, side, generation, &viewed?)),
         }
@@ -105,9 +112,9 @@ fn segment_in_force(reader: &ChannelReader, side: Side) -> Result<SegmentInspect
     reader.view_segment(side, generation).map(|ring| segment(reader, side, generation, &ring))
 }
 
-/// The segment of the generation after the one in force, if there is one that is whole enough to be looked at.
+/// The segment of the generation after the current one, if there is one that can be mapped.
 fn next_segment(reader: &ChannelReader, side: Side) -> Option<SegmentInspection> {
-    let generation = generation_in_force(reader, side).checked_add(1)?;
+    let generation = current_generation(reader, side).checked_add(1)?;
     if generation > ObjectNames::MAX_GENERATION {
         return None;
     }
@@ -115,10 +122,11 @@ fn next_segment(reader: &ChannelReader, side: Side) -> Option<SegmentInspection>
     Some(segment(reader, side, generation, &ring))
 }
 
-fn generation_in_force(reader: &ChannelReader, side: Side) -> u64 {
-    // Its acquire fence: a generation is put in force before a publication in it is announced.
-    let _ = Published::of_channel(reader.page()).latest();
-    Generations(reader.page()).current(side)
+fn current_generation(reader: &ChannelReader, side: Side) -> u64 {
+    // For its acquire fence: a writer stores a generation before it announces a publication in that
+    // segment.
+    let _ = reader.page().publication_acquired();
+    reader.page().generations()[side.index()]
 }
 
 fn segment(
@@ -138,22 +146,23 @@ fn segment(
     }
 }
 
-/// Looks at a slot until what stands there is announced, or won't be.
+/// The header of a slot, read again until its publication is announced, as long as that may still
+/// happen.
 fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u64) -> SlotInspection {
     let mut tries = 1;
     loop {
-        // Before the slot: then the numbers of a publication that is announced belong together.
+        // Before the slot, so that the numbers of an announced publication belong together.
         let latest = Published::of_channel(reader.page()).latest().map_or(0, |latest| latest.get());
-        let told = tell(ring.look(side, index), latest, ring.geometry().capacity() as u64);
-        if told.state != SlotState::Unannounced || tries == MAX_ANNOUNCEMENTS {
-            return told;
+        let slot = slot_inspection(ring.look(side, index), latest, ring.geometry().capacity() as u64);
+        if slot.state != SlotState::Unannounced || tries == MAX_ANNOUNCEMENTS {
+            return slot;
         }
         tries += 1;
     }
 }
 
-/// What a look at a slot means while `latest` is announced.
-fn tell((status, header): (SlotStatus, SlotHeader), latest: u64, capacity: u64) -> SlotInspection {
+/// The report of a slot whose header was read while `latest` was announced.
+fn slot_inspection((status, header): (SlotStatus, SlotHeader), latest: u64, capacity: u64) -> SlotInspection {
     let nothing = |publication, state| SlotInspection { publication, state, len: 0, age: None };
     match status {
         SlotStatus::Empty => nothing(0, SlotState::Empty),

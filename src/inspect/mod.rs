@@ -1,5 +1,5 @@
-//! Everything about channels, objects and namespaces that can be seen from outside: for tools and for
-//! diagnosis.
+//! Everything about channels, objects and namespaces that can be seen from outside: for tools and
+//! for diagnosis.
 //!
 //! * [`Namespace::inspect`](crate::Namespace::inspect): an [`Inspection`] of one channel, down to its
 //!   slots, whatever its type is, also after its writer died.
@@ -11,8 +11,6 @@
 
 mod listing;
 mod look;
-mod namespaces;
-mod object;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -20,8 +18,9 @@ mod tests;
 pub use crate::channel::{SchemaInspection, WriterState};
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;
-pub use listing::{ObjectListing, objects};
+pub use listing::{NamespaceListing, ObjectListing, namespaces, objects};
 pub(crate) use look::inspect;
-pub use namespaces::{NamespaceInfo, NamespaceListing, namespaces};
-pub use object::{ObjectInfo, ObjectKind, ObjectState, SegmentSide};
-pub use report::{Inspection, SegmentInspection, SlotInspection, SlotState};
+pub use report::{
+    Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,
+    SlotInspection, SlotState,
+};

@@ -1,4 +1,4 @@
-//! What an inspection of a channel tells.
+//! Results of inspections, as plain data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,18 +6,20 @@ use std::time::Duration;
 use crate::channel::{SchemaInspection, WriterState};
 use crate::clock::TimestampSource;
 use crate::health::{Health, Signs, Thresholds};
+use crate::layout::{Kind, ObjectNames, Side};
 use crate::object::ObjectError;
 use crate::seqlock::{ChannelState, WakeMode};
 
-/// All that stood in a channel's control page and segments when it was looked at, without the payloads: see
+/// The contents of a channel's control page and segments at one moment, without the payloads: see
 /// [`Namespace::inspect`](crate::Namespace::inspect).
 ///
-/// While the writer lives, the numbers are of slightly different moments: the writer does not stand still for the look.
-/// Each slot's own numbers belong together where its state is [`SlotState::Whole`]. Of a dead or closed writer all is as
-/// it left it.
+/// While the writer lives, the numbers are of slightly different moments, because the writer does
+/// not wait. The numbers of a slot belong together if its state is [`SlotState::Whole`]. A dead or
+/// closed writer's channel is reported as the writer left it.
 ///
-/// Who may write to the memory may have put any number there. They are told as they stand; what depends on them is
-/// checked first, so that looking is safe and bounded.
+/// Values are untrusted, because any process that may write to the memory can change them, and
+/// reported verbatim. Values that the inspection itself depends on are checked first, so it is safe
+/// and bounded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -25,114 +27,117 @@ pub struct Inspection {
     pub channel: String,
     /// Its namespace's name.
     pub namespace: String,
-    /// Random id of the channel, made with it and kept through takeovers.
+    /// Random id of the channel, created with it and kept through takeovers.
     pub instance: u64,
-    /// The codec's name. Text of another process, as it stands there: it may hold control characters, so escape it before
-    /// it is shown.
+    /// The codec's name. Text of another process, verbatim: it may hold control characters, so
+    /// escape it before showing it.
     pub codec: String,
-    /// The type's name; cut if it is very long. Text of another process, as the codec's name.
+    /// The type's name, truncated if it is very long. Text of another process, as the codec's name.
     pub type_name: String,
-    /// Fingerprint of codec and type name: what readers compare.
+    /// Fingerprint of codec and type name, which readers compare.
     pub fingerprint: u64,
     /// Whether payloads carry a CRC32C.
     pub checksum: bool,
-    /// Permission bits that the channel's objects were asked to have, for example `0o600`; 0 if the number is none.
+    /// Permission bits that the writer requested, for example `0o600`; 0 if the page holds no such
+    /// number.
     pub permissions: u32,
-    /// Payload bytes that a state may have at most.
+    /// Maximum length of a state, in bytes.
     pub limit: u64,
-    /// Numeric id of the user who owns the control page, as the system says.
+    /// Numeric id of the user that owns the control page, according to the system.
     pub owner_uid: u32,
     /// Number of the latest publication, 0 before the first.
     pub published: u64,
-    /// The generations of segments A and B that are in force.
+    /// The current generations of segments A and B.
     pub generations: [u64; 2],
     /// Whether, and how, the channel has ended.
     pub state: ChannelState,
-    /// Process id of the writer, or of the last one, in its own PID namespace.
+    /// Process id of the current or last writer, in its own PID namespace.
     pub writer_pid: u64,
-    /// When that process started, in clock ticks since boot (field 22 of `/proc/PID/stat`); 0 if it is not known.
+    /// Start time of that process, in clock ticks since boot (field 22 of `/proc/PID/stat`); 0 if
+    /// unknown.
     pub start_time: u64,
-    /// How many writers the channel has had.
+    /// The number of writers that the channel has had.
     pub incarnation: u64,
-    /// How long ago the writer opened the channel; `None` if it neither timestamps its publications
-    /// nor promises an interval.
+    /// Time since the writer opened the channel; `None` if it neither timestamps its publications
+    /// nor promises a heartbeat interval.
     pub opened_ago: Option<Duration>,
-    /// How long ago the writer last said that it is at work; `None` if it never has.
+    /// Time since the writer's last heartbeat; `None` if there was none.
     pub heartbeat: Option<Duration>,
-    /// Within what time the writer promises to say so again; `None` if it promises nothing.
+    /// The heartbeat interval that the writer promises; `None` if it promises none.
     pub heartbeat_interval: Option<Duration>,
-    /// How publications are dated.
+    /// Where the timestamps of publications come from.
     pub dating: TimestampSource,
-    /// How the writer wakes those who wait.
+    /// How the writer wakes waiting readers.
     pub wake_mode: WakeMode,
-    /// Segments that were replaced by larger or smaller ones, by all writers that the channel has had.
+    /// The number of segments replaced by larger or smaller ones, by all writers of the channel.
     pub growths: u64,
-    /// Bytes of the schema that the channel carries, as its page says; `None` if it carries none.
+    /// Length of the channel's schema according to its page, in bytes; `None` if it carries none.
     pub schema_bytes: Option<u64>,
-    /// What reading that schema comes to, without waiting for it. Of a channel whose [`state`](Inspection::state) is
-    /// `Removed` it may be missing already.
+    /// The state of that schema. If the [`state`](Inspection::state) of the channel is `Removed`,
+    /// its schema may be missing.
     pub schema: SchemaInspection,
-    /// What has become of the writer, found out before all the rest.
+    /// State of the writer, determined before everything else.
     pub writer_state: WriterState,
-    /// Segments A and B as they are in force, or why they can't be looked at:
-    /// [`ObjectError::NotFound`] if somebody has removed the name.
+    /// The current segments A and B, or why one can't be read: [`ObjectError::NotFound`] if its
+    /// name was removed.
     pub segments: [Result<SegmentInspection, Arc<ObjectError>>; 2],
-    /// Segments of the next generation, which the writer is making, or was when it died. Not in force yet.
+    /// Segments of the next generation: the writer is creating them, or was when it died.
     pub next_segments: [Option<SegmentInspection>; 2],
 }
 
-/// A segment, as its header and its slots say.
+/// The header and the slots of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentInspection {
-    /// Which incarnation of its side it is, from 1.
+    /// Its generation, from 1.
     pub generation: u64,
     /// Slots in its ring.
     pub depth: u64,
     /// Bytes from one slot to the next.
     pub stride: u64,
-    /// Payload bytes that a slot has room for.
+    /// Payload bytes that fit into a slot.
     pub capacity: u64,
     /// Bytes of the whole segment.
     pub bytes: u64,
-    /// Its slots, in the order in which they stand there.
+    /// Its slots, in memory order.
     pub slots: Vec<SlotInspection>,
 }
 
-/// A slot, as it says of itself.
+/// The header of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlotInspection {
-    /// Number of the publication that the stamp names; 0 if the slot is empty.
+    /// Number of the publication according to the stamp; 0 if the slot is empty.
     pub publication: u64,
-    /// What stands there.
+    /// State of the slot.
     pub state: SlotState,
-    /// The payload's length in bytes; 0 if there is none or it is being written.
+    /// Length of the payload in bytes; 0 if there is none or it is being written.
     pub len: u64,
-    /// How long ago it was published; `None` if it is not dated, or not whole.
+    /// Time since it was published; `None` if it has no timestamp, or is not whole.
     pub age: Option<Duration>,
 }
 
-/// What stands in a slot.
+/// State of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlotState {
-    /// Nothing was ever written here.
+    /// Never written.
     Empty,
-    /// A publication is being written, or its writer died in the middle of it.
+    /// A publication is being written, or its writer died while writing it.
     Writing,
-    /// A publication is written but not announced, as it is for some nanoseconds; or its writer died in between. No
-    /// reader gets it.
+    /// A publication is written and not yet announced, which takes nanoseconds; or its writer died
+    /// in between. No reader returns it.
     Unannounced,
-    /// A publication stands here, whole.
+    /// A whole publication.
     Whole,
-    /// A number that no writer puts here, or a length beyond the slot's capacity: somebody else has written to the memory.
+    /// A number that no writer stores here, or a length beyond the slot's capacity: another process
+    /// wrote to the memory.
     Implausible,
 }
 
 impl Inspection {
-    /// How the worker was when it was looked at: see [`Health`]. The thresholds are the default ones
-    /// of a [`Hub`](crate::hub::Hub), which gives the same answer.
+    /// Health of the worker at the moment of the inspection: see [`Health`]. The thresholds are the
+    /// default ones of a [`Hub`](crate::hub::Hub), which gives the same answer.
     #[must_use]
     pub fn health(&self) -> Health {
         Health::judge(&self.signs(), Thresholds::default())
@@ -156,22 +161,22 @@ impl Inspection {
         }
     }
 
-    /// The slot of the latest publication, or of one that came during the look and overwrote it.
+    /// The slot of the latest publication, or of one that overwrote it during the inspection.
     fn youngest(&self) -> Option<&SlotInspection> {
         let slots = self.segments.iter().flatten().flat_map(|segment| &segment.slots);
         slots.filter(|slot| slot.state == SlotState::Whole).max_by_key(|slot| slot.publication)
     }
 
-    /// Number of the publication that a writer which is dead was in the middle of; `None` if there is none, or the writer
-    /// is not [`WriterState::Dead`].
+    /// Number of the publication that a dead writer had begun and not announced; `None` if there is
+    /// none, or the writer is not [`WriterState::Dead`].
     ///
-    /// Readers get the publication before it. Of what was written of this one nothing is known to be whole.
+    /// Readers get the publication before it. This one may be written in part.
     #[must_use]
     pub fn unfinished(&self) -> Option<u64> {
         if self.writer_state != WriterState::Dead {
             return None;
         }
-        // The only one that a writer can have begun and not announced.
+        // A writer begins a publication only after announcing the one before.
         let begun = self.published.checked_add(1)?;
         let segments = self.segments.iter().flatten().chain(self.next_segments.iter().flatten());
         let mut slots = segments.flat_map(|segment| &segment.slots);
@@ -180,8 +185,146 @@ impl Inspection {
 }
 
 impl SlotState {
-    /// Whether the writer had begun the publication, and not announced it.
+    /// Whether the writer began the publication and did not announce it.
     fn is_unfinished(self) -> bool {
         matches!(self, SlotState::Writing | SlotState::Unannounced)
+    }
+}
+
+/// A namespace that has objects in this machine's shared memory: see
+/// [`namespaces`](crate::inspect::namespaces).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceInfo {
+    /// Its name; `None` if no control page or registry that may be opened holds it.
+    pub name: Option<String>,
+    /// Numeric id of the user that owns the objects counted here.
+    pub owner_uid: u32,
+    /// Number of control pages, and thereby of channels.
+    pub channels: u64,
+    /// Number of objects.
+    pub objects: u64,
+    /// Resident bytes of those objects.
+    pub bytes: u64,
+    /// Whether their owner is trusted, so that they may be opened.
+    pub readable: bool,
+}
+
+/// An object of this library in shared memory: see [`objects`](crate::inspect::objects).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// Its name in `/dev/shm`.
+    pub name: String,
+    /// Its kind, according to its name.
+    pub kind: ObjectKind,
+    /// Its namespace; `None` if no control page or registry that may be opened holds that name.
+    pub namespace: Option<String>,
+    /// Its channel; `None` for a registry, or if no control page that may be opened claims the
+    /// object.
+    pub channel: Option<String>,
+    /// Numeric id of the user that owns it.
+    pub owner_uid: u32,
+    /// Its permission bits, for example `0o600`.
+    pub permissions: u32,
+    /// Its length, in bytes.
+    pub bytes: u64,
+    /// Its resident bytes.
+    pub resident: u64,
+    /// Its state.
+    pub state: ObjectState,
+}
+
+impl ObjectInfo {
+    /// The layout version of the object, if it was opened and has one.
+    #[must_use]
+    pub fn layout_version(&self) -> Option<u64> {
+        match self.state {
+            ObjectState::Ready => Some(crate::layout::VERSION),
+            ObjectState::OtherVersion { found } => Some(found),
+            _ => None,
+        }
+    }
+}
+
+/// Kind of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ObjectKind {
+    /// The table of a namespace's channels.
+    Registry,
+    /// The control page of a channel.
+    Control,
+    /// A segment of a channel, for payloads.
+    Segment {
+        /// Its side.
+        side: SegmentSide,
+        /// Its generation, from 1. The control page holds the current one.
+        generation: u64,
+    },
+    /// The schema of a channel's states.
+    Schema,
+    /// Unknown: made by a later version, or not by this library.
+    Unknown,
+}
+
+/// One of the two segments of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SegmentSide {
+    /// The segment of even publications.
+    A,
+    /// The segment of odd publications.
+    B,
+}
+
+/// State of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ObjectState {
+    /// It belongs to another user and was not opened.
+    NotOpened,
+    /// Its creator has not finished it, or died before that.
+    Unfinished,
+    /// It is complete, and has the layout version of this library.
+    Ready,
+    /// It has another layout version: another version of the library made it.
+    OtherVersion {
+        /// The version.
+        found: u64,
+    },
+    /// It is no object of this library, although it has such a name.
+    Foreign {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It can't be opened.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ObjectKind {
+    /// The kind of the object with this name.
+    pub(super) fn of_name(object: &str) -> ObjectKind {
+        let Some(prefix) = ObjectNames::prefix_of_object(object) else { return ObjectKind::Unknown };
+        if object == ObjectNames::registry_of_prefix(prefix) {
+            return ObjectKind::Registry;
+        }
+        match ObjectNames::of_object(object).and_then(|names| names.kind_of(object)) {
+            Some(Kind::Control) => ObjectKind::Control,
+            Some(Kind::Segment(side, generation)) => ObjectKind::Segment { side: side.into(), generation },
+            Some(Kind::Schema) => ObjectKind::Schema,
+            None => ObjectKind::Unknown,
+        }
+    }
+}
+
+impl From<Side> for SegmentSide {
+    fn from(side: Side) -> SegmentSide {
+        match side {
+            Side::A => SegmentSide::A,
+            Side::B => SegmentSide::B,
+        }
     }
 }

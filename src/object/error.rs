@@ -86,3 +86,13 @@ pub enum ObjectError {
         source: io::Error,
     },
 }
+
+/// The result of looking at an object by its name; `None` if the object does not exist, or no
+/// longer does.
+pub(crate) fn if_exists<T>(result: Result<T, ObjectError>) -> Result<Option<T>, ObjectError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(ObjectError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -18,6 +18,7 @@ mod shm;
 mod threads;
 
 pub use error::ObjectError;
+pub(crate) use error::if_exists;
 pub(crate) use fork::ForkToken;
 pub(crate) use heap::Heap;
 pub(crate) use shm::SharedMemory;

@@ -1,28 +1,28 @@
-//! Sums over the objects that were found.
+//! Sums over the objects of a namespace, and their differences.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-use super::change::{MemoryChange, NamespaceMemoryChange};
-use super::survey::{Found, Part, Place};
+use crate::catalog::{Object, Part, Role};
 use crate::layout::Side;
 use crate::object::ObjectSize;
 
-/// What some objects of shared memory cost.
+/// The memory of some objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct MemoryUsage {
-    /// How long they are, in bytes.
+    /// Their lengths, in bytes.
     pub bytes: u64,
-    /// How many bytes of that have memory. Less than `bytes` for the registry only, which is as long as it can ever
-    /// become; of a namespace inside this process always the same.
+    /// How many of those bytes have memory. Fewer than `bytes` only for the registry, whose length
+    /// is that of a full one. In a namespace inside this process always equal to `bytes`.
     pub resident: u64,
-    /// How many there are.
+    /// The number of objects.
     pub objects: u64,
 }
 
 impl MemoryUsage {
-    /// What is more, or less, than it was at `earlier`.
+    /// The change since `earlier`.
     #[must_use]
     pub fn diff(&self, earlier: &MemoryUsage) -> MemoryChange {
         MemoryChange {
@@ -65,7 +65,7 @@ impl From<ObjectSize> for MemoryUsage {
     }
 }
 
-/// What one channel costs.
+/// The memory of one channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelMemory {
@@ -73,20 +73,22 @@ pub struct ChannelMemory {
     pub channel: String,
     /// Its control page.
     pub control: MemoryUsage,
-    /// Segment A, as it is in force.
+    /// The current segment A.
     pub segment_a: MemoryUsage,
-    /// Segment B, as it is in force.
+    /// The current segment B.
     pub segment_b: MemoryUsage,
-    /// The schema that the channel carries, if it does: see [`Reader::schema_bytes`](crate::Reader::schema_bytes).
+    /// The schema, if the channel carries one: see
+    /// [`Reader::schema_bytes`](crate::Reader::schema_bytes).
     pub schema: MemoryUsage,
-    /// Segments of another generation than the one in force: one that is being made or replaced at this moment, or that
-    /// a killed writer left, which its successor or [`Namespace::clean`](crate::Namespace::clean) removes. Replaced
-    /// segments that readers still have mapped have no name any more and are not found.
+    /// Segments of another generation than the current one: a segment that is being made or
+    /// replaced at this moment, or a leftover of a killed writer, which its successor or
+    /// [`Namespace::clean`](crate::Namespace::clean) removes. Replaced segments that readers still
+    /// have mapped are unlinked and not counted.
     pub replaced: MemoryUsage,
 }
 
 impl ChannelMemory {
-    /// All of it.
+    /// The sum over all parts.
     #[must_use]
     pub fn total(&self) -> MemoryUsage {
         self.control + self.segment_a + self.segment_b + self.schema + self.replaced
@@ -117,7 +119,8 @@ impl fmt::Display for ChannelMemory {
     }
 }
 
-/// What a namespace costs, by channel and by kind: see [`Namespace::memory`](crate::Namespace::memory).
+/// The memory of a namespace, by channel and by kind: see
+/// [`Namespace::memory`](crate::Namespace::memory).
 ///
 /// `Display` prints one line for each channel, for objects of no channel, and for the total.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,50 +128,55 @@ impl fmt::Display for ChannelMemory {
 pub struct NamespaceMemory {
     /// The namespace's name.
     pub namespace: String,
-    /// Its channels, in the order of their names.
+    /// Its channels, sorted by name.
     pub channels: Vec<ChannelMemory>,
-    /// Objects of channels that have no control page to name them: just being made, or left over. What is left over,
-    /// [`Namespace::clean`](crate::Namespace::clean) removes.
+    /// Objects of channels that no control page claims: channels that are being made, and
+    /// leftovers, which [`Namespace::clean`](crate::Namespace::clean) removes.
     pub unnamed: MemoryUsage,
-    /// The table of channels, and the page on which readers announce that they wait.
+    /// The registry: the table of channels, and the page on which readers announce that they wait.
     pub registry: MemoryUsage,
-    /// Objects under names of this namespace of which this version does not know the kind.
+    /// Objects in this namespace whose kind this version does not know.
     pub other: MemoryUsage,
 }
 
 impl NamespaceMemory {
-    pub(super) fn of(namespace: &str, found: &[Found]) -> NamespaceMemory {
+    pub(super) fn of(namespace: &str, objects: &[Object]) -> NamespaceMemory {
         let mut memory = NamespaceMemory { namespace: namespace.into(), ..NamespaceMemory::default() };
-        for Found { place, size, .. } in found {
+        for Object { role, size, .. } in objects {
             let usage = MemoryUsage::from(*size);
-            match place {
-                Place::Channel(channel, part) => memory.channel(channel).add(*part, usage),
-                Place::Unnamed => memory.unnamed += usage,
-                Place::Registry => memory.registry += usage,
-                Place::Other => memory.other += usage,
+            match role {
+                Role::Channel(channel, part) => memory.channel(channel).add(*part, usage),
+                Role::Unnamed => memory.unnamed += usage,
+                Role::Registry => memory.registry += usage,
+                Role::Other => memory.other += usage,
             }
         }
         memory
     }
 
-    /// The entry of a channel, made if there is none yet, in its place.
+    /// The entry of a channel; inserted in order if there is none yet.
     fn channel(&mut self, channel: &str) -> &mut ChannelMemory {
-        let place = self.channels.binary_search_by(|entry| entry.channel.as_str().cmp(channel));
-        let index = place.unwrap_or_else(|index| {
+        let found = self.find(channel);
+        let index = found.unwrap_or_else(|index| {
             self.channels.insert(index, ChannelMemory { channel: channel.into(), ..Default::default() });
             index
         });
         &mut self.channels[index]
     }
 
-    /// All of it.
+    /// The index of a channel's entry, or where it would be inserted.
+    fn find(&self, channel: &str) -> Result<usize, usize> {
+        self.channels.binary_search_by(|entry| entry.channel.as_str().cmp(channel))
+    }
+
+    /// The sum over all objects.
     #[must_use]
     pub fn total(&self) -> MemoryUsage {
         let channels = self.channels.iter().map(ChannelMemory::total);
         channels.fold(self.unnamed + self.registry + self.other, MemoryUsage::add)
     }
 
-    /// What has become more, or less, since `earlier`.
+    /// The change since `earlier`.
     #[must_use]
     pub fn diff(&self, earlier: &NamespaceMemory) -> NamespaceMemoryChange {
         NamespaceMemoryChange::between(earlier, self)
@@ -185,5 +193,98 @@ impl fmt::Display for NamespaceMemory {
             writeln!(formatter, "{name}: {usage}")?;
         }
         write!(formatter, "total: {}", self.total())
+    }
+}
+
+/// A change of memory; negative where it has shrunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct MemoryChange {
+    /// Change of the lengths, in bytes.
+    pub bytes: i64,
+    /// Change of the bytes that have memory.
+    pub resident: i64,
+    /// Change of the number of objects.
+    pub objects: i64,
+}
+
+impl MemoryChange {
+    /// Whether nothing has changed.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == MemoryChange::default()
+    }
+}
+
+impl fmt::Display for MemoryChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:+} bytes in {:+} objects", self.resident, self.objects)
+    }
+}
+
+/// The change of a channel's memory: all of it for a new channel, minus all of it for a removed
+/// one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelMemoryChange {
+    /// The channel's name.
+    pub channel: String,
+    /// The change of its total.
+    pub change: MemoryChange,
+}
+
+/// The change of a namespace's memory between two measurements: see [`NamespaceMemory::diff`].
+///
+/// `Display` prints a line, in resident bytes, for everything that has changed, and a line for the
+/// total.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceMemoryChange {
+    /// The channels that changed, were added or were removed, sorted by name.
+    pub channels: Vec<ChannelMemoryChange>,
+    /// Change of the objects without a channel.
+    pub unnamed: MemoryChange,
+    /// Change of the registry.
+    pub registry: MemoryChange,
+    /// Change of the objects of unknown kind.
+    pub other: MemoryChange,
+    /// Change of the total.
+    pub total: MemoryChange,
+}
+
+impl NamespaceMemoryChange {
+    fn between(earlier: &NamespaceMemory, now: &NamespaceMemory) -> NamespaceMemoryChange {
+        let both = earlier.channels.iter().chain(&now.channels);
+        let names: BTreeSet<&str> = both.map(|entry| entry.channel.as_str()).collect();
+        let change = |channel: &str| {
+            let change = usage_of(now, channel).diff(&usage_of(earlier, channel));
+            (!change.is_zero()).then(|| ChannelMemoryChange { channel: channel.into(), change })
+        };
+        NamespaceMemoryChange {
+            channels: names.into_iter().filter_map(change).collect(),
+            unnamed: now.unnamed.diff(&earlier.unnamed),
+            registry: now.registry.diff(&earlier.registry),
+            other: now.other.diff(&earlier.other),
+            total: now.total().diff(&earlier.total()),
+        }
+    }
+}
+
+fn usage_of(memory: &NamespaceMemory, channel: &str) -> MemoryUsage {
+    memory.find(channel).map_or_else(|_| MemoryUsage::default(), |index| memory.channels[index].total())
+}
+
+impl fmt::Display for NamespaceMemoryChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ChannelMemoryChange { channel, change } in &self.channels {
+            writeln!(formatter, "{channel}: {change}")?;
+        }
+        let others = [("(unnamed)", self.unnamed), ("(registry)", self.registry), ("(other)", self.other)];
+        for (name, change) in others {
+            if !change.is_zero() {
+                writeln!(formatter, "{name}: {change}")?;
+            }
+        }
+        write!(formatter, "total: {}", self.total)
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts of namespaces on the heap.
+//! The memory of namespaces on the heap.
 
 use crate::memory::ReadOnlyWords;
 use crate::memory::Words;
@@ -26,7 +26,7 @@ fn pages(pages: u64) -> MemoryUsage {
     MemoryUsage { bytes: pages * PAGE, resident: pages * PAGE, objects: 1 }
 }
 
-/// Puts an object of so many pages under a name.
+/// Creates an object of this many pages.
 fn put(heap: &Heap, name: &str, pages: usize) {
     heap.create(name, pages * PAGE_BYTES, 0o600).unwrap();
 }
@@ -59,7 +59,7 @@ fn every_object_is_in_its_column() {
 
 #[test]
 #[cfg(feature = "schema")]
-fn a_description_has_its_column_and_one_that_no_page_tells_of_is_retired() {
+fn a_schema_has_its_column_and_one_that_no_page_mentions_is_replaced() {
     let (heap, namespace) = namespace();
     let open = || namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().with_schema();
     let check = LeakCheck::begin(&namespace).unwrap();
@@ -93,7 +93,7 @@ fn another_namespaces_channel_under_names_of_this_one_is_left_out() {
 }
 
 #[test]
-fn a_page_that_is_not_ready_names_nobody() {
+fn a_page_that_is_not_ready_claims_nothing() {
     let (heap, namespace) = namespace();
     put(&heap, &ObjectNames::new("fleet", "worker").object(Kind::Control), 1);
     let memory = namespace.memory().unwrap();
@@ -120,7 +120,7 @@ total: 40960 bytes in 5 objects"
 }
 
 #[test]
-fn a_difference_tells_what_came_grew_and_went() {
+fn a_difference_has_what_was_added_grew_and_was_removed() {
     let (_heap, namespace) = namespace();
     let (mut grows, goes, _stays) =
         (open(&namespace, "grows"), open(&namespace, "goes"), open(&namespace, "stays"));
@@ -154,7 +154,7 @@ fn the_peak_is_the_most_that_was_seen() {
     assert_eq!(max.objects, 7);
 }
 
-/// A heap in which something happens between the listing and the look at the objects.
+/// A heap that runs `step` after each listing.
 #[derive(Clone)]
 struct Meanwhile {
     heap: Heap,
@@ -213,7 +213,7 @@ fn what_vanishes_after_the_listing_is_left_out() {
 }
 
 #[test]
-fn what_grows_after_the_listing_is_told_as_it_has_become() {
+fn what_grows_after_the_listing_is_measured_as_it_is_now() {
     let (heap, namespace) = namespace();
     let writer = Arc::new(Mutex::new(open(&namespace, "worker")));
     let growing = Arc::clone(&writer);

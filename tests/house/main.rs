@@ -13,7 +13,7 @@ use tree::{Tree, circles};
 
 /// The rooms as docs/architecture.md draws them: a room may use those to its right and those below.
 const RANKS: [&[&str]; 13] = [
-    &["fuzzing", "error", "options"],
+    &["fuzzing", "error"],
     &["metrics", "testing", "syncer", "dynamic"],
     &["namespace"],
     &["hub", "changes"],
@@ -22,7 +22,7 @@ const RANKS: [&[&str]; 13] = [
     &["cleanup", "waiting", "health", "catalog", "registry"],
     &["channel"],
     &["schema", "codec"],
-    &["liveness", "clock", "checksum", "object"],
+    &["liveness", "clock", "object"],
     &["seqlock"],
     &["memory"],
     &["layout"],

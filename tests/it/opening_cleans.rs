@@ -13,7 +13,7 @@ use tearless::{
     Bytes, Namespace,
     cleanup::{CleanupReport, RemovalReason, Retention},
 };
-use testkit::objects::Objects;
+use testkit::objects::{DIRECTORY, Objects, listed};
 use testkit::trace::{Step, Traced};
 
 const CHANNELS: [&str; 3] = ["w0", "w1", "w2"];
@@ -30,15 +30,14 @@ fn causes(cleaned: &CleanupReport) -> Vec<RemovalReason> {
     cleaned.removed.iter().map(|removed| removed.reason).collect()
 }
 
-/// The objects of the channels: their inodes, and the times of their last changes.
-fn contents(objects: &[Objects]) -> BTreeMap<String, (u64, i64, i64)> {
-    let paths = objects
-        .iter()
-        .flat_map(|objects| objects.listed().into_iter().map(|kind| objects.path(&kind)).collect::<Vec<_>>());
-    paths
-        .map(|path| {
-            let found = fs::symlink_metadata(&path).unwrap();
-            (path.display().to_string(), (found.ino(), found.ctime(), found.ctime_nsec()))
+/// The objects of the namespace: their inodes, and the times of their last changes.
+fn contents(own: &OwnNamespace) -> BTreeMap<String, (u64, i64, i64)> {
+    let prefix = Objects::of(own.name(), "w0").namespace_prefix().to_owned();
+    listed(&prefix)
+        .into_iter()
+        .map(|name| {
+            let found = fs::symlink_metadata(format!("{DIRECTORY}/{name}")).unwrap();
+            (name, (found.ino(), found.ctime(), found.ctime_nsec()))
         })
         .collect()
 }
@@ -53,17 +52,19 @@ fn stops_of_opening(name: &str) -> usize {
 fn opening_changes_nothing_and_costs_the_same_among_any_number_of_channels() {
     let own = OwnNamespace::new(&CHANNELS);
     let mut writers = CHANNELS.map(|channel| own.writer::<u64>(channel).unwrap());
-    let objects = CHANNELS.map(|channel| Objects::of(own.name(), channel));
     writers.iter_mut().for_each(|writer| assert_eq!(writer.publish(&5).unwrap(), 1));
     let [_alive, lingering, ended] = writers;
     lingering.close_lingering().unwrap();
     ended.close().unwrap();
     // A segment that no channel refers to, and a control page that is not finished.
-    File::create(objects[1].path("a7")).unwrap();
-    File::create(objects[2].path("c")).unwrap();
-    let (before, channels) = (contents(&objects), own.channels().unwrap().len());
+    File::create(Objects::of(own.name(), "w1").path("a7")).unwrap();
+    let unfinished = own.writer::<u64>("w2").unwrap();
+    let objects = Objects::of(own.name(), "w2");
+    drop(unfinished);
+    File::create(objects.path("c")).unwrap();
+    let (before, channels) = (contents(&own), own.channels().unwrap().len());
     let opened = Namespace::open(own.name()).unwrap();
-    assert_eq!(contents(&objects), before);
+    assert_eq!(contents(&own), before);
     assert_eq!(opened.channels().unwrap().len(), channels);
     assert_eq!(causes(&clean(&own, Retention::UntilReplaced)).len(), 2, "there was something to clean");
 

@@ -1,4 +1,4 @@
-//! Whatever stands in the memory of a channel, an inspection ends with numbers or a typed error.
+//! Whatever the memory of a channel holds, an inspection ends with numbers or a typed error.
 
 use super::*;
 use crate::layout::{Kind, PAGE_BYTES, Side, WORD_BYTES, control, segment};
@@ -6,7 +6,7 @@ use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Backend;
 
-/// A channel whose writer is gone.
+/// A channel whose writer has closed it and lingers.
 fn left() -> (Heap, ChannelName) {
     let (heap, name, writer) = channel();
     drop(writer);
@@ -17,7 +17,8 @@ fn memory(heap: &Heap, name: &ChannelName, kind: Kind) -> Words {
     heap.reopen(&name.objects.object(kind)).unwrap()
 }
 
-/// Sets each of the words to hostile values, one after the other, and counts the inspections that came to an end.
+/// Sets each word to hostile values, one after the other, and counts the inspections: returned,
+/// failed.
 fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
     let (heap, name) = left();
     let memory = memory(&heap, &name, kind);
@@ -26,17 +27,17 @@ fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
         let honest = memory.load(word);
         for hostile in [!honest, 0, 1, 2, u64::MAX, 1 << 63, (1 << 62) + 1, honest ^ (1 << 17)] {
             memory.store(word, hostile);
-            // A page that is not ready is waited for, which would take all day.
+            // Inspecting a page that is not ready waits for its creator, which would take too long.
             if word != control::READY || kind != Kind::Control || hostile != 0 {
-                let told = inspect(&heap.shared(), &name);
-                ends[usize::from(told.is_err())] += 1;
-                let _ = told.map(|told| (told.unfinished(), format!("{told:?}")));
+                let inspection = inspect(&heap.shared(), &name);
+                ends[usize::from(inspection.is_err())] += 1;
+                let _ = inspection.map(|inspection| (inspection.unfinished(), format!("{inspection:?}")));
             }
         }
         memory.store(word, honest);
         assert!(
-            inspect(&heap.shared(), &name).is_ok_and(|told| told.published == 5),
-            "word {word} is as it was"
+            inspect(&heap.shared(), &name).is_ok_and(|inspection| inspection.published == 5),
+            "word {word} has its old value"
         );
     }
     ends
@@ -44,42 +45,44 @@ fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
 
 #[test]
 fn any_word_of_the_page_may_be_hostile() {
-    let [told, refused] = spoil(Kind::Control, 0..PAGE_BYTES / WORD_BYTES);
-    assert!(told > 3_000 && refused > 10, "{told}, {refused}");
+    let [returned, refused] = spoil(Kind::Control, 0..PAGE_BYTES / WORD_BYTES);
+    assert!(returned > 3_000 && refused > 10, "{returned}, {refused}");
 }
 
 #[test]
 fn any_word_of_a_segments_header_and_slots_may_be_hostile() {
     for side in Side::BOTH {
-        let [told, refused] = spoil(Kind::Segment(side, 1), 0..segment::SLOTS + 64);
-        assert!(told > 500 && refused == 0, "what is wrong with a segment is told beside the rest");
+        let [returned, refused] = spoil(Kind::Segment(side, 1), 0..segment::SLOTS + 64);
+        assert!(returned > 500 && refused == 0, "what is wrong with a segment is reported beside the rest");
     }
 }
 
 #[test]
-fn a_spoiled_segment_is_told_as_an_error_of_its_own() {
+fn a_spoiled_segment_is_reported_as_an_error_of_its_own() {
     let (heap, name) = left();
     memory(&heap, &name, Kind::Segment(Side::B, 1)).store(segment::DEPTH, 3);
-    let told = inspect(&heap.shared(), &name).unwrap();
-    assert!(told.segments[0].is_ok());
-    assert!(told.segments[1].as_ref().is_err_and(|error| error.to_string().contains("impossible shape")));
+    let inspection = inspect(&heap.shared(), &name).unwrap();
+    assert!(inspection.segments[0].is_ok());
+    assert!(
+        inspection.segments[1].as_ref().is_err_and(|error| error.to_string().contains("impossible shape"))
+    );
 }
 
 #[test]
-fn stamps_and_lengths_that_no_writer_stores_are_told_as_such() {
+fn stamps_and_lengths_that_no_writer_stores_are_reported_as_such() {
     let (heap, name) = left();
     let words = memory(&heap, &name, Kind::Segment(Side::A, 1));
     let slot = |word: usize| segment::SLOTS + word;
     words.store(slot(segment::slot::LENGTH), u64::MAX);
-    let first = |told: Inspection| told.segments[0].as_ref().unwrap().slots[0];
+    let first = |inspection: Inspection| inspection.segments[0].as_ref().unwrap().slots[0];
     assert_eq!(
         first(inspect(&heap.shared(), &name).unwrap()).state,
         SlotState::Empty,
         "publication 2 is in slot 1"
     );
     words.store(slot(segment::slot::STAMP), 8 * words.len() as u64 * 4);
-    let told = first(inspect(&heap.shared(), &name).unwrap());
-    assert_eq!((told.state, told.publication), (SlotState::Implausible, 16 * words.len() as u64));
+    let inspection = first(inspect(&heap.shared(), &name).unwrap());
+    assert_eq!((inspection.state, inspection.publication), (SlotState::Implausible, 16 * words.len() as u64));
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn an_endless_generation_is_not_followed() {
     let page = memory(&heap, &name, Kind::Control);
     for generation in [0, 2, u64::MAX] {
         page.store(control::GENERATION, generation);
-        let told = inspect(&heap.shared(), &name).unwrap();
-        assert!(told.segments[0].is_err() && told.generations[0] == generation);
+        let inspection = inspect(&heap.shared(), &name).unwrap();
+        assert!(inspection.segments[0].is_err() && inspection.generations[0] == generation);
     }
 }

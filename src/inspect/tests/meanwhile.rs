@@ -1,4 +1,4 @@
-//! What happens between two steps of an inspection.
+//! Channels that change between two steps of an inspection.
 
 use crate::memory::ReadOnlyWords;
 use crate::memory::Words;
@@ -6,10 +6,10 @@ use crate::object::Claim;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::channel::WriterState;
+use crate::channel::{AttachError, WriterState};
 use crate::object::{Backend, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
 
-/// A heap in which something happens when an object is about to be looked at.
+/// A heap that runs `step` before an object is mapped or its status is read.
 #[derive(Clone)]
 struct Meanwhile {
     heap: Heap,
@@ -46,7 +46,6 @@ impl Backend for Meanwhile {
         part(object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
         list(prefix: &str) -> Result<Vec<String>, ObjectError>;
         size(object: &str) -> Result<ObjectSize, ObjectError>;
-        status(object: &str) -> Result<ObjectStatus, ObjectError>;
         is_claimed(object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
     }
 
@@ -54,30 +53,46 @@ impl Backend for Meanwhile {
         (self.step)(object);
         self.heap.view(object)
     }
+
+    fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
+        (self.step)("the status");
+        self.heap.status(object)
+    }
 }
 
-/// An inspection during which `step` is done once, before the first segment is looked at.
-fn inspect_while(heap: Heap, name: &ChannelName, step: impl FnOnce() + Send + 'static) -> Inspection {
+/// An inspection that runs `step` once, before the first access to an object whose name ends with
+/// one of `before`.
+fn try_inspect_while(
+    heap: Heap,
+    name: &ChannelName,
+    before: &'static [char],
+    step: impl FnOnce() + Send + 'static,
+) -> Result<Inspection, AttachError> {
     let step = Mutex::new(Some(step));
-    let first_segment = move |object: &str| {
-        let step = (!object.ends_with('c')).then(|| step.lock().unwrap().take()).flatten();
+    let once = move |object: &str| {
+        let step = object.ends_with(before).then(|| step.lock().unwrap().take()).flatten();
         step.into_iter().for_each(|step| step());
     };
-    inspect(&Meanwhile { heap, step: Arc::new(first_segment) }.shared(), name).unwrap()
+    inspect(&Meanwhile { heap, step: Arc::new(once) }.shared(), name)
+}
+
+/// An inspection that runs `step` once, before it maps the first segment.
+fn inspect_while(heap: Heap, name: &ChannelName, step: impl FnOnce() + Send + 'static) -> Inspection {
+    try_inspect_while(heap, name, &['1', '2'], step).unwrap()
 }
 
 #[test]
-fn a_segment_that_is_replaced_is_told_as_it_has_become() {
+fn a_segment_that_is_replaced_is_reported_as_it_is_now() {
     let (heap, name, writer) = channel();
     let writer = Arc::new(Mutex::new(writer));
     let growing = Arc::clone(&writer);
-    let told = inspect_while(heap, &name, move || {
+    let inspection = inspect_while(heap, &name, move || {
         for _ in 0..2 {
             growing.lock().unwrap().publish(&[1; 10_000]).unwrap();
         }
     });
-    assert_eq!((told.published, told.generations, told.growths), (7, [2, 2], 2));
-    for segment in told.segments {
+    assert_eq!((inspection.published, inspection.generations, inspection.growths), (7, [2, 2], 2));
+    for segment in inspection.segments {
         let segment = segment.unwrap();
         assert!(segment.generation == 2 && segment.capacity >= 10_000);
         let last = segment.slots.iter().find(|slot| slot.publication > 5).unwrap();
@@ -91,7 +106,19 @@ fn an_inspection_is_of_one_writer() {
     drop(writer);
     let successor = Arc::new(Mutex::new(None));
     let (kept, opened, of) = (Arc::clone(&successor), heap.clone(), name.clone());
-    let told = inspect_while(heap, &name, move || *kept.lock().unwrap() = Some(open(&opened, &of)));
-    assert_eq!((told.incarnation, told.writer_state), (2, WriterState::Alive));
+    let inspection = inspect_while(heap, &name, move || *kept.lock().unwrap() = Some(open(&opened, &of)));
+    assert_eq!((inspection.incarnation, inspection.writer_state), (2, WriterState::Alive));
     assert!(successor.lock().unwrap().is_some());
+}
+
+#[test]
+fn a_channel_that_is_removed_after_attaching_is_not_found() {
+    let (heap, name, writer) = channel();
+    drop(writer);
+    let (shared, of) = (heap.shared(), name.clone());
+    // The status is read after the reader has attached.
+    let removed = try_inspect_while(heap, &name, &['s'], move || {
+        assert!(crate::channel::remove(&shared, &of).unwrap().is_some());
+    });
+    assert!(matches!(removed.unwrap_err(), AttachError::NotFound { channel, .. } if channel == "worker"));
 }

@@ -1,4 +1,4 @@
-//! Inspections of memory that is spoiled, and of channels that change under the look.
+//! Inspections of hostile memory, and of channels that change during the inspection.
 
 mod hostile;
 mod meanwhile;
@@ -8,7 +8,7 @@ use super::{Inspection, SlotState, inspect};
 use crate::channel::{ChannelName, ChannelWriter, Format, WriterOptions};
 use crate::object::Heap;
 
-/// Opens the channel, or takes it over.
+/// Opens the channel, or resumes it.
 fn open(heap: &Heap, name: &ChannelName) -> ChannelWriter {
     let mut writer =
         crate::channel::open(&heap.shared(), name, &WriterOptions::new(Format::new("bytes", "State")))

@@ -1,4 +1,5 @@
-//! Names that no namespace and no channel can have are not told, though they are those of their objects.
+//! Invalid names of namespaces and channels are not reported, even if they match the names of their
+//! objects.
 
 use super::*;
 use crate::inspect::{namespaces, objects};
@@ -7,14 +8,14 @@ use crate::object::{Backend, PATIENCE, SharedMemory};
 use crate::registry::{self, ChannelInfo};
 use std::sync::Arc;
 
-/// A name as `ChannelName::new` refuses it, of a channel that somebody makes all the same.
+/// A name that `ChannelName::new` refuses, as a hostile process may use it.
 fn forged(namespace: &str, channel: &str) -> ChannelName {
     let objects = ObjectNames::new(namespace, channel);
     ChannelName { namespace: namespace.into(), channel: channel.into(), objects }
 }
 
-/// What is told of the control page: namespace and channel.
-fn told(name: &ChannelName) -> (Option<String>, Option<String>) {
+/// The namespace and the channel that are reported for the control page.
+fn reported(name: &ChannelName) -> (Option<String>, Option<String>) {
     let page = name.objects.object(Kind::Control);
     let all = objects().list().unwrap();
     let info = all.into_iter().find(|object| object.name == page).unwrap();
@@ -22,7 +23,7 @@ fn told(name: &ChannelName) -> (Option<String>, Option<String>) {
 }
 
 #[test]
-fn names_that_hold_control_characters_are_not_told() {
+fn names_that_hold_control_characters_are_not_reported() {
     let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
     let plain = format!("names-{}", std::process::id());
     let hostile = format!("{plain}\u{1b}[2J");
@@ -30,12 +31,12 @@ fn names_that_hold_control_characters_are_not_told() {
         let name = forged(namespace, channel);
         let options = WriterOptions::new(Format::new("bytes", "State"));
         let writer = crate::channel::open(&backend, &name, &options).unwrap();
-        assert_eq!(told(&name), (None, None));
+        assert_eq!(reported(&name), (None, None));
         let info = ChannelInfo::of(&writer);
         registry::register(&backend, namespace, &info).unwrap();
-        // The table tells the name of a namespace as well.
+        // The registry holds the name of its namespace, too.
         let expected = (*namespace == plain).then(|| plain.clone());
-        assert_eq!(told(&name), (expected, None));
+        assert_eq!(reported(&name), (expected, None));
         assert!(namespaces().list().unwrap().iter().all(|info| info.name.as_ref() != Some(&hostile)));
         registry::deregister(&backend, namespace, &[(channel, info.instance)], PATIENCE).unwrap();
     }

@@ -1,0 +1,260 @@
+//! The objects of a namespace, and the channel that each belongs to. The only place that groups
+//! objects by their names and decides whether a control page claims them.
+//!
+//! Reading takes no lock and changes nothing. Objects come and go in between: each is measured at a
+//! moment of its own, and one that is removed before that is left out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::channel::{ChannelName, ControlPage, check_namespace, read_text};
+use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table};
+use crate::memory::{Memory, ReadOnlyWords};
+use crate::object::{Backend, Extent, ObjectError, ObjectSize, if_exists};
+use crate::registry::{self, ChannelInfo};
+use crate::seqlock::ready::{self, Readiness};
+
+/// The first page of an object: a registry has no memory behind its last entry.
+pub(crate) const FIRST_PAGE: Extent = Extent { bytes: PAGE_BYTES, reserved: PAGE_BYTES };
+
+/// Objects by their names, as of one listing.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    channels: BTreeMap<ObjectNames, Entry>,
+    others: Vec<String>,
+}
+
+/// The objects that one channel's names have, and the registry's entry for it.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) objects: Vec<String>,
+    pub(crate) registered: Option<ChannelInfo>,
+}
+
+/// A control page that claims the objects of its channel.
+#[derive(Debug)]
+pub(crate) struct OwnPage {
+    pub(crate) page: ControlPage<ReadOnlyWords>,
+    pub(crate) name: ChannelName,
+}
+
+/// An object of a namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    /// Its name, as `/dev/shm` lists it.
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) size: ObjectSize,
+}
+
+/// The role of an object in its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A part of this channel.
+    Channel(String, Part),
+    /// Named like a channel's object, but no control page claims it.
+    Unnamed,
+    Registry,
+    /// In this namespace, of unknown kind.
+    Other,
+}
+
+/// A part of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Control,
+    /// The current segment of a side.
+    Segment(Side),
+    Schema,
+    /// A segment that is being made or replaced, or a leftover; a schema that the page does not
+    /// mention.
+    Replaced,
+}
+
+impl Catalog {
+    /// The objects of a namespace.
+    pub(crate) fn read(backend: &dyn Backend, namespace: &str) -> Result<Catalog, ObjectError> {
+        let mut catalog = Catalog::default();
+        for object in backend.list(&ObjectNames::prefix(namespace))? {
+            match ObjectNames::of_object(&object) {
+                Some(names) => catalog.channels.entry(names).or_default().objects.push(object),
+                None => catalog.others.push(object),
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// The objects of a namespace, beside what its registry lists.
+    ///
+    /// The registry is listed first. So the writer of every object that is found has already been
+    /// in the registry, if it ever was.
+    pub(crate) fn read_with_registry(
+        backend: &Arc<dyn Backend>,
+        namespace: &str,
+    ) -> Result<(Catalog, Result<Vec<ChannelInfo>, ObjectError>), ObjectError> {
+        let registered = registry::list(backend, namespace);
+        let mut catalog = Catalog::read(backend.as_ref(), namespace)?;
+        for info in registered.iter().flatten() {
+            if let Some(entry) = catalog.channels.get_mut(&ObjectNames::new(namespace, &info.name)) {
+                entry.registered = Some(info.clone());
+            }
+        }
+        Ok((catalog, registered))
+    }
+
+    /// Channels, by the names of their objects.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (&ObjectNames, &Entry)> {
+        self.channels.iter()
+    }
+
+    /// Whether there was any object of this channel.
+    pub(crate) fn has(&self, names: &ObjectNames) -> bool {
+        self.channels.contains_key(names)
+    }
+}
+
+/// All objects of a namespace, each with its role and its size.
+pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Object>, ObjectError> {
+    let catalog = Catalog::read(backend, namespace)?;
+    let mut found = Vec::new();
+    let mut add = |role: Role, name: String| -> Result<(), ObjectError> {
+        let size = if_exists(backend.size(&name))?;
+        found.extend(size.map(|size| Object { name, role, size }));
+        Ok(())
+    };
+    for name in catalog.others {
+        let is_registry = name == ObjectNames::registry(namespace);
+        add(if is_registry { Role::Registry } else { Role::Other }, name)?;
+    }
+    for (names, Entry { mut objects, .. }) in catalog.channels {
+        // The page first, and the sizes after it: a channel that ends removes its segments before
+        // its page, so the objects that are left after the page belong to no channel.
+        let Some(own) = own_page(backend, &names) else {
+            objects.into_iter().try_for_each(|object| add(Role::Unnamed, object))?;
+            continue;
+        };
+        if own.name.namespace != namespace {
+            // The names of the two namespaces have the same hash.
+            continue;
+        }
+        // Segments that became current after the listing.
+        let current = own.current_segments();
+        for segment in current.iter().flatten() {
+            if !objects.contains(segment) {
+                objects.push(segment.clone());
+            }
+        }
+        for object in objects {
+            let part = own.part(&object, &current);
+            add(Role::Channel(own.name.channel.clone(), part), object)?;
+        }
+    }
+    Ok(found)
+}
+
+/// The control page of the channel with these names; `None` if there is none that can be mapped and
+/// read, or if it holds a name that is invalid or that has other objects. A hash can be made for
+/// any text, so a page is believed only about its own objects.
+///
+/// Mapped again for each caller: it shows the channel as it is now, and a listing holds no
+/// mappings.
+pub(crate) fn own_page(backend: &dyn Backend, names: &ObjectNames) -> Option<OwnPage> {
+    let page = ControlPage::validate(backend.view(&names.object(Kind::Control)).ok()?).ok()?;
+    let name = page.name().filter(|name| name.objects == *names)?;
+    Some(OwnPage { page, name })
+}
+
+/// The name of the namespace whose registry this is; `None` as for [`own_page`].
+pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Option<String> {
+    let memory = backend.view_sparse(object, FIRST_PAGE).ok()?;
+    if memory.len() * WORD_BYTES != table::BYTES || ready::check(&memory) != Readiness::Ready {
+        return None;
+    }
+    let namespace = read_text(&memory, table::NAMESPACE);
+    check_namespace(&namespace).ok()?;
+    (ObjectNames::registry(&namespace) == object).then_some(namespace)
+}
+
+impl OwnPage {
+    /// The names of the current segments, A and B; `None` for a generation that no writer stores.
+    fn current_segments(&self) -> [Option<String>; 2] {
+        Side::BOTH.map(|side| {
+            let generation = self.page.generation(side)?;
+            Some(self.name.objects.object(Kind::Segment(side, generation)))
+        })
+    }
+
+    fn part(&self, object: &String, current: &[Option<String>; 2]) -> Part {
+        match self.name.objects.kind_of(object) {
+            Some(Kind::Control) => Part::Control,
+            Some(Kind::Schema) if self.page.schema().is_some() => Part::Schema,
+            Some(Kind::Segment(side, _)) if current[side.index()].as_ref() == Some(object) => {
+                Part::Segment(side)
+            }
+            _ => Part::Replaced,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Format, WriterOptions, open, write_text};
+    use crate::layout::control;
+    use crate::memory::MemoryMut;
+    use crate::object::Heap;
+
+    fn channel(heap: &Heap) -> (crate::channel::ChannelWriter, ObjectNames) {
+        let name = ChannelName::new("fleet", "worker").unwrap();
+        let options = WriterOptions::new(Format::new("bytes", "State"));
+        (open(&heap.shared(), &name, &options).unwrap(), name.objects)
+    }
+
+    #[test]
+    fn a_page_claims_its_own_objects_only() {
+        let heap = Heap::new();
+        let (_writer, names) = channel(&heap);
+        assert_eq!(own_page(&heap, &names).unwrap().name.channel, "worker");
+        assert!(own_page(&heap, &ObjectNames::new("fleet", "other")).is_none());
+        let words = heap.reopen(&names.object(Kind::Control)).unwrap();
+        for (field, text) in
+            [(control::CHANNEL, "other"), (control::NAMESPACE, "other"), (control::CHANNEL, "")]
+        {
+            write_text(&words, field, text);
+            assert!(own_page(&heap, &names).is_none(), "{text:?}");
+            write_text(&words, control::CHANNEL, "worker");
+            write_text(&words, control::NAMESPACE, "fleet");
+        }
+        words.store(control::READY, 0);
+        assert!(own_page(&heap, &names).is_none());
+    }
+
+    #[test]
+    fn every_object_of_a_namespace_has_a_role() {
+        let heap = Heap::new();
+        let (_writer, names) = channel(&heap);
+        let unnamed = ObjectNames::new("fleet", "other").object(Kind::Segment(Side::A, 1));
+        let other = format!("{}x", ObjectNames::prefix("fleet"));
+        let replaced = names.object(Kind::Segment(Side::B, 9));
+        let registry = ObjectNames::registry("fleet");
+        for object in [&unnamed, &other, &replaced, &registry] {
+            heap.create(object, PAGE_BYTES, 0o600).unwrap();
+        }
+        let of_channel = |part| Role::Channel("worker".into(), part);
+        let expected = [
+            (names.object(Kind::Control), of_channel(Part::Control)),
+            (names.object(Kind::Segment(Side::A, 1)), of_channel(Part::Segment(Side::A))),
+            (names.object(Kind::Segment(Side::B, 1)), of_channel(Part::Segment(Side::B))),
+            (replaced, of_channel(Part::Replaced)),
+            (unnamed, Role::Unnamed),
+            (registry, Role::Registry),
+            (other, Role::Other),
+        ];
+        let found = objects(&heap, "fleet").unwrap();
+        let roles: BTreeMap<_, _> = found.into_iter().map(|object| (object.name, object.role)).collect();
+        assert_eq!(roles.len(), expected.len());
+        for (object, role) in expected {
+            assert_eq!(roles[&object], role, "{object}");
+        }
+    }
+}
