@@ -232,7 +232,7 @@ fn timestamps(criterion: &mut Criterion, namespace: &Namespace) {
 fn wakings(criterion: &mut Criterion, namespace: &Namespace) {
     let mut group = criterion.benchmark_group("wake_mode");
     scale(&mut group, 64);
-    for wake_mode in [WakeMode::Nobody, WakeMode::Barriers, WakeMode::Fences] {
+    for wake_mode in [WakeMode::Never, WakeMode::Barriers, WakeMode::Fences] {
         let options =
             |builder: WriterBuilder<_, Pod>| builder.timestamps(TimestampSource::None).wake_mode(wake_mode);
         let Some((mut writer, mut reader)) = pod::<8>(namespace, options) else { return };

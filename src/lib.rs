@@ -109,8 +109,6 @@ compile_error!(
 
 pub mod accept;
 mod catalog;
-#[cfg(feature = "async")]
-mod changes;
 mod channel;
 pub mod cleanup;
 mod clock;
@@ -170,12 +168,12 @@ pub mod usage;
 mod waiting;
 mod writer;
 
-#[cfg(feature = "async")]
-pub use changes::Changes;
 pub use channel::SnapshotInfo;
 pub use codec::{Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
 pub use error::Error;
 pub use namespace::{Namespace, NamespaceBuilder};
+#[cfg(feature = "async")]
+pub use reader::Changes;
 pub use reader::{Field, History, Reader, ReaderBuilder};
 pub use snapshot::Snapshot;
 pub use writer::{Writer, WriterBuilder};

@@ -18,6 +18,7 @@ use crate::{
     channel::CreateError,
     codec::{Decode, Encode},
     reader::Reader,
+    syncer::{SpawnError, Syncer},
     writer::Writer,
 };
 
@@ -164,6 +165,23 @@ impl Namespace {
     /// Options for a reader.
     pub fn reader_builder<T>(&self, channel: &str) -> ReaderBuilder<T, MessagePack> {
         ReaderBuilder::new(self.handle.clone(), channel)
+    }
+
+    /// A [`Syncer`](crate::syncer::Syncer) with the default options and the default codec, MessagePack. It owns the state,
+    /// which begins as `initial`, and a thread that publishes it. For other options see
+    /// [`WriterBuilder::syncer`](crate::WriterBuilder::syncer).
+    ///
+    /// # Errors
+    ///
+    /// As [`SyncerBuilder::spawn`](crate::syncer::SyncerBuilder::spawn).
+    #[cfg(feature = "message-pack")]
+    pub fn syncer<T>(&self, channel: &str, initial: T) -> Result<Syncer<T, MessagePack>, SpawnError>
+    where
+        T: Send + 'static,
+        MessagePack: Encode<T>,
+        Writer<T, MessagePack>: Send + 'static,
+    {
+        self.writer_builder(channel).syncer(initial).spawn()
     }
 
     /// All channels of this namespace, with default options and the default codec, [`MessagePack`].

@@ -1,13 +1,16 @@
 //! The typed reader of a channel.
 
 mod builder;
-mod field;
+#[cfg(feature = "async")]
+mod changes;
 mod query;
 
 pub use builder::ReaderBuilder;
 #[cfg(feature = "dynamic")]
 pub(crate) use builder::retry_attach;
-pub use field::Field;
+#[cfg(feature = "async")]
+pub use changes::Changes;
+pub use query::Field;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -109,7 +112,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// The reader spins for a moment ([`WaitPolicy`]) and then sleeps until the writer wakes it. The
     /// writer pays two to four system calls for that, but only while a process waits. If the writer
     /// cannot wake the reader (it runs under another user, or with
-    /// [`WakeMode::Nobody`](crate::options::WakeMode::Nobody)), the reader looks again after pauses of
+    /// [`WakeMode::Never`](crate::options::WakeMode::Never)), the reader looks again after pauses of
     /// up to a millisecond. A writer that is killed between publishing and waking delays the reader by
     /// up to 100 ms; the death of a writer wakes no reader.
     ///

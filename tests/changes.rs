@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
-use tearless::{Changes, Namespace, error::SnapshotError};
+use tearless::{Changes, Namespace, Postcard, error::SnapshotError};
 
 /// The test's own executor: runs one future on this thread.
 struct Unpark(Thread);
@@ -118,8 +118,10 @@ fn a_dropped_future_loses_nothing() {
 #[test]
 fn an_undecodable_state_is_an_item_and_not_the_end() {
     let namespace = Namespace::in_process("stream").unwrap();
-    let mut writer = namespace.writer_builder::<Vec<u8>>("worker").type_name("s").open().unwrap();
-    let reader = namespace.reader_builder::<String>("worker").type_name("s").open().unwrap();
+    let mut writer =
+        namespace.writer_builder::<Vec<u8>>("worker").type_name("s").codec::<Postcard>().open().unwrap();
+    let reader =
+        namespace.reader_builder::<String>("worker").type_name("s").codec::<Postcard>().open().unwrap();
     let mut changes = reader.changes();
     writer.publish(&vec![0xff]).unwrap();
     assert!(matches!(block_on(changes.next()), Some(Err(SnapshotError::Decode { .. }))));

@@ -51,7 +51,7 @@ impl Game {
     fn wake_mode(self) -> WakeMode {
         match self {
             Game::Fences => WakeMode::Fences,
-            Game::Polling => WakeMode::Nobody,
+            Game::Polling => WakeMode::Never,
             _ => WakeMode::Barriers,
         }
     }

@@ -278,7 +278,7 @@ impl<M: MemoryMut> ControlPage<M> {
     pub(super) fn begin_incarnation(&self, owner: ProcessIdentity, options: &WriterOptions) {
         self.store(control::LIMIT, options.max_state_len as u64);
         // The former writer's waiters' page and heartbeat say nothing about this writer.
-        WakeMode::Nobody.store(self);
+        WakeMode::Never.store(self);
         self.store(control::HEARTBEAT, 0);
         self.store(control::INTERVAL, nanoseconds(options.heartbeat_interval));
         // A writer without timestamps and without a promise reads no clock here either.

@@ -328,7 +328,7 @@ impl ChannelReader {
         self.reader.reach()
     }
 
-    /// c1 of a cut: see `seqlock::cut`.
+    /// c1 of a cut: see `seqlock::reader`.
     pub(crate) fn collect(&self) -> Option<Publication> {
         self.reader.collect()
     }

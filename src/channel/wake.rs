@@ -34,7 +34,7 @@ impl Waker {
             WakeMode::Barriers if !object::register_for_barriers() => WakeMode::Fences,
             wake_mode => wake_mode,
         };
-        if wake_mode == WakeMode::Nobody {
+        if wake_mode == WakeMode::Never {
             return None;
         }
         let announcements = Announcements::new(page.words, waiters::of_channel(channel));

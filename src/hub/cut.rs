@@ -119,7 +119,7 @@ pub(super) fn cut(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
 /// number before it reads the clock, although the clock comes first in the program. A barrier in
 /// all writers settles both. Some time does the same for writers that take no part in barriers.
 fn await_announcements(time: u64, channels: &[Cutting]) {
-    let take_part = channels.iter().all(|channel| channel.reader.page().wake_mode() != WakeMode::Nobody);
+    let take_part = channels.iter().all(|channel| channel.reader.page().wake_mode() != WakeMode::Never);
     if take_part && object::issue_barrier() {
         return;
     }

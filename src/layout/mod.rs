@@ -11,11 +11,10 @@ mod geometry;
 mod name;
 mod objects;
 mod publication;
-pub(crate) mod registry;
 
 pub(crate) use geometry::Geometry;
 pub(crate) use name::{Kind, ObjectNames, hash as fingerprint};
-pub(crate) use objects::{schema, segment};
+pub(crate) use objects::{registry, schema, segment};
 pub(crate) use publication::{Publication, Side};
 
 /// Bytes in a word, the unit of every shared access.

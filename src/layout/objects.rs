@@ -1,4 +1,4 @@
-//! The objects of a channel beside its control page: segments and the schema.
+//! The objects beside control pages: segments, the schema, and a namespace's registry.
 
 /// A segment: one line of header, then the slots of its ring.
 pub(crate) mod segment {
@@ -67,4 +67,90 @@ pub(crate) mod schema {
 
     const _: () = assert!(READY == super::super::control::READY && CHECKSUM < CONTENT);
     const _: () = assert!(CONTENT * WORD_BYTES < PAGE_BYTES);
+}
+
+pub(crate) mod registry {
+    //! The registry: one object for each namespace, the table of its channels.
+    //!
+    //! A header page, the waiters' page, a word for each entry that says whether it is in use, and the
+    //! entries. The object has the size of a full table; only the part that was needed so far has
+    //! memory.
+
+    use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
+
+    /// The ready word (`layout::READY`), stored last.
+    pub(crate) const READY: usize = 0;
+    /// Random; differs between the tables of a namespace.
+    pub(crate) const INSTANCE: usize = READY + 1;
+    /// The hot line: a process reads it to find out whether anything has changed.
+    pub(crate) const HOT: usize = 2 * LINE_WORDS;
+    /// Counts the changes of the table.
+    pub(crate) const CHANGES: usize = HOT;
+    /// High-water mark: entries at this index or above have never been used.
+    pub(crate) const HIGH: usize = CHANGES + 1;
+    /// 1 if this table has been, or is about to be, unlinked.
+    pub(crate) const ENDED: usize = HIGH + 1;
+    /// 1 during a change. The next process that changes the table finds an interrupted change by it.
+    pub(crate) const DIRTY: usize = HOT + 2 * LINE_WORDS;
+    /// The namespace's full name: its length in bytes, then the bytes.
+    pub(crate) const NAMESPACE: super::super::control::Text =
+        super::super::control::Text { word: DIRTY + LINE_WORDS, max: 128 };
+
+    /// Maximum number of channels in a namespace.
+    pub(crate) const MAX: usize = 1 << 16;
+    /// For each entry: 0 if it is free, else the hash of its channel's name, with the lowest bit set.
+    pub(crate) const MARKS: usize = waiters::START + waiters::WORDS;
+    /// The first entry.
+    pub(crate) const ENTRIES: usize = MARKS + MAX;
+    /// Bytes of the whole object.
+    pub(crate) const BYTES: usize = (ENTRIES + MAX * entry::WORDS) * WORD_BYTES;
+
+    /// Bytes that have memory from the start: header and waiters' page.
+    pub(crate) const RESERVED: usize = MARKS * WORD_BYTES;
+
+    /// The one page that readers may store to. Its words are relative to its start.
+    pub(crate) mod waiters {
+        use super::super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES, fingerprint};
+
+        /// First word of the page in the object.
+        pub(crate) const START: usize = PAGE_BYTES / WORD_BYTES;
+        /// Words of the page.
+        pub(crate) const WORDS: usize = PAGE_BYTES / WORD_BYTES;
+        /// The table's instance: identifies the registry that the page belongs to.
+        pub(crate) const INSTANCE: usize = 0;
+        /// Counts wake-ups. A process that waits for several channels sleeps on it.
+        pub(crate) const RUNG: usize = LINE_WORDS;
+        /// The first of the counters by which processes announce that they wait for a channel.
+        pub(crate) const FIRST: usize = 2 * LINE_WORDS;
+
+        /// The word that counts the announcements of processes that wait for `channel`. Two channels
+        /// may share a word: then a publication on one of them also wakes waiters of the other.
+        pub(crate) fn of_channel(channel: &str) -> usize {
+            #[expect(clippy::cast_possible_truncation, reason = "less than a page")]
+            let index = (fingerprint(channel) % (WORDS - FIRST) as u64) as usize;
+            FIRST + index
+        }
+    }
+
+    /// Words of an entry, relative to its start.
+    pub(crate) mod entry {
+        /// Number of the latest version of the entry, counted in steps of two: 2, 4, 6, …; its slots
+        /// take turns.
+        pub(crate) const PUBLISHED: usize = 0;
+        /// Words from one entry to the next.
+        pub(crate) const WORDS: usize = 128;
+        /// Slots of an entry: the current one, and the one that is being written.
+        pub(crate) const DEPTH: usize = 2;
+        /// Words from one slot to the next.
+        pub(crate) const STRIDE: usize = 56;
+        /// Payload bytes of a slot.
+        pub(crate) const CAPACITY: usize =
+            (STRIDE - super::super::segment::slot::PAYLOAD) * super::WORD_BYTES;
+    }
+
+    const _: () = assert!(READY == super::segment::READY && ENDED < HOT + LINE_WORDS);
+    const _: () = assert!(NAMESPACE.bytes_at() + NAMESPACE.max / WORD_BYTES <= waiters::START);
+    const _: () = assert!(super::segment::SLOTS + entry::DEPTH * entry::STRIDE <= entry::WORDS);
+    const _: () =
+        assert!((ENTRIES * WORD_BYTES).is_multiple_of(PAGE_BYTES) && BYTES.is_multiple_of(PAGE_BYTES));
 }

@@ -29,7 +29,6 @@
 //! function per type, in which the length of a plain state is known and its copy is a few moves.
 //! Off those two paths a function is `#[inline]` or nothing.
 
-mod cut;
 #[cfg(test)]
 mod models;
 mod published;
@@ -37,7 +36,6 @@ mod reader;
 pub(crate) mod ready;
 mod ring;
 mod segment;
-mod stamp;
 mod state;
 mod waiting;
 mod writer;

@@ -1,7 +1,6 @@
 //! The slots of a segment as a ring: writing a slot, one attempt to read a slot, and inspecting
 //! one.
 
-use super::stamp::Stamp;
 use crate::layout::{Geometry, Publication, Side};
 use crate::memory::{Memory, MemoryMut, Slot, SlotHeader, Slots};
 
@@ -248,6 +247,34 @@ impl Destination for &mut [u8] {
     #[inline]
     fn bytes(&self) -> &[u8] {
         self
+    }
+}
+
+/// The stamp of a slot.
+struct Stamp<'a, M>(Slot<'a, M>);
+
+impl<M: Memory> Stamp<'_, M> {
+    /// r5: whether the slot still holds `publication`, whole. Meaningful only after the acquire
+    /// fence of r4.
+    #[inline]
+    fn is_whole(&self, publication: Publication) -> bool {
+        self.0.stamp() == publication.stamp_whole()
+    }
+}
+
+impl<M: MemoryMut> Stamp<'_, M> {
+    /// w1: marks the slot as invalid. The caller's next step is the fence that makes readers see it
+    /// so.
+    #[inline]
+    fn begin(&self, publication: Publication) {
+        self.0.set_stamp(publication.stamp_writing());
+    }
+
+    /// w4: marks the slot as whole. Relaxed: w5's release orders it before the announcement, and no
+    /// reader checks for this stamp before it has seen the announcement.
+    #[inline]
+    fn finish(&self, publication: Publication) {
+        self.0.set_stamp(publication.stamp_whole());
     }
 }
 

@@ -40,14 +40,14 @@ use crate::memory::{CountingMemory, Memory, MemoryMut, Word};
 pub enum WakeMode {
     /// The waiter makes the processors run a barrier in the writer's process (`membarrier`), which
     /// costs the waiter a system call. Publishing costs a few instructions more than with
-    /// [`WakeMode::Nobody`]. The default; on a system without that call, [`WakeMode::Fences`].
+    /// [`WakeMode::Never`]. The default; on a system without that call, [`WakeMode::Fences`].
     #[default]
     Barriers,
     /// Each publication includes a full fence, which costs the writer some nanoseconds. The waiter
     /// needs no system call before it sleeps.
     Fences,
     /// The writer wakes no process: waiters poll, with pauses of up to a millisecond.
-    Nobody,
+    Never,
 }
 
 impl WakeMode {
@@ -56,14 +56,14 @@ impl WakeMode {
         match control.load(control::WAKE_MODE) {
             1 => WakeMode::Barriers,
             2 => WakeMode::Fences,
-            _ => WakeMode::Nobody,
+            _ => WakeMode::Never,
         }
     }
 
     /// Relaxed, as the load.
     pub(crate) fn store(self, control: &impl MemoryMut) {
         let word = match self {
-            WakeMode::Nobody => 0,
+            WakeMode::Never => 0,
             WakeMode::Barriers => 1,
             WakeMode::Fences => 2,
         };

@@ -9,9 +9,6 @@ use super::driver::Driver;
 use super::report::SpawnError;
 use super::shared::Shared;
 use crate::codec::Encode;
-#[cfg(feature = "message-pack")]
-use crate::codec::MessagePack;
-use crate::namespace::Namespace;
 use crate::writer::{Writer, WriterBuilder};
 
 /// The default time between two ticks. A published state is then 50 ms old on average, and the
@@ -51,25 +48,6 @@ impl<T, C> WriterBuilder<T, C> {
     /// ```
     pub fn syncer(self, initial: T) -> SyncerBuilder<T, C> {
         SyncerBuilder { writer: self, initial }
-    }
-}
-
-impl Namespace {
-    /// A [`Syncer`] with the default options and the default codec, MessagePack. It owns the state,
-    /// which begins as `initial`, and a thread that publishes it. For other options see
-    /// [`WriterBuilder::syncer`].
-    ///
-    /// # Errors
-    ///
-    /// As [`SyncerBuilder::spawn`].
-    #[cfg(feature = "message-pack")]
-    pub fn syncer<T>(&self, channel: &str, initial: T) -> Result<Syncer<T, MessagePack>, SpawnError>
-    where
-        T: Send + 'static,
-        MessagePack: Encode<T>,
-        Writer<T, MessagePack>: Send + 'static,
-    {
-        self.writer_builder(channel).syncer(initial).spawn()
     }
 }
 

@@ -243,7 +243,7 @@ impl Waiter {
         let Some(first) = channels.first() else { return true };
         let instance = first.page().waiters_instance();
         let wakes = |channel: &&ChannelReader| {
-            channel.page().wake_mode() != WakeMode::Nobody && channel.page().waiters_instance() == instance
+            channel.page().wake_mode() != WakeMode::Never && channel.page().waiters_instance() == instance
         };
         if instance == 0 || !channels.iter().all(wakes) {
             return false;

@@ -170,7 +170,7 @@ fn denied_patterns_are_found_and_good_english_is_not() {
     let bad = "/// The segment in\n/// force. Who waits is woken; the page\n/// of whom it is. For who reads: made anew.";
     let lines: Vec<usize> = denied("a.rs", bad).into_iter().map(|(line, _)| line).collect();
     assert_eq!(lines, [1, 2, 3, 3, 3]);
-    let good = "// The reader who waits is woken. Who writes? It decides who owns the page.\nfn current() {} // by `nobody`, WakeMode::Nobody";
+    let good = "// The reader who waits is woken. Who writes? It decides who owns the page.\nfn current() {} // by `nobody`, WakeMode::Never";
     assert_eq!(denied("a.rs", good), []);
     assert_eq!(denied("a.rs", "fn made_anew() {}").len(), 1);
 }

@@ -77,11 +77,11 @@ fn a_live_channel_is_reported_as_it_is() {
 fn empty_and_lingering_channels_are_reported() {
     let own = OwnNamespace::new(&["worker"]);
     let writer = own.writer_builder::<[u8]>("worker").codec::<Bytes>().timestamps(TimestampSource::None);
-    let mut writer = writer.wake_mode(WakeMode::Nobody).open().unwrap();
+    let mut writer = writer.wake_mode(WakeMode::Never).open().unwrap();
     let inspection = own.inspect("worker").unwrap();
     assert_eq!(
         (inspection.published, inspection.dating, inspection.wake_mode),
-        (0, TimestampSource::None, WakeMode::Nobody)
+        (0, TimestampSource::None, WakeMode::Never)
     );
     assert!(
         inspection.opened_ago.is_none() && inspection.heartbeat_interval.is_none() && !inspection.checksum

@@ -47,7 +47,7 @@ fn dawdle(round: u64) {
 fn waking_of(role: &str) -> WakeMode {
     match role {
         "fences" => WakeMode::Fences,
-        "nobody" => WakeMode::Nobody,
+        "never" => WakeMode::Never,
         _ => WakeMode::Barriers,
     }
 }
@@ -107,7 +107,7 @@ fn a_waiter_polls_a_writer_that_wakes_no_process() {
     if let Some((role, namespace)) = role() {
         return answer(&namespace, &role);
     }
-    play("waiting::a_waiter_polls_a_writer_that_wakes_no_process", "nobody", 300);
+    play("waiting::a_waiter_polls_a_writer_that_wakes_no_process", "never", 300);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn waking_word(namespace: &Namespace, channel: &str) -> u64 {
 
 /// Publishes on a channel of its own which publication of "ping" it has seen.
 fn confirm(namespace: &Namespace, channel: &str) {
-    let mut own = writer(namespace, (channel, WakeMode::Nobody));
+    let mut own = writer(namespace, (channel, WakeMode::Never));
     let mut ping = reader(namespace, "ping");
     let mut seen = 0;
     say("waiting");

@@ -156,7 +156,7 @@ fn each_of_64_channels_wakes_and_only_they_are_named() {
 #[test]
 fn no_change_is_lost_between_two_checks() {
     let namespace = Namespace::in_process("looks").unwrap();
-    let mut writer = writer(&namespace, "worker", WakeMode::Nobody);
+    let mut writer = writer(&namespace, "worker", WakeMode::Never);
     let mut watch = asleep(&namespace).watch("*");
     assert_eq!(names(&watch.changed()), ["worker"]);
     let last = u64::from(rounds(200_000, 20_000_000));

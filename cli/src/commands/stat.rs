@@ -185,7 +185,7 @@ fn wake_mode(wake_mode: WakeMode) -> &'static str {
     match wake_mode {
         WakeMode::Barriers => "barriers",
         WakeMode::Fences => "fences",
-        _ => "nobody",
+        _ => "never",
     }
 }
 

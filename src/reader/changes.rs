@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use futures_core::{FusedStream, Stream};
 
+use super::Reader;
 use crate::channel::SnapshotError;
 use crate::codec::Decode;
-use crate::reader::Reader;
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
@@ -32,16 +32,12 @@ pub struct Changes<T, C> {
     has_ended: bool,
 }
 
-impl<T, C: Decode<T>> Reader<T, C> {
-    /// The states of the channel as an asynchronous stream, beginning with the latest.
-    #[must_use]
-    pub fn changes(self) -> Changes<T, C> {
-        let ticket = Ticket::new(Arc::clone(self.handle().notifier()));
-        Changes { reader: self, ticket, seen: 0, has_ended: false }
-    }
-}
-
 impl<T, C: Decode<T>> Changes<T, C> {
+    pub(super) fn new(reader: Reader<T, C>) -> Changes<T, C> {
+        let ticket = Ticket::new(Arc::clone(reader.handle().notifier()));
+        Changes { reader, ticket, seen: 0, has_ended: false }
+    }
+
     /// The next state, once there is one; `None` when the channel has ended. Cancellation-safe.
     pub async fn next(&mut self) -> Option<Result<Snapshot<T>, SnapshotError>> {
         poll_fn(|context| self.poll(context)).await
