@@ -9,7 +9,11 @@ use futures_util::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tearless::{error::{AttachError, QueryError}, hub::{Health, Hub, Status}, Decode, Namespace, Snapshot};
+use tearless::{
+    Decode, Namespace, Snapshot,
+    error::{AttachError, QueryError},
+    hub::{Health, Hub, Status},
+};
 use tokio::time::sleep;
 
 use crate::state::{

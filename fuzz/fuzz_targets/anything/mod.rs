@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tearless::{error::CapError, Decode, Encode};
+use tearless::{Decode, Encode, error::CapError};
 
 /// A type with every form of nesting.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
