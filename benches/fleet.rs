@@ -11,6 +11,7 @@
 //! * *wake-up*: from the timestamp of a publication to the return of the `HubWatch::wait_any` that
 //!   waited for it. Only the first publication during each call counts. The time contains waiting
 //!   for a processor that is busy with other workers.
+//!
 //! Between the rounds every state is compared with what was published under its number, and numbers
 //! never go back. On a machine with fewer processors than workers, the last percentiles contain
 //! preemptions.

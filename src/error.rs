@@ -29,40 +29,73 @@ pub use crate::schema::SchemaError;
 pub use crate::syncer::{ShutdownError, SpawnError};
 
 /// Any error of the library: `?` converts each of them into it. Its text is that of the error inside.
+///
+/// The errors inside are boxed, so a `Result` with this error is as small as one with an `io::Error`.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 #[non_exhaustive]
 pub enum Error {
     /// A name can't be used.
-    Name(#[from] NameError),
+    Name(Box<NameError>),
     /// A writer could not be opened.
-    Create(#[from] CreateError),
+    Create(Box<CreateError>),
     /// A reader could not be attached.
-    Attach(#[from] AttachError),
+    Attach(Box<AttachError>),
     /// A state could not be published.
-    Publish(#[from] PublishError),
+    Publish(Box<PublishError>),
     /// A snapshot could not be taken.
-    Snapshot(#[from] SnapshotError),
+    Snapshot(Box<SnapshotError>),
     /// A hub has no state of a channel.
-    Query(#[from] QueryError),
+    Query(Box<QueryError>),
     /// A channel could not be removed or closed.
-    Remove(#[from] RemoveError),
+    Remove(Box<RemoveError>),
     /// A syncer could not be started.
-    Spawn(#[from] SpawnError),
+    Spawn(Box<SpawnError>),
     /// A syncer could not publish its last state or end its channel.
-    Shutdown(#[from] ShutdownError),
+    Shutdown(Box<ShutdownError>),
     /// An object of shared memory could not be used.
-    Object(#[from] ObjectError),
+    Object(Box<ObjectError>),
     /// Bytes are not a schema.
     #[cfg(feature = "schema")]
-    Schema(#[from] SchemaError),
+    Schema(Box<SchemaError>),
     /// A payload could not be decoded without its type.
     #[cfg(feature = "dynamic")]
-    Decode(#[from] DecodeError),
+    Decode(Box<DecodeError>),
     /// A dynamic reader has no value.
     #[cfg(feature = "dynamic")]
-    Dynamic(#[from] DynamicError),
+    Dynamic(Box<DynamicError>),
     /// A text is not a path of a field.
     #[cfg(feature = "dynamic")]
-    Path(#[from] PathError),
+    Path(Box<PathError>),
+}
+
+macro_rules! from {
+    ($($(#[$feature:meta])? $variant:ident($error:ty);)*) => {
+        $($(#[$feature])? impl From<$error> for Error {
+            fn from(error: $error) -> Error {
+                Error::$variant(Box::new(error))
+            }
+        })*
+    };
+}
+
+from! {
+    Name(NameError);
+    Create(CreateError);
+    Attach(AttachError);
+    Publish(PublishError);
+    Snapshot(SnapshotError);
+    Query(QueryError);
+    Remove(RemoveError);
+    Spawn(SpawnError);
+    Shutdown(ShutdownError);
+    Object(ObjectError);
+    #[cfg(feature = "schema")]
+    Schema(SchemaError);
+    #[cfg(feature = "dynamic")]
+    Decode(DecodeError);
+    #[cfg(feature = "dynamic")]
+    Dynamic(DynamicError);
+    #[cfg(feature = "dynamic")]
+    Path(PathError);
 }

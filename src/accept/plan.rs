@@ -41,7 +41,7 @@ impl Candidate<'_> {
     pub(super) fn has_fields<T: DescribePod>(&self) -> Result<Option<FieldPlan<T>>, AttachError> {
         let own = <crate::codec::Pod as Describe<T>>::describe();
         if own.fixed_len() != Some(size_of::<T>() as u64) {
-            return Err(self.unknown("the reader's DescribePod and its type have different sizes"));
+            return Err(self.unknown(&"the reader's DescribePod and its type have different sizes"));
         }
         self.has_codec()?;
         let schema = self.reader.schema_bytes()?;
@@ -49,16 +49,16 @@ impl Candidate<'_> {
         let schema = self.schema(&schema.ok_or_else(|| AttachError::NoSchema { channel: channel() })?)?;
         let moves = plan(&schema, &own).map_err(|differences| self.differs(&differences))?;
         let size = schema.fixed_len().and_then(|size| usize::try_from(size).ok());
-        let payload_len = size.ok_or_else(|| self.unknown("it has no size"))?;
+        let payload_len = size.ok_or_else(|| self.unknown(&"it has no size"))?;
         let plan = FieldPlan { payload_len, moves, bytes_of: bytemuck::bytes_of_mut::<T> };
         Ok((!plan.copies_all()).then_some(plan))
     }
 
     fn schema(&self, bytes: &[u8]) -> Result<Schema, AttachError> {
-        Schema::from_bytes(bytes).map_err(|error| self.unknown(error))
+        Schema::from_bytes(bytes).map_err(|error| self.unknown(&error))
     }
 
-    fn unknown(&self, reason: impl ToString) -> AttachError {
+    fn unknown(&self, reason: &impl ToString) -> AttachError {
         AttachError::SchemaUnknown { channel: self.reader.channel().into(), reason: reason.to_string() }
     }
 

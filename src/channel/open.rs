@@ -63,7 +63,7 @@ impl Opening<'_> {
                 Existing::Blank => return self.create(claim),
                 Existing::Replaceable(page, header) => (page, header),
                 Existing::Resumable(page, header) => match self.objects_left(&page, &header)? {
-                    Left::Whole(objects) => return Ok(self.take_over(claim, page, objects, &header)),
+                    Left::Whole(objects) => return Ok(self.take_over(claim, &page, objects, &header)),
                     Left::Implausible => (page, header),
                 },
             };
@@ -235,7 +235,7 @@ impl Opening<'_> {
     fn take_over(
         &self,
         claim: Box<dyn Claim>,
-        page: ControlPage<Words>,
+        page: &ControlPage<Words>,
         objects: ChannelObjects,
         header: &ControlHeader,
     ) -> ChannelWriter {

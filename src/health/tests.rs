@@ -143,7 +143,7 @@ fn every_answer_has_a_text() {
         assert_eq!(health.to_string(), text);
         assert!(text.starts_with(health.name()));
     }
-    assert_eq!(format!("{:>8}", Dead), "    dead");
+    assert_eq!(format!("{Dead:>8}"), "    dead");
 }
 
 #[test]

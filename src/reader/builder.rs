@@ -25,8 +25,11 @@ pub struct ReaderBuilder<T, C = MessagePack, A = SameType> {
     attach: AttachPolicy,
     retry: RetryPolicy,
     wait: WaitPolicy,
-    types: PhantomData<fn() -> (T, C, A)>,
+    types: Types<T, C, A>,
 }
+
+/// Values of these types come out of the reader.
+type Types<T, C, A> = PhantomData<fn() -> (T, C, A)>;
 
 impl<T> ReaderBuilder<T> {
     pub(crate) fn new(handle: NamespaceHandle, channel: &str) -> Self {
@@ -49,6 +52,7 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     }
 
     /// Which channels the reader accepts: see [`accept`](crate::accept). Default: [`SameType`].
+    #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
     pub fn accept<B>(self, accept: B) -> ReaderBuilder<T, C, B> {
         let _ = accept;
         self.of_types()

@@ -161,7 +161,7 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     };
     spoil_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
-    assert_eq!(heap.names(), [table.clone()]);
+    assert_eq!(heap.names(), std::slice::from_ref(&table));
     heap.remove_leftover(&table).unwrap();
     let mut former = open(&heap).unwrap();
     former.channel.publish(b"state").unwrap();

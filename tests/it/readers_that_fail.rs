@@ -37,7 +37,7 @@ fn read_for_ever(namespace: &Namespace) {
             Ok(snapshot) => assert!(is_pattern(&snapshot)),
             // Every publication replaces a segment here, and a reader gets only some of them.
             Err(error) => {
-                assert!(matches!(error, tearless::error::SnapshotError::Contended { .. }), "{error}")
+                assert!(matches!(error, tearless::error::SnapshotError::Contended { .. }), "{error}");
             }
         }
         if count == 10 || count % 1_000 == 0 {

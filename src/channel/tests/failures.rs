@@ -178,7 +178,7 @@ fn a_failing_creation_leaves_nothing() {
             let left = backend.heap.names();
             assert!(opened.is_ok() || left.is_empty(), "{opened:?}: {left:?}");
             undisturbed(backend, || {
-                drop(crate::channel::open(&backend.shared(), &name(), &options).unwrap())
+                drop(crate::channel::open(&backend.shared(), &name(), &options).unwrap());
             });
             assert!(backend.heap.names().is_empty(), "{:?}", backend.heap.names());
         });
