@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::{Catalog, Entry};
-use crate::channel::{Cleanup, CleanupOutcome, ControlPage};
+use crate::channel::{Cleanup, CleanupOutcome, instance_of};
 pub use crate::channel::{RemovalReason, Removed, Retention};
 use crate::layout::{Kind, ObjectNames};
 use crate::liveness::{ProcessIdentity, ProcessState};
@@ -149,7 +149,8 @@ fn is_gone(
     let names = ObjectNames::new(namespace, &info.name);
     let page = names.object(Kind::Control);
     match backend.view(&page) {
-        Ok(memory) => Ok(ControlPage::validate(memory).map_or(true, |page| page.instance() != info.instance)),
+        // Of any page, ready or not: a damaged page doesn't show that its writer has ended.
+        Ok(memory) => Ok(instance_of(&memory) != Some(info.instance)),
         // If the page's name was removed by hand, the channel exists as long as its writer.
         Err(ObjectError::NotFound { .. }) => {
             let was_removed = removed.iter().any(|removed| removed.objects.contains(&page));

@@ -6,7 +6,7 @@ mod support;
 use serde::Serialize;
 use serde_json::json;
 use support::Fleet;
-use tearless::{MessagePack, Pod};
+use tearless::{MessagePack, Pod, Postcard};
 
 #[derive(Serialize, postcard_schema::Schema)]
 struct State {
@@ -37,7 +37,7 @@ tearless::describe_pod!(Robot { moves, position });
 fn a_state_with_a_schema_is_json_and_so_is_its_field() {
     let fleet = Fleet::new();
     let mut writer =
-        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
+        fleet.writer_builder::<State>("worker-7").codec::<Postcard>().with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let expected = json!({"jobs_done": 3, "phase": {"Working": {"since": 9}}, "queue": ["a", "b"]});
     let printed = fleet.run(&["get", "worker-7"]).ok();
@@ -63,7 +63,7 @@ fn a_state_with_a_schema_is_json_and_so_is_its_field() {
 fn history_reports_states_without_a_field_and_fields_that_no_state_can_have() {
     let fleet = Fleet::new();
     let mut writer =
-        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
+        fleet.writer_builder::<State>("worker-7").codec::<Postcard>().with_schema().open().unwrap();
     fleet.run(&["history", "worker-7", "--field", "jobs_done"]).ok();
     writer.publish(&state()).unwrap();
     writer.publish(&State { queue: vec!["c".into()], ..state() }).unwrap();
@@ -80,7 +80,7 @@ fn history_reports_states_without_a_field_and_fields_that_no_state_can_have() {
 fn a_field_of_other_states_is_distinguished_from_one_of_no_state() {
     let fleet = Fleet::new();
     let mut writer =
-        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
+        fleet.writer_builder::<State>("worker-7").codec::<Postcard>().with_schema().open().unwrap();
     writer.publish(&State { phase: Phase::Idle, ..state() }).unwrap();
     for field in ["phase.Working.since", "queue[5]"] {
         let message = fleet.run(&["get", "worker-7", "--field", field]).fails(3);
@@ -116,7 +116,8 @@ fn plain_data_and_message_pack_are_read_as_well() {
 #[test]
 fn an_undecodable_state_is_shown_as_bytes_with_its_own_exit_code() {
     let fleet = Fleet::new();
-    let mut writer = fleet.writer_builder::<State>("worker-7").open().unwrap();
+    let builder = fleet.writer_builder::<State>("worker-7").codec::<Postcard>();
+    let mut writer = builder.open().unwrap();
     writer.publish(&state()).unwrap();
     let ran = fleet.run(&["get", "worker-7"]);
     assert!(ran.stdout.starts_with("00000000  03 00 09 02 01 61 01 62 "), "{ran:?}");
@@ -135,7 +136,7 @@ fn an_undecodable_state_is_shown_as_bytes_with_its_own_exit_code() {
 fn a_missing_field_lists_the_existing_ones() {
     let fleet = Fleet::new();
     let mut writer =
-        fleet.writer_builder::<State>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
+        fleet.writer_builder::<State>("worker-7").codec::<Postcard>().with_schema().open().unwrap();
     writer.publish(&state()).unwrap();
     let message = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
     assert!(message.contains("did you mean: jobs_done") && message.contains("queue"), "{message}");

@@ -151,7 +151,7 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "bytes",
             "heartbeat_seconds",
             "codec",
-            "schema",
+            "type_name",
             "limit"
         ]
     );

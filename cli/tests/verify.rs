@@ -156,5 +156,5 @@ fn a_channel_that_stays_open_is_a_failure() {
 fn an_invalid_task_is_refused() {
     let outcome = run(&["verify", "--child", "{}"]);
     assert_eq!(outcome.status.code(), Some(1));
-    assert!(outcome.output.contains("no task"), "{outcome:?}");
+    assert!(outcome.output.contains("not a task"), "{outcome:?}");
 }

@@ -203,7 +203,12 @@ impl<M: Memory> ControlPage<M> {
 
     /// Identity of the process that writes, or wrote last.
     pub(crate) fn owner(&self) -> ProcessIdentity {
-        owner_of(self)
+        let owner = owner_of(self);
+        // Acquire: the promises that a reader loads after the owner must be this owner's or a later
+        // one's, or it would judge a new writer by its predecessor's. Pairs with the release fence
+        // in `begin_incarnation`.
+        self.fence_acquire();
+        owner
     }
 
     /// Number of writers that the channel has had.
@@ -273,12 +278,13 @@ impl<M: MemoryMut> ControlPage<M> {
         ready::declare(self);
     }
 
-    /// Stores all words of a new writer: its identity and its promises. No word of the former
-    /// writer remains.
+    /// Stores all words of a new writer: its promises, then its identity. They replace all words of
+    /// the former writer.
     pub(super) fn begin_incarnation(&self, owner: ProcessIdentity, options: &WriterOptions) {
         self.store(control::LIMIT, options.max_state_len as u64);
         // The former writer's waiters' page and heartbeat say nothing about this writer.
         WakeMode::Never.store(self);
+        self.store(control::WAITERS, 0);
         self.store(control::HEARTBEAT, 0);
         self.store(control::INTERVAL, nanoseconds(options.heartbeat_interval));
         // A writer without timestamps and without a promise reads no clock here either.
@@ -288,8 +294,9 @@ impl<M: MemoryMut> ControlPage<M> {
         };
         self.store(control::OPENED, opened);
         self.store(control::DATING, options.timestamps.to_word());
-        // The owner last: a process that sees it judges it by its own promises, not by the former
-        // writer's.
+        // Release: the promises above must not become visible after the owner below. Pairs with the
+        // acquire fence in `owner`.
+        self.fence_release();
         self.store(control::PID, owner.pid);
         self.store(control::START_TIME, owner.start_time);
         self.store(control::BOOT_ID, owner.boot_id[0]);
@@ -350,6 +357,12 @@ impl<M: MemoryMut> MemoryMut for ControlPage<M> {
     fn fence_release(&self) {
         self.0.fence_release();
     }
+}
+
+/// The instance that the page in `memory` names, also one that is not ready or damaged; `None` if the
+/// memory is too small for it.
+pub(crate) fn instance_of(memory: &impl Memory) -> Option<u64> {
+    (control::INSTANCE < memory.len()).then(|| memory.load(control::INSTANCE))
 }
 
 /// The owner that a page names, even if the page is not ready yet.

@@ -174,7 +174,7 @@ impl Opening<'_> {
         let first = create(Side::A)?;
         let second = create(Side::B).inspect_err(|_| drop(segments.unlink(Side::A, &first)))?;
         match self.create_schema(segments) {
-            Ok(schema) => Ok(ChannelObjects { sides: [first, second], schema }),
+            Ok(schema) => Ok(ChannelObjects { sides: [first, second], schema, last: 0 }),
             Err(error) => {
                 let _ = segments.unlink(Side::A, &first);
                 let _ = segments.unlink(Side::B, &second);
@@ -228,7 +228,7 @@ impl Opening<'_> {
             return Ok(Left::Implausible);
         }
         let schema = self.schema_left(&segments)?;
-        Ok(Left::Whole(ChannelObjects { sides, schema }))
+        Ok(Left::Whole(ChannelObjects { sides, schema, last }))
     }
 
     /// Resumes the channel of a writer that has ended.

@@ -43,11 +43,14 @@ pub(crate) struct ChannelWriter {
 pub(super) struct ChannelObjects {
     pub(super) sides: [Segment<Words>; 2],
     pub(super) schema: Option<Words>,
+    /// Number of the last publication, 0 before the first. The segments were checked against it, so
+    /// the page's word is not loaded again: another process may have changed it since.
+    pub(super) last: u64,
 }
 
 impl ChannelWriter {
-    /// A writer that continues after publication `last` with the current segments. Its page says
-    /// so, and other processes may query the claim from here on.
+    /// A writer that continues with these objects. Its page says so, and other processes may query
+    /// the claim from here on.
     pub(super) fn begin(
         claim: Box<dyn Claim>,
         page: ControlPage<Words>,
@@ -58,7 +61,7 @@ impl ChannelWriter {
     ) -> Self {
         page.begin_incarnation(ProcessIdentity::of_self(), &options);
         claim.settle();
-        let (last, growths) = (page.publication(), page.growths());
+        let (last, growths) = (objects.last, page.growths());
         let mut writer = ChannelWriter {
             writer: Writer::resume(page, objects.sides, last),
             segments,
@@ -115,14 +118,15 @@ impl ChannelWriter {
     /// replace it; or returns why not.
     #[cold]
     fn slow_publish(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
-        let room = self.make_room(publication.side(), payload.len());
-        if let Ok(fresh) = room {
-            self.publish_into(publication, fresh, payload);
-            self.update_fits_below();
-            return Ok(publication.get());
-        }
+        let published = match self.make_room(publication.side(), payload.len()) {
+            Ok(fresh) => {
+                self.publish_into(publication, fresh, payload);
+                Ok(publication.get())
+            }
+            Err(error) => Err(self.failed(error)),
+        };
         self.update_fits_below();
-        room.map_err(|error| self.failed(error)).map(|_| publication.get())
+        published
     }
 
     /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one

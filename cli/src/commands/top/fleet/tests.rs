@@ -220,7 +220,8 @@ fn a_channel_with_a_schema_shows_its_fields_and_one_without_says_why_not() {
         .with_schema();
     let mut writer = builder.open().unwrap();
     writer.publish(&(7, "seven".into())).unwrap();
-    let mut other = stage.namespace.writer::<(u64, String)>("other").unwrap();
+    let builder = stage.namespace.writer_builder::<(u64, String)>("other").codec::<tearless::Postcard>();
+    let mut other = builder.open().unwrap();
     other.publish(&(7, "seven".into())).unwrap();
     let mut inspector = Inspector::new(stage.namespace.clone());
     let lines = |inspector: &Inspector| -> Vec<String> {
