@@ -71,7 +71,7 @@ fn a_schema_has_its_column_and_one_that_no_page_mentions_is_replaced() {
     drop(described);
     drop(open().open().unwrap());
     check.assert_nothing_left();
-    let plain = namespace.writer_builder::<u64>("worker").open().unwrap();
+    let plain = namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().open().unwrap();
     put(&heap, &ObjectNames::new("fleet", "worker").object(Kind::Schema), 3);
     let memory = namespace.memory().unwrap();
     assert_eq!((memory.channels[0].schema, memory.channels[0].replaced), (MemoryUsage::default(), pages(3)));
