@@ -1,7 +1,5 @@
-# Shared by the scripts of ci/. A script sources this file, defines `usage` and its options, and
-# then calls, in this order, `parse_options "$
-# "`, `own_shared_memory "$
-# "` and `enter_repository`.
+# Shared by the scripts of ci/. A script sources this file and defines `usage` and its options. Then
+# it calls, in this order, `parse_options "$@"`, `own_shared_memory "$@"` and `enter_repository`.
 # shellcheck shell=bash
 set -euo pipefail
 

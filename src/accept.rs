@@ -1,4 +1,5 @@
-//! Which channels a reader accepts: the choices of [`ReaderBuilder::accept`](crate::ReaderBuilder::accept).
+//! Which channels a reader accepts: the choices of
+//! [`ReaderBuilder::accept`](crate::ReaderBuilder::accept).
 //!
 //! | choice | the reader accepts channels with | codecs |
 //! |---|---|---|
@@ -55,8 +56,8 @@ impl<T, C> Accept<T, C> for SameType {
 
 /// Accepts channels whose schema ([`with_schema`](crate::WriterBuilder::with_schema)) equals the
 /// schema of the reader's type, whatever the type is called. A type that has changed under the same
-/// name is refused with an [`AttachError::SchemaDiffers`] that names the fields. If a channel carries
-/// no schema, its codec and type name are compared, as [`SameType`] does.
+/// name is refused with an [`AttachError::SchemaDiffers`] that names the fields. If a channel
+/// carries no schema, its codec and type name are compared, as [`SameType`] does.
 ///
 /// Cost: attaching reads the schema. Needs the feature `schema`.
 ///
@@ -98,9 +99,9 @@ impl<T, C: crate::schema::Describe<T>> Accept<T, C> for SameSchema {
 ///   [`AttachError::SchemaDiffers`]; a channel without a schema is an [`AttachError::NoSchema`].
 ///   Elements of arrays and tuple structs are found by position and must be equally many.
 ///
-/// Cost for `Pod`: if the layouts differ, a snapshot copies the payload, then each run of fields that
-/// are adjacent in both layouts. In an array of structs with different layouts, each element has such
-/// runs; the plan keeps 24 bytes for each run.
+/// Cost for `Pod`: if the layouts differ, a snapshot copies the payload, then each run of fields
+/// that are adjacent in both layouts. In an array of structs with different layouts, each element
+/// has such runs; the plan keeps 24 bytes for each run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MatchingFields;
 
@@ -120,11 +121,11 @@ impl<T: crate::schema::DescribePod> Accept<T, crate::codec::Pod> for MatchingFie
 
 /// Accepts every channel. A reader of `Vec<u8>` with the codec [`Bytes`](crate::Bytes) gets the
 /// payloads as they are; [`codec_name`](crate::Reader::codec_name),
-/// [`type_name`](crate::Reader::type_name) and [`schema_bytes`](crate::Reader::schema_bytes) describe
-/// them.
+/// [`type_name`](crate::Reader::type_name) and [`schema_bytes`](crate::Reader::schema_bytes)
+/// describe them.
 ///
-/// Another codec may get payloads of a foreign encoding: it fails to decode them, or decodes a state
-/// that was never published.
+/// Another codec may get payloads of a foreign encoding: it fails to decode them, or decodes a
+/// state that was never published.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Any;
 

@@ -1,7 +1,7 @@
 //! Every error of the library, and [`Error`], which any of them converts into.
 //!
-//! Each operation returns the error that lists what can go wrong in it. A program that calls several
-//! operations returns [`tearless::Error`](Error) and uses `?`:
+//! Each operation returns the error that lists what can go wrong in it. A program that calls
+//! several operations returns [`tearless::Error`](Error) and uses `?`:
 //!
 //! ```
 //! # use tearless::Namespace;
@@ -28,9 +28,11 @@ pub use crate::object::ObjectError;
 pub use crate::schema::SchemaError;
 pub use crate::syncer::{ShutdownError, SpawnError};
 
-/// Any error of the library: `?` converts each of them into it. Its text is that of the error inside.
+/// Any error of the library: `?` converts each of them into it. Its text is that of the error
+/// inside.
 ///
-/// The errors inside are boxed, so a `Result` with this error is as small as one with an `io::Error`.
+/// The errors inside are boxed, so a `Result` with this error is as small as one with an
+/// `io::Error`.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 #[non_exhaustive]

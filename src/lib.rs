@@ -1,9 +1,9 @@
-//! The latest state of a process in shared memory, for other processes to read directly: no socket, no
-//! lock, no system call, and never a torn read.
+//! The latest state of a process in shared memory, for other processes to read directly: no socket,
+//! no lock, no system call, and never a torn read.
 //!
-//! One process writes a *channel*. Any number of other processes take *snapshots* of its latest state,
-//! in well under a microsecond for small states. The writer does not notice, and the last state stays
-//! readable after the writer was killed.
+//! One process writes a *channel*. Any number of other processes take *snapshots* of its latest
+//! state, in well under a microsecond for small states. The writer does not notice, and the last
+//! state stays readable after the writer was killed.
 //!
 //! ```
 //! # fn main() -> Result<(), tearless::Error> {
@@ -25,10 +25,11 @@
 //!
 //! # When not to use it
 //!
-//! * Every message counts: use a queue. A channel keeps the latest state, and overwrites older ones.
+//! * Every message counts: use a queue. A channel keeps the latest state, and overwrites older
+//!   ones.
 //! * Several processes change one state: use a lock or a database. A channel has one writer.
-//! * The processes run on different machines, or don't trust each other: a process that may write to
-//!   the memory can corrupt it. Checksums detect that; nothing prevents it.
+//! * The processes run on different machines, or don't trust each other: a process that may write
+//!   to the memory can corrupt it. Checksums detect that; nothing prevents it.
 //! * Reader and writer are threads of one process, and the state is behind a pointer: `arc-swap` is
 //!   simpler.
 //!
@@ -39,30 +40,32 @@
 //! * [`Hub`](hub::Hub) reads all channels of a namespace, from any thread.
 //!   [`Hub::status`](hub::Hub::status) reports the state of a worker,
 //!   [`Hub::cut`](hub::Hub::cut) the states of several workers at one moment.
-//! * [`Reader::changed`] and [`HubWatch::wait_any`](hub::HubWatch::wait_any) wait, and `Reader::changes`
-//!   is a stream. A writer pays for that only while a process waits.
+//! * [`Reader::changed`] and [`HubWatch::wait_any`](hub::HubWatch::wait_any) wait, and
+//!   `Reader::changes` is a stream. A writer pays for that only while a process waits.
 //! * [`Reader::history`] returns the last states that a channel holds; [`Reader::field`] and
 //!   [`Reader::read_at`] a few bytes of a large state.
-//! * [`accept`] chooses which channels a reader accepts: those of the same type, of the same schema, or
-//!   with the fields that it needs.
-//! * [`inspect`], [`usage`] and [`cleanup`] are for operators: what exists, what it costs, what can go.
+//! * [`accept`] chooses which channels a reader accepts: those of the same type, of the same
+//!   schema, or with the fields that it needs.
+//! * [`inspect`], [`usage`] and [`cleanup`] are for operators: what exists, what it costs, what can
+//!   go.
 //! * `schema` and `dynamic` describe and read states without their types.
 //!
 //! `docs/choosing.md` compares them, with their costs and guarantees.
 //!
 //! # Guarantees
 //!
-//! * **Never torn**: a snapshot is exactly one publication. Proved in `docs/protocol.md`, checked by two
-//!   independent model checkers on this code, tortured with real processes.
+//! * **Never torn**: a snapshot is exactly one publication. Proved in `docs/protocol.md`, checked
+//!   by two independent model checkers on this code, tortured with real processes.
 //! * **Readers can't harm**: they map channels read-only. They hold no lock, no descriptor, and no
-//!   reference that the writer would wait for. A reader that *waits* announces it on a page beside the
-//!   channels, and costs the writer the calls that wake it.
+//!   reference that the writer would wait for. A reader that *waits* announces it on a page beside
+//!   the channels, and costs the writer the calls that wake it.
 //! * **In order**: publications are numbered 1, 2, 3, …; a reader never sees a number go backwards.
-//! * **A kill at any instruction** leaves the last whole publication readable, and the channel free for
-//!   the next writer, which continues with the next number.
-//! * **States may grow**: the channel's segments are replaced under attached readers, up to a limit.
-//! * **A full `/dev/shm` is an error** of [`publish`](Writer::publish) and never a SIGBUS: memory is
-//!   reserved when it is created.
+//! * **A kill at any instruction** leaves the last whole publication readable, and the channel free
+//!   for the next writer, which continues with the next number.
+//! * **States may grow**: the channel's segments are replaced under attached readers, up to a
+//!   limit.
+//! * **A full `/dev/shm` is an error** of [`publish`](Writer::publish) and never a SIGBUS: memory
+//!   is reserved when it is created.
 //!
 //! # Progress
 //!
@@ -80,9 +83,10 @@
 //! # Features
 //!
 //! On by default: `message-pack`, the default codec (without it, builders need
-//! [`codec`](WriterBuilder::codec)); `postcard`; and `schema`, channels that carry the schema of their
-//! states. Off by default: `dynamic`, reading without the type; `async`, streams for any executor;
-//! `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that facade.
+//! [`codec`](WriterBuilder::codec)); `postcard`; and `schema`, channels that carry the schema of
+//! their states. Off by default: `dynamic`, reading without the type; `async`, streams for any
+//! executor; `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that
+//! facade.
 //!
 //! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 copy payloads word by word, as all other
 //! processors do. It is no feature, because it takes something away.

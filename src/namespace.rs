@@ -22,7 +22,8 @@ use crate::{
     writer::Writer,
 };
 
-/// A set of channels that belong together: `fleet`. Processes meet by opening it under the same name.
+/// A set of channels that belong together: `fleet`. Processes meet by opening it under the same
+/// name.
 ///
 /// Opening a namespace has no effect on shared memory and makes no system call: the first writer
 /// creates its objects, and [`Namespace::clean`] removes what dead processes have left.
@@ -32,8 +33,8 @@ pub struct Namespace {
     max_memory: Option<u64>,
 }
 
-/// Options of a namespace in this machine's shared memory: trusted users, and a limit on memory. Made
-/// by [`Namespace::builder`].
+/// Options of a namespace in this machine's shared memory: trusted users, and a limit on memory.
+/// Made by [`Namespace::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct NamespaceBuilder {
@@ -43,24 +44,24 @@ pub struct NamespaceBuilder {
 }
 
 impl NamespaceBuilder {
-    /// Trusts the objects of another user, too, given by numeric id. Default: only objects of the own
-    /// user are opened.
+    /// Trusts the objects of another user, too, given by numeric id. Default: only objects of the
+    /// own user are opened.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.backend.trust_owner(user);
         self
     }
 
     /// Bytes of shared memory that all objects of the namespace may take together, checked by the
-    /// writers that are opened through this value and its clones. Default: no limit. Only memory that
-    /// the objects occupy counts:
+    /// writers that are opened through this value and its clones. Default: no limit. Only memory
+    /// that the objects occupy counts:
     /// [`NamespaceMemory::total`](crate::usage::NamespaceMemory::total), `resident`.
     ///
     /// A writer of a new channel fails with
-    /// [`CreateError::OverBudget`](crate::error::CreateError::OverBudget) rather than exceed the limit,
-    /// a growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge). What exists
-    /// continues, also above the limit, and so does a channel that a writer resumes. The limit is not
-    /// exact: the registry takes a few pages more as channels are entered, and two processes that grow
-    /// at the same moment may both find room.
+    /// [`CreateError::OverBudget`](crate::error::CreateError::OverBudget) rather than exceed the
+    /// limit, a growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge). What
+    /// exists continues, also above the limit, and so does a channel that a writer resumes. The
+    /// limit is not exact: the registry takes a few pages more as channels are entered, and two
+    /// processes that grow at the same moment may both find room.
     ///
     /// Every process that opens writers sets its own limit; it is not stored.
     pub fn max_memory(mut self, bytes: u64) -> Self {
@@ -146,8 +147,8 @@ impl Namespace {
             .namespace_budget(self.max_memory)
     }
 
-    /// A reader with default options and the default codec, [`MessagePack`]. `T` owns its data: a state
-    /// that borrows can be published, and read as an owned type of the same name.
+    /// A reader with default options and the default codec, [`MessagePack`]. `T` owns its data: a
+    /// state that borrows can be published, and read as an owned type of the same name.
     ///
     /// Without the feature `message-pack` use [`Namespace::reader_builder`] and choose a codec.
     ///
@@ -167,9 +168,9 @@ impl Namespace {
         ReaderBuilder::new(self.handle.clone(), channel)
     }
 
-    /// A [`Syncer`](crate::syncer::Syncer) with the default options and the default codec, MessagePack. It owns the state,
-    /// which begins as `initial`, and a thread that publishes it. For other options see
-    /// [`WriterBuilder::syncer`](crate::WriterBuilder::syncer).
+    /// A [`Syncer`](crate::syncer::Syncer) with the default options and the default codec,
+    /// MessagePack. It owns the state, which begins as `initial`, and a thread that publishes it.
+    /// For other options see [`WriterBuilder::syncer`](crate::WriterBuilder::syncer).
     ///
     /// # Errors
     ///
@@ -195,8 +196,8 @@ impl Namespace {
         HubBuilder::new(self.handle.clone())
     }
 
-    /// Removes a channel that has no writer: one whose writer lingers or was killed. Attached readers
-    /// see that it was removed. `false` if there is no such channel.
+    /// Removes a channel that has no writer: one whose writer lingers or was killed. Attached
+    /// readers see that it was removed. `false` if there is no such channel.
     ///
     /// # Errors
     ///
@@ -216,11 +217,11 @@ impl Namespace {
         Ok(true)
     }
 
-    /// The channels of this namespace, in no particular order, as their writers entered them. Takes no
-    /// lock.
+    /// The channels of this namespace, in no particular order, as their writers entered them. Takes
+    /// no lock.
     ///
-    /// A channel of a dead writer stays in the list until it is removed. A channel that was just removed
-    /// may still be in it.
+    /// A channel of a dead writer stays in the list until it is removed. A channel that was just
+    /// removed may still be in it.
     ///
     /// # Errors
     ///
@@ -235,11 +236,12 @@ impl Namespace {
         ChannelWatch::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
-    /// The memory of the namespace, by channel and by kind. Takes no lock: each object is measured at a
-    /// moment of its own, and objects that are created or removed in between may or may not be included.
+    /// The memory of the namespace, by channel and by kind. Takes no lock: each object is measured
+    /// at a moment of its own, and objects that are created or removed in between may or may not be
+    /// included.
     ///
-    /// Cost: a listing of shared memory; for each channel, mapping its control page once and a system
-    /// call for each of its objects.
+    /// Cost: a listing of shared memory; for each channel, mapping its control page once and a
+    /// system call for each of its objects.
     ///
     /// # Errors
     ///
@@ -254,36 +256,38 @@ impl Namespace {
         PeakMemory::new(self.handle.backend().clone(), self.handle.namespace())
     }
 
-    /// The contents of a channel's control page and segments at this moment, without payloads, whatever
-    /// codec and type its states have. Works also after its writer died. For tools and for diagnosis.
+    /// The contents of a channel's control page and segments at this moment, without payloads,
+    /// whatever codec and type its states have. Works also after its writer died. For tools and for
+    /// diagnosis.
     ///
-    /// The memory may change during the inspection: see [`Inspection`]. It stores nothing and takes no
-    /// lock, and the writer does not notice. As with any reader, a process that truncates an object makes
-    /// this one fault.
+    /// The memory may change during the inspection: see [`Inspection`]. It stores nothing and takes
+    /// no lock, and the writer does not notice. As with any reader, a process that truncates an
+    /// object makes this one fault.
     ///
-    /// Cost: maps and unmaps the channel's objects, copies and checks the schema, and loads four words of
-    /// each slot, which brings in a page for each slot of a channel of large states. Bounded; waits only
-    /// for a creator, up to 100 ms.
+    /// Cost: maps and unmaps the channel's objects, copies and checks the schema, and loads four
+    /// words of each slot, which brings in a page for each slot of a channel of large states.
+    /// Bounded; waits only for a creator, up to 100 ms.
     ///
     /// # Errors
     ///
-    /// As [`Namespace::reader`], except that codec and type name don't matter. Errors of one segment or of
-    /// the schema are in [`Inspection::segments`] and [`Inspection::schema`].
+    /// As [`Namespace::reader`], except that codec and type name don't matter. Errors of one
+    /// segment or of the schema are in [`Inspection::segments`] and [`Inspection::schema`].
     pub fn inspect(&self, channel: &str) -> Result<Inspection, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
         inspect::inspect(self.handle.backend(), &name)
     }
 
     /// Removes what dead and closed writers have left in this namespace: channels that were never
-    /// finished or whose objects were removed in part, objects that no channel refers to, and last states
-    /// as far as `keep` allows. The main process of a fleet calls it when it starts.
+    /// finished or whose objects were removed in part, objects that no channel refers to, and last
+    /// states as far as `keep` allows. The main process of a fleet calls it when it starts.
     ///
-    /// Channels with a living writer stay: a channel is changed only under its own lock, and a channel
-    /// whose control page was removed by hand only if its writer is known to be dead. Objects of other
-    /// users stay, too. A writer that opens a channel waits while the cleanup looks at it.
+    /// Channels with a living writer stay: a channel is changed only under its own lock, and a
+    /// channel whose control page was removed by hand only if its writer is known to be dead.
+    /// Objects of other users stay, too. A writer that opens a channel waits while the cleanup
+    /// looks at it.
     ///
-    /// Cost: a listing of shared memory, and for each channel mapping its control page once, about 13 µs;
-    /// locks are taken only for channels that may have to be removed.
+    /// Cost: a listing of shared memory, and for each channel mapping its control page once, about
+    /// 13 µs; locks are taken only for channels that may have to be removed.
     ///
     /// # Errors
     ///
@@ -295,8 +299,9 @@ impl Namespace {
     /// What [`Namespace::clean`] would remove: a dry run that changes nothing.
     ///
     /// Takes no lock. A channel that is being created, resumed or removed may be reported in an
-    /// intermediate state, where `clean` would wait. The report does not contain the registry's entries
-    /// that would be removed, and the registry's object, which is removed with its last entry.
+    /// intermediate state, where `clean` would wait. The report does not contain the registry's
+    /// entries that would be removed, and the registry's object, which is removed with its last
+    /// entry.
     ///
     /// Cost: a listing of shared memory, and some system calls for each channel of the namespace.
     ///

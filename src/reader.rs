@@ -27,12 +27,12 @@ use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 /// A reader of a channel: takes snapshots of states of type `T`, decoded by `C`.
 ///
 /// Made by [`Namespace::reader`](crate::Namespace::reader) or
-/// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only and
-/// holds no file descriptor. The writer does not notice readers, whatever they do and however they
-/// end.
+/// [`Namespace::reader_builder`](crate::Namespace::reader_builder). It maps the channel read-only
+/// and holds no file descriptor. The writer does not notice readers, whatever they do and however
+/// they end.
 ///
-/// A reader remembers the last publication that it returned: [`has_changed`](Reader::has_changed) and
-/// [`changed`](Reader::changed) ask for later ones.
+/// A reader remembers the last publication that it returned: [`has_changed`](Reader::has_changed)
+/// and [`changed`](Reader::changed) ask for later ones.
 ///
 /// Clones read the same channel and share its mappings, so that each thread can have a reader. A
 /// clone begins with the memory and the statistics of the original.
@@ -55,9 +55,10 @@ impl<T, C: Decode<T>> Reader<T, C> {
     ///
     /// Progress: each attempt is wait-free and stores nothing in shared memory; the
     /// [`RetryPolicy`](crate::options::RetryPolicy) bounds the number of attempts. No system call,
-    /// unless the writer replaced a segment since the last snapshot. Cost: one copy, and decoding. A
-    /// [`Pod`](crate::Pod) is copied into a zeroed value on the stack, which is then moved: for plain data of more
-    /// than a few hundred bytes prefer [`Reader::snapshot_into`] or [`Reader::snapshot_boxed`].
+    /// unless the writer replaced a segment since the last snapshot. Cost: one copy, and decoding.
+    /// A [`Pod`](crate::Pod) is copied into a zeroed value on the stack, which is then moved: for
+    /// plain data of more than a few hundred bytes prefer [`Reader::snapshot_into`] or
+    /// [`Reader::snapshot_boxed`].
     ///
     /// # Errors
     ///
@@ -73,8 +74,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
         self.decoded(info)
     }
 
-    /// A whole copy of the latest state on the heap. A [`Pod`](crate::Pod) is copied from shared memory straight
-    /// into the box, so states may be larger than a thread's stack.
+    /// A whole copy of the latest state on the heap. A [`Pod`](crate::Pod) is copied from shared
+    /// memory straight into the box, so states may be larger than a thread's stack.
     ///
     /// # Errors
     ///
@@ -92,8 +93,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Reader::snapshot`]. After an error a decoded `state` is unchanged; a state that is copied
-    /// directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
+    /// As [`Reader::snapshot`]. After an error a decoded `state` is unchanged; a state that is
+    /// copied directly ([`Pod`](crate::Pod), [`Bytes`](crate::Bytes)) holds unspecified bytes.
     #[inline(always)]
     pub fn snapshot_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         match C::strategy() {
@@ -109,12 +110,12 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// Waits for a publication after number `after`, at most for `timeout`, and copies the latest
     /// state; `None` after the timeout. With 0 it waits for the first publication.
     ///
-    /// The reader spins for a moment ([`WaitPolicy`]) and then sleeps until the writer wakes it. The
-    /// writer pays two to four system calls for that, but only while a process waits. If the writer
-    /// cannot wake the reader (it runs under another user, or with
-    /// [`WakeMode::Never`](crate::options::WakeMode::Never)), the reader looks again after pauses of
-    /// up to a millisecond. A writer that is killed between publishing and waking delays the reader by
-    /// up to 100 ms; the death of a writer wakes no reader.
+    /// The reader spins for a moment ([`WaitPolicy`]) and then sleeps until the writer wakes it.
+    /// The writer pays two to four system calls for that, but only while a process waits. If the
+    /// writer cannot wake the reader (it runs under another user, or with
+    /// [`WakeMode::Never`](crate::options::WakeMode::Never)), the reader looks again after pauses
+    /// of up to a millisecond. A writer that is killed between publishing and waking delays the
+    /// reader by up to 100 ms; the death of a writer wakes no reader.
     ///
     /// # Errors
     ///
@@ -132,21 +133,21 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// writer.
     ///
     /// The iterator copies and validates each publication when it gets there, and leaves out those
-    /// that a busy writer has overwritten. There are up to [`Writer::slots`](crate::Writer::slots) of
-    /// them; [`WriterBuilder::slots`](crate::WriterBuilder::slots) chooses how many, each for the
-    /// memory of one state. A growth of the channel leaves the publications of the replaced segment
-    /// behind.
+    /// that a busy writer has overwritten. There are up to [`Writer::slots`](crate::Writer::slots)
+    /// of them; [`WriterBuilder::slots`](crate::WriterBuilder::slots) chooses how many, each for
+    /// the memory of one state. A growth of the channel leaves the publications of the replaced
+    /// segment behind.
     ///
-    /// Items are errors if a publication can't be decoded or its checksum is wrong; the next item does
-    /// not depend on that. Progress: each item is wait-free, once the segments are mapped. Cost: a
-    /// snapshot for each.
+    /// Items are errors if a publication can't be decoded or its checksum is wrong; the next item
+    /// does not depend on that. Progress: each item is wait-free, once the segments are mapped.
+    /// Cost: a snapshot for each.
     pub fn history(&mut self) -> History<'_, T, C> {
         let latest = self.channel.page().publication_acquired();
         History { reader: self, latest, next: latest }
     }
 
-    /// The publication of this number, for example one that another channel refers to. `None` if it is
-    /// overwritten or not published yet.
+    /// The publication of this number, for example one that another channel refers to. `None` if it
+    /// is overwritten or not published yet.
     ///
     /// Progress: wait-free, once the segments are mapped. Cost: as a snapshot.
     ///
@@ -250,8 +251,8 @@ impl<T, C> Reader<T, C> {
     }
 
     /// Waits for a publication after the last one that this reader returned, at most for `timeout`;
-    /// `false` after the timeout. Marks the publication as seen and copies nothing, so that the caller
-    /// chooses how to read it:
+    /// `false` after the timeout. Marks the publication as seen and copies nothing, so that the
+    /// caller chooses how to read it:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -350,7 +351,8 @@ impl<T, C: Decode<T>> Iterator for History<'_, T, C> {
     type Item = Result<Snapshot<T>, SnapshotError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // The first attempt on either side maps it. Before that, the reach is not known: at least two.
+        // The first attempt on either side maps it. Before that, the reach is not known: at least
+        // two.
         while let Some(publication) = Publication::new(self.next)
             && self.latest - self.next < self.reader.channel.reach().max(2)
         {

@@ -20,9 +20,9 @@ use crate::snapshot::Snapshot;
 /// The one writer of a channel: publishes states of type `T`, encoded by `C`.
 ///
 /// Made by [`Namespace::writer`](crate::Namespace::writer) or
-/// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the channel
-/// as [`Writer::close`] does, without a result. A killed process leaves the channel to its successor,
-/// and the last state stays readable.
+/// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
+/// channel as [`Writer::close`] does, without a result. A killed process leaves the channel to its
+/// successor, and the last state stays readable.
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
     backend: Arc<dyn Backend>,
@@ -33,13 +33,13 @@ pub struct Writer<T: ?Sized, C = MessagePack> {
 }
 
 impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
-    /// Publishes `state` and returns its number: 1 for the channel's first publication, then one more
-    /// each time.
+    /// Publishes `state` and returns its number: 1 for the channel's first publication, then one
+    /// more each time.
     ///
-    /// Readers get it from the moment that this returns. Progress: wait-free, without a system call or
-    /// an allocation, with two exceptions: the channel grows because the state is larger than any
-    /// before; or a process waits ([`Reader::changed`](crate::Reader::changed)) and is woken by two to
-    /// four system calls. Cost: encoding, one copy, one read of the clock
+    /// Readers get it from the moment that this returns. Progress: wait-free, without a system call
+    /// or an allocation, with two exceptions: the channel grows because the state is larger than
+    /// any before; or a process waits ([`Reader::changed`](crate::Reader::changed)) and is woken by
+    /// two to four system calls. Cost: encoding, one copy, one read of the clock
     /// ([`TimestampSource`](crate::options::TimestampSource)).
     ///
     /// # Errors
@@ -54,19 +54,20 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
         }
     }
 
-    /// Publishes `state` unless it encodes to the bytes of the last publication, and reports in either
-    /// case that the writer works ([`Writer::touch`]). `None` if nothing was published.
+    /// Publishes `state` unless it encodes to the bytes of the last publication, and reports in
+    /// either case that the writer works ([`Writer::touch`]). `None` if nothing was published.
     ///
     /// The comparison is with the last publication of *this writer*: its first call publishes, also
-    /// after a takeover. A call after an ordinary [`Writer::publish`] publishes, too, because only this
-    /// method keeps a copy of the payload. The copy is private memory; shared memory is never compared.
+    /// after a takeover. A call after an ordinary [`Writer::publish`] publishes, too, because only
+    /// this method keeps a copy of the payload. The copy is private memory; shared memory is never
+    /// compared.
     ///
-    /// Bytes are compared, not values: a `HashMap` that was built again may encode differently though
-    /// it is equal.
+    /// Bytes are compared, not values: a `HashMap` that was built again may encode differently
+    /// though it is equal.
     ///
     /// Progress: wait-free but for allocations while states become larger than any before. Cost:
-    /// encoding, a comparison, and one read of the clock; two copies and another read of the clock if
-    /// it publishes.
+    /// encoding, a comparison, and one read of the clock; two copies and another read of the clock
+    /// if it publishes.
     ///
     /// # Errors
     ///
@@ -126,7 +127,8 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Reports that the writer works and that its last publication is still its state: a heartbeat,
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
-    /// Progress: wait-free, without a system call. Cost: one read of the precise clock, and one store.
+    /// Progress: wait-free, without a system call. Cost: one read of the precise clock, and one
+    /// store.
     ///
     /// # Errors
     ///
@@ -167,15 +169,15 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.session.channel.capacity()
     }
 
-    /// Slots of the channel, in both segments together. A copy by a reader is torn only if the writer
-    /// publishes about that often during the copy.
+    /// Slots of the channel, in both segments together. A copy by a reader is torn only if the
+    /// writer publishes about that often during the copy.
     #[must_use]
     pub fn slots(&self) -> u64 {
         self.session.channel.slots()
     }
 
-    /// How often a segment of the channel was replaced by a larger or smaller one, by former writers
-    /// too.
+    /// How often a segment of the channel was replaced by a larger or smaller one, by former
+    /// writers too.
     #[must_use]
     pub fn growths(&self) -> u64 {
         self.session.channel.growths()
@@ -188,16 +190,16 @@ impl<T: ?Sized, C> Writer<T, C> {
     }
 
     /// Gives memory back: each of the next two publications goes into a segment no larger than it
-    /// needs, also below the initial capacity. If there is no memory for the small segment beside the
-    /// large one, a later publication shrinks it.
+    /// needs, also below the initial capacity. If there is no memory for the small segment beside
+    /// the large one, a later publication shrinks it.
     pub fn shrink_to_fit(&mut self) {
         self.session.channel.shrink_to_fit();
         self.scratch.shrink_to_fit();
         self.last_payload = LastPayload::default();
     }
 
-    /// Ends the channel: removes its names or, with [`linger`](WriterBuilder::linger), leaves the last
-    /// state readable. Attached readers see the end either way.
+    /// Ends the channel: removes its names or, with [`linger`](WriterBuilder::linger), leaves the
+    /// last state readable. Attached readers see the end either way.
     ///
     /// In a fork of the process that opened the writer it does nothing.
     ///
@@ -220,8 +222,8 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.named(closed)
     }
 
-    /// Ends a channel on which this writer published nothing: the state of a former writer stays as it
-    /// was, and an empty channel is removed.
+    /// Ends a channel on which this writer published nothing: the state of a former writer stays as
+    /// it was, and an empty channel is removed.
     pub(crate) fn abandon(mut self) {
         // The caller reports why it gave up.
         let _ = self.session.abandon();
@@ -247,14 +249,14 @@ pub(crate) enum Changed {
 #[derive(Debug, Default)]
 struct LastPayload {
     payload: Vec<u8>,
-    /// The number under which `payload` was published; `None` while it is not. An ordinary publish has
-    /// a later number, after which the copy compares with nothing.
+    /// The number under which `payload` was published; `None` while it is not. An ordinary publish
+    /// has a later number, after which the copy compares with nothing.
     publication: Option<u64>,
 }
 
 impl LastPayload {
-    /// Compares `payload` with that of publication `last`, the writer's last one, and keeps it if it
-    /// differs.
+    /// Compares `payload` with that of publication `last`, the writer's last one, and keeps it if
+    /// it differs.
     fn prepare(&mut self, payload: &[u8], last: u64) -> Changed {
         if self.publication == Some(last) && self.payload == payload {
             return Changed::No;

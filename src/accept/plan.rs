@@ -31,13 +31,15 @@ impl Candidate<'_> {
     /// Whether the channel carries this schema; if it carries none, whether it has the format.
     pub(super) fn has_schema(&self, own: &Schema) -> Result<(), AttachError> {
         let Some(schema) = self.reader.schema_bytes()? else { return self.has_format() };
-        // A schema of another encoding would differ everywhere. The codec's name is the better error.
+        // A schema of another encoding would differ everywhere. The codec's name is the better
+        // error.
         self.has_codec()?;
         let differences = self.schema(&schema)?.differences(own);
         if differences.is_empty() { Ok(()) } else { Err(self.differs(&differences)) }
     }
 
-    /// The plan that copies the fields of `T` from the channel's payloads; `None` if both have one layout.
+    /// The plan that copies the fields of `T` from the channel's payloads; `None` if both have one
+    /// layout.
     pub(super) fn has_fields<T: DescribePod>(&self) -> Result<Option<FieldPlan<T>>, AttachError> {
         let own = <crate::codec::Pod as Describe<T>>::describe();
         if own.fixed_len() != Some(size_of::<T>() as u64) {

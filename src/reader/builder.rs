@@ -10,13 +10,15 @@ use crate::channel::{self, AttachError, AttachPolicy, ChannelName, Format, Reade
 use crate::codec::{Decode, MessagePack};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
-/// Attempts to attach to a channel that is replaced before its schema has been read. Its writer makes
-/// a dozen system calls for each replacement, the reader two.
+/// Attempts to attach to a channel that is replaced before its schema has been read. Its writer
+/// makes a dozen system calls for each replacement, the reader two.
 const MAX_TRIES: usize = 16;
 
-/// Options of a [`Reader`]. Made by [`Namespace::reader_builder`](crate::Namespace::reader_builder).
+/// Options of a [`Reader`]. Made by
+/// [`Namespace::reader_builder`](crate::Namespace::reader_builder).
 ///
-/// `A` is the choice of [`accept`](ReaderBuilder::accept). The order of the options does not matter.
+/// `A` is the choice of [`accept`](ReaderBuilder::accept). The order of the options does not
+/// matter.
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct ReaderBuilder<T, C = MessagePack, A = SameType> {
     handle: NamespaceHandle,
@@ -63,7 +65,8 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
         ReaderBuilder { handle, channel, type_name, attach, retry, wait, types: PhantomData }
     }
 
-    /// Waits up to `timeout` for the channel to exist and to be ready. Default: see [`AttachPolicy`].
+    /// Waits up to `timeout` for the channel to exist and to be ready. Default: see
+    /// [`AttachPolicy`].
     pub fn attach_within(self, timeout: Duration) -> Self {
         self.attach_policy(AttachPolicy::default().missing(timeout).not_ready(timeout))
     }

@@ -14,8 +14,8 @@ use crate::codec::Decode;
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
-/// The states of a channel as they are published: a [`Stream`] of snapshots. It skips states that were
-/// overwritten before the stream was polled, and ends when the channel does. Made by
+/// The states of a channel as they are published: a [`Stream`] of snapshots. It skips states that
+/// were overwritten before the stream was polled, and ends when the channel does. Made by
 /// [`Reader::changes`] and [`Hub::changes`](crate::hub::Hub::changes).
 ///
 /// The first item is the latest state, if there is one. An item is an error if a state could not be
@@ -23,8 +23,8 @@ use crate::waiting::Ticket;
 /// state stays in the channel.
 ///
 /// It works on any executor. One thread of the namespace, shared by all streams of its readers and
-/// hubs, sleeps for them and wakes their tasks. It starts with the first stream that waits, and ends
-/// some time after the last.
+/// hubs, sleeps for them and wakes their tasks. It starts with the first stream that waits, and
+/// ends some time after the last.
 pub struct Changes<T, C> {
     reader: Reader<T, C>,
     ticket: Ticket,

@@ -1,5 +1,5 @@
-//! What a reader answers without a copy of the whole state: parts of it, its number, the writer, the
-//! format.
+//! What a reader answers without a copy of the whole state: parts of it, its number, the writer,
+//! the format.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -65,8 +65,9 @@ impl<S, F, const N: usize> Field<S, [F; N]> {
     }
 }
 
-/// A field of a plain state, for [`Reader::field`](crate::Reader::field): `field_of!(State, position)`
-/// or `field_of!(State, motor.speed)`. [`Field::index`] is an element of an array.
+/// A field of a plain state, for [`Reader::field`](crate::Reader::field):
+/// `field_of!(State, position)` or `field_of!(State, motor.speed)`. [`Field::index`] is an element
+/// of an array.
 ///
 /// ```
 /// # use tearless::{Namespace, Pod, field_of};
@@ -96,8 +97,8 @@ macro_rules! field_of {
 }
 
 impl<T, C> Reader<T, C> {
-    /// Copies `into.len()` bytes of the latest payload, from byte `offset` on, validated as a snapshot
-    /// is. The payload is as the channel has it, whatever was [accepted](crate::accept).
+    /// Copies `into.len()` bytes of the latest payload, from byte `offset` on, validated as a
+    /// snapshot is. The payload is as the channel has it, whatever was [accepted](crate::accept).
     ///
     /// Progress: as [`Reader::snapshot`]. Cost: that of the bytes asked for; on a channel with
     /// checksums that of the whole payload, which is copied to be verified.
@@ -174,9 +175,9 @@ impl<T, C> Reader<T, C> {
         writer_state(&self.channel)
     }
 
-    /// How the worker is, by its lock, its process, the clock and the interval that it promises: see
-    /// [`Health`]. The thresholds are the default ones of a [`Hub`](crate::hub::Hub), which gives the
-    /// same answer.
+    /// How the worker is, by its lock, its process, the clock and the interval that it promises:
+    /// see [`Health`]. The thresholds are the default ones of a [`Hub`](crate::hub::Hub), which
+    /// gives the same answer.
     ///
     /// Cost: that of [`Reader::writer_state`].
     ///
@@ -197,9 +198,9 @@ impl<T, C> Reader<T, C> {
         Ok(self.health_with(writer))
     }
 
-    /// The same without a system call, of a writer that [`Reader::writer_state`] found to be `writer`:
-    /// for a program that looks at many workers often, and at their processes seldom. The answer is
-    /// right for as long as the writer is in that state.
+    /// The same without a system call, of a writer that [`Reader::writer_state`] found to be
+    /// `writer`: for a program that looks at many workers often, and at their processes seldom. The
+    /// answer is right for as long as the writer is in that state.
     ///
     /// Cost: some loads and reads of the clock.
     #[must_use]
@@ -222,8 +223,8 @@ impl<T, C> Reader<T, C> {
     }
 
     /// The longest time between two heartbeats that the current writer promised
-    /// ([`WriterBuilder::heartbeat_interval`](crate::WriterBuilder::heartbeat_interval)); `None` if it
-    /// promised none. Costs one load.
+    /// ([`WriterBuilder::heartbeat_interval`](crate::WriterBuilder::heartbeat_interval)); `None` if
+    /// it promised none. Costs one load.
     ///
     /// A caller waits for several intervals before it acts on an old [`Reader::heartbeat_age`].
     #[must_use]
@@ -261,7 +262,8 @@ impl<T, C> Reader<T, C> {
         &self.channel.format().codec
     }
 
-    /// The type name of the writer's states, from the control page: for people, cut after 512 bytes.
+    /// The type name of the writer's states, from the control page: for people, cut after 512
+    /// bytes.
     #[must_use]
     pub fn type_name(&self) -> &str {
         &self.channel.format().type_name
@@ -281,8 +283,8 @@ impl<T, C> Reader<T, C> {
     /// removed. A caller reads them once.
     ///
     /// Progress: bounded by the deadline of the [`RetryPolicy`](crate::options::RetryPolicy); takes
-    /// longer than some system calls only if the object was removed. Cost: mapping the object, a copy,
-    /// a checksum.
+    /// longer than some system calls only if the object was removed. Cost: mapping the object, a
+    /// copy, a checksum.
     ///
     /// # Errors
     ///

@@ -18,7 +18,8 @@ use crate::{
     schema::{Describe, Schema},
 };
 
-/// Options of a [`Writer`]. Made by [`Namespace::writer_builder`](crate::Namespace::writer_builder).
+/// Options of a [`Writer`]. Made by
+/// [`Namespace::writer_builder`](crate::Namespace::writer_builder).
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct WriterBuilder<T: ?Sized, C = MessagePack> {
     backend: Arc<dyn Backend>,
@@ -48,8 +49,8 @@ impl<T: ?Sized> WriterBuilder<T> {
 }
 
 impl<T: ?Sized, C> WriterBuilder<T, C> {
-    /// Encodes states by another codec. Call it before [`with_schema`](Self::with_schema): the schema
-    /// depends on the codec.
+    /// Encodes states by another codec. Call it before [`with_schema`](Self::with_schema): the
+    /// schema depends on the codec.
     pub fn codec<D: Encode<T>>(self) -> WriterBuilder<T, D> {
         let WriterBuilder { backend, namespace, channel, capacity, type_name, mut options, .. } = self;
         let has_lost_schema = self.has_lost_schema || options.schema.take().is_some();
@@ -57,17 +58,17 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         WriterBuilder { backend, namespace, channel, capacity, type_name, options, has_lost_schema, types }
     }
 
-    /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod), else
-    /// 928: four slots of that capacity fill a page. The capacity becomes larger where pages would be
-    /// left unused.
+    /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod),
+    /// else 928: four slots of that capacity fill a page. The capacity becomes larger where pages
+    /// would be left unused.
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = Some(bytes);
         self
     }
 
-    /// Slots of the channel. Each of the two segments has half of them, rounded up to a power of two.
-    /// Default: as many as fit in one page for each segment, at least 2 each. With 2 the channel is a
-    /// classic double buffer, in which a fast writer overwrites what readers copy.
+    /// Slots of the channel. Each of the two segments has half of them, rounded up to a power of
+    /// two. Default: as many as fit in one page for each segment, at least 2 each. With 2 the
+    /// channel is a classic double buffer, in which a fast writer overwrites what readers copy.
     pub fn slots(mut self, slots: usize) -> Self {
         self.options.depth = Some(slots.div_ceil(2));
         self
@@ -79,17 +80,17 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two segments,
-    /// and its schema if it has one; while a segment is replaced, both the old and the new one.
-    /// Default: no limit.
+    /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two
+    /// segments, and its schema if it has one; while a segment is replaced, both the old and the
+    /// new one. Default: no limit.
     ///
-    /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a growth
-    /// with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state stays
-    /// readable, and smaller states can be published as before. A channel that the writer resumes is
-    /// never too large, but does not grow; it gets the capacity that was asked for as far as the limit
-    /// allows. Replacing a segment by a smaller one is not refused. A channel of another format is
-    /// replaced after a trial and counts until it is removed: if there is no room for both, remove it
-    /// first.
+    /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a
+    /// growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state
+    /// stays readable, and smaller states can be published as before. A channel that the writer
+    /// resumes is never too large, but does not grow; it gets the capacity that was asked for as
+    /// far as the limit allows. Replacing a segment by a smaller one is not refused. A channel of
+    /// another format is replaced after a trial and counts until it is removed: if there is no room
+    /// for both, remove it first.
     ///
     /// Cost: opening and growing list `/dev/shm` once.
     pub fn max_memory(mut self, bytes: u64) -> Self {
@@ -104,7 +105,8 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     }
 
     /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes
-    /// torn reads without it. It finds what the protocol cannot: memory that another process overwrote.
+    /// torn reads without it. It finds what the protocol cannot: memory that another process
+    /// overwrote.
     pub fn checksum(mut self, checksum: bool) -> Self {
         self.options.checksum = checksum;
         self
@@ -116,8 +118,8 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. Readers of
-    /// other users need `0o640` or `0o644`, and have to trust the owner explicitly.
+    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. Readers
+    /// of other users need `0o640` or `0o644`, and have to trust the owner explicitly.
     pub fn permissions(mut self, mode: u32) -> Self {
         self.options.mode = mode;
         self
@@ -125,8 +127,8 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
 
     /// Promises readers a heartbeat at least that often, by [`Writer::touch`] or
     /// [`Writer::publish_if_changed`]; see
-    /// [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). Default: no promise, as with
-    /// zero.
+    /// [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). Default: no promise, as
+    /// with zero.
     ///
     /// The writer itself sends none. A [`Syncer`](crate::syncer::Syncer) does, at this interval.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
@@ -150,8 +152,8 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// Gives the type of the states another name than `T`'s. Readers give it the same name.
     ///
     /// The default is the text of `std::any::type_name` without modules: it contains no fields, and
-    /// another version of the compiler may write it differently. Programs that are not built together
-    /// choose a name.
+    /// another version of the compiler may write it differently. Programs that are not built
+    /// together choose a name.
     pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
         self.type_name = Some(type_name.into());
         self
@@ -160,10 +162,10 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     /// Lets the channel carry the [`Schema`] of its states, for programs that don't know `T`: see
     /// [`Reader::schema_bytes`](crate::Reader::schema_bytes) and [`accept`](crate::accept).
     ///
-    /// The schema is written once, into an object of its own (4 KiB for a schema of up to 4,032 bytes,
-    /// 68 KiB at most), and is removed with the channel. Publishing costs nothing more. A successor
-    /// resumes the channel only with the same schema; with another schema, or none, it replaces the
-    /// channel. The schema depends on the codec: choose [`codec`](Self::codec) first.
+    /// The schema is written once, into an object of its own (4 KiB for a schema of up to 4,032
+    /// bytes, 68 KiB at most), and is removed with the channel. Publishing costs nothing more. A
+    /// successor resumes the channel only with the same schema; with another schema, or none, it
+    /// replaces the channel. The schema depends on the codec: choose [`codec`](Self::codec) first.
     ///
     /// Only with the feature `schema`.
     ///
@@ -202,10 +204,10 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
 impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     /// Creates the channel, or resumes it if a former writer died or closed it with `linger`.
     ///
-    /// Readers that are attached to a resumed channel see nothing but a new incarnation number. If the
-    /// former writer's channel has another codec, type name, schema, checksum setting or permissions,
-    /// the writer replaces it, after a trial of whether there is room. A resumed channel gets the
-    /// capacity and slots that were asked for at its next publications.
+    /// Readers that are attached to a resumed channel see nothing but a new incarnation number. If
+    /// the former writer's channel has another codec, type name, schema, checksum setting or
+    /// permissions, the writer replaces it, after a trial of whether there is room. A resumed
+    /// channel gets the capacity and slots that were asked for at its next publications.
     ///
     /// # Errors
     ///

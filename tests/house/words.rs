@@ -8,7 +8,7 @@ use crate::repository;
 use crate::source::{Source, files};
 
 /// Phrases in lower case.
-const DENIED: [&str; 24] = [
+const DENIED: [&str; 25] = [
     "anew",
     "in force",
     "of whom",
@@ -33,6 +33,7 @@ const DENIED: [&str; 24] = [
     "tells what",
     "tells which",
     "so long may",
+    "stands for",
 ];
 /// After one of these words, "who" has no noun that it refers to.
 const BEFORE_WHO: [&str; 14] =
