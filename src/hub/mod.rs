@@ -27,7 +27,7 @@ use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, wr
 #[cfg(feature = "async")]
 use crate::codec::Decode;
 use crate::codec::MessagePack;
-use crate::health::{Signs, Thresholds};
+use crate::health::{Signs, Thresholds, look_at_one_writer};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 use attached::{Shared, TypeNames};
 use watch::Selection;
@@ -35,10 +35,6 @@ use watch::Selection;
 /// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
 /// the creator is preempted, stopped or killed.
 const NOT_READY: Duration = Duration::from_millis(1);
-
-/// How often a status is read again because a new writer has taken the channel over during the
-/// read.
-const MAX_LOOKS: u32 = 8;
 
 /// All channels of a namespace. The hub attaches to a channel at the first query, and follows its
 /// growth, takeover, death and removal.
@@ -165,14 +161,7 @@ impl<C> Hub<C> {
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
         let mut reader = self.shared.reader_or_removed(channel)?;
-        let mut status = self.look(&mut reader)?;
-        for _ in 1..MAX_LOOKS {
-            // Otherwise a new writer has taken the channel over, and the status mixes both writers.
-            if reader.page().incarnation() == status.incarnation {
-                break;
-            }
-            status = self.look(&mut reader)?;
-        }
+        let status = look_at_one_writer(&mut reader, |reader| self.look(reader))?;
         self.shared.keep(&reader, None);
         Ok(status)
     }
