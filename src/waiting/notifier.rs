@@ -156,11 +156,20 @@ impl Notifier {
 
     /// Wakes the tasks whose channel has changed.
     fn wake(&self) {
+        let mut changed: Vec<(u64, Change)> =
+            self.lock().waiting.iter().map(|(number, waiting)| (*number, waiting.change.clone())).collect();
+        // Not under the lock: `change` of a hub's stream may list the registry, and another stream that
+        // subscribes would wait for that.
+        changed.retain(|(_, change)| change());
         let mut woken = Vec::new();
         let mut state = self.lock();
-        let changed = state.waiting.iter().filter(|(_, waiting)| (waiting.change)());
-        let numbers: Vec<u64> = changed.map(|(number, _)| *number).collect();
-        woken.extend(numbers.iter().filter_map(|number| state.waiting.remove(number)));
+        for (number, change) in &changed {
+            // A stream that has subscribed again since has looked since.
+            let is_same = |waiting: &Subscription| Arc::ptr_eq(&waiting.change, change);
+            if state.waiting.get(number).is_some_and(is_same) {
+                woken.extend(state.waiting.remove(number));
+            }
+        }
         drop(state);
         // Not under the lock: a waker may run the task at once. If a waker panics, the others are woken all
         // the same; the panic was printed and belongs to its executor.
