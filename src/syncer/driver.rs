@@ -103,6 +103,15 @@ impl Driver {
         Driver::Task(runtime.spawn(work))
     }
 
+    /// Ends the ticks after the running one, and waits for nothing.
+    pub(super) fn detach(self) {
+        match self {
+            Driver::Thread { signal, .. } => signal.raise(),
+            #[cfg(feature = "tokio")]
+            Driver::Task(task) => task.abort(),
+        }
+    }
+
     /// Ends the ticks. A thread has ended when this returns; a task may still be in its last tick.
     pub(super) fn stop(self) {
         match self {

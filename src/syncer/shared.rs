@@ -148,6 +148,11 @@ impl<T, C> Shared<T, C> {
         self.state.check_not_held_here();
     }
 
+    /// Whether this thread holds the state's lock.
+    pub(super) fn is_held_here(&self) -> bool {
+        self.state.is_held_here()
+    }
+
     #[track_caller]
     fn publisher(&self) -> MutexGuard<'_, Publisher<T, C>> {
         // A tick may hold this lock and wait for the state's.
@@ -272,10 +277,14 @@ impl<T> StateLock<T> {
         Held { state, holder: &self.holder }
     }
 
+    fn is_held_here(&self) -> bool {
+        self.holder.load(Ordering::Relaxed) == thread_number()
+    }
+
     #[track_caller]
     fn check_not_held_here(&self) {
         assert!(
-            self.holder.load(Ordering::Relaxed) != thread_number(),
+            !self.is_held_here(),
             "this thread holds the syncer's state and would wait for itself: do not call the syncer in a \
              closure that was passed to its `update` or `read`, or while its state is serialized"
         );
