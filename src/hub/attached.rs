@@ -8,13 +8,14 @@ use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use papaya::{Guard, LocalGuard};
 
 use super::HubStatistics;
 use crate::channel::{
-    AttachError, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics, RetryPolicy,
-    SnapshotError,
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics,
+    RetryPolicy, SnapshotError,
 };
 use crate::codec::Decode;
 use crate::health::Thresholds;
@@ -26,6 +27,9 @@ type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>
 
 /// The type names that the caller has chosen.
 pub(super) type TypeNames = HashMap<TypeId, String>;
+
+/// Attaching without waiting.
+const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
 
 /// The part of a hub that its handles share.
 pub(super) struct Shared {
@@ -115,7 +119,13 @@ impl Shared {
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
 
-    /// The same for a channel whose states have type `T`, encoded by `C`.
+    /// The same without waiting for a channel that is being created.
+    pub(super) fn reader_at_once(&self, channel: &str) -> Result<ChannelReader, QueryError> {
+        let reader = self.find_or_attach(channel, AT_ONCE)?;
+        if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
+    }
+
+    /// [`Shared::reader`] of a channel whose states have type `T`, encoded by `C`.
     pub(super) fn reader_of<C: Decode<T> + 'static, T: 'static>(
         &self,
         channel: &str,
@@ -132,26 +142,37 @@ impl Shared {
 
     /// The same; the channel may be a removed one.
     pub(super) fn reader_or_removed(&self, channel: &str) -> Result<ChannelReader, AttachError> {
+        self.find_or_attach(channel, self.options.attach)
+    }
+
+    fn find_or_attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
         match found {
-            Some(removed) if removed.is_removed() => Ok(self.successor_of(&removed)?.unwrap_or(removed)),
+            Some(removed) if removed.is_removed() => {
+                Ok(self.successor_of(&removed, policy)?.unwrap_or(removed))
+            }
             Some(reader) => Ok(reader),
-            None => self.attach(channel),
+            None => self.attach(channel, policy),
         }
     }
 
-    fn attach(&self, channel: &str) -> Result<ChannelReader, AttachError> {
+    fn attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
-        let reader = crate::channel::attach(self.handle.backend(), &name, &self.options)?;
+        let options = ReaderOptions { attach: policy, ..self.options.clone() };
+        let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
         self.counts.attached();
         self.keep(&reader, None);
         Ok(reader)
     }
 
     /// A reader of the channel that now has the name of a removed one, if there is one.
-    fn successor_of(&self, removed: &ChannelReader) -> Result<Option<ChannelReader>, AttachError> {
+    fn successor_of(
+        &self,
+        removed: &ChannelReader,
+        policy: AttachPolicy,
+    ) -> Result<Option<ChannelReader>, AttachError> {
         self.forget(removed);
-        match self.attach(removed.channel()) {
+        match self.attach(removed.channel(), policy) {
             Ok(successor) => Ok(Some(successor)),
             Err(AttachError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
