@@ -29,12 +29,12 @@ type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>
 pub(super) type TypeNames = HashMap<TypeId, String>;
 
 /// Attaching without waiting.
-const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
+pub(super) const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
 
 /// The part of a hub that its handles share.
 pub(super) struct Shared {
     pub(super) handle: NamespaceHandle,
-    options: ReaderOptions,
+    pub(super) options: ReaderOptions,
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
     type_names: TypeNames,
@@ -114,14 +114,8 @@ impl Shared {
 
     /// A reader for the caller. Attaches if the channel is not attached, or was removed and created
     /// again.
-    pub(super) fn reader(&self, channel: &str) -> Result<ChannelReader, QueryError> {
-        let reader = self.reader_or_removed(channel)?;
-        if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
-    }
-
-    /// The same without waiting for a channel that is being created.
-    pub(super) fn reader_at_once(&self, channel: &str) -> Result<ChannelReader, QueryError> {
-        let reader = self.find_or_attach(channel, AT_ONCE)?;
+    pub(super) fn reader(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, QueryError> {
+        let reader = self.reader_or_removed(channel, policy)?;
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
 
@@ -130,7 +124,7 @@ impl Shared {
         &self,
         channel: &str,
     ) -> Result<ChannelReader, QueryError> {
-        let reader = self.reader(channel)?;
+        let reader = self.reader(channel, self.options.attach)?;
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
         if !known.is_some_and(Attached::holds::<C, T>) {
@@ -141,18 +135,20 @@ impl Shared {
     }
 
     /// The same; the channel may be a removed one.
-    pub(super) fn reader_or_removed(&self, channel: &str) -> Result<ChannelReader, AttachError> {
-        self.find_or_attach(channel, self.options.attach)
-    }
-
-    fn find_or_attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
+    pub(super) fn reader_or_removed(
+        &self,
+        channel: &str,
+        policy: AttachPolicy,
+    ) -> Result<ChannelReader, AttachError> {
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
-        match found {
-            Some(removed) if removed.is_removed() => {
-                Ok(self.successor_of(&removed, policy)?.unwrap_or(removed))
-            }
-            Some(reader) => Ok(reader),
-            None => self.attach(channel, policy),
+        let Some(reader) = found else { return self.attach(channel, policy) };
+        if !reader.is_removed() {
+            return Ok(reader);
+        }
+        self.forget(&reader);
+        match self.attach(channel, policy) {
+            Err(AttachError::NotFound { .. }) => Ok(reader),
+            successor => successor,
         }
     }
 
@@ -163,20 +159,6 @@ impl Shared {
         self.counts.attached();
         self.keep(&reader, None);
         Ok(reader)
-    }
-
-    /// A reader of the channel that now has the name of a removed one, if there is one.
-    fn successor_of(
-        &self,
-        removed: &ChannelReader,
-        policy: AttachPolicy,
-    ) -> Result<Option<ChannelReader>, AttachError> {
-        self.forget(removed);
-        match self.attach(removed.channel(), policy) {
-            Ok(successor) => Ok(Some(successor)),
-            Err(AttachError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Keeps a reader with its mappings, and the codec and type of its states, for the next query.

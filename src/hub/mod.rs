@@ -160,7 +160,7 @@ impl<C> Hub<C> {
     /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
-        let mut reader = self.shared.reader_or_removed(channel)?;
+        let mut reader = self.shared.reader_or_removed(channel, self.shared.options.attach)?;
         let status = look_at_one_writer(&mut reader, |reader| self.look(reader))?;
         self.shared.keep(&reader, None);
         Ok(status)

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "async")]
 use futures_core::Stream;
 
-use super::attached::Shared;
+use super::attached::{AT_ONCE, Shared};
 use super::pattern::Pattern;
 #[cfg(feature = "async")]
 use super::{Hub, QueryError, query::HubState};
@@ -144,7 +144,7 @@ impl HubWatch {
         // A channel that is being created, is gone again, or can't be opened is tried again the
         // next time.
         for name in std::mem::take(&mut self.unattached) {
-            match self.shared.reader_at_once(&name) {
+            match self.shared.reader(&name, AT_ONCE) {
                 // It replaces a removed channel of the same name.
                 Ok(reader) => {
                     let reader = reader.without_segments();

@@ -206,8 +206,10 @@ impl<T, C> Syncer<T, C> {
         }
         self.shared.check_not_nested();
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(driver) = driver.take() {
-            driver.stop();
+        if let Some(thread) = driver.take().and_then(Driver::stop) {
+            // The thread cannot panic: panics of the user's code are caught. If it did, the last
+            // state would still be published next.
+            let _ = thread.join();
         }
         self.shared.end()
     }
@@ -224,9 +226,7 @@ impl<T, C> Drop for Syncer<T, C> {
             // This thread may be the one that ticks. The wait for its end and the locks of a
             // shutdown would be waits for itself. The running tick publishes the state, and the
             // writer is dropped with the last reference to `shared`.
-            if let Some(driver) = driver.take() {
-                driver.detach();
-            }
+            drop(driver.take().map(Driver::stop));
         } else if driver.is_some() {
             let _ = self.shutdown();
         }
