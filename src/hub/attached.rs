@@ -115,7 +115,7 @@ impl Shared {
     /// A reader for the caller. Attaches if the channel is not attached, or was removed and created
     /// again.
     pub(super) fn reader(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, QueryError> {
-        let reader = self.reader_or_removed(channel, policy)?;
+        let reader = self.attached(channel, policy)?;
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
 
@@ -135,11 +135,7 @@ impl Shared {
     }
 
     /// The same; the channel may be a removed one.
-    pub(super) fn reader_or_removed(
-        &self,
-        channel: &str,
-        policy: AttachPolicy,
-    ) -> Result<ChannelReader, AttachError> {
+    pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
         let Some(reader) = found else { return self.attach(channel, policy) };
         if !reader.is_removed() {

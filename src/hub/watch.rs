@@ -123,13 +123,12 @@ impl HubWatch {
             if !changed.is_empty() || waited >= timeout {
                 return changed;
             }
-            let rest = timeout - waited;
-            let rest = if self.unattached.is_empty() { rest } else { rest.min(RETRY) };
+            let longest = if self.unattached.is_empty() { timeout } else { RETRY };
             let HubWatch { shared, waiter, names, watched, .. } = self;
             let readers: Vec<&ChannelReader> = watched.values().map(|watched| &watched.reader).collect();
             let has_changed =
                 || watched.values().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), names);
-            let _ = waiter.wait_any(&readers, rest, has_changed);
+            let _ = waiter.wait_any(&readers, longest.min(timeout - waited), has_changed);
         }
     }
 

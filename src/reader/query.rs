@@ -180,10 +180,8 @@ impl<T, C> Reader<T, C> {
     ///
     /// If the system does not let the control page be queried.
     pub fn health(&mut self) -> Result<Health, ObjectError> {
-        let signs = look_at_one_writer(&mut self.channel, |channel| {
-            let writer = writer_state(channel)?;
-            Ok(Signs::of(channel, writer))
-        })?;
+        let look = |channel: &mut _| writer_state(channel).map(|writer| Signs::of(channel, writer));
+        let signs = look_at_one_writer(&mut self.channel, look)?;
         Ok(Health::judge(&signs, Thresholds::default()))
     }
 

@@ -222,7 +222,7 @@ impl<T, C> Drop for Syncer<T, C> {
             // The thread or task does not exist in this process: it can be neither joined nor
             // detached.
             std::mem::forget(driver.take());
-        } else if self.shared.is_held_here() {
+        } else if self.shared.state.is_held_here() {
             // This thread may be the one that ticks. The wait for its end and the locks of a
             // shutdown would be waits for itself. The running tick publishes the state, and the
             // writer is dropped with the last reference to `shared`.

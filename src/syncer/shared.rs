@@ -20,7 +20,7 @@ use crate::writer::{Changed, Writer};
 pub(super) struct Shared<T, C> {
     owner: ForkToken,
     channel: String,
-    state: StateLock<T>,
+    pub(super) state: StateLock<T>,
     publisher: Mutex<Publisher<T, C>>,
 }
 
@@ -148,11 +148,6 @@ impl<T, C> Shared<T, C> {
         self.state.check_not_held_here();
     }
 
-    /// Whether this thread holds the state's lock.
-    pub(super) fn is_held_here(&self) -> bool {
-        self.state.is_held_here()
-    }
-
     #[track_caller]
     fn publisher(&self) -> MutexGuard<'_, Publisher<T, C>> {
         // A tick may hold this lock and wait for the state's.
@@ -243,7 +238,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 
 /// The state's lock. It knows the thread that holds it, and panics where that thread would wait for
 /// itself.
-struct StateLock<T> {
+pub(super) struct StateLock<T> {
     state: Mutex<State<T>>,
     /// [`thread_number`] of the thread that holds the lock; 0 while the lock is free.
     ///
@@ -277,7 +272,7 @@ impl<T> StateLock<T> {
         Held { state, holder: &self.holder }
     }
 
-    fn is_held_here(&self) -> bool {
+    pub(super) fn is_held_here(&self) -> bool {
         self.holder.load(Ordering::Relaxed) == thread_number()
     }
 

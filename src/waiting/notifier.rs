@@ -158,7 +158,7 @@ impl Notifier {
         // subscribes would wait for that. A task that has subscribed again since is woken once too often.
         let changed: Vec<_> = waiting.iter().filter(|(.., change)| change()).collect();
         let mut state = self.lock();
-        let woken: Vec<_> = changed.iter().filter_map(|(number, ..)| state.waiting.remove(number)).collect();
+        let woken: Vec<_> = changed.iter().filter_map(|(it, ..)| state.waiting.remove(it)).collect();
         drop(state);
         // Not under the lock: a waker may run the task at once. If a waker panics, the others are woken all
         // the same; the panic was printed and belongs to its executor.
