@@ -12,6 +12,9 @@ use crate::clock::TimestampSource;
 /// A writer is stalled when it is silent for more than this many of the intervals that it promises.
 const INTERVALS: u32 = 3;
 
+/// Maximum number of looks at a channel whose writer is replaced during each of them.
+const MAX_LOOKS: u32 = 8;
+
 /// A state is fresh for this long if its writer promises no interval.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -159,6 +162,22 @@ impl Signs {
     pub(crate) fn silent(&self) -> Option<Duration> {
         [self.published, self.heartbeat, self.opened].into_iter().flatten().min()
     }
+}
+
+/// Calls `look` until the channel had one and the same writer for all of the call: otherwise the
+/// result mixes two writers. The result of the last of [`MAX_LOOKS`] calls may be mixed.
+pub(crate) fn look_at_one_writer<R, E>(
+    reader: &mut ChannelReader,
+    mut look: impl FnMut(&mut ChannelReader) -> Result<R, E>,
+) -> Result<R, E> {
+    for _ in 1..MAX_LOOKS {
+        let incarnation = reader.page().incarnation();
+        let seen = look(reader)?;
+        if reader.page().incarnation() == incarnation {
+            return Ok(seen);
+        }
+    }
+    look(reader)
 }
 
 impl fmt::Display for Health {

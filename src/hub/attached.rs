@@ -8,13 +8,14 @@ use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use papaya::{Guard, LocalGuard};
 
 use super::HubStatistics;
 use crate::channel::{
-    AttachError, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics, RetryPolicy,
-    SnapshotError,
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics,
+    RetryPolicy, SnapshotError,
 };
 use crate::codec::Decode;
 use crate::health::Thresholds;
@@ -27,10 +28,13 @@ type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>
 /// The type names that the caller has chosen.
 pub(super) type TypeNames = HashMap<TypeId, String>;
 
+/// Attaching without waiting.
+pub(super) const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
+
 /// The part of a hub that its handles share.
 pub(super) struct Shared {
     pub(super) handle: NamespaceHandle,
-    options: ReaderOptions,
+    pub(super) options: ReaderOptions,
     pub(super) wait: WaitPolicy,
     pub(super) thresholds: Thresholds,
     type_names: TypeNames,
@@ -110,17 +114,17 @@ impl Shared {
 
     /// A reader for the caller. Attaches if the channel is not attached, or was removed and created
     /// again.
-    pub(super) fn reader(&self, channel: &str) -> Result<ChannelReader, QueryError> {
-        let reader = self.reader_or_removed(channel)?;
+    pub(super) fn reader(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, QueryError> {
+        let reader = self.attached(channel, policy)?;
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
 
-    /// The same for a channel whose states have type `T`, encoded by `C`.
+    /// [`Shared::reader`] of a channel whose states have type `T`, encoded by `C`.
     pub(super) fn reader_of<C: Decode<T> + 'static, T: 'static>(
         &self,
         channel: &str,
     ) -> Result<ChannelReader, QueryError> {
-        let reader = self.reader(channel)?;
+        let reader = self.reader(channel, self.options.attach)?;
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
         if !known.is_some_and(Attached::holds::<C, T>) {
@@ -131,31 +135,26 @@ impl Shared {
     }
 
     /// The same; the channel may be a removed one.
-    pub(super) fn reader_or_removed(&self, channel: &str) -> Result<ChannelReader, AttachError> {
+    pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
-        match found {
-            Some(removed) if removed.is_removed() => Ok(self.successor_of(&removed)?.unwrap_or(removed)),
-            Some(reader) => Ok(reader),
-            None => self.attach(channel),
+        let Some(reader) = found else { return self.attach(channel, policy) };
+        if !reader.is_removed() {
+            return Ok(reader);
+        }
+        self.forget(&reader);
+        match self.attach(channel, policy) {
+            Err(AttachError::NotFound { .. }) => Ok(reader),
+            successor => successor,
         }
     }
 
-    fn attach(&self, channel: &str) -> Result<ChannelReader, AttachError> {
+    fn attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
-        let reader = crate::channel::attach(self.handle.backend(), &name, &self.options)?;
+        let options = ReaderOptions { attach: policy, ..self.options.clone() };
+        let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
         self.counts.attached();
         self.keep(&reader, None);
         Ok(reader)
-    }
-
-    /// A reader of the channel that now has the name of a removed one, if there is one.
-    fn successor_of(&self, removed: &ChannelReader) -> Result<Option<ChannelReader>, AttachError> {
-        self.forget(removed);
-        match self.attach(removed.channel()) {
-            Ok(successor) => Ok(Some(successor)),
-            Err(AttachError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Keeps a reader with its mappings, and the codec and type of its states, for the next query.

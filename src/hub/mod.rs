@@ -23,11 +23,11 @@ pub use query::HubState;
 pub use watch::HubChanges;
 pub use watch::HubWatch;
 
-use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, writer_state};
+use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy, writer_state};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
 use crate::codec::MessagePack;
-use crate::health::{Signs, Thresholds};
+use crate::health::{Signs, Thresholds, look_at_one_writer};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 use attached::{Shared, TypeNames};
 use watch::Selection;
@@ -35,10 +35,6 @@ use watch::Selection;
 /// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
 /// the creator is preempted, stopped or killed.
 const NOT_READY: Duration = Duration::from_millis(1);
-
-/// How often a status is read again because a new writer has taken the channel over during the
-/// read.
-const MAX_LOOKS: u32 = 8;
 
 /// All channels of a namespace. The hub attaches to a channel at the first query, and follows its
 /// growth, takeover, death and removal.
@@ -164,30 +160,21 @@ impl<C> Hub<C> {
     /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
-        let mut reader = self.shared.reader_or_removed(channel)?;
-        let mut status = self.look(&mut reader)?;
-        for _ in 1..MAX_LOOKS {
-            // Otherwise a new writer has taken the channel over, and the status mixes both writers.
-            if reader.page().incarnation() == status.incarnation {
-                break;
-            }
-            status = self.look(&mut reader)?;
-        }
+        let mut reader = self.shared.attached(channel, self.shared.options.attach)?;
+        let failed = |source| QueryError::Writer { channel: channel.into(), source };
+        let status = look_at_one_writer(&mut reader, |reader| {
+            let incarnation = reader.page().incarnation();
+            let writer = writer_state(reader).map_err(failed)?;
+            let signs = Signs::of(reader, writer);
+            Ok(Status {
+                health: Health::judge(&signs, self.shared.thresholds),
+                publication: signs.publication,
+                writer_pid: reader.page().owner().pid,
+                incarnation,
+            })
+        });
         self.shared.keep(&reader, None);
-        Ok(status)
-    }
-
-    fn look(&self, reader: &mut ChannelReader) -> Result<Status, QueryError> {
-        let incarnation = reader.page().incarnation();
-        let channel = reader.channel().to_owned();
-        let state = writer_state(reader).map_err(|source| QueryError::Writer { channel, source })?;
-        let signs = Signs::of(reader, state);
-        Ok(Status {
-            health: Health::judge(&signs, self.shared.thresholds),
-            publication: signs.publication,
-            writer_pid: reader.page().owner().pid,
-            incarnation,
-        })
+        status
     }
 
     /// Watches the channels that the [`Pattern`] `pattern` matches, including later ones. At first,

@@ -131,7 +131,7 @@ fn a_cut_beside_writers_at_full_speed_retries_as_the_hubs_policy_says() {
 }
 
 #[cfg(feature = "async")]
-mod streams {
+pub(super) mod streams {
     use std::pin::pin;
     use std::sync::Arc;
     use std::task::{Context, Poll, Wake, Waker};
@@ -149,16 +149,20 @@ mod streams {
         }
     }
 
-    /// Waits for the next state on this thread.
-    fn next(changes: &mut HubChanges<u64, Pod>) -> HubState<u64> {
+    /// Waits for the future on this thread.
+    pub(crate) fn wait_for<R>(future: impl Future<Output = R>) -> R {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut future = pin!(changes.next());
+        let mut future = pin!(future);
         loop {
             match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(state) => return state,
+                Poll::Ready(result) => return result,
                 Poll::Pending => thread::park(),
             }
         }
+    }
+
+    fn next(changes: &mut HubChanges<u64, Pod>) -> HubState<u64> {
+        wait_for(changes.next())
     }
 
     fn is_pending(changes: &mut HubChanges<u64, Pod>) -> bool {

@@ -18,10 +18,12 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "async")]
 use futures_core::Stream;
 
-use super::attached::Shared;
+use super::attached::{AT_ONCE, Shared};
 use super::pattern::Pattern;
 #[cfg(feature = "async")]
-use super::{Hub, query::HubState};
+use super::{Hub, QueryError, query::HubState};
+#[cfg(feature = "async")]
+use crate::channel::SnapshotError;
 use crate::channel::{ChannelReader, Progress};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
@@ -29,6 +31,10 @@ use crate::seqlock::ChannelState;
 #[cfg(feature = "async")]
 use crate::waiting::Ticket;
 use crate::waiting::Waiter;
+
+/// How long a channel that could not be attached waits for the next attempt. Nothing wakes a waiter
+/// when its creator finishes it, or when the process may open one more file.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Finds out which of a hub's channels have changed. Made by [`Hub::watch`](super::Hub::watch).
 pub struct HubWatch {
@@ -86,7 +92,8 @@ impl HubWatch {
     /// publication, new in the namespace, closed or removed. Does not wait.
     ///
     /// The death of a writer is no change of its channel: [`Hub::status`](super::Hub::status) finds
-    /// it. Cost: two loads for each watched channel, and attaching to new ones.
+    /// it. Cost: two loads for each watched channel, and some system calls for each new one and for
+    /// each that could not be attached before.
     pub fn changed(&mut self) -> Vec<Arc<str>> {
         self.follow();
         let mut changed = Vec::new();
@@ -116,11 +123,12 @@ impl HubWatch {
             if !changed.is_empty() || waited >= timeout {
                 return changed;
             }
+            let longest = if self.unattached.is_empty() { timeout } else { RETRY };
             let HubWatch { shared, waiter, names, watched, .. } = self;
             let readers: Vec<&ChannelReader> = watched.values().map(|watched| &watched.reader).collect();
             let has_changed =
                 || watched.values().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), names);
-            let _ = waiter.wait_any(&readers, timeout - waited, has_changed);
+            let _ = waiter.wait_any(&readers, longest.min(timeout - waited), has_changed);
         }
     }
 
@@ -135,7 +143,7 @@ impl HubWatch {
         // A channel that is being created, is gone again, or can't be opened is tried again the
         // next time.
         for name in std::mem::take(&mut self.unattached) {
-            match self.shared.reader(&name) {
+            match self.shared.reader(&name, AT_ONCE) {
                 // It replaces a removed channel of the same name.
                 Ok(reader) => {
                     let reader = reader.without_segments();
@@ -143,6 +151,14 @@ impl HubWatch {
                 }
                 Err(_) => self.unattached.push(name),
             }
+        }
+    }
+
+    /// Forgets the last look at a channel: the next one finds it changed.
+    #[cfg(feature = "async")]
+    fn look_again(&mut self, channel: &str) {
+        if let Some(watched) = self.watched.get_mut(channel) {
+            watched.seen = None;
         }
     }
 
@@ -162,9 +178,19 @@ impl Watched {
 /// [`Hub::changes_of`] for all that a pattern matches.
 ///
 /// The first items are the latest states. States that were overwritten before the stream was polled
-/// are skipped. If a state can't be read or decoded, the item has the error. When a channel is
-/// removed, one item has an error with [`QueryError::is_gone`](super::QueryError::is_gone). When a
-/// writer creates the channel again, the stream attaches to it and continues.
+/// are skipped. If a state can't be read or decoded, the item has the error; if the writer was too
+/// fast ([`SnapshotError::Contended`]), the next item has the state or another such error. When a
+/// channel is removed of which the stream has returned a state, one item has an error with
+/// [`QueryError::is_gone`](super::QueryError::is_gone); of another channel the stream returns
+/// nothing. When a writer creates the channel again, the stream attaches to it and continues.
+///
+/// A channel that can't be attached (its creator has not finished it, the process has too many open
+/// files) is tried again about ten times a second.
+///
+/// A poll copies at most one new state. It makes some system calls to attach to each new channel,
+/// and does not wait for a channel that is being created. It waits for a writer that is too fast,
+/// as the hub's [`RetryPolicy`](crate::options::RetryPolicy) says, and up to a millisecond for a
+/// channel that is removed and created again during the poll.
 ///
 /// It works on any executor: see [`Changes`](crate::Changes). Dropping a future or the stream loses
 /// nothing, since the latest state stays in the channel.
@@ -222,6 +248,11 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
                     self.returned.insert(Arc::clone(&channel), number) != Some(number)
                 }
                 Err(error) if error.is_gone() => self.returned.remove(&channel).is_some(),
+                Err(QueryError::Snapshot(SnapshotError::Contended { .. })) => {
+                    // The publication that was seen has not been returned.
+                    self.watch.look_again(&channel);
+                    true
+                }
                 Err(error) => !error.is_empty(),
             };
             if is_news {
@@ -233,12 +264,17 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
 
 #[cfg(feature = "async")]
 impl HubWatch {
-    /// Whether a watched channel or the list of channels has changed since the last look, as a
-    /// function for the thread that sleeps.
+    /// Whether a watched channel or the list of channels has changed since the last look, or a
+    /// channel waits for the next attempt to attach, as a function for the thread that sleeps.
     fn change(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let (shared, names) = (Arc::clone(&self.shared), Arc::clone(&self.names));
         let watched: Vec<Watched> = self.watched.values().cloned().collect();
-        Arc::new(move || watched.iter().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), &names))
+        let retries_at = (!self.unattached.is_empty()).then(|| Instant::now() + RETRY);
+        Arc::new(move || {
+            watched.iter().any(Watched::has_changed)
+                || retries_at.is_some_and(|moment| Instant::now() >= moment)
+                || !Arc::ptr_eq(&shared.names(), &names)
+        })
     }
 }
 
@@ -271,6 +307,10 @@ impl fmt::Debug for HubWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::ChannelName;
+    use crate::layout::{self, Kind, control};
+    use crate::memory::{MemoryMut, Words};
+    use crate::object::{Backend, Heap};
     use crate::{Bytes, Namespace, Writer};
 
     type BytesWriter = Writer<Vec<u8>, Bytes>;
@@ -304,6 +344,65 @@ mod tests {
         let writer = open();
         assert_eq!(names(&mut watch), ["worker"]);
         writer.close().unwrap();
+        assert_eq!(names(&mut watch), ["worker"]);
+        assert!(names(&mut watch).is_empty());
+    }
+
+    /// A channel whose creator has finished everything but the control page, and that page.
+    fn half_made(channel: &str) -> (Namespace, BytesWriter, Words) {
+        let heap = Heap::new();
+        let namespace = Namespace::on_heap(&heap, "half-made").unwrap();
+        let writer = namespace.writer_builder(channel).codec::<Bytes>().open().unwrap();
+        let name = ChannelName::new("half-made", channel).unwrap();
+        let page = heap.reopen(&name.objects.object(Kind::Control)).unwrap();
+        page.store(control::READY, 0);
+        (namespace, writer, page)
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_channel_that_becomes_ready_later_is_named_while_a_thread_waits() {
+        let (namespace, _writer, page) = half_made("worker");
+        let mut watch = namespace.hub().watch("*");
+        assert!(names(&mut watch).is_empty(), "its creator has not finished it");
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                page.store_release(control::READY, layout::READY);
+            });
+            assert_eq!(watch.wait_any(LONG).len(), 1);
+        });
+        assert!(begin.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    #[cfg(feature = "async")]
+    fn a_stream_tries_a_channel_again_that_it_could_not_attach() {
+        let (namespace, mut writer, page) = half_made("worker");
+        writer.publish(&b"state".to_vec()).unwrap();
+        let hub = namespace.hub_builder().codec::<Bytes>().open();
+        let mut changes = hub.changes_of::<Vec<u8>>("*");
+        let attempts = std::cell::Cell::new(0);
+        let state = super::super::tests::streams::wait_for(poll_fn(|context| {
+            attempts.set(attempts.get() + 1);
+            if attempts.get() == 3 {
+                page.store_release(control::READY, layout::READY);
+            }
+            changes.poll(context)
+        }));
+        assert_eq!(*state.state.unwrap(), b"state");
+        assert_eq!(attempts.get(), 3, "only the time woke it");
+    }
+
+    #[test]
+    #[cfg(feature = "async")]
+    fn a_channel_that_is_looked_at_again_is_named_again() {
+        let (open, mut watch) = setting();
+        let _writer = open();
+        assert_eq!(names(&mut watch), ["worker"]);
+        watch.look_again("worker");
         assert_eq!(names(&mut watch), ["worker"]);
         assert!(names(&mut watch).is_empty());
     }

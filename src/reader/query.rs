@@ -12,14 +12,10 @@ use crate::clock::TimestampSource;
 #[cfg(feature = "async")]
 use crate::codec::Decode;
 use crate::codec::Pod;
-use crate::health::{Health, Signs, Thresholds};
+use crate::health::{Health, Signs, Thresholds, look_at_one_writer};
 use crate::object::ObjectError;
 use crate::seqlock::Part;
 use crate::snapshot::Snapshot;
-
-/// Judgements of the health before it may mix two writers: each one after the first because a new
-/// writer took the channel over meanwhile.
-const MAX_LOOKS: u32 = 8;
 
 /// A field of type `F` in a plain state of type `S`: its offset. Made by
 /// [`field_of!`](crate::field_of).
@@ -185,17 +181,9 @@ impl<T, C> Reader<T, C> {
     ///
     /// If the system does not let the control page be queried.
     pub fn health(&mut self) -> Result<Health, ObjectError> {
-        for _ in 1..MAX_LOOKS {
-            let incarnation = self.incarnation();
-            let writer = self.writer_state()?;
-            let health = self.health_with(writer);
-            // Otherwise a new writer took the channel over, and the answer mixes both writers.
-            if self.incarnation() == incarnation {
-                return Ok(health);
-            }
-        }
-        let writer = self.writer_state()?;
-        Ok(self.health_with(writer))
+        let look = |channel: &mut _| writer_state(channel).map(|writer| Signs::of(channel, writer));
+        let signs = look_at_one_writer(&mut self.channel, look)?;
+        Ok(Health::judge(&signs, Thresholds::default()))
     }
 
     /// The same without a system call, of a writer that [`Reader::writer_state`] found to be

@@ -103,17 +103,19 @@ impl Driver {
         Driver::Task(runtime.spawn(work))
     }
 
-    /// Ends the ticks. A thread has ended when this returns; a task may still be in its last tick.
-    pub(super) fn stop(self) {
+    /// Ends the ticks and returns the thread, which ends after a running tick. A task may still be
+    /// in its last tick.
+    pub(super) fn stop(self) -> Option<JoinHandle<()>> {
         match self {
             Driver::Thread { signal, thread } => {
                 signal.raise();
-                // The thread cannot panic: panics of the user's code are caught. If it did, the
-                // caller would still publish the last state next.
-                let _ = thread.join();
+                Some(thread)
             }
             #[cfg(feature = "tokio")]
-            Driver::Task(task) => task.abort(),
+            Driver::Task(task) => {
+                task.abort();
+                None
+            }
         }
     }
 }

@@ -62,7 +62,9 @@ use shared::Shared;
 ///
 /// [`Syncer::shutdown`] and dropping the syncer publish the last state, also while a panic unwinds,
 /// and then end the channel as dropping its writer would: for a last state that stays readable,
-/// build it with [`linger`](crate::WriterBuilder::linger). If the process is killed, aborts or
+/// build it with [`linger`](crate::WriterBuilder::linger). A state that owns its
+/// syncer may drop it while the state is serialized: that drop stops the ticks and waits for
+/// nothing, and the channel ends after the running tick. If the process is killed, aborts or
 /// calls `exit`, or if the syncer is in a `static`, is leaked, or is held by a thread that `main`
 /// does not join, the state of the last tick or [`Syncer::flush`] stays.
 ///
@@ -204,8 +206,10 @@ impl<T, C> Syncer<T, C> {
         }
         self.shared.check_not_nested();
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(driver) = driver.take() {
-            driver.stop();
+        if let Some(thread) = driver.take().and_then(Driver::stop) {
+            // The thread cannot panic: panics of the user's code are caught. If it did, the last
+            // state would still be published next.
+            let _ = thread.join();
         }
         self.shared.end()
     }
@@ -218,6 +222,11 @@ impl<T, C> Drop for Syncer<T, C> {
             // The thread or task does not exist in this process: it can be neither joined nor
             // detached.
             std::mem::forget(driver.take());
+        } else if self.shared.state.is_held_here() {
+            // This thread may be the one that ticks. The wait for its end and the locks of a
+            // shutdown would be waits for itself. The running tick publishes the state, and the
+            // writer is dropped with the last reference to `shared`.
+            drop(driver.take().map(Driver::stop));
         } else if driver.is_some() {
             let _ = self.shutdown();
         }

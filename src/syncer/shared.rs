@@ -20,7 +20,7 @@ use crate::writer::{Changed, Writer};
 pub(super) struct Shared<T, C> {
     owner: ForkToken,
     channel: String,
-    state: StateLock<T>,
+    pub(super) state: StateLock<T>,
     publisher: Mutex<Publisher<T, C>>,
 }
 
@@ -238,7 +238,7 @@ fn text_of(panic: &(dyn Any + Send)) -> String {
 
 /// The state's lock. It knows the thread that holds it, and panics where that thread would wait for
 /// itself.
-struct StateLock<T> {
+pub(super) struct StateLock<T> {
     state: Mutex<State<T>>,
     /// [`thread_number`] of the thread that holds the lock; 0 while the lock is free.
     ///
@@ -272,10 +272,14 @@ impl<T> StateLock<T> {
         Held { state, holder: &self.holder }
     }
 
+    pub(super) fn is_held_here(&self) -> bool {
+        self.holder.load(Ordering::Relaxed) == thread_number()
+    }
+
     #[track_caller]
     fn check_not_held_here(&self) {
         assert!(
-            self.holder.load(Ordering::Relaxed) != thread_number(),
+            !self.is_held_here(),
             "this thread holds the syncer's state and would wait for itself: do not call the syncer in a \
              closure that was passed to its `update` or `read`, or while its state is serialized"
         );

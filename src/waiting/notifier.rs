@@ -49,6 +49,9 @@ struct Subscription {
     waker: Waker,
 }
 
+/// The number, channels and change of a subscription.
+type Waiting = (u64, Vec<ChannelReader>, Change);
+
 /// The right to subscribe. Dropping it ends the subscription.
 pub(crate) struct Ticket {
     number: u64,
@@ -137,7 +140,7 @@ impl Notifier {
 
     /// The channels that tasks wait for, and how each has changed; `None` if no task waited for some
     /// time, after which the thread ends.
-    fn waiting(&self) -> Option<Vec<(Vec<ChannelReader>, Change)>> {
+    fn waiting(&self) -> Option<Vec<Waiting>> {
         let state = self.lock();
         let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
         let (mut state, _) = idle.unwrap_or_else(PoisonError::into_inner);
@@ -145,22 +148,17 @@ impl Notifier {
             state.thread = None;
             return None;
         }
-        Some(
-            state
-                .waiting
-                .values()
-                .map(|waiting| (waiting.channels.clone(), waiting.change.clone()))
-                .collect(),
-        )
+        let waiting = state.waiting.iter();
+        Some(waiting.map(|(number, it)| (*number, it.channels.clone(), it.change.clone())).collect())
     }
 
-    /// Wakes the tasks whose channel has changed.
-    fn wake(&self) {
-        let mut woken = Vec::new();
+    /// Wakes the tasks of `waiting` whose channel has changed.
+    fn wake(&self, waiting: &[Waiting]) {
+        // Not under the lock: `change` of a hub's stream may list the registry, and another stream that
+        // subscribes would wait for that. A task that has subscribed again since is woken once too often.
+        let changed: Vec<_> = waiting.iter().filter(|(.., change)| change()).collect();
         let mut state = self.lock();
-        let changed = state.waiting.iter().filter(|(_, waiting)| (waiting.change)());
-        let numbers: Vec<u64> = changed.map(|(number, _)| *number).collect();
-        woken.extend(numbers.iter().filter_map(|number| state.waiting.remove(number)));
+        let woken: Vec<_> = changed.iter().filter_map(|(it, ..)| state.waiting.remove(it)).collect();
         drop(state);
         // Not under the lock: a waker may run the task at once. If a waker panics, the others are woken all
         // the same; the panic was printed and belongs to its executor.
@@ -183,11 +181,11 @@ fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
         // `subscribe`.
         let counted = alive.changes.load(Ordering::Acquire);
         let Some(waiting) = alive.waiting() else { return };
-        let channels: Vec<&ChannelReader> = waiting.iter().flat_map(|(channels, _)| channels).collect();
+        let channels: Vec<&ChannelReader> = waiting.iter().flat_map(|(_, channels, _)| channels).collect();
         let _ = waiter.wait_any(&channels, MAX, || {
-            alive.changes.load(Ordering::Acquire) != counted || waiting.iter().any(|(_, change)| change())
+            alive.changes.load(Ordering::Acquire) != counted || waiting.iter().any(|(.., change)| change())
         });
-        alive.wake();
+        alive.wake(&waiting);
     }
 }
 

@@ -1,12 +1,13 @@
 //! However a syncer ends, its last state has been published, and the channel is free.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::awkward::Mood;
 use super::*;
-use crate::error::SnapshotError;
+use crate::error::{CodecError, SnapshotError};
+use crate::{Codec, Decode, Encode};
 
 #[test]
 fn a_shutdown_publishes_the_last_state() {
@@ -103,4 +104,67 @@ fn the_state_goes_with_the_syncer() {
     assert_eq!(Arc::strong_count(&threads), 2);
     drop(state);
     assert_eq!(Arc::strong_count(&threads), 1, "the thread has ended, and keeps nothing");
+}
+
+/// A state that owns its own syncer.
+#[derive(Default)]
+struct Owner {
+    value: u64,
+    own: Mutex<Option<Arc<Syncer<Owner, Dropping>>>>,
+}
+
+/// Drops the syncer while it encodes the state, once no other owner has the syncer.
+struct Dropping;
+
+impl Codec<Owner> for Dropping {
+    const NAME: &'static str = "dropping";
+}
+
+impl Encode<Owner> for Dropping {
+    fn encode<'a>(state: &'a Owner, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        let mut own = state.own.lock().unwrap();
+        if own.as_ref().is_some_and(|own| Arc::strong_count(own) > 1) {
+            return Err("the test owns the syncer, too".into());
+        }
+        drop(own.take());
+        scratch.clear();
+        scratch.extend_from_slice(&state.value.to_le_bytes());
+        Ok(scratch)
+    }
+}
+
+impl Decode<Owner> for Dropping {
+    fn decode(payload: &[u8]) -> Result<Owner, CodecError> {
+        Ok(Owner { value: u64::from_le_bytes(payload.try_into()?), ..Owner::default() })
+    }
+}
+
+/// Gives the state its syncer, and waits until the state has dropped it and the channel has ended.
+fn drops_itself(
+    namespace: &Namespace,
+    spawn: impl FnOnce(SyncerBuilder<Owner, Dropping>) -> Syncer<Owner, Dropping>,
+) {
+    let builder = namespace.writer_builder("worker").codec::<Dropping>().linger(true);
+    let state = Arc::new(spawn(builder.syncer(Owner::default()).interval(OFTEN)));
+    let mut reader = namespace.reader_builder::<Owner>("worker").codec::<Dropping>().open().unwrap();
+    state.update(|owner| {
+        owner.value = 6;
+        owner.own = Mutex::new(Some(Arc::clone(&state)));
+    });
+    drop(state);
+    eventually("the channel has ended", || reader.is_closed());
+    assert_eq!(reader.snapshot().unwrap().value, 6, "the last state is published");
+}
+
+#[test]
+fn a_state_may_drop_its_own_syncer_in_the_thread_that_ticks() {
+    drops_itself(&namespace(), |builder| builder.spawn().unwrap());
+}
+
+#[test]
+#[cfg(feature = "tokio")]
+fn a_state_may_drop_its_own_syncer_in_the_task_that_ticks() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
+    let runtime = runtime.unwrap();
+    drops_itself(&namespace(), |builder| builder.spawn_on(runtime.handle()).unwrap());
 }
