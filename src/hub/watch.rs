@@ -22,15 +22,13 @@ use super::attached::{AT_ONCE, Shared};
 use super::pattern::Pattern;
 #[cfg(feature = "async")]
 use super::{Hub, QueryError, query::HubState};
-#[cfg(feature = "async")]
-use crate::channel::SnapshotError;
 use crate::channel::{ChannelReader, Progress};
-#[cfg(feature = "async")]
-use crate::codec::Decode;
 use crate::seqlock::ChannelState;
 #[cfg(feature = "async")]
 use crate::waiting::Ticket;
 use crate::waiting::Waiter;
+#[cfg(feature = "async")]
+use crate::{channel::SnapshotError, codec::Decode};
 
 /// How long a channel that could not be attached waits for the next attempt. Nothing wakes a waiter
 /// when its creator finishes it, or when the process may open one more file.
@@ -154,14 +152,6 @@ impl HubWatch {
         }
     }
 
-    /// Forgets the last look at a channel: the next one finds it changed.
-    #[cfg(feature = "async")]
-    fn look_again(&mut self, channel: &str) {
-        if let Some(watched) = self.watched.get_mut(channel) {
-            watched.seen = None;
-        }
-    }
-
     fn is_watched(&self, name: &Arc<str>) -> bool {
         self.watched.get(name).is_some_and(|watched| !watched.reader.is_removed())
     }
@@ -264,6 +254,13 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
 
 #[cfg(feature = "async")]
 impl HubWatch {
+    /// Forgets the last look at a channel: the next one finds it changed.
+    fn look_again(&mut self, channel: &str) {
+        if let Some(watched) = self.watched.get_mut(channel) {
+            watched.seen = None;
+        }
+    }
+
     /// Whether a watched channel or the list of channels has changed since the last look, or a
     /// channel waits for the next attempt to attach, as a function for the thread that sleeps.
     fn change(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
