@@ -28,52 +28,18 @@ pub use crate::object::ObjectError;
 pub use crate::schema::SchemaError;
 pub use crate::syncer::{ShutdownError, SpawnError};
 
-/// Any error of the library: `?` converts each of them into it. Its text is that of the error
-/// inside.
-///
-/// The errors inside are boxed, so a `Result` with this error is as small as one with an
-/// `io::Error`.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-#[non_exhaustive]
-pub enum Error {
-    /// A name can't be used.
-    Name(Box<NameError>),
-    /// A writer could not be opened.
-    Create(Box<CreateError>),
-    /// A reader could not be attached.
-    Attach(Box<AttachError>),
-    /// A state could not be published.
-    Publish(Box<PublishError>),
-    /// A snapshot could not be taken.
-    Snapshot(Box<SnapshotError>),
-    /// A hub has no state of a channel.
-    Query(Box<QueryError>),
-    /// A channel could not be removed or closed.
-    Remove(Box<RemoveError>),
-    /// A syncer could not be started.
-    Spawn(Box<SpawnError>),
-    /// A syncer could not publish its last state or end its channel.
-    Shutdown(Box<ShutdownError>),
-    /// An object of shared memory could not be used.
-    Object(Box<ObjectError>),
-    /// Bytes are not a schema.
-    #[cfg(feature = "schema")]
-    Schema(Box<SchemaError>),
-    /// A payload could not be decoded without its type.
-    #[cfg(feature = "dynamic")]
-    Decode(Box<DecodeError>),
-    /// A dynamic reader has no value.
-    #[cfg(feature = "dynamic")]
-    Dynamic(Box<DynamicError>),
-    /// A text is not a path of a field.
-    #[cfg(feature = "dynamic")]
-    Path(Box<PathError>),
-}
+macro_rules! any_of {
+    ($($(#[$attribute:meta])* $variant:ident($error:ty),)*) => {
+        /// Any error of the library: `?` converts each of them into it. Its text is that of the error
+        /// inside, which is boxed: a `Result` with this error is as small as one with an `io::Error`.
+        #[derive(Debug, thiserror::Error)]
+        #[error(transparent)]
+        #[non_exhaustive]
+        pub enum Error {
+            $($(#[$attribute])* $variant(Box<$error>),)*
+        }
 
-macro_rules! from {
-    ($($(#[$feature:meta])? $variant:ident($error:ty);)*) => {
-        $($(#[$feature])? impl From<$error> for Error {
+        $($(#[$attribute])* impl From<$error> for Error {
             fn from(error: $error) -> Error {
                 Error::$variant(Box::new(error))
             }
@@ -81,23 +47,37 @@ macro_rules! from {
     };
 }
 
-from! {
-    Name(NameError);
-    Create(CreateError);
-    Attach(AttachError);
-    Publish(PublishError);
-    Snapshot(SnapshotError);
-    Query(QueryError);
-    Remove(RemoveError);
-    Spawn(SpawnError);
-    Shutdown(ShutdownError);
-    Object(ObjectError);
+any_of! {
+    /// A name can't be used.
+    Name(NameError),
+    /// A writer could not be opened.
+    Create(CreateError),
+    /// A reader could not be attached.
+    Attach(AttachError),
+    /// A state could not be published.
+    Publish(PublishError),
+    /// A snapshot could not be taken.
+    Snapshot(SnapshotError),
+    /// A hub has no state of a channel.
+    Query(QueryError),
+    /// A channel could not be removed or closed.
+    Remove(RemoveError),
+    /// A syncer could not be started.
+    Spawn(SpawnError),
+    /// A syncer could not publish its last state or end its channel.
+    Shutdown(ShutdownError),
+    /// An object of shared memory could not be used.
+    Object(ObjectError),
+    /// Bytes are not a schema.
     #[cfg(feature = "schema")]
-    Schema(SchemaError);
+    Schema(SchemaError),
+    /// A payload could not be decoded without its type.
     #[cfg(feature = "dynamic")]
-    Decode(DecodeError);
+    Decode(DecodeError),
+    /// A dynamic reader has no value.
     #[cfg(feature = "dynamic")]
-    Dynamic(DynamicError);
+    Dynamic(DynamicError),
+    /// A text is not a path of a field.
     #[cfg(feature = "dynamic")]
-    Path(PathError);
+    Path(PathError),
 }
