@@ -36,7 +36,7 @@ pub(crate) fn run(
     interval: Option<Duration>,
 ) -> Result<(), Failure> {
     let states = [0, 1].map(|seed| WorkerState::new(jobs, seed));
-    let mut writer = namespace.writer::<WorkerState>(CHANNEL)?;
+    let mut writer = namespace.writer_builder::<WorkerState>(CHANNEL).codec::<tearless::Postcard>().open()?;
     writer.publish(&states[0])?;
     let mut orders = Orders::ready(link)?;
     let (mut next, mut worked) = (interval.map(|interval| Instant::now() + interval), Worked::default());
