@@ -144,7 +144,7 @@ pub(super) enum Kernel {
 
 impl Kernel {
     /// The fastest kernel of this processor for `len` bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn for_len(len: usize) -> Kernel {
         if len >= STRING && is_x86_feature_detected!("ermsb") {
             Kernel::String
