@@ -43,7 +43,8 @@ pub(crate) struct ChannelReader {
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotInfo {
     publication: Publication,
-    header: SlotHeader,
+    len: u64,
+    time: u64,
     retries: u32,
 }
 
@@ -59,7 +60,7 @@ impl SnapshotInfo {
     /// no timestamps.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
-        NonZeroU64::new(self.header.time).map(clock::age)
+        NonZeroU64::new(self.time).map(clock::age)
     }
 
     /// The timestamp of the publication in nanoseconds of the machine's monotonic clock, to compare
@@ -67,14 +68,14 @@ impl SnapshotInfo {
     #[inline]
     #[must_use]
     pub fn monotonic_nanos(&self) -> Option<u64> {
-        Some(self.header.time).filter(|time| *time != 0)
+        Some(self.time).filter(|time| *time != 0)
     }
 
     /// Length of the payload in bytes.
     #[inline]
     #[must_use]
     pub fn payload_len(&self) -> usize {
-        usize::try_from(self.header.len).unwrap_or(usize::MAX)
+        usize::try_from(self.len).unwrap_or(usize::MAX)
     }
 
     /// Attempts that failed before this one because the writer was faster.
@@ -139,7 +140,7 @@ impl ChannelReader {
             Attempt::Whole { publication, header }
                 if !self.checksum || verifies(publication, header, destination) =>
             {
-                Ok(SnapshotInfo { publication, header, retries: 0 })
+                Ok(SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 })
             }
             Attempt::Torn => Err(1),
             _ => Err(0),
@@ -222,7 +223,7 @@ impl ChannelReader {
                 if self.checksum && !verifies(publication, header, destination) {
                     return Err(self.corrupt(publication, "its checksum does not match"));
                 }
-                Ok(Some(Ok(SnapshotInfo { publication, header, retries: 0 })))
+                Ok(Some(Ok(SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 })))
             }
             Attempt::Torn => Ok(Some(Err(Retry::Torn))),
             Attempt::Remap { side, generation } => {
@@ -310,7 +311,12 @@ impl ChannelReader {
         for _ in 0..MAX_REMAPS {
             match self.reader.attempt_at(publication, nothing) {
                 Attempt::Whole { publication, header } => {
-                    return Some(SnapshotInfo { publication, header, retries: 0 });
+                    return Some(SnapshotInfo {
+                        publication,
+                        len: header.len,
+                        time: header.time,
+                        retries: 0,
+                    });
                 }
                 Attempt::Remap { side, generation } => {
                     if self.remap(side, generation).ok()?.is_some() {
@@ -434,7 +440,7 @@ impl ChannelReader {
     #[inline(always)]
     fn count(&mut self, info: SnapshotInfo) {
         self.counts.snapshots += 1;
-        self.counts.bytes += info.header.len;
+        self.counts.bytes += info.len;
     }
 
     fn mismatch(&self, expected: &Format) -> AttachError {
