@@ -125,7 +125,12 @@ impl ChannelReader {
                 self.count(info);
                 Ok(info)
             }
-            Err(torn) => self.slow(destination, torn),
+            Err(torn) => {
+                // Field by field: if both paths returned the same block of memory, the fast one
+                // would have to fill it instead of keeping the words in registers.
+                let SnapshotInfo { publication, len, time, retries } = self.slow(destination, torn)?;
+                Ok(SnapshotInfo { publication, len, time, retries })
+            }
         }
     }
 
