@@ -202,7 +202,7 @@ mod tests {
     use crate::channel::{Format, WriterOptions, open, write_text};
     use crate::layout::control;
     use crate::memory::MemoryMut;
-    use crate::object::Heap;
+    use crate::object::{Access, Heap};
 
     fn channel(heap: &Heap) -> (crate::channel::ChannelWriter, ObjectNames) {
         let name = ChannelName::new("fleet", "worker").unwrap();
@@ -238,7 +238,7 @@ mod tests {
         let replaced = names.object(Kind::Segment(Side::B, 9));
         let registry = ObjectNames::registry("fleet");
         for object in [&unnamed, &other, &replaced, &registry] {
-            heap.create(object, PAGE_BYTES, 0o600).unwrap();
+            heap.create(object, PAGE_BYTES, Access::OWNER).unwrap();
         }
         let of_channel = |part| Role::Channel("worker".into(), part);
         let expected = [

@@ -155,6 +155,7 @@ pub mod options {
 
     pub use crate::channel::{AttachPolicy, RetryPolicy};
     pub use crate::clock::TimestampSource;
+    pub use crate::namespace::Group;
     pub use crate::seqlock::WakeMode;
     pub use crate::waiting::WaitPolicy;
 }

@@ -13,7 +13,7 @@ use crate::channel::{
     SnapshotError, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
-use crate::object::{Backend, ObjectError};
+use crate::object::Backend;
 use crate::registry::Session;
 use crate::snapshot::Snapshot;
 
@@ -205,10 +205,9 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// If a name can't be removed. Everything else has been done.
+    /// [`RemoveError::Left`] names the objects that can't be removed. Everything else has been done.
     pub fn close(mut self) -> Result<(), RemoveError> {
-        let closed = self.session.close();
-        self.named(closed)
+        self.session.close()
     }
 
     /// Ends the channel and leaves the last state readable, with or without
@@ -218,8 +217,7 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// As [`Writer::close`].
     pub fn close_lingering(mut self) -> Result<(), RemoveError> {
-        let closed = self.session.close_lingering();
-        self.named(closed)
+        self.session.close_lingering()
     }
 
     /// Ends a channel on which this writer published nothing: the state of a former writer stays as
@@ -227,11 +225,6 @@ impl<T: ?Sized, C> Writer<T, C> {
     pub(crate) fn abandon(mut self) {
         // The caller reports why it gave up.
         let _ = self.session.abandon();
-    }
-
-    /// `result` as an error that names the channel.
-    fn named(&self, result: Result<(), ObjectError>) -> Result<(), RemoveError> {
-        result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
     }
 }
 

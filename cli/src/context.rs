@@ -2,7 +2,7 @@
 
 use anstream::ColorChoice;
 use clap::{Args, ValueEnum};
-use tearless::Namespace;
+use tearless::{Namespace, NamespaceBuilder};
 
 use crate::error::Failure;
 use crate::resolve;
@@ -36,6 +36,25 @@ enum Color {
     Never,
 }
 
+/// The users that may read what a command creates.
+#[derive(Debug, Default, Args)]
+pub(crate) struct AccessArguments {
+    /// Permissions of the namespace, in octal: 644 for all users, 640 for the --group
+    #[arg(long, env = "TEARLESS_PERMISSIONS", value_name = "MODE", value_parser = octal)]
+    permissions: Option<u32>,
+    /// The group that the permissions are for, by name or number. Default: this process's
+    #[arg(long, env = "TEARLESS_GROUP", value_name = "GROUP")]
+    group: Option<String>,
+}
+
+/// Permission bits, as `chmod` takes them. An empty variable counts as unset.
+fn octal(text: &str) -> Result<u32, String> {
+    match text {
+        "" => Ok(0o600),
+        text => u32::from_str_radix(text, 8).map_err(|_| "not an octal number such as 640".into()),
+    }
+}
+
 /// The options that concern every command.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -66,18 +85,30 @@ impl Context {
 
     /// The namespace that the user named, or else the only one. Opening removes nothing from it.
     pub(crate) fn namespace(&self) -> Result<Namespace, Failure> {
-        match &self.namespace {
-            Some(name) => self.open(name),
-            None => self.open(&resolve::only_namespace(&self.trust)?),
+        self.namespace_for(&AccessArguments::default())
+    }
+
+    /// The same, for writers that admit these users.
+    pub(crate) fn namespace_for(&self, access: &AccessArguments) -> Result<Namespace, Failure> {
+        let mut builder = match &self.namespace {
+            Some(name) => self.builder(name),
+            None => self.builder(&resolve::only_namespace(&self.trust)?),
+        };
+        if let Some(permissions) = access.permissions {
+            builder = builder.permissions(permissions);
         }
+        if let Some(group) = access.group.as_deref().filter(|group| !group.is_empty()) {
+            builder = builder.group(group);
+        }
+        Ok(builder.open()?)
     }
 
     /// The namespace `name`. Opening removes nothing from it.
     pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
-        let mut builder = Namespace::builder(name);
-        for user in &self.trust {
-            builder = builder.trust_owner(*user);
-        }
-        Ok(builder.open()?)
+        Ok(self.builder(name).open()?)
+    }
+
+    fn builder(&self, name: &str) -> NamespaceBuilder {
+        self.trust.iter().fold(Namespace::builder(name), |builder, user| builder.trust_owner(*user))
     }
 }

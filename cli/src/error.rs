@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use tearless::error::{
-    AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
+    AttachError, CreateError, NameError, ObjectError, PublishError, QueryError, RemoveError, SnapshotError,
 };
 
 use crate::output::{printable, stderr, style};
@@ -96,7 +96,9 @@ impl Display for Failure {
 /// not have.
 pub(crate) fn for_shells(text: &str) -> String {
     text.replace("NamespaceBuilder::trust_owner", "--trust-owner")
-        .replace(" (WriterBuilder::permissions)", "")
+        .replace("NamespaceBuilder::permissions", "--permissions")
+        .replace("NamespaceBuilder::group", "--group")
+        .replace("`tearless gc` or `Namespace::clean`", "`tearless gc`")
 }
 
 impl From<io::Error> for Failure {
@@ -172,6 +174,20 @@ impl From<CreateError> for Failure {
     }
 }
 
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Failure {
+        let text = error.to_string();
+        match error {
+            QueryError::Attach(error) => error.into(),
+            QueryError::Snapshot(error) => error.into(),
+            QueryError::List { source, .. } | QueryError::Writer { source, .. } => {
+                Failure::of_object(source, &text)
+            }
+            _ => Failure::new(ExitStatus::Failed, text),
+        }
+    }
+}
+
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Failure {
         Failure::new(ExitStatus::Failed, error.to_string())
@@ -195,7 +211,8 @@ fn texts_for_shells_name_no_functions() {
     let object = || "tl_x".to_owned();
     let errors = [
         ObjectError::OtherOwner { object: object(), owner: 7 },
-        ObjectError::PermissionDenied { object: object() },
+        ObjectError::PermissionDenied { object: object(), owner: Some(7) },
+        ObjectError::OtherGroup { object: object(), found: 7, wanted: 8 },
         ObjectError::Exists { object: object() },
     ];
     for error in errors {

@@ -26,7 +26,7 @@ pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
     names.dedup();
     match names.as_slice() {
         [name] => Ok((*name).to_owned()),
-        [] => Err(no_namespace(&namespaces)),
+        [] => Err(no_namespace(&namespaces, trust)),
         names => {
             let text = format!("which namespace? there are {}: {}", names.len(), listed(names));
             Err(Failure::new(ExitStatus::Usage, text).hint("add -n NAME, or set TEARLESS_NAMESPACE"))
@@ -34,9 +34,13 @@ pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
     }
 }
 
-fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
+fn no_namespace(namespaces: &[NamespaceInfo], trust: &[u32]) -> Failure {
     let failure = Failure::new(ExitStatus::NotFound, "there is no namespace on this machine");
     match namespaces.iter().find(|info| !info.readable) {
+        Some(info) if trust.contains(&info.owner_uid) => failure.hint(format!(
+            "user {} has one, which does not admit you: its writers need --permissions, --group",
+            info.owner_uid
+        )),
         Some(info) => failure.hint(format!(
             "user {owner} has one: to open it, add --trust-owner {owner}",
             owner = info.owner_uid

@@ -484,6 +484,19 @@ pub enum RemoveError {
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
+    /// The channel has ended for its readers, but some of its objects can't be removed.
+    #[error(
+        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
+         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them", .objects.join(", ")
+    )]
+    Left {
+        /// The channel.
+        channel: String,
+        /// The names of the objects that are left.
+        objects: Vec<String>,
+        /// Why the first of them can't be removed.
+        source: ObjectError,
+    },
     /// One of its objects can't be opened or removed.
     #[error("channel {channel:?} can't be removed: {source}")]
     Object {

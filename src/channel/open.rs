@@ -13,7 +13,7 @@ use super::writer::{ChannelObjects, ChannelWriter};
 use super::{ChannelName, CreateError};
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, control, schema};
 use crate::memory::Words;
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError};
 use crate::seqlock::ChannelState;
 
 /// Attempts to open, each of which first removes a channel that can't be resumed.
@@ -59,11 +59,12 @@ impl Opening<'_> {
     fn open(&self) -> Result<ChannelWriter, CreateError> {
         for _ in 0..MAX_TRIES {
             let claim = self.claim()?;
-            let (page, header) = match self.examine(claim.as_ref())? {
+            let access = self.access_of(claim.as_ref())?;
+            let (page, header) = match self.examine(claim.as_ref(), access)? {
                 Existing::Blank => return self.create(claim),
                 Existing::Replaceable(page, header) => (page, header),
-                Existing::Resumable(page, header) => match self.objects_left(&page, &header)? {
-                    Left::Whole(objects) => return Ok(self.take_over(claim, &page, objects, &header)),
+                Existing::Resumable(page, header) => match self.objects_left(&page, &header, access)? {
+                    Left::Whole(objects) => return Ok(self.take_over(claim, &page, objects, access)),
                     Left::Implausible => (page, header),
                 },
             };
@@ -81,8 +82,17 @@ impl Opening<'_> {
         })
     }
 
+    /// The access that all objects of the channel get: the writer's permissions, and the group that
+    /// the page has. An error if the page is another user's: no reader could read a channel whose
+    /// objects belong to two users.
+    fn access_of(&self, claim: &dyn Claim) -> Result<Access, CreateError> {
+        let status = claim.status().map_err(|source| self.failed(source))?;
+        status.must_be_ours(&self.page_name()).map_err(|source| self.failed(source))?;
+        Ok(Access { mode: self.options.access.mode, group: Some(status.group) })
+    }
+
     /// Examines the page that this process has just claimed.
-    fn examine(&self, claim: &dyn Claim) -> Result<Existing, CreateError> {
+    fn examine(&self, claim: &dyn Claim, access: Access) -> Result<Existing, CreateError> {
         let name = self.name;
         let page = match ControlPage::validate(claim.memory().clone()) {
             Ok(page) => page,
@@ -102,7 +112,9 @@ impl Opening<'_> {
             return Err(CreateError::NameCollision { channel, other });
         }
         let is_ended = page.state() == ChannelState::Removed;
-        match !is_ended && self.has_same_format(&page, &header) {
+        let wanted = self.options.access.admitted_group();
+        let has_group = wanted.is_none() || wanted == access.group;
+        match !is_ended && has_group && self.has_same_format(&page, &header) {
             true => Ok(Existing::Resumable(page, header)),
             false => Ok(Existing::Replaceable(page, header)),
         }
@@ -112,7 +124,7 @@ impl Opening<'_> {
         let options = self.options;
         header.format.fingerprint == options.format.fingerprint
             && header.checksum == options.checksum
-            && header.mode == options.mode
+            && header.mode == options.access.mode
             && header.schema == self.mark()
             && !header.needs_unknown_features()
             // The timestamps of another boot belong to another clock, and a copy of its objects may
@@ -124,12 +136,13 @@ impl Opening<'_> {
     fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
         let made = self.new_instance().and_then(|instance| {
             let segments = self.segments(instance);
-            claim.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
+            claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
+            let access = self.access_of(claim.as_ref())?;
             self.afford()?;
-            let objects = self.create_objects(&segments).map_err(|source| self.failed(source))?;
-            Ok((segments, objects))
+            let objects = self.create_objects(&segments, access).map_err(|source| self.failed(source))?;
+            Ok((segments, objects, access))
         });
-        let (segments, objects) = match made {
+        let (segments, objects, access) = match made {
             Ok(made) => made,
             Err(error) => {
                 let _ = claim.remove();
@@ -138,7 +151,7 @@ impl Opening<'_> {
         };
         let generations = objects.sides.each_ref().map(|segment| segment.generation);
         let page = ControlPage::create(claim.memory().clone(), &self.header(segments.instance), generations);
-        let options = self.options.clone();
+        let options = WriterOptions { access, ..self.options.clone() };
         let writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
         page.declare_ready();
         Ok(writer)
@@ -149,7 +162,7 @@ impl Opening<'_> {
             instance,
             features_required: 0,
             checksum: self.options.checksum,
-            mode: self.options.mode,
+            mode: self.options.access.mode,
             namespace: self.name.namespace.clone(),
             channel: self.name.channel.clone(),
             format: self.options.format.clone(),
@@ -169,11 +182,11 @@ impl Opening<'_> {
 
     /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers.
     /// Creates all or none.
-    fn create_objects(&self, segments: &Segments) -> Result<ChannelObjects, ObjectError> {
-        let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
+    fn create_objects(&self, segments: &Segments, access: Access) -> Result<ChannelObjects, ObjectError> {
+        let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, access);
         let first = create(Side::A)?;
         let second = create(Side::B).inspect_err(|_| drop(segments.unlink(Side::A, &first)))?;
-        match self.create_schema(segments) {
+        match self.create_schema(segments, access) {
             Ok(schema) => Ok(ChannelObjects { sides: [first, second], schema, last: 0 }),
             Err(error) => {
                 let _ = segments.unlink(Side::A, &first);
@@ -185,14 +198,14 @@ impl Opening<'_> {
 
     /// Creates the schema object, if the channel is to carry a schema; otherwise removes a dead
     /// creator's.
-    fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
+    fn create_schema(&self, segments: &Segments, access: Access) -> Result<Option<Words>, ObjectError> {
         let Some(schema) = &self.options.schema else {
             // An object that can't be removed is not ours, and no object of this channel needs its
             // name.
             let _ = self.backend.remove_leftover(&segments.schema_name());
             return Ok(None);
         };
-        segments.create_schema(schema, self.options.mode).map(Some)
+        segments.create_schema(schema, access).map(Some)
     }
 
     /// The mark of the schema that the channel is to carry.
@@ -205,7 +218,12 @@ impl Opening<'_> {
     }
 
     /// The objects of the channel that a former writer left. Changes nothing.
-    fn objects_left(&self, page: &ControlPage<Words>, header: &ControlHeader) -> Result<Left, CreateError> {
+    fn objects_left(
+        &self,
+        page: &ControlPage<Words>,
+        header: &ControlHeader,
+        access: Access,
+    ) -> Result<Left, CreateError> {
         let segments = self.segments(header.instance);
         let mut sides = Vec::with_capacity(2);
         for side in Side::BOTH {
@@ -227,7 +245,7 @@ impl Opening<'_> {
         if last != 0 && !Publication::new(last).is_some_and(holds) {
             return Ok(Left::Implausible);
         }
-        let schema = self.schema_left(&segments)?;
+        let schema = self.schema_left(&segments, access)?;
         Ok(Left::Whole(ChannelObjects { sides, schema, last }))
     }
 
@@ -237,14 +255,14 @@ impl Opening<'_> {
         claim: Box<dyn Claim>,
         page: &ControlPage<Words>,
         objects: ChannelObjects,
-        header: &ControlHeader,
+        access: Access,
     ) -> ChannelWriter {
-        let segments = self.segments(header.instance);
+        let segments = self.segments(page.instance());
         for side in Side::BOTH {
             // A name that can't be unlinked is not ours, or the next growth finds it again.
             let _ = segments.remove_around(side, objects.sides[side.index()].generation);
         }
-        let options = self.options.clone();
+        let options = WriterOptions { access, ..self.options.clone() };
         let mut writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
         writer.conform();
         page.reopen();
@@ -253,7 +271,7 @@ impl Opening<'_> {
 
     /// The schema object of a channel that is resumed. The page says that its schema is ours, so an
     /// object that was removed or corrupted since is created again.
-    fn schema_left(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
+    fn schema_left(&self, segments: &Segments, access: Access) -> Result<Option<Words>, CreateError> {
         let Some(schema) = &self.options.schema else { return Ok(None) };
         let kept = match segments.reopen_schema(self.mark()) {
             Ok(found) => Ok(found),
@@ -261,7 +279,7 @@ impl Opening<'_> {
                 Unreadable::Vanished(_)
                 | Unreadable::Corrupt(_)
                 | Unreadable::Failed(ObjectError::Foreign { .. }),
-            ) => segments.create_schema(schema, self.options.mode),
+            ) => segments.create_schema(schema, access),
             Err(Unreadable::Failed(source)) => Err(source),
         };
         kept.map(Some).map_err(|source| self.failed(source))
@@ -296,7 +314,7 @@ impl Opening<'_> {
         let tried = Side::BOTH.into_iter().try_for_each(|side| {
             let object = segments.name(side, generations[side.index()]);
             let bytes = self.geometry.object_bytes() + extra[side.index()];
-            let memory = segments.object_over_leftover(&object, bytes, self.options.mode)?;
+            let memory = segments.object_over_leftover(&object, bytes, self.options.access)?;
             trial.push((object, memory));
             Ok(())
         });

@@ -8,7 +8,7 @@ use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
 use crate::layout::{self, Geometry, control, schema};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::Mode;
+use crate::object::Access;
 use crate::seqlock::WakeMode;
 
 /// Default payload bytes of a slot: four slots in a page of 4 KiB.
@@ -31,8 +31,10 @@ pub(crate) struct WriterOptions {
     /// Whether slots carry a CRC32C.
     pub(crate) checksum: bool,
     pub(crate) timestamps: TimestampSource,
-    /// Permission bits of the objects.
-    pub(crate) mode: Mode,
+    /// The users that may open the channel's objects.
+    pub(crate) access: Access,
+    /// The users that may open the namespace's registry.
+    pub(crate) registry_access: Access,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
     /// How waiters are woken, if the system can.
@@ -127,7 +129,8 @@ impl WriterOptions {
             budgets: Budgets::default(),
             checksum: false,
             timestamps: TimestampSource::default(),
-            mode: 0o600,
+            access: Access::OWNER,
+            registry_access: Access::OWNER,
             linger: false,
             wake_mode: WakeMode::default(),
             heartbeat_interval: None,
@@ -138,8 +141,10 @@ impl WriterOptions {
 
     /// The shape of the first segments, if all options are possible.
     pub(super) fn check(&self) -> Result<Geometry, CreateError> {
-        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
-            return Err(CreateError::InvalidPermissions { mode: self.mode });
+        for Access { mode, .. } in [self.access, self.registry_access] {
+            if mode & !0o777 != 0 || mode & 0o600 != 0o600 {
+                return Err(CreateError::InvalidPermissions { mode });
+            }
         }
         if self.capacity > self.max_state_len {
             return Err(CreateError::CapacityAboveLimit {

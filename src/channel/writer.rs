@@ -6,7 +6,7 @@ use super::options::WriterOptions;
 use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
-use super::{ChannelName, PublishError, WriterStatistics};
+use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
@@ -255,7 +255,10 @@ impl ChannelWriter {
             return Err(PublishError::NamesRemoved);
         }
         self.afford(side, geometry, len)?;
-        let create = || self.segments.create(side, generation, geometry, self.options.mode);
+        // A process that has changed its user would create a segment that readers refuse.
+        let status = self.claim.status().and_then(|status| status.must_be_ours(&self.segments.page_name()));
+        status.map_err(|source| self.cannot_grow(geometry, source))?;
+        let create = || self.segments.create(side, generation, geometry, self.options.access);
         let created = match create() {
             Err(ObjectError::Exists { .. }) if !self.is_named() => return Err(PublishError::NamesRemoved),
             Err(ObjectError::Exists { object }) => {
@@ -297,7 +300,7 @@ impl ChannelWriter {
     }
 
     /// Ends the channel as the options say. `drop` does it, too, without a result.
-    pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
+    pub(crate) fn end(&mut self) -> Result<(), RemoveError> {
         // A fork of the owner shares its memory and its lock, and must not end what the owner still
         // uses.
         if self.has_ended || !self.owner.is_ours() {
@@ -313,29 +316,38 @@ impl ChannelWriter {
             self.has_ended = true;
             return Ok(());
         }
-        let failures = self.unlink_all();
+        let (objects, mut failures): (Vec<String>, Vec<ObjectError>) = self.unlink_all().into_iter().unzip();
         self.has_ended = failures.is_empty();
-        failures.into_iter().next().map_or(Ok(()), Err)
+        match self.has_ended {
+            true => Ok(()),
+            false => Err(RemoveError::Left {
+                channel: self.channel.clone(),
+                objects,
+                source: failures.swap_remove(0),
+            }),
+        }
     }
 
     /// Unlinks all objects of the channel, the page last: when its name is free, so are those of
-    /// the segments.
-    fn unlink_all(&self) -> Vec<ObjectError> {
+    /// the segments. Returns the objects that are left.
+    fn unlink_all(&self) -> Vec<(String, ObjectError)> {
         let segments = &self.segments;
-        let mut failures = Vec::new();
+        let mut left = Vec::new();
         for side in Side::BOTH {
             let name = segments.name(side, self.writer.generation(side));
-            failures.extend(segments.backend.remove(&name, self.writer.ring(side).memory()).err());
+            let removed = segments.backend.remove(&name, self.writer.ring(side).memory());
+            left.extend(removed.err().map(|error| (name, error)));
         }
         if let Some(schema) = &self.schema {
-            failures.extend(segments.backend.remove(&segments.schema_name(), schema).err());
+            let name = segments.schema_name();
+            left.extend(segments.backend.remove(&name, schema).err().map(|error| (name, error)));
         }
         if !self.linked.is_empty() && self.is_named() {
-            let left = self.linked.iter().map(|name| segments.backend.remove_leftover(name));
-            failures.extend(left.filter_map(Result::err));
+            let removed = |name: &String| Some((name.clone(), segments.backend.remove_leftover(name).err()?));
+            left.extend(self.linked.iter().filter_map(removed));
         }
-        failures.extend(self.claim.remove().err());
-        failures
+        left.extend(self.claim.remove().err().map(|error| (segments.page_name(), error)));
+        left
     }
 
     /// Counts a state that is not published because of `error`.

@@ -48,7 +48,8 @@ pub(super) struct Shared {
 /// The names of the registry as of the last listing.
 struct Listing {
     watch: ChannelWatch,
-    names: Arc<[Arc<str>]>,
+    /// `None` before the first listing.
+    names: Option<Arc<[Arc<str>]>>,
     state: ListState,
 }
 
@@ -90,7 +91,7 @@ impl Shared {
         type_names: TypeNames,
     ) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
-        let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
+        let listing = Mutex::new(Listing { watch, names: None, state: ListState::Outdated });
         let channels = Channels::default();
         Shared { handle, options, wait, thresholds, type_names, counts: Counts::default(), channels, listing }
     }
@@ -187,17 +188,26 @@ impl Shared {
         guard.flush();
     }
 
-    /// The names of the namespace's channels, sorted.
-    pub(super) fn names(&self) -> Arc<[Arc<str>]> {
+    /// The names of the namespace's channels, sorted. While this process lacks descriptors or memory,
+    /// those of the last listing.
+    pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
         // A panic under this lock leaves an old list.
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
         if listing.watch.changed().unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
             listing.state = ListState::Outdated;
         }
-        if listing.state == ListState::Outdated
-            && let Ok(infos) = registry::list(self.handle.backend(), self.handle.namespace())
-        {
+        if listing.state == ListState::Outdated {
+            let infos = match registry::list(self.handle.backend(), self.handle.namespace()) {
+                Ok(infos) => infos,
+                Err(source) => match &listing.names {
+                    Some(names) if source.may_pass() => return Ok(Arc::clone(names)),
+                    _ => {
+                        let namespace = self.handle.namespace().into();
+                        return Err(QueryError::List { namespace, source });
+                    }
+                },
+            };
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
             // An attached channel whose name now means another instance lost it to a removal by
@@ -212,9 +222,9 @@ impl Shared {
             let mut names: Vec<Arc<str>> = infos.iter().map(|info| info.name.as_str().into()).collect();
             names.sort_unstable();
             names.dedup();
-            (listing.names, listing.state) = (names.into(), ListState::Listed);
+            (listing.names, listing.state) = (Some(names.into()), ListState::Listed);
         }
-        Arc::clone(&listing.names)
+        Ok(listing.names.clone().unwrap_or_default())
     }
 }
 
@@ -239,6 +249,13 @@ pub enum QueryError {
     Attach(AttachError),
     /// No whole state could be read, or it can't be decoded.
     Snapshot(SnapshotError),
+    /// The channels of the namespace can't be listed.
+    List {
+        /// The namespace.
+        namespace: String,
+        /// What is wrong with its registry.
+        source: ObjectError,
+    },
     /// This process cannot determine the state of the channel's writer.
     Writer {
         /// The channel.
@@ -300,6 +317,9 @@ impl fmt::Display for QueryError {
                  the channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
             ),
             QueryError::Snapshot(error) => error.fmt(formatter),
+            QueryError::List { namespace, source } => {
+                write!(formatter, "the channels of namespace {namespace:?} can't be listed: {source}")
+            }
             QueryError::Writer { channel, source } => {
                 write!(formatter, "cannot determine the state of the writer of channel {channel:?}: {source}")
             }
@@ -313,7 +333,7 @@ impl Error for QueryError {
             // The text already has that of the error itself.
             QueryError::Attach(error) => error.source(),
             QueryError::Snapshot(error) => error.source(),
-            QueryError::Writer { source, .. } => Some(source),
+            QueryError::List { source, .. } | QueryError::Writer { source, .. } => Some(source),
         }
     }
 }

@@ -52,7 +52,7 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// # writer.publish(&WorkerState { jobs_done: 3 })?;
 /// let hub = tearless::Namespace::open("fleet-of-a-hub")?.hub();
 /// println!("{} jobs done", hub.get::<WorkerState>("worker-7")?.jobs_done);
-/// for worker in hub.iter::<WorkerState>("worker-*") {
+/// for worker in hub.iter::<WorkerState>("worker-*")? {
 ///     match worker.state {
 ///         Ok(state) => println!("{}: {} jobs done", worker.channel, state.jobs_done),
 ///         Err(error) => println!("{error}"),
@@ -140,13 +140,15 @@ impl<C> Hub<C> {
     /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
     /// alphabetical order. A namespace that does not exist yet has none.
     ///
-    /// Cost: a short lock, and a listing of the registry if it has changed. If the registry can't
-    /// be read, the names are those of the last listing;
-    /// [`Namespace::channels`](crate::Namespace::channels) returns the reason.
-    #[must_use]
-    pub fn channels(&self, pattern: &str) -> Vec<Arc<str>> {
-        let (names, pattern) = (self.shared.names(), Pattern::new(pattern));
-        names.iter().filter(|name| pattern.matches(name)).cloned().collect()
+    /// Cost: a short lock, and a listing of the registry if it has changed. While this process lacks
+    /// descriptors or memory for that, the names are those of the last listing.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::List`] if the registry can't be read, for example for lack of permission.
+    pub fn channels(&self, pattern: &str) -> Result<Vec<Arc<str>>, QueryError> {
+        let (names, pattern) = (self.shared.names()?, Pattern::new(pattern));
+        Ok(names.iter().filter(|name| pattern.matches(name)).cloned().collect())
     }
 
     /// How the worker is that writes `channel`. *Dead* is never a guess: see

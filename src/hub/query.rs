@@ -86,15 +86,19 @@ impl<C: 'static> Hub<C> {
     /// the listing, has another type, or has no publication yet), the item has the error.
     ///
     /// The states are of different moments: see [`Hub::cut`] for one moment.
-    pub fn iter<T: 'static>(&self, pattern: &str) -> impl Iterator<Item = HubState<T>>
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::channels`].
+    pub fn iter<T: 'static>(&self, pattern: &str) -> Result<impl Iterator<Item = HubState<T>>, QueryError>
     where
         C: Decode<T>,
     {
         let hub = self.clone();
-        self.channels(pattern).into_iter().map(move |channel| {
+        Ok(self.channels(pattern)?.into_iter().map(move |channel| {
             let state = hub.get(&channel);
             HubState { channel, state }
-        })
+        }))
     }
 
     /// The *published* states of `channels` as of one moment: a total over all workers, for

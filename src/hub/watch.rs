@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "async")]
 use futures_core::Stream;
 
-use super::attached::{AT_ONCE, Shared};
+use super::attached::{AT_ONCE, QueryError, Shared};
 use super::pattern::Pattern;
 #[cfg(feature = "async")]
-use super::{Hub, QueryError, query::HubState};
+use super::{Hub, query::HubState};
 use crate::channel::{ChannelReader, Progress};
 use crate::seqlock::ChannelState;
 #[cfg(feature = "async")]
@@ -41,6 +41,8 @@ pub struct HubWatch {
     waiter: Waiter,
     /// The list of the registry that the following two fields follow.
     names: Arc<[Arc<str>]>,
+    /// Whether the registry could be read at the last look.
+    is_listed: bool,
     /// Selected channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
     watched: BTreeMap<Arc<str>, Watched>,
@@ -56,6 +58,14 @@ pub(super) enum Selection {
 }
 
 impl Selection {
+    #[cfg(feature = "async")]
+    fn text(&self) -> Arc<str> {
+        match self {
+            Selection::Exactly(text) => text.as_str().into(),
+            Selection::Matching(pattern) => pattern.to_string().into(),
+        }
+    }
+
     fn has(&self, name: &str) -> bool {
         match self {
             #[cfg(feature = "async")]
@@ -81,6 +91,7 @@ impl HubWatch {
             selection,
             waiter,
             names: Arc::default(),
+            is_listed: false,
             unattached: Vec::new(),
             watched: BTreeMap::new(),
         }
@@ -92,8 +103,13 @@ impl HubWatch {
     /// The death of a writer is no change of its channel: [`Hub::status`](super::Hub::status) finds
     /// it. Cost: two loads for each watched channel, and some system calls for each new one and for
     /// each that could not be attached before.
-    pub fn changed(&mut self) -> Vec<Arc<str>> {
-        self.follow();
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::List`] if no watched channel has changed and new ones can't be found: see
+    /// [`Hub::channels`](super::Hub::channels).
+    pub fn changed(&mut self) -> Result<Vec<Arc<str>>, QueryError> {
+        let listed = self.follow();
         let mut changed = Vec::new();
         self.watched.retain(|name, watched| {
             let now = watched.reader.page().progress();
@@ -103,7 +119,7 @@ impl HubWatch {
             // Decided by the progress that was just seen: a later end is a change of the next call.
             now.state != ChannelState::Removed
         });
-        changed
+        if changed.is_empty() { listed.map(|()| changed) } else { Ok(changed) }
     }
 
     /// Waits until any of the channels has changed or a new one has come, at most for `timeout`.
@@ -113,30 +129,36 @@ impl HubWatch {
     /// [`Reader::wait_after`](crate::Reader::wait_after) does and with the same limits. One sleep
     /// is enough for any number of channels. A writer that publishes while a process waits makes
     /// two to four system calls for it.
-    pub fn wait_any(&mut self, timeout: Duration) -> Vec<Arc<str>> {
+    ///
+    /// # Errors
+    ///
+    /// As [`HubWatch::changed`], without waiting.
+    pub fn wait_any(&mut self, timeout: Duration) -> Result<Vec<Arc<str>>, QueryError> {
         let begin = Instant::now();
         loop {
-            let changed = self.changed();
+            let changed = self.changed()?;
             let waited = begin.elapsed();
             if !changed.is_empty() || waited >= timeout {
-                return changed;
+                return Ok(changed);
             }
             let longest = if self.unattached.is_empty() { timeout } else { RETRY };
             let HubWatch { shared, waiter, names, watched, .. } = self;
             let readers: Vec<&ChannelReader> = watched.values().map(|watched| &watched.reader).collect();
-            let has_changed =
-                || watched.values().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), names);
+            let has_changed = || watched.values().any(Watched::has_changed) || differ(&shared.names(), names);
             let _ = waiter.wait_any(&readers, longest.min(timeout - waited), has_changed);
         }
     }
 
     /// Watches the channels that the registry lists now.
-    fn follow(&mut self) {
-        let names = self.shared.names();
-        if !Arc::ptr_eq(&names, &self.names) {
+    fn follow(&mut self) -> Result<(), QueryError> {
+        let listed = self.shared.names();
+        self.is_listed = listed.is_ok();
+        if let Ok(names) = &listed
+            && !Arc::ptr_eq(names, &self.names)
+        {
             let matching = names.iter().filter(|name| self.selection.has(name));
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
-            self.names = names;
+            self.names = Arc::clone(names);
         }
         // A channel that is being created, is gone again, or can't be opened is tried again the
         // next time.
@@ -150,11 +172,17 @@ impl HubWatch {
                 Err(_) => self.unattached.push(name),
             }
         }
+        listed.map(drop)
     }
 
     fn is_watched(&self, name: &Arc<str>) -> bool {
         self.watched.get(name).is_some_and(|watched| !watched.reader.is_removed())
     }
+}
+
+/// Whether the list of the registry is another one now, or can't be read.
+fn differ(now: &Result<Arc<[Arc<str>]>, QueryError>, known: &Arc<[Arc<str>]>) -> bool {
+    now.as_ref().map_or(true, |now| !Arc::ptr_eq(now, known))
 }
 
 impl Watched {
@@ -175,7 +203,8 @@ impl Watched {
 /// nothing. When a writer creates the channel again, the stream attaches to it and continues.
 ///
 /// A channel that can't be attached (its creator has not finished it, the process has too many open
-/// files) is tried again about ten times a second.
+/// files) is tried again about ten times a second, and so is a registry that can't be read: one item
+/// has that error ([`QueryError::List`]), with the pattern in place of a channel's name.
 ///
 /// A poll copies at most one new state. It makes some system calls to attach to each new channel,
 /// and does not wait for a channel that is being created. It waits for a writer that is too fast,
@@ -193,6 +222,8 @@ pub struct HubChanges<T, C> {
     changed: VecDeque<Arc<str>>,
     /// Instance and number of the last publication of each channel that the stream has returned.
     returned: HashMap<Arc<str>, (u64, u64)>,
+    /// Whether the channels can't be listed, which an item has said.
+    is_unlisted: bool,
     types: PhantomData<fn() -> T>,
 }
 
@@ -205,6 +236,7 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
             ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
             changed: VecDeque::new(),
             returned: HashMap::new(),
+            is_unlisted: false,
             types: PhantomData,
         }
     }
@@ -219,7 +251,7 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
             return Poll::Ready(state);
         }
         let channels = self.watch.watched.values().map(|watched| watched.reader.clone()).collect();
-        self.ticket.subscribe_any(channels, self.watch.change(), context.waker());
+        self.ticket.subscribe_any(channels, self.watch.change(self.is_unlisted), context.waker());
         // A channel may have changed before the thread knew of this stream.
         self.look().map_or(Poll::Pending, Poll::Ready)
     }
@@ -228,7 +260,17 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
     fn look(&mut self) -> Option<HubState<T>> {
         loop {
             if self.changed.is_empty() {
-                self.changed = self.watch.changed().into();
+                match self.watch.changed() {
+                    Ok(changed) => {
+                        self.changed = changed.into();
+                        self.is_unlisted &= !self.watch.is_listed;
+                    }
+                    Err(_) if self.is_unlisted => return None,
+                    Err(error) => {
+                        self.is_unlisted = true;
+                        return Some(HubState { channel: self.watch.selection.text(), state: Err(error) });
+                    }
+                }
             }
             let channel = self.changed.pop_front()?;
             let state = self.hub.get_with_instance::<T>(&channel);
@@ -263,14 +305,15 @@ impl HubWatch {
 
     /// Whether a watched channel or the list of channels has changed since the last look, or a
     /// channel waits for the next attempt to attach, as a function for the thread that sleeps.
-    fn change(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    fn change(&self, is_unlisted: bool) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let (shared, names) = (Arc::clone(&self.shared), Arc::clone(&self.names));
         let watched: Vec<Watched> = self.watched.values().cloned().collect();
-        let retries_at = (!self.unattached.is_empty()).then(|| Instant::now() + RETRY);
+        let retries = is_unlisted || !self.unattached.is_empty();
+        let retries_at = retries.then(|| Instant::now() + RETRY);
         Arc::new(move || {
             watched.iter().any(Watched::has_changed)
                 || retries_at.is_some_and(|moment| Instant::now() >= moment)
-                || !Arc::ptr_eq(&shared.names(), &names)
+                || (!is_unlisted && differ(&shared.names(), &names))
         })
     }
 }
@@ -319,7 +362,7 @@ mod tests {
     }
 
     fn names(watch: &mut HubWatch) -> Vec<String> {
-        watch.changed().iter().map(|name| name.to_string()).collect()
+        watch.changed().unwrap().iter().map(|name| name.to_string()).collect()
     }
 
     #[test]
@@ -369,7 +412,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(20));
                 page.store_release(control::READY, layout::READY);
             });
-            assert_eq!(watch.wait_any(LONG).len(), 1);
+            assert_eq!(watch.wait_any(LONG).unwrap().len(), 1);
         });
         assert!(begin.elapsed() < LONG / 2);
     }

@@ -108,7 +108,7 @@ fn namespace_info(owner_uid: u32, group: &[Listed]) -> NamespaceInfo {
         channels: of_kind(ObjectKind::Control).count() as u64,
         objects: group.len() as u64,
         bytes: group.iter().map(|object| object.status.size.resident).sum(),
-        readable: group.iter().all(|object| object.backend.is_some()),
+        readable: group.iter().all(Listed::is_readable),
     }
 }
 
@@ -190,6 +190,11 @@ fn backend_for(status: &ObjectStatus, trusted: &[u32]) -> Option<SharedMemory> {
 }
 
 impl Listed {
+    /// Whether this user may open the object, and trusts its owner.
+    fn is_readable(&self) -> bool {
+        self.backend.as_ref().is_some_and(|backend| self.status.is_ours() || backend.may_read(&self.name))
+    }
+
     /// The full names that the object holds, if it is a page or a registry that may be opened.
     fn names(&self) -> Option<Names> {
         let backend = self.backend.as_ref()?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Backend, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
+use super::{Access, Backend, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, MemoryMut, Words};
 
@@ -31,8 +31,6 @@ impl Drop for Names {
     }
 }
 
-const MODE: u32 = 0o600;
-
 /// Treats every owner as alive.
 fn never(_memory: &Words) -> bool {
     false
@@ -43,10 +41,10 @@ fn new_objects_are_zero_exclusive_and_shared(backend: Arc<dyn Backend>) {
     let (name, bytes) = (names.name("a"), 3 * PAGE_BYTES);
     assert!(matches!(names.backend.view(&name), Err(ObjectError::NotFound { .. })));
     assert!(matches!(names.backend.reopen(&name), Err(ObjectError::NotFound { .. })));
-    let memory = names.backend.create(&name, bytes, MODE).unwrap();
+    let memory = names.backend.create(&name, bytes, Access::OWNER).unwrap();
     assert_eq!(memory.len() * WORD_BYTES, bytes);
     assert!((0..memory.len()).all(|word| memory.load(word) == 0));
-    assert!(matches!(names.backend.create(&name, bytes, MODE), Err(ObjectError::Exists { .. })));
+    assert!(matches!(names.backend.create(&name, bytes, Access::OWNER), Err(ObjectError::Exists { .. })));
     let view = names.backend.view(&name).unwrap();
     let again = names.backend.reopen(&name).unwrap();
     memory.store(memory.len() - 1, 7);
@@ -57,7 +55,7 @@ fn new_objects_are_zero_exclusive_and_shared(backend: Arc<dyn Backend>) {
 fn objects_live_on_without_a_name(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "nameless");
     let name = names.name("a");
-    let memory = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    let memory = names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap();
     let view = names.backend.view(&name).unwrap();
     names.backend.remove(&name, &memory).unwrap();
     assert!(matches!(names.backend.view(&name), Err(ObjectError::NotFound { .. })));
@@ -70,11 +68,11 @@ fn objects_live_on_without_a_name(backend: Arc<dyn Backend>) {
 fn removing_never_hits_a_successor(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "successor");
     let name = names.name("a");
-    let first = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    let first = names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap();
     assert!(names.backend.remove_leftover(&name).unwrap());
     assert!(!names.backend.remove_leftover(&name).unwrap());
     names.backend.remove(&name, &first).unwrap();
-    let second = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    let second = names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap();
     second.store(0, 2);
     names.backend.remove(&name, &first).unwrap();
     drop(first);
@@ -84,7 +82,7 @@ fn removing_never_hits_a_successor(backend: Arc<dyn Backend>) {
 fn dropping_removes_nothing(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "drop");
     let name = names.name("a");
-    drop(names.backend.create(&name, PAGE_BYTES, MODE).unwrap());
+    drop(names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap());
     drop(names.backend.view(&name).unwrap());
     drop(names.backend.reopen(&name).unwrap());
     assert!(names.backend.view(&name).is_ok());
@@ -128,7 +126,7 @@ fn a_claim_is_exclusive_and_ends_with_its_holder(backend: Arc<dyn Backend>) {
 fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "size");
     let name = names.name("c");
-    let _memory = names.backend.create(&name, 2 * PAGE_BYTES, MODE).unwrap();
+    let _memory = names.backend.create(&name, 2 * PAGE_BYTES, Access::OWNER).unwrap();
     assert!(matches!(
         names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
         Err(ObjectError::Foreign { .. })
@@ -173,12 +171,12 @@ fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "sizes");
     let name = names.name("a");
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
-    let memory = names.backend.create(&name, 5 * PAGE_BYTES, MODE).unwrap();
+    let memory = names.backend.create(&name, 5 * PAGE_BYTES, Access::OWNER).unwrap();
     let size = names.backend.size(&name).unwrap();
     let bytes = 5 * PAGE_BYTES as u64;
     assert_eq!((size.bytes, size.resident), (bytes, bytes), "all of a created object has memory");
     let status = names.backend.status(&name).unwrap();
-    assert_eq!((status.owner, status.permissions), (rustix::process::geteuid().as_raw(), MODE));
+    assert_eq!((status.owner, status.permissions), (rustix::process::geteuid().as_raw(), Access::OWNER.mode));
     assert!(status.is_regular && status.size == size);
     names.backend.remove(&name, &memory).unwrap();
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus};
+use super::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, Words};
 
@@ -81,10 +81,21 @@ impl Object {
         let words = Words::zeroed(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
         Object { words, claimed: Arc::default() }
     }
+
+    fn status(&self) -> ObjectStatus {
+        let bytes = (self.words.len() * WORD_BYTES) as u64;
+        ObjectStatus {
+            owner: rustix::process::geteuid().as_raw(),
+            group: rustix::process::getegid().as_raw(),
+            permissions: 0o600,
+            is_regular: true,
+            size: ObjectSize { bytes, resident: bytes },
+        }
+    }
 }
 
 impl Backend for Heap {
-    fn create(&self, object: &str, bytes: usize, _mode: Mode) -> Result<Words, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, _access: Access) -> Result<Words, ObjectError> {
         let mut objects = self.objects();
         if objects.contains_key(object) {
             return Err(ObjectError::Exists { object: object.into() });
@@ -144,14 +155,12 @@ impl Backend for Heap {
 
     /// The heap does not record which pages were touched: all of an object counts.
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
-        let bytes = (self.find(object)?.words.len() * WORD_BYTES) as u64;
-        Ok(ObjectSize { bytes, resident: bytes })
+        self.find(object).map(|found| found.status().size)
     }
 
     /// The heap has no owners and no permissions: every object belongs to this user.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
-        let owner = rustix::process::geteuid().as_raw();
-        Ok(ObjectStatus { owner, permissions: 0o600, is_regular: true, size: self.size(object)? })
+        self.find(object).map(|found| found.status())
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
@@ -172,8 +181,12 @@ impl Claim for HeapClaim {
     fn settle(&self) {}
 
     /// The heap has no permissions.
-    fn set_mode(&self, _mode: Mode) -> Result<(), ObjectError> {
+    fn set_access(&self, _access: Access) -> Result<(), ObjectError> {
         Ok(())
+    }
+
+    fn status(&self) -> Result<ObjectStatus, ObjectError> {
+        Ok(self.object.status())
     }
 
     /// All of it has memory.

@@ -18,7 +18,7 @@ mod threads;
 
 pub(crate) use fork::ForkToken;
 pub(crate) use heap::Heap;
-pub(crate) use shm::SharedMemory;
+pub(crate) use shm::{SharedMemory, group_id};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::fmt;
@@ -29,6 +29,38 @@ use crate::memory::{ReadOnlyWords, Words};
 
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
+
+/// The users that may open an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) mode: Mode,
+    /// The group that the permissions are for; `None` for that of this process.
+    pub(crate) group: Option<u32>,
+}
+
+impl Access {
+    /// The owner alone.
+    pub(crate) const OWNER: Access = Access { mode: 0o600, group: None };
+
+    /// The group, if the permissions admit it to more than all users.
+    pub(crate) fn admitted_group(self) -> Option<u32> {
+        ((self.mode >> 3) & !self.mode & 0o7 != 0).then(|| self.any_group())
+    }
+
+    fn any_group(self) -> u32 {
+        self.group.unwrap_or_else(|| rustix::process::getegid().as_raw())
+    }
+
+    /// What admits the users of both; `Err` with both groups if that takes two groups.
+    pub(crate) fn with(self, other: Access) -> Result<Access, (u32, u32)> {
+        let group = match (self.admitted_group(), other.admitted_group()) {
+            (Some(known), Some(wanted)) if known != wanted => return Err((known, wanted)),
+            (None, Some(wanted)) => wanted,
+            _ => self.any_group(),
+        };
+        Ok(Access { mode: self.mode | other.mode, group: Some(group) })
+    }
+}
 
 /// Size of a claimed object, and how much of it gets memory at once.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +90,8 @@ pub(crate) struct ObjectSize {
 pub(crate) struct ObjectStatus {
     /// Numeric id of its owner.
     pub(crate) owner: u32,
+    /// Numeric id of its group.
+    pub(crate) group: u32,
     pub(crate) permissions: Mode,
     /// Whether it is a regular file. Objects of ours are nothing else.
     pub(crate) is_regular: bool,
@@ -68,6 +102,20 @@ impl ObjectStatus {
     /// Whether this process may remove it: a regular file of this user.
     pub(crate) fn is_ours(&self) -> bool {
         self.is_regular && self.owner == rustix::process::geteuid().as_raw()
+    }
+
+    /// An error unless this process runs as the owner of `object`, whose status this is.
+    pub(crate) fn must_be_ours(&self, object: &str) -> Result<(), ObjectError> {
+        let user = rustix::process::geteuid().as_raw();
+        match self.owner == user {
+            true => Ok(()),
+            false => Err(ObjectError::NotOwner { object: object.into(), owner: self.owner, user }),
+        }
+    }
+
+    /// The users that may open the object.
+    pub(crate) fn access(&self) -> Access {
+        Access { mode: self.permissions, group: Some(self.group) }
     }
 }
 
@@ -145,12 +193,53 @@ pub enum ObjectError {
     },
     /// The system doesn't allow it.
     #[error(
-        "no permission for shared-memory object {object}: run as its owner; the writer can give \
-         readers permissions (WriterBuilder::permissions)"
+        "no permission for shared-memory object {object}{}: run as its owner; all writers can admit \
+         other readers to their namespace (NamespaceBuilder::permissions, NamespaceBuilder::group)",
+        owner_text(*.owner)
     )]
     PermissionDenied {
         /// Its name.
         object: String,
+        /// Numeric id of its owner, if it exists.
+        owner: Option<u32>,
+    },
+    /// This process runs as another user than the owner, and would create objects that the others'
+    /// readers refuse: it has changed its user after opening, or resumes another user's channel.
+    #[error(
+        "shared-memory object {object} belongs to user {owner}, and this process runs as user {user} \
+         now: a channel belongs to one user; change the user before opening, or run as user {owner}"
+    )]
+    NotOwner {
+        /// Its name.
+        object: String,
+        /// Numeric id of its owner.
+        owner: u32,
+        /// Numeric id of this process's effective user.
+        user: u32,
+    },
+    /// This process may not give the object to the group.
+    #[error(
+        "shared-memory object {object} can't be given to group {group}: add this process's user to the \
+         group (in a systemd unit: SupplementaryGroups=)"
+    )]
+    NotMember {
+        /// Its name.
+        object: String,
+        /// Numeric id of the group.
+        group: u32,
+    },
+    /// The namespace's registry admits another group already.
+    #[error(
+        "registry {object} admits group {found}, and this writer asks for group {wanted}: give all \
+         writers of a namespace the same group (NamespaceBuilder::group)"
+    )]
+    OtherGroup {
+        /// Its name.
+        object: String,
+        /// Numeric id of the registry's group.
+        found: u32,
+        /// Numeric id of the group that this writer asks for.
+        wanted: u32,
     },
     /// Another program put something else under this name.
     #[error(
@@ -186,6 +275,18 @@ pub enum ObjectError {
     },
 }
 
+impl ObjectError {
+    /// Whether the reason may be a passing lack of descriptors, mappings or memory.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, ObjectError::Os { .. } | ObjectError::NoSpace { .. })
+    }
+}
+
+/// `, which belongs to user 7`, if the owner is known.
+fn owner_text(owner: Option<u32>) -> String {
+    owner.map_or_else(String::new, |owner| format!(", which belongs to user {owner}"))
+}
+
 /// The result of looking at an object by its name; `None` if the object does not exist, or no
 /// longer does.
 pub(crate) fn if_exists<T>(result: Result<T, ObjectError>) -> Result<Option<T>, ObjectError> {
@@ -205,8 +306,8 @@ pub(crate) fn if_exists<T>(result: Result<T, ObjectError>) -> Result<Option<T>, 
 /// nothing. The words, which are loaded and stored all the time, have the same concrete types for
 /// every backend.
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
-    /// Creates `object` exclusively, with reserved memory and exactly the permissions of `mode`.
-    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError>;
+    /// Creates `object` exclusively, with reserved memory and exactly this access.
+    fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
 
     /// Maps `object` read-only.
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError>;
@@ -267,8 +368,11 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// `abandoned` reads are stored; until then other processes wait.
     fn settle(&self);
 
-    /// Sets exactly these permissions, regardless of the umask.
-    fn set_mode(&self, mode: Mode) -> Result<(), ObjectError>;
+    /// Gives the object exactly this access, regardless of the umask.
+    fn set_access(&self, access: Access) -> Result<(), ObjectError>;
+
+    /// Status of the object.
+    fn status(&self) -> Result<ObjectStatus, ObjectError>;
 
     /// Reserves the `bytes` from `start` on, so that no access to them can fail.
     fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError>;

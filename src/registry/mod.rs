@@ -27,7 +27,7 @@ use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError};
 use table::{Table, Version};
 
 /// The first pages have memory from the start, the rest as far as there are entries.
@@ -36,18 +36,21 @@ const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESE
 /// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
 
-/// Enters a channel, or its new writer.
+/// Enters a channel, or its new writer. `access` becomes a part of the registry's.
 pub(crate) fn register(
     backend: &Arc<dyn Backend>,
     namespace: &str,
     info: &ChannelInfo,
+    access: Access,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
     for _ in 0..MAX_TRIES {
         let claim = claim(backend, &object, ClaimOptions::create(EXTENT))?;
         let table = Table::new(claim.memory());
         if table.prepare(namespace, &object)? {
-            let entered = table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)));
+            let entered = admit(claim.as_ref(), &object, access).and_then(|()| {
+                table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)))
+            });
             table.wake_waiters();
             if entered.is_err() {
                 // The table may have been made only for this entry. The original error matters
@@ -59,6 +62,17 @@ pub(crate) fn register(
         claim.remove()?;
     }
     Err(ObjectError::Claimed { object })
+}
+
+/// Lets the registry also admit the users that `wanted` admits. It admits the users of all writers
+/// since it was created.
+fn admit(claim: &dyn Claim, object: &str, wanted: Access) -> Result<(), ObjectError> {
+    let found = claim.status()?.access();
+    let other_group = |(found, wanted)| ObjectError::OtherGroup { object: object.into(), found, wanted };
+    match found.with(wanted).map_err(other_group)? {
+        access if access == found => Ok(()),
+        access => claim.set_access(access),
+    }
 }
 
 /// Removes the entries of these instances of channels. Waits up to `patience` for another process's

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::{ChannelInfo, deregister, register, waiters_page};
-use crate::channel::{self, ChannelName, ChannelWriter, CreateError, WriterOptions};
-use crate::object::{Backend, ForkToken, ObjectError, PATIENCE};
+use crate::channel::{self, ChannelName, ChannelWriter, CreateError, RemoveError, WriterOptions};
+use crate::object::{Access, Backend, ForkToken, ObjectError, PATIENCE};
 
 /// The writer of a channel that is in the registry and wakes its waiters.
 pub(crate) struct Session {
@@ -24,7 +24,7 @@ impl Session {
         options: &WriterOptions,
     ) -> Result<Session, CreateError> {
         let mut channel = channel::open(backend, name, options)?;
-        match Registration::enter(backend, &name.namespace, &channel) {
+        match Registration::enter(backend, &name.namespace, &channel, options.registry_access) {
             Ok(registration) => {
                 // Without the page, waiters poll, as they do for writers on systems that can't wake
                 // them.
@@ -43,20 +43,21 @@ impl Session {
 
     /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop`
     /// does the same, without a result.
-    pub(crate) fn close(&mut self) -> Result<(), ObjectError> {
+    pub(crate) fn close(&mut self) -> Result<(), RemoveError> {
         self.channel.end()?;
-        self.registration.end(self.channel.options().linger)
+        let removed = self.registration.end(self.channel.options().linger);
+        removed.map_err(|source| RemoveError::Object { channel: self.channel.channel().into(), source })
     }
 
     /// [`Session::close`], whatever the options say: the last state stays readable.
-    pub(crate) fn close_lingering(&mut self) -> Result<(), ObjectError> {
+    pub(crate) fn close_lingering(&mut self) -> Result<(), RemoveError> {
         self.channel.set_linger(true);
         self.close()
     }
 
     /// Ends a channel on which this writer published nothing: the state that a former writer left
     /// stays, an empty channel is removed.
-    pub(crate) fn abandon(&mut self) -> Result<(), ObjectError> {
+    pub(crate) fn abandon(&mut self) -> Result<(), RemoveError> {
         let has_state = self.channel.last() > 0;
         self.channel.set_linger(has_state);
         self.close()
@@ -85,9 +86,10 @@ impl Registration {
         backend: &Arc<dyn Backend>,
         namespace: &str,
         writer: &ChannelWriter,
+        access: Access,
     ) -> Result<Registration, ObjectError> {
         let info = ChannelInfo::of(writer);
-        register(backend, namespace, &info)?;
+        register(backend, namespace, &info, access)?;
         Ok(Registration {
             backend: Arc::clone(backend),
             namespace: namespace.into(),

@@ -27,6 +27,10 @@ fn info(name: &str, instance: u64) -> ChannelInfo {
     }
 }
 
+fn register(backend: &Arc<dyn Backend>, namespace: &str, info: &ChannelInfo) -> Result<(), ObjectError> {
+    super::register(backend, namespace, info, Access::OWNER)
+}
+
 fn listed(heap: &Heap) -> Vec<ChannelInfo> {
     list(&heap.shared(), NAMESPACE).unwrap()
 }
@@ -96,7 +100,7 @@ fn as_many_as_promised_fit_and_one_more_is_an_error() {
 fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
-    heap.create(&object, registry::BYTES, 0o600).unwrap();
+    heap.create(&object, registry::BYTES, Access::OWNER).unwrap();
     clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "half-made");
     register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
@@ -157,7 +161,7 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     let table = ObjectNames::registry(NAMESPACE);
     let spoil_table = || {
         heap.remove_leftover(&table).unwrap();
-        heap.create(&table, PAGE_BYTES, 0o600).unwrap()
+        heap.create(&table, PAGE_BYTES, Access::OWNER).unwrap()
     };
     spoil_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));

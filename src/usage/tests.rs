@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{MemoryUsage, NamespaceMemory};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
-use crate::object::{Backend, Heap, ObjectError};
+use crate::object::{Access, Backend, Heap, ObjectError};
 use crate::{Bytes, Namespace, Writer, testing::LeakCheck};
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -28,7 +28,7 @@ fn pages(pages: u64) -> MemoryUsage {
 
 /// Creates an object of this many pages.
 fn put(heap: &Heap, name: &str, pages: usize) {
-    heap.create(name, pages * PAGE_BYTES, 0o600).unwrap();
+    heap.create(name, pages * PAGE_BYTES, Access::OWNER).unwrap();
 }
 
 #[test]
@@ -181,7 +181,7 @@ impl Meanwhile {
 
 impl Backend for Meanwhile {
     as_of_the_heap! {
-        create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
+        create(object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
         view(object: &str) -> Result<ReadOnlyWords, ObjectError>;
         view_sparse(object: &str, extent: crate::object::Extent) -> Result<ReadOnlyWords, ObjectError>;
         reopen(object: &str) -> Result<Words, ObjectError>;

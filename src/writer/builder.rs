@@ -9,7 +9,7 @@ use super::{LastPayload, Writer};
 use crate::channel::{ChannelName, CreateError, Format, WriterOptions};
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, MessagePack};
-use crate::object::Backend;
+use crate::object::{Access, Backend};
 use crate::registry::Session;
 use crate::seqlock::WakeMode;
 #[cfg(feature = "schema")]
@@ -98,9 +98,11 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// Bytes of shared memory that all channels of the namespace may take.
-    pub(crate) fn namespace_budget(mut self, bytes: Option<u64>) -> Self {
-        self.options.budgets.namespace = bytes;
+    /// The namespace's options: bytes of shared memory that all channels may take, and users.
+    pub(crate) fn of_namespace(mut self, max_memory: Option<u64>, access: Access) -> Self {
+        self.options.budgets.namespace = max_memory;
+        self.options.access = access;
+        self.options.registry_access = access;
         self
     }
 
@@ -118,10 +120,11 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. Readers
-    /// of other users need `0o640` or `0o644`, and have to trust the owner explicitly.
+    /// Permission bits of this channel's objects, if they differ from those of the
+    /// [namespace](crate::NamespaceBuilder::permissions). A user that the channel admits and the
+    /// namespace doesn't can read the channel by its name, but can't list the namespace.
     pub fn permissions(mut self, mode: u32) -> Self {
-        self.options.mode = mode;
+        self.options.access.mode = mode;
         self
     }
 

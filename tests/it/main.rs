@@ -60,6 +60,8 @@ mod strangers;
 mod syncer;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod truncation;
+#[cfg(all(feature = "schema", feature = "message-pack"))]
+mod users;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod waiting;
 mod waiting_faults;

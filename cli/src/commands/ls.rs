@@ -64,7 +64,7 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
         resolve::no_such_namespace(namespace, &context.trust).map_or(Ok(()), Err)?;
     }
     if let Some(pattern) = &arguments.pattern {
-        let matching = namespace.hub().channels(pattern);
+        let matching = namespace.hub().channels(pattern)?;
         channels.retain(|info| matching.iter().any(|name| **name == *info.name));
     }
     let (mut entries, mut missing) = (Vec::new(), Vec::new());

@@ -11,7 +11,7 @@ use tearless::{
     error::{PublishError, RemoveError},
 };
 
-use crate::context::Context;
+use crate::context::{AccessArguments, Context};
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Caught;
 use crate::output::stderr;
@@ -27,6 +27,7 @@ With --linger it ends immediately, and the last state stays readable.
 
 Examples:
   echo '{\"phase\": \"deploying\", \"done\": 3}' | tearless -n fleet put deployment --linger
+  echo 3 | tearless put jobs --permissions 640 --group metrics
   vmstat 1 --one-header | tearless put vmstat --bytes --each-line
   tearless get vmstat --raw
 
@@ -44,6 +45,8 @@ pub(crate) struct PutArguments {
     /// Leaves the last state readable at the end
     #[arg(long)]
     linger: bool,
+    #[command(flatten)]
+    access: AccessArguments,
 }
 
 /// The writer, of either codec.
@@ -79,7 +82,7 @@ impl Sink {
 }
 
 pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Failure> {
-    let namespace = context.namespace().map_err(hint_at_name)?;
+    let namespace = context.namespace_for(&arguments.access).map_err(hint_at_name)?;
     match arguments.each_line {
         true => each_line(&namespace, arguments),
         false => single(&namespace, arguments),

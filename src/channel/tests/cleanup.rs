@@ -7,7 +7,7 @@ use crate::channel::{RemovalReason, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::{Backend, PATIENCE};
+use crate::object::{Access, Backend, PATIENCE};
 use crate::registry::{self, ChannelInfo};
 use crate::seqlock::ChannelState;
 
@@ -111,8 +111,9 @@ fn a_lingering_state_is_kept_as_long_as_asked() {
 #[test]
 fn half_made_and_half_removed_channels_are_removed() {
     let heap = Heap::new();
-    heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
-    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, 0o600).unwrap();
+    heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
+    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, Access::OWNER)
+        .unwrap();
     assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfMade]);
     assert!(heap.names().is_empty());
     let writer = published(&heap);
@@ -127,7 +128,7 @@ fn orphans_are_removed_and_the_current_objects_stay() {
     let heap = Heap::new();
     let orphan = |side, generation| {
         let object = name().objects.object(Kind::Segment(side, generation));
-        heap.create(&object, layout::PAGE_BYTES, 0o600).unwrap();
+        heap.create(&object, layout::PAGE_BYTES, Access::OWNER).unwrap();
     };
     orphan(Side::A, 77);
     orphan(Side::B, 3);
@@ -146,7 +147,7 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     let mut info = ChannelInfo::of(&writer);
-    registry::register(&heap.shared(), "tests", &info).unwrap();
+    registry::register(&heap.shared(), "tests", &info, Access::OWNER).unwrap();
     let mut reader = attach(&heap).unwrap();
     heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
     for keep in [Retention::UntilReplaced, Retention::Nothing] {
@@ -158,7 +159,7 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Alive);
     info.identity.start_time += 1;
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Dead);
-    registry::register(&heap.shared(), "tests", &info).unwrap();
+    registry::register(&heap.shared(), "tests", &info, Access::OWNER).unwrap();
     assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");
 }
@@ -182,10 +183,10 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
     kill(crate::channel::open(&heap.shared(), &elsewhere, &options()).unwrap());
     assert!(causes(&heap, Retention::Nothing).is_empty());
-    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
+    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
     page.store(control::READY, layout::READY + (1 << 48));
     let stranger = format!("{}_stranger", layout::ObjectNames::prefix("tests"));
-    heap.create(&stranger, layout::PAGE_BYTES, 0o600).unwrap();
+    heap.create(&stranger, layout::PAGE_BYTES, Access::OWNER).unwrap();
     assert!(causes(&heap, Retention::Nothing).is_empty());
     assert_eq!(heap.names().len(), 5);
     // A namespace whose name has the same hash: the page says which namespace it belongs to.
@@ -206,7 +207,7 @@ fn a_page_of_another_length_is_left_alone_and_not_predicted() {
     let page_name = name().objects.object(Kind::Control);
     let page = heap.view(&page_name).unwrap();
     heap.remove_leftover(&page_name).unwrap();
-    let longer = heap.create(&page_name, 2 * control::BYTES, 0o600).unwrap();
+    let longer = heap.create(&page_name, 2 * control::BYTES, Access::OWNER).unwrap();
     (0..page.len()).for_each(|word| longer.store(word, page.load(word)));
     for keep in [Retention::UntilReplaced, Retention::Nothing] {
         let cleaned = clean(&heap, keep);

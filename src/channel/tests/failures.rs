@@ -11,7 +11,9 @@ use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::{MemoryMut, Words};
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
+use crate::object::{
+    Access, Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE,
+};
 
 /// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
@@ -63,9 +65,13 @@ impl Claim for FailingClaim {
         self.plan.call("reserve")?;
         self.claim.reserve(start, bytes)
     }
-    fn set_mode(&self, mode: u32) -> Result<(), ObjectError> {
-        self.plan.call("set mode")?;
-        self.claim.set_mode(mode)
+    fn set_access(&self, access: Access) -> Result<(), ObjectError> {
+        self.plan.call("set access")?;
+        self.claim.set_access(access)
+    }
+    fn status(&self) -> Result<ObjectStatus, ObjectError> {
+        self.plan.call("status")?;
+        self.claim.status()
     }
     fn is_named(&self) -> bool {
         self.claim.is_named()
@@ -86,9 +92,9 @@ impl Failing {
 }
 
 impl Backend for Failing {
-    fn create(&self, object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         self.plan.call("create")?;
-        self.heap.create(object, bytes, mode)
+        self.heap.create(object, bytes, access)
     }
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         self.plan.call("view")?;

@@ -4,9 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::{Claim, ClaimOptions, Extent, ForkToken, Mode, ObjectError, lock};
+use rustix::fs::Stat;
+
+use super::super::{Access, Claim, ClaimOptions, Extent, ForkToken, ObjectError, ObjectStatus, lock};
 use super::object::{
-    failed, foreign, identity, map, names, remove_if_same, reserve_range, reserved_bytes, set_mode,
+    failed, foreign, identity, map, names, remove_if_same, reserve_range, reserved_bytes, set_access,
+    status_of,
 };
 use crate::memory::Words;
 
@@ -35,7 +38,7 @@ impl ShmClaim {
         };
         // Objects get their size and memory behind the gate. An object that has less is one whose
         // creator was killed there.
-        let stat = rustix::fs::fstat(&lock.fd).map_err(|errno| failed(object, "fstat", errno))?;
+        let stat = lock.stat(object)?;
         if stat.st_nlink == 0 {
             // The process that passed the gate before has unlinked it.
             return Ok(None);
@@ -89,6 +92,10 @@ struct OwnerLock {
 }
 
 impl OwnerLock {
+    fn stat(&self, object: &str) -> Result<Stat, ObjectError> {
+        rustix::fs::fstat(&self.fd).map_err(|errno| failed(object, "fstat", errno))
+    }
+
     /// Waits for the gate; `None` if it stays locked for too long.
     fn pass_gate(fd: OwnedFd, object: &str, patience: Duration) -> Result<Option<OwnerLock>, ObjectError> {
         let lock = OwnerLock { fd, token: ForkToken::take() };
@@ -126,8 +133,12 @@ impl Claim for ShmClaim {
         lock::unlock_gate(self.lock.fd.as_fd());
     }
 
-    fn set_mode(&self, mode: Mode) -> Result<(), ObjectError> {
-        set_mode(&self.lock.fd, &self.object, mode)
+    fn set_access(&self, access: Access) -> Result<(), ObjectError> {
+        set_access(&self.lock.fd, &self.lock.stat(&self.object)?, &self.object, access)
+    }
+
+    fn status(&self) -> Result<ObjectStatus, ObjectError> {
+        self.lock.stat(&self.object).map(|stat| status_of(&stat))
     }
 
     fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {

@@ -15,15 +15,16 @@ mod tests;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
-use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
+use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, lock};
+use super::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, lock};
 use crate::memory::{ReadOnlyWords, Words};
 use claim::ShmClaim;
+pub(crate) use object::group_id;
 use object::{
     OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
-    reserve_range, reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
+    reserve_range, reserved_bytes, set_access, size_of_object, stat_by_name, status_of, unlink,
 };
 
 /// Maximum tries of a step that another process or a signal interrupts.
@@ -33,18 +34,23 @@ const MAX_TRIES: usize = 1_000;
 /// process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedMemory {
-    trusted_owner: Option<u32>,
+    trusted: Vec<u32>,
 }
 
 impl SharedMemory {
     /// Accepts objects of this user in addition to one's own.
     pub(crate) fn trust_owner(&mut self, user: u32) {
-        self.trusted_owner = Some(user);
+        self.trusted.push(user);
     }
 
     /// Whether objects of this user are accepted.
     pub(crate) fn trusts(&self, owner: u32) -> bool {
-        owner == rustix::process::geteuid().as_raw() || Some(owner) == self.trusted_owner
+        owner == rustix::process::geteuid().as_raw() || self.trusted.contains(&owner)
+    }
+
+    /// Whether the permissions of an object let this process read it.
+    pub(crate) fn may_read(&self, object: &str) -> bool {
+        rustix::fs::accessat(CWD, path(object), Permissions::READ_OK, AtFlags::EACCESS).is_ok()
     }
 
     /// Opens an object and checks that it is a regular file of a trusted owner.
@@ -92,27 +98,25 @@ impl SharedMemory {
         mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
     }
 
-    /// Sets permissions and reserves memory of an object that was just created, and maps it.
-    fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
+    /// Gives access and memory to an object that was just created, and maps it.
+    fn map_new(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDWR) {
             Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
-                open_up(object, mode)?;
+                open_up(object, access.mode)?;
                 self.open(object, OFlags::RDWR)?
             }
             opened => opened?,
         };
-        if stat.st_mode & 0o7777 != mode {
-            set_mode(&fd, object, mode)?;
-        }
+        set_access(&fd, &stat, object, access)?;
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, &stat, object, bytes)
     }
 }
 
 impl Backend for SharedMemory {
-    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         create_exclusively(object, bytes)?;
-        self.map_new(object, bytes, mode).inspect_err(|_| {
+        self.map_new(object, bytes, access).inspect_err(|_| {
             let _ = unlink(object);
         })
     }
@@ -200,14 +204,7 @@ impl Backend for SharedMemory {
     }
 
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
-        let stat = stat_by_name(object).map_err(|errno| failed(object, "stat", errno))?;
-        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(ObjectStatus {
-            owner: stat.st_uid,
-            permissions: stat.st_mode & 0o7777,
-            is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
-            size: ObjectSize { bytes, resident: reserved_bytes(&stat) as u64 },
-        })
+        stat_by_name(object).map(|stat| status_of(&stat)).map_err(|errno| failed(object, "stat", errno))
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
@@ -227,9 +224,6 @@ impl Backend for SharedMemory {
 impl SharedMemory {
     /// Whether the name means a regular file of this user, without opening it.
     fn owns(&self, object: &str) -> bool {
-        stat_by_name(object).is_ok_and(|stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                && stat.st_uid == rustix::process::geteuid().as_raw()
-        })
+        stat_by_name(object).is_ok_and(|stat| status_of(&stat).is_ours())
     }
 }

@@ -1,13 +1,16 @@
 //! Steps on one object: system calls, and the meaning of their failures.
 
+use std::ffi::CString;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::ptr;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode as FileMode, Stat};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, Gid, Mode as FileMode, Stat};
 use rustix::io::Errno;
 use shared_memory::{ShmemConf, ShmemError};
 
 use super::super::mapping;
-use super::super::{Mode, ObjectError};
+use super::super::{Access, Mode, ObjectError, ObjectSize, ObjectStatus};
 use super::MAX_TRIES;
 use crate::memory::{ObjectId, Words};
 
@@ -46,9 +49,20 @@ pub(super) fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Resu
     mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
 }
 
-/// Sets exactly these permissions, regardless of the umask.
-pub(super) fn set_mode(fd: &OwnedFd, object: &str, mode: Mode) -> Result<(), ObjectError> {
-    rustix::fs::fchmod(fd, FileMode::from_raw_mode(mode)).map_err(|errno| failed(object, "fchmod", errno))
+/// Gives the object exactly this access, regardless of the umask. The group comes first: the
+/// permissions of one group are never those of another.
+pub(super) fn set_access(fd: &OwnedFd, stat: &Stat, object: &str, access: Access) -> Result<(), ObjectError> {
+    if let Some(group) = access.admitted_group().filter(|group| *group != stat.st_gid) {
+        rustix::fs::fchown(fd, None, Some(Gid::from_raw(group))).map_err(|errno| match errno {
+            Errno::PERM => ObjectError::NotMember { object: object.into(), group },
+            errno => failed(object, "fchown", errno),
+        })?;
+    }
+    if stat.st_mode & 0o7777 == access.mode {
+        return Ok(());
+    }
+    let mode = FileMode::from_raw_mode(access.mode);
+    rustix::fs::fchmod(fd, mode).map_err(|errno| failed(object, "fchmod", errno))
 }
 
 /// Reserves `bytes` from `start` on.
@@ -102,6 +116,35 @@ pub(super) fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
         .map_err(|errno| failed(object, "chmod", errno))
 }
 
+/// The id of the group of that name, if the system knows it.
+pub(crate) fn group_id(name: &str) -> Option<u32> {
+    /// More than any group's members need.
+    const MAX_BUFFER: usize = 1 << 20;
+    let name = CString::new(name).ok()?;
+    let mut buffer: Vec<libc::c_char> = vec![0; 1 << 10];
+    loop {
+        let mut group = MaybeUninit::uninit();
+        let mut found = ptr::null_mut();
+        // SAFETY: the name ends with a zero; the call writes no further than the buffer's length, and
+        // `group` and `found` are places for what they are passed for.
+        let errno = unsafe {
+            libc::getgrnam_r(
+                name.as_ptr(),
+                group.as_mut_ptr(),
+                buffer.as_mut_ptr(),
+                buffer.len(),
+                &raw mut found,
+            )
+        };
+        match errno {
+            libc::ERANGE if buffer.len() < MAX_BUFFER => buffer.resize(buffer.len() * 2, 0),
+            // SAFETY: the call has set `found`, and so it has filled `group`.
+            0 if !found.is_null() => return Some(unsafe { group.assume_init() }.gr_gid),
+            _ => return None,
+        }
+    }
+}
+
 /// Bytes that have memory: no access to them can fail.
 pub(super) fn reserved_bytes(stat: &Stat) -> usize {
     usize::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
@@ -127,6 +170,17 @@ pub(super) fn stat_by_name(object: &str) -> Result<Stat, Errno> {
     rustix::fs::statat(CWD, path(object), AtFlags::SYMLINK_NOFOLLOW)
 }
 
+pub(super) fn status_of(stat: &Stat) -> ObjectStatus {
+    let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+    ObjectStatus {
+        owner: stat.st_uid,
+        group: stat.st_gid,
+        permissions: stat.st_mode & 0o7777,
+        is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+        size: ObjectSize { bytes, resident: reserved_bytes(stat) as u64 },
+    }
+}
+
 pub(super) fn unlink(object: &str) -> Result<(), ObjectError> {
     match rustix::fs::unlink(path(object)) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -149,9 +203,12 @@ pub(super) fn foreign(object: &str, reason: impl Into<String>) -> ObjectError {
 pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> ObjectError {
     let object = object.to_owned();
     match errno {
+        Errno::ACCESS | Errno::PERM => {
+            let owner = stat_by_name(&object).ok().map(|stat| stat.st_uid);
+            ObjectError::PermissionDenied { object, owner }
+        }
         Errno::NOENT => ObjectError::NotFound { object },
         Errno::EXIST => ObjectError::Exists { object },
-        Errno::ACCESS | Errno::PERM => ObjectError::PermissionDenied { object },
         Errno::NOSPC => ObjectError::NoSpace { object, bytes: 0 },
         Errno::LOOP => foreign(&object, "it is a symbolic link"),
         Errno::ISDIR => foreign(&object, "it is a directory"),

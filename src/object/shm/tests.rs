@@ -68,7 +68,7 @@ fn a_store_through_a_readers_mapping_faults() {
     if is_child() {
         let backend = SharedMemory::default();
         let name = Name::new("fault");
-        let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+        let _memory = backend.create(&name.0, PAGE_BYTES, Access::OWNER).unwrap();
         let view = backend.view(&name.0).unwrap();
         drop(name);
         assert_eq!(view.load(0), 0);
@@ -84,13 +84,14 @@ fn a_store_through_a_readers_mapping_faults() {
     assert_eq!(signal, Some(libc::SIGSEGV));
 }
 
-fn assert_permissions(mode: Mode) {
+fn assert_permissions(mode: u32) {
     let backend = SharedMemory::default();
     let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
-    let _memory = backend.create(&name.0, PAGE_BYTES, mode).unwrap();
+    let access = Access { mode, group: None };
+    let _memory = backend.create(&name.0, PAGE_BYTES, access).unwrap();
     let options = ClaimOptions::create(Extent::full(PAGE_BYTES));
     let claim = backend.claim(&claimed.0, options, &|_| false).unwrap();
-    claim.set_mode(mode).unwrap();
+    claim.set_access(access).unwrap();
     for name in [&name, &claimed] {
         assert_eq!(fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777, mode);
     }
@@ -117,7 +118,7 @@ fn permissions_are_exact_under_any_umask() {
 fn memory_is_reserved_when_the_object_is_created() {
     use std::os::unix::fs::MetadataExt;
     let (name, bytes) = (Name::new("reserved"), 1 << 20);
-    let _memory = SharedMemory::default().create(&name.0, bytes, 0o600).unwrap();
+    let _memory = SharedMemory::default().create(&name.0, bytes, Access::OWNER).unwrap();
     let stat = fs::metadata(name.path()).unwrap();
     assert_eq!((stat.len(), stat.blocks() * 512), (bytes as u64, bytes as u64));
 }
@@ -153,7 +154,7 @@ fn what_does_not_fit_is_an_error_and_leaves_nothing() {
     let name = Name::new("huge");
     let backend = SharedMemory::default();
     // More than an address space: refused before any memory is reserved, on a machine of any size.
-    let error = backend.create(&name.0, 1 << 62, 0o600).unwrap_err();
+    let error = backend.create(&name.0, 1 << 62, Access::OWNER).unwrap_err();
     assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
     assert!(!name.path().exists());
 }
@@ -168,7 +169,7 @@ fn mappings_hold_no_descriptor() {
     let backend = SharedMemory::default();
     let name = Name::new("fd");
     let before = open_descriptors();
-    let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+    let _memory = backend.create(&name.0, PAGE_BYTES, Access::OWNER).unwrap();
     let _views: Vec<_> = (0..10).map(|_| backend.view(&name.0).unwrap()).collect();
     let _again = backend.reopen(&name.0).unwrap();
     assert_eq!(open_descriptors(), before);
@@ -201,7 +202,10 @@ fn squatted_names_are_refused_by_name_and_left_alone() {
             assert!(matches!(error, ObjectError::Foreign { .. }), "{kind}: {error}");
             assert!(error.to_string().contains(&name.0), "{error}");
         }
-        assert!(matches!(backend.create(&name.0, PAGE_BYTES, 0o600), Err(ObjectError::Exists { .. })));
+        assert!(matches!(
+            backend.create(&name.0, PAGE_BYTES, Access::OWNER),
+            Err(ObjectError::Exists { .. })
+        ));
         assert!(fs::symlink_metadata(name.path()).is_ok(), "{kind} was removed");
     }
 }
@@ -214,7 +218,7 @@ fn another_users_object_is_refused_unless_trusted() {
     }
     let name = Name::new("owner");
     let mut backend = SharedMemory::default();
-    drop(backend.create(&name.0, PAGE_BYTES, 0o644).unwrap());
+    drop(backend.create(&name.0, PAGE_BYTES, Access { mode: 0o644, group: None }).unwrap());
     std::os::unix::fs::chown(name.path(), Some(OTHER_USER), None).unwrap();
     let error = backend.view(&name.0).unwrap_err();
     assert!(matches!(error, ObjectError::OtherOwner { owner: OTHER_USER, .. }), "{error}");
@@ -249,7 +253,7 @@ fn a_lack_of_permission_is_reported_as_such() {
         return;
     }
     let name = Name::new("permission");
-    drop(SharedMemory::default().create(&name.0, PAGE_BYTES, 0o600).unwrap());
+    drop(SharedMemory::default().create(&name.0, PAGE_BYTES, Access::OWNER).unwrap());
     let denied = as_another_user(|| SharedMemory::default().view(&name.0).unwrap_err());
     assert!(matches!(denied, ObjectError::PermissionDenied { .. }), "{denied}");
 }

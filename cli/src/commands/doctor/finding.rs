@@ -1,8 +1,6 @@
 //! What `tearless doctor` reports, and objects that this user may not open.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use tearless::error::ObjectError;
 
 use crate::error::for_shells;
@@ -73,10 +71,7 @@ impl Refusals {
     pub(super) fn take(&mut self, error: &ObjectError) -> bool {
         let refusal = match error {
             ObjectError::OtherOwner { owner, .. } => Refusal::Untrusted(*owner),
-            ObjectError::PermissionDenied { object } => {
-                let owner = fs::symlink_metadata(format!("/dev/shm/{object}")).map(|metadata| metadata.uid());
-                Refusal::Forbidden(owner.ok())
-            }
+            ObjectError::PermissionDenied { owner, .. } => Refusal::Forbidden(*owner),
             _ => return false,
         };
         self.0.insert(refusal);
@@ -94,7 +89,7 @@ impl Refusals {
             Refusal::Forbidden(Some(owner)) => Finding::note(
                 "other-user",
                 format!("some of its objects belong to user {owner}, and you have no permission to read them"),
-                format!("run this as that user; or open the writers with wider permissions, and add --trust-owner {owner}"),
+                format!("run this as that user; or admit this user to the namespace, in all writers (--permissions, --group), and add --trust-owner {owner}"),
             ),
             Refusal::Forbidden(None) => Finding::note(
                 "other-user",

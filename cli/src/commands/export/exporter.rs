@@ -53,9 +53,14 @@ impl Exporter {
     /// Reads all channels; many channels are shared among several threads.
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
-        // The hub falls back to its previous list without a report.
-        let listing = if self.namespace.channels().is_ok() { Listing::Current } else { Listing::Failed };
-        let mut names = self.hub.channels(&self.pattern);
+        // The hub may fall back to its previous list without a report.
+        let listed = self.namespace.channels().is_ok();
+        let (mut names, listing) = match self.hub.channels(&self.pattern) {
+            Ok(names) if listed => (names, Listing::Current),
+            Ok(names) => (names, Listing::Failed),
+            Err(_) => (self.sources.keys().cloned().collect(), Listing::Failed),
+        };
+        names.sort_unstable();
         names.dedup();
         let mut before = std::mem::take(&mut self.sources);
         let task =
