@@ -8,14 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::channel::{ChannelName, ControlPage, check_namespace, read_text};
-use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table};
+use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, registry as table};
 use crate::memory::{Memory, ReadOnlyWords};
-use crate::object::{Backend, Extent, ObjectError, ObjectSize, if_exists};
+use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
 use crate::registry::{self, ChannelInfo};
 use crate::seqlock::ready::{self, Readiness};
-
-/// The first page of an object: a registry has no memory behind its last entry.
-pub(crate) const FIRST_PAGE: Extent = Extent { bytes: PAGE_BYTES, reserved: PAGE_BYTES };
 
 /// Objects by their names, as of one listing.
 #[derive(Debug, Default)]
@@ -166,8 +163,8 @@ pub(crate) fn own_page(backend: &dyn Backend, names: &ObjectNames) -> Option<Own
 
 /// The name of the namespace whose registry this is; `None` as for [`own_page`].
 pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Option<String> {
-    let memory = backend.view_sparse(object, FIRST_PAGE).ok()?;
-    if memory.len() * WORD_BYTES != table::BYTES || ready::check(&memory) != Readiness::Ready {
+    let memory = backend.view(object).ok()?;
+    if memory.len() * WORD_BYTES < table::MIN_BYTES || ready::check(&memory) != Readiness::Ready {
         return None;
     }
     let namespace = read_text(&memory, table::NAMESPACE);
@@ -200,7 +197,7 @@ impl OwnPage {
 mod tests {
     use super::*;
     use crate::channel::{Format, WriterOptions, open, write_text};
-    use crate::layout::control;
+    use crate::layout::{PAGE_BYTES, control};
     use crate::memory::MemoryMut;
     use crate::object::{Access, Heap};
 

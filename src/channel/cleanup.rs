@@ -11,7 +11,7 @@ use crate::clock;
 use crate::layout::{Kind, ObjectNames, Publication, Side, control};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, Words};
-use crate::object::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{self, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::{ChannelState, Generations};
 
 /// How long a cleanup keeps the last state of a writer that has ended.
@@ -110,7 +110,7 @@ impl Cleanup<'_> {
             return Ok(CleanupOutcome::Kept);
         }
         let options = ClaimOptions {
-            extent: Extent::full(control::BYTES),
+            size: Size::exactly(control::BYTES),
             // Segments without a page: the gate is on the page, so one is created to pass it.
             create: !has_page,
             patience: self.patience,
@@ -407,7 +407,7 @@ fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectE
 pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let failed = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let options = ClaimOptions::existing(Extent::full(control::BYTES));
+    let options = ClaimOptions::existing(Size::exactly(control::BYTES));
     let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),

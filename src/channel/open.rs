@@ -13,7 +13,7 @@ use super::writer::{ChannelObjects, ChannelWriter};
 use super::{ChannelName, CreateError};
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, control, schema};
 use crate::memory::Words;
-use crate::object::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::ChannelState;
 
 /// Attempts to open, each of which first removes a channel that can't be resumed.
@@ -74,7 +74,7 @@ impl Opening<'_> {
     }
 
     fn claim(&self) -> Result<Box<dyn Claim>, CreateError> {
-        let options = ClaimOptions::create(Extent::full(control::BYTES));
+        let options = ClaimOptions::create(Size::exactly(control::BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
             ObjectError::Claimed { .. } => self.already_owned(),

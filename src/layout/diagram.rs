@@ -124,8 +124,9 @@ fn registry_header() -> String {
         (registry::DIRTY, 1, "dirty", "1 during a change"),
         (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
         (registry::waiters::START, registry::waiters::WORDS, "waiters", "the waiters' page"),
-        (registry::MARKS, registry::MAX, "marks", "per entry: 0, or a hash of its channel's name"),
-        (registry::ENTRIES, registry::MAX * registry::entry::WORDS, "entries", "1,024 bytes each"),
+        (registry::mark(0), registry::BLOCK, "marks", "per entry: 0, or a hash of its channel's name"),
+        (registry::entry(0), registry::BLOCK * registry::entry::WORDS, "entries", "1,024 bytes each"),
+        (registry::mark(registry::BLOCK), registry::BLOCK, "marks", "of the next 512 entries, and so on"),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Access, Backend, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
+use super::{Access, Backend, ClaimOptions, Heap, ObjectError, SharedMemory, Size};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, MemoryMut, Words};
 
@@ -92,35 +92,36 @@ fn a_claim_is_exclusive_and_ends_with_its_holder(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "claim");
     let name = names.name("c");
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::NotFound { .. })
     ));
-    let claim = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let claim = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     claim.settle();
     assert!(claim.is_named());
     let view = names.backend.view(&name).unwrap();
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(true));
     claim.memory().store(3, 9);
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     // Looking at it, and failing to claim it, must not have given the claim up.
     drop(names.backend.view(&name).unwrap());
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     drop(claim);
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(false));
-    let again = names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let again =
+        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never).unwrap();
     assert_eq!(again.memory().load(3), 9, "what a former holder left is kept");
     drop(again);
-    assert!(names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).is_ok());
+    assert!(names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).is_ok());
 }
 
 fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
@@ -128,7 +129,7 @@ fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
     let name = names.name("c");
     let _memory = names.backend.create(&name, 2 * PAGE_BYTES, Access::OWNER).unwrap();
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Foreign { .. })
     ));
     assert!(names.backend.view(&name).is_ok());
@@ -137,34 +138,43 @@ fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
 fn a_removed_claim_makes_room_for_a_new_one(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "reclaim");
     let name = names.name("c");
-    let first = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let first = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     first.settle();
     first.memory().store(0, 1);
     let view = names.backend.view(&name).unwrap();
     first.remove().unwrap();
     assert!(!first.is_named());
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), None);
-    let second = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let second = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     assert_eq!(second.memory().load(0), 0);
     first.remove().unwrap();
     assert!(second.is_named(), "a claim removes its own object only");
 }
 
-fn a_claim_may_be_larger_than_its_memory(backend: Arc<dyn Backend>) {
-    let names = Names::new(backend, "sparse");
+fn a_claim_grows_in_place(backend: Arc<dyn Backend>) {
+    let names = Names::new(backend, "growing");
     let name = names.name("c");
-    let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
-    let claim = names.backend.claim(&name, ClaimOptions::create(extent), &never).unwrap();
-    assert_eq!(claim.memory().len() * WORD_BYTES, extent.bytes);
-    claim.reserve(500 * PAGE_BYTES, PAGE_BYTES).unwrap();
+    let size = Size { bytes: PAGE_BYTES, max: 1_000 * PAGE_BYTES };
+    let mut claim = names.backend.claim(&name, ClaimOptions::create(size), &never).unwrap();
+    let (before, view) = (claim.memory().clone(), names.backend.view(&name).unwrap());
+    before.store(0, 3);
     let word = 500 * PAGE_BYTES / WORD_BYTES;
+    for pages in [501, 700] {
+        claim.grow(pages * PAGE_BYTES).unwrap();
+        assert!(claim.memory().len() * WORD_BYTES >= pages * PAGE_BYTES);
+    }
+    assert_eq!((claim.memory().load(0), claim.memory().load(word)), (3, 0));
+    assert_eq!(claim.memory().object(), before.object());
     claim.memory().store(word, 5);
-    assert_eq!(names.backend.view_sparse(&name, extent).unwrap().load(word), 5);
+    claim.memory().store(0, 4);
+    assert_eq!((before.load(0), view.load(0)), (4, 4), "older mappings show the same object");
+    assert_eq!(names.backend.view(&name).unwrap().load(word), 5);
     drop(claim);
-    assert_eq!(
-        names.backend.claim(&name, ClaimOptions::existing(extent), &never).unwrap().memory().load(word),
-        5
-    );
+    let again = names.backend.claim(&name, ClaimOptions::existing(size), &never).unwrap();
+    assert_eq!(again.memory().load(word), 5);
+    drop(again);
+    let fixed = ClaimOptions::existing(Size::exactly(PAGE_BYTES));
+    assert!(matches!(names.backend.claim(&name, fixed, &never), Err(ObjectError::Foreign { .. })));
 }
 
 fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
@@ -181,12 +191,13 @@ fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
     names.backend.remove(&name, &memory).unwrap();
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
     assert!(matches!(names.backend.status(&name), Err(ObjectError::NotFound { .. })));
-    let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
+    let size = Size { bytes: PAGE_BYTES, max: 1_000 * PAGE_BYTES };
     let claimed = names.name("c");
-    let _claim = names.backend.claim(&claimed, ClaimOptions::create(extent), &never).unwrap();
-    let sparse = names.backend.size(&claimed).unwrap();
-    assert_eq!(sparse.bytes, extent.bytes as u64);
-    assert!((PAGE_BYTES as u64..=sparse.bytes).contains(&sparse.resident));
+    let mut claim = names.backend.claim(&claimed, ClaimOptions::create(size), &never).unwrap();
+    claim.grow(3 * PAGE_BYTES).unwrap();
+    let grown = names.backend.size(&claimed).unwrap();
+    assert_eq!(grown.bytes, (claim.memory().len() * WORD_BYTES) as u64);
+    assert_eq!(grown.resident, grown.bytes, "nothing is sparse");
 }
 
 macro_rules! conformance {
@@ -208,6 +219,6 @@ conformance!(
     a_claim_is_exclusive_and_ends_with_its_holder,
     a_claim_of_another_size_is_refused,
     a_removed_claim_makes_room_for_a_new_one,
-    a_claim_may_be_larger_than_its_memory,
+    a_claim_grows_in_place,
     sizes_and_owners_are_reported_without_opening,
 );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
+use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, Size};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, Words};
 
@@ -59,9 +59,10 @@ impl Heap {
         }
     }
 
-    fn try_claim(&self, name: &str, object: Object, bytes: usize) -> Result<HeapClaim, ObjectError> {
-        if object.words.len() * WORD_BYTES != bytes {
-            let reason = format!("it has {} bytes instead of {bytes}", object.words.len() * WORD_BYTES);
+    fn try_claim(&self, name: &str, object: Object, size: Size) -> Result<HeapClaim, ObjectError> {
+        let bytes = object.words.len() * WORD_BYTES;
+        if !size.includes(bytes) {
+            let reason = format!("it has {bytes} bytes instead of {}", size.bytes);
             return Err(ObjectError::Foreign { object: name.into(), reason });
         }
         if std::mem::replace(&mut *lock(&object.claimed), true) {
@@ -109,10 +110,6 @@ impl Backend for Heap {
         self.find(object).map(|found| found.words.read_only())
     }
 
-    fn view_sparse(&self, object: &str, _extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
-        self.view(object)
-    }
-
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
         self.find(object).map(|found| found.words)
     }
@@ -138,15 +135,15 @@ impl Backend for Heap {
         options: ClaimOptions,
         _abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
-        let bytes = options.extent.bytes;
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
         if options.create {
-            objects.entry(object.into()).or_insert_with(|| Object::new(bytes));
+            // A block of the heap can't grow in place. Pages that are not touched take no memory.
+            objects.entry(object.into()).or_insert_with(|| Object::new(options.size.max));
         }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;
-        Ok(Box::new(self.try_claim(object, found, bytes)?))
+        Ok(Box::new(self.try_claim(object, found, options.size)?))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
@@ -189,9 +186,12 @@ impl Claim for HeapClaim {
         Ok(self.object.status())
     }
 
-    /// All of it has memory.
-    fn reserve(&self, _start: usize, _bytes: usize) -> Result<(), ObjectError> {
-        Ok(())
+    /// It has its maximum from the start.
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
+        match bytes <= self.object.words.len() * WORD_BYTES {
+            true => Ok(()),
+            false => Err(ObjectError::NoSpace { object: self.name.clone(), bytes }),
+        }
     }
 
     fn is_named(&self) -> bool {

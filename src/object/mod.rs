@@ -18,13 +18,14 @@ mod threads;
 
 pub(crate) use fork::ForkToken;
 pub(crate) use heap::Heap;
-pub(crate) use shm::{SharedMemory, group_id};
+pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::layout::PAGE_BYTES;
 use crate::memory::{ReadOnlyWords, Words};
 
 /// Permission bits of an object, for example `0o600`.
@@ -62,17 +63,24 @@ impl Access {
     }
 }
 
-/// Size of a claimed object, and how much of it gets memory at once.
+/// Size of a claimed object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
+pub(crate) struct Size {
+    /// Its bytes when it is new.
     pub(crate) bytes: usize,
-    pub(crate) reserved: usize,
+    /// The most bytes to which it may [grow](Claim::grow).
+    pub(crate) max: usize,
 }
 
-impl Extent {
-    /// All of it gets memory at once.
-    pub(crate) fn full(bytes: usize) -> Extent {
-        Extent { bytes, reserved: bytes }
+impl Size {
+    /// It never grows.
+    pub(crate) fn exactly(bytes: usize) -> Size {
+        Size { bytes, max: bytes }
+    }
+
+    /// Whether an object may have this many bytes.
+    fn includes(self, bytes: usize) -> bool {
+        (self.bytes..=self.max).contains(&bytes) && bytes.is_multiple_of(PAGE_BYTES)
     }
 }
 
@@ -81,7 +89,7 @@ impl Extent {
 pub(crate) struct ObjectSize {
     /// Its length.
     pub(crate) bytes: u64,
-    /// The part of it that has memory.
+    /// The part of it that has memory, in full pages.
     pub(crate) resident: u64,
 }
 
@@ -126,7 +134,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// How an object is claimed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClaimOptions {
-    pub(crate) extent: Extent,
+    pub(crate) size: Size,
     /// Whether the object is created if there is none.
     pub(crate) create: bool,
     /// How long to wait for another process that is claiming it at the same time.
@@ -135,13 +143,13 @@ pub(crate) struct ClaimOptions {
 
 impl ClaimOptions {
     /// Claims an object, and creates it if there is none.
-    pub(crate) fn create(extent: Extent) -> ClaimOptions {
-        ClaimOptions { extent, create: true, patience: PATIENCE }
+    pub(crate) fn create(size: Size) -> ClaimOptions {
+        ClaimOptions { size, create: true, patience: PATIENCE }
     }
 
     /// Claims an object that must exist.
-    pub(crate) fn existing(extent: Extent) -> ClaimOptions {
-        ClaimOptions { create: false, ..ClaimOptions::create(extent) }
+    pub(crate) fn existing(size: Size) -> ClaimOptions {
+        ClaimOptions { create: false, ..ClaimOptions::create(size) }
     }
 
     pub(crate) fn patience(self, patience: Duration) -> ClaimOptions {
@@ -263,6 +271,33 @@ pub enum ObjectError {
         /// Numeric id of its owner.
         owner: u32,
     },
+    /// The place of shared memory is missing, or lacks what every object needs.
+    #[error("shared memory can't be used: {problem}")]
+    Unusable {
+        /// What is missing, and what to do.
+        problem: String,
+    },
+    /// A limit of this process, or of the system, does not allow it.
+    #[error("{operation} failed for shared-memory object {object}: {limit}")]
+    Limit {
+        /// Its name.
+        object: String,
+        /// The operation that failed.
+        operation: &'static str,
+        /// Which limit.
+        limit: ResourceLimit,
+    },
+    /// The registry has no entry left.
+    #[error(
+        "registry {object} has {channels} channels, and no room for another one: remove those of dead \
+         writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
+    )]
+    Full {
+        /// Its name.
+        object: String,
+        /// Maximum number of channels in a namespace.
+        channels: usize,
+    },
     /// The system refused for another reason.
     #[error("{operation} failed for shared-memory object {object}: {source}")]
     Os {
@@ -275,10 +310,50 @@ pub enum ObjectError {
     },
 }
 
+/// A limit that an operation has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResourceLimit {
+    /// The length of the files that this process may write: at most this many bytes.
+    FileSize(u64),
+    /// The memory that this process may lock: it locks all that it maps.
+    LockedMemory,
+    /// The number of mappings, or their size.
+    Mappings,
+    /// The number of open descriptors.
+    Descriptors,
+}
+
+impl fmt::Display for ResourceLimit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            ResourceLimit::FileSize(max) => {
+                return write!(
+                    formatter,
+                    "this process may not make files of more than {max} bytes: raise that limit \
+                     (ulimit -f, in a systemd unit LimitFSIZE=)"
+                );
+            }
+            ResourceLimit::LockedMemory => {
+                "this process locks all memory that it maps, and may not lock that much: raise that \
+                 limit (ulimit -l, in a systemd unit LimitMEMLOCK=)"
+            }
+            ResourceLimit::Mappings => {
+                "this process has too many mappings, or too much memory is mapped: raise \
+                 vm.max_map_count or the limit of its address space (ulimit -v)"
+            }
+            ResourceLimit::Descriptors => {
+                "too many descriptors are open: raise that limit (ulimit -n, in a systemd unit \
+                 LimitNOFILE=)"
+            }
+        })
+    }
+}
+
 impl ObjectError {
     /// Whether the reason may be a passing lack of descriptors, mappings or memory.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, ObjectError::Os { .. } | ObjectError::NoSpace { .. })
+        matches!(self, ObjectError::Os { .. } | ObjectError::Limit { .. } | ObjectError::NoSpace { .. })
     }
 }
 
@@ -311,10 +386,6 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// Maps `object` read-only.
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError>;
-
-    /// Maps `object` read-only, although only a part of it has memory. The caller accesses only
-    /// that part.
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
 
     /// Maps `object` of a dead process to resume it.
     fn reopen(&self, object: &str) -> Result<Words, ObjectError>;
@@ -374,8 +445,9 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// Status of the object.
     fn status(&self) -> Result<ObjectStatus, ObjectError>;
 
-    /// Reserves the `bytes` from `start` on, so that no access to them can fail.
-    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError>;
+    /// Makes the object larger, up to the maximum of its [`Size`], and maps all of it. What it held
+    /// is at the same place, the rest is zero.
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError>;
 
     /// Whether the name still means this object.
     fn is_named(&self) -> bool;

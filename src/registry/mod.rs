@@ -27,11 +27,11 @@ use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
-use crate::object::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
 use table::{Table, Version};
 
-/// The first pages have memory from the start, the rest as far as there are entries.
-const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESERVED };
+/// It begins small, and grows.
+const SIZE: Size = Size { bytes: registry::MIN_BYTES, max: registry::MAX_BYTES };
 
 /// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
@@ -45,13 +45,14 @@ pub(crate) fn register(
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
     for _ in 0..MAX_TRIES {
-        let claim = claim(backend, &object, ClaimOptions::create(EXTENT))?;
-        let table = Table::new(claim.memory());
-        if table.prepare(namespace, &object)? {
+        let mut claim = claim(backend, &object, ClaimOptions::create(SIZE))?;
+        if Table::new(claim.memory()).prepare(namespace, &object)? {
             let entered = admit(claim.as_ref(), &object, access).and_then(|()| {
-                table.change(|table| table.enter(info, |start, bytes| claim.reserve(start, bytes)))
+                let place = make_room(claim.as_mut(), &object, &info.name)?;
+                Table::new(claim.memory()).change(|table| table.enter(place, info));
+                Ok(())
             });
-            table.wake_waiters();
+            Table::new(claim.memory()).wake_waiters();
             if entered.is_err() {
                 // The table may have been made only for this entry. The original error matters
                 // more.
@@ -75,6 +76,20 @@ fn admit(claim: &dyn Claim, object: &str, wanted: Access) -> Result<(), ObjectEr
     }
 }
 
+/// The place of a channel's entry. The object grows if there is none: by half, so that few channels
+/// make it grow.
+fn make_room(claim: &mut dyn Claim, object: &str, channel: &str) -> Result<usize, ObjectError> {
+    let table = Table::new(claim.memory());
+    let (place, room) = (table.place(channel), table.room());
+    if place >= registry::MAX {
+        return Err(ObjectError::Full { object: object.into(), channels: registry::MAX });
+    }
+    if place >= room {
+        claim.grow(registry::bytes((room + room / 2).min(registry::MAX).max(place + 1)))?;
+    }
+    Ok(place)
+}
+
 /// Removes the entries of these instances of channels. Waits up to `patience` for another process's
 /// change.
 pub(crate) fn deregister(
@@ -84,7 +99,7 @@ pub(crate) fn deregister(
     patience: Duration,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let claim = match claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience)) {
+    let claim = match claim(backend, &object, ClaimOptions::existing(SIZE).patience(patience)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(()),
         Err(error) => return Err(error),
@@ -93,10 +108,7 @@ pub(crate) fn deregister(
     if !table.prepare(namespace, &object)? {
         return claim.remove();
     }
-    table.change(|table| {
-        table.strike(gone);
-        Ok(())
-    })?;
+    table.change(|table| table.strike(gone));
     table.wake_waiters();
     remove_if_empty(claim.as_ref())
 }
@@ -109,7 +121,7 @@ pub(crate) fn clean(
     patience: Duration,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    match claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience)) {
+    match claim(backend, &object, ClaimOptions::existing(SIZE).patience(patience)) {
         Ok(claim) => match Table::new(claim.memory()).prepare(namespace, &object)? {
             true => remove_if_empty(claim.as_ref()),
             false => claim.remove(),
@@ -146,9 +158,13 @@ fn claim(
 
 /// All registered channels. Takes no lock.
 pub(crate) fn list(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Vec<ChannelInfo>, ObjectError> {
-    match view(backend, namespace)? {
-        Some(view) => Ok(Table::new(&view).list()),
-        None => Ok(Vec::new()),
+    let mut known = 0;
+    loop {
+        let Some(view) = view(backend, namespace)? else { return Ok(Vec::new()) };
+        if let Some(listed) = Table::new(&view).list(view.len() <= known) {
+            return Ok(listed);
+        }
+        known = view.len();
     }
 }
 
@@ -172,12 +188,12 @@ pub(crate) fn waiters_page(
 /// The table, read-only; `None` while there is none.
 fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWords>, ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let view = match backend.view_sparse(&object, EXTENT) {
+    let view = match backend.view(&object) {
         Ok(view) => view,
         Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    if view.len() * WORD_BYTES != registry::BYTES {
+    if view.len() * WORD_BYTES < registry::MIN_BYTES {
         return Err(ObjectError::Foreign { object, reason: "its size is not that of a registry".into() });
     }
     Table::new(&view).is_usable(namespace, &object).map(|usable| usable.then_some(view))

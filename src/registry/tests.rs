@@ -10,7 +10,7 @@ use crate::channel::{
 use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::{Heap, PATIENCE};
+use crate::object::{Heap, PATIENCE, SharedMemory};
 
 const NAMESPACE: &str = "tests";
 
@@ -82,32 +82,86 @@ fn a_watch_notices_every_change_also_across_tables() {
 
 #[test]
 fn as_many_as_promised_fit_and_one_more_is_an_error() {
-    let memory = Words::zeroed(registry::BYTES / WORD_BYTES);
-    let table = Table::new(&memory);
-    assert!(table.prepare(NAMESPACE, "object").unwrap());
+    let heap = Heap::new();
+    register(&heap.shared(), NAMESPACE, &info("first", 1)).unwrap();
+    let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     // The names are not searched here: that would take quadratic time.
     for index in 0..registry::MAX {
-        memory.store(registry::MARKS + index, 1);
+        memory.store(registry::mark(index), 1);
     }
     memory.store(registry::HIGH, registry::MAX as u64);
-    assert!(table.enter(&info("one more", 1), |_, _| Ok(())).is_err());
-    memory.store(registry::MARKS + registry::MAX - 1, 0);
-    table.enter(&info("the last", 1), |_, _| Ok(())).unwrap();
-    assert_eq!(table.list(), [info("the last", 1)]);
+    let full = register(&heap.shared(), NAMESPACE, &info("one more", 1)).unwrap_err();
+    assert!(matches!(full, ObjectError::Full { channels: registry::MAX, .. }), "{full}");
+    memory.store(registry::mark(registry::MAX - 1), 0);
+    register(&heap.shared(), NAMESPACE, &info("the last", 1)).unwrap();
+    assert_eq!(listed(&heap), [info("first", 1), info("the last", 1)]);
+}
+
+#[test]
+fn entries_lie_apart_and_a_table_has_room_for_as_many_as_its_size_says() {
+    let mut end = registry::BLOCKS;
+    for index in 0..3 * registry::BLOCK {
+        if index.is_multiple_of(registry::BLOCK) {
+            assert_eq!(registry::mark(index), end, "a block begins with its marks");
+            end += registry::BLOCK;
+        }
+        assert_eq!(
+            (registry::mark(index) % registry::BLOCK, registry::entry(index)),
+            (index % registry::BLOCK, end)
+        );
+        end += registry::entry::WORDS;
+        let words = registry::bytes(index + 1) / WORD_BYTES;
+        assert!(registry::room(words) > index && registry::room(end - 1) == index && words >= end);
+    }
+    assert_eq!(registry::room(usize::MAX), registry::MAX);
+    assert_eq!(registry::room(0), 0);
+}
+
+#[test]
+fn a_registry_grows_and_a_view_from_before_is_mapped_again() {
+    let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
+    let namespace = format!("growing-{}", std::process::id());
+    let object = ObjectNames::registry(&namespace);
+    let names: Vec<String> = (0..700).map(|number| format!("worker-{number}")).collect();
+    let mut watch = ChannelWatch::new(Arc::clone(&backend), &namespace);
+    let mut sizes = Vec::new();
+    let mut early = None;
+    for (number, name) in (1..).zip(&names) {
+        super::register(&backend, &namespace, &info(name, number), Access::OWNER).unwrap();
+        let view = early.get_or_insert_with(|| view(&backend, &namespace).unwrap().unwrap());
+        let is_early = number <= registry::room(view.len()) as u64;
+        assert_eq!(Table::new(view).list(false).is_some(), is_early, "{number}");
+        assert!(watch.changed().unwrap());
+        let size = backend.size(&object).unwrap();
+        assert_eq!(size.bytes, size.resident, "nothing is sparse");
+        sizes.push(size.bytes);
+    }
+    sizes.dedup();
+    assert_eq!(sizes[0], registry::MIN_BYTES as u64);
+    assert!((5..20).contains(&sizes.len()) && sizes[sizes.len() - 1] < 1_200 * 1_024, "{sizes:?}");
+    let listed = list(&backend, &namespace).unwrap();
+    assert!(listed.iter().map(|info| &info.name).eq(&names));
+    // Another process has spoiled the mark: no list is endless.
+    let memory = backend.reopen(&object).unwrap();
+    memory.store(registry::HIGH, u64::MAX);
+    assert_eq!(list(&backend, &namespace).unwrap().len(), names.len());
+    let gone: Vec<_> = (1..).zip(&names).map(|(number, name)| (name.as_str(), number)).collect();
+    deregister(&backend, &namespace, &gone, PATIENCE).unwrap();
+    assert!(backend.list(&object).unwrap().is_empty());
 }
 
 #[test]
 fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
-    heap.create(&object, registry::BYTES, Access::OWNER).unwrap();
+    heap.create(&object, registry::MIN_BYTES, Access::OWNER).unwrap();
     clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "half-made");
     register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
     clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert_eq!(listed(&heap), [info("a", 1)]);
     let memory = heap.reopen(&object).unwrap();
-    memory.store(registry::MARKS, 0);
+    memory.store(registry::mark(0), 0);
     clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
     assert!(heap.names().is_empty(), "killed after the last entry was struck");
     clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
@@ -218,38 +272,36 @@ impl MemoryMut for Dying {
     fn fence_release(&self) {}
 }
 
+fn enter(table: &Table<'_, impl MemoryMut>, channel: &str, instance: u64) {
+    table.enter(table.place(channel), &info(channel, instance));
+}
+
 #[test]
 fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
-    type Change = fn(&Table<'_, Dying>) -> Result<(), ObjectError>;
-    let changes: [Change; 3] = [
-        |table| table.enter(&info("new", 5), |_, _| Ok(())),
-        |table| table.enter(&info("b", 6), |_, _| Ok(())),
-        |table| {
-            table.strike(&[("b", 2)]);
-            Ok(())
-        },
-    ];
+    type Change = fn(&Table<'_, Dying>);
+    let changes: [Change; 3] =
+        [|table| enter(table, "new", 5), |table| enter(table, "b", 6), |table| table.strike(&[("b", 2)])];
     for change in changes {
         let (mut old_seen, mut new_seen) = (0, 0);
         for stores in 0.. {
-            let words = Words::zeroed(registry::BYTES / WORD_BYTES);
+            let words = Words::zeroed(registry::bytes(8) / WORD_BYTES);
             let plain = Table::new(&words);
             plain.prepare(NAMESPACE, "object").unwrap();
             for (name, instance) in [("a", 1), ("b", 2)] {
-                plain.change(|table| table.enter(&info(name, instance), |_, _| Ok(()))).unwrap();
+                plain.change(|table| enter(table, name, instance));
             }
-            let (old, version) = (plain.list(), plain.version());
+            let (old, version) = (plain.list(false).unwrap(), plain.version());
             let dying = Dying { words: words.clone(), stores_left: Cell::new(stores) };
-            Table::new(&dying).change(change).unwrap();
+            Table::new(&dying).change(change);
             let done = dying.stores_left.get() > 0;
-            let found = plain.list();
+            let found = plain.list(false).unwrap();
             let unchanged = found == old;
             old_seen += u32::from(unchanged);
             new_seen += u32::from(!unchanged);
             assert!(unchanged || found.len() != old.len() || found.contains(&info("b", 6)), "{found:?}");
             // The next change succeeds, and a process that saw the old version sees another one.
-            plain.change(|table| table.enter(&info("next", 9), |_, _| Ok(()))).unwrap();
-            assert_eq!(plain.list().len(), found.len() + 1);
+            plain.change(|table| enter(table, "next", 9));
+            assert_eq!(plain.list(false).unwrap().len(), found.len() + 1);
             assert_ne!(plain.version(), version);
             if done {
                 break;

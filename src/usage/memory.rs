@@ -14,8 +14,8 @@ use crate::object::ObjectSize;
 pub struct MemoryUsage {
     /// Their lengths, in bytes.
     pub bytes: u64,
-    /// How many of those bytes have memory. Fewer than `bytes` only for the registry, whose length
-    /// is that of a full one. In a namespace inside this process always equal to `bytes`.
+    /// How many of those bytes have memory: all, unless the object is just being created, or is not
+    /// ours. In a namespace inside this process always equal to `bytes`.
     pub resident: u64,
     /// The number of objects.
     pub objects: u64,

@@ -183,7 +183,6 @@ impl Backend for Meanwhile {
     as_of_the_heap! {
         create(object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
         view(object: &str) -> Result<ReadOnlyWords, ObjectError>;
-        view_sparse(object: &str, extent: crate::object::Extent) -> Result<ReadOnlyWords, ObjectError>;
         reopen(object: &str) -> Result<Words, ObjectError>;
         remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
         remove_leftover(object: &str) -> Result<bool, ObjectError>;

@@ -101,6 +101,12 @@ pub fn become_member(user: u32, group: u32, groups: &[u32]) {
     become_user(user);
 }
 
+/// Locks all memory that this process maps from now on, as real-time programs do.
+pub fn lock_future_memory() {
+    // SAFETY: takes a plain number.
+    assert_eq!(unsafe { libc::mlockall(libc::MCL_FUTURE) }, 0);
+}
+
 /// Runs `handler` a thousand times a second, by a signal that interrupts this thread's system
 /// calls.
 pub fn alarm_every_millisecond(handler: extern "C" fn(libc::c_int)) {

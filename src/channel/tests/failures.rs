@@ -11,9 +11,7 @@ use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::{MemoryMut, Words};
-use crate::object::{
-    Access, Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE,
-};
+use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
 
 /// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
@@ -61,9 +59,9 @@ impl Claim for FailingClaim {
     fn settle(&self) {
         self.claim.settle();
     }
-    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        self.plan.call("reserve")?;
-        self.claim.reserve(start, bytes)
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
+        self.plan.call("grow")?;
+        self.claim.grow(bytes)
     }
     fn set_access(&self, access: Access) -> Result<(), ObjectError> {
         self.plan.call("set access")?;
@@ -99,10 +97,6 @@ impl Backend for Failing {
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         self.plan.call("view")?;
         self.heap.view(object)
-    }
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
-        self.plan.call("view")?;
-        self.heap.view_sparse(object, extent)
     }
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
         self.plan.call("reopen")?;

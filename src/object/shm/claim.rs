@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::Stat;
 
-use super::super::{Access, Claim, ClaimOptions, Extent, ForkToken, ObjectError, ObjectStatus, lock};
+use super::super::{Access, Claim, ClaimOptions, ForkToken, ObjectError, ObjectStatus, lock};
 use super::object::{
-    failed, foreign, identity, map, names, remove_if_same, reserve_range, reserved_bytes, set_access,
+    extend, failed, failed_io, foreign, identity, map, names, remove_if_same, reserved_bytes, set_access,
     status_of,
 };
-use crate::memory::Words;
+use crate::layout::WORD_BYTES;
+use crate::memory::{Memory, Words};
 
 /// Pause before the next try to pass the gate.
 const GATE_PAUSE: Duration = Duration::from_micros(100);
@@ -32,7 +33,6 @@ impl ShmClaim {
         options: ClaimOptions,
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Option<ShmClaim>, ObjectError> {
-        let extent = options.extent;
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
@@ -44,14 +44,18 @@ impl ShmClaim {
             return Ok(None);
         }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-        if ![0, extent.reserved, extent.bytes].contains(&size) {
-            return Err(foreign(object, format!("it has {size} bytes instead of {}", extent.bytes)));
+        if size != 0 && !options.size.includes(size) {
+            return Err(foreign(object, format!("it has {size} bytes instead of {}", options.size.bytes)));
         }
-        let is_whole = size == extent.bytes && reserved_bytes(&stat) >= extent.reserved;
-        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
+        let bytes = size.max(options.size.bytes);
+        // An object that grows never has a size before it has the memory. Another version's may: it is
+        // refused by its header, and gets no memory here.
+        let grows = options.size.max > options.size.bytes;
+        let is_whole = size == bytes && (grows || reserved_bytes(&stat) >= bytes);
+        let os = |error| failed_io(object, "lock", error);
         let vacancy = lock::vacancy(lock.fd.as_fd()).map_err(os)?;
         if vacancy.is_behind_another() {
-            let is_live = !is_whole || !abandoned(&map(&lock.fd, &stat, object, extent.bytes)?);
+            let is_live = !is_whole || !abandoned(&map(&lock.fd, &stat, object, bytes)?);
             if is_live {
                 return Err(ObjectError::Claimed { object: object.into() });
             }
@@ -62,8 +66,10 @@ impl ShmClaim {
         if !names(object, identity(&stat)) {
             return Ok(None);
         }
-        let claimed = if is_whole { Ok(()) } else { give_memory(&lock.fd, object, extent) };
-        match claimed.and_then(|()| map(&lock.fd, &stat, object, extent.bytes)) {
+        // This sets the size after the memory is reserved: a process that sees the size can access all
+        // of the object.
+        let claimed = if is_whole { Ok(()) } else { extend(&lock.fd, object, 0, bytes) };
+        match claimed.and_then(|()| map(&lock.fd, &stat, object, bytes)) {
             Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),
             Err(error) => {
                 if !is_whole {
@@ -74,14 +80,6 @@ impl ShmClaim {
             }
         }
     }
-}
-
-/// Reserves memory first and sets the size afterwards, so that a process that sees the size can
-/// access every reserved byte.
-fn give_memory(fd: &OwnedFd, object: &str, extent: Extent) -> Result<(), ObjectError> {
-    reserve_range(fd, object, 0, extent.reserved)?;
-    rustix::io::retry_on_intr(|| rustix::fs::ftruncate(fd, extent.bytes as u64))
-        .map_err(|errno| failed(object, "ftruncate", errno))
 }
 
 /// The descriptor that holds the locks of a claim. Dropping it releases them.
@@ -102,8 +100,7 @@ impl OwnerLock {
         let begin = Instant::now();
         loop {
             let passed = lock::try_lock_gate(lock.fd.as_fd());
-            let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-            if passed.map_err(os)? {
+            if passed.map_err(|error| failed_io(object, "lock", error))? {
                 return Ok(Some(lock));
             }
             if begin.elapsed() >= patience {
@@ -141,8 +138,11 @@ impl Claim for ShmClaim {
         self.lock.stat(&self.object).map(|stat| status_of(&stat))
     }
 
-    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        reserve_range(&self.lock.fd, &self.object, start, bytes)
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
+        let known = self.words.len() * WORD_BYTES;
+        extend(&self.lock.fd, &self.object, known, bytes.saturating_sub(known))?;
+        self.words = map(&self.lock.fd, &self.lock.stat(&self.object)?, &self.object, bytes)?;
+        Ok(())
     }
 
     fn is_named(&self) -> bool {

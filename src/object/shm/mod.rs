@@ -18,14 +18,15 @@ use std::thread;
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Access, Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, lock};
+use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, lock};
+use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ReadOnlyWords, Words};
 use claim::ShmClaim;
-pub(crate) use object::group_id;
 use object::{
-    OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
+    OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, path, remove_if_same,
     reserve_range, reserved_bytes, set_access, size_of_object, stat_by_name, status_of, unlink,
 };
+pub(crate) use object::{group_id, try_steps};
 
 /// Maximum tries of a step that another process or a signal interrupts.
 const MAX_TRIES: usize = 1_000;
@@ -76,26 +77,14 @@ impl SharedMemory {
     /// Opens an object to claim it; creates it, empty, if there is none and `create` says so. Not
     /// through the `shared_memory` crate: if that fails half-way it unlinks the *name*, which
     /// another process may have claimed in the meantime.
-    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
+    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Made), ObjectError> {
         match self.open(object, OFlags::RDWR) {
             Err(ObjectError::NotFound { .. }) if create => {
-                self.open(object, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+                self.open(object, flags).map(|(fd, _)| (fd, Made::Here))
             }
-            opened => opened,
+            opened => opened.map(|(fd, _)| (fd, Made::Before)),
         }
-    }
-
-    /// Maps an object read-only if the part of it that `extent` names has memory; without an
-    /// extent, all of it. Otherwise its creator is between sizing and reserving it, or died there:
-    /// an access could fault.
-    fn look(&self, object: &str, extent: Option<Extent>) -> Result<ReadOnlyWords, ObjectError> {
-        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
-        let bytes = size_of_object(object, &stat)?;
-        let min = extent.unwrap_or(Extent::full(bytes));
-        if bytes < min.bytes || reserved_bytes(&stat) < min.reserved {
-            return Err(ObjectError::Unfinished { object: object.into() });
-        }
-        mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
     }
 
     /// Gives access and memory to an object that was just created, and maps it.
@@ -113,6 +102,24 @@ impl SharedMemory {
     }
 }
 
+/// Whether an object was created by the call that opened it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Here,
+    Before,
+}
+
+/// Why an object that lacks memory can't be mapped: an access could fault. Its creator is between
+/// sizing and reserving it, or died there; or it is another version's registry, which was sparse.
+fn without_memory(fd: &OwnedFd, object: &str) -> ObjectError {
+    let mut word = [0; WORD_BYTES];
+    let len = rustix::io::pread(fd, &mut word, 0).unwrap_or(0);
+    match version_of(u64::from_le_bytes(word)).filter(|_| len == WORD_BYTES) {
+        Some(version) => foreign(object, format!("it has layout version {version}, and memory for a part")),
+        None => ObjectError::Unfinished { object: object.into() },
+    }
+}
+
 impl Backend for SharedMemory {
     fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         create_exclusively(object, bytes)?;
@@ -122,11 +129,12 @@ impl Backend for SharedMemory {
     }
 
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
-        self.look(object, None)
-    }
-
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
-        self.look(object, Some(extent))
+        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
+        let bytes = size_of_object(object, &stat)?;
+        if reserved_bytes(&stat) < bytes {
+            return Err(without_memory(&fd, object));
+        }
+        mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
     }
 
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
@@ -139,12 +147,13 @@ impl Backend for SharedMemory {
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let end = start + bytes;
-        // The reserved part begins at the start of the object.
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat))
-            .map_err(|errno| failed(object, "mmap", errno))
+        // From the beginning: kernels with larger pages refuse other offsets.
+        let words = map(&fd, &stat, object, end)?;
+        let part = words.part(start / WORD_BYTES, bytes / WORD_BYTES);
+        part.ok_or_else(|| ObjectError::Unfinished { object: object.into() })
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
@@ -169,7 +178,7 @@ impl Backend for SharedMemory {
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let (fd, _) = match self.open_to_claim(object, options.create) {
+            let (fd, made) = match self.open_to_claim(object, options.create) {
                 // Unlinked, or created, between the two steps.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
@@ -179,8 +188,16 @@ impl Backend for SharedMemory {
                 }
                 opened => opened?,
             };
-            if let Some(claim) = ShmClaim::take(fd, object, options, abandoned)? {
-                return Ok(Box::new(claim));
+            match ShmClaim::take(fd, object, options, abandoned) {
+                Ok(Some(claim)) => return Ok(Box::new(claim)),
+                Ok(None) => {}
+                Err(error) => {
+                    // On a system without locks it has no owner.
+                    if made == Made::Here && matches!(error, ObjectError::Unusable { .. }) {
+                        let _ = unlink(object);
+                    }
+                    return Err(error);
+                }
             }
             thread::yield_now();
         }
@@ -188,8 +205,7 @@ impl Backend for SharedMemory {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
-        let os =
-            |source| ObjectError::Os { object: format!("{prefix}…"), operation: "list /dev/shm", source };
+        let os = |error| failed_io(&format!("{prefix}…"), "list /dev/shm", error);
         let mut names = Vec::new();
         for entry in std::fs::read_dir(object::DIRECTORY).map_err(os)? {
             // A name that is not UTF-8 is not one of ours.
@@ -216,8 +232,7 @@ impl Backend for SharedMemory {
         if identity(&stat) != view.object() {
             return Ok(None);
         }
-        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-        lock::is_owned(fd.as_fd()).map(Some).map_err(os)
+        lock::is_owned(fd.as_fd()).map(Some).map_err(|error| failed_io(object, "lock", error))
     }
 }
 

@@ -89,7 +89,7 @@ fn assert_permissions(mode: u32) {
     let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
     let access = Access { mode, group: None };
     let _memory = backend.create(&name.0, PAGE_BYTES, access).unwrap();
-    let options = ClaimOptions::create(Extent::full(PAGE_BYTES));
+    let options = ClaimOptions::create(Size::exactly(PAGE_BYTES));
     let claim = backend.claim(&claimed.0, options, &|_| false).unwrap();
     claim.set_access(access).unwrap();
     for name in [&name, &claimed] {
@@ -132,21 +132,24 @@ fn an_object_with_a_size_but_without_memory_is_not_touched() {
     file.set_len(PAGE_BYTES as u64).unwrap();
     assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
     assert_eq!(fs::metadata(name.path()).unwrap().blocks(), 0, "looking at it gave it no memory");
-    drop(backend.claim(&name.0, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &|_| false).unwrap());
+    drop(backend.claim(&name.0, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &|_| false).unwrap());
     assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, PAGE_BYTES as u64);
     assert!(backend.view(&name.0).is_ok());
 }
 
 #[test]
-fn a_sparse_object_takes_only_what_is_reserved() {
+fn an_object_that_grows_has_memory_for_all_of_its_bytes() {
     use std::os::unix::fs::MetadataExt;
-    let name = Name::new("sparse");
-    let extent = Extent { bytes: 64 << 20, reserved: PAGE_BYTES };
-    let claim = SharedMemory::default().claim(&name.0, ClaimOptions::create(extent), &|_| false).unwrap();
-    let pages = |name: &Name| fs::metadata(name.path()).unwrap().blocks() * 512 / PAGE_BYTES as u64;
-    assert_eq!(pages(&name), 1);
-    claim.reserve(10 * PAGE_BYTES, 2 * PAGE_BYTES).unwrap();
-    assert_eq!((pages(&name), fs::metadata(name.path()).unwrap().len()), (3, 64 << 20));
+    let name = Name::new("growing");
+    let size = Size { bytes: PAGE_BYTES, max: 64 << 20 };
+    let options = ClaimOptions::create(size);
+    let mut claim = SharedMemory::default().claim(&name.0, options, &|_| false).unwrap();
+    for pages in [1, 2, 100] {
+        claim.grow(pages * PAGE_BYTES).unwrap();
+        let found = fs::metadata(name.path()).unwrap();
+        let bytes = (pages * PAGE_BYTES) as u64;
+        assert_eq!((found.len(), found.blocks() * 512), (bytes, bytes));
+    }
 }
 
 #[test]
@@ -175,7 +178,7 @@ fn mappings_hold_no_descriptor() {
     assert_eq!(open_descriptors(), before);
     let claimed = Name::new("fd_c");
     let _claim =
-        backend.claim(&claimed.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).unwrap();
+        backend.claim(&claimed.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).unwrap();
     assert_eq!(open_descriptors(), before + 1, "the claim's lock");
 }
 
@@ -196,7 +199,7 @@ fn squatted_names_are_refused_by_name_and_left_alone() {
         let view = backend.view(&name.0).map(drop);
         let reopened = backend.reopen(&name.0).map(drop);
         let claim =
-            backend.claim(&name.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).map(drop);
+            backend.claim(&name.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).map(drop);
         for result in [view, reopened, claim] {
             let error = result.expect_err(kind);
             assert!(matches!(error, ObjectError::Foreign { .. }), "{kind}: {error}");
@@ -232,7 +235,7 @@ fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
     let name = Name::new("empty");
     fs::write(name.path(), "").unwrap();
     assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
-    let claim = backend.claim(&name.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).unwrap();
+    let claim = backend.claim(&name.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).unwrap();
     claim.memory().store(5, 5);
     assert_eq!(backend.view(&name.0).unwrap().load(5), 5);
     drop(claim);

@@ -18,8 +18,8 @@ use finding::{Finding, Severity};
 /// Checks this machine, its namespaces and their writers, and advises what to do
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Checks the size and free space of /dev/shm, and the memory limit of the control group; what killed processes \
-have left; objects that are not what their names say, of other versions, or with unusual permissions; writers \
+Tries once to create, reserve, lock and map an object, to sleep and to issue a barrier; checks the size and free \
+space of /dev/shm, and the memory limit of the control group; what killed processes have left; objects that are not what their names say, of other versions, or with unusual permissions; writers \
 that are dead, stopped, stalled (silent for 3 of the intervals that they promised), or whose objects were \
 unlinked by hand. Changes nothing.
 
@@ -31,7 +31,8 @@ Examples:
   tearless doctor --json | jq -r 'select(.severity == \"problem\") | .advice'
 
 Keys of --json, one object a finding:
-  severity (problem, note), check (shm-size, shm-full, cgroup-memory,
+  severity (problem, note), check (create, reserve, lock, map, futex,
+  membarrier, shm-size, shm-full, shm-huge, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
   dead, stopped, stalled, nameless, segment-missing, schema-missing,
   schema-spoiled, unusable), namespace, channel (null: it concerns no channel),
@@ -41,22 +42,32 @@ Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]
 pub(crate) struct DoctorArguments {}
 
 pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure> {
-    let mut findings = limits::examine();
-    findings.extend(objects::examine(context)?);
-    findings.extend(channels::examine(context)?);
-    for finding in &findings {
-        match context.json {
-            true => print_json(&document(finding))?,
-            false => print(finding)?,
+    // Each is printed before the next begins, and none ends the others.
+    let examinations: [fn(&Context) -> Result<Vec<Finding>, Failure>; 3] =
+        [|_| Ok(limits::examine()), objects::examine, channels::examine];
+    let (mut problems, mut failure) = (0, None);
+    for examine in examinations {
+        let findings = examine(context).unwrap_or_else(|failed| {
+            failure = Some(failed);
+            Vec::new()
+        });
+        for finding in &findings {
+            match context.json {
+                true => print_json(&document(finding))?,
+                false => print(finding)?,
+            }
         }
+        problems += findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
     }
-    let problems = findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
-    if !context.json {
-        summary(problems)?;
-    }
-    match problems {
-        0 => Ok(()),
-        _ => Err(Failure::silent(ExitStatus::Failed)),
+    match (failure, problems) {
+        // The reason has been printed: without shared memory, nothing can be listed.
+        (Some(failure), problems) if problems == 0 || failure.exit() != ExitStatus::Failed => Err(failure),
+        (_, problems) => {
+            if !context.json {
+                summary(problems)?;
+            }
+            if problems == 0 { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
+        }
     }
 }
 
