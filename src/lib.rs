@@ -111,6 +111,36 @@ compile_error!(
     "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
 
+/// Setters of a builder's options: each stores its argument, or what is made of it.
+macro_rules! setters {
+    (
+        impl[$($parameters:tt)*] $builder:ty;
+        $($(#[$meta:meta])* $visibility:vis fn $name:ident($argument:ident: $type:ty) {
+            $($option:ident).+ = $value:expr
+        })*
+    ) => {
+        impl<$($parameters)*> $builder {$(
+            $(#[$meta])*
+            $visibility fn $name(mut self, $argument: $type) -> Self {
+                self.$($option).+ = $value;
+                self
+            }
+        )*}
+    };
+}
+
+/// `Debug` by some values, for a type whose parameters or fields are not `Debug`.
+macro_rules! debug_by {
+    ($type:ident<$($parameter:ident $(: ?$sized:ident)?),*>, |$it:ident| $($name:ident: $value:expr),*) => {
+        impl<$($parameter $(: ?$sized)?),*> std::fmt::Debug for $type<$($parameter),*> {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let ($it, mut shown) = (self, formatter.debug_struct(stringify!($type)));
+                shown$(.field(stringify!($name), &$value))*.finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 pub mod accept;
 mod catalog;
 mod channel;

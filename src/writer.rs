@@ -4,7 +4,6 @@ mod builder;
 
 pub use builder::WriterBuilder;
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -269,13 +268,5 @@ impl LastPayload {
     }
 }
 
-impl<T: ?Sized, C> fmt::Debug for Writer<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Writer")
-            .field("channel", &self.channel())
-            .field("publication", &self.publication())
-            .field("capacity", &self.capacity())
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Writer<T: ?Sized, C>, |it|
+    channel: it.channel(), publication: it.publication(), capacity: it.capacity());

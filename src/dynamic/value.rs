@@ -153,7 +153,9 @@ impl Types {
     fn add(&mut self, node: &Type) {
         self.values += 1;
         match node {
-            Type::Option(inner) | Type::Sequence(inner) | Type::Array { element: inner, .. } => self.add(inner),
+            Type::Option(inner) | Type::Sequence(inner) | Type::Array { element: inner, .. } => {
+                self.add(inner)
+            }
             Type::Map { key, value } => [key, value].into_iter().for_each(|node| self.add(node)),
             Type::Struct { fields, .. } => self.add_fields(fields),
             Type::Enum { variants, .. } => {

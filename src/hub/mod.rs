@@ -224,14 +224,7 @@ impl<C> Clone for Hub<C> {
     }
 }
 
-impl<C> fmt::Debug for Hub<C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Hub")
-            .field("namespace", &self.shared.handle.namespace())
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Hub<C>, |it| namespace: it.shared.handle.namespace());
 
 impl fmt::Display for Status {
     /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
@@ -285,34 +278,6 @@ impl<C> HubBuilder<C> {
         HubBuilder { handle, retry, wait, thresholds, type_names, codec: PhantomData }
     }
 
-    /// How often and how long a query or a cut retries when a writer is faster.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// How [`HubWatch::wait_any`] waits.
-    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
-    /// channel's writer promises, or a second if it promises none.
-    pub fn fresh_within(mut self, max_age: Duration) -> Self {
-        self.thresholds.fresh_within = Some(max_age);
-        self
-    }
-
-    /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
-    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
-    /// interval that it promises. A writer that promises none is by default never stalled, unless
-    /// it is stopped, and with this limit not before the channel's first publication.
-    pub fn stalled_after(mut self, max_age: Duration) -> Self {
-        self.thresholds.stalled_after = Some(max_age);
-        self
-    }
-
     /// Gives type `T` the name that its writers gave it
     /// ([`WriterBuilder::type_name`](crate::WriterBuilder)).
     pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
@@ -330,11 +295,24 @@ impl<C> HubBuilder<C> {
     }
 }
 
-impl<C> fmt::Debug for HubBuilder<C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("HubBuilder")
-            .field("namespace", &self.handle.namespace())
-            .finish_non_exhaustive()
-    }
+setters! {
+    impl[C] HubBuilder<C>;
+
+    /// How often and how long a query or a cut retries when a writer is faster.
+    pub fn retry_policy(retry: RetryPolicy) { retry = retry }
+
+    /// How [`HubWatch::wait_any`] waits.
+    pub fn wait_policy(wait: WaitPolicy) { wait = wait }
+
+    /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
+    /// channel's writer promises, or a second if it promises none.
+    pub fn fresh_within(max_age: Duration) { thresholds.fresh_within = Some(max_age) }
+
+    /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
+    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
+    /// interval that it promises. A writer that promises none is by default never stalled, unless
+    /// it is stopped, and with this limit not before the channel's first publication.
+    pub fn stalled_after(max_age: Duration) { thresholds.stalled_after = Some(max_age) }
 }
+
+debug_by!(HubBuilder<C>, |it| namespace: it.handle.namespace());

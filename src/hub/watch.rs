@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 #[cfg(feature = "async")]
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 #[cfg(feature = "async")]
 use std::future::poll_fn;
 #[cfg(feature = "async")]
@@ -289,17 +288,9 @@ impl<T: 'static, C: Decode<T> + 'static> Stream for HubChanges<T, C> {
 impl<T, C> Unpin for HubChanges<T, C> {}
 
 #[cfg(feature = "async")]
-impl<T, C> fmt::Debug for HubChanges<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HubChanges").field("watch", &self.watch).finish_non_exhaustive()
-    }
-}
+debug_by!(HubChanges<T, C>, |it| watch: it.watch);
 
-impl fmt::Debug for HubWatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HubWatch").field("selection", &self.selection).finish_non_exhaustive()
-    }
-}
+debug_by!(HubWatch<>, |it| selection: it.selection);
 
 #[cfg(test)]
 mod tests {

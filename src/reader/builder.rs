@@ -1,6 +1,5 @@
 //! How a reader attaches.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -71,30 +70,6 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
         self.attach_policy(AttachPolicy::default().missing(timeout).not_ready(timeout))
     }
 
-    /// How long to wait for a channel that does not exist, and for one that is not ready.
-    pub fn attach_policy(mut self, attach: AttachPolicy) -> Self {
-        self.attach = attach;
-        self
-    }
-
-    /// How often and how long a snapshot retries. Default: see [`RetryPolicy`].
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// How [`Reader::changed`] and [`Reader::wait_after`] wait. Default: see [`WaitPolicy`].
-    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// The name that the writer gave the type of its states.
-    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
-        self.type_name = Some(type_name.into());
-        self
-    }
-
     /// Attaches to the channel.
     ///
     /// # Errors
@@ -115,6 +90,22 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
         })?;
         Ok(Reader::new(channel, plan, self.handle, self.wait))
     }
+}
+
+setters! {
+    impl[T, C, A] ReaderBuilder<T, C, A>;
+
+    /// How long to wait for a channel that does not exist, and for one that is not ready.
+    pub fn attach_policy(attach: AttachPolicy) { attach = attach }
+
+    /// How often and how long a snapshot retries. Default: see [`RetryPolicy`].
+    pub fn retry_policy(retry: RetryPolicy) { retry = retry }
+
+    /// How [`Reader::changed`] and [`Reader::wait_after`] wait. Default: see [`WaitPolicy`].
+    pub fn wait_policy(wait: WaitPolicy) { wait = wait }
+
+    /// The name that the writer gave the type of its states.
+    pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }
 }
 
 /// The result of `attach`, which is called again while the channel is removed in the course of it.
@@ -143,12 +134,7 @@ impl<T, C, A> Clone for ReaderBuilder<T, C, A> {
     }
 }
 
-impl<T, C, A> fmt::Debug for ReaderBuilder<T, C, A> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = (self.handle.namespace(), &self.channel);
-        formatter.debug_struct("ReaderBuilder").field("name", &name).field("retry", &self.retry).finish()
-    }
-}
+debug_by!(ReaderBuilder<T, C, A>, |it| name: (it.handle.namespace(), &it.channel), retry: it.retry);
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,6 @@ mod tests;
 pub use info::ChannelInfo;
 pub(crate) use session::Session;
 
-use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -172,6 +171,7 @@ fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWo
 /// Notices changes of a namespace's channels: a channel came, went, or has a new writer.
 ///
 /// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
+#[derive(Debug)]
 pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
@@ -201,11 +201,5 @@ impl ChannelWatch {
         let now = self.table.as_ref().map(|table| Table::new(table).version());
         let before = self.seen.replace(now);
         Ok(before != self.seen)
-    }
-}
-
-impl fmt::Debug for ChannelWatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ChannelWatch").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }

@@ -8,7 +8,6 @@ mod tests;
 
 pub use report::{ShutdownError, SpawnError, SyncerStatistics};
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -244,15 +243,7 @@ impl<T, C> Drop for Syncer<T, C> {
     }
 }
 
-impl<T, C> fmt::Debug for Syncer<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Syncer")
-            .field("channel", &self.channel())
-            .field("interval", &self.interval)
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Syncer<T, C>, |it| channel: it.channel(), interval: it.interval);
 
 /// Options of a [`Syncer`]. Made by [`WriterBuilder::syncer`] from a builder with the channel's
 /// options.
@@ -351,8 +342,4 @@ where
     }
 }
 
-impl<T, C> fmt::Debug for SyncerBuilder<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SyncerBuilder").field("writer", &self.writer).finish_non_exhaustive()
-    }
-}
+debug_by!(SyncerBuilder<T, C>, |it| writer: it.writer);

@@ -9,7 +9,6 @@ mod notifier;
 #[cfg(feature = "async")]
 pub(crate) use notifier::{Notifier, Ticket};
 
-use std::fmt;
 use std::hint;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -111,6 +110,7 @@ pub(crate) enum Waited {
 }
 
 /// Waits for channels of a namespace.
+#[derive(Debug)]
 pub(crate) struct Waiter {
     backend: Arc<dyn Backend>,
     namespace: String,
@@ -291,10 +291,4 @@ enum Registered {
     Everywhere,
     /// Some writers wake no process, or can't be reached.
     NotEverywhere,
-}
-
-impl fmt::Debug for Waiter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Waiter").field("policy", &self.policy).finish_non_exhaustive()
-    }
 }
