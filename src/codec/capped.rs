@@ -26,7 +26,7 @@ use serde::de::{
     Visitor,
 };
 
-use super::traits::CodecError;
+use super::CodecError;
 
 /// The limit of `serde_json`.
 const MAX_LEVELS: u32 = 128;
