@@ -8,8 +8,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, AttachPolicy, ChannelName, PublishError, ReaderOptions, RemoveError, RetryPolicy,
-    SnapshotError, WriterStatistics,
+    self, AttachError, ChannelName, PublishError, ReaderOptions, RemoveError, SnapshotError, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
 use crate::object::{Backend, ObjectError};
@@ -105,9 +104,7 @@ impl<T, C: Decode<T>> Writer<T, C> {
         if last == 0 {
             return Ok(None);
         }
-        let (attach, retry) = (AttachPolicy::default(), RetryPolicy::default());
-        let options = ReaderOptions { attach, retry, format: None };
-        let mut reader = match channel::attach(&self.backend, &self.name, &options) {
+        let mut reader = match channel::attach(&self.backend, &self.name, &ReaderOptions::default()) {
             Ok(reader) if reader.instance() == self.session.channel.instance() => reader,
             Err(AttachError::Object { source, .. }) => return Err(SnapshotError::Object { channel, source }),
             // The name is that of another channel or of none.

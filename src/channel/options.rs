@@ -160,12 +160,10 @@ impl WriterOptions {
 }
 
 /// Options of a reader.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReaderOptions {
     pub(crate) attach: AttachPolicy,
     pub(crate) retry: RetryPolicy,
-    /// The expected format; `None` accepts any.
-    pub(crate) format: Option<Format>,
 }
 
 /// How long attaching waits for a channel.

@@ -9,6 +9,7 @@ mod tests;
 mod watch;
 
 use std::any::TypeId;
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::codec::Decode;
 use crate::codec::MessagePack;
 use crate::health::{Signs, Thresholds, look_at_one_writer};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
-use attached::{Shared, TypeNames};
+use attached::{Options, Shared};
 use watch::Selection;
 
 /// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
@@ -160,14 +161,14 @@ impl<C> Hub<C> {
     /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
-        let mut reader = self.shared.attached(channel, self.shared.options.attach)?;
+        let mut reader = self.shared.attached(channel, self.shared.options.reading.attach)?;
         let failed = |source| QueryError::Writer { channel: channel.into(), source };
         let status = look_at_one_writer(&mut reader, |reader| {
             let incarnation = reader.page().incarnation();
             let writer = writer_state(reader).map_err(failed)?;
             let signs = Signs::of(reader, writer);
             Ok(Status {
-                health: Health::judge(&signs, self.shared.thresholds),
+                health: Health::judge(&signs, self.shared.options.thresholds),
                 publication: signs.publication,
                 writer_pid: reader.page().owner().pid,
                 incarnation,
@@ -252,46 +253,39 @@ impl serde::Serialize for Status {
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct HubBuilder<C> {
     handle: NamespaceHandle,
-    retry: RetryPolicy,
-    wait: WaitPolicy,
-    thresholds: Thresholds,
-    type_names: TypeNames,
+    options: Options,
     codec: PhantomData<fn() -> C>,
 }
 
 impl<C> HubBuilder<C> {
     pub(crate) fn new(handle: NamespaceHandle) -> Self {
-        HubBuilder {
-            handle,
-            retry: RetryPolicy::default(),
+        let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
+        let options = Options {
+            reading: ReaderOptions { attach, retry: RetryPolicy::default() },
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
-            type_names: TypeNames::new(),
-            codec: PhantomData,
-        }
+            type_names: HashMap::new(),
+        };
+        HubBuilder { handle, options, codec: PhantomData }
     }
 
     /// Decodes states by another codec. [`Hub::with_codec`] gives the hub handles for further
     /// codecs.
     pub fn codec<D>(self) -> HubBuilder<D> {
-        let HubBuilder { handle, retry, wait, thresholds, type_names, .. } = self;
-        HubBuilder { handle, retry, wait, thresholds, type_names, codec: PhantomData }
+        HubBuilder { handle: self.handle, options: self.options, codec: PhantomData }
     }
 
     /// Gives type `T` the name that its writers gave it
     /// ([`WriterBuilder::type_name`](crate::WriterBuilder)).
     pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
-        self.type_names.insert(TypeId::of::<T>(), type_name.into());
+        self.options.type_names.insert(TypeId::of::<T>(), type_name.into());
         self
     }
 
     /// The hub. It opens nothing: the namespace need not exist yet.
     #[must_use]
     pub fn open(self) -> Hub<C> {
-        let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
-        let options = ReaderOptions { attach, retry: self.retry, format: None };
-        let shared = Shared::new(self.handle, options, self.wait, self.thresholds, self.type_names);
-        Hub { shared: Arc::new(shared), codec: PhantomData }
+        Hub { shared: Arc::new(Shared::new(self.handle, self.options)), codec: PhantomData }
     }
 }
 
@@ -299,20 +293,20 @@ setters! {
     impl[C] HubBuilder<C>;
 
     /// How often and how long a query or a cut retries when a writer is faster.
-    pub fn retry_policy(retry: RetryPolicy) { retry = retry }
+    pub fn retry_policy(retry: RetryPolicy) { options.reading.retry = retry }
 
     /// How [`HubWatch::wait_any`] waits.
-    pub fn wait_policy(wait: WaitPolicy) { wait = wait }
+    pub fn wait_policy(wait: WaitPolicy) { options.wait = wait }
 
     /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
     /// channel's writer promises, or a second if it promises none.
-    pub fn fresh_within(max_age: Duration) { thresholds.fresh_within = Some(max_age) }
+    pub fn fresh_within(max_age: Duration) { options.thresholds.fresh_within = Some(max_age) }
 
     /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
     /// heartbeat, or the opening of the channel) is older than this. Default: three times the
     /// interval that it promises. A writer that promises none is by default never stalled, unless
     /// it is stopped, and with this limit not before the channel's first publication.
-    pub fn stalled_after(max_age: Duration) { thresholds.stalled_after = Some(max_age) }
+    pub fn stalled_after(max_age: Duration) { options.thresholds.stalled_after = Some(max_age) }
 }
 
 debug_by!(HubBuilder<C>, |it| namespace: it.handle.namespace());

@@ -74,7 +74,7 @@ struct Watched {
 
 impl HubWatch {
     pub(super) fn new(shared: Arc<Shared>, selection: Selection) -> HubWatch {
-        let waiter = shared.handle.waiter(shared.wait);
+        let waiter = shared.handle.waiter(shared.options.wait);
         HubWatch {
             shared,
             selection,

@@ -39,7 +39,7 @@ fn options() -> WriterOptions {
 
 fn reader_options() -> ReaderOptions {
     let attach = AttachPolicy { missing: std::time::Duration::ZERO, not_ready: std::time::Duration::ZERO };
-    ReaderOptions { attach, retry: RetryPolicy::default(), format: Some(options().format) }
+    ReaderOptions { attach, retry: RetryPolicy::default() }
 }
 
 fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateError> {
@@ -47,7 +47,12 @@ fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateErr
 }
 
 fn attach(heap: &Heap) -> Result<ChannelReader, AttachError> {
-    crate::channel::attach(&heap.shared(), &name(), &reader_options())
+    attach_with(heap, reader_options())
+}
+
+fn attach_with(heap: &Heap, reading: ReaderOptions) -> Result<ChannelReader, AttachError> {
+    let reader = crate::channel::attach(&heap.shared(), &name(), &reading)?;
+    reader.has_format(&options().format).map(|()| reader)
 }
 
 /// Number and payload of the latest publication.
