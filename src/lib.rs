@@ -129,6 +129,22 @@ macro_rules! setters {
     };
 }
 
+/// `diff` of counters: the difference of the numbers, and the later one of what is kept.
+macro_rules! differences {
+    ($(#[$doc:meta])* $counters:ident: $($number:ident),* $(; $kept:ident)?) => {
+        impl $counters {
+            $(#[$doc])*
+            #[must_use]
+            pub fn diff(&self, earlier: &$counters) -> $counters {
+                $counters {
+                    $($number: self.$number.saturating_sub(earlier.$number),)*
+                    $($kept: self.$kept,)?
+                }
+            }
+        }
+    };
+}
+
 /// `Debug` by some values, for a type whose parameters or fields are not `Debug`.
 macro_rules! debug_by {
     ($type:ident<$($parameter:ident $(: ?$sized:ident)?),*>, |$it:ident| $($name:ident: $value:expr),*) => {

@@ -106,18 +106,9 @@ pub struct HubStatistics {
     pub give_ups: u64,
 }
 
-impl HubStatistics {
+differences! {
     /// The difference to `earlier` statistics of the same hub.
-    #[must_use]
-    pub fn diff(&self, earlier: &HubStatistics) -> HubStatistics {
-        HubStatistics {
-            attachments: self.attachments.saturating_sub(earlier.attachments),
-            slow_queries: self.slow_queries.saturating_sub(earlier.slow_queries),
-            retries: self.retries.saturating_sub(earlier.retries),
-            remaps: self.remaps.saturating_sub(earlier.remaps),
-            give_ups: self.give_ups.saturating_sub(earlier.give_ups),
-        }
-    }
+    HubStatistics: attachments, slow_queries, retries, remaps, give_ups
 }
 
 impl fmt::Display for HubStatistics {
