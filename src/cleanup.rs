@@ -105,9 +105,7 @@ pub(crate) fn clean(
         }));
     }
     let table = registered.and_then(|mut registered| {
-        if registered.is_empty() {
-            return registry::clean(backend, namespace, patience);
-        }
+        let has_none = registered.is_empty();
         registered.retain(|info| !in_order.contains(&info.instance));
         let mut gone = Vec::new();
         for info in &registered {
@@ -115,7 +113,10 @@ pub(crate) fn clean(
                 gone.push((info.name.as_str(), info.instance));
             }
         }
-        if gone.is_empty() { Ok(()) } else { registry::deregister(backend, namespace, &gone, patience) }
+        match has_none || !gone.is_empty() {
+            true => registry::deregister(backend, namespace, &gone, patience),
+            false => Ok(()),
+        }
     });
     report.failed.extend(table.err());
     Ok(report)

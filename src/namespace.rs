@@ -102,7 +102,7 @@ impl Namespace {
     ///
     /// As [`Namespace::open`].
     pub fn in_process(name: &str) -> Result<Namespace, NameError> {
-        Namespace::on(Arc::new(Heap::new()), name)
+        Namespace::on(Arc::new(Heap::default()), name)
     }
 
     /// The same, with objects that a test can reach.
@@ -207,13 +207,9 @@ impl Namespace {
         let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        registry::deregister(
-            self.handle.backend(),
-            self.handle.namespace(),
-            &[(channel, instance)],
-            PATIENCE,
-        )
-        .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
+        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
+        registry::deregister(backend, namespace, &[(channel, instance)], PATIENCE)
+            .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
         Ok(true)
     }
 
