@@ -1,6 +1,8 @@
 //! All channels of a namespace, for the main process and for all of its threads.
 
 mod attached;
+#[cfg(feature = "async")]
+mod changes;
 mod cut;
 mod pattern;
 mod query;
@@ -17,11 +19,11 @@ use std::time::Duration;
 
 pub use crate::health::Health;
 pub use attached::QueryError;
+#[cfg(feature = "async")]
+pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use pattern::Pattern;
 pub use query::HubState;
-#[cfg(feature = "async")]
-pub use watch::HubChanges;
 pub use watch::HubWatch;
 
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy, writer_state};
