@@ -129,6 +129,35 @@ macro_rules! setters {
     };
 }
 
+/// A policy: options with their defaults, and a setter for each.
+macro_rules! policy {
+    ($(#[$meta:meta])* pub struct $policy:ident {
+        $($(#[$doc:meta])* $option:ident: $type:ty = $default:expr,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $policy {
+            $($(#[$doc])* pub $option: $type,)*
+        }
+
+        impl $policy {$(
+            $(#[$doc])*
+            #[must_use]
+            pub const fn $option(mut self, $option: $type) -> $policy {
+                self.$option = $option;
+                self
+            }
+        )*}
+
+        impl Default for $policy {
+            fn default() -> Self {
+                $policy { $($option: $default,)* }
+            }
+        }
+    };
+}
+
 /// `diff` of counters: the difference of the numbers, and the later one of what is kept.
 macro_rules! differences {
     ($(#[$doc:meta])* $counters:ident: $($number:ident),* $(; $kept:ident)?) => {
