@@ -11,7 +11,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Add, AddAssign};
 use std::sync::Arc;
@@ -160,31 +160,19 @@ pub struct NamespaceMemory {
 impl NamespaceMemory {
     fn of(namespace: &str, objects: &[Object]) -> NamespaceMemory {
         let mut memory = NamespaceMemory { namespace: namespace.into(), ..NamespaceMemory::default() };
+        let mut channels = BTreeMap::<&str, ChannelMemory>::new();
         for Object { role, size, .. } in objects {
             let usage = MemoryUsage::from(*size);
             match role {
-                Role::Channel(channel, part) => memory.channel(channel).add(*part, usage),
+                Role::Channel(channel, part) => channels.entry(channel).or_default().add(*part, usage),
                 Role::Unnamed => memory.unnamed += usage,
                 Role::Registry => memory.registry += usage,
                 Role::Other => memory.other += usage,
             }
         }
+        let named = |(channel, memory)| ChannelMemory { channel: String::from(channel), ..memory };
+        memory.channels = channels.into_iter().map(named).collect();
         memory
-    }
-
-    /// The entry of a channel; inserted in order if there is none yet.
-    fn channel(&mut self, channel: &str) -> &mut ChannelMemory {
-        let found = self.find(channel);
-        let index = found.unwrap_or_else(|index| {
-            self.channels.insert(index, ChannelMemory { channel: channel.into(), ..Default::default() });
-            index
-        });
-        &mut self.channels[index]
-    }
-
-    /// The index of a channel's entry, or where it would be inserted.
-    fn find(&self, channel: &str) -> Result<usize, usize> {
-        self.channels.binary_search_by(|entry| entry.channel.as_str().cmp(channel))
     }
 
     /// The sum over all objects.
@@ -272,24 +260,24 @@ pub struct NamespaceMemoryChange {
 
 impl NamespaceMemoryChange {
     fn between(earlier: &NamespaceMemory, now: &NamespaceMemory) -> NamespaceMemoryChange {
-        let both = earlier.channels.iter().chain(&now.channels);
-        let names: BTreeSet<&str> = both.map(|entry| entry.channel.as_str()).collect();
-        let change = |channel: &str| {
-            let change = usage_of(now, channel).diff(&usage_of(earlier, channel));
-            (!change.is_zero()).then(|| ChannelMemoryChange { channel: channel.into(), change })
-        };
+        let mut usages = BTreeMap::<&str, [MemoryUsage; 2]>::new();
+        for (moment, memory) in [earlier, now].into_iter().enumerate() {
+            for channel in &memory.channels {
+                usages.entry(&channel.channel).or_default()[moment] = channel.total();
+            }
+        }
+        let changes = usages.into_iter().map(|(channel, [before, after])| ChannelMemoryChange {
+            channel: channel.into(),
+            change: after.diff(&before),
+        });
         NamespaceMemoryChange {
-            channels: names.into_iter().filter_map(change).collect(),
+            channels: changes.filter(|channel| !channel.change.is_zero()).collect(),
             unnamed: now.unnamed.diff(&earlier.unnamed),
             registry: now.registry.diff(&earlier.registry),
             other: now.other.diff(&earlier.other),
             total: now.total().diff(&earlier.total()),
         }
     }
-}
-
-fn usage_of(memory: &NamespaceMemory, channel: &str) -> MemoryUsage {
-    memory.find(channel).map_or_else(|_| MemoryUsage::default(), |index| memory.channels[index].total())
 }
 
 impl fmt::Display for NamespaceMemoryChange {
