@@ -154,8 +154,8 @@ impl WriterOptions {
         }
         let slots = self.depth.map(|depth| depth.saturating_mul(2));
         let invalid = |bytes| CreateError::InvalidSize { bytes, slots };
-        Geometry::fit(self.max_state_len, self.depth).map_err(|_| invalid(self.max_state_len))?;
-        Geometry::fit(self.capacity, self.depth).map_err(|_| invalid(self.capacity))
+        Geometry::fit(self.max_state_len, self.depth).ok_or_else(|| invalid(self.max_state_len))?;
+        Geometry::fit(self.capacity, self.depth).ok_or_else(|| invalid(self.capacity))
     }
 }
 

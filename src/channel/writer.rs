@@ -90,7 +90,7 @@ impl ChannelWriter {
             let capacity = self.options.capacity.max(found.capacity()).min(self.options.max_state_len);
             let wanted = Geometry::fit(capacity, self.options.depth);
             let depth_differs =
-                self.options.depth.is_some() && wanted.is_ok_and(|it| it.depth() != found.depth());
+                self.options.depth.is_some() && wanted.is_some_and(|it| it.depth() != found.depth());
             if found.capacity() < self.options.capacity || depth_differs {
                 self.resizing[side.index()] = Some(capacity);
             }
@@ -165,7 +165,7 @@ impl ChannelWriter {
         };
         // `WriterOptions::check` made sure that even the largest state has a geometry.
         let geometry = Geometry::fit(capacity, self.options.depth)
-            .map_err(|_| self.too_large(len, SizeLimit::MaxStateLen))?;
+            .ok_or_else(|| self.too_large(len, SizeLimit::MaxStateLen))?;
         let mut fresh = None;
         if geometry != current {
             match self.create_affordable(side, geometry, len) {
@@ -215,7 +215,7 @@ impl ChannelWriter {
         let created = self.create_next(side, geometry, len);
         let is_needed = len > self.writer.ring(side).geometry().capacity();
         match (created, Geometry::fit(len.max(1), self.options.depth)) {
-            (Err(PublishError::TooLarge { .. }), Ok(smallest)) if is_needed && smallest != geometry => {
+            (Err(PublishError::TooLarge { .. }), Some(smallest)) if is_needed && smallest != geometry => {
                 self.create_next(side, smallest, len)
             }
             (created, _) => created,
