@@ -1,6 +1,6 @@
 //! The writing side of a channel.
 
-use super::budget::{SizeLimit, Unaffordable};
+use super::budget::SizeLimit;
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
 use super::segments::{Segments, checksum_of_publication};
@@ -231,11 +231,11 @@ impl ChannelWriter {
             return Ok(());
         }
         let Segments { backend, names, .. } = &self.segments;
-        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
-        affordable.map_err(|why| match why {
-            Unaffordable::Over(over) => self.too_large(len, SizeLimit::Budget(over)),
-            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
-        })
+        let exceeded = self.options.budgets.exceeded(backend, names, bytes as u64);
+        match exceeded.map_err(|source| self.cannot_grow(geometry, source))? {
+            Some(over) => Err(self.too_large(len, SizeLimit::Budget(over))),
+            None => Ok(()),
+        }
     }
 
     /// Creates the segment of the next generation of `side`.
