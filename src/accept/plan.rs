@@ -1,8 +1,11 @@
 //! The checks behind the choices, and the plan by which fields are copied.
 
-use crate::channel::{AttachError, ChannelReader, Format};
+use crate::channel::{ChannelReader, Format};
 #[cfg(feature = "schema")]
-use crate::schema::{Describe, DescribePod, Move, Schema, plan};
+use crate::{
+    channel::AttachError,
+    schema::{Describe, DescribePod, Move, Schema, plan},
+};
 
 /// A channel that was attached to, and the codec and type name that the reader expects.
 #[derive(Debug)]
