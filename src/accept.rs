@@ -50,7 +50,7 @@ pub struct SameType;
 
 impl<T, C> Accept<T, C> for SameType {
     fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
-        candidate.has_format().map(|()| None)
+        candidate.reader.has_format(candidate.expected).map(|()| None)
     }
 }
 
@@ -108,7 +108,7 @@ pub struct MatchingFields;
 #[cfg(feature = "message-pack")]
 impl<T> Accept<T, MessagePack> for MatchingFields {
     fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
-        candidate.has_codec().map(|()| None)
+        candidate.reader.has_codec(candidate.expected).map(|()| None)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::channel::{ChannelName, ControlPage, check_namespace, read_text};
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, registry as table};
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
-use crate::registry::{self, ChannelInfo};
+use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ready::{self, Readiness};
 
 /// Objects by their names, as of one listing.
@@ -89,7 +89,7 @@ impl Catalog {
         backend: &Arc<dyn Backend>,
         namespace: &str,
     ) -> Result<(Catalog, Result<Vec<ChannelInfo>, ObjectError>), ObjectError> {
-        let registered = registry::list(backend, namespace);
+        let registered = Registry::of(backend, namespace).list();
         let mut catalog = Catalog::read(backend.as_ref(), namespace)?;
         for info in registered.iter().flatten() {
             if let Some(entry) = catalog.channels.get_mut(&ObjectNames::new(namespace, &info.name)) {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::channel::{self, AttachError, ChannelName, NameError, RemoveError, Retention};
+use crate::channel::{self, AttachError, ChannelName, Cleanup, NameError, RemoveError, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::codec::MessagePack;
 use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
 use crate::object::{self, Access, Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
-use crate::registry::{self, ChannelInfo, ChannelWatch};
+use crate::registry::{ChannelInfo, ChannelWatch, Registry};
 use crate::usage::{self, NamespaceMemory, PeakMemory};
 use crate::waiting::NamespaceHandle;
 use crate::writer::WriterBuilder;
@@ -177,7 +177,7 @@ impl Namespace {
     ///
     /// As [`Namespace::open`].
     pub fn in_process(name: &str) -> Result<Namespace, NameError> {
-        Namespace::on(Arc::new(Heap::new()), name)
+        Namespace::on(Arc::new(Heap::default()), name)
     }
 
     /// The same, with objects that a test can reach.
@@ -282,14 +282,8 @@ impl Namespace {
         let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        registry::deregister(
-            self.handle.backend(),
-            self.handle.namespace(),
-            &[(channel, instance)],
-            PATIENCE,
-        )
-        .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
-        Ok(true)
+        let struck = self.registry().deregister(&[(channel, instance)]);
+        struck.map_err(|source| RemoveError::Object { channel: channel.into(), source }).map(|()| true)
     }
 
     /// The channels of this namespace, in no particular order, as their writers entered them. Takes
@@ -302,7 +296,7 @@ impl Namespace {
     ///
     /// If the namespace's registry can't be opened. A namespace without channels is no error.
     pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
-        registry::list(self.handle.backend(), self.handle.namespace())
+        self.registry().list()
     }
 
     /// Reports, at the cost of one load, whether [`Namespace::channels`] may have changed.
@@ -368,7 +362,7 @@ impl Namespace {
     ///
     /// If shared memory can't be listed. Errors of single objects are in [`CleanupReport::failed`].
     pub fn clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::clean(self.handle.backend(), self.handle.namespace(), keep, PATIENCE)
+        cleanup::clean(&self.cleanup(keep))
     }
 
     /// What [`Namespace::clean`] would remove: a dry run that changes nothing.
@@ -384,6 +378,15 @@ impl Namespace {
     ///
     /// As [`Namespace::clean`].
     pub fn would_clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::would_clean(self.handle.backend(), self.handle.namespace(), keep)
+        cleanup::would_clean(&self.cleanup(keep))
+    }
+
+    fn registry(&self) -> Registry<'_> {
+        Registry::of(self.handle.backend(), self.handle.namespace())
+    }
+
+    fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
+        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
+        Cleanup { backend, namespace, retention, patience: PATIENCE }
     }
 }

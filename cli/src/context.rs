@@ -47,12 +47,13 @@ pub(crate) struct AccessArguments {
     group: Option<String>,
 }
 
+/// The permissions of a namespace for its owner alone.
+const OWNER: u32 = 0o600;
+
 /// Permission bits, as `chmod` takes them. An empty variable counts as unset.
 fn octal(text: &str) -> Result<u32, String> {
-    match text {
-        "" => Ok(0o600),
-        text => u32::from_str_radix(text, 8).map_err(|_| "not an octal number such as 640".into()),
-    }
+    let bits = if text.is_empty() { Ok(OWNER) } else { u32::from_str_radix(text, 8) };
+    bits.map_err(|_| "not an octal number such as 640".into())
 }
 
 /// The options that concern every command.
@@ -90,13 +91,9 @@ impl Context {
 
     /// The same, for writers that admit these users.
     pub(crate) fn namespace_for(&self, access: &AccessArguments) -> Result<Namespace, Failure> {
-        let mut builder = match &self.namespace {
-            Some(name) => self.builder(name),
-            None => self.builder(&resolve::only_namespace(&self.trust)?),
-        };
-        if let Some(permissions) = access.permissions {
-            builder = builder.permissions(permissions);
-        }
+        let only = || resolve::only_namespace(&self.trust);
+        let name = self.namespace.clone().map_or_else(only, Ok)?;
+        let mut builder = self.builder(&name).permissions(access.permissions.unwrap_or(OWNER));
         if let Some(group) = access.group.as_deref().filter(|group| !group.is_empty()) {
             builder = builder.group(group);
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use tearless::error::{
-    AttachError, CreateError, NameError, ObjectError, PublishError, QueryError, RemoveError, SnapshotError,
+    AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
 };
 
 use crate::output::{printable, stderr, style};
@@ -130,17 +130,27 @@ impl From<ObjectError> for Failure {
     }
 }
 
-impl From<AttachError> for Failure {
-    fn from(error: AttachError) -> Failure {
-        let text = error.to_string();
-        match error {
-            AttachError::Name(error) => error.into(),
-            AttachError::NotFound { .. } => Failure::new(ExitStatus::NotFound, text),
-            AttachError::FormatMismatch { .. } => Failure::new(ExitStatus::Undecodable, text),
-            AttachError::Object { source, .. } => Failure::of_object(source, &text),
-            _ => Failure::new(ExitStatus::Failed, text),
+/// Failures of errors that may contain that of an object: the exit codes of their other kinds.
+macro_rules! failures {
+    ($($error:ident: $($kind:ident => $exit:ident),+;)+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                let text = error.to_string();
+                match error {
+                    $error::Name(error) => error.into(),
+                    $error::Object { source, .. } => Failure::of_object(source, &text),
+                    $($error::$kind { .. } => Failure::new(ExitStatus::$exit, text),)+
+                    _ => Failure::new(ExitStatus::Failed, text),
+                }
+            }
         }
-    }
+    )+};
+}
+
+failures! {
+    AttachError: NotFound => NotFound, FormatMismatch => Undecodable;
+    CreateError: AlreadyOwned => Owned;
+    RemoveError: AlreadyOwned => Owned;
 }
 
 impl From<SnapshotError> for Failure {
@@ -162,47 +172,9 @@ impl From<SnapshotError> for Failure {
     }
 }
 
-impl From<CreateError> for Failure {
-    fn from(error: CreateError) -> Failure {
-        let text = error.to_string();
-        match error {
-            CreateError::Name(error) => error.into(),
-            CreateError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            CreateError::Object { source, .. } => Failure::of_object(source, &text),
-            _ => Failure::new(ExitStatus::Failed, text),
-        }
-    }
-}
-
-impl From<QueryError> for Failure {
-    fn from(error: QueryError) -> Failure {
-        let text = error.to_string();
-        match error {
-            QueryError::Attach(error) => error.into(),
-            QueryError::Snapshot(error) => error.into(),
-            QueryError::List { source, .. } | QueryError::Writer { source, .. } => {
-                Failure::of_object(source, &text)
-            }
-            _ => Failure::new(ExitStatus::Failed, text),
-        }
-    }
-}
-
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Failure {
         Failure::new(ExitStatus::Failed, error.to_string())
-    }
-}
-
-impl From<RemoveError> for Failure {
-    fn from(error: RemoveError) -> Failure {
-        let text = error.to_string();
-        match error {
-            RemoveError::Name(error) => error.into(),
-            RemoveError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            RemoveError::Object { source, .. } => Failure::of_object(source, &text),
-            _ => Failure::new(ExitStatus::Failed, text),
-        }
     }
 }
 

@@ -59,10 +59,9 @@ Exit codes:
   6  another process writes the channel
 
 Environment:
-  TEARLESS_NAMESPACE    the namespace, unless --namespace is given; an empty value counts as unset
-  TEARLESS_PERMISSIONS  of what `put` creates, unless --permissions is given
-  TEARLESS_GROUP        the group that they are for, unless --group is given
-  NO_COLOR              no colours, unless --color is given";
+  TEARLESS_NAMESPACE  the namespace, unless --namespace is given; an empty value counts as unset
+  TEARLESS_PERMISSIONS, TEARLESS_GROUP   of what `put` creates, unless its options are given
+  NO_COLOR            no colours, unless --color is given";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

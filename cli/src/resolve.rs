@@ -2,7 +2,7 @@
 
 use tearless::{
     Namespace,
-    error::AttachError,
+    error::{AttachError, ObjectError},
     inspect::{NamespaceInfo, namespaces},
 };
 
@@ -19,14 +19,19 @@ const MAX_LISTED: usize = 20;
 /// The hint if there is no namespace at all.
 const NO_WORKER: &str = "is a worker running, on this machine and in this container?";
 
+/// The namespaces on this machine, by name if the command line trusts their owners.
+pub(crate) fn all_namespaces(trust: &[u32]) -> Result<Vec<NamespaceInfo>, ObjectError> {
+    trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list()
+}
+
 /// The name of the only namespace on this machine.
 pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
-    let namespaces = trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list()?;
+    let namespaces = all_namespaces(trust)?;
     let mut names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     names.dedup();
     match names.as_slice() {
         [name] => Ok((*name).to_owned()),
-        [] => Err(no_namespace(&namespaces, trust)),
+        [] => Err(no_namespace(&namespaces)),
         names => {
             let text = format!("which namespace? there are {}: {}", names.len(), listed(names));
             Err(Failure::new(ExitStatus::Usage, text).hint("add -n NAME, or set TEARLESS_NAMESPACE"))
@@ -34,15 +39,11 @@ pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
     }
 }
 
-fn no_namespace(namespaces: &[NamespaceInfo], trust: &[u32]) -> Failure {
+fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
     let failure = Failure::new(ExitStatus::NotFound, "there is no namespace on this machine");
     match namespaces.iter().find(|info| !info.readable) {
-        Some(info) if trust.contains(&info.owner_uid) => failure.hint(format!(
-            "user {} has one, which does not admit you: its writers need --permissions, --group",
-            info.owner_uid
-        )),
         Some(info) => failure.hint(format!(
-            "user {owner} has one: to open it, add --trust-owner {owner}",
+            "user {owner} has one: to open it, add --trust-owner {owner}; it must also admit you",
             owner = info.owner_uid
         )),
         None => failure.hint(NO_WORKER),
@@ -61,8 +62,7 @@ fn listed(names: &[&str]) -> String {
 /// The failure that reports a missing namespace; `None` if it exists, or if the namespaces can't be
 /// listed.
 pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<Failure> {
-    let namespaces =
-        trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list().ok()?;
+    let namespaces = all_namespaces(trust).ok()?;
     let names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     if names.contains(&namespace.name()) {
         return None;

@@ -24,7 +24,7 @@ fn script(script: &str) -> Option<Ran> {
 #[test]
 fn without_shared_memory_each_command_says_so_and_doctor_speaks_first() {
     for arguments in
-        ["put w --linger", "ls", "get w", "top --once", "gc", "stat w", "export --prometheus --once"]
+        ["put w --linger --bytes", "ls", "get w", "top --once", "gc", "stat w", "export --prometheus --once"]
     {
         let all = format!("mount -t tmpfs none /dev; tearless {arguments}");
         let Some(ran) = script(&all) else { return };

@@ -316,12 +316,8 @@ impl ChannelReader {
         for _ in 0..MAX_REMAPS {
             match self.reader.attempt_at(publication, nothing) {
                 Attempt::Whole { publication, header } => {
-                    return Some(SnapshotInfo {
-                        publication,
-                        len: header.len,
-                        time: header.time,
-                        retries: 0,
-                    });
+                    let SlotHeader { len, time, .. } = header;
+                    return Some(SnapshotInfo { publication, len, time, retries: 0 });
                 }
                 Attempt::Remap { side, generation } => {
                     if self.remap(side, generation).ok()?.is_some() {

@@ -3,10 +3,10 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use super::Hub;
 use super::attached::{QueryError, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
-use crate::channel::{SnapshotError, SnapshotInfo};
+use super::{Hub, HubStatistics};
+use crate::channel::{ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
@@ -137,19 +137,15 @@ impl<C: 'static> Hub<C> {
             Err(error) => (channel, Err(error)),
         };
         let places: Vec<_> = channels.into_iter().map(|channel| channel.as_ref().into()).map(begin).collect();
-        let moment = cut::cut(&mut cutting, self.shared.retry());
-        let mut states = Vec::with_capacity(places.len());
-        for (channel, place) in places {
-            states.push(match place {
-                Ok(index) => CutState {
-                    state: self.state_of::<T>(&mut cutting[index]),
-                    skew: cutting[index].skew,
-                    channel,
-                },
-                Err(error) => CutState { state: Err(error), skew: Skew::None, channel },
-            });
-        }
-        Cut { moment, states }
+        let moment = cut::cut(&mut cutting, self.shared.options.reading.retry);
+        let states = places.into_iter().map(|(channel, place)| {
+            let (state, skew) = match place {
+                Ok(index) => (self.state_of::<T>(&mut cutting[index]), cutting[index].skew),
+                Err(error) => (Err(error), Skew::None),
+            };
+            CutState { channel, state, skew }
+        });
+        Cut { moment, states: states.collect() }
     }
 
     fn state_of<T: 'static>(&self, cut: &mut Cutting) -> Result<Snapshot<T>, QueryError>
@@ -239,7 +235,9 @@ fn slow_receive<C: Decode<T> + 'static, T: 'static>(
     let reader = &mut shared.reader_of::<C, T>(channel)?;
     let before = reader.statistics();
     let received = reader.snapshot(destination);
-    shared.counts.slow_query(reader.statistics().diff(&before));
+    let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
+    let done = HubStatistics { slow_queries: 1, retries, remaps, give_ups, ..HubStatistics::default() };
+    shared.counts.add(done);
     shared.keep(reader, Some(TypeId::of::<(C, T)>()));
     Ok((reader.instance(), received?))
 }

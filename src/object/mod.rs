@@ -151,10 +151,6 @@ impl ClaimOptions {
     pub(crate) fn existing(size: Size) -> ClaimOptions {
         ClaimOptions { create: false, ..ClaimOptions::create(size) }
     }
-
-    pub(crate) fn patience(self, patience: Duration) -> ClaimOptions {
-        ClaimOptions { patience, ..self }
-    }
 }
 
 /// An error of one shared-memory object. The texts name the object as `/dev/shm` lists it.

@@ -4,13 +4,11 @@ use std::cell::Cell;
 
 use super::table::Table;
 use super::*;
-use crate::channel::{
-    AttachPolicy, ChannelName, CreateError, Format, ReaderOptions, RetryPolicy, WriterOptions,
-};
+use crate::channel::{ChannelName, CreateError, Format, ReaderOptions, WriterOptions};
 use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::{Heap, PATIENCE, SharedMemory};
+use crate::object::{Heap, SharedMemory};
 
 const NAMESPACE: &str = "tests";
 
@@ -27,12 +25,12 @@ fn info(name: &str, instance: u64) -> ChannelInfo {
     }
 }
 
-fn register(backend: &Arc<dyn Backend>, namespace: &str, info: &ChannelInfo) -> Result<(), ObjectError> {
-    super::register(backend, namespace, info, Access::OWNER)
+fn register(heap: &Heap, info: &ChannelInfo) -> Result<(), ObjectError> {
+    Registry::of(&heap.shared(), NAMESPACE).register(info, Access::OWNER)
 }
 
 fn listed(heap: &Heap) -> Vec<ChannelInfo> {
-    list(&heap.shared(), NAMESPACE).unwrap()
+    Registry::of(&heap.shared(), NAMESPACE).list().unwrap()
 }
 
 #[test]
@@ -40,20 +38,20 @@ fn what_is_entered_is_listed_until_it_is_removed() {
     let heap = Heap::new();
     assert!(listed(&heap).is_empty());
     let long = "ü".repeat(128);
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
-    register(&heap.shared(), NAMESPACE, &info(&long, 2)).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
+    register(&heap, &info(&long, 2)).unwrap();
     assert_eq!(listed(&heap), [info("a", 1), info(&long, 2)]);
-    register(&heap.shared(), NAMESPACE, &info("a", 3)).unwrap();
+    register(&heap, &info("a", 3)).unwrap();
     assert_eq!(listed(&heap), [info("a", 3), info(&long, 2)], "a successor replaces the entry");
-    deregister(&heap.shared(), NAMESPACE, &[("a", 1)], PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", 1)]).unwrap();
     assert_eq!(listed(&heap).len(), 2, "of another instance");
-    deregister(&heap.shared(), NAMESPACE, &[("a", 3)], PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", 3)]).unwrap();
     assert_eq!(listed(&heap), [info(&long, 2)]);
-    register(&heap.shared(), NAMESPACE, &info("b", 4)).unwrap();
+    register(&heap, &info("b", 4)).unwrap();
     assert_eq!(listed(&heap), [info("b", 4), info(&long, 2)], "the free entry is used again");
-    deregister(&heap.shared(), NAMESPACE, &[("b", 4)], PATIENCE).unwrap();
-    deregister(&heap.shared(), NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
-    deregister(&heap.shared(), NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[("b", 4)]).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[(&long, 2)]).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[(&long, 2)]).unwrap();
     assert!(heap.names().is_empty(), "the last entry takes the table with it");
 }
 
@@ -68,14 +66,14 @@ fn a_watch_notices_every_change_also_across_tables() {
     };
     assert!(changed() && !changed());
     for round in 0..3 {
-        register(&heap.shared(), NAMESPACE, &info("a", round)).unwrap();
+        register(&heap, &info("a", round)).unwrap();
         assert!(changed());
-        register(&heap.shared(), NAMESPACE, &info("a", round + 10)).unwrap();
+        register(&heap, &info("a", round + 10)).unwrap();
         assert!(changed(), "a new writer");
-        deregister(&heap.shared(), NAMESPACE, &[("a", round + 10)], PATIENCE).unwrap();
-        register(&heap.shared(), NAMESPACE, &info("a", round)).unwrap();
+        Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", round + 10)]).unwrap();
+        register(&heap, &info("a", round)).unwrap();
         assert!(changed(), "another table with another count");
-        deregister(&heap.shared(), NAMESPACE, &[("a", round)], PATIENCE).unwrap();
+        Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", round)]).unwrap();
         assert!(changed());
     }
 }
@@ -83,17 +81,17 @@ fn a_watch_notices_every_change_also_across_tables() {
 #[test]
 fn as_many_as_promised_fit_and_one_more_is_an_error() {
     let heap = Heap::new();
-    register(&heap.shared(), NAMESPACE, &info("first", 1)).unwrap();
+    register(&heap, &info("first", 1)).unwrap();
     let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     // The names are not searched here: that would take quadratic time.
     for index in 0..registry::MAX {
         memory.store(registry::mark(index), 1);
     }
     memory.store(registry::HIGH, registry::MAX as u64);
-    let full = register(&heap.shared(), NAMESPACE, &info("one more", 1)).unwrap_err();
+    let full = register(&heap, &info("one more", 1)).unwrap_err();
     assert!(matches!(full, ObjectError::Full { channels: registry::MAX, .. }), "{full}");
     memory.store(registry::mark(registry::MAX - 1), 0);
-    register(&heap.shared(), NAMESPACE, &info("the last", 1)).unwrap();
+    register(&heap, &info("the last", 1)).unwrap();
     assert_eq!(listed(&heap), [info("first", 1), info("the last", 1)]);
 }
 
@@ -122,13 +120,14 @@ fn a_registry_grows_and_a_view_from_before_is_mapped_again() {
     let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
     let namespace = format!("growing-{}", std::process::id());
     let object = ObjectNames::registry(&namespace);
+    let registry = Registry::of(&backend, &namespace);
     let names: Vec<String> = (0..700).map(|number| format!("worker-{number}")).collect();
     let mut watch = ChannelWatch::new(Arc::clone(&backend), &namespace);
     let mut sizes = Vec::new();
     let mut early = None;
     for (number, name) in (1..).zip(&names) {
-        super::register(&backend, &namespace, &info(name, number), Access::OWNER).unwrap();
-        let view = early.get_or_insert_with(|| view(&backend, &namespace).unwrap().unwrap());
+        registry.register(&info(name, number), Access::OWNER).unwrap();
+        let view = early.get_or_insert_with(|| registry.view().unwrap().unwrap());
         let is_early = number <= registry::room(view.len()) as u64;
         assert_eq!(Table::new(view).list(false).is_some(), is_early, "{number}");
         assert!(watch.changed().unwrap());
@@ -139,14 +138,14 @@ fn a_registry_grows_and_a_view_from_before_is_mapped_again() {
     sizes.dedup();
     assert_eq!(sizes[0], registry::MIN_BYTES as u64);
     assert!((5..20).contains(&sizes.len()) && sizes[sizes.len() - 1] < 1_200 * 1_024, "{sizes:?}");
-    let listed = list(&backend, &namespace).unwrap();
+    let listed = registry.list().unwrap();
     assert!(listed.iter().map(|info| &info.name).eq(&names));
     // Another process has spoiled the mark: no list is endless.
     let memory = backend.reopen(&object).unwrap();
     memory.store(registry::HIGH, u64::MAX);
-    assert_eq!(list(&backend, &namespace).unwrap().len(), names.len());
+    assert_eq!(registry.list().unwrap().len(), names.len());
     let gone: Vec<_> = (1..).zip(&names).map(|(number, name)| (name.as_str(), number)).collect();
-    deregister(&backend, &namespace, &gone, PATIENCE).unwrap();
+    registry.deregister(&gone).unwrap();
     assert!(backend.list(&object).unwrap().is_empty());
 }
 
@@ -155,32 +154,32 @@ fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
     heap.create(&object, registry::MIN_BYTES, Access::OWNER).unwrap();
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert!(heap.names().is_empty(), "half-made");
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert_eq!(listed(&heap), [info("a", 1)]);
     let memory = heap.reopen(&object).unwrap();
     memory.store(registry::mark(0), 0);
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert!(heap.names().is_empty(), "killed after the last entry was struck");
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
     heap.reopen(&object).unwrap().store(registry::ENDED, 1);
     assert!(listed(&heap).is_empty());
-    register(&heap.shared(), NAMESPACE, &info("b", 2)).unwrap();
+    register(&heap, &info("b", 2)).unwrap();
     assert_eq!(listed(&heap), [info("b", 2)], "killed between ending and removing");
 }
 
 #[test]
 fn another_namespaces_table_is_refused() {
     let heap = Heap::new();
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
     let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     memory.store(registry::NAMESPACE.bytes_at(), u64::from_le_bytes(*b"wrong\0\0\0"));
-    let error = list(&heap.shared(), NAMESPACE).unwrap_err().to_string();
+    let error = Registry::of(&heap.shared(), NAMESPACE).list().unwrap_err().to_string();
     assert!(error.contains("wrong"), "{error}");
-    assert!(register(&heap.shared(), NAMESPACE, &info("b", 1)).is_err());
+    assert!(register(&heap, &info("b", 1)).is_err());
 }
 
 fn open(heap: &Heap) -> Result<Session, CreateError> {
@@ -228,10 +227,8 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     spoil_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
     let name = ChannelName::new(NAMESPACE, "a").unwrap();
-    let options =
-        ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
     let mut payload = Vec::new();
-    let mut reader = crate::channel::attach(&heap.shared(), &name, &options).unwrap();
+    let mut reader = crate::channel::attach(&heap.shared(), &name, &ReaderOptions::default()).unwrap();
     assert_eq!(reader.snapshot(&mut &mut payload).unwrap().publication(), 1);
     assert_eq!(payload, b"state");
 }

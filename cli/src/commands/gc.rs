@@ -11,7 +11,7 @@ use tearless::{
 };
 
 use crate::context::Context;
-use crate::error::{ExitStatus, Failure};
+use crate::error::{ExitStatus, Failure, for_shells};
 use crate::health;
 use crate::output::{ago, print_json, printable, stderr, style};
 use crate::resolve;
@@ -160,7 +160,7 @@ fn print_line(line: &str) -> io::Result<()> {
 fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
-        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&error.to_string())));
+        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&for_shells(&error.to_string()))));
     }
     match cleaned.failed.len() {
         0 => Ok(()),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tearless::{
     Namespace,
     error::AttachError,
+    hub::Pattern,
     inspect::{ChannelInfo, Inspection},
 };
 
@@ -64,8 +65,8 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
         resolve::no_such_namespace(namespace, &context.trust).map_or(Ok(()), Err)?;
     }
     if let Some(pattern) = &arguments.pattern {
-        let matching = namespace.hub().channels(pattern)?;
-        channels.retain(|info| matching.iter().any(|name| **name == *info.name));
+        let pattern = Pattern::new(pattern);
+        channels.retain(|info| pattern.matches(&info.name));
     }
     let (mut entries, mut missing) = (Vec::new(), Vec::new());
     for info in channels {

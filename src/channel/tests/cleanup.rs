@@ -7,16 +7,16 @@ use crate::channel::{RemovalReason, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::{Access, Backend, PATIENCE};
-use crate::registry::{self, ChannelInfo};
+use crate::object::{Access, Backend};
+use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ChannelState;
 
 /// Cleans after a dry run, which must report what the cleanup then removes, and change nothing.
 fn clean(heap: &Heap, retention: Retention) -> CleanupReport {
     let before = contents(heap);
-    let predicted = cleanup::would_clean(&heap.shared(), "tests", retention).unwrap();
+    let predicted = cleanup::would_clean(&cleanup_of(&heap.shared(), retention)).unwrap();
     assert_eq!(contents(heap), before);
-    let cleaned = cleanup::clean(&heap.shared(), "tests", retention, PATIENCE).unwrap();
+    let cleaned = cleanup::clean(&cleanup_of(&heap.shared(), retention)).unwrap();
     assert_eq!(reported(&predicted), reported(&cleaned));
     let failed = |cleaned: &CleanupReport| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(failed(&predicted), failed(&cleaned));
@@ -147,7 +147,7 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     let mut info = ChannelInfo::of(&writer);
-    registry::register(&heap.shared(), "tests", &info, Access::OWNER).unwrap();
+    Registry::of(&heap.shared(), "tests").register(&info, Access::OWNER).unwrap();
     let mut reader = attach(&heap).unwrap();
     heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
     for keep in [Retention::UntilReplaced, Retention::Nothing] {
@@ -155,11 +155,11 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     }
     writer.publish(b"more").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
-    assert_eq!(registry::list(&heap.shared(), "tests").unwrap(), [info.clone()]);
+    assert_eq!(Registry::of(&heap.shared(), "tests").list().unwrap(), [info.clone()]);
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Alive);
     info.identity.start_time += 1;
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Dead);
-    registry::register(&heap.shared(), "tests", &info, Access::OWNER).unwrap();
+    Registry::of(&heap.shared(), "tests").register(&info, Access::OWNER).unwrap();
     assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");
 }

@@ -140,7 +140,8 @@ impl Claim for ShmClaim {
 
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
         let known = self.words.len() * WORD_BYTES;
-        extend(&self.lock.fd, &self.object, known, bytes.saturating_sub(known))?;
+        let Some(more) = bytes.checked_sub(known).filter(|more| *more > 0) else { return Ok(()) };
+        extend(&self.lock.fd, &self.object, known, more)?;
         self.words = map(&self.lock.fd, &self.lock.stat(&self.object)?, &self.object, bytes)?;
         Ok(())
     }

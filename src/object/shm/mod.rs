@@ -18,7 +18,7 @@ use std::thread;
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, lock};
+use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, if_exists, lock};
 use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ReadOnlyWords, Words};
 use claim::ShmClaim;
@@ -52,6 +52,11 @@ impl SharedMemory {
     /// Whether the permissions of an object let this process read it.
     pub(crate) fn may_read(&self, object: &str) -> bool {
         rustix::fs::accessat(CWD, path(object), Permissions::READ_OK, AtFlags::EACCESS).is_ok()
+    }
+
+    /// Whether the name means a regular file of this user, without opening it.
+    fn owns(&self, object: &str) -> bool {
+        self.status(object).is_ok_and(|status| status.is_ours())
     }
 
     /// Opens an object and checks that it is a regular file of a trusted owner.
@@ -224,21 +229,10 @@ impl Backend for SharedMemory {
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
-        let (fd, stat) = match self.open(object, OFlags::RDONLY) {
-            Ok(opened) => opened,
-            Err(ObjectError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some((fd, stat)) = if_exists(self.open(object, OFlags::RDONLY))? else { return Ok(None) };
         if identity(&stat) != view.object() {
             return Ok(None);
         }
         lock::is_owned(fd.as_fd()).map(Some).map_err(|error| failed_io(object, "lock", error))
-    }
-}
-
-impl SharedMemory {
-    /// Whether the name means a regular file of this user, without opening it.
-    fn owns(&self, object: &str) -> bool {
-        stat_by_name(object).is_ok_and(|stat| status_of(&stat).is_ours())
     }
 }

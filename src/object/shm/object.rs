@@ -50,7 +50,7 @@ pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), Objec
         Err(other) => Err(ObjectError::Os {
             object: object.into(),
             operation: "shm_open",
-            source: std::io::Error::other(other.to_string()),
+            source: io::Error::other(other.to_string()),
         }),
     }
 }
@@ -290,12 +290,16 @@ fn may_create() -> bool {
 /// The name of each step, and what failed.
 pub(crate) fn try_steps() -> Vec<(&'static str, Option<ObjectError>)> {
     let object = format!("tl_try_{}", std::process::id());
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mode = FileMode::RUSR | FileMode::WUSR;
     let refused = |what: &str| ObjectError::Unusable { problem: format!("the system refuses {what}") };
     let mut steps = Vec::new();
-    let created = rustix::fs::open(path(&object), flags, FileMode::RUSR | FileMode::WUSR)
-        .map_err(|errno| failed(&object, "open", errno))
-        .and_then(|fd| unlink(&object).map(|()| fd));
+    // Some file systems can't make a file without a name.
+    let created = rustix::fs::open(DIRECTORY, flags | OFlags::TMPFILE, mode).or_else(|_| {
+        rustix::fs::open(path(&object), flags | OFlags::CREATE | OFlags::EXCL, mode)
+            .map_err(|errno| failed(&object, "open", errno))
+            .and_then(|fd| unlink(&object).map(|()| fd))
+    });
     if let Ok(fd) = &created {
         let reserved = extend(fd, &object, 0, PAGE_BYTES);
         let locked = lock::try_lock_gate(fd.as_fd()).map_err(|error| failed_io(&object, "lock", error));

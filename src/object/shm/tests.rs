@@ -8,6 +8,7 @@ use std::process::Command;
 use super::*;
 use crate::layout::PAGE_BYTES;
 use crate::memory::{Memory, MemoryMut};
+use crate::object::Size;
 
 /// A name of a test, removed when the test ends, whatever it means then.
 struct Name(String);
@@ -158,7 +159,10 @@ fn what_does_not_fit_is_an_error_and_leaves_nothing() {
     let backend = SharedMemory::default();
     // More than an address space: refused before any memory is reserved, on a machine of any size.
     let error = backend.create(&name.0, 1 << 62, Access::OWNER).unwrap_err();
-    assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
+    assert!(
+        matches!(error, ObjectError::NoSpace { .. } | ObjectError::Limit { .. } | ObjectError::Os { .. }),
+        "{error}"
+    );
     assert!(!name.path().exists());
 }
 

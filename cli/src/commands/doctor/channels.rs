@@ -7,7 +7,7 @@ use tearless::{
     cleanup::Retention,
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState, namespaces},
+    inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState},
 };
 
 use super::finding::{Finding, Refusals};
@@ -25,14 +25,8 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
     }
-    let mut names: Vec<String> = context
-        .trust
-        .iter()
-        .fold(namespaces(), |listing, user| listing.trust_owner(*user))
-        .list()?
-        .into_iter()
-        .filter_map(|info| info.name)
-        .collect();
+    let namespaces = resolve::all_namespaces(&context.trust)?;
+    let mut names: Vec<String> = namespaces.into_iter().filter_map(|info| info.name).collect();
     names.dedup();
     // A name out of shared memory may be invalid.
     let namespaces = names.iter().filter_map(|name| context.open(name).ok());
@@ -66,7 +60,9 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
     let gc = gc(namespace);
     let cleaned = match namespace.would_clean(Retention::UntilReplaced) {
         Ok(cleaned) => cleaned,
-        Err(error) => return vec![unusable(&error).of(Some(name), None)],
+        Err(error) => {
+            return refusals.sift(error).iter().map(|error| unusable(error).of(Some(name), None)).collect();
+        }
     };
     let removable = cleaned.removed.iter().map(|removed| {
         let what = format!("left by a process that was killed: {}", removed.objects.join(", "));

@@ -72,6 +72,8 @@ impl Refusals {
         let refusal = match error {
             ObjectError::OtherOwner { owner, .. } => Refusal::Untrusted(*owner),
             ObjectError::PermissionDenied { owner, .. } => Refusal::Forbidden(*owner),
+            // Whether objects can be created has said so.
+            ObjectError::Unusable { .. } => return true,
             _ => return false,
         };
         self.0.insert(refusal);
@@ -86,15 +88,13 @@ impl Refusals {
                 format!("some of its objects belong to user {owner}, and were not opened"),
                 format!("if you trust that user, add --trust-owner {owner}"),
             ),
-            Refusal::Forbidden(Some(owner)) => Finding::note(
+            Refusal::Forbidden(owner) => Finding::note(
                 "other-user",
-                format!("some of its objects belong to user {owner}, and you have no permission to read them"),
-                format!("run this as that user; or admit this user to the namespace, in all writers (--permissions, --group), and add --trust-owner {owner}"),
-            ),
-            Refusal::Forbidden(None) => Finding::note(
-                "other-user",
-                "you have no permission to read some of its objects",
-                "run this as the user that owns them",
+                match owner {
+                    Some(owner) => format!("user {owner} does not admit you to some of its objects"),
+                    None => "you have no permission to read some of its objects".into(),
+                },
+                "run this as that user; or admit you in all writers (--permissions, --group), and add --trust-owner",
             ),
         })
     }

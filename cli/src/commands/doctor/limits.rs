@@ -1,7 +1,7 @@
 //! The machine's limits of shared memory.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tearless::inspect::{Capability, capabilities};
 
@@ -32,25 +32,16 @@ fn judge_capability(capability: Capability) -> Option<Finding> {
 /// Whether each object takes a huge page.
 fn huge_pages() -> Option<Finding> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let is_huge = |line: &str| line.split(' ').nth(1) == Some(DIRECTORY) && line.contains("huge=always");
-    mounts.lines().any(is_huge).then(|| {
-        Finding::note(
-            "shm-huge",
-            format!("{DIRECTORY} is mounted with huge=always: each object takes up to 2 MiB"),
-            "mount -o remount,huge=within_size /dev/shm",
-        )
-    })
+    let is_huge = |line: &str| line.contains(" /dev/shm ") && line.contains("huge=always");
+    let what = "/dev/shm is mounted with huge=always: each object takes up to 2 MiB";
+    let advice = "mount -o remount,huge=within_size /dev/shm";
+    mounts.lines().any(is_huge).then(|| Finding::note("shm-huge", what, advice))
 }
 
 fn shared_memory() -> Option<Finding> {
-    match rustix::fs::statvfs(DIRECTORY) {
-        Ok(found) => {
-            let (all, free) = (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize);
-            judge_space(all, free)
-        }
-        // Whether objects can be created says what is wrong with it.
-        Err(_) => None,
-    }
+    // Without it, no object can be created, which another finding says.
+    let found = rustix::fs::statvfs(DIRECTORY).ok()?;
+    judge_space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 }
 
 /// `all` is 0 if there is no limit.
@@ -86,18 +77,13 @@ fn control_group() -> Option<Finding> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let root = Path::new("/sys/fs/cgroup");
     let inner = root.join(own);
-    let groups = inner.ancestors().take_while(|group| group.starts_with(root));
-    groups
-        .filter_map(|group| {
-            judge_group(group, number(group, "memory.current")?, number(group, "memory.max")?)
-        })
-        .next()
+    let mut groups = inner.ancestors().take_while(|group| group.starts_with(root));
+    groups.find_map(|it| judge_group(it, number(it, "memory.current")?, number(it, "memory.max")?))
 }
 
 /// `None` if there is no such file, or no limit: the file then contains `max`.
 fn number(group: &Path, file: &str) -> Option<u64> {
-    let path: PathBuf = group.join(file);
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
 }
 
 fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {

@@ -19,7 +19,8 @@ use finding::{Finding, Severity};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Tries once to create, reserve, lock and map an object, to sleep and to issue a barrier; checks the size and free \
-space of /dev/shm, and the memory limit of the control group; what killed processes have left; objects that are not what their names say, of other versions, or with unusual permissions; writers \
+space of /dev/shm, and the memory limit of the control group; what killed processes have left; objects that are \
+not what their names say, of other versions, or with unusual permissions; writers \
 that are dead, stopped, stalled (silent for 3 of the intervals that they promised), or whose objects were \
 unlinked by hand. Changes nothing.
 
@@ -45,30 +46,24 @@ pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure>
     // Each is printed before the next begins, and none ends the others.
     let examinations: [fn(&Context) -> Result<Vec<Finding>, Failure>; 3] =
         [|_| Ok(limits::examine()), objects::examine, channels::examine];
-    let (mut problems, mut failure) = (0, None);
+    let (mut problems, mut failed) = (0, None);
     for examine in examinations {
-        let findings = examine(context).unwrap_or_else(|failed| {
-            failure = Some(failed);
-            Vec::new()
-        });
-        for finding in &findings {
+        for finding in examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
             match context.json {
-                true => print_json(&document(finding))?,
-                false => print(finding)?,
+                true => print_json(&document(&finding))?,
+                false => print(&finding)?,
             }
-        }
-        problems += findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
-    }
-    match (failure, problems) {
-        // The reason has been printed: without shared memory, nothing can be listed.
-        (Some(failure), problems) if problems == 0 || failure.exit() != ExitStatus::Failed => Err(failure),
-        (_, problems) => {
-            if !context.json {
-                summary(problems)?;
-            }
-            if problems == 0 { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
+            problems += usize::from(finding.severity == Severity::Problem);
         }
     }
+    // If nothing can be listed for lack of shared memory, a finding has said so.
+    if let Some(failure) = failed.filter(|it| problems == 0 || it.exit() != ExitStatus::Failed) {
+        return Err(failure);
+    }
+    if !context.json {
+        summary(problems)?;
+    }
+    if problems == 0 { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
 }
 
 fn print(finding: &Finding) -> io::Result<()> {
