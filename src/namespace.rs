@@ -187,12 +187,12 @@ impl Namespace {
 
     /// All channels of this namespace, with default options and the default codec, [`MessagePack`].
     #[must_use]
-    pub fn hub(&self) -> Hub<MessagePack> {
+    pub fn hub(&self) -> Hub {
         self.hub_builder().open()
     }
 
     /// Options for a hub.
-    pub fn hub_builder(&self) -> HubBuilder<MessagePack> {
+    pub fn hub_builder(&self) -> HubBuilder {
         HubBuilder::new(self.handle.clone())
     }
 

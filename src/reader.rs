@@ -21,6 +21,7 @@ use crate::accept::FieldPlan;
 use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
 use crate::codec::{Decode, Direct, MessagePack, Strategy};
 use crate::layout::Publication;
+use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 
@@ -42,12 +43,12 @@ pub struct Reader<T, C = MessagePack> {
     /// Number of the latest publication that the reader returned or `changed` reported.
     seen: u64,
     /// Where the channel has the fields of `T`, if not at the offsets of `T`.
-    plan: Option<Arc<FieldPlan<T>>>,
+    plan: Option<Arc<FieldPlan>>,
     handle: NamespaceHandle,
     wait: WaitPolicy,
     /// Since the first wait.
     waiter: Option<Waiter>,
-    codec: PhantomData<fn() -> C>,
+    types: PhantomData<fn() -> (T, C)>,
 }
 
 impl<T, C: Decode<T>> Reader<T, C> {
@@ -102,7 +103,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
                 let info = self.channel.snapshot(&mut direct.destination(state))?;
                 Ok(self.remember(info))
             }
-            Strategy::Direct(_) => self.fields_into(state),
+            Strategy::Direct(direct) => self.fields_into(&mut direct.destination(state)),
             Strategy::Decoded => self.decode_into(state),
         }
     }
@@ -182,10 +183,10 @@ impl<T, C: Decode<T>> Reader<T, C> {
     fn decoded(&mut self, info: SnapshotInfo) -> Result<Snapshot<T>, SnapshotError> {
         self.remember(info);
         if let Strategy::Direct(direct) = C::strategy()
-            && self.plan.is_some()
+            && let Some(plan) = &self.plan
         {
             let mut state = direct.blank();
-            self.copy_fields(info, &mut state)?;
+            plan.copy(self.channel(), info, &self.scratch, &mut direct.destination(&mut state))?;
             return Ok(Snapshot::new(state, info));
         }
         match C::decode(&self.scratch) {
@@ -214,20 +215,22 @@ impl<T, C: Decode<T>> Reader<T, C> {
 impl<T, C> Reader<T, C> {
     /// Copies the fields of `state` from the latest payload, as the plan says.
     #[cold]
-    fn fields_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        let info = self.channel.snapshot(&mut &mut self.scratch)?;
-        self.remember(info);
-        self.copy_fields(info, state).map(|()| info)
+    fn fields_into(&mut self, state: &mut impl Destination) -> Result<SnapshotInfo, SnapshotError> {
+        let info = match &self.plan {
+            Some(plan) => plan.snapshot(&mut self.channel, &mut self.scratch, state)?,
+            None => self.channel.snapshot(state)?,
+        };
+        Ok(self.remember(info))
     }
 
     pub(crate) fn new(
         channel: ChannelReader,
-        plan: Option<FieldPlan<T>>,
+        plan: Option<FieldPlan>,
         handle: NamespaceHandle,
         wait: WaitPolicy,
     ) -> Self {
         let (scratch, plan) = (Vec::new(), plan.map(Arc::new));
-        Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, codec: PhantomData }
+        Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, types: PhantomData }
     }
 
     #[cfg(feature = "async")]
@@ -282,19 +285,6 @@ impl<T, C> Reader<T, C> {
         Ok(has_changed)
     }
 
-    /// Copies the fields of `state` from the payload in `scratch`, as the plan says.
-    #[cold]
-    fn copy_fields(&self, info: SnapshotInfo, state: &mut T) -> Result<(), SnapshotError> {
-        let Some(plan) = &self.plan else { return Ok(()) };
-        let (len, expected) = (self.scratch.len(), plan.payload_len());
-        if len != expected {
-            let (channel, publication) = (self.channel().into(), info.publication());
-            return Err(SnapshotError::WrongLength { channel, publication, len, expected });
-        }
-        plan.copy(&self.scratch, state);
-        Ok(())
-    }
-
     fn wait(&mut self, after: u64, timeout: Duration) -> Result<bool, SnapshotError> {
         let waiter = self.waiter.get_or_insert_with(|| self.handle.waiter(self.wait));
         match waiter.wait_after(&self.channel, after, timeout) {
@@ -323,7 +313,7 @@ impl<T, C> Clone for Reader<T, C> {
             handle: handle.clone(),
             wait: *wait,
             waiter: None,
-            codec: PhantomData,
+            types: PhantomData,
         }
     }
 }

@@ -23,6 +23,9 @@ pub use query::HubState;
 pub use watch::HubChanges;
 pub use watch::HubWatch;
 
+#[cfg(feature = "async")]
+use crate::accept::Accept;
+use crate::accept::SameType;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy, writer_state};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
@@ -68,9 +71,9 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// [`Reader`](crate::Reader). The first query of a channel attaches, which takes system calls. An
 /// attached channel costs three mappings and no descriptor. Each thread that reads encoded states
 /// keeps a buffer of the size of the largest one.
-pub struct Hub<C = MessagePack> {
+pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
-    codec: PhantomData<fn() -> C>,
+    query: PhantomData<fn() -> (C, A)>,
 }
 
 /// The health of a worker, and which writer and publication it is about. Made by [`Hub::status`].
@@ -130,11 +133,19 @@ impl fmt::Display for HubStatistics {
     }
 }
 
-impl<C> Hub<C> {
+impl<C, A> Hub<C, A> {
     /// A handle of the same hub for states of another codec.
     #[must_use]
-    pub fn with_codec<D>(&self) -> Hub<D> {
-        Hub { shared: Arc::clone(&self.shared), codec: PhantomData }
+    pub fn with_codec<D>(&self) -> Hub<D, A> {
+        Hub { shared: Arc::clone(&self.shared), query: PhantomData }
+    }
+
+    /// A handle of the same hub that accepts other channels: see [`accept`](crate::accept).
+    #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
+    #[must_use]
+    pub fn with_accept<B>(&self, accept: B) -> Hub<C, B> {
+        let _ = accept;
+        Hub { shared: Arc::clone(&self.shared), query: PhantomData }
     }
 
     /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
@@ -192,39 +203,41 @@ impl<C> Hub<C> {
 }
 
 #[cfg(feature = "async")]
-impl<C: 'static> Hub<C> {
+impl<C: 'static, A: 'static> Hub<C, A> {
     /// The states of `channel` as an asynchronous stream that begins with the latest one. It
     /// survives restarts: see [`HubChanges`].
     ///
     /// # Errors
     ///
     /// [`QueryError::Attach`] if there is no such channel, or if its states have another format.
-    pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T, C>, QueryError>
+    pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
-        self.shared.reader_of::<C, T>(channel)?;
+        self.shared.reader_of::<T, C, A>(channel)?;
         Ok(HubChanges::new(self, Selection::Exactly(channel.into())))
     }
 
     /// The states of all channels that the [`Pattern`] `pattern` matches, including later
     /// channels, as one asynchronous stream.
     #[must_use]
-    pub fn changes_of<T: 'static>(&self, pattern: &str) -> HubChanges<T, C>
+    pub fn changes_of<T: 'static>(&self, pattern: &str) -> HubChanges<T>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         HubChanges::new(self, Selection::Matching(Pattern::new(pattern)))
     }
 }
 
-impl<C> Clone for Hub<C> {
+impl<C, A> Clone for Hub<C, A> {
     fn clone(&self) -> Self {
         self.with_codec()
     }
 }
 
-impl<C> fmt::Debug for Hub<C> {
+impl<C, A> fmt::Debug for Hub<C, A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Hub")
@@ -257,16 +270,16 @@ impl serde::Serialize for Status {
 
 /// Options of a [`Hub`]. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
 #[must_use = "a builder does nothing until `open` is called"]
-pub struct HubBuilder<C> {
+pub struct HubBuilder<C = MessagePack, A = SameType> {
     handle: NamespaceHandle,
     retry: RetryPolicy,
     wait: WaitPolicy,
     thresholds: Thresholds,
     type_names: TypeNames,
-    codec: PhantomData<fn() -> C>,
+    query: PhantomData<fn() -> (C, A)>,
 }
 
-impl<C> HubBuilder<C> {
+impl HubBuilder {
     pub(crate) fn new(handle: NamespaceHandle) -> Self {
         HubBuilder {
             handle,
@@ -274,15 +287,34 @@ impl<C> HubBuilder<C> {
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
             type_names: TypeNames::new(),
-            codec: PhantomData,
+            query: PhantomData,
         }
     }
+}
 
+impl<C, A> HubBuilder<C, A> {
     /// Decodes states by another codec. [`Hub::with_codec`] gives the hub handles for further
     /// codecs.
-    pub fn codec<D>(self) -> HubBuilder<D> {
-        let HubBuilder { handle, retry, wait, thresholds, type_names, .. } = self;
-        HubBuilder { handle, retry, wait, thresholds, type_names, codec: PhantomData }
+    pub fn codec<D>(self) -> HubBuilder<D, A> {
+        self.of_query()
+    }
+
+    /// Which channels a query accepts: see [`accept`](crate::accept). Default: [`SameType`]. Others
+    /// are a [`QueryError::Attach`]. [`Hub::with_accept`] gives the hub handles for further choices.
+    ///
+    /// The hub checks a channel at the first query of a type, codec and choice, and again after a
+    /// query of another one. If a plain state has its fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)), each query also looks the channel up
+    /// once more and copies it twice.
+    #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
+    pub fn accept<B>(self, accept: B) -> HubBuilder<C, B> {
+        let _ = accept;
+        self.of_query()
+    }
+
+    fn of_query<D, B>(self) -> HubBuilder<D, B> {
+        let HubBuilder { handle, retry, wait, thresholds, type_names, query: _ } = self;
+        HubBuilder { handle, retry, wait, thresholds, type_names, query: PhantomData }
     }
 
     /// How often and how long a query or a cut retries when a writer is faster.
@@ -322,15 +354,15 @@ impl<C> HubBuilder<C> {
 
     /// The hub. It opens nothing: the namespace need not exist yet.
     #[must_use]
-    pub fn open(self) -> Hub<C> {
+    pub fn open(self) -> Hub<C, A> {
         let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
         let options = ReaderOptions { attach, retry: self.retry, format: None };
         let shared = Shared::new(self.handle, options, self.wait, self.thresholds, self.type_names);
-        Hub { shared: Arc::new(shared), codec: PhantomData }
+        Hub { shared: Arc::new(shared), query: PhantomData }
     }
 }
 
-impl<C> fmt::Debug for HubBuilder<C> {
+impl<C, A> fmt::Debug for HubBuilder<C, A> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("HubBuilder")

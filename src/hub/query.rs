@@ -4,8 +4,9 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use super::Hub;
-use super::attached::{QueryError, Shared, with_scratch};
+use super::attached::{Accepted, QueryError, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
+use crate::accept::Accept;
 use crate::channel::{SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
 use crate::seqlock::Destination;
@@ -21,7 +22,7 @@ pub struct HubState<T> {
     pub state: Result<Snapshot<T>, QueryError>,
 }
 
-impl<C: 'static> Hub<C> {
+impl<C: 'static, A: 'static> Hub<C, A> {
     /// A whole copy of the latest state of `channel`.
     ///
     /// If the channel was removed and created again, the hub attaches to the new one. Progress and
@@ -36,6 +37,7 @@ impl<C: 'static> Hub<C> {
     pub fn get<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
@@ -56,6 +58,7 @@ impl<C: 'static> Hub<C> {
     pub fn get_into<T: 'static>(&self, channel: &str, state: &mut T) -> Result<SnapshotInfo, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
             return self.receive::<T>(channel, &mut direct.destination(state)).map(|(_, info)| info);
@@ -72,6 +75,7 @@ impl<C: 'static> Hub<C> {
     pub fn get_boxed<T: 'static>(&self, channel: &str) -> Result<Snapshot<Box<T>>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank_boxed();
@@ -89,6 +93,7 @@ impl<C: 'static> Hub<C> {
     pub fn iter<T: 'static>(&self, pattern: &str) -> impl Iterator<Item = HubState<T>>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let hub = self.clone();
         self.channels(pattern).into_iter().map(move |channel| {
@@ -123,11 +128,14 @@ impl<C: 'static> Hub<C> {
     pub fn cut<T: 'static>(&self, channels: impl IntoIterator<Item = impl AsRef<str>>) -> Cut<T>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let mut cutting = Vec::new();
-        let begin = |channel: Arc<str>| match self.shared.reader_of::<C, T>(&channel) {
-            Ok(reader) => {
+        let mut queries = Vec::new();
+        let begin = |channel: Arc<str>| match self.shared.reader_of::<T, C, A>(&channel) {
+            Ok((reader, accepted)) => {
                 cutting.push(Cutting::new(reader));
+                queries.push(accepted);
                 (channel, Ok(cutting.len() - 1))
             }
             Err(error) => (channel, Err(error)),
@@ -138,7 +146,7 @@ impl<C: 'static> Hub<C> {
         for (channel, place) in places {
             states.push(match place {
                 Ok(index) => CutState {
-                    state: self.state_of::<T>(&mut cutting[index]),
+                    state: self.state_of::<T>(&mut cutting[index], &queries[index]),
                     skew: cutting[index].skew,
                     channel,
                 },
@@ -148,12 +156,13 @@ impl<C: 'static> Hub<C> {
         Cut { moment, states }
     }
 
-    fn state_of<T: 'static>(&self, cut: &mut Cutting) -> Result<Snapshot<T>, QueryError>
+    fn state_of<T: 'static>(&self, cut: &mut Cutting, accepted: &Accepted) -> Result<Snapshot<T>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let channel = cut.reader.channel();
-        self.shared.keep(&cut.reader, Some(TypeId::of::<(C, T)>()));
+        self.shared.keep(&cut.reader, Some(accepted.clone()));
         if cut.reader.is_removed() {
             // The cut may have the state of a new channel of that name: the two never existed
             // together.
@@ -162,7 +171,14 @@ impl<C: 'static> Hub<C> {
         match (cut.failed.take(), cut.received) {
             (Some(error), _) => Err(error.into()),
             (None, None) => Err(SnapshotError::Empty { channel: channel.into() }.into()),
-            (None, Some(info)) => decoded::<C, T, T>(channel, info, C::decode(&cut.payload)),
+            (None, Some(info)) => {
+                if let (Strategy::Direct(direct), Some(plan)) = (C::strategy(), accepted.plan()) {
+                    let mut state = direct.blank();
+                    plan.copy(channel, info, &cut.payload, &mut direct.destination(&mut state))?;
+                    return Ok(Snapshot::new(state, info));
+                }
+                decoded::<C, T, T>(channel, info, C::decode(&cut.payload))
+            }
         }
     }
 
@@ -174,6 +190,7 @@ impl<C: 'static> Hub<C> {
     ) -> Result<(u64, Snapshot<T>), QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
@@ -195,6 +212,7 @@ impl<C: 'static> Hub<C> {
     ) -> Result<Snapshot<R>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         with_scratch(|scratch| {
             let (_, info) = self.receive::<T>(channel, &mut &mut *scratch)?;
@@ -212,31 +230,36 @@ impl<C: 'static> Hub<C> {
     ) -> Result<(u64, SnapshotInfo), QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let guard = self.shared.guard();
         if let Some(attached) = self.shared.find(channel, &guard)
-            && attached.holds::<C, T>()
+            && attached.holds(TypeId::of::<(T, C, A)>())
             && let Ok(info) = attached.reader().try_fast(destination)
         {
             return Ok((attached.reader().instance(), info));
         }
         drop(guard);
-        slow_receive::<C, T>(&self.shared, channel, destination)
+        slow_receive::<T, C, A>(&self.shared, channel, destination)
     }
 }
 
-/// The same if the channel is not attached, its type unknown, or the first attempt failed.
+/// The same if the channel is not attached, not known to be accepted, or if the first attempt
+/// failed.
 #[cold]
-fn slow_receive<C: Decode<T> + 'static, T: 'static>(
+fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
     shared: &Shared,
     channel: &str,
     destination: &mut impl Destination,
 ) -> Result<(u64, SnapshotInfo), QueryError> {
-    let reader = &mut shared.reader_of::<C, T>(channel)?;
+    let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel)?;
     let before = reader.statistics();
-    let received = reader.snapshot(destination);
+    let received = match accepted.plan() {
+        Some(plan) => with_scratch(|scratch| plan.snapshot(&mut reader, scratch, destination)),
+        None => reader.snapshot(destination),
+    };
     shared.counts.slow_query(reader.statistics().diff(&before));
-    shared.keep(reader, Some(TypeId::of::<(C, T)>()));
+    shared.keep(&reader, Some(accepted));
     Ok((reader.instance(), received?))
 }
 

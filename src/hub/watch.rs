@@ -7,8 +7,6 @@ use std::fmt;
 #[cfg(feature = "async")]
 use std::future::poll_fn;
 #[cfg(feature = "async")]
-use std::marker::PhantomData;
-#[cfg(feature = "async")]
 use std::pin::Pin;
 use std::sync::Arc;
 #[cfg(feature = "async")]
@@ -28,7 +26,7 @@ use crate::seqlock::ChannelState;
 use crate::waiting::Ticket;
 use crate::waiting::Waiter;
 #[cfg(feature = "async")]
-use crate::{channel::SnapshotError, codec::Decode};
+use crate::{accept::Accept, channel::SnapshotError, codec::Decode, snapshot::Snapshot};
 
 /// How long a channel that could not be attached waits for the next attempt. Nothing wakes a waiter
 /// when its creator finishes it, or when the process may open one more file.
@@ -185,27 +183,33 @@ impl Watched {
 /// It works on any executor: see [`Changes`](crate::Changes). Dropping a future or the stream loses
 /// nothing, since the latest state stays in the channel.
 #[cfg(feature = "async")]
-pub struct HubChanges<T, C> {
-    hub: Hub<C>,
+pub struct HubChanges<T> {
+    get: Get<T>,
     watch: HubWatch,
     ticket: Ticket,
     /// Channels that have changed and were not read since.
     changed: VecDeque<Arc<str>>,
     /// Instance and number of the last publication of each channel that the stream has returned.
     returned: HashMap<Arc<str>, (u64, u64)>,
-    types: PhantomData<fn() -> T>,
 }
 
+/// The latest state of a channel, and the channel's instance.
 #[cfg(feature = "async")]
-impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
-    pub(super) fn new(hub: &Hub<C>, selection: Selection) -> HubChanges<T, C> {
+type Get<T> = Box<dyn Fn(&str) -> Result<(u64, Snapshot<T>), QueryError> + Send + Sync>;
+
+#[cfg(feature = "async")]
+impl<T: 'static> HubChanges<T> {
+    pub(super) fn new<C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
+        hub: &Hub<C, A>,
+        selection: Selection,
+    ) -> HubChanges<T> {
+        let queried = hub.clone();
         HubChanges {
-            hub: hub.clone(),
+            get: Box::new(move |channel| queried.get_with_instance(channel)),
             watch: HubWatch::new(Arc::clone(&hub.shared), selection),
             ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
             changed: VecDeque::new(),
             returned: HashMap::new(),
-            types: PhantomData,
         }
     }
 
@@ -231,7 +235,7 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
                 self.changed = self.watch.changed().into();
             }
             let channel = self.changed.pop_front()?;
-            let state = self.hub.get_with_instance::<T>(&channel);
+            let state = (self.get)(&channel);
             let is_news = match &state {
                 Ok((instance, snapshot)) => {
                     let number = (*instance, snapshot.publication());
@@ -276,7 +280,7 @@ impl HubWatch {
 }
 
 #[cfg(feature = "async")]
-impl<T: 'static, C: Decode<T> + 'static> Stream for HubChanges<T, C> {
+impl<T: 'static> Stream for HubChanges<T> {
     type Item = HubState<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<HubState<T>>> {
@@ -284,12 +288,8 @@ impl<T: 'static, C: Decode<T> + 'static> Stream for HubChanges<T, C> {
     }
 }
 
-// No field is pinned.
 #[cfg(feature = "async")]
-impl<T, C> Unpin for HubChanges<T, C> {}
-
-#[cfg(feature = "async")]
-impl<T, C> fmt::Debug for HubChanges<T, C> {
+impl<T> fmt::Debug for HubChanges<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("HubChanges").field("watch", &self.watch).finish_non_exhaustive()
     }
