@@ -51,7 +51,7 @@ pub struct SameType;
 
 impl<T, C> Accept<T, C> for SameType {
     fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
-        candidate.has_format().map(|()| None)
+        candidate.reader.has_format(candidate.expected).map(|()| None)
     }
 }
 
@@ -109,7 +109,7 @@ pub struct MatchingFields;
 #[cfg(feature = "message-pack")]
 impl<T> Accept<T, MessagePack> for MatchingFields {
     fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
-        candidate.has_codec().map(|()| None)
+        candidate.reader.has_codec(candidate.expected).map(|()| None)
     }
 }
 

@@ -130,6 +130,17 @@ impl Health {
             Health::Unknown { .. } => "unknown",
         }
     }
+
+    /// The age of the last publication, or of the last sign of life.
+    fn age(self) -> Option<Duration> {
+        match self {
+            Health::Fresh { age } => Some(age),
+            Health::Unchanged { age } => age,
+            Health::Stalled { silent, .. } | Health::Unknown { silent } => silent,
+            Health::Dead { since } => since,
+            Health::Closed | Health::Empty => None,
+        }
+    }
 }
 
 impl Signs {
@@ -184,22 +195,15 @@ impl fmt::Display for Health {
     /// The [name](Health::name), and the age where there is one: `stalled, silent for 3.2s`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())?;
-        let (what, age) = match *self {
-            Health::Fresh { age } => (", published", Some(age)),
-            Health::Unchanged { age } => (" since a publication", age),
-            Health::Stalled { silent, is_stopped: true } => {
-                formatter.write_str(" (the process is stopped)")?;
-                (", silent for", silent)
-            }
-            Health::Stalled { silent, .. } | Health::Unknown { silent } => (", silent for", silent),
-            Health::Dead { since } => (", last sign of life", since),
-            Health::Closed | Health::Empty => return Ok(()),
-        };
-        let Some(age) = age else { return Ok(()) };
-        write!(formatter, "{what} {age:.1?}")?;
+        if let Health::Stalled { is_stopped: true, .. } = self {
+            formatter.write_str(" (the process is stopped)")?;
+        }
+        let Some(age) = self.age() else { return Ok(()) };
         match self {
-            Health::Stalled { .. } | Health::Unknown { .. } => Ok(()),
-            _ => formatter.write_str(" ago"),
+            Health::Fresh { .. } => write!(formatter, ", published {age:.1?} ago"),
+            Health::Unchanged { .. } => write!(formatter, " since a publication {age:.1?} ago"),
+            Health::Dead { .. } => write!(formatter, ", last sign of life {age:.1?} ago"),
+            _ => write!(formatter, ", silent for {age:.1?}"),
         }
     }
 }
@@ -211,18 +215,10 @@ impl serde::Serialize for Health {
     /// stopped.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let age = match *self {
-            Health::Fresh { age } => Some(age),
-            Health::Unchanged { age: silent }
-            | Health::Stalled { silent, .. }
-            | Health::Dead { since: silent }
-            | Health::Unknown { silent } => silent,
-            Health::Closed | Health::Empty => None,
-        };
         let is_stopped = matches!(self, Health::Stalled { is_stopped: true, .. });
         let mut fields = serializer.serialize_struct("Health", 3)?;
         fields.serialize_field("name", self.name())?;
-        fields.serialize_field("age_seconds", &age.map(|age| age.as_secs_f64()))?;
+        fields.serialize_field("age_seconds", &self.age().map(|age| age.as_secs_f64()))?;
         fields.serialize_field("is_stopped", &is_stopped)?;
         fields.end()
     }

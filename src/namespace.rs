@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::channel::{self, AttachError, ChannelName, NameError, RemoveError, Retention};
+use crate::channel::{self, AttachError, ChannelName, Cleanup, NameError, RemoveError, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::codec::MessagePack;
 use crate::hub::{Hub, HubBuilder};
@@ -102,7 +102,7 @@ impl Namespace {
     ///
     /// As [`Namespace::open`].
     pub fn in_process(name: &str) -> Result<Namespace, NameError> {
-        Namespace::on(Arc::new(Heap::new()), name)
+        Namespace::on(Arc::new(Heap::default()), name)
     }
 
     /// The same, with objects that a test can reach.
@@ -207,13 +207,9 @@ impl Namespace {
         let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        registry::deregister(
-            self.handle.backend(),
-            self.handle.namespace(),
-            &[(channel, instance)],
-            PATIENCE,
-        )
-        .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
+        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
+        registry::deregister(backend, namespace, &[(channel, instance)], PATIENCE)
+            .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
         Ok(true)
     }
 
@@ -293,7 +289,7 @@ impl Namespace {
     ///
     /// If shared memory can't be listed. Errors of single objects are in [`CleanupReport::failed`].
     pub fn clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::clean(self.handle.backend(), self.handle.namespace(), keep, PATIENCE)
+        cleanup::clean(&self.cleanup(keep))
     }
 
     /// What [`Namespace::clean`] would remove: a dry run that changes nothing.
@@ -309,6 +305,11 @@ impl Namespace {
     ///
     /// As [`Namespace::clean`].
     pub fn would_clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::would_clean(self.handle.backend(), self.handle.namespace(), keep)
+        cleanup::would_clean(&self.cleanup(keep))
+    }
+
+    fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
+        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
+        Cleanup { backend, namespace, retention, patience: PATIENCE }
     }
 }

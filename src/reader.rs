@@ -12,7 +12,6 @@ pub(crate) use builder::retry_attach;
 pub use changes::Changes;
 pub use query::Field;
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -318,16 +317,8 @@ impl<T, C> Clone for Reader<T, C> {
     }
 }
 
-impl<T, C> fmt::Debug for Reader<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Reader")
-            .field("channel", &self.channel())
-            .field("publication", &self.publication())
-            .field("has_changed", &self.has_changed())
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Reader<T, C>, |it|
+    channel: it.channel(), publication: it.publication(), has_changed: it.has_changed());
 
 /// The publications that a channel still holds, newest first. Made by [`Reader::history`].
 #[derive(Debug)]

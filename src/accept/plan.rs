@@ -1,6 +1,8 @@
 //! The checks behind the choices, and the plan by which fields are copied.
 
-use crate::channel::{AttachError, ChannelReader, Format, SnapshotError, SnapshotInfo};
+#[cfg(feature = "schema")]
+use crate::channel::AttachError;
+use crate::channel::{ChannelReader, Format, SnapshotError, SnapshotInfo};
 #[cfg(feature = "schema")]
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
 use crate::seqlock::Destination;
@@ -8,22 +10,13 @@ use crate::seqlock::Destination;
 /// A channel that was attached to, and the codec and type name that the reader expects.
 #[derive(Debug)]
 pub struct Candidate<'a> {
-    reader: &'a ChannelReader,
-    expected: &'a Format,
+    pub(super) reader: &'a ChannelReader,
+    pub(super) expected: &'a Format,
 }
 
 impl<'a> Candidate<'a> {
     pub(crate) fn new(reader: &'a ChannelReader, expected: &'a Format) -> Candidate<'a> {
         Candidate { reader, expected }
-    }
-
-    pub(super) fn has_format(&self) -> Result<(), AttachError> {
-        self.reader.has_format(self.expected)
-    }
-
-    #[cfg(any(feature = "schema", feature = "message-pack"))]
-    pub(super) fn has_codec(&self) -> Result<(), AttachError> {
-        self.reader.has_codec(self.expected)
     }
 }
 
@@ -31,10 +24,10 @@ impl<'a> Candidate<'a> {
 impl Candidate<'_> {
     /// Whether the channel carries this schema; if it carries none, whether it has the format.
     pub(super) fn has_schema(&self, own: &Schema) -> Result<(), AttachError> {
-        let Some(schema) = self.reader.schema_bytes()? else { return self.has_format() };
+        let Some(schema) = self.reader.schema_bytes()? else { return self.reader.has_format(self.expected) };
         // A schema of another encoding would differ everywhere. The codec's name is the better
         // error.
-        self.has_codec()?;
+        self.reader.has_codec(self.expected)?;
         let differences = self.schema(&schema)?.differences(own);
         if differences.is_empty() { Ok(()) } else { Err(self.differs(&differences)) }
     }
@@ -46,7 +39,7 @@ impl Candidate<'_> {
         if own.fixed_len() != Some(size_of::<T>() as u64) {
             return Err(self.unknown(&"the reader's DescribePod and its type have different sizes"));
         }
-        self.has_codec()?;
+        self.reader.has_codec(self.expected)?;
         let schema = self.reader.schema_bytes()?;
         let channel = || self.reader.channel().to_owned();
         let schema = self.schema(&schema.ok_or_else(|| AttachError::NoSchema { channel: channel() })?)?;

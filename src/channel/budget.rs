@@ -91,34 +91,26 @@ impl SizeLimit {
     }
 }
 
-/// Why no further object may be created.
-#[derive(Debug)]
-pub(super) enum Unaffordable {
-    Over(OverBudget),
-    /// The present use can't be determined.
-    Unknown(ObjectError),
-}
-
 impl Budgets {
-    /// Checks that `needed` more bytes are within both budgets.
-    pub(super) fn afford(
+    /// The budget that `needed` more bytes would exceed, if they would.
+    pub(super) fn exceeded(
         self,
         backend: &Arc<dyn Backend>,
         names: &ObjectNames,
         needed: u64,
-    ) -> Result<(), Unaffordable> {
+    ) -> Result<Option<OverBudget>, ObjectError> {
         let scopes = [
             (BudgetScope::Channel, self.channel, names.stem()),
             (BudgetScope::Namespace, self.namespace, names.namespace_prefix()),
         ];
         for (scope, budget, prefix) in scopes {
             let Some(budget) = budget else { continue };
-            let used = used(backend, prefix).map_err(Unaffordable::Unknown)?;
+            let used = used(backend, prefix)?;
             if used.saturating_add(needed) > budget {
-                return Err(Unaffordable::Over(OverBudget { scope, budget, used, needed }));
+                return Ok(Some(OverBudget { scope, budget, used, needed }));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -19,20 +19,13 @@ pub struct WriterStatistics {
     pub failed: u64,
 }
 
-impl WriterStatistics {
+differences! {
     /// The difference to `earlier`, which must be of the same writer; 0 where a number is not
     /// greater.
-    #[must_use]
-    pub fn diff(&self, earlier: &WriterStatistics) -> WriterStatistics {
-        WriterStatistics {
-            publications: self.publications.saturating_sub(earlier.publications),
-            bytes: self.bytes.saturating_sub(earlier.bytes),
-            growths: self.growths.saturating_sub(earlier.growths),
-            reused: self.reused.saturating_sub(earlier.reused),
-            failed: self.failed.saturating_sub(earlier.failed),
-        }
-    }
+    WriterStatistics: publications, bytes, growths, reused, failed
+}
 
+impl WriterStatistics {
     /// The share of publications into the current segment, from 0 to 1; 1 if there were none.
     #[must_use]
     pub fn reuse_rate(&self) -> f64 {
@@ -67,19 +60,10 @@ pub struct ReaderStatistics {
     pub give_ups: u64,
 }
 
-impl ReaderStatistics {
+differences! {
     /// The difference to `earlier`, which must be of the same reader; 0 where a number is not
     /// greater.
-    #[must_use]
-    pub fn diff(&self, earlier: &ReaderStatistics) -> ReaderStatistics {
-        ReaderStatistics {
-            snapshots: self.snapshots.saturating_sub(earlier.snapshots),
-            bytes: self.bytes.saturating_sub(earlier.bytes),
-            retries: self.retries.saturating_sub(earlier.retries),
-            remaps: self.remaps.saturating_sub(earlier.remaps),
-            give_ups: self.give_ups.saturating_sub(earlier.give_ups),
-        }
-    }
+    ReaderStatistics: snapshots, bytes, retries, remaps, give_ups
 }
 
 /// One line.

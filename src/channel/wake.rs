@@ -1,7 +1,5 @@
 //! The writer's side of waiting: waking the processes that announced that they wait.
 
-use std::fmt;
-
 use crate::layout::control;
 use crate::layout::registry::waiters;
 use crate::memory::{CountingMemory, Words};
@@ -9,6 +7,7 @@ use crate::object;
 use crate::seqlock::{Announcements, Answered, WakeMode};
 
 /// The page of a namespace on which waiters announce themselves.
+#[derive(Debug)]
 pub(crate) struct WaitersPage {
     /// Instance of the registry that the page belongs to.
     pub(crate) instance: u64,
@@ -16,6 +15,7 @@ pub(crate) struct WaitersPage {
 }
 
 /// Wakes the processes that wait for this writer.
+#[derive(Debug)]
 pub(super) struct Waker {
     /// Instance of the registry whose page it uses.
     instance: u64,
@@ -79,11 +79,5 @@ impl Waker {
         object::wake(control, control::PUBLISHED);
         page.increment(waiters::RUNG);
         object::wake(page, waiters::RUNG);
-    }
-}
-
-impl fmt::Debug for Waker {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Waker").field("wake_mode", &self.wake_mode).finish_non_exhaustive()
     }
 }

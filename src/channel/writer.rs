@@ -1,6 +1,6 @@
 //! The writing side of a channel.
 
-use super::budget::{SizeLimit, Unaffordable};
+use super::budget::SizeLimit;
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
 use super::segments::{Segments, checksum_of_publication};
@@ -90,7 +90,7 @@ impl ChannelWriter {
             let capacity = self.options.capacity.max(found.capacity()).min(self.options.max_state_len);
             let wanted = Geometry::fit(capacity, self.options.depth);
             let depth_differs =
-                self.options.depth.is_some() && wanted.is_ok_and(|it| it.depth() != found.depth());
+                self.options.depth.is_some() && wanted.is_some_and(|it| it.depth() != found.depth());
             if found.capacity() < self.options.capacity || depth_differs {
                 self.resizing[side.index()] = Some(capacity);
             }
@@ -165,7 +165,7 @@ impl ChannelWriter {
         };
         // `WriterOptions::check` made sure that even the largest state has a geometry.
         let geometry = Geometry::fit(capacity, self.options.depth)
-            .map_err(|_| self.too_large(len, SizeLimit::MaxStateLen))?;
+            .ok_or_else(|| self.too_large(len, SizeLimit::MaxStateLen))?;
         let mut fresh = None;
         if geometry != current {
             match self.create_affordable(side, geometry, len) {
@@ -215,7 +215,7 @@ impl ChannelWriter {
         let created = self.create_next(side, geometry, len);
         let is_needed = len > self.writer.ring(side).geometry().capacity();
         match (created, Geometry::fit(len.max(1), self.options.depth)) {
-            (Err(PublishError::TooLarge { .. }), Ok(smallest)) if is_needed && smallest != geometry => {
+            (Err(PublishError::TooLarge { .. }), Some(smallest)) if is_needed && smallest != geometry => {
                 self.create_next(side, smallest, len)
             }
             (created, _) => created,
@@ -231,11 +231,11 @@ impl ChannelWriter {
             return Ok(());
         }
         let Segments { backend, names, .. } = &self.segments;
-        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
-        affordable.map_err(|why| match why {
-            Unaffordable::Over(over) => self.too_large(len, SizeLimit::Budget(over)),
-            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
-        })
+        let exceeded = self.options.budgets.exceeded(backend, names, bytes as u64);
+        match exceeded.map_err(|source| self.cannot_grow(geometry, source))? {
+            Some(over) => Err(self.too_large(len, SizeLimit::Budget(over))),
+            None => Ok(()),
+        }
     }
 
     /// Creates the segment of the next generation of `side`.

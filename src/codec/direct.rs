@@ -1,6 +1,6 @@
 //! Codecs without an encoding: the payload is the memory of the value.
 
-use super::traits::{Codec, CodecError, Decode, Direct, Encode, Strategy, type_name_of};
+use super::{Codec, CodecError, Decode, Direct, Encode, Strategy, type_name_of};
 use crate::seqlock::Destination;
 
 /// Plain old data ([`bytemuck::Pod`]): no encoding and no allocation; one copy to publish, one copy

@@ -15,8 +15,7 @@ use papaya::{Guard, LocalGuard};
 use super::HubStatistics;
 use crate::accept::{Accept, Candidate, FieldPlan};
 use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics,
-    RetryPolicy, SnapshotError,
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError,
 };
 use crate::codec::Decode;
 use crate::health::Thresholds;
@@ -26,8 +25,14 @@ use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
 
-/// The type names that the caller has chosen.
-pub(super) type TypeNames = HashMap<TypeId, String>;
+/// The options of a hub.
+pub(super) struct Options {
+    pub(super) reading: ReaderOptions,
+    pub(super) wait: WaitPolicy,
+    pub(super) thresholds: Thresholds,
+    /// The type names that the caller has chosen.
+    pub(super) type_names: HashMap<TypeId, String>,
+}
 
 /// Attaching without waiting.
 pub(super) const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
@@ -35,10 +40,7 @@ pub(super) const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO,
 /// The part of a hub that its handles share.
 pub(super) struct Shared {
     pub(super) handle: NamespaceHandle,
-    pub(super) options: ReaderOptions,
-    pub(super) wait: WaitPolicy,
-    pub(super) thresholds: Thresholds,
-    type_names: TypeNames,
+    pub(super) options: Options,
     pub(super) counts: Counts,
     /// Read without a lock. A changed channel gets a new entry; the old one is freed when no thread
     /// reads it.
@@ -97,22 +99,10 @@ impl Attached {
 }
 
 impl Shared {
-    pub(super) fn new(
-        handle: NamespaceHandle,
-        options: ReaderOptions,
-        wait: WaitPolicy,
-        thresholds: Thresholds,
-        type_names: TypeNames,
-    ) -> Shared {
+    pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
-        let channels = Channels::default();
-        Shared { handle, options, wait, thresholds, type_names, counts: Counts::default(), channels, listing }
-    }
-
-    /// How often and how long a query retries.
-    pub(super) fn retry(&self) -> RetryPolicy {
-        self.options.retry
+        Shared { handle, options, counts: Counts::default(), channels: Channels::default(), listing }
     }
 
     /// While the guard lives, no entry that was found with it is freed.
@@ -140,14 +130,14 @@ impl Shared {
         channel: &str,
     ) -> Result<(ChannelReader, Accepted), QueryError> {
         let types = TypeId::of::<(T, C, A)>();
-        let reader = self.reader(channel, self.options.attach)?;
+        let reader = self.reader(channel, self.options.reading.attach)?;
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
         let accepted = known.and_then(|known| known.accepted.clone());
         if let Some(accepted) = accepted.filter(|accepted| accepted.types == types) {
             return Ok((reader, accepted));
         }
-        let type_name = self.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
+        let type_name = self.options.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
         let plan = A::check(&Candidate::new(&reader, &Format::new(C::NAME, &type_name)))?.map(Arc::new);
         Ok((reader, Accepted { types, plan }))
     }
@@ -168,9 +158,9 @@ impl Shared {
 
     fn attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
-        let options = ReaderOptions { attach: policy, ..self.options.clone() };
+        let options = ReaderOptions { attach: policy, ..self.options.reading };
         let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
-        self.counts.attached();
+        self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
         self.keep(&reader, None);
         Ok(reader)
     }
@@ -346,37 +336,24 @@ impl From<SnapshotError> for QueryError {
     }
 }
 
-/// The counters of all threads. Relaxed: they order nothing.
+/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they order
+/// nothing.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    attachments: AtomicU64,
-    slow_queries: AtomicU64,
-    retries: AtomicU64,
-    remaps: AtomicU64,
-    give_ups: AtomicU64,
-}
+pub(super) struct Counts([AtomicU64; 5]);
 
 impl Counts {
-    pub(super) fn attached(&self) {
-        self.attachments.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a query whose first attempt failed, and the work of its reader.
-    pub(super) fn slow_query(&self, done: ReaderStatistics) {
-        self.slow_queries.fetch_add(1, Ordering::Relaxed);
-        self.retries.fetch_add(done.retries, Ordering::Relaxed);
-        self.remaps.fetch_add(done.remaps, Ordering::Relaxed);
-        self.give_ups.fetch_add(done.give_ups, Ordering::Relaxed);
+    pub(super) fn add(&self, done: HubStatistics) {
+        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = done;
+        let numbers = [attachments, slow_queries, retries, remaps, give_ups];
+        for (count, number) in self.0.iter().zip(numbers) {
+            count.fetch_add(number, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn read(&self) -> HubStatistics {
-        HubStatistics {
-            attachments: self.attachments.load(Ordering::Relaxed),
-            slow_queries: self.slow_queries.load(Ordering::Relaxed),
-            retries: self.retries.load(Ordering::Relaxed),
-            remaps: self.remaps.load(Ordering::Relaxed),
-            give_ups: self.give_ups.load(Ordering::Relaxed),
-        }
+        let numbers = self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let [attachments, slow_queries, retries, remaps, give_ups] = numbers;
+        HubStatistics { attachments, slow_queries, retries, remaps, give_ups }
     }
 }
 

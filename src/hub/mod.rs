@@ -1,6 +1,8 @@
 //! All channels of a namespace, for the main process and for all of its threads.
 
 mod attached;
+#[cfg(feature = "async")]
+mod changes;
 mod cut;
 mod pattern;
 mod query;
@@ -9,6 +11,7 @@ mod tests;
 mod watch;
 
 use std::any::TypeId;
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -16,11 +19,11 @@ use std::time::Duration;
 
 pub use crate::health::Health;
 pub use attached::QueryError;
+#[cfg(feature = "async")]
+pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use pattern::Pattern;
 pub use query::HubState;
-#[cfg(feature = "async")]
-pub use watch::HubChanges;
 pub use watch::HubWatch;
 
 #[cfg(feature = "async")]
@@ -32,7 +35,7 @@ use crate::codec::Decode;
 use crate::codec::MessagePack;
 use crate::health::{Signs, Thresholds, look_at_one_writer};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
-use attached::{Shared, TypeNames};
+use attached::{Options, Shared};
 use watch::Selection;
 
 /// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
@@ -108,18 +111,9 @@ pub struct HubStatistics {
     pub give_ups: u64,
 }
 
-impl HubStatistics {
+differences! {
     /// The difference to `earlier` statistics of the same hub.
-    #[must_use]
-    pub fn diff(&self, earlier: &HubStatistics) -> HubStatistics {
-        HubStatistics {
-            attachments: self.attachments.saturating_sub(earlier.attachments),
-            slow_queries: self.slow_queries.saturating_sub(earlier.slow_queries),
-            retries: self.retries.saturating_sub(earlier.retries),
-            remaps: self.remaps.saturating_sub(earlier.remaps),
-            give_ups: self.give_ups.saturating_sub(earlier.give_ups),
-        }
-    }
+    HubStatistics: attachments, slow_queries, retries, remaps, give_ups
 }
 
 impl fmt::Display for HubStatistics {
@@ -171,14 +165,14 @@ impl<C, A> Hub<C, A> {
     /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
-        let mut reader = self.shared.attached(channel, self.shared.options.attach)?;
+        let mut reader = self.shared.attached(channel, self.shared.options.reading.attach)?;
         let failed = |source| QueryError::Writer { channel: channel.into(), source };
         let status = look_at_one_writer(&mut reader, |reader| {
             let incarnation = reader.page().incarnation();
             let writer = writer_state(reader).map_err(failed)?;
             let signs = Signs::of(reader, writer);
             Ok(Status {
-                health: Health::judge(&signs, self.shared.thresholds),
+                health: Health::judge(&signs, self.shared.options.thresholds),
                 publication: signs.publication,
                 writer_pid: reader.page().owner().pid,
                 incarnation,
@@ -237,14 +231,7 @@ impl<C, A> Clone for Hub<C, A> {
     }
 }
 
-impl<C, A> fmt::Debug for Hub<C, A> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Hub")
-            .field("namespace", &self.shared.handle.namespace())
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Hub<C, A>, |it| namespace: it.shared.handle.namespace());
 
 impl fmt::Display for Status {
     /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
@@ -272,23 +259,20 @@ impl serde::Serialize for Status {
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct HubBuilder<C = MessagePack, A = SameType> {
     handle: NamespaceHandle,
-    retry: RetryPolicy,
-    wait: WaitPolicy,
-    thresholds: Thresholds,
-    type_names: TypeNames,
+    options: Options,
     query: PhantomData<fn() -> (C, A)>,
 }
 
 impl HubBuilder {
     pub(crate) fn new(handle: NamespaceHandle) -> Self {
-        HubBuilder {
-            handle,
-            retry: RetryPolicy::default(),
+        let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
+        let options = Options {
+            reading: ReaderOptions { attach, retry: RetryPolicy::default() },
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
-            type_names: TypeNames::new(),
-            query: PhantomData,
-        }
+            type_names: HashMap::new(),
+        };
+        HubBuilder { handle, options, query: PhantomData }
     }
 }
 
@@ -296,7 +280,7 @@ impl<C, A> HubBuilder<C, A> {
     /// Decodes states by another codec. [`Hub::with_codec`] gives the hub handles for further
     /// codecs.
     pub fn codec<D>(self) -> HubBuilder<D, A> {
-        self.of_query()
+        HubBuilder { handle: self.handle, options: self.options, query: PhantomData }
     }
 
     /// Which channels a query accepts: see [`accept`](crate::accept). Default: [`SameType`]. Others
@@ -309,64 +293,41 @@ impl<C, A> HubBuilder<C, A> {
     #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
     pub fn accept<B>(self, accept: B) -> HubBuilder<C, B> {
         let _ = accept;
-        self.of_query()
-    }
-
-    fn of_query<D, B>(self) -> HubBuilder<D, B> {
-        let HubBuilder { handle, retry, wait, thresholds, type_names, query: _ } = self;
-        HubBuilder { handle, retry, wait, thresholds, type_names, query: PhantomData }
-    }
-
-    /// How often and how long a query or a cut retries when a writer is faster.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// How [`HubWatch::wait_any`] waits.
-    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
-    /// channel's writer promises, or a second if it promises none.
-    pub fn fresh_within(mut self, max_age: Duration) -> Self {
-        self.thresholds.fresh_within = Some(max_age);
-        self
-    }
-
-    /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
-    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
-    /// interval that it promises. A writer that promises none is by default never stalled, unless
-    /// it is stopped, and with this limit not before the channel's first publication.
-    pub fn stalled_after(mut self, max_age: Duration) -> Self {
-        self.thresholds.stalled_after = Some(max_age);
-        self
+        HubBuilder { handle: self.handle, options: self.options, query: PhantomData }
     }
 
     /// Gives type `T` the name that its writers gave it
     /// ([`WriterBuilder::type_name`](crate::WriterBuilder)).
     pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
-        self.type_names.insert(TypeId::of::<T>(), type_name.into());
+        self.options.type_names.insert(TypeId::of::<T>(), type_name.into());
         self
     }
 
     /// The hub. It opens nothing: the namespace need not exist yet.
     #[must_use]
     pub fn open(self) -> Hub<C, A> {
-        let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
-        let options = ReaderOptions { attach, retry: self.retry, format: None };
-        let shared = Shared::new(self.handle, options, self.wait, self.thresholds, self.type_names);
-        Hub { shared: Arc::new(shared), query: PhantomData }
+        Hub { shared: Arc::new(Shared::new(self.handle, self.options)), query: PhantomData }
     }
 }
 
-impl<C, A> fmt::Debug for HubBuilder<C, A> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("HubBuilder")
-            .field("namespace", &self.handle.namespace())
-            .finish_non_exhaustive()
-    }
+setters! {
+    impl[C, A] HubBuilder<C, A>;
+
+    /// How often and how long a query or a cut retries when a writer is faster.
+    pub fn retry_policy(retry: RetryPolicy) { options.reading.retry = retry }
+
+    /// How [`HubWatch::wait_any`] waits.
+    pub fn wait_policy(wait: WaitPolicy) { options.wait = wait }
+
+    /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
+    /// channel's writer promises, or a second if it promises none.
+    pub fn fresh_within(max_age: Duration) { options.thresholds.fresh_within = Some(max_age) }
+
+    /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
+    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
+    /// interval that it promises. A writer that promises none is by default never stalled, unless
+    /// it is stopped, and with this limit not before the channel's first publication.
+    pub fn stalled_after(max_age: Duration) { options.thresholds.stalled_after = Some(max_age) }
 }
+
+debug_by!(HubBuilder<C, A>, |it| namespace: it.handle.namespace());

@@ -3,11 +3,11 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use super::Hub;
 use super::attached::{Accepted, QueryError, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
+use super::{Hub, HubStatistics};
 use crate::accept::Accept;
-use crate::channel::{SnapshotError, SnapshotInfo};
+use crate::channel::{ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
@@ -141,7 +141,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
             Err(error) => (channel, Err(error)),
         };
         let places: Vec<_> = channels.into_iter().map(|channel| channel.as_ref().into()).map(begin).collect();
-        let moment = cut::cut(&mut cutting, self.shared.retry());
+        let moment = cut::cut(&mut cutting, self.shared.options.reading.retry);
         let mut states = Vec::with_capacity(places.len());
         for (channel, place) in places {
             states.push(match place {
@@ -258,7 +258,9 @@ fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
         Some(plan) => with_scratch(|scratch| plan.snapshot(&mut reader, scratch, destination)),
         None => reader.snapshot(destination),
     };
-    shared.counts.slow_query(reader.statistics().diff(&before));
+    let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
+    let done = HubStatistics { slow_queries: 1, retries, remaps, give_ups, ..HubStatistics::default() };
+    shared.counts.add(done);
     shared.keep(&reader, Some(accepted));
     Ok((reader.instance(), received?))
 }

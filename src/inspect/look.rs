@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::report::{Inspection, SegmentInspection, SlotInspection, SlotState};
 use crate::channel::{
-    self, AttachError, AttachPolicy, ChannelName, ChannelReader, ReaderOptions, RetryPolicy, WriterState,
-    writer_state,
+    self, AttachError, ChannelName, ChannelReader, ReaderOptions, WriterState, writer_state,
 };
 use crate::clock;
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES};
@@ -27,9 +26,7 @@ const MAX_ANNOUNCEMENTS: usize = 8;
 
 /// The contents of a channel.
 pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Inspection, AttachError> {
-    let options =
-        ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
-    let reader = channel::attach(backend, name, &options)?;
+    let reader = channel::attach(backend, name, &ReaderOptions::default())?;
     let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
     let status = if_exists(backend.status(&name.objects.object(Kind::Control))).map_err(failed)?;
     let Some(status) = status else {

@@ -65,46 +65,39 @@ impl ChannelInfo {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let codec = &self.codec.as_bytes()[..self.codec.len().min(control::CODEC.max)];
-        let identity = self.identity;
+        let ProcessIdentity { pid, start_time, boot_id: [boot_high, boot_low], pid_namespace } =
+            self.identity;
         let numbers: [u64; NUMBERS] = [
             self.instance,
-            identity.pid,
-            identity.start_time,
-            identity.boot_id[0],
-            identity.boot_id[1],
-            identity.pid_namespace,
+            pid,
+            start_time,
+            boot_high,
+            boot_low,
+            pid_namespace,
             self.incarnation,
             self.capacity,
             self.limit,
             codec.len() as u64,
         ];
-        let mut bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
-        bytes.extend_from_slice(codec);
-        bytes.extend_from_slice(self.name.as_bytes());
-        bytes
+        [bytemuck::bytes_of(&numbers), codec, self.name.as_bytes()].concat()
     }
 
     /// `None` if the bytes are no entry.
     pub(super) fn decode(bytes: &[u8]) -> Option<ChannelInfo> {
-        let (numbers, texts) = bytes.split_at_checked(NUMBERS * WORD_BYTES)?;
-        let (numbers, _) = numbers.as_chunks::<WORD_BYTES>();
-        let number = |index: usize| numbers.get(index).map(|bytes| u64::from_le_bytes(*bytes));
-        let (codec, name) = texts.split_at_checked(usize::try_from(number(9)?).ok()?)?;
-        let identity = ProcessIdentity {
-            pid: number(1)?,
-            start_time: number(2)?,
-            boot_id: [number(3)?, number(4)?],
-            pid_namespace: number(5)?,
-        };
+        let (numbers, texts) = bytes.split_first_chunk::<{ NUMBERS * WORD_BYTES }>()?;
+        let numbers: [u64; NUMBERS] = bytemuck::pod_read_unaligned(numbers);
+        let [instance, pid, start_time, boot_high, boot_low, pid_namespace, rest @ ..] = numbers;
+        let [incarnation, capacity, limit, codec_len] = rest;
+        let (codec, name) = texts.split_at_checked(usize::try_from(codec_len).ok()?)?;
         Some(ChannelInfo {
             name: String::from_utf8(name.to_vec()).ok()?,
-            writer_pid: identity.pid,
-            incarnation: number(6)?,
+            writer_pid: pid,
+            incarnation,
             codec: String::from_utf8_lossy(codec).into_owned(),
-            capacity: number(7)?,
-            limit: number(8)?,
-            instance: number(0)?,
-            identity,
+            capacity,
+            limit,
+            instance,
+            identity: ProcessIdentity { pid, start_time, boot_id: [boot_high, boot_low], pid_namespace },
         })
     }
 }

@@ -18,7 +18,6 @@ mod tests;
 pub use info::ChannelInfo;
 pub(crate) use session::Session;
 
-use std::fmt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ use crate::channel::WaitersPage;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, if_exists};
 use table::{Table, Version};
 
 /// The first pages have memory from the start, the rest as far as there are entries.
@@ -61,8 +60,9 @@ pub(crate) fn register(
     Err(ObjectError::Claimed { object })
 }
 
-/// Removes the entries of these instances of channels. Waits up to `patience` for another process's
-/// change.
+/// Removes the entries of these instances of channels, and the table if it has no entry: its
+/// creator, or the process that removed the last entry, may have been killed. Waits up to
+/// `patience` for another process's change.
 pub(crate) fn deregister(
     backend: &Arc<dyn Backend>,
     namespace: &str,
@@ -70,39 +70,20 @@ pub(crate) fn deregister(
     patience: Duration,
 ) -> Result<(), ObjectError> {
     let object = ObjectNames::registry(namespace);
-    let claim = match claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience)) {
-        Ok(claim) => claim,
-        Err(ObjectError::NotFound { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let claimed = claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience));
+    let Some(claim) = if_exists(claimed)? else { return Ok(()) };
     let table = Table::new(claim.memory());
     if !table.prepare(namespace, &object)? {
         return claim.remove();
     }
-    table.change(|table| {
-        table.strike(gone);
-        Ok(())
-    })?;
-    table.wake_waiters();
-    remove_if_empty(claim.as_ref())
-}
-
-/// Removes a table without entries: its creator, or the process that removed the last entry, was
-/// killed.
-pub(crate) fn clean(
-    backend: &Arc<dyn Backend>,
-    namespace: &str,
-    patience: Duration,
-) -> Result<(), ObjectError> {
-    let object = ObjectNames::registry(namespace);
-    match claim(backend, &object, ClaimOptions::existing(EXTENT).patience(patience)) {
-        Ok(claim) => match Table::new(claim.memory()).prepare(namespace, &object)? {
-            true => remove_if_empty(claim.as_ref()),
-            false => claim.remove(),
-        },
-        Err(ObjectError::NotFound { .. }) => Ok(()),
-        Err(error) => Err(error),
+    if !gone.is_empty() {
+        table.change(|table| {
+            table.strike(gone);
+            Ok(())
+        })?;
+        table.wake_waiters();
     }
+    remove_if_empty(claim.as_ref())
 }
 
 fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
@@ -172,6 +153,7 @@ fn view(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Option<ReadOnlyWo
 /// Notices changes of a namespace's channels: a channel came, went, or has a new writer.
 ///
 /// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
+#[derive(Debug)]
 pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
@@ -201,11 +183,5 @@ impl ChannelWatch {
         let now = self.table.as_ref().map(|table| Table::new(table).version());
         let before = self.seen.replace(now);
         Ok(before != self.seen)
-    }
-}
-
-impl fmt::Debug for ChannelWatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ChannelWatch").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }

@@ -4,9 +4,7 @@ use std::cell::Cell;
 
 use super::table::Table;
 use super::*;
-use crate::channel::{
-    AttachPolicy, ChannelName, CreateError, Format, ReaderOptions, RetryPolicy, WriterOptions,
-};
+use crate::channel::{ChannelName, CreateError, Format, ReaderOptions, WriterOptions};
 use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
@@ -170,10 +168,8 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     spoil_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
     let name = ChannelName::new(NAMESPACE, "a").unwrap();
-    let options =
-        ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
     let mut payload = Vec::new();
-    let mut reader = crate::channel::attach(&heap.shared(), &name, &options).unwrap();
+    let mut reader = crate::channel::attach(&heap.shared(), &name, &ReaderOptions::default()).unwrap();
     assert_eq!(reader.snapshot(&mut &mut payload).unwrap().publication(), 1);
     assert_eq!(payload, b"state");
 }

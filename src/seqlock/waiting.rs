@@ -42,12 +42,12 @@ pub enum WakeMode {
     /// costs the waiter a system call. Publishing costs a few instructions more than with
     /// [`WakeMode::Never`]. The default; on a system without that call, [`WakeMode::Fences`].
     #[default]
-    Barriers,
+    Barriers = 1,
     /// Each publication includes a full fence, which costs the writer some nanoseconds. The waiter
     /// needs no system call before it sleeps.
-    Fences,
+    Fences = 2,
     /// The writer wakes no process: waiters poll, with pauses of up to a millisecond.
-    Never,
+    Never = 0,
 }
 
 impl WakeMode {
@@ -62,12 +62,7 @@ impl WakeMode {
 
     /// Relaxed, as the load.
     pub(crate) fn store(self, control: &impl MemoryMut) {
-        let word = match self {
-            WakeMode::Never => 0,
-            WakeMode::Barriers => 1,
-            WakeMode::Fences => 2,
-        };
-        control.store(control::WAKE_MODE, word);
+        control.store(control::WAKE_MODE, self as u64);
     }
 }
 

@@ -35,23 +35,11 @@ pub struct SyncerStatistics {
     pub bytes: u64,
 }
 
-impl SyncerStatistics {
+differences! {
     /// The difference to `earlier` statistics of the same syncer. The longest encoding is that of
     /// the syncer's whole life.
-    #[must_use]
-    pub fn diff(&self, earlier: &SyncerStatistics) -> SyncerStatistics {
-        SyncerStatistics {
-            ticks: self.ticks.saturating_sub(earlier.ticks),
-            published: self.published.saturating_sub(earlier.published),
-            skipped: self.skipped.saturating_sub(earlier.skipped),
-            untouched: self.untouched.saturating_sub(earlier.untouched),
-            overruns: self.overruns.saturating_sub(earlier.overruns),
-            failed: self.failed.saturating_sub(earlier.failed),
-            encode_time: self.encode_time.saturating_sub(earlier.encode_time),
-            max_encode_time: self.max_encode_time,
-            bytes: self.bytes.saturating_sub(earlier.bytes),
-        }
-    }
+    SyncerStatistics: ticks, published, skipped, untouched, overruns, failed, encode_time, bytes;
+    max_encode_time
 }
 
 impl fmt::Display for SyncerStatistics {

@@ -9,7 +9,6 @@ mod notifier;
 #[cfg(feature = "async")]
 pub(crate) use notifier::{Notifier, Ticket};
 
-use std::fmt;
 use std::hint;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,39 +23,18 @@ use crate::seqlock::{WakeMode, register_waiter};
 /// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
 const MIN_SLICE: Duration = Duration::from_millis(1);
 
-/// How to wait for a publication.
-///
-/// Default: spins for 5 µs, then sleeps for up to 100 ms at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WaitPolicy {
-    /// How long to spin before sleeping. Spinning takes a processor; falling asleep and being woken
-    /// costs tens of microseconds.
-    pub spin: Duration,
-    /// How long to sleep at most before looking again without a wake-up: for a writer that is killed
-    /// between publishing and waking, or that ends just before the sleep. At least a millisecond.
-    pub slice: Duration,
-}
-
-impl WaitPolicy {
-    /// How long to spin before sleeping.
-    #[must_use]
-    pub const fn spin(mut self, time: Duration) -> WaitPolicy {
-        self.spin = time;
-        self
-    }
-
-    /// How long to sleep at most before looking again without a wake-up. At least a millisecond.
-    #[must_use]
-    pub const fn slice(mut self, time: Duration) -> WaitPolicy {
-        self.slice = time;
-        self
-    }
-}
-
-impl Default for WaitPolicy {
-    fn default() -> Self {
-        WaitPolicy { spin: Duration::from_micros(5), slice: Duration::from_millis(100) }
+policy! {
+    /// How to wait for a publication.
+    ///
+    /// Default: spins for 5 µs, then sleeps for up to 100 ms at a time.
+    pub struct WaitPolicy {
+        /// How long to spin before sleeping. Spinning takes a processor; falling asleep and being
+        /// woken costs tens of microseconds.
+        spin: Duration = Duration::from_micros(5),
+        /// How long to sleep at most before looking again without a wake-up: for a writer that is
+        /// killed between publishing and waking, or that ends just before the sleep. At least a
+        /// millisecond.
+        slice: Duration = Duration::from_millis(100),
     }
 }
 
@@ -111,6 +89,7 @@ pub(crate) enum Waited {
 }
 
 /// Waits for channels of a namespace.
+#[derive(Debug)]
 pub(crate) struct Waiter {
     backend: Arc<dyn Backend>,
     namespace: String,
@@ -291,10 +270,4 @@ enum Registered {
     Everywhere,
     /// Some writers wake no process, or can't be reached.
     NotEverywhere,
-}
-
-impl fmt::Debug for Waiter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Waiter").field("policy", &self.policy).finish_non_exhaustive()
-    }
 }

@@ -7,16 +7,16 @@ use crate::channel::{RemovalReason, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::{Backend, PATIENCE};
+use crate::object::Backend;
 use crate::registry::{self, ChannelInfo};
 use crate::seqlock::ChannelState;
 
 /// Cleans after a dry run, which must report what the cleanup then removes, and change nothing.
 fn clean(heap: &Heap, retention: Retention) -> CleanupReport {
     let before = contents(heap);
-    let predicted = cleanup::would_clean(&heap.shared(), "tests", retention).unwrap();
+    let predicted = cleanup::would_clean(&cleanup_of(&heap.shared(), retention)).unwrap();
     assert_eq!(contents(heap), before);
-    let cleaned = cleanup::clean(&heap.shared(), "tests", retention, PATIENCE).unwrap();
+    let cleaned = cleanup::clean(&cleanup_of(&heap.shared(), retention)).unwrap();
     assert_eq!(reported(&predicted), reported(&cleaned));
     let failed = |cleaned: &CleanupReport| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(failed(&predicted), failed(&cleaned));

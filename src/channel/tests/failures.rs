@@ -308,14 +308,8 @@ fn a_failing_clean_up_can_be_repeated() {
             if orphaned {
                 heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
             }
-            let clean = || {
-                crate::cleanup::clean(
-                    &backend.shared(),
-                    "tests",
-                    crate::cleanup::Retention::Nothing,
-                    PATIENCE,
-                )
-            };
+            let clean =
+                || crate::cleanup::clean(&cleanup_of(&backend.shared(), crate::cleanup::Retention::Nothing));
             let _ = clean();
             undisturbed(backend, clean).unwrap();
             assert!(heap.names().is_empty(), "{:?}", heap.names());

@@ -36,9 +36,7 @@ fn a_single_attempt_is_enough_for_a_reader_of_a_growing_channel() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let retry = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
-    let mut reader =
-        crate::channel::attach(&heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
-            .unwrap();
+    let mut reader = attach_with(&heap, ReaderOptions { retry, ..reader_options() }).unwrap();
     for round in 1..200 {
         // Both segments are replaced between any two snapshots.
         writer.shrink_to_fit();
@@ -55,7 +53,7 @@ fn a_deadline_may_be_for_ever() {
     writer.publish(b"state").unwrap();
     let retry = RetryPolicy::default().attempts(0).deadline(std::time::Duration::MAX);
     let options = ReaderOptions { retry, ..reader_options() };
-    let mut reader = crate::channel::attach(&heap.shared(), &name(), &options).unwrap();
+    let mut reader = attach_with(&heap, options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);
     let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
     let memory = ring.memory().clone();
