@@ -11,7 +11,7 @@ use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::{MemoryMut, Words};
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
 
 /// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
@@ -308,8 +308,7 @@ fn a_failing_clean_up_can_be_repeated() {
             if orphaned {
                 heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
             }
-            let clean =
-                || crate::cleanup::clean(&cleanup_of(&backend.shared(), crate::cleanup::Retention::Nothing));
+            let clean = || crate::cleanup::clean(&cleanup_of(&backend.shared(), Retention::Nothing));
             let _ = clean();
             undisturbed(backend, clean).unwrap();
             assert!(heap.names().is_empty(), "{:?}", heap.names());

@@ -73,7 +73,7 @@ fn a_snapshot_of_a_segment_that_was_removed_by_hand_names_it() {
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"state").unwrap();
     let name = writer.segments.name(crate::layout::Side::B, 1);
-    assert!(crate::object::Backend::remove_leftover(&heap, &name).unwrap());
+    assert!(Backend::remove_leftover(&heap, &name).unwrap());
     let error = snapshot(&mut reader).unwrap_err();
     assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&name), "{error}");
 }
@@ -161,7 +161,7 @@ fn a_channel_without_its_names_keeps_its_state_but_does_not_grow() {
     writer.publish(b"two").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
     for object in heap.names() {
-        crate::object::Backend::remove_leftover(&heap, &object).unwrap();
+        Backend::remove_leftover(&heap, &object).unwrap();
     }
     let mut successor = open(&heap, &options()).unwrap();
     successor.publish(b"of another instance").unwrap();
