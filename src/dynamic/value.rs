@@ -154,7 +154,7 @@ impl Types {
         self.values += 1;
         match node {
             Type::Option(inner) | Type::Sequence(inner) | Type::Array { element: inner, .. } => {
-                self.add(inner)
+                self.add(inner);
             }
             Type::Map { key, value } => [key, value].into_iter().for_each(|node| self.add(node)),
             Type::Struct { fields, .. } => self.add_fields(fields),

@@ -9,14 +9,13 @@
 //! being in the table, and cleanup removes an entry whose channel is gone. The object exists as
 //! long as there is an entry.
 
-mod info;
 mod session;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use info::ChannelInfo;
 pub(crate) use session::Session;
+pub use table::ChannelInfo;
 
 use std::sync::Arc;
 use std::thread;
