@@ -29,12 +29,12 @@ pub(super) struct Version {
 }
 
 /// The words of one entry.
-struct Entry<'a, M> {
+struct EntryWords<'a, M> {
     memory: &'a M,
     start: usize,
 }
 
-impl<M: Memory> Memory for Entry<'_, M> {
+impl<M: Memory> Memory for EntryWords<'_, M> {
     fn len(&self) -> usize {
         entry::WORDS
     }
@@ -49,7 +49,7 @@ impl<M: Memory> Memory for Entry<'_, M> {
     }
 }
 
-impl<M: MemoryMut> MemoryMut for Entry<'_, M> {
+impl<M: MemoryMut> MemoryMut for EntryWords<'_, M> {
     fn store(&self, word: usize, value: u64) {
         self.memory.store(self.start + word, value);
     }
@@ -120,8 +120,8 @@ impl<'a, M: Memory> Table<'a, M> {
         self.0.load(MARKS + index)
     }
 
-    fn ring(&self, index: usize) -> Ring<Entry<'a, M>> {
-        let memory = Entry { memory: self.0, start: ENTRIES + index * entry::WORDS };
+    fn ring(&self, index: usize) -> Ring<EntryWords<'a, M>> {
+        let memory = EntryWords { memory: self.0, start: ENTRIES + index * entry::WORDS };
         let geometry = Geometry::of_entry();
         Ring::new(memory, geometry)
     }
