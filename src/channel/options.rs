@@ -144,7 +144,7 @@ impl WriterOptions {
         if self.capacity > self.max_state_len {
             return Err(CreateError::CapacityAboveLimit {
                 capacity: self.capacity,
-                limit: self.max_state_len,
+                max_state_len: self.max_state_len,
             });
         }
         let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
@@ -170,8 +170,8 @@ pub(crate) struct ReaderOptions {
 
 /// How long attaching waits for a channel.
 ///
-/// Default: does not wait for a missing channel; waits up to 100 ms for a channel whose creation has
-/// begun, which takes microseconds unless the creator is stopped or killed.
+/// Default: does not wait for a missing channel; waits up to 100 ms for a channel whose creation
+/// has begun, which takes microseconds unless the creator is stopped or killed.
 ///
 /// ```
 /// # use std::time::Duration;

@@ -350,9 +350,9 @@ impl ChannelWriter {
     }
 
     #[cold]
-    fn too_large(&self, len: usize, bound: SizeLimit) -> PublishError {
-        let (channel, limit) = (self.channel.clone(), self.options.max_state_len);
-        PublishError::TooLarge { channel, len, limit, bound }
+    fn too_large(&self, len: usize, limit: SizeLimit) -> PublishError {
+        let (channel, max_state_len) = (self.channel.clone(), self.options.max_state_len);
+        PublishError::TooLarge { channel, len, max_state_len, limit }
     }
 
     /// Whether the control page still has its name, and with it the segments' names are ours.

@@ -20,9 +20,9 @@ pub struct ChannelInfo {
     /// Payload bytes that fitted in a slot without growing.
     pub capacity: u64,
     /// Maximum payload bytes of a state.
-    pub limit: u64,
-    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance). If it
-    /// differs from the channel's, the entry is about another channel of that name.
+    pub max_state_len: u64,
+    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance).
+    /// If it differs from the channel's, the entry is about another channel of that name.
     pub instance: u64,
     pub(crate) identity: ProcessIdentity,
 }
@@ -42,7 +42,7 @@ impl ChannelInfo {
             incarnation: writer.incarnation(),
             codec: writer.options().format.codec.clone(),
             capacity: writer.capacity() as u64,
-            limit: writer.options().max_state_len as u64,
+            max_state_len: writer.options().max_state_len as u64,
             instance: writer.instance(),
             identity,
         }
@@ -75,7 +75,7 @@ impl ChannelInfo {
             identity.pid_namespace,
             self.incarnation,
             self.capacity,
-            self.limit,
+            self.max_state_len,
             codec.len() as u64,
         ];
         let mut bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
@@ -102,7 +102,7 @@ impl ChannelInfo {
             incarnation: number(6)?,
             codec: String::from_utf8_lossy(codec).into_owned(),
             capacity: number(7)?,
-            limit: number(8)?,
+            max_state_len: number(8)?,
             instance: number(0)?,
             identity,
         })
