@@ -91,7 +91,7 @@ pub fn operations(depth: Option<u8>, checksum: bool, operations: &[(u8, u16)]) {
         let size = usize::from(number);
         match kind % 13 {
             0..=2 => Operation::Publish { len: size % 64 },
-            3 => Operation::Publish { len: size % (model::LIMIT + 2) },
+            3 => Operation::Publish { len: size % (model::MAX_STATE_LEN + 2) },
             4 => Operation::Shrink,
             5 => Operation::Attach,
             6..=8 => Operation::Snapshot { reader: size % 4 },

@@ -26,7 +26,7 @@ const MAX_LOOKS: usize = 8;
 pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection, AttachError> {
     let mut inspection = namespace.inspect(channel)?;
     for _ in 1..MAX_LOOKS {
-        if inspection.published == 0 || latest(&inspection).is_some() {
+        if inspection.publication == 0 || latest(&inspection).is_some() {
             break;
         }
         inspection = namespace.inspect(channel)?;
@@ -57,7 +57,7 @@ pub(crate) fn is_missing(namespace: &Namespace, channel: &str) -> bool {
 pub(crate) fn whole(inspection: &Inspection) -> Vec<&SlotInspection> {
     let slots = inspection.segments.iter().flatten().flat_map(|segment| &segment.slots);
     let is_held =
-        |slot: &&SlotInspection| slot.state == SlotState::Whole && slot.publication <= inspection.published;
+        |slot: &&SlotInspection| slot.state == SlotState::Whole && slot.publication <= inspection.publication;
     let mut slots: Vec<_> = slots.filter(is_held).collect();
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.publication));
     slots.dedup_by_key(|slot| slot.publication);
@@ -66,14 +66,14 @@ pub(crate) fn whole(inspection: &Inspection) -> Vec<&SlotInspection> {
 
 /// The slot of the latest publication.
 pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
-    whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.published)
+    whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.publication)
 }
 
 /// Publications a second, by the timestamps of those that the channel still holds. These are few,
 /// so a burst looks faster than the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
-    let dated = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
-    let slots: Vec<_> = whole(inspection).iter().filter_map(dated).collect();
+    let with_age = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
+    let slots: Vec<_> = whole(inspection).iter().filter_map(with_age).collect();
     let ((newest, young), (oldest, old)) = (*slots.first()?, *slots.last()?);
     let seconds = old.checked_sub(young)?.as_secs_f64();
     (newest > oldest && seconds > 0.0).then(|| (newest - oldest) as f64 / seconds)

@@ -111,9 +111,9 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// [`flush`](crate::syncer::Syncer::flush) before an effect that other workers observe.
     ///
     /// The cut copies all states and then checks whether any writer has published in between. If
-    /// none has, they are the states of one [instant](super::CutTime::Instant). After some failures it
-    /// takes the states that were current at a [time](super::CutTime::AsOf) just before, by the timestamps
-    /// in the channels' rings. If a ring does not reach back so far (see
+    /// none has, they are the states of one [instant](super::CutTime::Instant). After some failures
+    /// it takes the states that were current at a [time](super::CutTime::AsOf) just before, by the
+    /// timestamps in the channels' rings. If a ring does not reach back so far (see
     /// [`WriterBuilder`](crate::WriterBuilder)), the cut takes a later publication, and
     /// [`CutState::skew`] returns the difference. No cut is silently inconsistent.
     ///

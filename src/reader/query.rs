@@ -260,7 +260,7 @@ impl<T, C> Reader<T, C> {
     /// Whether the current writer gives its publications timestamps, so that snapshots have an age.
     /// Costs one load.
     #[must_use]
-    pub fn is_dated(&self) -> bool {
+    pub fn has_timestamps(&self) -> bool {
         self.channel.page().timestamps() != TimestampSource::None
     }
 

@@ -34,7 +34,7 @@ pub struct ChannelInfo {
     /// Payload bytes that fitted in a slot without growing.
     pub capacity: u64,
     /// Maximum payload bytes of a state.
-    pub limit: u64,
+    pub max_state_len: u64,
     /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance). If it
     /// differs from the channel's, the entry is about another channel of that name.
     pub instance: u64,
@@ -55,7 +55,7 @@ impl ChannelInfo {
             incarnation: writer.incarnation(),
             codec: writer.options().format.codec.clone(),
             capacity: writer.capacity() as u64,
-            limit: writer.options().max_state_len as u64,
+            max_state_len: writer.options().max_state_len as u64,
             instance: writer.instance(),
             identity,
         }
@@ -89,7 +89,7 @@ impl ChannelInfo {
             pid_namespace,
             self.incarnation,
             self.capacity,
-            self.limit,
+            self.max_state_len,
             codec.len() as u64,
         ];
         [bytemuck::bytes_of(&numbers), codec, self.name.as_bytes()].concat()
@@ -126,12 +126,12 @@ pub(super) struct Version {
 }
 
 /// The words of one entry.
-struct Entry<'a, M> {
+struct EntryWords<'a, M> {
     memory: &'a M,
     start: usize,
 }
 
-impl<M: Memory> Memory for Entry<'_, M> {
+impl<M: Memory> Memory for EntryWords<'_, M> {
     fn len(&self) -> usize {
         entry::WORDS
     }
@@ -146,7 +146,7 @@ impl<M: Memory> Memory for Entry<'_, M> {
     }
 }
 
-impl<M: MemoryMut> MemoryMut for Entry<'_, M> {
+impl<M: MemoryMut> MemoryMut for EntryWords<'_, M> {
     fn store(&self, word: usize, value: u64) {
         self.memory.store(self.start + word, value);
     }
@@ -217,8 +217,8 @@ impl<'a, M: Memory> Table<'a, M> {
         self.0.load(MARKS + index)
     }
 
-    fn ring(&self, index: usize) -> Ring<Entry<'a, M>> {
-        let memory = Entry { memory: self.0, start: ENTRIES + index * entry::WORDS };
+    fn ring(&self, index: usize) -> Ring<EntryWords<'a, M>> {
+        let memory = EntryWords { memory: self.0, start: ENTRIES + index * entry::WORDS };
         let geometry = Geometry::of_entry();
         Ring::new(memory, geometry)
     }

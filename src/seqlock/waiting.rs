@@ -29,7 +29,7 @@
 //! from moving p3.
 //!
 //! A waiter does not depend on the handshake: it sleeps in slices, because the writer can be killed
-//! between w5 and the wake-up, and any process that may write to the page can spoil it.
+//! between w5 and the wake-up, and any process that may write to the page can corrupt it.
 
 use crate::layout::control;
 use crate::memory::{CountingMemory, Memory, MemoryMut, Word};

@@ -1,7 +1,7 @@
 //! Memory and work: what a namespace occupies, and what its writers and readers have done.
 //!
-//! * [`Namespace::memory`](crate::Namespace::memory): the [`NamespaceMemory`], by channel and by kind of
-//!   object; the difference of two of them is a [`NamespaceMemoryChange`].
+//! * [`Namespace::memory`](crate::Namespace::memory): the [`NamespaceMemory`], by channel and by
+//!   kind of object; the difference of two of them is a [`NamespaceMemoryChange`].
 //! * [`Namespace::peak_memory`](crate::Namespace::peak_memory): the [`PeakMemory`] over time.
 //! * [`WriterStatistics`] and [`ReaderStatistics`]: counters of one writer and one reader.
 //!

@@ -44,8 +44,8 @@ struct Measure {
     what: &'static str,
     count: usize,
     aim: usize,
-    /// The count above which the test fails. It is the aim, unless the code has yet to come down to it:
-    /// then it is what the code has come down to, and only ever lowered.
+    /// The count above which the test fails. It is the aim, unless the code has yet to come down to
+    /// it: then it is what the code has come down to, and only ever lowered.
     ceiling: usize,
     details: Vec<String>,
 }

@@ -40,11 +40,11 @@ pub(crate) struct GcArguments {
     dry_run: bool,
     /// How long the last states of ended writers are kept: all, nothing, or a time such as 90s, 2h,
     /// 1day
-    #[arg(long, value_name = "TIME", default_value = "all", value_parser = keep)]
-    keep: Retention,
+    #[arg(long = "keep", value_name = "TIME", default_value = "all", value_parser = retention)]
+    retention: Retention,
 }
 
-fn keep(text: &str) -> Result<Retention, String> {
+fn retention(text: &str) -> Result<Retention, String> {
     match text {
         "all" => Ok(Retention::UntilReplaced),
         "nothing" => Ok(Retention::Nothing),
@@ -60,8 +60,8 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     let missing = resolve::no_such_namespace(&namespace, &context.trust);
     let ghosts = ghosts(&namespace);
     let cleaned = match arguments.dry_run {
-        true => namespace.would_clean(arguments.keep)?,
-        false => namespace.clean(arguments.keep)?,
+        true => namespace.would_clean(arguments.retention)?,
+        false => namespace.clean(arguments.retention)?,
     };
     let struck = match arguments.dry_run {
         true => health::nameless(&namespace, ghosts).unwrap_or_default(),
@@ -104,7 +104,7 @@ fn print_sentences(
 
 /// Reports how many last states were kept, and how to remove them.
 fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
-    if arguments.keep == Retention::Nothing {
+    if arguments.retention == Retention::Nothing {
         return;
     }
     let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };

@@ -29,10 +29,10 @@ calculated from the few publications that the channel still holds, so a burst lo
 `tearless top` measures the rate.
 
 Keys of --json, one object a channel; null: unknown:
-  channel, writer, pid, incarnation (number of writers so far), published
-  (number of the last publication), age_seconds, rate (publications a second,
-  from those that the channel still holds), bytes (of the last state),
-  heartbeat_seconds, codec, type_name, limit (maximal bytes of a state)
+  channel, writer, pid, incarnation (number of writers so far), publication
+  (number of the last one), age_seconds, rate (publications a second, from
+  those that the channel still holds), bytes (of the last state),
+  heartbeat_age_seconds, codec, type_name, max_state_len (in bytes)
 
 Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
@@ -49,8 +49,8 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
         }
         return Ok(());
     }
-    let mut table =
-        Table::new(["CHANNEL", "WRITER", ">PID", ">PUBLISHED", ">LAST", ">RATE/s", ">SIZE", "CODEC", "TYPE"]);
+    let columns = ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
+    let mut table = Table::new(columns);
     for entry in &entries {
         table.row(entry.cells());
     }
@@ -110,15 +110,15 @@ impl Entry {
             "writer": self.word(),
             "pid": self.info.writer_pid,
             "incarnation": self.info.incarnation,
-            "published": inspection.map(|inspection| inspection.published),
+            "publication": inspection.map(|inspection| inspection.publication),
             "age_seconds": latest.and_then(|slot| slot.age).map(|age| age.as_secs_f64()),
             "rate": inspection.and_then(health::rate),
             "bytes": latest.map(|slot| slot.len),
-            "heartbeat_seconds":
-                inspection.and_then(|inspection| inspection.heartbeat).map(|age| age.as_secs_f64()),
+            "heartbeat_age_seconds":
+                inspection.and_then(|inspection| inspection.heartbeat_age).map(|age| age.as_secs_f64()),
             "codec": self.info.codec,
             "type_name": inspection.map(|inspection| &inspection.type_name),
-            "limit": self.info.limit,
+            "max_state_len": self.info.max_state_len,
         })
     }
 
@@ -131,7 +131,7 @@ impl Entry {
             (self.info.name.clone(), style::STRONG),
             (self.word().into(), self.style()),
             (self.info.writer_pid.to_string(), style::PLAIN),
-            plain(inspection.map(|inspection| inspection.published.to_string())),
+            plain(inspection.map(|inspection| inspection.publication.to_string())),
             (ago(latest.and_then(|slot| slot.age)), style::PLAIN),
             plain(inspection.and_then(health::rate).map(rate)),
             plain(latest.map(|slot| bytes(slot.len))),

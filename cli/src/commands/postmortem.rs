@@ -34,7 +34,8 @@ Keys of --json; null: unknown:
   unknown), pid, incarnation, verdict (a sentence), last_sign_seconds,
   died_at_most_seconds_ago and died_at_least_seconds_ago (of a dead writer),
   unfinished (number of the publication that its death interrupted),
-  published, states (as `tearless history --json` prints them, newest first)
+  publication (number of the last one), states (as `tearless history --json`
+  prints them, newest first)
 
 Exit codes: 0, also if the writer lives; 3 no such channel")]
 pub(crate) struct PostmortemArguments {
@@ -73,8 +74,8 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
         let (age, size) = (ago(latest.age), bytes(latest.len));
         fields.add("last state", format!("publication {}, {age}, {size}", latest.publication));
     }
-    if inspection.heartbeat.is_some() {
-        fields.add("heartbeat", ago(inspection.heartbeat));
+    if inspection.heartbeat_age.is_some() {
+        fields.add("heartbeat", ago(inspection.heartbeat_age));
     }
     if let Some(rate) = health::rate(inspection) {
         fields.add("rate", format!("{rate:.1} publications a second, in the latest states"));
@@ -140,7 +141,7 @@ impl Death {
 
 fn death(inspection: &Inspection) -> Option<Death> {
     let Health::Dead { since: Some(at_most) } = inspection.health() else { return None };
-    let promised = inspection.heartbeat.and(inspection.heartbeat_interval);
+    let promised = inspection.heartbeat_age.and(inspection.heartbeat_interval);
     Some(Death { at_most, at_least: promised.map(|interval| at_most.saturating_sub(interval)) })
 }
 
@@ -159,7 +160,7 @@ fn document(inspection: &Inspection, past: &[Past]) -> Value {
         "died_at_most_seconds_ago": seconds(death.as_ref().map(|death| death.at_most)),
         "died_at_least_seconds_ago": seconds(death.as_ref().and_then(|death| death.at_least)),
         "unfinished": inspection.unfinished(),
-        "published": inspection.published,
+        "publication": inspection.publication,
         "states": past.iter().map(Past::document).collect::<Vec<_>>(),
     })
 }

@@ -33,16 +33,16 @@ Examples:
 Keys of --json; null: unknown:
   channel, namespace, writer (alive, stalled, stopped, dead, closed,
   unknown), pid, start_time (clock ticks since boot), incarnation, state
-  (open, lingering, removed), published, age_seconds, bytes (of the last
-  state), rate (publications a second, from those that the channel still
-  holds), held (how many it holds), opened_seconds, heartbeat_seconds,
-  heartbeat_interval_seconds, unfinished (number of the publication that the writer's
-  death interrupted), codec, type_name, schema_bytes (of the schema
-  that the channel carries), fingerprint (hexadecimal),
-  checksum, limit, growths, owner, permissions (octal), dating (precise,
-  coarse, none), wake_mode (barriers, fences, nobody), segments (of A and B:
-  generation, depth, capacity, bytes; or null); with --schema only channel and
-  schema_text
+  (open, lingering, removed), publication (number of the last one),
+  age_seconds, bytes (of the last state), rate (publications a second, from
+  those that the channel still holds), held (how many it holds),
+  opened_seconds, heartbeat_age_seconds, heartbeat_interval_seconds,
+  unfinished (number of the publication that the writer's death interrupted),
+  codec, type_name, schema_bytes (of the schema that the channel carries),
+  fingerprint (hexadecimal), checksum, max_state_len (in bytes), growths,
+  owner, permissions (octal), timestamps (precise, coarse, none), wake_mode
+  (barriers, fences, never), segments (of A and B: generation, depth,
+  capacity, bytes; or null); with --schema only channel and schema_text
 
 Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
@@ -109,7 +109,7 @@ fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     if let Some(opened) = inspection.opened_ago {
         fields.add("opened", ago(Some(opened)));
     }
-    match (inspection.heartbeat, inspection.heartbeat_interval) {
+    match (inspection.heartbeat_age, inspection.heartbeat_interval) {
         (None, None) => {}
         (heartbeat, Some(interval)) => {
             let text = format!("{}; promised every {}", ago(heartbeat), duration(interval));
@@ -121,17 +121,17 @@ fn about_writer(fields: &mut Fields, inspection: &Inspection) {
 }
 
 fn about_states(fields: &mut Fields, inspection: &Inspection) {
-    let mut published = match inspection.published {
-        0 => "nothing yet".to_owned(),
-        number => format!("number {number}"),
+    let mut publication = match inspection.publication {
+        0 => "none yet".to_owned(),
+        number => number.to_string(),
     };
     if let Some(latest) = health::latest(inspection) {
         if latest.age.is_some() {
-            published.push_str(&format!(", {}", ago(latest.age)));
+            publication.push_str(&format!(", {}", ago(latest.age)));
         }
-        published.push_str(&format!(", {}", bytes(latest.len)));
+        publication.push_str(&format!(", {}", bytes(latest.len)));
     }
-    fields.add("published", published);
+    fields.add("publication", publication);
     if let Some(rate) = health::rate(inspection) {
         fields.add(
             "rate",
@@ -151,7 +151,7 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
         fields.add("schema", format!("{}: --schema prints it", bytes(carried)));
     }
     fields.add("checksum", if inspection.checksum { "CRC32C" } else { "none" });
-    fields.add("timestamps", dating(inspection.dating));
+    fields.add("timestamps", timestamps(inspection.timestamps));
     fields.add("wakes with", wake_mode(inspection.wake_mode));
 }
 
@@ -163,7 +163,7 @@ fn about_memory(fields: &mut Fields, inspection: &Inspection) {
         }
     }
     fields.add("growths", inspection.growths.to_string());
-    fields.add("limit", format!("{} a state", bytes(inspection.limit)));
+    fields.add("max state", bytes(inspection.max_state_len));
     fields.add("owner", format!("user {}, permissions {:o}", inspection.owner_uid, inspection.permissions));
 }
 
@@ -173,8 +173,8 @@ fn segment_text(segment: &SegmentInspection) -> String {
     format!("generation {generation}, {depth} slots of {} in {size}", bytes(*capacity))
 }
 
-fn dating(dating: TimestampSource) -> &'static str {
-    match dating {
+fn timestamps(source: TimestampSource) -> &'static str {
+    match source {
         TimestampSource::Precise => "precise",
         TimestampSource::Coarse => "coarse",
         _ => "none",
@@ -210,13 +210,13 @@ fn document(inspection: &Inspection) -> Value {
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,
         "state": state(inspection.state),
-        "published": inspection.published,
+        "publication": inspection.publication,
         "age_seconds": seconds(latest.and_then(|slot| slot.age)),
         "bytes": latest.map(|slot| slot.len),
         "rate": health::rate(inspection),
         "held": health::whole(inspection).len(),
         "opened_seconds": seconds(inspection.opened_ago),
-        "heartbeat_seconds": seconds(inspection.heartbeat),
+        "heartbeat_age_seconds": seconds(inspection.heartbeat_age),
         "heartbeat_interval_seconds": seconds(inspection.heartbeat_interval),
         "unfinished": inspection.unfinished(),
         "codec": inspection.codec,
@@ -224,11 +224,11 @@ fn document(inspection: &Inspection) -> Value {
         "schema_bytes": inspection.schema_bytes,
         "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum,
-        "limit": inspection.limit,
+        "max_state_len": inspection.max_state_len,
         "growths": inspection.growths,
         "owner": inspection.owner_uid,
         "permissions": format!("{:o}", inspection.permissions),
-        "dating": dating(inspection.dating),
+        "timestamps": timestamps(inspection.timestamps),
         "wake_mode": wake_mode(inspection.wake_mode),
         "segments": segments.collect::<Vec<_>>(),
     })

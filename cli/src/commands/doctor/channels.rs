@@ -178,11 +178,11 @@ fn schema(inspection: &Inspection) -> Option<Finding> {
     }
     let (kind, what) = match &inspection.schema {
         SchemaInspection::Missing => ("schema-missing", "its schema was unlinked by hand".to_owned()),
-        SchemaInspection::Spoiled { reason } => {
-            ("schema-spoiled", format!("its schema is damaged: {reason}"))
+        SchemaInspection::Corrupt { reason } => {
+            ("schema-corrupt", format!("its schema is corrupt: {reason}"))
         }
         SchemaInspection::Unreadable { reason } => {
-            ("schema-spoiled", format!("can't read its schema: {reason}"))
+            ("schema-corrupt", format!("can't read its schema: {reason}"))
         }
         _ => return None,
     };

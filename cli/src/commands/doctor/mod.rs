@@ -34,7 +34,7 @@ Keys of --json, one object a finding:
   severity (problem, note), check (shm-size, shm-full, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
   dead, stopped, stalled, nameless, segment-missing, schema-missing,
-  schema-spoiled, unusable), namespace, channel (null: it concerns no channel),
+  schema-corrupt, unusable), namespace, channel (null: it concerns no channel),
   what, advice
 
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]

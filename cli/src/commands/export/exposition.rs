@@ -52,7 +52,7 @@ const FAMILIES: [Family; 8] = [
         "tearless_heartbeat_age_seconds",
         "Time since the writer's last heartbeat",
         MetricType::Gauge,
-        |sample| sample.heartbeat.map(seconds),
+        |sample| sample.heartbeat_age.map(seconds),
     ),
     ("tearless_incarnation", "Number of writers that the channel has had", MetricType::Gauge, |sample| {
         Some(whole(sample.incarnation))

@@ -49,7 +49,7 @@ pub(super) struct Sample {
     /// Its age.
     pub(super) age: Option<Duration>,
     /// The age of the writer's last heartbeat.
-    pub(super) heartbeat: Option<Duration>,
+    pub(super) heartbeat_age: Option<Duration>,
     pub(super) incarnation: u64,
     pub(super) growths: u64,
     /// Payload bytes of the latest state.
@@ -70,7 +70,7 @@ impl Sample {
             health: None,
             publications: 0,
             age: None,
-            heartbeat: None,
+            heartbeat_age: None,
             incarnation: 0,
             growths: 0,
             bytes: None,

@@ -62,7 +62,7 @@ impl Source {
             health,
             publications: reader.publication(),
             age: info.as_ref().and_then(SnapshotInfo::age),
-            heartbeat: reader.heartbeat_age(),
+            heartbeat_age: reader.heartbeat_age(),
             incarnation: reader.incarnation(),
             growths: reader.growths(),
             bytes: info.as_ref().map(SnapshotInfo::payload_len),

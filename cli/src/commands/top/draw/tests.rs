@@ -263,7 +263,7 @@ fn a_frozen_picture_says_so() {
 }
 
 #[test]
-fn states_are_counted_and_a_dead_worker_stands_out() {
+fn states_are_counted_and_a_dead_worker_is_highlighted() {
     let mut stage = Stage::new(6, (100, 24));
     let stalled = |is_stopped| Health::Stalled { silent: None, is_stopped };
     let others = [Health::Dead { since: None }, stalled(false), stalled(true), Health::Closed];
