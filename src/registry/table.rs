@@ -100,7 +100,7 @@ impl ChannelInfo {
         let (numbers, texts) = bytes.split_first_chunk::<{ NUMBERS * WORD_BYTES }>()?;
         let numbers: [u64; NUMBERS] = bytemuck::pod_read_unaligned(numbers);
         let [instance, pid, start_time, boot_high, boot_low, pid_namespace, rest @ ..] = numbers;
-        let [incarnation, capacity, limit, codec_len] = rest;
+        let [incarnation, capacity, max_state_len, codec_len] = rest;
         let (codec, name) = texts.split_at_checked(usize::try_from(codec_len).ok()?)?;
         Some(ChannelInfo {
             name: String::from_utf8(name.to_vec()).ok()?,
@@ -108,7 +108,7 @@ impl ChannelInfo {
             incarnation,
             codec: String::from_utf8_lossy(codec).into_owned(),
             capacity,
-            limit,
+            max_state_len,
             instance,
             identity: ProcessIdentity { pid, start_time, boot_id: [boot_high, boot_low], pid_namespace },
         })
