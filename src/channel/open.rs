@@ -195,8 +195,8 @@ impl Opening<'_> {
         self.options.schema.as_ref().map_or(0, |schema| schema::object_bytes(schema.bytes().len()))
     }
 
-    /// The objects of the channel that a former writer left, if all are there and agree: no writer of
-    /// ours leaves others. Changes nothing.
+    /// The objects of the channel that a former writer left, if all are there and agree: no writer
+    /// of ours leaves others. Changes nothing.
     fn objects_left(&self, page: &ControlPage<Words>) -> Result<Option<ChannelObjects>, CreateError> {
         let segments = self.segments(page.instance());
         let mut sides = Vec::with_capacity(2);

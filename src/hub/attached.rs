@@ -336,8 +336,8 @@ impl From<SnapshotError> for QueryError {
     }
 }
 
-/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they order
-/// nothing.
+/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they
+/// order nothing.
 #[derive(Debug, Default)]
 pub(super) struct Counts([AtomicU64; 5]);
 

@@ -284,7 +284,8 @@ impl<C, A> HubBuilder<C, A> {
     }
 
     /// Which channels a query accepts: see [`accept`](crate::accept). Default: [`SameType`]. Others
-    /// are a [`QueryError::Attach`]. [`Hub::with_accept`] gives the hub handles for further choices.
+    /// are a [`QueryError::Attach`]. [`Hub::with_accept`] gives the hub handles for further
+    /// choices.
     ///
     /// The hub checks a channel at the first query of a type, codec and choice, and again after a
     /// query of another one. If a plain state has its fields at other offsets

@@ -35,8 +35,8 @@ pub struct ChannelInfo {
     pub capacity: u64,
     /// Maximum payload bytes of a state.
     pub max_state_len: u64,
-    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance). If it
-    /// differs from the channel's, the entry is about another channel of that name.
+    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance).
+    /// If it differs from the channel's, the entry is about another channel of that name.
     pub instance: u64,
     pub(crate) identity: ProcessIdentity,
 }
