@@ -27,7 +27,6 @@
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
-use std::sync::atomic::AtomicU64;
 
 use crate::layout::WORD_BYTES;
 
@@ -48,38 +47,14 @@ const AVX_ROUND: usize = 4 * AVX;
 const SSE: usize = 16;
 const SSE_ROUND: usize = 4 * SSE;
 
-/// Copies the beginning of `from` to `into`, all but less than 32 bytes. Returns how many bytes.
-///
-/// # Safety
-///
-/// `from` must have no fewer bytes than `into`.
-#[inline(always)]
-pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) -> usize {
-    debug_assert!(into.len() <= size_of_val(from));
-    // SAFETY: `from` can be read, and has at least as many bytes as `into` (the caller's promise).
-    // `into` can be written, and nothing else borrows it.
-    unsafe { copy(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) }
-}
-
 /// Copies the beginning of `from` to `to`, all but less than 32 bytes. Returns how many bytes.
 ///
-/// # Safety
-///
-/// `to` must have no fewer bytes than `from`, and be writable.
-#[inline(always)]
-pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) -> usize {
-    debug_assert!(from.len() <= size_of_val(to));
-    // SAFETY: `from` can be read. `to` has at least as many bytes and is writable (the caller's
-    // promise); it may be stored to through a shared reference, because it is atomic.
-    unsafe { copy(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) }
-}
-
 /// # Safety
 ///
 /// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
 /// aligned to words.
 #[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
+pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
     if len > INLINE {
         // SAFETY: the caller's promise.
         return unsafe { copy_many(from, to, len) };
