@@ -1,4 +1,4 @@
-//! Entry points of the fuzz targets and of `ci/herd`, in builds for them only.
+//! Entry points of the fuzz targets, and what `ci/herd` compiles, in builds for them only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,11 +10,12 @@ use crate::channel::{
 };
 use crate::inspect;
 use crate::layout::{Kind, Side, WORD_BYTES, control};
-use crate::memory::{Memory, MemoryMut, ReadOnlyWords, Words};
+use crate::memory::Words;
+use crate::memory::{Memory, MemoryMut};
 use crate::object::{Backend, Heap};
-use crate::seqlock::{
-    Announcements, Answered, Attempt, Published, Reader, WakeMode, Writer, announce_waiter,
-};
+
+#[path = "../tests/litmus/steps.rs"]
+pub mod steps;
 
 /// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the
 /// channel over must end with a result or a typed error.
@@ -160,74 +161,5 @@ fn read(heap: &Heap, name: &ChannelName) {
             let _ = reader.snapshot(&mut &mut payload);
         }
         let _ = inspect::inspect(&heap.shared(), name).map(|told| told.unfinished());
-    }
-}
-
-/// The steps of the protocol, each walk a function of its own on the memory that channels use.
-/// `ci/herd` compares their instructions with the programs of tests/litmus; nothing runs them.
-pub struct Steps {
-    writer: Writer<Words, Words>,
-    reader: Reader<ReadOnlyWords, ReadOnlyWords>,
-    announcements: Announcements<Words>,
-    answered: Answered,
-}
-
-/// A state of two words.
-pub type TwoWords = [u8; 2 * WORD_BYTES];
-
-impl Steps {
-    /// w1 to w5.
-    #[inline(never)]
-    pub fn publish(&mut self, state: &TwoWords, time: u64, checksum: u64) {
-        let Some(publication) = self.writer.next() else { return };
-        self.writer.publish(publication, state, time, checksum);
-    }
-
-    /// r1 to r5: whether `into` holds a whole publication.
-    #[inline(never)]
-    pub fn snapshot(&self, into: &mut TwoWords) -> bool {
-        matches!(self.reader.attempt(&mut into.as_mut_slice()), Attempt::Whole { .. })
-    }
-
-    /// p1, w1 to w5, p2, p3, with a barrier of the writer's own: whether to wake waiters.
-    #[inline(never)]
-    pub fn publish_with_fence(&mut self, state: &TwoWords, time: u64, checksum: u64) -> bool {
-        self.publish_to_waiters(state, time, checksum, WakeMode::Fences)
-    }
-
-    /// The same, with the barrier of the waiter.
-    #[inline(never)]
-    pub fn publish_without_fence(&mut self, state: &TwoWords, time: u64, checksum: u64) -> bool {
-        self.publish_to_waiters(state, time, checksum, WakeMode::Barriers)
-    }
-
-    #[inline(always)]
-    fn publish_to_waiters(
-        &mut self,
-        state: &TwoWords,
-        time: u64,
-        checksum: u64,
-        wake_mode: WakeMode,
-    ) -> bool {
-        let Some(publication) = self.writer.next() else { return false };
-        let before = self.announcements.count();
-        self.writer.publish(publication, state, time, checksum);
-        self.answered.must_wake(before, self.announcements.count_after(wake_mode))
-    }
-
-    /// s1 to s4, without the sleep: whether a waiter for a publication after the latest may sleep.
-    #[inline(never)]
-    pub fn wait(&self, word: usize) -> bool {
-        let published = Published::of_channel(self.reader.control());
-        let latest = published.latest().map_or(0, |publication| publication.get());
-        announce_waiter(self.announcements.page(), [word]);
-        published.peek() == latest
-    }
-
-    /// c1 to c3 of a cut of two channels, without the copies: whether no number has moved.
-    #[inline(never)]
-    pub fn cut(&self, other: &Steps) -> bool {
-        let collected = [self, other].map(|steps| steps.reader.collect());
-        self.reader.is_still_at(collected[0]) && other.reader.is_still_at(collected[1])
     }
 }

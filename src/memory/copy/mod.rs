@@ -28,61 +28,24 @@ mod bulk {
 
     use std::arch::asm;
 
-    /// Bytes of a move, and of a round of the loop.
-    const PAIR: usize = 16;
-    const ROUND: usize = 4 * PAIR;
-
-    /// Moves all whole pairs, and returns how many bytes those are.
-    ///
-    /// # Safety
-    ///
-    /// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must
-    /// be aligned to words.
-    #[inline(always)]
-    pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
-        let mut moved = 0;
-        while len - moved >= ROUND {
-            // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds
-            // on both sides.
-            unsafe { move_round(from.wrapping_add(moved), to.wrapping_add(moved)) };
-            moved += ROUND;
-        }
-        while len - moved >= PAIR {
-            // SAFETY: `moved` and a pair are at most `len`, so that a pair's bytes are in bounds on
-            // both sides.
-            unsafe { move_pair(from.wrapping_add(moved), to.wrapping_add(moved)) };
-            moved += PAIR;
-        }
-        moved
-    }
+    pub(super) use super::copy_in_rounds as copy;
 
     /// # Safety
     ///
     /// 64 bytes must be readable at `from` and writable at `to`.
     #[inline(always)]
-    unsafe fn move_round(from: *const u8, to: *mut u8) {
+    pub(super) unsafe fn move_round(from: *const u8, to: *mut u8) {
         // SAFETY: moves the 64 bytes (the caller's promise) and changes eight registers, which are
         // named.
         unsafe {
             asm!(
-                "ldp {a}, {b}, [{from}]",
-                "ldp {c}, {d}, [{from}, #16]",
-                "ldp {e}, {f}, [{from}, #32]",
-                "ldp {g}, {h}, [{from}, #48]",
-                "stp {a}, {b}, [{to}]",
-                "stp {c}, {d}, [{to}, #16]",
-                "stp {e}, {f}, [{to}, #32]",
-                "stp {g}, {h}, [{to}, #48]",
-                from = in(reg) from,
-                to = in(reg) to,
-                a = out(reg) _,
-                b = out(reg) _,
-                c = out(reg) _,
-                d = out(reg) _,
-                e = out(reg) _,
-                f = out(reg) _,
-                g = out(reg) _,
-                h = out(reg) _,
+                "ldp {a}, {b}, [{from}]", "ldp {c}, {d}, [{from}, #16]",
+                "ldp {e}, {f}, [{from}, #32]", "ldp {g}, {h}, [{from}, #48]",
+                "stp {a}, {b}, [{to}]", "stp {c}, {d}, [{to}, #16]",
+                "stp {e}, {f}, [{to}, #32]", "stp {g}, {h}, [{to}, #48]",
+                from = in(reg) from, to = in(reg) to,
+                a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+                e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
                 options(nostack, preserves_flags),
             );
         }
@@ -92,27 +55,19 @@ mod bulk {
     ///
     /// 16 bytes must be readable at `from` and writable at `to`.
     #[inline(always)]
-    unsafe fn move_pair(from: *const u8, to: *mut u8) {
+    pub(super) unsafe fn move_one(from: *const u8, to: *mut u8) {
         // SAFETY: moves the 16 bytes (the caller's promise) and changes two registers, which are
         // named.
         unsafe {
             asm!(
-                "ldp {a}, {b}, [{from}]",
-                "stp {a}, {b}, [{to}]",
-                from = in(reg) from,
-                to = in(reg) to,
-                a = out(reg) _,
-                b = out(reg) _,
+                "ldp {a}, {b}, [{from}]", "stp {a}, {b}, [{to}]",
+                from = in(reg) from, to = in(reg) to, a = out(reg) _, b = out(reg) _,
                 options(nostack, preserves_flags),
             );
         }
     }
 }
-#[cfg(not(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
-    not(miri),
-    not(tearless_portable_copy)
-)))]
+#[cfg(any(miri, tearless_portable_copy, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 mod bulk {
     //! No bulk copy: the loops over words do everything.
 
@@ -132,6 +87,34 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::layout::WORD_BYTES;
+
+/// Moves all whole 16 bytes in place, and returns how many bytes those are.
+///
+/// # Safety
+///
+/// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
+/// aligned to words.
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri), not(tearless_portable_copy)))]
+#[inline(always)]
+unsafe fn copy_in_rounds(from: *const u8, to: *mut u8, len: usize) -> usize {
+    /// Bytes of a move, and of a round of the loop.
+    const MOVE: usize = 16;
+    const ROUND: usize = 4 * MOVE;
+    let mut moved = 0;
+    while len - moved >= ROUND {
+        // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on
+        // both sides.
+        unsafe { bulk::move_round(from.wrapping_add(moved), to.wrapping_add(moved)) };
+        moved += ROUND;
+    }
+    while len - moved >= MOVE {
+        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on
+        // both sides.
+        unsafe { bulk::move_one(from.wrapping_add(moved), to.wrapping_add(moved)) };
+        moved += MOVE;
+    }
+    moved
+}
 
 /// Copies the bytes of `from` to `into`.
 ///
