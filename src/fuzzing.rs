@@ -1,4 +1,4 @@
-//! Entry points of the fuzz targets, in builds for fuzzing only.
+//! Entry points of the fuzz targets, and what `ci/herd` compiles, in builds for them only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,6 +13,9 @@ use crate::layout::{Kind, Side, WORD_BYTES, control};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Backend, Heap};
+
+#[path = "../tests/litmus/steps.rs"]
+pub mod steps;
 
 /// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the
 /// channel over must end with a result or a typed error.

@@ -88,12 +88,12 @@
 //! executor; `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that
 //! facade.
 //!
-//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 copy payloads word by word, as all other
-//! processors do. It is no feature, because it takes something away.
+//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 and aarch64 copy payloads word by word, as
+//! all other processors do. It is no feature, because it takes something away.
 //!
 //! # Limits
 //!
-//! * Linux on 64-bit little-endian processors. Tested on x86-64.
+//! * Linux on 64-bit little-endian processors. Tested on x86-64, and on aarch64 under emulation.
 //! * Memory is found by name. Another process *of the same user* can overwrite or truncate it;
 //!   truncation makes readers and writers of that channel fault (SIGBUS).
 //! * A publication is overwritten after [`Writer::slots`] later ones.

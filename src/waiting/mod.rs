@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use crate::channel::{ChannelReader, WaitersPage};
 use crate::layout::registry::waiters;
-use crate::memory::{CountingMemory, Memory};
+#[cfg(feature = "async")]
+use crate::memory::CountingMemory;
+use crate::memory::Memory;
 use crate::object::{self, Backend, Backoff, Slept};
 use crate::registry;
-use crate::seqlock::{WakeMode, register_waiter};
+use crate::seqlock::{WakeMode, announce_waiter};
 
 /// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
 const MIN_SLICE: Duration = Duration::from_millis(1);
@@ -203,12 +205,8 @@ impl Waiter {
             // There is no channel to wait for.
             return Registered::Everywhere;
         };
-        for channel in channels {
-            register_waiter(&page.words, waiters::of_channel(channel.channel()));
-        }
-        // Full: the kernel's compare must not happen before the announcement is visible. Pairs with
-        // the writer's fence, if it has one (p2).
-        page.words.fence_full();
+        let words = channels.iter().map(|channel| waiters::of_channel(channel.channel()));
+        announce_waiter(&page.words, words);
         // For writers without a fence.
         let needs_barrier = channels.iter().any(|channel| channel.page().wake_mode() == WakeMode::Barriers);
         match needs_barrier && !object::issue_barrier() {
