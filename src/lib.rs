@@ -88,8 +88,8 @@
 //! executor; `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that
 //! facade.
 //!
-//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 and aarch64 copy payloads word by word, as
-//! all other processors do. It is no feature, because it takes something away.
+//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 and aarch64 copy payloads word by word,
+//! as all other processors do. It is no feature, because it takes something away.
 //!
 //! # Limits
 //!

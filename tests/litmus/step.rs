@@ -51,8 +51,8 @@ pub fn show(steps: &[Step]) -> String {
     steps.iter().map(Step::to_string).collect::<Vec<_>>().join(" · ")
 }
 
-/// Any number of equal accesses to data, one after the other, is one step: the models have two words
-/// of payload, the slots have more.
+/// Any number of equal accesses to data, one after the other, is one step: the models have two
+/// words of payload, the slots have more.
 pub fn merged(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     let mut merged: Vec<Step> = steps.into_iter().collect();
     merged.dedup_by(|next, last| next.word == Some(Word::Data) && next == last);
