@@ -12,7 +12,7 @@ use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, Extent, ObjectError, ObjectSize, if_exists};
-use crate::registry::{self, ChannelInfo};
+use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ready::{self, Readiness};
 
 /// The first page of an object: a registry has no memory behind its last entry.
@@ -94,7 +94,7 @@ impl Catalog {
         backend: &Arc<dyn Backend>,
         namespace: &str,
     ) -> Result<(Catalog, Result<Vec<ChannelInfo>, ObjectError>), ObjectError> {
-        let registered = registry::list(backend, namespace);
+        let registered = Registry::of(backend, namespace).list();
         let mut catalog = Catalog::read(backend.as_ref(), namespace)?;
         for info in registered.iter().flatten() {
             if let Some(entry) = catalog.channels.get_mut(&ObjectNames::new(namespace, &info.name)) {

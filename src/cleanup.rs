@@ -23,7 +23,7 @@ pub use crate::channel::{RemovalReason, Removed, Retention};
 use crate::layout::{Kind, ObjectNames};
 use crate::liveness::ProcessState;
 use crate::object::ObjectError;
-use crate::registry::{self, ChannelInfo};
+use crate::registry::{ChannelInfo, Registry};
 
 /// What [`Namespace::clean`](crate::Namespace::clean) did. `Display` prints a line for each removal
 /// and each error.
@@ -75,7 +75,7 @@ impl fmt::Display for Removed {
 /// Cleans a namespace, channel by channel, and then its registry. Waits up to `patience` for
 /// another process that holds a lock.
 pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError> {
-    let Cleanup { backend, namespace, patience, .. } = *cleanup;
+    let Cleanup { backend, namespace, .. } = *cleanup;
     let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
     let mut report = CleanupReport::default();
     let mut in_order = HashSet::new();
@@ -100,7 +100,7 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
             }
         }
         match has_none || !gone.is_empty() {
-            true => registry::deregister(backend, namespace, &gone, patience),
+            true => Registry::of(backend, namespace).deregister(&gone),
             false => Ok(()),
         }
     });

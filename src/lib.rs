@@ -158,9 +158,10 @@ macro_rules! policy {
     };
 }
 
-/// `diff` of counters: the difference of the numbers, and the later one of what is kept.
-macro_rules! differences {
-    ($(#[$doc:meta])* $counters:ident: $($number:ident),* $(; $kept:ident)?) => {
+/// `diff` of counters, the difference of the numbers and the later one of what is kept; and their
+/// text.
+macro_rules! counters {
+    ($(#[$doc:meta])* $counters:ident: $($number:ident),* $(; $kept:ident)? => $text:literal) => {
         impl $counters {
             $(#[$doc])*
             #[must_use]
@@ -169,6 +170,15 @@ macro_rules! differences {
                     $($number: self.$number.saturating_sub(earlier.$number),)*
                     $($kept: self.$kept,)?
                 }
+            }
+        }
+
+        /// One line.
+        impl std::fmt::Display for $counters {
+            #[allow(unused_variables, reason = "the text need not have all")]
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let $counters { $($number,)* $($kept)? } = self;
+                write!(formatter, $text)
             }
         }
     };

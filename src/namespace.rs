@@ -9,7 +9,7 @@ use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
 use crate::object::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
-use crate::registry::{self, ChannelInfo, ChannelWatch};
+use crate::registry::{ChannelInfo, ChannelWatch, Registry};
 use crate::usage::{self, NamespaceMemory, PeakMemory};
 use crate::waiting::NamespaceHandle;
 use crate::writer::WriterBuilder;
@@ -207,10 +207,8 @@ impl Namespace {
         let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
-        registry::deregister(backend, namespace, &[(channel, instance)], PATIENCE)
-            .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
-        Ok(true)
+        let struck = self.registry().deregister(&[(channel, instance)]);
+        struck.map_err(|source| RemoveError::Object { channel: channel.into(), source }).map(|()| true)
     }
 
     /// The channels of this namespace, in no particular order, as their writers entered them. Takes
@@ -223,7 +221,7 @@ impl Namespace {
     ///
     /// If the namespace's registry can't be opened. A namespace without channels is no error.
     pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
-        registry::list(self.handle.backend(), self.handle.namespace())
+        self.registry().list()
     }
 
     /// Reports, at the cost of one load, whether [`Namespace::channels`] may have changed.
@@ -306,6 +304,10 @@ impl Namespace {
     /// As [`Namespace::clean`].
     pub fn would_clean(&self, retention: Retention) -> Result<CleanupReport, ObjectError> {
         cleanup::would_clean(&self.cleanup(retention))
+    }
+
+    fn registry(&self) -> Registry<'_> {
+        Registry::of(self.handle.backend(), self.handle.namespace())
     }
 
     fn cleanup(&self, retention: Retention) -> Cleanup<'_> {

@@ -1,7 +1,5 @@
 //! Plain counters of one writer or one reader, in its own memory.
 
-use std::fmt;
-
 /// Counters of a [`Writer`](crate::Writer) since it was opened. Former writers of the channel don't
 /// count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,10 +17,11 @@ pub struct WriterStatistics {
     pub failed: u64,
 }
 
-differences! {
+counters! {
     /// The difference to `earlier`, which must be of the same writer; 0 where a number is not
     /// greater.
     WriterStatistics: publications, bytes, growths, reused, failed
+    => "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed"
 }
 
 impl WriterStatistics {
@@ -30,14 +29,6 @@ impl WriterStatistics {
     #[must_use]
     pub fn reuse_rate(&self) -> f64 {
         if self.publications == 0 { 1.0 } else { self.reused as f64 / self.publications as f64 }
-    }
-}
-
-/// One line.
-impl fmt::Display for WriterStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WriterStatistics { publications, bytes, growths, reused: _, failed } = self;
-        write!(formatter, "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed")
     }
 }
 
@@ -60,21 +51,11 @@ pub struct ReaderStatistics {
     pub give_ups: u64,
 }
 
-differences! {
+counters! {
     /// The difference to `earlier`, which must be of the same reader; 0 where a number is not
     /// greater.
     ReaderStatistics: snapshots, bytes, retries, remaps, give_ups
-}
-
-/// One line.
-impl fmt::Display for ReaderStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ReaderStatistics { snapshots, bytes, retries, remaps, give_ups } = self;
-        write!(
-            formatter,
-            "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up"
-        )
-    }
+    => "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up"
 }
 
 /// Counters of a writer; all other statistics follow from its numbers.

@@ -20,7 +20,7 @@ use crate::channel::{
 use crate::codec::Decode;
 use crate::health::Thresholds;
 use crate::object::ObjectError;
-use crate::registry::{self, ChannelWatch};
+use crate::registry::{ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
@@ -202,7 +202,7 @@ impl Shared {
             listing.state = ListState::Outdated;
         }
         if listing.state == ListState::Outdated
-            && let Ok(infos) = registry::list(self.handle.backend(), self.handle.namespace())
+            && let Ok(infos) = Registry::of(self.handle.backend(), self.handle.namespace()).list()
         {
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();

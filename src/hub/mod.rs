@@ -111,20 +111,11 @@ pub struct HubStatistics {
     pub give_ups: u64,
 }
 
-differences! {
+counters! {
     /// The difference to `earlier` statistics of the same hub.
     HubStatistics: attachments, slow_queries, retries, remaps, give_ups
-}
-
-impl fmt::Display for HubStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = self;
-        write!(
-            formatter,
-            "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
-             remaps, {give_ups} given up"
-        )
-    }
+    => "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
+        remaps, {give_ups} given up"
 }
 
 impl<C, A> Hub<C, A> {

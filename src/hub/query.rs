@@ -142,18 +142,14 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         };
         let places: Vec<_> = channels.into_iter().map(|channel| channel.as_ref().into()).map(begin).collect();
         let moment = cut::cut(&mut cutting, self.shared.options.reading.retry);
-        let mut states = Vec::with_capacity(places.len());
-        for (channel, place) in places {
-            states.push(match place {
-                Ok(index) => CutState {
-                    state: self.state_of::<T>(&mut cutting[index], &queries[index]),
-                    skew: cutting[index].skew,
-                    channel,
-                },
-                Err(error) => CutState { state: Err(error), skew: Skew::None, channel },
-            });
-        }
-        Cut { moment, states }
+        let states = places.into_iter().map(|(channel, place)| {
+            let (state, skew) = match place {
+                Ok(index) => (self.state_of::<T>(&mut cutting[index], &queries[index]), cutting[index].skew),
+                Err(error) => (Err(error), Skew::None),
+            };
+            CutState { channel, state, skew }
+        });
+        Cut { moment, states: states.collect() }
     }
 
     fn state_of<T: 'static>(&self, cut: &mut Cutting, accepted: &Accepted) -> Result<Snapshot<T>, QueryError>

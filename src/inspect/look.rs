@@ -9,13 +9,11 @@ use crate::channel::{
     self, AttachError, ChannelName, ChannelReader, ReaderOptions, WriterState, writer_state,
 };
 use crate::clock;
+use crate::health::look_at_one_writer;
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, SlotHeader};
 use crate::object::{Backend, ObjectError, if_exists};
 use crate::seqlock::{ChannelState, Published, Ring, SlotStatus};
-
-/// Attempts at an inspection during which no new writer begins.
-const MAX_LOOKS: usize = 8;
 
 /// Attempts to map the current segment while the writer replaces it.
 const MAX_REMAPS: usize = 64;
@@ -26,7 +24,7 @@ const MAX_ANNOUNCEMENTS: usize = 8;
 
 /// The contents of a channel.
 pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Inspection, AttachError> {
-    let reader = channel::attach(backend, name, &ReaderOptions::default())?;
+    let mut reader = channel::attach(backend, name, &ReaderOptions::default())?;
     let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
     let status = if_exists(backend.status(&name.objects.object(Kind::Control))).map_err(failed)?;
     let Some(status) = status else {
@@ -34,13 +32,7 @@ pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<
         let (namespace, channel) = (name.namespace.clone(), name.channel.clone());
         return Err(AttachError::NotFound { namespace, channel, waited: Duration::ZERO });
     };
-    for _ in 1..MAX_LOOKS {
-        let inspection = look(name, &reader, status.owner).map_err(failed)?;
-        if inspection.incarnation == reader.page().incarnation() {
-            return Ok(inspection);
-        }
-    }
-    look(name, &reader, status.owner).map_err(failed)
+    look_at_one_writer(&mut reader, |reader| look(name, reader, status.owner)).map_err(failed)
 }
 
 /// One attempt. A new writer may begin during it.

@@ -180,10 +180,8 @@ impl Claim for HeapClaim {
     }
 
     fn is_named(&self) -> bool {
-        self.heap
-            .objects()
-            .get(&self.name)
-            .is_some_and(|found| found.words.object() == self.object.words.object())
+        let found = self.heap.find(&self.name);
+        found.is_ok_and(|found| found.words.object() == self.object.words.object())
     }
 
     fn remove(&self) -> Result<(), ObjectError> {

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{ChannelInfo, deregister, register, waiters_page};
+use super::{ChannelInfo, Registry};
 use crate::channel::{self, ChannelName, ChannelWriter, CreateError, WriterOptions};
-use crate::object::{Backend, ForkToken, ObjectError, PATIENCE};
+use crate::object::{Backend, ForkToken, ObjectError};
 
 /// The writer of a channel that is in the registry and wakes its waiters.
 pub(crate) struct Session {
@@ -34,7 +34,7 @@ impl Session {
             return Err(CreateError::Object { channel: name.channel.clone(), source });
         }
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
-        if let Ok(Some(page)) = waiters_page(&session.backend, &session.namespace) {
+        if let Ok(Some(page)) = Registry::of(&session.backend, &session.namespace).waiters_page() {
             session.channel.wake_waiters_of(page);
         }
         Ok(session)
@@ -66,7 +66,7 @@ impl Session {
     }
 
     fn enter(&mut self) -> Result<(), ObjectError> {
-        register(&self.backend, &self.namespace, &ChannelInfo::of(&self.channel))?;
+        Registry::of(&self.backend, &self.namespace).register(&ChannelInfo::of(&self.channel))?;
         self.is_entered = true;
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Session {
         }
         self.is_entered = false;
         let entry = (self.channel.channel(), self.channel.instance());
-        deregister(&self.backend, &self.namespace, &[entry], PATIENCE)
+        Registry::of(&self.backend, &self.namespace).deregister(&[entry])
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
+use postcard_schema::schema::DataModelType;
+
 /// How a state becomes bytes: an encoding and a tree of types. [The module](crate::schema) shows
 /// how to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,22 +126,23 @@ pub enum Scalar {
     Char,
 }
 
-/// Each scalar, its name in Rust and its size in plain data, in the order of their tags.
-const SCALARS: [(Scalar, &str, u64); 14] = [
-    (Scalar::Bool, "bool", 1),
-    (Scalar::U8, "u8", 1),
-    (Scalar::U16, "u16", 2),
-    (Scalar::U32, "u32", 4),
-    (Scalar::U64, "u64", 8),
-    (Scalar::U128, "u128", 16),
-    (Scalar::I8, "i8", 1),
-    (Scalar::I16, "i16", 2),
-    (Scalar::I32, "i32", 4),
-    (Scalar::I64, "i64", 8),
-    (Scalar::I128, "i128", 16),
-    (Scalar::F32, "f32", 4),
-    (Scalar::F64, "f64", 8),
-    (Scalar::Char, "char", 4),
+/// Each scalar, its name in Rust, its size in plain data, and its type in the crate
+/// `postcard-schema`, in the order of their tags.
+const SCALARS: [(Scalar, &str, u64, DataModelType); 14] = [
+    (Scalar::Bool, "bool", 1, DataModelType::Bool),
+    (Scalar::U8, "u8", 1, DataModelType::U8),
+    (Scalar::U16, "u16", 2, DataModelType::U16),
+    (Scalar::U32, "u32", 4, DataModelType::U32),
+    (Scalar::U64, "u64", 8, DataModelType::U64),
+    (Scalar::U128, "u128", 16, DataModelType::U128),
+    (Scalar::I8, "i8", 1, DataModelType::I8),
+    (Scalar::I16, "i16", 2, DataModelType::I16),
+    (Scalar::I32, "i32", 4, DataModelType::I32),
+    (Scalar::I64, "i64", 8, DataModelType::I64),
+    (Scalar::I128, "i128", 16, DataModelType::I128),
+    (Scalar::F32, "f32", 4, DataModelType::F32),
+    (Scalar::F64, "f64", 8, DataModelType::F64),
+    (Scalar::Char, "char", 4, DataModelType::Char),
 ];
 
 impl Scalar {
@@ -150,6 +153,15 @@ impl Scalar {
 
     pub(super) fn tag(self) -> u8 {
         self as u8
+    }
+
+    pub(super) fn of_model(model: &DataModelType) -> Option<Scalar> {
+        let model = match model {
+            DataModelType::Usize => &DataModelType::U64,
+            DataModelType::Isize => &DataModelType::I64,
+            other => other,
+        };
+        SCALARS.iter().find(|(.., known)| known == model).map(|(scalar, ..)| *scalar)
     }
 
     /// The type's name in Rust.

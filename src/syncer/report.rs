@@ -1,6 +1,5 @@
 //! What a syncer reports: its statistics and its errors.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -35,23 +34,14 @@ pub struct SyncerStatistics {
     pub bytes: u64,
 }
 
-differences! {
+counters! {
     /// The difference to `earlier` statistics of the same syncer. The longest encoding is that of
     /// the syncer's whole life.
     SyncerStatistics: ticks, published, skipped, untouched, overruns, failed, encode_time, bytes;
     max_encode_time
-}
-
-impl fmt::Display for SyncerStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SyncerStatistics { ticks, published, skipped, untouched, overruns, failed, .. } = self;
-        write!(
-            formatter,
-            "{ticks} ticks, {overruns} overruns; {published} published ({} bytes), {skipped} skipped, \
-             {untouched} untouched, {failed} failed; encoding took {:.1?}, at most {:.1?}",
-            self.bytes, self.encode_time, self.max_encode_time
-        )
-    }
+    => "{ticks} ticks, {overruns} overruns; {published} published ({bytes} bytes), {skipped} skipped, \
+        {untouched} untouched, {failed} failed; encoding took {encode_time:.1?}, at most \
+        {max_encode_time:.1?}"
 }
 
 /// Why a syncer could not be started.

@@ -19,7 +19,7 @@ use crate::layout::registry::waiters;
 use crate::memory::CountingMemory;
 use crate::memory::Memory;
 use crate::object::{self, Backend, Backoff, Slept};
-use crate::registry;
+use crate::registry::Registry;
 use crate::seqlock::{WakeMode, announce_waiter};
 
 /// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
@@ -234,7 +234,7 @@ impl Waiter {
     fn open_page(&mut self) {
         // Without the page (of another user, or its name was removed by hand) the waiter looks
         // again and again.
-        self.page = registry::waiters_page(&self.backend, &self.namespace).ok().flatten();
+        self.page = Registry::of(&self.backend, &self.namespace).waiters_page().ok().flatten();
     }
 
     fn rung(&mut self) -> Option<Rung> {

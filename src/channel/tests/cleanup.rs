@@ -8,7 +8,7 @@ use crate::cleanup::{self, CleanupReport};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::{Memory, MemoryMut};
 use crate::object::Backend;
-use crate::registry::{self, ChannelInfo};
+use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ChannelState;
 
 /// Cleans after a dry run, which must report what the cleanup then removes, and change nothing.
@@ -146,7 +146,7 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     let mut info = ChannelInfo::of(&writer);
-    registry::register(&heap.shared(), "tests", &info).unwrap();
+    Registry::of(&heap.shared(), "tests").register(&info).unwrap();
     let mut reader = attach(&heap).unwrap();
     heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
     for retention in [Retention::UntilReplaced, Retention::Nothing] {
@@ -154,11 +154,11 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     }
     writer.publish(b"more").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
-    assert_eq!(registry::list(&heap.shared(), "tests").unwrap(), [info.clone()]);
+    assert_eq!(Registry::of(&heap.shared(), "tests").list().unwrap(), [info.clone()]);
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Alive);
     info.identity.start_time += 1;
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Dead);
-    registry::register(&heap.shared(), "tests", &info).unwrap();
+    Registry::of(&heap.shared(), "tests").register(&info).unwrap();
     assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");
 }
