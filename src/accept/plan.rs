@@ -38,9 +38,12 @@ impl Candidate<'_> {
         if differences.is_empty() { Ok(()) } else { Err(self.differs(&differences)) }
     }
 
-    /// The plan that copies the fields of `T` from the channel's payloads; `None` if both have one
-    /// layout.
-    pub(super) fn has_fields<T: DescribePod>(&self) -> Result<Option<FieldPlan<T>>, AttachError> {
+    /// The plan that copies the fields of `T` from the channel's payloads into a state `S`, whose
+    /// bytes are those of a `T`; `None` if both have one layout.
+    pub(super) fn has_fields<T: DescribePod, S>(
+        &self,
+        bytes_of: fn(&mut S) -> &mut [u8],
+    ) -> Result<Option<FieldPlan<S>>, AttachError> {
         let own = <crate::codec::Pod as Describe<T>>::describe();
         if own.fixed_len() != Some(size_of::<T>() as u64) {
             return Err(self.unknown(&"the reader's DescribePod and its type have different sizes"));
@@ -52,8 +55,10 @@ impl Candidate<'_> {
         let moves = plan(&schema, &own).map_err(|differences| self.differs(&differences))?;
         let size = schema.fixed_len().and_then(|size| usize::try_from(size).ok());
         let payload_len = size.ok_or_else(|| self.unknown(&"it has no size"))?;
-        let plan = FieldPlan { payload_len, moves, bytes_of: bytemuck::bytes_of_mut::<T> };
-        Ok((!plan.copies_all()).then_some(plan))
+        // Whether payload and value are the same bytes.
+        let all = Move { from: 0, to: 0, len: size_of::<T>() };
+        let is_same = payload_len == all.len && moves == [all];
+        Ok((!is_same).then_some(FieldPlan { payload_len, moves, bytes_of }))
     }
 
     fn schema(&self, bytes: &[u8]) -> Result<Schema, AttachError> {
@@ -88,20 +93,21 @@ impl<T> FieldPlan<T> {
 
     /// Copies the fields from `payload`, whose length is [`FieldPlan::payload_len`], into `state`.
     pub(crate) fn copy(&self, payload: &[u8], state: &mut T) {
-        let bytes = (self.bytes_of)(state);
+        self.copy_part(payload, 0, (self.bytes_of)(state));
+    }
+
+    /// The same for `part`, the bytes of a state from byte `offset` on.
+    pub(crate) fn copy_part(&self, payload: &[u8], offset: usize, part: &mut [u8]) {
         // Each move is inside of both: the plan was made from the schemas, whose sizes these are.
         #[cfg(feature = "schema")]
         for Move { from, to, len } in &self.moves {
-            bytes[*to..to + len].copy_from_slice(&payload[*from..from + len]);
+            let (begin, end) = ((*to).max(offset), (to + len).min(offset + part.len()));
+            if begin < end {
+                let from = from + (begin - to);
+                part[begin - offset..end - offset].copy_from_slice(&payload[from..from + (end - begin)]);
+            }
         }
         #[cfg(not(feature = "schema"))]
-        bytes.copy_from_slice(payload);
-    }
-
-    /// Whether payload and value are the same bytes.
-    #[cfg(feature = "schema")]
-    fn copies_all(&self) -> bool {
-        let all = Move { from: 0, to: 0, len: self.payload_len };
-        self.payload_len == size_of::<T>() && self.moves == [all]
+        part.copy_from_slice(&payload[offset..offset + part.len()]);
     }
 }

@@ -159,7 +159,9 @@ impl Opening<'_> {
 
     /// Whether the budgets have room for a new channel's objects beside all existing ones.
     fn afford(&self) -> Result<(), CreateError> {
-        let needed = (2 * self.geometry.object_bytes() + self.schema_object_bytes()) as u64;
+        let [segment, schema] = [self.geometry.object_bytes(), self.schema_object_bytes()]
+            .map(|bytes| self.backend.memory_of(bytes) as u64);
+        let needed = 2 * segment + schema;
         let affordable = self.options.budgets.afford(self.backend, &self.name.objects, needed);
         affordable.map_err(|why| match why {
             Unaffordable::Over(over) => CreateError::OverBudget { channel: self.name.channel.clone(), over },

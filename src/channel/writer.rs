@@ -231,7 +231,8 @@ impl ChannelWriter {
             return Ok(());
         }
         let Segments { backend, names, .. } = &self.segments;
-        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
+        let needed = backend.memory_of(bytes) as u64;
+        let affordable = self.options.budgets.afford(backend, names, needed);
         affordable.map_err(|why| match why {
             Unaffordable::Over(over) => self.too_large(len, SizeLimit::Budget(over)),
             Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),

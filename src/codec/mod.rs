@@ -8,7 +8,8 @@ mod traits;
 
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use self::capped::CapError;
-pub use self::direct::{Bytes, Pod};
+pub(crate) use self::direct::Plain;
+pub use self::direct::{Boxed, Bytes, Pod};
 pub use self::serde::{MessagePack, Postcard};
 pub use self::traits::{Codec, CodecError, Decode, Encode};
 pub(crate) use self::traits::{Direct, Strategy};

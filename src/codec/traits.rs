@@ -111,9 +111,6 @@ pub trait Direct<T> {
     /// A value over which a payload can be copied.
     fn blank(&self) -> T;
 
-    /// The same on the heap, without the value crossing the stack.
-    fn blank_boxed(&self) -> Box<T>;
-
     /// The memory of `value`.
     fn destination(&self, value: &mut T) -> impl Destination;
 }
@@ -121,10 +118,6 @@ pub trait Direct<T> {
 /// The parameter of a [`Strategy`] that is always [`Strategy::Decoded`].
 impl<T> Direct<T> for Infallible {
     fn blank(&self) -> T {
-        match *self {}
-    }
-
-    fn blank_boxed(&self) -> Box<T> {
         match *self {}
     }
 
@@ -136,7 +129,8 @@ impl<T> Direct<T> for Infallible {
 }
 
 /// The name of `T` without the path of every type in it: `Vec<worker::Job>` and `Vec<main::Job>`
-/// have one name, so that two programs may each have a copy of a type.
+/// have one name, so that two programs may each have a copy of a type. A `Box<Job>` has the name of
+/// a `Job`: no codec tells them apart.
 ///
 /// The name does not say which fields a type has. A program that changes a type gives it another
 /// name, or chooses the type name explicitly.
@@ -147,15 +141,33 @@ pub(super) fn type_name_of<T: ?Sized>() -> String {
 fn without_paths(name: &str) -> String {
     let mut short = String::with_capacity(name.len());
     let mut rest = name;
+    // For each open bracket, whether it is that of a box.
+    let mut brackets = Vec::new();
     while let Some(end) = rest.find(|character: char| !is_path(character)) {
-        short.push_str(last_segment(&rest[..end]));
-        let separator = rest[end..].chars().next().map_or(0, char::len_utf8);
-        short.push_str(&rest[end..end + separator]);
-        rest = &rest[end + separator..];
+        let (path, separator) = (&rest[..end], rest[end..].chars().next().unwrap_or_default());
+        let is_omitted = match separator {
+            '<' => {
+                brackets.push(path == BOX);
+                path == BOX
+            }
+            // The arrow of a function is no bracket.
+            '>' if !short.ends_with('-') => brackets.pop().unwrap_or(false),
+            _ => false,
+        };
+        if !(is_omitted && path == BOX) {
+            short.push_str(last_segment(path));
+        }
+        if !is_omitted {
+            short.push(separator);
+        }
+        rest = &rest[end + separator.len_utf8()..];
     }
     short.push_str(last_segment(rest));
     short
 }
+
+/// The type whose name is left out.
+const BOX: &str = "alloc::boxed::Box";
 
 fn is_path(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | ':')
@@ -175,6 +187,15 @@ mod tests {
         assert_eq!(without_paths("alloc::vec::Vec<(u64, main::Job)>"), "Vec<(u64, Job)>");
         assert_eq!(without_paths("[core::option::Option<&a::b::C>; 4]"), "[Option<&C>; 4]");
         assert_eq!(without_paths("u8"), "u8");
+        assert_eq!(without_paths("fn(&a::A) -> b::Box<c::C>"), "fn(&A) -> Box<C>");
         assert_eq!(type_name_of::<std::collections::BTreeMap<String, u8>>(), "BTreeMap<String, u8>");
+    }
+
+    #[test]
+    fn a_box_has_the_name_of_its_contents() {
+        assert_eq!(type_name_of::<Box<u8>>(), "u8");
+        assert_eq!(type_name_of::<Box<Box<Vec<Box<u8>>>>>(), "Vec<u8>");
+        assert_eq!(type_name_of::<(Box<[u8]>, Option<Box<(u8, Box<str>)>>)>(), "([u8], Option<(u8, str)>)");
+        assert_eq!(type_name_of::<Box<fn(u8) -> Box<u8>>>(), "fn(u8) -> u8");
     }
 }
