@@ -120,6 +120,13 @@ impl<T: crate::schema::DescribePod> Accept<T, crate::codec::Pod> for MatchingFie
     }
 }
 
+#[cfg(feature = "schema")]
+impl<T: crate::schema::DescribePod> Accept<crate::codec::Boxed<T>, crate::codec::Pod> for MatchingFields {
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
+        candidate.has_fields::<T>()
+    }
+}
+
 /// Accepts every channel. A reader of `Vec<u8>` with the codec [`Bytes`](crate::Bytes) gets the
 /// payloads as they are; [`codec_name`](crate::Reader::codec_name),
 /// [`type_name`](crate::Reader::type_name) and [`schema_bytes`](crate::Reader::schema_bytes)

@@ -43,7 +43,8 @@
 //! * [`Reader::changed`] and [`HubWatch::wait_any`](hub::HubWatch::wait_any) wait, and
 //!   `Reader::changes` is a stream. A writer pays for that only while a process waits.
 //! * [`Reader::history`] returns the last states that a channel holds; [`Reader::field`] and
-//!   [`Reader::read_at`] a few bytes of a large state.
+//!   [`Reader::read_at`] a few bytes of a large state. [`Boxed`] keeps large plain states off the
+//!   stack.
 //! * [`accept`] chooses which channels a reader accepts: those of the same type, of the same
 //!   schema, or with the fields that it needs.
 //! * [`inspect`], [`usage`] and [`cleanup`] are for operators: what exists, what it costs, what can
@@ -258,7 +259,7 @@ mod waiting;
 mod writer;
 
 pub use channel::SnapshotInfo;
-pub use codec::{Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
+pub use codec::{Boxed, Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
 pub use error::Error;
 pub use namespace::{Namespace, NamespaceBuilder};
 #[cfg(feature = "async")]

@@ -56,9 +56,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// Progress: each attempt is wait-free and stores nothing in shared memory; the
     /// [`RetryPolicy`](crate::options::RetryPolicy) bounds the number of attempts. No system call,
     /// unless the writer replaced a segment since the last snapshot. Cost: one copy, and decoding.
-    /// A [`Pod`](crate::Pod) is copied into a zeroed value on the stack, which is then moved: for
-    /// plain data of more than a few hundred bytes prefer [`Reader::snapshot_into`] or
-    /// [`Reader::snapshot_boxed`].
+    /// Plain data ([`Pod`](crate::Pod)) is returned by value, so it crosses the stack several times:
+    /// for more than a few hundred bytes [`Reader::snapshot_into`] is faster, and a state that is too
+    /// large for the stack is read as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///
@@ -72,21 +72,6 @@ impl<T, C: Decode<T>> Reader<T, C> {
         }
         let info = self.channel.snapshot(&mut &mut self.scratch)?;
         self.decoded(info)
-    }
-
-    /// A whole copy of the latest state on the heap. A [`Pod`](crate::Pod) is copied from shared
-    /// memory straight into the box, so states may be larger than a thread's stack.
-    ///
-    /// # Errors
-    ///
-    /// As [`Reader::snapshot`].
-    pub fn snapshot_boxed(&mut self) -> Result<Snapshot<Box<T>>, SnapshotError> {
-        if let Strategy::Direct(direct) = C::strategy() {
-            let mut state = direct.blank_boxed();
-            let info = self.snapshot_into(&mut state)?;
-            return Ok(Snapshot::new(state, info));
-        }
-        self.decoded_boxed()
     }
 
     /// Replaces `state` by the latest state; the codec may reuse memory that `state` owns.
@@ -194,12 +179,6 @@ impl<T, C: Decode<T>> Reader<T, C> {
         }
     }
 
-    /// Not inlined: the callers' frames have no room for a state on the stack.
-    #[inline(never)]
-    fn decoded_boxed(&mut self) -> Result<Snapshot<Box<T>>, SnapshotError> {
-        self.snapshot().map(|snapshot| snapshot.map(Box::new))
-    }
-
     #[inline(never)]
     fn decode_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
         let info = self.channel.snapshot(&mut &mut self.scratch)?;
@@ -214,7 +193,10 @@ impl<T, C: Decode<T>> Reader<T, C> {
 impl<T, C> Reader<T, C> {
     /// Copies the fields of `state` from the latest payload, as the plan says.
     #[cold]
-    fn fields_into(&mut self, state: &mut impl Destination) -> Result<SnapshotInfo, SnapshotError> {
+    pub(super) fn fields_into(
+        &mut self,
+        state: &mut impl Destination,
+    ) -> Result<SnapshotInfo, SnapshotError> {
         let info = match &self.plan {
             Some(plan) => plan.snapshot(&mut self.channel, &mut self.scratch, state)?,
             None => self.channel.snapshot(state)?,

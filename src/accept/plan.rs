@@ -46,8 +46,10 @@ impl Candidate<'_> {
         let moves = plan(&schema, &own).map_err(|differences| self.differs(&differences))?;
         let size = schema.fixed_len().and_then(|size| usize::try_from(size).ok());
         let payload_len = size.ok_or_else(|| self.unknown(&"it has no size"))?;
-        let plan = FieldPlan { payload_len, state_len: size_of::<T>(), moves };
-        Ok((!plan.copies_all()).then_some(plan))
+        // Whether payload and value are the same bytes.
+        let all = Move { from: 0, to: 0, len: size_of::<T>() };
+        let is_same = payload_len == all.len && moves == [all];
+        Ok((!is_same).then_some(FieldPlan { payload_len, state_len: size_of::<T>(), moves }))
     }
 
     fn schema(&self, bytes: &[u8]) -> Result<Schema, AttachError> {
@@ -85,7 +87,8 @@ impl FieldPlan {
         self.copy(channel.channel(), info, scratch, state)
     }
 
-    /// Copies the fields of `payload`, which is the publication of `info`, to `state`.
+    /// Copies the fields of `payload`, which is the publication of `info`, to `state`, or to the
+    /// part of a state that it is.
     pub(crate) fn copy(
         &self,
         channel: &str,
@@ -93,25 +96,22 @@ impl FieldPlan {
         payload: &[u8],
         state: &mut impl Destination,
     ) -> Result<SnapshotInfo, SnapshotError> {
-        let (len, expected) = (payload.len(), self.payload_len);
-        let Some(bytes) = state.buffer(self.state_len).filter(|_| len == expected) else {
+        let (len, expected, offset) = (payload.len(), self.payload_len, state.offset());
+        let Some(part) = state.buffer(self.state_len).filter(|_| len == expected) else {
             let (channel, publication) = (channel.into(), info.publication());
             return Err(SnapshotError::WrongLength { channel, publication, len, expected });
         };
         // Each move is inside of both: the plan was made from the schemas, whose sizes these are.
         #[cfg(feature = "schema")]
         for Move { from, to, len } in &self.moves {
-            bytes[*to..to + len].copy_from_slice(&payload[*from..from + len]);
+            let (begin, end) = ((*to).max(offset), (to + len).min(offset + part.len()));
+            if begin < end {
+                let from = from + (begin - to);
+                part[begin - offset..end - offset].copy_from_slice(&payload[from..from + (end - begin)]);
+            }
         }
         #[cfg(not(feature = "schema"))]
-        bytes.copy_from_slice(payload);
+        part.copy_from_slice(&payload[offset..offset + part.len()]);
         Ok(info)
-    }
-
-    /// Whether payload and value are the same bytes.
-    #[cfg(feature = "schema")]
-    fn copies_all(&self) -> bool {
-        let all = Move { from: 0, to: 0, len: self.payload_len };
-        self.payload_len == self.state_len && self.moves == [all]
     }
 }

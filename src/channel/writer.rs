@@ -230,7 +230,7 @@ impl ChannelWriter {
             return Ok(());
         }
         let Segments { backend, names, .. } = &self.segments;
-        let exceeded = self.options.budgets.exceeded(backend, names, bytes as u64);
+        let exceeded = self.options.budgets.exceeded(backend, names, backend.memory_of(bytes) as u64);
         match exceeded.map_err(|source| self.cannot_grow(geometry, source))? {
             Some(over) => Err(self.too_large(len, SizeLimit::Budget(over))),
             None => Ok(()),

@@ -26,9 +26,9 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// A whole copy of the latest state of `channel`.
     ///
     /// If the channel was removed and created again, the hub attaches to the new one. Progress and
-    /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. The state is returned
-    /// by value: for plain data of more than a few hundred bytes prefer [`Hub::get_into`] or
-    /// [`Hub::get_boxed`].
+    /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. Plain data is returned
+    /// by value: for more than a few hundred bytes [`Hub::get_into`] is faster, and a state that is
+    /// too large for the stack is read as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///
@@ -48,8 +48,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     }
 
     /// Replaces `state` by the latest state of `channel`; the codec may reuse memory that `state`
-    /// owns. A [`Pod`](crate::Pod) is copied from shared memory straight into `state`, so states
-    /// may be larger than a thread's stack.
+    /// owns. Plain data is copied from shared memory straight into `state`, so it may be larger than
+    /// a thread's stack.
     ///
     /// # Errors
     ///
@@ -64,25 +64,6 @@ impl<C: 'static, A: 'static> Hub<C, A> {
             return self.receive::<T>(channel, &mut direct.destination(state)).map(|(_, info)| info);
         }
         self.decode::<T, ()>(channel, |payload| C::decode_into(payload, state)).map(|done| done.info())
-    }
-
-    /// A whole copy of the latest state of `channel` on the heap. A [`Pod`](crate::Pod) is copied
-    /// from shared memory straight into the box, so states may be larger than a thread's stack.
-    ///
-    /// # Errors
-    ///
-    /// As [`Hub::get`].
-    pub fn get_boxed<T: 'static>(&self, channel: &str) -> Result<Snapshot<Box<T>>, QueryError>
-    where
-        C: Decode<T>,
-        A: Accept<T, C>,
-    {
-        if let Strategy::Direct(direct) = C::strategy() {
-            let mut state = direct.blank_boxed();
-            let (_, info) = self.receive::<T>(channel, &mut direct.destination(&mut state))?;
-            return Ok(Snapshot::new(state, info));
-        }
-        self.decode::<T, Box<T>>(channel, |payload| C::decode(payload).map(Box::new))
     }
 
     /// The latest states of all channels that [`Hub::channels`] lists for `pattern`. Each is read
@@ -123,7 +104,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// a cut inconsistent, and the skew has the reason.
     ///
     /// If a worker's state can't be read, or the channel had no publication at that moment, its
-    /// place has the error. Progress: bounded. Cost: four copies of each state, then one for each
+    /// place has the error. Plain data is returned by value, as by [`Hub::get`]. Progress: bounded. Cost: four copies of each state, then one for each
     /// attempt that the hub's retry policy allows, and decoding each state once.
     pub fn cut<T: 'static>(&self, channels: impl IntoIterator<Item = impl AsRef<str>>) -> Cut<T>
     where

@@ -117,7 +117,8 @@ setters! {
 
     /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two
     /// segments, and its schema if it has one; while a segment is replaced, both the old and the
-    /// new one. Default: no limit.
+    /// new one. Where the kernel has larger pages than 4 KiB, each takes whole ones. Default: no
+    /// limit.
     ///
     /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a
     /// growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state

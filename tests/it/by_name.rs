@@ -3,7 +3,7 @@
 use crate::common::OwnNamespace;
 use serde::{Deserialize, Serialize};
 use tearless::{
-    MessagePack, Pod, accept,
+    Boxed, MessagePack, Pod, accept,
     error::{AttachError, SnapshotError},
     hub::QueryError,
 };
@@ -97,7 +97,7 @@ fn a_hub_finds_fields_by_name() {
             writer.publish(&New { flags, ..STATE }).unwrap();
         }
         assert_eq!(*hub.get::<old::Old>("robot-1").unwrap(), old(flags));
-        assert_eq!(**hub.get_boxed::<old::Old>("robot-1").unwrap(), old(flags));
+        assert_eq!(**hub.get::<Boxed<old::Old>>("robot-1").unwrap(), old(flags));
         let mut state = old(99);
         let info = hub.get_into("robot-1", &mut state).unwrap();
         assert_eq!((info.publication(), info.payload_len()), (u64::from(flags) + 1, size_of::<New>()));

@@ -146,8 +146,12 @@ impl Backend for SharedMemory {
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat))
+        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat), mapping::page_bytes())
             .map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    fn memory_of(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(mapping::page_bytes())
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
