@@ -56,9 +56,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// Progress: each attempt is wait-free and stores nothing in shared memory; the
     /// [`RetryPolicy`](crate::options::RetryPolicy) bounds the number of attempts. No system call,
     /// unless the writer replaced a segment since the last snapshot. Cost: one copy, and decoding.
-    /// Plain data ([`Pod`](crate::Pod)) is returned by value, so it crosses the stack several times:
-    /// for more than a few hundred bytes [`Reader::snapshot_into`] is faster, and a state that is too
-    /// large for the stack is read as a [`Boxed`](crate::Boxed).
+    /// Plain data ([`Pod`](crate::Pod)) is returned by value, so it crosses the stack several
+    /// times: for more than a few hundred bytes [`Reader::snapshot_into`] is faster, and a state
+    /// that is too large for the stack is read as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///

@@ -22,10 +22,10 @@ impl Pod {
 /// `Boxed<T>` is the same state as a `T`: channels have the same type name, schema and payload, so
 /// the writer may publish `T` where readers ask for `Boxed<T>`.
 ///
-/// A state of type `T` is returned by value: the compiler moves it several times, more often without
-/// optimization, and a thread that has 2 MiB of stack may have no room for 256 KiB. A `Boxed<T>` is
-/// copied from shared memory straight to the heap, whichever way it is read: by readers, hubs, cuts,
-/// histories, streams and [`Writer::latest`](crate::Writer::latest). A
+/// A state of type `T` is returned by value: the compiler moves it several times, more often
+/// without optimization, and a thread that has 2 MiB of stack may have no room for 256 KiB. A
+/// `Boxed<T>` is copied from shared memory straight to the heap, whichever way it is read: by
+/// readers, hubs, cuts, histories, streams and [`Writer::latest`](crate::Writer::latest). A
 /// [`Syncer`](crate::syncer::Syncer) of a large state owns a `Boxed<T>`, too.
 ///
 /// Cost: one allocation for each state.

@@ -26,9 +26,9 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// A whole copy of the latest state of `channel`.
     ///
     /// If the channel was removed and created again, the hub attaches to the new one. Progress and
-    /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. Plain data is returned
-    /// by value: for more than a few hundred bytes [`Hub::get_into`] is faster, and a state that is
-    /// too large for the stack is read as a [`Boxed`](crate::Boxed).
+    /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. Plain data is
+    /// returned by value: for more than a few hundred bytes [`Hub::get_into`] is faster, and a
+    /// state that is too large for the stack is read as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///
@@ -48,8 +48,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     }
 
     /// Replaces `state` by the latest state of `channel`; the codec may reuse memory that `state`
-    /// owns. Plain data is copied from shared memory straight into `state`, so it may be larger than
-    /// a thread's stack.
+    /// owns. Plain data is copied from shared memory straight into `state`, so it may be larger
+    /// than a thread's stack.
     ///
     /// # Errors
     ///
@@ -104,8 +104,9 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     /// a cut inconsistent, and the skew has the reason.
     ///
     /// If a worker's state can't be read, or the channel had no publication at that moment, its
-    /// place has the error. Plain data is returned by value, as by [`Hub::get`]. Progress: bounded. Cost: four copies of each state, then one for each
-    /// attempt that the hub's retry policy allows, and decoding each state once.
+    /// place has the error. Plain data is returned by value, as by [`Hub::get`]. Progress: bounded.
+    /// Cost: four copies of each state, then one for each attempt that the hub's retry policy
+    /// allows, and decoding each state once.
     pub fn cut<T: 'static>(&self, channels: impl IntoIterator<Item = impl AsRef<str>>) -> Cut<T>
     where
         C: Decode<T>,

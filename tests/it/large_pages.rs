@@ -1,5 +1,5 @@
 //! Kernels with pages of 16 and 64 KiB map files only from a multiple of their page on. A filter of
-//! system calls stands in for such a kernel: a worker, its successor and a main process do
+//! system calls replaces such a kernel: a worker, its successor and a main process do
 //! everything that maps objects. `object::conformance` does the same with single objects.
 
 use std::time::Duration;

@@ -24,7 +24,8 @@ mod bulk {
     //! No vector registers: of the accesses that load or store them, the manual promises less.
     //!
     //! Inline assembly instead of plain accesses, for the reason that `x86_64.rs` gives. The
-    //! private side need not be aligned: Linux lets processes access ordinary memory at any address.
+    //! private side need not be aligned: Linux lets processes access ordinary memory at any
+    //! address.
 
     use std::arch::asm;
 
