@@ -8,7 +8,7 @@ use tearless::{
     Namespace,
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState},
+    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState, WriterState},
 };
 
 use crate::output::{ago, duration, style};
@@ -94,6 +94,22 @@ pub(crate) fn word(health: Option<Health>) -> &'static str {
     }
 }
 
+/// The health of a writer, as far as it depends on the state of its process.
+pub(crate) fn of_process(state: WriterState) -> Health {
+    match state {
+        WriterState::Alive => Health::Empty,
+        WriterState::Stopped => Health::Stalled { silent: None, is_stopped: true },
+        WriterState::Dead => Health::Dead { since: None },
+        WriterState::Closed => Health::Closed,
+        _ => Health::Unknown { silent: None },
+    }
+}
+
+/// The word for the state of a writer's process.
+pub(crate) fn process_word(state: WriterState) -> &'static str {
+    word(Some(of_process(state)))
+}
+
 /// Whether the writer is alive, as far as this process can see, and its state is current.
 pub(crate) fn is_up(health: Option<Health>) -> bool {
     matches!(health, Some(Health::Fresh { .. } | Health::Unchanged { .. } | Health::Empty))
@@ -124,22 +140,27 @@ pub(crate) fn breach(inspection: &Inspection) -> Option<String> {
     Some(format!("promised a sign of life every {promised}, and gave the last one {last}"))
 }
 
-#[test]
-fn every_health_has_a_word_and_an_urgency() {
-    let second = Duration::from_secs(1);
-    let rows = [
-        (Some(Health::Dead { since: None }), "dead"),
-        (None, "unreadable"),
-        (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
-        (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
-        (Some(Health::Unknown { silent: None }), "unknown"),
-        (Some(Health::Closed), "closed"),
-        (Some(Health::Fresh { age: second }), "alive"),
-        (Some(Health::Unchanged { age: None }), "alive"),
-        (Some(Health::Empty), "alive"),
-    ];
-    for (health, expected) in rows {
-        assert_eq!((word(health), WORDS[urgency(health)]), (expected, expected));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_health_has_a_word_and_an_urgency() {
+        let second = Duration::from_secs(1);
+        let rows = [
+            (Some(Health::Dead { since: None }), "dead"),
+            (None, "unreadable"),
+            (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
+            (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
+            (Some(Health::Unknown { silent: None }), "unknown"),
+            (Some(Health::Closed), "closed"),
+            (Some(Health::Fresh { age: second }), "alive"),
+            (Some(Health::Unchanged { age: None }), "alive"),
+            (Some(Health::Empty), "alive"),
+        ];
+        for (health, expected) in rows {
+            assert_eq!((word(health), WORDS[urgency(health)]), (expected, expected));
+        }
+        assert!(rows.is_sorted_by_key(|(health, _)| urgency(*health)));
     }
-    assert!(rows.is_sorted_by_key(|(health, _)| urgency(*health)));
 }

@@ -105,6 +105,11 @@ impl Waiter {
         Waiter { backend, namespace: namespace.into(), page: None, policy }
     }
 
+    #[cfg(feature = "async")]
+    fn another(&self) -> Waiter {
+        Waiter::new(self.backend.clone(), &self.namespace, self.policy)
+    }
+
     /// Waits until `channel` has a publication after number `after`, at most for `timeout`.
     pub(crate) fn wait_after(&mut self, channel: &ChannelReader, after: u64, timeout: Duration) -> Waited {
         let look = || match channel.page().progress() {

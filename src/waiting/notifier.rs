@@ -1,7 +1,6 @@
 //! The thread that sleeps for all streams of a namespace.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,10 +21,10 @@ const MAX: Duration = Duration::from_secs(1);
 /// Wakes the tasks that wait for channels of a namespace. Its thread runs while tasks wait, and
 /// ends some time after the last.
 pub(crate) struct Notifier {
-    backend: Arc<dyn Backend>,
-    namespace: String,
     state: Mutex<State>,
     subscribed: Condvar,
+    /// The number of tickets so far.
+    tickets: AtomicU64,
     /// Counts the changes of `state.waiting`, so that the sleeping thread notices them.
     changes: AtomicU64,
 }
@@ -35,7 +34,6 @@ struct State {
     /// The process that started the thread. In a fork it is the parent: the fork has no such
     /// thread.
     thread: Option<ForkToken>,
-    tickets: u64,
     /// Interrupts the thread in its sleep.
     interrupter: Waiter,
 }
@@ -61,12 +59,8 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(notifier: Arc<Notifier>) -> Ticket {
-        let number = {
-            let mut state = notifier.lock();
-            state.tickets += 1;
-            state.tickets
-        };
-        Ticket { number, notifier }
+        // Relaxed: only the difference between the numbers matters.
+        Ticket { number: notifier.tickets.fetch_add(1, Ordering::Relaxed), notifier }
     }
 
     /// Wakes `waker` once, when `channel` has a publication after `seen` or has ended.
@@ -93,15 +87,10 @@ impl Drop for Ticket {
 
 impl Notifier {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> Notifier {
-        let interrupter = Waiter::new(backend.clone(), namespace, WaitPolicy::default());
-        let state = State { waiting: HashMap::new(), thread: None, tickets: 0, interrupter };
-        Notifier {
-            backend,
-            namespace: namespace.into(),
-            state: Mutex::new(state),
-            subscribed: Condvar::new(),
-            changes: AtomicU64::new(0),
-        }
+        let interrupter = Waiter::new(backend, namespace, WaitPolicy::default());
+        let state = Mutex::new(State { waiting: HashMap::new(), thread: None, interrupter });
+        let (tickets, changes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Notifier { state, subscribed: Condvar::new(), tickets, changes }
     }
 
     fn subscribe(self: &Arc<Self>, number: u64, subscription: Subscription) {
@@ -112,7 +101,7 @@ impl Notifier {
         // lock alone would be enough.
         self.changes.fetch_add(1, Ordering::Release);
         if !state.thread.is_some_and(|thread| thread.is_ours()) {
-            state.thread = self.start().then(ForkToken::take);
+            state.thread = self.start(state.interrupter.another()).then(ForkToken::take);
         }
         let has_thread = state.thread.is_some();
         self.subscribed.notify_all();
@@ -128,9 +117,8 @@ impl Notifier {
     }
 
     /// `false` if the system has no thread for us.
-    fn start(self: &Arc<Self>) -> bool {
+    fn start(self: &Arc<Self>, waiter: Waiter) -> bool {
         let notifier = Arc::downgrade(self);
-        let waiter = Waiter::new(self.backend.clone(), &self.namespace, WaitPolicy::default());
         let thread = thread::Builder::new().name("tearless-wait".into());
         thread.spawn(move || run(&notifier, waiter)).is_ok()
     }
@@ -192,8 +180,4 @@ fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
     }
 }
 
-impl fmt::Debug for Notifier {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Notifier").field("namespace", &self.namespace).finish_non_exhaustive()
-    }
-}
+debug_by!(Notifier<>, |it| changes: it.changes);

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use tearless::{
     Namespace,
     error::AttachError,
+    hub::Health,
     inspect::{ChannelInfo, Inspection},
 };
 
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Table, ago, bytes, print_json, rate, state_style, state_text, style};
+use crate::output::{Table, ago, bytes, print_all_json, rate, seconds, style};
 use crate::resolve;
 
 /// Lists the channels of a namespace: their writers, and the age of their latest states
@@ -44,10 +45,7 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     let namespace = context.namespace()?;
     let entries = entries(&namespace, arguments, context)?;
     if context.json {
-        for entry in &entries {
-            print_json(&entry.document())?;
-        }
-        return Ok(());
+        return Ok(print_all_json(entries.iter().map(Entry::document))?);
     }
     let columns = ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
     let mut table = Table::new(columns);
@@ -88,18 +86,11 @@ struct Entry {
 }
 
 impl Entry {
-    fn word(&self) -> &'static str {
-        match &self.inspection {
-            Some(inspection) => health::word(Some(inspection.health())),
-            None => state_text(self.info.writer_state()),
-        }
-    }
-
-    fn style(&self) -> Style {
-        match &self.inspection {
-            Some(inspection) => health::style(Some(inspection.health())),
-            None => state_style(self.info.writer_state()),
-        }
+    fn health(&self) -> Option<Health> {
+        Some(match &self.inspection {
+            Some(inspection) => inspection.health(),
+            None => health::of_process(self.info.writer_state()),
+        })
     }
 
     fn document(&self) -> Value {
@@ -107,15 +98,14 @@ impl Entry {
         let latest = inspection.and_then(health::latest);
         json!({
             "channel": self.info.name,
-            "writer": self.word(),
+            "writer": health::word(self.health()),
             "pid": self.info.writer_pid,
             "incarnation": self.info.incarnation,
             "publication": inspection.map(|inspection| inspection.publication),
-            "age_seconds": latest.and_then(|slot| slot.age).map(|age| age.as_secs_f64()),
+            "age_seconds": seconds(latest.and_then(|slot| slot.age)),
             "rate": inspection.and_then(health::rate),
             "bytes": latest.map(|slot| slot.len),
-            "heartbeat_age_seconds":
-                inspection.and_then(|inspection| inspection.heartbeat_age).map(|age| age.as_secs_f64()),
+            "heartbeat_age_seconds": seconds(inspection.and_then(|inspection| inspection.heartbeat_age)),
             "codec": self.info.codec,
             "type_name": inspection.map(|inspection| &inspection.type_name),
             "max_state_len": self.info.max_state_len,
@@ -125,11 +115,10 @@ impl Entry {
     fn cells(&self) -> [(String, Style); 9] {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(health::latest);
-        let dash = || "-".to_owned();
-        let plain = |text: Option<String>| (text.unwrap_or_else(dash), style::PLAIN);
+        let plain = |text: Option<String>| (text.unwrap_or_else(|| "-".into()), style::PLAIN);
         [
             (self.info.name.clone(), style::STRONG),
-            (self.word().into(), self.style()),
+            (health::word(self.health()).into(), health::style(self.health())),
             (self.info.writer_pid.to_string(), style::PLAIN),
             plain(inspection.map(|inspection| inspection.publication.to_string())),
             (ago(latest.and_then(|slot| slot.age)), style::PLAIN),

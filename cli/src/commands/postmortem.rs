@@ -14,7 +14,7 @@ use super::history::{self, Past};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Fields, ago, bytes, duration, print_json, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, seconds, style};
 use crate::resolve;
 use crate::states::States;
 
@@ -62,10 +62,8 @@ pub(crate) fn run(arguments: &PostmortemArguments, context: &Context) -> Result<
 fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
     let mut fields = Fields::default();
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
-    fields.add(
-        "writer",
-        format!("process {} (number {} of this channel)", inspection.writer_pid, inspection.incarnation),
-    );
+    let Inspection { writer_pid, incarnation, .. } = inspection;
+    fields.add("writer", format!("process {writer_pid} (number {incarnation} of this channel)"));
     fields.styled("verdict", verdict(inspection), health::style(Some(inspection.health())));
     if let Some(when) = death(inspection) {
         fields.add("died", when.text());
@@ -96,11 +94,9 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
 fn verdict(inspection: &Inspection) -> String {
     let pid = inspection.writer_pid;
     match (inspection.health(), inspection.state) {
-        (Health::Dead { .. }, _) => {
-            format!(
-                "process {pid} is dead and did not close the channel: it was killed, crashed, or exited without cleanup"
-            )
-        }
+        (Health::Dead { .. }, _) => format!(
+            "process {pid} is dead and did not close the channel: it was killed, crashed, or exited without cleanup"
+        ),
         (Health::Closed, ChannelState::Lingering) => {
             format!("process {pid} closed the channel, and left its last state on purpose")
         }
@@ -126,15 +122,10 @@ struct Death {
 
 impl Death {
     fn text(&self) -> String {
-        match self.at_least.filter(|min| !min.is_zero()) {
-            Some(min) => {
-                format!(
-                    "between {} and {} ago, unless it hung before that",
-                    duration(self.at_most),
-                    duration(min)
-                )
-            }
-            None => format!("at most {} ago, after its last sign of life", duration(self.at_most)),
+        let max = duration(self.at_most);
+        match self.at_least.filter(|min| !min.is_zero()).map(duration) {
+            Some(min) => format!("between {max} and {min} ago, unless it hung before that"),
+            None => format!("at most {max} ago, after its last sign of life"),
         }
     }
 }
@@ -148,7 +139,6 @@ fn death(inspection: &Inspection) -> Option<Death> {
 /// The help documents the keys.
 fn document(inspection: &Inspection, past: &[Past]) -> Value {
     let death = death(inspection);
-    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,

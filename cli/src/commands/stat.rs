@@ -1,5 +1,6 @@
 //! `tearless stat`: everything that a channel records beside its states.
 
+use std::fmt::Debug;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,13 +9,12 @@ use serde_json::{Value, json};
 use tearless::{
     Bytes, MessagePack,
     inspect::{ChannelState, Inspection, SegmentInspection},
-    options::{TimestampSource, WakeMode},
 };
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{Fields, ago, bytes, duration, print_json, printable, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, printable, seconds, style};
 use crate::resolve;
 use crate::states::States;
 
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
 }
 
 fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
-    let reader = states.reader();
+    let reader = &states.reader;
     let Some(schema) = reader.schema() else {
         let (channel, codec) = (reader.reader().channel(), reader.codec());
         let text = format!("channel {channel:?} ({codec}) carries no schema that can be read");
@@ -99,15 +99,15 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
     fields.add("namespace", inspection.namespace.as_str());
-    let mut writer =
-        format!("{}, process {}", health::word(Some(inspection.health())), inspection.writer_pid);
+    let health = Some(inspection.health());
+    let mut writer = format!("{}, process {}", health::word(health), inspection.writer_pid);
     if inspection.state == ChannelState::Lingering {
         writer.push_str("; it left its last state on purpose");
     }
-    fields.styled("writer", writer, health::style(Some(inspection.health())));
+    fields.styled("writer", writer, health::style(health));
     fields.add("incarnation", format!("{} (number of writers so far)", inspection.incarnation));
-    if let Some(opened) = inspection.opened_ago {
-        fields.add("opened", ago(Some(opened)));
+    if inspection.opened_ago.is_some() {
+        fields.add("opened", ago(inspection.opened_ago));
     }
     match (inspection.heartbeat_age, inspection.heartbeat_interval) {
         (None, None) => {}
@@ -133,13 +133,9 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
     }
     fields.add("publication", publication);
     if let Some(rate) = health::rate(inspection) {
-        fields.add(
-            "rate",
-            format!(
-                "{rate:.1} publications a second, from the {} that it still holds; a burst looks faster",
-                health::whole(inspection).len()
-            ),
-        );
+        let held = health::whole(inspection).len();
+        let burst = format!("from the {held} that it still holds; a burst looks faster");
+        fields.add("rate", format!("{rate:.1} publications a second, {burst}"));
     }
     if let Some(unfinished) = inspection.unfinished() {
         let text = format!("number {unfinished}: the writer's death interrupted it");
@@ -151,8 +147,8 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
         fields.add("schema", format!("{}: --schema prints it", bytes(carried)));
     }
     fields.add("checksum", if inspection.checksum { "CRC32C" } else { "none" });
-    fields.add("timestamps", timestamps(inspection.timestamps));
-    fields.add("wakes with", wake_mode(inspection.wake_mode));
+    fields.add("timestamps", word(inspection.timestamps));
+    fields.add("wakes with", word(inspection.wake_mode));
 }
 
 fn about_memory(fields: &mut Fields, inspection: &Inspection) {
@@ -173,34 +169,14 @@ fn segment_text(segment: &SegmentInspection) -> String {
     format!("generation {generation}, {depth} slots of {} in {size}", bytes(*capacity))
 }
 
-fn timestamps(source: TimestampSource) -> &'static str {
-    match source {
-        TimestampSource::Precise => "precise",
-        TimestampSource::Coarse => "coarse",
-        _ => "none",
-    }
-}
-
-fn wake_mode(wake_mode: WakeMode) -> &'static str {
-    match wake_mode {
-        WakeMode::Barriers => "barriers",
-        WakeMode::Fences => "fences",
-        _ => "never",
-    }
-}
-
-fn state(state: ChannelState) -> &'static str {
-    match state {
-        ChannelState::Open => "open",
-        ChannelState::Lingering => "lingering",
-        _ => "removed",
-    }
+/// The name of a variant in lower case.
+fn word(variant: impl Debug) -> String {
+    format!("{variant:?}").to_lowercase()
 }
 
 /// The help documents the keys.
 fn document(inspection: &Inspection) -> Value {
     let latest = health::latest(inspection);
-    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
     let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
     json!({
         "channel": inspection.channel,
@@ -209,7 +185,7 @@ fn document(inspection: &Inspection) -> Value {
         "pid": inspection.writer_pid,
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,
-        "state": state(inspection.state),
+        "state": word(inspection.state),
         "publication": inspection.publication,
         "age_seconds": seconds(latest.and_then(|slot| slot.age)),
         "bytes": latest.map(|slot| slot.len),
@@ -228,8 +204,8 @@ fn document(inspection: &Inspection) -> Value {
         "growths": inspection.growths,
         "owner": inspection.owner_uid,
         "permissions": format!("{:o}", inspection.permissions),
-        "timestamps": timestamps(inspection.timestamps),
-        "wake_mode": wake_mode(inspection.wake_mode),
+        "timestamps": word(inspection.timestamps),
+        "wake_mode": word(inspection.wake_mode),
         "segments": segments.collect::<Vec<_>>(),
     })
 }

@@ -8,7 +8,6 @@ mod objects;
 use std::io::{self, Write};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
@@ -45,10 +44,7 @@ pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure>
     findings.extend(objects::examine(context)?);
     findings.extend(channels::examine(context)?);
     for finding in &findings {
-        match context.json {
-            true => print_json(&document(finding))?,
-            false => print(finding)?,
-        }
+        if context.json { print_json(finding)? } else { print(finding)? }
     }
     let problems = findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
     if !context.json {
@@ -81,16 +77,4 @@ fn summary(problems: usize) -> io::Result<()> {
         1 => writeln!(output, "1 problem"),
         problems => writeln!(output, "{problems} problems"),
     }
-}
-
-/// The help documents the keys.
-fn document(finding: &Finding) -> Value {
-    json!({
-        "severity": match finding.severity { Severity::Problem => "problem", Severity::Note => "note" },
-        "check": finding.check,
-        "namespace": finding.namespace,
-        "channel": finding.channel,
-        "what": finding.what,
-        "advice": finding.advice,
-    })
 }

@@ -10,8 +10,7 @@ use tearless::{
     hub::Health,
 };
 
-use super::field::Fields;
-use super::sample::{Content, Sample};
+use super::sample::{Content, Fields, Sample};
 
 /// States with longer payloads are not decoded: one channel must not slow the whole scrape down.
 pub(super) const MAX_STATE_BYTES: usize = 1 << 20;
