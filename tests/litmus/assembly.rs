@@ -325,7 +325,7 @@ impl State {
             "stur" => "str",
             name => name,
         };
-        let note = if whole { "" } else { " of less than a word" };
+        let note = if whole { "" } else { " not of one word" };
         for (index, offset) in registers.iter().zip((0..).step_by(8)) {
             if name.starts_with("ld") {
                 self.set(index, Value::of(format!("[{}+{}]", address.shown(), offset)));

@@ -328,7 +328,7 @@ fn accesses_to_shared_memory_are_recognized_by_their_addresses() {
     let (way, shorter) = ways(SAMPLE, "snapshot", 2);
     let offsets = |way: &[Operation]| way.iter().map(|it| it.address.as_ref().map(|it| it.offset)).collect();
     let names: Vec<_> = way.iter().map(|it| it.name.as_str()).collect();
-    assert_eq!(names, ["LDR of less than a word", "LDR of less than a word", "DMB ISHLD"]);
+    assert_eq!(names, ["LDR not of one word", "LDR not of one word", "DMB ISHLD"]);
     let offsets: Vec<Option<i64>> = offsets(&way);
     assert_eq!((offsets, shorter.len()), (vec![Some(0), Some(8), None], 1));
 }
