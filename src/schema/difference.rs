@@ -226,11 +226,14 @@ impl Comparison {
             return;
         }
         let [from, to] = elements.map(|element| index_of(element.size().unwrap_or(0)));
+        // Not joined with what precedes the array: an array around this one repeats only its own.
+        let mut all = Vec::new();
         for index in 0..index_of(len) {
             for Move { from: first, to: first_to, len } in &one {
-                join(moves, Move { from: first + index * from, to: first_to + index * to, len: *len });
+                join(&mut all, Move { from: first + index * from, to: first_to + index * to, len: *len });
             }
         }
+        moves.append(&mut all);
     }
 
     fn parts_of_array<'a>(&self, element: &'a Type, len: u64) -> Vec<Part<'a>> {
@@ -404,6 +407,18 @@ mod tests {
         let reader = plain(&[("l", 0, list(plain(&[("y", 0, U32)])))]);
         let moves = vec![Move { from: 4, to: 0, len: 4 }, Move { from: 12, to: 4, len: 4 }];
         assert_eq!(plan(&channel, &reader), Ok(moves));
+    }
+
+    #[test]
+    fn arrays_in_an_array_are_mapped_each_whatever_precedes_them() {
+        let grid = |len, number| array(len, array(2, number));
+        let wrapped = Type::Struct { name: "W".into(), fields: Fields::Newtype(Box::new(U32)) };
+        for len in [0, 1, 3] {
+            let channel = plain(&[("a", 4, U32), ("grid", 8, grid(len, U32))]);
+            let reader = plain(&[("a", 4, wrapped.clone()), ("grid", 8, grid(len, wrapped.clone()))]);
+            let all = Move { from: 4, to: 4, len: 4 + 8 * usize::try_from(len).unwrap() };
+            assert_eq!(plan(&channel, &reader), Ok(vec![all]), "{len} arrays");
+        }
     }
 
     #[test]
