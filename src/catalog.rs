@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::channel::{ChannelName, ControlPage, check_namespace, read_text};
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, registry as table};
+use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
 use crate::registry::{ChannelInfo, Registry};
@@ -21,11 +22,12 @@ pub(crate) struct Catalog {
     others: Vec<String>,
 }
 
-/// The objects that one channel's names have, and the registry's entry for it.
+/// The objects that one channel's names have.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) objects: Vec<String>,
-    pub(crate) registered: Option<ChannelInfo>,
+    /// The channel's writer according to the registry.
+    pub(crate) writer: Option<ProcessIdentity>,
 }
 
 /// A control page that claims the objects of its channel.
@@ -93,7 +95,7 @@ impl Catalog {
         let mut catalog = Catalog::read(backend.as_ref(), namespace)?;
         for info in registered.iter().flatten() {
             if let Some(entry) = catalog.channels.get_mut(&ObjectNames::new(namespace, &info.name)) {
-                entry.registered = Some(info.clone());
+                entry.writer = Some(info.identity);
             }
         }
         Ok((catalog, registered))

@@ -17,11 +17,11 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::Catalog;
 use crate::channel::{Cleanup, CleanupOutcome, instance_of};
 pub use crate::channel::{RemovalReason, Removed, Retention};
 use crate::layout::{Kind, ObjectNames};
-use crate::liveness::{ProcessIdentity, ProcessState};
+use crate::liveness::ProcessState;
 use crate::object::ObjectError;
 use crate::registry::{ChannelInfo, Registry};
 
@@ -72,22 +72,15 @@ impl fmt::Display for Removed {
     }
 }
 
-impl Entry {
-    /// The channel's writer according to the registry.
-    fn writer(&self) -> Option<ProcessIdentity> {
-        self.registered.as_ref().map(|info| info.identity)
-    }
-}
-
-/// Cleans a namespace, channel by channel, and then its registry. Waits up to the `patience` for
-/// another process that holds a lock.
+/// Cleans a namespace, channel by channel, and then its registry. Waits up to `patience` for
+/// another process that holds the lock of a channel.
 pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError> {
     let Cleanup { backend, namespace, .. } = *cleanup;
     let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
     let mut report = CleanupReport::default();
     let mut in_order = HashSet::new();
     for (names, entry) in catalog.channels() {
-        let outcome = cleanup.clean(names, &entry.objects, entry.writer());
+        let outcome = cleanup.clean(names, &entry.objects, entry.writer);
         report.add(outcome.map(|outcome| match outcome {
             CleanupOutcome::Removed(removed) => Some(removed),
             CleanupOutcome::Kept => None,
@@ -120,7 +113,7 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
     let (catalog, registered) = Catalog::read_with_registry(cleanup.backend, cleanup.namespace)?;
     let mut report = CleanupReport::default();
     for (names, entry) in catalog.channels() {
-        report.add(cleanup.dry_run(names, &entry.objects, entry.writer()));
+        report.add(cleanup.dry_run(names, &entry.objects, entry.writer));
     }
     report.failed.extend(registered.err());
     Ok(report)

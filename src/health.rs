@@ -36,7 +36,8 @@ pub enum Health {
         age: Option<Duration>,
     },
     /// It lives, but a signal or a debugger has stopped it, or it has been silent for too long
-    /// ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs or is starved.
+    /// ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs or is
+    /// starved.
     Stalled {
         /// Time since its last sign of life; `None` if none has a timestamp.
         silent: Option<Duration>,
@@ -76,14 +77,14 @@ pub(crate) struct Signs {
     /// Number of the channel's last publication, 0 before the first. It may be a predecessor's.
     pub(crate) publication: u64,
     /// Age of that publication; `None` if it has no timestamp.
-    pub(crate) published: Option<Duration>,
+    pub(crate) age: Option<Duration>,
     /// Age of the current writer's last heartbeat.
-    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) heartbeat_age: Option<Duration>,
     /// Time since the current writer opened the channel; `None` if it neither timestamps its
     /// publications nor promises an interval.
-    pub(crate) opened: Option<Duration>,
-    /// The longest silence that the current writer promises.
-    pub(crate) interval: Option<Duration>,
+    pub(crate) opened_ago: Option<Duration>,
+    /// The heartbeat interval that the current writer promises.
+    pub(crate) heartbeat_interval: Option<Duration>,
 }
 
 impl Health {
@@ -100,7 +101,7 @@ impl Health {
     }
 
     fn of_living(signs: &Signs, silent: Option<Duration>, thresholds: Thresholds) -> Health {
-        let promised = signs.interval.map(|interval| interval.saturating_mul(INTERVALS));
+        let promised = signs.heartbeat_interval.map(|interval| interval.saturating_mul(INTERVALS));
         let fresh_within = thresholds.fresh_within.or(promised).unwrap_or(FRESH);
         let stalled_after = thresholds.stalled_after.or(promised);
         // A writer that promises nothing owes nothing before the first publication.
@@ -109,7 +110,7 @@ impl Health {
         if owes && silent.zip(stalled_after).is_some_and(|(silent, after)| silent > after) {
             return Health::Stalled { silent, is_stopped: false };
         }
-        match signs.published {
+        match signs.age {
             Some(age) if age <= fresh_within => Health::Fresh { age },
             None if signs.publication == 0 => Health::Empty,
             age => Health::Unchanged { age },
@@ -147,7 +148,7 @@ impl Signs {
     /// The signs that a reader sees now, of a writer whose state is known.
     pub(crate) fn of(reader: &mut ChannelReader, writer: WriterState) -> Signs {
         let before = reader.publication();
-        let published = match reader.latest_info() {
+        let age = match reader.latest_info() {
             Some(info) => info.age(),
             // The writer overwrote its slots during the look: it publishes at this moment.
             None if reader.publication() > before && reader.page().timestamps() != TimestampSource::None => {
@@ -161,17 +162,17 @@ impl Signs {
             writer,
             // After the timestamp, which is of this publication or of an earlier one.
             publication: reader.publication(),
-            published,
-            heartbeat: reader.page().heartbeat_age(),
-            opened: reader.page().opened_ago(),
-            interval: reader.page().heartbeat_interval(),
+            age,
+            heartbeat_age: reader.page().heartbeat_age(),
+            opened_ago: reader.page().opened_ago(),
+            heartbeat_interval: reader.page().heartbeat_interval(),
         }
     }
 
     /// Time since the last sign of life. The last publication may be a dead predecessor's, so the
     /// opening counts, too: a writer has not been silent for longer than it has had the channel.
     pub(crate) fn silent(&self) -> Option<Duration> {
-        [self.published, self.heartbeat, self.opened].into_iter().flatten().min()
+        [self.age, self.heartbeat_age, self.opened_ago].into_iter().flatten().min()
     }
 }
 

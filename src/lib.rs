@@ -43,7 +43,8 @@
 //! * [`Reader::changed`] and [`HubWatch::wait_any`](hub::HubWatch::wait_any) wait, and
 //!   `Reader::changes` is a stream. A writer pays for that only while a process waits.
 //! * [`Reader::history`] returns the last states that a channel holds; [`Reader::field`] and
-//!   [`Reader::read_at`] a few bytes of a large state.
+//!   [`Reader::read_at`] a few bytes of a large state. [`Boxed`] keeps large plain states off the
+//!   stack.
 //! * [`accept`] chooses which channels a reader accepts: those of the same type, of the same
 //!   schema, or with the fields that it needs.
 //! * [`inspect`], [`usage`] and [`cleanup`] are for operators: what exists, what it costs, what can
@@ -88,12 +89,13 @@
 //! executor; `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that
 //! facade.
 //!
-//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 copy payloads word by word, as all other
-//! processors do. It is no feature, because it takes something away.
+//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 and aarch64 copy payloads word by word,
+//! as all other processors do. It is no feature, because it takes something away.
 //!
 //! # Limits
 //!
-//! * Linux on 64-bit little-endian processors. Tested on x86-64.
+//! * Linux on 64-bit little-endian processors. Tested on x86-64; of aarch64, the copy under
+//!   emulation and the orderings by Arm's model.
 //! * Memory is found by name. Another process *of the same user* can overwrite or truncate it;
 //!   truncation makes readers and writers of that channel fault (SIGBUS).
 //! * A publication is overwritten after [`Writer::slots`] later ones.
@@ -259,7 +261,7 @@ mod waiting;
 mod writer;
 
 pub use channel::SnapshotInfo;
-pub use codec::{Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
+pub use codec::{Boxed, Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
 pub use error::Error;
 pub use namespace::{Namespace, NamespaceBuilder};
 #[cfg(feature = "async")]

@@ -262,12 +262,12 @@ impl Namespace {
 
     /// All channels of this namespace, with default options and the default codec, [`MessagePack`].
     #[must_use]
-    pub fn hub(&self) -> Hub<MessagePack> {
+    pub fn hub(&self) -> Hub {
         self.hub_builder().open()
     }
 
     /// Options for a hub.
-    pub fn hub_builder(&self) -> HubBuilder<MessagePack> {
+    pub fn hub_builder(&self) -> HubBuilder {
         HubBuilder::new(self.handle.clone())
     }
 
@@ -348,7 +348,7 @@ impl Namespace {
 
     /// Removes what dead and closed writers have left in this namespace: channels that were never
     /// finished or whose objects were removed in part, objects that no channel refers to, and last
-    /// states as far as `keep` allows. The main process of a fleet calls it when it starts.
+    /// states as far as `retention` allows. The main process of a fleet calls it when it starts.
     ///
     /// Channels with a living writer stay: a channel is changed only under its own lock, and a
     /// channel whose control page was removed by hand only if its writer is known to be dead.
@@ -361,8 +361,8 @@ impl Namespace {
     /// # Errors
     ///
     /// If shared memory can't be listed. Errors of single objects are in [`CleanupReport::failed`].
-    pub fn clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::clean(&self.cleanup(keep))
+    pub fn clean(&self, retention: Retention) -> Result<CleanupReport, ObjectError> {
+        cleanup::clean(&self.cleanup(retention))
     }
 
     /// What [`Namespace::clean`] would remove: a dry run that changes nothing.
@@ -377,8 +377,8 @@ impl Namespace {
     /// # Errors
     ///
     /// As [`Namespace::clean`].
-    pub fn would_clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::would_clean(&self.cleanup(keep))
+    pub fn would_clean(&self, retention: Retention) -> Result<CleanupReport, ObjectError> {
+        cleanup::would_clean(&self.cleanup(retention))
     }
 
     fn registry(&self) -> Registry<'_> {

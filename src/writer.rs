@@ -91,7 +91,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
 
 impl<T, C: Decode<T>> Writer<T, C> {
     /// The channel's latest state, `None` before the first publication. After a takeover it is the
-    /// predecessor's last state, from which a successor can resume.
+    /// predecessor's last state, from which a successor can resume. Plain data is returned by
+    /// value, unless the writer's states are [`Boxed`](crate::Boxed).
     ///
     /// Cost: attaches a reader, which takes system calls, and a snapshot.
     ///

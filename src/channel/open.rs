@@ -163,7 +163,9 @@ impl Opening<'_> {
 
     /// Whether the budgets have room for a new channel's objects beside all existing ones.
     fn afford(&self) -> Result<(), CreateError> {
-        let needed = (2 * self.geometry.object_bytes() + self.schema_object_bytes()) as u64;
+        let [segment, schema] = [self.geometry.object_bytes(), self.schema_object_bytes()]
+            .map(|bytes| self.backend.memory_of(bytes) as u64);
+        let needed = 2 * segment + schema;
         let exceeded = self.options.budgets.exceeded(self.backend, &self.name.objects, needed);
         match exceeded.map_err(|source| self.failed(source))? {
             Some(over) => Err(CreateError::OverBudget { channel: self.name.channel.clone(), over }),
@@ -208,8 +210,8 @@ impl Opening<'_> {
         self.options.schema.as_ref().map_or(0, |schema| schema::object_bytes(schema.bytes().len()))
     }
 
-    /// The objects of the channel that a former writer left, if all are there and agree: no writer of
-    /// ours leaves others. Changes nothing.
+    /// The objects of the channel that a former writer left, if all are there and agree: no writer
+    /// of ours leaves others. Changes nothing.
     fn objects_left(
         &self,
         page: &ControlPage<Words>,

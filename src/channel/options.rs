@@ -149,7 +149,7 @@ impl WriterOptions {
         if self.capacity > self.max_state_len {
             return Err(CreateError::CapacityAboveLimit {
                 capacity: self.capacity,
-                limit: self.max_state_len,
+                max_state_len: self.max_state_len,
             });
         }
         let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());

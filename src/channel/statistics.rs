@@ -46,8 +46,8 @@ pub struct ReaderStatistics {
     pub retries: u64,
     /// Mapped segments: one for each side that is read, and one more whenever it has been replaced.
     pub remaps: u64,
-    /// Snapshots that failed after all attempts that the [`RetryPolicy`](crate::options::RetryPolicy)
-    /// allows.
+    /// Snapshots that failed after all attempts that the
+    /// [`RetryPolicy`](crate::options::RetryPolicy) allows.
     pub give_ups: u64,
 }
 

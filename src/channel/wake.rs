@@ -60,15 +60,7 @@ impl Waker {
     /// p2, p3: after a publication, whether a process may wait for it.
     #[inline(always)]
     pub(super) fn must_wake(&mut self, before: u64) -> bool {
-        if self.wake_mode == WakeMode::Fences {
-            // Full: the load of p3 must not be satisfied before the number of the publication (w5)
-            // is visible, or the writer could miss an announcement whose waiter misses the number.
-            // Pairs with the waiter's full fence (s3).
-            self.announcements.page().fence_full();
-        }
-        // With `WakeMode::Barriers` the waiter's barrier (s3) runs in this process, too.
-        // `store_release` ends with a compiler fence, so the load can't move above it.
-        self.answered.must_wake(before, self.count())
+        self.answered.must_wake(before, self.announcements.count_after(self.wake_mode))
     }
 
     /// Wakes the processes that sleep on the `published` word of the channel's `control` page, and

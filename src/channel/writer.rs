@@ -166,18 +166,17 @@ impl ChannelWriter {
         // `WriterOptions::check` made sure that even the largest state has a geometry.
         let geometry = Geometry::fit(capacity, self.options.depth)
             .ok_or_else(|| self.too_large(len, SizeLimit::MaxStateLen))?;
-        let mut fresh = None;
-        if geometry != current {
-            match self.create_affordable(side, geometry, len) {
-                Ok(segment) => fresh = Some(segment),
-                Err(error) if len > current.capacity() => return Err(error),
-                // The payload fits the current segment. A budget would refuse again at every
-                // publication, so the replacement is cancelled; after another failure the next
-                // publication tries again.
-                Err(PublishError::TooLarge { .. }) => {}
-                Err(_) => return Ok(None),
-            }
-        }
+        let create = || self.create_affordable(side, geometry, len);
+        // If the payload fits the current segment, a failure is no error.
+        let fits = len <= current.capacity();
+        let fresh = match (geometry != current).then(create).transpose() {
+            Ok(fresh) => fresh,
+            Err(error) if !fits => return Err(error),
+            // A budget would refuse again at every publication: the replacement is cancelled.
+            Err(PublishError::TooLarge { .. }) => None,
+            // The replacement stays scheduled: the next publication tries again.
+            Err(_) => return Ok(None),
+        };
         self.resizing[side.index()] = None;
         Ok(fresh)
     }
@@ -231,7 +230,7 @@ impl ChannelWriter {
             return Ok(());
         }
         let Segments { backend, names, .. } = &self.segments;
-        let exceeded = self.options.budgets.exceeded(backend, names, bytes as u64);
+        let exceeded = self.options.budgets.exceeded(backend, names, backend.memory_of(bytes) as u64);
         match exceeded.map_err(|source| self.cannot_grow(geometry, source))? {
             Some(over) => Err(self.too_large(len, SizeLimit::Budget(over))),
             None => Ok(()),
@@ -363,9 +362,9 @@ impl ChannelWriter {
     }
 
     #[cold]
-    fn too_large(&self, len: usize, bound: SizeLimit) -> PublishError {
-        let (channel, limit) = (self.channel.clone(), self.options.max_state_len);
-        PublishError::TooLarge { channel, len, limit, bound }
+    fn too_large(&self, len: usize, limit: SizeLimit) -> PublishError {
+        let (channel, max_state_len) = (self.channel.clone(), self.options.max_state_len);
+        PublishError::TooLarge { channel, len, max_state_len, limit }
     }
 
     /// Whether the control page still has its name, and with it the segments' names are ours.

@@ -8,7 +8,8 @@ mod serde;
 
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use self::capped::CapError;
-pub use self::direct::{Bytes, Pod};
+pub(crate) use self::direct::Plain;
+pub use self::direct::{Boxed, Bytes, Pod};
 pub use self::serde::{MessagePack, Postcard};
 
 use std::convert::Infallible;
@@ -34,7 +35,8 @@ pub trait Codec<T: ?Sized> {
     /// name for comparison.
     const NAME: &'static str;
 
-    /// The name that tells `T` from other types. The default is the name of `T` without modules.
+    /// The name that tells `T` from other types. The default is the name of `T`
+    /// without modules and without `Box`.
     ///
     /// The codec must give the same name to every pair of types that it encodes and decodes into
     /// each other, as [`Bytes`](crate::Bytes) does for `[u8]` and `Vec<u8>`.
@@ -122,9 +124,6 @@ pub trait Direct<T> {
     /// A value over which a payload can be copied.
     fn blank(&self) -> T;
 
-    /// The same on the heap, without the value crossing the stack.
-    fn blank_boxed(&self) -> Box<T>;
-
     /// The memory of `value`.
     fn destination(&self, value: &mut T) -> impl Destination;
 }
@@ -132,10 +131,6 @@ pub trait Direct<T> {
 /// The parameter of a [`Strategy`] that is always [`Strategy::Decoded`].
 impl<T> Direct<T> for Infallible {
     fn blank(&self) -> T {
-        match *self {}
-    }
-
-    fn blank_boxed(&self) -> Box<T> {
         match *self {}
     }
 
@@ -147,7 +142,8 @@ impl<T> Direct<T> for Infallible {
 }
 
 /// The name of `T` without the path of every type in it: `Vec<worker::Job>` and `Vec<main::Job>`
-/// have one name, so that two programs may each have a copy of a type.
+/// have one name, so that two programs may each have a copy of a type. A `Box<Job>` has the name of
+/// a `Job`: no codec of this crate tells them apart.
 ///
 /// The name does not say which fields a type has. A program that changes a type gives it another
 /// name, or chooses the type name explicitly.
@@ -156,9 +152,23 @@ fn type_name_of<T: ?Sized>() -> String {
 }
 
 fn without_paths(name: &str) -> String {
+    let mut short = String::with_capacity(name.len());
+    // For each open bracket, whether it is that of a box.
+    let mut brackets = Vec::new();
     // Each piece is a path and the character after it.
-    let pieces = name.split_inclusive(|next: char| !next.is_alphanumeric() && !matches!(next, '_' | ':'));
-    pieces.map(|piece| piece.rsplit("::").next().unwrap_or(piece)).collect()
+    for piece in name.split_inclusive(|next: char| !next.is_alphanumeric() && !matches!(next, '_' | ':')) {
+        let shown = piece.rsplit("::").next().unwrap_or(piece);
+        short.push_str(match shown.chars().next_back() {
+            Some('<') => {
+                brackets.push(piece == "alloc::boxed::Box<");
+                if brackets.ends_with(&[true]) { "" } else { shown }
+            }
+            // The arrow of a function is no bracket.
+            Some('>') if !short.ends_with('-') && brackets.pop() == Some(true) => &shown[..shown.len() - 1],
+            _ => shown,
+        });
+    }
+    short
 }
 
 #[cfg(test)]
@@ -171,6 +181,15 @@ mod tests {
         assert_eq!(without_paths("alloc::vec::Vec<(u64, main::Job)>"), "Vec<(u64, Job)>");
         assert_eq!(without_paths("[core::option::Option<&a::b::C>; 4]"), "[Option<&C>; 4]");
         assert_eq!(without_paths("u8"), "u8");
+        assert_eq!(without_paths("fn(&a::A) -> b::Box<c::C>"), "fn(&A) -> Box<C>");
         assert_eq!(type_name_of::<std::collections::BTreeMap<String, u8>>(), "BTreeMap<String, u8>");
+    }
+
+    #[test]
+    fn a_box_has_the_name_of_its_contents() {
+        assert_eq!(type_name_of::<Box<u8>>(), "u8");
+        assert_eq!(type_name_of::<Box<Box<Vec<Box<u8>>>>>(), "Vec<u8>");
+        assert_eq!(type_name_of::<(Box<[u8]>, Option<Box<(u8, Box<str>)>>)>(), "([u8], Option<(u8, str)>)");
+        assert_eq!(type_name_of::<Box<fn(u8) -> Box<u8>>>(), "fn(u8) -> u8");
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use papaya::{Guard, LocalGuard};
 
 use super::HubStatistics;
+use crate::accept::{Accept, Candidate, FieldPlan};
 use crate::channel::{
     AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError,
 };
@@ -67,15 +68,29 @@ enum ListState {
 /// An attached channel as of some moment. It is never changed, only replaced.
 pub(super) struct Attached {
     reader: ChannelReader,
-    /// The codec and type that the channel's format was compared with and matches.
-    types: Option<TypeId>,
+    accepted: Option<Accepted>,
+}
+
+/// The last query that accepted the channel.
+#[derive(Clone)]
+pub(super) struct Accepted {
+    /// Its type, codec and choice ([`accept`](crate::accept)).
+    types: TypeId,
+    plan: Option<Arc<FieldPlan>>,
+}
+
+impl Accepted {
+    /// How fields are copied, if not as they are in the payload.
+    pub(super) fn plan(&self) -> Option<&FieldPlan> {
+        self.plan.as_deref()
+    }
 }
 
 impl Attached {
-    /// Whether the states are known to have type `T`, encoded by `C`.
+    /// Whether a query of `types` accepts the channel, and copies the payloads as they are.
     #[inline]
-    pub(super) fn holds<C: 'static, T: 'static>(&self) -> bool {
-        self.types == Some(TypeId::of::<(C, T)>())
+    pub(super) fn holds(&self, types: TypeId) -> bool {
+        matches!(&self.accepted, Some(Accepted { types: own, plan: None }) if *own == types)
     }
 
     #[inline]
@@ -110,20 +125,22 @@ impl Shared {
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
 
-    /// [`Shared::reader`] of a channel whose states have type `T`, encoded by `C`.
-    pub(super) fn reader_of<C: Decode<T> + 'static, T: 'static>(
+    /// [`Shared::reader`] of a channel that `A` accepts for states of type `T`, encoded by `C`.
+    pub(super) fn reader_of<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
         &self,
         channel: &str,
-    ) -> Result<ChannelReader, QueryError> {
+    ) -> Result<(ChannelReader, Accepted), QueryError> {
+        let types = TypeId::of::<(T, C, A)>();
         let reader = self.reader(channel, self.options.reading.attach)?;
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
-        if !known.is_some_and(Attached::holds::<C, T>) {
-            let type_name =
-                self.options.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
-            reader.has_format(&Format::new(C::NAME, &type_name))?;
+        let accepted = known.and_then(|known| known.accepted.clone());
+        if let Some(accepted) = accepted.filter(|accepted| accepted.types == types) {
+            return Ok((reader, accepted));
         }
-        Ok(reader)
+        let type_name = self.options.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
+        let plan = A::check(&Candidate::new(&reader, &Format::new(C::NAME, &type_name)))?.map(Arc::new);
+        Ok((reader, Accepted { types, plan }))
     }
 
     /// The same; the channel may be a removed one.
@@ -149,24 +166,22 @@ impl Shared {
         Ok(reader)
     }
 
-    /// Keeps a reader with its mappings, and the codec and type of its states, for the next query.
-    /// If two threads do so, the last one wins: the next query finds out whether an entry is
-    /// outdated.
-    pub(super) fn keep(&self, reader: &ChannelReader, types: Option<TypeId>) {
+    /// Keeps a reader with its mappings, and the query that accepted it, for the next query. If two
+    /// threads do so, the last one wins: the next query finds out whether an entry is outdated.
+    pub(super) fn keep(&self, reader: &ChannelReader, accepted: Option<Accepted>) {
         if reader.is_removed() {
             return;
         }
         let guard = self.guard();
         let same = |known: &&Attached| known.reader.instance() == reader.instance();
         let known = self.find(reader.channel(), &guard).filter(same);
-        let types = types.or(known.and_then(|known| known.types));
-        let is_known = known.is_some_and(|known| known.reader.maps_as(reader) && known.types == types);
+        let accepted = accepted.or_else(|| known.and_then(|known| known.accepted.clone()));
+        let types = |accepted: &Option<Accepted>| accepted.as_ref().map(|accepted| accepted.types);
+        let is_known = known
+            .is_some_and(|known| known.reader.maps_as(reader) && types(&known.accepted) == types(&accepted));
         if !is_known {
-            self.channels.insert(
-                Arc::clone(reader.name()),
-                Attached { reader: reader.clone(), types },
-                &guard,
-            );
+            let attached = Attached { reader: reader.clone(), accepted };
+            self.channels.insert(Arc::clone(reader.name()), attached, &guard);
             // The replaced entry may map large segments: it is freed now and not in a batch.
             guard.flush();
         }
@@ -340,8 +355,8 @@ impl From<SnapshotError> for QueryError {
     }
 }
 
-/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they order
-/// nothing.
+/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they
+/// order nothing.
 #[derive(Debug, Default)]
 pub(super) struct Counts([AtomicU64; 5]);
 

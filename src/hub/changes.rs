@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,8 +10,10 @@ use futures_core::Stream;
 
 use super::watch::{HubWatch, Selection};
 use super::{Hub, HubState, QueryError};
+use crate::accept::Accept;
 use crate::channel::SnapshotError;
 use crate::codec::Decode;
+use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
 /// The states of a hub's channels as they are published: a [`Stream`](futures_core::Stream) of
@@ -37,8 +38,8 @@ use crate::waiting::Ticket;
 ///
 /// It works on any executor: see [`Changes`](crate::Changes). Dropping a future or the stream loses
 /// nothing, since the latest state stays in the channel.
-pub struct HubChanges<T, C> {
-    hub: Hub<C>,
+pub struct HubChanges<T> {
+    get: Get<T>,
     watch: HubWatch,
     ticket: Ticket,
     /// Channels that have changed and were not read since.
@@ -47,19 +48,24 @@ pub struct HubChanges<T, C> {
     returned: HashMap<Arc<str>, (u64, u64)>,
     /// Whether the channels can't be listed, which an item has said.
     is_unlisted: bool,
-    types: PhantomData<fn() -> T>,
 }
 
-impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
-    pub(super) fn new(hub: &Hub<C>, selection: Selection) -> HubChanges<T, C> {
+/// The latest state of a channel, and the channel's instance.
+type Get<T> = Box<dyn Fn(&str) -> Result<(u64, Snapshot<T>), QueryError> + Send + Sync>;
+
+impl<T: 'static> HubChanges<T> {
+    pub(super) fn new<C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
+        hub: &Hub<C, A>,
+        selection: Selection,
+    ) -> HubChanges<T> {
+        let queried = hub.clone();
         HubChanges {
-            hub: hub.clone(),
+            get: Box::new(move |channel| queried.get_with_instance(channel)),
             watch: HubWatch::new(Arc::clone(&hub.shared), selection),
             ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
             changed: VecDeque::new(),
             returned: HashMap::new(),
             is_unlisted: false,
-            types: PhantomData,
         }
     }
 
@@ -95,7 +101,7 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
                 }
             }
             let channel = self.changed.pop_front()?;
-            let state = self.hub.get_with_instance::<T>(&channel);
+            let state = (self.get)(&channel);
             let is_news = match &state {
                 Ok((instance, snapshot)) => {
                     let number = (*instance, snapshot.publication());
@@ -116,7 +122,7 @@ impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
     }
 }
 
-impl<T: 'static, C: Decode<T> + 'static> Stream for HubChanges<T, C> {
+impl<T: 'static> Stream for HubChanges<T> {
     type Item = HubState<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<HubState<T>>> {
@@ -124,7 +130,4 @@ impl<T: 'static, C: Decode<T> + 'static> Stream for HubChanges<T, C> {
     }
 }
 
-// No field is pinned.
-impl<T, C> Unpin for HubChanges<T, C> {}
-
-debug_by!(HubChanges<T, C>, |it| watch: it.watch);
+debug_by!(HubChanges<T>, |it| watch: it.watch);

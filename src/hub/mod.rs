@@ -26,6 +26,9 @@ pub use pattern::Pattern;
 pub use query::HubState;
 pub use watch::HubWatch;
 
+#[cfg(feature = "async")]
+use crate::accept::Accept;
+use crate::accept::SameType;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy, writer_state};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
@@ -71,9 +74,9 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// [`Reader`](crate::Reader). The first query of a channel attaches, which takes system calls. An
 /// attached channel costs three mappings and no descriptor. Each thread that reads encoded states
 /// keeps a buffer of the size of the largest one.
-pub struct Hub<C = MessagePack> {
+pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
-    codec: PhantomData<fn() -> C>,
+    query: PhantomData<fn() -> (C, A)>,
 }
 
 /// The health of a worker, and which writer and publication it is about. Made by [`Hub::status`].
@@ -97,7 +100,8 @@ pub struct Status {
 pub struct HubStatistics {
     /// Attachments. A channel that was removed and created again counts again.
     pub attachments: u64,
-    /// Queries whose first attempt failed.
+    /// Queries whose first attempt failed, and those that find plain fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)).
     pub slow_queries: u64,
     /// Further attempts of these queries, because the writer was faster or replaced the segment.
     pub retries: u64,
@@ -115,11 +119,19 @@ counters! {
         remaps, {give_ups} given up"
 }
 
-impl<C> Hub<C> {
+impl<C, A> Hub<C, A> {
     /// A handle of the same hub for states of another codec.
     #[must_use]
-    pub fn with_codec<D>(&self) -> Hub<D> {
-        Hub { shared: Arc::clone(&self.shared), codec: PhantomData }
+    pub fn with_codec<D>(&self) -> Hub<D, A> {
+        Hub { shared: Arc::clone(&self.shared), query: PhantomData }
+    }
+
+    /// A handle of the same hub that accepts other channels: see [`accept`](crate::accept).
+    #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
+    #[must_use]
+    pub fn with_accept<B>(&self, accept: B) -> Hub<C, B> {
+        let _ = accept;
+        Hub { shared: Arc::clone(&self.shared), query: PhantomData }
     }
 
     /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
@@ -179,39 +191,41 @@ impl<C> Hub<C> {
 }
 
 #[cfg(feature = "async")]
-impl<C: 'static> Hub<C> {
+impl<C: 'static, A: 'static> Hub<C, A> {
     /// The states of `channel` as an asynchronous stream that begins with the latest one. It
     /// survives restarts: see [`HubChanges`].
     ///
     /// # Errors
     ///
     /// [`QueryError::Attach`] if there is no such channel, or if its states have another format.
-    pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T, C>, QueryError>
+    pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
-        self.shared.reader_of::<C, T>(channel)?;
+        self.shared.reader_of::<T, C, A>(channel)?;
         Ok(HubChanges::new(self, Selection::Exactly(channel.into())))
     }
 
     /// The states of all channels that the [`Pattern`] `pattern` matches, including later
     /// channels, as one asynchronous stream.
     #[must_use]
-    pub fn changes_of<T: 'static>(&self, pattern: &str) -> HubChanges<T, C>
+    pub fn changes_of<T: 'static>(&self, pattern: &str) -> HubChanges<T>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         HubChanges::new(self, Selection::Matching(Pattern::new(pattern)))
     }
 }
 
-impl<C> Clone for Hub<C> {
+impl<C, A> Clone for Hub<C, A> {
     fn clone(&self) -> Self {
         self.with_codec()
     }
 }
 
-debug_by!(Hub<C>, |it| namespace: it.shared.handle.namespace());
+debug_by!(Hub<C, A>, |it| namespace: it.shared.handle.namespace());
 
 impl fmt::Display for Status {
     /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
@@ -237,13 +251,13 @@ impl serde::Serialize for Status {
 
 /// Options of a [`Hub`]. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
 #[must_use = "a builder does nothing until `open` is called"]
-pub struct HubBuilder<C> {
+pub struct HubBuilder<C = MessagePack, A = SameType> {
     handle: NamespaceHandle,
     options: Options,
-    codec: PhantomData<fn() -> C>,
+    query: PhantomData<fn() -> (C, A)>,
 }
 
-impl<C> HubBuilder<C> {
+impl HubBuilder {
     pub(crate) fn new(handle: NamespaceHandle) -> Self {
         let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
         let options = Options {
@@ -252,16 +266,32 @@ impl<C> HubBuilder<C> {
             thresholds: Thresholds::default(),
             type_names: HashMap::new(),
         };
-        HubBuilder { handle, options, codec: PhantomData }
+        HubBuilder { handle, options, query: PhantomData }
     }
+}
 
+impl<C, A> HubBuilder<C, A> {
     /// Decodes states by another codec. [`Hub::with_codec`] gives the hub handles for further
     /// codecs.
-    pub fn codec<D>(self) -> HubBuilder<D> {
-        HubBuilder { handle: self.handle, options: self.options, codec: PhantomData }
+    pub fn codec<D>(self) -> HubBuilder<D, A> {
+        HubBuilder { handle: self.handle, options: self.options, query: PhantomData }
     }
 
-    /// Gives type `T` the name that its writers gave it
+    /// Which channels a query accepts: see [`accept`](crate::accept). Default: [`SameType`]. Others
+    /// are a [`QueryError::Attach`]. [`Hub::with_accept`] gives the hub handles for further
+    /// choices.
+    ///
+    /// The hub checks a channel at the first query of a type, codec and choice, and again after a
+    /// query of another one. If a plain state has its fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)), each query also looks the channel up
+    /// once more and copies it twice.
+    #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
+    pub fn accept<B>(self, accept: B) -> HubBuilder<C, B> {
+        let _ = accept;
+        HubBuilder { handle: self.handle, options: self.options, query: PhantomData }
+    }
+
+    /// Gives type `T` (and not also [`Boxed<T>`](crate::Boxed)) the name that its writers gave it
     /// ([`WriterBuilder::type_name`](crate::WriterBuilder)).
     pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
         self.options.type_names.insert(TypeId::of::<T>(), type_name.into());
@@ -270,13 +300,13 @@ impl<C> HubBuilder<C> {
 
     /// The hub. It opens nothing: the namespace need not exist yet.
     #[must_use]
-    pub fn open(self) -> Hub<C> {
-        Hub { shared: Arc::new(Shared::new(self.handle, self.options)), codec: PhantomData }
+    pub fn open(self) -> Hub<C, A> {
+        Hub { shared: Arc::new(Shared::new(self.handle, self.options)), query: PhantomData }
     }
 }
 
 setters! {
-    impl[C] HubBuilder<C>;
+    impl[C, A] HubBuilder<C, A>;
 
     /// How often and how long a query or a cut retries when a writer is faster.
     pub fn retry_policy(retry: RetryPolicy) { options.reading.retry = retry }
@@ -295,4 +325,4 @@ setters! {
     pub fn stalled_after(max_age: Duration) { options.thresholds.stalled_after = Some(max_age) }
 }
 
-debug_by!(HubBuilder<C>, |it| namespace: it.handle.namespace());
+debug_by!(HubBuilder<C, A>, |it| namespace: it.handle.namespace());

@@ -390,6 +390,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// part has no memory yet.
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
 
+    /// Memory that an object of `bytes` takes: the kernel's pages may be larger than the layout's.
+    fn memory_of(&self, bytes: usize) -> usize {
+        bytes
+    }
+
     /// Unlinks the name `object` if it still means `memory`. Does nothing if it means another
     /// object or none.
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError>;

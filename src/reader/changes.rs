@@ -13,8 +13,8 @@ use crate::codec::Decode;
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
-/// The states of a channel as they are published: a [`Stream`] of snapshots. It skips states that were
-/// overwritten before the stream was polled, and ends when the channel does. Made by
+/// The states of a channel as they are published: a [`Stream`] of snapshots. It skips states that
+/// were overwritten before the stream was polled, and ends when the channel does. Made by
 /// [`Reader::changes`]. The stream of a hub is [`HubChanges`](crate::hub::HubChanges).
 ///
 /// The first item is the latest state, if there is one. An item is an error if a state could not be

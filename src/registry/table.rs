@@ -32,9 +32,9 @@ pub struct ChannelInfo {
     /// Payload bytes that fitted in a slot without growing.
     pub capacity: u64,
     /// Maximum payload bytes of a state.
-    pub limit: u64,
-    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance). If it
-    /// differs from the channel's, the entry is about another channel of that name.
+    pub max_state_len: u64,
+    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance).
+    /// If it differs from the channel's, the entry is about another channel of that name.
     pub instance: u64,
     pub(crate) identity: ProcessIdentity,
 }
@@ -53,7 +53,7 @@ impl ChannelInfo {
             incarnation: writer.incarnation(),
             codec: writer.options().format.codec.clone(),
             capacity: writer.capacity() as u64,
-            limit: writer.options().max_state_len as u64,
+            max_state_len: writer.options().max_state_len as u64,
             instance: writer.instance(),
             identity,
         }
@@ -87,7 +87,7 @@ impl ChannelInfo {
             pid_namespace,
             self.incarnation,
             self.capacity,
-            self.limit,
+            self.max_state_len,
             codec.len() as u64,
         ];
         [bytemuck::bytes_of(&numbers), codec, self.name.as_bytes()].concat()
@@ -98,7 +98,7 @@ impl ChannelInfo {
         let (numbers, texts) = bytes.split_first_chunk::<{ NUMBERS * WORD_BYTES }>()?;
         let numbers: [u64; NUMBERS] = bytemuck::pod_read_unaligned(numbers);
         let [instance, pid, start_time, boot_high, boot_low, pid_namespace, rest @ ..] = numbers;
-        let [incarnation, capacity, limit, codec_len] = rest;
+        let [incarnation, capacity, max_state_len, codec_len] = rest;
         let (codec, name) = texts.split_at_checked(usize::try_from(codec_len).ok()?)?;
         Some(ChannelInfo {
             name: String::from_utf8(name.to_vec()).ok()?,
@@ -106,7 +106,7 @@ impl ChannelInfo {
             incarnation,
             codec: String::from_utf8_lossy(codec).into_owned(),
             capacity,
-            limit,
+            max_state_len,
             instance,
             identity: ProcessIdentity { pid, start_time, boot_id: [boot_high, boot_low], pid_namespace },
         })
@@ -124,12 +124,12 @@ pub(super) struct Version {
 }
 
 /// The words of one entry.
-struct Entry<'a, M> {
+struct EntryWords<'a, M> {
     memory: &'a M,
     start: usize,
 }
 
-impl<M: Memory> Memory for Entry<'_, M> {
+impl<M: Memory> Memory for EntryWords<'_, M> {
     fn len(&self) -> usize {
         entry::WORDS
     }
@@ -144,7 +144,7 @@ impl<M: Memory> Memory for Entry<'_, M> {
     }
 }
 
-impl<M: MemoryMut> MemoryMut for Entry<'_, M> {
+impl<M: MemoryMut> MemoryMut for EntryWords<'_, M> {
     fn store(&self, word: usize, value: u64) {
         self.memory.store(self.start + word, value);
     }
@@ -236,8 +236,8 @@ impl<'a, M: Memory> Table<'a, M> {
         marked.find(|index| self.entry(*index).is_some_and(|entry| entry.name == channel))
     }
 
-    fn ring(&self, index: usize) -> Ring<Entry<'a, M>> {
-        let memory = Entry { memory: self.0, start: entry(index) };
+    fn ring(&self, index: usize) -> Ring<EntryWords<'a, M>> {
+        let memory = EntryWords { memory: self.0, start: entry(index) };
         let geometry = Geometry::of_entry();
         Ring::new(memory, geometry)
     }

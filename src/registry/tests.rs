@@ -19,7 +19,7 @@ fn info(name: &str, instance: u64) -> ChannelInfo {
         incarnation: instance + 1,
         codec: format!("codec {instance}"),
         capacity: instance + 2,
-        limit: instance + 3,
+        max_state_len: instance + 3,
         instance,
         identity: ProcessIdentity { pid: instance, ..ProcessIdentity::of_self() },
     }
@@ -212,11 +212,11 @@ fn a_session_enters_its_channel_and_removes_the_entry_with_it() {
 fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_channel() {
     let heap = Heap::new();
     let table = ObjectNames::registry(NAMESPACE);
-    let spoil_table = || {
+    let corrupt_table = || {
         heap.remove_leftover(&table).unwrap();
         heap.create(&table, PAGE_BYTES, Access::OWNER).unwrap()
     };
-    spoil_table();
+    corrupt_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
     assert_eq!(heap.names(), std::slice::from_ref(&table));
     heap.remove_leftover(&table).unwrap();
@@ -224,7 +224,7 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     former.channel.publish(b"state").unwrap();
     former.close_lingering().unwrap();
     drop(former);
-    spoil_table();
+    corrupt_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
     let name = ChannelName::new(NAMESPACE, "a").unwrap();
     let mut payload = Vec::new();

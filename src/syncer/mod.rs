@@ -111,7 +111,8 @@ impl<T, C> Syncer<T, C> {
     #[track_caller]
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         self.shared.state.hold(|state| {
-            // Before the call: `change` may panic half-way, and its partial change must be published.
+            // Before the call: `change` may panic half-way, and its partial change must be
+            // published.
             state.changes += 1;
             change(&mut state.value)
         })

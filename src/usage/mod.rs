@@ -1,7 +1,7 @@
 //! Memory and work: what a namespace occupies, and what its writers and readers have done.
 //!
-//! * [`Namespace::memory`](crate::Namespace::memory): the [`NamespaceMemory`], by channel and by kind of
-//!   object; the difference of two of them is a [`NamespaceMemoryChange`].
+//! * [`Namespace::memory`](crate::Namespace::memory): the [`NamespaceMemory`], by channel and by
+//!   kind of object; the difference of two of them is a [`NamespaceMemoryChange`].
 //! * [`Namespace::peak_memory`](crate::Namespace::peak_memory): the [`PeakMemory`] over time.
 //! * [`WriterStatistics`] and [`ReaderStatistics`]: counters of one writer and one reader.
 //!
@@ -32,8 +32,9 @@ pub(crate) fn measure(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Nam
 pub struct MemoryUsage {
     /// Their lengths, in bytes.
     pub bytes: u64,
-    /// How many of those bytes have memory: all, unless the object is just being created, or is not
-    /// ours. In a namespace inside this process always equal to `bytes`.
+    /// Bytes of memory that they take: fewer than `bytes` only while an object is being created; more
+    /// where the kernel's pages are larger than 4 KiB, because each object takes whole pages. In a
+    /// namespace inside this process always equal to `bytes`.
     pub resident: u64,
     /// The number of objects.
     pub objects: u64,

@@ -1,7 +1,7 @@
 //! Waiting until one of several channels changes: first spinning, then asleep.
 //!
-//! The handshake with the writer is `seqlock::waiting`. No wait depends on a wake-up alone: a waiter
-//! sleeps in slices and looks at its channels in between.
+//! The handshake with the writer is `seqlock::waiting`. No wait depends on a wake-up alone: a
+//! waiter sleeps in slices and looks at its channels in between.
 
 #[cfg(feature = "async")]
 mod notifier;
@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 
 use crate::channel::{ChannelReader, WaitersPage};
 use crate::layout::registry::waiters;
-use crate::memory::{CountingMemory, Memory};
+#[cfg(feature = "async")]
+use crate::memory::CountingMemory;
+use crate::memory::Memory;
 use crate::object::{self, Backend, Backoff, Slept};
 use crate::registry::Registry;
-use crate::seqlock::{WakeMode, register_waiter};
+use crate::seqlock::{WakeMode, announce_waiter};
 
 /// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
 const MIN_SLICE: Duration = Duration::from_millis(1);
@@ -116,16 +118,16 @@ impl Waiter {
             progress => Err(progress.publication),
         };
         self.wait(timeout, look, |waiter, seen, slice| match waiter.register(&[channel]) {
-            // The writer may have ended the channel before it could see the announcement. A publication in
-            // between is seen by the kernel, which compares the number.
+            // The writer may have ended the channel before it could see the announcement. A
+            // publication in between is seen by the kernel, which compares the number.
             Registered::Everywhere if channel.is_closed() => Slept::LookAgain,
             Registered::Everywhere => channel.sleep_on_published(seen, slice),
             Registered::NotEverywhere => Slept::Refused,
         })
     }
 
-    /// Waits until `changed` returns true, at most for `timeout`. What it depends on can change with a
-    /// publication on one of `channels`, their end, or a new channel of the namespace.
+    /// Waits until `changed` returns true, at most for `timeout`. What it depends on can change
+    /// with a publication on one of `channels`, their end, or a new channel of the namespace.
     pub(crate) fn wait_any(
         &mut self,
         channels: &[&ChannelReader],
@@ -133,8 +135,8 @@ impl Waiter {
         mut changed: impl FnMut() -> bool,
     ) -> Waited {
         let look = || if changed() { Ok(Waited::Newer) } else { Err(0) };
-        // An announcement holds until it is answered: it is made once for each page. After that, one more
-        // look since the page was last rung is enough.
+        // An announcement holds until it is answered: it is made once for each page. After that,
+        // one more look since the page was last rung is enough.
         let mut announced_on = None;
         let mut looked_since = None;
         self.wait(timeout, look, |waiter, _, slice| {
@@ -154,8 +156,8 @@ impl Waiter {
         })
     }
 
-    /// Interrupts all waiters that sleep in [`Waiter::wait_any`], in every process: they look, and sleep
-    /// again.
+    /// Interrupts all waiters that sleep in [`Waiter::wait_any`], in every process: they look, and
+    /// sleep again.
     #[cfg(feature = "async")]
     pub(crate) fn interrupt(&mut self) {
         if self.rung().is_none() {
@@ -208,12 +210,8 @@ impl Waiter {
             // There is no channel to wait for.
             return Registered::Everywhere;
         };
-        for channel in channels {
-            register_waiter(&page.words, waiters::of_channel(channel.channel()));
-        }
-        // Full: the kernel's compare must not happen before the announcement is visible. Pairs with the
-        // writer's fence, if it has one (p2).
-        page.words.fence_full();
+        let words = channels.iter().map(|channel| waiters::of_channel(channel.channel()));
+        announce_waiter(&page.words, words);
         // For writers without a fence.
         let needs_barrier = channels.iter().any(|channel| channel.page().wake_mode() == WakeMode::Barriers);
         match needs_barrier && !object::issue_barrier() {
@@ -239,14 +237,14 @@ impl Waiter {
     }
 
     fn open_page(&mut self) {
-        // Without the page (of another user, or its name was removed by hand) the waiter looks again and
-        // again.
+        // Without the page (of another user, or its name was removed by hand) the waiter looks
+        // again and again.
         self.page = Registry::of(&self.backend, &self.namespace).waiters_page().ok().flatten();
     }
 
     fn rung(&mut self) -> Option<Rung> {
-        // A registry is removed with its last channel, and its page with it. The next registry has a page
-        // of its own.
+        // A registry is removed with its last channel, and its page with it. The next registry has
+        // a page of its own.
         if self.page.as_ref().is_none_or(|page| page.words.load(waiters::INSTANCE) != page.instance) {
             self.open_page();
         }

@@ -18,8 +18,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The longest sleep.
 const MAX: Duration = Duration::from_secs(1);
 
-/// Wakes the tasks that wait for channels of a namespace. Its thread runs while tasks wait, and ends
-/// some time after the last.
+/// Wakes the tasks that wait for channels of a namespace. Its thread runs while tasks wait, and
+/// ends some time after the last.
 pub(crate) struct Notifier {
     state: Mutex<State>,
     subscribed: Condvar,
@@ -31,7 +31,8 @@ pub(crate) struct Notifier {
 
 struct State {
     waiting: HashMap<u64, Subscription>,
-    /// The process that started the thread. In a fork it is the parent: the fork has no such thread.
+    /// The process that started the thread. In a fork it is the parent: the fork has no such
+    /// thread.
     thread: Option<ForkToken>,
     /// Interrupts the thread in its sleep.
     interrupter: Waiter,
@@ -96,8 +97,8 @@ impl Notifier {
         let waker = subscription.waker.clone();
         let mut state = self.lock();
         let former = state.waiting.insert(number, subscription);
-        // Release: pairs with the acquire in `run`, which lists the subscriptions after it. The lock alone
-        // would be enough.
+        // Release: pairs with the acquire in `run`, which lists the subscriptions after it. The
+        // lock alone would be enough.
         self.changes.fetch_add(1, Ordering::Release);
         if !state.thread.is_some_and(|thread| thread.is_ours()) {
             state.thread = self.start(state.interrupter.another()).then(ForkToken::take);
@@ -109,7 +110,8 @@ impl Notifier {
         // Not under the lock: see `Ticket`.
         drop(former);
         if !has_thread {
-            // The system has no thread for us, so no thread can wake the task: it polls again at once.
+            // The system has no thread for us, so no thread can wake the task: it polls again at
+            // once.
             waker.wake_by_ref();
         }
     }
@@ -126,8 +128,8 @@ impl Notifier {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The channels that tasks wait for, and how each has changed; `None` if no task waited for some
-    /// time, after which the thread ends.
+    /// The channels that tasks wait for, and how each has changed; `None` if no task waited for
+    /// some time, after which the thread ends.
     fn waiting(&self) -> Option<Vec<Waiting>> {
         let state = self.lock();
         let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
@@ -142,14 +144,15 @@ impl Notifier {
 
     /// Wakes the tasks of `waiting` whose channel has changed.
     fn wake(&self, waiting: &[Waiting]) {
-        // Not under the lock: `change` of a hub's stream may list the registry, and another stream that
-        // subscribes would wait for that. A task that has subscribed again since is woken once too often.
+        // Not under the lock: `change` of a hub's stream may list the registry, and another stream
+        // that subscribes would wait for that. A task that has subscribed again since is woken once
+        // too often.
         let changed: Vec<_> = waiting.iter().filter(|(.., change)| change()).collect();
         let mut state = self.lock();
         let woken: Vec<_> = changed.iter().filter_map(|(it, ..)| state.waiting.remove(it)).collect();
         drop(state);
-        // Not under the lock: a waker may run the task at once. If a waker panics, the others are woken all
-        // the same; the panic was printed and belongs to its executor.
+        // Not under the lock: a waker may run the task at once. If a waker panics, the others are
+        // woken all the same; the panic was printed and belongs to its executor.
         for subscription in woken {
             let _ = catch_unwind(AssertUnwindSafe(|| subscription.waker.wake()));
         }

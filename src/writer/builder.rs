@@ -125,7 +125,8 @@ setters! {
 
     /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two
     /// segments, and its schema if it has one; while a segment is replaced, both the old and the
-    /// new one. Default: no limit.
+    /// new one. Where the kernel has larger pages than 4 KiB, each takes whole ones. Default: no
+    /// limit.
     ///
     /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a
     /// growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state
@@ -168,9 +169,9 @@ setters! {
 
     /// Gives the type of the states another name than `T`'s. Readers give it the same name.
     ///
-    /// The default is the text of `std::any::type_name` without modules: it contains no fields, and
-    /// another version of the compiler may write it differently. Programs that are not built
-    /// together choose a name.
+    /// The default is the text of `std::any::type_name` without modules and `Box`: it contains no
+    /// fields, and another version of the compiler may write it differently. Programs that are not
+    /// built together choose a name.
     pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }
 }
 

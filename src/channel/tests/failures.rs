@@ -188,13 +188,13 @@ fn a_failing_creation_leaves_nothing() {
 #[test]
 fn a_failing_takeover_leaves_the_channel_as_it_was() {
     let formats = formats();
-    for (options, spoiled) in [(&formats[0], false), (&formats[1], false), (&formats[1], true)] {
-        a_takeover_fails(options, spoiled);
+    for (options, schema_is_unlinked) in [(&formats[0], false), (&formats[1], false), (&formats[1], true)] {
+        a_takeover_fails(options, schema_is_unlinked);
     }
 }
 
-/// `spoiled`: the schema's object is removed by hand.
-fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
+/// `schema_is_unlinked`: by hand, before the takeover.
+fn a_takeover_fails(options: &WriterOptions, schema_is_unlinked: bool) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
         let mut first = open(heap, options).unwrap();
@@ -202,7 +202,7 @@ fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
         first.publish(b"two").unwrap();
         let mut attached = attach(heap).unwrap();
         kill(first);
-        if spoiled {
+        if schema_is_unlinked {
             heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
         }
         let opened = crate::channel::open(&backend.shared(), &name(), options);

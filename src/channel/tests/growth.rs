@@ -97,7 +97,7 @@ fn beyond_the_limit_the_published_state_stays() {
     let mut reader = attach(&heap).unwrap();
     writer.publish(&[1; 5_000]).unwrap();
     let error = writer.publish(&[2; 5_001]).unwrap_err();
-    assert!(matches!(error, PublishError::TooLarge { len: 5_001, limit: 5_000, .. }), "{error}");
+    assert!(matches!(error, PublishError::TooLarge { len: 5_001, max_state_len: 5_000, .. }), "{error}");
     assert_eq!(snapshot(&mut reader).unwrap(), (1, vec![1; 5_000]));
     assert_eq!(writer.publish(&[3; 5_000]).unwrap(), 2, "a refused state takes no number");
     assert!(writer.capacity() > 5_000, "the slots have room for more");
@@ -109,7 +109,10 @@ fn beyond_the_limit_the_published_state_stays() {
     (options.capacity, options.max_state_len) = (50, 100);
     let mut successor = open(&heap, &options).unwrap();
     for number in [5, 6] {
-        assert!(matches!(successor.publish(&[2; 101]), Err(PublishError::TooLarge { limit: 100, .. })));
+        assert!(matches!(
+            successor.publish(&[2; 101]),
+            Err(PublishError::TooLarge { max_state_len: 100, .. })
+        ));
         assert_eq!(successor.publish(&[4; 100]).unwrap(), number);
     }
 }

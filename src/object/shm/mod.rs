@@ -155,10 +155,12 @@ impl Backend for SharedMemory {
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        // From the beginning: kernels with larger pages refuse other offsets.
-        let words = map(&fd, &stat, object, end)?;
-        let part = words.part(start / WORD_BYTES, bytes / WORD_BYTES);
-        part.ok_or_else(|| ObjectError::Unfinished { object: object.into() })
+        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat), mapping::page_bytes())
+            .map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    fn memory_of(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(mapping::page_bytes())
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {

@@ -78,7 +78,8 @@ fn control_group() -> Option<Finding> {
     let root = Path::new("/sys/fs/cgroup");
     let inner = root.join(own);
     let mut groups = inner.ancestors().take_while(|group| group.starts_with(root));
-    groups.find_map(|it| judge_group(it, number(it, "memory.current")?, number(it, "memory.max")?))
+    groups
+        .find_map(|group| judge_group(group, number(group, "memory.current")?, number(group, "memory.max")?))
 }
 
 /// `None` if there is no such file, or no limit: the file then contains `max`.

@@ -8,7 +8,6 @@ mod objects;
 use std::io::{self, Write};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
@@ -36,7 +35,7 @@ Keys of --json, one object a finding:
   membarrier, shm-size, shm-full, shm-huge, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
   dead, stopped, stalled, nameless, segment-missing, schema-missing,
-  schema-spoiled, unusable), namespace, channel (null: it concerns no channel),
+  schema-corrupt, unusable), namespace, channel (null: it concerns no channel),
   what, advice
 
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]
@@ -48,10 +47,11 @@ pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure>
         [|_| Ok(limits::examine()), objects::examine, channels::examine];
     let (mut problems, mut failed) = (0, None);
     for examine in examinations {
-        for finding in examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
-            match context.json {
-                true => print_json(&document(&finding))?,
-                false => print(&finding)?,
+        for finding in &examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
+            if context.json {
+                print_json(finding)?
+            } else {
+                print(finding)?
             }
             problems += usize::from(finding.severity == Severity::Problem);
         }
@@ -87,16 +87,4 @@ fn summary(problems: usize) -> io::Result<()> {
         1 => writeln!(output, "1 problem"),
         problems => writeln!(output, "{problems} problems"),
     }
-}
-
-/// The help documents the keys.
-fn document(finding: &Finding) -> Value {
-    json!({
-        "severity": match finding.severity { Severity::Problem => "problem", Severity::Note => "note" },
-        "check": finding.check,
-        "namespace": finding.namespace,
-        "channel": finding.channel,
-        "what": finding.what,
-        "advice": finding.advice,
-    })
 }
