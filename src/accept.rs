@@ -113,16 +113,11 @@ impl<T> Accept<T, MessagePack> for MatchingFields {
 }
 
 #[cfg(feature = "schema")]
-impl<T: crate::schema::DescribePod> Accept<T, crate::codec::Pod> for MatchingFields {
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
-        candidate.has_fields::<T, T>(bytemuck::bytes_of_mut)
-    }
-}
-
-#[cfg(feature = "schema")]
-impl<T: crate::schema::DescribePod> Accept<crate::codec::Boxed<T>, crate::codec::Pod> for MatchingFields {
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<crate::codec::Boxed<T>>>, AttachError> {
-        candidate.has_fields::<T, _>(|state| bytemuck::bytes_of_mut(&mut *state.0))
+impl<S: crate::codec::Plain<Data: crate::schema::DescribePod>> Accept<S, crate::codec::Pod>
+    for MatchingFields
+{
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<S>>, AttachError> {
+        candidate.has_fields()
     }
 }
 

@@ -2,7 +2,10 @@
 
 use crate::channel::{AttachError, ChannelReader, Format};
 #[cfg(feature = "schema")]
-use crate::schema::{Describe, DescribePod, Move, Schema, plan};
+use crate::{
+    codec::{Plain, Pod},
+    schema::{Describe, DescribePod, Move, Schema, plan},
+};
 
 /// A channel that was attached to, and the codec and type name that the reader expects.
 #[derive(Debug)]
@@ -38,14 +41,15 @@ impl Candidate<'_> {
         if differences.is_empty() { Ok(()) } else { Err(self.differs(&differences)) }
     }
 
-    /// The plan that copies the fields of `T` from the channel's payloads into a state `S`, whose
-    /// bytes are those of a `T`; `None` if both have one layout.
-    pub(super) fn has_fields<T: DescribePod, S>(
-        &self,
-        bytes_of: fn(&mut S) -> &mut [u8],
-    ) -> Result<Option<FieldPlan<S>>, AttachError> {
-        let own = <crate::codec::Pod as Describe<T>>::describe();
-        if own.fixed_len() != Some(size_of::<T>() as u64) {
+    /// The plan that copies the fields of `S` from the channel's payloads; `None` if both have one
+    /// layout.
+    pub(super) fn has_fields<S>(&self) -> Result<Option<FieldPlan<S>>, AttachError>
+    where
+        S: Plain<Data: DescribePod>,
+    {
+        let own = <Pod as Describe<S>>::describe();
+        let own_len = size_of::<S::Data>();
+        if own.fixed_len() != Some(own_len as u64) {
             return Err(self.unknown(&"the reader's DescribePod and its type have different sizes"));
         }
         self.has_codec()?;
@@ -56,8 +60,8 @@ impl Candidate<'_> {
         let size = schema.fixed_len().and_then(|size| usize::try_from(size).ok());
         let payload_len = size.ok_or_else(|| self.unknown(&"it has no size"))?;
         // Whether payload and value are the same bytes.
-        let all = Move { from: 0, to: 0, len: size_of::<T>() };
-        let is_same = payload_len == all.len && moves == [all];
+        let is_same = payload_len == own_len && moves == [Move { from: 0, to: 0, len: own_len }];
+        let bytes_of: fn(&mut S) -> &mut [u8] = |state| bytemuck::bytes_of_mut(state.data_mut());
         Ok((!is_same).then_some(FieldPlan { payload_len, moves, bytes_of }))
     }
 
