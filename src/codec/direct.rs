@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::traits::{Codec, CodecError, Decode, Direct, Encode, Strategy, type_name_of};
+use super::{Codec, CodecError, Decode, Direct, Encode, Strategy, type_name_of};
 use crate::seqlock::Destination;
 
 /// Plain old data ([`bytemuck::Pod`]): no encoding and no allocation; one copy to publish, one copy
@@ -22,10 +22,10 @@ impl Pod {
 /// `Boxed<T>` is the same state as a `T`: channels have the same type name, schema and payload, so
 /// the writer may publish `T` where readers ask for `Boxed<T>`.
 ///
-/// A state of type `T` is returned by value: the compiler moves it several times, more often without
-/// optimization, and a thread that has 2 MiB of stack may have no room for 256 KiB. A `Boxed<T>` is
-/// copied from shared memory straight to the heap, whichever way it is read: by readers, hubs, cuts,
-/// histories, streams and [`Writer::latest`](crate::Writer::latest). A
+/// A state of type `T` is returned by value: the compiler moves it several times, more often
+/// without optimization, and a thread that has 2 MiB of stack may have no room for 256 KiB. A
+/// `Boxed<T>` is copied from shared memory straight to the heap, whichever way it is read: by
+/// readers, hubs, cuts, histories, streams and [`Writer::latest`](crate::Writer::latest). A
 /// [`Syncer`](crate::syncer::Syncer) of a large state owns a `Boxed<T>`, too.
 ///
 /// Cost: one allocation for each state.
@@ -103,14 +103,17 @@ pub trait Plain {
 impl<T: bytemuck::Pod> Plain for T {
     type Data = T;
 
+    #[inline(always)]
     fn blank() -> T {
         T::zeroed()
     }
 
+    #[inline(always)]
     fn data(&self) -> &T {
         self
     }
 
+    #[inline(always)]
     fn data_mut(&mut self) -> &mut T {
         self
     }

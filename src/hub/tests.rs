@@ -161,11 +161,11 @@ pub(super) mod streams {
         }
     }
 
-    fn next(changes: &mut HubChanges<u64, Pod>) -> HubState<u64> {
+    fn next(changes: &mut HubChanges<u64>) -> HubState<u64> {
         wait_for(changes.next())
     }
 
-    fn is_pending(changes: &mut HubChanges<u64, Pod>) -> bool {
+    fn is_pending(changes: &mut HubChanges<u64>) -> bool {
         pin!(changes.next()).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
@@ -174,7 +174,7 @@ pub(super) mod streams {
     }
 
     /// The next state is `state` of `channel`.
-    fn yields(changes: &mut HubChanges<u64, Pod>, channel: &str, state: u64) {
+    fn yields(changes: &mut HubChanges<u64>, channel: &str, state: u64) {
         let next = next(changes);
         assert_eq!((&*next.channel, *next.state.unwrap()), (channel, state));
     }

@@ -98,8 +98,8 @@ impl Mapping {
         Ok(Mapping { base, bytes, object })
     }
 
-    /// Unmaps the first `bytes`: full pages of the kernel, less than all. If the kernel refuses, they
-    /// stay mapped.
+    /// Unmaps the first `bytes`: full pages of the kernel, less than all. If the kernel refuses,
+    /// they stay mapped.
     fn unmap_front(&mut self, bytes: usize) {
         let Some(rest) = NonNull::new(self.base.as_ptr().wrapping_byte_add(bytes)) else { return };
         // SAFETY: the pages belong to the mapping, which is ours, and no words refer to them yet.

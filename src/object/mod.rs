@@ -95,10 +95,6 @@ impl ClaimOptions {
     pub(crate) fn existing(extent: Extent) -> ClaimOptions {
         ClaimOptions { create: false, ..ClaimOptions::create(extent) }
     }
-
-    pub(crate) fn patience(self, patience: Duration) -> ClaimOptions {
-        ClaimOptions { patience, ..self }
-    }
 }
 
 /// An error of one shared-memory object. The texts name the object as `/dev/shm` lists it.

@@ -260,7 +260,7 @@ impl<T, C> Reader<T, C> {
     /// Whether the current writer gives its publications timestamps, so that snapshots have an age.
     /// Costs one load.
     #[must_use]
-    pub fn is_dated(&self) -> bool {
+    pub fn has_timestamps(&self) -> bool {
         self.channel.page().timestamps() != TimestampSource::None
     }
 
@@ -312,19 +312,9 @@ impl<S: Plain> Reader<S, Pod> {
         let bytes = bytemuck::bytes_of_mut(&mut value);
         let info = match self.plan {
             None => self.read_at(field.offset(), bytes)?,
-            Some(_) => self.field_of_plan(field.offset(), bytes)?,
+            Some(_) => self.fields_into(&mut Part { offset: field.offset(), into: bytes })?,
         };
         Ok(Snapshot::new(value, info))
-    }
-
-    #[cold]
-    fn field_of_plan(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
-        let info = self.channel.snapshot(&mut &mut self.scratch)?;
-        self.remember(info);
-        if let Some(plan) = self.plan_of(info)? {
-            plan.copy_part(&self.scratch, offset, into);
-        }
-        Ok(info)
     }
 }
 

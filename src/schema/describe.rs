@@ -40,7 +40,7 @@ impl<S: Plain<Data: DescribePod>> Describe<S> for Pod {
 
 /// The tree of a schema that the crate `postcard-schema` derived.
 fn converted(named: &'static NamedType) -> Type {
-    if let Some(scalar) = scalar(named.ty) {
+    if let Some(scalar) = Scalar::of_model(named.ty) {
         return Type::Scalar(scalar);
     }
     let in_struct = |fields| Type::Struct { name: named.name.into(), fields };
@@ -65,26 +65,6 @@ fn converted(named: &'static NamedType) -> Type {
         }
         _ => Type::Schema,
     }
-}
-
-fn scalar(model: &DataModelType) -> Option<Scalar> {
-    Some(match model {
-        DataModelType::Bool => Scalar::Bool,
-        DataModelType::U8 => Scalar::U8,
-        DataModelType::U16 => Scalar::U16,
-        DataModelType::U32 => Scalar::U32,
-        DataModelType::U64 | DataModelType::Usize => Scalar::U64,
-        DataModelType::U128 => Scalar::U128,
-        DataModelType::I8 => Scalar::I8,
-        DataModelType::I16 => Scalar::I16,
-        DataModelType::I32 => Scalar::I32,
-        DataModelType::I64 | DataModelType::Isize => Scalar::I64,
-        DataModelType::I128 => Scalar::I128,
-        DataModelType::F32 => Scalar::F32,
-        DataModelType::F64 => Scalar::F64,
-        DataModelType::Char => Scalar::Char,
-        _ => return None,
-    })
 }
 
 /// The crate has no arrays: `[u8; 1000]` is a tuple of 1,000 types.

@@ -1,5 +1,5 @@
 //! Kernels with pages of 16 and 64 KiB map files only from a multiple of their page on. A filter of
-//! system calls stands in for such a kernel: a worker, its successor and a main process do
+//! system calls replaces such a kernel: a worker, its successor and a main process do
 //! everything that maps objects. `object::conformance` does the same with single objects.
 
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn succeed(namespace: &Namespace) {
     assert!(matches!(hub.status("worker").unwrap().health, Health::Dead { .. }));
     assert_eq!(*hub.get::<State>("worker").unwrap(), state(50_000));
     assert_eq!(namespace.channels().unwrap().len(), 1);
-    assert_eq!(namespace.inspect("worker").unwrap().published, 3);
+    assert_eq!(namespace.inspect("worker").unwrap().publication, 3);
 
     let mut writer = writer(namespace);
     assert_eq!(writer.publication(), 3);

@@ -16,7 +16,7 @@ pub fn forbid(call: libc::c_long) {
 }
 
 /// Makes `mmap` of a file fail with `EINVAL` unless its offset is a multiple of `page` bytes, as a
-/// kernel with pages of that size does. The filter stands in for such a kernel: it can't show what
+/// kernel with pages of that size does. The filter replaces such a kernel: it can't show what
 /// such a kernel maps beside what was asked for.
 ///
 /// # Panics

@@ -84,7 +84,7 @@ fn copies() -> Vec<(Load, Store)> {
     vec![
         (usual_load, usual_store),
         #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
-        kernel!(copy_by_sse),
+        kernel!(copy_in_rounds),
         #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
         kernel!(copy_by_string),
     ]
