@@ -73,7 +73,7 @@ impl fmt::Display for Removed {
 }
 
 /// Cleans a namespace, channel by channel, and then its registry. Waits up to `patience` for
-/// another process that holds a lock.
+/// another process that holds the lock of a channel.
 pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError> {
     let Cleanup { backend, namespace, .. } = *cleanup;
     let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;

@@ -35,7 +35,8 @@ pub trait Codec<T: ?Sized> {
     /// name for comparison.
     const NAME: &'static str;
 
-    /// The name that tells `T` from other types. The default is the name of `T` without modules.
+    /// The name that tells `T` from other types. The default is the name of `T`
+    /// without modules and without `Box`.
     ///
     /// The codec must give the same name to every pair of types that it encodes and decodes into
     /// each other, as [`Bytes`](crate::Bytes) does for `[u8]` and `Vec<u8>`.
@@ -142,7 +143,7 @@ impl<T> Direct<T> for Infallible {
 
 /// The name of `T` without the path of every type in it: `Vec<worker::Job>` and `Vec<main::Job>`
 /// have one name, so that two programs may each have a copy of a type. A `Box<Job>` has the name of
-/// a `Job`: no codec tells them apart.
+/// a `Job`: no codec of this crate tells them apart.
 ///
 /// The name does not say which fields a type has. A program that changes a type gives it another
 /// name, or chooses the type name explicitly.

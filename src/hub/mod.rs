@@ -100,7 +100,8 @@ pub struct Status {
 pub struct HubStatistics {
     /// Attachments. A channel that was removed and created again counts again.
     pub attachments: u64,
-    /// Queries whose first attempt failed.
+    /// Queries whose first attempt failed, and those that find plain fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)).
     pub slow_queries: u64,
     /// Further attempts of these queries, because the writer was faster or replaced the segment.
     pub retries: u64,
@@ -288,7 +289,7 @@ impl<C, A> HubBuilder<C, A> {
         HubBuilder { handle: self.handle, options: self.options, query: PhantomData }
     }
 
-    /// Gives type `T` the name that its writers gave it
+    /// Gives type `T` (and not also [`Boxed<T>`](crate::Boxed)) the name that its writers gave it
     /// ([`WriterBuilder::type_name`](crate::WriterBuilder)).
     pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
         self.options.type_names.insert(TypeId::of::<T>(), type_name.into());

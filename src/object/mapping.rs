@@ -101,8 +101,10 @@ impl Mapping {
     /// Unmaps the first `bytes`: full pages of the kernel, less than all. If the kernel refuses,
     /// they stay mapped.
     fn unmap_front(&mut self, bytes: usize) {
+        assert!(bytes < self.bytes && bytes.is_multiple_of(page_bytes()), "full pages, less than all");
         let Some(rest) = NonNull::new(self.base.as_ptr().wrapping_byte_add(bytes)) else { return };
-        // SAFETY: the pages belong to the mapping, which is ours, and no words refer to them yet.
+        // SAFETY: the bytes are full pages (the assertion), so the kernel unmaps no others; they
+        // belong to the mapping, which is ours, and no words refer to them yet.
         if bytes > 0 && unsafe { munmap(self.base.as_ptr().cast(), bytes) }.is_ok() {
             (self.base, self.bytes) = (rest, self.bytes - bytes);
         }

@@ -368,6 +368,8 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -519,8 +521,46 @@ mod tests {
         }
     }
 
+    /// The oracle: for each byte that a plan copies, where it comes from and where it goes; without
+    /// a plan for one element, joining or an order.
+    fn bytes([channel, reader]: Both<&Type>, [from, to]: Both<u64>, pairs: &mut BTreeSet<(u64, u64)>) {
+        let place = |base: u64, (offset, node): (u64, &Type)| (base + offset, node.clone());
+        let parts = |node: &Type| -> Vec<(u64, Type)> {
+            match node {
+                Type::Array { len, element } => {
+                    let stride = element.size().unwrap();
+                    (0..*len).map(|index| (index * stride, (**element).clone())).collect()
+                }
+                Type::Struct { fields: Fields::Tuple(fields), .. } => {
+                    fields.iter().map(|field| (field.offset, field.value.clone())).collect()
+                }
+                _ => vec![],
+            }
+        };
+        match (channel.bare(), reader.bare()) {
+            (same, other) if same == other => {
+                pairs.extend((0..same.size().unwrap()).map(|byte| (from + byte, to + byte)));
+            }
+            (
+                Type::Struct { fields: Fields::Named(channel), .. },
+                Type::Struct { fields: Fields::Named(reader), .. },
+            ) => {
+                for wanted in reader {
+                    let found = channel.iter().find(|found| found.name == wanted.name).unwrap();
+                    let (from, node) = place(from, (found.offset, &found.value));
+                    bytes([&node, &wanted.value], [from, to + wanted.offset], pairs);
+                }
+            }
+            (channel, reader) => {
+                for (channel, reader) in parts(channel).into_iter().zip(parts(reader)) {
+                    bytes([&channel.1, &reader.1], [from + channel.0, to + reader.0], pairs);
+                }
+            }
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
 
         #[test]
         fn there_is_a_plan_or_a_reason(
@@ -534,6 +574,13 @@ mod tests {
                     Ok(moves) => {
                         let size = reader.fixed_len().unwrap();
                         prop_assert!(moves.iter().all(|one| (one.to + one.len) as u64 <= size));
+                        let copied = moves.iter().flat_map(|one| {
+                            let (from, to) = (one.from as u64, one.to as u64);
+                            (0..one.len as u64).map(move |byte| (from + byte, to + byte))
+                        });
+                        let mut expected = BTreeSet::new();
+                        bytes([&channel.root, &reader.root], [0; 2], &mut expected);
+                        prop_assert_eq!(copied.collect::<BTreeSet<_>>(), expected);
                     }
                     Err(reasons) => prop_assert!(!reasons.is_empty()),
                 }

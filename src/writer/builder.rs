@@ -163,9 +163,9 @@ setters! {
 
     /// Gives the type of the states another name than `T`'s. Readers give it the same name.
     ///
-    /// The default is the text of `std::any::type_name` without modules: it contains no fields, and
-    /// another version of the compiler may write it differently. Programs that are not built
-    /// together choose a name.
+    /// The default is the text of `std::any::type_name` without modules and `Box`: it contains no
+    /// fields, and another version of the compiler may write it differently. Programs that are not
+    /// built together choose a name.
     pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }
 }
 

@@ -126,7 +126,8 @@ fn four_mebibytes_go_through_everything_on_a_tokio_worker() {
     const TEST: &str = "large_states::four_mebibytes_go_through_everything_on_a_tokio_worker";
     let Some((_, namespace)) = role() else {
         // A stack that overflows ends the process.
-        return Actor::start(TEST, "worker", &OwnNamespace::new(&["camera-1", "camera-2"])).finish();
+        return Actor::start(TEST, "worker", &OwnNamespace::new(&["camera-1", "camera-2", "camera-3"]))
+            .finish();
     };
     // Half of the default, to have a margin. Without optimization a state by value needs 100 times
     // as much.

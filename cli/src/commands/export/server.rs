@@ -29,7 +29,7 @@ use crate::interrupt::Ends;
 /// The most connections at a time. Another one waits until a connection ends.
 const MAX_CONNECTIONS: usize = 16;
 
-/// The most bytes of one request, with its headers.
+/// The most bytes of the head of one request.
 const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
 /// The longest time of one connection, which has one request and its response.
