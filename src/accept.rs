@@ -114,16 +114,11 @@ impl<T> Accept<T, MessagePack> for MatchingFields {
 }
 
 #[cfg(feature = "schema")]
-impl<T: crate::schema::DescribePod> Accept<T, crate::codec::Pod> for MatchingFields {
+impl<S: crate::codec::Plain<Data: crate::schema::DescribePod>> Accept<S, crate::codec::Pod>
+    for MatchingFields
+{
     fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
-        candidate.has_fields::<T>()
-    }
-}
-
-#[cfg(feature = "schema")]
-impl<T: crate::schema::DescribePod> Accept<crate::codec::Boxed<T>, crate::codec::Pod> for MatchingFields {
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
-        candidate.has_fields::<T>()
+        candidate.has_fields::<S::Data>()
     }
 }
 

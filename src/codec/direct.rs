@@ -66,14 +66,12 @@ impl<T: bytemuck::Zeroable> Boxed<T> {
 impl<T> Deref for Boxed<T> {
     type Target = T;
 
-    #[inline]
     fn deref(&self) -> &T {
         &self.0
     }
 }
 
 impl<T> DerefMut for Boxed<T> {
-    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.0
     }
@@ -83,6 +81,10 @@ impl<T> DerefMut for Boxed<T> {
 ///
 /// `Box` itself can't be the second kind. To the compiler, other crates may implement
 /// [`bytemuck::Pod`] for a `Box` of a type of theirs, and then it would be of both kinds.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not plain data",
+    note = "derive `Clone`, `Copy`, `bytemuck::Pod` and `bytemuck::Zeroable`, and add `#[repr(C)]`"
+)]
 pub trait Plain {
     /// The plain data.
     type Data: bytemuck::Pod;
@@ -120,17 +122,14 @@ impl<T: bytemuck::Pod> Plain for T {
 impl<T: bytemuck::Pod> Plain for Boxed<T> {
     type Data = T;
 
-    #[inline(always)]
     fn blank() -> Boxed<T> {
         Boxed::zeroed()
     }
 
-    #[inline(always)]
     fn data(&self) -> &T {
         self
     }
 
-    #[inline(always)]
     fn data_mut(&mut self) -> &mut T {
         self
     }
@@ -163,10 +162,11 @@ impl<S: Plain> Encode<S> for Pod {
 impl<S: Plain> Decode<S> for Pod {
     fn decode(payload: &[u8]) -> Result<S, CodecError> {
         let mut value = S::blank();
-        match Whole(value.data_mut()).buffer(payload.len()) {
-            Some(bytes) => bytes.copy_from_slice(payload),
-            None => return Err(format!("{} bytes instead of {}", payload.len(), size_of::<S::Data>()).into()),
+        let bytes = bytemuck::bytes_of_mut(value.data_mut());
+        if payload.len() != bytes.len() {
+            return Err(format!("it has {} bytes instead of {}", payload.len(), bytes.len()).into());
         }
+        bytes.copy_from_slice(payload);
         Ok(value)
     }
 

@@ -7,7 +7,7 @@ use std::ptr;
 use postcard_schema::schema::{DataModelType, DataModelVariant, NamedType, NamedValue, NamedVariant};
 
 use super::tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
-use crate::codec::{Boxed, Codec, Pod, Postcard};
+use crate::codec::{Codec, Plain, Pod, Postcard};
 
 /// A codec that knows the schema of its payloads of `T`.
 #[diagnostic::on_unimplemented(
@@ -32,15 +32,9 @@ impl<T: postcard_schema::Schema + ?Sized> Describe<T> for Postcard {
     }
 }
 
-impl<T: DescribePod> Describe<T> for Pod {
+impl<S: Plain<Data: DescribePod>> Describe<S> for Pod {
     fn describe() -> Schema {
-        Schema { encoding: Encoding::Pod, root: T::describe_pod() }
-    }
-}
-
-impl<T: DescribePod> Describe<Boxed<T>> for Pod {
-    fn describe() -> Schema {
-        <Pod as Describe<T>>::describe()
+        Schema { encoding: Encoding::Pod, root: S::Data::describe_pod() }
     }
 }
 
