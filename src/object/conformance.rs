@@ -208,7 +208,7 @@ fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
 fn parts_are_writable_and_at_their_place(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "part");
     let name = names.name("a");
-    let memory = names.backend.create(&name, 40 * PAGE_BYTES, MODE).unwrap();
+    let memory = names.backend.create(&name, 40 * PAGE_BYTES, Access::OWNER).unwrap();
     for page in [0, 1, 5, 16, 17, 39] {
         let (start, word) = (page * PAGE_BYTES, page * PAGE_BYTES / WORD_BYTES);
         let part = names.backend.part(&name, start, PAGE_BYTES).unwrap();

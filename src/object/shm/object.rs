@@ -208,7 +208,7 @@ pub(super) fn status_of(stat: &Stat) -> ObjectStatus {
         // A file system with huge pages counts more than was asked for.
         size: ObjectSize {
             bytes,
-            resident: (reserved_bytes(stat) as u64).min(bytes.next_multiple_of(PAGE_BYTES as u64)),
+            resident: (reserved_bytes(stat) as u64).min(bytes.next_multiple_of(mapping::page_bytes() as u64)),
         },
     }
 }

@@ -132,14 +132,14 @@ fn mapped_from(address: *mut u64) -> usize {
 fn of_a_part_kernels_map_the_pages_that_hold_it() {
     let (name, pages) = (Name::new("part"), 40);
     let backend = SharedMemory::default();
-    let memory = backend.create(&name.0, pages * PAGE_BYTES, 0o600).unwrap();
+    let memory = backend.create(&name.0, pages * PAGE_BYTES, Access::OWNER).unwrap();
     let (fd, stat) = backend.open(&name.0, OFlags::RDWR).unwrap();
     for size in [4 << 10, 16 << 10, 64 << 10].into_iter().filter(|size| *size >= mapping::page_bytes()) {
         for start in (0..pages).map(|page| page * PAGE_BYTES) {
             let part = mapping::writable_part(fd.as_fd(), start, PAGE_BYTES, identity(&stat), size).unwrap();
             assert_eq!(mapped_from(part.address()), start - start % size);
             part.store(0, (start + size) as u64);
-            assert_eq!(memory.load(start / crate::layout::WORD_BYTES), (start + size) as u64);
+            assert_eq!(memory.load(start / WORD_BYTES), (start + size) as u64);
         }
     }
 }
