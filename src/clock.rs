@@ -1,6 +1,7 @@
 //! The clock of timestamps: monotonic, and the same for all processes of the machine.
 
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -55,6 +56,33 @@ pub(crate) fn age(time: NonZeroU64) -> Duration {
     Duration::from_nanos(TimestampSource::Precise.now().saturating_sub(time.get()))
 }
 
+/// Says now and then that some time has passed. Of threads that share it, one is told.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    /// In nanoseconds.
+    every: u64,
+    /// Relaxed: it carries nothing but itself.
+    due: AtomicU64,
+}
+
+impl Timer {
+    pub(crate) fn new(every: Duration) -> Timer {
+        let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+        Timer { every, due: AtomicU64::new(read(ClockId::MonotonicCoarse).saturating_add(every)) }
+    }
+
+    /// Whether that time has passed since it was last due, or since it was made. Costs a read of the
+    /// coarse clock.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        let now = read(ClockId::MonotonicCoarse);
+        now >= self.due.load(Ordering::Relaxed) && {
+            let due = self.due.swap(now.saturating_add(self.every), Ordering::Relaxed);
+            now >= due
+        }
+    }
+}
+
 /// Never inlined: the call costs nothing beside the clock.
 #[inline(never)]
 fn read(clock: ClockId) -> u64 {
@@ -71,6 +99,19 @@ fn nanoseconds(time: Timespec) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timer_is_due_once_after_its_time() {
+        assert!(!Timer::new(Duration::MAX).is_due());
+        let timer = Timer::new(Duration::from_millis(1));
+        while !timer.is_due() {
+            std::thread::yield_now();
+        }
+        timer.due.store(u64::MAX - 1, Ordering::Relaxed);
+        assert!(!timer.is_due());
+        let always = Timer::new(Duration::ZERO);
+        assert!(always.is_due() && always.is_due());
+    }
 
     #[test]
     fn ages_grow_and_are_never_negative() {

@@ -69,7 +69,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Writer::publish`]. After an error there is no heartbeat either, so that readers notice.
+    /// As [`Writer::publish`], after which there is no heartbeat either, so that readers notice; and
+    /// as [`Writer::touch`], after the publication.
     pub fn publish_if_changed(&mut self, state: &T) -> Result<Option<u64>, PublishError> {
         let published = match self.prepare(state)? {
             Changed::No => None,
@@ -124,10 +125,15 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Reports that the writer works and that its last publication is still its state: a heartbeat,
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
-    /// Progress: wait-free, without a system call. Cost: one read of the precise clock, and one
-    /// store.
+    /// Once a second at most, it also checks that the channel still has its name in `/dev/shm`: by
+    /// one system call (`stat`), the only one.
+    ///
+    /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a store.
     ///
     /// # Errors
+    ///
+    /// [`PublishError::NamesRemoved`] if no process can find the channel any more. The heartbeat was
+    /// given: attached readers can see it.
     ///
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
     /// channel.

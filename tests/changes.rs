@@ -14,6 +14,7 @@ use std::time::Duration;
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
 use tearless::{Changes, Namespace, Postcard, error::SnapshotError};
+use testkit::objects::{DIRECTORY, Objects, listed};
 
 /// The test's own executor: runs one future on this thread.
 struct Unpark(Thread);
@@ -178,4 +179,30 @@ fn one_thread_waits_for_all_streams_and_ends_when_there_are_none() {
     let task = thread::spawn(move || block_on(async { *changes.next().await.unwrap().unwrap() }));
     writers[0].publish(&20).unwrap();
     assert_eq!(task.join().unwrap(), 20);
+}
+
+#[test]
+fn a_stream_of_a_hub_finds_the_channels_that_follow_removed_names() {
+    let own = OwnNamespace::new(&["worker", "other"]);
+    let mut first = own.writer::<u64>("worker").unwrap();
+    first.publish(&1).unwrap();
+    let mut states = own.hub().changes_of::<u64>("*");
+    let mut next = || {
+        let next = block_on(states.next());
+        (next.channel.to_string(), *next.state.unwrap())
+    };
+    assert_eq!(next(), ("worker".into(), 1));
+    for name in listed(Objects::of(own.name(), "worker").namespace_prefix()) {
+        std::fs::remove_file(format!("{DIRECTORY}/{name}")).unwrap();
+    }
+    let fleet = ["worker", "other"].map(|channel| {
+        let mut writer = own.writer::<u64>(channel).unwrap();
+        writer.publish(&2).unwrap();
+        writer
+    });
+    // The thread that waits for the stream follows the registry.
+    let mut found = [next(), next()];
+    found.sort();
+    assert_eq!(found, [("other".into(), 2), ("worker".into(), 2)]);
+    drop((first, fleet));
 }

@@ -1,5 +1,7 @@
 //! The writing side of a channel.
 
+use std::time::Duration;
+
 use super::budget::SizeLimit;
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
@@ -7,11 +9,15 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
+use crate::clock::Timer;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
 use crate::object::{Claim, ForkToken, ObjectError};
 use crate::seqlock::{ChannelState, Segment, Writer};
+
+/// How long a writer gives heartbeats before it checks that its channel still has its name.
+const CHECK_NAME_AFTER: Duration = Duration::from_secs(1);
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
@@ -31,6 +37,10 @@ pub(crate) struct ChannelWriter {
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
     linked: Vec<String>,
+    /// When to check that the channel still has its name.
+    check_name: Timer,
+    /// The result of the last such check.
+    has_lost_name: bool,
     /// The channel has ended, and nothing of it is left to unlink.
     has_ended: bool,
     /// The object with the channel's schema, if it carries one: unlinked with the channel.
@@ -74,6 +84,8 @@ impl ChannelWriter {
             growths,
             counts: WriterCounts::begin(last, growths),
             linked: Vec::new(),
+            check_name: Timer::new(CHECK_NAME_AFTER),
+            has_lost_name: false,
             has_ended: false,
             schema: objects.schema,
             claim,
@@ -268,13 +280,17 @@ impl ChannelWriter {
         created.map_err(|source| self.cannot_grow(geometry, source))
     }
 
-    /// Gives a heartbeat. Wait-free: one read of the clock and one store.
+    /// Gives a heartbeat: one read of the clock and one store. Now and then it checks that the channel
+    /// still has its name.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
         self.writer.control().set_heartbeat();
-        Ok(())
+        if self.check_name.is_due() {
+            self.has_lost_name = !self.is_named();
+        }
+        if self.has_lost_name { Err(PublishError::NamesRemoved) } else { Ok(()) }
     }
 
     /// Schedules both sides: the next publication of each goes into a segment no larger than it

@@ -17,10 +17,11 @@ use crate::accept::{Accept, Candidate, FieldPlan};
 use crate::channel::{
     AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError,
 };
+use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
 use crate::object::ObjectError;
-use crate::registry::{ChannelWatch, Registry};
+use crate::registry::{CHECK_NAMES_AFTER, ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     /// reads it.
     channels: Channels,
     listing: Mutex<Listing>,
+    /// When a query follows the registry: a channel whose name was removed by hand can't say so.
+    follow: Timer,
 }
 
 /// The names of the registry as of the last listing.
@@ -103,7 +106,17 @@ impl Shared {
     pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
         let listing = Mutex::new(Listing { watch, names: None, state: ListState::Outdated });
-        Shared { handle, options, counts: Counts::default(), channels: Channels::default(), listing }
+        let (counts, channels) = (Counts::default(), Channels::default());
+        Shared { handle, options, counts, channels, listing, follow: Timer::new(CHECK_NAMES_AFTER) }
+    }
+
+    /// Lets go, four times a second at most, of channels whose names now mean others.
+    #[inline]
+    pub(super) fn follow_now_and_then(&self) {
+        if self.follow.is_due() {
+            // The query goes on with the channels that are known.
+            let _ = self.names();
+        }
     }
 
     /// While the guard lives, no entry that was found with it is freed.
@@ -116,6 +129,11 @@ impl Shared {
     #[inline]
     pub(super) fn find<'g>(&self, channel: &str, guard: &'g impl Guard) -> Option<&'g Attached> {
         self.channels.get(channel, guard)
+    }
+
+    /// The instance of the channel that is attached under this name.
+    pub(super) fn instance(&self, channel: &str) -> Option<u64> {
+        self.find(channel, &self.guard()).map(|attached| attached.reader.instance())
     }
 
     /// A reader for the caller. Attaches if the channel is not attached, or was removed and created
@@ -145,6 +163,7 @@ impl Shared {
 
     /// The same; the channel may be a removed one.
     pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
+        self.follow_now_and_then();
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
         let Some(reader) = found else { return self.attach(channel, policy) };
         if !reader.is_removed() {

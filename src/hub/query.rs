@@ -214,6 +214,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
+        self.shared.follow_now_and_then();
         let guard = self.shared.guard();
         if let Some(attached) = self.shared.find(channel, &guard)
             && attached.holds(TypeId::of::<(T, C, A)>())

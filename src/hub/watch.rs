@@ -155,8 +155,13 @@ impl HubWatch {
         listed.map(drop)
     }
 
+    /// Whether the channel that has this name now is watched. The hub has let go of one that lost its
+    /// name.
     fn is_watched(&self, name: &Arc<str>) -> bool {
-        self.watched.get(name).is_some_and(|watched| !watched.reader.is_removed())
+        self.watched.get(name).is_some_and(|watched| {
+            let is_same = |instance| instance == watched.reader.instance();
+            !watched.reader.is_removed() && self.shared.instance(name).is_some_and(is_same)
+        })
     }
 }
 

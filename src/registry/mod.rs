@@ -19,9 +19,10 @@ pub use table::ChannelInfo;
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::channel::WaitersPage;
+use crate::clock::Timer;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
@@ -30,6 +31,10 @@ use table::{Table, Version};
 
 /// It begins small, and grows.
 const SIZE: Size = Size { bytes: registry::MIN_BYTES, max: registry::MAX_BYTES };
+
+/// How long a process uses a table before it checks that the table still has its name: a cleanup by
+/// hand removes names, and the table can't say so.
+pub(crate) const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
 
 /// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
@@ -148,6 +153,11 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// Whether the registry's name no longer means the object of this table.
+    fn has_lost(&self, table: &ReadOnlyWords) -> bool {
+        matches!(self.backend.is_claimed(&self.object, table), Ok(None))
+    }
+
     /// The table, read-only; `None` while there is none.
     fn view(&self) -> Result<Option<ReadOnlyWords>, ObjectError> {
         let view = match self.backend.view(&self.object) {
@@ -181,6 +191,8 @@ pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
     table: Option<ReadOnlyWords>,
+    /// When to check that the table still has its name.
+    check: Timer,
     /// The version at the last call, if there was a call; the inner `None` means that there was no
     /// table.
     seen: Option<Option<Version>>,
@@ -188,20 +200,26 @@ pub struct ChannelWatch {
 
 impl ChannelWatch {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
-        ChannelWatch { backend, namespace: namespace.into(), table: None, seen: None }
+        let check = Timer::new(CHECK_NAMES_AFTER);
+        ChannelWatch { backend, namespace: namespace.into(), table: None, check, seen: None }
     }
 
     /// Whether the channels have changed since the last call; `true` at the first one.
     ///
-    /// Cost: two loads of one cache line while there is any channel; otherwise two system calls,
-    /// which look up the registry.
+    /// Cost: two loads of one cache line and a read of the coarse clock while there is any channel;
+    /// otherwise two system calls, which look up the registry. Four times a second it also checks,
+    /// by a few system calls, that the registry still has its name: names that were removed by hand
+    /// are a change, and so are the channels of workers that were started again.
     ///
     /// # Errors
     ///
     /// If the registry can't be opened.
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
+        let registry = Registry::of(&self.backend, &self.namespace);
         if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended()) {
-            self.table = Registry::of(&self.backend, &self.namespace).view()?;
+            self.table = registry.view()?;
+        } else if self.check.is_due() && self.table.as_ref().is_some_and(|table| registry.has_lost(table)) {
+            self.table = registry.view()?;
         }
         let now = self.table.as_ref().map(|table| Table::new(table).version());
         let before = self.seen.replace(now);
