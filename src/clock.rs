@@ -56,7 +56,7 @@ pub(crate) fn age(time: NonZeroU64) -> Duration {
     Duration::from_nanos(TimestampSource::Precise.now().saturating_sub(time.get()))
 }
 
-/// Says now and then that some time has passed. Of threads that share it, one is told.
+/// Says now and then that some time has passed. Only one of the threads that share it sees that.
 #[derive(Debug)]
 pub(crate) struct Timer {
     /// In nanoseconds.

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anstyle::Style;
+use tearless::dynamic::DynamicReader;
 use tearless::{
     Namespace,
     error::{AttachError, ObjectError},
@@ -46,6 +47,13 @@ pub(crate) fn nameless(
         suspects.retain(|info| entered.contains(info));
     }
     Ok(suspects)
+}
+
+/// Whether the name of the reader's channel now means another channel: its objects were unlinked by
+/// hand, and a writer has created them again.
+pub(crate) fn is_replaced(namespace: &Namespace, reader: &DynamicReader) -> bool {
+    let reader = reader.reader();
+    namespace.inspect(reader.channel()).is_ok_and(|found| found.instance != reader.instance())
 }
 
 /// Whether there is no channel of that name, whatever the registry says.

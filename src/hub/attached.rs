@@ -114,7 +114,7 @@ impl Shared {
     #[inline]
     pub(super) fn follow_now_and_then(&self) {
         if self.follow.is_due() {
-            // The query goes on with the channels that are known.
+            // The query still has the channels that are known.
             let _ = self.names();
         }
     }

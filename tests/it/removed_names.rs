@@ -1,6 +1,6 @@
 //! Unlinking the names of channels in use (`rm`, logind's RemoveIPC, a container's volume) harms
 //! neither their users nor a successor. Main processes find the fleet that is started next, and
-//! writers learn that nobody finds them.
+//! writers learn that no process finds them.
 
 use std::collections::BTreeSet;
 use std::fs;

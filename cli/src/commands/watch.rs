@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::dynamic::{Change, Differences, FieldPath, differences};
-use tearless::{Snapshot, SnapshotInfo, error::SnapshotError, inspect::WriterState};
+use tearless::{Namespace, Snapshot, SnapshotInfo, error::SnapshotError, inspect::WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::health::process_word;
+use crate::health::{is_replaced, process_word};
 use crate::output::{
     Layout, is_pipe_broken_within, json_text, print_json, printable, seconds, stderr, style, value_line,
 };
@@ -70,6 +70,8 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
     };
     let mut watch = Watch {
         states,
+        namespace: &namespace,
+        context,
         arguments,
         json: context.json,
         seen: 0,
@@ -94,6 +96,8 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
 
 struct Watch<'a> {
     states: States,
+    namespace: &'a Namespace,
+    context: &'a Context,
     arguments: &'a WatchArguments,
     json: bool,
     /// Number of the last publication read.
@@ -114,6 +118,7 @@ impl Watch<'_> {
                 Ok(Some(newer)) => return Ok(Some(newer)),
                 // On a quiet channel, no write would fail and show that.
                 Ok(None) if is_pipe_broken_within(Duration::ZERO) => return Ok(None),
+                Ok(None) if is_replaced(self.namespace, &self.states.reader) => self.follow()?,
                 Ok(None) => self.report_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
                     stderr(format_args!("channel {channel:?} was closed after publication {last}"));
@@ -122,6 +127,15 @@ impl Watch<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Continues with the channel that has the name now.
+    fn follow(&mut self) -> Result<(), Failure> {
+        let channel = &self.arguments.channel;
+        self.states = States::attach(self.namespace, channel, self.arguments.wait, self.context)?;
+        self.seen = 0;
+        stderr(format_args!("channel {channel:?} was unlinked by hand, and created again"));
+        Ok(())
     }
 
     fn report_writer(&mut self) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 mod channels;
 mod finding;
 mod limits;
+mod names;
 mod objects;
 
 use std::io::{self, Write};
@@ -21,7 +22,7 @@ Tries once to create, reserve, lock and map an object, to sleep and to issue a b
 space of /dev/shm, and the memory limit of the control group; what killed processes have left; objects that are \
 not what their names say, of other versions, or with unusual permissions; writers \
 that are dead, stopped, stalled (silent for 3 of the intervals that they promised), or whose objects were \
-unlinked by hand. Changes nothing.
+unlinked by hand; whether logind is set to unlink objects in use. Changes nothing.
 
 Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code.
 
@@ -35,7 +36,7 @@ Keys of --json, one object a finding:
   membarrier, shm-size, shm-full, shm-huge, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
   dead, stopped, stalled, nameless, segment-missing, schema-missing,
-  schema-corrupt, unusable), namespace, channel (null: it concerns no channel),
+  schema-corrupt, unusable, remove-ipc), namespace, channel (null: it concerns no channel),
   what, advice
 
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]
@@ -43,8 +44,8 @@ pub(crate) struct DoctorArguments {}
 
 pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure> {
     // Each is printed before the next begins, and none ends the others.
-    let examinations: [fn(&Context) -> Result<Vec<Finding>, Failure>; 3] =
-        [|_| Ok(limits::examine()), objects::examine, channels::examine];
+    let examinations: [fn(&Context) -> Result<Vec<Finding>, Failure>; 4] =
+        [|_| Ok(limits::examine()), objects::examine, channels::examine, names::examine];
     let (mut problems, mut failed) = (0, None);
     for examine in examinations {
         for finding in &examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {

@@ -53,7 +53,13 @@ impl Exporter {
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
         // The hub may fall back to its previous list without a report.
-        let is_listed = self.namespace.channels().is_ok();
+        let registered = self.namespace.channels();
+        for info in registered.iter().flatten() {
+            if self.sources.get(&*info.name).is_some_and(|source| source.instance() != info.instance) {
+                self.sources.remove(&*info.name);
+            }
+        }
+        let is_listed = registered.is_ok();
         let listed = self.hub.channels(&self.pattern);
         let is_listed = is_listed && listed.is_ok();
         let mut names = listed.unwrap_or_else(|_| self.sources.keys().cloned().collect());
