@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::channel::{ChannelName, ControlPage, check_namespace, read_text};
-use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, registry as table};
+use crate::channel::{ChannelName, ControlPage, Removed, check_namespace, read_text};
+use crate::layout::{self, Kind, ObjectNames, Side, WORD_BYTES, registry as table};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
@@ -104,6 +104,29 @@ impl Catalog {
     /// Channels, by the names of their objects.
     pub(crate) fn channels(&self) -> impl Iterator<Item = (&ObjectNames, &Entry)> {
         self.channels.iter()
+    }
+
+    /// The registries of other versions of the layout, and their versions.
+    pub(crate) fn other_registries(&self) -> impl Iterator<Item = (&str, u64)> {
+        let versioned = self
+            .others
+            .iter()
+            .filter_map(|name| Some((name.as_str(), ObjectNames::version_of_registry(name)?)));
+        versioned.filter(|(_, version)| *version != layout::VERSION)
+    }
+
+    /// Whether the namespace has a control page of this version of the layout, apart from those in
+    /// `removed`. A page that can't be read counts.
+    pub(crate) fn has_version(&self, backend: &dyn Backend, version: u64, removed: &[Removed]) -> bool {
+        let pages = self.channels.iter().flat_map(|(names, entry)| {
+            let page = names.object(Kind::Control);
+            entry.objects.contains(&page).then_some(page)
+        });
+        let is_left = |page: &String| !removed.iter().any(|removed| removed.objects.contains(page));
+        pages.filter(is_left).any(|page| match backend.view(&page) {
+            Ok(view) => ready::check(&view) == Readiness::OtherVersion(version),
+            Err(error) => !matches!(error, ObjectError::NotFound { .. }),
+        })
     }
 
     /// Whether there was any object of this channel.

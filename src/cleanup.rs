@@ -90,6 +90,12 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
             }
         }));
     }
+    for (object, version) in catalog.other_registries() {
+        let is_used =
+            || Ok(Catalog::read(backend.as_ref(), namespace)?.has_version(backend.as_ref(), version, &[]));
+        let removed = Registry::of(backend, namespace).remove_other(object, is_used);
+        report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(object))));
+    }
     let table = registered.and_then(|mut registered| {
         let has_none = registered.is_empty();
         registered.retain(|info| !in_order.contains(&info.instance));
@@ -114,6 +120,11 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
     let mut report = CleanupReport::default();
     for (names, entry) in catalog.channels() {
         report.add(cleanup.dry_run(names, &entry.objects, entry.writer));
+    }
+    for (object, version) in catalog.other_registries() {
+        if !catalog.has_version(cleanup.backend.as_ref(), version, &report.removed) {
+            report.removed.push(Removed::other_registry(object));
+        }
     }
     report.failed.extend(registered.err());
     Ok(report)

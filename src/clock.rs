@@ -71,8 +71,8 @@ impl Timer {
         Timer { every, due: AtomicU64::new(read(ClockId::MonotonicCoarse).saturating_add(every)) }
     }
 
-    /// Whether that time has passed since it was last due, or since it was made. Costs a read of the
-    /// coarse clock.
+    /// Whether that time has passed since it was last due, or since it was made. Costs a read of
+    /// the coarse clock.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         let now = read(ClockId::MonotonicCoarse);

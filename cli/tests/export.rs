@@ -281,14 +281,16 @@ fn the_server_finds_the_fleet_that_follows_removed_names() {
     assert_value(&server.get("/metrics"), r#"tearless_field{channel="w",field="jobs"}"#, "1");
     let registry = registry_of(&namespace);
     let (folder, prefix) = (registry.parent().unwrap(), registry.file_name().unwrap().to_str().unwrap());
-    let prefix = prefix.strip_suffix('r').unwrap();
+    let prefix = prefix.rsplit_once('r').unwrap().0;
     for object in std::fs::read_dir(folder).unwrap().map(|object| object.unwrap().path()) {
         if object.file_name().unwrap().to_str().is_some_and(|name| name.starts_with(prefix)) {
             std::fs::remove_file(object).unwrap();
         }
     }
     let mut fleet = ["w", "x"].map(|channel| dynamic_writer(&namespace, channel));
-    fleet.iter_mut().for_each(|writer| drop(writer.publish(&json!({"jobs": 2})).unwrap()));
+    for writer in &mut fleet {
+        writer.publish(&json!({"jobs": 2})).unwrap();
+    }
     eventually("both are exported", || {
         let text = server.get("/metrics");
         let has = |channel| {

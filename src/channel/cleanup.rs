@@ -8,10 +8,10 @@ use super::control_page::{ControlPage, PageProblem, is_abandoned, owner_of};
 use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
-use crate::layout::{Kind, ObjectNames, Publication, Side, control};
+use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Publication, Side, control};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, Words};
-use crate::object::{self, Backend, Claim, ClaimOptions, ObjectError, Size};
+use crate::object::{self, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
 use crate::seqlock::{ChannelState, Generations};
 
 /// How long a cleanup keeps the last state of a writer that has ended.
@@ -44,6 +44,8 @@ pub enum RemovalReason {
     HalfRemoved,
     /// No channel refers to the objects.
     Orphaned,
+    /// Another version of the layout made it, and no process writes it: this version can't read it.
+    OtherVersion,
 }
 
 /// Objects of one channel, or objects without a channel, that a cleanup removed.
@@ -60,6 +62,14 @@ pub struct Removed {
     pub reason: RemovalReason,
     /// The names of the objects.
     pub objects: Vec<String>,
+}
+
+impl Removed {
+    /// The registry of another version of the layout.
+    pub(crate) fn other_registry(object: &str) -> Removed {
+        let (reason, objects) = (RemovalReason::OtherVersion, vec![object.to_owned()]);
+        Removed { channel: None, pid: 0, age: None, reason, objects }
+    }
 }
 
 /// Outcome of cleaning up one channel's objects.
@@ -82,6 +92,9 @@ pub(crate) struct Cleanup<'a> {
     /// How long to wait for another process's step.
     pub(crate) patience: Duration,
 }
+
+/// More than any version's control page has.
+const MAX_PAGE_BYTES: usize = 1 << 20;
 
 /// Decision about a channel whose writer has ended.
 enum Verdict {
@@ -110,7 +123,7 @@ impl Cleanup<'_> {
             return Ok(CleanupOutcome::Kept);
         }
         let options = ClaimOptions {
-            size: Size::exactly(control::BYTES),
+            size: page_size(self.backend, &page_name)?,
             // Segments without a page: the gate is on the page, so one is created to pass it.
             create: !has_page,
             patience: self.patience,
@@ -276,9 +289,9 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
             Ok(page) => page,
             Err(PageProblem::NotReady) if had_page => return Verdict::Remove(RemovalReason::HalfMade),
             Err(PageProblem::NotReady) => return Verdict::Remove(RemovalReason::Orphaned),
-            Err(PageProblem::OtherVersion(_) | PageProblem::Foreign(_) | PageProblem::WrongSize(_)) => {
-                return Verdict::LeaveAlone;
-            }
+            // The page's texts may be anywhere. Its name, which is ours, has a hash of the namespace.
+            Err(PageProblem::OtherVersion(_)) => return Verdict::Remove(RemovalReason::OtherVersion),
+            Err(PageProblem::Foreign(_) | PageProblem::WrongSize(_)) => return Verdict::LeaveAlone,
         };
         if page.header().namespace != namespace {
             return Verdict::LeaveAlone;
@@ -319,9 +332,10 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
 
     fn removed(&self, reason: RemovalReason) -> Removed {
         let page = self.page.as_ref().ok();
+        let is_readable = reason != RemovalReason::OtherVersion;
         Removed {
             channel: page.map(|page| page.header().channel),
-            pid: owner_of(&self.memory).pid,
+            pid: if is_readable { owner_of(&self.memory).pid } else { 0 },
             age: page.and_then(|page| self.age(page)),
             reason,
             objects: Vec::new(),
@@ -341,14 +355,21 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
 impl Leftovers<'_, Words> {
     fn remove_all(&self, claim: &dyn Claim, reason: RemovalReason) -> Result<CleanupOutcome, ObjectError> {
         let mut removed = self.removed(reason);
-        end_for_readers(claim.memory());
+        let is_readable = reason != RemovalReason::OtherVersion;
+        if is_readable {
+            end_for_readers(claim.memory());
+        }
         let page = self.names.object(Kind::Control);
         for object in self.objects.iter().filter(|object| **object != page) {
             if remove_ours(self.backend, object)? {
                 removed.objects.push(object.clone());
             }
         }
-        unlink_all(claim, &self.segments())?;
+        if is_readable {
+            unlink_all(claim, &self.segments())?
+        } else {
+            claim.remove()?
+        }
         removed.objects.extend(self.objects.contains(&page).then_some(page));
         Ok(if removed.objects.is_empty() { CleanupOutcome::Kept } else { CleanupOutcome::Removed(removed) })
     }
@@ -406,12 +427,20 @@ fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectE
     }
 }
 
+/// The size of a control page to claim: the one that it has. Another version's may differ.
+fn page_size(backend: &Arc<dyn Backend>, page_name: &str) -> Result<Size, ObjectError> {
+    let found = if_exists(backend.size(page_name))?.map_or(0, |size| size.bytes);
+    let bytes = usize::try_from(found).unwrap_or(usize::MAX);
+    let is_possible = bytes > 0 && bytes <= MAX_PAGE_BYTES && bytes.is_multiple_of(PAGE_BYTES);
+    Ok(Size::exactly(if is_possible { bytes } else { control::BYTES }))
+}
+
 /// Removes a channel that no process writes. Returns the removed instance; `None` if there is no
 /// such channel.
 pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let failed = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let options = ClaimOptions::existing(Size::exactly(control::BYTES));
+    let options = ClaimOptions::existing(page_size(backend, &page_name).map_err(failed)?);
     let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),
@@ -427,6 +456,12 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
     match ControlPage::validate(claim.memory().clone()) {
         Ok(page) if page.header().collides_with(name).is_some() => return Ok(None),
         Ok(_) | Err(PageProblem::NotReady) => {}
+        Err(PageProblem::OtherVersion(_)) => {
+            let objects = backend.list(name.objects.stem()).map_err(failed)?;
+            let leftovers = Leftovers::new(backend, &name.objects, claim.memory().clone(), &objects);
+            leftovers.remove_all(claim.as_ref(), RemovalReason::OtherVersion).map_err(failed)?;
+            return Ok(Some(0));
+        }
         Err(problem) => {
             let reason = problem.reason();
             return Err(failed(ObjectError::Foreign { object: page_name, reason }));
@@ -441,7 +476,7 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
 /// Process id of the owner that a page names, 0 if it can't be read.
 pub(super) fn owner_pid(backend: &Arc<dyn Backend>, page_name: &str) -> u64 {
     match backend.view(page_name) {
-        Ok(page) if page.len() > control::PID => page.load(control::PID),
+        Ok(page) if ControlPage::validate(page.clone()).is_ok() => owner_of(&page).pid,
         _ => 0,
     }
 }

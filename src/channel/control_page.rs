@@ -131,13 +131,12 @@ impl<M: Memory> ControlPage<M> {
     /// this version of the layout.
     pub(crate) fn validate(memory: M) -> Result<ControlPage<M>, PageProblem> {
         let bytes = memory.len() * WORD_BYTES;
-        if bytes != control::BYTES {
-            return Err(PageProblem::WrongSize(bytes));
-        }
         match ready::check(&memory) {
+            // Its pages may have any size.
+            Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
+            _ if bytes != control::BYTES => Err(PageProblem::WrongSize(bytes)),
             Readiness::Ready => Ok(ControlPage(Page::new(memory))),
             Readiness::NotReady => Err(PageProblem::NotReady),
-            Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
             Readiness::Foreign(found) => Err(PageProblem::Foreign(found)),
         }
     }
@@ -378,11 +377,14 @@ pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
 /// Whether the owner that a page names is known to be dead although a process holds its lock: then
 /// a fork of the owner holds it.
 ///
+/// Nothing is known of the owner of a page that another version of the layout made.
+///
 /// A lock does not outlive a boot. A different boot id means a container that has one of its own,
 /// and nothing is known.
 pub(super) fn is_abandoned(page: &impl Memory) -> bool {
+    let is_readable = !matches!(ready::check(page), Readiness::OtherVersion(_));
     let owner = owner_of(page);
-    owner.other_boot().is_none() && owner.state() == ProcessState::Dead
+    is_readable && owner.other_boot().is_none() && owner.state() == ProcessState::Dead
 }
 
 fn nanoseconds(interval: Option<Duration>) -> u64 {

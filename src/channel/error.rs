@@ -93,7 +93,8 @@ pub enum CreateError {
     /// Another version of the library made this channel.
     #[error(
         "channel {channel:?} was made with layout version {found}, this library uses version \
-         {expected}: use the same version of tearless in all processes"
+         {expected}: use the same version of tearless in all processes; if no process writes the \
+         channel, `tearless gc` or `Namespace::clean` removes it"
     )]
     LayoutVersion {
         /// The channel.
@@ -248,7 +249,8 @@ pub enum AttachError {
     /// Another version of the library made this channel.
     #[error(
         "channel {channel:?} was made with layout version {found}, this library uses version \
-         {expected}: use the same version of tearless in all processes"
+         {expected}: use the same version of tearless in all processes; if no process writes the \
+         channel, `tearless gc` or `Namespace::clean` removes it"
     )]
     LayoutVersion {
         /// The channel.

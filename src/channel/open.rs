@@ -68,8 +68,20 @@ impl Opening<'_> {
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
             ObjectError::Claimed { .. } => self.already_owned(),
+            // Another version's page may have another size.
+            source @ ObjectError::Foreign { .. } => {
+                let found = self.backend.view(&self.page_name()).ok().map(ControlPage::validate);
+                match found {
+                    Some(Err(PageProblem::OtherVersion(found))) => self.other_version(found),
+                    _ => self.failed(source),
+                }
+            }
             source => self.failed(source),
         })
+    }
+
+    fn other_version(&self, found: u64) -> CreateError {
+        CreateError::LayoutVersion { channel: self.name.channel.clone(), found, expected: layout::VERSION }
     }
 
     /// The access that all objects of the channel get: the writer's permissions, and the group that
@@ -87,10 +99,7 @@ impl Opening<'_> {
         let page = match ControlPage::validate(claim.memory().clone()) {
             Ok(page) => page,
             Err(PageProblem::NotReady) => return Ok(Existing::Blank),
-            Err(PageProblem::OtherVersion(found)) => {
-                let channel = name.channel.clone();
-                return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
-            }
+            Err(PageProblem::OtherVersion(found)) => return Err(self.other_version(found)),
             Err(problem @ (PageProblem::Foreign(_) | PageProblem::WrongSize(_))) => {
                 let (object, reason) = (self.page_name(), problem.reason());
                 return Err(self.failed(ObjectError::Foreign { object, reason }));

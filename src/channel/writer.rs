@@ -280,8 +280,8 @@ impl ChannelWriter {
         created.map_err(|source| self.cannot_grow(geometry, source))
     }
 
-    /// Gives a heartbeat: one read of the clock and one store. Now and then it checks that the channel
-    /// still has its name.
+    /// Gives a heartbeat: one read of the clock and one store. Now and then it checks that the
+    /// channel still has its name.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });

@@ -155,8 +155,8 @@ impl HubWatch {
         listed.map(drop)
     }
 
-    /// Whether the channel that has this name now is watched. The hub has let go of one that lost its
-    /// name.
+    /// Whether the channel that has this name now is watched. The hub has let go of one that lost
+    /// its name.
     fn is_watched(&self, name: &Arc<str>) -> bool {
         self.watched.get(name).is_some_and(|watched| {
             let is_same = |instance| instance == watched.reader.instance();

@@ -307,8 +307,7 @@ pub enum ObjectState {
 impl ObjectKind {
     /// The kind of the object with this name.
     pub(super) fn of_name(object: &str) -> ObjectKind {
-        let Some(prefix) = ObjectNames::prefix_of_object(object) else { return ObjectKind::Unknown };
-        if object == ObjectNames::registry_of_prefix(prefix) {
+        if ObjectNames::version_of_registry(object).is_some() {
             return ObjectKind::Registry;
         }
         match ObjectNames::of_object(object).and_then(|names| names.kind_of(object)) {

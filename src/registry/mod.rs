@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::channel::WaitersPage;
 use crate::clock::Timer;
 use crate::layout::registry::{self, waiters};
-use crate::layout::{ObjectNames, WORD_BYTES};
+use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
 use table::{Table, Version};
@@ -114,6 +114,28 @@ impl<'a> Registry<'a> {
             table.wake_waiters();
         }
         remove_if_empty(claim.as_ref())
+    }
+
+    /// Removes `object`, the registry of another version of the layout, unless `is_used` says, once no
+    /// process can change it, that the namespace has a channel of that version. Returns whether it
+    /// was removed.
+    pub(crate) fn remove_other(
+        &self,
+        object: &str,
+        is_used: impl FnOnce() -> Result<bool, ObjectError>,
+    ) -> Result<bool, ObjectError> {
+        let Some(size) = if_exists(self.backend.size(object))? else { return Ok(false) };
+        // Its table may have no memory behind its last entry, and is not read.
+        let size = Size { bytes: PAGE_BYTES, max: usize::try_from(size.bytes).unwrap_or(usize::MAX) };
+        let claim = match self.backend.claim(object, ClaimOptions::existing(size), &|_| false) {
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(false),
+            claimed => claimed?,
+        };
+        let is_left = !is_used()?;
+        if is_left {
+            claim.remove()?;
+        }
+        Ok(is_left)
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped

@@ -52,11 +52,14 @@ mod liveness;
 mod memory;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod opening_cleans;
+#[cfg(feature = "message-pack")]
+mod other_versions;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod processes;
 mod readers_that_fail;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod registry;
+#[cfg(feature = "message-pack")]
 mod removed_names;
 mod squatted_names;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]

@@ -81,6 +81,9 @@ impl Removal {
                 ("half-removed", "the process that removed it died, or a part was unlinked by hand".into())
             }
             RemovalReason::Orphaned => ("orphaned", "no channel refers to them".into()),
+            RemovalReason::OtherVersion => {
+                ("other-version", "another version of tearless made them, and no process uses them".into())
+            }
             reason => ("other", format!("{reason:?}")),
         };
         let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();

@@ -66,7 +66,7 @@ fn a_half_made_channel_is_not_ready_and_the_next_writer_finishes_it() {
 }
 
 #[test]
-fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
+fn other_versions_and_foreign_pages_are_refused() {
     for (word, found) in [(layout::READY + (1 << 48), Some(layout::VERSION + 1)), (0x6e6f_7065, None)] {
         let heap = Heap::new();
         let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
@@ -80,8 +80,14 @@ fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
             (Err(CreateError::Object { .. }), Err(AttachError::Object { .. }), None) => {}
             other => panic!("{other:?}"),
         }
-        assert!(remove(&heap.shared(), &name()).is_err());
         assert_eq!(page.load(control::READY), word);
+        // Only on request, and only what is known to be ours.
+        assert_eq!(remove(&heap.shared(), &name()).is_ok(), found.is_some());
+        assert_eq!(page.load(control::READY), word);
+        assert_eq!(
+            attach(&heap).map(drop).is_err_and(|it| matches!(it, AttachError::NotFound { .. })),
+            found.is_some()
+        );
     }
 }
 

@@ -57,7 +57,7 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
         ObjectState::OtherVersion { found } => Finding::problem(
             "layout-version",
             format!("{path} has layout version {found}, which this version can't read"),
-            "use the same version of tearless in all processes; or end its writer and unlink it",
+            "use the same version of tearless in all processes; `tearless gc` removes it if no process writes it",
         ),
         ObjectState::Foreign { reason } => Finding::problem(
             "foreign",

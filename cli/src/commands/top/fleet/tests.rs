@@ -177,7 +177,9 @@ fn a_channel_that_lost_its_names_is_replaced_by_its_successor() {
         std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
     }
     let mut second = stage.writer("worker");
-    (0..3).for_each(|_| drop(second.publish(&[2; 20]).unwrap()));
+    for _ in 0..3 {
+        second.publish(&[2; 20]).unwrap();
+    }
     let mut at = seconds(0);
     while stage.row("worker").bytes != Some(20) {
         sleep(Duration::from_millis(10));
