@@ -1,6 +1,7 @@
 //! A set of channels that belong together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::channel::{self, AttachError, ChannelName, Cleanup, NameError, RemoveError, Retention};
 use crate::cleanup::{self, CleanupReport};
@@ -31,8 +32,12 @@ use crate::{
 pub struct Namespace {
     handle: NamespaceHandle,
     max_memory: Option<u64>,
+    max_dead: usize,
     access: Access,
 }
+
+/// The default of [`NamespaceBuilder::max_dead_channels`].
+const MAX_DEAD: usize = 1_024;
 
 /// A group of users, by its name or its number. Texts and numbers convert into it: see
 /// [`NamespaceBuilder::group`].
@@ -76,6 +81,7 @@ pub struct NamespaceBuilder {
     name: String,
     backend: SharedMemory,
     max_memory: Option<u64>,
+    max_dead: usize,
     permissions: u32,
     group: Option<Group>,
 }
@@ -134,6 +140,18 @@ impl NamespaceBuilder {
         self
     }
 
+    /// The number of channels in the namespace from which on a new one removes old ones of dead
+    /// writers. Default: 1,024. So workers that are named by their process ids, or that die by the
+    /// thousand, do not fill the machine.
+    ///
+    /// A writer of a new channel looks at up to 16 others, in turn, and removes those whose writers
+    /// are dead, except states of the last minute. A channel of a living writer is never removed.
+    /// Each process that opens writers says the same; `usize::MAX` removes nothing.
+    pub fn max_dead_channels(mut self, channels: usize) -> Self {
+        self.max_dead = channels;
+        self
+    }
+
     /// Opens the namespace. No effect on shared memory, no system call, except to look up a group by
     /// its name.
     ///
@@ -145,7 +163,7 @@ impl NamespaceBuilder {
         let namespace = Namespace::on(Arc::new(self.backend), &self.name)?;
         let group = self.group.as_ref().map(Group::id).transpose()?;
         let access = Access { mode: self.permissions, group };
-        Ok(Namespace { max_memory: self.max_memory, access, ..namespace })
+        Ok(Namespace { max_memory: self.max_memory, max_dead: self.max_dead, access, ..namespace })
     }
 }
 
@@ -165,6 +183,7 @@ impl Namespace {
             name: name.into(),
             backend: SharedMemory::default(),
             max_memory: None,
+            max_dead: MAX_DEAD,
             permissions: Access::OWNER.mode,
             group: None,
         }
@@ -188,7 +207,8 @@ impl Namespace {
 
     fn on(backend: Arc<dyn Backend>, name: &str) -> Result<Namespace, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { handle: NamespaceHandle::new(backend, name), max_memory: None, access: Access::OWNER })
+        let handle = NamespaceHandle::new(backend, name);
+        Ok(Namespace { handle, max_memory: None, max_dead: MAX_DEAD, access: Access::OWNER })
     }
 
     /// The namespace's name.
@@ -218,8 +238,11 @@ impl Namespace {
 
     /// Options for a writer.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, MessagePack> {
-        WriterBuilder::new(self.handle.backend().clone(), self.handle.namespace(), channel)
-            .of_namespace(self.max_memory, self.access)
+        WriterBuilder::new(self.handle.backend().clone(), self.handle.namespace(), channel).of_namespace(
+            self.max_memory,
+            self.max_dead,
+            self.access,
+        )
     }
 
     /// A reader with default options and the default codec, [`MessagePack`]. `T` owns its data: a
@@ -387,6 +410,6 @@ impl Namespace {
 
     fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
         let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
-        Cleanup { backend, namespace, retention, patience: PATIENCE }
+        Cleanup { backend, namespace, retention, spare: Duration::ZERO, patience: PATIENCE }
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Cleanup<'a> {
     /// Compared with the name in control pages, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
     pub(crate) retention: Retention,
+    /// A state that was published within this time stays, whatever the retention is.
+    pub(crate) spare: Duration,
     /// How long to wait for another process's step.
     pub(crate) patience: Duration,
 }
@@ -136,7 +138,7 @@ impl Cleanup<'_> {
             Err(error) => return Err(error),
         };
         let leftovers = Leftovers::new(self.backend, names, claim.memory().clone(), objects);
-        match leftovers.verdict(self.namespace, has_page, self.retention) {
+        match leftovers.verdict(self, has_page) {
             Verdict::LeaveAlone => Ok(CleanupOutcome::Kept),
             Verdict::Remove(reason) => leftovers.remove_all(claim.as_ref(), reason),
             Verdict::KeepCurrent => leftovers.remove_orphans(),
@@ -182,7 +184,7 @@ impl Cleanup<'_> {
         if !is_free && !is_abandoned(&page) {
             return Ok(None);
         }
-        match leftovers.verdict(self.namespace, true, self.retention) {
+        match leftovers.verdict(self, true) {
             Verdict::LeaveAlone => Ok(None),
             Verdict::Remove(reason) => self.removable(leftovers.removed(reason), objects.iter()),
             Verdict::KeepCurrent => {
@@ -284,7 +286,7 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
         Leftovers { backend, names, page: ControlPage::validate(memory.clone()), memory, objects }
     }
 
-    fn verdict(&self, namespace: &str, had_page: bool, retention: Retention) -> Verdict {
+    fn verdict(&self, cleanup: &Cleanup<'_>, had_page: bool) -> Verdict {
         let page = match &self.page {
             Ok(page) => page,
             Err(PageProblem::NotReady) if had_page => return Verdict::Remove(RemovalReason::HalfMade),
@@ -293,7 +295,7 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
             Err(PageProblem::OtherVersion(_)) => return Verdict::Remove(RemovalReason::OtherVersion),
             Err(PageProblem::Foreign(_) | PageProblem::WrongSize(_)) => return Verdict::LeaveAlone,
         };
-        if page.header().namespace != namespace {
+        if page.header().namespace != cleanup.namespace {
             return Verdict::LeaveAlone;
         }
         let reason = match page.state() {
@@ -302,11 +304,13 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
             ChannelState::Lingering => RemovalReason::Lingered,
             ChannelState::Open => RemovalReason::Dead,
         };
-        let is_expired = match retention {
-            Retention::UntilReplaced => false,
-            Retention::For(max_age) => self.age(page).is_some_and(|age| age >= max_age),
-            Retention::Nothing => true,
-        };
+        let age = self.age(page);
+        let is_expired = age.is_none_or(|age| age >= cleanup.spare)
+            && match cleanup.retention {
+                Retention::UntilReplaced => false,
+                Retention::For(max_age) => age.is_some_and(|age| age >= max_age),
+                Retention::Nothing => true,
+            };
         if is_expired { Verdict::Remove(reason) } else { Verdict::KeepCurrent }
     }
 

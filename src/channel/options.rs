@@ -35,6 +35,8 @@ pub(crate) struct WriterOptions {
     pub(crate) access: Access,
     /// The users that may open the namespace's registry.
     pub(crate) registry_access: Access,
+    /// See [`NamespaceBuilder::max_dead_channels`](crate::NamespaceBuilder::max_dead_channels).
+    pub(crate) max_dead: usize,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
     /// How waiters are woken, if the system can.
@@ -131,6 +133,7 @@ impl WriterOptions {
             timestamps: TimestampSource::default(),
             access: Access::OWNER,
             registry_access: Access::OWNER,
+            max_dead: usize::MAX,
             linger: false,
             wake_mode: WakeMode::default(),
             heartbeat_interval: None,

@@ -36,6 +36,9 @@ const SIZE: Size = Size { bytes: registry::MIN_BYTES, max: registry::MAX_BYTES }
 /// hand removes names, and the table can't say so.
 pub(crate) const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
 
+/// How many channels a new one looks at, to remove those of dead writers.
+const LOOKED_AT: usize = 16;
+
 /// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
 
@@ -51,15 +54,17 @@ impl<'a> Registry<'a> {
         Registry { backend, namespace, object: ObjectNames::registry(namespace) }
     }
 
-    /// Enters a channel, or its new writer. `access` becomes a part of the registry's.
-    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<(), ObjectError> {
+    /// Enters a channel, or its new writer, and returns the number of channels. `access` becomes a part
+    /// of the registry's.
+    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<usize, ObjectError> {
         for _ in 0..MAX_TRIES {
             let mut claim = self.claim(ClaimOptions::create(SIZE))?;
             if Table::new(claim.memory()).prepare(self.namespace, &self.object)? {
                 let entered = self.admit(claim.as_ref(), access).and_then(|()| {
                     let place = self.make_room(claim.as_mut(), &info.name)?;
-                    Table::new(claim.memory()).change(|table| table.enter(place, info));
-                    Ok(())
+                    let table = Table::new(claim.memory());
+                    table.change(|table| table.enter(place, info));
+                    Ok(table.count())
                 });
                 Table::new(claim.memory()).wake_waiters();
                 if entered.is_err() {
@@ -160,6 +165,12 @@ impl<'a> Registry<'a> {
             }
             known = view.len();
         }
+    }
+
+    /// A few of the channels: others after each change.
+    pub(crate) fn some(&self) -> Vec<ChannelInfo> {
+        let view = self.view().ok().flatten();
+        view.map_or_else(Vec::new, |view| Table::new(&view).some(LOOKED_AT))
     }
 
     /// The waiters' page of the table; `None` while there is no table.

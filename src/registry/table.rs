@@ -223,6 +223,24 @@ impl<'a, M: Memory> Table<'a, M> {
         self.0.load(registry::mark(index))
     }
 
+    /// The number of used entries.
+    pub(super) fn count(&self) -> usize {
+        self.used().count()
+    }
+
+    /// Up to `count` entries, beginning at another place after each change.
+    pub(super) fn some(&self, count: usize) -> Vec<ChannelInfo> {
+        let used: Vec<usize> = self.used().collect();
+        #[expect(clippy::cast_possible_truncation, reason = "it only has to go round")]
+        let start = (self.0.load(CHANGES) as usize).wrapping_mul(count) % used.len().max(1);
+        let (before, after) = used.split_at(start);
+        after.iter().chain(before).take(count).filter_map(|index| self.entry(*index)).collect()
+    }
+
+    fn used(&self) -> impl Iterator<Item = usize> {
+        (0..self.high()).filter(|index| self.mark(*index) != 0)
+    }
+
     /// The entry that `channel` has, or will have.
     pub(super) fn place(&self, channel: &str) -> usize {
         let high = self.high();
@@ -328,7 +346,7 @@ impl<M: MemoryMut> Table<'_, M> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        (0..self.high()).all(|index| self.mark(index) == 0)
+        self.used().next().is_none()
     }
 }
 

@@ -26,7 +26,7 @@ fn info(name: &str, instance: u64) -> ChannelInfo {
 }
 
 fn register(heap: &Heap, info: &ChannelInfo) -> Result<(), ObjectError> {
-    Registry::of(&heap.shared(), NAMESPACE).register(info, Access::OWNER)
+    Registry::of(&heap.shared(), NAMESPACE).register(info, Access::OWNER).map(drop)
 }
 
 fn listed(heap: &Heap) -> Vec<ChannelInfo> {

@@ -93,9 +93,10 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
-    /// The namespace's options: bytes of shared memory that all channels may take, and users.
-    pub(crate) fn of_namespace(mut self, max_memory: Option<u64>, access: Access) -> Self {
+    /// The namespace's options: limits of its channels, and users.
+    pub(crate) fn of_namespace(mut self, max_memory: Option<u64>, max_dead: usize, access: Access) -> Self {
         self.options.budgets.namespace = max_memory;
+        self.options.max_dead = max_dead;
         self.options.access = access;
         self.options.registry_access = access;
         self
