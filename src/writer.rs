@@ -202,7 +202,8 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// [`RemoveError::Left`] names the objects that can't be removed. Everything else has been done.
+    /// [`RemoveError::Left`] names the objects that can't be removed. Everything else has been
+    /// done.
     pub fn close(mut self) -> Result<(), RemoveError> {
         self.session.close()
     }

@@ -194,8 +194,8 @@ impl Shared {
         guard.flush();
     }
 
-    /// The names of the namespace's channels, sorted. While this process lacks descriptors or memory,
-    /// those of the last listing.
+    /// The names of the namespace's channels, sorted. While this process lacks descriptors or
+    /// memory, those of the last listing.
     pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
         // A panic under this lock leaves an old list.
         let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);

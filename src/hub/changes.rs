@@ -28,8 +28,8 @@ use crate::waiting::Ticket;
 /// nothing. When a writer creates the channel again, the stream attaches to it and continues.
 ///
 /// A channel that can't be attached (its creator has not finished it, the process has too many open
-/// files) is tried again about ten times a second, and so is a registry that can't be read: one item
-/// has that error ([`QueryError::List`]), with the pattern in place of a channel's name.
+/// files) is tried again about ten times a second, and so is a registry that can't be read: one
+/// item has that error ([`QueryError::List`]), with the pattern in place of a channel's name.
 ///
 /// A poll copies at most one new state. It makes some system calls to attach to each new channel,
 /// and does not wait for a channel that is being created. It waits for a writer that is too fast,

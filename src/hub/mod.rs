@@ -137,8 +137,8 @@ impl<C, A> Hub<C, A> {
     /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
     /// alphabetical order. A namespace that does not exist yet has none.
     ///
-    /// Cost: a short lock, and a listing of the registry if it has changed. While this process lacks
-    /// descriptors or memory for that, the names are those of the last listing.
+    /// Cost: a short lock, and a listing of the registry if it has changed. While this process
+    /// lacks descriptors or memory for that, the names are those of the last listing.
     ///
     /// # Errors
     ///

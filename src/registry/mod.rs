@@ -69,8 +69,8 @@ impl<'a> Registry<'a> {
         Err(ObjectError::Claimed { object: self.object.clone() })
     }
 
-    /// Lets the registry also admit the users that `wanted` admits. It admits the users of all writers
-    /// since it was created.
+    /// Lets the registry also admit the users that `wanted` admits. It admits the users of all
+    /// writers since it was created.
     fn admit(&self, claim: &dyn Claim, wanted: Access) -> Result<(), ObjectError> {
         let known = claim.status()?.access();
         let object = || self.object.clone();
