@@ -73,8 +73,8 @@ impl From<u32> for Group {
     }
 }
 
-/// Options of a namespace in this machine's shared memory: its users, and a limit on memory. Made by
-/// [`Namespace::builder`].
+/// Options of a namespace in this machine's shared memory: its users, and a limit on memory. Made
+/// by [`Namespace::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct NamespaceBuilder {
@@ -101,8 +101,8 @@ impl NamespaceBuilder {
         self
     }
 
-    /// The group that the [permissions](Self::permissions) of a group are for, by name or by number.
-    /// Default: the process's own. The process must belong to it, or be root.
+    /// The group that the [permissions](Self::permissions) of a group are for, by name or by
+    /// number. Default: the process's own. The process must belong to it, or be root.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -152,13 +152,13 @@ impl NamespaceBuilder {
         self
     }
 
-    /// Opens the namespace. No effect on shared memory, no system call, except to look up a group by
-    /// its name.
+    /// Opens the namespace. No effect on shared memory, no system call, except to look up a group
+    /// by its name.
     ///
     /// # Errors
     ///
-    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters, or if
-    /// there is no such group.
+    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters, or
+    /// if there is no such group.
     pub fn open(self) -> Result<Namespace, NameError> {
         let namespace = Namespace::on(Arc::new(self.backend), &self.name)?;
         let group = self.group.as_ref().map(Group::id).transpose()?;

@@ -69,8 +69,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Writer::publish`], after which there is no heartbeat either, so that readers notice; and
-    /// as [`Writer::touch`], after the publication.
+    /// As [`Writer::publish`], after which there is no heartbeat either, so that readers notice;
+    /// and as [`Writer::touch`], after the publication.
     pub fn publish_if_changed(&mut self, state: &T) -> Result<Option<u64>, PublishError> {
         let published = match self.prepare(state)? {
             Changed::No => None,
@@ -128,12 +128,13 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Once a second at most, it also checks that the channel still has its name in `/dev/shm`: by
     /// one system call (`stat`), the only one.
     ///
-    /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a store.
+    /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a
+    /// store.
     ///
     /// # Errors
     ///
-    /// [`PublishError::NamesRemoved`] if no process can find the channel any more. The heartbeat was
-    /// given: attached readers can see it.
+    /// [`PublishError::NamesRemoved`] if no process can find the channel any more. The heartbeat
+    /// was given: attached readers can see it.
     ///
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
     /// channel.
@@ -208,7 +209,8 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// [`RemoveError::Left`] names the objects that can't be removed. Everything else has been done.
+    /// [`RemoveError::Left`] names the objects that can't be removed. Everything else has been
+    /// done.
     pub fn close(mut self) -> Result<(), RemoveError> {
         self.session.close()
     }

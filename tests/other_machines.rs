@@ -318,6 +318,10 @@ fn a_limit_on_address_space_is_named() {
         );
         assert_eq!(namespace.memory().unwrap().total().objects, 0, "nothing is left");
         open(namespace, "worker").unwrap().publish(&pattern(10)).unwrap();
+        let inside = Namespace::in_process("inside").unwrap();
+        let large = inside.writer_builder::<[u8]>("large").codec::<Bytes>();
+        let error = source(large.capacity(512 << 20).max_state_len(512 << 20).open());
+        assert!(matches!(error, ObjectError::Limit { limit: ResourceLimit::Mappings, .. }), "{error}");
     });
 }
 

@@ -291,7 +291,8 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
             Ok(page) => page,
             Err(PageProblem::NotReady) if had_page => return Verdict::Remove(RemovalReason::HalfMade),
             Err(PageProblem::NotReady) => return Verdict::Remove(RemovalReason::Orphaned),
-            // The page's texts may be anywhere. Its name, which is ours, has a hash of the namespace.
+            // The page's texts may be anywhere. Its name, which is ours, has a hash of the
+            // namespace.
             Err(PageProblem::OtherVersion(_)) => return Verdict::Remove(RemovalReason::OtherVersion),
             Err(PageProblem::Foreign(_) | PageProblem::WrongSize(_)) => return Verdict::LeaveAlone,
         };

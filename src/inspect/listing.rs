@@ -20,16 +20,16 @@ pub struct Capability {
 }
 
 impl Capability {
-    /// Whether there are no channels without it. Without `futex`, waiting polls; without `membarrier`,
-    /// writers have fences.
+    /// Whether there are no channels without it. Without `futex`, waiting polls; without
+    /// `membarrier`, writers have fences.
     #[must_use]
     pub fn is_required(&self) -> bool {
         !["futex", "membarrier"].contains(&self.name)
     }
 }
 
-/// Tries once what channels use of the system. Leaves nothing. What depends on a step that failed is
-/// not tried.
+/// Tries once what channels use of the system. Leaves nothing. What depends on a step that failed
+/// is not tried.
 #[must_use]
 pub fn capabilities() -> Vec<Capability> {
     object::try_steps().into_iter().map(|(name, problem)| Capability { name, problem }).collect()

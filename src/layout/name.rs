@@ -1,8 +1,9 @@
 //! The names of shared objects: short enough for every system, derived from the full names.
 //!
 //! `tl_` + 7 characters for the namespace + 10 for the channel + the kind + the generation, all in
-//! base 36. The registry has `r` and the layout's version after the namespace. The control page holds the full names, and attaching compares them: a collision of
-//! hashes is an error and never a mix-up.
+//! base 36. The registry has `r` and the layout's version after the namespace. The control page
+//! holds the full names, and attaching compares them: a collision of hashes is an error and never a
+//! mix-up.
 
 use super::{Side, VERSION};
 
@@ -76,8 +77,8 @@ impl ObjectNames {
         name
     }
 
-    /// The version of the layout whose registry has the name `object`, if any has. The first version
-    /// had no number in the name.
+    /// The version of the layout whose registry has the name `object`, if any has. The first
+    /// version had no number in the name.
     pub(crate) fn version_of_registry(object: &str) -> Option<u64> {
         let prefix = ObjectNames::prefix_of_object(object)?;
         match object[prefix.len()..].strip_prefix('r')? {

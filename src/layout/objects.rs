@@ -72,9 +72,9 @@ pub(crate) mod schema {
 pub(crate) mod registry {
     //! The registry: one object for each namespace, the table of its channels.
     //!
-    //! A header page, the waiters' page, and blocks of entries, each behind a page of words that say
-    //! which of its entries are in use. The object ends behind the entries that were needed so far;
-    //! it grows in place, and never shrinks.
+    //! A header page, the waiters' page, and blocks of entries, each behind a page of words that
+    //! say which of its entries are in use. The object ends behind the entries that were needed so
+    //! far; it grows in place, and never shrinks.
 
     use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
@@ -111,8 +111,8 @@ pub(crate) mod registry {
     /// Bytes of a full table.
     pub(crate) const MAX_BYTES: usize = bytes(MAX);
 
-    /// The word of an entry that is 0 if the entry is free, else the hash of its channel's name, with
-    /// the lowest bit set.
+    /// The word of an entry that is 0 if the entry is free, else the hash of its channel's name,
+    /// with the lowest bit set.
     pub(crate) const fn mark(index: usize) -> usize {
         BLOCKS + index / BLOCK * BLOCK_WORDS + index % BLOCK
     }

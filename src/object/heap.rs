@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, Size, if_exists};
+use super::{
+    Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, Size,
+    if_exists,
+};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, Words};
 
@@ -79,9 +82,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Object {
-    fn new(bytes: usize) -> Object {
-        let words = Words::zeroed(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
-        Object { words, claimed: Arc::default() }
+    fn new(name: &str, bytes: usize) -> Result<Object, ObjectError> {
+        let words = Words::try_zeroed(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
+        let (operation, limit) = ("allocate", ResourceLimit::Mappings);
+        let words = words.ok_or_else(|| ObjectError::Limit { object: name.into(), operation, limit })?;
+        Ok(Object { words, claimed: Arc::default() })
     }
 
     fn status(&self) -> ObjectStatus {
@@ -102,7 +107,7 @@ impl Backend for Heap {
         if objects.contains_key(object) {
             return Err(ObjectError::Exists { object: object.into() });
         }
-        let new = Object::new(bytes);
+        let new = Object::new(object, bytes)?;
         objects.insert(object.into(), new.clone());
         Ok(new.words)
     }
@@ -138,9 +143,9 @@ impl Backend for Heap {
     ) -> Result<Box<dyn Claim>, ObjectError> {
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
-        if options.create {
+        if options.create && !objects.contains_key(object) {
             // A block of the heap can't grow in place. Pages that are not touched take no memory.
-            objects.entry(object.into()).or_insert_with(|| Object::new(options.size.max));
+            objects.insert(object.into(), Object::new(object, options.size.max)?);
         }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;

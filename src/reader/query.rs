@@ -220,9 +220,10 @@ impl<T, C> Reader<T, C> {
         self.channel.page().heartbeat_interval()
     }
 
-    /// Random id of the channel. If [`ChannelInfo::instance`](crate::inspect::ChannelInfo::instance)
-    /// has another one for its name, this reader's channel has lost its name: it was removed, or its
-    /// objects were unlinked by hand.
+    /// Random id of the channel. If
+    /// [`ChannelInfo::instance`](crate::inspect::ChannelInfo::instance) has another one for its
+    /// name, this reader's channel has lost its name: it was removed, or its objects were unlinked
+    /// by hand.
     #[must_use]
     pub fn instance(&self) -> u64 {
         self.channel.instance()

@@ -54,8 +54,8 @@ impl<'a> Registry<'a> {
         Registry { backend, namespace, object: ObjectNames::registry(namespace) }
     }
 
-    /// Enters a channel, or its new writer, and returns the number of channels. `access` becomes a part
-    /// of the registry's.
+    /// Enters a channel, or its new writer, and returns the number of channels. `access` becomes a
+    /// part of the registry's.
     pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<usize, ObjectError> {
         for _ in 0..MAX_TRIES {
             let mut claim = self.claim(ClaimOptions::create(SIZE))?;
@@ -79,8 +79,8 @@ impl<'a> Registry<'a> {
         Err(ObjectError::Claimed { object: self.object.clone() })
     }
 
-    /// Lets the registry also admit the users that `wanted` admits. It admits the users of all writers
-    /// since it was created.
+    /// Lets the registry also admit the users that `wanted` admits. It admits the users of all
+    /// writers since it was created.
     fn admit(&self, claim: &dyn Claim, wanted: Access) -> Result<(), ObjectError> {
         let known = claim.status()?.access();
         let object = || self.object.clone();
@@ -121,9 +121,9 @@ impl<'a> Registry<'a> {
         remove_if_empty(claim.as_ref())
     }
 
-    /// Removes `object`, the registry of another version of the layout, unless `is_used` says, once no
-    /// process can change it, that the namespace has a channel of that version. Returns whether it
-    /// was removed.
+    /// Removes `object`, the registry of another version of the layout, unless `is_used` says, once
+    /// no process can change it, that the namespace has a channel of that version. Returns whether
+    /// it was removed.
     pub(crate) fn remove_other(
         &self,
         object: &str,

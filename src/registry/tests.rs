@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use proptest::prelude::*;
+
 use super::table::Table;
 use super::*;
 use crate::channel::{ChannelName, CreateError, Format, ReaderOptions, WriterOptions};
@@ -305,5 +307,47 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
             }
         }
         assert!(old_seen > 0 && new_seen > 0);
+    }
+}
+
+/// Words that decide something, and what another process stores there.
+fn damage() -> impl Strategy<Value = Vec<(usize, u64)>> {
+    let word = prop_oneof![
+        0..registry::NAMESPACE.word + 4,
+        waiters::START..waiters::START + 2,
+        registry::mark(0)..registry::mark(12),
+        registry::entry(0)..registry::entry(2),
+    ];
+    let value = prop_oneof![any::<u64>(), 0..20_u64, Just(registry::MAX as u64), Just(u64::MAX)];
+    proptest::collection::vec((word, value), 0..6)
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_table_is_refused_or_works(damage in damage(), pages in proptest::option::of(0..=12_u64)) {
+        const WRITERS: u64 = 10;
+        let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
+        let namespace = format!("damaged-{}", std::process::id());
+        let registry = Registry::of(&backend, &namespace);
+        backend.remove_leftover(&registry.object).unwrap();
+        for number in 0..WRITERS {
+            registry.register(&info(&format!("worker-{number}"), number), Access::OWNER).unwrap();
+        }
+        let memory = backend.reopen(&registry.object).unwrap();
+        damage.iter().for_each(|(word, value)| memory.store(*word, *value));
+        if let Some(pages) = pages {
+            let object = std::fs::File::options().write(true).open(format!("/dev/shm/{}", registry.object));
+            object.unwrap().set_len(pages.min((memory.len() * WORD_BYTES / PAGE_BYTES) as u64) * 4096).unwrap();
+        }
+        let listed = registry.list();
+        prop_assert!(listed.as_ref().map_or(0, Vec::len) as u64 <= WRITERS, "{listed:?}");
+        let _ = (registry.waiters_page(), ChannelWatch::new(Arc::clone(&backend), &namespace).changed());
+        let new = info("one more", 99);
+        if registry.register(&new, Access::OWNER).is_ok() {
+            prop_assert!(registry.list().unwrap().contains(&new));
+            registry.deregister(&[("one more", 99)]).unwrap();
+            prop_assert!(!registry.list().unwrap().contains(&new));
+        }
+        backend.remove_leftover(&registry.object).unwrap();
     }
 }

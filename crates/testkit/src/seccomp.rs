@@ -15,7 +15,8 @@ pub fn forbid(call: libc::c_long) {
     install(&[load(0), jump(libc::BPF_JEQ, number(call), 0, 1), refuse(libc::ENOSYS), allow()]);
 }
 
-/// Makes the system call of this number fail with `errno` where its argument `index` has this value.
+/// Makes the system call of this number fail with `errno` where its argument `index` has this
+/// value.
 pub fn forbid_use(call: libc::c_long, index: u32, value: libc::c_int, errno: libc::c_int) {
     install(&[
         load(0),

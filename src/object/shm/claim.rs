@@ -48,8 +48,8 @@ impl ShmClaim {
             return Err(foreign(object, format!("it has {size} bytes instead of {}", options.size.bytes)));
         }
         let bytes = size.max(options.size.bytes);
-        // An object that grows never has a size before it has the memory. Another version's may: it is
-        // refused by its header, and gets no memory here.
+        // An object that grows never has a size before it has the memory. Another version's may: it
+        // is refused by its header, and gets no memory here.
         let grows = options.size.max > options.size.bytes;
         let is_whole = size == bytes && (grows || reserved_bytes(&stat) >= bytes);
         let os = |error| failed_io(object, "lock", error);
@@ -66,8 +66,8 @@ impl ShmClaim {
         if !names(object, identity(&stat)) {
             return Ok(None);
         }
-        // This sets the size after the memory is reserved: a process that sees the size can access all
-        // of the object.
+        // This sets the size after the memory is reserved: a process that sees the size can access
+        // all of the object.
         let claimed = if is_whole { Ok(()) } else { extend(&lock.fd, object, 0, bytes) };
         match claimed.and_then(|()| map(&lock.fd, &stat, object, bytes)) {
             Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),

@@ -153,8 +153,8 @@ pub(crate) fn group_id(name: &str) -> Option<u32> {
     loop {
         let mut group = MaybeUninit::uninit();
         let mut found = ptr::null_mut();
-        // SAFETY: the name ends with a zero; the call writes no further than the buffer's length, and
-        // `group` and `found` are places for what they are passed for.
+        // SAFETY: the name ends with a zero; the call writes no further than the buffer's length,
+        // and `group` and `found` are places for what they are passed for.
         let errno = unsafe {
             libc::getgrnam_r(
                 name.as_ptr(),

@@ -82,8 +82,8 @@ impl Inspector {
         }
     }
 
-    /// Attaches to the channel if it is not attached, has ended or has lost its name; if that fails,
-    /// the last state stays on the screen.
+    /// Attaches to the channel if it is not attached, has ended or has lost its name; if that
+    /// fails, the last state stays on the screen.
     fn attach(&mut self) {
         let Some(name) = &self.name else { return };
         let is_current =
