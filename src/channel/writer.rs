@@ -1,5 +1,8 @@
 //! The writing side of a channel.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+
 use super::budget::{SizeLimit, Unaffordable};
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
@@ -7,10 +10,11 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, WriterStatistics};
+use crate::clock::WriterClock;
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
-use crate::object::{Claim, ForkToken, ObjectError};
+use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
 use crate::seqlock::{ChannelState, Segment, Writer};
 
 /// The one writer of a channel of bytes.
@@ -20,6 +24,8 @@ pub(crate) struct ChannelWriter {
     channel: String,
     options: WriterOptions,
     pub(super) owner: ForkToken,
+    clock: WriterClock,
+    exit: Arc<ExitMark>,
     /// `None` for a writer that wakes no process.
     waker: Option<Waker>,
     /// Sides whose segment the next publication replaces, by one of this capacity or of the
@@ -59,8 +65,12 @@ impl ChannelWriter {
         segments: Segments,
         options: WriterOptions,
     ) -> Self {
-        page.begin_incarnation(ProcessIdentity::of_self(), &options);
+        let mut clock = WriterClock::new(options.timestamps);
+        page.begin_incarnation(ProcessIdentity::of_self(), &options, &mut clock);
         claim.settle();
+        let exit = Arc::new(ExitMark(Mutex::new(Some(page.clone()))));
+        let at_exit: Weak<dyn AtExit> = Arc::<ExitMark>::downgrade(&exit);
+        object::at_exit(at_exit);
         let (last, growths) = (objects.last, page.growths());
         let mut writer = ChannelWriter {
             writer: Writer::resume(page, objects.sides, last),
@@ -68,6 +78,8 @@ impl ChannelWriter {
             channel: name.channel.clone(),
             options,
             owner: ForkToken::take(),
+            clock,
+            exit,
             waker: None,
             resizing: [None; 2],
             fits_below: [0; 2],
@@ -133,7 +145,7 @@ impl ChannelWriter {
     /// that replaces it.
     #[inline(always)]
     fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
-        let time = self.options.timestamps.now();
+        let time = self.clock.timestamp();
         let checksum = if self.options.checksum { checksum_of_publication(publication, payload) } else { 0 };
         let waiting = self.waker.as_ref().map_or(0, Waker::count);
         match fresh {
@@ -148,6 +160,9 @@ impl ChannelWriter {
             && waker.must_wake(waiting)
         {
             waker.wake(self.writer.control().memory());
+        }
+        if let Some(slept) = self.clock.sign(time) {
+            self.writer.control().set_slept(slept);
         }
     }
 
@@ -266,12 +281,17 @@ impl ChannelWriter {
         created.map_err(|source| self.cannot_grow(geometry, source))
     }
 
-    /// Gives a heartbeat. Wait-free: one read of the clock and one store.
+    /// Gives a heartbeat. Wait-free: one read of the clock and one store; after a pause, up to ten
+    /// of each.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
-        self.writer.control().set_heartbeat();
+        let (page, time) = (self.writer.control(), self.clock.precise());
+        page.set_heartbeat(time);
+        if let Some(slept) = self.clock.sign(time) {
+            page.set_slept(slept);
+        }
         Ok(())
     }
 
@@ -304,6 +324,7 @@ impl ChannelWriter {
             return Ok(());
         }
         let page = self.writer.control();
+        page.set_ended();
         let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
         state.store(page);
         if let Some(waker) = &self.waker {
@@ -410,5 +431,20 @@ impl ChannelWriter {
 impl Drop for ChannelWriter {
     fn drop(&mut self) {
         let _ = self.end();
+        if self.owner.is_ours() {
+            *self.exit.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// Marks the end of a writer that its process neither drops nor closes before it exits: its page,
+/// or `None` once the writer is dropped, because the page may have another writer by now.
+struct ExitMark(Mutex<Option<ControlPage<Words>>>);
+
+impl AtExit for ExitMark {
+    fn at_exit(&self, deadline: Instant) {
+        if let Some(page) = object::lock_until(&self.0, deadline).as_deref().and_then(Option::as_ref) {
+            page.set_ended();
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! The options of a syncer, and how it starts.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::Syncer;
 use super::driver::Driver;
 use super::report::SpawnError;
 use super::shared::Shared;
-use crate::codec::Encode;
+use crate::channel::SnapshotError;
+use crate::codec::{Decode, Encode};
+use crate::object::{self, AtExit};
 use crate::writer::{Writer, WriterBuilder};
 
 /// The default time between two ticks. A published state is then 50 ms old on average, and the
@@ -25,6 +27,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 pub struct SyncerBuilder<T, C> {
     writer: WriterBuilder<T, C>,
     initial: T,
+    /// What reads a predecessor's state; `None` if the syncer is to begin with `initial`.
+    resume: Option<fn(&Writer<T, C>) -> Result<Option<T>, SnapshotError>>,
 }
 
 impl<T, C> WriterBuilder<T, C> {
@@ -47,7 +51,7 @@ impl<T, C> WriterBuilder<T, C> {
     /// # }
     /// ```
     pub fn syncer(self, initial: T) -> SyncerBuilder<T, C> {
-        SyncerBuilder { writer: self, initial }
+        SyncerBuilder { writer: self, initial, resume: None }
     }
 }
 
@@ -56,6 +60,32 @@ impl<T, C> SyncerBuilder<T, C> {
     /// [`WriterBuilder::heartbeat_interval`], or 100 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.writer = self.writer.heartbeat_interval(interval);
+        self
+    }
+
+    /// Begins with the last state of a predecessor that was killed, exited, or closed the channel
+    /// with [`linger`](WriterBuilder::linger), as [`Writer::latest`] returns it. Default: begins
+    /// with the initial state in any case, which is what remains if there is no predecessor, or if
+    /// the channel of one with another type or codec is replaced.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
+    /// let worker = || fleet.writer_builder::<u64>("worker-7").codec::<tearless::Pod>().linger(true);
+    /// let jobs_done = worker().syncer(0).resume().spawn()?;
+    /// jobs_done.update(|jobs| *jobs += 41);
+    /// jobs_done.shutdown()?;
+    ///
+    /// let jobs_done = worker().syncer(0).resume().spawn()?;
+    /// assert_eq!(jobs_done.read(|jobs| *jobs), 41);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resume(mut self) -> Self
+    where
+        C: Decode<T>,
+    {
+        self.resume = Some(|writer| Ok(writer.latest()?.map(crate::Snapshot::into_inner)));
         self
     }
 }
@@ -72,8 +102,8 @@ where
     /// # Errors
     ///
     /// [`SpawnError`]: an error of [`WriterBuilder::open`] or [`Writer::publish`], an interval that
-    /// is too short, or no thread. If the initial state can't be published, a former writer's state
-    /// stays readable.
+    /// is too short, a predecessor's state that can't be read, or no thread. After an error a former
+    /// writer's state stays readable.
     pub fn spawn(self) -> Result<Syncer<T, C>, SpawnError> {
         self.spawn_by(|shared, interval| Driver::thread(Arc::clone(shared), interval))
     }
@@ -106,12 +136,21 @@ where
             return Err(SpawnError::IntervalTooShort { asked: interval, min: MIN_INTERVAL });
         }
         let writer = self.writer.heartbeat_interval(interval).open()?;
-        let shared = Arc::new(Shared::new(writer, self.initial));
+        let initial = match self.resume.map_or(Ok(None), |latest| latest(&writer)) {
+            Ok(latest) => latest.unwrap_or(self.initial),
+            Err(source) => {
+                writer.abandon();
+                return Err(SpawnError::Resume(source));
+            }
+        };
+        let shared = Arc::new(Shared::new(writer, initial));
         if let Err(source) = shared.flush() {
             shared.abandon();
             return Err(SpawnError::Publish(source));
         }
         let driver = start(&shared, interval)?;
+        let at_exit: Weak<dyn AtExit> = Arc::<Shared<T, C>>::downgrade(&shared);
+        object::at_exit(at_exit);
         Ok(Syncer { shared, driver: Mutex::new(Some(driver)), interval })
     }
 }

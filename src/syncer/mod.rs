@@ -64,9 +64,32 @@ use shared::Shared;
 /// and then end the channel as dropping its writer would: for a last state that stays readable,
 /// build it with [`linger`](crate::WriterBuilder::linger). A state that owns its
 /// syncer may drop it while the state is serialized: that drop stops the ticks and waits for
-/// nothing, and the channel ends after the running tick. If the process is killed, aborts or
-/// calls `exit`, or if the syncer is in a `static`, is leaked, or is held by a thread that `main`
-/// does not join, the state of the last tick or [`Syncer::flush`] stays.
+/// nothing, and the channel ends after the running tick.
+///
+/// A process that calls `exit`, or returns from `main`, publishes the last state of every syncer
+/// that it has not dropped: one in a `static`, or held by a thread that `main` does not join. The
+/// channel stays open for a successor, and readers see
+/// [`WriterState::Exited`](crate::inspect::WriterState::Exited). An exit inside of a closure that was
+/// passed to [`update`](Syncer::update) or [`read`](Syncer::read), or while another thread holds the
+/// state for a second, leaves the state of the last tick or [`Syncer::flush`]; so does a process
+/// that is killed, aborts or calls `_exit`.
+///
+/// # SIGTERM
+///
+/// By default SIGTERM kills a process, and a deployment looks like a crash. Two lines make it an
+/// exit, here with tokio, and with any crate for signals elsewhere:
+///
+/// ```no_run
+/// # async fn main_task() -> std::io::Result<()> {
+/// use tokio::signal::unix::{SignalKind, signal};
+/// let mut stop = signal(SignalKind::terminate())?;
+/// tokio::spawn(async move { if stop.recv().await.is_some() { std::process::exit(0) } });
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A worker that waits for `stop.recv()` in its main loop, and then calls [`Syncer::shutdown`],
+/// closes the channel. The command tells the three ends apart: `dead`, `exited` and `closed`.
 ///
 /// # Locks
 ///

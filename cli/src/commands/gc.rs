@@ -109,7 +109,9 @@ fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArg
     }
     let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };
     let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
-    let is_last = |removed: &Removed| matches!(removed.reason, RemovalReason::Dead | RemovalReason::Lingered);
+    let is_last = |removed: &Removed| {
+        matches!(removed.reason, RemovalReason::Dead | RemovalReason::Exited | RemovalReason::Lingered)
+    };
     let kept = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed)).count();
     let what = if kept == 1 { "last state of an ended writer" } else { "last states of ended writers" };
     if kept > 0 {
@@ -176,6 +178,9 @@ fn sentence(removed: &Removed) -> String {
     let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
     let why = match removed.reason {
         RemovalReason::Dead => format!("its writer, process {}, is dead", removed.pid),
+        RemovalReason::Exited => {
+            format!("its writer, process {}, exited without closing it", removed.pid)
+        }
         RemovalReason::Lingered => {
             format!("its writer, process {}, closed it and left the last state", removed.pid)
         }
@@ -192,6 +197,7 @@ fn sentence(removed: &Removed) -> String {
 fn document(removed: &Removed) -> Value {
     let reason = match removed.reason {
         RemovalReason::Dead => "dead",
+        RemovalReason::Exited => "exited",
         RemovalReason::Lingered => "lingered",
         RemovalReason::HalfMade => "half-made",
         RemovalReason::HalfRemoved => "half-removed",

@@ -14,7 +14,7 @@ use tearless::{
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{Fields, ago, bytes, duration, print_json, printable, style};
+use crate::output::{Fields, ago, bytes, clock, duration, print_json, printable, style, timestamp};
 use crate::resolve;
 use crate::states::States;
 
@@ -31,10 +31,11 @@ Examples:
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null: unknown:
-  channel, namespace, writer (alive, stalled, stopped, dead, closed,
+  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed,
   unknown), pid, start_time (clock ticks since boot), incarnation, state
-  (open, lingering, removed), published, age_seconds, bytes (of the last
-  state), rate (publications a second, from those that the channel still
+  (open, lingering, removed), ended_seconds (since the writer closed the
+  channel or exited), published, age_seconds, published_at (UTC), bytes (of
+  the last state), rate (publications a second, from those that the channel still
   holds), held (how many it holds), opened_seconds, heartbeat_seconds,
   heartbeat_interval_seconds, unfinished (number of the publication that the writer's
   death interrupted), codec, type_name, schema_bytes (of the schema
@@ -127,7 +128,7 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
     };
     if let Some(latest) = health::latest(inspection) {
         if latest.age.is_some() {
-            published.push_str(&format!(", {}", ago(latest.age)));
+            published.push_str(&format!(", {} ({})", ago(latest.age), clock(latest.published_at)));
         }
         published.push_str(&format!(", {}", bytes(latest.len)));
     }
@@ -210,8 +211,10 @@ fn document(inspection: &Inspection) -> Value {
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,
         "state": state(inspection.state),
+        "ended_seconds": seconds(inspection.ended_ago),
         "published": inspection.published,
         "age_seconds": seconds(latest.and_then(|slot| slot.age)),
+        "published_at": timestamp(latest.and_then(|slot| slot.published_at)),
         "bytes": latest.map(|slot| slot.len),
         "rate": health::rate(inspection),
         "held": health::whole(inspection).len(),

@@ -128,12 +128,13 @@ impl Watch<'_> {
         let state = reader.writer_state()?;
         let is_news = self.reported != Some(state);
         match state {
-            WriterState::Dead | WriterState::Stopped if is_news => {
+            WriterState::Dead | WriterState::Exited | WriterState::Stopped if is_news => {
                 let (pid, odd) = (reader.writer_pid(), style::ODD);
-                stderr(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
+                let verb = if state == WriterState::Exited { "has" } else { "is" };
+                stderr(format_args!("{odd}writer:{odd:#} process {pid} {verb} {}", state_text(state)));
                 self.reported = Some(state);
             }
-            WriterState::Dead | WriterState::Stopped => {}
+            WriterState::Dead | WriterState::Exited | WriterState::Stopped => {}
             _ => self.reported = None,
         }
         Ok(())

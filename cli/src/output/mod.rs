@@ -8,7 +8,7 @@ pub(crate) mod style;
 mod table;
 mod value;
 
-pub(crate) use human::{ago, bytes, duration, rate};
+pub(crate) use human::{ago, bytes, clock, duration, rate, timestamp};
 pub(crate) use printable::printable;
 pub(crate) use streams::{is_pipe_broken_within, stderr};
 pub(crate) use style::{state_style, state_text};

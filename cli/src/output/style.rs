@@ -23,6 +23,7 @@ pub(crate) fn state_text(state: WriterState) -> &'static str {
         WriterState::Alive => "alive",
         WriterState::Stopped => "stopped",
         WriterState::Dead => "dead",
+        WriterState::Exited => "exited",
         WriterState::Closed => "closed",
         _ => "unknown",
     }
@@ -33,7 +34,7 @@ pub(crate) fn state_style(state: WriterState) -> Style {
     match state {
         WriterState::Alive => GOOD,
         WriterState::Dead => BAD,
-        WriterState::Closed => DIM,
+        WriterState::Closed | WriterState::Exited => DIM,
         _ => ODD,
     }
 }

@@ -70,7 +70,7 @@ impl Palette {
         let style = Style::new();
         match health {
             None | Some(Health::Dead { .. }) => self.trouble(),
-            Some(Health::Closed) => self.dim(),
+            Some(Health::Closed | Health::Exited { .. }) => self.dim(),
             Some(Health::Stalled { is_stopped: true, .. }) => self.coloured(style, Color::Magenta),
             health if health::is_up(health) => self.coloured(style, Color::Green),
             _ => self.coloured(style, Color::Yellow),
