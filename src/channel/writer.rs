@@ -1,7 +1,7 @@
 //! The writing side of a channel.
 
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
 
 use super::budget::{SizeLimit, Unaffordable};
 use super::control_page::ControlPage;
@@ -442,8 +442,9 @@ impl Drop for ChannelWriter {
 struct ExitMark(Mutex<Option<ControlPage<Words>>>);
 
 impl AtExit for ExitMark {
-    fn at_exit(&self, deadline: Instant) {
-        if let Some(page) = object::lock_until(&self.0, deadline).as_deref().and_then(Option::as_ref) {
+    fn at_exit(self: Arc<Self>, _done: Sender<()>) {
+        // A thread that holds the lock is dropping the writer.
+        if let Some(page) = self.0.try_lock().ok().as_deref().and_then(Option::as_ref) {
             page.set_ended();
         }
     }

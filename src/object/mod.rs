@@ -18,7 +18,7 @@ mod threads;
 
 pub(crate) use heap::Heap;
 pub(crate) use lock::holds_owners_lock;
-pub(crate) use process::{AtExit, ForkToken, at_exit, lock_until};
+pub(crate) use process::{AtExit, ForkToken, at_exit};
 pub(crate) use shm::SharedMemory;
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 

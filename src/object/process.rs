@@ -11,7 +11,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError, Weak};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -97,22 +98,24 @@ fn wiped_page() -> Option<&'static AtomicU64> {
 
 /// Something to do when this process exits.
 pub(crate) trait AtExit: Send + Sync {
-    /// Does it. Other threads are still running, and may hold locks for ever: waits at most until
-    /// `deadline`.
-    fn at_exit(&self, deadline: Instant);
+    /// Does it, and drops `done`. Called in the thread that exits, which may hold any lock: what
+    /// could wait for one is done in another thread. The process waits for that a second at most.
+    fn at_exit(self: Arc<Self>, done: Sender<()>);
 }
 
-/// How long an exit waits for other threads at most.
+/// How long an exit waits for what is done in other threads.
 const MAX_EXIT_WAIT: Duration = Duration::from_secs(1);
 
 /// How long to wait before the next try to lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// What to do at the exit of a process, in the order in which it was asked for.
-static AT_EXIT: Mutex<Vec<(ForkToken, Weak<dyn AtExit>)>> = Mutex::new(Vec::new());
+type Works = Vec<(ForkToken, Weak<dyn AtExit>)>;
 
-/// Lets `work` be done when this process exits, and not when its forks do, before everything that
-/// asked earlier, unless it is dropped before that.
+static AT_EXIT: Mutex<Works> = Mutex::new(Vec::new());
+
+/// Lets `work` be done when this process exits, and not when its forks do, unless it is dropped
+/// before that.
 pub(crate) fn at_exit(work: Weak<dyn AtExit>) {
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| {
@@ -120,34 +123,35 @@ pub(crate) fn at_exit(work: Weak<dyn AtExit>) {
         // called. Without memory for it nothing is done at the exit, as in a killed process.
         let _ = unsafe { libc::atexit(exit) };
     });
-    // A fork whose parent held the lock at that moment does nothing at its exit.
-    if let Some(mut all) = lock_until(&AT_EXIT, Instant::now() + MAX_EXIT_WAIT) {
-        if all.len() == all.capacity() {
-            all.retain(|(_, work)| work.strong_count() > 0);
+    if let Some(mut works) = lock_works() {
+        if works.len() == works.capacity() {
+            works.retain(|(_, work)| work.strong_count() > 0);
         }
-        all.push((ForkToken::take(), work));
+        works.push((ForkToken::take(), work));
     }
 }
 
 extern "C" fn exit() {
-    let deadline = Instant::now() + MAX_EXIT_WAIT;
-    let Some(mut all) = lock_until(&AT_EXIT, deadline) else { return };
-    let works = std::mem::take(&mut *all);
-    // What is done may drop what has asked for more.
-    drop(all);
-    for (token, work) in works.iter().rev() {
+    let works = lock_works().map(|mut works| std::mem::take(&mut *works)).unwrap_or_default();
+    let (done, all_done) = mpsc::channel();
+    for (token, work) in works.into_iter().rev() {
         if let Some(work) = work.upgrade().filter(|_| token.is_ours()) {
+            let done = done.clone();
             // Unwind safe: the process ends. A panic must not unwind into the C library.
-            let _ = catch_unwind(AssertUnwindSafe(|| work.at_exit(deadline)));
+            let _ = catch_unwind(AssertUnwindSafe(|| work.at_exit(done)));
         }
     }
+    drop(done);
+    // Nothing is ever sent: this ends with the last sender, or by the time.
+    let _ = all_done.recv_timeout(MAX_EXIT_WAIT);
 }
 
-/// Locks, also after a panic; `None` if another thread holds the lock until `deadline`.
-pub(crate) fn lock_until<T>(mutex: &Mutex<T>, deadline: Instant) -> Option<MutexGuard<'_, T>> {
+/// `None` in a fork whose parent held the lock at that moment.
+fn lock_works() -> Option<MutexGuard<'static, Works>> {
+    let deadline = Instant::now() + MAX_EXIT_WAIT;
     loop {
-        match mutex.try_lock() {
-            Ok(locked) => return Some(locked),
+        match AT_EXIT.try_lock() {
+            Ok(works) => return Some(works),
             Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
             Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
@@ -157,40 +161,26 @@ pub(crate) fn lock_until<T>(mutex: &Mutex<T>, deadline: Instant) -> Option<Mutex
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
-    struct Work(Mutex<u32>);
+    struct Nothing;
 
-    impl AtExit for Work {
-        fn at_exit(&self, deadline: Instant) {
-            *lock_until(&self.0, deadline).unwrap() += 1;
-        }
+    impl AtExit for Nothing {
+        fn at_exit(self: Arc<Self>, _done: Sender<()>) {}
     }
 
     #[test]
     fn work_that_is_dropped_is_not_kept() {
-        let kept = Arc::new(Work(Mutex::new(0)));
-        let weak: Weak<dyn AtExit> = Arc::<Work>::downgrade(&kept);
-        at_exit(weak);
+        let kept = Arc::new(Nothing);
+        let weak: Weak<dyn AtExit> = Arc::<Nothing>::downgrade(&kept);
+        at_exit(weak.clone());
         for _ in 0..1_000 {
-            let dropped = Arc::new(Work(Mutex::new(0)));
-            at_exit(Arc::<Work>::downgrade(&dropped));
+            at_exit(Arc::<Nothing>::downgrade(&Arc::new(Nothing)));
         }
         // Other tests of this process ask for work, too.
-        let all = lock_until(&AT_EXIT, Instant::now() + Duration::from_secs(60)).unwrap();
-        assert!(all.capacity() < 1_000, "{}", all.capacity());
-        assert!(all.iter().any(|(token, work)| token.is_ours() && work.strong_count() == 1));
-    }
-
-    #[test]
-    fn a_lock_that_another_thread_keeps_is_given_up() {
-        let mutex = Mutex::new(0);
-        let held = mutex.lock().unwrap();
-        assert!(lock_until(&mutex, Instant::now() + 3 * LOCK_PAUSE).is_none());
-        drop(held);
-        assert!(lock_until(&mutex, Instant::now()).is_some());
+        let works = lock_works().unwrap();
+        assert!(works.capacity() < 1_000, "{}", works.capacity());
+        assert!(works.iter().any(|(token, work)| token.is_ours() && work.ptr_eq(&weak)));
     }
 
     #[test]

@@ -69,10 +69,10 @@ use shared::Shared;
 /// A process that calls `exit`, or returns from `main`, publishes the last state of every syncer
 /// that it has not dropped: one in a `static`, or held by a thread that `main` does not join. The
 /// channel stays open for a successor, and readers see
-/// [`WriterState::Exited`](crate::inspect::WriterState::Exited). An exit inside of a closure that was
-/// passed to [`update`](Syncer::update) or [`read`](Syncer::read), or while another thread holds the
-/// state for a second, leaves the state of the last tick or [`Syncer::flush`]; so does a process
-/// that is killed, aborts or calls `_exit`.
+/// [`WriterState::Exited`](crate::inspect::WriterState::Exited). The exit waits a second at most for
+/// locks that are held meanwhile. If the state is locked for longer (by a closure that was passed to
+/// [`update`](Syncer::update) and calls `exit`, for example), the state of the last tick or
+/// [`Syncer::flush`] stays; so it does if the process is killed, aborts or calls `_exit`.
 ///
 /// # SIGTERM
 ///

@@ -7,13 +7,15 @@ use std::any::Any;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::report::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
 use crate::codec::Encode;
-use crate::object::{AtExit, ForkToken, lock_until};
+use crate::object::{AtExit, ForkToken};
 use crate::writer::{Changed, Writer};
 
 /// Generic without bounds, so that dropping a syncer needs none.
@@ -88,14 +90,14 @@ impl<T, C> Shared<T, C> {
     pub(super) fn flush(&self) -> Result<u64, PublishError> {
         // Before the locks: a fork may have copied them locked.
         self.check_owner()?;
-        let published = self.publisher().sync(self.state.lock());
+        let published = self.publisher().sync(&self.state);
         published.unwrap_or_else(|| Err(PublishError::Closed { channel: self.channel.clone() }))
     }
 
     /// The same for a tick, which keeps the error.
     pub(super) fn tick(&self) {
         let mut publisher = self.publisher();
-        if let Some(published) = publisher.sync(self.state.lock()) {
+        if let Some(published) = publisher.sync(&self.state) {
             publisher.statistics.ticks += 1;
             if let Err(error) = published {
                 publisher.last_error = Some(Arc::new(error));
@@ -123,7 +125,7 @@ impl<T, C> Shared<T, C> {
     /// Publishes the last state and ends the channel.
     pub(super) fn end(&self) -> Result<SyncerStatistics, ShutdownError> {
         let mut publisher = self.publisher();
-        let published = publisher.sync(self.state.lock());
+        let published = publisher.sync(&self.state);
         let statistics = publisher.statistics;
         let Some(published) = published else {
             let (channel, statistics) = (self.channel.clone(), statistics.into());
@@ -156,28 +158,26 @@ impl<T, C> Shared<T, C> {
     }
 }
 
-impl<T: Send, C> AtExit for Shared<T, C>
+impl<T: Send + 'static, C> AtExit for Shared<T, C>
 where
-    Writer<T, C>: Send,
+    Writer<T, C>: Send + 'static,
 {
     /// Publishes the last state of a syncer that is not dropped before the exit. The channel does
     /// not end: other threads may be using the syncer.
-    fn at_exit(&self, deadline: Instant) {
-        // A closure that holds the state has called `exit`: the state may be half changed.
-        if !self.state.is_held_here()
-            && let Some(mut publisher) = lock_until(&self.publisher, deadline)
-            && let Some(state) = self.state.lock_until(deadline)
-        {
+    fn at_exit(self: Arc<Self>, done: Sender<()>) {
+        // The thread that exits may hold the state, or what the state's serialization locks.
+        let _ = thread::Builder::new().spawn(move || {
             // No caller is left for an error.
-            let _ = publisher.sync(state);
-        }
+            let _ = self.flush();
+            drop(done);
+        });
     }
 }
 
 impl<T, C> Publisher<T, C> {
     /// Publishes the state unless the last publication has it, and counts the attempt. Returns the
     /// number of the last publication; `None` after the shutdown.
-    fn sync(&mut self, state: Held<'_, T>) -> Option<Result<u64, PublishError>> {
+    fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let writer = self.writer.as_mut()?;
         let done = match encode(writer, self.prepare, self.codec, self.covered, state) {
             None => {
@@ -208,14 +208,15 @@ struct Encoded {
     took: Duration,
 }
 
-/// Encodes the state, and releases its lock; `None` if the publication that covers `covered` has it.
+/// Encodes the state under its lock; `None` if the publication that covers `covered` has it.
 fn encode<T, C>(
     writer: &mut Writer<T, C>,
     prepare: Prepare<T, C>,
     codec: &'static str,
     covered: Option<u64>,
-    state: Held<'_, T>,
+    state: &StateLock<T>,
 ) -> Option<Encoded> {
+    let state = state.lock();
     if covered == Some(state.changes) {
         return None;
     }
@@ -284,15 +285,7 @@ impl<T> StateLock<T> {
     #[track_caller]
     fn lock(&self) -> Held<'_, T> {
         self.check_not_held_here();
-        self.held(lock(&self.state))
-    }
-
-    /// `None` if another thread holds the lock until `deadline`.
-    fn lock_until(&self, deadline: Instant) -> Option<Held<'_, T>> {
-        lock_until(&self.state, deadline).map(|state| self.held(state))
-    }
-
-    fn held<'a>(&'a self, state: MutexGuard<'a, State<T>>) -> Held<'a, T> {
+        let state = lock(&self.state);
         self.holder.store(thread_number(), Ordering::Relaxed);
         Held { state, holder: &self.holder }
     }

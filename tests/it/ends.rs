@@ -157,6 +157,37 @@ fn an_exit_waits_for_no_lock_for_ever() {
 }
 
 #[test]
+#[cfg(feature = "message-pack")]
+fn an_exit_does_not_wait_for_what_the_exiting_thread_itself_holds() {
+    static HELD: Mutex<u64> = Mutex::new(7);
+    struct Locking;
+    impl serde::Serialize for Locking {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u64(*HELD.lock().unwrap())
+        }
+    }
+    static STATE: OnceLock<Syncer<Locking>> = OnceLock::new();
+    let test = "ends::an_exit_does_not_wait_for_what_the_exiting_thread_itself_holds";
+    if let Some((_, namespace)) = role() {
+        let builder = namespace.writer_builder("worker").type_name("count");
+        let state = STATE.get_or_init(|| builder.syncer(Locking).interval(NEVER).spawn().unwrap());
+        let mut held = HELD.lock().unwrap();
+        *held = 8;
+        state.update(|_| ());
+        say("ready");
+        orders().for_each(drop);
+        exit(0);
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut worker = Actor::start(test, "worker", &own);
+    worker.await_line("ready");
+    let mut reader = own.reader_builder::<u64>("worker").type_name("count").open().unwrap();
+    worker.close_input();
+    assert!(worker.wait().success());
+    assert_eq!((*reader.snapshot().unwrap(), reader.writer_state().unwrap()), (7, WriterState::Exited));
+}
+
+#[test]
 fn the_exit_of_a_fork_publishes_nothing_and_marks_nothing() {
     let test = "ends::the_exit_of_a_fork_publishes_nothing_and_marks_nothing";
     if let Some((_, namespace)) = role() {
