@@ -80,7 +80,7 @@ fn a_syncer_in_a_static_publishes_its_last_state_at_the_exit() {
         let inspection = own.inspect("worker").unwrap();
         assert!(inspection.ended_ago.is_some() && inspection.unfinished().is_none());
         assert!(!reader.is_closed(), "a successor continues");
-        let mut successor = own.writer_builder("worker").codec::<Pod>().open().unwrap();
+        let mut successor = own.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
         assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
         assert_eq!(own.inspect("worker").unwrap().ended_ago, None);
         assert_eq!(successor.publish(&8).unwrap(), 3);
@@ -250,7 +250,7 @@ fn a_writer_that_is_gone_before_the_exit_marks_no_other_one() {
     worker.await_line("ready");
     worker.order("end");
     worker.await_line("gone");
-    let mut successor = own.writer_builder("worker").codec::<Pod>().open().unwrap();
+    let mut successor = own.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
     successor.publish(&9).unwrap();
     worker.finish();
     assert_eq!(own.inspect("worker").unwrap().ended_ago, None);
@@ -276,7 +276,7 @@ fn sigterm_is_an_exit_or_a_shutdown_and_no_crash() {
         } else {
             let mut stop = signal(SignalKind::terminate()).unwrap();
             let builder = namespace.writer_builder("worker").codec::<Pod>().linger(true);
-            let count = builder.syncer(0).interval(NEVER).spawn().unwrap();
+            let count: Count = builder.syncer(0).interval(NEVER).spawn().unwrap();
             count.replace(7);
             say("ready");
             runtime.block_on(stop.recv());
