@@ -33,22 +33,18 @@ pub enum TimestampSource {
     /// reliable age is worth 19 ns to every writer except one that publishes plain data millions of
     /// times a second.
     #[default]
-    Precise,
+    Precise = 0,
     /// To the kernel's tick, 1 to 10 ms (`CLOCK_MONOTONIC_COARSE`, and the time asleep): ages are
     /// too long by up to a tick.
-    Coarse,
+    Coarse = 1,
     /// No timestamps: [`Snapshot::age`](crate::Snapshot::age) is `None`.
-    None,
+    None = 2,
 }
 
 impl TimestampSource {
     /// Its encoding in a control page.
     pub(crate) fn to_word(self) -> u64 {
-        match self {
-            TimestampSource::Precise => 0,
-            TimestampSource::Coarse => 1,
-            TimestampSource::None => 2,
-        }
+        self as u64
     }
 
     /// Decodes such a word. A word that no writer stores means no timestamps.
@@ -243,9 +239,10 @@ mod tests {
         std::thread::sleep(Duration::from_millis(2));
         assert!(age(time) >= Duration::from_millis(2));
         assert_eq!(age(NonZeroU64::MAX), Duration::ZERO);
+        let before = now();
         let coarse = WriterClock::new(TimestampSource::Coarse).timestamp();
         assert!(coarse > 0 && coarse <= now());
-        assert!(now() - coarse < SECOND, "it counts the time asleep, too");
+        assert!(coarse + SECOND > before, "it counts the time asleep, too");
     }
 
     #[test]
@@ -275,12 +272,14 @@ mod tests {
 
     #[test]
     fn the_time_of_day_is_that_of_the_wall_clock() {
-        let before = SystemTime::now();
-        let time = NonZeroU64::new(now()).unwrap();
-        std::thread::sleep(Duration::from_millis(2));
-        let second = Duration::from_secs(1);
-        let apart = time_of_day(time).duration_since(before).unwrap_or_else(|error| error.duration());
-        assert!(apart < second, "{apart:?}");
+        // This thread may be interrupted between two clocks.
+        let is_close = |_| {
+            let before = SystemTime::now();
+            let time = NonZeroU64::new(now()).unwrap();
+            let apart = time_of_day(time).duration_since(before).unwrap_or_else(|error| error.duration());
+            apart < Duration::from_secs(1)
+        };
+        assert!((0..100).any(is_close));
         assert!(time_of_day(NonZeroU64::MIN) >= SystemTime::UNIX_EPOCH);
     }
 

@@ -25,7 +25,8 @@ use crate::clock;
 use crate::memory::ObjectId;
 use crate::object::{self, ForkToken};
 
-/// Nanoseconds of a clock tick, as `/proc` counts them on all processors that this library supports.
+/// Nanoseconds of a clock tick, as `/proc` counts them on all processors that this library
+/// supports.
 const TICK: i64 = 10_000_000;
 
 /// Identity of a process among all that this machine ever ran. Parts that `/proc` doesn't show are
@@ -97,12 +98,8 @@ impl ProcessIdentity {
     /// The id of the process's boot as the kernel shows it.
     fn boot(self) -> String {
         let [high, low] = self.boot_id;
-        let (time_low, time_mid, time_high) = (high >> 32, (high >> 16) & 0xffff, high & 0xffff);
-        format!(
-            "{time_low:08x}-{time_mid:04x}-{time_high:04x}-{:04x}-{:012x}",
-            low >> 48,
-            low & ((1 << 48) - 1)
-        )
+        let digits = format!("{high:016x}{low:016x}");
+        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
     }
 
     /// State of the process. `Dead` only if that is certain.

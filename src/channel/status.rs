@@ -22,9 +22,9 @@ pub enum WriterState {
     /// The process died without closing the channel: it was killed, or it crashed. The last state
     /// stays readable; the next writer continues from it.
     Dead,
-    /// The process exited without closing the channel, by `exit` or at the end of `main`: its writer
-    /// is in a `static`, for example. The last state stays readable; the next writer continues from
-    /// it.
+    /// The process exited without closing the channel, by `exit` or at the end of `main`: its
+    /// writer is in a `static`, for example. The last state stays readable; the next writer
+    /// continues from it.
     Exited,
     /// The writer closed the channel, or the channel was removed or replaced after its writer had
     /// ended.

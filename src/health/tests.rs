@@ -13,10 +13,10 @@ const fn seconds(seconds: u64) -> Duration {
 type Age = Option<u64>;
 
 fn signs(writer: WriterState, publication: u64, ages: [Age; 3], interval: Age) -> Signs {
-    let [published, heartbeat, opened] = ages.map(|age| age.map(seconds));
-    let interval = interval.map(seconds);
-    let (slept, ended) = (Duration::ZERO, None);
-    Signs { writer, publication, published, heartbeat, opened, interval, slept, ended }
+    let [age, heartbeat_age, opened_ago] = ages.map(|age| age.map(seconds));
+    let heartbeat_interval = interval.map(seconds);
+    let (slept, ended_ago) = (Duration::ZERO, None);
+    Signs { writer, publication, age, heartbeat_age, opened_ago, heartbeat_interval, slept, ended_ago }
 }
 
 fn thresholds(fresh_within: Age, stalled_after: Age) -> Thresholds {
@@ -51,8 +51,8 @@ fn unknown(silent: Age) -> Health {
     Health::Unknown { silent: silent.map(seconds) }
 }
 
-/// What the row is about; writer; publication; ages of publication, heartbeat and opening; interval;
-/// the answer with the default thresholds.
+/// What the row is about; writer; publication; ages of publication, heartbeat and opening;
+/// interval; the answer with the default thresholds.
 #[test]
 fn the_default_thresholds_follow_the_promise() {
     let none = [None; 3];
@@ -158,7 +158,7 @@ fn a_worker_is_not_stalled_by_the_sleep_of_the_machine() {
 #[test]
 fn an_exit_is_not_a_death() {
     let signs = signs(Exited, 5, [Some(9), Some(8), Some(10)], Some(1));
-    let signs = Signs { ended: Some(seconds(7)), ..signs };
+    let signs = Signs { ended_ago: Some(seconds(7)), ..signs };
     assert_eq!(Health::judge(&signs, Thresholds::default()), exited(Some(7)));
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>) -> Option<bo
         let Some(descriptors) = if_there(fs::read_dir(thread.join("fdinfo")))? else { continue };
         for descriptor in descriptors {
             left = left.checked_sub(1)?;
-            let descriptor = descriptor.ok()?;
+            let Some(descriptor) = if_there(descriptor)? else { continue };
             let Some(info) = if_there(fs::read_to_string(descriptor.path()))? else { continue };
             if info.lines().any(is_owners_lock) && is_of(&thread, &descriptor.file_name(), object)? {
                 return Some(true);
@@ -121,8 +121,8 @@ fn is_of(thread: &Path, descriptor: &std::ffi::OsStr, object: Option<ObjectId>) 
     Some(found.is_some_and(|found| ObjectId { device: found.dev(), inode: found.ino() } == object))
 }
 
-/// Whether a line of a descriptor's information is about the lock of an owner's byte:
-/// `lock: 1: OFDLCK ADVISORY WRITE -1 00:1b:12345 1 1`, with the first and the last byte at the end.
+/// Whether a line of a descriptor's information is about the lock of an owner's byte. The first and
+/// the last byte are at its end: `lock: 1: OFDLCK ADVISORY WRITE -1 00:1b:12345 1 1`.
 fn is_owners_lock(line: &str) -> bool {
     let mut fields = line.split_ascii_whitespace();
     let is_ours = fields.next() == Some("lock:") && fields.nth(1) == Some("OFDLCK");

@@ -99,12 +99,13 @@ fn wiped_page() -> Option<&'static AtomicU64> {
 /// Something to do when this process exits.
 pub(crate) trait AtExit: Send + Sync {
     /// Does it, and drops `done`. Called in the thread that exits, which may hold any lock: what
-    /// could wait for one is done in another thread. The process waits for that a second at most.
+    /// could wait for one is done in another thread. The process waits for that three seconds at
+    /// most.
     fn at_exit(self: Arc<Self>, done: Sender<()>);
 }
 
 /// How long an exit waits for what is done in other threads.
-const MAX_EXIT_WAIT: Duration = Duration::from_secs(1);
+const MAX_EXIT_WAIT: Duration = Duration::from_secs(3);
 
 /// How long to wait before the next try to lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
@@ -116,7 +117,7 @@ static AT_EXIT: Mutex<Works> = Mutex::new(Vec::new());
 
 /// Lets `work` be done when this process exits, and not when its forks do, unless it is dropped
 /// before that.
-pub(crate) fn at_exit(work: Weak<dyn AtExit>) {
+pub(crate) fn at_exit<W: AtExit + 'static>(work: &Arc<W>) {
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| {
         // SAFETY: the function takes nothing, does not unwind, and is never unloaded before it is
@@ -127,6 +128,7 @@ pub(crate) fn at_exit(work: Weak<dyn AtExit>) {
         if works.len() == works.capacity() {
             works.retain(|(_, work)| work.strong_count() > 0);
         }
+        let work: Weak<W> = Arc::downgrade(work);
         works.push((ForkToken::take(), work));
     }
 }
@@ -172,15 +174,15 @@ mod tests {
     #[test]
     fn work_that_is_dropped_is_not_kept() {
         let kept = Arc::new(Nothing);
-        let weak: Weak<dyn AtExit> = Arc::<Nothing>::downgrade(&kept);
-        at_exit(weak.clone());
-        for _ in 0..1_000 {
-            at_exit(Arc::<Nothing>::downgrade(&Arc::new(Nothing)));
+        at_exit(&kept);
+        for _ in 0..10_000 {
+            at_exit(&Arc::new(Nothing));
         }
         // Other tests of this process ask for work, too.
         let works = lock_works().unwrap();
-        assert!(works.capacity() < 1_000, "{}", works.capacity());
-        assert!(works.iter().any(|(token, work)| token.is_ours() && work.ptr_eq(&weak)));
+        assert!(works.capacity() < 10_000, "{}", works.capacity());
+        let kept: Weak<dyn AtExit> = Arc::<Nothing>::downgrade(&kept);
+        assert!(works.iter().any(|(token, work)| token.is_ours() && work.ptr_eq(&kept)));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The ends of a worker are distinguished: killed, exited without closing its channel, closed. The last
-//! state is there in each case.
+//! The ends of a worker are distinguished: killed, exited without closing its channel, closed. The
+//! last state is there in each case.
 
 use std::process::exit;
 use std::sync::{Arc, Mutex, OnceLock};
