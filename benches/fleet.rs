@@ -214,9 +214,9 @@ impl MainProcess {
         watch.changed().unwrap();
         let mut woken = 0;
         while woken < wakes {
-            let begin = monotonic();
+            let begin = boottime();
             let named = watch.wait_any(MAX).unwrap();
-            let end = monotonic();
+            let end = boottime();
             assert!(!named.is_empty(), "nothing has changed for {MAX:?}");
             let date = |name: &str| self.hub.get::<State>(name).unwrap().info().monotonic_nanos();
             let came = named.iter().filter_map(|name| date(name)).filter(|date| (begin..end).contains(date));
@@ -259,8 +259,8 @@ impl MainProcess {
 }
 
 /// Nanoseconds of the clock of the publications' timestamps.
-fn monotonic() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
+fn boottime() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
     u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).expect("it began at 0")
 }
 

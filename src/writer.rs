@@ -8,7 +8,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, ChannelName, PublishError, ReaderOptions, RemoveError, SnapshotError, WriterStatistics,
+    self, AttachError, ChannelName, CreateError, PublishError, ReaderOptions, RemoveError, SnapshotError,
+    WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
 use crate::object::Backend;
@@ -140,6 +141,23 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// channel.
     pub fn touch(&mut self) -> Result<(), PublishError> {
         self.session.channel.touch()
+    }
+
+    /// Creates the channel again with the same options, after its names were removed
+    /// ([`PublishError::NamesRemoved`]). Its numbers begin at 1. Readers of the former channel see
+    /// its end, as after [`Writer::close`].
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if another
+    /// process writes a channel of this name now, or if this one has its names still.
+    pub fn reopen(&mut self) -> Result<(), CreateError> {
+        let session = Session::open(&self.backend, &self.name, self.session.channel.options())?;
+        // Dropping the former session ends it for its readers. Its names mean other objects now,
+        // which stay.
+        self.session = session;
+        self.last_payload = LastPayload::default();
+        Ok(())
     }
 
     /// Publishes what [`Writer::prepare`] found changed, and returns its number. Does not touch.

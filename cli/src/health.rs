@@ -89,8 +89,11 @@ pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
 
 /// The words for a writer's health, the most urgent first: the same for people, in JSON and in
 /// labels.
-pub(crate) const WORDS: [&str; 7] =
-    ["dead", "unreadable", "stopped", "stalled", "unknown", "closed", "alive"];
+pub(crate) const WORDS: [&str; 8] =
+    ["dead", "unreadable", "stopped", "stalled", "unknown", "exited", "closed", "alive"];
+
+/// Why a process is stopped.
+pub(crate) const STOPPED: &str = "stopped by a signal or a debugger, or its control group is frozen";
 
 /// One of [`WORDS`]; without a health the channel cannot be read.
 pub(crate) fn word(health: Option<Health>) -> &'static str {
@@ -108,6 +111,7 @@ pub(crate) fn of_process(state: WriterState) -> Health {
         WriterState::Alive => Health::Empty,
         WriterState::Stopped => Health::Stalled { silent: None, is_stopped: true },
         WriterState::Dead => Health::Dead { since: None },
+        WriterState::Exited => Health::Exited { since: None },
         WriterState::Closed => Health::Closed,
         _ => Health::Unknown { silent: None },
     }
@@ -133,7 +137,7 @@ pub(crate) fn urgency(health: Option<Health>) -> usize {
 pub(crate) fn style(health: Option<Health>) -> Style {
     match health {
         None | Some(Health::Dead { .. }) => style::BAD,
-        Some(Health::Closed) => style::DIM,
+        Some(Health::Closed | Health::Exited { .. }) => style::DIM,
         health if is_up(health) => style::GOOD,
         _ => style::ODD,
     }
@@ -161,6 +165,7 @@ mod tests {
             (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
             (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
             (Some(Health::Unknown { silent: None }), "unknown"),
+            (Some(Health::Exited { since: None }), "exited"),
             (Some(Health::Closed), "closed"),
             (Some(Health::Fresh { age: second }), "alive"),
             (Some(Health::Unchanged { age: None }), "alive"),

@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -82,6 +83,31 @@ fn an_owned_channel_names_its_owner() {
         let message = fleet.run_with(&arguments, b"1").fails(6);
         assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
     }
+}
+
+#[test]
+fn a_writer_in_another_time_namespace_is_alive_and_keeps_its_channel() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("skipped: needs root, to make a time namespace");
+    }
+    let fleet = Fleet::new();
+    let mut put = Command::new("unshare")
+        .args(["-T", "--boottime", "100000", "--monotonic", "100000"])
+        .arg(env!("CARGO_BIN_EXE_tearless"))
+        .args(["-n", fleet.name(), "put", "demo", "--each-line"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = put.stdin.take().unwrap();
+    writeln!(input, "1").unwrap();
+    eventually("the line is published", || has_state(&fleet, "demo", "1"));
+    let [document] = fleet.run(&["ls", "--json"]).json().try_into().unwrap();
+    assert_eq!((&document["writer"], &document["pid"]), (&json!("alive"), &json!(put.id())));
+    assert!(document["age_seconds"].as_f64().is_some_and(|age| age > 0.0 && age < 60.0), "{document}");
+    fleet.run_with(&["put", "demo", "--linger"], b"2").fails(6);
+    assert!(has_state(&fleet, "demo", "1"));
+    drop(input);
+    assert!(put.wait().unwrap().success());
 }
 
 #[test]

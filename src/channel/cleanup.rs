@@ -34,6 +34,9 @@ pub enum Retention {
 pub enum RemovalReason {
     /// The writer died, and the retention does not keep its state.
     Dead,
+    /// The writer's process exited without closing the channel, and the retention does not keep its
+    /// state.
+    Exited,
     /// The writer closed the channel and left the last state, which the retention does not keep.
     Lingered,
     /// The creator died before the channel was whole; or it has only just begun, and then starts
@@ -303,6 +306,7 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
             ChannelState::Removed => return Verdict::Remove(RemovalReason::HalfRemoved),
             _ if self.lacks_a_segment(page) => return Verdict::Remove(RemovalReason::HalfRemoved),
             ChannelState::Lingering => RemovalReason::Lingered,
+            ChannelState::Open if page.ended_ago().is_some() => RemovalReason::Exited,
             ChannelState::Open => RemovalReason::Dead,
         };
         let age = self.age(page);

@@ -338,7 +338,7 @@ pub enum PublishError {
     /// The channel's names were unlinked, or taken over, while it was in use.
     #[error(
         "the channel's names were removed from /dev/shm while it was in use; attached readers \
-         keep the last state: drop this writer and open a new one"
+         keep the last state: call `Writer::reopen`, or open a new writer"
     )]
     NamesRemoved,
     /// This process is a fork of the process that opened the writer.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_utils::Backoff as Spins;
 
@@ -61,15 +61,23 @@ impl SnapshotInfo {
         self.publication.get()
     }
 
-    /// Time since the state was published, as of now. `None` if the writer gives its publications
-    /// no timestamps.
+    /// Time since the state was published, as of now; time for which the machine slept counts.
+    /// `None` if the writer gives its publications no timestamps.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         NonZeroU64::new(self.time).map(clock::age)
     }
 
-    /// The timestamp of the publication in nanoseconds of the machine's monotonic clock, to compare
-    /// publications of several channels. `None` if the writer gives its publications no timestamps.
+    /// The time of day at which the state was published, for people: the wall clock as it is set
+    /// now, minus the [age](Self::age). `None` if the writer gives its publications no timestamps.
+    #[must_use]
+    pub fn published_at(&self) -> Option<SystemTime> {
+        NonZeroU64::new(self.time).map(clock::time_of_day)
+    }
+
+    /// The timestamp of the publication in nanoseconds since the machine's boot (`CLOCK_BOOTTIME`,
+    /// which never goes back), to compare publications of several channels. `None` if the writer
+    /// gives its publications no timestamps.
     #[inline]
     #[must_use]
     pub fn monotonic_nanos(&self) -> Option<u64> {

@@ -1,5 +1,7 @@
 //! The writing side of a channel.
 
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::budget::SizeLimit;
@@ -9,11 +11,11 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
-use crate::clock::Timer;
+use crate::clock::{Timer, WriterClock};
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
-use crate::object::{Claim, ForkToken, ObjectError};
+use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
 use crate::seqlock::{ChannelState, Segment, Writer};
 
 /// How long a writer gives heartbeats before it checks that its channel still has its name.
@@ -26,6 +28,8 @@ pub(crate) struct ChannelWriter {
     channel: String,
     options: WriterOptions,
     pub(super) owner: ForkToken,
+    clock: WriterClock,
+    exit: Arc<ExitMark>,
     /// `None` for a writer that wakes no process.
     waker: Option<Waker>,
     /// Sides whose segment the next publication replaces, by one of this capacity or of the
@@ -69,8 +73,11 @@ impl ChannelWriter {
         segments: Segments,
         options: WriterOptions,
     ) -> Self {
-        page.begin_incarnation(ProcessIdentity::of_self(), &options);
+        let mut clock = WriterClock::new(options.timestamps);
+        page.begin_incarnation(ProcessIdentity::of_self(), &options, &mut clock);
         claim.settle();
+        let exit = Arc::new(ExitMark(Mutex::new(Some(page.clone()))));
+        object::at_exit(&exit);
         let (last, growths) = (objects.last, page.growths());
         let mut writer = ChannelWriter {
             writer: Writer::resume(page, objects.sides, last),
@@ -78,6 +85,8 @@ impl ChannelWriter {
             channel: name.channel.clone(),
             options,
             owner: ForkToken::take(),
+            clock,
+            exit,
             waker: None,
             resizing: [None; 2],
             fits_below: [0; 2],
@@ -145,7 +154,7 @@ impl ChannelWriter {
     /// that replaces it.
     #[inline(always)]
     fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
-        let time = self.options.timestamps.now();
+        let time = self.clock.timestamp();
         let checksum = if self.options.checksum { checksum_of_publication(publication, payload) } else { 0 };
         let waiting = self.waker.as_ref().map_or(0, Waker::count);
         match fresh {
@@ -160,6 +169,9 @@ impl ChannelWriter {
             && waker.must_wake(waiting)
         {
             waker.wake(self.writer.control().memory());
+        }
+        if let Some(slept) = self.clock.sign(time) {
+            self.writer.control().set_slept(slept);
         }
     }
 
@@ -280,13 +292,17 @@ impl ChannelWriter {
         created.map_err(|source| self.cannot_grow(geometry, source))
     }
 
-    /// Gives a heartbeat: one read of the clock and one store. Now and then it checks that the
-    /// channel still has its name.
+    /// Gives a heartbeat: one read of the clock and one store; after a pause, up to ten of each.
+    /// Now and then it checks that the channel still has its name.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
-        self.writer.control().set_heartbeat();
+        let (page, time) = (self.writer.control(), self.clock.precise());
+        page.set_heartbeat(time);
+        if let Some(slept) = self.clock.sign(time) {
+            page.set_slept(slept);
+        }
         if self.check_name.is_due() {
             self.has_lost_name = !self.is_named();
         }
@@ -322,6 +338,7 @@ impl ChannelWriter {
             return Ok(());
         }
         let page = self.writer.control();
+        page.set_ended();
         let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
         state.store(page);
         if let Some(waker) = &self.waker {
@@ -437,5 +454,21 @@ impl ChannelWriter {
 impl Drop for ChannelWriter {
     fn drop(&mut self) {
         let _ = self.end();
+        if self.owner.is_ours() {
+            *self.exit.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// Marks the end of a writer that its process neither drops nor closes before it exits: its page,
+/// or `None` once the writer is dropped, because the page may have another writer by now.
+struct ExitMark(Mutex<Option<ControlPage<Words>>>);
+
+impl AtExit for ExitMark {
+    fn at_exit(self: Arc<Self>, _done: Sender<()>) {
+        // A thread that holds the lock is dropping the writer.
+        if let Some(page) = self.0.try_lock().ok().as_deref().and_then(Option::as_ref) {
+            page.set_ended();
+        }
     }
 }

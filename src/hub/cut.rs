@@ -8,7 +8,7 @@ use crossbeam_utils::Backoff as Spins;
 
 use super::attached::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
-use crate::clock::TimestampSource;
+use crate::clock::{self, TimestampSource};
 use crate::layout::Publication;
 use crate::object;
 use crate::seqlock::WakeMode;
@@ -42,7 +42,7 @@ pub enum CutTime {
     /// A time during the call: the writers were too fast for an instant, and each state is the one
     /// that was current at that time by its timestamp. [`CutState::skew`] has the difference.
     AsOf {
-        /// In nanoseconds of the machine's monotonic clock, as
+        /// In nanoseconds since the machine's boot, as
         /// [`SnapshotInfo::monotonic_nanos`](crate::SnapshotInfo::monotonic_nanos).
         monotonic_nanos: u64,
     },
@@ -105,7 +105,7 @@ pub(super) fn cut(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
     // Read before the numbers are loaded. If a publication with a timestamp up to this time is not
     // found, it was announced after its number was loaded. A writer that knew of it therefore gave
     // its own publication a later timestamp than this.
-    let time = TimestampSource::Precise.now();
+    let time = clock::now();
     await_announcements(time, channels);
     for channel in channels {
         channel.take_as_of(time, retry);
@@ -124,7 +124,7 @@ fn await_announcements(time: u64, channels: &[Cutting]) {
     if take_part && object::issue_barrier() {
         return;
     }
-    while TimestampSource::Precise.now().saturating_sub(time) < ANNOUNCED_WITHIN {
+    while clock::now().saturating_sub(time) < ANNOUNCED_WITHIN {
         hint::spin_loop();
     }
 }

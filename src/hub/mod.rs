@@ -319,9 +319,10 @@ setters! {
     pub fn fresh_within(max_age: Duration) { options.thresholds.fresh_within = Some(max_age) }
 
     /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
-    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
-    /// interval that it promises. A writer that promises none is by default never stalled, unless
-    /// it is stopped, and with this limit not before the channel's first publication.
+    /// heartbeat, or the opening of the channel) is older than this; time for which the machine
+    /// slept does not count. Default: three times the interval that it promises. A writer that
+    /// promises none is by default never stalled, unless it is stopped, and with this limit not
+    /// before the channel's first publication.
     pub fn stalled_after(max_age: Duration) { options.thresholds.stalled_after = Some(max_age) }
 }
 

@@ -27,7 +27,8 @@ pub(crate) mod segment {
         pub(crate) const STAMP: usize = 0;
         /// Payload length in bytes.
         pub(crate) const LENGTH: usize = STAMP + 1;
-        /// Timestamp of the publication: nanoseconds of the monotonic clock, 0 for "not recorded".
+        /// Timestamp of the publication: nanoseconds since the machine's boot, 0 for "not
+        /// recorded".
         pub(crate) const TIME: usize = LENGTH + 1;
         /// CRC32C of number and payload where the channel has checksums, else 0.
         pub(crate) const CHECKSUM: usize = TIME + 1;

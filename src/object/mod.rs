@@ -9,15 +9,16 @@
 
 #[cfg(test)]
 mod conformance;
-mod fork;
 mod heap;
 mod lock;
 mod mapping;
+mod process;
 mod shm;
 mod threads;
 
-pub(crate) use fork::ForkToken;
 pub(crate) use heap::Heap;
+pub(crate) use lock::holds_owners_lock;
+pub(crate) use process::{AtExit, ForkToken, at_exit};
 pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 

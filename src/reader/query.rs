@@ -204,7 +204,8 @@ impl<T, C> Reader<T, C> {
     /// [`Snapshot::age`](crate::Snapshot::age) is the time since a publication.
     ///
     /// An old heartbeat proves nothing: the writer may be stopped, slow, or busy elsewhere.
-    /// [`Reader::writer_state`] says whether it is dead. Costs one load, and one read of the clock.
+    /// The age counts time for which the machine slept. [`Reader::writer_state`] says whether the
+    /// writer is dead. Costs one load, and one read of the clock.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
         self.channel.page().heartbeat_age()
@@ -214,7 +215,8 @@ impl<T, C> Reader<T, C> {
     /// ([`WriterBuilder::heartbeat_interval`](crate::WriterBuilder::heartbeat_interval)); `None` if
     /// it promised none. Costs one load.
     ///
-    /// A caller waits for several intervals before it acts on an old [`Reader::heartbeat_age`].
+    /// A caller waits for several intervals before it acts on an old [`Reader::heartbeat_age`], or
+    /// leaves the judgement to [`Reader::health`], which does not count time asleep.
     #[must_use]
     pub fn heartbeat_interval(&self) -> Option<Duration> {
         self.channel.page().heartbeat_interval()

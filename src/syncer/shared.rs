@@ -6,13 +6,15 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use super::report::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
 use crate::codec::Encode;
-use crate::object::ForkToken;
+use crate::object::{AtExit, ForkToken};
 use crate::writer::{Changed, Writer};
 
 /// Generic without bounds, so that dropping a syncer needs none.
@@ -122,10 +124,36 @@ impl<T, C> Shared<T, C> {
     }
 }
 
+impl<T: Send + 'static, C> AtExit for Shared<T, C>
+where
+    Writer<T, C>: Send + 'static,
+{
+    /// Publishes the last state of a syncer that is not dropped before the exit. The channel does
+    /// not end: other threads may be using the syncer.
+    fn at_exit(self: Arc<Self>, done: Sender<()>) {
+        // The thread that exits may hold the state, or what the state's serialization locks.
+        let _ = thread::Builder::new().spawn(move || {
+            // No caller is left for an error.
+            let _ = self.flush();
+            drop(done);
+        });
+    }
+}
+
 impl<T, C> Publisher<T, C> {
     /// Publishes the state unless the last publication has it, and counts the attempt. Returns the
-    /// number of the last publication; `None` after the shutdown.
+    /// number of the last publication; `None` after the shutdown. A channel whose names were
+    /// removed is created again.
     fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
+        let synced = self.try_sync(state)?;
+        if !matches!(synced, Err(PublishError::NamesRemoved)) || self.writer.as_mut()?.reopen().is_err() {
+            return Some(synced);
+        }
+        self.covered = None;
+        self.try_sync(state)
+    }
+
+    fn try_sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let writer = self.writer.as_mut()?;
         let encoded = state.hold(|state| {
             if self.covered == Some(state.changes) {

@@ -9,6 +9,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "message-pack")]
+mod asleep;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod bad_input;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
@@ -31,6 +33,7 @@ mod discovery;
 mod dynamic_reader;
 #[cfg(feature = "dynamic")]
 mod dynamic_values;
+mod ends;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod half_made;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
@@ -74,3 +77,5 @@ mod waiting;
 mod waiting_faults;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod watching;
+#[cfg(feature = "message-pack")]
+mod who_lives;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::{Actor, OwnNamespace, eventually, orders, pattern, role, say, wait_for_end};
 use tearless::{
     Bytes, Namespace, Reader, Writer,
-    error::{AttachError, PublishError, SnapshotError},
+    error::{AttachError, CreateError, PublishError, SnapshotError},
     hub::Health,
     inspect::WriterState,
 };
@@ -217,4 +217,37 @@ fn a_channel_alone_that_is_replaced_is_found() {
     second.touch().unwrap();
     drop(first);
     assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 2);
+}
+
+#[test]
+fn a_writer_creates_its_channel_again_and_a_syncer_does_so_by_itself() {
+    let own = OwnNamespace::new(&["worker", "other"]);
+    let mut writer = own.writer::<u64>("worker").unwrap();
+    writer.publish(&1).unwrap();
+    let mut attached = own.reader::<u64>("worker").unwrap();
+    assert_eq!(*attached.snapshot().unwrap(), 1);
+    assert!(writer.reopen().is_err(), "it has its names");
+    assert_eq!(writer.publish(&2).unwrap(), 2);
+    let syncer = own.syncer("other", 1_u64).unwrap();
+    remove_all_names(&own);
+    eventually("the writer learns of it", || matches!(writer.touch(), Err(PublishError::NamesRemoved)));
+    writer.reopen().unwrap();
+    assert_eq!(writer.publish(&3).unwrap(), 1);
+    assert!(attached.is_closed() && writer.touch().is_ok());
+    assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 3);
+    eventually("the syncer has published again", || {
+        own.reader::<u64>("other").is_ok_and(|mut reader| reader.snapshot().is_ok())
+    });
+    let mut reader = own.reader::<u64>("other").unwrap();
+    syncer.replace(7);
+    eventually("it continues", || *reader.snapshot().unwrap() == 7);
+    assert_eq!(own.hub().channels("*").unwrap(), ["other".into(), "worker".into()]);
+
+    // A successor of the same name keeps it.
+    remove_all(&Objects::of(own.name(), "worker"));
+    let mut successor = own.writer::<u64>("worker").unwrap();
+    assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })));
+    successor.publish(&4).unwrap();
+    drop(writer);
+    assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 4);
 }

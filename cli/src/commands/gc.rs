@@ -29,9 +29,9 @@ Examples:
 
 Keys of --json, one object for each removal:
   channel (null: objects without a channel), pid (0: unknown), age_seconds
-  (null: unknown), reason (dead, lingered, half-made, half-removed, orphaned,
-  nameless: a registry entry whose objects were all unlinked), objects (names
-  in /dev/shm)
+  (null: unknown), reason (dead, exited, lingered, half-made, half-removed,
+  orphaned, nameless: a registry entry whose objects were all unlinked),
+  objects (names in /dev/shm)
 
 Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace")]
 pub(crate) struct GcArguments {
@@ -75,6 +75,7 @@ impl Removal {
         let writer = format!("its writer, process {},", removed.pid);
         let (reason, why) = match removed.reason {
             RemovalReason::Dead => ("dead", format!("{writer} is dead")),
+            RemovalReason::Exited => ("exited", format!("{writer} exited without closing it")),
             RemovalReason::Lingered => ("lingered", format!("{writer} closed it and left the last state")),
             RemovalReason::HalfMade => ("half-made", "its creator died before it was complete".into()),
             RemovalReason::HalfRemoved => {
@@ -158,7 +159,9 @@ fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArg
     }
     let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };
     let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
-    let is_last = |removed: &Removed| matches!(removed.reason, RemovalReason::Dead | RemovalReason::Lingered);
+    let is_last = |removed: &Removed| {
+        matches!(removed.reason, RemovalReason::Dead | RemovalReason::Exited | RemovalReason::Lingered)
+    };
     let kept = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed)).count();
     let what = if kept == 1 { "last state of an ended writer" } else { "last states of ended writers" };
     if kept > 0 {

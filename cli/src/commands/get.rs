@@ -12,7 +12,8 @@ use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health::process_word;
 use crate::output::{
-    ago, bytes, duration, hex_dump, print_json, printable, seconds, stderr, style, value_text,
+    ago, bytes, clock, duration, hex_dump, print_json, printable, seconds, stderr, style, timestamp,
+    value_text,
 };
 use crate::states::{States, Taken};
 
@@ -37,9 +38,9 @@ Examples:
   tearless get worker-7 --raw > state.bin
 
 Keys of --json:
-  channel, publication (its number), age_seconds (null: no timestamp), bytes
-  (of the whole state), codec, type_name, writer (alive, stopped, dead, closed,
-  unknown), field (only with --field), value
+  channel, publication (its number), age_seconds and published_at (UTC; null:
+  no timestamp), bytes (of the whole state), codec, type_name, writer (alive,
+  stopped, dead, exited, closed, unknown), field (only with --field), value
 
 Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 the state \
 can't be decoded")]
@@ -167,8 +168,10 @@ fn headline(states: &States, info: SnapshotInfo) {
     let writer = reader.writer_state().map_or("unknown", process_word);
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
-    let (number, age) = (info.publication(), ago(info.age()));
-    stderr(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
+    let (number, age, at) = (info.publication(), ago(info.age()), clock(info.published_at()));
+    stderr(format_args!(
+        "{dim}{channel}: publication {number}, {age} ({at}), {size}, writer {writer}{dim:#}"
+    ));
 }
 
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
@@ -177,6 +180,7 @@ fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
         "channel": reader.reader().channel(),
         "publication": taken.info.publication(),
         "age_seconds": seconds(taken.info.age()),
+        "published_at": timestamp(taken.info.published_at()),
         "bytes": taken.info.payload_len(),
         "codec": reader.codec(),
         "type_name": reader.type_name(),

@@ -141,10 +141,11 @@ impl Watch<'_> {
     fn report_writer(&mut self) -> Result<(), Failure> {
         let reader = self.states.reader.reader();
         let state = reader.writer_state()?;
-        let is_down = matches!(state, WriterState::Dead | WriterState::Stopped);
+        let is_down = matches!(state, WriterState::Dead | WriterState::Exited | WriterState::Stopped);
         if is_down && self.reported != Some(state) {
             let (pid, odd) = (reader.writer_pid(), style::ODD);
-            stderr(format_args!("{odd}writer:{odd:#} process {pid} is {}", process_word(state)));
+            let verb = if state == WriterState::Exited { "has" } else { "is" };
+            stderr(format_args!("{odd}writer:{odd:#} process {pid} {verb} {}", process_word(state)));
         }
         self.reported = is_down.then_some(state);
         Ok(())

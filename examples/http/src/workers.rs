@@ -175,6 +175,7 @@ impl Vital {
             Health::Unchanged { .. } => ("unchanged", None),
             Health::Stalled { silent, .. } => ("stalled", silent),
             Health::Dead { since } => ("dead", since),
+            Health::Exited { since } => ("exited", since),
             Health::Closed => ("closed", None),
             Health::Empty => ("empty", None),
             _ => ("unknown", None),

@@ -131,8 +131,8 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
         Health::Dead { since } => findings.push(dead(inspection, since)),
         Health::Stalled { is_stopped: true, .. } => findings.push(Finding::problem(
             "stopped",
-            format!("its writer, process {pid}, is stopped by a signal or a debugger"),
-            format!("continue it: kill -CONT {pid}"),
+            format!("its writer, process {pid}, is {}", health::STOPPED),
+            format!("continue it, with `kill -CONT {pid}` or by thawing its control group"),
         )),
         _ => {
             if let Some(breach) = health::breach(inspection) {
