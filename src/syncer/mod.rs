@@ -279,8 +279,11 @@ pub struct SyncerBuilder<T, C> {
     writer: WriterBuilder<T, C>,
     initial: T,
     /// What reads a predecessor's state; `None` if the syncer is to begin with `initial`.
-    resume: Option<fn(&Writer<T, C>) -> Result<Option<T>, SnapshotError>>,
+    resume: Option<Latest<T, C>>,
 }
+
+/// [`Writer::latest`], taken where its bounds are known.
+type Latest<T, C> = fn(&Writer<T, C>) -> Result<Option<T>, SnapshotError>;
 
 impl<T, C> WriterBuilder<T, C> {
     /// A [`Syncer`] instead of a writer: it owns the state, which begins as `initial`, and

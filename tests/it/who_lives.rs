@@ -167,7 +167,9 @@ fn a_restored_writer_with_another_start_time_is_the_owner_for_as_long_as_it_hold
         let mut successor = own.writer::<u64>("worker").unwrap();
         assert_eq!(successor.publish(&2).unwrap(), 2);
         assert_eq!(*reader.snapshot().unwrap(), 2);
-        orphan.map(|orphan| kill_process(orphan, Signal::KILL).unwrap());
+        if let Some(orphan) = orphan {
+            kill_process(orphan, Signal::KILL).unwrap();
+        }
     }
 }
 
