@@ -56,6 +56,19 @@ fn wrong_usage_is_reported() {
     {
         assert!(!run(arguments).fails(2).is_empty(), "{arguments:?}");
     }
+    for (arguments, advice) in [
+        (&["get", "w", "--max-age", "five"][..], "a number and a unit"),
+        (&["get", "w", "--wait", "5"], "a number and a unit"),
+        (&["watch", "w", "--interval", ""], "a number and a unit"),
+        (&["top", "--interval", "soon"], "a number and a unit"),
+        (&["ls", "--trust-owner", "root"], "`id -u NAME`"),
+    ] {
+        let message = run(arguments).fails(2);
+        assert!(message.contains(advice), "{arguments:?}: {message}");
+    }
+    let mut get = tearless(&["get"]);
+    let message = Ran::of(get.env("TEARLESS_NAMESPACE", "fleet").output().unwrap()).fails(2);
+    assert!(message.contains("Usage: tearless get <CHANNEL>"), "only what is missing: {message}");
     let control = "a\u{1b}b";
     let message = run(&["-n", control, "ls"]).fails(2);
     assert!(!message.contains('\u{1b}'), "{message}");

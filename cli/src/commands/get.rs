@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tearless::dynamic::FieldPath;
 use tearless::{SnapshotInfo, inspect::WriterState};
 
-use crate::context::Context;
+use crate::context::{Context, time};
 use crate::error::{ExitStatus, Failure};
 use crate::health::process_word;
 use crate::output::{
@@ -59,10 +59,10 @@ pub(crate) struct GetArguments {
     #[arg(long)]
     live: bool,
     /// Fails with exit code 4 if both the state and the last heartbeat are older
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     max_age: Option<Duration>,
     /// How long to wait for the channel and its first state
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s", hide_default_value = true)]
     wait: Duration,
 }
 
