@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{process, thread};
 
 use clap::Args;
@@ -17,7 +18,8 @@ use crate::output::stderr;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The whole of standard input is one state, or with --each-line each line is one. JSON is published as \
-MessagePack: `tearless get` shows it again, and programs read it with the codec MessagePack.
+MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`, or all of \
+it as serde_json::Value.
 
 A channel lives as long as its writer: the command holds a single state until SIGINT (Ctrl-C), SIGTERM or SIGHUP. \
 With --linger it ends immediately, and the last state stays readable.
@@ -38,6 +40,9 @@ pub(crate) struct PutArguments {
     /// Publishes each line as it comes, until the input ends
     #[arg(long)]
     each_line: bool,
+    /// Promises a line in this time: after 3 of them without one, the writer counts as stalled
+    #[arg(long, value_name = "TIME", value_parser = crate::context::time, requires = "each_line")]
+    interval: Option<Duration>,
     /// Leaves the last state readable at the end
     #[arg(long)]
     linger: bool,
@@ -48,10 +53,12 @@ pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Fai
     let channel = &arguments.channel;
     if arguments.bytes {
         let builder = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>();
-        return publish(builder, arguments, |input, _| Ok(input.into_boxed_slice()));
+        return publish(builder, arguments, |input| Ok(read_all(input)?.into()), |line, _| Ok(line.into()));
     }
     let builder = namespace.writer_builder::<Value>(channel).codec::<MessagePack>().type_name("json");
-    publish(builder, arguments, |input, line| json(&input, line).map(Box::new))
+    publish(builder, arguments, |input| Ok(Box::new(document(input.take(MAX_BYTES + 1))?)), |line, number| {
+        serde_json::from_slice(&line).map(Box::new).map_err(|error| not_json(&error, Some(number)))
+    })
 }
 
 /// On a machine without a namespace, the first worker has to name the one to create.
@@ -62,18 +69,25 @@ fn hint_at_name(failure: Failure) -> Failure {
     }
 }
 
-/// Makes a state of an input; of a line of the input, the second argument is its number.
-type Parse<T> = fn(Vec<u8>, Option<u64>) -> Result<Box<T>, Failure>;
+/// Makes a state of the whole input.
+type ParseAll<T> = fn(io::StdinLock<'static>) -> Result<Box<T>, Failure>;
+
+/// Makes a state of a line, which has this number.
+type Parse<T> = fn(Vec<u8>, u64) -> Result<Box<T>, Failure>;
 
 fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
-    builder: WriterBuilder<T, C>,
+    mut builder: WriterBuilder<T, C>,
     arguments: &PutArguments,
+    parse_all: ParseAll<T>,
     parse: Parse<T>,
 ) -> Result<(), Failure> {
-    let builder = builder.linger(arguments.linger);
+    builder = builder.linger(arguments.linger);
+    if let Some(interval) = arguments.interval {
+        builder = builder.heartbeat_interval(interval);
+    }
     match arguments.each_line {
         true => each_line(builder, arguments.bytes, parse),
-        false => single(builder, arguments, parse),
+        false => single(builder, arguments, parse_all),
     }
 }
 
@@ -81,9 +95,9 @@ fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
 fn single<T: ?Sized, C: Encode<T>>(
     builder: WriterBuilder<T, C>,
     arguments: &PutArguments,
-    parse: Parse<T>,
+    parse: ParseAll<T>,
 ) -> Result<(), Failure> {
-    let state = parse(read_all(io::stdin().lock())?, None)?;
+    let state = parse(io::stdin().lock())?;
     let mut signals = Caught::catch()?;
     let mut writer = builder.open()?;
     let publication = writer.publish(&state)?;
@@ -116,7 +130,7 @@ fn each_line<T: ?Sized + 'static, C: Encode<T> + 'static>(
     });
     let writer = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     let published = for_each_line(is_raw, |line, number| {
-        let state = parse(line, Some(number))?;
+        let state = parse(line, number)?;
         writer().as_mut().map_or(Ok(()), |writer| Ok(writer.publish(&state).map(drop)?))
     });
     published.and(end(writer().take()))
@@ -151,17 +165,35 @@ fn unusable(message: String) -> Failure {
 /// input.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// JSON; of a line of the input, `line` is its number.
-fn json(input: &[u8], line: Option<u64>) -> Result<Value, Failure> {
-    serde_json::from_slice(input).map_err(|error| {
-        let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
-        // The reason without its place, which is relative to the line.
-        let text = error.to_string();
-        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-        let text = format!("standard input is not JSON: {reason}, at line {row}, column {column}");
-        unusable(text)
-            .hint("to publish bytes that are not JSON, add --bytes; if each line is a state, add --each-line")
-    })
+/// The only JSON document of the input. A second one is refused as soon as it has come, because the
+/// input of a worker that forgot --each-line does not end.
+fn document(mut input: io::Take<impl Read>) -> Result<Value, Failure> {
+    let mut documents = serde_json::Deserializer::from_reader(&mut input).into_iter();
+    let (first, second) = (documents.next(), documents.next());
+    if input.limit() == 0 {
+        return Err(too_long());
+    }
+    match (first, second) {
+        (Some(Ok(document)), None) => Ok(document),
+        (Some(Ok(_)), Some(Ok(_))) => {
+            let failure = unusable("standard input has more than one JSON document".into());
+            Err(failure.hint("if each line is a state, add --each-line"))
+        }
+        (Some(Err(error)), _) if error.is_io() => Err(unreadable(&error.into())),
+        (Some(Err(error)), _) | (_, Some(Err(error))) => Err(not_json(&error, None)),
+        (None, _) => Err(unusable("standard input is empty".into())),
+    }
+}
+
+/// What is wrong with the input, or with this line of it.
+fn not_json(error: &serde_json::Error, line: Option<u64>) -> Failure {
+    let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
+    // The reason without its place, which is relative to the line.
+    let text = error.to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let text = format!("standard input is not JSON: {reason}, at line {row}, column {column}");
+    let more = if line.is_some() { "" } else { "; if each line is a state, add --each-line" };
+    unusable(text).hint(format!("to publish bytes that are not JSON, add --bytes{more}"))
 }
 
 /// The whole of standard input.
@@ -188,9 +220,13 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Failure> {
 
 fn check_len(bytes: &[u8]) -> Result<(), Failure> {
     match bytes.len() as u64 > MAX_BYTES {
-        true => Err(unusable(format!("a state on standard input has more than {MAX_BYTES} bytes"))),
+        true => Err(too_long()),
         false => Ok(()),
     }
+}
+
+fn too_long() -> Failure {
+    unusable(format!("a state on standard input has more than {MAX_BYTES} bytes"))
 }
 
 fn unreadable(error: &io::Error) -> Failure {
@@ -214,6 +250,8 @@ mod tests {
     #[test]
     fn endless_input_is_refused() {
         assert!(read_all(io::repeat(b'x')).is_err());
+        let endless = document(io::repeat(b' ').take(100)).unwrap_err().to_string();
+        assert!(endless.contains("more than 67108864 bytes"), "{endless}");
         assert!(read_line(&mut io::BufReader::new(io::repeat(b'x'))).is_err());
     }
 
