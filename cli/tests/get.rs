@@ -195,6 +195,16 @@ fn get_waits_for_a_channel_up_to_the_timeout() {
 }
 
 #[test]
+fn a_state_that_is_not_published_yet_is_waited_for_on_request() {
+    let fleet = Fleet::new();
+    let _writer = fleet.writer::<u64>("worker-7").unwrap();
+    let message = fleet.run(&["get", "worker-7"]).fails(3);
+    assert!(message.contains("nothing has been published") && message.contains("--wait"), "{message}");
+    let message = fleet.run(&["get", "worker-7", "--wait", "10ms"]).fails(3);
+    assert!(message.contains("within 10 ms") && !message.contains("watch"), "{message}");
+}
+
+#[test]
 fn the_longest_possible_timeout_is_accepted() {
     let fleet = Fleet::new();
     let timeout = "18446744073709551615s";

@@ -72,7 +72,13 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
     if !arguments.wait.is_zero() && states.reader.reader().publication() == 0 {
-        states.reader.reader_mut().wait_after(0, arguments.wait.saturating_sub(begin.elapsed()))?;
+        let left = arguments.wait.saturating_sub(begin.elapsed());
+        if states.reader.reader_mut().wait_after(0, left)?.is_none() {
+            let (channel, wait) = (&arguments.channel, duration(arguments.wait));
+            let text = format!("nothing has been published on channel {channel:?} within {wait}");
+            let failure = Failure::new(ExitStatus::NotFound, text);
+            return Err(failure.hint("`tearless stat` shows its writer"));
+        }
     }
     if arguments.live {
         must_live(&states)?;
