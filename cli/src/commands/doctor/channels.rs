@@ -178,10 +178,12 @@ fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {
     let unfinished = inspection.unfinished();
     let middle =
         unfinished.map_or_else(String::new, |number| format!(", in the middle of publication {number}"));
-    let sign = ago(since);
+    let (sign, pid) = (ago(since), inspection.writer_pid);
+    let channel = [&inspection.namespace, &inspection.channel].map(|name| printable(name));
+    let gc = format!("tearless -n '{}' gc '{}'", channel[0], channel[1]);
     Finding::problem(
         "dead",
-        format!("its writer, process {}, died{middle}; last sign of life: {sign}", inspection.writer_pid),
-        "see `tearless postmortem`; then restart it, or remove its last state: `tearless gc --keep nothing`",
+        format!("its writer, process {pid}, died{middle}; last sign of life: {sign}"),
+        format!("see `tearless postmortem`; then restart it, or remove its last state: `{gc}`"),
     )
 }

@@ -1,0 +1,58 @@
+//! Workers named by their process leave many dead channels: what the command prints about them
+//! stays short, live workers come first, and one of them can be removed.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Fleet, Worker, as_worker, until_killed};
+use tearless::Namespace;
+
+/// More than the doctor names.
+const DEAD: usize = 12;
+
+fn work(namespace: &Namespace) -> ! {
+    let open = |number| namespace.writer::<Value>(&format!("dead-{number:05}")).unwrap();
+    let mut writers: Vec<_> = (0..DEAD).map(open).collect();
+    for writer in &mut writers {
+        writer.publish(&json!({ "step": 1 })).unwrap();
+    }
+    until_killed()
+}
+
+#[test]
+fn one_dead_channel_is_removed_by_name_and_a_live_one_is_not() {
+    let test = "one_dead_channel_is_removed_by_name_and_a_live_one_is_not";
+    if let Some(namespace) = as_worker() {
+        work(&namespace);
+    }
+    let fleet = Fleet::new();
+    let worker = Worker::start(test, &fleet);
+    let _live = fleet.writer::<u64>("live").unwrap();
+    let names = || -> Vec<_> { fleet.channels().unwrap().into_iter().map(|info| info.name).collect() };
+    let pid = worker.pid();
+    let message = fleet.run(&["gc", "dead-00001"]).fails(6);
+    assert!(message.contains(&format!("written by process {pid}")), "{message}");
+    worker.kill();
+    fleet.run(&["gc", "dead-00001", "live"]).fails(6);
+    fleet.run(&["gc", "dead-00001", "live", "--dry-run"]).fails(6);
+    assert!(fleet.run(&["gc", "dead-0x"]).fails(3).contains("did you mean: dead-00000"));
+    fleet.run(&["gc", "dead-00001", "--keep", "1h"]).fails(2);
+    let report = fleet.run(&["gc", "dead-00001", "--dry-run"]).ok();
+    assert!(report.starts_with("would remove channel dead-00001: ") && names().len() == DEAD + 1, "{report}");
+
+    let ran = fleet.run(&["rm", "dead-00001", "dead-00007"]);
+    assert!(ran.stderr.is_empty(), "{ran:?}");
+    let report = ran.ok();
+    assert_eq!(report.lines().count(), 2, "{report}");
+    assert!(report.contains("removed channel dead-00001: its writer, process"), "{report}");
+    let left = names();
+    assert_eq!(left.len(), DEAD - 1, "{left:?}");
+    assert!(!left.contains(&"dead-00001".to_owned()) && !left.contains(&"dead-00007".to_owned()));
+    fleet.run(&["get", "dead-00002"]).ok();
+    fleet.run(&["get", "dead-00001"]).fails(3);
+
+    // The command that the doctor advises.
+    let doctor = fleet.run(&["doctor"]).stdout;
+    let advice = format!("`tearless -n '{}' gc 'dead-00000'`", fleet.name());
+    assert!(doctor.contains(&advice), "{doctor}");
+}
