@@ -56,3 +56,22 @@ fn one_dead_channel_is_removed_by_name_and_a_live_one_is_not() {
     let advice = format!("`tearless -n '{}' gc 'dead-00000'`", fleet.name());
     assert!(doctor.contains(&advice), "{doctor}");
 }
+
+#[test]
+fn the_doctor_names_some_of_many_dead_workers_and_counts_the_others() {
+    let test = "the_doctor_names_some_of_many_dead_workers_and_counts_the_others";
+    if let Some(namespace) = as_worker() {
+        work(&namespace);
+    }
+    let fleet = Fleet::new();
+    Worker::start(test, &fleet).kill();
+    let ran = fleet.run(&["doctor"]);
+    let own: Vec<_> = ran.stdout.lines().filter(|line| line.contains(fleet.name())).collect();
+    let named = own.iter().filter(|line| line.contains("/dead-") && line.contains("died")).count();
+    assert_eq!(named, 3, "{ran:?}");
+    let others = format!("problem: {}: {} more of this kind: dead", fleet.name(), DEAD - 3);
+    assert!(own.contains(&others.as_str()), "{ran:?}");
+    assert_eq!(ran.code, Some(1));
+    let all = fleet.run(&["doctor", "--json"]).stdout;
+    assert_eq!(all.matches("\"check\":\"dead\"").count(), DEAD, "{all}");
+}

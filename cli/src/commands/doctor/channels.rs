@@ -10,7 +10,7 @@ use tearless::{
     inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState},
 };
 
-use super::finding::{Finding, Refusals};
+use super::finding::{Finding, Refusals, few_of_each};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
@@ -20,7 +20,7 @@ use crate::resolve;
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
         let namespace = context.open(name)?;
-        let findings = findings(&namespace);
+        let findings = findings(&namespace, context);
         let missing =
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
@@ -30,11 +30,11 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     names.dedup();
     // A name out of shared memory may be invalid.
     let namespaces = names.iter().filter_map(|name| context.open(name).ok());
-    Ok(namespaces.flat_map(|namespace| findings(&namespace)).collect())
+    Ok(namespaces.flat_map(|namespace| findings(&namespace, context)).collect())
 }
 
 /// The findings in a namespace. An object that this user may not open is a note, and not a problem.
-fn findings(namespace: &Namespace) -> Vec<Finding> {
+fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
     let mut refusals = Refusals::default();
     let mut findings = leftovers(namespace, &mut refusals);
     match namespace.channels() {
@@ -45,7 +45,7 @@ fn findings(namespace: &Namespace) -> Vec<Finding> {
     for finding in &mut findings {
         finding.namespace = Some(namespace.name().to_owned());
     }
-    findings
+    few_of_each(findings, context)
 }
 
 /// What to do about an object that is not ours.

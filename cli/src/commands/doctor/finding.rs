@@ -1,12 +1,13 @@
 //! What `tearless doctor` reports, and objects that this user may not open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use serde::Serialize;
 use tearless::error::ObjectError;
 
+use crate::context::Context;
 use crate::error::for_shells;
 
 /// Whether the user has to act.
@@ -41,6 +42,27 @@ impl Finding {
     pub(super) fn note(check: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Finding {
         Finding { severity: Severity::Note, ..Finding::problem(check, what, advice) }
     }
+}
+
+/// How many findings of one kind are printed for people, in each namespace.
+const MAX_ALIKE: usize = 3;
+
+/// The first findings of each kind, and the number of the others. JSON has all of them.
+pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &Context) -> Vec<Finding> {
+    let mut kinds = BTreeMap::new();
+    findings.retain(|it| {
+        let kind = (it.namespace.clone(), it.check);
+        let (count, _) = kinds.entry(kind).and_modify(|(count, _)| *count += 1).or_insert((1, it.severity));
+        context.json || *count <= MAX_ALIKE
+    });
+    for ((namespace, check), (count, severity)) in kinds {
+        if count > MAX_ALIKE && !context.json {
+            let what = format!("{} more of this kind: {check}", count - MAX_ALIKE);
+            let advice = "`tearless doctor --json` lists all of them";
+            findings.push(Finding { namespace, severity, ..Finding::problem(check, what, advice) });
+        }
+    }
+    findings
 }
 
 /// Why an object was not opened.

@@ -22,7 +22,8 @@ have left; objects that are not what their names say, of other versions, or with
 that are dead, stopped, stalled (silent for 3 of the intervals that they promised), or whose objects were \
 unlinked by hand. Changes nothing.
 
-Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code.
+Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code. Of many \
+findings of one kind in a namespace, 3 are printed and the others counted; --json prints all.
 
 Examples:
   tearless doctor
