@@ -75,3 +75,28 @@ fn the_doctor_names_some_of_many_dead_workers_and_counts_the_others() {
     let all = fleet.run(&["doctor", "--json"]).stdout;
     assert_eq!(all.matches("\"check\":\"dead\"").count(), DEAD, "{all}");
 }
+
+#[test]
+fn an_exposition_has_a_bound_and_leaves_dead_workers_out_first() {
+    let test = "an_exposition_has_a_bound_and_leaves_dead_workers_out_first";
+    if let Some(namespace) = as_worker() {
+        work(&namespace);
+    }
+    let fleet = Fleet::new();
+    Worker::start(test, &fleet).kill();
+    // By name, they are behind all others.
+    let _live = ["live-1", "live-2"].map(|name| fleet.writer::<u64>(name).unwrap());
+    let export = |options: &[&str]| fleet.run(&[&["export", "--prometheus", "--once"], options].concat()).ok();
+    let text = export(&["--max-channels", "3"]);
+    for part in [
+        "tearless_up{channel=\"live-1\"} 1\n",
+        "tearless_up{channel=\"live-2\"} 1\n",
+        "tearless_up{channel=\"dead-00000\"} 0\n",
+        "tearless_exporter_channels 3\n",
+        &format!("tearless_exporter_channels_left_out {}\n", DEAD - 1),
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(export(&[]).contains("tearless_exporter_channels_left_out 0\n"));
+    assert!(export(&["--max-channels", "1", "live-*"]).contains("tearless_exporter_channels_left_out 1\n"));
+}

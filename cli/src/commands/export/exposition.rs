@@ -147,7 +147,7 @@ fn family<'a>(
 
 impl Scrape {
     /// The exporter's own numbers.
-    fn own(&self) -> [(&'static str, &'static str, MetricType, Figure); 5] {
+    fn own(&self) -> [(&'static str, &'static str, MetricType, Figure); 6] {
         [
             (
                 "tearless_exporter_listed",
@@ -160,6 +160,12 @@ impl Scrape {
                 "Channels in this scrape",
                 MetricType::Gauge,
                 whole(self.samples.len() as u64),
+            ),
+            (
+                "tearless_exporter_channels_left_out",
+                "Channels that match and exceed --max-channels",
+                MetricType::Gauge,
+                whole(self.left_out as u64),
             ),
             (
                 "tearless_exporter_scrape_seconds",

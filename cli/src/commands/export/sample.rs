@@ -143,6 +143,8 @@ impl Sample {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scrape {
     pub(super) samples: Vec<Sample>,
+    /// The number of channels beyond the limit.
+    pub(super) left_out: usize,
     /// Whether the channels could be listed. If not, the scrape uses the previous list.
     pub(super) is_listed: bool,
     /// The time of reading all channels.
