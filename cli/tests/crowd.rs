@@ -3,8 +3,10 @@
 
 mod support;
 
+use std::sync::mpsc::RecvTimeoutError;
+
 use serde_json::{Value, json};
-use support::{Fleet, Worker, as_worker, until_killed};
+use support::{Fleet, Worker, as_worker, eventually, until_killed};
 use tearless::Namespace;
 
 /// More than the doctor names.
@@ -99,4 +101,25 @@ fn an_exposition_has_a_bound_and_leaves_dead_workers_out_first() {
     }
     assert!(export(&[]).contains("tearless_exporter_channels_left_out 0\n"));
     assert!(export(&["--max-channels", "1", "live-*"]).contains("tearless_exporter_channels_left_out 1\n"));
+}
+
+#[test]
+fn one_table_of_top_is_sorted_by_the_rates_that_it_has() {
+    let fleet = Fleet::new();
+    let mut quiet = fleet.writer::<u64>("a-quiet").unwrap();
+    quiet.publish(&1).unwrap();
+    let mut busy = fleet.writer::<u64>("b-busy").unwrap();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let publishing = std::thread::spawn(move || {
+        for number in 0.. {
+            busy.publish(&number).unwrap();
+            if stopped.recv_timeout(std::time::Duration::from_millis(1)) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+        }
+    });
+    let top = ["top", "--once", "--json", "--interval", "100ms", "--sort", "rate"];
+    eventually("the busy worker is the first", || fleet.run(&top).json()[0]["channel"] == "b-busy");
+    drop(stop);
+    publishing.join().unwrap();
 }

@@ -50,6 +50,17 @@ impl List {
                 _ => by_column.reverse().then(by_name),
             }
         });
+        self.reselect(rows);
+    }
+
+    /// Drops rows that do not pass the filter any more. The others keep their places.
+    pub(super) fn drop_others(&mut self, rows: &[Row], filter: &str) {
+        let words = words(filter);
+        self.order.retain(|index| passes(&rows[*index], &words));
+        self.reselect(rows);
+    }
+
+    fn reselect(&mut self, rows: &[Row]) {
         let selected = self.selected.as_deref();
         let found = self.order.iter().position(|index| Some(rows[*index].name.as_str()) == selected);
         self.select(found.unwrap_or(self.cursor), rows);
@@ -159,6 +170,12 @@ mod tests {
         list.arrange(&rows, "dea", Sort::by(Column::Worker));
         assert_eq!(list.len(), 0, "a state must match as a whole word");
         assert!(list.selected_row(&rows).is_none());
+        list.arrange(&rows, "", Sort::by(Column::Worker).reversed());
+        list.select(1, &rows);
+        rows[2].health = Some(Health::Empty);
+        list.drop_others(&rows, "alpha");
+        assert_eq!(shown(&list, &rows), ["alpha-2", "Alpha-1"], "in their order");
+        assert_eq!(list.selected_row(&rows).unwrap().name, "alpha-2");
     }
 
     #[test]
