@@ -106,6 +106,8 @@ fn plain_data_and_message_pack_are_read_as_well() {
     robot.publish(&Robot { moves: 5, position: [1.5, f64::NAN] }).unwrap();
     assert_eq!(fleet.run(&["get", "robot", "-f", "position[0]"]).ok(), "1.5\n");
     assert_eq!(fleet.run(&["get", "robot", "-f", "position[1]"]).ok(), "NaN\n");
+    let message = fleet.run(&["get", "robot", "-f", "position[3]"]).fails(3);
+    assert!(message.contains("no field position[3]: the length of position is 2"), "{message}");
     let mut writer = fleet.writer_builder::<State>("packed").codec::<MessagePack>().open().unwrap();
     writer.publish(&state()).unwrap();
     assert_eq!(fleet.run(&["get", "packed", "-f", "queue[0]"]).ok(), "a\n");
@@ -140,6 +142,12 @@ fn a_missing_field_lists_the_existing_ones() {
     writer.publish(&state()).unwrap();
     let message = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
     assert!(message.contains("did you mean: jobs_done") && message.contains("queue"), "{message}");
+    fleet.run_with(&["put", "number", "--linger"], b"7").ok();
+    fleet.run_with(&["put", "list", "--linger"], b"[[1]]").ok();
+    let lacks = |channel, path| fleet.run(&["get", channel, "-f", path]).fails(3);
+    assert!(lacks("number", "x").contains("hint: it has no fields"));
+    assert!(lacks("list", "[1][2]").contains("no field [1][2]: the length of the state is 1"));
+    assert!(lacks("list", "[0][2]").contains("no field [0][2]: the length of [0] is 1"));
     let message = fleet.run(&["get", "worker-7", "-f", "queue[1"]).fails(2);
     assert!(message.contains("column 8"), "{message}");
 }
