@@ -24,7 +24,7 @@ use source::States;
 #[command(after_help = "\
 Every number in a MessagePack state, and in a state whose channel carries its schema, becomes a gauge \
 `tearless_field{channel=\"worker-7\",field=\"queue.len\"}`: booleans as 0 and 1, elements of arrays by index, \
-at most 256 for a channel, with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. \
+without fields whose names begin with `_`, at most 256 for a channel, with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. \
 States of more than 1 MiB are not decoded; `tearless_no_fields` reports them. \
 `tearless_exporter_channels_left_out` counts the channels beyond --max-channels.
 
