@@ -172,7 +172,9 @@ fn namespaces_and_channels_are_listed_as_documented() {
         (&document["channel"], &document["publication"], &document["bytes"]),
         (&"w-1".into(), &1.into(), &5.into())
     );
-    assert_eq!(fleet.run(&["ls", "nothing*"]).ok().lines().count(), 1);
+    let ran = fleet.run(&["ls", "nothing*"]);
+    assert!(ran.stderr.contains("no channel matches"), "{ran:?}");
+    assert_eq!(ran.ok().lines().count(), 1);
     let namespaces = run(&["namespaces", "--json"]).json();
     let own = namespaces.iter().find(|document| document["namespace"] == fleet.name()).unwrap();
     assert_eq!((&own["channels"], &own["readable"]), (&2.into(), &true.into()));

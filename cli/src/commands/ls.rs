@@ -13,7 +13,7 @@ use tearless::{
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Table, ago, bytes, print_all_json, rate, seconds, style};
+use crate::output::{Table, ago, bytes, print_all_json, rate, seconds, stderr, style};
 use crate::resolve;
 
 /// Lists the channels of a namespace: their writers, and the age of their latest states
@@ -52,7 +52,11 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     for entry in &entries {
         table.row(entry.cells());
     }
-    Ok(table.print()?)
+    table.print()?;
+    if entries.is_empty() && arguments.pattern.is_some() {
+        stderr(format_args!("no channel matches; patterns match whole names"));
+    }
+    Ok(())
 }
 
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
