@@ -105,10 +105,12 @@ fn words(filter: &str) -> Vec<String> {
     filter.split_whitespace().map(str::to_lowercase).collect()
 }
 
-/// Whether each word is part of the worker's name, or the word for its state.
+/// Whether each word is part of the worker's name, or the word for its state. A `*` in a word, as
+/// in the patterns of other commands, is any text.
 fn passes(row: &Row, words: &[String]) -> bool {
     let name = || row.label.to_lowercase();
-    words.iter().all(|word| row.word() == word || name().contains(word.as_str()))
+    let has_all = |word: &String| word.split('*').all(|part| name().contains(part));
+    words.iter().all(|word| row.word() == word || has_all(word))
 }
 
 /// A part of a name, so that worker-9 comes before worker-10.
@@ -165,6 +167,8 @@ mod tests {
         let mut list = List::default();
         list.arrange(&rows, "ALPHA", Sort::by(Column::Worker));
         assert_eq!(shown(&list, &rows), ["Alpha-1", "alpha-2"]);
+        list.arrange(&rows, "al*-2 *", Sort::by(Column::Worker));
+        assert_eq!(shown(&list, &rows), ["alpha-2"]);
         list.arrange(&rows, "1 dead", Sort::by(Column::Worker));
         assert_eq!(shown(&list, &rows), ["beta-1"]);
         list.arrange(&rows, "dea", Sort::by(Column::Worker));
