@@ -66,6 +66,8 @@ fn wrong_usage_is_reported() {
         let message = run(arguments).fails(2);
         assert!(message.contains(advice), "{arguments:?}: {message}");
     }
+    let message = run(&["put", "jobs", "3"]).fails(2);
+    assert!(message.contains("<CHANNEL> < STATE"), "a state is no argument: {message}");
     let mut get = tearless(&["get"]);
     let message = Ran::of(get.env("TEARLESS_NAMESPACE", "fleet").output().unwrap()).fails(2);
     assert!(message.contains("Usage: tearless get <CHANNEL>"), "only what is missing: {message}");

@@ -16,7 +16,7 @@ use crate::output::stderr;
 
 /// Publishes standard input on a channel, and holds the channel while it runs
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(override_usage = "tearless put [OPTIONS] <CHANNEL> < STATE", after_help = "\
 The whole of standard input is one state, or with --each-line each line is one. JSON is published as \
 MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`, or all of \
 it as serde_json::Value.
