@@ -58,7 +58,10 @@ pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &Context) -> Vec<
     for ((namespace, check), (count, severity)) in kinds {
         if count > MAX_ALIKE && !context.json {
             let what = format!("{} more of this kind: {check}", count - MAX_ALIKE);
-            let advice = "`tearless doctor --json` lists all of them";
+            let advice = match check {
+                "dead" => "`tearless gc --keep TIME` removes last states that are older",
+                _ => "`tearless doctor --json` lists all of them",
+            };
             findings.push(Finding { namespace, severity, ..Finding::problem(check, what, advice) });
         }
     }
