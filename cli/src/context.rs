@@ -67,7 +67,8 @@ impl Context {
             Color::Never => ColorChoice::Never,
         };
         choice.write_global();
-        // An empty variable counts as unset. With clap's `env`, usage lines would require the option.
+        // An empty variable counts as unset. With clap's `env`, usage lines would require the
+        // option.
         let variable = std::env::var_os("TEARLESS_NAMESPACE").filter(|name| !name.is_empty());
         let variable = variable.map(|name| name.to_string_lossy().into_owned());
         let namespace = common.namespace.clone().or(variable);

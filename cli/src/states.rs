@@ -172,7 +172,8 @@ fn too_short(state: &Value, path: &FieldPath) -> Option<String> {
         let array: FieldPath = path.steps()[..at].iter().cloned().collect();
         let len = array.find(state)?.as_array()?.len();
         let name = if at == 0 { "the state".to_owned() } else { array.to_string() };
-        matches!(step, Step::Index(index) if *index >= len).then(|| format!(": the length of {name} is {len}"))
+        matches!(step, Step::Index(index) if *index >= len)
+            .then(|| format!(": the length of {name} is {len}"))
     })
 }
 

@@ -88,7 +88,8 @@ fn an_exposition_has_a_bound_and_leaves_dead_workers_out_first() {
     Worker::start(test, &fleet).kill();
     // By name, they are behind all others.
     let _live = ["live-1", "live-2"].map(|name| fleet.writer::<u64>(name).unwrap());
-    let export = |options: &[&str]| fleet.run(&[&["export", "--prometheus", "--once"], options].concat()).ok();
+    let export =
+        |options: &[&str]| fleet.run(&[&["export", "--prometheus", "--once"], options].concat()).ok();
     let text = export(&["--max-channels", "3"]);
     for part in [
         "tearless_up{channel=\"live-1\"} 1\n",

@@ -18,7 +18,8 @@ use crate::resolve;
 
 /// Removes what ended processes have left in shared memory; never a live channel
 #[derive(Debug, Args)]
-#[command(visible_alias = "rm", after_help = "\
+#[command(visible_alias = "rm")]
+#[command(after_help = "\
 Removes objects that no process can use any more. The last states of dead and of lingering writers stay, unless \
 --keep limits them; their number is printed on standard error, but not with --json.
 

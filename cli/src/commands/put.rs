@@ -16,7 +16,8 @@ use crate::output::stderr;
 
 /// Publishes standard input on a channel, and holds the channel while it runs
 #[derive(Debug, Args)]
-#[command(override_usage = "tearless put [OPTIONS] <CHANNEL> < STATE", after_help = "\
+#[command(override_usage = "tearless put [OPTIONS] <CHANNEL> < STATE")]
+#[command(after_help = "\
 The whole of standard input is one state, or with --each-line each line is one. JSON is published as \
 MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`, or all of \
 it as serde_json::Value.
@@ -53,12 +54,10 @@ pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Fai
     let channel = &arguments.channel;
     if arguments.bytes {
         let builder = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>();
-        return publish(builder, arguments, |input| Ok(read_all(input)?.into()), |line, _| Ok(line.into()));
+        return publish(builder, arguments, |input, _| Ok(read_all(input)?.into()));
     }
     let builder = namespace.writer_builder::<Value>(channel).codec::<MessagePack>().type_name("json");
-    publish(builder, arguments, |input| Ok(Box::new(document(input.take(MAX_BYTES + 1))?)), |line, number| {
-        serde_json::from_slice(&line).map(Box::new).map_err(|error| not_json(&error, Some(number)))
-    })
+    publish(builder, arguments, |input, line| document(input.take(MAX_BYTES + 1), line).map(Box::new))
 }
 
 /// On a machine without a namespace, the first worker has to name the one to create.
@@ -69,16 +68,12 @@ fn hint_at_name(failure: Failure) -> Failure {
     }
 }
 
-/// Makes a state of the whole input.
-type ParseAll<T> = fn(io::StdinLock<'static>) -> Result<Box<T>, Failure>;
-
-/// Makes a state of a line, which has this number.
-type Parse<T> = fn(Vec<u8>, u64) -> Result<Box<T>, Failure>;
+/// Makes a state of an input; of a line of the input, the second argument is its number.
+type Parse<T> = fn(&mut dyn Read, Option<u64>) -> Result<Box<T>, Failure>;
 
 fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
     mut builder: WriterBuilder<T, C>,
     arguments: &PutArguments,
-    parse_all: ParseAll<T>,
     parse: Parse<T>,
 ) -> Result<(), Failure> {
     builder = builder.linger(arguments.linger);
@@ -87,7 +82,7 @@ fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
     }
     match arguments.each_line {
         true => each_line(builder, arguments.bytes, parse),
-        false => single(builder, arguments, parse_all),
+        false => single(builder, arguments, parse),
     }
 }
 
@@ -95,9 +90,9 @@ fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
 fn single<T: ?Sized, C: Encode<T>>(
     builder: WriterBuilder<T, C>,
     arguments: &PutArguments,
-    parse: ParseAll<T>,
+    parse: Parse<T>,
 ) -> Result<(), Failure> {
-    let state = parse(io::stdin().lock())?;
+    let state = parse(&mut io::stdin().lock(), None)?;
     let mut signals = Caught::catch()?;
     let mut writer = builder.open()?;
     let publication = writer.publish(&state)?;
@@ -130,7 +125,7 @@ fn each_line<T: ?Sized + 'static, C: Encode<T> + 'static>(
     });
     let writer = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     let published = for_each_line(is_raw, |line, number| {
-        let state = parse(line, number)?;
+        let state = parse(&mut &line[..], Some(number))?;
         writer().as_mut().map_or(Ok(()), |writer| Ok(writer.publish(&state).map(drop)?))
     });
     published.and(end(writer().take()))
@@ -165,35 +160,31 @@ fn unusable(message: String) -> Failure {
 /// input.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The only JSON document of the input. A second one is refused as soon as it has come, because the
-/// input of a worker that forgot --each-line does not end.
-fn document(mut input: io::Take<impl Read>) -> Result<Value, Failure> {
+/// The only JSON document of the input; of a line of the input, `line` is its number. A second one
+/// is refused as soon as it has come, because the input of a script that forgot --each-line does
+/// not end.
+fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, Failure> {
     let mut documents = serde_json::Deserializer::from_reader(&mut input).into_iter();
     let (first, second) = (documents.next(), documents.next());
     if input.limit() == 0 {
         return Err(too_long());
     }
-    match (first, second) {
-        (Some(Ok(document)), None) => Ok(document),
-        (Some(Ok(_)), Some(Ok(_))) => {
-            let failure = unusable("standard input has more than one JSON document".into());
-            Err(failure.hint("if each line is a state, add --each-line"))
+    let reason = match (first, second) {
+        (Some(Ok(document)), None) => return Ok(document),
+        (Some(Ok(_)), Some(Ok(_))) => "it has more than one document".into(),
+        (None, _) => "it is empty".into(),
+        (Some(Err(error)), _) if error.is_io() => return Err(unreadable(&error.into())),
+        (Some(Err(error)), _) | (_, Some(Err(error))) => {
+            let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
+            // The reason without its place, which is relative to the line.
+            let text = error.to_string();
+            let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+            format!("{reason}, at line {row}, column {column}")
         }
-        (Some(Err(error)), _) if error.is_io() => Err(unreadable(&error.into())),
-        (Some(Err(error)), _) | (_, Some(Err(error))) => Err(not_json(&error, None)),
-        (None, _) => Err(unusable("standard input is empty".into())),
-    }
-}
-
-/// What is wrong with the input, or with this line of it.
-fn not_json(error: &serde_json::Error, line: Option<u64>) -> Failure {
-    let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
-    // The reason without its place, which is relative to the line.
-    let text = error.to_string();
-    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-    let text = format!("standard input is not JSON: {reason}, at line {row}, column {column}");
+    };
     let more = if line.is_some() { "" } else { "; if each line is a state, add --each-line" };
-    unusable(text).hint(format!("to publish bytes that are not JSON, add --bytes{more}"))
+    let hint = format!("to publish bytes that are not JSON, add --bytes{more}");
+    Err(unusable(format!("standard input is not JSON: {reason}")).hint(hint))
 }
 
 /// The whole of standard input.
@@ -250,7 +241,7 @@ mod tests {
     #[test]
     fn endless_input_is_refused() {
         assert!(read_all(io::repeat(b'x')).is_err());
-        let endless = document(io::repeat(b' ').take(100)).unwrap_err().to_string();
+        let endless = document(io::repeat(b' ').take(100), None).unwrap_err().to_string();
         assert!(endless.contains("more than 67108864 bytes"), "{endless}");
         assert!(read_line(&mut io::BufReader::new(io::repeat(b'x'))).is_err());
     }

@@ -39,12 +39,7 @@ pub(super) struct Exporter {
 
 impl Exporter {
     /// Exports the channels that match `pattern`.
-    pub(super) fn new(
-        namespace: Namespace,
-        pattern: &str,
-        states: States,
-        max_channels: usize,
-    ) -> Exporter {
+    pub(super) fn new(namespace: Namespace, pattern: &str, states: States, max_channels: usize) -> Exporter {
         let hub = namespace.hub();
         Exporter {
             namespace,
