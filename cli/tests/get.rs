@@ -165,6 +165,8 @@ fn errors_about_missing_names_suggest_similar_ones() {
     );
     let message = fleet.run(&["get", "zzz"]).fails(3);
     assert!(message.contains("`tearless ls` lists its 3 channels"), "{message}");
+    let message = fleet.run(&["get", &format!("{}/worker-1", fleet.name())]).fails(3);
+    assert!(message.contains("did you mean: worker-1"), "as the doctor writes it: {message}");
     let message = fleet.run(&["get", "worker-1"]).fails(3);
     assert!(message.contains("nothing has been published"), "{message}");
     let mistyped = &fleet.name()[..fleet.name().len() - 1];

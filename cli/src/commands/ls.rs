@@ -13,7 +13,7 @@ use tearless::{
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Table, ago, bytes, print_all_json, rate, seconds, stderr, style};
+use crate::output::{Table, ago, bytes, print_all_json, rate, seconds, style};
 use crate::resolve;
 
 /// Lists the channels of a namespace: their writers, and the age of their latest states
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     }
     table.print()?;
     if entries.is_empty() && arguments.pattern.is_some() {
-        stderr(format_args!("no channel matches; patterns match whole names"));
+        crate::output::stderr(format_args!("no channel matches; patterns match whole names"));
     }
     Ok(())
 }

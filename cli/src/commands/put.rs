@@ -166,9 +166,7 @@ const MAX_BYTES: u64 = 64 << 20;
 fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, Failure> {
     let mut documents = serde_json::Deserializer::from_reader(&mut input).into_iter();
     let (first, second) = (documents.next(), documents.next());
-    if input.limit() == 0 {
-        return Err(too_long());
-    }
+    check_len(MAX_BYTES + 1 - input.limit())?;
     let reason = match (first, second) {
         (Some(Ok(document)), None) => return Ok(document),
         (Some(Ok(_)), Some(Ok(_))) => "it has more than one document".into(),
@@ -191,7 +189,7 @@ fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, 
 fn read_all(input: impl Read) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     input.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    check_len(&bytes)?;
+    check_len(bytes.len() as u64)?;
     Ok(bytes)
 }
 
@@ -205,19 +203,15 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Failure> {
     if line.pop_if(|last| *last == b'\n').is_some() {
         line.pop_if(|last| *last == b'\r');
     }
-    check_len(&line)?;
+    check_len(line.len() as u64)?;
     Ok(Some(line))
 }
 
-fn check_len(bytes: &[u8]) -> Result<(), Failure> {
-    match bytes.len() as u64 > MAX_BYTES {
-        true => Err(too_long()),
+fn check_len(len: u64) -> Result<(), Failure> {
+    match len > MAX_BYTES {
+        true => Err(unusable(format!("a state on standard input has more than {MAX_BYTES} bytes"))),
         false => Ok(()),
     }
-}
-
-fn too_long() -> Failure {
-    unusable(format!("a state on standard input has more than {MAX_BYTES} bytes"))
 }
 
 fn unreadable(error: &io::Error) -> Failure {

@@ -1,13 +1,12 @@
 //! What `tearless doctor` reports, and objects that this user may not open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use serde::Serialize;
 use tearless::error::ObjectError;
 
-use crate::context::Context;
 use crate::error::for_shells;
 
 /// Whether the user has to act.
@@ -48,8 +47,8 @@ impl Finding {
 const MAX_ALIKE: usize = 3;
 
 /// The first findings of each kind, and the number of the others. JSON has all of them.
-pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &Context) -> Vec<Finding> {
-    let mut kinds = BTreeMap::new();
+pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::Context) -> Vec<Finding> {
+    let mut kinds = std::collections::BTreeMap::new();
     findings.retain(|it| {
         let kind = (it.namespace.clone(), it.check);
         let (count, _) = kinds.entry(kind).and_modify(|(count, _)| *count += 1).or_insert((1, it.severity));
