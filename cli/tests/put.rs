@@ -45,6 +45,20 @@ fn a_lingering_state_is_left_at_once() {
 }
 
 #[test]
+fn programs_read_json_by_its_fields_as_the_help_says() {
+    #[derive(serde::Deserialize)]
+    struct Job {
+        step: u8,
+    }
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "job", "--linger"], br#"{"done": false, "step": 7}"#).ok();
+    let builder = fleet.reader_builder::<Job>("job").accept(tearless::accept::MatchingFields);
+    assert_eq!(builder.open().unwrap().snapshot().unwrap().step, 7);
+    let help = fleet.run(&["put", "--help"]).ok();
+    assert!(help.contains("accept(accept::MatchingFields)"), "{help}");
+}
+
+#[test]
 fn each_line_is_published_as_it_comes() {
     let fleet = Fleet::new();
     let mut put = fleet.start(&["put", "demo", "--each-line"]);

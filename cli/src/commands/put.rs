@@ -19,8 +19,7 @@ use crate::output::stderr;
 #[command(override_usage = "tearless put [OPTIONS] <CHANNEL> < STATE")]
 #[command(after_help = "\
 The whole of standard input is one state, or with --each-line each line is one. JSON is published as \
-MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`, or all of \
-it as serde_json::Value.
+MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`.
 
 A channel lives as long as its writer: the command holds a single state until SIGINT (Ctrl-C), SIGTERM or SIGHUP. \
 With --linger it ends immediately, and the last state stays readable.
