@@ -1,5 +1,7 @@
 //! The options of every command.
 
+use std::time::Duration;
+
 use anstream::ColorChoice;
 use clap::{Args, ValueEnum};
 use tearless::{Namespace, NamespaceBuilder};
@@ -11,8 +13,8 @@ use crate::resolve;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct CommonArguments {
-    /// The namespace. Default: the only one on this machine
-    #[arg(short, long, global = true, env = "TEARLESS_NAMESPACE", value_name = "NAME")]
+    /// The namespace. Default: $TEARLESS_NAMESPACE, or the only one on this machine
+    #[arg(short, long, global = true, value_name = "NAME")]
     namespace: Option<String>,
     /// Prints JSON, one document a line; a command's help lists its keys
     #[arg(long, global = true)]
@@ -21,8 +23,17 @@ pub(crate) struct CommonArguments {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
     /// Also opens shared memory that belongs to this user (a numeric id). May be repeated
-    #[arg(long, global = true, value_name = "UID")]
+    #[arg(long, global = true, value_name = "UID", value_parser = user)]
     trust_owner: Vec<u32>,
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "not the number of a user; `id -u NAME` prints it".into())
+}
+
+/// A time on the command line.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "give a number and a unit, such as 250ms, 90s or 2h".into())
 }
 
 /// When to use colours.
@@ -76,11 +87,11 @@ impl Context {
             Color::Never => ColorChoice::Never,
         };
         choice.write_global();
-        // An empty variable counts as unset.
-        let is_unset = |name: &&String| {
-            name.is_empty() && std::env::var_os("TEARLESS_NAMESPACE").is_some_and(|value| value.is_empty())
-        };
-        let namespace = common.namespace.as_ref().filter(|name| !is_unset(name)).cloned();
+        // An empty variable counts as unset. With clap's `env`, usage lines would require the
+        // option.
+        let variable = std::env::var_os("TEARLESS_NAMESPACE").filter(|name| !name.is_empty());
+        let variable = variable.map(|name| name.to_string_lossy().into_owned());
+        let namespace = common.namespace.clone().or(variable);
         Context { namespace, trust: common.trust_owner.clone(), json: common.json }
     }
 

@@ -111,7 +111,7 @@ impl From<Error> for Failure {
         {
             let text = format!("nothing has been published on channel {channel:?} yet");
             return Failure::new(ExitStatus::NotFound, text)
-                .hint("`tearless watch` waits for the first state");
+                .hint("`tearless get --wait TIME` and `tearless watch` wait for the first state");
         }
         let failure = Failure::new(exit_of(&error), error.to_string());
         match object_of(&error) {

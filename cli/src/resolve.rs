@@ -98,7 +98,9 @@ fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failu
         0 => "the namespace has no channels any more".to_owned(),
         count => format!("`tearless ls` lists its {count} channels"),
     };
-    failure.hint(similar(channel, &names).unwrap_or(others))
+    // The doctor writes NAMESPACE/CHANNEL.
+    let last = channel.rsplit('/').next().unwrap_or(channel);
+    failure.hint(similar(channel, &names).or_else(|| similar(last, &names)).unwrap_or(others))
 }
 
 /// The failure that reports why a channel can't be attached to or inspected.

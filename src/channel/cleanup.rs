@@ -141,6 +141,7 @@ impl Cleanup<'_> {
             Err(error) => return Err(error),
         };
         let leftovers = Leftovers::new(self.backend, names, claim.memory().clone(), objects);
+        leftovers.check_size()?;
         match leftovers.verdict(self, has_page) {
             Verdict::LeaveAlone => Ok(CleanupOutcome::Kept),
             Verdict::Remove(reason) => leftovers.remove_all(claim.as_ref(), reason),
@@ -179,10 +180,7 @@ impl Cleanup<'_> {
             Err(error) => return Err(error),
         };
         let leftovers = Leftovers::new(self.backend, names, page.clone(), objects);
-        if let Err(problem @ PageProblem::WrongSize(_)) = leftovers.page {
-            // As a claim refuses it.
-            return Err(ObjectError::Foreign { object: page_name, reason: problem.reason() });
-        }
+        leftovers.check_size()?;
         let is_free = self.backend.is_claimed(&page_name, &page)? == Some(false);
         if !is_free && !is_abandoned(&page) {
             return Ok(None);
@@ -287,6 +285,12 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
         objects: &'a [String],
     ) -> Leftovers<'a, M> {
         Leftovers { backend, names, page: ControlPage::validate(memory.clone()), memory, objects }
+    }
+
+    /// An error if the page has a size that no page of this version has.
+    fn check_size(&self) -> Result<(), ObjectError> {
+        let Err(problem @ PageProblem::WrongSize(_)) = &self.page else { return Ok(()) };
+        Err(ObjectError::Foreign { object: self.names.object(Kind::Control), reason: problem.reason() })
     }
 
     fn verdict(&self, cleanup: &Cleanup<'_>, had_page: bool) -> Verdict {

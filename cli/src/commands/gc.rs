@@ -18,6 +18,7 @@ use crate::resolve;
 
 /// Removes what ended processes have left in shared memory; never a live channel
 #[derive(Debug, Args)]
+#[command(visible_alias = "rm")]
 #[command(after_help = "\
 Removes objects that no process can use any more. The last states of dead and of lingering writers stay, unless \
 --keep limits them; their number is printed on standard error, but not with --json.
@@ -26,6 +27,7 @@ Examples:
   tearless -n fleet gc --dry-run
   tearless -n fleet gc --keep 1day      also last states older than a day
   tearless -n fleet gc --keep nothing   also all last states
+  tearless -n fleet gc worker-7         only this channel, with its last state
 
 Keys of --json, one object for each removal:
   channel (null: objects without a channel), pid (0: unknown), age_seconds
@@ -33,8 +35,12 @@ Keys of --json, one object for each removal:
   orphaned, nameless: a registry entry whose objects were all unlinked),
   objects (names in /dev/shm)
 
-Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace")]
+Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace or \
+CHANNEL; 6 a process writes a CHANNEL: none is removed")]
 pub(crate) struct GcArguments {
+    /// Removes only these channels, with their last states
+    #[arg(value_name = "CHANNEL", conflicts_with = "retention")]
+    channels: Vec<String>,
     /// Prints what would be removed, and removes nothing
     #[arg(long)]
     dry_run: bool,
@@ -119,6 +125,7 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     let missing = resolve::no_such_namespace(&namespace, &context.trust);
     let ghosts = ghosts(&namespace);
     let (cleaned, struck) = match arguments.dry_run {
+        _ if !arguments.channels.is_empty() => (remove(&namespace, arguments, context)?, Vec::new()),
         true => {
             let cleaned = namespace.would_clean(arguments.retention)?;
             (cleaned, health::nameless(&namespace, ghosts).unwrap_or_default())
@@ -143,6 +150,30 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     failures(&cleaned)
 }
 
+/// Removes the channels that the user named; none of them if one has a writer.
+fn remove(
+    namespace: &Namespace,
+    arguments: &GcArguments,
+    context: &Context,
+) -> Result<CleanupReport, Failure> {
+    let named = &arguments.channels;
+    let mut cleaned = namespace.would_clean(Retention::Nothing)?;
+    cleaned.failed.clear();
+    cleaned.removed.retain(|removed| removed.channel.as_ref().is_some_and(|name| named.contains(name)));
+    for channel in named {
+        if cleaned.removed.iter().all(|removed| removed.channel.as_ref() != Some(channel)) {
+            let inspected = namespace.inspect(channel);
+            let pid = inspected.map_err(|it| resolve::unattached(namespace, it, &context.trust))?.writer_pid;
+            let text = format!("channel {channel:?} is written by process {pid}: end that first");
+            return Err(Failure::new(ExitStatus::Owned, text));
+        }
+    }
+    if !arguments.dry_run {
+        named.iter().try_for_each(|channel| namespace.remove_channel(channel).map(drop))?;
+    }
+    Ok(cleaned)
+}
+
 fn print(removals: &[Removal], cleaned: &CleanupReport, dry_run: bool) -> io::Result<()> {
     let mut output = io::stdout().lock();
     if removals.is_empty() && cleaned.failed.is_empty() {
@@ -154,7 +185,7 @@ fn print(removals: &[Removal], cleaned: &CleanupReport, dry_run: bool) -> io::Re
 
 /// Reports how many last states were kept, and how to remove them.
 fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
-    if arguments.retention == Retention::Nothing {
+    if arguments.retention == Retention::Nothing || !arguments.channels.is_empty() {
         return;
     }
     let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tearless::dynamic::FieldPath;
 use tearless::{SnapshotInfo, inspect::WriterState};
 
-use crate::context::Context;
+use crate::context::{Context, time};
 use crate::error::{ExitStatus, Failure};
 use crate::health::process_word;
 use crate::output::{
@@ -60,10 +60,10 @@ pub(crate) struct GetArguments {
     #[arg(long)]
     live: bool,
     /// Fails with exit code 4 if both the state and the last heartbeat are older
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     max_age: Option<Duration>,
     /// How long to wait for the channel and its first state
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s", hide_default_value = true)]
     wait: Duration,
 }
 
@@ -73,7 +73,13 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
     if !arguments.wait.is_zero() && states.reader.reader().publication() == 0 {
-        states.reader.reader_mut().wait_after(0, arguments.wait.saturating_sub(begin.elapsed()))?;
+        let left = arguments.wait.saturating_sub(begin.elapsed());
+        if states.reader.reader_mut().wait_after(0, left)?.is_none() {
+            let (channel, wait) = (&arguments.channel, duration(arguments.wait));
+            let text = format!("nothing has been published on channel {channel:?} within {wait}");
+            let failure = Failure::new(ExitStatus::NotFound, text);
+            return Err(failure.hint("`tearless stat` shows its writer"));
+        }
     }
     if arguments.live {
         must_live(&states)?;

@@ -54,7 +54,11 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     for entry in &entries {
         table.row(entry.cells());
     }
-    Ok(table.print()?)
+    table.print()?;
+    if entries.is_empty() && arguments.pattern.is_some() {
+        crate::output::stderr(format_args!("no channel matches; patterns match whole names"));
+    }
+    Ok(())
 }
 
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{process, thread};
 
 use clap::Args;
@@ -15,9 +16,10 @@ use crate::output::stderr;
 
 /// Publishes standard input on a channel, and holds the channel while it runs
 #[derive(Debug, Args)]
+#[command(override_usage = "tearless put [OPTIONS] <CHANNEL> < STATE")]
 #[command(after_help = "\
 The whole of standard input is one state, or with --each-line each line is one. JSON is published as \
-MessagePack: `tearless get` shows it again, and programs read it with the codec MessagePack.
+MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`.
 
 A channel lives as long as its writer: the command holds a single state until SIGINT (Ctrl-C), SIGTERM or SIGHUP. \
 With --linger it ends immediately, and the last state stays readable.
@@ -39,6 +41,9 @@ pub(crate) struct PutArguments {
     /// Publishes each line as it comes, until the input ends
     #[arg(long)]
     each_line: bool,
+    /// Promises a line in this time: after 3 of them without one, the writer counts as stalled
+    #[arg(long, value_name = "TIME", value_parser = crate::context::time, requires = "each_line")]
+    interval: Option<Duration>,
     /// Leaves the last state readable at the end
     #[arg(long)]
     linger: bool,
@@ -51,10 +56,10 @@ pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Fai
     let channel = &arguments.channel;
     if arguments.bytes {
         let builder = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>();
-        return publish(builder, arguments, |input, _| Ok(input.into_boxed_slice()));
+        return publish(builder, arguments, |input, _| Ok(read_all(input)?.into()));
     }
     let builder = namespace.writer_builder::<Value>(channel).codec::<MessagePack>().type_name("json");
-    publish(builder, arguments, |input, line| json(&input, line).map(Box::new))
+    publish(builder, arguments, |input, line| document(input.take(MAX_BYTES + 1), line).map(Box::new))
 }
 
 /// On a machine without a namespace, the first worker has to name the one to create.
@@ -66,14 +71,17 @@ fn hint_at_name(failure: Failure) -> Failure {
 }
 
 /// Makes a state of an input; of a line of the input, the second argument is its number.
-type Parse<T> = fn(Vec<u8>, Option<u64>) -> Result<Box<T>, Failure>;
+type Parse<T> = fn(&mut dyn Read, Option<u64>) -> Result<Box<T>, Failure>;
 
 fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
-    builder: WriterBuilder<T, C>,
+    mut builder: WriterBuilder<T, C>,
     arguments: &PutArguments,
     parse: Parse<T>,
 ) -> Result<(), Failure> {
-    let builder = builder.linger(arguments.linger);
+    builder = builder.linger(arguments.linger);
+    if let Some(interval) = arguments.interval {
+        builder = builder.heartbeat_interval(interval);
+    }
     match arguments.each_line {
         true => each_line(builder, arguments.bytes, parse),
         false => single(builder, arguments, parse),
@@ -86,7 +94,7 @@ fn single<T: ?Sized, C: Encode<T>>(
     arguments: &PutArguments,
     parse: Parse<T>,
 ) -> Result<(), Failure> {
-    let state = parse(read_all(io::stdin().lock())?, None)?;
+    let state = parse(&mut io::stdin().lock(), None)?;
     let mut signals = Caught::catch()?;
     let mut writer = builder.open()?;
     let publication = writer.publish(&state)?;
@@ -119,7 +127,7 @@ fn each_line<T: ?Sized + 'static, C: Encode<T> + 'static>(
     });
     let writer = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     let published = for_each_line(is_raw, |line, number| {
-        let state = parse(line, Some(number))?;
+        let state = parse(&mut &line[..], Some(number))?;
         writer().as_mut().map_or(Ok(()), |writer| Ok(writer.publish(&state).map(drop)?))
     });
     published.and(end(writer().take()))
@@ -154,24 +162,36 @@ fn unusable(message: String) -> Failure {
 /// input.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// JSON; of a line of the input, `line` is its number.
-fn json(input: &[u8], line: Option<u64>) -> Result<Value, Failure> {
-    serde_json::from_slice(input).map_err(|error| {
-        let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
-        // The reason without its place, which is relative to the line.
-        let text = error.to_string();
-        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-        let text = format!("standard input is not JSON: {reason}, at line {row}, column {column}");
-        unusable(text)
-            .hint("to publish bytes that are not JSON, add --bytes; if each line is a state, add --each-line")
-    })
+/// The only JSON document of the input; of a line of the input, `line` is its number. A second one
+/// is refused as soon as it has come, because the input of a script that forgot --each-line does
+/// not end.
+fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, Failure> {
+    let mut documents = serde_json::Deserializer::from_reader(&mut input).into_iter();
+    let (first, second) = (documents.next(), documents.next());
+    check_len(MAX_BYTES + 1 - input.limit())?;
+    let reason = match (first, second) {
+        (Some(Ok(document)), None) => return Ok(document),
+        (Some(Ok(_)), Some(Ok(_))) => "it has more than one document".into(),
+        (None, _) => "it is empty".into(),
+        (Some(Err(error)), _) if error.is_io() => return Err(unreadable(&error.into())),
+        (Some(Err(error)), _) | (_, Some(Err(error))) => {
+            let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
+            // The reason without its place, which is relative to the line.
+            let text = error.to_string();
+            let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+            format!("{reason}, at line {row}, column {column}")
+        }
+    };
+    let more = if line.is_some() { "" } else { "; if each line is a state, add --each-line" };
+    let hint = format!("to publish bytes that are not JSON, add --bytes{more}");
+    Err(unusable(format!("standard input is not JSON: {reason}")).hint(hint))
 }
 
 /// The whole of standard input.
 fn read_all(input: impl Read) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     input.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    check_len(&bytes)?;
+    check_len(bytes.len() as u64)?;
     Ok(bytes)
 }
 
@@ -185,12 +205,12 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Failure> {
     if line.pop_if(|last| *last == b'\n').is_some() {
         line.pop_if(|last| *last == b'\r');
     }
-    check_len(&line)?;
+    check_len(line.len() as u64)?;
     Ok(Some(line))
 }
 
-fn check_len(bytes: &[u8]) -> Result<(), Failure> {
-    match bytes.len() as u64 > MAX_BYTES {
+fn check_len(len: u64) -> Result<(), Failure> {
+    match len > MAX_BYTES {
         true => Err(unusable(format!("a state on standard input has more than {MAX_BYTES} bytes"))),
         false => Ok(()),
     }
@@ -217,6 +237,8 @@ mod tests {
     #[test]
     fn endless_input_is_refused() {
         assert!(read_all(io::repeat(b'x')).is_err());
+        let endless = document(io::repeat(b' ').take(100), None).unwrap_err().to_string();
+        assert!(endless.contains("more than 67108864 bytes"), "{endless}");
         assert!(read_line(&mut io::BufReader::new(io::repeat(b'x'))).is_err());
     }
 

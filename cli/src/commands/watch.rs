@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tearless::dynamic::{Change, Differences, FieldPath, differences};
 use tearless::{Namespace, Snapshot, SnapshotInfo, error::SnapshotError, inspect::WriterState};
 
-use crate::context::Context;
+use crate::context::{Context, time};
 use crate::error::Failure;
 use crate::health::{is_replaced, process_word};
 use crate::output::{
@@ -51,13 +51,13 @@ pub(crate) struct WatchArguments {
     #[arg(short, long)]
     diff: bool,
     /// Decodes at most one state, and prints at most one line, in this time
-    #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    #[arg(short, long, value_name = "TIME", value_parser = time, default_value = "0s", hide_default_value = true)]
     interval: Duration,
     /// Ends after this many lines
     #[arg(short, long, value_name = "LINES")]
     count: Option<u64>,
     /// How long to wait for the channel
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s", hide_default_value = true)]
     wait: Duration,
 }
 

@@ -178,7 +178,7 @@ fn a_dead_channel_that_lacks_a_segment_is_removed() {
 }
 
 #[test]
-fn other_namespaces_versions_and_strangers_are_left_alone() {
+fn other_namespaces_and_strangers_are_left_alone_and_other_versions_removed() {
     let heap = Heap::new();
     let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
     kill(crate::channel::open(&heap.shared(), &elsewhere, &options()).unwrap());
@@ -187,8 +187,9 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     page.store(control::READY, layout::READY + (1 << 48));
     let stranger = format!("{}_stranger", layout::ObjectNames::prefix("tests"));
     heap.create(&stranger, layout::PAGE_BYTES, Access::OWNER).unwrap();
-    assert!(reasons(&heap, Retention::Nothing).is_empty());
-    assert_eq!(heap.names().len(), 5);
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::OtherVersion]);
+    assert_eq!(heap.names().len(), 4);
+    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
     // A namespace whose name has the same hash: the page says which namespace it belongs to.
     page.store(control::READY, 0);
     assert_eq!(reasons(&heap, Retention::Nothing), [RemovalReason::HalfMade]);

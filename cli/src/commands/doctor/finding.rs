@@ -40,6 +40,30 @@ impl Finding {
     }
 }
 
+/// How many findings of one kind are printed for people, in each namespace.
+const MAX_ALIKE: usize = 3;
+
+/// The first findings of each kind, and the number of the others. JSON has all of them.
+pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::Context) -> Vec<Finding> {
+    let mut kinds = std::collections::BTreeMap::new();
+    findings.retain(|it| {
+        let kind = (it.namespace.clone(), it.check);
+        let (count, _) = kinds.entry(kind).and_modify(|(count, _)| *count += 1).or_insert((1, it.severity));
+        context.json || *count <= MAX_ALIKE
+    });
+    for ((namespace, check), (count, severity)) in kinds {
+        if count > MAX_ALIKE && !context.json {
+            let what = format!("{} more of this kind: {check}", count - MAX_ALIKE);
+            let advice = match check {
+                "dead" => "`tearless gc --keep TIME` removes last states that are older",
+                _ => "`tearless doctor --json` lists all of them",
+            };
+            findings.push(Finding { namespace, severity, ..Finding::problem(check, what, advice) });
+        }
+    }
+    findings
+}
+
 /// Why an object was not opened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Refusal {

@@ -24,7 +24,8 @@ not what their names say, of other versions, or with unusual permissions; writer
 that are dead, stopped, stalled (silent for 3 of the intervals that they promised), or whose objects were \
 unlinked by hand; whether logind is set to unlink objects in use. Changes nothing.
 
-Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code.
+Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code. Of many \
+findings of one kind in a namespace, 3 are printed and the others counted; --json prints all.
 
 Examples:
   tearless doctor

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tearless::inspect::{ObjectInfo, ObjectState, objects};
 
-use super::finding::Finding;
+use super::finding::{Finding, few_of_each};
 use crate::context::Context;
 use crate::error::Failure;
 
@@ -23,7 +23,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if context.namespace.is_none() {
         findings.extend(of_others(&objects));
     }
-    Ok(findings)
+    Ok(few_of_each(findings, context))
 }
 
 /// Whether the object belongs to another user and was not opened.
