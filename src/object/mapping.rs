@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
-use crate::layout::WORD_BYTES;
+use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
 /// The number of mappings of this process.
@@ -117,9 +117,12 @@ impl Mapping {
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
         // Relaxed: the number orders nothing.
         LIVE.fetch_add(1, Ordering::Relaxed);
-        // A core dump holds no objects, whether they still have names or not.
-        // SAFETY: the mapping is ours and of that length; the advice changes nothing that it shows.
-        let _ = unsafe { madvise(address, bytes, Advice::LinuxDontDump) };
+        if bytes > PAGE_BYTES {
+            // A core dump holds no large objects, whether they still have names or not. A page is not
+            // worth the call, of which a hub would make one for each channel.
+            // SAFETY: the mapping is ours and of that length; the advice changes nothing it shows.
+            let _ = unsafe { madvise(address, bytes, Advice::LinuxDontDump) };
+        }
         Ok(Mapping { base, bytes, object })
     }
 
