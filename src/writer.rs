@@ -142,6 +142,11 @@ impl<T: ?Sized, C> Writer<T, C> {
         Ok(publication)
     }
 
+    /// The last publication has the final state of a worker that defers its publications.
+    pub(crate) fn end_deferral(&mut self) {
+        self.session.channel.end_deferral();
+    }
+
     /// Bytes of what was prepared last.
     pub(crate) fn prepared_len(&self) -> usize {
         self.last_payload.payload.len()

@@ -274,6 +274,13 @@ impl ChannelWriter {
         Ok(())
     }
 
+    /// The last publication has the worker's final state.
+    pub(crate) fn end_deferral(&mut self) {
+        if self.options.deferred && self.owner.is_ours() {
+            self.writer.control().end_deferral(self.last());
+        }
+    }
+
     /// Schedules both sides: the next publication of each goes into a segment no larger than it
     /// needs.
     pub(crate) fn shrink_to_fit(&mut self) {

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::channel::{AttachError, RetryPolicy, SnapshotError};
-use crate::hub::{Hub, QueryError};
+use crate::hub::{Hub, QueryError, Skew};
 use crate::{Boxed, Namespace, Pod};
 
 const MIB: usize = 1 << 20;
@@ -128,6 +128,34 @@ fn a_cut_beside_writers_at_full_speed_retries_as_the_hubs_policy_says() {
         ends.store(true, Ordering::Relaxed);
         assert!(failed.is_empty(), "{failed:?}");
     });
+}
+
+#[test]
+fn a_cut_with_a_syncers_states_is_consistent_only_if_they_are_final_or_it_promises_to_flush() {
+    let namespace = Namespace::in_process("deferred").unwrap();
+    let hub = hub_with(&namespace, 1);
+    let mut payer = namespace.writer_builder::<u64>("payer").codec::<Pod>().open().unwrap();
+    payer.publish(&1).unwrap();
+    let syncer = |promise| {
+        let builder = namespace.writer_builder::<u64>("receiver").codec::<Pod>().linger(true).syncer(0);
+        builder.interval(Duration::from_secs(3_600)).flushes_before_effects(promise).spawn().unwrap()
+    };
+    let skews = || {
+        let cut = hub.cut::<u64>(["payer", "receiver"]);
+        assert_eq!(cut.is_consistent(), cut.states[1].skew == Skew::None);
+        [cut.states[0].skew, cut.states[1].skew]
+    };
+    let deferring = syncer(false);
+    assert_eq!(skews(), [Skew::None, Skew::Deferred]);
+    deferring.replace(1);
+    deferring.flush().unwrap();
+    assert_eq!(skews(), [Skew::None, Skew::Deferred], "it may have changed since");
+    assert_eq!(namespace.inspect("receiver").unwrap().deferred, u64::MAX);
+    deferring.replace(2);
+    deferring.shutdown().unwrap();
+    assert_eq!(skews(), [Skew::None; 2], "its last state is published");
+    let _promising = syncer(true);
+    assert_eq!(skews(), [Skew::None; 2]);
 }
 
 #[cfg(feature = "async")]

@@ -68,6 +68,7 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         heartbeat_age: page.heartbeat_age(),
         heartbeat_interval: page.heartbeat_interval(),
         timestamps: page.timestamps(),
+        deferred: page.deferred(),
         wake_mode: page.wake_mode(),
         growths: page.growths(),
         schema_bytes: header.schema.is_some().then_some(header.schema.bytes),

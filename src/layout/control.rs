@@ -64,6 +64,9 @@ pub(crate) const HEARTBEAT_INTERVAL: usize = HEARTBEAT + 1;
 pub(crate) const OPENED: usize = HEARTBEAT_INTERVAL + 1;
 /// Source of the publications' timestamps: 0 to the nanosecond, 1 to the kernel's tick, 2 none.
 pub(crate) const TIMESTAMPS: usize = OPENED + 1;
+/// Number of the last publication that may lag behind its worker's state; all ones while the writer
+/// is one that defers its publications.
+pub(crate) const DEFERRED: usize = STATISTICS + LINE_WORDS - 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
@@ -112,5 +115,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && STATE < HOT + LINE_WORDS);
-const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && TIMESTAMPS < STATISTICS + LINE_WORDS);
+const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && TIMESTAMPS < DEFERRED);
 const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);

@@ -65,6 +65,12 @@ fn control_page() -> String {
             "timestamps",
             "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 none",
         ),
+        (
+            control::DEFERRED,
+            1,
+            "deferred",
+            "number up to which publications may lag behind their worker's state",
+        ),
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
         (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),
