@@ -11,8 +11,9 @@ pub use report::{ShutdownError, SpawnError, SyncerStatistics};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::channel::PublishError;
-use crate::codec::{Encode, MessagePack};
+use crate::channel::{PublishError, SnapshotError};
+use crate::codec::{Decode, Encode, MessagePack};
+use crate::snapshot::Snapshot;
 use crate::writer::{Writer, WriterBuilder};
 use driver::Driver;
 use shared::Shared;
@@ -254,7 +255,11 @@ pub struct SyncerBuilder<T, C> {
     /// It defers its publications, unless the owner promises to flush.
     writer: WriterBuilder<T, C>,
     initial: T,
+    latest: Option<Latest<T, C>>,
 }
+
+/// [`Writer::latest`], taken where its bounds are known.
+type Latest<T, C> = fn(&Writer<T, C>) -> Result<Option<Snapshot<T>>, SnapshotError>;
 
 impl<T, C> WriterBuilder<T, C> {
     /// A [`Syncer`] instead of a writer: it owns the state, which begins as `initial`, and
@@ -276,7 +281,7 @@ impl<T, C> WriterBuilder<T, C> {
     /// # }
     /// ```
     pub fn syncer(self, initial: T) -> SyncerBuilder<T, C> {
-        SyncerBuilder { writer: self.deferred(true), initial }
+        SyncerBuilder { writer: self.deferred(true), initial, latest: None }
     }
 }
 
@@ -285,6 +290,16 @@ impl<T, C> SyncerBuilder<T, C> {
     /// [`WriterBuilder::heartbeat_interval`], or 100 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.writer = self.writer.heartbeat_interval(interval);
+        self
+    }
+
+    /// Begins with the last state of the channel's former writer ([`Writer::latest`]); with the
+    /// initial state only if there is none. Default: the initial state replaces the former one.
+    pub fn resume(mut self) -> Self
+    where
+        C: Decode<T>,
+    {
+        self.latest = Some(Writer::latest);
         self
     }
 
@@ -309,8 +324,8 @@ where
     /// # Errors
     ///
     /// [`SpawnError`]: an error of [`WriterBuilder::open`] or [`Writer::publish`], an interval that
-    /// is too short, or no thread. If the initial state can't be published, a former writer's state
-    /// stays readable.
+    /// is too short, or no thread. If the initial state can't be published, or the former one can't
+    /// be [resumed](Self::resume), a former writer's state stays readable.
     pub fn spawn(self) -> Result<Syncer<T, C>, SpawnError> {
         self.spawn_by(Driver::thread)
     }
@@ -343,7 +358,14 @@ where
             return Err(SpawnError::IntervalTooShort { asked: interval, min: MIN_INTERVAL });
         }
         let writer = self.writer.heartbeat_interval(interval).open()?;
-        let shared = Arc::new(Shared::new(writer, self.initial));
+        let initial = match self.latest.map_or(Ok(None), |latest| latest(&writer)) {
+            Ok(latest) => latest.map_or(self.initial, Snapshot::into_inner),
+            Err(source) => {
+                writer.abandon();
+                return Err(SpawnError::Resume(source));
+            }
+        };
+        let shared = Arc::new(Shared::new(writer, initial));
         if let Err(source) = shared.flush() {
             shared.abandon();
             return Err(SpawnError::Publish(source));
