@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::attached::{Accepted, QueryError, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
-use super::{Hub, HubStatistics};
+use super::{Hub, HubStatistics, Status};
 use crate::accept::Accept;
-use crate::channel::{ReaderStatistics, SnapshotError, SnapshotInfo};
+use crate::channel::{ChannelReader, ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
@@ -64,6 +64,33 @@ impl<C: 'static, A: 'static> Hub<C, A> {
             return self.receive::<T>(channel, &mut direct.destination(state)).map(|(_, info)| info);
         }
         self.decode::<T, ()>(channel, |payload| C::decode_into(payload, state)).map(|done| done.info())
+    }
+
+    /// The status of the worker that writes `channel`, and its latest state, of one moment: the
+    /// health is that of the worker with this state. For a dashboard that shows both.
+    ///
+    /// Cost: that of [`Hub::status`], and of a slow [`Hub::get`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::status`]; also if the channel has been removed, or has another format. If there is
+    /// no state yet, or it can't be read or decoded, the status comes with that error.
+    pub fn get_with_status<T: 'static>(
+        &self,
+        channel: &str,
+    ) -> Result<(Status, Result<Snapshot<T>, QueryError>), QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
+        let (mut reader, accepted) = self.shared.reader_of::<T, C, A>(channel)?;
+        let both = self.status_with(&mut reader, |reader| {
+            let state = snapshot_of::<C, T>(reader, &accepted);
+            let info = state.as_ref().ok().map(Snapshot::info);
+            (state, info)
+        });
+        self.shared.keep(&reader, Some(accepted));
+        both
     }
 
     /// The latest states of all channels that [`Hub::channels`] lists for `pattern`. Each is read
@@ -233,15 +260,39 @@ fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
 ) -> Result<(u64, SnapshotInfo), QueryError> {
     let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel)?;
     let before = reader.statistics();
-    let received = match accepted.plan() {
-        Some(plan) => with_scratch(|scratch| plan.snapshot(&mut reader, scratch, destination)),
-        None => reader.snapshot(destination),
-    };
+    let received = copy_latest(&mut reader, &accepted, destination);
     let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
     let done = HubStatistics { slow_queries: 1, retries, remaps, give_ups, ..HubStatistics::default() };
     shared.counts.add(done);
     shared.keep(&reader, Some(accepted));
     Ok((reader.instance(), received?))
+}
+
+/// The latest state of a channel that the reader's query has accepted.
+fn snapshot_of<C: Decode<T>, T>(
+    reader: &mut ChannelReader,
+    accepted: &Accepted,
+) -> Result<Snapshot<T>, QueryError> {
+    if let Strategy::Direct(direct) = C::strategy() {
+        let mut state = direct.blank();
+        let info = copy_latest(reader, accepted, &mut direct.destination(&mut state))?;
+        return Ok(Snapshot::new(state, info));
+    }
+    with_scratch(|scratch| {
+        let info = copy_latest(reader, accepted, &mut &mut *scratch)?;
+        decoded::<C, T, T>(reader.channel(), info, C::decode(scratch))
+    })
+}
+
+fn copy_latest(
+    reader: &mut ChannelReader,
+    accepted: &Accepted,
+    destination: &mut impl Destination,
+) -> Result<SnapshotInfo, SnapshotError> {
+    match accepted.plan() {
+        Some(plan) => with_scratch(|scratch| plan.snapshot(reader, scratch, destination)),
+        None => reader.snapshot(destination),
+    }
 }
 
 /// The snapshot of a decoded payload, or the error of the codec.

@@ -1,10 +1,11 @@
 //! Large states, retries, errors and streams of a hub whose channels are in this process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::channel::{AttachError, RetryPolicy, SnapshotError};
-use crate::hub::{Hub, QueryError, Skew};
+use crate::channel::{AttachError, AttachPolicy, RetryPolicy, SnapshotError};
+use crate::hub::{Health, Hub, QueryError, Skew};
 use crate::{Boxed, Namespace, Pod};
 
 const MIB: usize = 1 << 20;
@@ -88,6 +89,75 @@ fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
     }
 }
 
+#[test]
+fn transient_errors_are_those_after_which_the_same_query_may_succeed() {
+    let (channel, waited) = (|| "worker".to_owned(), Duration::from_millis(1));
+    let transient: [QueryError; 3] = [
+        AttachError::NotReady { channel: channel(), waited }.into(),
+        AttachError::Removed { channel: channel() }.into(),
+        SnapshotError::Contended { channel: channel(), attempts: 4, waited }.into(),
+    ];
+    assert!(transient.iter().all(QueryError::is_transient));
+    let lasting: [QueryError; 3] = [
+        AttachError::NoSchema { channel: channel() }.into(),
+        SnapshotError::Empty { channel: channel() }.into(),
+        SnapshotError::Closed { channel: channel(), last: 7 }.into(),
+    ];
+    assert!(!lasting.iter().any(QueryError::is_transient));
+}
+
+#[test]
+fn a_hub_waits_for_a_channel_as_its_policy_says() {
+    let namespace = Namespace::in_process("later").unwrap();
+    let policy = AttachPolicy::default().missing(Duration::from_secs(60));
+    let hub = namespace.hub_builder().codec::<Pod>().attach_policy(policy).open();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            thread::sleep(Duration::from_millis(5));
+            namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap()
+        });
+        assert!(hub.get::<u64>("worker").is_err_and(|error| error.is_empty()));
+        drop(writer.join());
+    });
+}
+
+#[test]
+fn a_state_comes_with_the_status_of_its_moment() {
+    let namespace = Namespace::in_process("both").unwrap();
+    let hub = namespace.hub_builder().codec::<Pod>().open();
+    assert!(hub.get_with_status::<u64>("worker").is_err_and(|error| error.is_gone()));
+    let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().linger(true).open().unwrap();
+    let (status, state) = hub.get_with_status::<u64>("worker").unwrap();
+    assert!(status.health == Health::Empty && state.is_err_and(|error| error.is_empty()));
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1.. {
+                writer.publish(&number).unwrap();
+                if ends.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        for _ in 0..300 {
+            let (status, state) = hub.get_with_status::<u64>("worker").unwrap();
+            match state {
+                Ok(state) => {
+                    assert_eq!((*state, state.publication()), (status.publication, status.publication));
+                    assert_eq!(status.health.name(), "fresh", "{status}");
+                }
+                Err(error) => assert!(error.is_empty() || error.is_transient(), "{error}"),
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+    });
+    let last = writer.publish(&7).unwrap();
+    drop(writer);
+    let (status, state) = hub.get_with_status::<u64>("worker").unwrap();
+    assert_eq!((status.health, status.publication, *state.unwrap()), (Health::Closed, last, 7));
+    assert!(hub.with_codec::<crate::MessagePack>().get_with_status::<u64>("worker").is_err());
+}
+
 /// A hub that makes `attempts` attempts and does not wait after them.
 fn hub_with(namespace: &Namespace, attempts: u32) -> Hub<Pod> {
     let retry = RetryPolicy { attempts, deadline: Duration::ZERO };
@@ -96,7 +166,6 @@ fn hub_with(namespace: &Namespace, attempts: u32) -> Hub<Pod> {
 
 #[test]
 fn a_cut_beside_writers_at_full_speed_retries_as_the_hubs_policy_says() {
-    use std::sync::atomic::{AtomicBool, Ordering};
     let namespace = Namespace::in_process("contended").unwrap();
     let ends = AtomicBool::new(false);
     let mut writers = ["left", "right"].map(|name| {
