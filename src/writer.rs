@@ -5,10 +5,12 @@ mod builder;
 pub use builder::WriterBuilder;
 
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, ChannelName, PublishError, ReaderOptions, RemoveError, SnapshotError, WriterStatistics,
+    self, AttachError, ChannelName, ChannelWriter, PublishError, ReaderOptions, RemoveError, SnapshotError,
+    WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
 use crate::object::{Backend, ObjectError};
@@ -46,10 +48,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// published.
     #[inline(always)]
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
-        match C::encode(state, &mut self.scratch) {
-            Ok(payload) => self.session.channel.publish(payload),
-            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
-        }
+        let payload = encode::<T, C>(&mut self.session.channel, state, &mut self.scratch)?;
+        self.session.channel.publish(payload)
     }
 
     /// Publishes `state` unless it encodes to the bytes of the last publication, and reports in
@@ -82,10 +82,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last
     /// publication.
     pub(crate) fn prepare(&mut self, state: &T) -> Result<Changed, PublishError> {
-        match C::encode(state, &mut self.scratch) {
-            Ok(payload) => Ok(self.last_payload.prepare(payload, self.session.channel.last())),
-            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
-        }
+        let payload = encode::<T, C>(&mut self.session.channel, state, &mut self.scratch)?;
+        Ok(self.last_payload.prepare(payload, self.session.channel.last()))
     }
 }
 
@@ -234,6 +232,29 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// `result` as an error that names the channel.
     fn named(&self, result: Result<(), ObjectError>) -> Result<(), RemoveError> {
         result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
+    }
+}
+
+/// The payload of `state`. An error or a panic of the codec counts as a failure of the writer.
+#[inline(always)]
+fn encode<'a, T: ?Sized, C: Encode<T>>(
+    channel: &mut ChannelWriter,
+    state: &'a T,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], PublishError> {
+    let unfinished = Unfinished(channel);
+    let encoded = C::encode(state, scratch);
+    // Dropped only while a panic unwinds.
+    mem::forget(unfinished);
+    encoded.map_err(|source| channel.failed(PublishError::Encode { codec: C::NAME, source }))
+}
+
+/// Counts an encoding that does not return.
+struct Unfinished<'a>(&'a mut ChannelWriter);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.count_failure();
     }
 }
 

@@ -347,8 +347,14 @@ impl ChannelWriter {
     /// Counts a state that is not published because of `error`.
     #[cold]
     pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
-        self.counts.failed += 1;
+        self.count_failure();
         error
+    }
+
+    /// Counts a state that is not published.
+    #[cold]
+    pub(crate) fn count_failure(&mut self) {
+        self.counts.failed += 1;
     }
 
     #[cold]
