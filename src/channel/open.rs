@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::cleanup::{destroy, owner_pid};
+use super::cleanup::{collision, destroy, owner_pid};
 use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
 use super::options::{SchemaMark, WriterOptions};
 use super::schema::Unreadable;
@@ -67,9 +67,17 @@ impl Opening<'_> {
         let options = ClaimOptions::create(Extent::full(control::BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
-            ObjectError::Claimed { .. } => self.already_owned(),
+            ObjectError::Claimed { .. } => match collision(self.backend, self.name) {
+                Some(other) => self.collides_with(other),
+                None => self.already_owned(),
+            },
             source => self.failed(source),
         })
+    }
+
+    fn collides_with(&self, other: String) -> CreateError {
+        let channel = format!("{}/{}", self.name.namespace, self.name.channel);
+        CreateError::NameCollision { channel, other }
     }
 
     /// Examines the page that this process has just claimed.
@@ -89,8 +97,7 @@ impl Opening<'_> {
         };
         let header = page.header();
         if let Some(other) = header.collides_with(name) {
-            let channel = format!("{}/{}", name.namespace, name.channel);
-            return Err(CreateError::NameCollision { channel, other });
+            return Err(self.collides_with(other));
         }
         let is_ended = page.state() == ChannelState::Removed;
         match !is_ended && self.has_same_format(&page, &header) {
