@@ -23,6 +23,7 @@ use crate::snapshot::Snapshot;
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
 /// channel as [`Writer::close`] does, without a result. A killed process leaves the channel to its
 /// successor, and the last state stays readable.
+#[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
     backend: Arc<dyn Backend>,

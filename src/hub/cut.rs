@@ -85,10 +85,16 @@ pub enum Skew {
 
 impl<T> Cut<T> {
     /// Whether all states in the cut were the states of their workers at one moment: no state has a
-    /// [`Skew`].
+    /// [`Skew`]. States that are missing count for nothing: see [`Cut::is_complete`].
     #[must_use]
     pub fn is_consistent(&self) -> bool {
         self.states.iter().all(|state| state.skew == Skew::None)
+    }
+
+    /// Whether every channel of the cut has a state. A total over all workers needs this, too.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.states.iter().all(|state| state.state.is_ok())
     }
 }
 

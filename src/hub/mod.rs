@@ -211,7 +211,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     ///
     /// # Errors
     ///
-    /// [`QueryError::Attach`] if there is no such channel, or if its states have another format.
+    /// [`QueryError::Attach`] if there is no such channel ([`Hub::changes_of`] waits for one), or if
+    /// its states have another format.
     pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T>, QueryError>
     where
         C: Decode<T>,

@@ -72,7 +72,26 @@ fn decoded_states_are_read_into_a_value_and_a_box_too() {
 fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
     let channel = || "worker".to_owned();
     let waited = Duration::from_millis(1);
-    let errors: [QueryError; 6] = [
+    let mismatch = AttachError::FormatMismatch {
+        channel: channel(),
+        found_codec: "pod".into(),
+        found_type_name: "State".into(),
+        expected_codec: "postcard".into(),
+        expected_type_name: "u64".into(),
+    };
+    let decode = |source: &str| SnapshotError::Decode {
+        channel: channel(),
+        publication: 7,
+        codec: "postcard",
+        source: source.into(),
+    };
+    let errors: [QueryError; 12] = [
+        mismatch.into(),
+        AttachError::NoSchema { channel: channel() }.into(),
+        AttachError::SchemaUnknown { channel: channel(), reason: "it is newer".into() }.into(),
+        AttachError::NotFound { namespace: "fleet".into(), channel: channel(), waited }.into(),
+        SnapshotError::WrongLength { channel: channel(), publication: 7, len: 24, expected: 16 }.into(),
+        decode("1 byte is left over").into(),
         AttachError::NotReady { channel: channel(), waited }.into(),
         AttachError::Removed { channel: channel() }.into(),
         SnapshotError::Empty { channel: channel() }.into(),

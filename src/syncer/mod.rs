@@ -89,6 +89,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// A fork of the process has neither the thread nor the task: the syncer publishes nothing there
 /// ([`PublishError::Forked`]), and dropping it there ends nothing. If the state's lock was held at
 /// the moment of the fork, it stays locked there.
+#[must_use = "dropping a syncer ends its channel"]
 pub struct Syncer<T, C = MessagePack> {
     shared: Arc<Shared<T, C>>,
     /// `None` after the shutdown. Locked for all of a shutdown, so that a second call comes after
