@@ -78,8 +78,8 @@ pub enum Skew {
     NoTimestamps,
     /// The published state was current, but a [`Syncer`](crate::syncer::Syncer) published it: the
     /// worker may have been further, and other workers may have observed that.
-    /// [`SyncerBuilder::flushes_before_effects`](crate::syncer::SyncerBuilder::flushes_before_effects)
-    /// promises that they have not.
+    /// [`flushes_before_effects`](crate::syncer::SyncerBuilder::flushes_before_effects) promises
+    /// that they have not.
     Deferred,
 }
 

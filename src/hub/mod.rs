@@ -163,8 +163,8 @@ impl<C, A> Hub<C, A> {
         status.map(|(status, ())| status)
     }
 
-    /// The status of one writer, and what `read` finds of the same moment; also the publication that
-    /// the status is about, if that is not the latest one after it.
+    /// The status of one writer, and what `read` finds of the same moment; also the publication
+    /// that the status is about, if that is not the latest one after it.
     fn status_with<R>(
         &self,
         reader: &mut ChannelReader,
@@ -211,8 +211,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     ///
     /// # Errors
     ///
-    /// [`QueryError::Attach`] if there is no such channel ([`Hub::changes_of`] waits for one), or if
-    /// its states have another format.
+    /// [`QueryError::Attach`] if there is no such channel ([`Hub::changes_of`] waits for one), or
+    /// if its states have another format.
     pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T>, QueryError>
     where
         C: Decode<T>,

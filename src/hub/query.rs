@@ -115,9 +115,9 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     ///
     /// **A cut sees published states only.** A worker that lets others observe an effect before it
     /// has published the cause makes totals wrong. A [`Syncer`](crate::syncer::Syncer) publishes
-    /// later than its caller changes the state, so its states are [`Skew::Deferred`] and no cut with
-    /// them is consistent, unless the worker
-    /// [flushes before effects](crate::syncer::SyncerBuilder::flushes_before_effects).
+    /// later than its caller changes the state, so its states are [`Skew::Deferred`] and no cut
+    /// with them is consistent, unless the worker [flushes before
+    /// effects](crate::syncer::SyncerBuilder::flushes_before_effects).
     ///
     /// The cut copies all states and then checks whether any writer has published in between. If
     /// none has, they are the states of one [instant](super::CutTime::Instant). After some failures

@@ -22,9 +22,9 @@ use crate::waiting::Ticket;
 /// read or decoded; the stream continues. Dropping a future or the stream loses nothing: the latest
 /// state stays in the channel.
 ///
-/// It works on any executor, and lets other tasks run after 64 states in a row. One thread of the namespace, shared by all streams of its readers and
-/// hubs, sleeps for them and wakes their tasks. It starts with the first stream that waits, and
-/// ends some time after the last.
+/// It works on any executor, and lets other tasks run after 64 states in a row. One thread of the
+/// namespace, shared by all streams of its readers and hubs, sleeps for them and wakes their tasks.
+/// It starts with the first stream that waits, and ends some time after the last.
 pub struct Changes<T, C> {
     reader: Reader<T, C>,
     ticket: Ticket,

@@ -37,7 +37,7 @@ fn a_successor_resumes_from_the_former_state_or_else_begins_with_the_initial_one
     assert_eq!(*reader(&namespace).snapshot().unwrap(), 6);
     second.shutdown().unwrap();
     let third = builder(&namespace, 7).interval(NEVER).spawn().unwrap();
-    assert_eq!(third.read(|state| *state), 7, "nobody asked for the former state");
+    assert_eq!(third.read(|state| *state), 7, "it resumes only if asked to");
 }
 
 #[test]
