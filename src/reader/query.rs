@@ -57,7 +57,7 @@ impl<S, F, const N: usize> Field<S, [F; N]> {
     #[must_use]
     #[track_caller]
     pub const fn index(self, index: usize) -> Field<S, F> {
-        assert!(index < N, "the array of the field has fewer elements: its type says how many");
+        assert!(index < N, "the array has no such element: its type says how many it has");
         Field { offset: self.offset + index * size_of::<F>(), types: PhantomData }
     }
 }

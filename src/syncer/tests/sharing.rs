@@ -52,7 +52,7 @@ fn a_former_state_that_can_not_be_resumed_is_an_error_and_stays_readable() {
     assert!(error.to_string().contains("without `SyncerBuilder::resume`"), "{error}");
     let reader = namespace.reader_builder::<Vec<u8>>("worker").type_name("State").codec::<Hex>();
     assert_eq!(reader.open().unwrap().publication(), 1, "nothing was published over it");
-    builder().spawn().unwrap();
+    drop(builder().spawn().unwrap());
 }
 
 /// A codec that decodes nothing.
