@@ -146,6 +146,10 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
     };
     for name in catalog.others {
         let is_registry = name == ObjectNames::registry(namespace);
+        if is_registry && namespace_of_registry(backend, &name).is_some_and(|other| other != namespace) {
+            // The names of the two namespaces have the same hash.
+            continue;
+        }
         add(if is_registry { Role::Registry } else { Role::Other }, name)?;
     }
     for (names, Entry { mut objects, .. }) in catalog.channels {

@@ -140,11 +140,16 @@ macro_rules! policy {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct $policy {
-            $($(#[$doc])* pub $option: $type,)*
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
+                pub $option: $type,
+            )*
         }
 
         impl $policy {$(
             $(#[$doc])*
+            #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
             #[must_use]
             pub const fn $option(mut self, $option: $type) -> $policy {
                 self.$option = $option;

@@ -5,11 +5,12 @@ mod builder;
 pub use builder::WriterBuilder;
 
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, ChannelName, CreateError, PublishError, ReaderOptions, RemoveError, SnapshotError,
-    WriterStatistics,
+    self, AttachError, ChannelName, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError,
+    SnapshotError, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
 use crate::object::Backend;
@@ -22,6 +23,7 @@ use crate::snapshot::Snapshot;
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
 /// channel as [`Writer::close`] does, without a result. A killed process leaves the channel to its
 /// successor, and the last state stays readable.
+#[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
     backend: Arc<dyn Backend>,
@@ -47,10 +49,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// published.
     #[inline(always)]
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
-        match C::encode(state, &mut self.scratch) {
-            Ok(payload) => self.session.channel.publish(payload),
-            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
-        }
+        let payload = encode::<T, C>(&mut self.session.channel, state, &mut self.scratch)?;
+        self.session.channel.publish(payload)
     }
 
     /// Publishes `state` unless it encodes to the bytes of the last publication, and reports in
@@ -84,10 +84,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last
     /// publication.
     pub(crate) fn prepare(&mut self, state: &T) -> Result<Changed, PublishError> {
-        match C::encode(state, &mut self.scratch) {
-            Ok(payload) => Ok(self.last_payload.prepare(payload, self.session.channel.last())),
-            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
-        }
+        let payload = encode::<T, C>(&mut self.session.channel, state, &mut self.scratch)?;
+        Ok(self.last_payload.prepare(payload, self.session.channel.last()))
     }
 }
 
@@ -165,6 +163,11 @@ impl<T: ?Sized, C> Writer<T, C> {
         let publication = self.session.channel.publish(&self.last_payload.payload)?;
         self.last_payload.publication = Some(publication);
         Ok(publication)
+    }
+
+    /// The last publication has the final state of a worker that defers its publications.
+    pub(crate) fn end_deferral(&mut self) {
+        self.session.channel.end_deferral();
     }
 
     /// Bytes of what was prepared last.
@@ -248,6 +251,29 @@ impl<T: ?Sized, C> Writer<T, C> {
     pub(crate) fn abandon(mut self) {
         // The caller reports why it gave up.
         let _ = self.session.abandon();
+    }
+}
+
+/// The payload of `state`. An error or a panic of the codec counts as a failure of the writer.
+#[inline(always)]
+fn encode<'a, T: ?Sized, C: Encode<T>>(
+    channel: &mut ChannelWriter,
+    state: &'a T,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], PublishError> {
+    let unfinished = Unfinished(channel);
+    let encoded = C::encode(state, scratch);
+    // Dropped only while a panic unwinds.
+    mem::forget(unfinished);
+    encoded.map_err(|source| channel.failed(PublishError::Encode { codec: C::NAME, source }))
+}
+
+/// Counts an encoding that does not return.
+struct Unfinished<'a>(&'a mut ChannelWriter);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.count_failure();
     }
 }
 

@@ -7,13 +7,14 @@ mod common;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
-use tearless::{Changes, Namespace, Postcard, error::SnapshotError};
+use tearless::{Changes, Namespace, Postcard, Writer, error::SnapshotError};
 use testkit::objects::{DIRECTORY, Objects, listed};
 
 /// The test's own executor: runs one future on this thread.
@@ -99,6 +100,44 @@ fn a_stream_skips_what_is_overwritten_and_ends_with_the_channel() {
     assert_eq!(*block_on(changes.next()).unwrap().unwrap(), 4, "the last state lingers");
     assert!(block_on(changes.next()).is_none());
     assert!(matches!(poll_once(&mut changes), Poll::Ready(None)), "the stream stays at its end");
+}
+
+/// Polls the stream until it is pending, publishing before each poll. Returns the number of items,
+/// and how often the stream woke its task.
+fn items_in_a_row<S: Stream + Unpin>(stream: &mut S, writer: &mut Writer<u64>) -> (u64, usize) {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    for items in 0..1_000 {
+        writer.publish(&items).unwrap();
+        if Pin::new(&mut *stream).poll_next(&mut Context::from_waker(&waker)).is_pending() {
+            return (items, count.0.load(Ordering::Relaxed));
+        }
+    }
+    panic!("the stream never lets other tasks run");
+}
+
+#[test]
+fn a_stream_that_is_always_ready_lets_other_tasks_run_and_is_polled_again() {
+    let namespace = Namespace::in_process("turns").unwrap();
+    let mut writer = namespace.writer::<u64>("worker").unwrap();
+    let mut of_reader: Changes<u64, _> = namespace.reader("worker").unwrap().changes();
+    let mut of_hub = namespace.hub().changes_of::<u64>("*");
+    for _ in 0..3 {
+        assert_eq!(items_in_a_row(&mut of_reader, &mut writer), (64, 1));
+        assert_eq!(items_in_a_row(&mut of_hub, &mut writer), (64, 1));
+    }
+    for round in 0..100 {
+        // A task that waits in between has no turn that could end.
+        writer.publish(&round).unwrap();
+        assert!(poll_once(&mut of_reader).is_ready(), "{round}");
+        assert!(poll_once(&mut of_reader).is_pending());
+    }
 }
 
 #[test]

@@ -460,6 +460,8 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
         // The creator died before the page had memory, and there still is none. The claim has
         // removed the page, and no other object was made before it.
         Err(ObjectError::NoSpace { .. }) => return Ok(Some(0)),
+        // Another channel, whose name has the same hash.
+        Err(ObjectError::Claimed { .. }) if collision(backend, name).is_some() => return Ok(None),
         Err(ObjectError::Claimed { .. }) => {
             let pid = owner_pid(backend, &page_name);
             return Err(RemoveError::AlreadyOwned { channel: name.channel.clone(), pid });
@@ -484,6 +486,13 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
     let segments = Segments { backend: Arc::clone(backend), names: name.objects.clone(), instance };
     destroy(claim.as_ref(), &segments).map_err(failed)?;
     Ok(Some(instance))
+}
+
+/// The full name of another channel that has the objects of channel `name`, if their hashes
+/// collide.
+pub(super) fn collision(backend: &Arc<dyn Backend>, name: &ChannelName) -> Option<String> {
+    let page = ControlPage::validate(backend.view(&name.objects.object(Kind::Control)).ok()?).ok()?;
+    page.header().collides_with(name)
 }
 
 /// Process id of the owner that a page names, 0 if it can't be read.

@@ -264,6 +264,14 @@ impl<M: Memory> ControlPage<M> {
         NonZeroU64::new(self.load(control::ENDED)).map(clock::age)
     }
 
+    /// Number up to which publications may lag behind their worker's state.
+    ///
+    /// Relaxed: the caller has acquired a publication. Its writer stored this word before it, and
+    /// every later value covers it, too, if it is deferred.
+    pub(crate) fn deferred(&self) -> u64 {
+        self.load(control::DEFERRED)
+    }
+
     /// Instance of the registry whose waiters' page the writer uses, 0 for none.
     pub(crate) fn waiters_instance(&self) -> u64 {
         self.load(control::WAITERS)
@@ -318,6 +326,9 @@ impl<M: MemoryMut> ControlPage<M> {
             self.set_slept(slept);
         }
         self.store(control::TIMESTAMPS, options.timestamps.to_word());
+        // The publications of a former writer stay deferred.
+        let deferred = if options.deferred { u64::MAX } else { self.deferred().min(self.publication()) };
+        self.store(control::DEFERRED, deferred);
         // Release: the promises above must not become visible after the owner below. Pairs with the
         // acquire fence in `owner`.
         self.fence_release();
@@ -354,6 +365,11 @@ impl<M: MemoryMut> ControlPage<M> {
     /// exited process free, which order its loads after this.
     pub(super) fn set_ended(&self) {
         self.store(control::ENDED, clock::now());
+    }
+
+    /// Publication `last` has the worker's final state: it is not deferred, unlike all before it.
+    pub(super) fn end_deferral(&self, last: u64) {
+        self.store(control::DEFERRED, last.saturating_sub(1));
     }
 
     /// Relaxed, and a plain counter: this process is its only writer.

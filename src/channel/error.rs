@@ -38,8 +38,8 @@ pub enum CreateError {
     },
     /// No segment can have that size.
     #[error(
-        "no segment can hold states of {bytes} bytes{}: a state has at least 1 byte, a channel has \
-         2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
+        "no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
+         least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
     )]
     InvalidSize {
         /// The requested capacity or maximum state length.
@@ -56,7 +56,10 @@ pub enum CreateError {
         over: OverBudget,
     },
     /// The permissions would lock out the writer, or have bits beyond permissions.
-    #[error("permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them")]
+    #[error(
+        "permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
+        octal_text(*.mode)
+    )]
     InvalidPermissions {
         /// The requested permissions.
         mode: u32,
@@ -125,6 +128,16 @@ fn process_text(pid: u64) -> String {
     }
 }
 
+/// A hint for decimal digits that would be permissions as octal ones.
+fn octal_text(mode: u32) -> String {
+    match u32::from_str_radix(&mode.to_string(), 8) {
+        Ok(meant) if meant & !0o777 == 0 && meant & 0o600 == 0o600 => {
+            format!("; {mode} in decimal is not {meant:#o}")
+        }
+        _ => String::new(),
+    }
+}
+
 fn slots_text(slots: Option<usize>) -> String {
     slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
 }
@@ -139,7 +152,7 @@ pub enum AttachError {
     /// There is no such channel.
     #[error(
         "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under \
-         the same names",
+         the same names; a writer that is dropped removes its channel, unless it lingers",
         waited_text(*.waited)
     )]
     NotFound {
@@ -163,10 +176,10 @@ pub enum AttachError {
     },
     /// The channel holds states in another format.
     #[error(
-        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader \
-         expects {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and \
-         type, give both sides one `type_name`, or choose by `ReaderBuilder::accept` what else is \
-         accepted (`accept::MatchingFields` compares fields instead of type names)"
+        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
+         {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and type, give \
+         both sides one `type_name`, or choose by `accept` what else is accepted \
+         (`accept::MatchingFields` compares fields instead of type names, `accept::Any` nothing)"
     )]
     FormatMismatch {
         /// The channel.
@@ -195,8 +208,8 @@ pub enum AttachError {
     },
     /// The channel carries no schema, and this reader needs one.
     #[error(
-        "channel {channel:?} carries no schema, and this reader finds fields by it: open its \
-         writer with `WriterBuilder::with_schema`"
+        "channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open \
+         its writer with `WriterBuilder::with_schema`"
     )]
     NoSchema {
         /// The channel.
@@ -219,7 +232,7 @@ pub enum AttachError {
     /// The channel's schema can't be understood, although it is as its writer wrote it.
     #[error(
         "the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
-         tearless in all processes, or attach with a plain reader of the writer's type, which \
+         tearless in all processes, or use the writer's type and `accept::SameType`, which \
          compares only names"
     )]
     SchemaUnknown {
@@ -411,8 +424,8 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but its length is not that of the reader's type.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type \
-         has {expected}: use the writer's type"
+        "publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
+         {expected}: use the writer's type (`accept` compares fields before)"
     )]
     WrongLength {
         /// The channel.
@@ -444,7 +457,7 @@ pub enum SnapshotError {
     /// The payload is whole, but the codec can't decode it.
     #[error(
         "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; \
-         use the writer's type, with the same fields"
+         use the writer's type, with the same fields (`accept` compares them before)"
     )]
     Decode {
         /// The channel.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::cleanup::{destroy, owner_pid};
+use super::cleanup::{collision, destroy, owner_pid};
 use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
 use super::options::{SchemaMark, WriterOptions};
 use super::schema::Unreadable;
@@ -67,7 +67,10 @@ impl Opening<'_> {
         let options = ClaimOptions::create(Size::exactly(control::BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
-            ObjectError::Claimed { .. } => self.already_owned(),
+            ObjectError::Claimed { .. } => match collision(self.backend, self.name) {
+                Some(other) => self.collides_with(other),
+                None => self.already_owned(),
+            },
             // Another version's page may have another size.
             source @ ObjectError::Foreign { .. } => {
                 let found = self.backend.view(&self.page_name()).ok().map(ControlPage::validate);
@@ -93,6 +96,11 @@ impl Opening<'_> {
         Ok(Access { mode: self.options.access.mode, group: Some(status.group) })
     }
 
+    fn collides_with(&self, other: String) -> CreateError {
+        let channel = format!("{}/{}", self.name.namespace, self.name.channel);
+        CreateError::NameCollision { channel, other }
+    }
+
     /// Examines the page that this process has just claimed.
     fn examine(&self, claim: &dyn Claim) -> Result<Existing, CreateError> {
         let name = self.name;
@@ -107,8 +115,7 @@ impl Opening<'_> {
         };
         let header = page.header();
         if let Some(other) = header.collides_with(name) {
-            let channel = format!("{}/{}", name.namespace, name.channel);
-            return Err(CreateError::NameCollision { channel, other });
+            return Err(self.collides_with(other));
         }
         let is_ended = page.state() == ChannelState::Removed;
         let access = self.access_of(claim)?;

@@ -43,6 +43,8 @@ pub(crate) struct WriterOptions {
     pub(crate) wake_mode: WakeMode,
     /// The heartbeat interval that the writer promises.
     pub(crate) heartbeat_interval: Option<Duration>,
+    /// Whether states are published later than other workers may observe their effects.
+    pub(crate) deferred: bool,
     /// The codec's name, the type's, and the fingerprint of both.
     pub(crate) format: Format,
     /// Schema for readers that don't know the type.
@@ -137,6 +139,7 @@ impl WriterOptions {
             linger: false,
             wake_mode: WakeMode::default(),
             heartbeat_interval: None,
+            deferred: false,
             format,
             schema: None,
         }

@@ -309,6 +309,13 @@ impl ChannelWriter {
         if self.has_lost_name { Err(PublishError::NamesRemoved) } else { Ok(()) }
     }
 
+    /// The last publication has the worker's final state.
+    pub(crate) fn end_deferral(&mut self) {
+        if self.options.deferred && self.owner.is_ours() {
+            self.writer.control().end_deferral(self.last());
+        }
+    }
+
     /// Schedules both sides: the next publication of each goes into a segment no larger than it
     /// needs.
     pub(crate) fn shrink_to_fit(&mut self) {
@@ -385,8 +392,14 @@ impl ChannelWriter {
     /// Counts a state that is not published because of `error`.
     #[cold]
     pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
-        self.counts.failed += 1;
+        self.count_failure();
         error
+    }
+
+    /// Counts a state that is not published.
+    #[cold]
+    pub(crate) fn count_failure(&mut self) {
+        self.counts.failed += 1;
     }
 
     #[cold]

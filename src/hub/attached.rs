@@ -300,6 +300,17 @@ impl QueryError {
         )
     }
 
+    /// Whether the same query may succeed in a moment: the channel is being created or replaced, or
+    /// its writer was faster than the hub's [`RetryPolicy`](crate::options::RetryPolicy) allows.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            QueryError::Attach(AttachError::NotReady { .. } | AttachError::Removed { .. })
+                | QueryError::Snapshot(SnapshotError::Contended { .. })
+        )
+    }
+
     /// Whether nothing has been published yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -312,8 +323,9 @@ impl fmt::Display for QueryError {
         match self {
             QueryError::Attach(AttachError::NotReady { channel, waited }) => write!(
                 formatter,
-                "channel {channel:?} is still being created after {waited:.1?}: query it again; if that does \
-                 not help, its creator was killed, and opening a writer for the channel cleans up"
+                "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
+                 wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
+                 opening a writer for the channel cleans up"
             ),
             QueryError::Attach(AttachError::Removed { channel }) => write!(
                 formatter,

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use super::{Hub, HubState, QueryError};
 use crate::accept::Accept;
 use crate::channel::SnapshotError;
 use crate::codec::Decode;
+use crate::reader::Turn;
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
@@ -42,6 +44,7 @@ pub struct HubChanges<T> {
     get: Get<T>,
     watch: HubWatch,
     ticket: Ticket,
+    turn: Turn,
     /// Channels that have changed and were not read since.
     changed: VecDeque<Arc<str>>,
     /// Instance and number of the last publication of each channel that the stream has returned.
@@ -63,6 +66,7 @@ impl<T: 'static> HubChanges<T> {
             get: Box::new(move |channel| queried.get_with_instance(channel)),
             watch: HubWatch::new(Arc::clone(&hub.shared), selection),
             ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
+            turn: Turn::default(),
             changed: VecDeque::new(),
             returned: HashMap::new(),
             is_unlisted: false,
@@ -71,7 +75,14 @@ impl<T: 'static> HubChanges<T> {
 
     /// The next state, once there is one. Cancellation-safe.
     pub async fn next(&mut self) -> HubState<T> {
-        poll_fn(|context| self.poll(context)).await
+        poll_fn(|context| self.poll_turn(context)).await
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<HubState<T>> {
+        let mut turn = mem::take(&mut self.turn);
+        let polled = turn.poll(context, |context| self.poll(context));
+        self.turn = turn;
+        polled
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<HubState<T>> {
@@ -126,7 +137,7 @@ impl<T: 'static> Stream for HubChanges<T> {
     type Item = HubState<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<HubState<T>>> {
-        self.get_mut().poll(context).map(Some)
+        self.get_mut().poll_turn(context).map(Some)
     }
 }
 

@@ -76,13 +76,25 @@ pub enum Skew {
     /// Its writer gives publications no timestamps: it is the latest state, whenever it was
     /// published.
     NoTimestamps,
+    /// The published state was current, but a [`Syncer`](crate::syncer::Syncer) published it: the
+    /// worker may have been further, and other workers may have observed that.
+    /// [`flushes_before_effects`](crate::syncer::SyncerBuilder::flushes_before_effects) promises
+    /// that they have not.
+    Deferred,
 }
 
 impl<T> Cut<T> {
-    /// Whether all states in the cut were current at one moment.
+    /// Whether all states in the cut were the states of their workers at one moment: no state has a
+    /// [`Skew`]. States that are missing count for nothing: see [`Cut::is_complete`].
     #[must_use]
     pub fn is_consistent(&self) -> bool {
         self.states.iter().all(|state| state.skew == Skew::None)
+    }
+
+    /// Whether every channel of the cut has a state. A total over all workers needs this, too.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.states.iter().all(|state| state.state.is_ok())
     }
 }
 
@@ -97,6 +109,12 @@ pub(super) struct Cutting {
 
 /// Copies a publication of each channel, and returns the moment of which they are.
 pub(super) fn cut(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
+    let moment = copy(channels, retry);
+    channels.iter_mut().for_each(Cutting::find_deferral);
+    moment
+}
+
+fn copy(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
     for _ in 0..COLLECTS {
         if double_collect(channels) {
             return CutTime::Instant;
@@ -140,6 +158,15 @@ fn double_collect(channels: &mut [Cutting]) -> bool {
 impl Cutting {
     pub(super) fn new(reader: ChannelReader) -> Cutting {
         Cutting { reader, payload: Vec::new(), received: None, skew: Skew::None, failed: None }
+    }
+
+    /// Notes that the copied publication may lag behind its worker's state.
+    fn find_deferral(&mut self) {
+        let deferred = self.reader.page().deferred();
+        let is_deferred = self.received.is_some_and(|info| info.publication() <= deferred);
+        if self.skew == Skew::None && is_deferred {
+            self.skew = Skew::Deferred;
+        }
     }
 
     /// Copies publication `number`; `false` if it is overwritten.

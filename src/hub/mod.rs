@@ -29,7 +29,7 @@ pub use watch::HubWatch;
 #[cfg(feature = "async")]
 use crate::accept::Accept;
 use crate::accept::SameType;
-use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy, writer_state};
+use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, SnapshotInfo, writer_state};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
 use crate::codec::MessagePack;
@@ -160,20 +160,36 @@ impl<C, A> Hub<C, A> {
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
         let mut reader = self.shared.attached(channel, self.shared.options.reading.attach)?;
-        let failed = |source| QueryError::Writer { channel: channel.into(), source };
-        let status = look_at_one_writer(&mut reader, |reader| {
+        let status = self.status_with(&mut reader, |_| ((), None));
+        self.shared.keep(&reader, None);
+        status.map(|(status, ())| status)
+    }
+
+    /// The status of one writer, and what `read` finds of the same moment; also the publication
+    /// that the status is about, if that is not the latest one after it.
+    fn status_with<R>(
+        &self,
+        reader: &mut ChannelReader,
+        mut read: impl FnMut(&mut ChannelReader) -> (R, Option<SnapshotInfo>),
+    ) -> Result<(Status, R), QueryError> {
+        look_at_one_writer(reader, |reader| {
             let incarnation = reader.page().incarnation();
+            let failed = |source| QueryError::Writer { channel: reader.channel().into(), source };
+            // First: a dead writer's state is its last.
             let writer = writer_state(reader).map_err(failed)?;
-            let signs = Signs::of(reader, writer);
-            Ok(Status {
+            let (found, info) = read(reader);
+            let mut signs = Signs::of(reader, writer);
+            if let Some(info) = info {
+                (signs.publication, signs.age) = (info.publication(), info.age());
+            }
+            let status = Status {
                 health: Health::judge(&signs, self.shared.options.thresholds),
                 publication: signs.publication,
                 writer_pid: reader.page().owner().pid,
                 incarnation,
-            })
-        });
-        self.shared.keep(&reader, None);
-        status
+            };
+            Ok((status, found))
+        })
     }
 
     /// Watches the channels that the [`Pattern`] `pattern` matches, including later ones. At first,
@@ -197,7 +213,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     ///
     /// # Errors
     ///
-    /// [`QueryError::Attach`] if there is no such channel, or if its states have another format.
+    /// [`QueryError::Attach`] if there is no such channel ([`Hub::changes_of`] waits for one), or
+    /// if its states have another format.
     pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T>, QueryError>
     where
         C: Decode<T>,
@@ -308,10 +325,15 @@ impl<C, A> HubBuilder<C, A> {
 setters! {
     impl[C, A] HubBuilder<C, A>;
 
-    /// How often and how long a query or a cut retries when a writer is faster.
+    /// How long the first query of a channel waits for it. Default: not for a missing channel, 1 ms
+    /// for one that is being created. Watches and streams never wait in a call.
+    pub fn attach_policy(attach: AttachPolicy) { options.reading.attach = attach }
+
+    /// How often and how long a query or a cut retries when a writer is faster. Default: see
+    /// [`RetryPolicy`].
     pub fn retry_policy(retry: RetryPolicy) { options.reading.retry = retry }
 
-    /// How [`HubWatch::wait_any`] waits.
+    /// How [`HubWatch::wait_any`] waits. Default: see [`WaitPolicy`].
     pub fn wait_policy(wait: WaitPolicy) { options.wait = wait }
 
     /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the

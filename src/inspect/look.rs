@@ -72,6 +72,7 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         slept,
         ended_ago: page.ended_ago(),
         timestamps: page.timestamps(),
+        deferred: page.deferred(),
         wake_mode: page.wake_mode(),
         growths: page.growths(),
         schema_bytes: header.schema.is_some().then_some(header.schema.bytes),

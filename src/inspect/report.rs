@@ -72,6 +72,10 @@ pub struct Inspection {
     pub ended_ago: Option<Duration>,
     /// Where the timestamps of publications come from.
     pub timestamps: TimestampSource,
+    /// Publications up to this number may lag behind their worker's state
+    /// ([`Skew::Deferred`](crate::hub::Skew::Deferred)); `u64::MAX` while the writer is a
+    /// [`Syncer`](crate::syncer::Syncer) that does not promise to flush before effects.
+    pub deferred: u64,
     /// How the writer wakes waiting readers.
     pub wake_mode: WakeMode,
     /// The number of segments replaced by larger or smaller ones, by all writers of the channel.

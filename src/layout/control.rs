@@ -72,6 +72,9 @@ pub(crate) const SLEPT: usize = TIMESTAMPS + 1;
 /// Time at which the writer closed the channel and left its last state, or at which its process
 /// exited without closing it, in nanoseconds since the machine's boot; 0 before that.
 pub(crate) const ENDED: usize = SLEPT + 1;
+/// Number of the last publication that may lag behind its worker's state; all ones while the writer
+/// is one that defers its publications.
+pub(crate) const DEFERRED: usize = ENDED + 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
@@ -120,5 +123,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && STATE < HOT + LINE_WORDS);
-const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && ENDED < STATISTICS + LINE_WORDS);
+const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && DEFERRED < STATISTICS + LINE_WORDS);
 const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);

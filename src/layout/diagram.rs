@@ -67,6 +67,12 @@ fn control_page() -> String {
         ),
         (control::SLEPT, 1, "slept", "how long the machine had slept at the writer's last sign of life"),
         (control::ENDED, 1, "ended", "time at which the writer closed the channel or exited, or 0"),
+        (
+            control::DEFERRED,
+            1,
+            "deferred",
+            "number up to which publications may lag behind their worker's state",
+        ),
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
         (control::CODEC.word, text(control::CODEC), "codec", "length, then its name"),

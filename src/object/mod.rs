@@ -257,6 +257,19 @@ pub enum ObjectError {
         /// Why it is not one of our objects.
         reason: String,
     },
+    /// It is the registry of another namespace, whose name has the same hash.
+    #[error(
+        "/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
+         {namespace:?}: choose another name for one of the two"
+    )]
+    OtherNamespace {
+        /// Its name.
+        object: String,
+        /// The namespace that was asked for.
+        namespace: String,
+        /// The namespace that it belongs to.
+        other: String,
+    },
     /// It belongs to another user.
     #[error(
         "shared-memory object {object} belongs to user {owner}, which is not trusted: trust that \

@@ -55,8 +55,9 @@ impl<S, F, const N: usize> Field<S, [F; N]> {
     ///
     /// If the array has no such element.
     #[must_use]
+    #[track_caller]
     pub const fn index(self, index: usize) -> Field<S, F> {
-        assert!(index < N, "the array has no such element");
+        assert!(index < N, "the array has no such element: its type says how many it has");
         Field { offset: self.offset + index * size_of::<F>(), types: PhantomData }
     }
 }

@@ -175,10 +175,13 @@ impl<'a, M: Memory> Table<'a, M> {
                 foreign(format!("it is a registry of layout version {version}"))
             }
             Readiness::Foreign(_) => foreign("it is not a registry".into()),
-            Readiness::Ready if read_text(self.0, NAMESPACE) != namespace => {
-                foreign(format!("it is the registry of namespace {:?}", read_text(self.0, NAMESPACE)))
-            }
-            Readiness::Ready => Ok(!self.has_ended()),
+            Readiness::Ready => match read_text(self.0, NAMESPACE) {
+                own if own == namespace => Ok(!self.has_ended()),
+                other => {
+                    let (object, namespace) = (object.into(), namespace.into());
+                    Err(ObjectError::OtherNamespace { object, namespace, other })
+                }
+            },
         }
     }
 

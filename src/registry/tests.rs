@@ -180,7 +180,8 @@ fn another_namespaces_table_is_refused() {
     let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     memory.store(registry::NAMESPACE.bytes_at(), u64::from_le_bytes(*b"wrong\0\0\0"));
     let error = Registry::of(&heap.shared(), NAMESPACE).list().unwrap_err().to_string();
-    assert!(error.contains("wrong"), "{error}");
+    assert!(error.contains("\"wrong\"") && error.contains("\"tests\""), "{error}");
+    assert!(error.contains("choose another name") && !error.contains("remove it"), "{error}");
     assert!(register(&heap, &info("b", 1)).is_err());
 }
 

@@ -31,8 +31,9 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// **Readers see published states only.** Between a change and the next tick, readers and
 /// [`Hub::cut`](crate::hub::Hub::cut) see the previous state. If other workers observe an effect of
 /// the change (a message, a row, a finished job), call [`Syncer::flush`] before that effect:
-/// otherwise a consistent cut can show the effect without its cause, and totals over several
-/// workers can be wrong.
+/// otherwise a cut can show the effect without its cause, and totals over several workers can be
+/// wrong. Such a cut reports [`Skew::Deferred`](crate::hub::Skew::Deferred) and is not consistent,
+/// unless the worker promises to flush ([`SyncerBuilder::flushes_before_effects`]).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -113,6 +114,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// A fork of the process has neither the thread nor the task: the syncer publishes nothing there
 /// ([`PublishError::Forked`]), and dropping it there ends nothing. If the state's lock was held at
 /// the moment of the fork, it stays locked there.
+#[must_use = "dropping a syncer ends its channel"]
 pub struct Syncer<T, C = MessagePack> {
     shared: Arc<Shared<T, C>>,
     /// `None` after the shutdown. Locked for all of a shutdown, so that a second call comes after
@@ -276,6 +278,7 @@ debug_by!(Syncer<T, C>, |it| channel: it.channel(), interval: it.interval);
 /// options.
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct SyncerBuilder<T, C> {
+    /// It defers its publications, unless the owner promises to flush.
     writer: WriterBuilder<T, C>,
     initial: T,
     /// What reads a predecessor's state; `None` if the syncer is to begin with `initial`.
@@ -305,7 +308,7 @@ impl<T, C> WriterBuilder<T, C> {
     /// # }
     /// ```
     pub fn syncer(self, initial: T) -> SyncerBuilder<T, C> {
-        SyncerBuilder { writer: self, initial, resume: None }
+        SyncerBuilder { writer: self.deferred(true), initial, resume: None }
     }
 }
 
@@ -340,6 +343,14 @@ impl<T, C> SyncerBuilder<T, C> {
         C: Decode<T>,
     {
         self.resume = Some(|writer| Ok(writer.latest()?.map(crate::Snapshot::into_inner)));
+        self
+    }
+
+    /// Promises readers that the owner calls [`Syncer::flush`] after each change, before another
+    /// worker can observe an effect of it. [`Hub::cut`](crate::hub::Hub::cut) then takes the
+    /// syncer's states for consistent. Nothing checks the promise. Default: no promise.
+    pub fn flushes_before_effects(mut self, promise: bool) -> Self {
+        self.writer = self.writer.deferred(!promise);
         self
     }
 }

@@ -103,7 +103,12 @@ impl<T, C> Shared<T, C> {
             let (channel, statistics) = (self.channel.clone(), statistics.into());
             return Err(ShutdownError::AlreadyShutDown { channel, statistics });
         };
-        let closed = publisher.writer.take().map_or(Ok(()), Writer::close);
+        let closed = publisher.writer.take().map_or(Ok(()), |mut writer| {
+            if published.is_ok() {
+                writer.end_deferral();
+            }
+            writer.close()
+        });
         published.map_err(|source| ShutdownError::Publish { source, statistics: statistics.into() })?;
         closed.map_err(|source| ShutdownError::Close { source, statistics: statistics.into() })?;
         Ok(statistics)

@@ -93,6 +93,23 @@ fn another_namespaces_channel_under_names_of_this_one_is_left_out() {
 }
 
 #[test]
+fn two_namespaces_whose_names_have_one_hash_are_two() {
+    let heap = Heap::new();
+    let [first, second] =
+        ["fleet-79741", "fleet-300736"].map(|name| Namespace::on_heap(&heap, name).unwrap());
+    let writer = open(&first, "worker");
+    assert_eq!(first.memory().unwrap().registry.objects, 1);
+    assert_eq!(second.memory().unwrap().total(), MemoryUsage::default());
+    let error = second.writer_builder::<[u8]>("other").codec::<Bytes>().open().unwrap_err().to_string();
+    for part in ["\"fleet-79741\"", "\"fleet-300736\"", "choose another name"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!error.contains("remove"), "{error}");
+    drop(writer);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
 fn a_page_that_is_not_ready_claims_nothing() {
     let (heap, namespace) = namespace();
     put(&heap, &ObjectNames::new("fleet", "worker").object(Kind::Control), 1);

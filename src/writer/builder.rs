@@ -161,6 +161,9 @@ setters! {
     /// The writer itself sends none. A [`Syncer`](crate::syncer::Syncer) does, at this interval.
     pub fn heartbeat_interval(interval: Duration) { options.heartbeat_interval = Some(interval) }
 
+    /// Whether states are published later than other workers may observe their effects.
+    pub(crate) fn deferred(deferred: bool) { options.deferred = deferred }
+
     /// Whether the last state stays readable after a clean close. Default: no.
     pub fn linger(linger: bool) { options.linger = linger }
 

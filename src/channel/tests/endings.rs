@@ -102,6 +102,9 @@ fn channels_whose_hashes_collide_are_distinguished() {
         matches!(&error, AttachError::NameCollision { other, .. } if other == "tests/channel"),
         "{error}"
     );
+    let error = crate::channel::open(&heap.shared(), &impostor, &options()).map(drop).unwrap_err();
+    assert!(matches!(error, CreateError::NameCollision { .. }), "it has no writer: {error}");
+    assert!(remove(&heap.shared(), &impostor).unwrap().is_none(), "nor does it exist");
     drop(_writer);
     let mut lingering = open(&heap, &options()).unwrap();
     lingering.set_linger(true);
