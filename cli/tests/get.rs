@@ -49,7 +49,17 @@ fn a_state_with_a_schema_is_json_and_so_is_its_field() {
     let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys,
-        ["channel", "publication", "age_seconds", "bytes", "codec", "type_name", "writer", "value"]
+        [
+            "channel",
+            "publication",
+            "age_seconds",
+            "published_at",
+            "bytes",
+            "codec",
+            "type_name",
+            "writer",
+            "value"
+        ]
     );
     assert_eq!(document["value"], expected);
     assert_eq!((&document["publication"], &document["writer"]), (&json!(1), &json!("alive")));

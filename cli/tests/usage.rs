@@ -147,6 +147,7 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "incarnation",
             "publication",
             "age_seconds",
+            "published_at",
             "rate",
             "bytes",
             "heartbeat_age_seconds",
