@@ -118,8 +118,8 @@ impl Mapping {
         // Relaxed: the number orders nothing.
         LIVE.fetch_add(1, Ordering::Relaxed);
         if bytes > PAGE_BYTES {
-            // A core dump holds no large objects, whether they still have names or not. A page is not
-            // worth the call, of which a hub would make one for each channel.
+            // A core dump holds no large objects, whether they still have names or not. A page is
+            // not worth the call, of which a hub would make one for each channel.
             // SAFETY: the mapping is ours and of that length; the advice changes nothing it shows.
             let _ = unsafe { madvise(address, bytes, Advice::LinuxDontDump) };
         }

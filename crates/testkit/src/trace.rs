@@ -85,8 +85,9 @@ impl Traced {
         assert!(written > 0, "ptrace: {}", std::io::Error::last_os_error());
         // SAFETY: zeroed is a value of this type, and the kernel wrote another.
         let info = unsafe { info.assume_init() };
-        // SAFETY: `op` says which member of the union was written.
-        (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| unsafe { info.u.entry.nr })
+        // SAFETY: the whole union is zeroed or written; `op` says whether this member means anything.
+        let number = unsafe { info.u.entry.nr };
+        (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then_some(number)
     }
 
     /// Lets the child run to its end, which must be a success.
