@@ -119,8 +119,8 @@ impl Mapping {
         LIVE.fetch_add(1, Ordering::Relaxed);
         if bytes > PAGE_BYTES {
             // A core dump holds no large objects, whether they still have names or not. A page is
-            // not worth the call, of which a hub would make one for each channel. SAFETY: the
-            // mapping is ours and of that length; the advice changes nothing it shows.
+            // not worth the call, of which a hub would make one for each channel.
+            // SAFETY: the mapping is ours and of that length; the advice changes nothing it shows.
             let _ = unsafe { madvise(address, bytes, Advice::LinuxDontDump) };
         }
         Ok(Mapping { base, bytes, object })

@@ -315,6 +315,7 @@ fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
 fn damage() -> impl Strategy<Value = Vec<(usize, u64)>> {
     let word = prop_oneof![
         0..registry::NAMESPACE.word + 4,
+        registry::HOT..registry::ENDED + 1,
         waiters::START..waiters::START + 2,
         registry::mark(0)..registry::mark(12),
         registry::entry(0)..registry::entry(2),
