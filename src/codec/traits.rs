@@ -43,8 +43,10 @@ pub trait Codec<T: ?Sized> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot encode `{T}`",
     label = "this codec cannot encode `{T}`",
-    note = "`MessagePack` and `Postcard` encode types that implement `serde::Serialize`; without the features \
-            `message-pack` and `postcard` of `tearless` they encode nothing: enable the codec's feature",
+    note = "`MessagePack` encodes types that implement `serde::Serialize`, and `Postcard` owned types that implement \
+            both `serde::Serialize` and `serde::Deserialize`: its writer tries whether readers can read a state; \
+            without the features `message-pack` and `postcard` of `tearless` they encode nothing: enable the \
+            codec's feature",
     note = "`Pod` encodes types that implement `bytemuck::Pod`: derive `Clone`, `Copy`, `bytemuck::Pod` and \
             `bytemuck::Zeroable`, and add `#[repr(C)]`",
     note = "`Bytes` encodes `[u8]`, `Vec<u8>` and other types that implement `AsRef<[u8]>`"

@@ -173,13 +173,53 @@ impl State {
         if is_raw {
             return Ok(State::Bytes(input));
         }
-        serde_json::from_slice(&input).map(State::Json).map_err(|error| {
+        let value = serde_json::from_slice(&input).map_err(|error| {
             let failure = unusable(not_json(&error, line));
             failure.hint(
                 "to publish bytes that are not JSON, add --bytes; if each line is a state, add --each-line",
             )
-        })
+        })?;
+        match wide_integer(&input) {
+            None => Ok(State::Json(value)),
+            Some(integer) => Err(unusable(format!("the integer {integer} has more than 64 bits"))
+                .hint("put it into quotes: readers get a text, as they do for integers of 128 bits")),
+        }
     }
+}
+
+/// The first integer of `json`, a valid text, that has more than 64 bits: it would be rounded.
+fn wide_integer(json: &[u8]) -> Option<&str> {
+    let mut rest = json;
+    while let Some(first) = rest.first() {
+        let len = match first {
+            b'"' => 1 + text_len(&rest[1..]),
+            b'-' | b'0'..=b'9' => rest.iter().take_while(|byte| is_in_number(**byte)).count(),
+            _ => 1,
+        };
+        let (token, next) = rest.split_at(len);
+        rest = next;
+        let Ok(number) = str::from_utf8(token) else { continue };
+        let is_integer = number.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+        if is_integer && len > 1 && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// The bytes of a text in JSON and of the quote after it.
+fn text_len(rest: &[u8]) -> usize {
+    let mut is_escaped = false;
+    let end = rest.iter().position(|byte| {
+        let is_end = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(rest.len(), |end| end + 1)
+}
+
+fn is_in_number(byte: u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
 fn not_json(error: &serde_json::Error, line: Option<u64>) -> String {
