@@ -31,10 +31,10 @@ use serde::de::{
 };
 
 /// The limit of `serde_json`.
-const MAX_LEVELS: u16 = 128;
+const MAX_LEVELS: u32 = 128;
 
 /// Elements of sequences and maps that a payload may have beyond one for each of its bytes.
-const MAX_EMPTY_ELEMENTS: usize = 1024;
+pub(super) const MAX_EMPTY_ELEMENTS: usize = 1024;
 
 /// The types of the MessagePack extensions for integers beyond 64 bits, whose bytes are the
 /// number's 16, most significant first.
@@ -58,13 +58,10 @@ pub enum CapError {
     },
 }
 
-/// Checks that readers accept `elements` elements in a payload of `len` bytes.
-#[inline(always)]
-pub(super) fn check_elements(elements: usize, len: usize) -> Result<(), CapError> {
-    match elements > len.saturating_add(MAX_EMPTY_ELEMENTS) {
-        true => Err(CapError::TooManyElements { len }),
-        false => Ok(()),
-    }
+#[cold]
+#[inline(never)]
+fn record(asked: &RefCell<Vec<Fields>>, name: &'static str, fields: &'static [&'static str]) {
+    asked.borrow_mut().push((name, fields));
 }
 
 /// A struct and its fields.
@@ -109,22 +106,11 @@ struct Caps<'a> {
 
 /// A depth: twice the level, and one more inside of a type without a name.
 #[derive(Clone, Copy)]
-pub(super) struct Steps(u16);
+pub(super) struct Steps(pub(super) u32);
 
 impl Steps {
     /// At the root, a type without a name is a level, too.
     pub(super) const ROOT: Steps = Steps(1);
-
-    /// A number of at most 9 bits.
-    #[inline(always)]
-    pub(super) fn number(self) -> u16 {
-        self.0
-    }
-
-    #[inline(always)]
-    pub(super) fn of_number(number: u16) -> Steps {
-        Steps(number)
-    }
 
     #[inline(always)]
     pub(super) fn inside(self, request: Request) -> Result<Steps, CapError> {
@@ -173,7 +159,7 @@ impl<'a> Depth<'a> {
     #[inline(always)]
     fn asked(self, name: &'static str, fields: &'static [&'static str]) {
         if let Some(asked) = self.caps.mode.asked {
-            asked.borrow_mut().push((name, fields));
+            record(asked, name, fields);
         }
     }
 

@@ -19,7 +19,7 @@ use serde::ser::{self, Serialize, Serializer};
 
 #[cfg(feature = "postcard")]
 use super::capped::Fields;
-use super::capped::{CapError, EXTENSION_I128, EXTENSION_U128, Request, Steps, check_elements};
+use super::capped::{CapError, EXTENSION_I128, EXTENSION_U128, MAX_EMPTY_ELEMENTS, Request, Steps};
 use super::traits::type_name_of;
 
 /// A state that a codec refuses, because no reader could decode it, or because readers would decode
@@ -41,11 +41,18 @@ struct Refusal {
     cap: Option<CapError>,
 }
 
+/// The name of a type, a field or a variant.
+type Name = &'static str;
+
+type Written = Result<(), EncodeError>;
+type Opened<'a, W> = Result<Contents<'a, W>, EncodeError>;
+
 /// The longest path in an error, in bytes.
 const MAX_PATH: usize = 80;
 
 impl EncodeError {
     #[cold]
+    #[inline(never)]
     pub(super) fn new(reason: impl Into<String>) -> EncodeError {
         EncodeError(Box::new(Refusal {
             path: String::new(),
@@ -55,23 +62,25 @@ impl EncodeError {
         }))
     }
 
-    /// Where in the state the refused value is, for example `queue[3].deadline`. Empty for the
-    /// state itself; only the end of a long path.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        &self.0.path
-    }
-
     /// The error inside of a `T`.
     #[cold]
+    #[inline(never)]
     pub(super) fn of<T: ?Sized>(mut self) -> EncodeError {
         self.0.type_name.get_or_insert_with(|| type_name_of::<T>().trim_start_matches('&').into());
         self
     }
 
+    /// The error inside of an element.
+    #[cold]
+    #[inline(never)]
+    fn at_index(self, index: usize) -> EncodeError {
+        self.at(&format!("[{index}]"))
+    }
+
     /// The error inside of a value that is called `segment` in its parent.
     #[cold]
-    fn at(mut self, segment: impl Display) -> EncodeError {
+    #[inline(never)]
+    fn at(mut self, segment: &str) -> EncodeError {
         let path = &mut self.0.path;
         if path.len() < MAX_PATH {
             let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
@@ -101,6 +110,8 @@ impl std::error::Error for EncodeError {
 }
 
 impl ser::Error for EncodeError {
+    #[cold]
+    #[inline(never)]
     fn custom<M: Display>(message: M) -> EncodeError {
         EncodeError::new(message.to_string())
     }
@@ -108,6 +119,7 @@ impl ser::Error for EncodeError {
 
 impl From<CapError> for EncodeError {
     #[cold]
+    #[inline(never)]
     fn from(cap: CapError) -> EncodeError {
         let advice = match cap {
             CapError::TooDeep => "keep the parts in a list and let them refer to each other by index",
@@ -141,7 +153,11 @@ pub(super) trait Wire {
 struct Output<W> {
     wire: W,
     elements: usize,
-    record: Record,
+    /// Where the payload has the keys of maps that did not announce their length and are still
+    /// open: structs with flattened fields.
+    keys: Vec<Range<usize>>,
+    /// `None` while there is nothing to record.
+    record: Option<Box<Record>>,
 }
 
 /// What a codec without names has to know about a state.
@@ -150,20 +166,25 @@ pub(super) struct Record {
     /// Shapes that are not known to be readable.
     pub(super) shapes: Vec<Shape>,
     /// In a trial, each struct with the fields that it wrote.
-    structs: Vec<(String, Vec<&'static str>)>,
+    structs: Vec<(String, Vec<Name>)>,
     /// In a trial, each variant with its enum.
-    variants: Vec<(&'static str, &'static str)>,
+    variants: Vec<(Name, Name)>,
 }
 
 /// Encodes `state`, or says why the codec can't carry it.
 #[inline(always)]
-pub(super) fn encode<W: Wire, T: Serialize + ?Sized>(state: &T, wire: W) -> Result<Record, EncodeError> {
-    let mut out = Output { wire, elements: 0, record: Record::default() };
+pub(super) fn encode<W: Wire, T: Serialize + ?Sized>(
+    state: &T,
+    wire: W,
+) -> Result<Option<Box<Record>>, EncodeError> {
+    let mut out = Output { wire, elements: 0, keys: Vec::new(), record: None };
     let place = Place::new::<T>(Steps::ROOT, false);
     out.note(place.shape(None));
     state.serialize(Encoder { out: &mut out, place }).map_err(EncodeError::of::<T>)?;
     let len = out.wire.payload().len();
-    check_elements(out.elements, len).map_err(|cap| EncodeError::from(cap).of::<T>())?;
+    if out.elements > len.saturating_add(MAX_EMPTY_ELEMENTS) {
+        return Err(EncodeError::from(CapError::TooManyElements { len }).of::<T>());
+    }
     if W::IS_MESSAGE_PACK && u32::try_from(len).is_err() {
         return Err(EncodeError::new("more than 4 GiB, but lengths in MessagePack have 32 bits"));
     }
@@ -173,11 +194,22 @@ pub(super) fn encode<W: Wire, T: Serialize + ?Sized>(state: &T, wire: W) -> Resu
 impl<W: Wire> Output<W> {
     /// Calls the codec's serializer.
     #[inline(always)]
-    fn write(
-        &mut self,
-        write: impl FnOnce(W::Serializer<'_>) -> Result<(), W::Error>,
-    ) -> Result<(), EncodeError> {
+    fn write(&mut self, write: impl FnOnce(W::Serializer<'_>) -> Result<(), W::Error>) -> Written {
         write(self.wire.serializer()).map_err(ser::Error::custom)
+    }
+
+    /// Checks that the keys after the first `begin` differ, and forgets them.
+    fn check_keys(&mut self, begin: usize) -> Written {
+        let (payload, keys) = (self.wire.payload(), &mut self.keys[begin..]);
+        keys.sort_unstable_by(|one, other| payload[one.clone()].cmp(&payload[other.clone()]));
+        let twice = keys.windows(2).find(|two| payload[two[0].clone()] == payload[two[1].clone()]);
+        if let Some(twice) = twice {
+            // A marker that is no text comes before the text.
+            let key = String::from_utf8_lossy(&payload[twice[0].clone()]);
+            return Err(called_twice(key.trim_start_matches(char::REPLACEMENT_CHARACTER)));
+        }
+        self.keys.truncate(begin);
+        Ok(())
     }
 
     #[inline(always)]
@@ -189,7 +221,11 @@ impl<W: Wire> Output<W> {
 
     #[cold]
     fn note_new(&mut self, shape: Shape) {
-        self.record.shapes.push(shape);
+        self.record().shapes.push(shape);
+    }
+
+    fn record(&mut self) -> &mut Record {
+        self.record.get_or_insert_default()
     }
 }
 
@@ -205,23 +241,20 @@ impl Record {
         let ((name, written), (_, read)) =
             pairs.find(|((_, written), (_, read))| written.len() != read.len())?;
         let is_more = written.len() > read.len();
-        let (all, others) = if is_more { (&written[..], *read) } else { (*read, &written[..]) };
-        let field = all.iter().find(|field| !others.contains(field)).unwrap_or(&"");
-        let text = match is_more {
-            true => format!(
-                "field `{field}` of `{name}` is written, but skipped by readers (`skip_deserializing`), which Postcard \
-                 readers can't: use `#[serde(skip)]` to skip it on both sides, or the codec `MessagePack`"
-            ),
-            false => format!(
-                "field `{field}` of `{name}` is not written (`skip_serializing`), but Postcard readers expect every \
-                 field: use `#[serde(skip)]` to skip it on both sides, or the codec `MessagePack`"
-            ),
+        let (all, others, skipped) = match is_more {
+            true => (&written[..], *read, "when it is read (`skip_deserializing`)"),
+            false => (*read, &written[..], "when it is written (`skip_serializing`)"),
         };
+        let field = all.iter().find(|field| !others.contains(field)).unwrap_or(&"");
+        let text = format!(
+            "field `{field}` of `{name}` is skipped {skipped}, and only then, which Postcard can't: use \
+             `#[serde(skip)]`, or the codec `MessagePack`"
+        );
         Some((text, is_more))
     }
 
     /// A variant that is read as another one.
-    pub(super) fn other_variant(mut self, mut read: Record) -> Option<String> {
+    pub(super) fn other_variant(&mut self, read: &mut Record) -> Option<String> {
         self.variants.sort_unstable();
         read.variants.sort_unstable();
         let ((name, written), (_, read)) =
@@ -234,7 +267,7 @@ impl Record {
 }
 
 /// A type, or a variant of an enum: the address of the type's name, and the variant's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 pub(super) struct Shape(u64);
 
 /// Shapes that a reader was found to decode, in sets of four by their hash. A lost entry costs
@@ -259,10 +292,11 @@ impl Shape {
     }
 
     /// Relaxed, as above. Two threads that take the same free entry lose one of their shapes.
+    #[cfg(feature = "postcard")]
     pub(super) fn set_readable(self) {
         let set = self.set();
         let free = set.iter().find(|entry| entry.load(Ordering::Relaxed) == 0);
-        let taken = &set[self.0 as usize >> 20 & 3];
+        let taken = &set[(self.0 >> 20 & 3) as usize];
         free.unwrap_or(taken).store(self.0, Ordering::Relaxed);
     }
 }
@@ -276,12 +310,12 @@ impl Place {
     #[inline(always)]
     fn new<T: ?Sized>(steps: Steps, is_in_option: bool) -> Place {
         let address = type_name::<T>().as_ptr().addr() as u64;
-        Place(address << 16 | u64::from(steps.number()) << 1 | u64::from(is_in_option))
+        Place(address << 16 | u64::from(steps.0) << 1 | u64::from(is_in_option))
     }
 
     #[inline(always)]
     fn steps(self) -> Steps {
-        Steps::of_number((self.0 >> 1 & 0x7fff) as u16)
+        Steps((self.0 >> 1 & 0x7fff) as u32)
     }
 
     #[inline(always)]
@@ -312,7 +346,7 @@ impl<'a, W: Wire> Encoder<'a, W> {
 
     /// Checks that a unit, or an option without contents, may be here.
     #[inline(always)]
-    fn nothing(&self) -> Result<(), EncodeError> {
+    fn nothing(&self) -> Written {
         if W::IS_MESSAGE_PACK && self.place.is_in_option() {
             return Err(EncodeError::new(
                 "`Some` of nothing is read as `None` from MessagePack: use an enum, or the codec `Postcard`",
@@ -321,23 +355,26 @@ impl<'a, W: Wire> Encoder<'a, W> {
         Ok(())
     }
 
-    /// An integer of more than 64 bits in MessagePack.
-    fn wide(self, kind: i8, bytes: [u8; 16]) -> Result<(), EncodeError> {
-        self.out.write(|serializer| serializer.serialize_newtype_struct(EXTENSION, &(kind, Bytes(&bytes))))
+    /// An integer of more than 64 bits in MessagePack: an extension of 16 bytes.
+    fn wide(self, kind: i8, bytes: [u8; 16]) -> Written {
+        let payload = self.out.wire.payload();
+        payload.extend_from_slice(&[0xd8, kind.cast_unsigned()]);
+        payload.extend_from_slice(&bytes);
+        Ok(())
     }
 
     /// The name of a variant. Returns the depth of its contents.
     #[inline(always)]
     fn variant(
         &mut self,
-        name: &'static str,
+        name: Name,
         index: u32,
-        variant: &'static str,
+        variant: Name,
         has_contents: bool,
     ) -> Result<Steps, EncodeError> {
         self.out.note(self.place.shape(Some(index)));
         if W::IS_TRIAL {
-            self.out.record.variants.push((name, variant));
+            self.out.record().variants.push((name, variant));
         }
         if W::IS_MESSAGE_PACK && has_contents {
             self.out.write(|serializer| serializer.serialize_map(Some(1)).map(drop))?;
@@ -348,7 +385,7 @@ impl<'a, W: Wire> Encoder<'a, W> {
 
     /// A value with contents. `len` is `None` if the type does not know how many.
     #[inline(always)]
-    fn contents(self, steps: Steps, len: Option<usize>) -> Result<Contents<'a, W>, EncodeError> {
+    fn contents(self, steps: Steps, len: Option<usize>) -> Opened<'a, W> {
         if !W::IS_MESSAGE_PACK && len.is_none() {
             return Err(EncodeError::new(
                 "it has a flattened field, or does not know its length in advance, which Postcard needs: remove \
@@ -356,17 +393,9 @@ impl<'a, W: Wire> Encoder<'a, W> {
             ));
         }
         let begin = if len.is_none() { self.out.wire.payload().len() } else { 0 };
-        let entry = if W::IS_TRIAL { self.out.record.structs.len() } else { 0 };
-        Ok(Contents {
-            out: self.out,
-            steps,
-            announced: len,
-            count: 0,
-            begin,
-            types: [0; 2],
-            first: "",
-            entry,
-        })
+        let entry = if W::IS_TRIAL { self.out.record().structs.len() } else { 0 };
+        let (types, keys, out) = ([0; 2], self.out.keys.len(), self.out);
+        Ok(Contents { out, steps, announced: len, count: 0, begin, types, first: "", keys, entry })
     }
 
     /// A sequence or a map.
@@ -375,11 +404,15 @@ impl<'a, W: Wire> Encoder<'a, W> {
         self,
         len: Option<usize>,
         begin: impl FnOnce(W::Serializer<'_>) -> Result<(), W::Error>,
-    ) -> Result<Contents<'a, W>, EncodeError> {
+    ) -> Opened<'a, W> {
         let contents = self.inside(Request::Open).and_then(|steps| self.contents(steps, len))?;
         if let Some(len) = len {
             contents.out.elements = contents.out.elements.saturating_add(len);
-            contents.out.write(begin)?;
+            match W::IS_MESSAGE_PACK {
+                true => contents.out.write(begin)?,
+                // The same bytes, and a result that fits into a register.
+                false => contents.out.write(|serializer| serializer.serialize_u64(len as u64))?,
+            }
         }
         Ok(contents)
     }
@@ -388,18 +421,10 @@ impl<'a, W: Wire> Encoder<'a, W> {
 /// The name by which `rmp_serde` knows an extension.
 const EXTENSION: &str = "_ExtStruct";
 
-struct Bytes<'a>(&'a [u8]);
-
-impl Serialize for Bytes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
 macro_rules! serialize_values {
     ($($method:ident($type:ty))*) => {$(
         #[inline(always)]
-        fn $method(self, value: $type) -> Result<(), EncodeError> {
+        fn $method(self, value: $type) -> Written {
             self.out.write(|serializer| serializer.$method(value))
         }
     )*};
@@ -412,7 +437,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     type SerializeTuple = Contents<'a, W>;
     type SerializeTupleStruct = Contents<'a, W>;
     type SerializeTupleVariant = Contents<'a, W>;
-    type SerializeMap = Entries<'a, W>;
+    type SerializeMap = Contents<'a, W>;
     type SerializeStruct = Contents<'a, W>;
     type SerializeStructVariant = Contents<'a, W>;
 
@@ -421,11 +446,11 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
         serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
         serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
         serialize_f32(f32) serialize_f64(f64) serialize_char(char)
-        serialize_str(&str) serialize_bytes(&[u8]) serialize_unit_struct(&'static str)
+        serialize_str(&str) serialize_bytes(&[u8]) serialize_unit_struct(Name)
     }
 
     #[inline(always)]
-    fn serialize_i128(self, value: i128) -> Result<(), EncodeError> {
+    fn serialize_i128(self, value: i128) -> Written {
         match i64::try_from(value) {
             Ok(value) if W::IS_MESSAGE_PACK => self.serialize_i64(value),
             Err(_) if W::IS_MESSAGE_PACK => self.wide(EXTENSION_I128, value.to_be_bytes()),
@@ -434,7 +459,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     }
 
     #[inline(always)]
-    fn serialize_u128(self, value: u128) -> Result<(), EncodeError> {
+    fn serialize_u128(self, value: u128) -> Written {
         match u64::try_from(value) {
             Ok(value) if W::IS_MESSAGE_PACK => self.serialize_u64(value),
             Err(_) if W::IS_MESSAGE_PACK => self.wide(EXTENSION_U128, value.to_be_bytes()),
@@ -443,24 +468,24 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     }
 
     #[inline(always)]
-    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Written {
         self.out.write(|serializer| serializer.collect_str(value))
     }
 
     #[inline(always)]
-    fn serialize_none(self) -> Result<(), EncodeError> {
+    fn serialize_none(self) -> Written {
         self.nothing()?;
         self.out.write(|serializer| serializer.serialize_none())
     }
 
     #[inline(always)]
-    fn serialize_unit(self) -> Result<(), EncodeError> {
+    fn serialize_unit(self) -> Written {
         self.nothing()?;
         self.out.write(|serializer| serializer.serialize_unit())
     }
 
     #[inline(always)]
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Written {
         let place = Place::new::<T>(self.inside(Request::Open)?, true);
         self.out.note(place.shape(None));
         if !W::IS_MESSAGE_PACK {
@@ -470,11 +495,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     }
 
     #[inline(always)]
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), EncodeError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: Name, value: &T) -> Written {
         if W::IS_MESSAGE_PACK && name == EXTENSION {
             return self.out.write(|serializer| serializer.serialize_newtype_struct(name, value));
         }
@@ -483,69 +504,57 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     }
 
     #[inline(always)]
-    fn serialize_unit_variant(
-        mut self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-    ) -> Result<(), EncodeError> {
+    fn serialize_unit_variant(mut self, name: Name, index: u32, variant: Name) -> Written {
         self.variant(name, index, variant, false).map(drop)
     }
 
     #[inline(always)]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         mut self,
-        name: &'static str,
+        name: Name,
         index: u32,
-        variant: &'static str,
+        variant: Name,
         value: &T,
-    ) -> Result<(), EncodeError> {
+    ) -> Written {
         let place = Place::new::<T>(self.variant(name, index, variant, true)?, false);
         value.serialize(Encoder { out: self.out, place }).map_err(|error| error.of::<T>().at(variant))
     }
 
     #[inline(always)]
-    fn serialize_seq(self, len: Option<usize>) -> Result<Contents<'a, W>, EncodeError> {
+    fn serialize_seq(self, len: Option<usize>) -> Opened<'a, W> {
         self.open(len, |serializer| serializer.serialize_seq(len).map(drop))
     }
 
     #[inline(always)]
-    fn serialize_tuple(self, len: usize) -> Result<Contents<'a, W>, EncodeError> {
+    fn serialize_tuple(self, len: usize) -> Opened<'a, W> {
         self.out.write(|serializer| serializer.serialize_tuple(len).map(drop))?;
         let steps = self.inside(Request::Tuple)?;
         self.contents(steps, Some(len))
     }
 
     #[inline(always)]
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Contents<'a, W>, EncodeError> {
+    fn serialize_tuple_struct(self, name: Name, len: usize) -> Opened<'a, W> {
         self.out.write(|serializer| serializer.serialize_tuple_struct(name, len).map(drop))?;
         let steps = self.inside(Request::Named)?;
         self.contents(steps, Some(len))
     }
 
     #[inline(always)]
-    fn serialize_tuple_variant(
-        mut self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Contents<'a, W>, EncodeError> {
+    fn serialize_tuple_variant(mut self, name: Name, index: u32, variant: Name, len: usize) -> Opened<'a, W> {
         let steps = self.variant(name, index, variant, true)?;
         self.out.write(|serializer| serializer.serialize_tuple(len).map(drop))?;
         self.contents(steps, Some(len))
     }
 
     #[inline(always)]
-    fn serialize_map(self, len: Option<usize>) -> Result<Entries<'a, W>, EncodeError> {
-        let contents = self.open(len, |serializer| serializer.serialize_map(len).map(drop))?;
-        Ok(Entries { contents, keys: Vec::new() })
+    fn serialize_map(self, len: Option<usize>) -> Opened<'a, W> {
+        self.open(len, |serializer| serializer.serialize_map(len).map(drop))
     }
 
     #[inline(always)]
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Contents<'a, W>, EncodeError> {
+    fn serialize_struct(self, name: Name, len: usize) -> Opened<'a, W> {
         if W::IS_TRIAL {
-            self.out.record.structs.push((name.into(), Vec::new()));
+            self.out.record().structs.push((name.into(), Vec::new()));
         }
         self.out.write(|serializer| serializer.serialize_struct(name, len).map(drop))?;
         let steps = self.inside(Request::Named)?;
@@ -555,14 +564,14 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     #[inline(always)]
     fn serialize_struct_variant(
         mut self,
-        name: &'static str,
+        name: Name,
         index: u32,
-        variant: &'static str,
+        variant: Name,
         len: usize,
-    ) -> Result<Contents<'a, W>, EncodeError> {
+    ) -> Opened<'a, W> {
         let steps = self.variant(name, index, variant, true)?;
         if W::IS_TRIAL {
-            self.out.record.structs.push((format!("{name}::{variant}"), Vec::new()));
+            self.out.record().structs.push((format!("{name}::{variant}"), Vec::new()));
         }
         self.out.write(|serializer| serializer.serialize_struct(name, len).map(drop))?;
         self.contents(steps, Some(len))
@@ -574,7 +583,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
     }
 }
 
-/// A value with contents that are still to be written: everything but a map.
+/// A value with contents that are still to be written.
 pub(super) struct Contents<'a, W> {
     out: &'a mut Output<W>,
     steps: Steps,
@@ -585,21 +594,23 @@ pub(super) struct Contents<'a, W> {
     /// The last types of elements, or of keys and values.
     types: [u64; 2],
     /// The first field.
-    first: &'static str,
+    first: Name,
+    /// The number of keys that were noted before.
+    keys: usize,
     /// In a trial, the number of structs with this one.
     entry: usize,
 }
 
 impl<W: Wire> Contents<'_, W> {
     #[inline(always)]
-    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
         let place = Place::new::<T>(self.steps, false);
         value.serialize(Encoder { out: &mut *self.out, place }).map_err(EncodeError::of::<T>)
     }
 
     /// One of many values: an element, a key (`role` 0) or a value of a map (1).
     #[inline(always)]
-    fn one<T: Serialize + ?Sized>(&mut self, role: usize, value: &T) -> Result<(), EncodeError> {
+    fn one<T: Serialize + ?Sized>(&mut self, role: usize, value: &T) -> Written {
         let shape = Place::new::<T>(self.steps, false).shape(None);
         if self.types[role] != shape.0 {
             self.types[role] = shape.0;
@@ -608,16 +619,24 @@ impl<W: Wire> Contents<'_, W> {
         self.value(value)
     }
 
-    /// One of a fixed number of values.
+    /// One of any number of values.
     #[inline(always)]
-    fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
         let index = self.count;
         self.count += 1;
-        self.value(value).map_err(|error| error.at(format_args!("[{index}]")))
+        self.one(0, value).map_err(|error| error.at_index(index))
+    }
+
+    /// One of a fixed number of values.
+    #[inline(always)]
+    fn member<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        let index = self.count;
+        self.count += 1;
+        self.value(value).map_err(|error| error.at_index(index))
     }
 
     #[inline(always)]
-    fn field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), EncodeError> {
+    fn field<T: Serialize + ?Sized>(&mut self, name: Name, value: &T) -> Written {
         if W::IS_MESSAGE_PACK {
             // The tag of an enum comes before the fields, which may have one of that name.
             match self.count {
@@ -628,34 +647,25 @@ impl<W: Wire> Contents<'_, W> {
             self.out.write(|serializer| serializer.serialize_str(name))?;
         }
         if W::IS_TRIAL {
-            self.out.record.structs[self.entry - 1].1.push(name);
+            self.out.record().structs[self.entry - 1].1.push(name);
         }
         self.count += 1;
         self.value(value).map_err(|error| error.at(name))
     }
 
     #[inline(always)]
-    fn skip(&mut self, name: &'static str) -> Result<(), EncodeError> {
+    fn skip(&mut self, name: Name) -> Written {
         match W::IS_MESSAGE_PACK {
             true => Ok(()),
-            false => Err(EncodeError::new(format!(
-                "field `{name}` is skipped (`skip_serializing_if`), but Postcard readers expect every field: remove \
-                 the attribute, or use the codec `MessagePack`"
-            ))),
+            false => Err(skipped(name)),
         }
     }
 
     #[inline(always)]
-    fn end(
-        self,
-        begin: impl FnOnce(W::Serializer<'_>, usize) -> Result<(), W::Error>,
-    ) -> Result<(), EncodeError> {
+    fn end(self, begin: impl FnOnce(W::Serializer<'_>, usize) -> Result<(), W::Error>) -> Written {
         match self.announced {
             Some(len) if len == self.count => Ok(()),
-            Some(len) => Err(EncodeError::new(format!(
-                "its `Serialize` announces {len} elements or fields and writes {}: correct it",
-                self.count
-            ))),
+            Some(len) => Err(other_length(len, self.count)),
             None => {
                 // The length comes last, and then moves to the front.
                 let len = self.out.wire.payload().len();
@@ -670,6 +680,28 @@ impl<W: Wire> Contents<'_, W> {
     }
 }
 
+// The texts of errors are made in functions of their own, so that no value leaves its register for
+// them.
+
+#[cold]
+#[inline(never)]
+fn skipped(name: &str) -> EncodeError {
+    EncodeError::new(format!(
+        "field `{name}` is skipped (`skip_serializing_if`), but Postcard readers expect every field: remove the \
+         attribute, or use the codec `MessagePack`"
+    ))
+}
+
+#[cold]
+#[inline(never)]
+fn other_length(announced: usize, count: usize) -> EncodeError {
+    EncodeError::new(format!(
+        "its `Serialize` announces {announced} elements or fields and writes {count}: correct it"
+    ))
+}
+
+#[cold]
+#[inline(never)]
 fn called_twice(name: &str) -> EncodeError {
     EncodeError::new(format!(
         "two fields are called `{name}`, which readers refuse; perhaps one is flattened, or is the tag of an enum: \
@@ -677,46 +709,30 @@ fn called_twice(name: &str) -> EncodeError {
     ))
 }
 
-impl<W: Wire> ser::SerializeSeq for Contents<'_, W> {
-    type Ok = ();
-    type Error = EncodeError;
-
-    #[inline(always)]
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        let index = self.count;
-        self.count += 1;
-        self.one(0, value).map_err(|error| error.at(format_args!("[{index}]")))
-    }
-
-    #[inline(always)]
-    fn end(self) -> Result<(), EncodeError> {
-        self.end(|serializer, len| serializer.serialize_seq(Some(len)).map(drop))
-    }
-}
-
 macro_rules! members {
-    ($($implemented:ident $method:ident)*) => {$(
+    ($($implemented:ident $method:ident $write:ident)*) => {$(
         impl<W: Wire> ser::$implemented for Contents<'_, W> {
             type Ok = ();
             type Error = EncodeError;
 
             #[inline(always)]
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-                self.member(value)
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+                self.$write(value)
             }
 
             #[inline(always)]
-            fn end(self) -> Result<(), EncodeError> {
-                self.end(|_, _| Ok(()))
+            fn end(self) -> Written {
+                self.end(|serializer, len| serializer.serialize_seq(Some(len)).map(drop))
             }
         }
     )*};
 }
 
 members! {
-    SerializeTuple serialize_element
-    SerializeTupleStruct serialize_field
-    SerializeTupleVariant serialize_field
+    SerializeSeq serialize_element element
+    SerializeTuple serialize_element member
+    SerializeTupleStruct serialize_field member
+    SerializeTupleVariant serialize_field member
 }
 
 macro_rules! fields {
@@ -726,21 +742,17 @@ macro_rules! fields {
             type Error = EncodeError;
 
             #[inline(always)]
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                name: &'static str,
-                value: &T,
-            ) -> Result<(), EncodeError> {
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: Name, value: &T) -> Written {
                 self.field(name, value)
             }
 
             #[inline(always)]
-            fn skip_field(&mut self, name: &'static str) -> Result<(), EncodeError> {
+            fn skip_field(&mut self, name: Name) -> Written {
                 self.skip(name)
             }
 
             #[inline(always)]
-            fn end(self) -> Result<(), EncodeError> {
+            fn end(self) -> Written {
                 self.end(|_, _| Ok(()))
             }
         }
@@ -749,56 +761,34 @@ macro_rules! fields {
 
 fields! { SerializeStruct SerializeStructVariant }
 
-/// A map whose entries are still to be written.
-pub(super) struct Entries<'a, W> {
-    contents: Contents<'a, W>,
-    /// Where the payload has the keys, if no length was announced: a struct with flattened fields.
-    keys: Vec<Range<usize>>,
-}
-
-impl<W: Wire> ser::SerializeMap for Entries<'_, W> {
+impl<W: Wire> ser::SerializeMap for Contents<'_, W> {
     type Ok = ();
     type Error = EncodeError;
 
     #[inline(always)]
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), EncodeError> {
-        self.contents.count += 1;
-        if self.contents.announced.is_some() {
-            return self.contents.one(0, key);
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
+        self.count += 1;
+        if self.announced.is_some() {
+            return self.one(0, key);
         }
-        let begin = self.contents.out.wire.payload().len();
-        self.contents.one(0, key)?;
-        self.keys.push(begin..self.contents.out.wire.payload().len());
+        let begin = self.out.wire.payload().len();
+        self.one(0, key)?;
+        let end = self.out.wire.payload().len();
+        self.out.keys.push(begin..end);
         Ok(())
     }
 
     #[inline(always)]
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        let index = self.contents.count - 1;
-        self.contents.one(1, value).map_err(|error| error.at(format_args!("[{index}]")))
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        let index = self.count.wrapping_sub(1);
+        self.one(1, value).map_err(|error| error.at_index(index))
     }
 
     #[inline(always)]
-    fn end(mut self) -> Result<(), EncodeError> {
-        if self.contents.announced.is_none() {
-            let payload = self.contents.out.wire.payload();
-            self.keys.sort_unstable_by(|one, other| payload[one.clone()].cmp(&payload[other.clone()]));
-            let twice = self.keys.windows(2).find(|two| payload[two[0].clone()] == payload[two[1].clone()]);
-            if let Some(twice) = twice {
-                return Err(called_twice(&text_of(&payload[twice[0].clone()])));
-            }
+    fn end(self) -> Written {
+        if self.announced.is_none() {
+            self.out.check_keys(self.keys)?;
         }
-        self.contents.end(|serializer, len| serializer.serialize_map(Some(len)).map(drop))
+        self.end(|serializer, len| serializer.serialize_map(Some(len)).map(drop))
     }
-}
-
-/// The text of a key in MessagePack.
-fn text_of(key: &[u8]) -> String {
-    let text = match key.first() {
-        Some(0xa0..=0xbf) => key.get(1..),
-        Some(0xd9) => key.get(2..),
-        Some(0xda) => key.get(3..),
-        _ => None,
-    };
-    text.map_or_else(|| format!("{key:x?}"), |text| String::from_utf8_lossy(text).into())
 }

@@ -769,7 +769,7 @@ fn wide_integers() {
         Bytes(Bytes),
     }
     for number in [7, u128::MAX] {
-        unreadable::<MessagePack, _>(&Either::Number(number), &["Either", "128-bit integer"]);
+        unreadable::<MessagePack, _>(&Either::Number(number), &["Either", "128-bit integers"]);
     }
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Flat {
@@ -986,7 +986,7 @@ fn levels() {
     let error = error.downcast_ref::<EncodeError>().unwrap();
     let cap = std::error::Error::source(error).and_then(|source| source.downcast_ref());
     assert_eq!(cap, Some(&CapError::TooDeep));
-    assert!(error.path().len() < 250, "{}", error.path());
+    assert!(error.to_string().len() < 300, "{error}");
     packed_as_json(&arrays(128));
     refused::<MessagePack, _>(&arrays(129), &["128 levels"]);
 }
@@ -1064,7 +1064,7 @@ fn wrong_by_hand() {
     refused::<MessagePack, _>(&Shorter { one: 1 }, &["`Shorter`", "announces 2"]);
     refused::<Postcard, _>(&Shorter { one: 1 }, &["`Shorter`", "announces 2"]);
     refused::<Postcard, _>(&Narrow(300), &["`Narrow`", "left over"]);
-    unreadable::<MessagePack, _>(&Narrow(300), &["300", "another type"]);
+    unreadable::<MessagePack, _>(&Narrow(300), &["300", "one type"]);
 }
 
 /// A type whose encoding is of the moment, such as an age, is no other state.
