@@ -182,6 +182,22 @@ mod compact {
             }
             Ok(scratch)
         }
+
+        fn may_be_payload(payload: &[u8]) -> bool {
+            let mut deserializer = postcard::Deserializer::from_bytes(payload);
+            let mode = Mode { is_message_pack: false, asked: None };
+            match capped::decode::<T, _>(&mut deserializer, payload.len(), mode) {
+                Ok(value) => {
+                    let mut again = Vec::new();
+                    let is_same = checked::encode(&value, into::<false>(&mut again)).is_err()
+                        || again.len() == payload.len();
+                    is_same && deserializer.finalize().is_ok_and(<[u8]>::is_empty)
+                }
+                // The type has these fields, but not these values.
+                Err(Failure::Cap(_) | Failure::Codec(postcard::Error::SerdeDeCustom)) => true,
+                Err(Failure::Codec(_)) => false,
+            }
+        }
     }
 
     /// Where Postcard writes.

@@ -59,6 +59,13 @@ pub trait Encode<T: ?Sized>: Codec<T> {
     ///
     /// If the codec cannot encode `value`. After an error or a panic, nothing is published.
     fn encode<'a>(value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError>;
+
+    /// Whether `payload` may be one of a `T`: false if it has other fields or variants.
+    #[doc(hidden)]
+    #[must_use]
+    fn may_be_payload(_payload: &[u8]) -> bool {
+        true
+    }
 }
 
 /// A codec that can decode a `T`.

@@ -19,7 +19,7 @@ use tearless::dynamic::decode;
 use tearless::schema::{Describe, Schema, postcard_schema};
 use tearless::{
     Decode, Encode, MessagePack, Namespace, Postcard,
-    error::{CapError, EncodeError, PublishError, SnapshotError},
+    error::{CapError, CreateError, EncodeError, PublishError, SnapshotError},
 };
 
 /// Publishes `value` on a channel of its own, and reads it by its type.
@@ -1065,6 +1065,76 @@ fn wrong_by_hand() {
     refused::<Postcard, _>(&Shorter { one: 1 }, &["`Shorter`", "announces 2"]);
     refused::<Postcard, _>(&Narrow(300), &["`Narrow`", "left over"]);
     unreadable::<MessagePack, _>(&Narrow(300), &["300", "one type"]);
+}
+
+/// A channel never carries a schema by which its states would be shown as others.
+#[test]
+fn a_schema_that_does_not_describe_the_states_is_refused() {
+    fn open<T>() -> Result<(), CreateError>
+    where
+        T: Serialize + DeserializeOwned + postcard_schema::Schema,
+    {
+        let namespace = Namespace::in_process("schema").unwrap();
+        let writer = namespace.writer_builder::<T>("state").codec::<Postcard>().with_schema().open();
+        writer.map(drop)
+    }
+    #[track_caller]
+    fn is_refused<T: Serialize + DeserializeOwned + postcard_schema::Schema>() {
+        let error = open::<T>().unwrap_err();
+        assert!(matches!(error, CreateError::SchemaRefused { .. }), "{error}");
+        assert!(error.to_string().contains("`skip`"), "{error}");
+    }
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct Skips {
+        #[serde(skip)]
+        _cache: u8,
+        _kept: Vec<u32>,
+    }
+    is_refused::<Skips>();
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    enum Deep {
+        _First,
+        _Second(Option<Vec<BTreeMap<u8, Skips>>>),
+    }
+    is_refused::<Deep>();
+    is_refused::<(String, [Deep; 2])>();
+    mod text {
+        use super::*;
+        pub fn serialize<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(value)
+        }
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        }
+    }
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct With {
+        #[serde(with = "text")]
+        number: u32,
+        next: bool,
+    }
+    is_refused::<With>();
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    enum Shifts {
+        _One(u8),
+        #[serde(skip)]
+        _Two,
+        _Three(String),
+    }
+    is_refused::<Shifts>();
+
+    // Odd values, other names and many variants are no reason.
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
+    struct Odd {
+        never_zero: std::num::NonZeroU64,
+        times: (Duration, Option<char>, f32, f64, i128, bool),
+        outcome: Result<[u16; 3], String>,
+        nothing: (),
+        sets: Vec<std::collections::BTreeSet<i8>>,
+    }
+    open::<Odd>().unwrap();
+    open::<[[[[u8; 32]; 32]; 32]; 32]>().unwrap();
 }
 
 /// A type whose encoding is of the moment, such as an age, is no other state.
