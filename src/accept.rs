@@ -1,5 +1,6 @@
-//! Which channels a reader accepts: the choices of
-//! [`ReaderBuilder::accept`](crate::ReaderBuilder::accept).
+//! Which channels a reader or a hub accepts: the choices of
+//! [`ReaderBuilder::accept`](crate::ReaderBuilder::accept) and
+//! [`HubBuilder::accept`](crate::hub::HubBuilder::accept).
 //!
 //! | choice | the reader accepts channels with | codecs |
 //! |---|---|---|
@@ -29,7 +30,7 @@ use crate::codec::MessagePack;
 pub trait Accept<T, C>: sealed::Sealed {
     /// Checks the channel; where its fields are at other offsets, also returns how to copy them.
     #[doc(hidden)]
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError>;
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError>;
 }
 
 mod sealed {
@@ -49,8 +50,8 @@ mod sealed {
 pub struct SameType;
 
 impl<T, C> Accept<T, C> for SameType {
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
-        candidate.has_format().map(|()| None)
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
+        candidate.reader.has_format(candidate.expected).map(|()| None)
     }
 }
 
@@ -83,7 +84,7 @@ pub struct SameSchema;
 
 #[cfg(feature = "schema")]
 impl<T, C: crate::schema::Describe<T>> Accept<T, C> for SameSchema {
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
         candidate.has_schema(&C::describe()).map(|()| None)
     }
 }
@@ -107,15 +108,17 @@ pub struct MatchingFields;
 
 #[cfg(feature = "message-pack")]
 impl<T> Accept<T, MessagePack> for MatchingFields {
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
-        candidate.has_codec().map(|()| None)
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
+        candidate.reader.has_codec(candidate.expected).map(|()| None)
     }
 }
 
 #[cfg(feature = "schema")]
-impl<T: crate::schema::DescribePod> Accept<T, crate::codec::Pod> for MatchingFields {
-    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
-        candidate.has_fields::<T>()
+impl<S: crate::codec::Plain<Data: crate::schema::DescribePod>> Accept<S, crate::codec::Pod>
+    for MatchingFields
+{
+    fn check(candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
+        candidate.has_fields::<S::Data>()
     }
 }
 
@@ -130,7 +133,7 @@ impl<T: crate::schema::DescribePod> Accept<T, crate::codec::Pod> for MatchingFie
 pub struct Any;
 
 impl<T, C> Accept<T, C> for Any {
-    fn check(_candidate: &Candidate<'_>) -> Result<Option<FieldPlan<T>>, AttachError> {
+    fn check(_candidate: &Candidate<'_>) -> Result<Option<FieldPlan>, AttachError> {
         Ok(None)
     }
 }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use crate::channel::{ChannelName, ControlPage, check_namespace, read_text};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table};
+use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, Extent, ObjectError, ObjectSize, if_exists};
-use crate::registry::{self, ChannelInfo};
+use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ready::{self, Readiness};
 
 /// The first page of an object: a registry has no memory behind its last entry.
@@ -24,11 +25,12 @@ pub(crate) struct Catalog {
     others: Vec<String>,
 }
 
-/// The objects that one channel's names have, and the registry's entry for it.
+/// The objects that one channel's names have.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) objects: Vec<String>,
-    pub(crate) registered: Option<ChannelInfo>,
+    /// The channel's writer according to the registry.
+    pub(crate) writer: Option<ProcessIdentity>,
 }
 
 /// A control page that claims the objects of its channel.
@@ -92,11 +94,11 @@ impl Catalog {
         backend: &Arc<dyn Backend>,
         namespace: &str,
     ) -> Result<(Catalog, Result<Vec<ChannelInfo>, ObjectError>), ObjectError> {
-        let registered = registry::list(backend, namespace);
+        let registered = Registry::of(backend, namespace).list();
         let mut catalog = Catalog::read(backend.as_ref(), namespace)?;
         for info in registered.iter().flatten() {
             if let Some(entry) = catalog.channels.get_mut(&ObjectNames::new(namespace, &info.name)) {
-                entry.registered = Some(info.clone());
+                entry.writer = Some(info.identity);
             }
         }
         Ok((catalog, registered))

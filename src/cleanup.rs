@@ -16,16 +16,14 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::Catalog;
 use crate::channel::{Cleanup, CleanupOutcome, instance_of};
 pub use crate::channel::{RemovalReason, Removed, Retention};
 use crate::layout::{Kind, ObjectNames};
-use crate::liveness::{ProcessIdentity, ProcessState};
-use crate::object::{Backend, ObjectError};
-use crate::registry::{self, ChannelInfo};
+use crate::liveness::ProcessState;
+use crate::object::ObjectError;
+use crate::registry::{ChannelInfo, Registry};
 
 /// What [`Namespace::clean`](crate::Namespace::clean) did. `Display` prints a line for each removal
 /// and each error.
@@ -74,27 +72,15 @@ impl fmt::Display for Removed {
     }
 }
 
-impl Entry {
-    /// The channel's writer according to the registry.
-    fn writer(&self) -> Option<ProcessIdentity> {
-        self.registered.as_ref().map(|info| info.identity)
-    }
-}
-
 /// Cleans a namespace, channel by channel, and then its registry. Waits up to `patience` for
-/// another process that holds a lock.
-pub(crate) fn clean(
-    backend: &Arc<dyn Backend>,
-    namespace: &str,
-    retention: Retention,
-    patience: Duration,
-) -> Result<CleanupReport, ObjectError> {
+/// another process that holds the lock of a channel.
+pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError> {
+    let Cleanup { backend, namespace, .. } = *cleanup;
     let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
-    let cleanup = Cleanup { backend, namespace, retention, patience };
     let mut report = CleanupReport::default();
     let mut in_order = HashSet::new();
     for (names, entry) in catalog.channels() {
-        let outcome = cleanup.clean(names, &entry.objects, entry.writer());
+        let outcome = cleanup.clean(names, &entry.objects, entry.writer);
         report.add(outcome.map(|outcome| match outcome {
             CleanupOutcome::Removed(removed) => Some(removed),
             CleanupOutcome::Kept => None,
@@ -105,33 +91,29 @@ pub(crate) fn clean(
         }));
     }
     let table = registered.and_then(|mut registered| {
-        if registered.is_empty() {
-            return registry::clean(backend, namespace, patience);
-        }
+        let has_none = registered.is_empty();
         registered.retain(|info| !in_order.contains(&info.instance));
         let mut gone = Vec::new();
         for info in &registered {
-            if is_gone(backend.as_ref(), namespace, info, &catalog, &report.removed)? {
+            if is_gone(cleanup, info, &catalog, &report.removed)? {
                 gone.push((info.name.as_str(), info.instance));
             }
         }
-        if gone.is_empty() { Ok(()) } else { registry::deregister(backend, namespace, &gone, patience) }
+        match has_none || !gone.is_empty() {
+            true => Registry::of(backend, namespace).deregister(&gone),
+            false => Ok(()),
+        }
     });
     report.failed.extend(table.err());
     Ok(report)
 }
 
 /// Dry run of [`clean`]. Stores nothing, takes no lock and waits for no process.
-pub(crate) fn would_clean(
-    backend: &Arc<dyn Backend>,
-    namespace: &str,
-    retention: Retention,
-) -> Result<CleanupReport, ObjectError> {
-    let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
-    let cleanup = Cleanup { backend, namespace, retention, patience: Duration::ZERO };
+pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError> {
+    let (catalog, registered) = Catalog::read_with_registry(cleanup.backend, cleanup.namespace)?;
     let mut report = CleanupReport::default();
     for (names, entry) in catalog.channels() {
-        report.add(cleanup.dry_run(names, &entry.objects, entry.writer()));
+        report.add(cleanup.dry_run(names, &entry.objects, entry.writer));
     }
     report.failed.extend(registered.err());
     Ok(report)
@@ -140,15 +122,14 @@ pub(crate) fn would_clean(
 /// Whether the registered instance of a channel no longer exists. `removed` was removed after
 /// `catalog` was read.
 fn is_gone(
-    backend: &dyn Backend,
-    namespace: &str,
+    cleanup: &Cleanup<'_>,
     info: &ChannelInfo,
     catalog: &Catalog,
     removed: &[Removed],
 ) -> Result<bool, ObjectError> {
-    let names = ObjectNames::new(namespace, &info.name);
+    let names = ObjectNames::new(cleanup.namespace, &info.name);
     let page = names.object(Kind::Control);
-    match backend.view(&page) {
+    match cleanup.backend.view(&page) {
         // Of any page, ready or not: a damaged page doesn't show that its writer has ended.
         Ok(memory) => Ok(instance_of(&memory) != Some(info.instance)),
         // If the page's name was removed by hand, the channel exists as long as its writer.

@@ -16,12 +16,12 @@ pub enum TimestampSource {
     /// To the nanosecond (`CLOCK_MONOTONIC`). The default: a reliable age is worth 19 ns to every
     /// writer except one that publishes plain data millions of times a second.
     #[default]
-    Precise,
+    Precise = 0,
     /// To the kernel's tick, 1 to 10 ms (`CLOCK_MONOTONIC_COARSE`): ages are too long by up to a
     /// tick.
-    Coarse,
+    Coarse = 1,
     /// No timestamps: [`Snapshot::age`](crate::Snapshot::age) is `None`.
-    None,
+    None = 2,
 }
 
 impl TimestampSource {
@@ -37,11 +37,7 @@ impl TimestampSource {
 
     /// Its encoding in a control page.
     pub(crate) fn to_word(self) -> u64 {
-        match self {
-            TimestampSource::Precise => 0,
-            TimestampSource::Coarse => 1,
-            TimestampSource::None => 2,
-        }
+        self as u64
     }
 
     /// Decodes such a word. A word that no writer stores means no timestamps.

@@ -30,8 +30,9 @@ pub use crate::syncer::{ShutdownError, SpawnError};
 
 macro_rules! any_of {
     ($($(#[$attribute:meta])* $variant:ident($error:ty),)*) => {
-        /// Any error of the library: `?` converts each of them into it. Its text is that of the error
-        /// inside, which is boxed: a `Result` with this error is as small as one with an `io::Error`.
+        /// Any error of the library: `?` converts each of them into it. Its text is that of the
+        /// error inside, which is boxed: a `Result` with this error is as small as one with an
+        /// `io::Error`.
         #[derive(Debug, thiserror::Error)]
         #[error(transparent)]
         #[non_exhaustive]

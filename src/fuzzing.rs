@@ -1,4 +1,4 @@
-//! Entry points of the fuzz targets, in builds for fuzzing only.
+//! Entry points of the fuzz targets, and what `ci/herd` compiles, in builds for them only.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,6 +13,11 @@ use crate::layout::{Kind, Side, WORD_BYTES, control};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Backend, Heap};
+
+// Only for `ci/herd`: the published package has no tests.
+#[cfg(tearless_litmus)]
+#[path = "../tests/litmus/steps.rs"]
+pub mod steps;
 
 /// A control page and two segments of arbitrary bytes: attaching, taking a snapshot, and taking the
 /// channel over must end with a result or a typed error.
@@ -78,7 +83,7 @@ pub fn names(namespace: &str, channel: &str) {
     let options = WriterOptions::new(Format::new("bytes", channel));
     let mut writer = crate::channel::open(&heap.shared(), &name, &options).expect("a new channel");
     assert_eq!(writer.publish(b"a state").expect("a small state"), 1);
-    let options = ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy::default(), format: None };
+    let options = ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy::default() };
     let mut reader = crate::channel::attach(&heap.shared(), &name, &options).expect("the channel");
     let mut payload = Vec::new();
     reader.snapshot(&mut &mut payload).expect("the state");
@@ -91,7 +96,7 @@ pub fn operations(depth: Option<u8>, checksum: bool, operations: &[(u8, u16)]) {
         let size = usize::from(number);
         match kind % 13 {
             0..=2 => Operation::Publish { len: size % 64 },
-            3 => Operation::Publish { len: size % (model::LIMIT + 2) },
+            3 => Operation::Publish { len: size % (model::MAX_STATE_LEN + 2) },
             4 => Operation::Shrink,
             5 => Operation::Attach,
             6..=8 => Operation::Snapshot { reader: size % 4 },
@@ -146,11 +151,8 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
 const NO_PATIENCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
 
 fn read(heap: &Heap, name: &ChannelName) {
-    let options = ReaderOptions {
-        attach: NO_PATIENCE,
-        retry: RetryPolicy { attempts: 3, deadline: Duration::ZERO },
-        format: None,
-    };
+    let options =
+        ReaderOptions { attach: NO_PATIENCE, retry: RetryPolicy { attempts: 3, deadline: Duration::ZERO } };
     if let Ok(mut reader) = crate::channel::attach(&heap.shared(), name, &options) {
         let _ = reader.schema_bytes();
         let mut payload = Vec::new();

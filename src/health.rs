@@ -36,7 +36,8 @@ pub enum Health {
         age: Option<Duration>,
     },
     /// It lives, but a signal or a debugger has stopped it, or it has been silent for too long
-    /// ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs or is starved.
+    /// ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs or is
+    /// starved.
     Stalled {
         /// Time since its last sign of life; `None` if none has a timestamp.
         silent: Option<Duration>,
@@ -76,14 +77,14 @@ pub(crate) struct Signs {
     /// Number of the channel's last publication, 0 before the first. It may be a predecessor's.
     pub(crate) publication: u64,
     /// Age of that publication; `None` if it has no timestamp.
-    pub(crate) published: Option<Duration>,
+    pub(crate) age: Option<Duration>,
     /// Age of the current writer's last heartbeat.
-    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) heartbeat_age: Option<Duration>,
     /// Time since the current writer opened the channel; `None` if it neither timestamps its
     /// publications nor promises an interval.
-    pub(crate) opened: Option<Duration>,
-    /// The longest silence that the current writer promises.
-    pub(crate) interval: Option<Duration>,
+    pub(crate) opened_ago: Option<Duration>,
+    /// The heartbeat interval that the current writer promises.
+    pub(crate) heartbeat_interval: Option<Duration>,
 }
 
 impl Health {
@@ -100,7 +101,7 @@ impl Health {
     }
 
     fn of_living(signs: &Signs, silent: Option<Duration>, thresholds: Thresholds) -> Health {
-        let promised = signs.interval.map(|interval| interval.saturating_mul(INTERVALS));
+        let promised = signs.heartbeat_interval.map(|interval| interval.saturating_mul(INTERVALS));
         let fresh_within = thresholds.fresh_within.or(promised).unwrap_or(FRESH);
         let stalled_after = thresholds.stalled_after.or(promised);
         // A writer that promises nothing owes nothing before the first publication.
@@ -109,7 +110,7 @@ impl Health {
         if owes && silent.zip(stalled_after).is_some_and(|(silent, after)| silent > after) {
             return Health::Stalled { silent, is_stopped: false };
         }
-        match signs.published {
+        match signs.age {
             Some(age) if age <= fresh_within => Health::Fresh { age },
             None if signs.publication == 0 => Health::Empty,
             age => Health::Unchanged { age },
@@ -130,13 +131,24 @@ impl Health {
             Health::Unknown { .. } => "unknown",
         }
     }
+
+    /// The age of the last publication, or of the last sign of life.
+    fn age(self) -> Option<Duration> {
+        match self {
+            Health::Fresh { age } => Some(age),
+            Health::Unchanged { age } => age,
+            Health::Stalled { silent, .. } | Health::Unknown { silent } => silent,
+            Health::Dead { since } => since,
+            Health::Closed | Health::Empty => None,
+        }
+    }
 }
 
 impl Signs {
     /// The signs that a reader sees now, of a writer whose state is known.
     pub(crate) fn of(reader: &mut ChannelReader, writer: WriterState) -> Signs {
         let before = reader.publication();
-        let published = match reader.latest_info() {
+        let age = match reader.latest_info() {
             Some(info) => info.age(),
             // The writer overwrote its slots during the look: it publishes at this moment.
             None if reader.publication() > before && reader.page().timestamps() != TimestampSource::None => {
@@ -150,17 +162,17 @@ impl Signs {
             writer,
             // After the timestamp, which is of this publication or of an earlier one.
             publication: reader.publication(),
-            published,
-            heartbeat: reader.page().heartbeat_age(),
-            opened: reader.page().opened_ago(),
-            interval: reader.page().heartbeat_interval(),
+            age,
+            heartbeat_age: reader.page().heartbeat_age(),
+            opened_ago: reader.page().opened_ago(),
+            heartbeat_interval: reader.page().heartbeat_interval(),
         }
     }
 
     /// Time since the last sign of life. The last publication may be a dead predecessor's, so the
     /// opening counts, too: a writer has not been silent for longer than it has had the channel.
     pub(crate) fn silent(&self) -> Option<Duration> {
-        [self.published, self.heartbeat, self.opened].into_iter().flatten().min()
+        [self.age, self.heartbeat_age, self.opened_ago].into_iter().flatten().min()
     }
 }
 
@@ -184,22 +196,15 @@ impl fmt::Display for Health {
     /// The [name](Health::name), and the age where there is one: `stalled, silent for 3.2s`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())?;
-        let (what, age) = match *self {
-            Health::Fresh { age } => (", published", Some(age)),
-            Health::Unchanged { age } => (" since a publication", age),
-            Health::Stalled { silent, is_stopped: true } => {
-                formatter.write_str(" (the process is stopped)")?;
-                (", silent for", silent)
-            }
-            Health::Stalled { silent, .. } | Health::Unknown { silent } => (", silent for", silent),
-            Health::Dead { since } => (", last sign of life", since),
-            Health::Closed | Health::Empty => return Ok(()),
-        };
-        let Some(age) = age else { return Ok(()) };
-        write!(formatter, "{what} {age:.1?}")?;
+        if let Health::Stalled { is_stopped: true, .. } = self {
+            formatter.write_str(" (the process is stopped)")?;
+        }
+        let Some(age) = self.age() else { return Ok(()) };
         match self {
-            Health::Stalled { .. } | Health::Unknown { .. } => Ok(()),
-            _ => formatter.write_str(" ago"),
+            Health::Fresh { .. } => write!(formatter, ", published {age:.1?} ago"),
+            Health::Unchanged { .. } => write!(formatter, " since a publication {age:.1?} ago"),
+            Health::Dead { .. } => write!(formatter, ", last sign of life {age:.1?} ago"),
+            _ => write!(formatter, ", silent for {age:.1?}"),
         }
     }
 }
@@ -211,18 +216,10 @@ impl serde::Serialize for Health {
     /// stopped.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
-        let age = match *self {
-            Health::Fresh { age } => Some(age),
-            Health::Unchanged { age: silent }
-            | Health::Stalled { silent, .. }
-            | Health::Dead { since: silent }
-            | Health::Unknown { silent } => silent,
-            Health::Closed | Health::Empty => None,
-        };
         let is_stopped = matches!(self, Health::Stalled { is_stopped: true, .. });
         let mut fields = serializer.serialize_struct("Health", 3)?;
         fields.serialize_field("name", self.name())?;
-        fields.serialize_field("age_seconds", &age.map(|age| age.as_secs_f64()))?;
+        fields.serialize_field("age_seconds", &self.age().map(|age| age.as_secs_f64()))?;
         fields.serialize_field("is_stopped", &is_stopped)?;
         fields.end()
     }

@@ -43,7 +43,8 @@
 //! * [`Reader::changed`] and [`HubWatch::wait_any`](hub::HubWatch::wait_any) wait, and
 //!   `Reader::changes` is a stream. A writer pays for that only while a process waits.
 //! * [`Reader::history`] returns the last states that a channel holds; [`Reader::field`] and
-//!   [`Reader::read_at`] a few bytes of a large state.
+//!   [`Reader::read_at`] a few bytes of a large state. [`Boxed`] keeps large plain states off the
+//!   stack.
 //! * [`accept`] chooses which channels a reader accepts: those of the same type, of the same
 //!   schema, or with the fields that it needs.
 //! * [`inspect`], [`usage`] and [`cleanup`] are for operators: what exists, what it costs, what can
@@ -88,12 +89,13 @@
 //! executor; `tokio`, a [`Syncer`](syncer::Syncer) as a task; `metrics`, statistics for that
 //! facade.
 //!
-//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 copy payloads word by word, as all other
-//! processors do. It is no feature, because it takes something away.
+//! `RUSTFLAGS="--cfg tearless_portable_copy"` makes x86-64 and aarch64 copy payloads word by word,
+//! as all other processors do. It is no feature, because it takes something away.
 //!
 //! # Limits
 //!
-//! * Linux on 64-bit little-endian processors. Tested on x86-64.
+//! * Linux on 64-bit little-endian processors. Tested on x86-64; of aarch64, the copy under
+//!   emulation and the orderings by Arm's model.
 //! * Memory is found by name. Another process *of the same user* can overwrite or truncate it;
 //!   truncation makes readers and writers of that channel fault (SIGBUS).
 //! * A publication is overwritten after [`Writer::slots`] later ones.
@@ -110,6 +112,91 @@ compile_error!("tearless shares 64-bit words and sizes between processes: it sup
 compile_error!(
     "tearless relies on Linux's locks and reservation of shared memory: other systems are not supported yet"
 );
+
+/// Setters of a builder's options: each stores its argument, or what is made of it.
+macro_rules! setters {
+    (
+        impl[$($parameters:tt)*] $builder:ty;
+        $($(#[$meta:meta])* $visibility:vis fn $name:ident($argument:ident: $type:ty) {
+            $($option:ident).+ = $value:expr
+        })*
+    ) => {
+        impl<$($parameters)*> $builder {$(
+            $(#[$meta])*
+            $visibility fn $name(mut self, $argument: $type) -> Self {
+                self.$($option).+ = $value;
+                self
+            }
+        )*}
+    };
+}
+
+/// A policy: options with their defaults, and a setter for each.
+macro_rules! policy {
+    ($(#[$meta:meta])* pub struct $policy:ident {
+        $($(#[$doc:meta])* $option:ident: $type:ty = $default:expr,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $policy {
+            $($(#[$doc])* pub $option: $type,)*
+        }
+
+        impl $policy {$(
+            $(#[$doc])*
+            #[must_use]
+            pub const fn $option(mut self, $option: $type) -> $policy {
+                self.$option = $option;
+                self
+            }
+        )*}
+
+        impl Default for $policy {
+            fn default() -> Self {
+                $policy { $($option: $default,)* }
+            }
+        }
+    };
+}
+
+/// `diff` of counters, the difference of the numbers and the later one of what is kept; and their
+/// text.
+macro_rules! counters {
+    ($(#[$doc:meta])* $counters:ident: $($number:ident),* $(; $kept:ident)? => $text:literal) => {
+        impl $counters {
+            $(#[$doc])*
+            #[must_use]
+            pub fn diff(&self, earlier: &$counters) -> $counters {
+                $counters {
+                    $($number: self.$number.saturating_sub(earlier.$number),)*
+                    $($kept: self.$kept,)?
+                }
+            }
+        }
+
+        /// One line.
+        impl std::fmt::Display for $counters {
+            #[allow(unused_variables, reason = "the text need not have all")]
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let $counters { $($number,)* $($kept)? } = self;
+                write!(formatter, $text)
+            }
+        }
+    };
+}
+
+/// `Debug` by some values, for a type whose parameters or fields are not `Debug`.
+macro_rules! debug_by {
+    ($type:ident<$($parameter:ident $(: ?$sized:ident)?),*>, |$it:ident| $($name:ident: $value:expr),*) => {
+        impl<$($parameter $(: ?$sized)?),*> std::fmt::Debug for $type<$($parameter),*> {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let ($it, mut shown) = (self, formatter.debug_struct(stringify!($type)));
+                shown$(.field(stringify!($name), &$value))*.finish_non_exhaustive()
+            }
+        }
+    };
+}
 
 pub mod accept;
 mod catalog;
@@ -173,7 +260,7 @@ mod waiting;
 mod writer;
 
 pub use channel::SnapshotInfo;
-pub use codec::{Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
+pub use codec::{Boxed, Bytes, Codec, Decode, Encode, MessagePack, Pod, Postcard};
 pub use error::Error;
 pub use namespace::{Namespace, NamespaceBuilder};
 #[cfg(feature = "async")]

@@ -86,12 +86,8 @@ impl ProcessIdentity {
     /// The id of the process's boot as the kernel shows it.
     fn boot(self) -> String {
         let [high, low] = self.boot_id;
-        let (time_low, time_mid, time_high) = (high >> 32, (high >> 16) & 0xffff, high & 0xffff);
-        format!(
-            "{time_low:08x}-{time_mid:04x}-{time_high:04x}-{:04x}-{:012x}",
-            low >> 48,
-            low & ((1 << 48) - 1)
-        )
+        let digits = format!("{high:016x}{low:016x}");
+        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
     }
 
     /// State of the process. `Dead` only if that is certain.
@@ -114,16 +110,13 @@ impl ProcessIdentity {
 
     /// State of the process that has this pid: `Dead` if that is another process.
     fn state_by_status(self) -> ProcessState {
-        if !proc_is_ours() {
+        if !proc_is_ours() || self.start_time == 0 {
             return ProcessState::Unknown;
         }
         let folder = self.pid.to_string();
         let Some(status) = Status::of(&folder) else {
             return ProcessState::Unknown;
         };
-        if self.start_time == 0 {
-            return ProcessState::Unknown;
-        }
         if status.start_time != self.start_time {
             return ProcessState::Dead;
         }

@@ -1,6 +1,7 @@
 //! Statistics and memory for the `metrics` facade (feature `metrics`).
 //!
-//! Nothing here runs by itself: a program records when it likes, and the recorder that it has installed does the rest.
+//! Nothing here runs by itself: a program records when it likes, and the recorder that it has
+//! installed does the rest.
 
 use ::metrics::{Label, counter, gauge};
 
@@ -25,9 +26,10 @@ impl WriterStatistics {
     /// | `tearless_reused_segments_total` | publications | [`reused`](Self::reused) |
     /// | `tearless_failed_publications_total` | states | [`failed`](Self::failed) |
     ///
-    /// They are set and not increased, so it may be called as often as one likes. Recorders don't let counters go back:
-    /// give every writer of a process labels of its own, for example its channel and its incarnation, or one that is
-    /// opened later is not seen until it has done more than the one before.
+    /// They are set and not increased, so it may be called as often as one likes. Recorders don't
+    /// let counters go back: give every writer of a process labels of its own, for example its
+    /// channel and its incarnation, or one that is opened later is not seen until it has done more
+    /// than the one before.
     ///
     /// Only with the feature `metrics`.
     pub fn record(&self, labels: &[(&str, &str)]) {
@@ -51,8 +53,8 @@ impl ReaderStatistics {
     /// | `tearless_remaps_total` | segments | [`remaps`](Self::remaps) |
     /// | `tearless_give_ups_total` | snapshots | [`give_ups`](Self::give_ups) |
     ///
-    /// They are set and not increased, so it may be called as often as one likes. Recorders don't let counters go back:
-    /// give every reader of a process labels of its own.
+    /// They are set and not increased, so it may be called as often as one likes. Recorders don't
+    /// let counters go back: give every reader of a process labels of its own.
     ///
     /// Only with the feature `metrics`.
     pub fn record(&self, labels: &[(&str, &str)]) {
@@ -103,8 +105,8 @@ impl SyncerStatistics {
     /// | `tearless_sync_encode_nanoseconds_total` | nanoseconds | [`encode_time`](Self::encode_time) |
     /// | gauge `tearless_sync_max_encode_seconds` | seconds | [`max_encode_time`](Self::max_encode_time) |
     ///
-    /// They are set and not increased, so it may be called as often as one likes; give every syncer of a process labels
-    /// of its own.
+    /// They are set and not increased, so it may be called as often as one likes; give every syncer
+    /// of a process labels of its own.
     ///
     /// Only with the feature `metrics`.
     pub fn record(&self, labels: &[(&str, &str)]) {
@@ -122,11 +124,12 @@ impl SyncerStatistics {
 }
 
 impl NamespaceMemory {
-    /// Sets the gauges `tearless_memory_bytes` (bytes that have memory) and `tearless_memory_objects` of the `metrics`
-    /// facade.
+    /// Sets the gauges `tearless_memory_bytes` (bytes that have memory) and
+    /// `tearless_memory_objects` of the `metrics` facade.
     ///
-    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b`, `schema` or `replaced`
-    /// and then comes with `channel`, or is `unnamed`, `registry` or `other`. The gauges of a namespace sum up to [`Self::total`].
+    /// Their labels: `namespace` always; `kind`, which is `control`, `segment_a`, `segment_b`,
+    /// `schema` or `replaced` and then comes with `channel`, or is `unnamed`, `registry` or
+    /// `other`. The gauges of a namespace sum up to [`Self::total`].
     ///
     /// A recorder keeps the gauges of a channel that is gone: see [`Self::record_since`].
     ///
@@ -141,7 +144,8 @@ impl NamespaceMemory {
         }
     }
 
-    /// Does as [`Self::record`], and sets to 0 the gauges of channels that were there at `earlier` and are not now.
+    /// Does as [`Self::record`], and sets to 0 the gauges of channels that were there at `earlier`
+    /// and are not now.
     ///
     /// Only with the feature `metrics`.
     pub fn record_since(&self, earlier: &NamespaceMemory) {
@@ -192,9 +196,9 @@ mod tests {
 
     /// Keeps counters as numbers and gauges as the bits of theirs, by name and labels.
     #[derive(Default)]
-    struct Kept(Cells);
+    struct TestRecorder(Cells);
 
-    impl Kept {
+    impl TestRecorder {
         fn cell(&self, key: &Key) -> Arc<AtomicU64> {
             let labels: Vec<_> =
                 key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
@@ -213,7 +217,7 @@ mod tests {
         }
     }
 
-    impl Recorder for Kept {
+    impl Recorder for TestRecorder {
         fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
         fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
         fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -242,27 +246,28 @@ mod tests {
             max_encode_time: Duration::from_millis(1500),
             ..SyncerStatistics::default()
         };
-        let kept = Kept::default();
-        ::metrics::with_local_recorder(&kept, || {
+        let recorder = TestRecorder::default();
+        ::metrics::with_local_recorder(&recorder, || {
             hub.record(&[("fleet", "f")]);
             syncer.record(&[("channel", "c")]);
         });
         let of_hub = ["attachments", "slow_queries", "retries", "remaps", "give_ups"];
-        let found = of_hub.map(|name| kept.number(&format!("tearless_hub_{name}_total{{fleet=f}}")));
+        let found = of_hub.map(|name| recorder.number(&format!("tearless_hub_{name}_total{{fleet=f}}")));
         assert_eq!(found, [1, 2, 3, 4, 5]);
         let of_syncer =
             ["ticks", "published", "skipped", "overruns", "failed", "bytes", "encode_nanoseconds"];
-        let found = of_syncer.map(|name| kept.number(&format!("tearless_sync_{name}_total{{channel=c}}")));
+        let found =
+            of_syncer.map(|name| recorder.number(&format!("tearless_sync_{name}_total{{channel=c}}")));
         assert_eq!(found, [6, 7, 8, 9, 10, 11, 12]);
-        assert_eq!(kept.gauge("tearless_sync_max_encode_seconds{channel=c}"), 1.5);
+        assert_eq!(recorder.gauge("tearless_sync_max_encode_seconds{channel=c}"), 1.5);
     }
 
     #[test]
     fn counters_are_set_to_what_was_counted_however_often() {
         let writer = WriterStatistics { publications: 5, bytes: 600, growths: 1, reused: 4, failed: 2 };
         let reader = ReaderStatistics { snapshots: 7, bytes: 800, retries: 3, remaps: 9, give_ups: 6 };
-        let kept = Kept::default();
-        ::metrics::with_local_recorder(&kept, || {
+        let recorder = TestRecorder::default();
+        ::metrics::with_local_recorder(&recorder, || {
             for _ in 0..2 {
                 writer.record(&[("channel", "worker-7"), ("incarnation", "1")]);
                 reader.record(&[("channel", "worker-7")]);
@@ -277,12 +282,16 @@ mod tests {
         ];
         for (name, number) in expected {
             let name = format!("tearless_{name}_total{{channel=worker-7,incarnation=1}}");
-            assert_eq!(kept.number(&name), number, "{name}");
+            assert_eq!(recorder.number(&name), number, "{name}");
         }
         let expected =
             [("snapshots", 7), ("snapshot_bytes", 800), ("retries", 3), ("remaps", 9), ("give_ups", 6)];
         for (name, number) in expected {
-            assert_eq!(kept.number(&format!("tearless_{name}_total{{channel=worker-7}}")), number, "{name}");
+            assert_eq!(
+                recorder.number(&format!("tearless_{name}_total{{channel=worker-7}}")),
+                number,
+                "{name}"
+            );
         }
     }
 
@@ -293,11 +302,11 @@ mod tests {
             namespace.writer_builder::<[u8]>(channel).codec::<Bytes>().capacity(5_000).open().unwrap()
         };
         let (_stays, goes) = (open("stays"), open("goes"));
-        let kept = Kept::default();
+        let recorder = TestRecorder::default();
         let memory = namespace.memory().unwrap();
-        ::metrics::with_local_recorder(&kept, || memory.record());
+        ::metrics::with_local_recorder(&recorder, || memory.record());
         let of = |channel, kind| {
-            kept.gauge(&format!("tearless_memory_bytes{{namespace=fleet,channel={channel},kind={kind}}}"))
+            recorder.gauge(&format!("tearless_memory_bytes{{namespace=fleet,channel={channel},kind={kind}}}"))
         };
         let segment = memory.channels[0].segment_a.resident as f64;
         assert_eq!(
@@ -305,15 +314,15 @@ mod tests {
             (4_096.0, segment, 0.0)
         );
         let bytes: Vec<_> = {
-            let cells = kept.0.lock().unwrap();
+            let cells = recorder.0.lock().unwrap();
             cells.keys().filter(|name| name.starts_with("tearless_memory_bytes")).cloned().collect()
         };
-        let sum: f64 = bytes.iter().map(|name| kept.gauge(name)).sum();
+        let sum: f64 = bytes.iter().map(|name| recorder.gauge(name)).sum();
         assert_eq!((sum, bytes.len()), (memory.total().resident as f64, 2 * 5 + 3));
         drop(goes);
         let now = namespace.memory().unwrap();
-        ::metrics::with_local_recorder(&kept, || now.record_since(&memory));
+        ::metrics::with_local_recorder(&recorder, || now.record_since(&memory));
         assert_eq!((of("goes", "segment_a"), of("stays", "segment_a")), (0.0, segment));
-        assert_eq!(kept.gauge("tearless_memory_objects{namespace=fleet,kind=registry}"), 1.0);
+        assert_eq!(recorder.gauge("tearless_memory_objects{namespace=fleet,kind=registry}"), 1.0);
     }
 }

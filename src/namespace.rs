@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::channel::{self, AttachError, ChannelName, NameError, RemoveError, Retention};
+use crate::channel::{self, AttachError, ChannelName, Cleanup, NameError, RemoveError, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::codec::MessagePack;
 use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
 use crate::object::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
-use crate::registry::{self, ChannelInfo, ChannelWatch};
+use crate::registry::{ChannelInfo, ChannelWatch, Registry};
 use crate::usage::{self, NamespaceMemory, PeakMemory};
 use crate::waiting::NamespaceHandle;
 use crate::writer::WriterBuilder;
@@ -102,7 +102,7 @@ impl Namespace {
     ///
     /// As [`Namespace::open`].
     pub fn in_process(name: &str) -> Result<Namespace, NameError> {
-        Namespace::on(Arc::new(Heap::new()), name)
+        Namespace::on(Arc::new(Heap::default()), name)
     }
 
     /// The same, with objects that a test can reach.
@@ -187,12 +187,12 @@ impl Namespace {
 
     /// All channels of this namespace, with default options and the default codec, [`MessagePack`].
     #[must_use]
-    pub fn hub(&self) -> Hub<MessagePack> {
+    pub fn hub(&self) -> Hub {
         self.hub_builder().open()
     }
 
     /// Options for a hub.
-    pub fn hub_builder(&self) -> HubBuilder<MessagePack> {
+    pub fn hub_builder(&self) -> HubBuilder {
         HubBuilder::new(self.handle.clone())
     }
 
@@ -207,14 +207,8 @@ impl Namespace {
         let Some(instance) = channel::remove(self.handle.backend(), &name)? else {
             return Ok(false);
         };
-        registry::deregister(
-            self.handle.backend(),
-            self.handle.namespace(),
-            &[(channel, instance)],
-            PATIENCE,
-        )
-        .map_err(|source| RemoveError::Object { channel: channel.into(), source })?;
-        Ok(true)
+        let struck = self.registry().deregister(&[(channel, instance)]);
+        struck.map_err(|source| RemoveError::Object { channel: channel.into(), source }).map(|()| true)
     }
 
     /// The channels of this namespace, in no particular order, as their writers entered them. Takes
@@ -227,7 +221,7 @@ impl Namespace {
     ///
     /// If the namespace's registry can't be opened. A namespace without channels is no error.
     pub fn channels(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
-        registry::list(self.handle.backend(), self.handle.namespace())
+        self.registry().list()
     }
 
     /// Reports, at the cost of one load, whether [`Namespace::channels`] may have changed.
@@ -279,7 +273,7 @@ impl Namespace {
 
     /// Removes what dead and closed writers have left in this namespace: channels that were never
     /// finished or whose objects were removed in part, objects that no channel refers to, and last
-    /// states as far as `keep` allows. The main process of a fleet calls it when it starts.
+    /// states as far as `retention` allows. The main process of a fleet calls it when it starts.
     ///
     /// Channels with a living writer stay: a channel is changed only under its own lock, and a
     /// channel whose control page was removed by hand only if its writer is known to be dead.
@@ -292,8 +286,8 @@ impl Namespace {
     /// # Errors
     ///
     /// If shared memory can't be listed. Errors of single objects are in [`CleanupReport::failed`].
-    pub fn clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::clean(self.handle.backend(), self.handle.namespace(), keep, PATIENCE)
+    pub fn clean(&self, retention: Retention) -> Result<CleanupReport, ObjectError> {
+        cleanup::clean(&self.cleanup(retention))
     }
 
     /// What [`Namespace::clean`] would remove: a dry run that changes nothing.
@@ -308,7 +302,16 @@ impl Namespace {
     /// # Errors
     ///
     /// As [`Namespace::clean`].
-    pub fn would_clean(&self, keep: Retention) -> Result<CleanupReport, ObjectError> {
-        cleanup::would_clean(self.handle.backend(), self.handle.namespace(), keep)
+    pub fn would_clean(&self, retention: Retention) -> Result<CleanupReport, ObjectError> {
+        cleanup::would_clean(&self.cleanup(retention))
+    }
+
+    fn registry(&self) -> Registry<'_> {
+        Registry::of(self.handle.backend(), self.handle.namespace())
+    }
+
+    fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
+        let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
+        Cleanup { backend, namespace, retention, patience: PATIENCE }
     }
 }

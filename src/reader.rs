@@ -12,7 +12,6 @@ pub(crate) use builder::retry_attach;
 pub use changes::Changes;
 pub use query::Field;
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::accept::FieldPlan;
 use crate::channel::{ChannelReader, SnapshotError, SnapshotInfo};
 use crate::codec::{Decode, Direct, MessagePack, Strategy};
 use crate::layout::Publication;
+use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
 use crate::waiting::{NamespaceHandle, WaitPolicy, Waited, Waiter};
 
@@ -42,12 +42,12 @@ pub struct Reader<T, C = MessagePack> {
     /// Number of the latest publication that the reader returned or `changed` reported.
     seen: u64,
     /// Where the channel has the fields of `T`, if not at the offsets of `T`.
-    plan: Option<Arc<FieldPlan<T>>>,
+    plan: Option<Arc<FieldPlan>>,
     handle: NamespaceHandle,
     wait: WaitPolicy,
     /// Since the first wait.
     waiter: Option<Waiter>,
-    codec: PhantomData<fn() -> C>,
+    types: PhantomData<fn() -> (T, C)>,
 }
 
 impl<T, C: Decode<T>> Reader<T, C> {
@@ -56,9 +56,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// Progress: each attempt is wait-free and stores nothing in shared memory; the
     /// [`RetryPolicy`](crate::options::RetryPolicy) bounds the number of attempts. No system call,
     /// unless the writer replaced a segment since the last snapshot. Cost: one copy, and decoding.
-    /// A [`Pod`](crate::Pod) is copied into a zeroed value on the stack, which is then moved: for
-    /// plain data of more than a few hundred bytes prefer [`Reader::snapshot_into`] or
-    /// [`Reader::snapshot_boxed`].
+    /// Plain data ([`Pod`](crate::Pod)) is returned by value, so it crosses the stack several
+    /// times: for more than a few hundred bytes [`Reader::snapshot_into`] is faster, and a state
+    /// that is too large for the stack is read as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///
@@ -74,21 +74,6 @@ impl<T, C: Decode<T>> Reader<T, C> {
         self.decoded(info)
     }
 
-    /// A whole copy of the latest state on the heap. A [`Pod`](crate::Pod) is copied from shared
-    /// memory straight into the box, so states may be larger than a thread's stack.
-    ///
-    /// # Errors
-    ///
-    /// As [`Reader::snapshot`].
-    pub fn snapshot_boxed(&mut self) -> Result<Snapshot<Box<T>>, SnapshotError> {
-        if let Strategy::Direct(direct) = C::strategy() {
-            let mut state = direct.blank_boxed();
-            let info = self.snapshot_into(&mut state)?;
-            return Ok(Snapshot::new(state, info));
-        }
-        self.decoded_boxed()
-    }
-
     /// Replaces `state` by the latest state; the codec may reuse memory that `state` owns.
     ///
     /// # Errors
@@ -102,7 +87,7 @@ impl<T, C: Decode<T>> Reader<T, C> {
                 let info = self.channel.snapshot(&mut direct.destination(state))?;
                 Ok(self.remember(info))
             }
-            Strategy::Direct(_) => self.fields_into(state),
+            Strategy::Direct(direct) => self.fields_into(&mut direct.destination(state)),
             Strategy::Decoded => self.decode_into(state),
         }
     }
@@ -182,22 +167,16 @@ impl<T, C: Decode<T>> Reader<T, C> {
     fn decoded(&mut self, info: SnapshotInfo) -> Result<Snapshot<T>, SnapshotError> {
         self.remember(info);
         if let Strategy::Direct(direct) = C::strategy()
-            && self.plan.is_some()
+            && let Some(plan) = &self.plan
         {
             let mut state = direct.blank();
-            self.copy_fields(info, &mut state)?;
+            plan.copy(self.channel(), info, &self.scratch, &mut direct.destination(&mut state))?;
             return Ok(Snapshot::new(state, info));
         }
         match C::decode(&self.scratch) {
             Ok(state) => Ok(Snapshot::new(state, info)),
             Err(source) => Err(self.channel.undecodable(info.publication(), C::NAME, source)),
         }
-    }
-
-    /// Not inlined: the callers' frames have no room for a state on the stack.
-    #[inline(never)]
-    fn decoded_boxed(&mut self) -> Result<Snapshot<Box<T>>, SnapshotError> {
-        self.snapshot().map(|snapshot| snapshot.map(Box::new))
     }
 
     #[inline(never)]
@@ -214,20 +193,25 @@ impl<T, C: Decode<T>> Reader<T, C> {
 impl<T, C> Reader<T, C> {
     /// Copies the fields of `state` from the latest payload, as the plan says.
     #[cold]
-    fn fields_into(&mut self, state: &mut T) -> Result<SnapshotInfo, SnapshotError> {
-        let info = self.channel.snapshot(&mut &mut self.scratch)?;
-        self.remember(info);
-        self.copy_fields(info, state).map(|()| info)
+    pub(super) fn fields_into(
+        &mut self,
+        state: &mut impl Destination,
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        let info = match &self.plan {
+            Some(plan) => plan.snapshot(&mut self.channel, &mut self.scratch, state)?,
+            None => self.channel.snapshot(state)?,
+        };
+        Ok(self.remember(info))
     }
 
     pub(crate) fn new(
         channel: ChannelReader,
-        plan: Option<FieldPlan<T>>,
+        plan: Option<FieldPlan>,
         handle: NamespaceHandle,
         wait: WaitPolicy,
     ) -> Self {
         let (scratch, plan) = (Vec::new(), plan.map(Arc::new));
-        Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, codec: PhantomData }
+        Reader { channel, scratch, seen: 0, plan, handle, wait, waiter: None, types: PhantomData }
     }
 
     #[cfg(feature = "async")]
@@ -282,19 +266,6 @@ impl<T, C> Reader<T, C> {
         Ok(has_changed)
     }
 
-    /// Copies the fields of `state` from the payload in `scratch`, as the plan says.
-    #[cold]
-    fn copy_fields(&self, info: SnapshotInfo, state: &mut T) -> Result<(), SnapshotError> {
-        let Some(plan) = &self.plan else { return Ok(()) };
-        let (len, expected) = (self.scratch.len(), plan.payload_len());
-        if len != expected {
-            let (channel, publication) = (self.channel().into(), info.publication());
-            return Err(SnapshotError::WrongLength { channel, publication, len, expected });
-        }
-        plan.copy(&self.scratch, state);
-        Ok(())
-    }
-
     fn wait(&mut self, after: u64, timeout: Duration) -> Result<bool, SnapshotError> {
         let waiter = self.waiter.get_or_insert_with(|| self.handle.waiter(self.wait));
         match waiter.wait_after(&self.channel, after, timeout) {
@@ -323,21 +294,13 @@ impl<T, C> Clone for Reader<T, C> {
             handle: handle.clone(),
             wait: *wait,
             waiter: None,
-            codec: PhantomData,
+            types: PhantomData,
         }
     }
 }
 
-impl<T, C> fmt::Debug for Reader<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Reader")
-            .field("channel", &self.channel())
-            .field("publication", &self.publication())
-            .field("has_changed", &self.has_changed())
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Reader<T, C>, |it|
+    channel: it.channel(), publication: it.publication(), has_changed: it.has_changed());
 
 /// The publications that a channel still holds, newest first. Made by [`Reader::history`].
 #[derive(Debug)]

@@ -4,13 +4,11 @@ mod builder;
 
 pub use builder::WriterBuilder;
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, AttachPolicy, ChannelName, PublishError, ReaderOptions, RemoveError, RetryPolicy,
-    SnapshotError, WriterStatistics,
+    self, AttachError, ChannelName, PublishError, ReaderOptions, RemoveError, SnapshotError, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
 use crate::object::{Backend, ObjectError};
@@ -93,7 +91,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
 
 impl<T, C: Decode<T>> Writer<T, C> {
     /// The channel's latest state, `None` before the first publication. After a takeover it is the
-    /// predecessor's last state, from which a successor can resume.
+    /// predecessor's last state, from which a successor can resume. Plain data is returned by
+    /// value, unless the writer's states are [`Boxed`](crate::Boxed).
     ///
     /// Cost: attaches a reader, which takes system calls, and a snapshot.
     ///
@@ -106,9 +105,7 @@ impl<T, C: Decode<T>> Writer<T, C> {
         if last == 0 {
             return Ok(None);
         }
-        let (attach, retry) = (AttachPolicy::default(), RetryPolicy::default());
-        let options = ReaderOptions { attach, retry, format: None };
-        let mut reader = match channel::attach(&self.backend, &self.name, &options) {
+        let mut reader = match channel::attach(&self.backend, &self.name, &ReaderOptions::default()) {
             Ok(reader) if reader.instance() == self.session.channel.instance() => reader,
             Err(AttachError::Object { source, .. }) => return Err(SnapshotError::Object { channel, source }),
             // The name is that of another channel or of none.
@@ -269,13 +266,5 @@ impl LastPayload {
     }
 }
 
-impl<T: ?Sized, C> fmt::Debug for Writer<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Writer")
-            .field("channel", &self.channel())
-            .field("publication", &self.publication())
-            .field("capacity", &self.capacity())
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Writer<T: ?Sized, C>, |it|
+    channel: it.channel(), publication: it.publication(), capacity: it.capacity());

@@ -1,9 +1,10 @@
 //! How a command fails: its message, its hints and its exit code.
 
+use std::error::Error as _;
 use std::fmt::{self, Display, Formatter};
 use std::io;
-use std::process::ExitCode;
 
+use tearless::Error;
 use tearless::error::{
     AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
 };
@@ -61,12 +62,8 @@ impl Failure {
 
     /// Prints message and hints on standard error, escaped: they may contain names out of shared
     /// memory.
-    pub(crate) fn report(&self) -> ExitCode {
-        ExitCode::from(self.report_status() as u8)
-    }
-
-    /// Like [`Failure::report`], for a caller that ends the process itself.
-    pub(crate) fn report_status(&self) -> ExitStatus {
+    /// Returns the exit code.
+    pub(crate) fn report(&self) -> ExitStatus {
         if let Some(message) = &self.message {
             let (bad, dim) = (style::BAD, style::DIM);
             stderr(format_args!("{bad}error:{bad:#} {}", printable(message)));
@@ -75,11 +72,6 @@ impl Failure {
             }
         }
         self.exit
-    }
-
-    /// The failure of one object, with the message of the error that contains it.
-    fn of_object(source: ObjectError, message: &str) -> Failure {
-        Failure { message: Some(for_shells(message)), ..source.into() }
     }
 }
 
@@ -110,96 +102,96 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<NameError> for Failure {
-    fn from(error: NameError) -> Failure {
-        Failure::new(ExitStatus::Usage, error.to_string())
-    }
-}
-
-impl From<ObjectError> for Failure {
-    fn from(error: ObjectError) -> Failure {
-        let text = error.to_string();
-        match error {
-            ObjectError::NotFound { .. } => Failure::new(ExitStatus::NotFound, text),
-            ObjectError::OtherOwner { owner, .. } => Failure::new(ExitStatus::Failed, text)
-                .hint(format!("if you trust that user, add --trust-owner {owner}")),
-            _ => Failure::new(ExitStatus::Failed, text),
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        if let Error::Snapshot(error) = &error
+            && let SnapshotError::Empty { channel } = &**error
+        {
+            let text = format!("nothing has been published on channel {channel:?} yet");
+            return Failure::new(ExitStatus::NotFound, text)
+                .hint("`tearless watch` waits for the first state");
         }
-    }
-}
-
-impl From<AttachError> for Failure {
-    fn from(error: AttachError) -> Failure {
-        let text = error.to_string();
-        match error {
-            AttachError::Name(error) => error.into(),
-            AttachError::NotFound { .. } => Failure::new(ExitStatus::NotFound, text),
-            AttachError::FormatMismatch { .. } => Failure::new(ExitStatus::Undecodable, text),
-            AttachError::Object { source, .. } => Failure::of_object(source, &text),
-            _ => Failure::new(ExitStatus::Failed, text),
-        }
-    }
-}
-
-impl From<SnapshotError> for Failure {
-    fn from(error: SnapshotError) -> Failure {
-        let text = error.to_string();
-        match error {
-            SnapshotError::Empty { channel } => {
-                let text = format!("nothing has been published on channel {channel:?} yet");
-                Failure::new(ExitStatus::NotFound, text).hint("`tearless watch` waits for the first state")
+        let failure = Failure::new(exit_of(&error), error.to_string());
+        match object_of(&error) {
+            Some(ObjectError::OtherOwner { owner, .. }) => {
+                failure.hint(format!("if you trust that user, add --trust-owner {owner}"))
             }
-            SnapshotError::Closed { .. } => Failure::new(ExitStatus::NotFound, text),
+            _ => failure,
+        }
+    }
+}
+
+/// The exit code for an error of the library.
+fn exit_of(error: &Error) -> ExitStatus {
+    let known = match error {
+        Error::Name(_) => Some(ExitStatus::Usage),
+        Error::Attach(error) => match **error {
+            AttachError::Name(_) => Some(ExitStatus::Usage),
+            AttachError::NotFound { .. } => Some(ExitStatus::NotFound),
+            AttachError::FormatMismatch { .. } => Some(ExitStatus::Undecodable),
+            _ => None,
+        },
+        Error::Snapshot(error) => match **error {
+            SnapshotError::Closed { .. } => Some(ExitStatus::NotFound),
             SnapshotError::Corrupt { .. }
             | SnapshotError::WrongLength { .. }
             | SnapshotError::OutOfRange { .. }
-            | SnapshotError::Decode { .. } => Failure::new(ExitStatus::Undecodable, text),
-            SnapshotError::Object { source, .. } => Failure::of_object(source, &text),
-            _ => Failure::new(ExitStatus::Failed, text),
+            | SnapshotError::Decode { .. } => Some(ExitStatus::Undecodable),
+            _ => None,
+        },
+        Error::Create(error) => match **error {
+            CreateError::Name(_) => Some(ExitStatus::Usage),
+            CreateError::AlreadyOwned { .. } => Some(ExitStatus::Owned),
+            _ => None,
+        },
+        Error::Remove(error) => match **error {
+            RemoveError::Name(_) => Some(ExitStatus::Usage),
+            RemoveError::AlreadyOwned { .. } => Some(ExitStatus::Owned),
+            _ => None,
+        },
+        Error::Publish(_) => Some(ExitStatus::Failed),
+        _ => None,
+    };
+    let is_missing = matches!(object_of(error), Some(ObjectError::NotFound { .. }));
+    known.unwrap_or(if is_missing { ExitStatus::NotFound } else { ExitStatus::Failed })
+}
+
+/// The object that an operation could not use.
+fn object_of(error: &Error) -> Option<&ObjectError> {
+    match error {
+        Error::Object(error) => Some(error),
+        error => error.source()?.downcast_ref(),
+    }
+}
+
+/// `?` on each operation of the library that the commands use.
+macro_rules! from_each {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                Error::from(error).into()
+            }
+        })*
+    };
+}
+
+from_each!(NameError, ObjectError, AttachError, SnapshotError, CreateError, PublishError, RemoveError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_for_shells_name_no_functions() {
+        let object = || "tl_x".to_owned();
+        let errors = [
+            ObjectError::OtherOwner { object: object(), owner: 7 },
+            ObjectError::PermissionDenied { object: object() },
+            ObjectError::Exists { object: object() },
+        ];
+        for error in errors {
+            let message = Failure::from(error).message.unwrap();
+            assert!(!message.contains("::") && message.contains("tl_x"), "{message}");
         }
-    }
-}
-
-impl From<CreateError> for Failure {
-    fn from(error: CreateError) -> Failure {
-        let text = error.to_string();
-        match error {
-            CreateError::Name(error) => error.into(),
-            CreateError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            CreateError::Object { source, .. } => Failure::of_object(source, &text),
-            _ => Failure::new(ExitStatus::Failed, text),
-        }
-    }
-}
-
-impl From<PublishError> for Failure {
-    fn from(error: PublishError) -> Failure {
-        Failure::new(ExitStatus::Failed, error.to_string())
-    }
-}
-
-impl From<RemoveError> for Failure {
-    fn from(error: RemoveError) -> Failure {
-        let text = error.to_string();
-        match error {
-            RemoveError::Name(error) => error.into(),
-            RemoveError::AlreadyOwned { .. } => Failure::new(ExitStatus::Owned, text),
-            RemoveError::Object { source, .. } => Failure::of_object(source, &text),
-            _ => Failure::new(ExitStatus::Failed, text),
-        }
-    }
-}
-
-#[test]
-fn texts_for_shells_name_no_functions() {
-    let object = || "tl_x".to_owned();
-    let errors = [
-        ObjectError::OtherOwner { object: object(), owner: 7 },
-        ObjectError::PermissionDenied { object: object() },
-        ObjectError::Exists { object: object() },
-    ];
-    for error in errors {
-        let message = Failure::from(error).message.unwrap();
-        assert!(!message.contains("::") && message.contains("tl_x"), "{message}");
     }
 }

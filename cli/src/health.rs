@@ -8,7 +8,7 @@ use tearless::{
     Namespace,
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState},
+    inspect::{ChannelInfo, Inspection, SlotInspection, SlotState, WriterState},
 };
 
 use crate::output::{ago, duration, style};
@@ -26,7 +26,7 @@ const MAX_LOOKS: usize = 8;
 pub(crate) fn inspect(namespace: &Namespace, channel: &str) -> Result<Inspection, AttachError> {
     let mut inspection = namespace.inspect(channel)?;
     for _ in 1..MAX_LOOKS {
-        if inspection.published == 0 || latest(&inspection).is_some() {
+        if inspection.publication == 0 || latest(&inspection).is_some() {
             break;
         }
         inspection = namespace.inspect(channel)?;
@@ -57,7 +57,7 @@ pub(crate) fn is_missing(namespace: &Namespace, channel: &str) -> bool {
 pub(crate) fn whole(inspection: &Inspection) -> Vec<&SlotInspection> {
     let slots = inspection.segments.iter().flatten().flat_map(|segment| &segment.slots);
     let is_held =
-        |slot: &&SlotInspection| slot.state == SlotState::Whole && slot.publication <= inspection.published;
+        |slot: &&SlotInspection| slot.state == SlotState::Whole && slot.publication <= inspection.publication;
     let mut slots: Vec<_> = slots.filter(is_held).collect();
     slots.sort_by_key(|slot| std::cmp::Reverse(slot.publication));
     slots.dedup_by_key(|slot| slot.publication);
@@ -66,14 +66,14 @@ pub(crate) fn whole(inspection: &Inspection) -> Vec<&SlotInspection> {
 
 /// The slot of the latest publication.
 pub(crate) fn latest(inspection: &Inspection) -> Option<&SlotInspection> {
-    whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.published)
+    whole(inspection).into_iter().next().filter(|slot| slot.publication == inspection.publication)
 }
 
 /// Publications a second, by the timestamps of those that the channel still holds. These are few,
 /// so a burst looks faster than the average.
 pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
-    let dated = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
-    let slots: Vec<_> = whole(inspection).iter().filter_map(dated).collect();
+    let with_age = |slot: &&SlotInspection| slot.age.map(|age| (slot.publication, age));
+    let slots: Vec<_> = whole(inspection).iter().filter_map(with_age).collect();
     let ((newest, young), (oldest, old)) = (*slots.first()?, *slots.last()?);
     let seconds = old.checked_sub(young)?.as_secs_f64();
     (newest > oldest && seconds > 0.0).then(|| (newest - oldest) as f64 / seconds)
@@ -92,6 +92,22 @@ pub(crate) fn word(health: Option<Health>) -> &'static str {
         Some(Health::Stalled { is_stopped: true, .. }) => "stopped",
         Some(health) => health.name(),
     }
+}
+
+/// The health of a writer, as far as it depends on the state of its process.
+pub(crate) fn of_process(state: WriterState) -> Health {
+    match state {
+        WriterState::Alive => Health::Empty,
+        WriterState::Stopped => Health::Stalled { silent: None, is_stopped: true },
+        WriterState::Dead => Health::Dead { since: None },
+        WriterState::Closed => Health::Closed,
+        _ => Health::Unknown { silent: None },
+    }
+}
+
+/// The word for the state of a writer's process.
+pub(crate) fn process_word(state: WriterState) -> &'static str {
+    word(Some(of_process(state)))
 }
 
 /// Whether the writer is alive, as far as this process can see, and its state is current.
@@ -124,22 +140,27 @@ pub(crate) fn breach(inspection: &Inspection) -> Option<String> {
     Some(format!("promised a sign of life every {promised}, and gave the last one {last}"))
 }
 
-#[test]
-fn every_health_has_a_word_and_an_urgency() {
-    let second = Duration::from_secs(1);
-    let rows = [
-        (Some(Health::Dead { since: None }), "dead"),
-        (None, "unreadable"),
-        (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
-        (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
-        (Some(Health::Unknown { silent: None }), "unknown"),
-        (Some(Health::Closed), "closed"),
-        (Some(Health::Fresh { age: second }), "alive"),
-        (Some(Health::Unchanged { age: None }), "alive"),
-        (Some(Health::Empty), "alive"),
-    ];
-    for (health, expected) in rows {
-        assert_eq!((word(health), WORDS[urgency(health)]), (expected, expected));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_health_has_a_word_and_an_urgency() {
+        let second = Duration::from_secs(1);
+        let rows = [
+            (Some(Health::Dead { since: None }), "dead"),
+            (None, "unreadable"),
+            (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
+            (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
+            (Some(Health::Unknown { silent: None }), "unknown"),
+            (Some(Health::Closed), "closed"),
+            (Some(Health::Fresh { age: second }), "alive"),
+            (Some(Health::Unchanged { age: None }), "alive"),
+            (Some(Health::Empty), "alive"),
+        ];
+        for (health, expected) in rows {
+            assert_eq!((word(health), WORDS[urgency(health)]), (expected, expected));
+        }
+        assert!(rows.is_sorted_by_key(|(health, _)| urgency(*health)));
     }
-    assert!(rows.is_sorted_by_key(|(health, _)| urgency(*health)));
 }

@@ -93,11 +93,7 @@ impl Caught {
 
 /// The same signals, for code inside a runtime.
 #[derive(Debug)]
-pub(crate) struct Ends {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
+pub(crate) struct Ends([Signal; 3]);
 
 impl Ends {
     /// Must be called inside a runtime.
@@ -106,19 +102,18 @@ impl Ends {
     ///
     /// The system refuses a handler.
     pub(crate) fn register() -> io::Result<Ends> {
-        Ok(Ends {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Ends([interrupt?, terminate?, hangup?]))
     }
 
     /// Returns at the next of these signals.
     pub(crate) async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     }
 }

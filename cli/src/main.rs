@@ -67,11 +67,16 @@ fn main() -> ExitCode {
     let context = Context::new(&arguments.common);
     match commands::run(&arguments.command, &context, Arguments::command) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => ExitCode::from(failure.report() as u8),
     }
 }
 
-#[test]
-fn the_definition_is_consistent() {
-    Arguments::command().debug_assert();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -2,8 +2,8 @@
 
 use tearless::{
     Namespace,
-    error::AttachError,
-    inspect::{NamespaceInfo, namespaces},
+    error::{AttachError, ObjectError},
+    inspect::{self, NamespaceInfo},
 };
 
 use crate::error::{ExitStatus, Failure};
@@ -19,9 +19,14 @@ const MAX_LISTED: usize = 20;
 /// The hint if there is no namespace at all.
 const NO_WORKER: &str = "is a worker running, on this machine and in this container?";
 
+/// The namespaces on this machine; those of other users are opened if `trust` lists their owners.
+pub(crate) fn namespaces(trust: &[u32]) -> Result<Vec<NamespaceInfo>, ObjectError> {
+    trust.iter().fold(inspect::namespaces(), |listing, user| listing.trust_owner(*user)).list()
+}
+
 /// The name of the only namespace on this machine.
 pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
-    let namespaces = trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list()?;
+    let namespaces = namespaces(trust)?;
     let mut names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     names.dedup();
     match names.as_slice() {
@@ -36,11 +41,8 @@ pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
 
 fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
     let failure = Failure::new(ExitStatus::NotFound, "there is no namespace on this machine");
-    match namespaces.iter().find(|info| !info.readable) {
-        Some(info) => failure.hint(format!(
-            "user {owner} has one: to open it, add --trust-owner {owner}",
-            owner = info.owner_uid
-        )),
+    match namespaces.iter().find(|info| !info.readable).map(|info| info.owner_uid) {
+        Some(owner) => failure.hint(format!("user {owner} has one: to open it, add --trust-owner {owner}")),
         None => failure.hint(NO_WORKER),
     }
 }
@@ -57,8 +59,7 @@ fn listed(names: &[&str]) -> String {
 /// The failure that reports a missing namespace; `None` if it exists, or if the namespaces can't be
 /// listed.
 pub(crate) fn no_such_namespace(namespace: &Namespace, trust: &[u32]) -> Option<Failure> {
-    let namespaces =
-        trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list().ok()?;
+    let namespaces = namespaces(trust).ok()?;
     let names: Vec<&str> = namespaces.iter().filter_map(|info| info.name.as_deref()).collect();
     if names.contains(&namespace.name()) {
         return None;
@@ -86,10 +87,8 @@ fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failu
     if let Some(failure) = no_such_namespace(namespace, trust) {
         return failure;
     }
-    let failure = Failure::new(
-        ExitStatus::NotFound,
-        format!("there is no channel {channel:?} in namespace {:?}", namespace.name()),
-    );
+    let text = format!("there is no channel {channel:?} in namespace {:?}", namespace.name());
+    let failure = Failure::new(ExitStatus::NotFound, text);
     let Ok(channels) = namespace.channels() else { return failure };
     let names: Vec<&str> = channels.iter().map(|info| info.name.as_str()).collect();
     let others = match names.len() {
@@ -123,11 +122,16 @@ fn nearest(wanted: &str, names: &[&str]) -> Vec<String> {
     found.into_iter().map(|(_, name)| printable(name).into_owned()).collect()
 }
 
-#[test]
-fn the_most_similar_names_come_first_and_others_are_left_out() {
-    let names = ["worker-1", "worker-2", "worker-17", "database", "wroker-7"];
-    assert_eq!(nearest("worker-7", &names)[0], "worker-17");
-    assert_eq!(nearest("Worker-1", &names)[0], "worker-1");
-    assert!(nearest("zzz", &names).is_empty());
-    assert_eq!(nearest("work", &["work\u{1b}"]), ["work\\u{1b}"]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_similar_names_come_first_and_others_are_left_out() {
+        let names = ["worker-1", "worker-2", "worker-17", "database", "wroker-7"];
+        assert_eq!(nearest("worker-7", &names)[0], "worker-17");
+        assert_eq!(nearest("Worker-1", &names)[0], "worker-1");
+        assert!(nearest("zzz", &names).is_empty());
+        assert_eq!(nearest("work", &["work\u{1b}"]), ["work\\u{1b}"]);
+    }
 }

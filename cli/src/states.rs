@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, leaves};
-use tearless::{
-    Bytes, Namespace, SnapshotInfo,
-    error::{AttachError, SnapshotError},
-};
+use tearless::{Bytes, Namespace, SnapshotInfo, error::AttachError};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
@@ -24,7 +21,7 @@ const MAX_COMPARED: usize = 1_000;
 
 /// Reads a channel without knowing the type of its states.
 pub(crate) struct States {
-    reader: DynamicReader,
+    pub(crate) reader: DynamicReader,
 }
 
 /// A state, or one field of it.
@@ -72,14 +69,6 @@ impl States {
         }
     }
 
-    pub(crate) fn reader(&self) -> &DynamicReader {
-        &self.reader
-    }
-
-    pub(crate) fn reader_mut(&mut self) -> &mut DynamicReader {
-        &mut self.reader
-    }
-
     /// The state in a payload. The codec `bytes` has no types: UTF-8 becomes a string, and
     /// everything else an array of numbers.
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
@@ -112,16 +101,11 @@ impl States {
     /// The field of `value` at `path`.
     pub(crate) fn select(&self, value: Value, path: Option<&FieldPath>) -> Result<Value, Failure> {
         let Some(path) = path else { return Ok(value) };
-        match path.find(&value) {
-            Some(found) => Ok(found.clone()),
-            None => {
-                let leaves = leaves(&value);
-                let fields =
-                    leaves.found.iter().take(MAX_COMPARED).map(|(path, _)| path.to_string()).collect();
-                let count = leaves.found.len() + leaves.left_out;
-                Err(self.lacks(path, fields, count))
-            }
-        }
+        path.find(&value).cloned().ok_or_else(|| {
+            let leaves = leaves(&value);
+            let fields = leaves.found.iter().take(MAX_COMPARED).map(|(path, _)| path.to_string());
+            self.lacks(path, fields.collect(), leaves.found.len() + leaves.left_out)
+        })
     }
 
     /// Whether the channel's schema allows a field at `path`, even if the latest state has none.
@@ -135,9 +119,8 @@ impl States {
             DynamicError::Decode { source, .. } => self.undecodable(&source),
             DynamicError::NoSuchField { fields, count, .. } => {
                 // A schema knows more names than the error lists.
-                let known =
-                    self.reader.schema().map(|schema| schema.fields().into_iter().map(|field| field.path));
-                self.lacks(path, known.map_or(fields, Iterator::collect), count)
+                let known = self.reader.schema().map(|schema| schema.fields().into_iter());
+                self.lacks(path, known.map_or(fields, |known| known.map(|field| field.path).collect()), count)
             }
             error => Failure::new(ExitStatus::Undecodable, error.to_string()),
         }
@@ -165,14 +148,9 @@ impl States {
     /// The failure that reports an undecodable payload, and what to do about it.
     pub(crate) fn undecodable(&self, error: &DecodeError) -> Failure {
         let channel = self.reader.reader().channel();
-        let failure = Failure::new(
-            ExitStatus::Undecodable,
-            format!(
-                "can't decode the state of channel {channel:?} ({}, {}): {error}",
-                self.reader.codec(),
-                self.reader.type_name()
-            ),
-        );
+        let (codec, type_name) = (self.reader.codec(), self.reader.type_name());
+        let text = format!("can't decode the state of channel {channel:?} ({codec}, {type_name}): {error}");
+        let failure = Failure::new(ExitStatus::Undecodable, text);
         let bytes = "`tearless get --hex` shows the bytes";
         match error {
             DecodeError::NoSchema { .. } => failure.hint(format!(
@@ -181,16 +159,6 @@ impl States {
             )),
             _ => failure.hint(bytes),
         }
-    }
-
-    /// Waits up to `timeout` for a publication after number `after`.
-    pub(crate) fn wait_after(
-        &mut self,
-        after: u64,
-        timeout: Duration,
-    ) -> Result<Option<(SnapshotInfo, Vec<u8>)>, SnapshotError> {
-        let snapshot = self.reader.reader_mut().wait_after(after, timeout)?;
-        Ok(snapshot.map(|snapshot| (snapshot.info(), snapshot.into_inner())))
     }
 }
 

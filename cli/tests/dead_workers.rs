@@ -58,7 +58,7 @@ fn a_postmortem_reports_how_a_worker_ended_and_what_it_did_last() {
     let [document] =
         fleet.run(&["postmortem", "worker-7", "--json", "--last", "9"]).json().try_into().unwrap();
     assert_eq!(
-        (&document["writer"], &document["pid"], &document["published"]),
+        (&document["writer"], &document["pid"], &document["publication"]),
         (&json!("dead"), &json!(pid), &json!(5))
     );
     assert_eq!(document["states"].as_array().unwrap().len(), 5);
@@ -145,7 +145,7 @@ fn the_doctor_finds_stalled_writers_and_objects_that_were_unlinked() {
 }
 
 #[test]
-fn the_doctor_finds_damaged_and_missing_schemas() {
+fn the_doctor_finds_corrupt_and_missing_schemas() {
     let fleet = Fleet::new();
     let mut writer =
         fleet.writer_builder::<u64>("worker-7").codec::<tearless::Postcard>().with_schema().open().unwrap();
@@ -153,7 +153,7 @@ fn the_doctor_finds_damaged_and_missing_schemas() {
     assert_eq!(findings(&fleet), []);
     let object = fleet.object("worker-7", "s");
     std::fs::OpenOptions::new().write(true).open(&object).unwrap().write_all_at(&[0xff; 8], 64).unwrap();
-    assert_eq!(findings(&fleet), [("schema-spoiled".to_owned(), json!("worker-7"))]);
+    assert_eq!(findings(&fleet), [("schema-corrupt".to_owned(), json!("worker-7"))]);
     assert!(fleet.run(&["doctor"]).stdout.contains("restart its writer"));
     std::fs::remove_file(&object).unwrap();
     assert_eq!(findings(&fleet), [("schema-missing".to_owned(), json!("worker-7"))]);

@@ -145,18 +145,18 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "writer",
             "pid",
             "incarnation",
-            "published",
+            "publication",
             "age_seconds",
             "rate",
             "bytes",
-            "heartbeat_seconds",
+            "heartbeat_age_seconds",
             "codec",
             "type_name",
-            "limit"
+            "max_state_len"
         ]
     );
     assert_eq!(
-        (&document["channel"], &document["published"], &document["bytes"]),
+        (&document["channel"], &document["publication"], &document["bytes"]),
         (&"w-1".into(), &1.into(), &5.into())
     );
     assert_eq!(fleet.run(&["ls", "nothing*"]).ok().lines().count(), 1);

@@ -1,28 +1,22 @@
 //! The checks behind the choices, and the plan by which fields are copied.
 
-use crate::channel::{AttachError, ChannelReader, Format};
+#[cfg(feature = "schema")]
+use crate::channel::AttachError;
+use crate::channel::{ChannelReader, Format, SnapshotError, SnapshotInfo};
 #[cfg(feature = "schema")]
 use crate::schema::{Describe, DescribePod, Move, Schema, plan};
+use crate::seqlock::Destination;
 
 /// A channel that was attached to, and the codec and type name that the reader expects.
 #[derive(Debug)]
 pub struct Candidate<'a> {
-    reader: &'a ChannelReader,
-    expected: &'a Format,
+    pub(super) reader: &'a ChannelReader,
+    pub(super) expected: &'a Format,
 }
 
 impl<'a> Candidate<'a> {
     pub(crate) fn new(reader: &'a ChannelReader, expected: &'a Format) -> Candidate<'a> {
         Candidate { reader, expected }
-    }
-
-    pub(super) fn has_format(&self) -> Result<(), AttachError> {
-        self.reader.has_format(self.expected)
-    }
-
-    #[cfg(any(feature = "schema", feature = "message-pack"))]
-    pub(super) fn has_codec(&self) -> Result<(), AttachError> {
-        self.reader.has_codec(self.expected)
     }
 }
 
@@ -30,30 +24,32 @@ impl<'a> Candidate<'a> {
 impl Candidate<'_> {
     /// Whether the channel carries this schema; if it carries none, whether it has the format.
     pub(super) fn has_schema(&self, own: &Schema) -> Result<(), AttachError> {
-        let Some(schema) = self.reader.schema_bytes()? else { return self.has_format() };
+        let Some(schema) = self.reader.schema_bytes()? else { return self.reader.has_format(self.expected) };
         // A schema of another encoding would differ everywhere. The codec's name is the better
         // error.
-        self.has_codec()?;
+        self.reader.has_codec(self.expected)?;
         let differences = self.schema(&schema)?.differences(own);
         if differences.is_empty() { Ok(()) } else { Err(self.differs(&differences)) }
     }
 
     /// The plan that copies the fields of `T` from the channel's payloads; `None` if both have one
     /// layout.
-    pub(super) fn has_fields<T: DescribePod>(&self) -> Result<Option<FieldPlan<T>>, AttachError> {
+    pub(super) fn has_fields<T: DescribePod>(&self) -> Result<Option<FieldPlan>, AttachError> {
         let own = <crate::codec::Pod as Describe<T>>::describe();
         if own.fixed_len() != Some(size_of::<T>() as u64) {
             return Err(self.unknown(&"the reader's DescribePod and its type have different sizes"));
         }
-        self.has_codec()?;
+        self.reader.has_codec(self.expected)?;
         let schema = self.reader.schema_bytes()?;
         let channel = || self.reader.channel().to_owned();
         let schema = self.schema(&schema.ok_or_else(|| AttachError::NoSchema { channel: channel() })?)?;
         let moves = plan(&schema, &own).map_err(|differences| self.differs(&differences))?;
         let size = schema.fixed_len().and_then(|size| usize::try_from(size).ok());
         let payload_len = size.ok_or_else(|| self.unknown(&"it has no size"))?;
-        let plan = FieldPlan { payload_len, moves, bytes_of: bytemuck::bytes_of_mut::<T> };
-        Ok((!plan.copies_all()).then_some(plan))
+        // Whether payload and value are the same bytes.
+        let all = Move { from: 0, to: 0, len: size_of::<T>() };
+        let is_same = payload_len == all.len && moves == [all];
+        Ok((!is_same).then_some(FieldPlan { payload_len, state_len: size_of::<T>(), moves }))
     }
 
     fn schema(&self, bytes: &[u8]) -> Result<Schema, AttachError> {
@@ -70,38 +66,52 @@ impl Candidate<'_> {
     }
 }
 
-/// How the fields of `T` are copied from a payload that has them at other offsets.
+/// How the fields of a state are copied from a payload that has them at other offsets.
 #[derive(Debug)]
-pub struct FieldPlan<T> {
+pub struct FieldPlan {
     payload_len: usize,
+    state_len: usize,
     #[cfg(feature = "schema")]
     moves: Vec<Move>,
-    /// The bytes of a value; a function, because readers of other types have no `T: Pod`.
-    bytes_of: fn(&mut T) -> &mut [u8],
 }
 
-impl<T> FieldPlan<T> {
-    /// The length of each payload.
-    pub(crate) fn payload_len(&self) -> usize {
-        self.payload_len
+impl FieldPlan {
+    /// A snapshot whose payload is copied to `scratch`, and its fields to `state`.
+    pub(crate) fn snapshot(
+        &self,
+        channel: &mut ChannelReader,
+        scratch: &mut Vec<u8>,
+        state: &mut impl Destination,
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        let info = channel.snapshot(&mut &mut *scratch)?;
+        self.copy(channel.channel(), info, scratch, state)
     }
 
-    /// Copies the fields from `payload`, whose length is [`FieldPlan::payload_len`], into `state`.
-    pub(crate) fn copy(&self, payload: &[u8], state: &mut T) {
-        let bytes = (self.bytes_of)(state);
+    /// Copies the fields of `payload`, which is the publication of `info`, to `state`, or to the
+    /// part of a state that it is.
+    pub(crate) fn copy(
+        &self,
+        channel: &str,
+        info: SnapshotInfo,
+        payload: &[u8],
+        state: &mut impl Destination,
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        let (len, expected, offset) = (payload.len(), self.payload_len, state.offset());
+        let Some(part) = state.buffer(self.state_len).filter(|_| len == expected) else {
+            let (channel, publication) = (channel.into(), info.publication());
+            return Err(SnapshotError::WrongLength { channel, publication, len, expected });
+        };
         // Each move is inside of both: the plan was made from the schemas, whose sizes these are.
         #[cfg(feature = "schema")]
         for Move { from, to, len } in &self.moves {
-            bytes[*to..to + len].copy_from_slice(&payload[*from..from + len]);
+            let (begin, end) = ((*to).max(offset), (to + len).min(offset + part.len()));
+            if begin < end {
+                let from = from + (begin - to);
+                part[begin - offset..end - offset].copy_from_slice(&payload[from..from + (end - begin)]);
+            }
         }
         #[cfg(not(feature = "schema"))]
-        bytes.copy_from_slice(payload);
-    }
-
-    /// Whether payload and value are the same bytes.
-    #[cfg(feature = "schema")]
-    fn copies_all(&self) -> bool {
-        let all = Move { from: 0, to: 0, len: self.payload_len };
-        self.payload_len == size_of::<T>() && self.moves == [all]
+        part.copy_from_slice(&payload[offset..offset + part.len()]);
+        Ok(info)
     }
 }

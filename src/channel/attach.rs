@@ -37,11 +37,7 @@ pub(crate) fn attach(
             Found::Ready(page) => {
                 let (backend, names) = (Arc::clone(backend), name.objects.clone());
                 let segments = Segments { backend, names, instance: page.instance() };
-                let reader = ChannelReader::new(page, segments, name, options.retry);
-                if let Some(expected) = &options.format {
-                    reader.has_format(expected)?;
-                }
-                return Ok(reader);
+                return Ok(ChannelReader::new(page, segments, name, options.retry));
             }
             Found::Missing => {
                 unready_since = None;

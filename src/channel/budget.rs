@@ -68,7 +68,7 @@ impl fmt::Display for OverBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SizeLimit {
-    /// The limit of a single state:
+    /// The maximum length of a state:
     /// [`WriterBuilder::max_state_len`](crate::WriterBuilder::max_state_len).
     MaxStateLen,
     /// A budget has no room for the segment that it needs. Smaller states can be published as
@@ -78,11 +78,11 @@ pub enum SizeLimit {
 
 impl SizeLimit {
     /// Error text for a state of `len` bytes that is refused.
-    pub(super) fn text(&self, channel: &str, len: usize, limit: usize) -> String {
+    pub(super) fn text(&self, channel: &str, len: usize, max_state_len: usize) -> String {
         match self {
             SizeLimit::MaxStateLen => format!(
-                "a state of {len} bytes is above the limit of {limit} bytes of channel {channel:?}: \
-                 raise WriterBuilder::max_state_len"
+                "a state of {len} bytes exceeds the maximum of {max_state_len} bytes of channel \
+                 {channel:?}: raise WriterBuilder::max_state_len"
             ),
             SizeLimit::Budget(over) => {
                 format!("channel {channel:?} can't grow for a state of {len} bytes: {over}")
@@ -91,34 +91,26 @@ impl SizeLimit {
     }
 }
 
-/// Why no further object may be created.
-#[derive(Debug)]
-pub(super) enum Unaffordable {
-    Over(OverBudget),
-    /// The present use can't be determined.
-    Unknown(ObjectError),
-}
-
 impl Budgets {
-    /// Checks that `needed` more bytes are within both budgets.
-    pub(super) fn afford(
+    /// The budget that `needed` more bytes would exceed, if they would.
+    pub(super) fn exceeded(
         self,
         backend: &Arc<dyn Backend>,
         names: &ObjectNames,
         needed: u64,
-    ) -> Result<(), Unaffordable> {
+    ) -> Result<Option<OverBudget>, ObjectError> {
         let scopes = [
             (BudgetScope::Channel, self.channel, names.stem()),
             (BudgetScope::Namespace, self.namespace, names.namespace_prefix()),
         ];
         for (scope, budget, prefix) in scopes {
             let Some(budget) = budget else { continue };
-            let used = used(backend, prefix).map_err(Unaffordable::Unknown)?;
+            let used = used(backend, prefix)?;
             if used.saturating_add(needed) > budget {
-                return Err(Unaffordable::Over(OverBudget { scope, budget, used, needed }));
+                return Ok(Some(OverBudget { scope, budget, used, needed }));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -348,7 +348,7 @@ impl Leftovers<'_, Words> {
                 removed.objects.push(object.clone());
             }
         }
-        destroy(claim, &self.segments())?;
+        unlink_all(claim, &self.segments())?;
         removed.objects.extend(self.objects.contains(&page).then_some(page));
         Ok(if removed.objects.is_empty() { CleanupOutcome::Kept } else { CleanupOutcome::Removed(removed) })
     }
@@ -374,13 +374,17 @@ fn end_for_readers(page: &Words) {
     object::wake(page, control::PUBLISHED);
 }
 
-/// Removes a claimed channel. The page is unlinked last: when its name is free, so are those of the
-/// segments, for the next writer.
+/// Removes a claimed channel.
 pub(super) fn destroy(claim: &dyn Claim, segments: &Segments) -> Result<(), ObjectError> {
-    let page = claim.memory();
-    end_for_readers(page);
+    end_for_readers(claim.memory());
+    unlink_all(claim, segments)
+}
+
+/// Unlinks the objects of a claimed channel that has ended. The page is unlinked last: when its
+/// name is free, so are those of the segments, for the next writer.
+fn unlink_all(claim: &dyn Claim, segments: &Segments) -> Result<(), ObjectError> {
     for side in Side::BOTH {
-        let generation = Generations(page).current(side);
+        let generation = Generations(claim.memory()).current(side);
         if (1..=ObjectNames::MAX_GENERATION).contains(&generation) {
             // The page stays if it fails, so that this can be repeated.
             remove_ours(&segments.backend, &segments.name(side, generation))?;

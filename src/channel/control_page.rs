@@ -226,7 +226,7 @@ impl<M: Memory> ControlPage<M> {
 
     /// Payload bytes that a state may have at most.
     pub(crate) fn max_state_len(&self) -> u64 {
-        self.load(control::LIMIT)
+        self.load(control::MAX_STATE_LEN)
     }
 
     /// Time since the writer opened the channel; `None` if it is not known.
@@ -236,7 +236,7 @@ impl<M: Memory> ControlPage<M> {
 
     /// Where the timestamps of publications come from.
     pub(crate) fn timestamps(&self) -> TimestampSource {
-        TimestampSource::of_word(self.load(control::DATING))
+        TimestampSource::of_word(self.load(control::TIMESTAMPS))
     }
 
     /// Time since the writer's last heartbeat; `None` before the first.
@@ -246,7 +246,7 @@ impl<M: Memory> ControlPage<M> {
 
     /// The heartbeat interval that the writer promises, if any.
     pub(crate) fn heartbeat_interval(&self) -> Option<Duration> {
-        NonZeroU64::new(self.load(control::INTERVAL)).map(|interval| Duration::from_nanos(interval.get()))
+        NonZeroU64::new(self.load(control::HEARTBEAT_INTERVAL)).map(|it| Duration::from_nanos(it.get()))
     }
 
     /// Instance of the registry whose waiters' page the writer uses, 0 for none.
@@ -281,19 +281,19 @@ impl<M: MemoryMut> ControlPage<M> {
     /// Stores all words of a new writer: its promises, then its identity. They replace all words of
     /// the former writer.
     pub(super) fn begin_incarnation(&self, owner: ProcessIdentity, options: &WriterOptions) {
-        self.store(control::LIMIT, options.max_state_len as u64);
+        self.store(control::MAX_STATE_LEN, options.max_state_len as u64);
         // The former writer's waiters' page and heartbeat say nothing about this writer.
         WakeMode::Never.store(self);
         self.store(control::WAITERS, 0);
         self.store(control::HEARTBEAT, 0);
-        self.store(control::INTERVAL, nanoseconds(options.heartbeat_interval));
+        self.store(control::HEARTBEAT_INTERVAL, nanoseconds(options.heartbeat_interval));
         // A writer without timestamps and without a promise reads no clock here either.
         let opened = match options.heartbeat_interval {
             Some(_) => TimestampSource::Precise.now(),
             None => options.timestamps.now(),
         };
         self.store(control::OPENED, opened);
-        self.store(control::DATING, options.timestamps.to_word());
+        self.store(control::TIMESTAMPS, options.timestamps.to_word());
         // Release: the promises above must not become visible after the owner below. Pairs with the
         // acquire fence in `owner`.
         self.fence_release();
@@ -359,8 +359,8 @@ impl<M: MemoryMut> MemoryMut for ControlPage<M> {
     }
 }
 
-/// The instance that the page in `memory` names, also one that is not ready or damaged; `None` if the
-/// memory is too small for it.
+/// The instance that the page in `memory` names, also one that is not ready or damaged; `None` if
+/// the memory is too small for it.
 pub(crate) fn instance_of(memory: &impl Memory) -> Option<u64> {
     (control::INSTANCE < memory.len()).then(|| memory.load(control::INSTANCE))
 }

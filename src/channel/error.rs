@@ -24,17 +24,17 @@ pub enum CreateError {
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
     },
-    /// The initial capacity is more than the limit.
+    /// The initial capacity is more than the maximum state length.
     #[error(
         "the initial capacity of {capacity} bytes (by default the size of a plain state) is above \
-         the maximum state length of {limit}: lower WriterBuilder::capacity, or raise \
+         the maximum state length of {max_state_len}: lower WriterBuilder::capacity, or raise \
          WriterBuilder::max_state_len"
     )]
     CapacityAboveLimit {
         /// The requested capacity.
         capacity: usize,
-        /// The channel's limit.
-        limit: usize,
+        /// The requested maximum state length.
+        max_state_len: usize,
     },
     /// No segment can have that size.
     #[error(
@@ -42,7 +42,7 @@ pub enum CreateError {
          2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
     )]
     InvalidSize {
-        /// The requested capacity or limit.
+        /// The requested capacity or maximum state length.
         bytes: usize,
         /// The requested number of slots, if any.
         slots: Option<usize>,
@@ -180,7 +180,8 @@ pub enum AttachError {
         expected_type_name: String,
     },
     /// The channel's schema does not fit the reader's type: it differs, or, with
-    /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other types.
+    /// [`MatchingFields`](crate::accept::MatchingFields), lacks fields or has them with other
+    /// types.
     #[error(
         "the schema of channel {channel:?} does not fit the reader's type: {differences}; give \
          these fields the same names and types on both sides"
@@ -301,17 +302,18 @@ fn waited_text(waited: Duration) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The state is above the limit, or needs a segment for which a budget has no room.
-    #[error("{}", .bound.text(.channel, *.len, *.limit))]
+    /// The state exceeds the maximum state length, or needs a segment for which a budget has no
+    /// room.
+    #[error("{}", .limit.text(.channel, *.len, *.max_state_len))]
     TooLarge {
         /// The channel.
         channel: String,
         /// The state's length in bytes.
         len: usize,
-        /// The channel's limit of a single state.
-        limit: usize,
+        /// The channel's maximum state length.
+        max_state_len: usize,
         /// Which limit was exceeded.
-        bound: SizeLimit,
+        limit: SizeLimit,
     },
     /// The codec can't encode the state.
     #[error("the state can't be encoded as {codec}: {source}")]

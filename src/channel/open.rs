@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use super::budget::Unaffordable;
 use super::cleanup::{destroy, owner_pid};
 use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
 use super::options::{SchemaMark, WriterOptions};
@@ -24,17 +23,9 @@ enum Existing {
     /// New, or half-made: to create.
     Blank,
     /// A channel that this writer resumes.
-    Resumable(ControlPage<Words>, ControlHeader),
+    Resumable(ControlPage<Words>),
     /// A channel of another format, or one that was being removed.
-    Replaceable(ControlPage<Words>, ControlHeader),
-}
-
-/// The channel that a former writer left, as far as this writer can resume it.
-enum Left {
-    /// All objects are there and agree.
-    Whole(ChannelObjects),
-    /// No writer of ours leaves such contents.
-    Implausible,
+    Replaceable(ControlPage<Words>),
 }
 
 /// One attempt to open a channel for writing.
@@ -59,15 +50,15 @@ impl Opening<'_> {
     fn open(&self) -> Result<ChannelWriter, CreateError> {
         for _ in 0..MAX_TRIES {
             let claim = self.claim()?;
-            let (page, header) = match self.examine(claim.as_ref())? {
+            let page = match self.examine(claim.as_ref())? {
                 Existing::Blank => return self.create(claim),
-                Existing::Replaceable(page, header) => (page, header),
-                Existing::Resumable(page, header) => match self.objects_left(&page, &header)? {
-                    Left::Whole(objects) => return Ok(self.take_over(claim, &page, objects, &header)),
-                    Left::Implausible => (page, header),
+                Existing::Replaceable(page) => page,
+                Existing::Resumable(page) => match self.objects_left(&page)? {
+                    Some(objects) => return Ok(self.take_over(claim, &page, objects)),
+                    None => page,
                 },
             };
-            self.replace(claim.as_ref(), &page, &header)?;
+            self.replace(claim.as_ref(), &page)?;
         }
         Err(self.already_owned())
     }
@@ -103,8 +94,8 @@ impl Opening<'_> {
         }
         let is_ended = page.state() == ChannelState::Removed;
         match !is_ended && self.has_same_format(&page, &header) {
-            true => Ok(Existing::Resumable(page, header)),
-            false => Ok(Existing::Replaceable(page, header)),
+            true => Ok(Existing::Resumable(page)),
+            false => Ok(Existing::Replaceable(page)),
         }
     }
 
@@ -159,12 +150,14 @@ impl Opening<'_> {
 
     /// Whether the budgets have room for a new channel's objects beside all existing ones.
     fn afford(&self) -> Result<(), CreateError> {
-        let needed = (2 * self.geometry.object_bytes() + self.schema_object_bytes()) as u64;
-        let affordable = self.options.budgets.afford(self.backend, &self.name.objects, needed);
-        affordable.map_err(|why| match why {
-            Unaffordable::Over(over) => CreateError::OverBudget { channel: self.name.channel.clone(), over },
-            Unaffordable::Unknown(source) => self.failed(source),
-        })
+        let [segment, schema] = [self.geometry.object_bytes(), self.schema_object_bytes()]
+            .map(|bytes| self.backend.memory_of(bytes) as u64);
+        let needed = 2 * segment + schema;
+        let exceeded = self.options.budgets.exceeded(self.backend, &self.name.objects, needed);
+        match exceeded.map_err(|source| self.failed(source))? {
+            Some(over) => Err(CreateError::OverBudget { channel: self.name.channel.clone(), over }),
+            None => Ok(()),
+        }
     }
 
     /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers.
@@ -204,31 +197,32 @@ impl Opening<'_> {
         self.options.schema.as_ref().map_or(0, |schema| schema::object_bytes(schema.bytes().len()))
     }
 
-    /// The objects of the channel that a former writer left. Changes nothing.
-    fn objects_left(&self, page: &ControlPage<Words>, header: &ControlHeader) -> Result<Left, CreateError> {
-        let segments = self.segments(header.instance);
+    /// The objects of the channel that a former writer left, if all are there and agree: no writer
+    /// of ours leaves others. Changes nothing.
+    fn objects_left(&self, page: &ControlPage<Words>) -> Result<Option<ChannelObjects>, CreateError> {
+        let segments = self.segments(page.instance());
         let mut sides = Vec::with_capacity(2);
         for side in Side::BOTH {
-            let Some(generation) = page.generation(side) else { return Ok(Left::Implausible) };
+            let Some(generation) = page.generation(side) else { return Ok(None) };
             match segments.reopen(side, generation) {
                 Ok(segment) => sides.push(segment),
                 Err(
                     ObjectError::NotFound { .. }
                     | ObjectError::Foreign { .. }
                     | ObjectError::Unfinished { .. },
-                ) => return Ok(Left::Implausible),
+                ) => return Ok(None),
                 Err(source) => return Err(self.failed(source)),
             }
         }
-        let Ok::<[_; 2], _>(sides) = sides.try_into() else { return Ok(Left::Implausible) };
+        let Ok::<[_; 2], _>(sides) = sides.try_into() else { return Ok(None) };
         let holds =
             |publication: Publication| sides[publication.side().index()].ring.holds(publication).is_some();
         let last = page.publication();
         if last != 0 && !Publication::new(last).is_some_and(holds) {
-            return Ok(Left::Implausible);
+            return Ok(None);
         }
         let schema = self.schema_left(&segments)?;
-        Ok(Left::Whole(ChannelObjects { sides, schema, last }))
+        Ok(Some(ChannelObjects { sides, schema, last }))
     }
 
     /// Resumes the channel of a writer that has ended.
@@ -237,9 +231,8 @@ impl Opening<'_> {
         claim: Box<dyn Claim>,
         page: &ControlPage<Words>,
         objects: ChannelObjects,
-        header: &ControlHeader,
     ) -> ChannelWriter {
-        let segments = self.segments(header.instance);
+        let segments = self.segments(page.instance());
         for side in Side::BOTH {
             // A name that can't be unlinked is not ours, or the next growth finds it again.
             let _ = segments.remove_around(side, objects.sides[side.index()].generation);
@@ -269,13 +262,8 @@ impl Opening<'_> {
 
     /// Removes a channel that this writer can't resume, after a trial: if there is no room for the
     /// new channel, the old one stays.
-    fn replace(
-        &self,
-        claim: &dyn Claim,
-        page: &ControlPage<Words>,
-        old: &ControlHeader,
-    ) -> Result<(), CreateError> {
-        let segments = self.segments(old.instance);
+    fn replace(&self, claim: &dyn Claim, page: &ControlPage<Words>) -> Result<(), CreateError> {
+        let segments = self.segments(page.instance());
         // An object of the generation after the current one can only be a leftover.
         let free = |side| match page.generation(side) {
             Some(generation) if generation < ObjectNames::MAX_GENERATION => generation + 1,
@@ -283,7 +271,7 @@ impl Opening<'_> {
         };
         self.afford()?;
         self.try_room(&segments, Side::BOTH.map(free))
-            .and_then(|()| self.free_schema_name(&segments, old.schema))
+            .and_then(|()| self.free_schema_name(&segments, page.schema()))
             .and_then(|()| destroy(claim, &segments))
             .map_err(|source| self.failed(source))
     }

@@ -144,7 +144,7 @@ impl WriterOptions {
         if self.capacity > self.max_state_len {
             return Err(CreateError::CapacityAboveLimit {
                 capacity: self.capacity,
-                limit: self.max_state_len,
+                max_state_len: self.max_state_len,
             });
         }
         let schema_len = self.schema.as_ref().map_or(0, |schema| schema.bytes().len());
@@ -154,98 +154,52 @@ impl WriterOptions {
         }
         let slots = self.depth.map(|depth| depth.saturating_mul(2));
         let invalid = |bytes| CreateError::InvalidSize { bytes, slots };
-        Geometry::fit(self.max_state_len, self.depth).map_err(|_| invalid(self.max_state_len))?;
-        Geometry::fit(self.capacity, self.depth).map_err(|_| invalid(self.capacity))
+        Geometry::fit(self.max_state_len, self.depth).ok_or_else(|| invalid(self.max_state_len))?;
+        Geometry::fit(self.capacity, self.depth).ok_or_else(|| invalid(self.capacity))
     }
 }
 
 /// Options of a reader.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReaderOptions {
     pub(crate) attach: AttachPolicy,
     pub(crate) retry: RetryPolicy,
-    /// The expected format; `None` accepts any.
-    pub(crate) format: Option<Format>,
 }
 
-/// How long attaching waits for a channel.
-///
-/// Default: does not wait for a missing channel; waits up to 100 ms for a channel whose creation has
-/// begun, which takes microseconds unless the creator is stopped or killed.
-///
-/// ```
-/// # use std::time::Duration;
-/// use tearless::options::AttachPolicy;
-/// let patient = AttachPolicy::default().missing(Duration::from_secs(5));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AttachPolicy {
-    /// How long to wait for a channel of that name.
-    pub missing: Duration,
-    /// How long to wait for a creator to finish.
-    pub not_ready: Duration,
-}
-
-impl AttachPolicy {
-    /// How long to wait for a channel of that name.
-    #[must_use]
-    pub const fn missing(mut self, timeout: Duration) -> AttachPolicy {
-        self.missing = timeout;
-        self
-    }
-
-    /// How long to wait for a creator to finish.
-    #[must_use]
-    pub const fn not_ready(mut self, timeout: Duration) -> AttachPolicy {
-        self.not_ready = timeout;
-        self
+policy! {
+    /// How long attaching waits for a channel.
+    ///
+    /// Default: does not wait for a missing channel; waits up to 100 ms for a channel whose
+    /// creation has begun, which takes microseconds unless the creator is stopped or killed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use tearless::options::AttachPolicy;
+    /// let patient = AttachPolicy::default().missing(Duration::from_secs(5));
+    /// ```
+    pub struct AttachPolicy {
+        /// How long to wait for a channel of that name.
+        missing: Duration = Duration::ZERO,
+        /// How long to wait for a creator to finish.
+        not_ready: Duration = Duration::from_millis(100),
     }
 }
 
-impl Default for AttachPolicy {
-    fn default() -> Self {
-        AttachPolicy { missing: Duration::ZERO, not_ready: Duration::from_millis(100) }
-    }
-}
-
-/// How often and how long a snapshot retries while the writer is faster.
-///
-/// An attempt is torn if the writer reuses the slot during the copy. With the default number of
-/// slots, that takes at least four publications during one copy. The reader makes its attempts back
-/// to back with growing pauses, then yields the processor between attempts until the deadline, then
-/// fails with [`SnapshotError::Contended`].
-///
-/// Default: 64 attempts, then 100 ms.
-///
-/// [`SnapshotError::Contended`]: crate::error::SnapshotError::Contended
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RetryPolicy {
-    /// Attempts before the reader looks at the clock. It makes at least one.
-    pub attempts: u32,
-    /// How long the reader retries after these attempts.
-    pub deadline: Duration,
-}
-
-impl RetryPolicy {
-    /// Attempts before the reader looks at the clock. It makes at least one.
-    #[must_use]
-    pub const fn attempts(mut self, attempts: u32) -> RetryPolicy {
-        self.attempts = attempts;
-        self
-    }
-
-    /// How long the reader retries after these attempts.
-    #[must_use]
-    pub const fn deadline(mut self, deadline: Duration) -> RetryPolicy {
-        self.deadline = deadline;
-        self
-    }
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        RetryPolicy { attempts: 64, deadline: Duration::from_millis(100) }
+policy! {
+    /// How often and how long a snapshot retries while the writer is faster.
+    ///
+    /// An attempt is torn if the writer reuses the slot during the copy. With the default number of
+    /// slots, that takes at least four publications during one copy. The reader makes its attempts
+    /// back to back with growing pauses, then yields the processor between attempts until the
+    /// deadline, then fails with [`SnapshotError::Contended`].
+    ///
+    /// Default: 64 attempts, then 100 ms.
+    ///
+    /// [`SnapshotError::Contended`]: crate::error::SnapshotError::Contended
+    pub struct RetryPolicy {
+        /// Attempts before the reader looks at the clock. It makes at least one.
+        attempts: u32 = 64,
+        /// How long the reader retries after these attempts.
+        deadline: Duration = Duration::from_millis(100),
     }
 }

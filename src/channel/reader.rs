@@ -49,6 +49,11 @@ pub struct SnapshotInfo {
 }
 
 impl SnapshotInfo {
+    #[inline(always)]
+    fn new(publication: Publication, header: SlotHeader) -> SnapshotInfo {
+        SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 }
+    }
+
     /// The publication's number: 1 for the first of the channel's life.
     #[inline]
     #[must_use]
@@ -145,7 +150,7 @@ impl ChannelReader {
             Attempt::Whole { publication, header }
                 if !self.checksum || verifies(publication, header, destination) =>
             {
-                Ok(SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 })
+                Ok(SnapshotInfo::new(publication, header))
             }
             Attempt::Torn => Err(1),
             _ => Err(0),
@@ -228,7 +233,7 @@ impl ChannelReader {
                 if self.checksum && !verifies(publication, header, destination) {
                     return Err(self.corrupt(publication, "its checksum does not match"));
                 }
-                Ok(Some(Ok(SnapshotInfo { publication, len: header.len, time: header.time, retries: 0 })))
+                Ok(Some(Ok(SnapshotInfo::new(publication, header))))
             }
             Attempt::Torn => Ok(Some(Err(Retry::Torn))),
             Attempt::Remap { side, generation } => {
@@ -316,12 +321,7 @@ impl ChannelReader {
         for _ in 0..MAX_REMAPS {
             match self.reader.attempt_at(publication, nothing) {
                 Attempt::Whole { publication, header } => {
-                    return Some(SnapshotInfo {
-                        publication,
-                        len: header.len,
-                        time: header.time,
-                        retries: 0,
-                    });
+                    return Some(SnapshotInfo::new(publication, header));
                 }
                 Attempt::Remap { side, generation } => {
                     if self.remap(side, generation).ok()?.is_some() {

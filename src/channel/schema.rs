@@ -103,7 +103,8 @@ impl Segments {
     }
 }
 
-/// Result of reading a channel's schema: see [`Inspection::schema`](crate::inspect::Inspection::schema).
+/// Result of reading a channel's schema: see
+/// [`Inspection::schema`](crate::inspect::Inspection::schema).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SchemaInspection {
@@ -115,7 +116,7 @@ pub enum SchemaInspection {
     /// meantime.
     Missing,
     /// Its object does not match the control page.
-    Spoiled {
+    Corrupt {
         /// What is wrong with the object.
         reason: String,
     },
@@ -137,9 +138,9 @@ impl ChannelReader {
             Ok(_) => SchemaInspection::Whole,
             Err(Unreadable::Vanished(ObjectError::NotFound { .. })) => SchemaInspection::Missing,
             // It was whole before the page was declared ready.
-            Err(Unreadable::Vanished(_)) => SchemaInspection::Spoiled { reason: "it is not whole".into() },
+            Err(Unreadable::Vanished(_)) => SchemaInspection::Corrupt { reason: "it is not whole".into() },
             Err(Unreadable::Corrupt(reason) | Unreadable::Failed(ObjectError::Foreign { reason, .. })) => {
-                SchemaInspection::Spoiled { reason }
+                SchemaInspection::Corrupt { reason }
             }
             Err(Unreadable::Failed(error)) => SchemaInspection::Unreadable { reason: error.to_string() },
         }

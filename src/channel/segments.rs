@@ -141,7 +141,7 @@ impl Segments {
         }
         let (depth, stride) = (memory.load(segment::DEPTH), memory.load(segment::STRIDE));
         Geometry::check(depth, stride, memory.load(segment::CAPACITY), memory.len())
-            .map_err(|_| foreign("its header describes an impossible shape"))
+            .ok_or_else(|| foreign("its header describes an impossible shape"))
     }
 }
 

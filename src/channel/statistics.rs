@@ -1,7 +1,5 @@
 //! Plain counters of one writer or one reader, in its own memory.
 
-use std::fmt;
-
 /// Counters of a [`Writer`](crate::Writer) since it was opened. Former writers of the channel don't
 /// count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,32 +17,18 @@ pub struct WriterStatistics {
     pub failed: u64,
 }
 
-impl WriterStatistics {
+counters! {
     /// The difference to `earlier`, which must be of the same writer; 0 where a number is not
     /// greater.
-    #[must_use]
-    pub fn diff(&self, earlier: &WriterStatistics) -> WriterStatistics {
-        WriterStatistics {
-            publications: self.publications.saturating_sub(earlier.publications),
-            bytes: self.bytes.saturating_sub(earlier.bytes),
-            growths: self.growths.saturating_sub(earlier.growths),
-            reused: self.reused.saturating_sub(earlier.reused),
-            failed: self.failed.saturating_sub(earlier.failed),
-        }
-    }
+    WriterStatistics: publications, bytes, growths, reused, failed
+    => "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed"
+}
 
+impl WriterStatistics {
     /// The share of publications into the current segment, from 0 to 1; 1 if there were none.
     #[must_use]
     pub fn reuse_rate(&self) -> f64 {
         if self.publications == 0 { 1.0 } else { self.reused as f64 / self.publications as f64 }
-    }
-}
-
-/// One line.
-impl fmt::Display for WriterStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WriterStatistics { publications, bytes, growths, reused: _, failed } = self;
-        write!(formatter, "{publications} publications ({bytes} bytes), {growths} growths, {failed} failed")
     }
 }
 
@@ -62,35 +46,16 @@ pub struct ReaderStatistics {
     pub retries: u64,
     /// Mapped segments: one for each side that is read, and one more whenever it has been replaced.
     pub remaps: u64,
-    /// Snapshots that failed after all attempts that the [`RetryPolicy`](crate::options::RetryPolicy)
-    /// allows.
+    /// Snapshots that failed after all attempts that the
+    /// [`RetryPolicy`](crate::options::RetryPolicy) allows.
     pub give_ups: u64,
 }
 
-impl ReaderStatistics {
+counters! {
     /// The difference to `earlier`, which must be of the same reader; 0 where a number is not
     /// greater.
-    #[must_use]
-    pub fn diff(&self, earlier: &ReaderStatistics) -> ReaderStatistics {
-        ReaderStatistics {
-            snapshots: self.snapshots.saturating_sub(earlier.snapshots),
-            bytes: self.bytes.saturating_sub(earlier.bytes),
-            retries: self.retries.saturating_sub(earlier.retries),
-            remaps: self.remaps.saturating_sub(earlier.remaps),
-            give_ups: self.give_ups.saturating_sub(earlier.give_ups),
-        }
-    }
-}
-
-/// One line.
-impl fmt::Display for ReaderStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ReaderStatistics { snapshots, bytes, retries, remaps, give_ups } = self;
-        write!(
-            formatter,
-            "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up"
-        )
-    }
+    ReaderStatistics: snapshots, bytes, retries, remaps, give_ups
+    => "{snapshots} snapshots ({bytes} bytes), {retries} retries, {remaps} remaps, {give_ups} given up"
 }
 
 /// Counters of a writer; all other statistics follow from its numbers.

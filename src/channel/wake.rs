@@ -1,7 +1,5 @@
 //! The writer's side of waiting: waking the processes that announced that they wait.
 
-use std::fmt;
-
 use crate::layout::control;
 use crate::layout::registry::waiters;
 use crate::memory::{CountingMemory, Words};
@@ -9,6 +7,7 @@ use crate::object;
 use crate::seqlock::{Announcements, Answered, WakeMode};
 
 /// The page of a namespace on which waiters announce themselves.
+#[derive(Debug)]
 pub(crate) struct WaitersPage {
     /// Instance of the registry that the page belongs to.
     pub(crate) instance: u64,
@@ -16,6 +15,7 @@ pub(crate) struct WaitersPage {
 }
 
 /// Wakes the processes that wait for this writer.
+#[derive(Debug)]
 pub(super) struct Waker {
     /// Instance of the registry whose page it uses.
     instance: u64,
@@ -60,15 +60,7 @@ impl Waker {
     /// p2, p3: after a publication, whether a process may wait for it.
     #[inline(always)]
     pub(super) fn must_wake(&mut self, before: u64) -> bool {
-        if self.wake_mode == WakeMode::Fences {
-            // Full: the load of p3 must not be satisfied before the number of the publication (w5)
-            // is visible, or the writer could miss an announcement whose waiter misses the number.
-            // Pairs with the waiter's full fence (s3).
-            self.announcements.page().fence_full();
-        }
-        // With `WakeMode::Barriers` the waiter's barrier (s3) runs in this process, too.
-        // `store_release` ends with a compiler fence, so the load can't move above it.
-        self.answered.must_wake(before, self.count())
+        self.answered.must_wake(before, self.announcements.count_after(self.wake_mode))
     }
 
     /// Wakes the processes that sleep on the `published` word of the channel's `control` page, and
@@ -79,11 +71,5 @@ impl Waker {
         object::wake(control, control::PUBLISHED);
         page.increment(waiters::RUNG);
         object::wake(page, waiters::RUNG);
-    }
-}
-
-impl fmt::Debug for Waker {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Waker").field("wake_mode", &self.wake_mode).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! The writing side of a channel.
 
-use super::budget::{SizeLimit, Unaffordable};
+use super::budget::SizeLimit;
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
 use super::segments::{Segments, checksum_of_publication};
@@ -90,7 +90,7 @@ impl ChannelWriter {
             let capacity = self.options.capacity.max(found.capacity()).min(self.options.max_state_len);
             let wanted = Geometry::fit(capacity, self.options.depth);
             let depth_differs =
-                self.options.depth.is_some() && wanted.is_ok_and(|it| it.depth() != found.depth());
+                self.options.depth.is_some() && wanted.is_some_and(|it| it.depth() != found.depth());
             if found.capacity() < self.options.capacity || depth_differs {
                 self.resizing[side.index()] = Some(capacity);
             }
@@ -165,19 +165,18 @@ impl ChannelWriter {
         };
         // `WriterOptions::check` made sure that even the largest state has a geometry.
         let geometry = Geometry::fit(capacity, self.options.depth)
-            .map_err(|_| self.too_large(len, SizeLimit::MaxStateLen))?;
-        let mut fresh = None;
-        if geometry != current {
-            match self.create_affordable(side, geometry, len) {
-                Ok(segment) => fresh = Some(segment),
-                Err(error) if len > current.capacity() => return Err(error),
-                // The payload fits the current segment. A budget would refuse again at every
-                // publication, so the replacement is cancelled; after another failure the next
-                // publication tries again.
-                Err(PublishError::TooLarge { .. }) => {}
-                Err(_) => return Ok(None),
-            }
-        }
+            .ok_or_else(|| self.too_large(len, SizeLimit::MaxStateLen))?;
+        let create = || self.create_affordable(side, geometry, len);
+        // If the payload fits the current segment, a failure is no error.
+        let fits = len <= current.capacity();
+        let fresh = match (geometry != current).then(create).transpose() {
+            Ok(fresh) => fresh,
+            Err(error) if !fits => return Err(error),
+            // A budget would refuse again at every publication: the replacement is cancelled.
+            Err(PublishError::TooLarge { .. }) => None,
+            // The replacement stays scheduled: the next publication tries again.
+            Err(_) => return Ok(None),
+        };
         self.resizing[side.index()] = None;
         Ok(fresh)
     }
@@ -215,7 +214,7 @@ impl ChannelWriter {
         let created = self.create_next(side, geometry, len);
         let is_needed = len > self.writer.ring(side).geometry().capacity();
         match (created, Geometry::fit(len.max(1), self.options.depth)) {
-            (Err(PublishError::TooLarge { .. }), Ok(smallest)) if is_needed && smallest != geometry => {
+            (Err(PublishError::TooLarge { .. }), Some(smallest)) if is_needed && smallest != geometry => {
                 self.create_next(side, smallest, len)
             }
             (created, _) => created,
@@ -231,11 +230,11 @@ impl ChannelWriter {
             return Ok(());
         }
         let Segments { backend, names, .. } = &self.segments;
-        let affordable = self.options.budgets.afford(backend, names, bytes as u64);
-        affordable.map_err(|why| match why {
-            Unaffordable::Over(over) => self.too_large(len, SizeLimit::Budget(over)),
-            Unaffordable::Unknown(source) => self.cannot_grow(geometry, source),
-        })
+        let exceeded = self.options.budgets.exceeded(backend, names, backend.memory_of(bytes) as u64);
+        match exceeded.map_err(|source| self.cannot_grow(geometry, source))? {
+            Some(over) => Err(self.too_large(len, SizeLimit::Budget(over))),
+            None => Ok(()),
+        }
     }
 
     /// Creates the segment of the next generation of `side`.
@@ -351,9 +350,9 @@ impl ChannelWriter {
     }
 
     #[cold]
-    fn too_large(&self, len: usize, bound: SizeLimit) -> PublishError {
-        let (channel, limit) = (self.channel.clone(), self.options.max_state_len);
-        PublishError::TooLarge { channel, len, limit, bound }
+    fn too_large(&self, len: usize, limit: SizeLimit) -> PublishError {
+        let (channel, max_state_len) = (self.channel.clone(), self.options.max_state_len);
+        PublishError::TooLarge { channel, len, max_state_len, limit }
     }
 
     /// Whether the control page still has its name, and with it the segments' names are ours.

@@ -287,10 +287,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Capped<'_, D> {
 }
 
 macro_rules! visit {
-    ($($method:ident($type:ty))*) => {$(
+    ($($method:ident($($value:ident: $type:ty)?))*) => {$(
         #[inline(always)]
-        fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
-            self.inner.$method(value)
+        fn $method<E: Error>(self, $($value: $type)?) -> Result<V::Value, E> {
+            self.inner.$method($($value)?)
         }
     )*};
 }
@@ -303,22 +303,12 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for CappedVisitor<'_, V> {
     }
 
     visit! {
-        visit_bool(bool)
-        visit_i8(i8) visit_i16(i16) visit_i32(i32) visit_i64(i64) visit_i128(i128)
-        visit_u8(u8) visit_u16(u16) visit_u32(u32) visit_u64(u64) visit_u128(u128)
-        visit_f32(f32) visit_f64(f64) visit_char(char)
-        visit_str(&str) visit_borrowed_str(&'de str) visit_string(String)
-        visit_bytes(&[u8]) visit_borrowed_bytes(&'de [u8]) visit_byte_buf(Vec<u8>)
-    }
-
-    #[inline(always)]
-    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_none()
-    }
-
-    #[inline(always)]
-    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_unit()
+        visit_none() visit_unit() visit_bool(v: bool)
+        visit_i8(v: i8) visit_i16(v: i16) visit_i32(v: i32) visit_i64(v: i64) visit_i128(v: i128)
+        visit_u8(v: u8) visit_u16(v: u16) visit_u32(v: u32) visit_u64(v: u64) visit_u128(v: u128)
+        visit_f32(v: f32) visit_f64(v: f64) visit_char(v: char)
+        visit_str(v: &str) visit_borrowed_str(v: &'de str) visit_string(v: String)
+        visit_bytes(v: &[u8]) visit_borrowed_bytes(v: &'de [u8]) visit_byte_buf(v: Vec<u8>)
     }
 
     #[inline(always)]

@@ -20,7 +20,7 @@ use serde::ser::{self, Serialize, Serializer};
 #[cfg(feature = "postcard")]
 use super::capped::Fields;
 use super::capped::{CapError, EXTENSION_I128, EXTENSION_U128, MAX_EMPTY_ELEMENTS, Request, Steps};
-use super::traits::type_name_of;
+use super::type_name_of;
 
 /// A state that a codec refuses, because no reader could decode it, or because readers would decode
 /// another state. It is the source of [`PublishError::Encode`].

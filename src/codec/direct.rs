@@ -1,12 +1,15 @@
 //! Codecs without an encoding: the payload is the memory of the value.
 
-use super::traits::{Codec, CodecError, Decode, Direct, Encode, Strategy, type_name_of};
+use std::ops::{Deref, DerefMut};
+
+use super::{Codec, CodecError, Decode, Direct, Encode, Strategy, type_name_of};
 use crate::seqlock::Destination;
 
 /// Plain old data ([`bytemuck::Pod`]): no encoding and no allocation; one copy to publish, one copy
 /// to take a snapshot.
 ///
-/// The type name includes the type's size and alignment.
+/// A state is a `T`, by value, or a [`Boxed<T>`](Boxed), on the heap. The type name includes the
+/// type's size and alignment.
 #[derive(Clone, Copy, Debug)]
 pub struct Pod;
 
@@ -15,53 +18,173 @@ impl Pod {
     pub const NAME: &'static str = "pod";
 }
 
+/// Plain data on the heap, for states that are too large for the stack. With the codec [`Pod`] a
+/// `Boxed<T>` is the same state as a `T`: channels have the same type name, schema and payload, so
+/// the writer may publish `T` where readers ask for `Boxed<T>`.
+///
+/// A state of type `T` is returned by value: the compiler moves it several times, more often
+/// without optimization, and a thread that has 2 MiB of stack may have no room for 256 KiB. A
+/// `Boxed<T>` is copied from shared memory straight to the heap, whichever way it is read: by
+/// readers, hubs, cuts, histories, streams and [`Writer::latest`](crate::Writer::latest). A
+/// [`Syncer`](crate::syncer::Syncer) of a large state owns a `Boxed<T>`, too.
+///
+/// Cost: one allocation for each state.
+/// [`Reader::snapshot_into`](crate::Reader::snapshot_into) and
+/// [`Hub::get_into`](crate::hub::Hub::get_into) copy over a state that is there already. The serde
+/// codecs carry a `Box<T>` under the type name of `T`.
+///
+/// ```
+/// use tearless::{Boxed, Namespace, Pod};
+///
+/// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// #[repr(C)]
+/// struct Frame { number: u64, pixels: [u8; 4 << 20] }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let fleet = Namespace::in_process("fleet")?;
+/// let mut camera = fleet.writer_builder::<Frame>("camera").codec::<Pod>().open()?;
+/// let mut frame = Boxed::<Frame>::zeroed();
+/// frame.number = 1;
+/// camera.publish(&frame)?;
+///
+/// let hub = fleet.hub_builder().codec::<Pod>().open();
+/// assert_eq!(hub.get::<Boxed<Frame>>("camera")?.number, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boxed<T>(pub Box<T>);
+
+impl<T: bytemuck::Zeroable> Boxed<T> {
+    /// A state of zeroes.
+    #[must_use]
+    pub fn zeroed() -> Boxed<T> {
+        Boxed(bytemuck::zeroed_box())
+    }
+}
+
+impl<T> Deref for Boxed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Boxed<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+/// A state of the codec [`Pod`]: plain data, or plain data on the heap.
+///
+/// `Box` itself can't be the second kind. To the compiler, other crates may implement
+/// [`bytemuck::Pod`] for a `Box` of a type of theirs, and then it would be of both kinds.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not plain data",
+    note = "derive `Clone`, `Copy`, `bytemuck::Pod` and `bytemuck::Zeroable`, and add `#[repr(C)]`"
+)]
+pub trait Plain {
+    /// The plain data.
+    type Data: bytemuck::Pod;
+
+    /// A state over which a payload can be copied.
+    fn blank() -> Self;
+
+    /// The data of the state.
+    fn data(&self) -> &Self::Data;
+
+    /// The same, to be changed.
+    fn data_mut(&mut self) -> &mut Self::Data;
+}
+
 #[diagnostic::do_not_recommend]
-impl<T: bytemuck::Pod> Codec<T> for Pod {
+impl<T: bytemuck::Pod> Plain for T {
+    type Data = T;
+
+    #[inline(always)]
+    fn blank() -> T {
+        T::zeroed()
+    }
+
+    #[inline(always)]
+    fn data(&self) -> &T {
+        self
+    }
+
+    #[inline(always)]
+    fn data_mut(&mut self) -> &mut T {
+        self
+    }
+}
+
+impl<T: bytemuck::Pod> Plain for Boxed<T> {
+    type Data = T;
+
+    fn blank() -> Boxed<T> {
+        Boxed::zeroed()
+    }
+
+    fn data(&self) -> &T {
+        self
+    }
+
+    fn data_mut(&mut self) -> &mut T {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<S: Plain> Codec<S> for Pod {
     const NAME: &'static str = Pod::NAME;
 
     fn type_name() -> String {
-        format!("{} of {} bytes aligned to {}", type_name_of::<T>(), size_of::<T>(), align_of::<T>())
+        let (name, size, align) = (type_name_of::<S::Data>(), size_of::<S::Data>(), align_of::<S::Data>());
+        format!("{name} of {size} bytes aligned to {align}")
     }
 
     #[inline]
     fn fixed_len() -> Option<usize> {
-        Some(size_of::<T>())
+        Some(size_of::<S::Data>())
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: bytemuck::Pod> Encode<T> for Pod {
+impl<S: Plain> Encode<S> for Pod {
     #[inline]
-    fn encode<'a>(value: &'a T, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
-        Ok(bytemuck::bytes_of(value))
+    fn encode<'a>(value: &'a S, _scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        Ok(bytemuck::bytes_of(value.data()))
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: bytemuck::Pod> Decode<T> for Pod {
-    fn decode(payload: &[u8]) -> Result<T, CodecError> {
-        bytemuck::try_pod_read_unaligned(payload).map_err(|error| error.to_string().into())
+impl<S: Plain> Decode<S> for Pod {
+    fn decode(payload: &[u8]) -> Result<S, CodecError> {
+        let mut value = S::blank();
+        let bytes = bytemuck::bytes_of_mut(value.data_mut());
+        if payload.len() != bytes.len() {
+            return Err(format!("it has {} bytes instead of {}", payload.len(), bytes.len()).into());
+        }
+        bytes.copy_from_slice(payload);
+        Ok(value)
     }
 
     #[inline(always)]
-    fn strategy() -> Strategy<impl Direct<T>> {
+    fn strategy() -> Strategy<impl Direct<S>> {
         Strategy::Direct(Pod)
     }
 }
 
-impl<T: bytemuck::Pod> Direct<T> for Pod {
+impl<S: Plain> Direct<S> for Pod {
     #[inline(always)]
-    fn blank(&self) -> T {
-        T::zeroed()
-    }
-
-    fn blank_boxed(&self) -> Box<T> {
-        bytemuck::zeroed_box()
+    fn blank(&self) -> S {
+        S::blank()
     }
 
     #[inline(always)]
-    fn destination(&self, value: &mut T) -> impl Destination {
-        Whole(value)
+    fn destination(&self, value: &mut S) -> impl Destination {
+        Whole(value.data_mut())
     }
 }
 
@@ -119,10 +242,6 @@ impl Decode<Vec<u8>> for Bytes {
 impl Direct<Vec<u8>> for Bytes {
     fn blank(&self) -> Vec<u8> {
         Vec::new()
-    }
-
-    fn blank_boxed(&self) -> Box<Vec<u8>> {
-        Box::default()
     }
 
     fn destination(&self, value: &mut Vec<u8>) -> impl Destination {

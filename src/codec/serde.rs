@@ -1,12 +1,12 @@
 //! Codecs for the types of serde.
 
-use super::traits::Codec;
+use super::Codec;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
-use super::traits::{CodecError, Decode, Encode};
+use super::{CodecError, Decode, Encode};
 
-/// [MessagePack](https://msgpack.org) with names, the default codec. Structs are maps from field names
-/// to values, and enums have the names of their variants. Any serde type that has names can be
-/// published, and the payload describes itself:
+/// [MessagePack](https://msgpack.org) with names, the default codec. Structs are maps from field
+/// names to values, and enums have the names of their variants. Any serde type that has names can
+/// be published, and the payload describes itself:
 ///
 /// * A reader ignores fields that it does not know. A field that the writer does not know takes its
 ///   `#[serde(default)]`. The order of fields does not matter.

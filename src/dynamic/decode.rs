@@ -10,7 +10,7 @@ use serde::de::{self, Deserialize, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::error::{DecodeError, MAX_LEVELS};
-use super::{plain, postcard, value};
+use super::{described, value};
 use crate::codec::{EXTENSION_I128, EXTENSION_U128, MessagePack, Pod, Postcard};
 use crate::schema::{Encoding, Schema, Type};
 
@@ -28,8 +28,8 @@ use crate::schema::{Encoding, Schema, Type};
 pub fn decode(codec: &str, schema: Option<&Schema>, payload: &[u8]) -> Result<Value, DecodeError> {
     match codec {
         MessagePack::NAME => message_pack(payload),
-        Postcard::NAME => postcard::decode(root(codec, schema, Encoding::Postcard)?, payload),
-        Pod::NAME => plain::decode(root(codec, schema, Encoding::Pod)?, payload),
+        Postcard::NAME => described::postcard(root(codec, schema, Encoding::Postcard)?, payload),
+        Pod::NAME => described::plain(root(codec, schema, Encoding::Pod)?, payload),
         _ => Err(DecodeError::UnknownCodec { codec: codec.into() }),
     }
 }
@@ -112,14 +112,6 @@ impl<'de> Visitor<'de> for AnyVisitor {
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
         Ok(Value::Null)
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: de::Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
-        inner.deserialize_any(AnyVisitor)
     }
 
     /// An extension of MessagePack: an integer of 128 bits, or its type and its bytes.

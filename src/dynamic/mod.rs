@@ -28,10 +28,8 @@
 //! limit elements that take no byte. The tests compare the two wherever that crate can decode.
 
 mod decode;
+mod described;
 mod error;
-mod plain;
-mod postcard;
-mod reader;
 mod value;
 mod walk;
 
@@ -40,7 +38,232 @@ mod tests;
 
 pub use decode::decode;
 pub use error::{DecodeError, DynamicError};
-pub use reader::{DynamicReader, DynamicReaderBuilder};
 pub use walk::{Change, Differences, Leaves, differences, leaves};
 
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::accept::Any;
+use crate::channel::{AttachError, RetryPolicy, SnapshotError};
+use crate::codec::Bytes;
+use crate::namespace::Namespace;
+use crate::reader::{Reader, ReaderBuilder, retry_attach};
+use crate::schema::Schema;
 pub use crate::schema::{FieldPath, Located, PathError, Step};
+use crate::snapshot::Snapshot;
+use crate::waiting::WaitPolicy;
+use error::MAX_LISTED;
+
+/// A reader of a channel of any format: its states become [`serde_json::Value`]s.
+///
+/// Made by [`Namespace::dynamic_reader`]. [`DynamicReader::reader`] and
+/// [`DynamicReader::reader_mut`] return the [`Reader`] of the payloads, for waiting, the history
+/// and the state of the writer.
+#[derive(Debug)]
+pub struct DynamicReader {
+    reader: Reader<Vec<u8>, Bytes>,
+    /// The schema, if the channel carries one, or the reason for which it cannot be read.
+    schema: Result<Option<Schema>, String>,
+}
+
+/// Options of a [`DynamicReader`]. Made by [`Namespace::dynamic_reader_builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct DynamicReaderBuilder {
+    reader: ReaderBuilder<Vec<u8>, Bytes, Any>,
+}
+
+impl Namespace {
+    /// A reader of the channel's states without their type, with default options.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`], for example [`AttachError::NotFound`] if the channel does not exist.
+    pub fn dynamic_reader(&self, channel: &str) -> Result<DynamicReader, AttachError> {
+        self.dynamic_reader_builder(channel).open()
+    }
+
+    /// Options for a reader of the channel's states without their type.
+    pub fn dynamic_reader_builder(&self, channel: &str) -> DynamicReaderBuilder {
+        DynamicReaderBuilder { reader: self.reader_builder(channel).codec().accept(Any) }
+    }
+}
+
+impl DynamicReaderBuilder {
+    /// Waits up to `timeout` until the channel exists and is ready. Default: see
+    /// [`AttachPolicy`](crate::options::AttachPolicy).
+    pub fn attach_within(mut self, timeout: Duration) -> Self {
+        self.reader = self.reader.attach_within(timeout);
+        self
+    }
+
+    /// How often and how long a snapshot retries.
+    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
+        self.reader = self.reader.retry_policy(retry);
+        self
+    }
+
+    /// How [`Reader::wait_after`] waits.
+    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
+        self.reader = self.reader.wait_policy(wait);
+        self
+    }
+
+    /// Attaches to the channel, and reads its schema if it has one.
+    ///
+    /// Attaching succeeds even if the schema cannot be read: methods that need it fail with
+    /// [`DecodeError::Schema`].
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]; [`AttachError::NotFound`] at once unless
+    /// [`DynamicReaderBuilder::attach_within`] sets a time to wait.
+    pub fn open(self) -> Result<DynamicReader, AttachError> {
+        retry_attach(|| self.attach())
+    }
+
+    fn attach(&self) -> Result<DynamicReader, AttachError> {
+        let reader = self.reader.clone().open()?;
+        let schema = match reader.schema_bytes() {
+            Err(error @ AttachError::Removed { .. }) => return Err(error),
+            Err(error) => Err(error.to_string()),
+            Ok(None) => Ok(None),
+            Ok(Some(bytes)) => Schema::from_bytes(&bytes).map(Some).map_err(|error| error.to_string()),
+        };
+        Ok(DynamicReader { reader, schema })
+    }
+}
+
+impl DynamicReader {
+    /// The latest state.
+    ///
+    /// Progress: as [`Reader::snapshot`]. Cost: copies and decodes the payload, see [`decode`].
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicError`].
+    pub fn snapshot(&mut self) -> Result<Snapshot<Value>, DynamicError> {
+        let payload = self.payload()?;
+        self.decoded(&payload)
+    }
+
+    /// The bytes of the latest payload. [`DynamicReader::decode`] decodes them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::snapshot`].
+    pub fn payload(&mut self) -> Result<Snapshot<Vec<u8>>, SnapshotError> {
+        self.reader.snapshot()
+    }
+
+    /// The value of a payload of this channel, for example one from its history.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode(&self, payload: &[u8]) -> Result<Value, DecodeError> {
+        decode(self.codec(), self.known_schema()?, payload)
+    }
+
+    /// The value of one field of the latest state.
+    ///
+    /// For plain data, only the field's bytes are copied ([`Reader::read_at`]). Other payloads are
+    /// decoded as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`DynamicError`]; [`DynamicError::NoSuchField`] lists the first 20 fields.
+    pub fn field(&mut self, path: &FieldPath) -> Result<Snapshot<Value>, DynamicError> {
+        if let Some(part) = self.part(path)? {
+            return Ok(part);
+        }
+        let snapshot = self.snapshot()?;
+        match path.find(&snapshot) {
+            Some(value) => Ok(Snapshot::new(value.clone(), snapshot.info())),
+            None => Err(self.no_such_field(path, &snapshot)),
+        }
+    }
+
+    /// A field of plain data alone; `None` if it cannot be read without the rest.
+    fn part(&mut self, path: &FieldPath) -> Result<Option<Snapshot<Value>>, DynamicError> {
+        let Ok(Some(schema)) = &self.schema else { return Ok(None) };
+        let Some(located) = schema.locate(path) else { return Ok(None) };
+        // The schema is untrusted: memory is reserved only for bytes that are in the payload.
+        let whole = self.reader.read_at(0, &mut [])?;
+        let position = (usize::try_from(located.offset), usize::try_from(located.len));
+        let (true, (Ok(offset), Ok(len))) =
+            (schema.fixed_len() == Some(whole.payload_len() as u64), position)
+        else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; len];
+        let info = self.reader.read_at(offset, &mut bytes)?;
+        let value = described::plain(located.r#type, &bytes)
+            .map_err(|source| self.undecodable(info.publication(), source))?;
+        Ok(Some(Snapshot::new(value, info)))
+    }
+
+    fn decoded(&self, payload: &Snapshot<Vec<u8>>) -> Result<Snapshot<Value>, DynamicError> {
+        let value = self.decode(payload).map_err(|source| self.undecodable(payload.publication(), source))?;
+        Ok(Snapshot::new(value, payload.info()))
+    }
+
+    fn undecodable(&self, publication: u64, source: DecodeError) -> DynamicError {
+        DynamicError::Decode { channel: self.reader.channel().into(), publication, source }
+    }
+
+    fn no_such_field(&self, path: &FieldPath, state: &Value) -> DynamicError {
+        let (fields, count) = match self.schema() {
+            Some(schema) => {
+                let fields = schema.first_fields(MAX_LISTED).into_iter().map(|field| field.path);
+                (fields.collect(), schema.field_count())
+            }
+            None => {
+                let leaves = leaves(state);
+                let fields = leaves.found.iter().take(MAX_LISTED).map(|(path, _)| path.to_string());
+                (fields.collect(), leaves.found.len() + leaves.left_out)
+            }
+        };
+        let (channel, path) = (self.reader.channel().into(), path.to_string());
+        DynamicError::NoSuchField { channel, path, fields, count }
+    }
+
+    /// The codec's name, as the channel records it.
+    #[must_use]
+    pub fn codec(&self) -> &str {
+        self.reader.codec_name()
+    }
+
+    /// The type's name, as the channel records it.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        self.reader.type_name()
+    }
+
+    /// The channel's schema, if it has one and it can be read.
+    #[must_use]
+    pub fn schema(&self) -> Option<&Schema> {
+        self.schema.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// The channel's schema, or the reason for which it cannot be read.
+    fn known_schema(&self) -> Result<Option<&Schema>, DecodeError> {
+        self.schema
+            .as_ref()
+            .map(Option::as_ref)
+            .map_err(|reason| DecodeError::Schema { reason: reason.clone() })
+    }
+
+    /// The reader of the channel's payloads.
+    #[must_use]
+    pub fn reader(&self) -> &Reader<Vec<u8>, Bytes> {
+        &self.reader
+    }
+
+    /// The reader of the channel's payloads, for methods that change it: waiting, history, parts.
+    #[must_use]
+    pub fn reader_mut(&mut self) -> &mut Reader<Vec<u8>, Bytes> {
+        &mut self.reader
+    }
+}

@@ -70,7 +70,7 @@ pub(super) struct Budget {
 impl Budget {
     /// The budget of a payload of `len` bytes. Every type of `root` may have one value beyond it.
     pub(super) fn new(root: &Type, len: usize) -> Budget {
-        let (elements, types) = (len.saturating_add(SPARE), count(root));
+        let (elements, types) = (len.saturating_add(SPARE), Types::of(root));
         let once = types.values * (MEMBER + CONTAINER) + types.name_bytes;
         Budget {
             len,
@@ -135,42 +135,50 @@ impl Budget {
 }
 
 /// The size of a tree of types.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Types {
+    /// One for each type, and one for each variant.
     values: usize,
+    /// The bytes of the names of all fields and variants.
     name_bytes: usize,
 }
 
 impl Types {
-    fn and(self, other: Types) -> Types {
-        Types { values: self.values + other.values, name_bytes: self.name_bytes + other.name_bytes }
+    fn of(root: &Type) -> Types {
+        let mut types = Types::default();
+        types.add(root);
+        types
     }
 
-    fn named(self, name: &str) -> Types {
-        Types { name_bytes: self.name_bytes + name.len(), ..self }
+    fn add(&mut self, node: &Type) {
+        self.values += 1;
+        match node {
+            Type::Option(inner) | Type::Sequence(inner) | Type::Array { element: inner, .. } => {
+                self.add(inner);
+            }
+            Type::Map { key, value } => [key, value].into_iter().for_each(|node| self.add(node)),
+            Type::Struct { fields, .. } => self.add_fields(fields),
+            Type::Enum { variants, .. } => {
+                for variant in variants {
+                    self.values += 1;
+                    self.name_bytes += variant.name.len();
+                    self.add_fields(&variant.fields);
+                }
+            }
+            _ => {}
+        }
     }
-}
 
-fn count(node: &Type) -> Types {
-    let inner = match node {
-        Type::Option(inner) | Type::Sequence(inner) | Type::Array { element: inner, .. } => count(inner),
-        Type::Map { key, value } => count(key).and(count(value)),
-        Type::Struct { fields, .. } => count_fields(fields),
-        Type::Enum { variants, .. } => variants.iter().fold(Types::default(), |sum, variant| {
-            let one = Types { values: sum.values + 1, ..sum }.named(&variant.name);
-            one.and(count_fields(&variant.fields))
-        }),
-        _ => Types::default(),
-    };
-    Types { values: inner.values + 1, ..inner }
-}
-
-fn count_fields(fields: &Fields) -> Types {
-    match fields {
-        Fields::Unit => Types::default(),
-        Fields::Newtype(inner) => count(inner),
-        Fields::Tuple(fields) | Fields::Named(fields) => {
-            fields.iter().fold(Types::default(), |sum, field| sum.and(count(&field.value)).named(&field.name))
+    fn add_fields(&mut self, fields: &Fields) {
+        match fields {
+            Fields::Unit => {}
+            Fields::Newtype(inner) => self.add(inner),
+            Fields::Tuple(fields) | Fields::Named(fields) => {
+                for field in fields {
+                    self.name_bytes += field.name.len();
+                    self.add(&field.value);
+                }
+            }
         }
     }
 }

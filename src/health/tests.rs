@@ -13,8 +13,9 @@ const fn seconds(seconds: u64) -> Duration {
 type Age = Option<u64>;
 
 fn signs(writer: WriterState, publication: u64, ages: [Age; 3], interval: Age) -> Signs {
-    let [published, heartbeat, opened] = ages.map(|age| age.map(seconds));
-    Signs { writer, publication, published, heartbeat, opened, interval: interval.map(seconds) }
+    let [age, heartbeat_age, opened_ago] = ages.map(|age| age.map(seconds));
+    let heartbeat_interval = interval.map(seconds);
+    Signs { writer, publication, age, heartbeat_age, opened_ago, heartbeat_interval }
 }
 
 fn thresholds(fresh_within: Age, stalled_after: Age) -> Thresholds {
@@ -45,8 +46,8 @@ fn unknown(silent: Age) -> Health {
     Health::Unknown { silent: silent.map(seconds) }
 }
 
-/// What the row is about; writer; publication; ages of publication, heartbeat and opening; interval;
-/// the answer with the default thresholds.
+/// What the row is about; writer; publication; ages of publication, heartbeat and opening;
+/// interval; the answer with the default thresholds.
 #[test]
 fn the_default_thresholds_follow_the_promise() {
     let none = [None; 3];

@@ -13,20 +13,26 @@ use std::time::Duration;
 use papaya::{Guard, LocalGuard};
 
 use super::HubStatistics;
+use crate::accept::{Accept, Candidate, FieldPlan};
 use crate::channel::{
-    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, ReaderStatistics,
-    RetryPolicy, SnapshotError,
+    AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError,
 };
 use crate::codec::Decode;
 use crate::health::Thresholds;
 use crate::object::ObjectError;
-use crate::registry::{self, ChannelWatch};
+use crate::registry::{ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
 
-/// The type names that the caller has chosen.
-pub(super) type TypeNames = HashMap<TypeId, String>;
+/// The options of a hub.
+pub(super) struct Options {
+    pub(super) reading: ReaderOptions,
+    pub(super) wait: WaitPolicy,
+    pub(super) thresholds: Thresholds,
+    /// The type names that the caller has chosen.
+    pub(super) type_names: HashMap<TypeId, String>,
+}
 
 /// Attaching without waiting.
 pub(super) const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO, not_ready: Duration::ZERO };
@@ -34,10 +40,7 @@ pub(super) const AT_ONCE: AttachPolicy = AttachPolicy { missing: Duration::ZERO,
 /// The part of a hub that its handles share.
 pub(super) struct Shared {
     pub(super) handle: NamespaceHandle,
-    pub(super) options: ReaderOptions,
-    pub(super) wait: WaitPolicy,
-    pub(super) thresholds: Thresholds,
-    type_names: TypeNames,
+    pub(super) options: Options,
     pub(super) counts: Counts,
     /// Read without a lock. A changed channel gets a new entry; the old one is freed when no thread
     /// reads it.
@@ -64,15 +67,29 @@ enum ListState {
 /// An attached channel as of some moment. It is never changed, only replaced.
 pub(super) struct Attached {
     reader: ChannelReader,
-    /// The codec and type that the channel's format was compared with and matches.
-    types: Option<TypeId>,
+    accepted: Option<Accepted>,
+}
+
+/// The last query that accepted the channel.
+#[derive(Clone)]
+pub(super) struct Accepted {
+    /// Its type, codec and choice ([`accept`](crate::accept)).
+    types: TypeId,
+    plan: Option<Arc<FieldPlan>>,
+}
+
+impl Accepted {
+    /// How fields are copied, if not as they are in the payload.
+    pub(super) fn plan(&self) -> Option<&FieldPlan> {
+        self.plan.as_deref()
+    }
 }
 
 impl Attached {
-    /// Whether the states are known to have type `T`, encoded by `C`.
+    /// Whether a query of `types` accepts the channel, and copies the payloads as they are.
     #[inline]
-    pub(super) fn holds<C: 'static, T: 'static>(&self) -> bool {
-        self.types == Some(TypeId::of::<(C, T)>())
+    pub(super) fn holds(&self, types: TypeId) -> bool {
+        matches!(&self.accepted, Some(Accepted { types: own, plan: None }) if *own == types)
     }
 
     #[inline]
@@ -82,22 +99,10 @@ impl Attached {
 }
 
 impl Shared {
-    pub(super) fn new(
-        handle: NamespaceHandle,
-        options: ReaderOptions,
-        wait: WaitPolicy,
-        thresholds: Thresholds,
-        type_names: TypeNames,
-    ) -> Shared {
+    pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
         let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
-        let channels = Channels::default();
-        Shared { handle, options, wait, thresholds, type_names, counts: Counts::default(), channels, listing }
-    }
-
-    /// How often and how long a query retries.
-    pub(super) fn retry(&self) -> RetryPolicy {
-        self.options.retry
+        Shared { handle, options, counts: Counts::default(), channels: Channels::default(), listing }
     }
 
     /// While the guard lives, no entry that was found with it is freed.
@@ -119,19 +124,22 @@ impl Shared {
         if reader.is_removed() { Err(reader.closed().into()) } else { Ok(reader) }
     }
 
-    /// [`Shared::reader`] of a channel whose states have type `T`, encoded by `C`.
-    pub(super) fn reader_of<C: Decode<T> + 'static, T: 'static>(
+    /// [`Shared::reader`] of a channel that `A` accepts for states of type `T`, encoded by `C`.
+    pub(super) fn reader_of<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
         &self,
         channel: &str,
-    ) -> Result<ChannelReader, QueryError> {
-        let reader = self.reader(channel, self.options.attach)?;
+    ) -> Result<(ChannelReader, Accepted), QueryError> {
+        let types = TypeId::of::<(T, C, A)>();
+        let reader = self.reader(channel, self.options.reading.attach)?;
         let guard = self.guard();
         let known = self.find(channel, &guard).filter(|known| known.reader.instance() == reader.instance());
-        if !known.is_some_and(Attached::holds::<C, T>) {
-            let type_name = self.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
-            reader.has_format(&Format::new(C::NAME, &type_name))?;
+        let accepted = known.and_then(|known| known.accepted.clone());
+        if let Some(accepted) = accepted.filter(|accepted| accepted.types == types) {
+            return Ok((reader, accepted));
         }
-        Ok(reader)
+        let type_name = self.options.type_names.get(&TypeId::of::<T>()).cloned().unwrap_or_else(C::type_name);
+        let plan = A::check(&Candidate::new(&reader, &Format::new(C::NAME, &type_name)))?.map(Arc::new);
+        Ok((reader, Accepted { types, plan }))
     }
 
     /// The same; the channel may be a removed one.
@@ -150,31 +158,29 @@ impl Shared {
 
     fn attach(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
         let name = ChannelName::new(self.handle.namespace(), channel)?;
-        let options = ReaderOptions { attach: policy, ..self.options.clone() };
+        let options = ReaderOptions { attach: policy, ..self.options.reading };
         let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
-        self.counts.attached();
+        self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
         self.keep(&reader, None);
         Ok(reader)
     }
 
-    /// Keeps a reader with its mappings, and the codec and type of its states, for the next query.
-    /// If two threads do so, the last one wins: the next query finds out whether an entry is
-    /// outdated.
-    pub(super) fn keep(&self, reader: &ChannelReader, types: Option<TypeId>) {
+    /// Keeps a reader with its mappings, and the query that accepted it, for the next query. If two
+    /// threads do so, the last one wins: the next query finds out whether an entry is outdated.
+    pub(super) fn keep(&self, reader: &ChannelReader, accepted: Option<Accepted>) {
         if reader.is_removed() {
             return;
         }
         let guard = self.guard();
         let same = |known: &&Attached| known.reader.instance() == reader.instance();
         let known = self.find(reader.channel(), &guard).filter(same);
-        let types = types.or(known.and_then(|known| known.types));
-        let is_known = known.is_some_and(|known| known.reader.maps_as(reader) && known.types == types);
+        let accepted = accepted.or_else(|| known.and_then(|known| known.accepted.clone()));
+        let types = |accepted: &Option<Accepted>| accepted.as_ref().map(|accepted| accepted.types);
+        let is_known = known
+            .is_some_and(|known| known.reader.maps_as(reader) && types(&known.accepted) == types(&accepted));
         if !is_known {
-            self.channels.insert(
-                Arc::clone(reader.name()),
-                Attached { reader: reader.clone(), types },
-                &guard,
-            );
+            let attached = Attached { reader: reader.clone(), accepted };
+            self.channels.insert(Arc::clone(reader.name()), attached, &guard);
             // The replaced entry may map large segments: it is freed now and not in a batch.
             guard.flush();
         }
@@ -196,7 +202,7 @@ impl Shared {
             listing.state = ListState::Outdated;
         }
         if listing.state == ListState::Outdated
-            && let Ok(infos) = registry::list(self.handle.backend(), self.handle.namespace())
+            && let Ok(infos) = Registry::of(self.handle.backend(), self.handle.namespace()).list()
         {
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
@@ -330,37 +336,24 @@ impl From<SnapshotError> for QueryError {
     }
 }
 
-/// The counters of all threads. Relaxed: they order nothing.
+/// The counters of all threads, in the order of the fields of [`HubStatistics`]. Relaxed: they
+/// order nothing.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    attachments: AtomicU64,
-    slow_queries: AtomicU64,
-    retries: AtomicU64,
-    remaps: AtomicU64,
-    give_ups: AtomicU64,
-}
+pub(super) struct Counts([AtomicU64; 5]);
 
 impl Counts {
-    pub(super) fn attached(&self) {
-        self.attachments.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a query whose first attempt failed, and the work of its reader.
-    pub(super) fn slow_query(&self, done: ReaderStatistics) {
-        self.slow_queries.fetch_add(1, Ordering::Relaxed);
-        self.retries.fetch_add(done.retries, Ordering::Relaxed);
-        self.remaps.fetch_add(done.remaps, Ordering::Relaxed);
-        self.give_ups.fetch_add(done.give_ups, Ordering::Relaxed);
+    pub(super) fn add(&self, done: HubStatistics) {
+        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = done;
+        let numbers = [attachments, slow_queries, retries, remaps, give_ups];
+        for (count, number) in self.0.iter().zip(numbers) {
+            count.fetch_add(number, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn read(&self) -> HubStatistics {
-        HubStatistics {
-            attachments: self.attachments.load(Ordering::Relaxed),
-            slow_queries: self.slow_queries.load(Ordering::Relaxed),
-            retries: self.retries.load(Ordering::Relaxed),
-            remaps: self.remaps.load(Ordering::Relaxed),
-            give_ups: self.give_ups.load(Ordering::Relaxed),
-        }
+        let numbers = self.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let [attachments, slow_queries, retries, remaps, give_ups] = numbers;
+        HubStatistics { attachments, slow_queries, retries, remaps, give_ups }
     }
 }
 

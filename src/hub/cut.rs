@@ -73,8 +73,9 @@ pub enum Skew {
     /// ([`TimestampSource::Coarse`](crate::clock::TimestampSource::Coarse)): the state was current
     /// at the moment or up to a tick before it.
     Coarse,
-    /// It has no timestamp: it is the latest state, whenever it was published.
-    Undated,
+    /// Its writer gives publications no timestamps: it is the latest state, whenever it was
+    /// published.
+    NoTimestamps,
 }
 
 impl<T> Cut<T> {
@@ -165,7 +166,7 @@ impl Cutting {
             let (publication, skew) = match latest {
                 None => (None, Skew::None),
                 Some(latest) if attempts < COLLECTS => self.current_at(time, latest),
-                Some(latest) => (Some(latest), self.skew_of(latest, time).unwrap_or(Skew::Undated)),
+                Some(latest) => (Some(latest), self.skew_of(latest, time).unwrap_or(Skew::NoTimestamps)),
             };
             if self.take(publication) {
                 self.skew = skew;
@@ -187,7 +188,7 @@ impl Cutting {
     /// The publication that was current at `time`, searched backwards from `latest`, or the oldest
     /// later one. `None` if there was no publication at that time.
     fn current_at(&mut self, time: u64, latest: Publication) -> (Option<Publication>, Skew) {
-        let mut best = (Some(latest), Skew::Undated);
+        let mut best = (Some(latest), Skew::NoTimestamps);
         let mut next = Some(latest);
         while let Some(publication) = next {
             let Some(skew) = self.skew_of(publication, time) else { break };
@@ -205,9 +206,9 @@ impl Cutting {
 
     /// The skew of a publication; `None` if it is overwritten or has no timestamp.
     fn skew_of(&mut self, publication: Publication, time: u64) -> Option<Skew> {
-        let date = self.reader.info_of(publication)?.monotonic_nanos()?;
-        if date > time {
-            return Some(Skew::Later(Duration::from_nanos(date - time)));
+        let timestamp = self.reader.info_of(publication)?.monotonic_nanos()?;
+        if timestamp > time {
+            return Some(Skew::Later(Duration::from_nanos(timestamp - time)));
         }
         match self.reader.page().timestamps() {
             TimestampSource::Precise => Some(Skew::None),

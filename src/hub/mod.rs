@@ -1,6 +1,8 @@
 //! All channels of a namespace, for the main process and for all of its threads.
 
 mod attached;
+#[cfg(feature = "async")]
+mod changes;
 mod cut;
 mod pattern;
 mod query;
@@ -9,6 +11,7 @@ mod tests;
 mod watch;
 
 use std::any::TypeId;
+use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -16,20 +19,23 @@ use std::time::Duration;
 
 pub use crate::health::Health;
 pub use attached::QueryError;
+#[cfg(feature = "async")]
+pub use changes::HubChanges;
 pub use cut::{Cut, CutState, CutTime, Skew};
 pub use pattern::Pattern;
 pub use query::HubState;
-#[cfg(feature = "async")]
-pub use watch::HubChanges;
 pub use watch::HubWatch;
 
+#[cfg(feature = "async")]
+use crate::accept::Accept;
+use crate::accept::SameType;
 use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy, writer_state};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
 use crate::codec::MessagePack;
 use crate::health::{Signs, Thresholds, look_at_one_writer};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
-use attached::{Shared, TypeNames};
+use attached::{Options, Shared};
 use watch::Selection;
 
 /// How long attaching waits for a channel whose creation has begun. Creating takes longer only if
@@ -68,9 +74,9 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// [`Reader`](crate::Reader). The first query of a channel attaches, which takes system calls. An
 /// attached channel costs three mappings and no descriptor. Each thread that reads encoded states
 /// keeps a buffer of the size of the largest one.
-pub struct Hub<C = MessagePack> {
+pub struct Hub<C = MessagePack, A = SameType> {
     shared: Arc<Shared>,
-    codec: PhantomData<fn() -> C>,
+    query: PhantomData<fn() -> (C, A)>,
 }
 
 /// The health of a worker, and which writer and publication it is about. Made by [`Hub::status`].
@@ -94,7 +100,8 @@ pub struct Status {
 pub struct HubStatistics {
     /// Attachments. A channel that was removed and created again counts again.
     pub attachments: u64,
-    /// Queries whose first attempt failed.
+    /// Queries whose first attempt failed, and those that find plain fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)).
     pub slow_queries: u64,
     /// Further attempts of these queries, because the writer was faster or replaced the segment.
     pub retries: u64,
@@ -105,36 +112,26 @@ pub struct HubStatistics {
     pub give_ups: u64,
 }
 
-impl HubStatistics {
+counters! {
     /// The difference to `earlier` statistics of the same hub.
-    #[must_use]
-    pub fn diff(&self, earlier: &HubStatistics) -> HubStatistics {
-        HubStatistics {
-            attachments: self.attachments.saturating_sub(earlier.attachments),
-            slow_queries: self.slow_queries.saturating_sub(earlier.slow_queries),
-            retries: self.retries.saturating_sub(earlier.retries),
-            remaps: self.remaps.saturating_sub(earlier.remaps),
-            give_ups: self.give_ups.saturating_sub(earlier.give_ups),
-        }
-    }
+    HubStatistics: attachments, slow_queries, retries, remaps, give_ups
+    => "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
+        remaps, {give_ups} given up"
 }
 
-impl fmt::Display for HubStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HubStatistics { attachments, slow_queries, retries, remaps, give_ups } = self;
-        write!(
-            formatter,
-            "{attachments} attachments, {slow_queries} slow queries, {retries} retries, {remaps} \
-             remaps, {give_ups} given up"
-        )
-    }
-}
-
-impl<C> Hub<C> {
+impl<C, A> Hub<C, A> {
     /// A handle of the same hub for states of another codec.
     #[must_use]
-    pub fn with_codec<D>(&self) -> Hub<D> {
-        Hub { shared: Arc::clone(&self.shared), codec: PhantomData }
+    pub fn with_codec<D>(&self) -> Hub<D, A> {
+        Hub { shared: Arc::clone(&self.shared), query: PhantomData }
+    }
+
+    /// A handle of the same hub that accepts other channels: see [`accept`](crate::accept).
+    #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
+    #[must_use]
+    pub fn with_accept<B>(&self, accept: B) -> Hub<C, B> {
+        let _ = accept;
+        Hub { shared: Arc::clone(&self.shared), query: PhantomData }
     }
 
     /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
@@ -160,14 +157,14 @@ impl<C> Hub<C> {
     /// [`QueryError::Attach`] if there is no such channel, [`QueryError::Writer`] if the system
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
-        let mut reader = self.shared.attached(channel, self.shared.options.attach)?;
+        let mut reader = self.shared.attached(channel, self.shared.options.reading.attach)?;
         let failed = |source| QueryError::Writer { channel: channel.into(), source };
         let status = look_at_one_writer(&mut reader, |reader| {
             let incarnation = reader.page().incarnation();
             let writer = writer_state(reader).map_err(failed)?;
             let signs = Signs::of(reader, writer);
             Ok(Status {
-                health: Health::judge(&signs, self.shared.thresholds),
+                health: Health::judge(&signs, self.shared.options.thresholds),
                 publication: signs.publication,
                 writer_pid: reader.page().owner().pid,
                 incarnation,
@@ -192,46 +189,41 @@ impl<C> Hub<C> {
 }
 
 #[cfg(feature = "async")]
-impl<C: 'static> Hub<C> {
+impl<C: 'static, A: 'static> Hub<C, A> {
     /// The states of `channel` as an asynchronous stream that begins with the latest one. It
     /// survives restarts: see [`HubChanges`].
     ///
     /// # Errors
     ///
     /// [`QueryError::Attach`] if there is no such channel, or if its states have another format.
-    pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T, C>, QueryError>
+    pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
-        self.shared.reader_of::<C, T>(channel)?;
+        self.shared.reader_of::<T, C, A>(channel)?;
         Ok(HubChanges::new(self, Selection::Exactly(channel.into())))
     }
 
     /// The states of all channels that the [`Pattern`] `pattern` matches, including later
     /// channels, as one asynchronous stream.
     #[must_use]
-    pub fn changes_of<T: 'static>(&self, pattern: &str) -> HubChanges<T, C>
+    pub fn changes_of<T: 'static>(&self, pattern: &str) -> HubChanges<T>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         HubChanges::new(self, Selection::Matching(Pattern::new(pattern)))
     }
 }
 
-impl<C> Clone for Hub<C> {
+impl<C, A> Clone for Hub<C, A> {
     fn clone(&self) -> Self {
         self.with_codec()
     }
 }
 
-impl<C> fmt::Debug for Hub<C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Hub")
-            .field("namespace", &self.shared.handle.namespace())
-            .finish_non_exhaustive()
-    }
-}
+debug_by!(Hub<C, A>, |it| namespace: it.shared.handle.namespace());
 
 impl fmt::Display for Status {
     /// Health, publication and writer: `fresh, published 2.0ms ago; publication 7, process 12
@@ -257,84 +249,78 @@ impl serde::Serialize for Status {
 
 /// Options of a [`Hub`]. Made by [`Namespace::hub_builder`](crate::Namespace::hub_builder).
 #[must_use = "a builder does nothing until `open` is called"]
-pub struct HubBuilder<C> {
+pub struct HubBuilder<C = MessagePack, A = SameType> {
     handle: NamespaceHandle,
-    retry: RetryPolicy,
-    wait: WaitPolicy,
-    thresholds: Thresholds,
-    type_names: TypeNames,
-    codec: PhantomData<fn() -> C>,
+    options: Options,
+    query: PhantomData<fn() -> (C, A)>,
 }
 
-impl<C> HubBuilder<C> {
+impl HubBuilder {
     pub(crate) fn new(handle: NamespaceHandle) -> Self {
-        HubBuilder {
-            handle,
-            retry: RetryPolicy::default(),
+        let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
+        let options = Options {
+            reading: ReaderOptions { attach, retry: RetryPolicy::default() },
             wait: WaitPolicy::default(),
             thresholds: Thresholds::default(),
-            type_names: TypeNames::new(),
-            codec: PhantomData,
-        }
+            type_names: HashMap::new(),
+        };
+        HubBuilder { handle, options, query: PhantomData }
     }
+}
 
+impl<C, A> HubBuilder<C, A> {
     /// Decodes states by another codec. [`Hub::with_codec`] gives the hub handles for further
     /// codecs.
-    pub fn codec<D>(self) -> HubBuilder<D> {
-        let HubBuilder { handle, retry, wait, thresholds, type_names, .. } = self;
-        HubBuilder { handle, retry, wait, thresholds, type_names, codec: PhantomData }
+    pub fn codec<D>(self) -> HubBuilder<D, A> {
+        HubBuilder { handle: self.handle, options: self.options, query: PhantomData }
     }
 
-    /// How often and how long a query or a cut retries when a writer is faster.
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
+    /// Which channels a query accepts: see [`accept`](crate::accept). Default: [`SameType`]. Others
+    /// are a [`QueryError::Attach`]. [`Hub::with_accept`] gives the hub handles for further
+    /// choices.
+    ///
+    /// The hub checks a channel at the first query of a type, codec and choice, and again after a
+    /// query of another one. If a plain state has its fields at other offsets
+    /// ([`MatchingFields`](crate::accept::MatchingFields)), each query also looks the channel up
+    /// once more and copies it twice.
+    #[expect(clippy::needless_pass_by_value, reason = "a unit struct that chooses the type")]
+    pub fn accept<B>(self, accept: B) -> HubBuilder<C, B> {
+        let _ = accept;
+        HubBuilder { handle: self.handle, options: self.options, query: PhantomData }
     }
 
-    /// How [`HubWatch::wait_any`] waits.
-    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
-    /// channel's writer promises, or a second if it promises none.
-    pub fn fresh_within(mut self, max_age: Duration) -> Self {
-        self.thresholds.fresh_within = Some(max_age);
-        self
-    }
-
-    /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
-    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
-    /// interval that it promises. A writer that promises none is by default never stalled, unless
-    /// it is stopped, and with this limit not before the channel's first publication.
-    pub fn stalled_after(mut self, max_age: Duration) -> Self {
-        self.thresholds.stalled_after = Some(max_age);
-        self
-    }
-
-    /// Gives type `T` the name that its writers gave it
+    /// Gives type `T` (and not also [`Boxed<T>`](crate::Boxed)) the name that its writers gave it
     /// ([`WriterBuilder::type_name`](crate::WriterBuilder)).
     pub fn type_name<T: 'static>(mut self, type_name: impl Into<String>) -> Self {
-        self.type_names.insert(TypeId::of::<T>(), type_name.into());
+        self.options.type_names.insert(TypeId::of::<T>(), type_name.into());
         self
     }
 
     /// The hub. It opens nothing: the namespace need not exist yet.
     #[must_use]
-    pub fn open(self) -> Hub<C> {
-        let attach = AttachPolicy::default().missing(Duration::ZERO).not_ready(NOT_READY);
-        let options = ReaderOptions { attach, retry: self.retry, format: None };
-        let shared = Shared::new(self.handle, options, self.wait, self.thresholds, self.type_names);
-        Hub { shared: Arc::new(shared), codec: PhantomData }
+    pub fn open(self) -> Hub<C, A> {
+        Hub { shared: Arc::new(Shared::new(self.handle, self.options)), query: PhantomData }
     }
 }
 
-impl<C> fmt::Debug for HubBuilder<C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("HubBuilder")
-            .field("namespace", &self.handle.namespace())
-            .finish_non_exhaustive()
-    }
+setters! {
+    impl[C, A] HubBuilder<C, A>;
+
+    /// How often and how long a query or a cut retries when a writer is faster.
+    pub fn retry_policy(retry: RetryPolicy) { options.reading.retry = retry }
+
+    /// How [`HubWatch::wait_any`] waits.
+    pub fn wait_policy(wait: WaitPolicy) { options.wait = wait }
+
+    /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
+    /// channel's writer promises, or a second if it promises none.
+    pub fn fresh_within(max_age: Duration) { options.thresholds.fresh_within = Some(max_age) }
+
+    /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
+    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
+    /// interval that it promises. A writer that promises none is by default never stalled, unless
+    /// it is stopped, and with this limit not before the channel's first publication.
+    pub fn stalled_after(max_age: Duration) { options.thresholds.stalled_after = Some(max_age) }
 }
+
+debug_by!(HubBuilder<C, A>, |it| namespace: it.handle.namespace());

@@ -3,10 +3,11 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use super::Hub;
-use super::attached::{QueryError, Shared, with_scratch};
+use super::attached::{Accepted, QueryError, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
-use crate::channel::{SnapshotError, SnapshotInfo};
+use super::{Hub, HubStatistics};
+use crate::accept::Accept;
+use crate::channel::{ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
@@ -21,13 +22,13 @@ pub struct HubState<T> {
     pub state: Result<Snapshot<T>, QueryError>,
 }
 
-impl<C: 'static> Hub<C> {
+impl<C: 'static, A: 'static> Hub<C, A> {
     /// A whole copy of the latest state of `channel`.
     ///
     /// If the channel was removed and created again, the hub attaches to the new one. Progress and
-    /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. The state is returned
-    /// by value: for plain data of more than a few hundred bytes prefer [`Hub::get_into`] or
-    /// [`Hub::get_boxed`].
+    /// cost: as [`Reader::snapshot`](crate::Reader::snapshot), and a look-up. Plain data is
+    /// returned by value: for more than a few hundred bytes [`Hub::get_into`] is faster, and a
+    /// state that is too large for the stack is read as a [`Boxed`](crate::Boxed).
     ///
     /// # Errors
     ///
@@ -36,6 +37,7 @@ impl<C: 'static> Hub<C> {
     pub fn get<T: 'static>(&self, channel: &str) -> Result<Snapshot<T>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
@@ -46,8 +48,8 @@ impl<C: 'static> Hub<C> {
     }
 
     /// Replaces `state` by the latest state of `channel`; the codec may reuse memory that `state`
-    /// owns. A [`Pod`](crate::Pod) is copied from shared memory straight into `state`, so states
-    /// may be larger than a thread's stack.
+    /// owns. Plain data is copied from shared memory straight into `state`, so it may be larger
+    /// than a thread's stack.
     ///
     /// # Errors
     ///
@@ -56,29 +58,12 @@ impl<C: 'static> Hub<C> {
     pub fn get_into<T: 'static>(&self, channel: &str, state: &mut T) -> Result<SnapshotInfo, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
             return self.receive::<T>(channel, &mut direct.destination(state)).map(|(_, info)| info);
         }
         self.decode::<T, ()>(channel, |payload| C::decode_into(payload, state)).map(|done| done.info())
-    }
-
-    /// A whole copy of the latest state of `channel` on the heap. A [`Pod`](crate::Pod) is copied
-    /// from shared memory straight into the box, so states may be larger than a thread's stack.
-    ///
-    /// # Errors
-    ///
-    /// As [`Hub::get`].
-    pub fn get_boxed<T: 'static>(&self, channel: &str) -> Result<Snapshot<Box<T>>, QueryError>
-    where
-        C: Decode<T>,
-    {
-        if let Strategy::Direct(direct) = C::strategy() {
-            let mut state = direct.blank_boxed();
-            let (_, info) = self.receive::<T>(channel, &mut direct.destination(&mut state))?;
-            return Ok(Snapshot::new(state, info));
-        }
-        self.decode::<T, Box<T>>(channel, |payload| C::decode(payload).map(Box::new))
     }
 
     /// The latest states of all channels that [`Hub::channels`] lists for `pattern`. Each is read
@@ -89,6 +74,7 @@ impl<C: 'static> Hub<C> {
     pub fn iter<T: 'static>(&self, pattern: &str) -> impl Iterator<Item = HubState<T>>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let hub = self.clone();
         self.channels(pattern).into_iter().map(move |channel| {
@@ -106,9 +92,9 @@ impl<C: 'static> Hub<C> {
     /// [`flush`](crate::syncer::Syncer::flush) before an effect that other workers observe.
     ///
     /// The cut copies all states and then checks whether any writer has published in between. If
-    /// none has, they are the states of one [instant](super::CutTime::Instant). After some failures it
-    /// takes the states that were current at a [time](super::CutTime::AsOf) just before, by the timestamps
-    /// in the channels' rings. If a ring does not reach back so far (see
+    /// none has, they are the states of one [instant](super::CutTime::Instant). After some failures
+    /// it takes the states that were current at a [time](super::CutTime::AsOf) just before, by the
+    /// timestamps in the channels' rings. If a ring does not reach back so far (see
     /// [`WriterBuilder`](crate::WriterBuilder)), the cut takes a later publication, and
     /// [`CutState::skew`] returns the difference. No cut is silently inconsistent.
     ///
@@ -118,42 +104,43 @@ impl<C: 'static> Hub<C> {
     /// a cut inconsistent, and the skew has the reason.
     ///
     /// If a worker's state can't be read, or the channel had no publication at that moment, its
-    /// place has the error. Progress: bounded. Cost: four copies of each state, then one for each
-    /// attempt that the hub's retry policy allows, and decoding each state once.
+    /// place has the error. Plain data is returned by value, as by [`Hub::get`]. Progress: bounded.
+    /// Cost: four copies of each state, then one for each attempt that the hub's retry policy
+    /// allows, and decoding each state once.
     pub fn cut<T: 'static>(&self, channels: impl IntoIterator<Item = impl AsRef<str>>) -> Cut<T>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let mut cutting = Vec::new();
-        let begin = |channel: Arc<str>| match self.shared.reader_of::<C, T>(&channel) {
-            Ok(reader) => {
+        let mut queries = Vec::new();
+        let begin = |channel: Arc<str>| match self.shared.reader_of::<T, C, A>(&channel) {
+            Ok((reader, accepted)) => {
                 cutting.push(Cutting::new(reader));
+                queries.push(accepted);
                 (channel, Ok(cutting.len() - 1))
             }
             Err(error) => (channel, Err(error)),
         };
         let places: Vec<_> = channels.into_iter().map(|channel| channel.as_ref().into()).map(begin).collect();
-        let moment = cut::cut(&mut cutting, self.shared.retry());
-        let mut states = Vec::with_capacity(places.len());
-        for (channel, place) in places {
-            states.push(match place {
-                Ok(index) => CutState {
-                    state: self.state_of::<T>(&mut cutting[index]),
-                    skew: cutting[index].skew,
-                    channel,
-                },
-                Err(error) => CutState { state: Err(error), skew: Skew::None, channel },
-            });
-        }
-        Cut { moment, states }
+        let moment = cut::cut(&mut cutting, self.shared.options.reading.retry);
+        let states = places.into_iter().map(|(channel, place)| {
+            let (state, skew) = match place {
+                Ok(index) => (self.state_of::<T>(&mut cutting[index], &queries[index]), cutting[index].skew),
+                Err(error) => (Err(error), Skew::None),
+            };
+            CutState { channel, state, skew }
+        });
+        Cut { moment, states: states.collect() }
     }
 
-    fn state_of<T: 'static>(&self, cut: &mut Cutting) -> Result<Snapshot<T>, QueryError>
+    fn state_of<T: 'static>(&self, cut: &mut Cutting, accepted: &Accepted) -> Result<Snapshot<T>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let channel = cut.reader.channel();
-        self.shared.keep(&cut.reader, Some(TypeId::of::<(C, T)>()));
+        self.shared.keep(&cut.reader, Some(accepted.clone()));
         if cut.reader.is_removed() {
             // The cut may have the state of a new channel of that name: the two never existed
             // together.
@@ -162,7 +149,14 @@ impl<C: 'static> Hub<C> {
         match (cut.failed.take(), cut.received) {
             (Some(error), _) => Err(error.into()),
             (None, None) => Err(SnapshotError::Empty { channel: channel.into() }.into()),
-            (None, Some(info)) => decoded::<C, T, T>(channel, info, C::decode(&cut.payload)),
+            (None, Some(info)) => {
+                if let (Strategy::Direct(direct), Some(plan)) = (C::strategy(), accepted.plan()) {
+                    let mut state = direct.blank();
+                    plan.copy(channel, info, &cut.payload, &mut direct.destination(&mut state))?;
+                    return Ok(Snapshot::new(state, info));
+                }
+                decoded::<C, T, T>(channel, info, C::decode(&cut.payload))
+            }
         }
     }
 
@@ -174,6 +168,7 @@ impl<C: 'static> Hub<C> {
     ) -> Result<(u64, Snapshot<T>), QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         if let Strategy::Direct(direct) = C::strategy() {
             let mut state = direct.blank();
@@ -195,6 +190,7 @@ impl<C: 'static> Hub<C> {
     ) -> Result<Snapshot<R>, QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         with_scratch(|scratch| {
             let (_, info) = self.receive::<T>(channel, &mut &mut *scratch)?;
@@ -212,31 +208,38 @@ impl<C: 'static> Hub<C> {
     ) -> Result<(u64, SnapshotInfo), QueryError>
     where
         C: Decode<T>,
+        A: Accept<T, C>,
     {
         let guard = self.shared.guard();
         if let Some(attached) = self.shared.find(channel, &guard)
-            && attached.holds::<C, T>()
+            && attached.holds(TypeId::of::<(T, C, A)>())
             && let Ok(info) = attached.reader().try_fast(destination)
         {
             return Ok((attached.reader().instance(), info));
         }
         drop(guard);
-        slow_receive::<C, T>(&self.shared, channel, destination)
+        slow_receive::<T, C, A>(&self.shared, channel, destination)
     }
 }
 
-/// The same if the channel is not attached, its type unknown, or the first attempt failed.
+/// The same if the channel is not attached, not known to be accepted, or if the first attempt
+/// failed.
 #[cold]
-fn slow_receive<C: Decode<T> + 'static, T: 'static>(
+fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
     shared: &Shared,
     channel: &str,
     destination: &mut impl Destination,
 ) -> Result<(u64, SnapshotInfo), QueryError> {
-    let reader = &mut shared.reader_of::<C, T>(channel)?;
+    let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel)?;
     let before = reader.statistics();
-    let received = reader.snapshot(destination);
-    shared.counts.slow_query(reader.statistics().diff(&before));
-    shared.keep(reader, Some(TypeId::of::<(C, T)>()));
+    let received = match accepted.plan() {
+        Some(plan) => with_scratch(|scratch| plan.snapshot(&mut reader, scratch, destination)),
+        None => reader.snapshot(destination),
+    };
+    let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
+    let done = HubStatistics { slow_queries: 1, retries, remaps, give_ups, ..HubStatistics::default() };
+    shared.counts.add(done);
+    shared.keep(&reader, Some(accepted));
     Ok((reader.instance(), received?))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::channel::{AttachError, RetryPolicy, SnapshotError};
 use crate::hub::{Hub, QueryError};
-use crate::{Namespace, Pod};
+use crate::{Boxed, Namespace, Pod};
 
 const MIB: usize = 1 << 20;
 
@@ -37,14 +37,14 @@ fn a_plain_state_of_a_mebibyte_never_crosses_the_stack() {
             let hub = namespace.hub_builder().codec::<Pod>().open();
             let mut state = large(0);
             assert!(hub.get_into("worker", &mut *state).unwrap_err().is_empty());
-            assert!(hub.get_boxed::<Large>("worker").unwrap_err().is_empty());
+            assert!(hub.get::<Boxed<Large>>("worker").unwrap_err().is_empty());
             // The first query of each side maps its segment; the later ones take the fast path.
             for round in 1..=6_u8 {
                 writer.publish(&large(round)).unwrap();
                 let info = hub.get_into("worker", &mut *state).unwrap();
                 assert_eq!((info.publication(), info.payload_len()), (u64::from(round), MIB));
                 assert!(state.bytes.iter().all(|byte| *byte == round));
-                let boxed = hub.get_boxed::<Large>("worker").unwrap();
+                let boxed = hub.get::<Boxed<Large>>("worker").unwrap();
                 assert!(boxed.publication() == u64::from(round) && boxed.bytes == state.bytes);
             }
         });
@@ -63,8 +63,8 @@ fn decoded_states_are_read_into_a_value_and_a_box_too() {
     let mut state: Vec<String> = Vec::new();
     assert_eq!(hub.get_into("worker", &mut state).unwrap().publication(), 1);
     assert_eq!(state, jobs);
-    assert_eq!(**hub.get_boxed::<Vec<String>>("worker").unwrap(), jobs);
-    assert!(hub.get_boxed::<u64>("worker").is_err() && hub.get_into("worker", &mut 0_u64).is_err());
+    assert_eq!(**hub.get::<Box<Vec<String>>>("worker").unwrap(), jobs);
+    assert!(hub.get::<Box<u64>>("worker").is_err() && hub.get_into("worker", &mut 0_u64).is_err());
 }
 
 #[test]
@@ -161,11 +161,11 @@ pub(super) mod streams {
         }
     }
 
-    fn next(changes: &mut HubChanges<u64, Pod>) -> HubState<u64> {
+    fn next(changes: &mut HubChanges<u64>) -> HubState<u64> {
         wait_for(changes.next())
     }
 
-    fn is_pending(changes: &mut HubChanges<u64, Pod>) -> bool {
+    fn is_pending(changes: &mut HubChanges<u64>) -> bool {
         pin!(changes.next()).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
@@ -174,7 +174,7 @@ pub(super) mod streams {
     }
 
     /// The next state is `state` of `channel`.
-    fn yields(changes: &mut HubChanges<u64, Pod>, channel: &str, state: u64) {
+    fn yields(changes: &mut HubChanges<u64>, channel: &str, state: u64) {
         let next = next(changes);
         assert_eq!((&*next.channel, *next.state.unwrap()), (channel, state));
     }

@@ -1,34 +1,14 @@
-//! Waiting for a change of any of several workers, and the stream of their states.
+//! Waiting for a change of any of several workers.
 
 use std::collections::BTreeMap;
-#[cfg(feature = "async")]
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
-#[cfg(feature = "async")]
-use std::future::poll_fn;
-#[cfg(feature = "async")]
-use std::marker::PhantomData;
-#[cfg(feature = "async")]
-use std::pin::Pin;
 use std::sync::Arc;
-#[cfg(feature = "async")]
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-
-#[cfg(feature = "async")]
-use futures_core::Stream;
 
 use super::attached::{AT_ONCE, Shared};
 use super::pattern::Pattern;
-#[cfg(feature = "async")]
-use super::{Hub, QueryError, query::HubState};
 use crate::channel::{ChannelReader, Progress};
 use crate::seqlock::ChannelState;
-#[cfg(feature = "async")]
-use crate::waiting::Ticket;
 use crate::waiting::Waiter;
-#[cfg(feature = "async")]
-use crate::{channel::SnapshotError, codec::Decode};
 
 /// How long a channel that could not be attached waits for the next attempt. Nothing wakes a waiter
 /// when its creator finishes it, or when the process may open one more file.
@@ -75,7 +55,7 @@ struct Watched {
 
 impl HubWatch {
     pub(super) fn new(shared: Arc<Shared>, selection: Selection) -> HubWatch {
-        let waiter = shared.handle.waiter(shared.wait);
+        let waiter = shared.handle.waiter(shared.options.wait);
         HubWatch {
             shared,
             selection,
@@ -163,107 +143,22 @@ impl Watched {
     }
 }
 
-/// The states of a hub's channels as they are published: a [`Stream`](futures_core::Stream) of
-/// [`HubState`]s that never ends. Made by [`Hub::changes`] for one channel, and by
-/// [`Hub::changes_of`] for all that a pattern matches.
-///
-/// The first items are the latest states. States that were overwritten before the stream was polled
-/// are skipped. If a state can't be read or decoded, the item has the error; if the writer was too
-/// fast ([`SnapshotError::Contended`]), the next item has the state or another such error. When a
-/// channel is removed of which the stream has returned a state, one item has an error with
-/// [`QueryError::is_gone`](super::QueryError::is_gone); of another channel the stream returns
-/// nothing. When a writer creates the channel again, the stream attaches to it and continues.
-///
-/// A channel that can't be attached (its creator has not finished it, the process has too many open
-/// files) is tried again about ten times a second.
-///
-/// A poll copies at most one new state. It makes some system calls to attach to each new channel,
-/// and does not wait for a channel that is being created. It waits for a writer that is too fast,
-/// as the hub's [`RetryPolicy`](crate::options::RetryPolicy) says, and up to a millisecond for a
-/// channel that is removed and created again during the poll.
-///
-/// It works on any executor: see [`Changes`](crate::Changes). Dropping a future or the stream loses
-/// nothing, since the latest state stays in the channel.
-#[cfg(feature = "async")]
-pub struct HubChanges<T, C> {
-    hub: Hub<C>,
-    watch: HubWatch,
-    ticket: Ticket,
-    /// Channels that have changed and were not read since.
-    changed: VecDeque<Arc<str>>,
-    /// Instance and number of the last publication of each channel that the stream has returned.
-    returned: HashMap<Arc<str>, (u64, u64)>,
-    types: PhantomData<fn() -> T>,
-}
-
-#[cfg(feature = "async")]
-impl<T: 'static, C: Decode<T> + 'static> HubChanges<T, C> {
-    pub(super) fn new(hub: &Hub<C>, selection: Selection) -> HubChanges<T, C> {
-        HubChanges {
-            hub: hub.clone(),
-            watch: HubWatch::new(Arc::clone(&hub.shared), selection),
-            ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
-            changed: VecDeque::new(),
-            returned: HashMap::new(),
-            types: PhantomData,
-        }
-    }
-
-    /// The next state, once there is one. Cancellation-safe.
-    pub async fn next(&mut self) -> HubState<T> {
-        poll_fn(|context| self.poll(context)).await
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<HubState<T>> {
-        if let Some(state) = self.look() {
-            return Poll::Ready(state);
-        }
-        let channels = self.watch.watched.values().map(|watched| watched.reader.clone()).collect();
-        self.ticket.subscribe_any(channels, self.watch.change(), context.waker());
-        // A channel may have changed before the thread knew of this stream.
-        self.look().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    /// The next state, if there is one.
-    fn look(&mut self) -> Option<HubState<T>> {
-        loop {
-            if self.changed.is_empty() {
-                self.changed = self.watch.changed().into();
-            }
-            let channel = self.changed.pop_front()?;
-            let state = self.hub.get_with_instance::<T>(&channel);
-            let is_news = match &state {
-                Ok((instance, snapshot)) => {
-                    let number = (*instance, snapshot.publication());
-                    self.returned.insert(Arc::clone(&channel), number) != Some(number)
-                }
-                Err(error) if error.is_gone() => self.returned.remove(&channel).is_some(),
-                Err(QueryError::Snapshot(SnapshotError::Contended { .. })) => {
-                    // The publication that was seen has not been returned.
-                    self.watch.look_again(&channel);
-                    true
-                }
-                Err(error) => !error.is_empty(),
-            };
-            if is_news {
-                return Some(HubState { channel, state: state.map(|(_, snapshot)| snapshot) });
-            }
-        }
-    }
-}
-
 #[cfg(feature = "async")]
 impl HubWatch {
     /// Forgets the last look at a channel: the next one finds it changed.
-    fn look_again(&mut self, channel: &str) {
+    pub(super) fn look_again(&mut self, channel: &str) {
         if let Some(watched) = self.watched.get_mut(channel) {
             watched.seen = None;
         }
     }
 
+    pub(super) fn readers(&self) -> Vec<ChannelReader> {
+        self.watched.values().map(|watched| watched.reader.clone()).collect()
+    }
+
     /// Whether a watched channel or the list of channels has changed since the last look, or a
     /// channel waits for the next attempt to attach, as a function for the thread that sleeps.
-    fn change(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    pub(super) fn change(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let (shared, names) = (Arc::clone(&self.shared), Arc::clone(&self.names));
         let watched: Vec<Watched> = self.watched.values().cloned().collect();
         let retries_at = (!self.unattached.is_empty()).then(|| Instant::now() + RETRY);
@@ -275,31 +170,7 @@ impl HubWatch {
     }
 }
 
-#[cfg(feature = "async")]
-impl<T: 'static, C: Decode<T> + 'static> Stream for HubChanges<T, C> {
-    type Item = HubState<T>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<HubState<T>>> {
-        self.get_mut().poll(context).map(Some)
-    }
-}
-
-// No field is pinned.
-#[cfg(feature = "async")]
-impl<T, C> Unpin for HubChanges<T, C> {}
-
-#[cfg(feature = "async")]
-impl<T, C> fmt::Debug for HubChanges<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HubChanges").field("watch", &self.watch).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for HubWatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HubWatch").field("selection", &self.selection).finish_non_exhaustive()
-    }
-}
+debug_by!(HubWatch<>, |it| selection: it.selection);
 
 #[cfg(test)]
 mod tests {
@@ -377,19 +248,21 @@ mod tests {
     #[test]
     #[cfg(feature = "async")]
     fn a_stream_tries_a_channel_again_that_it_could_not_attach() {
+        use futures_core::Stream;
+
         let (namespace, mut writer, page) = half_made("worker");
         writer.publish(&b"state".to_vec()).unwrap();
         let hub = namespace.hub_builder().codec::<Bytes>().open();
         let mut changes = hub.changes_of::<Vec<u8>>("*");
         let attempts = std::cell::Cell::new(0);
-        let state = super::super::tests::streams::wait_for(poll_fn(|context| {
+        let state = super::super::tests::streams::wait_for(std::future::poll_fn(|context| {
             attempts.set(attempts.get() + 1);
             if attempts.get() == 3 {
                 page.store_release(control::READY, layout::READY);
             }
-            changes.poll(context)
+            std::pin::Pin::new(&mut changes).poll_next(context)
         }));
-        assert_eq!(*state.state.unwrap(), b"state");
+        assert_eq!(*state.unwrap().state.unwrap(), b"state");
         assert_eq!(attempts.get(), 3, "only the time woke it");
     }
 

@@ -224,6 +224,7 @@ impl Listed {
     }
 }
 
+/// The ready word is that of any kind of object; `ControlPage::validate` is for control pages only.
 fn state_of(view: &impl Memory) -> ObjectState {
     match ready::check(view) {
         Readiness::NotReady => ObjectState::Unfinished,

@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use super::report::{Inspection, SegmentInspection, SlotInspection, SlotState};
 use crate::channel::{
-    self, AttachError, AttachPolicy, ChannelName, ChannelReader, ReaderOptions, RetryPolicy, WriterState,
-    writer_state,
+    self, AttachError, ChannelName, ChannelReader, ReaderOptions, WriterState, writer_state,
 };
 use crate::clock;
+use crate::health::look_at_one_writer;
 use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, SlotHeader};
 use crate::object::{Backend, ObjectError, if_exists};
 use crate::seqlock::{ChannelState, Published, Ring, SlotStatus};
-
-/// Attempts at an inspection during which no new writer begins.
-const MAX_LOOKS: usize = 8;
 
 /// Attempts to map the current segment while the writer replaces it.
 const MAX_REMAPS: usize = 64;
@@ -27,9 +24,7 @@ const MAX_ANNOUNCEMENTS: usize = 8;
 
 /// The contents of a channel.
 pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Inspection, AttachError> {
-    let options =
-        ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
-    let reader = channel::attach(backend, name, &options)?;
+    let mut reader = channel::attach(backend, name, &ReaderOptions::default())?;
     let failed = |source| AttachError::Object { channel: name.channel.clone(), source };
     let status = if_exists(backend.status(&name.objects.object(Kind::Control))).map_err(failed)?;
     let Some(status) = status else {
@@ -37,13 +32,7 @@ pub(crate) fn inspect(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<
         let (namespace, channel) = (name.namespace.clone(), name.channel.clone());
         return Err(AttachError::NotFound { namespace, channel, waited: Duration::ZERO });
     };
-    for _ in 1..MAX_LOOKS {
-        let inspection = look(name, &reader, status.owner).map_err(failed)?;
-        if inspection.incarnation == reader.page().incarnation() {
-            return Ok(inspection);
-        }
-    }
-    look(name, &reader, status.owner).map_err(failed)
+    look_at_one_writer(&mut reader, |reader| look(name, reader, status.owner)).map_err(failed)
 }
 
 /// One attempt. A new writer may begin during it.
@@ -67,18 +56,18 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         fingerprint: header.format.fingerprint,
         checksum: header.checksum,
         permissions: header.mode,
-        limit: page.max_state_len(),
+        max_state_len: page.max_state_len(),
         owner_uid,
-        published: page.publication_acquired(),
+        publication: page.publication_acquired(),
         generations: page.generations(),
         state,
         writer_pid: page.owner().pid,
         start_time: page.owner().start_time,
         incarnation,
         opened_ago: page.opened_ago(),
-        heartbeat: page.heartbeat_age(),
+        heartbeat_age: page.heartbeat_age(),
         heartbeat_interval: page.heartbeat_interval(),
-        dating: page.timestamps(),
+        timestamps: page.timestamps(),
         wake_mode: page.wake_mode(),
         growths: page.growths(),
         schema_bytes: header.schema.is_some().then_some(header.schema.bytes),

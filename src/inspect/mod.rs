@@ -1,8 +1,8 @@
 //! Everything about channels, objects and namespaces that can be seen from outside: for tools and
 //! for diagnosis.
 //!
-//! * [`Namespace::inspect`](crate::Namespace::inspect): an [`Inspection`] of one channel, down to its
-//!   slots, whatever its type is, also after its writer died.
+//! * [`Namespace::inspect`](crate::Namespace::inspect): an [`Inspection`] of one channel, down to
+//!   its slots, whatever its type is, also after its writer died.
 //! * [`Namespace::channels`](crate::Namespace::channels): the [`ChannelInfo`]s of a namespace;
 //!   [`ChannelWatch`] notices changes.
 //! * [`namespaces`] and [`objects`]: what exists on this machine, without a name to begin with.

@@ -42,11 +42,11 @@ pub struct Inspection {
     /// number.
     pub permissions: u32,
     /// Maximum length of a state, in bytes.
-    pub limit: u64,
+    pub max_state_len: u64,
     /// Numeric id of the user that owns the control page, according to the system.
     pub owner_uid: u32,
     /// Number of the latest publication, 0 before the first.
-    pub published: u64,
+    pub publication: u64,
     /// The current generations of segments A and B.
     pub generations: [u64; 2],
     /// Whether, and how, the channel has ended.
@@ -62,11 +62,11 @@ pub struct Inspection {
     /// nor promises a heartbeat interval.
     pub opened_ago: Option<Duration>,
     /// Time since the writer's last heartbeat; `None` if there was none.
-    pub heartbeat: Option<Duration>,
+    pub heartbeat_age: Option<Duration>,
     /// The heartbeat interval that the writer promises; `None` if it promises none.
     pub heartbeat_interval: Option<Duration>,
     /// Where the timestamps of publications come from.
-    pub dating: TimestampSource,
+    pub timestamps: TimestampSource,
     /// How the writer wakes waiting readers.
     pub wake_mode: WakeMode,
     /// The number of segments replaced by larger or smaller ones, by all writers of the channel.
@@ -153,11 +153,11 @@ impl Inspection {
     fn signs(&self) -> Signs {
         Signs {
             writer: self.writer_state,
-            publication: self.published,
-            published: self.youngest().and_then(|slot| slot.age),
-            heartbeat: self.heartbeat,
-            opened: self.opened_ago,
-            interval: self.heartbeat_interval,
+            publication: self.publication,
+            age: self.youngest().and_then(|slot| slot.age),
+            heartbeat_age: self.heartbeat_age,
+            opened_ago: self.opened_ago,
+            heartbeat_interval: self.heartbeat_interval,
         }
     }
 
@@ -177,7 +177,7 @@ impl Inspection {
             return None;
         }
         // A writer begins a publication only after announcing the one before.
-        let begun = self.published.checked_add(1)?;
+        let begun = self.publication.checked_add(1)?;
         let segments = self.segments.iter().flatten().chain(self.next_segments.iter().flatten());
         let mut slots = segments.flat_map(|segment| &segment.slots);
         slots.any(|slot| slot.publication == begun && slot.state.is_unfinished()).then_some(begun)

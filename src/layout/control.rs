@@ -10,9 +10,9 @@ pub(crate) const READY: usize = 0;
 /// The channel's instance id: random, made with the page, kept through takeovers.
 pub(crate) const INSTANCE: usize = READY + 1;
 /// Maximum payload bytes of a state.
-pub(crate) const LIMIT: usize = INSTANCE + 1;
+pub(crate) const MAX_STATE_LEN: usize = INSTANCE + 1;
 /// Fingerprint of codec and type name.
-pub(crate) const FINGERPRINT: usize = LIMIT + 1;
+pub(crate) const FINGERPRINT: usize = MAX_STATE_LEN + 1;
 /// 1 if slots carry a CRC32C, else 0.
 pub(crate) const CHECKSUM: usize = FINGERPRINT + 1;
 /// Permission bits of the channel's objects.
@@ -58,12 +58,12 @@ pub(crate) const GROWTHS: usize = STATISTICS;
 /// Time of the writer's last heartbeat, in nanoseconds of the monotonic clock; 0 before the first.
 pub(crate) const HEARTBEAT: usize = GROWTHS + 1;
 /// Maximum nanoseconds between heartbeats that the writer promises; 0 if it promises nothing.
-pub(crate) const INTERVAL: usize = HEARTBEAT + 1;
+pub(crate) const HEARTBEAT_INTERVAL: usize = HEARTBEAT + 1;
 /// Time at which the writer opened the channel, in nanoseconds of the monotonic clock; 0 if it
-/// neither timestamps its publications nor promises an interval.
-pub(crate) const OPENED: usize = INTERVAL + 1;
+/// neither timestamps its publications nor promises a heartbeat interval.
+pub(crate) const OPENED: usize = HEARTBEAT_INTERVAL + 1;
 /// Source of the publications' timestamps: 0 to the nanosecond, 1 to the kernel's tick, 2 none.
-pub(crate) const DATING: usize = OPENED + 1;
+pub(crate) const TIMESTAMPS: usize = OPENED + 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
@@ -112,5 +112,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && STATE < HOT + LINE_WORDS);
-const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && DATING < STATISTICS + LINE_WORDS);
+const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && TIMESTAMPS < STATISTICS + LINE_WORDS);
 const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);

@@ -19,7 +19,7 @@ fn control_page() -> String {
     table(&[
         (control::READY, 1, "ready", "magic `tearls` and the layout's version; stored last"),
         (control::INSTANCE, 1, "instance", "random id of this channel; takeovers keep it"),
-        (control::LIMIT, 1, "limit", "maximum payload bytes of a state"),
+        (control::MAX_STATE_LEN, 1, "max state len", "maximum payload bytes of a state"),
         (control::FINGERPRINT, 1, "fingerprint", "of codec and type name; compared on attach"),
         (control::CHECKSUM, 1, "checksum", "1 if slots carry a CRC32C"),
         (control::MODE, 1, "mode", "permission bits of the channel's objects"),
@@ -52,10 +52,15 @@ fn control_page() -> String {
         ),
         (control::GROWTHS, 1, "growths", "number of segments that were replaced"),
         (control::HEARTBEAT, 1, "heartbeat", "time of the writer's last heartbeat, or 0"),
-        (control::INTERVAL, 1, "interval", "promised nanoseconds from one heartbeat to the next, or 0"),
+        (
+            control::HEARTBEAT_INTERVAL,
+            1,
+            "heartbeat interval",
+            "promised nanoseconds from one heartbeat to the next, or 0",
+        ),
         (control::OPENED, 1, "opened", "time at which the writer opened the channel, or 0"),
         (
-            control::DATING,
+            control::TIMESTAMPS,
             1,
             "timestamps",
             "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 none",

@@ -18,44 +18,31 @@ pub(crate) struct Geometry {
     capacity: usize,
 }
 
-/// Why a requested geometry is impossible, or why the words of a header describe none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GeometryError {
-    /// Capacity or depth is zero, or their product does not fit in the address space.
-    Impossible,
-    /// The words of a header contradict one another or the size of the object.
-    Implausible,
-}
-
 impl Geometry {
     /// The shape for payloads of `capacity` bytes, with `depth` slots (rounded up to a power of
     /// two). If `depth` is `None`: as many slots as fit in a page, at least two. The slots share
-    /// the rest of the last page.
-    pub(crate) fn fit(capacity: usize, depth: Option<usize>) -> Result<Geometry, GeometryError> {
+    /// the rest of the last page. `None` if capacity or depth is zero, or if their product does not
+    /// fit in the address space.
+    pub(crate) fn fit(capacity: usize, depth: Option<usize>) -> Option<Geometry> {
         if capacity == 0 || depth == Some(0) || depth > Some(MAX_DEPTH) {
-            return Err(GeometryError::Impossible);
+            return None;
         }
-        let stride = Geometry::stride_for(capacity).ok_or(GeometryError::Impossible)?;
+        let stride = Geometry::stride_for(capacity)?;
         let depth = depth.map_or_else(|| Geometry::default_depth(stride), usize::next_power_of_two);
         let header = SLOTS * WORD_BYTES;
         let pages = stride
             .checked_mul(depth)
             .and_then(|slots| slots.checked_add(header))
             .and_then(|bytes| bytes.checked_next_multiple_of(PAGE_BYTES))
-            .filter(|bytes| isize::try_from(*bytes).is_ok())
-            .ok_or(GeometryError::Impossible)?;
+            .filter(|bytes| isize::try_from(*bytes).is_ok())?;
         let stride = (pages - header) / depth / LINE_BYTES * LINE_BYTES;
-        Ok(Geometry::new(depth, stride / WORD_BYTES, stride - slot::HEADER_BYTES))
+        Some(Geometry::new(depth, stride / WORD_BYTES, stride - slot::HEADER_BYTES))
     }
 
     /// The shape that the words of a segment's header describe, if it fits in `object_words`.
-    pub(crate) fn check(
-        depth: u64,
-        stride: u64,
-        capacity: u64,
-        object_words: usize,
-    ) -> Result<Geometry, GeometryError> {
-        let word = |value: u64| usize::try_from(value).map_err(|_| GeometryError::Implausible);
+    /// `None` if the words contradict one another or the size of the object.
+    pub(crate) fn check(depth: u64, stride: u64, capacity: u64, object_words: usize) -> Option<Geometry> {
+        let word = |value: u64| usize::try_from(value).ok();
         let (depth, stride, capacity) = (word(depth)?, word(stride)?, word(capacity)?);
         let fits = depth.is_power_of_two()
             && depth <= MAX_DEPTH
@@ -67,10 +54,7 @@ impl Geometry {
                 .checked_mul(depth)
                 .and_then(|slots| slots.checked_add(SLOTS))
                 .is_some_and(|end| end <= object_words);
-        if !fits {
-            return Err(GeometryError::Implausible);
-        }
-        Ok(Geometry::new(depth, stride, capacity))
+        fits.then(|| Geometry::new(depth, stride, capacity))
     }
 
     /// The shape of an entry of a registry.
@@ -175,12 +159,12 @@ mod tests {
     #[test]
     fn nothing_overflows() {
         for capacity in [0, usize::MAX, usize::MAX - 40, isize::MAX as usize] {
-            assert_eq!(Geometry::fit(capacity, None), Err(GeometryError::Impossible), "{capacity}");
+            assert_eq!(Geometry::fit(capacity, None), None, "{capacity}");
         }
-        assert_eq!(Geometry::fit(1 << 40, Some(1 << 16)).map(|g| g.depth()), Ok(1 << 16));
-        assert_eq!(Geometry::fit(1 << 48, Some(1 << 16)), Err(GeometryError::Impossible));
-        assert_eq!(Geometry::fit(1, Some(0)), Err(GeometryError::Impossible));
-        assert_eq!(Geometry::fit(1, Some(usize::MAX)), Err(GeometryError::Impossible));
+        assert_eq!(Geometry::fit(1 << 40, Some(1 << 16)).map(Geometry::depth), Some(1 << 16));
+        assert_eq!(Geometry::fit(1 << 48, Some(1 << 16)), None);
+        assert_eq!(Geometry::fit(1, Some(0)), None);
+        assert_eq!(Geometry::fit(1, Some(usize::MAX)), None);
     }
 
     #[test]
@@ -192,7 +176,7 @@ mod tests {
                 let words = made.object_bytes() / WORD_BYTES;
                 let stride = made.stride_words() as u64;
                 let read = Geometry::check(made.depth(), stride, made.capacity() as u64, words);
-                assert_eq!(read, Ok(made));
+                assert_eq!(read, Some(made));
                 let last = made.slot(made.depth() - 1);
                 assert!((last + slot::PAYLOAD) * WORD_BYTES + made.capacity() <= made.object_bytes());
                 assert_eq!(made.slot(made.depth()), SLOTS);
@@ -203,7 +187,7 @@ mod tests {
     #[test]
     fn implausible_headers_are_refused() {
         let good = (2, 16, 96, 8 + 2 * 16);
-        assert!(Geometry::check(good.0, good.1, good.2, good.3).is_ok());
+        assert!(Geometry::check(good.0, good.1, good.2, good.3).is_some());
         let bad = [
             (0, 16, 96, 40),
             (3, 16, 96, 400),
@@ -217,7 +201,7 @@ mod tests {
             (u64::MAX, u64::MAX, u64::MAX, usize::MAX),
         ];
         for (depth, stride, capacity, words) in bad {
-            assert_eq!(Geometry::check(depth, stride, capacity, words), Err(GeometryError::Implausible));
+            assert_eq!(Geometry::check(depth, stride, capacity, words), None);
         }
     }
 }

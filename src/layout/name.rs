@@ -75,17 +75,10 @@ impl ObjectNames {
 
     /// The names of the channel that `object` belongs to, if it is the name of a channel's object.
     pub(crate) fn of_object(object: &str) -> Option<ObjectNames> {
-        let (stem, rest) = object.split_at_checked(STEM)?;
-        let mut rest = rest.chars();
-        let kind = rest.next()?;
-        let generation = rest.as_str();
-        let plain = object.bytes().skip(PREFIX.len()).all(|byte| byte.is_ascii_alphanumeric());
-        let known = match kind {
-            'c' | 's' => generation.is_empty(),
-            'a' | 'b' => (1..=GENERATION_DIGITS as usize).contains(&generation.len()),
-            _ => false,
-        };
-        (plain && known && stem.starts_with(PREFIX)).then(|| ObjectNames { stem: stem.into() })
+        let (stem, _) = object.split_at_checked(STEM)?;
+        let is_plain = object.strip_prefix(PREFIX)?.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let names = ObjectNames { stem: stem.into() };
+        (is_plain && names.kind_of(object).is_some()).then_some(names)
     }
 
     /// The kind of `object`, if it is one of these names.
@@ -95,8 +88,8 @@ impl ObjectNames {
         let side = match kind {
             "c" => return generation.is_empty().then_some(Kind::Control),
             "s" => return generation.is_empty().then_some(Kind::Schema),
-            "a" => Side::A,
-            "b" => Side::B,
+            "a" if generation.len() <= GENERATION_DIGITS as usize => Side::A,
+            "b" if generation.len() <= GENERATION_DIGITS as usize => Side::B,
             _ => return None,
         };
         #[expect(clippy::cast_possible_truncation, reason = "36")]

@@ -72,9 +72,9 @@ pub(crate) mod schema {
 pub(crate) mod registry {
     //! The registry: one object for each namespace, the table of its channels.
     //!
-    //! A header page, the waiters' page, a word for each entry that says whether it is in use, and the
-    //! entries. The object has the size of a full table; only the part that was needed so far has
-    //! memory.
+    //! A header page, the waiters' page, a word for each entry that says whether it is in use, and
+    //! the entries. The object has the size of a full table; only the part that was needed so far
+    //! has memory.
 
     use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
@@ -90,7 +90,8 @@ pub(crate) mod registry {
     pub(crate) const HIGH: usize = CHANGES + 1;
     /// 1 if this table has been, or is about to be, unlinked.
     pub(crate) const ENDED: usize = HIGH + 1;
-    /// 1 during a change. The next process that changes the table finds an interrupted change by it.
+    /// 1 during a change. The next process that changes the table finds an interrupted change by
+    /// it.
     pub(crate) const DIRTY: usize = HOT + 2 * LINE_WORDS;
     /// The namespace's full name: its length in bytes, then the bytes.
     pub(crate) const NAMESPACE: super::super::control::Text =
@@ -98,7 +99,8 @@ pub(crate) mod registry {
 
     /// Maximum number of channels in a namespace.
     pub(crate) const MAX: usize = 1 << 16;
-    /// For each entry: 0 if it is free, else the hash of its channel's name, with the lowest bit set.
+    /// For each entry: 0 if it is free, else the hash of its channel's name, with the lowest bit
+    /// set.
     pub(crate) const MARKS: usize = waiters::START + waiters::WORDS;
     /// The first entry.
     pub(crate) const ENTRIES: usize = MARKS + MAX;
@@ -123,8 +125,9 @@ pub(crate) mod registry {
         /// The first of the counters by which processes announce that they wait for a channel.
         pub(crate) const FIRST: usize = 2 * LINE_WORDS;
 
-        /// The word that counts the announcements of processes that wait for `channel`. Two channels
-        /// may share a word: then a publication on one of them also wakes waiters of the other.
+        /// The word that counts the announcements of processes that wait for `channel`. Two
+        /// channels may share a word: then a publication on one of them also wakes waiters of the
+        /// other.
         pub(crate) fn of_channel(channel: &str) -> usize {
             #[expect(clippy::cast_possible_truncation, reason = "less than a page")]
             let index = (fingerprint(channel) % (WORDS - FIRST) as u64) as usize;
@@ -134,8 +137,8 @@ pub(crate) mod registry {
 
     /// Words of an entry, relative to its start.
     pub(crate) mod entry {
-        /// Number of the latest version of the entry, counted in steps of two: 2, 4, 6, …; its slots
-        /// take turns.
+        /// Number of the latest version of the entry, counted in steps of two: 2, 4, 6, …; its
+        /// slots take turns.
         pub(crate) const PUBLISHED: usize = 0;
         /// Words from one entry to the next.
         pub(crate) const WORDS: usize = 128;

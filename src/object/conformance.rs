@@ -1,6 +1,7 @@
 //! Requirements on every backend. One suite, run for each.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Backend, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
@@ -15,7 +16,10 @@ struct Names {
 
 impl Names {
     fn new(backend: Arc<dyn Backend>, test: &str) -> Names {
-        Names { backend, stem: format!("tl_test_{}_{test}", std::process::id()) }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Several backends are the same shared memory, and run the same test at the same time.
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Names { backend, stem: format!("tl_test_{}_{test}{number}", std::process::id()) }
     }
 
     fn name(&self, suffix: &str) -> String {
@@ -175,8 +179,9 @@ fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
     let memory = names.backend.create(&name, 5 * PAGE_BYTES, MODE).unwrap();
     let size = names.backend.size(&name).unwrap();
-    let bytes = 5 * PAGE_BYTES as u64;
-    assert_eq!((size.bytes, size.resident), (bytes, bytes), "all of a created object has memory");
+    let (bytes, resident) = (5 * PAGE_BYTES as u64, names.backend.memory_of(5 * PAGE_BYTES) as u64);
+    assert!(resident >= bytes);
+    assert_eq!((size.bytes, size.resident), (bytes, resident), "all of a created object has memory");
     let status = names.backend.status(&name).unwrap();
     assert_eq!((status.owner, status.permissions), (rustix::process::geteuid().as_raw(), MODE));
     assert!(status.is_regular && status.size == size);
@@ -191,10 +196,40 @@ fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
     assert!((PAGE_BYTES as u64..=sparse.bytes).contains(&sparse.resident));
 }
 
+fn parts_are_writable_and_at_their_place(backend: Arc<dyn Backend>) {
+    let names = Names::new(backend, "part");
+    let name = names.name("a");
+    let memory = names.backend.create(&name, 40 * PAGE_BYTES, MODE).unwrap();
+    for page in [0, 1, 5, 16, 17, 39] {
+        let (start, word) = (page * PAGE_BYTES, page * PAGE_BYTES / WORD_BYTES);
+        let part = names.backend.part(&name, start, PAGE_BYTES).unwrap();
+        assert_eq!(part.len() * WORD_BYTES, PAGE_BYTES);
+        part.store(3, page as u64 + 1);
+        assert_eq!(memory.load(word + 3), page as u64 + 1);
+    }
+    let beyond = names.backend.part(&name, 40 * PAGE_BYTES, PAGE_BYTES);
+    assert!(matches!(beyond, Err(ObjectError::Unfinished { .. })));
+}
+
+/// Runs a test in a thread in which files are mapped as by a kernel with pages of that size.
+fn with_pages_of(page: u32, test: fn(Arc<dyn Backend>)) {
+    let work = move || {
+        testkit::seccomp::map_files_by(page);
+        test(Arc::new(SharedMemory::default()));
+    };
+    std::thread::spawn(work).join().unwrap();
+}
+
 macro_rules! conformance {
     ($($test:ident),* $(,)?) => {
         mod shared_memory {
             $(#[test] fn $test() { super::$test(std::sync::Arc::new(super::SharedMemory::default())); })*
+        }
+        mod pages_of_16_kib {
+            $(#[test] fn $test() { super::with_pages_of(16 << 10, super::$test); })*
+        }
+        mod pages_of_64_kib {
+            $(#[test] fn $test() { super::with_pages_of(64 << 10, super::$test); })*
         }
         mod heap {
             $(#[test] fn $test() { super::$test(super::Heap::new().shared()); })*
@@ -212,4 +247,5 @@ conformance!(
     a_removed_claim_makes_room_for_a_new_one,
     a_claim_may_be_larger_than_its_memory,
     sizes_and_owners_are_reported_without_opening,
+    parts_are_writable_and_at_their_place,
 );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus};
+use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, if_exists};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, Words};
 
@@ -28,6 +28,7 @@ pub(crate) struct HeapClaim {
 
 impl Heap {
     /// An empty heap.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn new() -> Heap {
         Heap::default()
     }
@@ -155,11 +156,8 @@ impl Backend for Heap {
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
-        match self.find(object) {
-            Ok(found) if found.words.object() == view.object() => Ok(Some(*lock(&found.claimed))),
-            Ok(_) | Err(ObjectError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = if_exists(self.find(object))?.filter(|found| found.words.object() == view.object());
+        Ok(found.map(|found| *lock(&found.claimed)))
     }
 }
 
@@ -182,10 +180,8 @@ impl Claim for HeapClaim {
     }
 
     fn is_named(&self) -> bool {
-        self.heap
-            .objects()
-            .get(&self.name)
-            .is_some_and(|found| found.words.object() == self.object.words.object())
+        let found = self.heap.find(&self.name);
+        found.is_ok_and(|found| found.words.object() == self.object.words.object())
     }
 
     fn remove(&self) -> Result<(), ObjectError> {

@@ -10,6 +10,17 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use crate::layout::WORD_BYTES;
 use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
 
+/// The largest pages of kernels, which map files only from a multiple of their page on: x86-64 has
+/// pages of 4 KiB, arm64 of 4, 16 or 64.
+const MAX_PAGE_BYTES: usize = 64 << 10;
+
+/// Bytes of this kernel's pages.
+pub(super) fn page_bytes() -> usize {
+    // SAFETY: takes and returns numbers.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).unwrap_or(MAX_PAGE_BYTES)
+}
+
 /// A range of addresses that shows an object. Unmapped on drop; never removes a name.
 #[derive(Debug)]
 struct Mapping {
@@ -39,19 +50,31 @@ impl Drop for Mapping {
 
 /// Maps `bytes` of the object behind `fd`, which must have that size, writable.
 pub(super) fn writable(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> Result<Words, Errno> {
-    writable_part(fd, 0, bytes, object)
+    let mapping = Mapping::new(fd, 0, bytes, object, ProtFlags::READ | ProtFlags::WRITE)?;
+    // SAFETY: mapped writable.
+    Ok(unsafe { mapping.into_words() })
 }
 
-/// Maps `bytes` from `start` on, full pages of the object behind `fd`, writable.
+/// Maps `bytes` from `start` on, full pages of the layout in the object behind `fd`, writable. A
+/// kernel with larger `pages` maps what else is in them; the words are those that were asked for.
+///
+/// Every kernel takes the same steps: the mapping begins where the largest pages do, and what
+/// precedes the kernel's page of `start` is unmapped.
 pub(super) fn writable_part(
     fd: BorrowedFd<'_>,
     start: usize,
     bytes: usize,
     object: ObjectId,
+    pages: usize,
 ) -> Result<Words, Errno> {
-    let mapping = Mapping::new(fd, start as u64, bytes, object, ProtFlags::READ | ProtFlags::WRITE)?;
+    let before = start % MAX_PAGE_BYTES;
+    let (from, access) = ((start - before) as u64, ProtFlags::READ | ProtFlags::WRITE);
+    let mut mapping = Mapping::new(fd, from, before + bytes, object, access)?;
+    mapping.unmap_front(before - before % pages);
+    let first = (mapping.bytes - bytes) / WORD_BYTES;
     // SAFETY: mapped writable.
-    Ok(unsafe { mapping.into_words() })
+    let words = unsafe { mapping.into_words() };
+    words.part(first, bytes / WORD_BYTES).ok_or(Errno::INVAL)
 }
 
 /// Maps `bytes` of the object behind `fd`, which must have that size, read-only.
@@ -73,6 +96,18 @@ impl Mapping {
         let address = unsafe { mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, start) }?;
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
         Ok(Mapping { base, bytes, object })
+    }
+
+    /// Unmaps the first `bytes`: full pages of the kernel, less than all. If the kernel refuses,
+    /// they stay mapped.
+    fn unmap_front(&mut self, bytes: usize) {
+        assert!(bytes < self.bytes && bytes.is_multiple_of(page_bytes()), "full pages, less than all");
+        let Some(rest) = NonNull::new(self.base.as_ptr().wrapping_byte_add(bytes)) else { return };
+        // SAFETY: the bytes are full pages (the assertion), so the kernel unmaps no others; they
+        // belong to the mapping, which is ours, and no words refer to them yet.
+        if bytes > 0 && unsafe { munmap(self.base.as_ptr().cast(), bytes) }.is_ok() {
+            (self.base, self.bytes) = (rest, self.bytes - bytes);
+        }
     }
 
     /// # Safety

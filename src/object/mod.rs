@@ -95,10 +95,6 @@ impl ClaimOptions {
     pub(crate) fn existing(extent: Extent) -> ClaimOptions {
         ClaimOptions { create: false, ..ClaimOptions::create(extent) }
     }
-
-    pub(crate) fn patience(self, patience: Duration) -> ClaimOptions {
-        ClaimOptions { patience, ..self }
-    }
 }
 
 /// An error of one shared-memory object. The texts name the object as `/dev/shm` lists it.
@@ -221,6 +217,11 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Maps a part of `object`, full pages, that readers may store to as well. `Unfinished` if the
     /// part has no memory yet.
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
+
+    /// Memory that an object of `bytes` takes: the kernel's pages may be larger than the layout's.
+    fn memory_of(&self, bytes: usize) -> usize {
+        bytes
+    }
 
     /// Unlinks the name `object` if it still means `memory`. Does nothing if it means another
     /// object or none.

@@ -1,6 +1,5 @@
 //! How a reader attaches.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -24,8 +23,7 @@ pub struct ReaderBuilder<T, C = MessagePack, A = SameType> {
     handle: NamespaceHandle,
     channel: String,
     type_name: Option<String>,
-    attach: AttachPolicy,
-    retry: RetryPolicy,
+    options: ReaderOptions,
     wait: WaitPolicy,
     types: Types<T, C, A>,
 }
@@ -39,8 +37,7 @@ impl<T> ReaderBuilder<T> {
             handle,
             channel: channel.into(),
             type_name: None,
-            attach: AttachPolicy::default(),
-            retry: RetryPolicy::default(),
+            options: ReaderOptions::default(),
             wait: WaitPolicy::default(),
             types: PhantomData,
         }
@@ -61,38 +58,14 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     }
 
     fn of_types<D, B>(self) -> ReaderBuilder<T, D, B> {
-        let ReaderBuilder { handle, channel, type_name, attach, retry, wait, types: _ } = self;
-        ReaderBuilder { handle, channel, type_name, attach, retry, wait, types: PhantomData }
+        let ReaderBuilder { handle, channel, type_name, options, wait, types: _ } = self;
+        ReaderBuilder { handle, channel, type_name, options, wait, types: PhantomData }
     }
 
     /// Waits up to `timeout` for the channel to exist and to be ready. Default: see
     /// [`AttachPolicy`].
     pub fn attach_within(self, timeout: Duration) -> Self {
         self.attach_policy(AttachPolicy::default().missing(timeout).not_ready(timeout))
-    }
-
-    /// How long to wait for a channel that does not exist, and for one that is not ready.
-    pub fn attach_policy(mut self, attach: AttachPolicy) -> Self {
-        self.attach = attach;
-        self
-    }
-
-    /// How often and how long a snapshot retries. Default: see [`RetryPolicy`].
-    pub fn retry_policy(mut self, retry: RetryPolicy) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// How [`Reader::changed`] and [`Reader::wait_after`] wait. Default: see [`WaitPolicy`].
-    pub fn wait_policy(mut self, wait: WaitPolicy) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// The name that the writer gave the type of its states.
-    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
-        self.type_name = Some(type_name.into());
-        self
     }
 
     /// Attaches to the channel.
@@ -107,14 +80,29 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
     {
         let name = ChannelName::new(self.handle.namespace(), &self.channel)?;
         let expected = Format::new(C::NAME, &self.type_name.unwrap_or_else(C::type_name));
-        let options = ReaderOptions { attach: self.attach, retry: self.retry, format: None };
         let (channel, plan) = retry_attach(|| {
-            let channel = channel::attach(self.handle.backend(), &name, &options)?;
+            let channel = channel::attach(self.handle.backend(), &name, &self.options)?;
             let plan = A::check(&Candidate::new(&channel, &expected))?;
             Ok((channel, plan))
         })?;
         Ok(Reader::new(channel, plan, self.handle, self.wait))
     }
+}
+
+setters! {
+    impl[T, C, A] ReaderBuilder<T, C, A>;
+
+    /// How long to wait for a channel that does not exist, and for one that is not ready.
+    pub fn attach_policy(attach: AttachPolicy) { options.attach = attach }
+
+    /// How often and how long a snapshot retries. Default: see [`RetryPolicy`].
+    pub fn retry_policy(retry: RetryPolicy) { options.retry = retry }
+
+    /// How [`Reader::changed`] and [`Reader::wait_after`] wait. Default: see [`WaitPolicy`].
+    pub fn wait_policy(wait: WaitPolicy) { wait = wait }
+
+    /// The name that the writer gave the type of its states.
+    pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }
 }
 
 /// The result of `attach`, which is called again while the channel is removed in the course of it.
@@ -130,25 +118,13 @@ pub(crate) fn retry_attach<R>(mut attach: impl FnMut() -> Result<R, AttachError>
 
 impl<T, C, A> Clone for ReaderBuilder<T, C, A> {
     fn clone(&self) -> Self {
-        let ReaderBuilder { handle, channel, type_name, attach, retry, wait, types } = self;
-        ReaderBuilder {
-            handle: handle.clone(),
-            channel: channel.clone(),
-            type_name: type_name.clone(),
-            attach: *attach,
-            retry: *retry,
-            wait: *wait,
-            types: *types,
-        }
+        let ReaderBuilder { handle, channel, type_name, .. } = self;
+        let (handle, channel, type_name) = (handle.clone(), channel.clone(), type_name.clone());
+        ReaderBuilder { handle, channel, type_name, ..*self }
     }
 }
 
-impl<T, C, A> fmt::Debug for ReaderBuilder<T, C, A> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = (self.handle.namespace(), &self.channel);
-        formatter.debug_struct("ReaderBuilder").field("name", &name).field("retry", &self.retry).finish()
-    }
-}
+debug_by!(ReaderBuilder<T, C, A>, |it| name: (it.handle.namespace(), &it.channel), options: it.options);
 
 #[cfg(test)]
 mod tests {

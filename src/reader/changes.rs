@@ -1,6 +1,5 @@
 //! A channel as an asynchronous stream of snapshots, on any executor.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,8 +13,8 @@ use crate::codec::Decode;
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
-/// The states of a channel as they are published: a [`Stream`] of snapshots. It skips states that were
-/// overwritten before the stream was polled, and ends when the channel does. Made by
+/// The states of a channel as they are published: a [`Stream`] of snapshots. It skips states that
+/// were overwritten before the stream was polled, and ends when the channel does. Made by
 /// [`Reader::changes`]. The stream of a hub is [`HubChanges`](crate::hub::HubChanges).
 ///
 /// The first item is the latest state, if there is one. An item is an error if a state could not be
@@ -96,8 +95,4 @@ impl<T, C: Decode<T>> FusedStream for Changes<T, C> {
 // No field is pinned.
 impl<T, C> Unpin for Changes<T, C> {}
 
-impl<T, C> fmt::Debug for Changes<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Changes").field("reader", &self.reader).field("seen", &self.seen).finish()
-    }
-}
+debug_by!(Changes<T, C>, |it| reader: it.reader, seen: it.seen);

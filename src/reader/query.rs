@@ -11,7 +11,7 @@ use crate::channel::{AttachError, ReaderStatistics, SnapshotError, SnapshotInfo,
 use crate::clock::TimestampSource;
 #[cfg(feature = "async")]
 use crate::codec::Decode;
-use crate::codec::Pod;
+use crate::codec::{Plain, Pod};
 use crate::health::{Health, Signs, Thresholds, look_at_one_writer};
 use crate::object::ObjectError;
 use crate::seqlock::Part;
@@ -260,7 +260,7 @@ impl<T, C> Reader<T, C> {
     /// Whether the current writer gives its publications timestamps, so that snapshots have an age.
     /// Costs one load.
     #[must_use]
-    pub fn is_dated(&self) -> bool {
+    pub fn has_timestamps(&self) -> bool {
         self.channel.page().timestamps() != TimestampSource::None
     }
 
@@ -293,32 +293,28 @@ impl<T, C: Decode<T>> Reader<T, C> {
     }
 }
 
-impl<T: bytemuck::Pod> Reader<T, Pod> {
+impl<S: Plain> Reader<S, Pod> {
     /// A field of the latest state: `reader.field(field_of!(State, position))`. See
     /// [`field_of!`](crate::field_of).
     ///
     /// Progress and cost: as [`Reader::read_at`]. If the channel has the fields at other offsets
-    /// ([`MatchingFields`](crate::accept::MatchingFields)): as a snapshot of the whole state.
+    /// ([`MatchingFields`](crate::accept::MatchingFields)): a copy of the whole payload.
     ///
     /// # Errors
     ///
     /// As [`Reader::read_at`].
     #[inline(always)]
-    pub fn field<F: bytemuck::Pod>(&mut self, field: Field<T, F>) -> Result<Snapshot<F>, SnapshotError> {
+    pub fn field<F: bytemuck::Pod>(
+        &mut self,
+        field: Field<S::Data, F>,
+    ) -> Result<Snapshot<F>, SnapshotError> {
         let mut value = F::zeroed();
         let bytes = bytemuck::bytes_of_mut(&mut value);
         let info = match self.plan {
             None => self.read_at(field.offset(), bytes)?,
-            Some(_) => self.field_of_plan(field.offset(), bytes)?,
+            Some(_) => self.fields_into(&mut Part { offset: field.offset(), into: bytes })?,
         };
         Ok(Snapshot::new(value, info))
-    }
-
-    #[cold]
-    fn field_of_plan(&mut self, offset: usize, into: &mut [u8]) -> Result<SnapshotInfo, SnapshotError> {
-        let snapshot = self.snapshot_boxed()?;
-        into.copy_from_slice(&bytemuck::bytes_of(&**snapshot)[offset..offset + into.len()]);
-        Ok(snapshot.info())
     }
 }
 

@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use super::{ChannelInfo, deregister, register, waiters_page};
+use super::{ChannelInfo, Registry};
 use crate::channel::{self, ChannelName, ChannelWriter, CreateError, WriterOptions};
-use crate::object::{Backend, ForkToken, ObjectError, PATIENCE};
+use crate::object::{Backend, ForkToken, ObjectError};
 
 /// The writer of a channel that is in the registry and wakes its waiters.
 pub(crate) struct Session {
-    // Dropped in this order: the entry is removed after the channel.
     pub(crate) channel: ChannelWriter,
-    registration: Registration,
+    backend: Arc<dyn Backend>,
+    namespace: String,
+    owner: ForkToken,
+    /// Whether the registry has the channel's entry.
+    is_entered: bool,
 }
 
 impl Session {
@@ -23,29 +26,25 @@ impl Session {
         name: &ChannelName,
         options: &WriterOptions,
     ) -> Result<Session, CreateError> {
-        let mut channel = channel::open(backend, name, options)?;
-        match Registration::enter(backend, &name.namespace, &channel) {
-            Ok(registration) => {
-                // Without the page, waiters poll, as they do for writers on systems that can't wake
-                // them.
-                if let Ok(Some(page)) = waiters_page(backend, &name.namespace) {
-                    channel.wake_waiters_of(page);
-                }
-                Ok(Session { channel, registration })
-            }
-            Err(source) => {
-                let has_state = channel.last() > 0;
-                channel.set_linger(has_state);
-                Err(CreateError::Object { channel: name.channel.clone(), source })
-            }
+        let (channel, namespace) = (channel::open(backend, name, options)?, name.namespace.clone());
+        let (backend, owner) = (Arc::clone(backend), ForkToken::take());
+        let mut session = Session { channel, backend, namespace, owner, is_entered: false };
+        if let Err(source) = session.enter() {
+            session.keep_published();
+            return Err(CreateError::Object { channel: name.channel.clone(), source });
         }
+        // Without the page, waiters poll, as they do for writers on systems that can't wake them.
+        if let Ok(Some(page)) = Registry::of(&session.backend, &session.namespace).waiters_page() {
+            session.channel.wake_waiters_of(page);
+        }
+        Ok(session)
     }
 
     /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop`
     /// does the same, without a result.
     pub(crate) fn close(&mut self) -> Result<(), ObjectError> {
         self.channel.end()?;
-        self.registration.end(self.channel.options().linger)
+        self.leave()
     }
 
     /// [`Session::close`], whatever the options say: the last state stays readable.
@@ -57,54 +56,37 @@ impl Session {
     /// Ends a channel on which this writer published nothing: the state that a former writer left
     /// stays, an empty channel is removed.
     pub(crate) fn abandon(&mut self) -> Result<(), ObjectError> {
+        self.keep_published();
+        self.close()
+    }
+
+    fn keep_published(&mut self) {
         let has_state = self.channel.last() > 0;
         self.channel.set_linger(has_state);
-        self.close()
+    }
+
+    fn enter(&mut self) -> Result<(), ObjectError> {
+        Registry::of(&self.backend, &self.namespace).register(&ChannelInfo::of(&self.channel))?;
+        self.is_entered = true;
+        Ok(())
+    }
+
+    /// Removes the entry, unless the channel stays.
+    fn leave(&mut self) -> Result<(), ObjectError> {
+        // The entry belongs to the owner and not to its forks.
+        if self.channel.options().linger || !self.is_entered || !self.owner.is_ours() {
+            return Ok(());
+        }
+        self.is_entered = false;
+        let entry = (self.channel.channel(), self.channel.instance());
+        Registry::of(&self.backend, &self.namespace).deregister(&[entry])
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // In this order: the entry is removed after the channel.
         let _ = self.channel.end();
-        let _ = self.registration.end(self.channel.options().linger);
-    }
-}
-
-/// The entry of a channel in the registry.
-struct Registration {
-    backend: Arc<dyn Backend>,
-    namespace: String,
-    channel: String,
-    instance: u64,
-    owner: ForkToken,
-    has_ended: bool,
-}
-
-impl Registration {
-    fn enter(
-        backend: &Arc<dyn Backend>,
-        namespace: &str,
-        writer: &ChannelWriter,
-    ) -> Result<Registration, ObjectError> {
-        let info = ChannelInfo::of(writer);
-        register(backend, namespace, &info)?;
-        Ok(Registration {
-            backend: Arc::clone(backend),
-            namespace: namespace.into(),
-            channel: info.name,
-            instance: info.instance,
-            owner: ForkToken::take(),
-            has_ended: false,
-        })
-    }
-
-    /// Removes the entry, unless the channel stays.
-    fn end(&mut self, stays: bool) -> Result<(), ObjectError> {
-        // The entry belongs to the owner and not to its forks.
-        if stays || self.has_ended || !self.owner.is_ours() {
-            return Ok(());
-        }
-        self.has_ended = true;
-        deregister(&self.backend, &self.namespace, &[(&self.channel, self.instance)], PATIENCE)
+        let _ = self.leave();
     }
 }

@@ -1,14 +1,14 @@
-//! The words of the table, and how they change.
+//! The words of the table, its entries, and how they change.
 
 use std::collections::HashSet;
 use std::io;
 
-use super::ChannelInfo;
-use crate::channel::{read_text, write_text};
+use crate::channel::{ChannelWriter, WriterState, read_text, write_text};
 use crate::layout::registry::{
     self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MAX, NAMESPACE, entry, waiters,
 };
-use crate::layout::{Geometry, Publication, WORD_BYTES, fingerprint};
+use crate::layout::{Geometry, Publication, WORD_BYTES, control, fingerprint};
+use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{CountingMemory, Memory, MemoryMut, Words};
 use crate::object::{self, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
@@ -17,6 +17,103 @@ use crate::seqlock::{Attempt, Published, Ring};
 /// Attempts to read an entry that is being rewritten; each further one needs another change of the
 /// same entry.
 const MAX_ATTEMPTS: usize = 1_000;
+
+/// A channel as its entry in the registry describes it: as of the time at which its writer opened
+/// it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// The channel's name.
+    pub name: String,
+    /// Process id of its writer, or of the last one, in its own PID namespace.
+    pub writer_pid: u64,
+    /// Number of writers that it has had.
+    pub incarnation: u64,
+    /// The codec's name.
+    pub codec: String,
+    /// Payload bytes that fitted in a slot without growing.
+    pub capacity: u64,
+    /// Maximum payload bytes of a state.
+    pub max_state_len: u64,
+    /// Random id of the channel, as [`Inspection::instance`](crate::inspect::Inspection::instance).
+    /// If it differs from the channel's, the entry is about another channel of that name.
+    pub instance: u64,
+    pub(crate) identity: ProcessIdentity,
+}
+
+/// Numbers of an encoded entry, before its two texts.
+const NUMBERS: usize = 10;
+const _: () = assert!(NUMBERS * WORD_BYTES + control::CODEC.max + control::CHANNEL.max <= entry::CAPACITY);
+
+impl ChannelInfo {
+    /// The entry of a channel that this process writes.
+    pub(crate) fn of(writer: &ChannelWriter) -> ChannelInfo {
+        let identity = ProcessIdentity::of_self();
+        ChannelInfo {
+            name: writer.channel().into(),
+            writer_pid: identity.pid,
+            incarnation: writer.incarnation(),
+            codec: writer.options().format.codec.clone(),
+            capacity: writer.capacity() as u64,
+            max_state_len: writer.options().max_state_len as u64,
+            instance: writer.instance(),
+            identity,
+        }
+    }
+
+    /// State of the process that opened the channel for writing, as far as `/proc` shows it:
+    /// `Alive`, `Stopped`, `Dead`, or `Unknown` if it is in another PID namespace.
+    /// [`Reader::writer_state`](crate::Reader::writer_state) queries the channel's lock, too.
+    ///
+    /// Cost: some system calls, microseconds.
+    #[must_use]
+    pub fn writer_state(&self) -> WriterState {
+        match self.identity.state() {
+            ProcessState::Running => WriterState::Alive,
+            ProcessState::Stopped => WriterState::Stopped,
+            ProcessState::Dead => WriterState::Dead,
+            ProcessState::Unknown => WriterState::Unknown,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let codec = &self.codec.as_bytes()[..self.codec.len().min(control::CODEC.max)];
+        let ProcessIdentity { pid, start_time, boot_id: [boot_high, boot_low], pid_namespace } =
+            self.identity;
+        let numbers: [u64; NUMBERS] = [
+            self.instance,
+            pid,
+            start_time,
+            boot_high,
+            boot_low,
+            pid_namespace,
+            self.incarnation,
+            self.capacity,
+            self.max_state_len,
+            codec.len() as u64,
+        ];
+        [bytemuck::bytes_of(&numbers), codec, self.name.as_bytes()].concat()
+    }
+
+    /// `None` if the bytes are no entry.
+    fn decode(bytes: &[u8]) -> Option<ChannelInfo> {
+        let (numbers, texts) = bytes.split_first_chunk::<{ NUMBERS * WORD_BYTES }>()?;
+        let numbers: [u64; NUMBERS] = bytemuck::pod_read_unaligned(numbers);
+        let [instance, pid, start_time, boot_high, boot_low, pid_namespace, rest @ ..] = numbers;
+        let [incarnation, capacity, max_state_len, codec_len] = rest;
+        let (codec, name) = texts.split_at_checked(usize::try_from(codec_len).ok()?)?;
+        Some(ChannelInfo {
+            name: String::from_utf8(name.to_vec()).ok()?,
+            writer_pid: pid,
+            incarnation,
+            codec: String::from_utf8_lossy(codec).into_owned(),
+            capacity,
+            max_state_len,
+            instance,
+            identity: ProcessIdentity { pid, start_time, boot_id: [boot_high, boot_low], pid_namespace },
+        })
+    }
+}
 
 /// The table in some memory.
 pub(super) struct Table<'a, M>(&'a M);
@@ -29,12 +126,12 @@ pub(super) struct Version {
 }
 
 /// The words of one entry.
-struct Entry<'a, M> {
+struct EntryWords<'a, M> {
     memory: &'a M,
     start: usize,
 }
 
-impl<M: Memory> Memory for Entry<'_, M> {
+impl<M: Memory> Memory for EntryWords<'_, M> {
     fn len(&self) -> usize {
         entry::WORDS
     }
@@ -49,7 +146,7 @@ impl<M: Memory> Memory for Entry<'_, M> {
     }
 }
 
-impl<M: MemoryMut> MemoryMut for Entry<'_, M> {
+impl<M: MemoryMut> MemoryMut for EntryWords<'_, M> {
     fn store(&self, word: usize, value: u64) {
         self.memory.store(self.start + word, value);
     }
@@ -120,8 +217,8 @@ impl<'a, M: Memory> Table<'a, M> {
         self.0.load(MARKS + index)
     }
 
-    fn ring(&self, index: usize) -> Ring<Entry<'a, M>> {
-        let memory = Entry { memory: self.0, start: ENTRIES + index * entry::WORDS };
+    fn ring(&self, index: usize) -> Ring<EntryWords<'a, M>> {
+        let memory = EntryWords { memory: self.0, start: ENTRIES + index * entry::WORDS };
         let geometry = Geometry::of_entry();
         Ring::new(memory, geometry)
     }

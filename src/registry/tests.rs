@@ -4,13 +4,11 @@ use std::cell::Cell;
 
 use super::table::Table;
 use super::*;
-use crate::channel::{
-    AttachPolicy, ChannelName, CreateError, Format, ReaderOptions, RetryPolicy, WriterOptions,
-};
+use crate::channel::{ChannelName, CreateError, Format, ReaderOptions, WriterOptions};
 use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::{Heap, PATIENCE};
+use crate::object::Heap;
 
 const NAMESPACE: &str = "tests";
 
@@ -21,14 +19,14 @@ fn info(name: &str, instance: u64) -> ChannelInfo {
         incarnation: instance + 1,
         codec: format!("codec {instance}"),
         capacity: instance + 2,
-        limit: instance + 3,
+        max_state_len: instance + 3,
         instance,
         identity: ProcessIdentity { pid: instance, ..ProcessIdentity::of_self() },
     }
 }
 
 fn listed(heap: &Heap) -> Vec<ChannelInfo> {
-    list(&heap.shared(), NAMESPACE).unwrap()
+    Registry::of(&heap.shared(), NAMESPACE).list().unwrap()
 }
 
 #[test]
@@ -36,20 +34,20 @@ fn what_is_entered_is_listed_until_it_is_removed() {
     let heap = Heap::new();
     assert!(listed(&heap).is_empty());
     let long = "ü".repeat(128);
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
-    register(&heap.shared(), NAMESPACE, &info(&long, 2)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info(&long, 2)).unwrap();
     assert_eq!(listed(&heap), [info("a", 1), info(&long, 2)]);
-    register(&heap.shared(), NAMESPACE, &info("a", 3)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 3)).unwrap();
     assert_eq!(listed(&heap), [info("a", 3), info(&long, 2)], "a successor replaces the entry");
-    deregister(&heap.shared(), NAMESPACE, &[("a", 1)], PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", 1)]).unwrap();
     assert_eq!(listed(&heap).len(), 2, "of another instance");
-    deregister(&heap.shared(), NAMESPACE, &[("a", 3)], PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", 3)]).unwrap();
     assert_eq!(listed(&heap), [info(&long, 2)]);
-    register(&heap.shared(), NAMESPACE, &info("b", 4)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info("b", 4)).unwrap();
     assert_eq!(listed(&heap), [info("b", 4), info(&long, 2)], "the free entry is used again");
-    deregister(&heap.shared(), NAMESPACE, &[("b", 4)], PATIENCE).unwrap();
-    deregister(&heap.shared(), NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
-    deregister(&heap.shared(), NAMESPACE, &[(&long, 2)], PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[("b", 4)]).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[(&long, 2)]).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[(&long, 2)]).unwrap();
     assert!(heap.names().is_empty(), "the last entry takes the table with it");
 }
 
@@ -64,14 +62,14 @@ fn a_watch_notices_every_change_also_across_tables() {
     };
     assert!(changed() && !changed());
     for round in 0..3 {
-        register(&heap.shared(), NAMESPACE, &info("a", round)).unwrap();
+        Registry::of(&heap.shared(), NAMESPACE).register(&info("a", round)).unwrap();
         assert!(changed());
-        register(&heap.shared(), NAMESPACE, &info("a", round + 10)).unwrap();
+        Registry::of(&heap.shared(), NAMESPACE).register(&info("a", round + 10)).unwrap();
         assert!(changed(), "a new writer");
-        deregister(&heap.shared(), NAMESPACE, &[("a", round + 10)], PATIENCE).unwrap();
-        register(&heap.shared(), NAMESPACE, &info("a", round)).unwrap();
+        Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", round + 10)]).unwrap();
+        Registry::of(&heap.shared(), NAMESPACE).register(&info("a", round)).unwrap();
         assert!(changed(), "another table with another count");
-        deregister(&heap.shared(), NAMESPACE, &[("a", round)], PATIENCE).unwrap();
+        Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", round)]).unwrap();
         assert!(changed());
     }
 }
@@ -97,32 +95,32 @@ fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
     heap.create(&object, registry::BYTES, 0o600).unwrap();
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert!(heap.names().is_empty(), "half-made");
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert_eq!(listed(&heap), [info("a", 1)]);
     let memory = heap.reopen(&object).unwrap();
     memory.store(registry::MARKS, 0);
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert!(heap.names().is_empty(), "killed after the last entry was struck");
-    clean(&heap.shared(), NAMESPACE, PATIENCE).unwrap();
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
     heap.reopen(&object).unwrap().store(registry::ENDED, 1);
     assert!(listed(&heap).is_empty());
-    register(&heap.shared(), NAMESPACE, &info("b", 2)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info("b", 2)).unwrap();
     assert_eq!(listed(&heap), [info("b", 2)], "killed between ending and removing");
 }
 
 #[test]
 fn another_namespaces_table_is_refused() {
     let heap = Heap::new();
-    register(&heap.shared(), NAMESPACE, &info("a", 1)).unwrap();
+    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
     let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     memory.store(registry::NAMESPACE.bytes_at(), u64::from_le_bytes(*b"wrong\0\0\0"));
-    let error = list(&heap.shared(), NAMESPACE).unwrap_err().to_string();
+    let error = Registry::of(&heap.shared(), NAMESPACE).list().unwrap_err().to_string();
     assert!(error.contains("wrong"), "{error}");
-    assert!(register(&heap.shared(), NAMESPACE, &info("b", 1)).is_err());
+    assert!(Registry::of(&heap.shared(), NAMESPACE).register(&info("b", 1)).is_err());
 }
 
 fn open(heap: &Heap) -> Result<Session, CreateError> {
@@ -155,11 +153,11 @@ fn a_session_enters_its_channel_and_removes_the_entry_with_it() {
 fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_channel() {
     let heap = Heap::new();
     let table = ObjectNames::registry(NAMESPACE);
-    let spoil_table = || {
+    let corrupt_table = || {
         heap.remove_leftover(&table).unwrap();
         heap.create(&table, PAGE_BYTES, 0o600).unwrap()
     };
-    spoil_table();
+    corrupt_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
     assert_eq!(heap.names(), std::slice::from_ref(&table));
     heap.remove_leftover(&table).unwrap();
@@ -167,13 +165,11 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     former.channel.publish(b"state").unwrap();
     former.close_lingering().unwrap();
     drop(former);
-    spoil_table();
+    corrupt_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
     let name = ChannelName::new(NAMESPACE, "a").unwrap();
-    let options =
-        ReaderOptions { attach: AttachPolicy::default(), retry: RetryPolicy::default(), format: None };
     let mut payload = Vec::new();
-    let mut reader = crate::channel::attach(&heap.shared(), &name, &options).unwrap();
+    let mut reader = crate::channel::attach(&heap.shared(), &name, &ReaderOptions::default()).unwrap();
     assert_eq!(reader.snapshot(&mut &mut payload).unwrap().publication(), 1);
     assert_eq!(payload, b"state");
 }

@@ -44,12 +44,10 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    /// The next `N` bytes.
+    /// Moves to `offset` bytes after `begin`, which may be beyond the end: nothing is left there.
     #[cfg(feature = "dynamic")]
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
+    pub(crate) fn seek(&mut self, begin: usize, offset: u64) {
+        self.at = begin.saturating_add(usize::try_from(offset).unwrap_or(usize::MAX));
     }
 
     /// A number of `bits` bits in groups of seven, the lowest group first. Every byte but the last

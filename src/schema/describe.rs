@@ -7,7 +7,7 @@ use std::ptr;
 use postcard_schema::schema::{DataModelType, DataModelVariant, NamedType, NamedValue, NamedVariant};
 
 use super::tree::{Encoding, Field, Fields, Scalar, Schema, Type, Variant};
-use crate::codec::{Codec, Pod, Postcard};
+use crate::codec::{Codec, Plain, Pod, Postcard};
 
 /// A codec that knows the schema of its payloads of `T`.
 #[diagnostic::on_unimplemented(
@@ -32,15 +32,15 @@ impl<T: postcard_schema::Schema + ?Sized> Describe<T> for Postcard {
     }
 }
 
-impl<T: DescribePod> Describe<T> for Pod {
+impl<S: Plain<Data: DescribePod>> Describe<S> for Pod {
     fn describe() -> Schema {
-        Schema { encoding: Encoding::Pod, root: T::describe_pod() }
+        Schema { encoding: Encoding::Pod, root: S::Data::describe_pod() }
     }
 }
 
 /// The tree of a schema that the crate `postcard-schema` derived.
 fn converted(named: &'static NamedType) -> Type {
-    if let Some(scalar) = scalar(named.ty) {
+    if let Some(scalar) = Scalar::of_model(named.ty) {
         return Type::Scalar(scalar);
     }
     let in_struct = |fields| Type::Struct { name: named.name.into(), fields };
@@ -65,26 +65,6 @@ fn converted(named: &'static NamedType) -> Type {
         }
         _ => Type::Schema,
     }
-}
-
-fn scalar(model: &DataModelType) -> Option<Scalar> {
-    Some(match model {
-        DataModelType::Bool => Scalar::Bool,
-        DataModelType::U8 => Scalar::U8,
-        DataModelType::U16 => Scalar::U16,
-        DataModelType::U32 => Scalar::U32,
-        DataModelType::U64 | DataModelType::Usize => Scalar::U64,
-        DataModelType::U128 => Scalar::U128,
-        DataModelType::I8 => Scalar::I8,
-        DataModelType::I16 => Scalar::I16,
-        DataModelType::I32 => Scalar::I32,
-        DataModelType::I64 | DataModelType::Isize => Scalar::I64,
-        DataModelType::I128 => Scalar::I128,
-        DataModelType::F32 => Scalar::F32,
-        DataModelType::F64 => Scalar::F64,
-        DataModelType::Char => Scalar::Char,
-        _ => return None,
-    })
 }
 
 /// The crate has no arrays: `[u8; 1000]` is a tuple of 1,000 types.

@@ -1,4 +1,5 @@
-//! The differences between two schemas.
+//! The differences between two schemas, and the plan that copies plain data of one layout into
+//! another layout with the same fields.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
@@ -93,205 +94,265 @@ impl Display for Difference {
     }
 }
 
-/// The first 100 differences between the schemas of a channel and of its reader, of the kinds that
-/// `counts` accepts.
-pub(super) fn differences(
-    channel: &Schema,
-    reader: &Schema,
-    counts: impl Fn(&DifferenceKind) -> bool,
-) -> Vec<Difference> {
-    let mut found = Found { encoding: channel.encoding, counts: &counts, differences: Vec::new() };
-    if channel.encoding != reader.encoding {
-        let kind = DifferenceKind::Encoding { channel: channel.encoding, reader: reader.encoding };
-        found.add(Trail::ROOT, || kind);
-        return found.differences;
+/// Bytes that are copied from a payload into a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) len: usize,
+}
+
+/// The first 100 differences between the schemas of a channel and of its reader.
+pub(super) fn differences(channel: &Schema, reader: &Schema) -> Vec<Difference> {
+    let mut found = Comparison { encoding: channel.encoding, moves: None, differences: Vec::new() };
+    if channel.encoding == reader.encoding {
+        found.types([&channel.root, &reader.root], [0; 2], Trail::ROOT);
+    } else {
+        found.differences.push(encodings(channel, reader));
     }
-    found.types(&channel.root, &reader.root, Trail::ROOT);
     found.differences
 }
 
-/// The differences found so far. In every comparison, the channel's part is the first argument.
-struct Found<'a> {
+/// The copies that make a value of `reader` from a payload of `channel`: each field of the reader
+/// is found by its name. The channel may have more fields, at other offsets.
+///
+/// # Errors
+///
+/// The fields that the channel does not have, or has with another type.
+pub(crate) fn plan(channel: &Schema, reader: &Schema) -> Result<Vec<Move>, Vec<Difference>> {
+    // Below, no sum of offsets exceeds the size.
+    if [channel, reader].iter().any(|schema| schema.fixed_len().is_none()) {
+        return Err(vec![encodings(channel, reader)]);
+    }
+    let mut found = Comparison { encoding: Encoding::Pod, moves: Some(Vec::new()), differences: Vec::new() };
+    found.types([&channel.root, &reader.root], [0; 2], Trail::ROOT);
+    match found.differences.is_empty() {
+        true => Ok(in_order(found.moves.unwrap_or_default())),
+        false => Err(found.differences),
+    }
+}
+
+fn encodings(channel: &Schema, reader: &Schema) -> Difference {
+    let kind = DifferenceKind::Encoding { channel: channel.encoding, reader: reader.encoding };
+    Difference { path: String::new(), kind }
+}
+
+/// A part of each schema: the channel's, and the reader's, which is compared with it.
+type Both<V> = [V; 2];
+
+/// The offset and the type of a field or an element.
+type Part<'a> = (u64, &'a Type);
+
+/// What a walk through both schemas has found so far.
+struct Comparison {
     encoding: Encoding,
-    counts: &'a dyn Fn(&DifferenceKind) -> bool,
+    /// For a plan: where the parts that are equal are in plain data. Fields that only the channel
+    /// has, and other offsets, are no differences then.
+    moves: Option<Vec<Move>>,
     differences: Vec<Difference>,
 }
 
-/// A field or a variant.
-trait Member {
-    fn name(&self) -> &str;
-    fn summary(&self) -> String;
-    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found<'_>);
-}
-
-impl Member for Field {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn summary(&self) -> String {
-        self.value.to_string()
-    }
-
-    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found<'_>) {
-        found.offsets([self.offset, reader.offset], trail);
-        found.types(&self.value, &reader.value, trail);
-    }
-}
-
-impl Member for Variant {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn summary(&self) -> String {
-        "a variant".into()
-    }
-
-    fn compare<'a>(&'a self, reader: &'a Self, trail: Trail<'_>, found: &mut Found<'_>) {
-        found.fields(&self.fields, &reader.fields, trail);
-    }
-}
-
-impl Found<'_> {
+impl Comparison {
     /// Calls `kind` only for differences that are reported.
     fn add(&mut self, trail: Trail<'_>, kind: impl FnOnce() -> DifferenceKind) {
         if self.differences.len() >= MAX_DIFFERENCES {
             return;
         }
         let kind = kind();
-        if (self.counts)(&kind) {
+        let is_free = matches!(kind, DifferenceKind::Added { .. } | DifferenceKind::Offset { .. });
+        if self.moves.is_none() || !is_free {
             self.differences.push(Difference { path: trail.to_string(), kind });
         }
     }
 
-    fn types(&mut self, channel: &Type, reader: &Type, trail: Trail<'_>) {
-        match (channel.bare(), reader.bare()) {
-            (Type::Option(channel), Type::Option(reader)) => self.types(channel, reader, trail),
-            (Type::Sequence(channel), Type::Sequence(reader)) => {
-                self.types(channel, reader, trail.each());
-            }
-            (Type::Array { len, element }, Type::Array { len: other, element: reader }) if len == other => {
-                self.types(element, reader, trail.each());
-            }
-            (Type::Map { key, value }, Type::Map { key: reader_key, value: reader_value }) => {
-                self.types(key, reader_key, trail.keys());
-                self.types(value, reader_value, trail.each());
-            }
-            (Type::Struct { fields, .. }, Type::Struct { fields: reader, .. }) => {
-                self.fields(fields, reader, trail);
-            }
-            (Type::Array { len, element }, Type::Struct { fields: Fields::Tuple(fields), .. })
-                if *len == fields.len() as u64 =>
-            {
-                self.elements(element, fields, trail, Side::Channel);
-            }
-            (Type::Struct { fields: Fields::Tuple(fields), .. }, Type::Array { len, element })
-                if *len == fields.len() as u64 =>
-            {
-                self.elements(element, fields, trail, Side::Reader);
-            }
-            (Type::Enum { variants, .. }, Type::Enum { variants: reader, .. }) => {
-                self.members(variants, reader, trail, Order::Matters);
-            }
-            (channel, reader) if channel == reader => {}
-            (channel, reader) => self.different(|| [channel.to_string(), reader.to_string()], trail),
-        }
-    }
-
-    /// Compares the elements of an array, which belongs to `side`, with the fields of a tuple.
-    fn elements(&mut self, element: &Type, fields: &[Field], trail: Trail<'_>, side: Side) {
-        let stride = match self.encoding {
-            Encoding::Postcard => 0,
-            Encoding::Pod => element.size().unwrap_or(0),
-        };
-        for (index, field) in fields.iter().enumerate() {
-            let trail = trail.index(index);
-            let offset = stride.saturating_mul(index as u64);
-            let (offsets, types) = match side {
-                Side::Channel => ([offset, field.offset], [element, &field.value]),
-                Side::Reader => ([field.offset, offset], [&field.value, element]),
-            };
-            self.offsets(offsets, trail);
-            self.types(types[0], types[1], trail);
-        }
-    }
-
-    fn offsets(&mut self, [channel, reader]: [u64; 2], trail: Trail<'_>) {
-        if channel != reader {
-            self.add(trail, || DifferenceKind::Offset { channel, reader });
-        }
-    }
-
-    fn different(&mut self, texts: impl FnOnce() -> [String; 2], trail: Trail<'_>) {
+    fn different(&mut self, texts: impl FnOnce() -> Both<String>, trail: Trail<'_>) {
         self.add(trail, || {
             let [channel, reader] = texts();
             DifferenceKind::Type { channel, reader }
         });
     }
 
-    fn fields(&mut self, channel: &Fields, reader: &Fields, trail: Trail<'_>) {
+    /// Compares two types, which are at the offsets `at`.
+    fn types(&mut self, types: Both<&Type>, at: Both<u64>, trail: Trail<'_>) {
+        let [channel, reader] = types.map(Type::bare);
         match (channel, reader) {
-            (Fields::Unit, Fields::Unit) => {}
-            (Fields::Newtype(channel), Fields::Newtype(reader)) => self.types(channel, reader, trail),
-            (Fields::Tuple(channel), Fields::Tuple(reader)) if channel.len() == reader.len() => {
-                for (index, (channel, reader)) in channel.iter().zip(reader).enumerate() {
-                    channel.compare(reader, trail.index(index), self);
-                }
+            (same, other) if self.moves.is_some() && same == other => {
+                self.copy(at, same.size().unwrap_or(0));
             }
-            (Fields::Named(channel), Fields::Named(reader)) => {
-                let order = match self.encoding {
-                    Encoding::Postcard => Order::Matters,
-                    // In plain data, the offset locates a field.
-                    Encoding::Pod => Order::IsFree,
-                };
-                self.members(channel, reader, trail, order);
+            (Type::Option(channel), Type::Option(reader)) => self.types([channel, reader], at, trail),
+            (Type::Sequence(channel), Type::Sequence(reader)) => {
+                self.types([channel, reader], at, trail.each());
             }
-            (channel, reader) => self.different(|| [channel.summary(), reader.summary()], trail),
+            (Type::Array { len, element }, Type::Array { len: other, element: reader }) if len == other => {
+                self.elements(*len, [element, reader], at, trail.each());
+            }
+            (Type::Map { key, value }, Type::Map { key: reader_key, value: reader_value }) => {
+                self.types([key, reader_key], at, trail.keys());
+                self.types([value, reader_value], at, trail.each());
+            }
+            (Type::Struct { fields, .. }, Type::Struct { fields: reader, .. }) => {
+                self.fields([fields, reader], at, trail);
+            }
+            // A tuple of equal types is an array.
+            (Type::Array { len, element }, Type::Struct { fields: Fields::Tuple(fields), .. })
+                if *len == fields.len() as u64 =>
+            {
+                self.positions(self.parts_of_array(element, *len), parts_of_tuple(fields), at, trail);
+            }
+            (Type::Struct { fields: Fields::Tuple(fields), .. }, Type::Array { len, element })
+                if *len == fields.len() as u64 =>
+            {
+                self.positions(parts_of_tuple(fields), self.parts_of_array(element, *len), at, trail);
+            }
+            (Type::Enum { variants, .. }, Type::Enum { variants: reader, .. }) => {
+                let members = [variants, reader].map(|it| it.iter().map(Variant::member).collect());
+                let summary = |_| "a variant".into();
+                self.members(members, trail, summary, |found, fields, trail| {
+                    found.fields(fields, at, trail);
+                });
+            }
+            (channel, reader) if channel == reader => {}
+            (channel, reader) => self.different(|| [channel, reader].map(Type::to_string), trail),
         }
     }
 
-    fn members<M: Member>(&mut self, channel: &[M], reader: &[M], trail: Trail<'_>, order: Order) {
-        let positions = by_name(reader);
-        for (index, member) in channel.iter().enumerate() {
-            let trail = trail.name(member.name());
-            match positions.get(member.name()).copied() {
-                None => self.add(trail, || DifferenceKind::Added { channel: member.summary() }),
-                Some(position) => {
-                    if position != index && matches!(order, Order::Matters) {
-                        self.add(trail, || DifferenceKind::Position { channel: index, reader: position });
-                    }
-                    member.compare(&reader[position], trail, self);
-                }
+    /// Compares the elements of two arrays of the same length: one pair for all.
+    fn elements(&mut self, len: u64, elements: Both<&Type>, at: Both<u64>, trail: Trail<'_>) {
+        let before = self.moves.as_ref().map_or(0, Vec::len);
+        self.types(elements, at, trail);
+        let Some(moves) = &mut self.moves else { return };
+        let one = in_order(moves.split_off(before));
+        if one.is_empty() {
+            return;
+        }
+        let [from, to] = elements.map(|element| index_of(element.size().unwrap_or(0)));
+        // Not joined with what precedes the array: an array around this one repeats only its own.
+        let mut all = Vec::new();
+        for index in 0..index_of(len) {
+            for Move { from: first, to: first_to, len } in &one {
+                join(&mut all, Move { from: first + index * from, to: first_to + index * to, len: *len });
             }
         }
-        let known = by_name(channel);
-        for member in reader {
-            if !known.contains_key(member.name()) {
-                let kind = || DifferenceKind::Missing { reader: member.summary() };
-                self.add(trail.name(member.name()), kind);
+        moves.append(&mut all);
+    }
+
+    fn parts_of_array<'a>(&self, element: &'a Type, len: u64) -> Vec<Part<'a>> {
+        let stride = match self.encoding {
+            Encoding::Postcard => 0,
+            Encoding::Pod => element.size().unwrap_or(0),
+        };
+        (0..len).map(|index| (stride.saturating_mul(index), element)).collect()
+    }
+
+    /// Compares parts that have the same index.
+    fn positions(&mut self, channel: Vec<Part<'_>>, reader: Vec<Part<'_>>, at: Both<u64>, trail: Trail<'_>) {
+        for (index, (channel, reader)) in channel.into_iter().zip(reader).enumerate() {
+            self.part([channel, reader], at, trail.index(index));
+        }
+    }
+
+    fn part(&mut self, parts: Both<Part<'_>>, at: Both<u64>, trail: Trail<'_>) {
+        let [channel, reader] = parts.map(|(offset, _)| offset);
+        if channel != reader {
+            self.add(trail, || DifferenceKind::Offset { channel, reader });
+        }
+        let at = [at[0].saturating_add(channel), at[1].saturating_add(reader)];
+        self.types(parts.map(|(_, node)| node), at, trail);
+    }
+
+    fn fields(&mut self, [channel, reader]: Both<&Fields>, at: Both<u64>, trail: Trail<'_>) {
+        match (channel, reader) {
+            (Fields::Unit, Fields::Unit) => {}
+            (Fields::Newtype(channel), Fields::Newtype(reader)) => self.types([channel, reader], at, trail),
+            (Fields::Tuple(channel), Fields::Tuple(reader)) if channel.len() == reader.len() => {
+                self.positions(parts_of_tuple(channel), parts_of_tuple(reader), at, trail);
             }
+            (Fields::Named(channel), Fields::Named(reader)) => {
+                let members = [channel, reader].map(|it| it.iter().map(Field::member).collect());
+                let summary = |(_, node): Part<'_>| node.to_string();
+                self.members(members, trail, summary, |found, parts, trail| {
+                    found.part(parts, at, trail);
+                });
+            }
+            (channel, reader) => self.different(|| [channel, reader].map(Fields::summary), trail),
+        }
+    }
+
+    /// Compares members by their names. In plain data the offset locates a field, in Postcard its
+    /// position does.
+    fn members<M: Copy>(
+        &mut self,
+        [channel, reader]: Both<Vec<(&str, M)>>,
+        trail: Trail<'_>,
+        summary: impl Fn(M) -> String,
+        compare: impl Fn(&mut Self, Both<M>, Trail<'_>),
+    ) {
+        let positions = by_name(&reader);
+        for (index, (name, member)) in channel.iter().enumerate() {
+            let trail = trail.name(name);
+            let Some(position) = positions.get(name).copied() else {
+                self.add(trail, || DifferenceKind::Added { channel: summary(*member) });
+                continue;
+            };
+            if position != index && self.encoding == Encoding::Postcard {
+                self.add(trail, || DifferenceKind::Position { channel: index, reader: position });
+            }
+            compare(self, [*member, reader[position].1], trail);
+        }
+        let known = by_name(&channel);
+        for (name, member) in reader.iter().filter(|(name, _)| !known.contains_key(name)) {
+            self.add(trail.name(name), || DifferenceKind::Missing { reader: summary(*member) });
+        }
+    }
+
+    /// Notes bytes that are the same in both.
+    fn copy(&mut self, [from, to]: Both<u64>, len: u64) {
+        if let Some(moves) = self.moves.as_mut().filter(|_| len > 0) {
+            moves.push(Move { from: index_of(from), to: index_of(to), len: index_of(len) });
         }
     }
 }
 
 /// The index of each name.
-fn by_name<M: Member>(members: &[M]) -> HashMap<&str, usize> {
-    members.iter().enumerate().map(|(index, member)| (member.name(), index)).collect()
+fn by_name<'a, M>(members: &[(&'a str, M)]) -> HashMap<&'a str, usize> {
+    members.iter().enumerate().map(|(index, (name, _))| (*name, index)).collect()
 }
 
-/// The schema to which an array belongs.
-#[derive(Clone, Copy)]
-enum Side {
-    Channel,
-    Reader,
+fn parts_of_tuple(fields: &[Field]) -> Vec<Part<'_>> {
+    fields.iter().map(|field| field.member().1).collect()
 }
 
-/// Whether the order of members is part of the format.
-#[derive(Clone, Copy)]
-enum Order {
-    Matters,
-    IsFree,
+impl Field {
+    fn member(&self) -> (&str, Part<'_>) {
+        (&self.name, (self.offset, &self.value))
+    }
+}
+
+impl Variant {
+    fn member(&self) -> (&str, &Fields) {
+        (&self.name, &self.fields)
+    }
+}
+
+/// Moves in the order of their targets; neighbours become one.
+fn in_order(mut moves: Vec<Move>) -> Vec<Move> {
+    moves.sort_unstable_by_key(|one| one.to);
+    let mut joined = Vec::new();
+    moves.into_iter().for_each(|one| join(&mut joined, one));
+    joined
+}
+
+/// Adds a move, or extends the last one if the bytes follow one another.
+fn join(moves: &mut Vec<Move>, Move { from, to, len }: Move) {
+    match moves.last_mut() {
+        Some(last) if last.from + last.len == from && last.to + last.len == to => last.len += len,
+        _ => moves.push(Move { from, to, len }),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "64-bit targets only")]
+fn index_of(number: u64) -> usize {
+    number as usize
 }
 
 impl Fields {
@@ -301,6 +362,237 @@ impl Fields {
             Fields::Newtype(inner) => inner.to_string(),
             Fields::Tuple(fields) => format!("{} values by position", fields.len()),
             Fields::Named(fields) => format!("{} named fields", fields.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::tree::Scalar;
+
+    fn plain(fields: &[(&str, u64, Type)]) -> Schema {
+        let field = |(name, offset, value): &(&str, u64, Type)| Field {
+            name: (*name).into(),
+            offset: *offset,
+            value: value.clone(),
+        };
+        let fields = Fields::Named(fields.iter().map(field).collect());
+        Schema { encoding: Encoding::Pod, root: Type::Struct { name: "S".into(), fields } }
+    }
+
+    const U64: Type = Type::Scalar(Scalar::U64);
+    const U32: Type = Type::Scalar(Scalar::U32);
+
+    #[test]
+    fn the_same_layout_is_one_move() {
+        let schema = plain(&[("a", 0, U64), ("b", 8, U32), ("c", 12, U32)]);
+        assert_eq!(plan(&schema, &schema), Ok(vec![Move { from: 0, to: 0, len: 16 }]));
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let channel = plain(&[("a", 0, U64), ("new", 8, U64), ("b", 16, U32), ("c", 20, U32)]);
+        let reader = plain(&[("b", 0, U32), ("c", 4, U32), ("a", 8, U64)]);
+        let moves = vec![Move { from: 16, to: 0, len: 8 }, Move { from: 0, to: 8, len: 8 }];
+        assert_eq!(plan(&channel, &reader), Ok(moves));
+    }
+
+    #[test]
+    fn elements_are_mapped_each() {
+        let list = |schema: Schema| Type::Array { len: 2, element: Box::new(schema.root) };
+        let channel = plain(&[("l", 0, list(plain(&[("x", 0, U32), ("y", 4, U32)])))]);
+        let reader = plain(&[("l", 0, list(plain(&[("y", 0, U32)])))]);
+        let moves = vec![Move { from: 4, to: 0, len: 4 }, Move { from: 12, to: 4, len: 4 }];
+        assert_eq!(plan(&channel, &reader), Ok(moves));
+    }
+
+    #[test]
+    fn arrays_in_an_array_are_mapped_each_whatever_precedes_them() {
+        let grid = |len, number| array(len, array(2, number));
+        let wrapped = Type::Struct { name: "W".into(), fields: Fields::Newtype(Box::new(U32)) };
+        for len in [0, 1, 3] {
+            let channel = plain(&[("a", 4, U32), ("grid", 8, grid(len, U32))]);
+            let reader = plain(&[("a", 4, wrapped.clone()), ("grid", 8, grid(len, wrapped.clone()))]);
+            let all = Move { from: 4, to: 4, len: 4 + 8 * usize::try_from(len).unwrap() };
+            assert_eq!(plan(&channel, &reader), Ok(vec![all]), "{len} arrays");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_of_another_type_is_named() {
+        let channel = plain(&[("a", 0, U64), ("b", 8, U64)]);
+        let reader = plain(&[("b", 0, U32), ("a", 8, U64), ("c", 16, U64)]);
+        let texts: Vec<_> = plan(&channel, &reader).unwrap_err().iter().map(ToString::to_string).collect();
+        let expected =
+            ["b: u64 in the channel, u32 in the reader", "c: missing in the channel, u64 in the reader"];
+        assert_eq!(texts, expected);
+    }
+
+    fn tuple(fields: impl IntoIterator<Item = (u64, Type)>) -> Type {
+        let field = |(offset, value)| Field { name: String::new(), offset, value };
+        let fields = Fields::Tuple(fields.into_iter().map(field).collect());
+        Type::Struct { name: "T".into(), fields }
+    }
+
+    fn array(len: u64, element: Type) -> Type {
+        Type::Array { len, element: Box::new(element) }
+    }
+
+    #[test]
+    fn a_tuple_of_equal_types_is_an_array() {
+        let pairs = plain(&[("p", 8, array(2, U64))]);
+        let points = plain(&[("p", 0, tuple([(0, U64), (8, U64)]))]);
+        assert_eq!(plan(&pairs, &points), Ok(vec![Move { from: 8, to: 0, len: 16 }]));
+        let turned = plain(&[("p", 0, tuple([(8, U64), (0, U64)]))]);
+        let moves = vec![Move { from: 8, to: 8, len: 8 }, Move { from: 0, to: 16, len: 8 }];
+        assert_eq!(plan(&turned, &pairs), Ok(moves));
+    }
+
+    #[test]
+    fn nothing_is_copied_of_units() {
+        let unit = |name: &str| Type::Struct { name: name.into(), fields: Fields::Unit };
+        assert_eq!(plan(&plain(&[("u", 0, unit("A"))]), &plain(&[("u", 0, unit("B"))])), Ok(vec![]));
+        let many = |name| plain(&[("u", 0, array(u64::MAX, unit(name)))]);
+        assert_eq!(plan(&many("A"), &many("B")), Ok(vec![]), "and that takes no time");
+    }
+
+    #[test]
+    fn what_is_wrong_is_reported_after_many_added_fields() {
+        let names: Vec<String> = (0..200).map(|index| format!("f{index}")).collect();
+        let mut fields: Vec<_> = names.iter().map(|name| (name.as_str(), 0, U32)).collect();
+        fields.push(("a", 0, U32));
+        let reasons = plan(&plain(&fields), &plain(&[("a", 0, U64)])).unwrap_err();
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+    }
+
+    /// Plain data of any shape, with any offsets that keep the size small.
+    fn types() -> impl Strategy<Value = Type> {
+        let leaf = prop_oneof![Just(U64), Just(U32), Just(Type::Unit), Just(array(2, U32))];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            let fields = proptest::collection::vec((0_u64..32, inner.clone()), 0..4);
+            prop_oneof![
+                (0_u64..4, inner.clone()).prop_map(|(len, element)| array(len, element)),
+                inner.prop_map(|inner| Type::Struct {
+                    name: "N".into(),
+                    fields: Fields::Newtype(Box::new(inner)),
+                }),
+                fields.clone().prop_map(tuple),
+                fields.prop_map(|fields| {
+                    let name = |(index, (offset, value))| Field { name: format!("f{index}"), offset, value };
+                    let fields = Fields::Named(fields.into_iter().enumerate().map(name).collect());
+                    Type::Struct { name: "S".into(), fields }
+                }),
+                Just(Type::Struct { name: "U".into(), fields: Fields::Unit }),
+            ]
+        })
+    }
+
+    /// An equivalent type. `turns` choose where an array becomes a tuple, a name changes, a newtype
+    /// is added, and where a number becomes another number, which is the only real difference.
+    fn rewritten(node: &Type, turns: &mut impl Iterator<Item = u8>) -> Type {
+        let turn = turns.next().unwrap_or(0);
+        let fields = |fields: &[Field], turns: &mut _| {
+            let field = |field: &Field| Field { value: rewritten(&field.value, turns), ..field.clone() };
+            fields.iter().map(field).collect()
+        };
+        match node {
+            Type::Scalar(_) if turn == 1 => Type::Scalar(Scalar::I64),
+            Type::Array { len, element } if turn > 4 => {
+                let stride = element.size().unwrap();
+                tuple((0..*len).map(|index| (index * stride, rewritten(element, turns))))
+            }
+            Type::Array { len, element } => array(*len, rewritten(element, turns)),
+            Type::Struct { fields: Fields::Unit, .. } => {
+                Type::Struct { name: "V".into(), fields: Fields::Unit }
+            }
+            Type::Struct { fields: Fields::Newtype(inner), .. } => rewritten(inner, turns),
+            Type::Struct { name, fields: Fields::Tuple(found) } => {
+                Type::Struct { name: format!("{name}{turn}"), fields: Fields::Tuple(fields(found, turns)) }
+            }
+            Type::Struct { name, fields: Fields::Named(found) } => {
+                Type::Struct { name: format!("{name}{turn}"), fields: Fields::Named(fields(found, turns)) }
+            }
+            other => Type::Struct { name: "W".into(), fields: Fields::Newtype(Box::new(other.clone())) },
+        }
+    }
+
+    /// The oracle: for each byte that a plan copies, where it comes from and where it goes; without
+    /// a plan for one element, joining or an order.
+    fn bytes([channel, reader]: Both<&Type>, [from, to]: Both<u64>, pairs: &mut BTreeSet<(u64, u64)>) {
+        let place = |base: u64, (offset, node): (u64, &Type)| (base + offset, node.clone());
+        let parts = |node: &Type| -> Vec<(u64, Type)> {
+            match node {
+                Type::Array { len, element } => {
+                    let stride = element.size().unwrap();
+                    (0..*len).map(|index| (index * stride, (**element).clone())).collect()
+                }
+                Type::Struct { fields: Fields::Tuple(fields), .. } => {
+                    fields.iter().map(|field| (field.offset, field.value.clone())).collect()
+                }
+                _ => vec![],
+            }
+        };
+        match (channel.bare(), reader.bare()) {
+            (same, other) if same == other => {
+                pairs.extend((0..same.size().unwrap()).map(|byte| (from + byte, to + byte)));
+            }
+            (
+                Type::Struct { fields: Fields::Named(channel), .. },
+                Type::Struct { fields: Fields::Named(reader), .. },
+            ) => {
+                for wanted in reader {
+                    let found = channel.iter().find(|found| found.name == wanted.name).unwrap();
+                    let (from, node) = place(from, (found.offset, &found.value));
+                    bytes([&node, &wanted.value], [from, to + wanted.offset], pairs);
+                }
+            }
+            (channel, reader) => {
+                for (channel, reader) in parts(channel).into_iter().zip(parts(reader)) {
+                    bytes([&channel.1, &reader.1], [from + channel.0, to + reader.0], pairs);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn there_is_a_plan_or_a_reason(
+            root in types(), other in types(), turns in proptest::collection::vec(0_u8..8, 0..30),
+        ) {
+            let schema = |root| Schema { encoding: Encoding::Pod, root };
+            let again = rewritten(&root, &mut turns.into_iter());
+            let channel = schema(root);
+            for reader in [schema(again), schema(other)] {
+                match plan(&channel, &reader) {
+                    Ok(moves) => {
+                        let size = reader.fixed_len().unwrap();
+                        prop_assert!(moves.iter().all(|one| (one.to + one.len) as u64 <= size));
+                        let copied = moves.iter().flat_map(|one| {
+                            let (from, to) = (one.from as u64, one.to as u64);
+                            (0..one.len as u64).map(move |byte| (from + byte, to + byte))
+                        });
+                        let mut expected = BTreeSet::new();
+                        bytes([&channel.root, &reader.root], [0; 2], &mut expected);
+                        prop_assert_eq!(copied.collect::<BTreeSet<_>>(), expected);
+                    }
+                    Err(reasons) => prop_assert!(!reasons.is_empty()),
+                }
+                if channel.differences(&reader).is_empty() {
+                    prop_assert!(plan(&channel, &reader).is_ok(), "{} {}", channel, reader);
+                }
+                let mut missing = channel.differences(&reader);
+                missing.retain(|it| {
+                    !matches!(it.kind, DifferenceKind::Added { .. } | DifferenceKind::Offset { .. })
+                });
+                prop_assert_eq!(missing.is_empty(), plan(&channel, &reader).is_ok());
+            }
         }
     }
 }

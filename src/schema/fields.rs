@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Write};
 
 use super::path::{FieldPath, Step, Trail};
-use super::tree::{Encoding, Fields, Schema, Type};
+use super::tree::{Encoding, Field, Fields, Schema, Type};
 
 /// A field that a state has, or may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +42,63 @@ const MAX_PATH: usize = 4 * 1024;
 /// The most bytes of the text of a type.
 const MAX_TYPE_NAME: usize = 256;
 
-/// The first `max` of the fields that are listed.
-pub(super) fn list(schema: &Schema, max: usize) -> Vec<FieldInfo> {
-    let mut listing = Listing { found: Vec::new(), fields: max.min(MAX_FIELDS), text: MAX_TEXT };
-    collect(&schema.root, Trail::ROOT, &mut |node, trail| listing.add(node, trail));
-    listing.found
-}
+impl Schema {
+    /// The fields and the fields inside of them, in the order of their declaration.
+    ///
+    /// The schema may come from an untrusted channel: at most 1,000 fields and 64 KiB of text are
+    /// listed. Fields whose paths have more than 4 KiB are left out; a text of a type ends with `…`
+    /// after 256 bytes. [`Schema::field_count`] counts all fields.
+    ///
+    /// Cost: visits each type, and allocates two texts for each listed field.
+    #[must_use]
+    pub fn fields(&self) -> Vec<FieldInfo> {
+        self.first_fields(usize::MAX)
+    }
 
-/// The number of all fields.
-pub(super) fn count(schema: &Schema) -> usize {
-    let mut count = 0;
-    collect(&schema.root, Trail::ROOT, &mut |_, _| count += 1);
-    count
+    /// The number of fields, including those that [`Schema::fields`] does not list.
+    ///
+    /// Cost: visits each type; nothing is allocated.
+    #[must_use]
+    pub fn field_count(&self) -> usize {
+        let mut count = 0;
+        collect(&self.root, Trail::ROOT, &mut |_, _| count += 1);
+        count
+    }
+
+    /// The first `max` of the fields that are listed.
+    pub(crate) fn first_fields(&self, max: usize) -> Vec<FieldInfo> {
+        let mut listing = Listing { found: Vec::new(), fields: max.min(MAX_FIELDS), text: MAX_TEXT };
+        collect(&self.root, Trail::ROOT, &mut |node, trail| listing.add(node, trail));
+        listing.found
+    }
+
+    /// The position of the field at `path` in plain data. `None` if there is no such field, or if
+    /// the schema is not of plain data: only there do fields have fixed positions.
+    ///
+    /// Cost: each step searches the fields there; the last step and each index visit all types in
+    /// it. Nothing is allocated.
+    #[must_use]
+    pub fn locate(&self, path: &FieldPath) -> Option<Located<'_>> {
+        if self.encoding != Encoding::Pod {
+            return None;
+        }
+        let (mut node, mut offset) = (self.root.bare(), 0_u64);
+        for passed in path.steps() {
+            let (further, inner) = step(node, passed)?;
+            offset = offset.checked_add(further)?;
+            node = inner.bare();
+        }
+        Some(Located { offset, len: node.size()?, r#type: node })
+    }
+
+    /// Whether some state has a value at `path`. Other states may lack it: with another variant,
+    /// without the optional value, with a shorter list, without the key.
+    ///
+    /// Cost: each step searches the fields and variants there. Nothing is allocated.
+    #[must_use]
+    pub fn may_have(&self, path: &FieldPath) -> bool {
+        reaches(&self.root, path.steps())
+    }
 }
 
 /// The fields found so far, and what the limits still allow.
@@ -147,25 +192,6 @@ fn collect_fields(fields: &Fields, trail: Trail<'_>, add: &mut impl FnMut(&Type,
     }
 }
 
-/// The field at `path` in plain data.
-pub(super) fn locate<'a>(schema: &'a Schema, path: &FieldPath) -> Option<Located<'a>> {
-    if schema.encoding != Encoding::Pod {
-        return None;
-    }
-    let (mut node, mut offset) = (schema.root.bare(), 0_u64);
-    for passed in path.steps() {
-        let (further, inner) = step(node, passed)?;
-        offset = offset.checked_add(further)?;
-        node = inner.bare();
-    }
-    Some(Located { offset, len: node.size()?, r#type: node })
-}
-
-/// Whether some state has a value at `path`.
-pub(super) fn may_have(schema: &Schema, path: &FieldPath) -> bool {
-    reaches(&schema.root, path.steps())
-}
-
 /// Whether `steps` can lead from a value of `node` to another value. The depth of the recursion is
 /// limited by that of the types.
 fn reaches(node: &Type, steps: &[Step]) -> bool {
@@ -179,29 +205,20 @@ fn reaches(node: &Type, steps: &[Step]) -> bool {
         }
         (Type::Map { value, .. }, Step::Name(_)) => reaches(value, rest),
         (Type::Struct { fields, .. }, _) => fields_reach(fields, steps),
-        (Type::Enum { variants, .. }, Step::Name(name)) => {
-            // In a value, a variant without fields is a text and not an object.
-            let named = variants.iter().filter(|variant| variant.name == *name);
-            named
-                .filter(|variant| variant.fields != Fields::Unit)
-                .any(|variant| fields_reach(&variant.fields, rest))
-        }
+        // In a value, a variant without fields is a text and not an object.
+        (Type::Enum { variants, .. }, Step::Name(name)) => variants
+            .iter()
+            .filter(|variant| variant.name == *name && variant.fields != Fields::Unit)
+            .any(|variant| fields_reach(&variant.fields, rest)),
         _ => false,
     }
 }
 
 fn fields_reach(fields: &Fields, steps: &[Step]) -> bool {
     let Some((step, rest)) = steps.split_first() else { return true };
-    match (fields, step) {
-        (Fields::Newtype(inner), _) => reaches(inner, steps),
-        (Fields::Tuple(fields), Step::Index(index)) => {
-            fields.get(*index).is_some_and(|field| reaches(&field.value, rest))
-        }
-        // If two fields have one name, a value has the last of them.
-        (Fields::Named(fields), Step::Name(name)) => {
-            fields.iter().rfind(|field| field.name == *name).is_some_and(|field| reaches(&field.value, rest))
-        }
-        _ => false,
+    match fields {
+        Fields::Newtype(inner) => reaches(inner, steps),
+        fields => field_at(fields, step).is_some_and(|field| reaches(&field.value, rest)),
     }
 }
 
@@ -212,13 +229,18 @@ fn step<'a>(node: &'a Type, passed: &Step) -> Option<(u64, &'a Type)> {
             let index = u64::try_from(*index).ok().filter(|index| index < len)?;
             Some((index.checked_mul(element.size()?)?, element))
         }
-        (Type::Struct { fields: Fields::Tuple(fields), .. }, Step::Index(index)) => {
-            fields.get(*index).map(|field| (field.offset, &field.value))
+        (Type::Struct { fields, .. }, _) => {
+            field_at(fields, passed).map(|field| (field.offset, &field.value))
         }
-        (Type::Struct { fields: Fields::Named(fields), .. }, Step::Name(name)) => {
-            let field = fields.iter().rfind(|field| field.name == *name)?;
-            Some((field.offset, &field.value))
-        }
+        _ => None,
+    }
+}
+
+fn field_at<'a>(fields: &'a Fields, step: &Step) -> Option<&'a Field> {
+    match (fields, step) {
+        (Fields::Tuple(fields), Step::Index(index)) => fields.get(*index),
+        // If two fields have one name, a value has the last of them.
+        (Fields::Named(fields), Step::Name(name)) => fields.iter().rfind(|field| field.name == *name),
         _ => None,
     }
 }

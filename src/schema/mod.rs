@@ -46,7 +46,6 @@ mod describe;
 mod difference;
 mod fields;
 mod path;
-mod plan;
 mod tree;
 mod wire;
 
@@ -59,11 +58,11 @@ pub(crate) use cursor::{Cursor, Fault, samples};
 pub use describe::assembly;
 pub use describe::{Describe, DescribePod};
 pub use difference::{Difference, DifferenceKind};
+pub(crate) use difference::{Move, plan};
 pub use fields::{FieldInfo, Located};
 #[cfg(feature = "dynamic")]
 pub(crate) use path::Trail;
 pub use path::{FieldPath, PathError, Step};
-pub(crate) use plan::{Move, plan};
 pub use postcard_schema;
 #[cfg(all(test, feature = "dynamic"))]
 pub(crate) use tree::SIZES_COMPUTED;
@@ -145,32 +144,6 @@ impl Schema {
         layout::fingerprint(&self.to_bytes())
     }
 
-    /// The fields and the fields inside of them, in the order of their declaration.
-    ///
-    /// The schema may come from an untrusted channel: at most 1,000 fields and 64 KiB of text are
-    /// listed. Fields whose paths have more than 4 KiB are left out; a text of a type ends with `…`
-    /// after 256 bytes. [`Schema::field_count`] counts all fields.
-    ///
-    /// Cost: visits each type, and allocates two texts for each listed field.
-    #[must_use]
-    pub fn fields(&self) -> Vec<FieldInfo> {
-        fields::list(self, usize::MAX)
-    }
-
-    /// The number of fields, including those that [`Schema::fields`] does not list.
-    ///
-    /// Cost: visits each type; nothing is allocated.
-    #[must_use]
-    pub fn field_count(&self) -> usize {
-        fields::count(self)
-    }
-
-    /// The first `max` of the fields that are listed.
-    #[cfg(any(test, feature = "dynamic"))]
-    pub(crate) fn first_fields(&self, max: usize) -> Vec<FieldInfo> {
-        fields::list(self, max)
-    }
-
     /// The differences between this schema, that of a channel, and the schema that `reader` was
     /// compiled with. Without differences, payloads mean the same to both. At most 100 differences
     /// are reported.
@@ -183,25 +156,6 @@ impl Schema {
     /// arrays of arrays and the other has tuples, the cost is the product of their types.
     #[must_use]
     pub fn differences(&self, reader: &Schema) -> Vec<Difference> {
-        difference::differences(self, reader, |_| true)
-    }
-
-    /// The position of the field at `path` in plain data. `None` if there is no such field, or if
-    /// the schema is not of plain data: only there do fields have fixed positions.
-    ///
-    /// Cost: each step searches the fields there; the last step and each index visit all types in
-    /// it. Nothing is allocated.
-    #[must_use]
-    pub fn locate(&self, path: &FieldPath) -> Option<Located<'_>> {
-        fields::locate(self, path)
-    }
-
-    /// Whether some state has a value at `path`. Other states may lack it: with another variant,
-    /// without the optional value, with a shorter list, without the key.
-    ///
-    /// Cost: each step searches the fields and variants there. Nothing is allocated.
-    #[must_use]
-    pub fn may_have(&self, path: &FieldPath) -> bool {
-        fields::may_have(self, path)
+        difference::differences(self, reader)
     }
 }

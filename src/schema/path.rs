@@ -1,8 +1,7 @@
 //! Paths to values inside of a state: `queue[3].deadline`.
 
 use std::fmt::{self, Display, Formatter};
-use std::iter::Peekable;
-use std::str::{Chars, FromStr};
+use std::str::FromStr;
 
 /// The path from a state to a value in it: `a.b[3].c`. Names with other characters than letters,
 /// digits, `_` and `-` are in brackets and quotes, as a Rust literal: `by_name["worker 7"].load`.
@@ -214,7 +213,7 @@ impl FromStr for FieldPath {
     ///
     /// [`PathError`], which has the column of the error.
     fn from_str(text: &str) -> Result<FieldPath, PathError> {
-        let mut parser = Parser { characters: text.chars().peekable(), column: 1 };
+        let mut parser = Parser { text, rest: text };
         let mut steps = Vec::new();
         while let Some(next) = parser.peek() {
             let step = match next {
@@ -234,24 +233,35 @@ impl FromStr for FieldPath {
 }
 
 struct Parser<'a> {
-    characters: Peekable<Chars<'a>>,
-    /// The column of the next character.
-    column: usize,
+    text: &'a str,
+    /// What is left of the text.
+    rest: &'a str,
 }
 
-impl Parser<'_> {
-    fn peek(&mut self) -> Option<char> {
-        self.characters.peek().copied()
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
     }
 
     fn next(&mut self) -> Option<char> {
-        let next = self.characters.next();
-        self.column += usize::from(next.is_some());
+        let mut characters = self.rest.chars();
+        let next = characters.next();
+        self.rest = characters.as_str();
         next
     }
 
+    /// Takes characters as long as they belong.
+    fn take(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|next| !belongs(next)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    /// An error at the next character.
     fn wrong<V>(&self, reason: &'static str) -> Result<V, PathError> {
-        Err(PathError { column: self.column, reason })
+        let before = &self.text[..self.text.len() - self.rest.len()];
+        Err(PathError { column: before.chars().count() + 1, reason })
     }
 
     fn expect(&mut self, expected: char, reason: &'static str) -> Result<(), PathError> {
@@ -263,18 +273,14 @@ impl Parser<'_> {
     }
 
     fn name(&mut self) -> Result<Step, PathError> {
-        let mut name = String::new();
-        while let Some(next) = self.peek().filter(|next| !matches!(next, '.' | '[')) {
-            if matches!(next, ']' | '"') || next.is_control() {
-                return self.wrong("write a name with this character as [\"…\"]");
+        let name = self.take(|next| !matches!(next, '.' | '[' | ']' | '"') && !next.is_control());
+        match self.peek() {
+            Some(next) if !matches!(next, '.' | '[') => {
+                self.wrong("write a name with this character as [\"…\"]")
             }
-            name.push(next);
-            self.next();
+            _ if name.is_empty() => self.wrong("a name is missing: write it after the dot"),
+            _ => Ok(Step::Name(name.into())),
         }
-        if name.is_empty() {
-            return self.wrong("a name is missing: write it after the dot");
-        }
-        Ok(Step::Name(name))
     }
 
     fn bracket(&mut self) -> Result<Step, PathError> {
@@ -303,21 +309,13 @@ impl Parser<'_> {
         self.next();
         let mut name = String::new();
         loop {
-            match self.peek() {
+            name.push_str(self.take(|next| !matches!(next, '"' | '\\')));
+            match self.next() {
+                Some('"') => return Ok(name),
+                Some(_) => name.push(self.escaped()?),
                 None => return self.wrong("the closing \" of the name is missing"),
-                Some('"') => break,
-                Some('\\') => {
-                    self.next();
-                    name.push(self.escaped()?);
-                }
-                Some(other) => {
-                    name.push(other);
-                    self.next();
-                }
             }
         }
-        self.next();
-        Ok(name)
     }
 
     fn escaped(&mut self) -> Result<char, PathError> {

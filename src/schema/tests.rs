@@ -321,6 +321,16 @@ fn encodings_and_offsets_differ() {
 }
 
 #[test]
+fn scalars_are_in_the_order_of_their_tags() {
+    let scalars: Vec<Scalar> = (0..=u8::MAX).map_while(Scalar::of_tag).collect();
+    assert_eq!(scalars.last(), Some(&Scalar::Char));
+    for (tag, scalar) in scalars.into_iter().enumerate() {
+        assert_eq!(usize::from(scalar.tag()), tag);
+        assert_eq!(scalar.name(), format!("{scalar:?}").to_lowercase());
+    }
+}
+
+#[test]
 fn numbers_have_the_bits_of_their_types() {
     let number = |bytes: &[u8], bits| Cursor::new(bytes).varint(bits);
     assert_eq!(number(&[0xff, 0xff, 3], 16), Ok(u128::from(u16::MAX)));

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
+use postcard_schema::schema::DataModelType;
+
 /// How a state becomes bytes: an encoding and a tree of types. [The module](crate::schema) shows
 /// how to get one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,56 +126,54 @@ pub enum Scalar {
     Char,
 }
 
+/// Each scalar, its name in Rust, its size in plain data, and its type in the crate
+/// `postcard-schema`, in the order of their tags.
+const SCALARS: [(Scalar, &str, u64, DataModelType); 14] = [
+    (Scalar::Bool, "bool", 1, DataModelType::Bool),
+    (Scalar::U8, "u8", 1, DataModelType::U8),
+    (Scalar::U16, "u16", 2, DataModelType::U16),
+    (Scalar::U32, "u32", 4, DataModelType::U32),
+    (Scalar::U64, "u64", 8, DataModelType::U64),
+    (Scalar::U128, "u128", 16, DataModelType::U128),
+    (Scalar::I8, "i8", 1, DataModelType::I8),
+    (Scalar::I16, "i16", 2, DataModelType::I16),
+    (Scalar::I32, "i32", 4, DataModelType::I32),
+    (Scalar::I64, "i64", 8, DataModelType::I64),
+    (Scalar::I128, "i128", 16, DataModelType::I128),
+    (Scalar::F32, "f32", 4, DataModelType::F32),
+    (Scalar::F64, "f64", 8, DataModelType::F64),
+    (Scalar::Char, "char", 4, DataModelType::Char),
+];
+
 impl Scalar {
-    /// All scalars. The index of a scalar is its tag in a schema's bytes.
-    pub(super) const ALL: [Scalar; 14] = [
-        Scalar::Bool,
-        Scalar::U8,
-        Scalar::U16,
-        Scalar::U32,
-        Scalar::U64,
-        Scalar::U128,
-        Scalar::I8,
-        Scalar::I16,
-        Scalar::I32,
-        Scalar::I64,
-        Scalar::I128,
-        Scalar::F32,
-        Scalar::F64,
-        Scalar::Char,
-    ];
+    /// The scalar of this tag in a schema's bytes.
+    pub(super) fn of_tag(tag: u8) -> Option<Scalar> {
+        SCALARS.get(usize::from(tag)).map(|(scalar, ..)| *scalar)
+    }
+
+    pub(super) fn tag(self) -> u8 {
+        self as u8
+    }
+
+    pub(super) fn of_model(model: &DataModelType) -> Option<Scalar> {
+        let model = match model {
+            DataModelType::Usize => &DataModelType::U64,
+            DataModelType::Isize => &DataModelType::I64,
+            other => other,
+        };
+        SCALARS.iter().find(|(.., known)| known == model).map(|(scalar, ..)| *scalar)
+    }
 
     /// The type's name in Rust.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Scalar::Bool => "bool",
-            Scalar::U8 => "u8",
-            Scalar::U16 => "u16",
-            Scalar::U32 => "u32",
-            Scalar::U64 => "u64",
-            Scalar::U128 => "u128",
-            Scalar::I8 => "i8",
-            Scalar::I16 => "i16",
-            Scalar::I32 => "i32",
-            Scalar::I64 => "i64",
-            Scalar::I128 => "i128",
-            Scalar::F32 => "f32",
-            Scalar::F64 => "f64",
-            Scalar::Char => "char",
-        }
+        SCALARS[self as usize].1
     }
 
     /// The size in plain data, in bytes.
     #[must_use]
     pub fn size(self) -> u64 {
-        match self {
-            Scalar::Bool | Scalar::U8 | Scalar::I8 => 1,
-            Scalar::U16 | Scalar::I16 => 2,
-            Scalar::U32 | Scalar::I32 | Scalar::F32 | Scalar::Char => 4,
-            Scalar::U64 | Scalar::I64 | Scalar::F64 => 8,
-            Scalar::U128 | Scalar::I128 => 16,
-        }
+        SCALARS[self as usize].2
     }
 }
 
@@ -225,53 +225,44 @@ impl Fields {
 /// string literal.
 impl Display for Schema {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        Printer { formatter, indent: 0, encoding: self.encoding }.r#type(&self.root)
+        Printer { formatter, indent: 0, contents: Some(self.encoding) }.r#type(&self.root)
     }
 }
 
 /// The type in one line: `Vec<Job>`.
 impl Display for Type {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Type::Scalar(scalar) => formatter.write_str(scalar.name()),
-            Type::String => formatter.write_str("String"),
-            Type::Bytes => formatter.write_str("bytes"),
-            Type::Unit => formatter.write_str("()"),
-            Type::Schema => formatter.write_str("Schema"),
-            Type::Option(inner) => write!(formatter, "Option<{inner}>"),
-            Type::Sequence(element) => write!(formatter, "Vec<{element}>"),
-            Type::Array { len, element } => write!(formatter, "[{element}; {len}]"),
-            Type::Map { key, value } => write!(formatter, "Map<{key}, {value}>"),
-            Type::Struct { name, fields: Fields::Tuple(fields) } if name.is_empty() => {
-                formatter.write_char('(')?;
-                for (index, field) in fields.iter().enumerate() {
-                    write!(formatter, "{}{}", if index == 0 { "" } else { ", " }, field.value)?;
-                }
-                formatter.write_char(')')
-            }
-            Type::Struct { name, .. } | Type::Enum { name, .. } => {
-                write!(formatter, "{}", name.escape_debug())
-            }
-        }
+        Printer { formatter, indent: 0, contents: None }.r#type(self)
     }
 }
 
-/// Writes types with their contents.
 struct Printer<'a, 'b> {
     formatter: &'a mut Formatter<'b>,
     indent: usize,
-    encoding: Encoding,
+    /// The encoding if structs and enums are written with their contents; `None` for their names.
+    contents: Option<Encoding>,
 }
 
 impl Printer<'_, '_> {
     fn r#type(&mut self, node: &Type) -> fmt::Result {
         match node {
+            Type::Scalar(scalar) => self.formatter.write_str(scalar.name()),
+            Type::String => self.formatter.write_str("String"),
+            Type::Bytes => self.formatter.write_str("bytes"),
+            Type::Unit => self.formatter.write_str("()"),
+            Type::Schema => self.formatter.write_str("Schema"),
             Type::Option(inner) => self.around("Option<", inner, ">"),
             Type::Sequence(element) => self.around("Vec<", element, ">"),
             Type::Array { len, element } => self.around("[", element, &format!("; {len}]")),
             Type::Map { key, value } => {
                 self.around("Map<", key, ", ")?;
                 self.around("", value, ">")
+            }
+            Type::Struct { name, fields: fields @ Fields::Tuple(_) } if name.is_empty() => {
+                self.fields(fields)
+            }
+            Type::Struct { name, .. } | Type::Enum { name, .. } if self.contents.is_none() => {
+                write!(self.formatter, "{}", name.escape_debug())
             }
             Type::Struct { name, fields } => {
                 if !name.is_empty() {
@@ -286,7 +277,6 @@ impl Printer<'_, '_> {
                     printer.fields(&variant.fields)
                 })
             }
-            plain => write!(self.formatter, "{plain}"),
         }
     }
 
@@ -310,14 +300,12 @@ impl Printer<'_, '_> {
             }
             Fields::Named(fields) => {
                 self.formatter.write_char(' ')?;
-                let is_plain = self.encoding == Encoding::Pod;
                 self.lines(fields, |printer, field| {
                     write!(printer.formatter, "{}: ", field.name.escape_debug())?;
                     printer.r#type(&field.value)?;
-                    if is_plain {
-                        write!(printer.formatter, " /* at byte {} */", field.offset)
-                    } else {
-                        Ok(())
+                    match printer.contents {
+                        Some(Encoding::Pod) => write!(printer.formatter, " /* at byte {} */", field.offset),
+                        _ => Ok(()),
                     }
                 })
             }

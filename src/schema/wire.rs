@@ -28,7 +28,7 @@ const MAX_NODES: u32 = 10_000;
 /// The most bytes of the name of a type, variant or field.
 const MAX_NAME_BYTES: u64 = 256;
 
-/// The tags of types. Lower tags are those of scalars: the index in [`Scalar::ALL`].
+/// The tags of types. Lower tags are those of scalars: see [`Scalar::tag`].
 mod tag {
     pub(super) const STRING: u8 = 16;
     pub(super) const BYTES: u8 = 17;
@@ -178,10 +178,7 @@ impl Output {
 
     fn r#type(&mut self, node: &Type) {
         match node {
-            Type::Scalar(scalar) => {
-                let position = Scalar::ALL.iter().position(|other| other == scalar);
-                self.bytes.push(position.and_then(|position| position.try_into().ok()).unwrap_or_default());
-            }
+            Type::Scalar(scalar) => self.bytes.push(scalar.tag()),
             Type::String => self.bytes.push(tag::STRING),
             Type::Bytes => self.bytes.push(tag::BYTES),
             Type::Unit => self.bytes.push(tag::UNIT),
@@ -297,8 +294,8 @@ impl<'a> Input<'a> {
         let levels = levels.checked_sub(1).ok_or(SchemaError::TooDeep)?;
         let at = self.cursor.at();
         let tag = self.step(Cursor::byte)?;
-        if let Some(scalar) = Scalar::ALL.get(usize::from(tag)) {
-            return Ok(Type::Scalar(*scalar));
+        if let Some(scalar) = Scalar::of_tag(tag) {
+            return Ok(Type::Scalar(scalar));
         }
         Ok(match tag {
             tag::STRING => Type::String,

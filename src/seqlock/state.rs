@@ -11,11 +11,11 @@ use crate::memory::{Memory, MemoryMut};
 #[non_exhaustive]
 pub enum ChannelState {
     /// The channel has not ended.
-    Open,
+    Open = 0,
     /// The writer closed it and left the last state for readers.
-    Lingering,
+    Lingering = 1,
     /// Its names have been, or are about to be, unlinked.
-    Removed,
+    Removed = 2,
 }
 
 impl ChannelState {
@@ -42,11 +42,6 @@ impl ChannelState {
     /// the end could believe that it has seen the last publication. Pairs with the acquire fence in
     /// [`ChannelState::load_before_number`].
     pub(crate) fn store(self, control: &impl MemoryMut) {
-        let word = match self {
-            ChannelState::Open => 0,
-            ChannelState::Lingering => 1,
-            ChannelState::Removed => 2,
-        };
-        control.store_release(control::STATE, word);
+        control.store_release(control::STATE, self as u64);
     }
 }

@@ -29,7 +29,7 @@
 //! from moving p3.
 //!
 //! A waiter does not depend on the handshake: it sleeps in slices, because the writer can be killed
-//! between w5 and the wake-up, and any process that may write to the page can spoil it.
+//! between w5 and the wake-up, and any process that may write to the page can corrupt it.
 
 use crate::layout::control;
 use crate::memory::{CountingMemory, Memory, MemoryMut, Word};
@@ -42,12 +42,12 @@ pub enum WakeMode {
     /// costs the waiter a system call. Publishing costs a few instructions more than with
     /// [`WakeMode::Never`]. The default; on a system without that call, [`WakeMode::Fences`].
     #[default]
-    Barriers,
+    Barriers = 1,
     /// Each publication includes a full fence, which costs the writer some nanoseconds. The waiter
     /// needs no system call before it sleeps.
-    Fences,
+    Fences = 2,
     /// The writer wakes no process: waiters poll, with pauses of up to a millisecond.
-    Never,
+    Never = 0,
 }
 
 impl WakeMode {
@@ -62,12 +62,7 @@ impl WakeMode {
 
     /// Relaxed, as the load.
     pub(crate) fn store(self, control: &impl MemoryMut) {
-        let word = match self {
-            WakeMode::Never => 0,
-            WakeMode::Barriers => 1,
-            WakeMode::Fences => 2,
-        };
-        control.store(control::WAKE_MODE, word);
+        control.store(control::WAKE_MODE, self as u64);
     }
 }
 
@@ -90,17 +85,39 @@ impl<M: Memory> Announcements<M> {
         self.0.memory()
     }
 
-    /// p1, p3: number of announcements so far.
+    /// p1: number of announcements so far.
     #[inline(always)]
     pub(crate) fn count(&self) -> u64 {
         self.0.load()
     }
 }
 
-/// s2: adds an announcement in `word` of a waiters' page. The caller has seen a publication by
-/// `Published::latest`; its next step is a full barrier.
-pub(crate) fn register_waiter(page: &impl CountingMemory, word: usize) {
-    page.increment(word);
+impl<M: CountingMemory> Announcements<M> {
+    /// p2, p3: number of announcements after a publication.
+    #[inline(always)]
+    pub(crate) fn count_after(&self, wake_mode: WakeMode) -> u64 {
+        if wake_mode == WakeMode::Fences {
+            // Full: the load of p3 must not be satisfied before the number of the publication (w5)
+            // is visible, or the writer could miss an announcement whose waiter misses the number.
+            // Pairs with the waiter's full fence (s3).
+            self.page().fence_full();
+        }
+        // With `WakeMode::Barriers` the waiter's barrier (s3) runs in this process, too.
+        // `store_release` ends with a compiler fence, so the load can't move above it.
+        self.count()
+    }
+}
+
+/// s2, s3: adds an announcement in each of these words of a waiters' page. The caller has seen a
+/// publication by `Published::latest`, and compares its number again after this.
+#[inline]
+pub(crate) fn announce_waiter(page: &impl CountingMemory, words: impl IntoIterator<Item = usize>) {
+    for word in words {
+        page.increment(word);
+    }
+    // Full: the compare of s4, the kernel's or the caller's, must not happen before the
+    // announcements are visible. Pairs with the writer's fence, if it has one (p2).
+    page.fence_full();
 }
 
 /// The count of announcements that the writer has answered.

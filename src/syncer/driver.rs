@@ -1,7 +1,9 @@
 //! The source of the ticks, a thread or a task of a tokio runtime, and the grid of times at which
 //! they are due.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,61 +17,33 @@ const THREAD_NAME: &str = "tearless-sync";
 /// The source of the ticks.
 pub(super) enum Driver {
     Thread {
-        signal: Arc<Signal>,
+        /// Its drop ends the thread, also while the thread sleeps.
+        keeps: Sender<Infallible>,
         thread: JoinHandle<()>,
     },
     #[cfg(feature = "tokio")]
     Task(tokio::task::JoinHandle<()>),
 }
 
-/// Ends the thread, also while it sleeps.
-#[derive(Default)]
-pub(super) struct Signal {
-    state: Mutex<Run>,
-    changed: Condvar,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Run {
-    #[default]
-    Continue,
-    End,
-}
-
-impl Signal {
-    fn raise(&self) {
-        // No code under this lock panics.
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Run::End;
-        self.changed.notify_one();
-    }
-
-    /// Sleeps for `time`, or until the signal is raised.
-    fn sleep(&self, time: Duration) -> Run {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let woken = self.changed.wait_timeout_while(state, time, |state| *state == Run::Continue);
-        *woken.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
 impl Driver {
     /// Starts a thread that ticks.
-    pub(super) fn thread<T, C>(shared: Arc<Shared<T, C>>, interval: Duration) -> Result<Driver, SpawnError>
+    pub(super) fn thread<T, C>(shared: &Arc<Shared<T, C>>, interval: Duration) -> Result<Driver, SpawnError>
     where
         T: Send + 'static,
         Writer<T, C>: Send + 'static,
     {
-        let signal = Arc::<Signal>::default();
-        let heard = Arc::clone(&signal);
+        let shared = Arc::clone(shared);
+        let (keeps, kept) = mpsc::channel();
         let work = move || {
             let begin = Instant::now();
             let mut grid = Grid::new(interval);
-            while heard.sleep(grid.until_due(begin.elapsed())) == Run::Continue {
+            while kept.recv_timeout(grid.until_due(begin.elapsed())) == Err(RecvTimeoutError::Timeout) {
                 shared.tick();
                 shared.overrun(grid.advance(begin.elapsed()));
             }
         };
         let spawned = thread::Builder::new().name(THREAD_NAME.into()).spawn(work);
-        Ok(Driver::Thread { signal, thread: spawned.map_err(SpawnError::Thread)? })
+        Ok(Driver::Thread { keeps, thread: spawned.map_err(SpawnError::Thread)? })
     }
 
     /// Starts a task that ticks for as long as the syncer keeps `shared`.
@@ -107,8 +81,8 @@ impl Driver {
     /// in its last tick.
     pub(super) fn stop(self) -> Option<JoinHandle<()>> {
         match self {
-            Driver::Thread { signal, thread } => {
-                signal.raise();
+            Driver::Thread { keeps, thread } => {
+                drop(keeps);
                 Some(thread)
             }
             #[cfg(feature = "tokio")]

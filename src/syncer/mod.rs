@@ -1,23 +1,29 @@
 //! A state that is published in the background: the caller changes it, and ticks publish it.
 
-mod builder;
 mod driver;
 mod report;
 mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use builder::SyncerBuilder;
 pub use report::{ShutdownError, SpawnError, SyncerStatistics};
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::channel::PublishError;
-use crate::codec::MessagePack;
+use crate::codec::{Encode, MessagePack};
+use crate::writer::{Writer, WriterBuilder};
 use driver::Driver;
 use shared::Shared;
+
+/// The default time between two ticks. A published state is then 50 ms old on average, and the
+/// ticks take next to no processor time: see the interval's experiment in `docs/experiments.md`.
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Shorter intervals would miss ticks: this is the granularity of tokio's timers, and not far above
+/// the kernel's.
+const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A state that is published in the background at an interval, whenever it has changed.
 ///
@@ -104,7 +110,12 @@ impl<T, C> Syncer<T, C> {
     /// [`read`](Self::read), or while the state is serialized.
     #[track_caller]
     pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        self.shared.update(change)
+        self.shared.state.hold(|state| {
+            // Before the call: `change` may panic half-way, and its partial change must be
+            // published.
+            state.changes += 1;
+            change(&mut state.value)
+        })
     }
 
     /// Replaces the state by `state` and returns the old one. The next tick publishes it.
@@ -124,7 +135,7 @@ impl<T, C> Syncer<T, C> {
     /// As [`Syncer::update`].
     #[track_caller]
     pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
-        self.shared.read(look)
+        self.shared.state.hold(|state| look(&state.value))
     }
 
     /// Publishes the state now, if it has changed and its bytes differ from the last publication;
@@ -157,7 +168,7 @@ impl<T, C> Syncer<T, C> {
     #[must_use]
     #[track_caller]
     pub fn last_error(&self) -> Option<Arc<PublishError>> {
-        self.shared.last_error()
+        self.shared.publisher().last_error.clone()
     }
 
     /// What the syncer has done so far. Waits for a running tick; in a fork that was made during a
@@ -169,13 +180,13 @@ impl<T, C> Syncer<T, C> {
     #[must_use]
     #[track_caller]
     pub fn statistics(&self) -> SyncerStatistics {
-        self.shared.statistics()
+        self.shared.publisher().statistics
     }
 
     /// The channel's name.
     #[must_use]
     pub fn channel(&self) -> &str {
-        self.shared.channel()
+        &self.shared.channel
     }
 
     /// The time between two ticks.
@@ -204,7 +215,7 @@ impl<T, C> Syncer<T, C> {
         if let Err(source) = self.shared.check_owner() {
             return Err(ShutdownError::Publish { source, statistics: Box::default() });
         }
-        self.shared.check_not_nested();
+        self.shared.state.check_not_held_here();
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = driver.take().and_then(Driver::stop) {
             // The thread cannot panic: panics of the user's code are caught. If it did, the last
@@ -233,12 +244,103 @@ impl<T, C> Drop for Syncer<T, C> {
     }
 }
 
-impl<T, C> fmt::Debug for Syncer<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Syncer")
-            .field("channel", &self.channel())
-            .field("interval", &self.interval)
-            .finish_non_exhaustive()
+debug_by!(Syncer<T, C>, |it| channel: it.channel(), interval: it.interval);
+
+/// Options of a [`Syncer`]. Made by [`WriterBuilder::syncer`] from a builder with the channel's
+/// options.
+#[must_use = "a builder does nothing until `spawn` is called"]
+pub struct SyncerBuilder<T, C> {
+    writer: WriterBuilder<T, C>,
+    initial: T,
+}
+
+impl<T, C> WriterBuilder<T, C> {
+    /// A [`Syncer`] instead of a writer: it owns the state, which begins as `initial`, and
+    /// publishes it in the background.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
+    /// let jobs_done = fleet
+    ///     .writer_builder::<u64>("worker-7")
+    ///     .codec::<tearless::Pod>()
+    ///     .linger(true)
+    ///     .syncer(0)
+    ///     .interval(Duration::from_millis(10))
+    ///     .spawn()?;
+    /// jobs_done.update(|jobs| *jobs += 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn syncer(self, initial: T) -> SyncerBuilder<T, C> {
+        SyncerBuilder { writer: self, initial }
     }
 }
+
+impl<T, C> SyncerBuilder<T, C> {
+    /// The time between two ticks, at least 1 ms. Default: that of
+    /// [`WriterBuilder::heartbeat_interval`], or 100 ms.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.writer = self.writer.heartbeat_interval(interval);
+        self
+    }
+}
+
+impl<T, C> SyncerBuilder<T, C>
+where
+    T: Send + 'static,
+    C: Encode<T>,
+    Writer<T, C>: Send + 'static,
+{
+    /// Opens the channel, publishes the initial state, and starts the thread whose ticks publish
+    /// later states.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`]: an error of [`WriterBuilder::open`] or [`Writer::publish`], an interval that
+    /// is too short, or no thread. If the initial state can't be published, a former writer's state
+    /// stays readable.
+    pub fn spawn(self) -> Result<Syncer<T, C>, SpawnError> {
+        self.spawn_by(Driver::thread)
+    }
+
+    /// The same, but the ticks come from a task of `runtime`. There are no ticks while the runtime
+    /// does not run, or after its shutdown. Shutting the syncer down or dropping it publishes the
+    /// last state in any case.
+    ///
+    /// A tick encodes and publishes without yielding. If encoding takes more than some tens of
+    /// microseconds, prefer [`SyncerBuilder::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// As [`SyncerBuilder::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// If the runtime has no timer (`enable_time`).
+    #[cfg(feature = "tokio")]
+    pub fn spawn_on(self, runtime: &tokio::runtime::Handle) -> Result<Syncer<T, C>, SpawnError> {
+        self.spawn_by(|shared, interval| Ok(Driver::task(shared, interval, runtime)))
+    }
+
+    fn spawn_by(
+        self,
+        start: impl FnOnce(&Arc<Shared<T, C>>, Duration) -> Result<Driver, SpawnError>,
+    ) -> Result<Syncer<T, C>, SpawnError> {
+        let interval = self.writer.promised().unwrap_or(DEFAULT_INTERVAL);
+        if interval < MIN_INTERVAL {
+            return Err(SpawnError::IntervalTooShort { asked: interval, min: MIN_INTERVAL });
+        }
+        let writer = self.writer.heartbeat_interval(interval).open()?;
+        let shared = Arc::new(Shared::new(writer, self.initial));
+        if let Err(source) = shared.flush() {
+            shared.abandon();
+            return Err(SpawnError::Publish(source));
+        }
+        let driver = start(&shared, interval)?;
+        Ok(Syncer { shared, driver: Mutex::new(Some(driver)), interval })
+    }
+}
+
+debug_by!(SyncerBuilder<T, C>, |it| writer: it.writer);

@@ -1,6 +1,5 @@
 //! What a syncer reports: its statistics and its errors.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -35,35 +34,14 @@ pub struct SyncerStatistics {
     pub bytes: u64,
 }
 
-impl SyncerStatistics {
+counters! {
     /// The difference to `earlier` statistics of the same syncer. The longest encoding is that of
     /// the syncer's whole life.
-    #[must_use]
-    pub fn diff(&self, earlier: &SyncerStatistics) -> SyncerStatistics {
-        SyncerStatistics {
-            ticks: self.ticks.saturating_sub(earlier.ticks),
-            published: self.published.saturating_sub(earlier.published),
-            skipped: self.skipped.saturating_sub(earlier.skipped),
-            untouched: self.untouched.saturating_sub(earlier.untouched),
-            overruns: self.overruns.saturating_sub(earlier.overruns),
-            failed: self.failed.saturating_sub(earlier.failed),
-            encode_time: self.encode_time.saturating_sub(earlier.encode_time),
-            max_encode_time: self.max_encode_time,
-            bytes: self.bytes.saturating_sub(earlier.bytes),
-        }
-    }
-}
-
-impl fmt::Display for SyncerStatistics {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SyncerStatistics { ticks, published, skipped, untouched, overruns, failed, .. } = self;
-        write!(
-            formatter,
-            "{ticks} ticks, {overruns} overruns; {published} published ({} bytes), {skipped} skipped, \
-             {untouched} untouched, {failed} failed; encoding took {:.1?}, at most {:.1?}",
-            self.bytes, self.encode_time, self.max_encode_time
-        )
-    }
+    SyncerStatistics: ticks, published, skipped, untouched, overruns, failed, encode_time, bytes;
+    max_encode_time
+    => "{ticks} ticks, {overruns} overruns; {published} published ({bytes} bytes), {skipped} skipped, \
+        {untouched} untouched, {failed} failed; encoding took {encode_time:.1?}, at most \
+        {max_encode_time:.1?}"
 }
 
 /// Why a syncer could not be started.

@@ -4,11 +4,10 @@
 //! publishes after it has released it: a caller of `update` never waits for a publication.
 
 use std::any::Any;
-use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::report::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
@@ -19,13 +18,13 @@ use crate::writer::{Changed, Writer};
 /// Generic without bounds, so that dropping a syncer needs none.
 pub(super) struct Shared<T, C> {
     owner: ForkToken,
-    channel: String,
+    pub(super) channel: String,
     pub(super) state: StateLock<T>,
     publisher: Mutex<Publisher<T, C>>,
 }
 
 /// The writer, and a record of its work.
-struct Publisher<T, C> {
+pub(super) struct Publisher<T, C> {
     /// `None` after the shutdown: the channel is then free for other writers, although a late tick
     /// of a task may still hold `Shared`.
     writer: Option<Writer<T, C>>,
@@ -33,8 +32,8 @@ struct Publisher<T, C> {
     codec: &'static str,
     /// The value of [`State::changes`] up to which the last publication has the state.
     covered: Option<u64>,
-    statistics: SyncerStatistics,
-    last_error: Option<Arc<PublishError>>,
+    pub(super) statistics: SyncerStatistics,
+    pub(super) last_error: Option<Arc<PublishError>>,
 }
 
 /// [`Writer::prepare`], taken where its bounds are known.
@@ -59,28 +58,11 @@ impl<T, C: Encode<T>> Shared<T, C> {
 }
 
 impl<T, C> Shared<T, C> {
-    pub(super) fn channel(&self) -> &str {
-        &self.channel
-    }
-
     pub(super) fn check_owner(&self) -> Result<(), PublishError> {
         match self.owner.is_ours() {
             true => Ok(()),
             false => Err(PublishError::Forked { owner: self.owner.pid() }),
         }
-    }
-
-    #[track_caller]
-    pub(super) fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut state = self.state.lock();
-        // Before the call: `change` may panic half-way, and its partial change must be published.
-        state.changes += 1;
-        change(&mut state.value)
-    }
-
-    #[track_caller]
-    pub(super) fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
-        look(&self.state.lock().value)
     }
 
     /// Publishes the state, unless the last publication has it.
@@ -110,16 +92,6 @@ impl<T, C> Shared<T, C> {
         }
     }
 
-    #[track_caller]
-    pub(super) fn statistics(&self) -> SyncerStatistics {
-        self.publisher().statistics
-    }
-
-    #[track_caller]
-    pub(super) fn last_error(&self) -> Option<Arc<PublishError>> {
-        self.publisher().last_error.clone()
-    }
-
     /// Publishes the last state and ends the channel.
     pub(super) fn end(&self) -> Result<SyncerStatistics, ShutdownError> {
         let mut publisher = self.publisher();
@@ -142,16 +114,10 @@ impl<T, C> Shared<T, C> {
         }
     }
 
-    /// Panics if this thread holds the state's lock.
     #[track_caller]
-    pub(super) fn check_not_nested(&self) {
-        self.state.check_not_held_here();
-    }
-
-    #[track_caller]
-    fn publisher(&self) -> MutexGuard<'_, Publisher<T, C>> {
+    pub(super) fn publisher(&self) -> MutexGuard<'_, Publisher<T, C>> {
         // A tick may hold this lock and wait for the state's.
-        self.check_not_nested();
+        self.state.check_not_held_here();
         lock(&self.publisher)
     }
 }
@@ -161,16 +127,30 @@ impl<T, C> Publisher<T, C> {
     /// number of the last publication; `None` after the shutdown.
     fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let writer = self.writer.as_mut()?;
-        let done = match encode(writer, self.prepare, self.codec, self.covered, state) {
+        let encoded = state.hold(|state| {
+            if self.covered == Some(state.changes) {
+                return None;
+            }
+            let begin = Instant::now();
+            // Unwind safe: encoding only reads the state, and the writer starts each encoding from
+            // the beginning.
+            let result = catch_unwind(AssertUnwindSafe(|| (self.prepare)(writer, &state.value)));
+            Some((result, state.changes, begin.elapsed()))
+        });
+        let done = match encoded {
             None => {
                 self.statistics.untouched += 1;
                 Ok(())
             }
-            Some(encoded) => {
-                self.statistics.encode_time += encoded.took;
-                self.statistics.max_encode_time = self.statistics.max_encode_time.max(encoded.took);
-                let published = encoded.result.and_then(|it| publish(writer, it, &mut self.statistics));
-                published.map(|()| self.covered = Some(encoded.changes))
+            Some((result, changes, took)) => {
+                self.statistics.encode_time += took;
+                self.statistics.max_encode_time = self.statistics.max_encode_time.max(took);
+                let codec = self.codec;
+                let panicked = |panic| Err(PublishError::Encode { codec, source: text_of(panic).into() });
+                let published = result
+                    .unwrap_or_else(panicked)
+                    .and_then(|changed| publish(writer, changed, &mut self.statistics));
+                published.map(|()| self.covered = Some(changes))
             }
         };
         // The heartbeat says that the published state is the current one: only after success.
@@ -180,37 +160,6 @@ impl<T, C> Publisher<T, C> {
         }
         Some(done.map(|()| writer.publication()))
     }
-}
-
-/// The outcome of encoding a state.
-struct Encoded {
-    result: Result<Changed, PublishError>,
-    /// The value of [`State::changes`] that was encoded.
-    changes: u64,
-    took: Duration,
-}
-
-/// Encodes the state under its lock; `None` if the publication that covers `covered` has it.
-fn encode<T, C>(
-    writer: &mut Writer<T, C>,
-    prepare: Prepare<T, C>,
-    codec: &'static str,
-    covered: Option<u64>,
-    state: &StateLock<T>,
-) -> Option<Encoded> {
-    let state = state.lock();
-    if covered == Some(state.changes) {
-        return None;
-    }
-    let begin = Instant::now();
-    // Unwind safe: encoding only reads the state, and the writer starts each encoding from the
-    // beginning.
-    let result = catch_unwind(AssertUnwindSafe(|| prepare(writer, &state.value)));
-    let changes = state.changes;
-    drop(state);
-    let panicked =
-        |panic: Box<dyn Any + Send>| Err(PublishError::Encode { codec, source: text_of(&*panic).into() });
-    Some(Encoded { result: result.unwrap_or_else(panicked), changes, took: begin.elapsed() })
 }
 
 /// Publishes an encoded state, if its bytes differ from the last publication.
@@ -230,7 +179,8 @@ fn publish<T, C>(
     Ok(())
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+#[expect(clippy::needless_pass_by_value, reason = "as `catch_unwind` returns it")]
+fn text_of(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("its serialization panicked: {}", text.unwrap_or("without a text"))
@@ -247,16 +197,10 @@ pub(super) struct StateLock<T> {
     holder: AtomicU64,
 }
 
-struct State<T> {
-    value: T,
+pub(super) struct State<T> {
+    pub(super) value: T,
     /// Number of calls that may have changed the value.
-    changes: u64,
-}
-
-/// The state while this thread holds its lock.
-struct Held<'a, T> {
-    state: MutexGuard<'a, State<T>>,
-    holder: &'a AtomicU64,
+    pub(super) changes: u64,
 }
 
 impl<T> StateLock<T> {
@@ -264,20 +208,24 @@ impl<T> StateLock<T> {
         StateLock { state: Mutex::new(State { value, changes: 0 }), holder: AtomicU64::new(0) }
     }
 
+    /// Calls `work` on the state, under the lock.
     #[track_caller]
-    fn lock(&self) -> Held<'_, T> {
+    pub(super) fn hold<R>(&self, work: impl FnOnce(&mut State<T>) -> R) -> R {
         self.check_not_held_here();
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         self.holder.store(thread_number(), Ordering::Relaxed);
-        Held { state, holder: &self.holder }
+        // Dropped before the lock is released, also if `work` panics.
+        let _held = Held(&self.holder);
+        work(&mut state)
     }
 
     pub(super) fn is_held_here(&self) -> bool {
         self.holder.load(Ordering::Relaxed) == thread_number()
     }
 
+    /// Panics if this thread holds the lock.
     #[track_caller]
-    fn check_not_held_here(&self) {
+    pub(super) fn check_not_held_here(&self) {
         assert!(
             !self.is_held_here(),
             "this thread holds the syncer's state and would wait for itself: do not call the syncer in a \
@@ -286,24 +234,12 @@ impl<T> StateLock<T> {
     }
 }
 
-impl<T> Deref for Held<'_, T> {
-    type Target = State<T>;
+/// Forgets the thread that holds the lock.
+struct Held<'a>(&'a AtomicU64);
 
-    fn deref(&self) -> &State<T> {
-        &self.state
-    }
-}
-
-impl<T> DerefMut for Held<'_, T> {
-    fn deref_mut(&mut self) -> &mut State<T> {
-        &mut self.state
-    }
-}
-
-impl<T> Drop for Held<'_, T> {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
-        // The lock itself is released after this.
-        self.holder.store(0, Ordering::Relaxed);
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 

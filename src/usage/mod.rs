@@ -1,29 +1,299 @@
 //! Memory and work: what a namespace occupies, and what its writers and readers have done.
 //!
-//! * [`Namespace::memory`](crate::Namespace::memory): the [`NamespaceMemory`], by channel and by kind of
-//!   object; the difference of two of them is a [`NamespaceMemoryChange`].
+//! * [`Namespace::memory`](crate::Namespace::memory): the [`NamespaceMemory`], by channel and by
+//!   kind of object; the difference of two of them is a [`NamespaceMemoryChange`].
 //! * [`Namespace::peak_memory`](crate::Namespace::peak_memory): the [`PeakMemory`] over time.
 //! * [`WriterStatistics`] and [`ReaderStatistics`]: counters of one writer and one reader.
 //!
 //! A measurement finds objects by their names. It takes no lock and changes nothing; each object is
 //! measured at a moment of its own, and an object that is removed before is left out.
 
-mod memory;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Add, AddAssign};
 use std::sync::Arc;
 
-use crate::catalog;
+use crate::catalog::{self, Object, Part, Role};
 pub use crate::channel::{ReaderStatistics, WriterStatistics};
-use crate::object::{Backend, ObjectError};
-pub use memory::{
-    ChannelMemory, ChannelMemoryChange, MemoryChange, MemoryUsage, NamespaceMemory, NamespaceMemoryChange,
-};
+use crate::layout::Side;
+use crate::object::{Backend, ObjectError, ObjectSize};
 
 /// The memory of a namespace now.
 pub(crate) fn measure(backend: &Arc<dyn Backend>, namespace: &str) -> Result<NamespaceMemory, ObjectError> {
     Ok(NamespaceMemory::of(namespace, &catalog::objects(backend.as_ref(), namespace)?))
+}
+
+/// The memory of some objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct MemoryUsage {
+    /// Their lengths, in bytes.
+    pub bytes: u64,
+    /// Bytes of memory that they take. Fewer than `bytes` only for the registry, whose length is
+    /// that of a full one; more where the kernel's pages are larger than 4 KiB, because each object
+    /// takes whole pages. In a namespace inside this process always equal to `bytes`.
+    pub resident: u64,
+    /// The number of objects.
+    pub objects: u64,
+}
+
+impl MemoryUsage {
+    /// The change since `earlier`.
+    #[must_use]
+    pub fn diff(&self, earlier: &MemoryUsage) -> MemoryChange {
+        MemoryChange {
+            bytes: self.bytes.wrapping_sub(earlier.bytes).cast_signed(),
+            resident: self.resident.wrapping_sub(earlier.resident).cast_signed(),
+            objects: self.objects.wrapping_sub(earlier.objects).cast_signed(),
+        }
+    }
+}
+
+impl Add for MemoryUsage {
+    type Output = MemoryUsage;
+
+    fn add(self, other: MemoryUsage) -> MemoryUsage {
+        MemoryUsage {
+            bytes: self.bytes + other.bytes,
+            resident: self.resident + other.resident,
+            objects: self.objects + other.objects,
+        }
+    }
+}
+
+/// Resident bytes and the number of objects.
+impl fmt::Display for MemoryUsage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let objects = if self.objects == 1 { "object" } else { "objects" };
+        write!(formatter, "{} bytes in {} {objects}", self.resident, self.objects)
+    }
+}
+
+impl AddAssign for MemoryUsage {
+    fn add_assign(&mut self, other: MemoryUsage) {
+        *self = *self + other;
+    }
+}
+
+impl From<ObjectSize> for MemoryUsage {
+    fn from(size: ObjectSize) -> MemoryUsage {
+        MemoryUsage { bytes: size.bytes, resident: size.resident, objects: 1 }
+    }
+}
+
+/// The memory of one channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelMemory {
+    /// The channel's name.
+    pub channel: String,
+    /// Its control page.
+    pub control: MemoryUsage,
+    /// The current segment A.
+    pub segment_a: MemoryUsage,
+    /// The current segment B.
+    pub segment_b: MemoryUsage,
+    /// The schema, if the channel carries one: see
+    /// [`Reader::schema_bytes`](crate::Reader::schema_bytes).
+    pub schema: MemoryUsage,
+    /// Segments of another generation than the current one: a segment that is being made or
+    /// replaced at this moment, or a leftover of a killed writer, which its successor or
+    /// [`Namespace::clean`](crate::Namespace::clean) removes. Replaced segments that readers still
+    /// have mapped are unlinked and not counted.
+    pub replaced: MemoryUsage,
+}
+
+impl ChannelMemory {
+    /// The sum over all parts.
+    #[must_use]
+    pub fn total(&self) -> MemoryUsage {
+        self.control + self.segment_a + self.segment_b + self.schema + self.replaced
+    }
+
+    fn add(&mut self, part: Part, usage: MemoryUsage) {
+        match part {
+            Part::Control => self.control += usage,
+            Part::Segment(Side::A) => self.segment_a += usage,
+            Part::Segment(Side::B) => self.segment_b += usage,
+            Part::Schema => self.schema += usage,
+            Part::Replaced => self.replaced += usage,
+        }
+    }
+}
+
+/// The channel's name, its total, and the resident bytes of each part.
+impl fmt::Display for ChannelMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChannelMemory { channel, control, segment_a, segment_b, schema, replaced } = self;
+        let [control, a, b, schema, replaced] =
+            [control, segment_a, segment_b, schema, replaced].map(|usage| usage.resident);
+        let total = self.total();
+        write!(
+            formatter,
+            "{channel}: {total}: control {control}, A {a}, B {b}, schema {schema}, replaced {replaced}"
+        )
+    }
+}
+
+/// The memory of a namespace, by channel and by kind: see
+/// [`Namespace::memory`](crate::Namespace::memory).
+///
+/// `Display` prints one line for each channel, for objects of no channel, and for the total.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceMemory {
+    /// The namespace's name.
+    pub namespace: String,
+    /// Its channels, sorted by name.
+    pub channels: Vec<ChannelMemory>,
+    /// Objects of channels that no control page claims: channels that are being made, and
+    /// leftovers, which [`Namespace::clean`](crate::Namespace::clean) removes.
+    pub unnamed: MemoryUsage,
+    /// The registry: the table of channels, and the page on which readers announce that they wait.
+    pub registry: MemoryUsage,
+    /// Objects in this namespace whose kind this version does not know.
+    pub other: MemoryUsage,
+}
+
+impl NamespaceMemory {
+    fn of(namespace: &str, objects: &[Object]) -> NamespaceMemory {
+        let mut memory = NamespaceMemory { namespace: namespace.into(), ..NamespaceMemory::default() };
+        let mut channels = BTreeMap::<&str, ChannelMemory>::new();
+        for Object { role, size, .. } in objects {
+            let usage = MemoryUsage::from(*size);
+            match role {
+                Role::Channel(channel, part) => channels.entry(channel).or_default().add(*part, usage),
+                Role::Unnamed => memory.unnamed += usage,
+                Role::Registry => memory.registry += usage,
+                Role::Other => memory.other += usage,
+            }
+        }
+        let named = |(channel, memory)| ChannelMemory { channel: String::from(channel), ..memory };
+        memory.channels = channels.into_iter().map(named).collect();
+        memory
+    }
+
+    /// The sum over all objects.
+    #[must_use]
+    pub fn total(&self) -> MemoryUsage {
+        let channels = self.channels.iter().map(ChannelMemory::total);
+        channels.fold(self.unnamed + self.registry + self.other, MemoryUsage::add)
+    }
+
+    /// The change since `earlier`.
+    #[must_use]
+    pub fn diff(&self, earlier: &NamespaceMemory) -> NamespaceMemoryChange {
+        NamespaceMemoryChange::between(earlier, self)
+    }
+}
+
+impl fmt::Display for NamespaceMemory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for channel in &self.channels {
+            writeln!(formatter, "{channel}")?;
+        }
+        let others = [("(unnamed)", self.unnamed), ("(registry)", self.registry), ("(other)", self.other)];
+        for (name, usage) in others.into_iter().filter(|(_, usage)| usage.objects > 0) {
+            writeln!(formatter, "{name}: {usage}")?;
+        }
+        write!(formatter, "total: {}", self.total())
+    }
+}
+
+/// A change of memory; negative where it has shrunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct MemoryChange {
+    /// Change of the lengths, in bytes.
+    pub bytes: i64,
+    /// Change of the bytes that have memory.
+    pub resident: i64,
+    /// Change of the number of objects.
+    pub objects: i64,
+}
+
+impl MemoryChange {
+    /// Whether nothing has changed.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == MemoryChange::default()
+    }
+}
+
+impl fmt::Display for MemoryChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:+} bytes in {:+} objects", self.resident, self.objects)
+    }
+}
+
+/// The change of a channel's memory: all of it for a new channel, minus all of it for a removed
+/// one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelMemoryChange {
+    /// The channel's name.
+    pub channel: String,
+    /// The change of its total.
+    pub change: MemoryChange,
+}
+
+/// The change of a namespace's memory between two measurements: see [`NamespaceMemory::diff`].
+///
+/// `Display` prints a line, in resident bytes, for everything that has changed, and a line for the
+/// total.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NamespaceMemoryChange {
+    /// The channels that changed, were added or were removed, sorted by name.
+    pub channels: Vec<ChannelMemoryChange>,
+    /// Change of the objects without a channel.
+    pub unnamed: MemoryChange,
+    /// Change of the registry.
+    pub registry: MemoryChange,
+    /// Change of the objects of unknown kind.
+    pub other: MemoryChange,
+    /// Change of the total.
+    pub total: MemoryChange,
+}
+
+impl NamespaceMemoryChange {
+    fn between(earlier: &NamespaceMemory, now: &NamespaceMemory) -> NamespaceMemoryChange {
+        let mut usages = BTreeMap::<&str, [MemoryUsage; 2]>::new();
+        for (moment, memory) in [earlier, now].into_iter().enumerate() {
+            for channel in &memory.channels {
+                usages.entry(&channel.channel).or_default()[moment] = channel.total();
+            }
+        }
+        let changes = usages.into_iter().map(|(channel, [before, after])| ChannelMemoryChange {
+            channel: channel.into(),
+            change: after.diff(&before),
+        });
+        NamespaceMemoryChange {
+            channels: changes.filter(|channel| !channel.change.is_zero()).collect(),
+            unnamed: now.unnamed.diff(&earlier.unnamed),
+            registry: now.registry.diff(&earlier.registry),
+            other: now.other.diff(&earlier.other),
+            total: now.total().diff(&earlier.total()),
+        }
+    }
+}
+
+impl fmt::Display for NamespaceMemoryChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ChannelMemoryChange { channel, change } in &self.channels {
+            writeln!(formatter, "{channel}: {change}")?;
+        }
+        let others = [("(unnamed)", self.unnamed), ("(registry)", self.registry), ("(other)", self.other)];
+        for (name, change) in others {
+            if !change.is_zero() {
+                writeln!(formatter, "{name}: {change}")?;
+            }
+        }
+        write!(formatter, "total: {}", self.total)
+    }
 }
 
 /// The largest memory of a namespace at any observation. Made by

@@ -63,12 +63,12 @@ fn a_schema_has_its_column_and_one_that_no_page_mentions_is_replaced() {
     let (heap, namespace) = namespace();
     let open = || namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().with_schema();
     let check = LeakCheck::begin(&namespace).unwrap();
-    let described = open().linger(true).open().unwrap();
+    let with_schema = open().linger(true).open().unwrap();
     let memory = namespace.memory().unwrap();
     let [worker] = &memory.channels[..] else { panic!("{memory:?}") };
     assert_eq!((worker.schema, worker.replaced), (pages(1), MemoryUsage::default()));
     assert_eq!(worker.total().objects, 4);
-    drop(described);
+    drop(with_schema);
     drop(open().open().unwrap());
     check.assert_nothing_left();
     let plain = namespace.writer_builder::<u64>("worker").codec::<crate::Postcard>().open().unwrap();
@@ -156,7 +156,7 @@ fn the_peak_is_the_most_that_was_seen() {
 
 /// A heap that runs `step` after each listing.
 #[derive(Clone)]
-struct Meanwhile {
+struct HeapWithSteps {
     heap: Heap,
     step: Arc<dyn Fn() + Send + Sync>,
 }
@@ -167,19 +167,19 @@ macro_rules! as_of_the_heap {
     };
 }
 
-impl std::fmt::Debug for Meanwhile {
+impl std::fmt::Debug for HeapWithSteps {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Meanwhile")
+        formatter.write_str("HeapWithSteps")
     }
 }
 
-impl Meanwhile {
+impl HeapWithSteps {
     fn shared(&self) -> Arc<dyn Backend> {
         Arc::new(self.clone())
     }
 }
 
-impl Backend for Meanwhile {
+impl Backend for HeapWithSteps {
     as_of_the_heap! {
         create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
         view(object: &str) -> Result<ReadOnlyWords, ObjectError>;
@@ -207,7 +207,7 @@ fn what_vanishes_after_the_listing_is_left_out() {
     let (heap, namespace) = namespace();
     let writer = Mutex::new(Some(open(&namespace, "worker")));
     assert_eq!(namespace.memory().unwrap().total().objects, 4);
-    let backend = Meanwhile { heap, step: Arc::new(move || drop(writer.lock().unwrap().take())) };
+    let backend = HeapWithSteps { heap, step: Arc::new(move || drop(writer.lock().unwrap().take())) };
     let memory = super::measure(&backend.shared(), "fleet").unwrap();
     assert_eq!(memory, NamespaceMemory { namespace: "fleet".into(), ..NamespaceMemory::default() });
 }
@@ -218,7 +218,7 @@ fn what_grows_after_the_listing_is_measured_as_it_is_now() {
     let writer = Arc::new(Mutex::new(open(&namespace, "worker")));
     let growing = Arc::clone(&writer);
     let step = move || assert_eq!(growing.lock().unwrap().publish(&[1; 10_000]).unwrap(), 1);
-    let memory = super::measure(&Meanwhile { heap, step: Arc::new(step) }.shared(), "fleet").unwrap();
+    let memory = super::measure(&HeapWithSteps { heap, step: Arc::new(step) }.shared(), "fleet").unwrap();
     assert_eq!(writer.lock().unwrap().growths(), 1);
     assert_eq!(memory, namespace.memory().unwrap());
 }

@@ -1,7 +1,7 @@
 //! Waiting until one of several channels changes: first spinning, then asleep.
 //!
-//! The handshake with the writer is `seqlock::waiting`. No wait depends on a wake-up alone: a waiter
-//! sleeps in slices and looks at its channels in between.
+//! The handshake with the writer is `seqlock::waiting`. No wait depends on a wake-up alone: a
+//! waiter sleeps in slices and looks at its channels in between.
 
 #[cfg(feature = "async")]
 mod notifier;
@@ -9,54 +9,34 @@ mod notifier;
 #[cfg(feature = "async")]
 pub(crate) use notifier::{Notifier, Ticket};
 
-use std::fmt;
 use std::hint;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::channel::{ChannelReader, WaitersPage};
 use crate::layout::registry::waiters;
-use crate::memory::{CountingMemory, Memory};
+#[cfg(feature = "async")]
+use crate::memory::CountingMemory;
+use crate::memory::Memory;
 use crate::object::{self, Backend, Backoff, Slept};
-use crate::registry;
-use crate::seqlock::{WakeMode, register_waiter};
+use crate::registry::Registry;
+use crate::seqlock::{WakeMode, announce_waiter};
 
 /// The shortest sleep. A waiter that never sleeps would interrupt all writers in a loop.
 const MIN_SLICE: Duration = Duration::from_millis(1);
 
-/// How to wait for a publication.
-///
-/// Default: spins for 5 µs, then sleeps for up to 100 ms at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct WaitPolicy {
-    /// How long to spin before sleeping. Spinning takes a processor; falling asleep and being woken
-    /// costs tens of microseconds.
-    pub spin: Duration,
-    /// How long to sleep at most before looking again without a wake-up: for a writer that is killed
-    /// between publishing and waking, or that ends just before the sleep. At least a millisecond.
-    pub slice: Duration,
-}
-
-impl WaitPolicy {
-    /// How long to spin before sleeping.
-    #[must_use]
-    pub const fn spin(mut self, time: Duration) -> WaitPolicy {
-        self.spin = time;
-        self
-    }
-
-    /// How long to sleep at most before looking again without a wake-up. At least a millisecond.
-    #[must_use]
-    pub const fn slice(mut self, time: Duration) -> WaitPolicy {
-        self.slice = time;
-        self
-    }
-}
-
-impl Default for WaitPolicy {
-    fn default() -> Self {
-        WaitPolicy { spin: Duration::from_micros(5), slice: Duration::from_millis(100) }
+policy! {
+    /// How to wait for a publication.
+    ///
+    /// Default: spins for 5 µs, then sleeps for up to 100 ms at a time.
+    pub struct WaitPolicy {
+        /// How long to spin before sleeping. Spinning takes a processor; falling asleep and being
+        /// woken costs tens of microseconds.
+        spin: Duration = Duration::from_micros(5),
+        /// How long to sleep at most before looking again without a wake-up: for a writer that is
+        /// killed between publishing and waking, or that ends just before the sleep. At least a
+        /// millisecond.
+        slice: Duration = Duration::from_millis(100),
     }
 }
 
@@ -111,6 +91,7 @@ pub(crate) enum Waited {
 }
 
 /// Waits for channels of a namespace.
+#[derive(Debug)]
 pub(crate) struct Waiter {
     backend: Arc<dyn Backend>,
     namespace: String,
@@ -124,6 +105,11 @@ impl Waiter {
         Waiter { backend, namespace: namespace.into(), page: None, policy }
     }
 
+    #[cfg(feature = "async")]
+    fn another(&self) -> Waiter {
+        Waiter::new(self.backend.clone(), &self.namespace, self.policy)
+    }
+
     /// Waits until `channel` has a publication after number `after`, at most for `timeout`.
     pub(crate) fn wait_after(&mut self, channel: &ChannelReader, after: u64, timeout: Duration) -> Waited {
         let look = || match channel.page().progress() {
@@ -132,16 +118,16 @@ impl Waiter {
             progress => Err(progress.publication),
         };
         self.wait(timeout, look, |waiter, seen, slice| match waiter.register(&[channel]) {
-            // The writer may have ended the channel before it could see the announcement. A publication in
-            // between is seen by the kernel, which compares the number.
+            // The writer may have ended the channel before it could see the announcement. A
+            // publication in between is seen by the kernel, which compares the number.
             Registered::Everywhere if channel.is_closed() => Slept::LookAgain,
             Registered::Everywhere => channel.sleep_on_published(seen, slice),
             Registered::NotEverywhere => Slept::Refused,
         })
     }
 
-    /// Waits until `changed` returns true, at most for `timeout`. What it depends on can change with a
-    /// publication on one of `channels`, their end, or a new channel of the namespace.
+    /// Waits until `changed` returns true, at most for `timeout`. What it depends on can change
+    /// with a publication on one of `channels`, their end, or a new channel of the namespace.
     pub(crate) fn wait_any(
         &mut self,
         channels: &[&ChannelReader],
@@ -149,8 +135,8 @@ impl Waiter {
         mut changed: impl FnMut() -> bool,
     ) -> Waited {
         let look = || if changed() { Ok(Waited::Newer) } else { Err(0) };
-        // An announcement holds until it is answered: it is made once for each page. After that, one more
-        // look since the page was last rung is enough.
+        // An announcement holds until it is answered: it is made once for each page. After that,
+        // one more look since the page was last rung is enough.
         let mut announced_on = None;
         let mut looked_since = None;
         self.wait(timeout, look, |waiter, _, slice| {
@@ -170,8 +156,8 @@ impl Waiter {
         })
     }
 
-    /// Interrupts all waiters that sleep in [`Waiter::wait_any`], in every process: they look, and sleep
-    /// again.
+    /// Interrupts all waiters that sleep in [`Waiter::wait_any`], in every process: they look, and
+    /// sleep again.
     #[cfg(feature = "async")]
     pub(crate) fn interrupt(&mut self) {
         if self.rung().is_none() {
@@ -224,12 +210,8 @@ impl Waiter {
             // There is no channel to wait for.
             return Registered::Everywhere;
         };
-        for channel in channels {
-            register_waiter(&page.words, waiters::of_channel(channel.channel()));
-        }
-        // Full: the kernel's compare must not happen before the announcement is visible. Pairs with the
-        // writer's fence, if it has one (p2).
-        page.words.fence_full();
+        let words = channels.iter().map(|channel| waiters::of_channel(channel.channel()));
+        announce_waiter(&page.words, words);
         // For writers without a fence.
         let needs_barrier = channels.iter().any(|channel| channel.page().wake_mode() == WakeMode::Barriers);
         match needs_barrier && !object::issue_barrier() {
@@ -255,14 +237,14 @@ impl Waiter {
     }
 
     fn open_page(&mut self) {
-        // Without the page (of another user, or its name was removed by hand) the waiter looks again and
-        // again.
-        self.page = registry::waiters_page(&self.backend, &self.namespace).ok().flatten();
+        // Without the page (of another user, or its name was removed by hand) the waiter looks
+        // again and again.
+        self.page = Registry::of(&self.backend, &self.namespace).waiters_page().ok().flatten();
     }
 
     fn rung(&mut self) -> Option<Rung> {
-        // A registry is removed with its last channel, and its page with it. The next registry has a page
-        // of its own.
+        // A registry is removed with its last channel, and its page with it. The next registry has
+        // a page of its own.
         if self.page.as_ref().is_none_or(|page| page.words.load(waiters::INSTANCE) != page.instance) {
             self.open_page();
         }
@@ -291,10 +273,4 @@ enum Registered {
     Everywhere,
     /// Some writers wake no process, or can't be reached.
     NotEverywhere,
-}
-
-impl fmt::Debug for Waiter {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Waiter").field("policy", &self.policy).finish_non_exhaustive()
-    }
 }

@@ -1,7 +1,6 @@
 //! The thread that sleeps for all streams of a namespace.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,22 +18,22 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The longest sleep.
 const MAX: Duration = Duration::from_secs(1);
 
-/// Wakes the tasks that wait for channels of a namespace. Its thread runs while tasks wait, and ends
-/// some time after the last.
+/// Wakes the tasks that wait for channels of a namespace. Its thread runs while tasks wait, and
+/// ends some time after the last.
 pub(crate) struct Notifier {
-    backend: Arc<dyn Backend>,
-    namespace: String,
     state: Mutex<State>,
     subscribed: Condvar,
+    /// The number of tickets so far.
+    tickets: AtomicU64,
     /// Counts the changes of `state.waiting`, so that the sleeping thread notices them.
     changes: AtomicU64,
 }
 
 struct State {
     waiting: HashMap<u64, Subscription>,
-    /// The process that started the thread. In a fork it is the parent: the fork has no such thread.
+    /// The process that started the thread. In a fork it is the parent: the fork has no such
+    /// thread.
     thread: Option<ForkToken>,
-    tickets: u64,
     /// Interrupts the thread in its sleep.
     interrupter: Waiter,
 }
@@ -60,12 +59,8 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(notifier: Arc<Notifier>) -> Ticket {
-        let number = {
-            let mut state = notifier.lock();
-            state.tickets += 1;
-            state.tickets
-        };
-        Ticket { number, notifier }
+        // Relaxed: only the difference between the numbers matters.
+        Ticket { number: notifier.tickets.fetch_add(1, Ordering::Relaxed), notifier }
     }
 
     /// Wakes `waker` once, when `channel` has a publication after `seen` or has ended.
@@ -92,26 +87,21 @@ impl Drop for Ticket {
 
 impl Notifier {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> Notifier {
-        let interrupter = Waiter::new(backend.clone(), namespace, WaitPolicy::default());
-        let state = State { waiting: HashMap::new(), thread: None, tickets: 0, interrupter };
-        Notifier {
-            backend,
-            namespace: namespace.into(),
-            state: Mutex::new(state),
-            subscribed: Condvar::new(),
-            changes: AtomicU64::new(0),
-        }
+        let interrupter = Waiter::new(backend, namespace, WaitPolicy::default());
+        let state = Mutex::new(State { waiting: HashMap::new(), thread: None, interrupter });
+        let (tickets, changes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Notifier { state, subscribed: Condvar::new(), tickets, changes }
     }
 
     fn subscribe(self: &Arc<Self>, number: u64, subscription: Subscription) {
         let waker = subscription.waker.clone();
         let mut state = self.lock();
         let former = state.waiting.insert(number, subscription);
-        // Release: pairs with the acquire in `run`, which lists the subscriptions after it. The lock alone
-        // would be enough.
+        // Release: pairs with the acquire in `run`, which lists the subscriptions after it. The
+        // lock alone would be enough.
         self.changes.fetch_add(1, Ordering::Release);
         if !state.thread.is_some_and(|thread| thread.is_ours()) {
-            state.thread = self.start().then(ForkToken::take);
+            state.thread = self.start(state.interrupter.another()).then(ForkToken::take);
         }
         let has_thread = state.thread.is_some();
         self.subscribed.notify_all();
@@ -120,15 +110,15 @@ impl Notifier {
         // Not under the lock: see `Ticket`.
         drop(former);
         if !has_thread {
-            // The system has no thread for us, so no thread can wake the task: it polls again at once.
+            // The system has no thread for us, so no thread can wake the task: it polls again at
+            // once.
             waker.wake_by_ref();
         }
     }
 
     /// `false` if the system has no thread for us.
-    fn start(self: &Arc<Self>) -> bool {
+    fn start(self: &Arc<Self>, waiter: Waiter) -> bool {
         let notifier = Arc::downgrade(self);
-        let waiter = Waiter::new(self.backend.clone(), &self.namespace, WaitPolicy::default());
         let thread = thread::Builder::new().name("tearless-wait".into());
         thread.spawn(move || run(&notifier, waiter)).is_ok()
     }
@@ -138,8 +128,8 @@ impl Notifier {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The channels that tasks wait for, and how each has changed; `None` if no task waited for some
-    /// time, after which the thread ends.
+    /// The channels that tasks wait for, and how each has changed; `None` if no task waited for
+    /// some time, after which the thread ends.
     fn waiting(&self) -> Option<Vec<Waiting>> {
         let state = self.lock();
         let idle = self.subscribed.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
@@ -154,14 +144,15 @@ impl Notifier {
 
     /// Wakes the tasks of `waiting` whose channel has changed.
     fn wake(&self, waiting: &[Waiting]) {
-        // Not under the lock: `change` of a hub's stream may list the registry, and another stream that
-        // subscribes would wait for that. A task that has subscribed again since is woken once too often.
+        // Not under the lock: `change` of a hub's stream may list the registry, and another stream
+        // that subscribes would wait for that. A task that has subscribed again since is woken once
+        // too often.
         let changed: Vec<_> = waiting.iter().filter(|(.., change)| change()).collect();
         let mut state = self.lock();
         let woken: Vec<_> = changed.iter().filter_map(|(it, ..)| state.waiting.remove(it)).collect();
         drop(state);
-        // Not under the lock: a waker may run the task at once. If a waker panics, the others are woken all
-        // the same; the panic was printed and belongs to its executor.
+        // Not under the lock: a waker may run the task at once. If a waker panics, the others are
+        // woken all the same; the panic was printed and belongs to its executor.
         for subscription in woken {
             let _ = catch_unwind(AssertUnwindSafe(|| subscription.waker.wake()));
         }
@@ -189,8 +180,4 @@ fn run(notifier: &Weak<Notifier>, mut waiter: Waiter) {
     }
 }
 
-impl fmt::Debug for Notifier {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Notifier").field("namespace", &self.namespace).finish_non_exhaustive()
-    }
-}
+debug_by!(Notifier<>, |it| changes: it.changes);

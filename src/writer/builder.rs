@@ -1,6 +1,5 @@
 //! How a writer is opened.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,107 +57,6 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         WriterBuilder { backend, namespace, channel, capacity, type_name, options, has_lost_schema, types }
     }
 
-    /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod),
-    /// else 928: four slots of that capacity fill a page. The capacity becomes larger where pages
-    /// would be left unused.
-    pub fn capacity(mut self, bytes: usize) -> Self {
-        self.capacity = Some(bytes);
-        self
-    }
-
-    /// Slots of the channel. Each of the two segments has half of them, rounded up to a power of
-    /// two. Default: as many as fit in one page for each segment, at least 2 each. With 2 the
-    /// channel is a classic double buffer, in which a fast writer overwrites what readers copy.
-    pub fn slots(mut self, slots: usize) -> Self {
-        self.options.depth = Some(slots.div_ceil(2));
-        self
-    }
-
-    /// Payload bytes that a state may have at most. Default: 64 MiB.
-    pub fn max_state_len(mut self, bytes: usize) -> Self {
-        self.options.max_state_len = bytes;
-        self
-    }
-
-    /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two
-    /// segments, and its schema if it has one; while a segment is replaced, both the old and the
-    /// new one. Default: no limit.
-    ///
-    /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a
-    /// growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state
-    /// stays readable, and smaller states can be published as before. A channel that the writer
-    /// resumes is never too large, but does not grow; it gets the capacity that was asked for as
-    /// far as the limit allows. Replacing a segment by a smaller one is not refused. A channel of
-    /// another format is replaced after a trial and counts until it is removed: if there is no room
-    /// for both, remove it first.
-    ///
-    /// Cost: opening and growing list `/dev/shm` once.
-    pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.options.budgets.channel = Some(bytes);
-        self
-    }
-
-    /// Bytes of shared memory that all channels of the namespace may take.
-    pub(crate) fn namespace_budget(mut self, bytes: Option<u64>) -> Self {
-        self.options.budgets.namespace = bytes;
-        self
-    }
-
-    /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes
-    /// torn reads without it. It finds what the protocol cannot: memory that another process
-    /// overwrote.
-    pub fn checksum(mut self, checksum: bool) -> Self {
-        self.options.checksum = checksum;
-        self
-    }
-
-    /// Which clock gives publications their timestamps. Default: [`TimestampSource::Precise`].
-    pub fn timestamps(mut self, source: TimestampSource) -> Self {
-        self.options.timestamps = source;
-        self
-    }
-
-    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. Readers
-    /// of other users need `0o640` or `0o644`, and have to trust the owner explicitly.
-    pub fn permissions(mut self, mode: u32) -> Self {
-        self.options.mode = mode;
-        self
-    }
-
-    /// Promises readers a heartbeat at least that often, by [`Writer::touch`] or
-    /// [`Writer::publish_if_changed`]; see
-    /// [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). Default: no promise, as
-    /// with zero.
-    ///
-    /// The writer itself sends none. A [`Syncer`](crate::syncer::Syncer) does, at this interval.
-    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
-        self.options.heartbeat_interval = Some(interval);
-        self
-    }
-
-    /// Whether the last state stays readable after a clean close. Default: no.
-    pub fn linger(mut self, linger: bool) -> Self {
-        self.options.linger = linger;
-        self
-    }
-
-    /// How the writer wakes the processes that wait for publications. Default:
-    /// [`WakeMode::Barriers`].
-    pub fn wake_mode(mut self, mode: WakeMode) -> Self {
-        self.options.wake_mode = mode;
-        self
-    }
-
-    /// Gives the type of the states another name than `T`'s. Readers give it the same name.
-    ///
-    /// The default is the text of `std::any::type_name` without modules: it contains no fields, and
-    /// another version of the compiler may write it differently. Programs that are not built
-    /// together choose a name.
-    pub fn type_name(mut self, type_name: impl Into<String>) -> Self {
-        self.type_name = Some(type_name.into());
-        self
-    }
-
     /// Lets the channel carry the [`Schema`] of its states, for programs that don't know `T`: see
     /// [`Reader::schema_bytes`](crate::Reader::schema_bytes) and [`accept`](crate::accept).
     ///
@@ -199,6 +97,76 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
     pub(crate) fn promised(&self) -> Option<Duration> {
         self.options.heartbeat_interval
     }
+}
+
+setters! {
+    impl[T: ?Sized, C] WriterBuilder<T, C>;
+
+    /// Payload bytes that fit without growing. Default: the size of `T` for [`Pod`](crate::Pod),
+    /// else 928: four slots of that capacity fill a page. The capacity becomes larger where pages
+    /// would be left unused.
+    pub fn capacity(bytes: usize) { capacity = Some(bytes) }
+
+    /// Slots of the channel. Each of the two segments has half of them, rounded up to a power of
+    /// two. Default: as many as fit in one page for each segment, at least 2 each. With 2 the
+    /// channel is a classic double buffer, in which a fast writer overwrites what readers copy.
+    pub fn slots(slots: usize) { options.depth = Some(slots.div_ceil(2)) }
+
+    /// Payload bytes that a state may have at most. Default: 64 MiB.
+    pub fn max_state_len(bytes: usize) { options.max_state_len = bytes }
+
+    /// Bytes of shared memory that the channel may take: its control page (4 KiB), its two
+    /// segments, and its schema if it has one; while a segment is replaced, both the old and the
+    /// new one. Where the kernel has larger pages than 4 KiB, each takes whole ones. Default: no
+    /// limit.
+    ///
+    /// [`open`](Self::open) fails with [`CreateError::OverBudget`] rather than exceed it, and a
+    /// growth with [`PublishError::TooLarge`](crate::error::PublishError::TooLarge); the last state
+    /// stays readable, and smaller states can be published as before. A channel that the writer
+    /// resumes is never too large, but does not grow; it gets the capacity that was asked for as
+    /// far as the limit allows. Replacing a segment by a smaller one is not refused. A channel of
+    /// another format is replaced after a trial and counts until it is removed: if there is no room
+    /// for both, remove it first.
+    ///
+    /// Cost: opening and growing list `/dev/shm` once.
+    pub fn max_memory(bytes: u64) { options.budgets.channel = Some(bytes) }
+
+    /// Bytes of shared memory that all channels of the namespace may take.
+    pub(crate) fn namespace_budget(bytes: Option<u64>) { options.budgets.namespace = bytes }
+
+    /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes
+    /// torn reads without it. It finds what the protocol cannot: memory that another process
+    /// overwrote.
+    pub fn checksum(checksum: bool) { options.checksum = checksum }
+
+    /// Which clock gives publications their timestamps. Default: [`TimestampSource::Precise`].
+    pub fn timestamps(source: TimestampSource) { options.timestamps = source }
+
+    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. Readers
+    /// of other users need `0o640` or `0o644`, and have to trust the owner explicitly.
+    pub fn permissions(mode: u32) { options.mode = mode }
+
+    /// Promises readers a heartbeat at least that often, by [`Writer::touch`] or
+    /// [`Writer::publish_if_changed`]; see
+    /// [`Reader::heartbeat_interval`](crate::Reader::heartbeat_interval). Default: no promise, as
+    /// with zero.
+    ///
+    /// The writer itself sends none. A [`Syncer`](crate::syncer::Syncer) does, at this interval.
+    pub fn heartbeat_interval(interval: Duration) { options.heartbeat_interval = Some(interval) }
+
+    /// Whether the last state stays readable after a clean close. Default: no.
+    pub fn linger(linger: bool) { options.linger = linger }
+
+    /// How the writer wakes the processes that wait for publications. Default:
+    /// [`WakeMode::Barriers`].
+    pub fn wake_mode(mode: WakeMode) { options.wake_mode = mode }
+
+    /// Gives the type of the states another name than `T`'s. Readers give it the same name.
+    ///
+    /// The default is the text of `std::any::type_name` without modules and `Box`: it contains no
+    /// fields, and another version of the compiler may write it differently. Programs that are not
+    /// built together choose a name.
+    pub fn type_name(type_name: impl Into<String>) { type_name = Some(type_name.into()) }
 }
 
 impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
@@ -264,9 +232,4 @@ impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {
     }
 }
 
-impl<T: ?Sized, C> fmt::Debug for WriterBuilder<T, C> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = (&self.namespace, &self.channel);
-        formatter.debug_struct("WriterBuilder").field("name", &name).field("options", &self.options).finish()
-    }
-}
+debug_by!(WriterBuilder<T: ?Sized, C>, |it| name: (&it.namespace, &it.channel), options: it.options);

@@ -205,7 +205,7 @@ impl<'a> Observer<'a> {
             if let (Some(content), Ok(snapshot)) = (content, &state.state) {
                 let timestamp = snapshot.info().monotonic_nanos().expect("the writers store timestamps");
                 assert!(
-                    is_dated(cut.moment, state.skew, timestamp),
+                    may_contain(cut.moment, state.skew, timestamp),
                     "{:?} {:?} {timestamp}",
                     cut.moment,
                     state.skew
@@ -241,15 +241,15 @@ impl<'a> Observer<'a> {
 }
 
 /// Whether a state with this timestamp may be in a cut of this time.
-fn is_dated(moment: CutTime, offset: Skew, timestamp: u64) -> bool {
-    match (moment, offset) {
-        (CutTime::Instant, offset) => offset == Skew::None,
+fn may_contain(moment: CutTime, skew: Skew, timestamp: u64) -> bool {
+    match (moment, skew) {
+        (CutTime::Instant, skew) => skew == Skew::None,
         (CutTime::AsOf { monotonic_nanos }, Skew::None) => timestamp <= monotonic_nanos,
         (CutTime::AsOf { monotonic_nanos }, Skew::Later(late)) => {
             u128::from(timestamp) == u128::from(monotonic_nanos) + late.as_nanos()
         }
         // The latest state was overwritten while its timestamp was read.
-        (CutTime::AsOf { .. }, Skew::Undated) => true,
+        (CutTime::AsOf { .. }, Skew::NoTimestamps) => true,
         _ => false,
     }
 }

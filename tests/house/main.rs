@@ -44,8 +44,8 @@ struct Measure {
     what: &'static str,
     count: usize,
     aim: usize,
-    /// The count above which the test fails. It is the aim, unless the code has yet to come down to it:
-    /// then it is what the code has come down to, and only ever lowered.
+    /// The count above which the test fails. It is the aim, unless the code has yet to come down to
+    /// it: then it is what the code has come down to, and only ever lowered.
     ceiling: usize,
     details: Vec<String>,
 }
@@ -75,8 +75,8 @@ fn the_house_keeps_its_measures() {
         small_files(&library),
         spread(&library),
         Measure::of("public types with a backend parameter", 0, backend_parameters(&library)),
-        lines("lines of code, src", 12_000, 13_900, &library),
-        lines("lines of code, cli/src", 7_000, 7_800, &Tree::read(&repository().join("cli/src/main.rs"))),
+        lines("lines of code, src", 12_000, 13_300, &library),
+        lines("lines of code, cli/src", 7_000, 6_900, &Tree::read(&repository().join("cli/src/main.rs"))),
     ];
     for measure in measures.iter().filter(|measure| !measure.is_met()) {
         println!("\n{}:", measure.what);

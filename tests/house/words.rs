@@ -1,5 +1,5 @@
-//! English that a native reader has to read twice is denied in code, pages and scripts. This guards
-//! against the worst patterns only.
+//! English that a native reader has to read twice is denied in code, pages and scripts, and so are
+//! long lines. This guards against the worst patterns only.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::repository;
 use crate::source::{Source, files};
 
 /// Phrases in lower case.
-const DENIED: [&str; 25] = [
+const DENIED: [&str; 26] = [
     "anew",
     "in force",
     "of whom",
@@ -33,12 +33,15 @@ const DENIED: [&str; 25] = [
     "tells what",
     "tells which",
     "so long may",
-    "stands for",
+    "stands",
+    "meanwhile",
 ];
 /// After one of these words, "who" has no noun that it refers to.
 const BEFORE_WHO: [&str; 14] =
     ["for", "by", "of", "to", "with", "from", "that", "than", "or", "but", "is", "nobody", "unless", "so"];
 const FOLDERS: [&str; 9] = ["src", "cli", "docs", "crates", "benches", "examples", "tests", "ci", "fuzz"];
+/// The maximum length of a line of prose.
+const MAX_COLUMNS: usize = 100;
 
 /// One word or punctuation mark of a text.
 struct Token {
@@ -56,6 +59,21 @@ fn no_denied_words() {
     }
     hits.iter().for_each(|hit| println!("{hit}"));
     assert!(hits.is_empty(), "{} denied words: see the list above", hits.len());
+}
+
+#[test]
+fn no_line_of_prose_is_too_long() {
+    let mut hits = Vec::new();
+    for path in texts() {
+        let name = path.strip_prefix(repository()).unwrap().display().to_string();
+        // A program writes these pages.
+        if !name.starts_with("docs/experiments/") {
+            let text = fs::read_to_string(&path).unwrap();
+            hits.extend(long_lines(&name, &text).into_iter().map(|line| format!("{name}:{line}")));
+        }
+    }
+    hits.iter().for_each(|hit| println!("{hit}"));
+    assert!(hits.is_empty(), "{} lines exceed {MAX_COLUMNS} columns: see the list above", hits.len());
 }
 
 fn texts() -> Vec<std::path::PathBuf> {
@@ -100,6 +118,32 @@ fn denied(name: &str, text: &str) -> Vec<(usize, String)> {
     hits
 }
 
+/// The lines that exceed `MAX_COLUMNS`, of comments and Markdown. Tables and blocks of code are not
+/// prose.
+fn long_lines(name: &str, text: &str) -> Vec<usize> {
+    let comment = match name.rsplit_once('.') {
+        Some((_, "md")) => "",
+        Some((_, "rs")) => "//",
+        _ => "#",
+    };
+    let mut is_code = false;
+    let mut long = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let Some(prose) = line.trim_start().strip_prefix(comment) else {
+            is_code = false;
+            continue;
+        };
+        let prose = prose.trim_start_matches(['/', '!', '#']).trim_start();
+        is_code ^= prose.starts_with("```");
+        // docs/cli.md has commands that are not shown.
+        let is_exempt = is_code || prose.starts_with('|') || prose.starts_with("<!-- $");
+        if !is_exempt && line.chars().count() > MAX_COLUMNS {
+            long.push(index + 1);
+        }
+    }
+    long
+}
+
 fn denied_at(tokens: &[Token], at: usize) -> Option<String> {
     let word = tokens[at].text.to_lowercase();
     if word == "who" { clause_with_who(tokens, at) } else { phrase_at(tokens, at) }
@@ -115,12 +159,11 @@ fn phrase_at(tokens: &[Token], at: usize) -> Option<String> {
     (!is_a_name(phrase, tokens, at)).then(|| format!("\"{phrase}\""))
 }
 
-/// Whether "nobody" is the system's user, or the name of a wake mode.
+/// Whether "nobody" is the system's user, or quoted.
 fn is_a_name(phrase: &str, tokens: &[Token], at: usize) -> bool {
     let text = |at: Option<usize>| at.and_then(|at| tokens.get(at)).map_or("", |token| token.text.as_str());
     phrase == "nobody"
-        && (["`", ":", "as"].contains(&text(at.checked_sub(1)))
-            || ["`", ")", "\""].contains(&text(Some(at + 1))))
+        && (["`", "as"].contains(&text(at.checked_sub(1))) || ["`", "\""].contains(&text(Some(at + 1))))
 }
 
 /// "who" without a noun before it: at the beginning of a sentence that is not a question, or after
@@ -174,4 +217,13 @@ fn denied_patterns_are_found_and_good_english_is_not() {
     let good = "// The reader who waits is woken. Who writes? It decides who owns the page.\nfn current() {} // by `nobody`, WakeMode::Never";
     assert_eq!(denied("a.rs", good), []);
     assert_eq!(denied("a.rs", "fn made_anew() {}").len(), 1);
+}
+
+#[test]
+fn long_lines_of_prose_are_found_and_long_code_is_not() {
+    let long = "word ".repeat(20) + "word.";
+    let rust = "/// L\n//! ```\n//! L\n//! ```\n// | L\nlet a = L;\n    // L".replace('L', &long);
+    assert_eq!(long_lines("a.rs", &rust), [1, 7]);
+    assert_eq!(long_lines("a.md", &"L\n```\nL\n```\n| L\nL".replace('L', &long)), [1, 6]);
+    assert_eq!(long_lines("a.toml", &"# L\na = 'L'".replace('L', &long)), [1]);
 }

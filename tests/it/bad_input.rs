@@ -56,7 +56,10 @@ fn impossible_sizes_are_refused() {
         assert!(matches!(error, CreateError::InvalidSize { .. }), "case {case}: {error}");
     }
     let error = builder().capacity(101).max_state_len(100).open().map(drop).unwrap_err();
-    assert!(matches!(error, CreateError::CapacityAboveLimit { capacity: 101, limit: 100 }), "{error}");
+    assert!(
+        matches!(error, CreateError::CapacityAboveLimit { capacity: 101, max_state_len: 100 }),
+        "{error}"
+    );
     for mode in [0o400, 0o1600, 0] {
         let error = builder().permissions(mode).open().map(drop).unwrap_err();
         assert!(matches!(error, CreateError::InvalidPermissions { .. }), "{error}");
@@ -150,7 +153,7 @@ fn a_state_above_the_limit_leaves_the_published_one() {
         own.writer_builder::<[u8]>("limited").codec::<Bytes>().max_state_len(1_000).open().unwrap();
     writer.publish(&[7; 1_000]).unwrap();
     let error = writer.publish(&[8; 2_000]).unwrap_err();
-    assert!(matches!(error, PublishError::TooLarge { len: 2_000, limit: 1_000, .. }), "{error}");
+    assert!(matches!(error, PublishError::TooLarge { len: 2_000, max_state_len: 1_000, .. }), "{error}");
     let mut reader = own.reader_builder::<Vec<u8>>("limited").codec::<Bytes>().open().unwrap();
     assert_eq!(*reader.snapshot().unwrap(), vec![7; 1_000]);
 }

@@ -3,11 +3,12 @@
 use crate::common::OwnNamespace;
 use serde::{Deserialize, Serialize};
 use tearless::{
-    MessagePack, Pod, accept,
+    Boxed, MessagePack, Pod, accept,
     error::{AttachError, SnapshotError},
+    hub::QueryError,
 };
 
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct Part {
     load: f32,
@@ -15,7 +16,7 @@ struct Part {
 }
 tearless::describe_pod!(Part { load, heat });
 
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct New {
     moves: u64,
@@ -77,6 +78,86 @@ fn plain_data_fields_are_found_by_name() {
     assert_eq!(*snapshot, old::Old { flags: 8, id: 7, moves: 1, parts });
     assert_eq!((snapshot.publication(), snapshot.payload_len()), (1, size_of::<New>()));
     assert_eq!(reader.publication(), 1);
+}
+
+#[test]
+fn a_hub_finds_fields_by_name() {
+    let own = OwnNamespace::new(&["robot-1", "robot-2", "plain"]);
+    let open = |channel| own.writer_builder::<New>(channel).codec::<Pod>().with_schema().open().unwrap();
+    let mut writers = [open("robot-1"), open("robot-2")];
+    let old = |flags| {
+        let parts = [old::Part { heat: 4.0 }, old::Part { heat: 6.0 }];
+        old::Old { flags, id: 7, moves: 1, parts }
+    };
+
+    let exact = own.hub_builder().codec::<Pod>().open();
+    let hub = own.hub_builder().accept(accept::MatchingFields).codec::<Pod>().open();
+    for flags in 0..10 {
+        for writer in &mut writers {
+            writer.publish(&New { flags, ..STATE }).unwrap();
+        }
+        assert_eq!(*hub.get::<old::Old>("robot-1").unwrap(), old(flags));
+        assert_eq!(**hub.get::<Boxed<old::Old>>("robot-1").unwrap(), old(flags));
+        let mut state = old(99);
+        let info = hub.get_into("robot-1", &mut state).unwrap();
+        assert_eq!((info.publication(), info.payload_len()), (u64::from(flags) + 1, size_of::<New>()));
+        assert_eq!(state, old(flags));
+        let all: Vec<_> = hub.iter::<old::Old>("robot-*").map(|robot| *robot.state.unwrap()).collect();
+        assert_eq!(all, [old(flags); 2]);
+        let cut = hub.cut::<old::Old>(["robot-1", "robot-2"]);
+        assert!(cut.is_consistent());
+        let all: Vec<_> = cut.states.into_iter().map(|robot| *robot.state.unwrap()).collect();
+        assert_eq!(all, [old(flags); 2]);
+
+        // Queries of other types and choices in between, by handles of the same hub.
+        let same = hub.with_accept(accept::SameType);
+        assert_eq!(same.get::<New>("robot-1").unwrap().energy.to_bits(), STATE.energy.to_bits());
+        assert_eq!(hub.get::<New>("robot-1").unwrap().flags, flags);
+        for hub in [&same, &exact] {
+            let error = hub.get::<old::Old>("robot-1").unwrap_err();
+            assert!(matches!(error, QueryError::Attach(AttachError::FormatMismatch { .. })), "{error}");
+        }
+    }
+
+    let error = hub.get::<old::Other>("robot-1").unwrap_err();
+    assert!(error.to_string().contains("colour: missing in the channel"), "{error}");
+    let error = hub.with_accept(accept::SameSchema).get::<old::Old>("robot-1").unwrap_err();
+    assert!(matches!(error, QueryError::Attach(AttachError::SchemaDiffers { .. })), "{error}");
+    let _writer = own.writer_builder::<New>("plain").codec::<Pod>().open().unwrap();
+    let error = hub.get::<old::Old>("plain").unwrap_err();
+    assert!(matches!(error, QueryError::Attach(AttachError::NoSchema { .. })), "{error}");
+    let cut = hub.cut::<old::Old>(["robot-1", "plain"]);
+    assert!(cut.states[0].state.is_ok() && cut.states[1].state.is_err());
+}
+
+#[test]
+fn a_successor_with_other_fields_is_compared_again() {
+    let own = OwnNamespace::new(&["robot"]);
+    let hub = own.hub_builder().accept(accept::MatchingFields).codec::<Pod>().open();
+    let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
+    writer.publish(&STATE).unwrap();
+    assert_eq!(hub.get::<old::Old>("robot").unwrap().id, 7);
+    writer.close().unwrap();
+    let state = old::Old { flags: 1, id: 2, moves: 3, parts: [old::Part { heat: 4.0 }; 2] };
+    let mut writer = own.writer_builder::<old::Old>("robot").codec::<Pod>().with_schema().open().unwrap();
+    writer.publish(&state).unwrap();
+    assert_eq!(*hub.get::<old::Old>("robot").unwrap(), state);
+    assert!(hub.get::<New>("robot").unwrap_err().to_string().contains("energy"));
+}
+
+#[cfg(feature = "async")]
+#[tokio::test]
+async fn a_hubs_stream_finds_fields_by_name() {
+    let own = OwnNamespace::new(&["robot"]);
+    let mut writer = own.writer_builder::<New>("robot").codec::<Pod>().with_schema().open().unwrap();
+    let hub = own.hub_builder().codec::<Pod>().accept(accept::MatchingFields).open();
+    let (mut one, mut all) = (hub.changes::<old::Old>("robot").unwrap(), hub.changes_of::<old::Old>("*"));
+    assert!(hub.changes::<old::Other>("robot").is_err());
+    for flags in 0..3 {
+        writer.publish(&New { flags, ..STATE }).unwrap();
+        assert_eq!(one.next().await.state.unwrap().flags, flags);
+        assert_eq!(all.next().await.state.unwrap().flags, flags);
+    }
 }
 
 #[test]

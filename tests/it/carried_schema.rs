@@ -68,7 +68,7 @@ fn a_schema_outlives_its_writer_and_is_removed_with_its_channel() {
     let own = OwnNamespace::new(&["worker"]);
     let objects = left(&own, test);
     let reader = raw(&own);
-    assert_eq!((reader.codec_name(), reader.is_dated()), ("postcard", true));
+    assert_eq!((reader.codec_name(), reader.has_timestamps()), ("postcard", true));
     assert_eq!(reader.type_name(), "(u64, Option<String>)");
     let schema = Schema::from_bytes(&reader.schema_bytes().unwrap().unwrap()).unwrap();
     assert_eq!(schema.to_string(), "(u64, Option<String>)");
@@ -218,7 +218,7 @@ fn an_inspection_reports_whether_the_schema_can_be_read() {
         [(&damaged, "checksum"), (&[0; 4096], "whole"), (&[1; 4096], "header"), (&[1; 9], "full pages")];
     for (content, expected) in damages {
         fs::write(&path, content).unwrap();
-        let SchemaInspection::Spoiled { reason } = inspected() else {
+        let SchemaInspection::Corrupt { reason } = inspected() else {
             panic!("{expected}: {:?}", inspected())
         };
         assert!(reason.contains(expected), "{reason}");

@@ -74,19 +74,16 @@ fn a_dry_run_changes_nothing() {
     // A page without memory, as a creator leaves it if it is killed in its first steps.
     fs::write(pageless.path("c"), []).unwrap();
     let before = contents(&own);
-    let foreseen = own.would_clean(Retention::UntilReplaced).unwrap();
-    assert!(foreseen.failed.is_empty(), "{foreseen}");
+    let report = own.would_clean(Retention::UntilReplaced).unwrap();
+    assert!(report.failed.is_empty(), "{report}");
     let reported = |removed: &tearless::cleanup::Removed| {
         (removed.reason, removed.channel.clone(), removed.objects.len())
     };
-    assert_eq!(
-        foreseen.removed.iter().map(reported).collect::<Vec<_>>(),
-        [(RemovalReason::HalfMade, None, 3)]
-    );
-    let foreseen = own.would_clean(Retention::Nothing).unwrap();
-    let mut causes: Vec<_> = foreseen.removed.iter().map(reported).collect();
-    causes.sort_by_key(|(_, channel, _)| channel.clone());
-    assert_eq!(causes, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
+    assert_eq!(report.removed.iter().map(reported).collect::<Vec<_>>(), [(RemovalReason::HalfMade, None, 3)]);
+    let report = own.would_clean(Retention::Nothing).unwrap();
+    let mut sorted: Vec<_> = report.removed.iter().map(reported).collect();
+    sorted.sort_by_key(|(_, channel, _)| channel.clone());
+    assert_eq!(sorted, [(RemovalReason::HalfMade, None, 3), (RemovalReason::Dead, Some("w1".into()), 3)]);
     assert_eq!(contents(&own), before);
     let cleaned = own.clean(Retention::Nothing).unwrap();
     assert_eq!(cleaned.removed.len(), 2, "{cleaned}");
@@ -99,7 +96,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn a_dry_run_foresees_pages_that_their_own_user_may_not_open() {
+fn a_dry_run_reports_pages_that_their_own_user_may_not_open() {
     const OTHER_USER: u32 = 65_534;
     if let Some((_, namespace)) = role() {
         if rustix::process::geteuid().is_root() {
@@ -109,9 +106,9 @@ fn a_dry_run_foresees_pages_that_their_own_user_may_not_open() {
         return pages_without_permissions(&namespace);
     }
     let own = OwnNamespace::new(&[]);
-    let test = "cleanup::a_dry_run_foresees_pages_that_their_own_user_may_not_open";
+    let test = "cleanup::a_dry_run_reports_pages_that_their_own_user_may_not_open";
     let mut actor = Actor::start(test, "user", &own);
-    actor.await_line("as foreseen");
+    actor.await_line("as reported");
     actor.finish();
 }
 
@@ -144,7 +141,7 @@ fn pages_without_permissions(namespace: &Namespace) {
         }
         assert!(objects.listed().is_empty());
     }
-    say("as foreseen");
+    say("as reported");
 }
 
 /// All objects of the namespace as they are, and the registry as far as it has entries.

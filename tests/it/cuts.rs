@@ -72,9 +72,9 @@ struct Met {
     instants: u64,
     /// The number of those, and of the following cuts, with money underway.
     underway: u64,
-    dated: u64,
+    as_of: u64,
     later: u64,
-    undated: u64,
+    without_timestamps: u64,
     failed: u64,
 }
 
@@ -86,7 +86,7 @@ impl AddAssign<&Cut<Account>> for Met {
         self.cuts += 1;
         let skews = cut.states.iter().map(|state| state.skew);
         self.later += u64::from(skews.clone().any(|skew| matches!(skew, Skew::Later(by) if !by.is_zero())));
-        self.undated += u64::from(skews.clone().any(|skew| skew == Skew::Undated));
+        self.without_timestamps += u64::from(skews.clone().any(|skew| skew == Skew::NoTimestamps));
         let is_exact = cut.moment == CutTime::Instant;
         assert!(cut.is_consistent() || !is_exact, "an instant has no skews");
         assert_eq!(cut.is_consistent(), skews.clone().all(|skew| skew == Skew::None));
@@ -102,7 +102,7 @@ impl AddAssign<&Cut<Account>> for Met {
         let underway = if left.moves > right.moves { amount(left.moves) } else { 0 };
         assert_eq!(left.balance + right.balance + underway, TOTAL, "{moves:?} {:?}", cut.moment);
         self.underway += u64::from(left.moves > right.moves);
-        *(if is_exact { &mut self.instants } else { &mut self.dated }) += 1;
+        *(if is_exact { &mut self.instants } else { &mut self.as_of }) += 1;
     }
 }
 
@@ -179,7 +179,7 @@ fn cuts_of_one_process_lose_and_duplicate_no_money() {
     let test = "cuts::cuts_of_one_process_lose_and_duplicate_no_money";
     let (_own, actors, hub) = started(test, &["bank"]);
     let each = u64::from(rounds(200, 100_000));
-    cut_until(&hub, 0, |met| met.instants.min(met.dated).min(met.underway) >= each);
+    cut_until(&hub, 0, |met| met.instants.min(met.as_of).min(met.underway) >= each);
     actors.into_iter().for_each(Actor::finish);
 }
 
@@ -234,15 +234,15 @@ fn a_ring_that_does_not_reach_back_gives_a_later_state() {
 }
 
 #[test]
-fn states_without_timestamps_are_reported_undated() {
+fn states_without_timestamps_are_reported_as_such() {
     if let Some((_, namespace)) = role() {
         return be_a_bank(&namespace, 64, TimestampSource::None, Duration::from_millis(1));
     }
-    let (_own, actors, hub) = started("cuts::states_without_timestamps_are_reported_undated", &["bank"]);
+    let (_own, actors, hub) = started("cuts::states_without_timestamps_are_reported_as_such", &["bank"]);
     let each = u64::from(rounds(200, 20_000));
     cut_until(&hub, 0, |met| {
-        assert_eq!((met.dated, met.later), (0, 0));
-        met.undated.min(met.instants) >= each
+        assert_eq!((met.as_of, met.later), (0, 0));
+        met.without_timestamps.min(met.instants) >= each
     });
     actors.into_iter().for_each(Actor::finish);
 }

@@ -121,7 +121,7 @@ fn a_failed_publication_counts_as_changed_and_is_no_heartbeat() {
     let begin = moment();
     for _ in 0..2 {
         let error = writer.publish_if_changed(b"larger than that").unwrap_err();
-        assert!(matches!(error, PublishError::TooLarge { len: 16, limit: 8, .. }), "{error}");
+        assert!(matches!(error, PublishError::TooLarge { len: 16, max_state_len: 8, .. }), "{error}");
     }
     assert!(!has_come_after(begin, reader.heartbeat_age()));
     assert_eq!(writer.publish_if_changed(b"small").unwrap(), Some(2));

@@ -50,14 +50,16 @@ fn a_live_channel_is_reported_as_it_is() {
     assert_eq!((inspection.channel.as_str(), inspection.namespace.as_str()), ("worker", own.name()));
     assert_eq!((inspection.codec.as_str(), inspection.type_name.as_str()), ("pod", "a schema"));
     assert!(inspection.checksum && inspection.fingerprint != 0 && inspection.instance != 0);
-    assert_eq!((inspection.permissions, inspection.limit), (0o640, 5_000));
+    assert_eq!((inspection.permissions, inspection.max_state_len), (0o640, 5_000));
     assert_eq!(inspection.owner_uid, rustix::process::geteuid().as_raw());
-    assert_eq!((inspection.published, inspection.incarnation, inspection.growths), (11, 1, 0));
+    assert_eq!((inspection.publication, inspection.incarnation, inspection.growths), (11, 1, 0));
     assert_eq!((inspection.state, inspection.writer_state), (ChannelState::Open, WriterState::Alive));
     assert_eq!(inspection.writer_pid, u64::from(std::process::id()));
-    assert_eq!((inspection.dating, inspection.wake_mode), (TimestampSource::Precise, WakeMode::Barriers));
+    assert_eq!((inspection.timestamps, inspection.wake_mode), (TimestampSource::Precise, WakeMode::Barriers));
     assert_eq!(inspection.heartbeat_interval, Some(Duration::from_secs(7)));
-    assert!(inspection.start_time > 0 && inspection.opened_ago.is_some() && inspection.heartbeat.is_none());
+    assert!(
+        inspection.start_time > 0 && inspection.opened_ago.is_some() && inspection.heartbeat_age.is_none()
+    );
     for (segment, generation) in segments(&inspection).into_iter().zip(inspection.generations) {
         assert_eq!((segment.generation, segment.depth), (generation, 4));
         assert!(segment.capacity >= 32 && segment.stride > segment.capacity);
@@ -70,7 +72,7 @@ fn a_live_channel_is_reported_as_it_is() {
     let again = writer.publication();
     writer.touch().unwrap();
     assert_eq!(again, 11, "an inspection changes nothing");
-    assert!(own.inspect("worker").unwrap().heartbeat.is_some());
+    assert!(own.inspect("worker").unwrap().heartbeat_age.is_some());
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn empty_and_lingering_channels_are_reported() {
     let mut writer = writer.wake_mode(WakeMode::Never).open().unwrap();
     let inspection = own.inspect("worker").unwrap();
     assert_eq!(
-        (inspection.published, inspection.dating, inspection.wake_mode),
+        (inspection.publication, inspection.timestamps, inspection.wake_mode),
         (0, TimestampSource::None, WakeMode::Never)
     );
     assert!(
@@ -125,11 +127,11 @@ fn a_killed_writer_leaves_its_unfinished_publication() {
         assert_eq!((inspection.writer_state, inspection.state), (WriterState::Dead, ChannelState::Open));
         assert_eq!((inspection.writer_pid, inspection.incarnation), (pid, incarnation));
         let Some(unfinished) = inspection.unfinished() else { continue };
-        assert_eq!(unfinished, inspection.published + 1);
+        assert_eq!(unfinished, inspection.publication + 1);
         let begun =
             [SlotState::Writing, SlotState::Unannounced].map(|state| numbers(&inspection, state)).concat();
         assert_eq!(begun, [unfinished]);
-        assert!(numbers(&inspection, SlotState::Whole).contains(&inspection.published), "readers get it");
+        assert!(numbers(&inspection, SlotState::Whole).contains(&inspection.publication), "readers get it");
         let mut successor = open(&own);
         assert!(own.inspect("worker").unwrap().unfinished().is_none(), "its writer lives");
         assert_eq!(successor.publish(&[1]).unwrap(), unfinished, "the successor publishes the same number");
@@ -161,7 +163,7 @@ fn a_growing_channel_is_reported_as_it_was_at_some_moment() {
                 generations[side] = segment.generation;
                 let mut numbers = segment.slots.iter().map(|slot| slot.publication).filter(|n| *n > 0);
                 assert!(
-                    numbers.all(|number| number % 2 == side as u64 && number <= inspection.published + 1)
+                    numbers.all(|number| number % 2 == side as u64 && number <= inspection.publication + 1)
                 );
             }
             assert_eq!(numbers(&inspection, SlotState::Implausible), [0; 0]);
@@ -231,6 +233,6 @@ fn channels_inside_a_process_can_be_inspected_too() {
     let mut writer = namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open().unwrap();
     writer.publish(&[1; 5]).unwrap();
     let inspection = namespace.inspect("worker").unwrap();
-    assert_eq!((inspection.published, inspection.writer_state), (1, WriterState::Alive));
+    assert_eq!((inspection.publication, inspection.writer_state), (1, WriterState::Alive));
     assert_eq!(numbers(&inspection, SlotState::Whole), [1]);
 }

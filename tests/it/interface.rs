@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::Duration;
 
-use tearless::{MessagePack, Namespace, Pod, Postcard, Reader, Writer, accept, field_of};
+use tearless::{Boxed, MessagePack, Namespace, Pod, Postcard, Reader, Writer, accept, field_of};
 
 const NOT_LONG: Duration = Duration::from_millis(20);
 
@@ -25,7 +25,7 @@ fn a_reader_remembers_what_it_returned() {
     assert!(!reader.has_changed() && !reader.changed(NOT_LONG).unwrap());
     let read: [fn(&mut Reader<u64>) -> u64; 4] = [
         |reader| reader.snapshot_into(&mut 0).unwrap().publication(),
-        |reader| reader.snapshot_boxed().unwrap().publication(),
+        |reader| reader.wait_after(3, Duration::ZERO).unwrap().unwrap().publication(),
         |reader| reader.read_at(0, &mut [0]).unwrap().publication(),
         |reader| reader.history().next().unwrap().unwrap().publication(),
     ];
@@ -65,8 +65,8 @@ fn a_state_larger_than_the_stack_is_read_into_a_box() {
     state.fill(7);
     writer.publish(&state).unwrap();
     let reader = move || {
-        let mut reader = namespace.reader_builder::<[u8; LEN]>("large").codec::<Pod>().open().unwrap();
-        let snapshot = reader.snapshot_boxed().unwrap();
+        let mut reader = namespace.reader_builder::<Boxed<[u8; LEN]>>("large").codec::<Pod>().open().unwrap();
+        let snapshot = reader.snapshot().unwrap();
         (snapshot.publication(), snapshot.iter().all(|byte| *byte == 7))
     };
     let reader = thread::Builder::new().stack_size(256 << 10).spawn(reader).unwrap();
@@ -158,7 +158,9 @@ fn every_way_to_read_finds_fields_at_other_offsets() {
     }
     let expected = |id| Old { id, speed: 0.5 };
     assert_eq!(*reader.snapshot().unwrap(), expected(2));
-    assert_eq!(**reader.snapshot_boxed().unwrap(), expected(2));
+    let builder = namespace.reader_builder::<Boxed<Old>>("robot").codec::<Pod>();
+    let boxed = builder.accept(accept::MatchingFields).open().unwrap().snapshot().unwrap();
+    assert_eq!(**boxed, expected(2));
     let mut state = expected(0);
     reader.snapshot_into(&mut state).unwrap();
     assert_eq!(state, expected(2));

@@ -45,6 +45,10 @@ mod hub;
 mod inspection;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod interface;
+#[cfg(feature = "schema")]
+mod large_pages;
+#[cfg(feature = "schema")]
+mod large_states;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod liveness;
 mod memory;

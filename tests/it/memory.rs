@@ -221,7 +221,7 @@ fn a_channels_budget_refuses_growth_and_keeps_the_state() {
     writer.publish(&pattern(10_000)).unwrap();
     let before = memory_of(&own, CHANNEL);
     let error = writer.publish(&pattern(60_000)).unwrap_err();
-    let PublishError::TooLarge { len: 60_000, bound: SizeLimit::Budget(over), .. } = &error else {
+    let PublishError::TooLarge { len: 60_000, limit: SizeLimit::Budget(over), .. } = &error else {
         panic!("{error}");
     };
     assert_eq!((over.scope, over.budget), (BudgetScope::Channel, budget));

@@ -23,7 +23,7 @@ fn channels_are_listed_from_open_to_close() {
     assert!(watch.changed().unwrap() && !watch.changed().unwrap());
     let channels = own.channels().unwrap();
     let info = channels.iter().find(|channel| channel.name == "second").unwrap();
-    assert_eq!((info.codec.as_str(), info.limit, info.incarnation), ("pod", 5_000, 1));
+    assert_eq!((info.codec.as_str(), info.max_state_len, info.incarnation), ("pod", 5_000, 1));
     assert_eq!(info.writer_pid, u64::from(std::process::id()));
     assert!(info.capacity >= 100 && channels.len() == 2);
     first.close_lingering().unwrap();

@@ -71,7 +71,7 @@ fn sleeps(thread: i32) -> bool {
 }
 
 /// Starts a thread that waits, and returns when it sleeps.
-fn asleep<R: Send + 'static>(wait: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+pub(crate) fn asleep<R: Send + 'static>(wait: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
     let (sender, receiver) = mpsc::channel();
     let waiter = thread::spawn(move || {
         sender.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
@@ -83,7 +83,7 @@ fn asleep<R: Send + 'static>(wait: impl FnOnce() -> R + Send + 'static) -> JoinH
 }
 
 /// The result of waiting.
-fn ends<R>(waiter: JoinHandle<R>) -> R {
+pub(crate) fn ends<R>(waiter: JoinHandle<R>) -> R {
     eventually("the waiter ends", || waiter.is_finished());
     waiter.join().unwrap()
 }

@@ -16,10 +16,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod course;
 mod directory;
 mod operation;
 mod publish;
+mod trace;
 mod tracee;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

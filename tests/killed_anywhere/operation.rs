@@ -10,8 +10,8 @@ use tearless::{
 
 use crate::CHANNEL;
 use crate::common::OwnNamespace;
-use crate::course::{Course, Place};
 use crate::directory::Objects;
+use crate::trace::{Position, Trace};
 use crate::tracee::{Tracee, mark, watchdog};
 
 /// The number of publications before the operation.
@@ -198,7 +198,7 @@ struct Stage {
     /// The objects of the channel that the operation finds or creates.
     carries: Carries,
     kills: usize,
-    /// The number of victims that left the measured course.
+    /// The number of victims that left the trace.
     astray: usize,
     /// Whether the leftover that the operation finds was announced.
     leftover_is_announced: bool,
@@ -214,9 +214,9 @@ struct Scene {
     before: u64,
 }
 
-/// The remains of a channel after the kill.
+/// What readers find of the channel after the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Remains {
+enum Outcome {
     /// The number of its last publication; 0 for none.
     Channel(u64),
     /// The channel has ended, or has never existed.
@@ -240,18 +240,18 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
     // The channel is that of a writer that was killed while it grew, before or after it announced
     // the publication that needed the growth.
     let leftovers: &[bool] = if operation.finds_a_leftover() { &[false, true] } else { &[false] };
-    let mut max = Course::default();
+    let mut max = Trace::default();
     for (first, announced) in leftovers.iter().enumerate() {
         stage.leftover_is_announced = *announced;
-        let (course, announcement) = stage.whole_run();
+        let (trace, announcement) = stage.whole_run();
         assert_eq!(announcement.is_some(), operation.publishes(), "{operation:?} announces a publication");
-        for step in course.sample(samples).into_iter().skip(first).step_by(leftovers.len()) {
-            stage.kill_at(&course, step);
+        for step in trace.sample(samples).into_iter().skip(first).step_by(leftovers.len()) {
+            stage.kill_at(&trace, step);
         }
         if let Some(announcement) = announcement {
-            stage.kill_around(&course, announcement);
+            stage.kill_around(&trace, announcement);
         }
-        max = if course.steps() > max.steps() { course } else { max };
+        max = if trace.steps() > max.steps() { trace } else { max };
     }
     let Stage { kills, astray, unfinished, .. } = stage;
     if operation.publishes() {
@@ -265,42 +265,42 @@ pub(crate) fn kill_anywhere(operation: Operation, carries: Carries, samples: u64
 }
 
 impl Stage {
-    /// Kills a victim after `step` instructions of `course`, and returns whether it had announced
+    /// Kills a victim after `step` instructions of `trace`, and returns whether it had announced
     /// its publication.
-    fn kill_at(&mut self, course: &Course, step: u64) -> bool {
+    fn kill_at(&mut self, trace: &Trace, step: u64) -> bool {
         let scene = self.set();
-        let place = scene.victim.go_to(course.point(step));
-        self.astray += usize::from(place != Place::Within);
-        self.strike(scene, place, &format!("{:?} killed after step {step}", self.operation))
+        let position = scene.victim.go_to(trace.point(step));
+        self.astray += usize::from(position != Position::Within);
+        self.strike(scene, position, &format!("{:?} killed after step {step}", self.operation))
     }
 
     /// A successor relies on the order of the stores around the `announcement`, and an even sample
     /// would hardly hit it.
-    fn kill_around(&mut self, course: &Course, announcement: u64) {
-        let last = course.steps().min(announcement + EVERY_ONE);
+    fn kill_around(&mut self, trace: &Trace, announcement: u64) {
+        let last = trace.steps().min(announcement + EVERY_ONE);
         let steps = announcement.saturating_sub(EVERY_ONE)..=last;
         let (mut kills, mut announced, astray) = (0, 0, self.astray);
         for step in steps {
             kills += 1;
-            announced += usize::from(self.kill_at(course, step));
+            announced += usize::from(self.kill_at(trace, step));
         }
         let astray = self.astray - astray;
         assert!(astray * 2 < kills, "{astray} of {kills} away from the announcement");
         assert!((1..kills).contains(&announced), "before and after the announcement: {announced} of {kills}");
     }
 
-    /// Lets one victim reach its end, and kills it there. Returns its course, and the number of
+    /// Lets one victim reach its end, and kills it there. Returns its trace, and the number of
     /// steps after which a reader saw its publication.
-    fn whole_run(&mut self) -> (Course, Option<u64>) {
+    fn whole_run(&mut self) -> (Trace, Option<u64>) {
         let scene = self.set();
         let mut announcement = None;
         let is_announced =
             || scene.attached.as_ref().is_some_and(|reader| reader.publication() > scene.before);
-        let course = scene.victim.measure(|steps| {
+        let trace = scene.victim.record(|steps| {
             announcement = announcement.or_else(|| is_announced().then_some(steps));
         });
-        self.strike(scene, Place::End, &format!("{:?} killed at its end", self.operation));
-        (course, announcement)
+        self.strike(scene, Position::End, &format!("{:?} killed at its end", self.operation));
+        (trace, announcement)
     }
 
     /// Prepares the channel for the operation.
@@ -328,7 +328,7 @@ impl Stage {
             self.objects.names().len() == while_growing && (is_announced || !self.leftover_is_announced)
         };
         while !is_left() {
-            assert_eq!(victim.to_system_call(), Place::Within, "it grows");
+            assert_eq!(victim.to_system_call(), Position::Within, "it grows");
         }
         victim.kill();
         reader
@@ -336,29 +336,29 @@ impl Stage {
 
     /// Kills the victim, checks what is left, lets a successor resume and close, and checks that
     /// nothing is left then. Returns whether the victim had announced its publication.
-    fn strike(&mut self, scene: Scene, place: Place, when: &str) -> bool {
+    fn strike(&mut self, scene: Scene, position: Position, when: &str) -> bool {
         self.kills += 1;
         let Scene { victim, mut attached, before } = scene;
         victim.kill();
         watchdog();
         self.objects.assert_at_most(self.max_objects(), when);
-        let seen = attached.as_mut().map(|reader| self.seen_by_attached(reader, before, place, when));
-        let last = match self.seen_by_new(place, when) {
-            Remains::Channel(last) => last,
-            Remains::Nothing => 0,
+        let seen = attached.as_mut().map(|reader| self.seen_by_attached(reader, before, position, when));
+        let last = match self.seen_by_new(position, when) {
+            Outcome::Channel(last) => last,
+            Outcome::Nothing => 0,
         };
         match seen {
-            Some(Remains::Channel(seen)) => assert_eq!(seen, last, "{when}: to a new reader"),
-            Some(Remains::Nothing) => assert_eq!(last, 0, "{when}: to a new reader"),
+            Some(Outcome::Channel(seen)) => assert_eq!(seen, last, "{when}: to a new reader"),
+            Some(Outcome::Nothing) => assert_eq!(last, 0, "{when}: to a new reader"),
             None => assert_eq!(last, 0, "{when}: no writer has published"),
         }
         self.unfinished += usize::from(self.is_unfinished(last, when));
-        match (place, self.operation.leaves_a_channel()) {
-            (Place::End, false) => self.objects.assert_none(when),
-            (Place::End, true) => self.objects.assert_whole(self.carried_at_the_end(), when),
-            (Place::Within | Place::Astray, _) => {}
+        match (position, self.operation.leaves_a_channel()) {
+            (Position::End, false) => self.objects.assert_none(when),
+            (Position::End, true) => self.objects.assert_whole(self.carried_at_the_end(), when),
+            (Position::Within | Position::Astray, _) => {}
         }
-        let goes_on = matches!(seen, Some(Remains::Channel(_)));
+        let goes_on = matches!(seen, Some(Outcome::Channel(_)));
         let carries = if goes_on { self.carries } else { self.carried_at_the_end() };
         self.succeed(carries, last, attached.filter(|_| goes_on), when);
         last > before
@@ -380,11 +380,17 @@ impl Stage {
     }
 
     /// Checks the result of a reader that attached before the kill.
-    fn seen_by_attached(&self, reader: &mut BytesReader, before: u64, place: Place, when: &str) -> Remains {
+    fn seen_by_attached(
+        &self,
+        reader: &mut BytesReader,
+        before: u64,
+        position: Position,
+        when: &str,
+    ) -> Outcome {
         let state = reader.writer_state().unwrap();
         if self.operation.removes() && matches!(reader.snapshot(), Err(SnapshotError::Closed { .. })) {
             assert_eq!(state, WriterState::Closed, "{when}");
-            return Remains::Nothing;
+            return Outcome::Nothing;
         }
         let seen = verified(reader, when);
         assert_eq!(seen, reader.publication(), "{when}");
@@ -392,27 +398,27 @@ impl Stage {
         assert!((before..=newest).contains(&seen), "{when}: {seen} instead of {before} to {newest}");
         let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
         assert!(state == WriterState::Dead || lingers, "{when}: {state:?}");
-        if place == Place::End {
+        if position == Position::End {
             assert!(!self.operation.removes(), "{when}: the channel still exists");
             assert_eq!(seen, newest, "{when}: the victim was at its end");
             assert_eq!(lingers, self.operation == Operation::CloseLingering, "{when}");
         }
-        Remains::Channel(seen)
+        Outcome::Channel(seen)
     }
 
     /// The result of a reader that attaches after the kill.
-    fn seen_by_new(&self, place: Place, when: &str) -> Remains {
+    fn seen_by_new(&self, position: Position, when: &str) -> Outcome {
         let mut reader = match reader(&self.own) {
             Ok(reader) => reader,
-            Err(AttachError::NotFound { .. }) => return Remains::Nothing,
-            Err(AttachError::NotReady { .. }) if self.operation.creates() && place != Place::End => {
-                return Remains::Nothing;
+            Err(AttachError::NotFound { .. }) => return Outcome::Nothing,
+            Err(AttachError::NotReady { .. }) if self.operation.creates() && position != Position::End => {
+                return Outcome::Nothing;
             }
             Err(error) => panic!("{when}: {error}"),
         };
         match reader.snapshot() {
-            Err(SnapshotError::Empty { .. }) if self.operation.creates() => Remains::Channel(0),
-            _ => Remains::Channel(verified(&mut reader, when)),
+            Err(SnapshotError::Empty { .. }) if self.operation.creates() => Outcome::Channel(0),
+            _ => Outcome::Channel(verified(&mut reader, when)),
         }
     }
 
@@ -429,7 +435,7 @@ impl Stage {
             }
             Err(error) => panic!("{when}: {error}"),
         };
-        assert_eq!(inspection.published, last, "{when}");
+        assert_eq!(inspection.publication, last, "{when}");
         assert!(inspection.segments.iter().all(Result::is_ok), "{when}: {inspection:?}");
         let unfinished = inspection.unfinished();
         assert!(unfinished.is_none_or(|begun| begun == last + 1), "{when}: {unfinished:?} after {last}");

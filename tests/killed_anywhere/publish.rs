@@ -8,19 +8,19 @@ use tearless::{Bytes, Decode, Encode, Namespace, Pod, Postcard, Reader, Writer};
 
 use crate::CHANNEL;
 use crate::common::OwnNamespace;
-use crate::course::{Course, Place, Point};
 use crate::directory::Objects;
 use crate::operation::Carries;
+use crate::trace::{Point, Position, Trace};
 use crate::tracee::{Tracee, mark, watchdog};
 
 /// What every writer publishes before the publication in which it is killed: one state on each
 /// side.
 const WARM: u64 = 2;
 
-/// How often the course of a publish is measured. The clock is read from a page that the kernel
+/// How often the trace of a publish is recorded. The clock is read from a page that the kernel
 /// changes with each of its ticks, and read again if it has just changed. Stepping is so slow that
-/// this happens in about every third measurement. The shortest course is the one without it.
-const MEASUREMENTS: usize = 24;
+/// this happens in about every third recording. The shortest trace is the one without it.
+const RECORDINGS: usize = 24;
 
 /// A kind of state, and how it is published.
 pub(crate) trait Form {
@@ -107,7 +107,7 @@ impl Form for Serialized {
     type Codec = Postcard;
 
     fn state(publication: u64) -> State {
-        // Every number is encoded in the same length, so that every publish takes the same course.
+        // Every number is encoded in the same length, so that every publish has the same trace.
         let jobs = words::<4>(publication).map(|word| word | 1 << 63).to_vec();
         State { name: format!("worker {publication:09}"), jobs, phase: Some(publication | 1 << 63) }
     }
@@ -147,47 +147,47 @@ fn verified<F: Form>(reader: &mut Reader<F::State, F::Codec>, step: u64) -> u64 
     publication
 }
 
-/// The shortest of `times` courses of a publish. `last` is the last publication's number, before
+/// The shortest of `times` traces of a publish. `last` is the last publication's number, before
 /// and after.
-fn measure<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Course {
-    let courses = (0..times).map(|_| {
+fn record<F: Form>(namespace: &Namespace, last: &mut u64, times: usize) -> Trace {
+    let traces = (0..times).map(|_| {
         let tracee = Tracee::start(|| victim::<F>(namespace, *last));
-        let course = tracee.measure(|_| ());
+        let trace = tracee.record(|_| ());
         tracee.kill();
         *last += WARM + 1;
-        course
+        trace
     });
-    courses.min_by_key(Course::steps).expect("there are some")
+    traces.min_by_key(Trace::steps).expect("there are some")
 }
 
 /// Kills a publish after 0, 1, 2, … instructions, up to its end. Each victim is the successor of
 /// the one before.
 ///
-/// With `stepping`, each victim gets there by single steps only; else as [`Course::point`] says.
+/// With `stepping`, each victim gets there by single steps only; else as [`Trace::point`] says.
 pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) {
     let own = OwnNamespace::new(&[CHANNEL]);
     let objects = Objects::of(&own, CHANNEL);
     let (mut last, mut step, mut announced, mut unfinished, mut astray) = (0, 0, 0, 0, 0);
-    let course = (!stepping).then(|| measure::<F>(&own, &mut last, MEASUREMENTS));
+    let trace = (!stepping).then(|| record::<F>(&own, &mut last, RECORDINGS));
     let mut attached = None;
     loop {
         let tracee = Tracee::start(|| victim::<F>(&own, last));
         let reader = attached.get_or_insert_with(|| reader::<F>(&own));
         let before = last + WARM;
         assert_eq!(verified::<F>(reader, step), before, "a successor's publications are seen at once");
-        let point = course.as_ref().map_or_else(|| Point::after(step), |course| course.point(step));
-        let place = tracee.go_to(point);
+        let point = trace.as_ref().map_or_else(|| Point::after(step), |trace| trace.point(step));
+        let position = tracee.go_to(point);
         tracee.kill();
         last = check::<F>(&own, reader, before, step);
         objects.assert_whole(Carries::Nothing, &format!("killed after step {step}"));
         announced += last - before;
         unfinished += u64::from(is_unfinished(&own, last, step));
         // Only single steps show the end for certain: a breakpoint may have been missed.
-        let at_end = course.as_ref().map_or(place == Place::End, |course| step >= course.steps());
+        let at_end = trace.as_ref().map_or(position == Position::End, |trace| step >= trace.steps());
         if at_end {
             break;
         }
-        astray += u64::from(place != Place::Within);
+        astray += u64::from(position != Position::Within);
         step += 1;
     }
     assert!(
@@ -201,7 +201,7 @@ pub(crate) fn kill_after_every_instruction<F: Form>(name: &str, stepping: bool) 
     finish::<F>(&own, last);
     objects.assert_none("closed");
     let points = step + 1;
-    let how = match course {
+    let how = match trace {
         None => "by single steps".to_owned(),
         Some(_) => format!("{astray} elsewhere than intended"),
     };
@@ -215,7 +215,7 @@ pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
     let own = OwnNamespace::new(&[CHANNEL]);
     let objects = Objects::of(&own, CHANNEL);
     let (mut last, mut announced) = (0, 0);
-    let steps = measure::<F>(&own, &mut last, 1).steps();
+    let steps = record::<F>(&own, &mut last, 1).steps();
     let mut reader = reader::<F>(&own);
     assert_eq!(verified::<F>(&mut reader, steps), last);
     for step in (0..samples).map(|sample| sample * steps / (samples - 1)) {
@@ -223,8 +223,8 @@ pub(crate) fn kill_after_some_instructions<F: Form>(name: &str, samples: u64) {
         let before = last + WARM;
         assert_eq!(verified::<F>(&mut reader, step), before, "a successor's publications are seen at once");
         if step == steps {
-            // The victim runs to its end, whichever course it takes this time.
-            tracee.measure(|_| ());
+            // The victim runs to its end, whatever its trace is this time.
+            tracee.record(|_| ());
         } else {
             tracee.go_to(Point::after(step));
         }
@@ -264,7 +264,7 @@ fn check<F: Form>(
 fn is_unfinished(namespace: &Namespace, last: u64, step: u64) -> bool {
     let inspection = namespace.inspect(CHANNEL).unwrap();
     assert_eq!(
-        (inspection.published, inspection.writer_state),
+        (inspection.publication, inspection.writer_state),
         (last, tearless::inspect::WriterState::Dead),
         "step {step}"
     );

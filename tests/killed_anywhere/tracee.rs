@@ -11,7 +11,7 @@ use std::ptr;
 
 use libc::{c_int, c_long, c_uint, c_ulonglong, pid_t};
 
-use crate::course::{Course, Place, Point};
+use crate::trace::{Point, Position, Trace};
 
 /// Seconds after which a child counts as hanging. Even under load nothing takes that long.
 const PATIENCE: c_uint = 120;
@@ -66,61 +66,61 @@ impl Tracee {
     }
 
     /// Executes one instruction.
-    pub(crate) fn step(&self) -> Place {
+    pub(crate) fn step(&self) -> Position {
         self.request(libc::PTRACE_SINGLESTEP, 0);
-        self.place(libc::SIGTRAP)
+        self.position(libc::SIGTRAP)
     }
 
     /// Runs to the beginning or the end of the next system call.
-    pub(crate) fn to_system_call(&self) -> Place {
+    pub(crate) fn to_system_call(&self) -> Position {
         self.request(libc::PTRACE_SYSCALL, 0);
-        self.place(AT_SYSTEM_CALL)
+        self.position(AT_SYSTEM_CALL)
     }
 
-    /// Runs to `point`, or to where the child turns out to be on another course or at its end.
-    pub(crate) fn go_to(&self, point: Point) -> Place {
-        let mut place = Place::Within;
+    /// Runs to `point`, or to where the child turns out to be off the trace or at its end.
+    pub(crate) fn go_to(&self, point: Point) -> Position {
+        let mut position = Position::Within;
         for _ in 0..point.stops {
-            place = place.and(|| self.to_system_call());
+            position = position.and(|| self.to_system_call());
         }
         if let Some(landmark) = point.landmark {
             for pass in 0..=landmark.passes {
-                place = place.and(|| self.run_to(landmark.address));
+                position = position.and(|| self.run_to(landmark.address));
                 // Between two passes, not at the landmark.
-                place = if pass == landmark.passes { place } else { place.and(|| self.step()) };
+                position = if pass == landmark.passes { position } else { position.and(|| self.step()) };
             }
         }
         for _ in 0..point.steps {
-            place = place.and(|| self.step());
+            position = position.and(|| self.step());
         }
         let astray = point.address.is_some_and(|address| self.registers().rip != address);
-        if place == Place::Within && astray { Place::Astray } else { place }
+        if position == Position::Within && astray { Position::Astray } else { position }
     }
 
-    /// Steps to the end, and returns the course. Calls `look` after each step with the number of
+    /// Steps to the end, and returns the trace. Calls `look` after each step with the number of
     /// steps.
-    pub(crate) fn measure(&self, mut look: impl FnMut(u64)) -> Course {
-        let mut course = Course::default();
+    pub(crate) fn record(&self, mut look: impl FnMut(u64)) -> Trace {
+        let mut trace = Trace::default();
         loop {
             let address = self.registers().rip;
             let calls = self.text(address) & 0xffff == SYSCALL;
-            if self.step() == Place::End {
-                return course;
+            if self.step() == Position::End {
+                return trace;
             }
-            course.push(address, calls);
-            look(course.steps());
+            trace.push(address, calls);
+            look(trace.steps());
         }
     }
 
     /// Runs until the child is about to execute the instruction at `address`, by a breakpoint. Also
-    /// stops at a system call, which the measured course did not have here.
-    fn run_to(&self, address: u64) -> Place {
+    /// stops at a system call, which the trace does not have here.
+    fn run_to(&self, address: u64) -> Position {
         let text = self.text(address);
         self.set_text(address, (text & !0xff) | BREAKPOINT);
         self.request(libc::PTRACE_SYSCALL, 0);
-        let place = self.place(libc::SIGTRAP);
+        let position = self.position(libc::SIGTRAP);
         self.set_text(address, text);
-        if place == Place::Within {
+        if position == Position::Within {
             let mut registers = self.registers();
             registers.rip = address;
             // SAFETY: the request reads registers from the address of `registers`, which has their
@@ -128,7 +128,7 @@ impl Tracee {
             let answer = unsafe { libc::ptrace(libc::PTRACE_SETREGS, self.pid, 0, &raw const registers) };
             assert!(answer >= 0, "ptrace: {}", std::io::Error::last_os_error());
         }
-        place
+        position
     }
 
     /// Kills the child with SIGKILL and waits for its end.
@@ -152,11 +152,11 @@ impl Tracee {
         }
     }
 
-    fn place(&self, expected: c_int) -> Place {
+    fn position(&self, expected: c_int) -> Position {
         match self.await_stop() {
-            libc::SIGSTOP => Place::End,
-            signal if signal == expected => Place::Within,
-            AT_SYSTEM_CALL => Place::Astray,
+            libc::SIGSTOP => Position::End,
+            signal if signal == expected => Position::Within,
+            AT_SYSTEM_CALL => Position::Astray,
             signal => panic!("the child got signal {signal}; {} would mean that it hangs", libc::SIGALRM),
         }
     }

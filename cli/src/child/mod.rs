@@ -12,9 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, getppid};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tearless::{Namespace, cleanup::Retention};
 
-pub(crate) use worker::{End, Worker};
+use crate::error::{ExitStatus, Failure};
+pub(crate) use worker::Worker;
 
 /// The hidden option that starts a process as a child, with its task.
 pub(crate) const CHILD: &str = "--child";
@@ -27,6 +30,34 @@ const LOOKS: u32 = 20;
 /// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The argument of a child.
+#[derive(Deserialize, Serialize)]
+struct Order<T> {
+    namespace: String,
+    #[serde(flatten)]
+    task: T,
+}
+
+/// Runs `work` as a child whose argument is `order`. Its error is a message, which the parent
+/// reads.
+pub(crate) fn run<T: DeserializeOwned>(
+    order: &str,
+    work: impl FnOnce(T, &Namespace, &Lifetime) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let lifetime = Lifetime::begin();
+    let done = serde_json::from_str(order).map_err(|error| format!("not a task: {error}"));
+    let done = done.and_then(|Order { namespace, task }| {
+        let namespace = Namespace::open(&namespace).map_err(text)?;
+        let done = work(task, &namespace, &lifetime);
+        lifetime.clean_if_orphaned(&namespace);
+        done
+    });
+    done.map_err(|reason| {
+        say(&reason);
+        Failure::silent(ExitStatus::Failed)
+    })
+}
+
 /// How long a child works.
 #[derive(Debug)]
 pub(crate) struct Lifetime {
@@ -35,7 +66,7 @@ pub(crate) struct Lifetime {
 }
 
 impl Lifetime {
-    pub(crate) fn begin() -> Lifetime {
+    fn begin() -> Lifetime {
         let is_over = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&is_over);
         thread::spawn(move || {
@@ -58,7 +89,7 @@ impl Lifetime {
     }
 
     /// If the parent was killed, no other process removes what a killed writer has left.
-    pub(crate) fn clean_if_orphaned(&self, namespace: &Namespace) {
+    fn clean_if_orphaned(&self, namespace: &Namespace) {
         if !self.is_orphaned() {
             return;
         }

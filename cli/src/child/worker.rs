@@ -7,7 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{CHILD, READY};
+use serde::Serialize;
+use tearless::Namespace;
+
+use super::{CHILD, Order, READY};
 
 /// The pause between two checks whether the child has ended.
 const LOOK: Duration = Duration::from_millis(5);
@@ -22,26 +25,19 @@ pub(crate) struct Worker {
     output: Receiver<String>,
 }
 
-/// How a child ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// By itself, or by order.
-    Ended(ExitStatus),
-    /// Not in time, so it was killed.
-    Overdue,
-}
-
 impl Worker {
-    /// Starts this very program with a task for `command`, even if its file has been replaced. An
-    /// interrupt from the keyboard does not reach the child, so its parent can end it cleanly.
+    /// Starts this very program with a task for `command` in `namespace`, even if its file has been
+    /// replaced. An interrupt from the keyboard does not reach the child, so its parent can end it
+    /// cleanly.
     ///
     /// # Errors
     ///
     /// If the system refuses to start it.
-    pub(crate) fn start(command: &str, task: &str) -> io::Result<Worker> {
+    pub(crate) fn start(command: &str, namespace: &Namespace, task: &impl Serialize) -> io::Result<Worker> {
+        let order = serde_json::to_string(&Order { namespace: namespace.name().into(), task })?;
         let mut process = Command::new("/proc/self/exe")
             .arg0("tearless")
-            .args([command, CHILD, task])
+            .args([command, CHILD, &order])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
@@ -95,16 +91,16 @@ impl Worker {
         drop(self.input.take());
     }
 
-    /// Waits for the child's end, until `deadline`.
-    pub(crate) fn await_end(&mut self, deadline: Instant) -> End {
+    /// Waits for the child's end. One that has not ended by `deadline` is killed: `None`.
+    pub(crate) fn await_end(&mut self, deadline: Instant) -> Option<ExitStatus> {
         while Instant::now() < deadline {
             if let Some(status) = self.ended() {
-                return End::Ended(status);
+                return Some(status);
             }
             thread::sleep(LOOK);
         }
         self.kill();
-        End::Overdue
+        None
     }
 
     /// The lines that an ended child has printed and the parent has not read.

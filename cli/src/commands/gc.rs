@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tearless::{
     Namespace,
     cleanup::{CleanupReport, RemovalReason, Removed, Retention},
@@ -13,7 +13,7 @@ use tearless::{
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{ago, print_json, printable, stderr, style};
+use crate::output::{ago, print_all_json, printable, seconds, stderr, style};
 use crate::resolve;
 
 /// Removes what ended processes have left in shared memory; never a live channel
@@ -40,11 +40,11 @@ pub(crate) struct GcArguments {
     dry_run: bool,
     /// How long the last states of ended writers are kept: all, nothing, or a time such as 90s, 2h,
     /// 1day
-    #[arg(long, value_name = "TIME", default_value = "all", value_parser = keep)]
-    keep: Retention,
+    #[arg(long = "keep", value_name = "TIME", default_value = "all", value_parser = retention)]
+    retention: Retention,
 }
 
-fn keep(text: &str) -> Result<Retention, String> {
+fn retention(text: &str) -> Result<Retention, String> {
     match text {
         "all" => Ok(Retention::UntilReplaced),
         "nothing" => Ok(Retention::Nothing),
@@ -54,57 +54,103 @@ fn keep(text: &str) -> Result<Retention, String> {
     }
 }
 
+/// Something that was removed, or would be.
+#[derive(Serialize)]
+struct Removal {
+    channel: Option<String>,
+    pid: u64,
+    age_seconds: Option<f64>,
+    reason: &'static str,
+    objects: Vec<String>,
+    #[serde(skip)]
+    sentence: String,
+}
+
+impl Removal {
+    fn of(removed: &Removed) -> Removal {
+        let what = match &removed.channel {
+            Some(channel) => format!("channel {}", printable(channel)),
+            None => "objects without a channel".into(),
+        };
+        let writer = format!("its writer, process {},", removed.pid);
+        let (reason, why) = match removed.reason {
+            RemovalReason::Dead => ("dead", format!("{writer} is dead")),
+            RemovalReason::Lingered => ("lingered", format!("{writer} closed it and left the last state")),
+            RemovalReason::HalfMade => ("half-made", "its creator died before it was complete".into()),
+            RemovalReason::HalfRemoved => {
+                ("half-removed", "the process that removed it died, or a part was unlinked by hand".into())
+            }
+            RemovalReason::Orphaned => ("orphaned", "no channel refers to them".into()),
+            reason => ("other", format!("{reason:?}")),
+        };
+        let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
+        Removal {
+            channel: removed.channel.clone(),
+            pid: removed.pid,
+            age_seconds: seconds(removed.age),
+            reason,
+            objects: removed.objects.clone(),
+            sentence: format!("{what}: {why}{age} ({})", printable(&removed.objects.join(", "))),
+        }
+    }
+
+    /// A registry entry without objects.
+    fn of_entry(info: &ChannelInfo) -> Removal {
+        let (name, pid) = (printable(&info.name), info.writer_pid);
+        let why = format!("its writer, process {pid}, is dead, and its objects were unlinked by hand");
+        Removal {
+            channel: Some(info.name.clone()),
+            pid,
+            age_seconds: None,
+            reason: "nameless",
+            objects: Vec::new(),
+            sentence: format!("the entry of {name}: {why}"),
+        }
+    }
+}
+
 pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace()?;
     // Before the cleanup, which may remove the last object of the namespace.
     let missing = resolve::no_such_namespace(&namespace, &context.trust);
     let ghosts = ghosts(&namespace);
-    let cleaned = match arguments.dry_run {
-        true => namespace.would_clean(arguments.keep)?,
-        false => namespace.clean(arguments.keep)?,
-    };
-    let struck = match arguments.dry_run {
-        true => health::nameless(&namespace, ghosts).unwrap_or_default(),
-        false => without_those_entered(ghosts, &namespace),
-    };
-    if cleaned.removed.is_empty() && cleaned.failed.is_empty() && struck.is_empty() {
-        missing.map_or(Ok(()), Err)?;
-        if !context.json {
-            print_line("nothing to remove")?;
+    let (cleaned, struck) = match arguments.dry_run {
+        true => {
+            let cleaned = namespace.would_clean(arguments.retention)?;
+            (cleaned, health::nameless(&namespace, ghosts).unwrap_or_default())
         }
+        false => {
+            let cleaned = namespace.clean(arguments.retention)?;
+            (cleaned, without_those_entered(ghosts, &namespace))
+        }
+    };
+    let entries = struck.iter().map(Removal::of_entry);
+    let removals: Vec<_> = cleaned.removed.iter().map(Removal::of).chain(entries).collect();
+    if removals.is_empty() && cleaned.failed.is_empty() {
+        missing.map_or(Ok(()), Err)?;
     }
     match context.json {
-        true => print_documents(&cleaned, &struck)?,
-        false => {
-            print_sentences(&cleaned, &struck, arguments)?;
-            report_kept(&namespace, &cleaned, arguments);
-        }
+        true => print_all_json(&removals)?,
+        false => print(&removals, &cleaned, arguments.dry_run)?,
+    }
+    if !context.json {
+        report_kept(&namespace, &cleaned, arguments);
     }
     failures(&cleaned)
 }
 
-fn print_documents(cleaned: &CleanupReport, struck: &[ChannelInfo]) -> io::Result<()> {
-    let mut documents = cleaned.removed.iter().map(document).chain(struck.iter().map(struck_document));
-    documents.try_for_each(|document| print_json(&document))
-}
-
-fn print_sentences(
-    cleaned: &CleanupReport,
-    struck: &[ChannelInfo],
-    arguments: &GcArguments,
-) -> io::Result<()> {
-    let (removing, striking) = match arguments.dry_run {
-        true => ("would remove", "would remove the entry of"),
-        false => ("removed", "removed the entry of"),
-    };
-    let removed = cleaned.removed.iter().map(|removed| format!("{removing} {}", sentence(removed)));
-    let struck = struck.iter().map(|info| format!("{striking} {}", struck_sentence(info)));
-    removed.chain(struck).try_for_each(|line| print_line(&line))
+fn print(removals: &[Removal], cleaned: &CleanupReport, dry_run: bool) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    if removals.is_empty() && cleaned.failed.is_empty() {
+        return writeln!(output, "nothing to remove");
+    }
+    let removing = if dry_run { "would remove" } else { "removed" };
+    removals.iter().try_for_each(|removal| writeln!(output, "{removing} {}", removal.sentence))
 }
 
 /// Reports how many last states were kept, and how to remove them.
 fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
-    if arguments.keep == Retention::Nothing {
+    if arguments.retention == Retention::Nothing {
         return;
     }
     let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };
@@ -137,26 +183,6 @@ fn without_those_entered(mut entries: Vec<ChannelInfo>, namespace: &Namespace) -
     entries
 }
 
-fn struck_sentence(info: &ChannelInfo) -> String {
-    let (name, pid) = (printable(&info.name), info.writer_pid);
-    format!("{name}: its writer, process {pid}, is dead, and its objects were unlinked by hand")
-}
-
-/// With the same keys as a removal.
-fn struck_document(info: &ChannelInfo) -> Value {
-    json!({
-        "channel": info.name,
-        "pid": info.writer_pid,
-        "age_seconds": null,
-        "reason": "nameless",
-        "objects": [],
-    })
-}
-
-fn print_line(line: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{line}")
-}
-
 fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
@@ -166,43 +192,4 @@ fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {
         0 => Ok(()),
         _ => Err(Failure::silent(ExitStatus::Failed)),
     }
-}
-
-fn sentence(removed: &Removed) -> String {
-    let what = match &removed.channel {
-        Some(channel) => format!("channel {}", printable(channel)),
-        None => "objects without a channel".into(),
-    };
-    let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
-    let why = match removed.reason {
-        RemovalReason::Dead => format!("its writer, process {}, is dead", removed.pid),
-        RemovalReason::Lingered => {
-            format!("its writer, process {}, closed it and left the last state", removed.pid)
-        }
-        RemovalReason::HalfMade => "its creator died before it was complete".into(),
-        RemovalReason::HalfRemoved => {
-            "the process that removed it died, or a part was unlinked by hand".into()
-        }
-        RemovalReason::Orphaned => "no channel refers to them".into(),
-        reason => format!("{reason:?}"),
-    };
-    format!("{what}: {why}{age} ({})", printable(&removed.objects.join(", ")))
-}
-
-fn document(removed: &Removed) -> Value {
-    let reason = match removed.reason {
-        RemovalReason::Dead => "dead",
-        RemovalReason::Lingered => "lingered",
-        RemovalReason::HalfMade => "half-made",
-        RemovalReason::HalfRemoved => "half-removed",
-        RemovalReason::Orphaned => "orphaned",
-        _ => "other",
-    };
-    json!({
-        "channel": removed.channel,
-        "pid": removed.pid,
-        "age_seconds": removed.age.map(|age| age.as_secs_f64()),
-        "reason": reason,
-        "objects": removed.objects,
-    })
 }

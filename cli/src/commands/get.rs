@@ -4,14 +4,15 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tearless::dynamic::FieldPath;
 use tearless::{SnapshotInfo, inspect::WriterState};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
+use crate::health::process_word;
 use crate::output::{
-    ago, bytes, duration, hex_dump, print_json, printable, state_text, stderr, style, value_text,
+    ago, bytes, duration, hex_dump, print_json, printable, seconds, stderr, style, value_text,
 };
 use crate::states::{States, Taken};
 
@@ -70,8 +71,8 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
     let begin = Instant::now();
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
-    if !arguments.wait.is_zero() && states.reader().reader().publication() == 0 {
-        states.wait_after(0, arguments.wait.saturating_sub(begin.elapsed()))?;
+    if !arguments.wait.is_zero() && states.reader.reader().publication() == 0 {
+        states.reader.reader_mut().wait_after(0, arguments.wait.saturating_sub(begin.elapsed()))?;
     }
     if arguments.live {
         must_live(&states)?;
@@ -99,58 +100,46 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
 }
 
 fn must_live(states: &States) -> Result<(), Failure> {
-    let reader = states.reader().reader();
-    match reader.writer_state()? {
-        WriterState::Alive => Ok(()),
-        state => Err(Failure::new(
-            ExitStatus::NotLive,
-            format!(
-                "the writer of channel {:?} (process {}) is {}",
-                reader.channel(),
-                reader.writer_pid(),
-                state_text(state)
-            ),
-        )),
+    let reader = states.reader.reader();
+    let state = reader.writer_state()?;
+    if state == WriterState::Alive {
+        return Ok(());
     }
+    let (channel, pid, state) = (reader.channel(), reader.writer_pid(), process_word(state));
+    let text = format!("the writer of channel {channel:?} (process {pid}) is {state}");
+    Err(Failure::new(ExitStatus::NotLive, text))
 }
 
 fn must_be_young(states: &States, info: SnapshotInfo, arguments: &GetArguments) -> Result<(), Failure> {
     let Some(max) = arguments.max_age else { return Ok(()) };
-    let reader = states.reader().reader();
+    let reader = states.reader.reader();
+    let channel = reader.channel();
     // A heartbeat confirms that the last publication is still the state.
     let age = [info.age(), reader.heartbeat_age()].into_iter().flatten().min();
-    match age {
-        Some(age) if age <= max => Ok(()),
-        Some(age) => Err(Failure::new(
-            ExitStatus::NotLive,
-            format!(
-                "the state of channel {:?} is {} old, more than {}",
-                reader.channel(),
-                duration(age),
-                duration(max)
-            ),
-        )),
-        None => Err(Failure::new(
-            ExitStatus::NotLive,
-            format!("the state of channel {:?} has no timestamp", reader.channel()),
-        )
-        .hint("open its writer with timestamps, or with a heartbeat interval")),
+    let Some(age) = age else {
+        let text = format!("the state of channel {channel:?} has no timestamp");
+        let failure = Failure::new(ExitStatus::NotLive, text);
+        return Err(failure.hint("open its writer with timestamps, or with a heartbeat interval"));
+    };
+    if age <= max {
+        return Ok(());
     }
+    let (age, max) = (duration(age), duration(max));
+    let text = format!("the state of channel {channel:?} is {age} old, more than {max}");
+    Err(Failure::new(ExitStatus::NotLive, text))
 }
 
 fn print_bytes(states: &mut States, arguments: &GetArguments) -> Result<(), Failure> {
-    let payload = states.reader_mut().payload()?;
+    let payload = states.reader.payload()?;
     must_be_young(states, payload.info(), arguments)?;
     let mut output = io::stdout().lock();
     if arguments.hex {
         return Ok(output.write_all(hex_dump(&payload).as_bytes())?);
     }
     if output.is_terminal() {
-        return Err(Failure::new(
-            ExitStatus::Usage,
-            "standard output is a terminal, and --raw prints arbitrary bytes",
-        )
-        .hint("redirect it to a file or a pipe, or use --hex"));
+        let text = "standard output is a terminal, and --raw prints arbitrary bytes";
+        let failure = Failure::new(ExitStatus::Usage, text);
+        return Err(failure.hint("redirect it to a file or a pipe, or use --hex"));
     }
     output.write_all(&payload)?;
     Ok(output.flush()?)
@@ -158,7 +147,7 @@ fn print_bytes(states: &mut States, arguments: &GetArguments) -> Result<(), Fail
 
 /// Prints the first bytes of an undecodable state.
 fn show_bytes(states: &mut States) -> Result<(), Failure> {
-    let Ok(payload) = states.reader_mut().payload() else { return Ok(()) };
+    let Ok(payload) = states.reader.payload() else { return Ok(()) };
     let shown = &payload[..payload.len().min(MAX_SHOWN)];
     let mut output = io::stdout().lock();
     output.write_all(hex_dump(shown).as_bytes())?;
@@ -174,8 +163,8 @@ fn headline(states: &States, info: SnapshotInfo) {
     if !io::stdout().is_terminal() {
         return;
     }
-    let reader = states.reader().reader();
-    let writer = reader.writer_state().map_or("unknown", state_text);
+    let reader = states.reader.reader();
+    let writer = reader.writer_state().map_or("unknown", process_word);
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
     let (number, age) = (info.publication(), ago(info.age()));
@@ -183,19 +172,19 @@ fn headline(states: &States, info: SnapshotInfo) {
 }
 
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
-    let reader = states.reader();
-    let mut document = Map::new();
-    let mut add = |key: &str, value: Value| drop(document.insert(key.to_owned(), value));
-    add("channel", reader.reader().channel().into());
-    add("publication", taken.info.publication().into());
-    add("age_seconds", json!(taken.info.age().map(|age| age.as_secs_f64())));
-    add("bytes", taken.info.payload_len().into());
-    add("codec", reader.codec().into());
-    add("type_name", reader.type_name().into());
-    add("writer", reader.reader().writer_state().map_or("unknown", state_text).into());
+    let reader = &states.reader;
+    let mut document = json!({
+        "channel": reader.reader().channel(),
+        "publication": taken.info.publication(),
+        "age_seconds": seconds(taken.info.age()),
+        "bytes": taken.info.payload_len(),
+        "codec": reader.codec(),
+        "type_name": reader.type_name(),
+        "writer": reader.reader().writer_state().map_or("unknown", process_word),
+    });
     if let Some(field) = &arguments.field {
-        add("field", field.to_string().into());
+        document["field"] = field.to_string().into();
     }
-    add("value", taken.value);
-    Value::Object(document)
+    document["value"] = taken.value;
+    document
 }

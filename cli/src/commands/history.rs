@@ -7,7 +7,7 @@ use tearless::dynamic::FieldPath;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Table, ago, bytes, hex_line, print_json, printable, style, value_line};
+use crate::output::{Table, ago, bytes, hex_line, print_all_json, printable, seconds, style, value_line};
 use crate::states::States;
 
 /// How many characters of a state the table shows.
@@ -46,21 +46,17 @@ pub(crate) fn run(arguments: &HistoryArguments, context: &Context) -> Result<(),
     let past = past(&mut states, arguments.field.as_ref(), arguments.last.unwrap_or(usize::MAX));
     if let Some(path) = &arguments.field
         && !past.is_empty()
-        && past.iter().all(|state| matches!(state.value, Err(Missing::NoField)))
+        && past.iter().all(|state| matches!(state.value, Ok(None)))
         && !states.may_have(path)
     {
         // Fails with the fields that the latest state has.
         states.take(Some(path))?;
     }
     match context.json {
-        true => {
-            for state in &past {
-                print_json(&state.document())?;
-            }
-            Ok(())
-        }
-        false => Ok(table(&past).print()?),
+        true => print_all_json(past.iter().map(Past::document))?,
+        false => table(&past).print()?,
     }
+    Ok(())
 }
 
 /// One of the latest states.
@@ -68,40 +64,23 @@ pub(super) struct Past {
     /// `None` if the state could not be read.
     info: Option<SnapshotInfo>,
     payload: Vec<u8>,
-    value: Result<Value, Missing>,
+    /// `None` if it has no such field. The error says why it can't be read or decoded.
+    value: Result<Option<Value>, String>,
 }
 
-/// Why a state has no value to print.
-enum Missing {
-    /// It has no such field.
-    NoField,
-    /// It can't be read, or not be decoded.
-    Unreadable(String),
-}
-
-impl Missing {
-    fn text(&self) -> &str {
-        match self {
-            Missing::NoField => "no such field",
-            Missing::Unreadable(reason) => reason,
-        }
-    }
-}
+const NO_FIELD: &str = "no such field";
 
 /// The latest states, newest first, at most `max`.
 pub(super) fn past(states: &mut States, field: Option<&FieldPath>, max: usize) -> Vec<Past> {
-    let found: Vec<_> = states.reader_mut().reader_mut().history().take(max).collect();
+    let found: Vec<_> = states.reader.reader_mut().history().take(max).collect();
+    let select = |value: Value| match field {
+        None => Some(value),
+        Some(path) => path.find(&value).cloned(),
+    };
     let past = found.into_iter().map(|found| match found {
-        Err(error) => {
-            let value = Err(Missing::Unreadable(error.to_string()));
-            Past { info: None, payload: Vec::new(), value }
-        }
+        Err(error) => Past { info: None, payload: Vec::new(), value: Err(error.to_string()) },
         Ok(snapshot) => {
-            let value = states.decode(&snapshot).map_err(|error| Missing::Unreadable(error.to_string()));
-            let value = value.and_then(|value| match field {
-                None => Ok(value),
-                Some(path) => path.find(&value).cloned().ok_or(Missing::NoField),
-            });
+            let value = states.decode(&snapshot).map(select).map_err(|error| error.to_string());
             Past { info: Some(snapshot.info()), value, payload: snapshot.into_inner() }
         }
     });
@@ -113,18 +92,22 @@ impl Past {
     pub(super) fn document(&self) -> Value {
         json!({
             "publication": self.info.map(|info| info.publication()),
-            "age_seconds": self.info.and_then(|info| info.age()).map(|age| age.as_secs_f64()),
+            "age_seconds": seconds(self.info.and_then(|info| info.age())),
             "bytes": self.info.map(|info| info.payload_len()),
             "value": self.value.as_ref().ok(),
-            "error": self.value.as_ref().err().map(Missing::text),
+            "error": match &self.value {
+                Ok(Some(_)) => None,
+                Ok(None) => Some(NO_FIELD),
+                Err(reason) => Some(reason.as_str()),
+            },
         })
     }
 
     fn text(&self) -> String {
         match &self.value {
-            Ok(value) => value_line(value, MAX_SHOWN),
-            Err(Missing::NoField) => Missing::NoField.text().into(),
-            Err(error) if self.payload.is_empty() => printable(error.text()).into_owned(),
+            Ok(Some(value)) => value_line(value, MAX_SHOWN),
+            Ok(None) => NO_FIELD.into(),
+            Err(reason) if self.payload.is_empty() => printable(reason).into_owned(),
             Err(_) => hex_line(&self.payload, MAX_SHOWN),
         }
     }
@@ -135,7 +118,7 @@ pub(super) fn table(past: &[Past]) -> Table {
     let mut table = Table::new([">NUMBER", ">PUBLISHED", ">SIZE", "STATE"]);
     for state in past {
         let known = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-        let state_style = if state.value.is_ok() { style::PLAIN } else { style::ODD };
+        let state_style = if matches!(state.value, Ok(Some(_))) { style::PLAIN } else { style::ODD };
         table.row([
             (known(state.info.map(|info| info.publication().to_string())), style::PLAIN),
             (ago(state.info.and_then(|info| info.age())), style::PLAIN),

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use tearless::{
     Namespace,
     error::AttachError,
+    hub::Health,
     inspect::{ChannelInfo, Inspection},
 };
 
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Table, ago, bytes, print_json, rate, state_style, state_text, style};
+use crate::output::{Table, ago, bytes, print_all_json, rate, seconds, style};
 use crate::resolve;
 
 /// Lists the channels of a namespace: their writers, and the age of their latest states
@@ -29,10 +30,10 @@ calculated from the few publications that the channel still holds, so a burst lo
 `tearless top` measures the rate.
 
 Keys of --json, one object a channel; null: unknown:
-  channel, writer, pid, incarnation (number of writers so far), published
-  (number of the last publication), age_seconds, rate (publications a second,
-  from those that the channel still holds), bytes (of the last state),
-  heartbeat_seconds, codec, type_name, limit (maximal bytes of a state)
+  channel, writer, pid, incarnation (number of writers so far), publication
+  (number of the last one), age_seconds, rate (publications a second, from
+  those that the channel still holds), bytes (of the last state),
+  heartbeat_age_seconds, codec, type_name, max_state_len (in bytes)
 
 Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
@@ -44,13 +45,10 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     let namespace = context.namespace()?;
     let entries = entries(&namespace, arguments, context)?;
     if context.json {
-        for entry in &entries {
-            print_json(&entry.document())?;
-        }
-        return Ok(());
+        return Ok(print_all_json(entries.iter().map(Entry::document))?);
     }
-    let mut table =
-        Table::new(["CHANNEL", "WRITER", ">PID", ">PUBLISHED", ">LAST", ">RATE/s", ">SIZE", "CODEC", "TYPE"]);
+    let columns = ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
+    let mut table = Table::new(columns);
     for entry in &entries {
         table.row(entry.cells());
     }
@@ -88,18 +86,11 @@ struct Entry {
 }
 
 impl Entry {
-    fn word(&self) -> &'static str {
-        match &self.inspection {
-            Some(inspection) => health::word(Some(inspection.health())),
-            None => state_text(self.info.writer_state()),
-        }
-    }
-
-    fn style(&self) -> Style {
-        match &self.inspection {
-            Some(inspection) => health::style(Some(inspection.health())),
-            None => state_style(self.info.writer_state()),
-        }
+    fn health(&self) -> Option<Health> {
+        Some(match &self.inspection {
+            Some(inspection) => inspection.health(),
+            None => health::of_process(self.info.writer_state()),
+        })
     }
 
     fn document(&self) -> Value {
@@ -107,31 +98,29 @@ impl Entry {
         let latest = inspection.and_then(health::latest);
         json!({
             "channel": self.info.name,
-            "writer": self.word(),
+            "writer": health::word(self.health()),
             "pid": self.info.writer_pid,
             "incarnation": self.info.incarnation,
-            "published": inspection.map(|inspection| inspection.published),
-            "age_seconds": latest.and_then(|slot| slot.age).map(|age| age.as_secs_f64()),
+            "publication": inspection.map(|inspection| inspection.publication),
+            "age_seconds": seconds(latest.and_then(|slot| slot.age)),
             "rate": inspection.and_then(health::rate),
             "bytes": latest.map(|slot| slot.len),
-            "heartbeat_seconds":
-                inspection.and_then(|inspection| inspection.heartbeat).map(|age| age.as_secs_f64()),
+            "heartbeat_age_seconds": seconds(inspection.and_then(|inspection| inspection.heartbeat_age)),
             "codec": self.info.codec,
             "type_name": inspection.map(|inspection| &inspection.type_name),
-            "limit": self.info.limit,
+            "max_state_len": self.info.max_state_len,
         })
     }
 
     fn cells(&self) -> [(String, Style); 9] {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(health::latest);
-        let dash = || "-".to_owned();
-        let plain = |text: Option<String>| (text.unwrap_or_else(dash), style::PLAIN);
+        let plain = |text: Option<String>| (text.unwrap_or_else(|| "-".into()), style::PLAIN);
         [
             (self.info.name.clone(), style::STRONG),
-            (self.word().into(), self.style()),
+            (health::word(self.health()).into(), health::style(self.health())),
             (self.info.writer_pid.to_string(), style::PLAIN),
-            plain(inspection.map(|inspection| inspection.published.to_string())),
+            plain(inspection.map(|inspection| inspection.publication.to_string())),
             (ago(latest.and_then(|slot| slot.age)), style::PLAIN),
             plain(inspection.and_then(health::rate).map(rate)),
             plain(latest.map(|slot| bytes(slot.len))),

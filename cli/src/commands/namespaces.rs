@@ -2,11 +2,12 @@
 
 use clap::Args;
 use serde_json::json;
-use tearless::inspect::{NamespaceInfo, namespaces};
+use tearless::inspect::NamespaceInfo;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Table, bytes, print_json, style};
+use crate::output::{Table, bytes, print_all_json, style};
+use crate::resolve;
 
 /// Lists the namespaces on this machine, and the memory that each takes
 #[derive(Debug, Args)]
@@ -27,13 +28,9 @@ Exit codes: 0, also if there are none")]
 pub(crate) struct NamespacesArguments {}
 
 pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Failure> {
-    let namespaces =
-        context.trust.iter().fold(namespaces(), |listing, user| listing.trust_owner(*user)).list()?;
+    let namespaces = resolve::namespaces(&context.trust)?;
     if context.json {
-        for info in &namespaces {
-            print_json(&document(info))?;
-        }
-        return Ok(());
+        return Ok(print_all_json(namespaces.iter().map(document))?);
     }
     let mut table = Table::new(["NAMESPACE", ">OWNER", ">CHANNELS", ">OBJECTS", ">MEMORY"]);
     for info in &namespaces {

@@ -14,7 +14,7 @@ use super::history::{self, Past};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Fields, ago, bytes, duration, print_json, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, seconds, style};
 use crate::resolve;
 use crate::states::States;
 
@@ -34,7 +34,8 @@ Keys of --json; null: unknown:
   unknown), pid, incarnation, verdict (a sentence), last_sign_seconds,
   died_at_most_seconds_ago and died_at_least_seconds_ago (of a dead writer),
   unfinished (number of the publication that its death interrupted),
-  published, states (as `tearless history --json` prints them, newest first)
+  publication (number of the last one), states (as `tearless history --json`
+  prints them, newest first)
 
 Exit codes: 0, also if the writer lives; 3 no such channel")]
 pub(crate) struct PostmortemArguments {
@@ -61,10 +62,8 @@ pub(crate) fn run(arguments: &PostmortemArguments, context: &Context) -> Result<
 fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
     let mut fields = Fields::default();
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
-    fields.add(
-        "writer",
-        format!("process {} (number {} of this channel)", inspection.writer_pid, inspection.incarnation),
-    );
+    let Inspection { writer_pid, incarnation, .. } = inspection;
+    fields.add("writer", format!("process {writer_pid} (number {incarnation} of this channel)"));
     fields.styled("verdict", verdict(inspection), health::style(Some(inspection.health())));
     if let Some(when) = death(inspection) {
         fields.add("died", when.text());
@@ -73,8 +72,8 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
         let (age, size) = (ago(latest.age), bytes(latest.len));
         fields.add("last state", format!("publication {}, {age}, {size}", latest.publication));
     }
-    if inspection.heartbeat.is_some() {
-        fields.add("heartbeat", ago(inspection.heartbeat));
+    if inspection.heartbeat_age.is_some() {
+        fields.add("heartbeat", ago(inspection.heartbeat_age));
     }
     if let Some(rate) = health::rate(inspection) {
         fields.add("rate", format!("{rate:.1} publications a second, in the latest states"));
@@ -95,11 +94,9 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
 fn verdict(inspection: &Inspection) -> String {
     let pid = inspection.writer_pid;
     match (inspection.health(), inspection.state) {
-        (Health::Dead { .. }, _) => {
-            format!(
-                "process {pid} is dead and did not close the channel: it was killed, crashed, or exited without cleanup"
-            )
-        }
+        (Health::Dead { .. }, _) => format!(
+            "process {pid} is dead and did not close the channel: it was killed, crashed, or exited without cleanup"
+        ),
         (Health::Closed, ChannelState::Lingering) => {
             format!("process {pid} closed the channel, and left its last state on purpose")
         }
@@ -125,29 +122,23 @@ struct Death {
 
 impl Death {
     fn text(&self) -> String {
-        match self.at_least.filter(|min| !min.is_zero()) {
-            Some(min) => {
-                format!(
-                    "between {} and {} ago, unless it hung before that",
-                    duration(self.at_most),
-                    duration(min)
-                )
-            }
-            None => format!("at most {} ago, after its last sign of life", duration(self.at_most)),
+        let max = duration(self.at_most);
+        match self.at_least.filter(|min| !min.is_zero()).map(duration) {
+            Some(min) => format!("between {max} and {min} ago, unless it hung before that"),
+            None => format!("at most {max} ago, after its last sign of life"),
         }
     }
 }
 
 fn death(inspection: &Inspection) -> Option<Death> {
     let Health::Dead { since: Some(at_most) } = inspection.health() else { return None };
-    let promised = inspection.heartbeat.and(inspection.heartbeat_interval);
+    let promised = inspection.heartbeat_age.and(inspection.heartbeat_interval);
     Some(Death { at_most, at_least: promised.map(|interval| at_most.saturating_sub(interval)) })
 }
 
 /// The help documents the keys.
 fn document(inspection: &Inspection, past: &[Past]) -> Value {
     let death = death(inspection);
-    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,
@@ -159,7 +150,7 @@ fn document(inspection: &Inspection, past: &[Past]) -> Value {
         "died_at_most_seconds_ago": seconds(death.as_ref().map(|death| death.at_most)),
         "died_at_least_seconds_ago": seconds(death.as_ref().and_then(|death| death.at_least)),
         "unfinished": inspection.unfinished(),
-        "published": inspection.published,
+        "publication": inspection.publication,
         "states": past.iter().map(Past::document).collect::<Vec<_>>(),
     })
 }

@@ -6,10 +6,7 @@ use std::{process, thread};
 
 use clap::Args;
 use serde_json::Value;
-use tearless::{
-    Bytes, MessagePack, Namespace, Writer,
-    error::{PublishError, RemoveError},
-};
+use tearless::{Bytes, Encode, MessagePack, Writer, WriterBuilder};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
@@ -46,44 +43,15 @@ pub(crate) struct PutArguments {
     linger: bool,
 }
 
-/// The writer, of either codec.
-enum Sink {
-    Json(Writer<Value, MessagePack>),
-    Bytes(Writer<[u8], Bytes>),
-}
-
-impl Sink {
-    fn open(namespace: &Namespace, arguments: &PutArguments) -> Result<Sink, Failure> {
-        let (channel, linger) = (arguments.channel.as_str(), arguments.linger);
-        Ok(if arguments.bytes {
-            Sink::Bytes(namespace.writer_builder(channel).codec().linger(linger).open()?)
-        } else {
-            Sink::Json(namespace.writer_builder(channel).codec().linger(linger).type_name("json").open()?)
-        })
-    }
-
-    fn publish(&mut self, state: &State) -> Result<u64, PublishError> {
-        match (self, state) {
-            (Sink::Json(writer), State::Json(value)) => writer.publish(value),
-            (Sink::Bytes(writer), State::Bytes(bytes)) => writer.publish(bytes),
-            _ => unreachable!("a state is parsed for the codec of its sink"),
-        }
-    }
-
-    fn close(self) -> Result<(), RemoveError> {
-        match self {
-            Sink::Json(writer) => writer.close(),
-            Sink::Bytes(writer) => writer.close(),
-        }
-    }
-}
-
 pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Failure> {
     let namespace = context.namespace().map_err(hint_at_name)?;
-    match arguments.each_line {
-        true => each_line(&namespace, arguments),
-        false => single(&namespace, arguments),
+    let channel = &arguments.channel;
+    if arguments.bytes {
+        let builder = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>();
+        return publish(builder, arguments, |input, _| Ok(input.into_boxed_slice()));
     }
+    let builder = namespace.writer_builder::<Value>(channel).codec::<MessagePack>().type_name("json");
+    publish(builder, arguments, |input, line| json(&input, line).map(Box::new))
 }
 
 /// On a machine without a namespace, the first worker has to name the one to create.
@@ -94,12 +62,31 @@ fn hint_at_name(failure: Failure) -> Failure {
     }
 }
 
+/// Makes a state of an input; of a line of the input, the second argument is its number.
+type Parse<T> = fn(Vec<u8>, Option<u64>) -> Result<Box<T>, Failure>;
+
+fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
+    builder: WriterBuilder<T, C>,
+    arguments: &PutArguments,
+    parse: Parse<T>,
+) -> Result<(), Failure> {
+    let builder = builder.linger(arguments.linger);
+    match arguments.each_line {
+        true => each_line(builder, arguments.bytes, parse),
+        false => single(builder, arguments, parse),
+    }
+}
+
 /// Publishes all of standard input. It is parsed before the channel is opened.
-fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure> {
-    let state = State::parse(read_all(io::stdin().lock())?, arguments.bytes, None)?;
+fn single<T: ?Sized, C: Encode<T>>(
+    builder: WriterBuilder<T, C>,
+    arguments: &PutArguments,
+    parse: Parse<T>,
+) -> Result<(), Failure> {
+    let state = parse(read_all(io::stdin().lock())?, None)?;
     let mut signals = Caught::catch()?;
-    let mut sink = Sink::open(namespace, arguments)?;
-    let publication = sink.publish(&state)?;
+    let mut writer = builder.open()?;
+    let publication = writer.publish(&state)?;
     if !arguments.linger {
         let channel = &arguments.channel;
         stderr(format_args!(
@@ -107,45 +94,49 @@ fn single(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure
         ));
         signals.wait();
     }
-    Ok(sink.close()?)
+    Ok(writer.close()?)
 }
 
 /// Publishes line by line. A signal does not interrupt the read, so another thread waits for
 /// signals, closes the channel and ends the process.
-fn each_line(namespace: &Namespace, arguments: &PutArguments) -> Result<(), Failure> {
+fn each_line<T: ?Sized + 'static, C: Encode<T> + 'static>(
+    builder: WriterBuilder<T, C>,
+    is_raw: bool,
+    parse: Parse<T>,
+) -> Result<(), Failure> {
     let mut signals = Caught::catch()?;
-    let sink = Arc::new(Mutex::new(Some(Sink::open(namespace, arguments)?)));
-    let ending = Arc::clone(&sink);
+    let shared = Arc::new(Mutex::new(Some(builder.open()?)));
+    let ending = Arc::clone(&shared);
     thread::spawn(move || {
         signals.wait();
         // Held until the process ends, so that the reading thread can't publish on a closing
         // channel.
-        let mut sink = ending.lock().unwrap_or_else(PoisonError::into_inner);
-        process::exit(end(sink.take()).map_or_else(|failure| failure.report_status() as i32, |()| 0));
+        let mut writer = ending.lock().unwrap_or_else(PoisonError::into_inner);
+        process::exit(end(writer.take()).map_or_else(|failure| failure.report() as i32, |()| 0));
     });
-    let published = publish_lines(io::stdin().lock(), arguments, &sink);
-    let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-    published.and(end(sink.take()))
+    let writer = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let published = for_each_line(is_raw, |line, number| {
+        let state = parse(line, Some(number))?;
+        writer().as_mut().map_or(Ok(()), |writer| Ok(writer.publish(&state).map(drop)?))
+    });
+    published.and(end(writer().take()))
 }
 
-fn end(sink: Option<Sink>) -> Result<(), Failure> {
-    sink.map_or(Ok(()), |sink| Ok(sink.close()?))
+fn end<T: ?Sized, C>(writer: Option<Writer<T, C>>) -> Result<(), Failure> {
+    writer.map_or(Ok(()), |writer| Ok(writer.close()?))
 }
 
-fn publish_lines(
-    mut input: impl BufRead,
-    arguments: &PutArguments,
-    sink: &Mutex<Option<Sink>>,
+/// Passes on each line of standard input, with its number. A blank line is no JSON.
+fn for_each_line(
+    is_raw: bool,
+    mut publish: impl FnMut(Vec<u8>, u64) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let mut input = io::stdin().lock();
     let mut number = 0;
     while let Some(line) = read_line(&mut input)? {
         number += 1;
-        if !arguments.bytes && line.trim_ascii().is_empty() {
-            continue;
-        }
-        let state = State::parse(line, arguments.bytes, Some(number))?;
-        if let Some(sink) = sink.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            sink.publish(&state)?;
+        if is_raw || !line.trim_ascii().is_empty() {
+            publish(line, number)?;
         }
     }
     Ok(())
@@ -160,74 +151,37 @@ fn unusable(message: String) -> Failure {
 /// input.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// A state to publish.
-#[derive(Debug)]
-enum State {
-    Json(Value),
-    Bytes(Vec<u8>),
-}
-
-impl State {
-    /// `line` is the number of the input's line, if each line is a state.
-    fn parse(input: Vec<u8>, is_raw: bool, line: Option<u64>) -> Result<State, Failure> {
-        if is_raw {
-            return Ok(State::Bytes(input));
-        }
-        let value = serde_json::from_slice(&input).map_err(|error| {
-            let failure = unusable(not_json(&error, line));
-            failure.hint(
-                "to publish bytes that are not JSON, add --bytes; if each line is a state, add --each-line",
-            )
-        })?;
-        match wide_integer(&input) {
-            None => Ok(State::Json(value)),
-            Some(integer) => Err(unusable(format!("the integer {integer} has more than 64 bits"))
-                .hint("put it into quotes: readers get a text, as they do for integers of 128 bits")),
-        }
+/// JSON; of a line of the input, `line` is its number.
+fn json(input: &[u8], line: Option<u64>) -> Result<Value, Failure> {
+    let value = serde_json::from_slice(input).map_err(|error| {
+        let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
+        // The reason without its place, which is relative to the line.
+        let text = error.to_string();
+        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+        let text = format!("standard input is not JSON: {reason}, at line {row}, column {column}");
+        unusable(text)
+            .hint("to publish bytes that are not JSON, add --bytes; if each line is a state, add --each-line")
+    })?;
+    match wide_integer(&String::from_utf8_lossy(input)) {
+        None => Ok(value),
+        Some(integer) => Err(unusable(format!("the integer {integer} has more than 64 bits"))
+            .hint("put it into quotes: readers get a text, as they do for integers of 128 bits")),
     }
 }
 
-/// The first integer of `json`, a valid text, that has more than 64 bits: it would be rounded.
-fn wide_integer(json: &[u8]) -> Option<&str> {
-    let mut rest = json;
-    while let Some(first) = rest.first() {
-        let len = match first {
-            b'"' => 1 + text_len(&rest[1..]),
-            b'-' | b'0'..=b'9' => rest.iter().take_while(|byte| is_in_number(**byte)).count(),
-            _ => 1,
-        };
-        let (token, next) = rest.split_at(len);
-        rest = next;
-        let Ok(number) = str::from_utf8(token) else { continue };
-        let is_integer = number.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
-        if is_integer && len > 1 && number.parse::<i64>().is_err() && number.parse::<u64>().is_err() {
-            return Some(number);
-        }
-    }
-    None
-}
-
-/// The bytes of a text in JSON and of the quote after it.
-fn text_len(rest: &[u8]) -> usize {
-    let mut is_escaped = false;
-    let end = rest.iter().position(|byte| {
-        let is_end = *byte == b'"' && !is_escaped;
-        is_escaped = *byte == b'\\' && !is_escaped;
-        is_end
-    });
-    end.map_or(rest.len(), |end| end + 1)
-}
-
-fn is_in_number(byte: u8) -> bool {
-    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
-}
-
-fn not_json(error: &serde_json::Error, line: Option<u64>) -> String {
-    let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
-    // The reason without its place, which is relative to the line.
-    let text = error.to_string();
-    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-    format!("standard input is not JSON: {reason}, at line {row}, column {column}")
+/// The first integer of `json`, a valid text, that has more than 64 bits: `serde_json` rounds it.
+fn wide_integer(json: &str) -> Option<String> {
+    // Without escapes, every second quote ends a string.
+    let json = json.replace(r"\", "").replace(r#"\""#, "");
+    let outside_strings = json.split('"').step_by(2);
+    let mut numbers =
+        outside_strings.flat_map(|text| text.split([',', ':', '[', ']', '{', '}']).map(str::trim));
+    let is_wide = |number: &&str| {
+        let digits = number.trim_start_matches('-');
+        let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_integer && number.parse::<i64>().is_err() && number.parse::<u64>().is_err()
+    };
+    numbers.find(is_wide).map(String::from)
 }
 
 /// The whole of standard input.
@@ -263,17 +217,9 @@ fn unreadable(error: &io::Error) -> Failure {
     unusable(format!("can't read standard input: {error}"))
 }
 
-#[test]
-fn without_a_namespace_the_hint_names_the_option_that_creates_one() {
-    let hint = |exit| format!("{:?}", hint_at_name(Failure::new(exit, "none").hint("is a worker running?")));
-    assert!(hint(ExitStatus::NotFound).contains("-n NAME"));
-    assert!(hint(ExitStatus::Usage).contains("is a worker running?"));
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{read_all, read_line};
-    use std::io;
+    use super::*;
 
     #[test]
     fn lines_come_without_their_breaks() {
@@ -289,5 +235,13 @@ mod tests {
     fn endless_input_is_refused() {
         assert!(read_all(io::repeat(b'x')).is_err());
         assert!(read_line(&mut io::BufReader::new(io::repeat(b'x'))).is_err());
+    }
+
+    #[test]
+    fn without_a_namespace_the_hint_names_the_option_that_creates_one() {
+        let hint =
+            |exit| format!("{:?}", hint_at_name(Failure::new(exit, "none").hint("is a worker running?")));
+        assert!(hint(ExitStatus::NotFound).contains("-n NAME"));
+        assert!(hint(ExitStatus::Usage).contains("is a worker running?"));
     }
 }

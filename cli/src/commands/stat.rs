@@ -1,5 +1,6 @@
 //! `tearless stat`: everything that a channel records beside its states.
 
+use std::fmt::Debug;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -8,13 +9,12 @@ use serde_json::{Value, json};
 use tearless::{
     Bytes, MessagePack,
     inspect::{ChannelState, Inspection, SegmentInspection},
-    options::{TimestampSource, WakeMode},
 };
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{Fields, ago, bytes, duration, print_json, printable, style};
+use crate::output::{Fields, ago, bytes, duration, print_json, printable, seconds, style};
 use crate::resolve;
 use crate::states::States;
 
@@ -33,16 +33,16 @@ Examples:
 Keys of --json; null: unknown:
   channel, namespace, writer (alive, stalled, stopped, dead, closed,
   unknown), pid, start_time (clock ticks since boot), incarnation, state
-  (open, lingering, removed), published, age_seconds, bytes (of the last
-  state), rate (publications a second, from those that the channel still
-  holds), held (how many it holds), opened_seconds, heartbeat_seconds,
-  heartbeat_interval_seconds, unfinished (number of the publication that the writer's
-  death interrupted), codec, type_name, schema_bytes (of the schema
-  that the channel carries), fingerprint (hexadecimal),
-  checksum, limit, growths, owner, permissions (octal), dating (precise,
-  coarse, none), wake_mode (barriers, fences, nobody), segments (of A and B:
-  generation, depth, capacity, bytes; or null); with --schema only channel and
-  schema_text
+  (open, lingering, removed), publication (number of the last one),
+  age_seconds, bytes (of the last state), rate (publications a second, from
+  those that the channel still holds), held (how many it holds),
+  opened_seconds, heartbeat_age_seconds, heartbeat_interval_seconds,
+  unfinished (number of the publication that the writer's death interrupted),
+  codec, type_name, schema_bytes (of the schema that the channel carries),
+  fingerprint (hexadecimal), checksum, max_state_len (in bytes), growths,
+  owner, permissions (octal), timestamps (precise, coarse, none), wake_mode
+  (barriers, fences, never), segments (of A and B: generation, depth,
+  capacity, bytes; or null); with --schema only channel and schema_text
 
 Exit codes: 3 no such channel; 5 there is no schema to print")]
 pub(crate) struct StatArguments {
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &StatArguments, context: &Context) -> Result<(), Fa
 }
 
 fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
-    let reader = states.reader();
+    let reader = &states.reader;
     let Some(schema) = reader.schema() else {
         let (channel, codec) = (reader.reader().channel(), reader.codec());
         let text = format!("channel {channel:?} ({codec}) carries no schema that can be read");
@@ -99,17 +99,17 @@ fn print_schema(states: &States, context: &Context) -> Result<(), Failure> {
 fn about_writer(fields: &mut Fields, inspection: &Inspection) {
     fields.styled("channel", inspection.channel.as_str(), style::STRONG);
     fields.add("namespace", inspection.namespace.as_str());
-    let mut writer =
-        format!("{}, process {}", health::word(Some(inspection.health())), inspection.writer_pid);
+    let health = Some(inspection.health());
+    let mut writer = format!("{}, process {}", health::word(health), inspection.writer_pid);
     if inspection.state == ChannelState::Lingering {
         writer.push_str("; it left its last state on purpose");
     }
-    fields.styled("writer", writer, health::style(Some(inspection.health())));
+    fields.styled("writer", writer, health::style(health));
     fields.add("incarnation", format!("{} (number of writers so far)", inspection.incarnation));
-    if let Some(opened) = inspection.opened_ago {
-        fields.add("opened", ago(Some(opened)));
+    if inspection.opened_ago.is_some() {
+        fields.add("opened", ago(inspection.opened_ago));
     }
-    match (inspection.heartbeat, inspection.heartbeat_interval) {
+    match (inspection.heartbeat_age, inspection.heartbeat_interval) {
         (None, None) => {}
         (heartbeat, Some(interval)) => {
             let text = format!("{}; promised every {}", ago(heartbeat), duration(interval));
@@ -121,25 +121,21 @@ fn about_writer(fields: &mut Fields, inspection: &Inspection) {
 }
 
 fn about_states(fields: &mut Fields, inspection: &Inspection) {
-    let mut published = match inspection.published {
-        0 => "nothing yet".to_owned(),
-        number => format!("number {number}"),
+    let mut publication = match inspection.publication {
+        0 => "none yet".to_owned(),
+        number => number.to_string(),
     };
     if let Some(latest) = health::latest(inspection) {
         if latest.age.is_some() {
-            published.push_str(&format!(", {}", ago(latest.age)));
+            publication.push_str(&format!(", {}", ago(latest.age)));
         }
-        published.push_str(&format!(", {}", bytes(latest.len)));
+        publication.push_str(&format!(", {}", bytes(latest.len)));
     }
-    fields.add("published", published);
+    fields.add("publication", publication);
     if let Some(rate) = health::rate(inspection) {
-        fields.add(
-            "rate",
-            format!(
-                "{rate:.1} publications a second, from the {} that it still holds; a burst looks faster",
-                health::whole(inspection).len()
-            ),
-        );
+        let held = health::whole(inspection).len();
+        let burst = format!("from the {held} that it still holds; a burst looks faster");
+        fields.add("rate", format!("{rate:.1} publications a second, {burst}"));
     }
     if let Some(unfinished) = inspection.unfinished() {
         let text = format!("number {unfinished}: the writer's death interrupted it");
@@ -151,8 +147,8 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
         fields.add("schema", format!("{}: --schema prints it", bytes(carried)));
     }
     fields.add("checksum", if inspection.checksum { "CRC32C" } else { "none" });
-    fields.add("timestamps", dating(inspection.dating));
-    fields.add("wakes with", wake_mode(inspection.wake_mode));
+    fields.add("timestamps", word(inspection.timestamps));
+    fields.add("wakes with", word(inspection.wake_mode));
 }
 
 fn about_memory(fields: &mut Fields, inspection: &Inspection) {
@@ -163,7 +159,7 @@ fn about_memory(fields: &mut Fields, inspection: &Inspection) {
         }
     }
     fields.add("growths", inspection.growths.to_string());
-    fields.add("limit", format!("{} a state", bytes(inspection.limit)));
+    fields.add("max state", bytes(inspection.max_state_len));
     fields.add("owner", format!("user {}, permissions {:o}", inspection.owner_uid, inspection.permissions));
 }
 
@@ -173,34 +169,14 @@ fn segment_text(segment: &SegmentInspection) -> String {
     format!("generation {generation}, {depth} slots of {} in {size}", bytes(*capacity))
 }
 
-fn dating(dating: TimestampSource) -> &'static str {
-    match dating {
-        TimestampSource::Precise => "precise",
-        TimestampSource::Coarse => "coarse",
-        _ => "none",
-    }
-}
-
-fn wake_mode(wake_mode: WakeMode) -> &'static str {
-    match wake_mode {
-        WakeMode::Barriers => "barriers",
-        WakeMode::Fences => "fences",
-        _ => "never",
-    }
-}
-
-fn state(state: ChannelState) -> &'static str {
-    match state {
-        ChannelState::Open => "open",
-        ChannelState::Lingering => "lingering",
-        _ => "removed",
-    }
+/// The name of a variant in lower case.
+fn word(variant: impl Debug) -> String {
+    format!("{variant:?}").to_lowercase()
 }
 
 /// The help documents the keys.
 fn document(inspection: &Inspection) -> Value {
     let latest = health::latest(inspection);
-    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs_f64());
     let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
     json!({
         "channel": inspection.channel,
@@ -209,14 +185,14 @@ fn document(inspection: &Inspection) -> Value {
         "pid": inspection.writer_pid,
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,
-        "state": state(inspection.state),
-        "published": inspection.published,
+        "state": word(inspection.state),
+        "publication": inspection.publication,
         "age_seconds": seconds(latest.and_then(|slot| slot.age)),
         "bytes": latest.map(|slot| slot.len),
         "rate": health::rate(inspection),
         "held": health::whole(inspection).len(),
         "opened_seconds": seconds(inspection.opened_ago),
-        "heartbeat_seconds": seconds(inspection.heartbeat),
+        "heartbeat_age_seconds": seconds(inspection.heartbeat_age),
         "heartbeat_interval_seconds": seconds(inspection.heartbeat_interval),
         "unfinished": inspection.unfinished(),
         "codec": inspection.codec,
@@ -224,12 +200,12 @@ fn document(inspection: &Inspection) -> Value {
         "schema_bytes": inspection.schema_bytes,
         "fingerprint": format!("{:016x}", inspection.fingerprint),
         "checksum": inspection.checksum,
-        "limit": inspection.limit,
+        "max_state_len": inspection.max_state_len,
         "growths": inspection.growths,
         "owner": inspection.owner_uid,
         "permissions": format!("{:o}", inspection.permissions),
-        "dating": dating(inspection.dating),
-        "wake_mode": wake_mode(inspection.wake_mode),
+        "timestamps": word(inspection.timestamps),
+        "wake_mode": word(inspection.wake_mode),
         "segments": segments.collect::<Vec<_>>(),
     })
 }

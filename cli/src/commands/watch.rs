@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::dynamic::{Change, Differences, FieldPath, differences};
-use tearless::{SnapshotInfo, error::SnapshotError, inspect::WriterState};
+use tearless::{Snapshot, SnapshotInfo, error::SnapshotError, inspect::WriterState};
 
 use crate::context::Context;
 use crate::error::Failure;
+use crate::health::process_word;
 use crate::output::{
-    Layout, is_pipe_broken_within, json_text, print_json, printable, state_text, stderr, style, value_line,
+    Layout, is_pipe_broken_within, json_text, print_json, printable, seconds, stderr, style, value_line,
 };
 use crate::states::States;
 
@@ -78,9 +79,9 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
     };
     let mut left = arguments.count.unwrap_or(u64::MAX);
     while left > 0 {
-        let Some((info, payload)) = watch.next()? else { return Ok(()) };
+        let Some(snapshot) = watch.next()? else { return Ok(()) };
         let begin = Instant::now();
-        if watch.print(info, &payload)? {
+        if watch.print(&snapshot)? {
             left -= 1;
         }
         // Also after a state without changes: an interval saves the decoding of every state.
@@ -107,9 +108,9 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// The next publication; `None` if the channel is closed, or the reader of the output is gone.
-    fn next(&mut self) -> Result<Option<(SnapshotInfo, Vec<u8>)>, Failure> {
+    fn next(&mut self) -> Result<Option<Snapshot<Vec<u8>>>, Failure> {
         loop {
-            match self.states.wait_after(self.seen, SLICE) {
+            match self.states.reader.reader_mut().wait_after(self.seen, SLICE) {
                 Ok(Some(newer)) => return Ok(Some(newer)),
                 // On a quiet channel, no write would fail and show that.
                 Ok(None) if is_pipe_broken_within(Duration::ZERO) => return Ok(None),
@@ -124,18 +125,14 @@ impl Watch<'_> {
     }
 
     fn report_writer(&mut self) -> Result<(), Failure> {
-        let reader = self.states.reader().reader();
+        let reader = self.states.reader.reader();
         let state = reader.writer_state()?;
-        let is_news = self.reported != Some(state);
-        match state {
-            WriterState::Dead | WriterState::Stopped if is_news => {
-                let (pid, odd) = (reader.writer_pid(), style::ODD);
-                stderr(format_args!("{odd}writer:{odd:#} process {pid} is {}", state_text(state)));
-                self.reported = Some(state);
-            }
-            WriterState::Dead | WriterState::Stopped => {}
-            _ => self.reported = None,
+        let is_down = matches!(state, WriterState::Dead | WriterState::Stopped);
+        if is_down && self.reported != Some(state) {
+            let (pid, odd) = (reader.writer_pid(), style::ODD);
+            stderr(format_args!("{odd}writer:{odd:#} process {pid} is {}", process_word(state)));
         }
+        self.reported = is_down.then_some(state);
         Ok(())
     }
 
@@ -152,10 +149,11 @@ impl Watch<'_> {
     }
 
     /// Prints a publication, unless nothing has changed; returns whether it printed.
-    fn print(&mut self, info: SnapshotInfo, payload: &[u8]) -> Result<bool, Failure> {
+    fn print(&mut self, snapshot: &Snapshot<Vec<u8>>) -> Result<bool, Failure> {
+        let info = snapshot.info();
         let missed = if self.seen == 0 { 0 } else { info.publication().saturating_sub(self.seen + 1) };
         self.seen = info.publication();
-        let value = self.states.decode(payload).map_err(|error| self.states.undecodable(&error))?;
+        let value = self.states.decode(snapshot).map_err(|error| self.states.undecodable(&error))?;
         let value = self.field_of(value)?;
         let changes = self.last.as_ref().map(|last| differences(last, &value));
         let is_news = changes.as_ref().is_none_or(|changes| !changes.is_empty());
@@ -199,17 +197,15 @@ fn change_text(change: &Change) -> String {
 }
 
 fn document(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&Differences>) -> Value {
-    let age = info.age().map(|age| age.as_secs_f64());
-    let publication = info.publication();
-    let Some(changes) = changes else {
-        return json!({ "publication": publication, "age_seconds": age, "missed": missed, "value": value });
-    };
-    let change =
-        |change: &Change| json!({ "path": change.path.to_string(), "old": change.old, "new": change.new });
-    let left_out = changes.left_out;
-    let changes: Vec<Value> = changes.found.iter().map(change).collect();
-    json!({
-        "publication": publication, "age_seconds": age, "missed": missed, "changes": changes,
-        "changes_left_out": left_out,
-    })
+    let (number, age) = (info.publication(), seconds(info.age()));
+    let mut document = json!({ "publication": number, "age_seconds": age, "missed": missed });
+    match changes {
+        None => document["value"] = value.clone(),
+        Some(changes) => {
+            let change = |change: &Change| json!({ "path": change.path.to_string(), "old": change.old, "new": change.new });
+            document["changes"] = changes.found.iter().map(change).collect();
+            document["changes_left_out"] = changes.left_out.into();
+        }
+    }
+    document
 }

@@ -23,6 +23,11 @@ fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
     }
 }
 
+/// An age in JSON.
+pub(crate) fn seconds(age: Option<Duration>) -> Option<f64> {
+    age.map(|age| age.as_secs_f64())
+}
+
 /// How long ago something happened; a dash if the age is unknown.
 pub(crate) fn ago(age: Option<Duration>) -> String {
     age.map_or_else(|| "-".into(), |age| format!("{} ago", duration(age)))

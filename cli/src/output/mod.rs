@@ -4,15 +4,32 @@
 mod human;
 mod printable;
 mod streams;
-pub(crate) mod style;
 mod table;
 mod value;
 
-pub(crate) use human::{ago, bytes, duration, rate};
-pub(crate) use printable::printable;
-pub(crate) use streams::{is_pipe_broken_within, stderr};
-pub(crate) use style::{state_style, state_text};
-pub(crate) use table::{Fields, Table};
+pub(crate) use human::{ago, bytes, duration, rate, seconds};
+pub(crate) use printable::{escaped, printable};
+pub(crate) use streams::{is_hung_up, is_pipe_broken_within, stderr};
+pub(crate) use table::{Fields, Side, Table, heading};
 pub(crate) use value::{
-    Layout, hex_dump, hex_line, hex_lines, json_text, print_json, step_text, value_line, value_text,
+    Layout, hex_dump, hex_line, hex_lines, json_text, print_all_json, print_json, step_text, value_line,
+    value_text,
 };
+
+/// The colours. They reach only terminals, through `anstream`.
+pub(crate) mod style {
+    use anstyle::{AnsiColor, Style};
+
+    /// Names of columns, and important text.
+    pub(crate) const STRONG: Style = Style::new().bold();
+    /// Less important text.
+    pub(crate) const DIM: Style = Style::new().dimmed();
+    /// Good.
+    pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+    /// Unusual.
+    pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
+    /// Wrong.
+    pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+    /// Without a style.
+    pub(crate) const PLAIN: Style = Style::new();
+}

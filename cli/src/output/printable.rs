@@ -1,7 +1,7 @@
 //! Escapes texts that other processes wrote: names, codecs, states.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// `text` with every character escaped that a terminal would not simply show: control characters
 /// (escape sequences, line breaks, their 8-bit forms), format characters (changes of direction,
@@ -24,6 +24,11 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// The text of an error, [`printable`].
+pub(crate) fn escaped(error: &impl Display) -> String {
+    printable(&error.to_string()).into_owned()
 }
 
 /// Whether a terminal shows `character` and does nothing else.

@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,23 +19,27 @@ pub(crate) fn stderr(line: Arguments<'_>) {
 /// A command that prints notices a broken pipe by itself. This is for a command that has nothing to
 /// print at the moment.
 pub(crate) fn is_pipe_broken_within(longest: Duration) -> bool {
-    let (begin, stdout) = (Instant::now(), io::stdout());
+    let begin = Instant::now();
+    is_hung_up(io::stdout(), Some(longest)).unwrap_or_else(|_| {
+        // The state of the stream is unknown; the wait still takes its time.
+        thread::sleep(longest.saturating_sub(begin.elapsed()));
+        false
+    })
+}
+
+/// Waits for `longest`, or until the other end of `stream` is gone; returns whether it is.
+pub(crate) fn is_hung_up(stream: impl AsFd, longest: Option<Duration>) -> Result<bool, Errno> {
+    let begin = Instant::now();
     // `poll` reports a closed other end even if no events are requested.
-    let mut events = [PollFd::new(&stdout, PollFlags::empty())];
+    let mut events = [PollFd::new(&stream, PollFlags::empty())];
     loop {
-        let left = longest.saturating_sub(begin.elapsed());
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut events, Some(&timeout)) {
-            Ok(_) => return events[0].revents().intersects(PollFlags::ERR | PollFlags::HUP),
+        let left = longest.map(|longest| longest.saturating_sub(begin.elapsed()));
+        // A time that is too long for the system becomes endless.
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut events, timeout.as_ref()) {
+            Ok(_) => return Ok(events[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
             Err(Errno::INTR) => {}
-            // The state of the stream is unknown; the wait still takes its time.
-            Err(_) => {
-                thread::sleep(left);
-                return false;
-            }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -8,85 +8,71 @@ use unicode_width::UnicodeWidthStr;
 
 /// The side of a column on which its texts begin or end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Alignment {
+pub(crate) enum Side {
     /// For words.
     Left,
     /// For numbers.
     Right,
 }
 
-#[derive(Debug)]
-struct Cell {
-    text: String,
-    style: Style,
+/// Name and side of a column. As in a format string, `>` before the name aligns it to the right.
+pub(crate) fn heading(text: &'static str) -> (&'static str, Side) {
+    text.strip_prefix('>').map_or((text, Side::Left), |name| (name, Side::Right))
 }
 
 /// Rows of cells in columns that are as wide as their widest cell. Every text is made
 /// [`printable`].
 #[derive(Debug)]
 pub(crate) struct Table {
-    columns: Vec<(&'static str, Alignment)>,
-    rows: Vec<Vec<Cell>>,
+    sides: Vec<Side>,
+    /// The first row has the names of the columns.
+    rows: Vec<Vec<(String, Style)>>,
 }
 
 impl Table {
-    /// A table without rows. As in a format string, `>` before a column's name aligns it to the
-    /// right.
-    pub(crate) fn new(columns: impl IntoIterator<Item = &'static str>) -> Table {
-        let column = |name: &'static str| match name.strip_prefix('>') {
-            Some(name) => (name, Alignment::Right),
-            None => (name, Alignment::Left),
-        };
-        Table { columns: columns.into_iter().map(column).collect(), rows: Vec::new() }
+    /// A table with only [`heading`]s.
+    pub(crate) fn new(headings: impl IntoIterator<Item = &'static str>) -> Table {
+        let (names, sides): (Vec<_>, _) = headings.into_iter().map(heading).unzip();
+        let mut table = Table { sides, rows: Vec::new() };
+        table.row(names.into_iter().map(|name| (name.to_owned(), style::STRONG)));
+        table
     }
 
     /// Adds a row; a column without a cell stays empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Style)>) {
         let cells = cells.into_iter();
-        self.rows
-            .push(cells.map(|(text, style)| Cell { text: printable(&text).into_owned(), style }).collect());
+        self.rows.push(cells.map(|(text, style)| (printable(&text).into_owned(), style)).collect());
     }
 
     /// Prints the names of the columns and the rows.
     pub(crate) fn print(&self) -> io::Result<()> {
-        let widths = self.widths();
         let mut output = anstream::stdout().lock();
-        let names = self.columns.iter().map(|(name, _)| (*name, style::STRONG));
-        self.line(&mut output, &widths, names)?;
-        for row in &self.rows {
-            self.line(&mut output, &widths, row.iter().map(|cell| (cell.text.as_str(), cell.style)))?;
-        }
+        self.write(&mut output)?;
         output.flush()
     }
 
-    /// Widths in cells of a terminal; some characters take two cells, and some none.
-    fn widths(&self) -> Vec<usize> {
-        let width = |(index, (name, _)): (usize, &(&str, Alignment))| {
+    fn write(&self, output: &mut impl Write) -> io::Result<()> {
+        // In cells of a terminal; some characters take two cells, and some none.
+        let width = |index: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(index));
-            cells.map(|cell| cell.text.width()).chain([name.len()]).max().unwrap_or(0)
+            cells.map(|(text, _)| text.width()).max().unwrap_or(0)
         };
-        self.columns.iter().enumerate().map(width).collect()
-    }
-
-    fn line<'a>(
-        &self,
-        output: &mut impl Write,
-        widths: &[usize],
-        cells: impl Iterator<Item = (&'a str, Style)>,
-    ) -> io::Result<()> {
-        // One write for a line, so that no other process's line comes between its parts.
-        let mut line = String::new();
-        for (index, (text, style)) in cells.enumerate().take(widths.len()) {
-            let space = widths[index].saturating_sub(text.width());
-            let gap = if index == 0 { "" } else { "  " };
-            let padded = match self.columns[index].1 {
-                Alignment::Left if index + 1 == widths.len() => format!("{gap}{style}{text}{style:#}"),
-                Alignment::Left => format!("{gap}{style}{text}{style:#}{:space$}", ""),
-                Alignment::Right => format!("{gap}{:space$}{style}{text}{style:#}", ""),
-            };
-            line.push_str(&padded);
+        let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
+        for row in &self.rows {
+            // One write for a line, so that no other process's line comes between its parts.
+            let mut line = String::new();
+            for (index, ((text, style), width)) in row.iter().zip(&widths).enumerate() {
+                let space = width.saturating_sub(text.width());
+                let gap = if index == 0 { "" } else { "  " };
+                line += &match self.sides[index] {
+                    Side::Left if index + 1 == widths.len() => format!("{gap}{style}{text}{style:#}"),
+                    Side::Left => format!("{gap}{style}{text}{style:#}{:space$}", ""),
+                    Side::Right => format!("{gap}{:space$}{style}{text}{style:#}", ""),
+                };
+            }
+            writeln!(output, "{}", line.trim_end())?;
         }
-        writeln!(output, "{}", line.trim_end())
+        Ok(())
     }
 }
 
@@ -117,16 +103,22 @@ impl Fields {
     }
 }
 
-#[test]
-fn columns_are_as_wide_as_terminals_show_them() {
-    let mut table = Table::new(["NAME", ">N"]);
-    for name in ["工作者甲", "e\u{301}", "worker"] {
-        table.row([(name.to_owned(), style::PLAIN), ("7".to_owned(), style::PLAIN)]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_terminals_show_them() {
+        let mut table = Table::new(["NAME", ">N"]);
+        for name in ["工作者甲", "e\u{301}", "worker"] {
+            table.row([(name.to_owned(), style::PLAIN), ("7".to_owned(), style::PLAIN)]);
+        }
+        let mut output = Vec::new();
+        table.write(&mut output).unwrap();
+        let text = anstream::adapter::strip_bytes(&output).into_vec();
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "NAME      N\n工作者甲  7\ne\u{301}         7\nworker    7\n"
+        );
     }
-    let (widths, mut output) = (table.widths(), Vec::new());
-    for row in &table.rows {
-        let cells = row.iter().map(|cell| (cell.text.as_str(), cell.style));
-        table.line(&mut output, &widths, cells).unwrap();
-    }
-    assert_eq!(String::from_utf8(output).unwrap(), "工作者甲  7\ne\u{301}         7\nworker    7\n");
 }

@@ -1,6 +1,7 @@
 //! States as text: JSON, lines, hexadecimal numbers, and paths of fields.
 
 use super::printable::{is_plain, printable};
+use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -19,11 +20,12 @@ pub(crate) enum Layout {
 /// `value` as JSON, without a line break at its end. JSON allows control and format characters
 /// beyond ASCII in strings; here they are escaped. The value stays the same, and a terminal does
 /// not act on it.
-pub(crate) fn json_text(value: &Value, layout: Layout) -> String {
+pub(crate) fn json_text(value: &impl Serialize, layout: Layout) -> String {
     let text = match layout {
-        Layout::Line => value.to_string(),
-        Layout::Indented => format!("{value:#}"),
+        Layout::Line => serde_json::to_string(value),
+        Layout::Indented => serde_json::to_string_pretty(value),
     };
+    let text = text.expect("keys are strings, and writing to a string can't fail");
     if text.chars().all(is_harmless) {
         return text;
     }
@@ -42,8 +44,13 @@ pub(crate) fn json_text(value: &Value, layout: Layout) -> String {
 }
 
 /// Prints `value` on one line.
-pub(crate) fn print_json(value: &Value) -> io::Result<()> {
+pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", json_text(value, Layout::Line))
+}
+
+/// Prints each value on a line.
+pub(crate) fn print_all_json(values: impl IntoIterator<Item = impl Serialize>) -> io::Result<()> {
+    values.into_iter().try_for_each(|value| print_json(&value))
 }
 
 /// A line break belongs to the layout: JSON escapes those inside strings.

@@ -44,6 +44,7 @@ fn number(screen: &str, key: &str) -> Option<u64> {
 }
 
 #[test]
+#[ignore = "needs tmux; ci/top runs it"]
 fn a_session_from_the_first_frame_to_the_prompt() {
     if play() {
         return;
@@ -148,6 +149,7 @@ fn child_of(shell: u32) -> Pid {
 }
 
 #[test]
+#[ignore = "needs tmux; ci/top runs it"]
 fn a_signal_restores_the_terminal() {
     if play() {
         return;
@@ -164,6 +166,7 @@ fn a_signal_restores_the_terminal() {
 }
 
 #[test]
+#[ignore = "needs tmux; ci/top runs it"]
 fn top_ends_with_its_terminal() {
     if play() {
         return;
@@ -184,6 +187,7 @@ fn top_ends_with_its_terminal() {
 }
 
 #[test]
+#[ignore = "needs tmux; ci/top runs it"]
 fn top_can_be_suspended_and_continued() {
     if play() {
         return;

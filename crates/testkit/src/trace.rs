@@ -72,6 +72,23 @@ impl Traced {
         status.stopped()
     }
 
+    /// The number of the system call that the child is about to make; `None` where it has just
+    /// returned from one.
+    pub fn call(&self) -> Option<u64> {
+        let size = size_of::<libc::ptrace_syscall_info>();
+        let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+        // SAFETY: the child is traced by this thread and stopped, and the kernel writes at most
+        // the given size.
+        let written = unsafe {
+            libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, Pid::as_raw(self.pid()), size, info.as_mut_ptr())
+        };
+        assert!(written > 0, "ptrace: {}", std::io::Error::last_os_error());
+        // SAFETY: zeroed is a value of this type, and the kernel wrote another.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: `op` says which member of the union was written.
+        (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| unsafe { info.u.entry.nr })
+    }
+
     /// Lets the child run to its end, which must be a success.
     pub fn finish(mut self) {
         let Some(child) = self.child.take() else { return };

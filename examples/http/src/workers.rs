@@ -150,7 +150,7 @@ impl Job for Follow<'_> {
     fn run<T: State, C: Telling<T> + Decode<T> + 'static>(self) -> Self::Output {
         let changes = self.hub.with_codec::<C>().changes::<T>(self.name)?;
         let kind = self.kind;
-        let next = move |(mut changes, pause): (tearless::hub::HubChanges<T, C>, Duration)| async move {
+        let next = move |(mut changes, pause): (tearless::hub::HubChanges<T>, Duration)| async move {
             sleep(pause).await;
             let published = match changes.next().await.state {
                 Ok(snapshot) => Ok(Published::of(kind, &snapshot)),

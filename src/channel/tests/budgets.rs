@@ -17,7 +17,7 @@ fn bytes_of(heap: &Heap) -> u64 {
 
 fn refused(result: Result<u64, PublishError>) -> crate::channel::OverBudget {
     match result {
-        Err(PublishError::TooLarge { bound: SizeLimit::Budget(over), .. }) => over,
+        Err(PublishError::TooLarge { limit: SizeLimit::Budget(over), .. }) => over,
         other => panic!("not refused by a budget: {other:?}"),
     }
 }

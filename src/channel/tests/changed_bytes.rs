@@ -51,7 +51,7 @@ impl Scene {
 
     fn attach(&self) -> Result<ChannelReader, AttachError> {
         let retry = RetryPolicy { attempts: 2, deadline: Duration::ZERO };
-        crate::channel::attach(&self.heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
+        attach_with(&self.heap, ReaderOptions { retry, ..reader_options() })
     }
 
     /// Gives the bytes of `words` every other value, one at a time, and calls `check` each time.

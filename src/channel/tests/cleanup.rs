@@ -7,16 +7,16 @@ use crate::channel::{RemovalReason, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::{Backend, PATIENCE};
-use crate::registry::{self, ChannelInfo};
+use crate::object::Backend;
+use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ChannelState;
 
 /// Cleans after a dry run, which must report what the cleanup then removes, and change nothing.
 fn clean(heap: &Heap, retention: Retention) -> CleanupReport {
     let before = contents(heap);
-    let predicted = cleanup::would_clean(&heap.shared(), "tests", retention).unwrap();
+    let predicted = cleanup::would_clean(&cleanup_of(&heap.shared(), retention)).unwrap();
     assert_eq!(contents(heap), before);
-    let cleaned = cleanup::clean(&heap.shared(), "tests", retention, PATIENCE).unwrap();
+    let cleaned = cleanup::clean(&cleanup_of(&heap.shared(), retention)).unwrap();
     assert_eq!(reported(&predicted), reported(&cleaned));
     let failed = |cleaned: &CleanupReport| cleaned.failed.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(failed(&predicted), failed(&cleaned));
@@ -45,7 +45,7 @@ fn reported(cleaned: &CleanupReport) -> Vec<String> {
     reported.collect()
 }
 
-fn causes(heap: &Heap, retention: Retention) -> Vec<RemovalReason> {
+fn reasons(heap: &Heap, retention: Retention) -> Vec<RemovalReason> {
     let cleaned = clean(heap, retention);
     assert!(cleaned.failed.is_empty(), "{cleaned}");
     cleaned.removed.iter().map(|removed| removed.reason).collect()
@@ -61,8 +61,8 @@ fn published(heap: &Heap) -> ChannelWriter {
 fn a_live_writers_channel_is_never_touched() {
     let heap = Heap::new();
     let mut writer = published(&heap);
-    for keep in [Retention::UntilReplaced, Retention::For(Duration::ZERO), Retention::Nothing] {
-        assert!(causes(&heap, keep).is_empty());
+    for retention in [Retention::UntilReplaced, Retention::For(Duration::ZERO), Retention::Nothing] {
+        assert!(reasons(&heap, retention).is_empty());
     }
     writer.publish(&[1; 9_000]).unwrap();
     assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 2);
@@ -72,8 +72,8 @@ fn a_live_writers_channel_is_never_touched() {
 fn a_dead_writers_last_state_is_kept_as_long_as_asked() {
     let heap = Heap::new();
     kill(published(&heap));
-    assert!(causes(&heap, Retention::UntilReplaced).is_empty());
-    assert!(causes(&heap, Retention::For(Duration::from_secs(3_600))).is_empty());
+    assert!(reasons(&heap, Retention::UntilReplaced).is_empty());
+    assert!(reasons(&heap, Retention::For(Duration::from_secs(3_600))).is_empty());
     let mut reader = attach(&heap).unwrap();
     let cleaned = clean(&heap, Retention::For(Duration::ZERO));
     let removed = &cleaned.removed[0];
@@ -93,8 +93,8 @@ fn states_without_timestamps_have_no_age_and_are_kept_for_any_time() {
     let mut writer = open(&heap, &options).unwrap();
     writer.publish(b"state").unwrap();
     kill(writer);
-    assert!(causes(&heap, Retention::For(Duration::ZERO)).is_empty());
-    assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::Dead]);
+    assert!(reasons(&heap, Retention::For(Duration::ZERO)).is_empty());
+    assert_eq!(reasons(&heap, Retention::Nothing), [RemovalReason::Dead]);
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn a_lingering_state_is_kept_as_long_as_asked() {
     let mut writer = published(&heap);
     writer.set_linger(true);
     drop(writer);
-    assert!(causes(&heap, Retention::UntilReplaced).is_empty());
-    assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::Lingered]);
+    assert!(reasons(&heap, Retention::UntilReplaced).is_empty());
+    assert_eq!(reasons(&heap, Retention::Nothing), [RemovalReason::Lingered]);
     assert!(heap.names().is_empty());
 }
 
@@ -113,12 +113,12 @@ fn half_made_and_half_removed_channels_are_removed() {
     let heap = Heap::new();
     heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
     heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, 0o600).unwrap();
-    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfMade]);
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::HalfMade]);
     assert!(heap.names().is_empty());
     let writer = published(&heap);
     ChannelState::Removed.store(writer.writer.control());
     kill(writer);
-    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfRemoved]);
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::HalfRemoved]);
     assert!(heap.names().is_empty());
 }
 
@@ -131,12 +131,12 @@ fn orphans_are_removed_and_the_current_objects_stay() {
     };
     orphan(Side::A, 77);
     orphan(Side::B, 3);
-    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned], "no page at all");
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned], "no page at all");
     assert!(heap.names().is_empty());
     kill(published(&heap));
     orphan(Side::A, 77);
     orphan(Side::B, 3);
-    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
     assert_eq!(heap.names().len(), 3);
     assert_eq!(snapshot(&mut attach(&heap).unwrap()).unwrap().0, 1);
 }
@@ -146,20 +146,20 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     let mut info = ChannelInfo::of(&writer);
-    registry::register(&heap.shared(), "tests", &info).unwrap();
+    Registry::of(&heap.shared(), "tests").register(&info).unwrap();
     let mut reader = attach(&heap).unwrap();
     heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
-    for keep in [Retention::UntilReplaced, Retention::Nothing] {
-        assert!(causes(&heap, keep).is_empty());
+    for retention in [Retention::UntilReplaced, Retention::Nothing] {
+        assert!(reasons(&heap, retention).is_empty());
     }
     writer.publish(b"more").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
-    assert_eq!(registry::list(&heap.shared(), "tests").unwrap(), [info.clone()]);
+    assert_eq!(Registry::of(&heap.shared(), "tests").list().unwrap(), [info.clone()]);
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Alive);
     info.identity.start_time += 1;
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Dead);
-    registry::register(&heap.shared(), "tests", &info).unwrap();
-    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
+    Registry::of(&heap.shared(), "tests").register(&info).unwrap();
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");
 }
 
@@ -169,10 +169,10 @@ fn a_dead_channel_that_lacks_a_segment_is_removed() {
     let mut writer = published(&heap);
     let segment = name().objects.object(Kind::Segment(Side::A, 1));
     heap.remove_leftover(&segment).unwrap();
-    assert!(causes(&heap, Retention::UntilReplaced).is_empty(), "its writer is alive");
+    assert!(reasons(&heap, Retention::UntilReplaced).is_empty(), "its writer is alive");
     writer.publish(b"more").unwrap();
     kill(writer);
-    assert_eq!(causes(&heap, Retention::UntilReplaced), [RemovalReason::HalfRemoved]);
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::HalfRemoved]);
     assert!(heap.names().is_empty());
 }
 
@@ -181,20 +181,20 @@ fn other_namespaces_versions_and_strangers_are_left_alone() {
     let heap = Heap::new();
     let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
     kill(crate::channel::open(&heap.shared(), &elsewhere, &options()).unwrap());
-    assert!(causes(&heap, Retention::Nothing).is_empty());
+    assert!(reasons(&heap, Retention::Nothing).is_empty());
     let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
     page.store(control::READY, layout::READY + (1 << 48));
     let stranger = format!("{}_stranger", layout::ObjectNames::prefix("tests"));
     heap.create(&stranger, layout::PAGE_BYTES, 0o600).unwrap();
-    assert!(causes(&heap, Retention::Nothing).is_empty());
+    assert!(reasons(&heap, Retention::Nothing).is_empty());
     assert_eq!(heap.names().len(), 5);
     // A namespace whose name has the same hash: the page says which namespace it belongs to.
     page.store(control::READY, 0);
-    assert_eq!(causes(&heap, Retention::Nothing), [RemovalReason::HalfMade]);
+    assert_eq!(reasons(&heap, Retention::Nothing), [RemovalReason::HalfMade]);
     let mut impostor = name();
     impostor.namespace = "impostor".into();
     kill(crate::channel::open(&heap.shared(), &impostor, &options()).unwrap());
-    assert!(causes(&heap, Retention::Nothing).is_empty());
+    assert!(reasons(&heap, Retention::Nothing).is_empty());
 }
 
 #[test]
@@ -208,8 +208,8 @@ fn a_page_of_another_length_is_left_alone_and_not_predicted() {
     heap.remove_leftover(&page_name).unwrap();
     let longer = heap.create(&page_name, 2 * control::BYTES, 0o600).unwrap();
     (0..page.len()).for_each(|word| longer.store(word, page.load(word)));
-    for keep in [Retention::UntilReplaced, Retention::Nothing] {
-        let cleaned = clean(&heap, keep);
+    for retention in [Retention::UntilReplaced, Retention::Nothing] {
+        let cleaned = clean(&heap, retention);
         assert!(cleaned.removed.is_empty() && cleaned.failed.len() == 1, "{cleaned}");
     }
     assert_eq!(heap.names().len(), 3);

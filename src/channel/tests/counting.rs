@@ -85,7 +85,7 @@ fn a_reader_counts_retries_and_given_up_snapshots() {
     writer.publish(b"state").unwrap();
     let retry = RetryPolicy::default().attempts(5).deadline(std::time::Duration::ZERO);
     let options = ReaderOptions { retry, ..reader_options() };
-    let mut reader = crate::channel::attach(&heap.shared(), &name(), &options).unwrap();
+    let mut reader = attach_with(&heap, options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);
     let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
     ring.memory().store(stamp, 1);

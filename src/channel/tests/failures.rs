@@ -11,7 +11,7 @@ use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::{MemoryMut, Words};
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus, PATIENCE};
+use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
 
 /// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
@@ -188,13 +188,13 @@ fn a_failing_creation_leaves_nothing() {
 #[test]
 fn a_failing_takeover_leaves_the_channel_as_it_was() {
     let formats = formats();
-    for (options, spoiled) in [(&formats[0], false), (&formats[1], false), (&formats[1], true)] {
-        a_takeover_fails(options, spoiled);
+    for (options, schema_is_unlinked) in [(&formats[0], false), (&formats[1], false), (&formats[1], true)] {
+        a_takeover_fails(options, schema_is_unlinked);
     }
 }
 
-/// `spoiled`: the schema's object is removed by hand.
-fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
+/// `schema_is_unlinked`: by hand, before the takeover.
+fn a_takeover_fails(options: &WriterOptions, schema_is_unlinked: bool) {
     every_call_fails_once(|backend| {
         let heap = &backend.heap;
         let mut first = open(heap, options).unwrap();
@@ -202,7 +202,7 @@ fn a_takeover_fails(options: &WriterOptions, spoiled: bool) {
         first.publish(b"two").unwrap();
         let mut attached = attach(heap).unwrap();
         kill(first);
-        if spoiled {
+        if schema_is_unlinked {
             heap.remove_leftover(&name().objects.object(Kind::Schema)).unwrap();
         }
         let opened = crate::channel::open(&backend.shared(), &name(), options);
@@ -308,14 +308,7 @@ fn a_failing_clean_up_can_be_repeated() {
             if orphaned {
                 heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
             }
-            let clean = || {
-                crate::cleanup::clean(
-                    &backend.shared(),
-                    "tests",
-                    crate::cleanup::Retention::Nothing,
-                    PATIENCE,
-                )
-            };
+            let clean = || crate::cleanup::clean(&cleanup_of(&backend.shared(), Retention::Nothing));
             let _ = clean();
             undisturbed(backend, clean).unwrap();
             assert!(heap.names().is_empty(), "{:?}", heap.names());

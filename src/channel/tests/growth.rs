@@ -36,9 +36,7 @@ fn a_single_attempt_is_enough_for_a_reader_of_a_growing_channel() {
     let heap = Heap::new();
     let mut writer = open(&heap, &options()).unwrap();
     let retry = RetryPolicy::default().attempts(1).deadline(std::time::Duration::ZERO);
-    let mut reader =
-        crate::channel::attach(&heap.shared(), &name(), &ReaderOptions { retry, ..reader_options() })
-            .unwrap();
+    let mut reader = attach_with(&heap, ReaderOptions { retry, ..reader_options() }).unwrap();
     for round in 1..200 {
         // Both segments are replaced between any two snapshots.
         writer.shrink_to_fit();
@@ -55,7 +53,7 @@ fn a_deadline_may_be_for_ever() {
     writer.publish(b"state").unwrap();
     let retry = RetryPolicy::default().attempts(0).deadline(std::time::Duration::MAX);
     let options = ReaderOptions { retry, ..reader_options() };
-    let mut reader = crate::channel::attach(&heap.shared(), &name(), &options).unwrap();
+    let mut reader = attach_with(&heap, options).unwrap();
     let ring = writer.writer.ring(crate::layout::Side::B);
     let stamp = ring.geometry().slot(0) + crate::layout::segment::slot::STAMP;
     let memory = ring.memory().clone();
@@ -75,7 +73,7 @@ fn a_snapshot_of_a_segment_that_was_removed_by_hand_names_it() {
     let mut reader = attach(&heap).unwrap();
     writer.publish(b"state").unwrap();
     let name = writer.segments.name(crate::layout::Side::B, 1);
-    assert!(crate::object::Backend::remove_leftover(&heap, &name).unwrap());
+    assert!(Backend::remove_leftover(&heap, &name).unwrap());
     let error = snapshot(&mut reader).unwrap_err();
     assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&name), "{error}");
 }
@@ -99,7 +97,7 @@ fn beyond_the_limit_the_published_state_stays() {
     let mut reader = attach(&heap).unwrap();
     writer.publish(&[1; 5_000]).unwrap();
     let error = writer.publish(&[2; 5_001]).unwrap_err();
-    assert!(matches!(error, PublishError::TooLarge { len: 5_001, limit: 5_000, .. }), "{error}");
+    assert!(matches!(error, PublishError::TooLarge { len: 5_001, max_state_len: 5_000, .. }), "{error}");
     assert_eq!(snapshot(&mut reader).unwrap(), (1, vec![1; 5_000]));
     assert_eq!(writer.publish(&[3; 5_000]).unwrap(), 2, "a refused state takes no number");
     assert!(writer.capacity() > 5_000, "the slots have room for more");
@@ -111,7 +109,10 @@ fn beyond_the_limit_the_published_state_stays() {
     (options.capacity, options.max_state_len) = (50, 100);
     let mut successor = open(&heap, &options).unwrap();
     for number in [5, 6] {
-        assert!(matches!(successor.publish(&[2; 101]), Err(PublishError::TooLarge { limit: 100, .. })));
+        assert!(matches!(
+            successor.publish(&[2; 101]),
+            Err(PublishError::TooLarge { max_state_len: 100, .. })
+        ));
         assert_eq!(successor.publish(&[4; 100]).unwrap(), number);
     }
 }
@@ -163,7 +164,7 @@ fn a_channel_without_its_names_keeps_its_state_but_does_not_grow() {
     writer.publish(b"two").unwrap();
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
     for object in heap.names() {
-        crate::object::Backend::remove_leftover(&heap, &object).unwrap();
+        Backend::remove_leftover(&heap, &object).unwrap();
     }
     let mut successor = open(&heap, &options()).unwrap();
     successor.publish(b"of another instance").unwrap();

@@ -27,7 +27,13 @@ mod with_schema;
 
 use super::options::{AttachPolicy, Format, ReaderOptions, RetryPolicy, WriterOptions};
 use super::{AttachError, ChannelName, ChannelReader, ChannelWriter, CreateError, SnapshotError};
+#[cfg(test)]
+use super::{Cleanup, Retention};
+#[cfg(test)]
+use crate::object::{Backend, PATIENCE};
 use crate::object::{ForkToken, Heap};
+#[cfg(test)]
+use std::sync::Arc;
 
 fn name() -> ChannelName {
     ChannelName::new("tests", "channel").unwrap()
@@ -39,7 +45,7 @@ fn options() -> WriterOptions {
 
 fn reader_options() -> ReaderOptions {
     let attach = AttachPolicy { missing: std::time::Duration::ZERO, not_ready: std::time::Duration::ZERO };
-    ReaderOptions { attach, retry: RetryPolicy::default(), format: Some(options().format) }
+    ReaderOptions { attach, retry: RetryPolicy::default() }
 }
 
 fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateError> {
@@ -47,7 +53,17 @@ fn open(heap: &Heap, options: &WriterOptions) -> Result<ChannelWriter, CreateErr
 }
 
 fn attach(heap: &Heap) -> Result<ChannelReader, AttachError> {
-    crate::channel::attach(&heap.shared(), &name(), &reader_options())
+    attach_with(heap, reader_options())
+}
+
+fn attach_with(heap: &Heap, reading: ReaderOptions) -> Result<ChannelReader, AttachError> {
+    let reader = crate::channel::attach(&heap.shared(), &name(), &reading)?;
+    reader.has_format(&options().format).map(|()| reader)
+}
+
+#[cfg(test)]
+fn cleanup_of(backend: &Arc<dyn Backend>, retention: Retention) -> Cleanup<'_> {
+    Cleanup { backend, namespace: "tests", retention, patience: PATIENCE }
 }
 
 /// Number and payload of the latest publication.

@@ -8,7 +8,7 @@ use crate::memory::MemoryMut;
 use crate::seqlock::Generations;
 
 /// Maximum payload bytes of a state.
-pub(crate) const LIMIT: usize = 20_000;
+pub(crate) const MAX_STATE_LEN: usize = 20_000;
 
 /// An operation.
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ pub(crate) fn compare(depth: Option<usize>, checksum: bool, operations: &[Operat
 impl System {
     fn options(&self) -> WriterOptions {
         let mut options = options();
-        (options.capacity, options.max_state_len) = (16, LIMIT);
+        (options.capacity, options.max_state_len) = (16, MAX_STATE_LEN);
         (options.depth, options.checksum) = (self.depth, self.checksum);
         options
     }
@@ -114,11 +114,13 @@ impl System {
         let bytes = content(self.model.number + 1, len);
         match writer.publish(&bytes) {
             Ok(number) => {
-                assert!(len <= LIMIT);
+                assert!(len <= MAX_STATE_LEN);
                 assert_eq!(number, self.model.number + 1);
                 (self.model.number, self.model.bytes) = (number, bytes);
             }
-            Err(error) => assert!(len > LIMIT && matches!(error, PublishError::TooLarge { .. }), "{error}"),
+            Err(error) => {
+                assert!(len > MAX_STATE_LEN && matches!(error, PublishError::TooLarge { .. }), "{error}");
+            }
         }
     }
 

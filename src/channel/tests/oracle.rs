@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::model::{Crash, LIMIT, Operation, compare};
+use super::model::{Crash, MAX_STATE_LEN, Operation, compare};
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    let len = prop_oneof![4 => 0..40_usize, 3 => 0..2_000_usize, 1 => 0..LIMIT + 2];
+    let len = prop_oneof![4 => 0..40_usize, 3 => 0..2_000_usize, 1 => 0..MAX_STATE_LEN + 2];
     let crash = prop::sample::select(&Crash::ALL[..]);
     let operation = prop_oneof![
         10 => len.prop_map(|len| Operation::Publish { len }),

@@ -49,9 +49,7 @@ fn another_magic_and_words_of_another_order() {
 fn another_codec_and_another_type_name() {
     for (codec, type_name) in [("pod", "test"), ("bytes", "another test")] {
         let (heap, _) = left();
-        let format = Some(Format::new(codec, type_name));
-        let options = ReaderOptions { format, ..reader_options() };
-        let error = crate::channel::attach(&heap.shared(), &name(), &options).unwrap_err();
+        let error = attach(&heap).unwrap().has_format(&Format::new(codec, type_name)).unwrap_err();
         assert!(matches!(error, AttachError::FormatMismatch { .. }), "{error}");
         let text = error.to_string();
         let parts = ["\"test\" encoded as bytes".into(), format!("{type_name:?} encoded as {codec}")];

@@ -268,8 +268,8 @@ fn a_writer_whose_page_was_removed_by_hand_removes_only_its_own_schema() {
 
 #[test]
 fn a_cleanup_removes_only_schemas_that_no_page_records() {
-    let clean = |heap: &Heap, keep| {
-        let cleaned = crate::cleanup::clean(&heap.shared(), "tests", keep, crate::object::PATIENCE).unwrap();
+    let clean = |heap: &Heap, retention| {
+        let cleaned = crate::cleanup::clean(&cleanup_of(&heap.shared(), retention)).unwrap();
         assert!(cleaned.failed.is_empty(), "{:?}", cleaned.failed);
         cleaned.removed.iter().map(|removed| removed.reason).collect::<Vec<_>>()
     };

@@ -19,7 +19,7 @@ fn memory(heap: &Heap, name: &ChannelName, kind: Kind) -> Words {
 
 /// Sets each word to hostile values, one after the other, and counts the inspections: returned,
 /// failed.
-fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
+fn corrupt(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
     let (heap, name) = left();
     let memory = memory(&heap, &name, kind);
     let mut ends = [0; 2];
@@ -36,7 +36,7 @@ fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
         }
         memory.store(word, honest);
         assert!(
-            inspect(&heap.shared(), &name).is_ok_and(|inspection| inspection.published == 5),
+            inspect(&heap.shared(), &name).is_ok_and(|inspection| inspection.publication == 5),
             "word {word} has its old value"
         );
     }
@@ -45,20 +45,20 @@ fn spoil(kind: Kind, words: impl Iterator<Item = usize>) -> [usize; 2] {
 
 #[test]
 fn any_word_of_the_page_may_be_hostile() {
-    let [returned, refused] = spoil(Kind::Control, 0..PAGE_BYTES / WORD_BYTES);
+    let [returned, refused] = corrupt(Kind::Control, 0..PAGE_BYTES / WORD_BYTES);
     assert!(returned > 3_000 && refused > 10, "{returned}, {refused}");
 }
 
 #[test]
 fn any_word_of_a_segments_header_and_slots_may_be_hostile() {
     for side in Side::BOTH {
-        let [returned, refused] = spoil(Kind::Segment(side, 1), 0..segment::SLOTS + 64);
+        let [returned, refused] = corrupt(Kind::Segment(side, 1), 0..segment::SLOTS + 64);
         assert!(returned > 500 && refused == 0, "what is wrong with a segment is reported beside the rest");
     }
 }
 
 #[test]
-fn a_spoiled_segment_is_reported_as_an_error_of_its_own() {
+fn a_corrupt_segment_is_reported_as_an_error_of_its_own() {
     let (heap, name) = left();
     memory(&heap, &name, Kind::Segment(Side::B, 1)).store(segment::DEPTH, 3);
     let inspection = inspect(&heap.shared(), &name).unwrap();

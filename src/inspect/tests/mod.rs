@@ -1,7 +1,7 @@
 //! Inspections of hostile memory, and of channels that change during the inspection.
 
+mod concurrent;
 mod hostile;
-mod meanwhile;
 mod names;
 
 use super::{Inspection, SlotState, inspect};

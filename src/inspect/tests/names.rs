@@ -4,8 +4,8 @@
 use super::*;
 use crate::inspect::{namespaces, objects};
 use crate::layout::{Kind, ObjectNames};
-use crate::object::{Backend, PATIENCE, SharedMemory};
-use crate::registry::{self, ChannelInfo};
+use crate::object::{Backend, SharedMemory};
+use crate::registry::{ChannelInfo, Registry};
 use std::sync::Arc;
 
 /// A name that `ChannelName::new` refuses, as a hostile process may use it.
@@ -33,12 +33,12 @@ fn names_that_hold_control_characters_are_not_reported() {
         let writer = crate::channel::open(&backend, &name, &options).unwrap();
         assert_eq!(reported(&name), (None, None));
         let info = ChannelInfo::of(&writer);
-        registry::register(&backend, namespace, &info).unwrap();
+        Registry::of(&backend, namespace).register(&info).unwrap();
         // The registry holds the name of its namespace, too.
         let expected = (*namespace == plain).then(|| plain.clone());
         assert_eq!(reported(&name), (expected, None));
         assert!(namespaces().list().unwrap().iter().all(|info| info.name.as_ref() != Some(&hostile)));
-        registry::deregister(&backend, namespace, &[(channel, info.instance)], PATIENCE).unwrap();
+        Registry::of(&backend, namespace).deregister(&[(channel, info.instance)]).unwrap();
     }
     let left = objects().list().unwrap();
     let prefixes = [plain, hostile].map(|namespace| ObjectNames::prefix(&namespace));

@@ -84,7 +84,7 @@ fn copies() -> Vec<(Load, Store)> {
     vec![
         (usual_load, usual_store),
         #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
-        kernel!(copy_by_sse),
+        kernel!(copy_in_rounds),
         #[cfg(all(target_arch = "x86_64", not(miri), not(tearless_portable_copy)))]
         kernel!(copy_by_string),
     ]
@@ -146,32 +146,34 @@ fn long_payloads_with_every_tail_are_copied_as_by_the_loop_over_words() {
 /// Readable and writable pages between two pages that fault.
 struct Fenced {
     base: *mut u8,
-    bytes: usize,
 }
 
+/// Full pages of every kernel.
+const FENCED: usize = 64 << 10;
+
 impl Fenced {
-    fn new(bytes: usize) -> Fenced {
+    fn new() -> Fenced {
         use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
-        let all = bytes + 2 * PAGE_BYTES;
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-        let base =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), all, ProtFlags::empty(), MapFlags::PRIVATE) };
-        let base = base.unwrap().cast::<u8>().wrapping_add(PAGE_BYTES);
+        let base = unsafe {
+            mmap_anonymous(std::ptr::null_mut(), 3 * FENCED, ProtFlags::empty(), MapFlags::PRIVATE)
+        };
+        let base = base.unwrap().cast::<u8>().wrapping_add(FENCED);
         // SAFETY: those pages belong to the new mapping, and nothing refers to them.
-        unsafe { mprotect(base.cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE) }.unwrap();
-        Fenced { base, bytes }
+        unsafe { mprotect(base.cast(), FENCED, MprotectFlags::READ | MprotectFlags::WRITE) }.unwrap();
+        Fenced { base }
     }
 
     /// The words at the very beginning, or at the very end.
     fn words(&self, len: usize, at_end: bool) -> &[AtomicU64] {
-        let skipped = if at_end { self.bytes - len * WORD_BYTES } else { 0 };
+        let skipped = if at_end { FENCED - len * WORD_BYTES } else { 0 };
         // SAFETY: aligned, within the pages, which are accessed by these words only.
         unsafe { std::slice::from_raw_parts(self.base.wrapping_add(skipped).cast(), len) }
     }
 
     /// The bytes at the very beginning, or at the very end.
     fn slice(&mut self, len: usize, at_end: bool) -> &mut [u8] {
-        let skipped = if at_end { self.bytes - len } else { 0 };
+        let skipped = if at_end { FENCED - len } else { 0 };
         // SAFETY: within the pages, and there is no other reference to them.
         unsafe { std::slice::from_raw_parts_mut(self.base.wrapping_add(skipped), len) }
     }
@@ -179,10 +181,9 @@ impl Fenced {
 
 impl Drop for Fenced {
     fn drop(&mut self) {
-        let all = self.bytes + 2 * PAGE_BYTES;
-        // SAFETY: the mapping is ours, with a page before and a page behind, and nothing refers to
-        // it any more.
-        unsafe { rustix::mm::munmap(self.base.wrapping_sub(PAGE_BYTES).cast(), all) }.unwrap();
+        // SAFETY: the mapping is ours, with what faults before and behind, and nothing refers to it
+        // any more.
+        unsafe { rustix::mm::munmap(self.base.wrapping_sub(FENCED).cast(), 3 * FENCED) }.unwrap();
     }
 }
 
@@ -200,7 +201,7 @@ fn there_and_back((load, store): (Load, Store), shared: &Fenced, private: &mut F
 
 #[test]
 fn nothing_beside_the_copy_is_accessed_on_either_side() {
-    let (shared, mut private) = (Fenced::new(8 * PAGE_BYTES), Fenced::new(8 * PAGE_BYTES));
+    let (shared, mut private) = (Fenced::new(), Fenced::new());
     for copy in copies() {
         for len in (0..=PAGE_BYTES).chain(STRING - 40..STRING + 41) {
             there_and_back(copy, &shared, &mut private, len);

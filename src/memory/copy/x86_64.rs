@@ -27,8 +27,8 @@
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
-use std::sync::atomic::AtomicU64;
 
+pub(super) use super::copy_in_rounds;
 use crate::layout::WORD_BYTES;
 
 /// Maximum bytes that are copied without a call.
@@ -44,73 +44,37 @@ pub(super) const STRING: usize = 24 << 10;
 const AVX: usize = 32;
 const AVX_ROUND: usize = 4 * AVX;
 
-/// Bytes of a move by SSE2, and of a round of its loop.
-const SSE: usize = 16;
-const SSE_ROUND: usize = 4 * SSE;
-
-/// Copies the beginning of `from` to `into`, all but less than 32 bytes. Returns how many bytes.
-///
-/// # Safety
-///
-/// `from` must have no fewer bytes than `into`.
-#[inline(always)]
-pub(super) unsafe fn load(from: &[AtomicU64], into: &mut [u8]) -> usize {
-    debug_assert!(into.len() <= size_of_val(from));
-    // SAFETY: `from` can be read, and has at least as many bytes as `into` (the caller's promise).
-    // `into` can be written, and nothing else borrows it.
-    unsafe { copy(from.as_ptr().cast(), into.as_mut_ptr(), into.len()) }
-}
-
 /// Copies the beginning of `from` to `to`, all but less than 32 bytes. Returns how many bytes.
 ///
-/// # Safety
-///
-/// `to` must have no fewer bytes than `from`, and be writable.
-#[inline(always)]
-pub(super) unsafe fn store(to: &[AtomicU64], from: &[u8]) -> usize {
-    debug_assert!(from.len() <= size_of_val(to));
-    // SAFETY: `from` can be read. `to` has at least as many bytes and is writable (the caller's
-    // promise); it may be stored to through a shared reference, because it is atomic.
-    unsafe { copy(from.as_ptr(), to.as_ptr().cast_mut().cast(), from.len()) }
-}
-
 /// # Safety
 ///
 /// `len` bytes must be readable at `from` and writable at `to`; the shared one of the two must be
 /// aligned to words.
 #[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
+pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) -> usize {
     if len > INLINE {
         // SAFETY: the caller's promise.
         return unsafe { copy_many(from, to, len) };
     }
     // SAFETY: the caller's promise.
-    unsafe { copy_by_sse(from, to, len) }
+    unsafe { copy_in_rounds(from, to, len) }
 }
 
 /// # Safety
 ///
 /// 64 bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
-unsafe fn move_round(from: *const u8, to: *mut u8) {
+pub(super) unsafe fn move_round(from: *const u8, to: *mut u8) {
     // SAFETY: moves the 64 bytes (the caller's promise) and changes four registers, which are
     // named.
     unsafe {
         asm!(
-            "movups {a}, [{from}]",
-            "movups {b}, [{from} + 16]",
-            "movups {c}, [{from} + 32]",
-            "movups {d}, [{from} + 48]",
-            "movups [{to}], {a}",
-            "movups [{to} + 16], {b}",
-            "movups [{to} + 32], {c}",
-            "movups [{to} + 48], {d}",
-            from = in(reg) from,
-            to = in(reg) to,
-            a = out(xmm_reg) _,
-            b = out(xmm_reg) _,
-            c = out(xmm_reg) _,
-            d = out(xmm_reg) _,
+            "movups {a}, [{from}]", "movups {b}, [{from} + 16]",
+            "movups {c}, [{from} + 32]", "movups {d}, [{from} + 48]",
+            "movups [{to}], {a}", "movups [{to} + 16], {b}",
+            "movups [{to} + 32], {c}", "movups [{to} + 48], {d}",
+            from = in(reg) from, to = in(reg) to,
+            a = out(xmm_reg) _, b = out(xmm_reg) _, c = out(xmm_reg) _, d = out(xmm_reg) _,
             options(nostack, preserves_flags),
         );
     }
@@ -120,15 +84,12 @@ unsafe fn move_round(from: *const u8, to: *mut u8) {
 ///
 /// 16 bytes must be readable at `from` and writable at `to`.
 #[inline(always)]
-unsafe fn move_one(from: *const u8, to: *mut u8) {
+pub(super) unsafe fn move_one(from: *const u8, to: *mut u8) {
     // SAFETY: moves the 16 bytes (the caller's promise) and changes one register, which is named.
     unsafe {
         asm!(
-            "movups {a}, [{from}]",
-            "movups [{to}], {a}",
-            from = in(reg) from,
-            to = in(reg) to,
-            a = out(xmm_reg) _,
+            "movups {a}, [{from}]", "movups [{to}], {a}",
+            from = in(reg) from, to = in(reg) to, a = out(xmm_reg) _,
             options(nostack, preserves_flags),
         );
     }
@@ -167,7 +128,7 @@ unsafe fn copy_many(from: *const u8, to: *mut u8, len: usize) -> usize {
         // SAFETY: the caller's promise, and there is AVX.
         Kernel::Avx => unsafe { copy_by_avx(from, to, len) },
         // SAFETY: the caller's promise.
-        Kernel::Sse => unsafe { copy_by_sse(from, to, len) },
+        Kernel::Sse => unsafe { copy_in_rounds(from, to, len) },
     }
 }
 
@@ -185,27 +146,17 @@ pub(super) unsafe fn copy_by_avx(from: *const u8, to: *mut u8, len: usize) -> us
     unsafe {
         asm!(
             "2:",
-            "vmovdqu ymm0, [{from}]",
-            "vmovdqu ymm1, [{from} + 32]",
-            "vmovdqu ymm2, [{from} + 64]",
-            "vmovdqu ymm3, [{from} + 96]",
-            "vmovdqu [{to}], ymm0",
-            "vmovdqu [{to} + 32], ymm1",
-            "vmovdqu [{to} + 64], ymm2",
-            "vmovdqu [{to} + 96], ymm3",
-            "add {from}, 128",
-            "add {to}, 128",
-            "dec {rounds}",
-            "jnz 2b",
-            "test {moves}, {moves}",
-            "jz 4f",
+            "vmovdqu ymm0, [{from}]", "vmovdqu ymm1, [{from} + 32]",
+            "vmovdqu ymm2, [{from} + 64]", "vmovdqu ymm3, [{from} + 96]",
+            "vmovdqu [{to}], ymm0", "vmovdqu [{to} + 32], ymm1",
+            "vmovdqu [{to} + 64], ymm2", "vmovdqu [{to} + 96], ymm3",
+            "add {from}, 128", "add {to}, 128",
+            "dec {rounds}", "jnz 2b",
+            "test {moves}, {moves}", "jz 4f",
             "3:",
-            "vmovdqu ymm0, [{from}]",
-            "vmovdqu [{to}], ymm0",
-            "add {from}, 32",
-            "add {to}, 32",
-            "dec {moves}",
-            "jnz 3b",
+            "vmovdqu ymm0, [{from}]", "vmovdqu [{to}], ymm0",
+            "add {from}, 32", "add {to}, 32",
+            "dec {moves}", "jnz 3b",
             "4:",
             "vzeroupper",
             from = inout(reg) from => _,
@@ -250,27 +201,4 @@ pub(super) unsafe fn copy_by_string(from: *const u8, to: *mut u8, len: usize) ->
         );
     }
     whole
-}
-
-/// Moves all whole 16 bytes, and returns how many bytes those are.
-///
-/// # Safety
-///
-/// As for [`copy`].
-#[inline(always)]
-pub(super) unsafe fn copy_by_sse(from: *const u8, to: *mut u8, len: usize) -> usize {
-    let mut moved = 0;
-    while len - moved >= SSE_ROUND {
-        // SAFETY: `moved` and a round are at most `len`, so that a round's bytes are in bounds on
-        // both sides.
-        unsafe { move_round(from.wrapping_add(moved), to.wrapping_add(moved)) };
-        moved += SSE_ROUND;
-    }
-    while len - moved >= SSE {
-        // SAFETY: `moved` and a move are at most `len`, so that a move's bytes are in bounds on
-        // both sides.
-        unsafe { move_one(from.wrapping_add(moved), to.wrapping_add(moved)) };
-        moved += SSE;
-    }
-    moved
 }

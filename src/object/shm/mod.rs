@@ -18,7 +18,9 @@ use std::thread;
 use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, lock};
+use super::{
+    Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, if_exists, lock,
+};
 use crate::memory::{ReadOnlyWords, Words};
 use claim::ShmClaim;
 use object::{
@@ -45,6 +47,11 @@ impl SharedMemory {
     /// Whether objects of this user are accepted.
     pub(crate) fn trusts(&self, owner: u32) -> bool {
         owner == rustix::process::geteuid().as_raw() || Some(owner) == self.trusted_owner
+    }
+
+    /// Whether the name means a regular file of this user, without opening it.
+    fn owns(&self, object: &str) -> bool {
+        self.status(object).is_ok_and(|status| status.is_ours())
     }
 
     /// Opens an object and checks that it is a regular file of a trusted owner.
@@ -139,8 +146,12 @@ impl Backend for SharedMemory {
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
-        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat))
+        mapping::writable_part(fd.as_fd(), start, bytes, identity(&stat), mapping::page_bytes())
             .map_err(|errno| failed(object, "mmap", errno))
+    }
+
+    fn memory_of(&self, bytes: usize) -> usize {
+        bytes.next_multiple_of(mapping::page_bytes())
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
@@ -211,25 +222,11 @@ impl Backend for SharedMemory {
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
-        let (fd, stat) = match self.open(object, OFlags::RDONLY) {
-            Ok(opened) => opened,
-            Err(ObjectError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some((fd, stat)) = if_exists(self.open(object, OFlags::RDONLY))? else { return Ok(None) };
         if identity(&stat) != view.object() {
             return Ok(None);
         }
         let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
         lock::is_owned(fd.as_fd()).map(Some).map_err(os)
-    }
-}
-
-impl SharedMemory {
-    /// Whether the name means a regular file of this user, without opening it.
-    fn owns(&self, object: &str) -> bool {
-        stat_by_name(object).is_ok_and(|stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                && stat.st_uid == rustix::process::geteuid().as_raw()
-        })
     }
 }

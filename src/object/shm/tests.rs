@@ -113,6 +113,35 @@ fn permissions_are_exact_under_any_umask() {
     }
 }
 
+/// The offset in its object at which the mapping of this address begins.
+fn mapped_from(address: *mut u64) -> usize {
+    let hexadecimal = |text: &str| usize::from_str_radix(text, 16).unwrap();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mut offsets = maps.lines().filter_map(|line| {
+        let mut columns = line.split(' ');
+        let (begin, end) = columns.next()?.split_once('-')?;
+        let is_here = (hexadecimal(begin)..hexadecimal(end)).contains(&address.addr());
+        is_here.then(|| hexadecimal(columns.nth(1).unwrap()))
+    });
+    offsets.next().unwrap()
+}
+
+#[test]
+fn of_a_part_kernels_map_the_pages_that_hold_it() {
+    let (name, pages) = (Name::new("part"), 40);
+    let backend = SharedMemory::default();
+    let memory = backend.create(&name.0, pages * PAGE_BYTES, 0o600).unwrap();
+    let (fd, stat) = backend.open(&name.0, OFlags::RDWR).unwrap();
+    for size in [4 << 10, 16 << 10, 64 << 10].into_iter().filter(|size| *size >= mapping::page_bytes()) {
+        for start in (0..pages).map(|page| page * PAGE_BYTES) {
+            let part = mapping::writable_part(fd.as_fd(), start, PAGE_BYTES, identity(&stat), size).unwrap();
+            assert_eq!(mapped_from(part.address()), start - start % size);
+            part.store(0, (start + size) as u64);
+            assert_eq!(memory.load(start / crate::layout::WORD_BYTES), (start + size) as u64);
+        }
+    }
+}
+
 #[test]
 fn memory_is_reserved_when_the_object_is_created() {
     use std::os::unix::fs::MetadataExt;

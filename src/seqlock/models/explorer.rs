@@ -19,13 +19,13 @@ use super::{Fault, Operation};
 use crate::memory::{Memory, MemoryMut};
 
 /// A word of an object.
-type Place = (usize, usize);
+type Location = (usize, usize);
 
 /// A store, in the order of its writer's program; a takeover's stores follow those of the dead
 /// writer.
 #[derive(Clone, Copy)]
 struct Store {
-    place: Place,
+    location: Location,
     value: u64,
     /// Number of stores of the log that happened before the acquire fence of a reader that has
     /// loaded this one.
@@ -65,10 +65,10 @@ impl Log {
         log.fenced = 0;
     }
 
-    fn store(&self, place: Place, value: u64, release: bool) {
+    fn store(&self, location: Location, value: u64, release: bool) {
         let mut stores = self.0.borrow_mut();
         let hands_over = if release { stores.log.len() + 1 } else { stores.fenced };
-        stores.log.push(Store { place, value, hands_over });
+        stores.log.push(Store { location, value, hands_over });
     }
 }
 
@@ -103,7 +103,7 @@ impl Memory for Recorder {
             .log
             .iter()
             .rev()
-            .find(|store| store.place == (self.object, word))
+            .find(|store| store.location == (self.object, word))
             .map_or(0, |store| store.value)
     }
 
@@ -146,7 +146,7 @@ struct Execution {
     made: usize,
     /// Position in the log, counted from 1, of the store that the reader loaded last from each
     /// word; 0 is the initial zero.
-    loaded: BTreeMap<Place, usize>,
+    loaded: BTreeMap<Location, usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -209,14 +209,14 @@ impl Execution {
 
     /// The value of a store that a load may see; no older than the last store of the word among the
     /// first `before`.
-    fn load(&mut self, place: Place, before: usize) -> u64 {
+    fn load(&mut self, location: Location, before: usize) -> u64 {
         let log = &self.log;
-        let last_of = |end: usize| (1..=end).rev().find(|at| log[at - 1].place == place).unwrap_or(0);
-        let oldest = last_of(before).max(self.loaded.get(&place).copied().unwrap_or(0));
-        let newer = (oldest + 1..=log.len()).filter(|at| log[at - 1].place == place);
+        let last_of = |end: usize| (1..=end).rev().find(|at| log[at - 1].location == location).unwrap_or(0);
+        let oldest = last_of(before).max(self.loaded.get(&location).copied().unwrap_or(0));
+        let newer = (oldest + 1..=log.len()).filter(|at| log[at - 1].location == location);
         let visible: Vec<usize> = std::iter::once(oldest).chain(newer).collect();
         let at = visible[self.choose(visible.len())];
-        self.loaded.insert(place, at);
+        self.loaded.insert(location, at);
         let Some(store) = at.checked_sub(1).map(|index| self.log[index]) else { return 0 };
         self.offered = self.offered.max(store.hands_over);
         self.made = self.made.max(at);

@@ -156,7 +156,7 @@ fn first_attach(weakened: Weakened) -> Verdict {
     let log = Log::default();
     let world = World::new(Plan { weakened, ..PLAIN }, |words| log.object(words));
     world.found();
-    world.describe();
+    world.write_header();
     Author::take_over(&world).run(&[Publish; 3]);
     Recording { world, log, before: 0 }.check(|world, seen| Follower::new(world, seen).attach(3))
 }
@@ -171,7 +171,7 @@ fn both_orderings_of_the_ready_word_are_necessary() {
     for weakened in Weakened::READY {
         let verdict = first_attach(weakened);
         verdict.fails(&format!("explorer, first attach without {weakened:?}"), |fault| {
-            fault == Fault::HalfDescribed
+            fault == Fault::HalfWritten
         });
     }
 }

@@ -195,7 +195,7 @@ fn first_attach(weakened: Weakened) -> Verdict {
         let mut follower = Follower::new(&world, seen);
         let reader = thread::spawn(move || or_unwind(follower.attach(2)));
         world.found();
-        world.describe();
+        world.write_header();
         Author::take_over(&world.map(LoomMemory::of_successor)).run(&[Publish; 2]);
         wait_for([reader]);
         or_unwind(Follower::new(&world, &Seen::default()).conclude());
@@ -219,6 +219,6 @@ fn each_ordering_is_necessary() {
 fn both_orderings_of_the_ready_word_are_necessary() {
     for weakened in Weakened::READY {
         let name = format!("first attach without {weakened:?}");
-        first_attach(weakened).fails(&name, |fault| fault == Fault::HalfDescribed);
+        first_attach(weakened).fails(&name, |fault| fault == Fault::HalfWritten);
     }
 }

@@ -11,7 +11,7 @@ use loom::thread;
 use super::loom_memory::LoomMemory;
 use crate::layout::{Publication, control};
 use crate::memory::CountingMemory;
-use crate::seqlock::{Announcements, Answered, Published, register_waiter};
+use crate::seqlock::{Announcements, Answered, Published, WakeMode, announce_waiter};
 
 /// Any word can be the counter: loom's memory has only the words that are named.
 const COUNTER: usize = control::PUBLISHED + 1;
@@ -44,12 +44,6 @@ impl Shared {
         Shared { memory, queue: Arc::new((Mutex::new(()), Condvar::new())), mutation }
     }
 
-    fn barrier_unless(&self, mutation: Mutation) {
-        if self.mutation != mutation {
-            self.memory.fence_full();
-        }
-    }
-
     /// The kernel compares and sleeps in one step: a wake-up comes before or after it. If before,
     /// the lock has handed over the publication.
     fn sleep(&self, seen: u64) {
@@ -71,8 +65,10 @@ impl Shared {
         for number in 1..=publications {
             let before = counter.count();
             Published::of_channel(&self.memory).announce(Publication::new(number).expect("a small number"));
-            self.barrier_unless(Mutation::WriterWithoutBarrier);
-            let after = counter.count();
+            let after = match self.mutation {
+                Mutation::WriterWithoutBarrier => counter.count(),
+                _ => counter.count_after(WakeMode::Fences),
+            };
             let answer =
                 if self.mutation == Mutation::AnswersWhatItCountsAfterwards { after } else { before };
             if answered.must_wake(answer, after) && self.mutation != Mutation::Sleepless {
@@ -88,8 +84,10 @@ impl Shared {
             if latest > seen {
                 seen = latest;
             } else {
-                register_waiter(&self.memory, COUNTER);
-                self.barrier_unless(Mutation::WaiterWithoutBarrier);
+                match self.mutation {
+                    Mutation::WaiterWithoutBarrier => self.memory.increment(COUNTER),
+                    _ => announce_waiter(&self.memory, [COUNTER]),
+                }
                 self.sleep(seen);
             }
         }

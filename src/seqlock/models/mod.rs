@@ -28,7 +28,7 @@ enum Fault {
     /// A later attempt found an earlier publication, or none.
     Backwards { from: u64, to: u64 },
     /// The immutable words were ready, but differ from what their creator wrote.
-    HalfDescribed,
+    HalfWritten,
     /// A read after all stores did not give the last publication.
     NotTheLast { last: u64, found: Option<u64> },
 }

@@ -69,15 +69,15 @@ struct Edition {
 }
 
 const INSTANCE: u64 = 0x1157;
-const LIMIT: u64 = 0x711;
+const MAX_STATE_LEN: u64 = 0x711;
 
 impl<M: Handle> World<M> {
     /// `make` returns the memory of an object; only these words of it, in ascending order, are
     /// used.
     pub(super) fn new(plan: Plan, mut make: impl FnMut(&[usize]) -> M) -> World<M> {
-        let described = [control::READY, control::INSTANCE, control::LIMIT];
+        let header = [control::READY, control::INSTANCE, control::MAX_STATE_LEN];
         let hot = [control::PUBLISHED, control::GENERATION, control::GENERATION + 1];
-        let page = make(&[described, hot].concat());
+        let page = make(&[header, hot].concat());
         let names: Vec<usize> = (0..name(Side::A, plan.generations + 1)).collect();
         let directory = make(&names);
         let segment = |&depth: &usize| {
@@ -157,9 +157,9 @@ impl<M: Handle + MemoryMut> World<M> {
     }
 
     /// Writes the immutable words, and declares them ready.
-    pub(super) fn describe(&self) {
+    pub(super) fn write_header(&self) {
         self.control.store(control::INSTANCE, INSTANCE);
-        self.control.store(control::LIMIT, LIMIT);
+        self.control.store(control::MAX_STATE_LEN, MAX_STATE_LEN);
         ready::declare(&self.header);
     }
 }
@@ -200,8 +200,8 @@ impl<M: Handle + MemoryMut> Author<M> {
             match *step {
                 Step::Publish => self.writer.publish(publication, &payload, time, checksum),
                 Step::Grow(index) => {
-                    let growth = self.fresh(publication.side(), index);
-                    let replaced = self.writer.publish_grown(publication, growth, &payload, time, checksum);
+                    let segment = self.fresh(publication.side(), index);
+                    let replaced = self.writer.publish_grown(publication, segment, &payload, time, checksum);
                     self.world.remove(publication.side(), replaced.generation);
                 }
             }
@@ -265,9 +265,9 @@ impl<M: Handle> Follower<M> {
         if ready::check(&self.world.header) != Readiness::Ready {
             return Ok(());
         }
-        let [instance, limit] = [control::INSTANCE, control::LIMIT].map(|word| self.world.control.load(word));
-        if (instance, limit) != (INSTANCE, LIMIT) {
-            return Err(Fault::HalfDescribed);
+        let header = [control::INSTANCE, control::MAX_STATE_LEN].map(|word| self.world.control.load(word));
+        if header != [INSTANCE, MAX_STATE_LEN] {
+            return Err(Fault::HalfWritten);
         }
         self.follow(attempts)
     }

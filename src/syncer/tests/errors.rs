@@ -25,7 +25,8 @@ fn an_error_of_a_tick_is_kept_and_the_ticks_go_on() {
     assert!(state.last_error().is_none());
     state.replace(TOO_LARGE.into());
     eventually("several ticks have failed", || state.statistics().failed > 2);
-    let is_too_large = |error: &PublishError| matches!(error, PublishError::TooLarge { limit: 8, .. });
+    let is_too_large =
+        |error: &PublishError| matches!(error, PublishError::TooLarge { max_state_len: 8, .. });
     assert!(is_too_large(&state.last_error().unwrap()));
     assert!(is_too_large(&state.flush().unwrap_err()), "a flush tries again, and returns the error");
     assert_eq!(*reader.snapshot().unwrap(), b"first");

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tearless::{Bytes, Namespace, error::SnapshotError};
 
-use super::measure;
-use crate::child::{End, Lifetime, READY, Worker, say, text};
-use crate::interrupt::Interrupt;
+use super::measure::Run;
+use crate::child::{Lifetime, READY, Worker, say, text};
 
 /// The largest time in the histogram, in nanoseconds.
 const MAX_NANOS: u64 = 10_000_000_000;
@@ -19,32 +18,31 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Snapshots between two readings of the clock.
 const BURST: u32 = 64;
 
-/// Costs of snapshots of one size beside a busy writer. Times are in nanoseconds.
-#[derive(Clone, Copy, Debug)]
+/// Costs of snapshots of one size beside a busy writer.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Contended {
     pub(super) bytes: usize,
-    pub(super) p50: u64,
-    pub(super) p99: u64,
+    pub(super) p50_ns: u64,
+    pub(super) p99_ns: u64,
+    pub(super) publications_per_second: f64,
     pub(super) snapshots: u64,
-    pub(super) retries: u64,
+    pub(super) retries_per_snapshot: f64,
     /// Snapshots that ran out of attempts because the writer was faster.
     pub(super) give_ups: u64,
-    /// Publications a second during the measurement.
-    pub(super) rate: f64,
 }
 
-/// Runs the writer process: publishes states filled with their number until its parent ends it.
+/// The task of the writer process.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(super) struct Task {
+    bytes: usize,
+}
+
+/// Publishes states filled with their number, until the lifetime of this process is over.
 ///
 /// # Errors
 ///
 /// A message for its parent.
-pub(super) fn write(task: &str) -> Result<(), String> {
-    let value: Value = serde_json::from_str(task).map_err(text)?;
-    let member = |name: &str| value.get(name).ok_or("not a task of `tearless bench`");
-    let name = member("namespace")?.as_str().unwrap_or_default();
-    let bytes = member("bytes")?.as_u64().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
-    let namespace = Namespace::open(name).map_err(text)?;
-    let lifetime = Lifetime::begin();
+pub(super) fn write(Task { bytes }: Task, namespace: &Namespace, lifetime: &Lifetime) -> Result<(), String> {
     let builder = namespace.writer_builder::<[u8]>(&channel(bytes)).codec::<Bytes>();
     let mut writer = builder.capacity(bytes).open().map_err(text)?;
     let mut payload = Vec::with_capacity(bytes);
@@ -53,9 +51,7 @@ pub(super) fn write(task: &str) -> Result<(), String> {
         fill(&mut payload, bytes, writer.publication() + 1);
         writer.publish(&payload).map_err(text)?;
     }
-    writer.close().map_err(text)?;
-    lifetime.clean_if_orphaned(&namespace);
-    Ok(())
+    writer.close().map_err(text)
 }
 
 fn channel(bytes: usize) -> String {
@@ -77,38 +73,27 @@ fn is_whole(payload: &[u8], number: u64) -> bool {
 /// # Errors
 ///
 /// A message: an operation failed, a snapshot was torn, or the process was asked to end.
-pub(super) fn contended(
-    namespace: &Namespace,
-    bytes: usize,
-    budget: Duration,
-    interrupt: &Interrupt,
-) -> Result<Contended, String> {
-    let task = json!({"namespace": namespace.name(), "bytes": bytes}).to_string();
-    let mut writer = Worker::start("bench", &task).map_err(text)?;
-    writer.await_ready(Instant::now() + PATIENCE, || interrupt.is_raised())?;
-    measure::check(interrupt)?;
-    let measured = read(namespace, bytes, budget, interrupt);
+pub(super) fn contended(run: &Run<'_>, bytes: usize) -> Result<Contended, String> {
+    let mut writer = Worker::start("bench", run.namespace, &Task { bytes }).map_err(text)?;
+    writer.await_ready(Instant::now() + PATIENCE, || run.interrupt.is_raised())?;
+    run.check()?;
+    let measured = read(run, bytes);
     writer.order_to_end();
     match writer.await_end(Instant::now() + PATIENCE) {
-        End::Ended(status) if status.success() => measured,
+        Some(status) if status.success() => measured,
         _ => Err(format!("the writer of {bytes} bytes failed: {:?}", writer.lines())),
     }
 }
 
-fn read(
-    namespace: &Namespace,
-    bytes: usize,
-    budget: Duration,
-    interrupt: &Interrupt,
-) -> Result<Contended, String> {
-    let builder = namespace.reader_builder::<Vec<u8>>(&channel(bytes)).codec::<Bytes>();
+fn read(run: &Run<'_>, bytes: usize) -> Result<Contended, String> {
+    let builder = run.namespace.reader_builder::<Vec<u8>>(&channel(bytes)).codec::<Bytes>();
     let mut reader = builder.attach_within(PATIENCE).open().map_err(text)?;
     let mut state =
         reader.wait_after(0, PATIENCE).map_err(text)?.ok_or("no state was published")?.into_inner();
     let mut times = Histogram::<u64>::new_with_bounds(1, MAX_NANOS, 3).map_err(text)?;
     let (before, first, begin) = (reader.statistics(), reader.publication(), Instant::now());
-    while begin.elapsed() < budget {
-        measure::check(interrupt)?;
+    while begin.elapsed() < run.budget {
+        run.check()?;
         for _ in 0..BURST {
             let asked = Instant::now();
             let taken = reader.snapshot_into(&mut state);
@@ -128,20 +113,25 @@ fn read(
     let counts = reader.statistics().diff(&before);
     Ok(Contended {
         bytes,
-        p50: times.value_at_quantile(0.5),
-        p99: times.value_at_quantile(0.99),
+        p50_ns: times.value_at_quantile(0.5),
+        p99_ns: times.value_at_quantile(0.99),
+        publications_per_second: (reader.publication() - first) as f64 / elapsed,
         snapshots: counts.snapshots,
-        retries: counts.retries,
+        retries_per_snapshot: counts.retries as f64 / counts.snapshots.max(1) as f64,
         give_ups: counts.give_ups,
-        rate: (reader.publication() - first) as f64 / elapsed,
     })
 }
 
-#[test]
-fn a_torn_snapshot_is_not_whole() {
-    let mut payload = Vec::new();
-    fill(&mut payload, 1024, 7);
-    assert!(payload.len() == 1024 && is_whole(&payload, 7) && !is_whole(&payload, 8));
-    payload[1000] ^= 1;
-    assert!(!is_whole(&payload, 7));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_snapshot_is_not_whole() {
+        let mut payload = Vec::new();
+        fill(&mut payload, 1024, 7);
+        assert!(payload.len() == 1024 && is_whole(&payload, 7) && !is_whole(&payload, 8));
+        payload[1000] ^= 1;
+        assert!(!is_whole(&payload, 7));
+    }
 }

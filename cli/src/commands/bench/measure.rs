@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tearless::{Bytes, Namespace};
 
 use crate::child::text;
@@ -15,38 +16,47 @@ const ROUND: Duration = Duration::from_millis(1);
 const MIN_ROUNDS: usize = 7;
 
 /// Repeats an operation the given number of times.
-pub(super) type Task<'a> = &'a mut dyn FnMut(u32);
+type Task<'a> = &'a mut dyn FnMut(u32);
 
-/// Runs the tasks in turn, round by round, for about `budget`, so that a disturbance of the machine
-/// affects all of them. Returns the median time of one operation of each task, in nanoseconds.
+/// A run of the command.
+pub(super) struct Run<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) interrupt: &'a Interrupt,
+    /// The time for each measurement.
+    pub(super) budget: Duration,
+}
+
+impl Run<'_> {
+    /// # Errors
+    ///
+    /// The process was asked to end.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.interrupt.is_raised() {
+            true => Err("interrupted before the measurement was complete".into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Runs the tasks in turn, round by round, so that a disturbance of the machine affects all of
+/// them. Returns the median time of one operation of each task, in nanoseconds.
 ///
 /// # Errors
 ///
 /// The process was asked to end.
-pub(super) fn medians<const TASKS: usize>(
-    budget: Duration,
-    interrupt: &Interrupt,
-    mut tasks: [Task<'_>; TASKS],
-) -> Result<[f64; TASKS], String> {
+fn medians<const TASKS: usize>(run: &Run<'_>, mut tasks: [Task<'_>; TASKS]) -> Result<[f64; TASKS], String> {
     let times: [u32; TASKS] = std::array::from_fn(|index| calibrate(&mut *tasks[index]));
     let mut rounds: [Vec<f64>; TASKS] = std::array::from_fn(|_| Vec::new());
-    let end = Instant::now() + budget;
+    let end = Instant::now() + run.budget;
     while Instant::now() < end || rounds[0].len() < MIN_ROUNDS {
-        check(interrupt)?;
-        for index in 0..TASKS {
+        run.check()?;
+        for ((task, times), rounds) in tasks.iter_mut().zip(times).zip(&mut rounds) {
             let begin = Instant::now();
-            tasks[index](times[index]);
-            rounds[index].push(begin.elapsed().as_secs_f64() * 1e9 / f64::from(times[index]));
+            task(times);
+            rounds.push(begin.elapsed().as_secs_f64() * 1e9 / f64::from(times));
         }
     }
     Ok(rounds.map(|mut rounds| median(&mut rounds)))
-}
-
-/// # Errors
-///
-/// The process was asked to end.
-pub(super) fn check(interrupt: &Interrupt) -> Result<(), String> {
-    if interrupt.is_raised() { Err("interrupted before the measurement was complete".into()) } else { Ok(()) }
 }
 
 /// How many repetitions make up a round. Also warms up.
@@ -62,19 +72,21 @@ fn calibrate(task: Task<'_>) -> u32 {
     }
 }
 
-pub(super) fn median(figures: &mut [f64]) -> f64 {
+fn median(figures: &mut [f64]) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Costs of one size without contention, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
+/// Costs of one size without contention, and their ratios to the first.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Uncontended {
     pub(super) bytes: usize,
     /// Copying from one warm buffer to another.
-    pub(super) memcpy: f64,
-    pub(super) publish: f64,
-    pub(super) snapshot: f64,
+    pub(super) memcpy_ns: f64,
+    pub(super) publish_ns: f64,
+    pub(super) publish_ratio: f64,
+    pub(super) snapshot_ns: f64,
+    pub(super) snapshot_ratio: f64,
 }
 
 /// Measures publishing and snapshots while no other process uses the channel.
@@ -82,25 +94,19 @@ pub(super) struct Uncontended {
 /// # Errors
 ///
 /// A message: an operation failed, or the process was asked to end.
-pub(super) fn uncontended(
-    namespace: &Namespace,
-    bytes: usize,
-    budget: Duration,
-    interrupt: &Interrupt,
-) -> Result<Uncontended, String> {
+pub(super) fn uncontended(run: &Run<'_>, bytes: usize) -> Result<Uncontended, String> {
     let channel = format!("uncontended {bytes}");
-    let builder = namespace.writer_builder::<[u8]>(&channel).codec::<Bytes>();
+    let builder = run.namespace.writer_builder::<[u8]>(&channel).codec::<Bytes>();
     let mut writer = builder.capacity(bytes).open().map_err(text)?;
     let payload = vec![7_u8; bytes];
     writer.publish(&payload).map_err(text)?;
-    let builder = namespace.reader_builder::<Vec<u8>>(&channel).codec::<Bytes>();
+    let builder = run.namespace.reader_builder::<Vec<u8>>(&channel).codec::<Bytes>();
     let mut reader = builder.open().map_err(text)?;
     let (mut state, mut copy) = (Vec::new(), vec![0_u8; bytes]);
     let (mut failed, mut published) = (None, 1);
 
-    let [memcpy, publish, snapshot] = medians(
-        budget,
-        interrupt,
+    let [memcpy_ns, publish_ns, snapshot_ns] = medians(
+        run,
         [
             &mut |times| {
                 for _ in 0..times {
@@ -131,24 +137,33 @@ pub(super) fn uncontended(
     if state != payload || copy != payload || info.publication() != published {
         return Err(format!("the last snapshot of {bytes} bytes differs from the published state"));
     }
-    Ok(Uncontended { bytes, memcpy, publish, snapshot })
+    let (publish_ratio, snapshot_ratio) = (publish_ns / memcpy_ns, snapshot_ns / memcpy_ns);
+    Ok(Uncontended { bytes, memcpy_ns, publish_ns, publish_ratio, snapshot_ns, snapshot_ratio })
 }
 
 /// The number of channels of the fleet.
-pub(super) const CHANNELS: usize = 200;
+const CHANNELS: usize = 200;
 
 /// Payload bytes of each of its channels.
-pub(super) const BYTES: usize = 64;
+const BYTES: usize = 64;
 
-/// Costs of many channels, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
+/// Costs of many channels.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Fleet {
     /// Attaching to one channel and its first snapshot: a median.
-    pub(super) attach: f64,
-    /// The states of all channels through an attached hub.
-    pub(super) query: f64,
+    pub(super) attach_ns: f64,
+    pub(super) query: Query,
+}
+
+/// The states of all channels through an attached hub.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Query {
+    pub(super) channels: usize,
+    pub(super) bytes: usize,
+    pub(super) ns: f64,
     /// Copying as many bytes, one memcpy for each channel.
-    pub(super) memcpy: f64,
+    pub(super) memcpy_ns: f64,
+    pub(super) ratio: f64,
 }
 
 /// Measures attaching to many channels, and reading all of them.
@@ -156,24 +171,23 @@ pub(super) struct Fleet {
 /// # Errors
 ///
 /// A message: an operation failed, or the process was asked to end.
-pub(super) fn fleet(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Fleet, String> {
+pub(super) fn fleet(run: &Run<'_>) -> Result<Fleet, String> {
     let names: Vec<String> = (0..CHANNELS).map(|index| format!("fleet {index}")).collect();
     let payload = [7_u8; BYTES];
     let mut writers = Vec::with_capacity(CHANNELS);
     for name in &names {
-        check(interrupt)?;
-        let builder = namespace.writer_builder::<[u8]>(name).codec::<Bytes>().capacity(BYTES);
+        run.check()?;
+        let builder = run.namespace.writer_builder::<[u8]>(name).codec::<Bytes>().capacity(BYTES);
         let mut writer = builder.open().map_err(text)?;
         writer.publish(&payload).map_err(text)?;
         writers.push(writer);
     }
-    let attach = attach(namespace, &names)?;
-    let hub = namespace.hub_builder().codec::<Bytes>().open();
+    let attach_ns = attach(run.namespace, &names)?;
+    let hub = run.namespace.hub_builder().codec::<Bytes>().open();
     let (mut whole, mut copies) = (0, vec![0_u8; CHANNELS * BYTES]);
     let source = vec![7_u8; CHANNELS * BYTES];
-    let [query, memcpy] = medians(
-        budget,
-        interrupt,
+    let [ns, memcpy_ns] = medians(
+        run,
         [
             &mut |times| {
                 for _ in 0..times {
@@ -194,10 +208,11 @@ pub(super) fn fleet(namespace: &Namespace, budget: Duration, interrupt: &Interru
     for writer in writers {
         writer.close().map_err(text)?;
     }
-    match whole == CHANNELS && copies == source {
-        true => Ok(Fleet { attach, query, memcpy }),
-        false => Err(format!("only {whole} of {CHANNELS} states equal the published ones")),
+    if whole != CHANNELS || copies != source {
+        return Err(format!("only {whole} of {CHANNELS} states equal the published ones"));
     }
+    let query = Query { channels: CHANNELS, bytes: BYTES, ns, memcpy_ns, ratio: ns / memcpy_ns };
+    Ok(Fleet { attach_ns, query })
 }
 
 fn attach(namespace: &Namespace, names: &[String]) -> Result<f64, String> {
@@ -212,8 +227,13 @@ fn attach(namespace: &Namespace, names: &[String]) -> Result<f64, String> {
     Ok(median(&mut times))
 }
 
-#[test]
-fn the_median_is_the_one_in_the_middle() {
-    assert_eq!(median(&mut [3.0, 1.0, 200.0]), 3.0);
-    assert!(median(&mut []).is_nan());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_one_in_the_middle() {
+        assert_eq!(median(&mut [3.0, 1.0, 200.0]), 3.0);
+        assert!(median(&mut []).is_nan());
+    }
 }

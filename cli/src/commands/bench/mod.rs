@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
+use measure::Run;
 use report::Report;
 
 /// The prefix of its namespaces' names.
@@ -54,12 +55,8 @@ pub(crate) struct BenchArguments {
 
 /// Measures, and prints the results.
 pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), Failure> {
-    if let Some(task) = &arguments.child {
-        return contended::write(task).map_err(|reason| {
-            // Its parent reads this.
-            child::say(&reason);
-            Failure::silent(ExitStatus::Failed)
-        });
+    if let Some(order) = &arguments.child {
+        return child::run(order, contended::write);
     }
     let interrupt = Interrupt::catch()?;
     clean_up_killed_runs();
@@ -88,11 +85,9 @@ fn clean_up_killed_runs() {
 fn measure(namespace: &Namespace, budget: Duration, interrupt: &Interrupt) -> Result<Report, String> {
     let machine = Machine::look();
     // A share for each of the four sizes in both tables, and one for the fleet.
-    let share = budget / 9;
-    let uncontended = SIZES.iter().map(|bytes| measure::uncontended(namespace, *bytes, share, interrupt));
-    let uncontended = uncontended.collect::<Result<_, _>>()?;
-    let contended = SIZES.iter().map(|bytes| contended::contended(namespace, *bytes, share, interrupt));
-    let contended = contended.collect::<Result<_, _>>()?;
-    let fleet = measure::fleet(namespace, share, interrupt)?;
-    Ok(Report { machine, uncontended, contended, fleet })
+    let run = &Run { namespace, interrupt, budget: budget / 9 };
+    let uncontended =
+        SIZES.iter().map(|bytes| measure::uncontended(run, *bytes)).collect::<Result<_, _>>()?;
+    let contended = SIZES.iter().map(|bytes| contended::contended(run, *bytes)).collect::<Result<_, _>>()?;
+    Ok(Report { machine, uncontended, contended, fleet: measure::fleet(run)? })
 }

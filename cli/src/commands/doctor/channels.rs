@@ -7,7 +7,7 @@ use tearless::{
     cleanup::Retention,
     error::{AttachError, ObjectError},
     hub::Health,
-    inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState, namespaces},
+    inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState},
 };
 
 use super::finding::{Finding, Refusals};
@@ -25,14 +25,8 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
     }
-    let mut names: Vec<String> = context
-        .trust
-        .iter()
-        .fold(namespaces(), |listing, user| listing.trust_owner(*user))
-        .list()?
-        .into_iter()
-        .filter_map(|info| info.name)
-        .collect();
+    let namespaces = resolve::namespaces(&context.trust)?.into_iter();
+    let mut names: Vec<String> = namespaces.filter_map(|info| info.name).collect();
     names.dedup();
     // A name out of shared memory may be invalid.
     let namespaces = names.iter().filter_map(|name| context.open(name).ok());
@@ -41,42 +35,40 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
 
 /// The findings in a namespace. An object that this user may not open is a note, and not a problem.
 fn findings(namespace: &Namespace) -> Vec<Finding> {
-    let name = Some(namespace.name());
     let mut refusals = Refusals::default();
     let mut findings = leftovers(namespace, &mut refusals);
     match namespace.channels() {
         Ok(channels) => findings.extend(of_channels(namespace, channels, &mut refusals)),
-        Err(error) => findings.extend(refusals.sift(error).map(|error| unusable(&error).of(name, None))),
+        Err(error) => findings.extend(refusals.sift(error).map(|error| unusable(&error))),
     }
-    findings.extend(refusals.notes().map(|note| note.of(name, None)));
+    findings.extend(refusals.notes());
+    for finding in &mut findings {
+        finding.namespace = Some(namespace.name().to_owned());
+    }
     findings
 }
 
+/// What to do about an object that is not ours.
+const UNLINK: &str = "find out which process created it, and unlink it";
+
 fn unusable(error: &ObjectError) -> Finding {
-    Finding::problem(
-        "unusable",
-        format!("can't open the registry: {error}"),
-        "find out which process created it, and unlink it",
-    )
+    Finding::problem("unusable", format!("can't open the registry: {error}"), UNLINK)
 }
 
 /// The objects that `tearless gc` would remove.
 fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
-    let name = namespace.name();
     let gc = gc(namespace);
     let cleaned = match namespace.would_clean(Retention::UntilReplaced) {
         Ok(cleaned) => cleaned,
-        Err(error) => return vec![unusable(&error).of(Some(name), None)],
+        Err(error) => return vec![unusable(&error)],
     };
     let removable = cleaned.removed.iter().map(|removed| {
         let what = format!("left by a process that was killed: {}", removed.objects.join(", "));
-        Finding::problem("leftovers", what, format!("remove them: {gc}"))
-            .of(Some(name), removed.channel.as_deref())
+        let channel = removed.channel.clone();
+        Finding { channel, ..Finding::problem("leftovers", what, format!("remove them: {gc}")) }
     });
-    let failed = cleaned.failed.into_iter().filter_map(|error| refusals.sift(error)).map(|error| {
-        Finding::problem("unreadable", error.to_string(), "find out which process created it, and unlink it")
-            .of(Some(name), None)
-    });
+    let failed = cleaned.failed.into_iter().filter_map(|error| refusals.sift(error));
+    let failed = failed.map(|error| Finding::problem("unreadable", error.to_string(), UNLINK));
     removable.chain(failed).collect()
 }
 
@@ -101,41 +93,33 @@ fn of_channels(
             }
             Err(AttachError::Object { source, .. }) if refusals.take(&source) => continue,
             Err(error) => {
-                vec![Finding::problem(
-                    "unusable",
-                    error.to_string(),
-                    "open a writer for it, which creates it again",
-                )]
+                let advice = "open a writer for it, which creates it again";
+                vec![Finding::problem("unusable", error.to_string(), advice)]
             }
         };
-        let name = Some(info.name.as_str());
-        findings.extend(of_channel.into_iter().map(|finding| finding.of(Some(namespace.name()), name)));
+        let name = Some(info.name);
+        findings.extend(of_channel.into_iter().map(|it| Finding { channel: name.clone(), ..it }));
     }
     // If the registry can't be read any more, the next run reports it.
     let missing = health::nameless(namespace, missing).unwrap_or_default();
-    let nameless = missing.iter().map(|info| nameless(namespace, info));
-    findings.extend(nameless);
+    findings.extend(missing.into_iter().map(|info| nameless(namespace, info)));
     findings
 }
 
-fn nameless(namespace: &Namespace, info: &ChannelInfo) -> Finding {
+fn nameless(namespace: &Namespace, info: ChannelInfo) -> Finding {
     let pid = info.writer_pid;
-    let finding = match info.writer_state() {
-        WriterState::Dead => Finding::problem(
-            "nameless",
-            format!("its objects were unlinked by hand, and its writer, process {pid}, is dead"),
+    let (writer, advice) = match info.writer_state() {
+        WriterState::Dead => (
+            format!("its writer, process {pid}, is dead"),
             format!("remove its registry entry: {}", gc(namespace)),
         ),
-        _ => Finding::problem(
-            "nameless",
-            format!(
-                "its objects were unlinked by hand, and process {pid} still publishes on it: new readers can't find \
-                 it"
-            ),
-            "restart that process, or let it open a new writer",
+        _ => (
+            format!("process {pid} still publishes on it: new readers can't find it"),
+            "restart that process, or let it open a new writer".into(),
         ),
     };
-    finding.of(Some(namespace.name()), Some(&info.name))
+    let what = format!("its objects were unlinked by hand, and {writer}");
+    Finding { channel: Some(info.name), ..Finding::problem("nameless", what, advice) }
 }
 
 fn judge(inspection: &Inspection) -> Vec<Finding> {
@@ -178,11 +162,11 @@ fn schema(inspection: &Inspection) -> Option<Finding> {
     }
     let (kind, what) = match &inspection.schema {
         SchemaInspection::Missing => ("schema-missing", "its schema was unlinked by hand".to_owned()),
-        SchemaInspection::Spoiled { reason } => {
-            ("schema-spoiled", format!("its schema is damaged: {reason}"))
+        SchemaInspection::Corrupt { reason } => {
+            ("schema-corrupt", format!("its schema is corrupt: {reason}"))
         }
         SchemaInspection::Unreadable { reason } => {
-            ("schema-spoiled", format!("can't read its schema: {reason}"))
+            ("schema-corrupt", format!("can't read its schema: {reason}"))
         }
         _ => return None,
     };
@@ -191,10 +175,9 @@ fn schema(inspection: &Inspection) -> Option<Finding> {
 }
 
 fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {
-    let middle = match inspection.unfinished() {
-        Some(unfinished) => format!(", in the middle of publication {unfinished}"),
-        None => String::new(),
-    };
+    let unfinished = inspection.unfinished();
+    let middle =
+        unfinished.map_or_else(String::new, |number| format!(", in the middle of publication {number}"));
     let sign = ago(since);
     Finding::problem(
         "dead",

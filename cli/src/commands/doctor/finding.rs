@@ -3,19 +3,22 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+
+use serde::Serialize;
 use tearless::error::ObjectError;
 
 use crate::error::for_shells;
 
 /// Whether the user has to act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Severity {
     Problem,
     Note,
 }
 
-/// One finding, and what to do about it.
-#[derive(Debug)]
+/// One finding, and what to do about it. The help documents its JSON form.
+#[derive(Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
     pub(super) check: &'static str,
@@ -31,22 +34,12 @@ impl Finding {
         what: impl Into<String>,
         advice: impl Into<String>,
     ) -> Finding {
-        Finding {
-            severity: Severity::Problem,
-            check,
-            namespace: None,
-            channel: None,
-            what: for_shells(&what.into()),
-            advice: advice.into(),
-        }
+        let (what, advice) = (for_shells(&what.into()), advice.into());
+        Finding { severity: Severity::Problem, check, namespace: None, channel: None, what, advice }
     }
 
     pub(super) fn note(check: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Finding {
         Finding { severity: Severity::Note, ..Finding::problem(check, what, advice) }
-    }
-
-    pub(super) fn of(self, namespace: Option<&str>, channel: Option<&str>) -> Finding {
-        Finding { namespace: namespace.map(str::to_owned), channel: channel.map(str::to_owned), ..self }
     }
 }
 
@@ -85,22 +78,22 @@ impl Refusals {
 
     /// A note for each.
     pub(super) fn notes(self) -> impl Iterator<Item = Finding> {
-        self.0.into_iter().map(|refusal| match refusal {
-            Refusal::Untrusted(owner) => Finding::note(
-                "other-user",
-                format!("some of its objects belong to user {owner}, and were not opened"),
-                format!("if you trust that user, add --trust-owner {owner}"),
-            ),
-            Refusal::Forbidden(Some(owner)) => Finding::note(
-                "other-user",
-                format!("some of its objects belong to user {owner}, and you have no permission to read them"),
-                format!("run this as that user; or open the writers with wider permissions, and add --trust-owner {owner}"),
-            ),
-            Refusal::Forbidden(None) => Finding::note(
-                "other-user",
-                "you have no permission to read some of its objects",
-                "run this as the user that owns them",
-            ),
+        self.0.into_iter().map(|refusal| {
+            let (what, advice) = match refusal {
+                Refusal::Untrusted(owner) => (
+                    format!("some of its objects belong to user {owner}, and were not opened"),
+                    format!("if you trust that user, add --trust-owner {owner}"),
+                ),
+                Refusal::Forbidden(Some(owner)) => (
+                    format!("some of its objects belong to user {owner}, and you have no permission to read them"),
+                    format!("run this as that user; or open the writers with wider permissions, and add --trust-owner {owner}"),
+                ),
+                Refusal::Forbidden(None) => (
+                    "you have no permission to read some of its objects".into(),
+                    "run this as the user that owns them".into(),
+                ),
+            };
+            Finding::note("other-user", what, advice)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The machine's limits of shared memory.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::finding::Finding;
 use crate::output::bytes;
@@ -64,18 +64,14 @@ fn control_group() -> Option<Finding> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let root = Path::new("/sys/fs/cgroup");
     let inner = root.join(own);
-    let groups = inner.ancestors().take_while(|group| group.starts_with(root));
+    let mut groups = inner.ancestors().take_while(|group| group.starts_with(root));
     groups
-        .filter_map(|group| {
-            judge_group(group, number(group, "memory.current")?, number(group, "memory.max")?)
-        })
-        .next()
+        .find_map(|group| judge_group(group, number(group, "memory.current")?, number(group, "memory.max")?))
 }
 
 /// `None` if there is no such file, or no limit: the file then contains `max`.
 fn number(group: &Path, file: &str) -> Option<u64> {
-    let path: PathBuf = group.join(file);
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    fs::read_to_string(group.join(file)).ok()?.trim().parse().ok()
 }
 
 fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {

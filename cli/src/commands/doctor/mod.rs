@@ -8,7 +8,6 @@ mod objects;
 use std::io::{self, Write};
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
@@ -34,7 +33,7 @@ Keys of --json, one object a finding:
   severity (problem, note), check (shm-size, shm-full, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
   dead, stopped, stalled, nameless, segment-missing, schema-missing,
-  schema-spoiled, unusable), namespace, channel (null: it concerns no channel),
+  schema-corrupt, unusable), namespace, channel (null: it concerns no channel),
   what, advice
 
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]
@@ -45,10 +44,7 @@ pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure>
     findings.extend(objects::examine(context)?);
     findings.extend(channels::examine(context)?);
     for finding in &findings {
-        match context.json {
-            true => print_json(&document(finding))?,
-            false => print(finding)?,
-        }
+        if context.json { print_json(finding)? } else { print(finding)? }
     }
     let problems = findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
     if !context.json {
@@ -81,16 +77,4 @@ fn summary(problems: usize) -> io::Result<()> {
         1 => writeln!(output, "1 problem"),
         problems => writeln!(output, "{problems} problems"),
     }
-}
-
-/// The help documents the keys.
-fn document(finding: &Finding) -> Value {
-    json!({
-        "severity": match finding.severity { Severity::Problem => "problem", Severity::Note => "note" },
-        "check": finding.check,
-        "namespace": finding.namespace,
-        "channel": finding.channel,
-        "what": finding.what,
-        "advice": finding.advice,
-    })
 }

@@ -71,7 +71,8 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
         ),
         _ => judge_permissions(&path, object.permissions)?,
     };
-    Some(finding.of(object.namespace.as_deref(), object.channel.as_deref()))
+    let (namespace, channel) = (object.namespace.clone(), object.channel.clone());
+    Some(Finding { namespace, channel, ..finding })
 }
 
 fn judge_permissions(path: &str, permissions: u32) -> Option<Finding> {

@@ -11,7 +11,7 @@ use tearless::{
     hub::{Health, Hub},
 };
 
-use super::sample::{Listing, Sample, Scrape};
+use super::sample::{Sample, Scrape};
 use super::source::{Source, States};
 
 /// The most threads of one scrape. Most of a scrape's time is spent in system calls for the
@@ -31,8 +31,7 @@ pub(super) struct Exporter {
     states: States,
     sources: HashMap<Arc<str>, Source>,
     scrapes: u64,
-    /// Retries of dropped sources.
-    former_retries: u64,
+    retries: u64,
 }
 
 impl Exporter {
@@ -46,7 +45,7 @@ impl Exporter {
             states,
             sources: HashMap::new(),
             scrapes: 0,
-            former_retries: 0,
+            retries: 0,
         }
     }
 
@@ -54,12 +53,11 @@ impl Exporter {
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
         // The hub falls back to its previous list without a report.
-        let listing = if self.namespace.channels().is_ok() { Listing::Current } else { Listing::Failed };
+        let is_listed = self.namespace.channels().is_ok();
         let mut names = self.hub.channels(&self.pattern);
         names.dedup();
         let mut before = std::mem::take(&mut self.sources);
-        let task =
-            |name: Arc<str>| Task { source: before.remove(&name), name, sample: None, former_retries: 0 };
+        let task = |name: Arc<str>| Task { source: before.remove(&name), name, sample: None, retries: 0 };
         let mut tasks: Vec<Task> = names.into_iter().map(task).collect();
         let (namespace, states) = (&self.namespace, self.states);
         let share = tasks.len().div_ceil(processors()).max(MIN_SHARE);
@@ -72,20 +70,15 @@ impl Exporter {
             }
             own.into_iter().for_each(read);
         });
-        self.former_retries += before.values().map(Source::retries).sum::<u64>();
-        self.scrapes += 1;
-        self.keep(tasks, listing, begin)
-    }
-
-    fn keep(&mut self, tasks: Vec<Task>, listing: Listing, begin: Instant) -> Scrape {
         let mut samples = Vec::with_capacity(tasks.len());
         for task in tasks {
-            self.former_retries += task.former_retries;
+            self.retries += task.retries;
             samples.extend(task.sample);
             self.sources.extend(task.source.map(|source| (task.name, source)));
         }
-        let retries = self.former_retries + self.sources.values().map(Source::retries).sum::<u64>();
-        Scrape { samples, listing, duration: begin.elapsed(), scrapes: self.scrapes, retries }
+        self.scrapes += 1;
+        let (scrapes, retries) = (self.scrapes, self.retries);
+        Scrape { samples, is_listed, duration: begin.elapsed(), scrapes, retries }
     }
 }
 
@@ -101,28 +94,31 @@ struct Task {
     source: Option<Source>,
     /// `None` if the channel was removed after it was listed.
     sample: Option<Sample>,
-    /// Retries of a source that was dropped.
-    former_retries: u64,
+    retries: u64,
 }
 
 impl Task {
     /// Reads the channel. One that was removed and created again is attached to again, once.
     fn read(&mut self, namespace: &Namespace, states: States) {
-        if let Some(source) = &mut self.source {
-            self.sample = source.sample(states);
-            // A closed channel may have a successor under its name.
-            if self.sample.as_ref().is_some_and(|sample| sample.health != Some(Health::Closed)) {
-                return;
-            }
-            self.former_retries = source.retries();
+        self.sample(states);
+        // A closed channel may have a successor under its name.
+        if self.sample.as_ref().is_some_and(|sample| sample.health != Some(Health::Closed)) {
+            return;
         }
-        (self.source, self.sample) = match Source::attach(namespace, &self.name) {
-            Ok(mut source) => {
-                let sample = source.sample(states);
-                (Some(source), sample)
+        match Source::attach(namespace, &self.name) {
+            Ok(source) => {
+                self.source = Some(source);
+                self.sample(states);
             }
-            Err(AttachError::NotFound { .. }) => (None, None),
-            Err(_) => (None, Some(Sample::unreadable(&self.name))),
-        };
+            Err(AttachError::NotFound { .. }) => (self.source, self.sample) = (None, None),
+            Err(_) => (self.source, self.sample) = (None, Some(Sample::unreadable(&self.name))),
+        }
+    }
+
+    fn sample(&mut self, states: States) {
+        let Some(source) = &mut self.source else { return };
+        let before = source.retries();
+        self.sample = source.sample(states);
+        self.retries += source.retries() - before;
     }
 }

@@ -10,8 +10,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::field::Figure;
-use super::sample::{Content, Listing, Sample, Scrape};
+use super::sample::{Content, Figure, Sample, Scrape};
 use crate::health;
 use crate::output::printable;
 
@@ -52,7 +51,7 @@ const FAMILIES: [Family; 8] = [
         "tearless_heartbeat_age_seconds",
         "Time since the writer's last heartbeat",
         MetricType::Gauge,
-        |sample| sample.heartbeat.map(seconds),
+        |sample| sample.heartbeat_age.map(seconds),
     ),
     ("tearless_incarnation", "Number of writers that the channel has had", MetricType::Gauge, |sample| {
         Some(whole(sample.incarnation))
@@ -87,68 +86,74 @@ fn seconds(duration: Duration) -> Figure {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let (encoder, gauge, one) = (&mut encoder, MetricType::Gauge, Figure::Whole(1));
+        let samples = || self.samples.iter();
         for (name, help, kind, figure) in FAMILIES {
-            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-            for sample in &self.samples {
-                if let Some(figure) = figure(sample) {
-                    let labels = [("channel", Label(&sample.channel))];
-                    encode(&mut metric.encode_family(&labels)?, kind, figure)?;
-                }
-            }
+            let metrics = samples().filter_map(|sample| Some((vec![channel(sample)], figure(sample)?)));
+            family(encoder, (name, help, kind), metrics)?;
         }
-        self.encode_writers(&mut encoder)?;
-        self.encode_missing(&mut encoder)?;
-        self.encode_fields(&mut encoder)?;
-        self.encode_own(&mut encoder)
-    }
-}
-
-impl Scrape {
-    fn encode_writers(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let help = "State of the channel's writer: 1 for the current state";
-        let mut metric = encoder.encode_descriptor("tearless_writer", help, None, MetricType::Gauge)?;
-        self.samples.iter().try_for_each(|sample| {
-            let labels = [("channel", Label(&sample.channel)), ("state", Label(health::word(sample.health)))];
-            metric.encode_family(&labels)?.encode_gauge(&1_i64)
-        })
-    }
-
-    fn encode_missing(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let state = |sample: &Sample| ("state", Label(health::word(sample.health)));
+        let states = samples().map(|sample| (vec![channel(sample), state(sample)], one));
+        family(encoder, ("tearless_writer", help, gauge), states)?;
         let help = "Channels without exported fields, and the reason";
-        let mut metric = encoder.encode_descriptor("tearless_no_fields", help, None, MetricType::Gauge)?;
-        self.samples.iter().try_for_each(|sample| {
-            let Some(reason) = sample.content.problem() else { return Ok(()) };
-            let labels = [("channel", Label(&sample.channel)), ("reason", Label(reason))];
-            metric.encode_family(&labels)?.encode_gauge(&1_i64)
-        })
-    }
-
-    fn encode_fields(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let reason = |sample: &Sample| Some(("reason", Label(sample.content.problem()?)));
+        let missing = samples().filter_map(|sample| Some((vec![channel(sample), reason(sample)?], one)));
+        family(encoder, ("tearless_no_fields", help, gauge), missing)?;
         let help = "Numbers in the states of the channels, by path; booleans are 0 or 1";
-        let mut metric = encoder.encode_descriptor("tearless_field", help, None, MetricType::Gauge)?;
-        for sample in &self.samples {
-            let Content::Fields(fields) = &sample.content else { continue };
-            for field in &fields.all {
-                let labels = [("channel", Label(&sample.channel)), ("field", Label(&field.path))];
-                let figure = field.figure;
-                if sample.is_up() {
-                    metric.encode_family(&labels)?.encode_gauge(&figure)?;
-                } else {
-                    let labels = [labels[0], labels[1], ("last_state", Label("true"))];
-                    metric.encode_family(&labels)?.encode_gauge(&figure)?;
-                }
-            }
+        family(encoder, ("tearless_field", help, gauge), samples().flat_map(fields))?;
+        for (name, help, kind, figure) in self.own() {
+            family(encoder, (name, help, kind), [(Vec::new(), figure)])?;
         }
         Ok(())
     }
+}
 
-    fn encode_own(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let own: [(&str, &str, MetricType, Figure); 5] = [
+/// The number of a metric, and its labels.
+type Metric<'a> = (Vec<(&'static str, Label<'a>)>, Figure);
+
+fn channel(sample: &Sample) -> (&'static str, Label<'_>) {
+    ("channel", Label(&sample.channel))
+}
+
+/// The numbers in a state. Those of a last state are marked.
+fn fields(sample: &Sample) -> impl Iterator<Item = Metric<'_>> {
+    let mark = (!sample.is_up()).then_some(("last_state", Label("true")));
+    let fields = match &sample.content {
+        Content::Fields(fields) => &fields.all[..],
+        _ => &[],
+    };
+    fields.iter().map(move |field| {
+        let labels = [channel(sample), ("field", Label(&field.path))].into_iter().chain(mark);
+        (labels.collect(), field.figure)
+    })
+}
+
+fn family<'a>(
+    encoder: &mut DescriptorEncoder,
+    (name, help, kind): (&str, &str, MetricType),
+    metrics: impl IntoIterator<Item = Metric<'a>>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, figure) in metrics {
+        match labels.is_empty() {
+            // The encoder would write braces.
+            true => encode(&mut family, kind, figure)?,
+            false => encode(&mut family.encode_family(&labels)?, kind, figure)?,
+        }
+    }
+    Ok(())
+}
+
+impl Scrape {
+    /// The exporter's own numbers.
+    fn own(&self) -> [(&'static str, &'static str, MetricType, Figure); 5] {
+        [
             (
                 "tearless_exporter_listed",
                 "Whether this scrape could list the channels; if 0, it uses the previous list",
                 MetricType::Gauge,
-                Figure::Whole(i64::from(self.listing == Listing::Current)),
+                Figure::Whole(i64::from(self.is_listed)),
             ),
             (
                 "tearless_exporter_channels",
@@ -169,12 +174,7 @@ impl Scrape {
                 MetricType::Counter,
                 whole(self.retries),
             ),
-        ];
-        for (name, help, kind, figure) in own {
-            let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-            encode(&mut metric, kind, figure)?;
-        }
-        Ok(())
+        ]
     }
 }
 
@@ -214,7 +214,7 @@ impl EncodeLabelValue for Label<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::{Field, Fields};
+    use super::super::sample::{Field, Fields};
     use tearless::hub::Health;
 
     const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });

@@ -1,9 +1,7 @@
 //! `tearless export`: the numbers in the states of all channels, for Prometheus.
 
-mod connection;
 mod exporter;
 mod exposition;
-mod field;
 mod sample;
 mod server;
 mod source;

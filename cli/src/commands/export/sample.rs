@@ -3,15 +3,85 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::encoding::{EncodeGaugeValue, GaugeValueEncoder};
+use serde_json::Value;
+use tearless::dynamic::leaves;
 use tearless::hub::Health;
 
-use super::field::Fields;
 use crate::health;
 
+/// The most exported fields of one channel.
+const MAX_FIELDS: usize = 256;
+
+/// The longest path of an exported field, in bytes. A longer one is left out rather than cut: two
+/// cut paths might be equal.
+const MAX_PATH_BYTES: usize = 200;
+
+/// An exported number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Figure {
+    /// Printed without a fraction.
+    Whole(i64),
+    /// Every other number.
+    Float(f64),
+}
+
+impl EncodeGaugeValue for Figure {
+    fn encode(&self, encoder: &mut GaugeValueEncoder) -> std::fmt::Result {
+        match self {
+            Figure::Whole(number) => number.encode(encoder),
+            Figure::Float(number) => number.encode(encoder),
+        }
+    }
+}
+
+impl Figure {
+    fn of(leaf: &Value) -> Option<Figure> {
+        let whole = leaf.as_i64().or_else(|| leaf.as_bool().map(i64::from));
+        whole.map(Figure::Whole).or_else(|| leaf.as_f64().map(Figure::Float))
+    }
+}
+
+/// One number in a state.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Field {
+    /// As [`tearless::dynamic::FieldPath`] prints it.
+    pub(super) path: String,
+    pub(super) figure: Figure,
+}
+
+/// The numbers in a state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Fields {
+    /// In the state's order.
+    pub(super) all: Vec<Field>,
+    /// How many more numbers there are, among the leaves that the library lists.
+    pub(super) left_out: u64,
+}
+
+impl Fields {
+    /// Collects numbers, and booleans as 0 and 1, among the leaves of `state`. Texts are skipped,
+    /// also those for numbers that JSON lacks: `NaN`, infinities, and integers beyond 64 bits.
+    pub(super) fn of(state: &Value) -> Fields {
+        let mut fields = Fields::default();
+        for (path, leaf) in leaves(state).found {
+            let Some(figure) = Figure::of(leaf) else { continue };
+            let path = path.to_string();
+            if fields.all.len() < MAX_FIELDS && path.len() <= MAX_PATH_BYTES {
+                fields.all.push(Field { path, figure });
+            } else {
+                fields.left_out += 1;
+            }
+        }
+        fields
+    }
+}
+
 /// The exported part of a channel's state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Content {
     /// The state is not exported, or nothing is published yet.
+    #[default]
     None,
     /// Its numbers.
     Fields(Arc<Fields>),
@@ -39,7 +109,7 @@ impl Content {
 }
 
 /// One channel at one scrape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Sample {
     pub(super) channel: String,
     /// Its worker's health; `None` if the channel cannot be attached to or inspected.
@@ -49,7 +119,7 @@ pub(super) struct Sample {
     /// Its age.
     pub(super) age: Option<Duration>,
     /// The age of the writer's last heartbeat.
-    pub(super) heartbeat: Option<Duration>,
+    pub(super) heartbeat_age: Option<Duration>,
     pub(super) incarnation: u64,
     pub(super) growths: u64,
     /// Payload bytes of the latest state.
@@ -65,39 +135,75 @@ impl Sample {
 
     /// A channel that can't be read: only its name is known.
     pub(super) fn unreadable(channel: &str) -> Sample {
-        Sample {
-            channel: channel.into(),
-            health: None,
-            publications: 0,
-            age: None,
-            heartbeat: None,
-            incarnation: 0,
-            growths: 0,
-            bytes: None,
-            content: Content::None,
-        }
+        Sample { channel: channel.into(), ..Sample::default() }
     }
-}
-
-/// Whether a scrape could list the channels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Listing {
-    /// It has the current list.
-    #[default]
-    Current,
-    /// The registry could not be read: the scrape uses the previous list.
-    Failed,
 }
 
 /// All channels at one scrape, and the exporter's own numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scrape {
     pub(super) samples: Vec<Sample>,
-    pub(super) listing: Listing,
+    /// Whether the channels could be listed. If not, the scrape uses the previous list.
+    pub(super) is_listed: bool,
     /// The time of reading all channels.
     pub(super) duration: Duration,
     /// The number of scrapes, including this one.
     pub(super) scrapes: u64,
     /// The number of attempts that were repeated because a writer was faster.
     pub(super) retries: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tearless::dynamic::FieldPath;
+
+    use super::*;
+
+    fn paths(state: &Value) -> Vec<String> {
+        Fields::of(state).all.into_iter().map(|field| field.path).collect()
+    }
+
+    #[test]
+    fn numbers_are_found_wherever_they_are() {
+        let state = json!({
+            "jobs": 3, "load": 0.5, "busy": true, "phase": "idle", "none": null,
+            "queue": [{"deadline": -1}, {"deadline": u64::MAX}], "by name": {"worker 7": 1, "": 2}, "nan": "NaN",
+        });
+        let fields = Fields::of(&state);
+        let found: Vec<_> = fields.all.iter().map(|field| (field.path.as_str(), field.figure)).collect();
+        assert_eq!(
+            found,
+            [
+                ("jobs", Figure::Whole(3)),
+                ("load", Figure::Float(0.5)),
+                ("busy", Figure::Whole(1)),
+                ("queue[0].deadline", Figure::Whole(-1)),
+                ("queue[1].deadline", Figure::Float(u64::MAX as f64)),
+                (found[5].0, Figure::Whole(1)),
+                (found[6].0, Figure::Whole(2)),
+            ]
+        );
+        // The paths have the library's form: each leads to its number.
+        for field in &fields.all {
+            let path: FieldPath = field.path.parse().unwrap();
+            assert!(path.find(&state).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_a_number_or_an_array_has_fields_too() {
+        assert_eq!(paths(&json!(7)), [""]);
+        assert_eq!(paths(&json!([1, [2]])), ["[0]", "[1][0]"]);
+    }
+
+    #[test]
+    fn excess_fields_are_left_out_and_counted() {
+        let many = Fields::of(&json!(vec![1; MAX_FIELDS + 5]));
+        assert_eq!((many.all.len(), many.left_out), (MAX_FIELDS, 5));
+        let long = Fields::of(&json!({"n".repeat(MAX_PATH_BYTES + 1): 1, "short": 2}));
+        assert_eq!((long.all.len(), long.left_out), (1, 1));
+        let endless = Fields::of(&json!(vec!["text"; 1_000_000]));
+        assert_eq!(endless, Fields::default());
+    }
 }

@@ -1,11 +1,10 @@
 //! The exposition over HTTP.
 
-use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -14,14 +13,30 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{sleep, timeout};
 
-use super::connection::Limited;
 use super::exporter::Exporter;
 use super::exposition;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Ends;
+
+/// The most connections at a time. Another one waits until a connection ends.
+const MAX_CONNECTIONS: usize = 16;
+
+/// The most bytes of the head of one request.
+const MAX_REQUEST_BYTES: usize = 16 * 1024;
+
+/// The longest time of one connection, which has one request and its response.
+const MAX_TIME: Duration = Duration::from_secs(10);
+
+/// The pause after a failed accept, for example if the process is out of descriptors.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The addresses of `HOST:PORT`. The server listens at the first usable one.
 #[derive(Clone, Debug)]
@@ -29,12 +44,6 @@ pub(super) struct Addresses {
     /// As on the command line.
     text: String,
     all: Vec<SocketAddr>,
-}
-
-impl Addresses {
-    pub(super) fn all(&self) -> &[SocketAddr] {
-        &self.all
-    }
 }
 
 impl FromStr for Addresses {
@@ -47,12 +56,6 @@ impl FromStr for Addresses {
             true => Err(wrong("the host has no address".into())),
             false => Ok(Addresses { text: text.into(), all }),
         }
-    }
-}
-
-impl Display for Addresses {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
     }
 }
 
@@ -113,7 +116,7 @@ pub(super) async fn serve(
 ) -> Result<(), Failure> {
     let unserved = |error| unserved(addresses, &error);
     let mut ends = Ends::register().map_err(unserved)?;
-    let listener = TcpListener::bind(addresses.all()).await.map_err(unserved)?;
+    let listener = TcpListener::bind(&addresses.all[..]).await.map_err(unserved)?;
     // An error of standard output, which does not concern the address.
     announce(listener.local_addr().map_err(unserved)?)?;
     let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
@@ -121,32 +124,44 @@ pub(super) async fn serve(
         .route("/", get(async || Html(INDEX)))
         .route("/metrics", get(metrics))
         .with_state(shared);
-    let served = axum::serve(Limited::new(listener), routes)
-        .with_graceful_shutdown(async move { ends.next().await })
-        .await;
-    served.map_err(unserved)
+    let connections = GracefulShutdown::new();
+    tokio::select! {
+        () = accept(listener, &routes, &connections) => {}
+        () = ends.next() => {}
+    }
+    connections.shutdown().await;
+    Ok(())
+}
+
+/// Accepts connections, until it is dropped.
+async fn accept(listener: TcpListener, routes: &Router, connections: &GracefulShutdown) {
+    let mut http = http1::Builder::new();
+    http.keep_alive(false).max_buf_size(MAX_REQUEST_BYTES);
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        // The semaphore is never closed, so this is always a permit.
+        let permit = Arc::clone(&permits).acquire_owned().await.ok();
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(routes.clone());
+        let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // Its errors concern only its client.
+            let _ = timeout(MAX_TIME, connection).await;
+            drop(permit);
+        });
+    }
 }
 
 /// The failure to serve at `addresses`.
 pub(super) fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
+    let address = &addresses.text;
     match error.kind() {
-        io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{addresses} is in use"))
+        io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{address} is in use"))
             .hint("another exporter may be running; give another port with --listen"),
-        _ => Failure::new(ExitStatus::Failed, format!("can't serve at {addresses}: {error}")),
-    }
-}
-
-#[test]
-fn a_host_may_have_a_name() {
-    let found: Addresses = "localhost:9464".parse().unwrap();
-    assert!(
-        found.all().iter().all(|address| address.ip().is_loopback() && address.port() == 9464),
-        "{found:?}"
-    );
-    assert_eq!("[::1]:1".parse::<Addresses>().unwrap().all()[0].to_string(), "[::1]:1");
-    for wrong in ["localhost", "everywhere", "127.0.0.1", "127.0.0.1:port", ":"] {
-        let message = wrong.parse::<Addresses>().unwrap_err();
-        assert!(message.contains("HOST:PORT"), "{message}");
+        _ => Failure::new(ExitStatus::Failed, format!("can't serve at {address}: {error}")),
     }
 }
 
@@ -176,5 +191,19 @@ mod tests {
         assert_eq!(shared.0.lock().await.exporter.scrape().scrapes, 2, "one for all, and this one");
         let _ = shared.exposition().await.unwrap();
         namespace.clean(Retention::Nothing).unwrap();
+    }
+
+    #[test]
+    fn a_host_may_have_a_name() {
+        let found: Addresses = "localhost:9464".parse().unwrap();
+        assert!(
+            found.all.iter().all(|address| address.ip().is_loopback() && address.port() == 9464),
+            "{found:?}"
+        );
+        assert_eq!("[::1]:1".parse::<Addresses>().unwrap().all[0].to_string(), "[::1]:1");
+        for wrong in ["localhost", "everywhere", "127.0.0.1", "127.0.0.1:port", ":"] {
+            let message = wrong.parse::<Addresses>().unwrap_err();
+            assert!(message.contains("HOST:PORT"), "{message}");
+        }
     }
 }

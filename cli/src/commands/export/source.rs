@@ -10,8 +10,7 @@ use tearless::{
     hub::Health,
 };
 
-use super::field::Fields;
-use super::sample::{Content, Sample};
+use super::sample::{Content, Fields, Sample};
 
 /// States with longer payloads are not decoded: one channel must not slow the whole scrape down.
 pub(super) const MAX_STATE_BYTES: usize = 1 << 20;
@@ -62,7 +61,7 @@ impl Source {
             health,
             publications: reader.publication(),
             age: info.as_ref().and_then(SnapshotInfo::age),
-            heartbeat: reader.heartbeat_age(),
+            heartbeat_age: reader.heartbeat_age(),
             incarnation: reader.incarnation(),
             growths: reader.growths(),
             bytes: info.as_ref().map(SnapshotInfo::payload_len),

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use clap::ValueEnum;
 
-use super::row::Row;
+use super::data::Row;
 use super::{rate, text};
 use crate::health;
 use crate::output;
@@ -35,79 +35,45 @@ pub(crate) enum Column {
     Trend,
 }
 
-/// The side of a cell at which the text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Left,
-    Right,
-}
-
 impl Column {
-    pub(super) const ALL: [Column; 9] = [
-        Column::Worker,
-        Column::State,
-        Column::Pid,
-        Column::Rate,
-        Column::Age,
-        Column::Bytes,
-        Column::Retries,
-        Column::Growths,
-        Column::Trend,
-    ];
+    /// Its heading, its width in cells (for name and trend, the minimum), and its rank: without
+    /// room, the columns of the highest ranks are dropped first.
+    fn layout(self) -> (&'static str, u16, u8) {
+        match self {
+            Column::Worker => ("WORKER", 14, 0),
+            Column::State => ("STATE", 10, 1),
+            Column::Pid => (">PID", 8, 6),
+            Column::Rate => (">RATE/s", 8, 2),
+            Column::Age => (">AGE", 8, 3),
+            Column::Bytes => (">BYTES", 10, 5),
+            Column::Retries => (">RETRIES", 8, 8),
+            Column::Growths => (">GROWTHS", 8, 7),
+            Column::Trend => ("LAST MINUTE", 12, 4),
+        }
+    }
 
-    /// The heading; `>` before it aligns the column to the right, as in
-    /// [`Table::new`](crate::output::Table).
+    pub(super) fn all() -> impl Iterator<Item = Column> {
+        Column::value_variants().iter().copied()
+    }
+
+    /// As [`Table::new`](crate::output::Table) takes it.
     pub(super) fn heading(self) -> &'static str {
-        match self {
-            Column::Worker => "WORKER",
-            Column::State => "STATE",
-            Column::Pid => ">PID",
-            Column::Rate => ">RATE/s",
-            Column::Age => ">AGE",
-            Column::Bytes => ">BYTES",
-            Column::Retries => ">RETRIES",
-            Column::Growths => ">GROWTHS",
-            Column::Trend => "LAST MINUTE",
-        }
+        self.layout().0
     }
 
-    pub(super) fn title(self) -> &'static str {
-        self.heading().trim_start_matches('>')
-    }
-
-    pub(super) fn side(self) -> Side {
-        if self.heading().starts_with('>') { Side::Right } else { Side::Left }
-    }
-
-    /// Its width in cells; for name and trend, the minimum.
-    pub(super) fn width(self) -> u16 {
-        match self {
-            Column::Worker => 14,
-            Column::State | Column::Bytes => 10,
-            Column::Pid | Column::Rate | Column::Age => 8,
-            Column::Retries | Column::Growths => 8,
-            Column::Trend => 12,
-        }
+    fn width(self) -> u16 {
+        self.layout().1
     }
 
     /// The columns that fit into `width`, with their widths, in order. The least important columns
     /// are dropped first, the name never. The remaining cells go to the name, up to `max`, and
     /// then to the trend, up to a cell for each second.
     pub(super) fn fitting(width: u16, max: u16) -> Vec<(Column, u16)> {
-        const BY_IMPORTANCE: [Column; 9] = [
-            Column::Worker,
-            Column::State,
-            Column::Rate,
-            Column::Age,
-            Column::Trend,
-            Column::Bytes,
-            Column::Pid,
-            Column::Growths,
-            Column::Retries,
-        ];
         let mut left = width.saturating_sub(Column::Worker.width());
         let mut chosen = vec![Column::Worker];
-        for column in BY_IMPORTANCE.into_iter().skip(1) {
+        let mut others: Vec<_> = Column::all().skip(1).collect();
+        others.sort_by_key(|column| column.layout().2);
+        for column in others {
             // One cell for the gap before it.
             let Some(rest) = left.checked_sub(column.width() + 1) else { break };
             left = rest;
@@ -121,7 +87,7 @@ impl Column {
             Column::Trend => trend,
             column => column.width(),
         };
-        let in_order = Column::ALL.into_iter().filter(|column| chosen.contains(column));
+        let in_order = Column::all().filter(|column| chosen.contains(column));
         in_order.map(|column| (column, width_of(column))).collect()
     }
 
@@ -167,9 +133,9 @@ impl Column {
 
     /// The column `step` columns further on, around the end.
     pub(super) fn step(self, step: isize) -> Column {
-        let here = Column::ALL.iter().position(|column| *column == self).unwrap_or(0);
-        let count = Column::ALL.len().cast_signed();
-        Column::ALL[(here.cast_signed() + step).rem_euclid(count).cast_unsigned()]
+        let all = Column::value_variants();
+        let here = all.iter().position(|column| *column == self).unwrap_or(0);
+        all[(here.cast_signed() + step).rem_euclid(all.len().cast_signed()).cast_unsigned()]
     }
 }
 
@@ -188,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_width_gets_the_columns_that_matter_most() {
-        assert_eq!(columns(200), Column::ALL);
+        assert_eq!(columns(200), Column::value_variants());
         assert_eq!(columns(43), [Column::Worker, Column::State, Column::Rate, Column::Age]);
         assert_eq!(columns(20), [Column::Worker]);
         assert_eq!(Column::fitting(5, 30), [(Column::Worker, 5)]);

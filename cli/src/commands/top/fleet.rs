@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tearless::{Namespace, error::ObjectError, inspect::ChannelWatch, usage::MemoryUsage};
 
+use super::data::Row;
 use super::probe::Probe;
-use super::row::Row;
-use crate::output::printable;
+use crate::output::{escaped, printable};
 use crate::resolve;
 
 /// How often each writer's process is checked, which takes system calls.
@@ -26,30 +26,27 @@ const LINGER: Duration = Duration::from_secs(10);
 /// The workers and their probes.
 #[derive(Debug)]
 pub(super) struct Fleet {
-    namespace: Namespace,
+    pub(super) namespace: Namespace,
     watch: ChannelWatch,
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     /// Each probe belongs to the row with the same index.
     probes: Vec<Probe>,
     /// When the workers were last sampled.
     sampled: Option<Duration>,
     /// The worker whose process was checked last.
     turn: usize,
-    /// The memory of the namespace's objects, and when it was measured.
-    memory: Option<(Duration, MemoryUsage)>,
+    /// The memory of the namespace's objects.
+    pub(super) memory: Option<MemoryUsage>,
+    /// When it was measured.
+    measured: Option<Duration>,
     /// Why the channels can't be listed.
-    trouble: Option<String>,
+    pub(super) trouble: Option<String>,
     /// Other users whose namespaces are opened, too.
     trust: Vec<u32>,
-    /// When the namespace was last looked up, and the message if it does not exist.
-    missing: Option<(Duration, Option<String>)>,
-}
-
-/// Whether a sample has added or removed rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sampled {
-    SameRows,
-    OtherRows,
+    /// The message that the namespace does not exist.
+    pub(super) missing: Option<String>,
+    /// When the namespace was last looked up.
+    looked_up: Option<Duration>,
 }
 
 impl Fleet {
@@ -63,44 +60,23 @@ impl Fleet {
             sampled: None,
             turn: 0,
             memory: None,
+            measured: None,
             trouble: None,
             trust: trust.to_vec(),
             missing: None,
+            looked_up: None,
         }
     }
 
-    pub(super) fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
-    pub(super) fn rows(&self) -> &[Row] {
-        &self.rows
-    }
-
-    pub(super) fn memory(&self) -> Option<MemoryUsage> {
-        self.memory.map(|(_, usage)| usage)
-    }
-
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
-    }
-
-    /// The message that the namespace does not exist.
-    pub(super) fn missing(&self) -> Option<&str> {
-        self.missing.as_ref().and_then(|(_, missing)| missing.as_deref())
-    }
-
-    /// Samples all workers; `at` is the time since the program began.
-    pub(super) fn sample(&mut self, at: Duration) -> Sampled {
-        let mut sampled = Sampled::SameRows;
-        match self.watch.changed() {
-            Ok(true) => sampled = self.list(at),
-            Ok(false) => {}
-            Err(error) => self.set_trouble(&error),
-        }
-        if self.drop_gone(at) {
-            sampled = Sampled::OtherRows;
-        }
+    /// Samples all workers; `at` is the time since the program began. Returns whether rows were
+    /// added or removed.
+    pub(super) fn sample(&mut self, at: Duration) -> bool {
+        let listed = self.watch.changed().and_then(|changed| if changed { self.list(at) } else { Ok(false) });
+        let has_come = listed.unwrap_or_else(|error| {
+            self.trouble = Some(escaped(&error));
+            false
+        });
+        let has_gone = self.drop_gone(at);
         self.check_some(at);
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
             probe.sample(at, row);
@@ -108,32 +84,23 @@ impl Fleet {
         self.look_up_namespace(at);
         self.measure(at);
         self.sampled = Some(at);
-        sampled
+        has_come || has_gone
     }
 
     /// Without this, a mistyped name would look like a fleet that has not started yet.
     fn look_up_namespace(&mut self, at: Duration) {
         if !self.rows.is_empty() {
-            self.missing = None;
-        } else if self.missing.as_ref().is_none_or(|(looked, _)| at.saturating_sub(*looked) >= MISSING) {
+            (self.missing, self.looked_up) = (None, None);
+        } else if is_due(self.looked_up, at, MISSING) {
             let missing = resolve::no_such_namespace(&self.namespace, &self.trust);
-            self.missing = Some((at, missing.map(|failure| failure.to_string())));
+            (self.missing, self.looked_up) = (missing.map(|failure| failure.to_string()), Some(at));
         }
     }
 
-    fn set_trouble(&mut self, error: &ObjectError) {
-        self.trouble = Some(printable(&error.to_string()).into_owned());
-    }
-
-    /// Lists the channels: attaches to new ones, and marks removed ones.
-    fn list(&mut self, at: Duration) -> Sampled {
-        let channels = match self.namespace.channels() {
-            Ok(channels) => channels,
-            Err(error) => {
-                self.set_trouble(&error);
-                return Sampled::SameRows;
-            }
-        };
+    /// Lists the channels: attaches to new ones, and marks removed ones. Returns whether there are
+    /// new ones.
+    fn list(&mut self, at: Duration) -> Result<bool, ObjectError> {
+        let channels = self.namespace.channels()?;
         self.trouble = None;
         let mut listed: HashSet<String> = channels.into_iter().map(|info| info.name).collect();
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
@@ -143,14 +110,14 @@ impl Fleet {
                 probe.retry_attach(&self.namespace, row);
             }
         }
-        let come = listed.len();
+        let has_come = !listed.is_empty();
         for name in listed {
             let label = printable(&name).into_owned();
             let mut row = Row { name, label, ..Row::default() };
             self.probes.push(Probe::attach(&self.namespace, &mut row));
             self.rows.push(row);
         }
-        if come > 0 { Sampled::OtherRows } else { Sampled::SameRows }
+        Ok(has_come)
     }
 
     /// Drops the rows of channels that were removed some time ago; returns whether there were any.
@@ -185,14 +152,17 @@ impl Fleet {
     }
 
     fn measure(&mut self, at: Duration) {
-        if self.memory.is_some_and(|(measured, _)| at.saturating_sub(measured) < MEMORY) {
-            return;
-        }
-        match self.namespace.memory() {
-            Ok(memory) => self.memory = Some((at, memory.total())),
-            Err(error) => self.set_trouble(&error),
+        if is_due(self.measured, at, MEMORY) {
+            match self.namespace.memory() {
+                Ok(memory) => (self.memory, self.measured) = (Some(memory.total()), Some(at)),
+                Err(error) => self.trouble = Some(escaped(&error)),
+            }
         }
     }
+}
+
+fn is_due(last: Option<Duration>, at: Duration, interval: Duration) -> bool {
+    last.is_none_or(|last| at.saturating_sub(last) >= interval)
 }
 
 #[cfg(test)]

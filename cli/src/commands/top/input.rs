@@ -6,9 +6,9 @@ use ratatui::crossterm::event::{
 use ratatui::layout::Position;
 
 use super::column::Column;
+use super::data::Row;
 use super::list::Sort;
-use super::row::Row;
-use super::view::{Flow, Focus, Mode, Pane, View};
+use super::view::{Mode, View};
 
 /// Rows that one notch of the wheel scrolls.
 const NOTCH: isize = 3;
@@ -92,28 +92,26 @@ fn on_command(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
     match code {
         KeyCode::Char('q') => return Next::Quit,
         // Escape leaves one thing at a time.
-        KeyCode::Esc if view.focus == Focus::Pane => view.focus = Focus::Table,
+        KeyCode::Esc if view.is_pane_focused => view.is_pane_focused = false,
         KeyCode::Esc if !view.filter.is_empty() => return set_filter(view, rows, String::clear),
         KeyCode::Esc => return Next::Quit,
         KeyCode::Char('/') => view.mode = Mode::Typing,
         KeyCode::Char('?' | 'h') | KeyCode::F(1) => view.mode = Mode::Help,
-        KeyCode::Char(' ') => {
-            view.flow = if view.is_live() { Flow::Frozen } else { Flow::Live };
-        }
+        KeyCode::Char(' ') => view.is_frozen = !view.is_frozen,
         KeyCode::Char('s' | '>') => sort(view, rows, Sort::by(view.sort.column.step(1))),
         KeyCode::Char('S' | '<') => sort(view, rows, Sort::by(view.sort.column.step(-1))),
         KeyCode::Char('r') => sort(view, rows, view.sort.reversed()),
         KeyCode::Char(digit @ '1'..='9') => {
-            let index = (digit as usize) - ('1' as usize);
-            view.sort_by(Column::ALL[index], rows);
+            if let Some(column) = Column::all().nth(digit as usize - '1' as usize) {
+                view.sort_by(column, rows);
+            }
         }
         KeyCode::Tab | KeyCode::BackTab => {
-            let to_pane = view.focus == Focus::Table && view.pane == Pane::Shown;
-            view.focus = if to_pane { Focus::Pane } else { Focus::Table };
+            view.is_pane_focused = !view.is_pane_focused && !view.is_pane_hidden;
         }
         KeyCode::Enter => {
-            view.pane = if view.pane == Pane::Shown { Pane::Hidden } else { Pane::Shown };
-            view.focus = Focus::Table;
+            view.is_pane_hidden = !view.is_pane_hidden;
+            view.is_pane_focused = false;
         }
         code => return on_movement(code, view, rows),
     }
@@ -126,11 +124,8 @@ fn sort(view: &mut View, rows: &[Row], sort: Sort) {
 }
 
 fn on_movement(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
-    let height = match view.focus {
-        Focus::Table => view.places.rows.height,
-        Focus::Pane => view.places.pane.height,
-    };
-    let page = isize::from(height.max(2).cast_signed()) - 1;
+    let area = if view.is_pane_focused { view.places.pane } else { view.places.rows };
+    let page = isize::from(area.height.max(2).cast_signed()) - 1;
     let steps = match code {
         KeyCode::Up | KeyCode::Char('k') => -1,
         KeyCode::Down | KeyCode::Char('j') => 1,
@@ -140,9 +135,9 @@ fn on_movement(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
         KeyCode::End | KeyCode::Char('G') => isize::MAX,
         _ => return Next::Wait,
     };
-    match view.focus {
-        Focus::Table => view.list.step(steps, rows),
-        Focus::Pane => view.scroll_pane(steps),
+    match view.is_pane_focused {
+        true => view.scroll_pane(steps),
+        false => view.list.step(steps, rows),
     }
     Next::Draw
 }
@@ -162,13 +157,13 @@ fn on_click(place: Position, view: &mut View, rows: &[Row]) -> Next {
     if let Some(column) = view.places.head_at(place) {
         view.sort_by(column, rows);
     } else if view.places.rows.contains(place) {
-        view.focus = Focus::Table;
-        let position = view.list.top() + usize::from(place.y - view.places.rows.y);
+        view.is_pane_focused = false;
+        let position = view.list.top + usize::from(place.y - view.places.rows.y);
         if position < view.list.len() {
             view.list.select(position, rows);
         }
     } else if view.places.pane.contains(place) {
-        view.focus = Focus::Pane;
+        view.is_pane_focused = true;
     } else {
         return Next::Wait;
     }

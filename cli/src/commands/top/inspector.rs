@@ -6,8 +6,8 @@ use serde_json::Value;
 use tearless::dynamic::{DynamicReader, Step};
 use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
 
-use super::detail::{Detail, Fields};
-use crate::output::{Layout, bytes, hex_lines, json_text, printable, step_text};
+use super::data::{Detail, Fields};
+use crate::output::{Layout, bytes, escaped, hex_lines, json_text, printable, step_text};
 
 /// After a read, the pause in multiples of the read's time: large states are read less often, and
 /// no state takes more than a hundredth of a processor.
@@ -90,9 +90,7 @@ impl Inspector {
                 self.detail.format = printable(&format!("{} {}", reader.codec(), reader.type_name())).into();
                 self.reader = Some(reader);
             }
-            Err(error) if self.reader.is_none() => {
-                self.detail.note = Some(printable(&error.to_string()).into());
-            }
+            Err(error) if self.reader.is_none() => self.detail.note = Some(escaped(&error)),
             Err(_) => {}
         }
     }
@@ -110,18 +108,16 @@ impl Inspector {
             // The worker's state in the table shows a removal, and the next read gets past a faster
             // writer.
             Err(SnapshotError::Closed { .. } | SnapshotError::Contended { .. }) => return,
-            Err(SnapshotError::Empty { .. }) => {
-                self.detail.note = Some("nothing has been published yet".into());
-                return;
-            }
             Err(error) => {
-                self.detail.note = Some(printable(&error.to_string()).into());
+                let is_empty = matches!(error, SnapshotError::Empty { .. });
+                let note = if is_empty { "nothing has been published yet".into() } else { escaped(&error) };
+                self.detail.note = Some(note);
                 return;
             }
         };
         let (fields, note) = match reader.decode(&payload) {
             Ok(value) => fields_of(&value),
-            Err(error) => (dump(&payload), Some(printable(&error.to_string()).into())),
+            Err(error) => (dump(&payload), Some(escaped(&error))),
         };
         self.detail.publication = payload.publication();
         self.detail.fields.update(at, fields);

@@ -1,33 +1,22 @@
 //! The rows that are shown, their order, and the selection.
 
 use super::column::Column;
-use super::row::Row;
+use super::data::Row;
 
-/// The order of the rows.
+/// The order of the rows: a column's own (numbers descending), or the reverse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sort {
     pub(super) column: Column,
-    pub(super) direction: Direction,
-}
-
-/// Whether the order is a column's own (numbers descending) or the reverse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    Usual,
-    Reverse,
+    pub(super) is_reversed: bool,
 }
 
 impl Sort {
     pub(super) fn by(column: Column) -> Sort {
-        Sort { column, direction: Direction::Usual }
+        Sort { column, is_reversed: false }
     }
 
     pub(super) fn reversed(self) -> Sort {
-        let direction = match self.direction {
-            Direction::Usual => Direction::Reverse,
-            Direction::Reverse => Direction::Usual,
-        };
-        Sort { direction, ..self }
+        Sort { is_reversed: !self.is_reversed, ..self }
     }
 }
 
@@ -37,12 +26,12 @@ impl Sort {
 pub(super) struct List {
     /// Indices of rows.
     order: Vec<usize>,
-    /// Index in `order` of the selected row.
-    cursor: usize,
+    /// Index of the selected row among those that pass the filter.
+    pub(super) cursor: usize,
     /// Its name; `None` while no row is shown.
     selected: Option<String>,
-    /// Index in `order` of the first visible row.
-    top: usize,
+    /// Index of the first visible row.
+    pub(super) top: usize,
 }
 
 impl List {
@@ -55,10 +44,10 @@ impl List {
             let (one, other) = (&rows[*one], &rows[*other]);
             let by_column = sort.column.compare(one, other);
             let by_name = natural(&one.label).cmp(&natural(&other.label)).then(one.name.cmp(&other.name));
-            match (sort.direction, sort.column) {
-                (Direction::Usual, _) => by_column.then(by_name),
-                (Direction::Reverse, Column::Worker) => by_name.reverse(),
-                (Direction::Reverse, _) => by_column.reverse().then(by_name),
+            match sort.column {
+                _ if !sort.is_reversed => by_column.then(by_name),
+                Column::Worker => by_name.reverse(),
+                _ => by_column.reverse().then(by_name),
             }
         });
         let selected = self.selected.as_deref();
@@ -84,16 +73,6 @@ impl List {
     /// The number of rows that pass the filter.
     pub(super) fn len(&self) -> usize {
         self.order.len()
-    }
-
-    /// Index of the first visible row.
-    pub(super) fn top(&self) -> usize {
-        self.top
-    }
-
-    /// Index of the selected row among the rows that pass the filter.
-    pub(super) fn cursor(&self) -> usize {
-        self.cursor
     }
 
     /// The visible rows of a table `height` rows high, scrolled so that the selected row is among
@@ -191,7 +170,7 @@ mod tests {
         rows[2].bytes = Some(7);
         list.arrange(&rows, "", Sort::by(Column::Bytes));
         assert_eq!(shown(&list, &rows), ["c", "a", "b"]);
-        assert_eq!((list.cursor(), list.selected_row(&rows).unwrap().name.as_str()), (2, "b"));
+        assert_eq!((list.cursor, list.selected_row(&rows).unwrap().name.as_str()), (2, "b"));
         rows.remove(1);
         list.arrange(&rows, "", Sort::by(Column::Bytes));
         assert_eq!(list.selected_row(&rows).unwrap().name, "a", "the row in the place of the removed one");

@@ -19,7 +19,7 @@ pub(super) fn run(session: &mut Session, screen: &mut Screen, interrupt: &Interr
         session.tick();
         show(session, screen)?;
         // Overdue frames are skipped.
-        due = (due + session.interval()).max(Instant::now());
+        due = (due + session.interval).max(Instant::now());
         if until(due, session, screen, interrupt)? == Next::Quit {
             return Ok(());
         }

@@ -1,10 +1,10 @@
 //! `tearless top`: all workers at once, live.
 //!
-//! The screen shows plain data (`row`, `detail`), which `probe` and `inspector` fetch and `draw`
-//! puts on a buffer. So the tests of frames need no workers, and those of the sampling no terminal.
+//! The screen shows plain `data`, which `probe` and `inspector` fetch and `draw` puts on a buffer.
+//! So the tests of frames need no workers, and those of the sampling no terminal.
 
 mod column;
-mod detail;
+mod data;
 mod draw;
 mod fleet;
 mod input;
@@ -15,7 +15,6 @@ mod once;
 mod palette;
 mod probe;
 mod rate;
-mod row;
 mod screen;
 mod session;
 mod text;
@@ -32,7 +31,7 @@ use anstream::ColorChoice;
 use clap::Args;
 
 use self::column::Column;
-use self::list::{Direction, Sort};
+use self::list::Sort;
 use self::palette::Palette;
 use self::screen::Screen;
 use self::session::Session;
@@ -97,8 +96,8 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Failure> {
-    let direction = if arguments.reverse { Direction::Reverse } else { Direction::Usual };
-    let view = View::new(Sort { column: arguments.sort, direction }, &arguments.filter);
+    let sort = Sort { column: arguments.sort, is_reversed: arguments.reverse };
+    let view = View::new(sort, &arguments.filter);
     let usual = if arguments.once { INTERVAL_ONCE } else { INTERVAL };
     let interval = arguments.interval.unwrap_or(usual);
     if context.json && !arguments.once {
@@ -132,20 +131,24 @@ fn live(session: &mut Session) -> Result<(), Failure> {
 fn palette() -> Palette {
     let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match ColorChoice::global() {
-        ColorChoice::Never => Palette::Plain,
-        ColorChoice::Auto if unwanted() => Palette::Plain,
-        ColorChoice::Auto => Palette::Coloured,
+        ColorChoice::Never => Palette::new(false),
+        ColorChoice::Auto => Palette::new(!unwanted()),
         ColorChoice::Always | ColorChoice::AlwaysAnsi => {
             crossterm::style::force_color_output(true);
-            Palette::Coloured
+            Palette::new(true)
         }
     }
 }
 
-#[test]
-fn intervals_have_bounds() {
-    assert_eq!(interval("250ms"), Ok(Duration::from_millis(250)));
-    for wrong in ["", "0s", "1ms", "2h", "100", "-1s", "soon"] {
-        assert!(interval(wrong).is_err(), "{wrong:?}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_have_bounds() {
+        assert_eq!(interval("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in ["", "0s", "1ms", "2h", "100", "-1s", "soon"] {
+            assert!(interval(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

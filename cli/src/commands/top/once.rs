@@ -6,24 +6,24 @@ use anstyle::Style;
 use serde_json::{Value, json};
 
 use super::column::Column;
-use super::row::Row;
+use super::data::Row;
 use super::session::Session;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{Table, print_json, style};
+use crate::output::{Table, print_all_json, seconds, style};
 
 /// The columns for scripts: all but the bars.
 fn columns() -> impl Iterator<Item = Column> {
-    Column::ALL.into_iter().filter(|column| *column != Column::Trend)
+    Column::all().filter(|column| *column != Column::Trend)
 }
 
 /// Samples twice, an interval apart, which gives rates; prints the rows that pass the filter.
 pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
     session.tick();
-    thread::sleep(session.interval());
+    thread::sleep(session.interval);
     session.tick();
     match json {
-        true => session.rows().try_for_each(|row| print_json(&document(row)))?,
+        true => print_all_json(session.rows().map(document))?,
         false => table(session).print()?,
     }
     match session.trouble() {
@@ -55,7 +55,7 @@ fn document(row: &Row) -> Value {
         "state": row.word(),
         "pid": row.pid,
         "rate": row.rates.per_second(),
-        "age_seconds": row.age.map(|age| age.as_secs_f64()),
+        "age_seconds": seconds(row.age),
         "bytes": row.bytes,
         "retries": row.retries,
         "growths": row.growths,

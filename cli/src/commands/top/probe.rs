@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tearless::{Bytes, Namespace, Reader, SnapshotInfo, error::AttachError, inspect::WriterState};
 
-use super::row::Row;
-use crate::output::printable;
+use super::data::Row;
+use crate::output::escaped;
 
 /// The data that is kept between two checks of a channel.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Probe {
                 self.look(row);
             }
             Err(error) => {
-                row.trouble = Some(printable(&error.to_string()).into_owned());
+                row.trouble = Some(escaped(&error));
                 self.reader = None;
             }
         }
@@ -70,23 +70,24 @@ impl Probe {
             Ok(state) => self.writer = state,
             Err(error) => {
                 self.writer = WriterState::Unknown;
-                row.trouble = Some(printable(&error.to_string()).into_owned());
+                row.trouble = Some(escaped(&error));
             }
         }
     }
 
     /// The frequent check: a few loads, and no system call unless another writer has taken over.
     pub(super) fn sample(&mut self, at: Duration, row: &mut Row) {
-        let Some(reader) = &self.reader else {
+        if self.reader.as_ref().is_some_and(|reader| reader.incarnation() != self.incarnation) {
+            self.look(row);
+        }
+        let Some(reader) = &mut self.reader else {
             row.health = None;
             return;
         };
         let latest = reader.publication();
-        if reader.incarnation() != self.incarnation {
-            self.look(row);
+        if latest != self.info.map_or(0, |info| info.publication()) {
+            self.info = reader.latest_info().or(self.info);
         }
-        self.inform(latest);
-        let Some(reader) = &mut self.reader else { return };
         row.rates.add(at, latest);
         row.pid = Some(reader.writer_pid());
         row.age = self.info.and_then(|info| info.age());
@@ -94,17 +95,6 @@ impl Probe {
         row.retries = self.former_retries + reader.statistics().retries;
         row.growths = reader.growths();
         row.health = Some(reader.health_with(self.writer));
-    }
-
-    /// Reads number, length and timestamp of the latest state, without its payload.
-    fn inform(&mut self, latest: u64) {
-        let known = self.info.map_or(0, |info| info.publication());
-        let Some(reader) = &mut self.reader else { return };
-        if latest != known
-            && let Some(info) = reader.latest_info()
-        {
-            self.info = Some(info);
-        }
     }
 }
 

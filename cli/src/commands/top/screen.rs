@@ -14,9 +14,9 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
+
+use crate::output::is_hung_up;
 
 /// The terminal while `top` uses it. Dropping restores it.
 #[derive(Debug)]
@@ -98,24 +98,11 @@ fn restore_on_panic() {
 pub(super) fn end_with_terminal() -> io::Result<()> {
     let terminal = File::open("/dev/tty")?;
     let watch = move || {
-        if is_hung_up(&terminal) {
+        if is_hung_up(&terminal, None) == Ok(true) {
             std::process::exit(0);
         }
     };
     thread::Builder::new().name("tearless-hangup".into()).spawn(watch).map(drop)
-}
-
-/// Sleeps until the terminal is gone; `false` if `poll` fails.
-fn is_hung_up(terminal: &File) -> bool {
-    // `poll` reports a hang-up even if no events are requested.
-    let mut events = [PollFd::new(terminal, PollFlags::empty())];
-    loop {
-        match poll(&mut events, None) {
-            Ok(_) => return events[0].revents().intersects(PollFlags::HUP | PollFlags::ERR),
-            Err(Errno::INTR) => {}
-            Err(_) => return false,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use tearless::Namespace;
 
+use super::data::Row;
 use super::draw;
-use super::fleet::{Fleet, Sampled};
+use super::fleet::Fleet;
 use super::input::{self, Next};
 use super::inspector::Inspector;
 use super::palette::Palette;
-use super::row::Row;
 use super::view::{Scene, View};
 
 /// How often the rows are sorted. With every frame, similar rows would keep changing places.
@@ -24,7 +24,7 @@ pub(super) struct Session {
     fleet: Fleet,
     view: View,
     inspector: Inspector,
-    interval: Duration,
+    pub(super) interval: Duration,
     palette: Palette,
     begin: Instant,
     /// When the fleet was last sampled, since `begin`.
@@ -53,20 +53,16 @@ impl Session {
         }
     }
 
-    pub(super) fn interval(&self) -> Duration {
-        self.interval
-    }
-
     /// Samples the workers, unless the screen is frozen.
     pub(super) fn tick(&mut self) {
-        if !self.view.is_live() {
+        if self.view.is_frozen {
             return;
         }
         self.at = self.begin.elapsed();
-        let sampled = self.fleet.sample(self.at);
+        let has_other_rows = self.fleet.sample(self.at);
         let is_due = self.arranged.is_none_or(|arranged| self.at.saturating_sub(arranged) >= ARRANGE);
-        if is_due || sampled == Sampled::OtherRows {
-            self.view.arrange(self.fleet.rows());
+        if is_due || has_other_rows {
+            self.view.arrange(&self.fleet.rows);
             self.arranged = Some(self.at);
         }
         self.inspector.look(selected(&self.view, &self.fleet), self.at);
@@ -74,7 +70,7 @@ impl Session {
 
     /// Applies an event.
     pub(super) fn handle(&mut self, event: &Event) -> Next {
-        let next = input::handle(event, &mut self.view, self.fleet.rows());
+        let next = input::handle(event, &mut self.view, &self.fleet.rows);
         if self.inspector.is_of_another(selected(&self.view, &self.fleet)) {
             // Even on a frozen screen, the fields of a newly selected worker are read once.
             self.view.pane_top = 0;
@@ -86,12 +82,12 @@ impl Session {
     /// Draws a frame.
     pub(super) fn draw(&mut self, buffer: &mut Buffer, area: Rect) {
         let scene = Scene {
-            namespace: self.fleet.namespace().name(),
-            rows: self.fleet.rows(),
+            namespace: self.fleet.namespace.name(),
+            rows: &self.fleet.rows,
             detail: self.inspector.detail(),
-            memory: self.fleet.memory(),
-            trouble: self.fleet.trouble(),
-            missing: self.fleet.missing(),
+            memory: self.fleet.memory,
+            trouble: self.fleet.trouble.as_deref(),
+            missing: self.fleet.missing.as_deref(),
             interval: self.interval,
             at: self.at,
             palette: self.palette,
@@ -101,16 +97,16 @@ impl Session {
 
     /// Why the channels can't be listed.
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.fleet.trouble()
+        self.fleet.trouble.as_deref()
     }
 
     /// The rows that pass the filter, in order.
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.view.list.all(self.fleet.rows())
+        self.view.list.all(&self.fleet.rows)
     }
 }
 
 /// The name of the selected worker.
 fn selected<'a>(view: &View, fleet: &'a Fleet) -> Option<&'a str> {
-    view.list.selected_row(fleet.rows()).map(|row| row.name.as_str())
+    view.list.selected_row(&fleet.rows).map(|row| row.name.as_str())
 }

@@ -6,10 +6,10 @@ use ratatui::layout::{Position, Rect};
 use tearless::usage::MemoryUsage;
 
 use super::column::Column;
-use super::detail::Detail;
+use super::data::Detail;
+use super::data::Row;
 use super::list::{List, Sort};
 use super::palette::Palette;
-use super::row::Row;
 
 /// Everything that keys and mouse change.
 #[derive(Debug)]
@@ -18,9 +18,12 @@ pub(super) struct View {
     /// Words that the rows in the table must match.
     pub(super) filter: String,
     pub(super) mode: Mode,
-    pub(super) focus: Focus,
-    pub(super) pane: Pane,
-    pub(super) flow: Flow,
+    /// Whether the arrow keys move in the pane instead of the table.
+    pub(super) is_pane_focused: bool,
+    /// Whether the selected worker's fields are hidden.
+    pub(super) is_pane_hidden: bool,
+    /// Whether no new frames are taken.
+    pub(super) is_frozen: bool,
     pub(super) list: List,
     /// The first visible line of the pane.
     pub(super) pane_top: usize,
@@ -36,27 +39,6 @@ pub(super) enum Mode {
     Typing,
     /// The help is shown; any key closes it.
     Help,
-}
-
-/// The part of the screen in which the arrow keys move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Focus {
-    Table,
-    Pane,
-}
-
-/// Whether the selected worker's fields are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pane {
-    Shown,
-    Hidden,
-}
-
-/// Whether new frames are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
-    Live,
-    Frozen,
 }
 
 /// Where the last frame has its parts, for the mouse and for paging keys.
@@ -96,9 +78,9 @@ impl View {
             sort,
             filter: filter.into(),
             mode: Mode::Commands,
-            focus: Focus::Table,
-            pane: Pane::Shown,
-            flow: Flow::Live,
+            is_pane_focused: false,
+            is_pane_hidden: false,
+            is_frozen: false,
             list: List::default(),
             pane_top: 0,
             places: Places::default(),
@@ -114,10 +96,6 @@ impl View {
     pub(super) fn sort_by(&mut self, column: Column, rows: &[Row]) {
         self.sort = if self.sort.column == column { self.sort.reversed() } else { Sort::by(column) };
         self.arrange(rows);
-    }
-
-    pub(super) fn is_live(&self) -> bool {
-        self.flow == Flow::Live
     }
 
     /// Scrolls the pane, as far as it has lines.

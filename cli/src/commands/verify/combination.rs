@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use tearless::{
-    Bytes, Decode, Encode, Namespace, Pod, Reader, Writer,
+    Decode, Encode, Namespace, Reader, Writer,
     error::{AttachError, CreateError},
 };
 
-use super::channel::{Plain, TestReader, TestWriter};
-use super::content::{Content, Sizes};
+use super::content::{Content, PLAIN_BYTES, Sizes};
 
 /// How long one attempt to attach waits for a channel that its writer is about to create.
 const ATTACH: Duration = Duration::from_millis(100);
@@ -33,6 +32,9 @@ enum Checksum {
     On,
 }
 
+/// The state of the channels of plain data.
+pub(super) type Plain = [u64; PLAIN_BYTES / size_of::<u64>()];
+
 /// One channel and its options.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Combination {
@@ -48,7 +50,9 @@ impl Combination {
     }
 }
 
-/// Every combination. [`Sizes::Plain`] goes through the `Pod` codec, the others through `Bytes`.
+/// Every combination. [`Sizes::Plain`] goes through the `Pod` codec, as [`Plain`]; the others
+/// through
+/// `Bytes`.
 pub(super) const COMBINATIONS: [Combination; 12] = [
     Combination::new("mixed sizes, depth 1", Sizes::Mixed, Depth::One, Checksum::Off),
     Combination::new("mixed sizes, depth 1, checksum", Sizes::Mixed, Depth::One, Checksum::On),
@@ -70,25 +74,14 @@ impl Combination {
         Content::new(seed, index, COMBINATIONS[index].sizes)
     }
 
-    pub(super) fn writer(&self, namespace: &Namespace) -> Result<TestWriter, CreateError> {
-        Ok(match self.sizes {
-            Sizes::Plain => TestWriter::plain(self.open_writer::<Plain, Pod>(namespace, None)?),
-            Sizes::Tiny | Sizes::Mixed => {
-                let capacity = Some(INITIAL_CAPACITY);
-                TestWriter::bytes(self.open_writer::<[u8], Bytes>(namespace, capacity)?)
-            }
-        })
-    }
-
-    fn open_writer<T: ?Sized, C: Encode<T>>(
+    pub(super) fn writer<T: ?Sized, C: Encode<T>>(
         &self,
         namespace: &Namespace,
-        capacity: Option<usize>,
     ) -> Result<Writer<T, C>, CreateError> {
         let builder = namespace.writer_builder::<T>(self.channel).codec::<C>();
         let mut builder = builder.checksum(self.checksum == Checksum::On);
-        if let Some(bytes) = capacity {
-            builder = builder.capacity(bytes);
+        if self.sizes != Sizes::Plain {
+            builder = builder.capacity(INITIAL_CAPACITY);
         }
         if self.depth == Depth::One {
             builder = builder.slots(2);
@@ -97,20 +90,7 @@ impl Combination {
     }
 
     /// Waits for the channel until `is_over`.
-    pub(super) fn reader(
-        &self,
-        namespace: &Namespace,
-        is_over: impl Fn() -> bool,
-    ) -> Result<TestReader, AttachError> {
-        Ok(match self.sizes {
-            Sizes::Plain => TestReader::plain(self.open_reader::<Plain, Pod>(namespace, is_over)?),
-            Sizes::Tiny | Sizes::Mixed => {
-                TestReader::bytes(self.open_reader::<Vec<u8>, Bytes>(namespace, is_over)?)
-            }
-        })
-    }
-
-    fn open_reader<T, C: Decode<T>>(
+    pub(super) fn reader<T, C: Decode<T>>(
         &self,
         namespace: &Namespace,
         is_over: impl Fn() -> bool,

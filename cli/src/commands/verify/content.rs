@@ -1,5 +1,7 @@
 //! The payload of every publication, as a function of its number, so a reader can check every word.
 
+use serde::Serialize;
+
 /// Bytes of a word.
 const WORD: usize = 8;
 
@@ -183,7 +185,7 @@ pub(super) fn try_forgeries(seed: u64) -> Forgeries {
 }
 
 /// The number of forged payloads, and how many of them passed the check.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Forgeries {
     pub(super) tried: u64,
     pub(super) accepted: u64,

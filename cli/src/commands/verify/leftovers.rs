@@ -51,17 +51,22 @@ impl Prefixes {
     }
 }
 
-#[test]
-fn mappings_give_the_beginnings_of_the_names() {
-    let mut prefixes = Prefixes::default();
-    assert!(!prefixes.are_of_one_namespace());
-    prefixes.add(
-        "7f00-7f01 rw-s 00000000 00:1a 3 /dev/shm/tl_0123456_89abcdef_c\n\
-         7f01-7f02 r-xp 00000000 08:01 9 /usr/lib/libc.so.6\n\
-         7f02-7f03 rw-s 00000000 00:1a 4 /dev/shm/tl_0123456_fedcba98_c (deleted)\n",
-    );
-    assert_eq!(prefixes, Prefixes(BTreeSet::from(["tl_0123456".into()])));
-    assert!(prefixes.are_of_one_namespace());
-    prefixes.add("7f03-7f04 rw-s 00000000 00:1a 5 /dev/shm/tl_6543210_fedcba98_c");
-    assert!(!prefixes.are_of_one_namespace());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_give_the_beginnings_of_the_names() {
+        let mut prefixes = Prefixes::default();
+        assert!(!prefixes.are_of_one_namespace());
+        prefixes.add(
+            "7f00-7f01 rw-s 00000000 00:1a 3 /dev/shm/tl_0123456_89abcdef_c\n\
+             7f01-7f02 r-xp 00000000 08:01 9 /usr/lib/libc.so.6\n\
+             7f02-7f03 rw-s 00000000 00:1a 4 /dev/shm/tl_0123456_fedcba98_c (deleted)\n",
+        );
+        assert_eq!(prefixes, Prefixes(BTreeSet::from(["tl_0123456".into()])));
+        assert!(prefixes.are_of_one_namespace());
+        prefixes.add("7f03-7f04 rw-s 00000000 00:1a 5 /dev/shm/tl_6543210_fedcba98_c");
+        assert!(!prefixes.are_of_one_namespace());
+    }
 }

@@ -6,8 +6,6 @@
 //! processors, so the kernel preempts all of them in the middle of everything. The run is evidence
 //! on one machine and no proof: the models in the library's `seqlock` check the orderings.
 
-mod channel;
-mod child;
 mod combination;
 mod content;
 mod leftovers;
@@ -21,15 +19,17 @@ use std::process;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
+use tearless::Namespace;
 
-use crate::child::say;
+use crate::child::{self, Lifetime};
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
-use child::Task;
-use report::{Report, Status, Verdict};
+use report::{Report, Verdict};
 use workers::{Size, Workers};
+use writer::Share;
 
 /// Tortures this build on this machine, and verifies every word that its readers get
 #[derive(Debug, Args)]
@@ -51,8 +51,7 @@ Keys of --json, one object:
   (of a new publication), history (states out of histories), bytes
   (verified), publications, retries, give_ups, growths, remaps, kills,
   takeovers, torn, backwards, failures, leftovers, faults (texts), notes
-  (texts), channels (an array of channel, snapshots, fresh, history,
-  publications, growths, takeovers, retries, give_ups, torn)
+  (texts), channels (an array of channel and the same counts of it)
 
 Exit codes: 0 nothing is wrong; 1 something is, or it was interrupted before it could say so")]
 pub(crate) struct VerifyArguments {
@@ -72,21 +71,47 @@ pub(crate) struct VerifyArguments {
     child: Option<String>,
 }
 
+/// The task of a child process.
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Task {
+    seed: u64,
+    #[serde(flatten)]
+    role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+enum Role {
+    Writer(Share),
+    /// Reads all channels, beginning with number `first`.
+    Reader {
+        first: usize,
+    },
+}
+
 /// Runs the torture and prints the report.
 pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), Failure> {
-    if let Some(task) = &arguments.child {
-        return child::run(task).map_err(|reason| {
-            // Its parent reads this.
-            say(&reason);
-            Failure::silent(ExitStatus::Failed)
-        });
+    if let Some(order) = &arguments.child {
+        return child::run(order, work);
     }
     let interrupt = Interrupt::catch()?;
     let report = torture(arguments, &interrupt).map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
     report.print(context.json)?;
-    match report.verdict() {
+    match report.verdict {
         Verdict::Fine => Ok(()),
         Verdict::Unfinished | Verdict::Wrong => Err(Failure::silent(ExitStatus::Failed)),
+    }
+}
+
+/// Does a child's work, until its lifetime is over.
+fn work(Task { seed, role }: Task, namespace: &Namespace, lifetime: &Lifetime) -> Result<(), String> {
+    match role {
+        Role::Writer(share) => writer::run(share, namespace, seed, lifetime),
+        Role::Reader { first } => {
+            let tallies = reader::run(first, namespace, seed, lifetime)?;
+            child::say(&serde_json::to_string(&tallies).map_err(child::text)?);
+            Ok(())
+        }
     }
 }
 
@@ -95,16 +120,15 @@ fn torture(arguments: &VerifyArguments, interrupt: &Interrupt) -> Result<Report,
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs() * 1_000_000 + u64::from(now.subsec_micros()));
-    let seed = arguments.seed.unwrap_or(now);
-    let task = Task { namespace: format!("tearless-verify-{}-{now}", process::id()), seed };
+    let (seed, size) = (arguments.seed.unwrap_or(now), arguments.size());
     let forgeries = content::try_forgeries(seed);
-    let size = arguments.size();
+    let namespace = Namespace::open(&format!("tearless-verify-{}-{now}", process::id()));
     let begin = Instant::now();
-    let mut workers = Workers::start(&task, size, interrupt)?;
+    let mut workers = Workers::start(namespace.map_err(child::text)?, seed, size, interrupt)?;
     workers.torture(Duration::from_secs(arguments.seconds));
-    let ending = if interrupt.is_raised() { Status::Interrupted } else { Status::Complete };
+    let is_complete = !interrupt.is_raised();
     let outcome = workers.finish();
-    Ok(Report { machine, size, seed, duration: begin.elapsed(), ending, forgeries, outcome })
+    Ok(Report::new(machine, begin.elapsed(), size, seed, is_complete, forgeries, outcome))
 }
 
 impl VerifyArguments {
@@ -113,5 +137,21 @@ impl VerifyArguments {
         let usual = (processors / 2).clamp(2, 4);
         let writers = self.writers.map_or(usual, usize::from);
         Size { writers, readers: self.readers.map_or(writers, usize::from) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_survives_a_round_trip() {
+        let share = Share { index: 1, writers: 3, life: 9 };
+        for role in [Role::Reader { first: 2 }, Role::Writer(share)] {
+            let task = Task { seed: u64::MAX, role };
+            let text = serde_json::to_string(&task).unwrap();
+            assert_eq!(serde_json::from_str::<Task>(&text).unwrap(), task);
+        }
+        assert!(serde_json::from_str::<Task>("{}").is_err());
     }
 }

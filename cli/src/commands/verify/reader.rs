@@ -4,11 +4,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
+use tearless::{Bytes, Decode, Namespace, Pod, Reader, SnapshotInfo, error::SnapshotError};
 
-use super::channel::TestReader;
-use super::combination::{COMBINATIONS, Combination};
-use super::content::Content;
+use super::combination::{COMBINATIONS, Combination, Plain};
+use super::content::{Content, Sizes};
 use super::tally::Tally;
 use crate::child::{self, Lifetime, READY, text};
 
@@ -31,13 +30,6 @@ const PAUSE: Duration = Duration::from_micros(20);
 /// The time after the end of the writers within which every channel must be found closed.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Whether a channel may have more publications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    Closed,
-}
-
 /// Number and time of a publication.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -45,37 +37,63 @@ struct Seen {
     nanos: u64,
 }
 
-/// The state of one reader process for one channel.
-struct Watch {
-    index: usize,
-    reader: TestReader,
+/// One channel of this process, whatever the type of its states.
+trait Follow {
+    /// Takes a snapshot of every new publication that it finds, and sometimes the history. Returns
+    /// the number of snapshots.
+    fn follow(&mut self) -> u32;
+
+    /// Takes one snapshot and verifies it.
+    fn take_snapshot(&mut self);
+
+    /// Whether the channel may have more publications.
+    fn is_open(&self) -> bool;
+
+    /// The counts. If `must_be_closed`, a channel that is open is a failure.
+    fn tally(self: Box<Self>, must_be_closed: bool) -> Tally;
+}
+
+struct Watch<T, C> {
+    channel: &'static str,
+    reader: Reader<T, C>,
+    /// The last snapshot.
+    state: T,
+    /// The payload of a state.
+    payload: fn(&T) -> &[u8],
     content: Content,
-    state: State,
+    is_open: bool,
     /// The highest number seen, in a snapshot or as the latest.
     number: u64,
-    /// The last snapshot.
+    /// The last snapshot's publication.
     last: Seen,
     bursts: u64,
     tally: Tally,
 }
 
-impl Watch {
-    fn open(index: usize, namespace: &Namespace, seed: u64, lifetime: &Lifetime) -> Result<Watch, String> {
-        let reader = COMBINATIONS[index].reader(namespace, || lifetime.is_over()).map_err(text)?;
-        Ok(Watch {
-            index,
-            reader,
+impl<T: 'static, C: Decode<T> + 'static> Watch<T, C> {
+    fn open(
+        index: usize,
+        (namespace, seed, lifetime): (&Namespace, u64, &Lifetime),
+        state: T,
+        payload: fn(&T) -> &[u8],
+    ) -> Result<Box<dyn Follow>, String> {
+        let combination = &COMBINATIONS[index];
+        Ok(Box::new(Watch {
+            channel: combination.channel,
+            reader: combination.reader::<T, C>(namespace, || lifetime.is_over()).map_err(text)?,
+            state,
+            payload,
             content: Combination::content(index, seed),
-            state: State::Open,
+            is_open: true,
             number: 0,
             last: Seen { publication: 0, nanos: 0 },
             bursts: 0,
             tally: Tally::default(),
-        })
+        }))
     }
+}
 
-    /// Takes a snapshot of every new publication that it finds, and sometimes the history. Returns
-    /// the number of snapshots.
+impl<T, C: Decode<T>> Follow for Watch<T, C> {
     fn follow(&mut self) -> u32 {
         let mut taken = 0;
         while taken < BURST && self.has_news() {
@@ -84,27 +102,20 @@ impl Watch {
         }
         if taken > 0 {
             self.bursts += 1;
-            if self.bursts.is_multiple_of(HISTORY_EVERY) && self.state == State::Open {
+            if self.bursts.is_multiple_of(HISTORY_EVERY) && self.is_open {
                 self.take_history();
             }
         }
         taken
     }
 
-    /// Whether the channel has a new publication, or has been closed.
-    fn has_news(&self) -> bool {
-        self.state == State::Open
-            && (self.reader.publication() > self.last.publication || self.reader.is_closed())
-    }
-
-    /// Takes one snapshot and verifies it.
     fn take_snapshot(&mut self) {
         let latest = self.reader.publication();
         self.check_order(latest, "latest");
-        match self.reader.snapshot(self.tally.snapshots) {
+        match self.snapshot() {
             Ok(info) => {
                 self.tally.snapshots += 1;
-                let checked = check(self.content, info, self.reader.payload());
+                let checked = check(self.content, info, (self.payload)(&self.state));
                 self.count(info, checked);
                 self.check_order(info.publication(), "publication");
                 self.check_time(info);
@@ -113,10 +124,41 @@ impl Watch {
             Err(SnapshotError::Empty { .. }) if latest == 0 => {}
             Err(SnapshotError::Closed { last, .. }) => {
                 self.check_order(last, "the last before the end");
-                self.state = State::Closed;
+                self.is_open = false;
             }
             Err(error) => self.fail(&error),
         }
+    }
+
+    fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    fn tally(mut self: Box<Self>, must_be_closed: bool) -> Tally {
+        if must_be_closed && self.is_open {
+            self.tally.failures += 1;
+            self.note(&format!("not found closed within {GRACE:?} of the writers' end"));
+        }
+        let statistics = self.reader.statistics();
+        Tally { retries: statistics.retries, remaps: statistics.remaps, ..self.tally }
+    }
+}
+
+impl<T, C: Decode<T>> Watch<T, C> {
+    /// Whether the channel has a new publication, or has been closed.
+    fn has_news(&self) -> bool {
+        self.is_open && (self.reader.publication() > self.last.publication || self.reader.is_closed())
+    }
+
+    /// Replaces the state: in turn by copying into it, and by a new value.
+    fn snapshot(&mut self) -> Result<SnapshotInfo, SnapshotError> {
+        if self.tally.snapshots.is_multiple_of(2) {
+            return self.reader.snapshot_into(&mut self.state);
+        }
+        let snapshot = self.reader.snapshot()?;
+        let info = snapshot.info();
+        self.state = snapshot.into_inner();
+        Ok(info)
     }
 
     /// Counts a payload that was compared with the published one.
@@ -170,11 +212,12 @@ impl Watch {
     /// Takes and verifies every publication that the rings still hold.
     fn take_history(&mut self) {
         let mut later = u64::MAX;
-        for past in self.reader.history() {
+        for past in self.reader.history().collect::<Vec<_>>() {
             match past {
-                Ok((info, payload)) => {
+                Ok(past) => {
                     self.tally.history += 1;
-                    self.count(info, check(self.content, info, &payload));
+                    let info = past.info();
+                    self.count(info, check(self.content, info, (self.payload)(&past)));
                     if info.publication() >= later {
                         self.tally.backwards += 1;
                         self.note(&format!("history: {} follows {later}", info.publication()));
@@ -189,22 +232,9 @@ impl Watch {
         }
     }
 
-    /// A channel must not be open after its writers have ended.
-    fn check_closed(&mut self) {
-        if self.state == State::Open {
-            self.tally.failures += 1;
-            self.note(&format!("not found closed within {GRACE:?} of the writers' end"));
-        }
-    }
-
     #[cold]
     fn note(&mut self, text: &str) {
-        self.tally.note(format!("channel {:?}: {text}", COMBINATIONS[self.index].channel));
-    }
-
-    fn tally(self) -> Tally {
-        let statistics = self.reader.statistics();
-        Tally { retries: statistics.retries, remaps: statistics.remaps, ..self.tally }
+        self.tally.note(format!("channel {:?}: {text}", self.channel));
     }
 }
 
@@ -218,13 +248,13 @@ fn check(content: Content, info: SnapshotInfo, payload: &[u8]) -> Result<(), Str
 
 /// Visits all channels until one has a new publication. If none has, repeats snapshots of one and
 /// pauses.
-fn visit(watches: &mut [Watch]) {
+fn visit(watches: &mut [Box<dyn Follow>]) {
     for _ in 0..IDLE_ROUNDS {
-        if watches.iter_mut().map(Watch::follow).sum::<u32>() > 0 {
+        if watches.iter_mut().map(|watch| watch.follow()).sum::<u32>() > 0 {
             return;
         }
     }
-    if let Some(watch) = watches.iter_mut().find(|watch| watch.state == State::Open) {
+    if let Some(watch) = watches.iter_mut().find(|watch| watch.is_open()) {
         (0..REPEATED).for_each(|_| watch.take_snapshot());
         sleep(PAUSE);
     }
@@ -237,28 +267,33 @@ fn visit(watches: &mut [Watch]) {
 ///
 /// A message: the reader could not begin.
 pub(super) fn run(
-    index: usize,
+    first: usize,
     namespace: &Namespace,
     seed: u64,
     lifetime: &Lifetime,
 ) -> Result<Vec<Tally>, String> {
-    let channels = COMBINATIONS.len();
+    let run = (namespace, seed, lifetime);
+    let open = |index: usize| match COMBINATIONS[index].sizes {
+        Sizes::Plain => {
+            Watch::<Plain, Pod>::open(index, run, bytemuck::Zeroable::zeroed(), bytemuck::bytes_of)
+        }
+        Sizes::Tiny | Sizes::Mixed => Watch::<Vec<u8>, Bytes>::open(index, run, Vec::new(), Vec::as_slice),
+    };
     // Each reader process begins with another channel.
-    let watches = (0..channels).map(|step| Watch::open((index + step) % channels, namespace, seed, lifetime));
+    let channels = COMBINATIONS.len();
+    let watches = (0..channels).map(|step| open((first + step) % channels));
     let mut watches = watches.collect::<Result<Vec<_>, String>>()?;
     child::say(READY);
     while !lifetime.is_over() {
         visit(&mut watches);
     }
     let deadline = Instant::now() + GRACE;
-    let is_open = |watch: &Watch| watch.state == State::Open;
-    while watches.iter().any(is_open) && Instant::now() < deadline && !lifetime.is_orphaned() {
+    while watches.iter().any(|watch| watch.is_open()) && Instant::now() < deadline && !lifetime.is_orphaned()
+    {
         visit(&mut watches);
     }
+    watches.rotate_right(first % channels);
     // After the parent's death, a killed writer may have no successor that closes its channels.
-    if !lifetime.is_orphaned() {
-        watches.iter_mut().for_each(Watch::check_closed);
-    }
-    watches.sort_by_key(|watch| watch.index);
-    Ok(watches.into_iter().map(Watch::tally).collect())
+    let must_be_closed = !lifetime.is_orphaned();
+    Ok(watches.into_iter().map(|watch| watch.tally(must_be_closed)).collect())
 }

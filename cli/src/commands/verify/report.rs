@@ -3,37 +3,44 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::combination::{COMBINATIONS, Combination, Depth};
 use super::content::{Forgeries, Sizes};
-use super::workers::{Outcome, Results, Size};
+use super::tally::Tally;
+use super::workers::{Outcome, Size};
 use crate::machine::Machine;
 use crate::output::{self, Table, print_json, printable, style};
 
-/// A whole run.
-#[derive(Debug)]
+/// A whole run. The help documents its JSON form.
+#[derive(Debug, Serialize)]
 pub(super) struct Report {
-    pub(super) machine: Machine,
-    pub(super) size: Size,
-    pub(super) seed: u64,
-    pub(super) duration: Duration,
-    pub(super) ending: Status,
-    pub(super) forgeries: Forgeries,
-    pub(super) outcome: Outcome,
+    pub(super) verdict: Verdict,
+    machine: Machine,
+    seconds: f64,
+    #[serde(flatten)]
+    size: Size,
+    seed: u64,
+    forgeries: Forgeries,
+    /// The sum over all channels.
+    #[serde(flatten)]
+    total: Tally,
+    kills: u64,
+    leftovers: u64,
+    faults: Vec<String>,
+    channels: Vec<Channel>,
 }
 
-/// Why the run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
-    /// The time was over.
-    Complete,
-    /// It was interrupted.
-    Interrupted,
+#[derive(Debug, Serialize)]
+struct Channel {
+    channel: &'static str,
+    #[serde(flatten)]
+    tally: Tally,
 }
 
 /// The result of a run in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
     /// Every check succeeded.
     Fine,
@@ -43,49 +50,56 @@ pub(super) enum Verdict {
     Wrong,
 }
 
-impl Verdict {
-    /// The word for programs.
-    fn word(self) -> &'static str {
-        match self {
-            Verdict::Fine => "fine",
-            Verdict::Unfinished => "unfinished",
-            Verdict::Wrong => "wrong",
-        }
-    }
-}
-
 impl Report {
-    pub(super) fn verdict(&self) -> Verdict {
-        let is_wrong = self.checks().iter().any(|(_, count)| *count > 0) || self.forgeries.accepted > 0;
-        match self.ending {
-            _ if is_wrong => Verdict::Wrong,
-            Status::Interrupted => Verdict::Unfinished,
-            Status::Complete => Verdict::Fine,
-        }
-    }
-
-    /// All faults apart from the counts: those of the workers, and channels that were tested too
-    /// little or starved a reader.
-    fn faults(&self) -> Vec<String> {
-        let mut faults = self.outcome.faults.clone();
-        if self.ending == Status::Complete && self.forgeries.tried == 0 {
+    /// Judges a run. It is complete unless it was interrupted.
+    pub(super) fn new(
+        machine: Machine,
+        duration: Duration,
+        size: Size,
+        seed: u64,
+        is_complete: bool,
+        forgeries: Forgeries,
+        outcome: Outcome,
+    ) -> Report {
+        let mut faults = outcome.faults;
+        if is_complete && forgeries.tried == 0 {
             faults.push("no forged payload was tried".into());
         }
-        for (combination, results) in COMBINATIONS.iter().zip(&self.outcome.channels) {
-            let fault = |text: &str| format!("channel {:?}: {text}", combination.channel);
-            faults.extend(starvation(combination, results).map(fault));
-            if self.ending == Status::Complete {
-                faults.extend(untested(combination, results).map(fault));
-            }
+        let (mut total, mut channels) = (Tally::default(), Vec::new());
+        for (combination, tally) in COMBINATIONS.iter().zip(outcome.channels) {
+            let untested = if is_complete { untested(combination, &tally) } else { None };
+            let found = starvation(combination, &tally).into_iter().chain(untested);
+            faults.extend(found.map(|text| format!("channel {:?}: {text}", combination.channel)));
+            total += &tally;
+            channels.push(Channel { channel: combination.channel, tally });
         }
-        faults
+        let mut report = Report {
+            verdict: Verdict::Fine,
+            machine,
+            seconds: duration.as_secs_f64(),
+            size,
+            seed,
+            forgeries,
+            total,
+            kills: outcome.kills,
+            leftovers: outcome.leftovers,
+            faults,
+            channels,
+        };
+        let is_wrong = report.checks().iter().any(|(_, count)| *count > 0) || forgeries.accepted > 0;
+        report.verdict = match is_wrong {
+            true => Verdict::Wrong,
+            false if is_complete => Verdict::Fine,
+            false => Verdict::Unfinished,
+        };
+        report
     }
 
     /// # Errors
     ///
     /// An error of standard output.
     pub(super) fn print(&self, json: bool) -> io::Result<()> {
-        if json { print_json(&self.to_json()) } else { self.print_text() }
+        if json { print_json(self) } else { self.print_text() }
     }
 
     fn print_text(&self) -> io::Result<()> {
@@ -100,10 +114,10 @@ impl Report {
             let style = if count == 0 { style::GOOD } else { style::BAD };
             writeln!(out, "{label:<14}  {style}{count}{style:#}")?;
         }
-        for note in self.faults().iter().chain(self.notes()) {
+        for note in self.faults.iter().chain(&self.total.notes) {
             writeln!(out, "  {}", printable(note))?;
         }
-        let (style, text) = match self.verdict() {
+        let (style, text) = match self.verdict {
             Verdict::Fine => (style::GOOD, "nothing is wrong"),
             Verdict::Unfinished => (style::ODD, "interrupted; up to then nothing was wrong"),
             Verdict::Wrong => (style::BAD, "SOMETHING IS WRONG: please report it, with all of the above"),
@@ -112,23 +126,20 @@ impl Report {
     }
 
     fn counts(&self) -> Vec<(&'static str, String)> {
-        let Report { size, outcome, forgeries, .. } = self;
-        let Results { tally, publications, growths, takeovers } = outcome.total();
-        let (writers, readers, seed) = (size.writers, size.readers, self.seed);
-        let duration = self.duration.as_secs_f64();
+        let Report { seconds, size: Size { writers, readers }, seed, forgeries, total, kills, .. } = self;
         let snapshots = format!(
             "{}, {} of them of a new publication; {} states of histories",
-            tally.snapshots, tally.fresh, tally.history
+            total.snapshots, total.fresh, total.history
         );
         vec![
-            ("run", format!("{duration:.1} s, {writers} writer and {readers} reader processes, seed {seed}")),
+            ("run", format!("{seconds:.1} s, {writers} writer and {readers} reader processes, seed {seed}")),
             ("check", format!("refused {} of {} forged payloads", forgeries.refused(), forgeries.tried)),
             ("snapshots", snapshots),
-            ("verified", output::bytes(tally.bytes)),
-            ("publications", publications.to_string()),
-            ("retries", format!("{}; {} snapshots given up", tally.retries, tally.give_ups)),
-            ("growths", format!("{growths}; segments mapped {} times", tally.remaps)),
-            ("kills", format!("{}; {takeovers} channels taken over", outcome.kills)),
+            ("verified", output::bytes(total.bytes)),
+            ("publications", total.publications.to_string()),
+            ("retries", format!("{}; {} snapshots given up", total.retries, total.give_ups)),
+            ("growths", format!("{}; segments mapped {} times", total.growths, total.remaps)),
+            ("kills", format!("{kills}; {} channels taken over", total.takeovers)),
         ]
     }
 
@@ -136,13 +147,10 @@ impl Report {
     fn table(&self) -> Table {
         let numbers = [">snapshots", ">fresh", ">publications", ">growths", ">retries", ">give-ups", ">torn"];
         let mut table = Table::new(["channel"].into_iter().chain(numbers));
-        for (combination, Results { tally, publications, growths, .. }) in
-            COMBINATIONS.iter().zip(&self.outcome.channels)
-        {
-            let counts = [tally.snapshots, tally.fresh, *publications, *growths, tally.retries];
+        for Channel { channel, tally } in &self.channels {
+            let counts = [tally.snapshots, tally.fresh, tally.publications, tally.growths, tally.retries];
             let counts = counts.into_iter().chain([tally.give_ups, tally.torn]);
-            let cells = counts.map(|count| count.to_string());
-            let cells = [combination.channel.to_owned()].into_iter().chain(cells);
+            let cells = [(*channel).to_owned()].into_iter().chain(counts.map(|count| count.to_string()));
             table.row(cells.map(|cell| (cell, style::PLAIN)));
         }
         table
@@ -150,152 +158,82 @@ impl Report {
 
     /// The counts that must all be 0.
     fn checks(&self) -> [(&'static str, u64); 5] {
-        let tally = self.outcome.total().tally;
         [
-            ("torn", tally.torn),
-            ("backwards", tally.backwards),
-            ("failures", tally.failures),
-            ("leftovers", self.outcome.leftovers),
-            ("faults", self.faults().len() as u64),
+            ("torn", self.total.torn),
+            ("backwards", self.total.backwards),
+            ("failures", self.total.failures),
+            ("leftovers", self.leftovers),
+            ("faults", self.faults.len() as u64),
         ]
-    }
-
-    fn notes(&self) -> impl Iterator<Item = &String> {
-        self.outcome.channels.iter().flat_map(|results| &results.tally.notes)
-    }
-
-    fn to_json(&self) -> Value {
-        let Results { tally, publications, growths, takeovers } = self.outcome.total();
-        json!({
-            "verdict": self.verdict().word(),
-            "machine": self.machine.to_json(),
-            "seconds": self.duration.as_secs_f64(),
-            "writers": self.size.writers,
-            "readers": self.size.readers,
-            "seed": self.seed,
-            "forgeries": {"tried": self.forgeries.tried, "accepted": self.forgeries.accepted},
-            "snapshots": tally.snapshots,
-            "fresh": tally.fresh,
-            "history": tally.history,
-            "bytes": tally.bytes,
-            "publications": publications,
-            "retries": tally.retries,
-            "give_ups": tally.give_ups,
-            "growths": growths,
-            "remaps": tally.remaps,
-            "kills": self.outcome.kills,
-            "takeovers": takeovers,
-            "torn": tally.torn,
-            "backwards": tally.backwards,
-            "failures": tally.failures,
-            "leftovers": self.outcome.leftovers,
-            "faults": self.faults(),
-            "notes": self.notes().collect::<Vec<_>>(),
-            "channels": self.channels_to_json(),
-        })
-    }
-
-    fn channels_to_json(&self) -> Value {
-        let channels = COMBINATIONS.iter().zip(&self.outcome.channels);
-        channels
-            .map(|(combination, Results { tally, publications, growths, takeovers })| {
-                json!({
-                    "channel": combination.channel,
-                    "snapshots": tally.snapshots,
-                    "fresh": tally.fresh,
-                    "history": tally.history,
-                    "publications": publications,
-                    "growths": growths,
-                    "takeovers": takeovers,
-                    "retries": tally.retries,
-                    "give_ups": tally.give_ups,
-                    "torn": tally.torn,
-                })
-            })
-            .collect()
     }
 }
 
 /// A reader may give up only if the channel's segments have a single slot.
-fn starvation(combination: &Combination, results: &Results) -> Option<&'static str> {
-    let starved = combination.depth == Depth::Default && results.tally.give_ups > 0;
+fn starvation(combination: &Combination, tally: &Tally) -> Option<&'static str> {
+    let starved = combination.depth == Depth::Default && tally.give_ups > 0;
     starved.then_some("a reader gave up although the ring has the default depth")
 }
 
 /// The part of a channel that a complete run has not tested.
-fn untested(combination: &Combination, results: &Results) -> Option<&'static str> {
-    let Results { tally, publications, growths, .. } = results;
-    if tally.snapshots == 0 || *publications == 0 {
+fn untested(combination: &Combination, tally: &Tally) -> Option<&'static str> {
+    if tally.snapshots == 0 || tally.publications == 0 {
         return Some("nothing was verified");
     }
-    (combination.sizes == Sizes::Mixed && *growths == 0).then_some("it never grew")
+    (combination.sizes == Sizes::Mixed && tally.growths == 0).then_some("it never grew")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn report() -> Report {
-        let mut outcome = Outcome::new();
-        for channel in &mut outcome.channels {
-            channel.tally.snapshots = 1;
-            channel.publications = 1;
-            channel.growths = 1;
-        }
-        Report {
-            machine: Machine::look(),
-            size: Size { writers: 1, readers: 1 },
-            seed: 0,
-            duration: Duration::from_secs(1),
-            ending: Status::Complete,
-            forgeries: Forgeries { tried: 1, accepted: 0 },
-            outcome,
-        }
+    /// The verdict on a run that would be fine without the fault.
+    fn verdict(is_complete: bool, fault: impl FnOnce(&mut Outcome, &mut Forgeries)) -> Verdict {
+        let tally = Tally { snapshots: 1, publications: 1, growths: 1, ..Tally::default() };
+        let mut outcome = Outcome { channels: std::array::from_fn(|_| tally.clone()), ..Outcome::default() };
+        let mut forgeries = Forgeries { tried: 1, accepted: 0 };
+        fault(&mut outcome, &mut forgeries);
+        let size = Size { writers: 1, readers: 1 };
+        let second = Duration::from_secs(1);
+        Report::new(Machine::look(), second, size, 0, is_complete, forgeries, outcome).verdict
     }
 
     #[test]
     fn every_fault_makes_the_verdict_wrong() {
-        assert_eq!(report().verdict(), Verdict::Fine);
-        let faults: [fn(&mut Report); 10] = [
-            |report| report.outcome.channels[1].tally.torn = 1,
-            |report| report.outcome.channels[2].tally.backwards = 1,
-            |report| report.outcome.channels[3].tally.failures = 1,
-            |report| report.outcome.channels[4].tally.snapshots = 0,
-            |report| report.outcome.channels[5].publications = 0,
-            |report| report.outcome.channels[0].growths = 0,
-            |report| report.outcome.leftovers = 1,
-            |report| report.outcome.faults.push("why".into()),
-            |report| report.forgeries.accepted = 1,
-            |report| report.forgeries.tried = 0,
+        assert_eq!(verdict(true, |_, _| {}), Verdict::Fine);
+        let faults: [fn(&mut Outcome, &mut Forgeries); 10] = [
+            |outcome, _| outcome.channels[1].torn = 1,
+            |outcome, _| outcome.channels[2].backwards = 1,
+            |outcome, _| outcome.channels[3].failures = 1,
+            |outcome, _| outcome.channels[4].snapshots = 0,
+            |outcome, _| outcome.channels[5].publications = 0,
+            |outcome, _| outcome.channels[0].growths = 0,
+            |outcome, _| outcome.leftovers = 1,
+            |outcome, _| outcome.faults.push("why".into()),
+            |_, forgeries| forgeries.accepted = 1,
+            |_, forgeries| forgeries.tried = 0,
         ];
         for (index, fault) in faults.into_iter().enumerate() {
-            let mut report = report();
-            fault(&mut report);
-            assert_eq!(report.verdict(), Verdict::Wrong, "fault {index}");
+            assert_eq!(verdict(true, fault), Verdict::Wrong, "fault {index}");
         }
     }
 
     #[test]
     fn a_reader_may_give_up_on_one_slot_only_and_small_states_need_not_grow() {
         for (index, combination) in COMBINATIONS.iter().enumerate() {
-            let mut starved = report();
-            starved.outcome.channels[index].tally.give_ups = 1;
-            assert_eq!(
-                starved.verdict() == Verdict::Fine,
-                combination.depth == Depth::One,
-                "{combination:?}"
-            );
-            let mut same_size = report();
-            same_size.outcome.channels[index].growths = 0;
-            assert_eq!(same_size.verdict() == Verdict::Wrong, combination.sizes == Sizes::Mixed);
+            let starved = verdict(true, |outcome, _| outcome.channels[index].give_ups = 1);
+            assert_eq!(starved == Verdict::Fine, combination.depth == Depth::One, "{combination:?}");
+            let same_size = verdict(true, |outcome, _| outcome.channels[index].growths = 0);
+            assert_eq!(same_size == Verdict::Wrong, combination.sizes == Sizes::Mixed);
         }
     }
 
     #[test]
     fn an_interrupted_run_is_unfinished_unless_something_is_wrong() {
-        let mut report = Report { ending: Status::Interrupted, outcome: Outcome::new(), ..report() };
-        assert_eq!(report.verdict(), Verdict::Unfinished);
-        report.outcome.channels[0].tally.torn = 1;
-        assert_eq!(report.verdict(), Verdict::Wrong);
+        assert_eq!(verdict(false, |outcome, _| *outcome = Outcome::default()), Verdict::Unfinished);
+        let torn = |outcome: &mut Outcome, _: &mut Forgeries| {
+            *outcome = Outcome::default();
+            outcome.channels[0].torn = 1;
+        };
+        assert_eq!(verdict(false, torn), Verdict::Wrong);
     }
 }

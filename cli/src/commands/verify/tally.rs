@@ -1,14 +1,15 @@
-//! The counts of a reader on one channel.
+//! The counts of a channel.
 
 use std::ops::AddAssign;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 /// The most faults of a channel that are described. All faults are counted.
-const MAX_NOTES: usize = 5;
+pub(super) const MAX_NOTES: usize = 5;
 
-/// Counts of one reader process, or of all of them, on one channel or on all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Counts of one reader process, or of all of them, on one channel or on all. The report and the
+/// readers' messages have the names of the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(super) struct Tally {
     /// Snapshots that were compared with the published payload, torn ones included.
     pub(super) snapshots: u64,
@@ -18,12 +19,18 @@ pub(super) struct Tally {
     pub(super) history: u64,
     /// Payload bytes of snapshots and histories.
     pub(super) bytes: u64,
+    /// Publications, which the parent counts, as growths and takeovers.
+    pub(super) publications: u64,
     /// Attempts that had to be repeated.
     pub(super) retries: u64,
     /// Snapshots that the reader gave up because the writer was faster.
     pub(super) give_ups: u64,
+    /// Replacements of the channel's segments.
+    pub(super) growths: u64,
     /// Segments that were mapped.
     pub(super) remaps: u64,
+    /// Writers after the first.
+    pub(super) takeovers: u64,
     /// Payloads that differ from what was published under their number.
     pub(super) torn: u64,
     /// Numbers or times that went backwards.
@@ -41,80 +48,51 @@ impl Tally {
             self.notes.push(text);
         }
     }
+}
 
-    /// The counts, for the parent process.
-    pub(super) fn to_json(&self) -> Value {
-        json!({
-            "snapshots": self.snapshots,
-            "fresh": self.fresh,
-            "history": self.history,
-            "bytes": self.bytes,
-            "retries": self.retries,
-            "give_ups": self.give_ups,
-            "remaps": self.remaps,
-            "torn": self.torn,
-            "backwards": self.backwards,
-            "failures": self.failures,
-            "notes": self.notes,
-        })
-    }
-
-    /// `None` if a count is missing.
-    pub(super) fn from_json(value: &Value) -> Option<Tally> {
-        let count = |name: &str| value.get(name)?.as_u64();
-        let notes = value.get("notes")?.as_array()?.iter();
-        Some(Tally {
-            snapshots: count("snapshots")?,
-            fresh: count("fresh")?,
-            history: count("history")?,
-            bytes: count("bytes")?,
-            retries: count("retries")?,
-            give_ups: count("give_ups")?,
-            remaps: count("remaps")?,
-            torn: count("torn")?,
-            backwards: count("backwards")?,
-            failures: count("failures")?,
-            notes: notes.filter_map(Value::as_str).map(str::to_owned).collect(),
-        })
+/// The sum keeps all notes.
+impl AddAssign<&Tally> for Tally {
+    fn add_assign(&mut self, other: &Tally) {
+        self.snapshots += other.snapshots;
+        self.fresh += other.fresh;
+        self.history += other.history;
+        self.bytes += other.bytes;
+        self.publications += other.publications;
+        self.retries += other.retries;
+        self.give_ups += other.give_ups;
+        self.growths += other.growths;
+        self.remaps += other.remaps;
+        self.takeovers += other.takeovers;
+        self.torn += other.torn;
+        self.backwards += other.backwards;
+        self.failures += other.failures;
+        self.notes.extend_from_slice(&other.notes);
     }
 }
 
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
-        let Tally {
-            snapshots,
-            fresh,
-            history,
-            bytes,
-            retries,
-            give_ups,
-            remaps,
-            torn,
-            backwards,
-            failures,
-            notes,
-        } = other;
-        self.snapshots += snapshots;
-        self.fresh += fresh;
-        self.history += history;
-        self.bytes += bytes;
-        self.retries += retries;
-        self.give_ups += give_ups;
-        self.remaps += remaps;
-        self.torn += torn;
-        self.backwards += backwards;
-        self.failures += failures;
-        notes.into_iter().for_each(|note| self.note(note));
-    }
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json, to_value};
 
-#[test]
-fn a_tally_survives_a_round_trip_and_adds_up() {
-    let tally =
-        Tally { snapshots: 1, torn: 2, bytes: u64::MAX, notes: vec!["why".into()], ..Tally::default() };
-    assert_eq!(Tally::from_json(&tally.to_json()), Some(tally.clone()));
-    let mut sum = Tally { torn: 3, ..Tally::default() };
-    sum += tally;
-    assert_eq!((sum.snapshots, sum.torn, sum.notes.len()), (1, 5, 1));
-    assert_eq!(Tally::from_json(&json!({"snapshots": 1})), None);
+    use super::*;
+
+    #[test]
+    fn a_tally_survives_a_round_trip_and_every_count_adds_up() {
+        let mut counts = to_value(Tally::default()).unwrap();
+        for (number, count) in (1..).zip(counts.as_object_mut().unwrap().values_mut()) {
+            *count = if count.is_u64() { Value::from(number) } else { json!(["why"]) };
+        }
+        let tally: Tally = from_value(counts.clone()).unwrap();
+        assert_eq!((tally.snapshots, tally.notes.len(), to_value(&tally).unwrap()), (1, 1, counts));
+        let mut sum = tally.clone();
+        sum += &tally;
+        let sum = to_value(&sum).unwrap();
+        for (name, count) in to_value(&tally).unwrap().as_object().unwrap() {
+            match count.as_u64() {
+                Some(count) => assert_eq!(sum[name], 2 * count, "{name}"),
+                None => assert_eq!(sum[name], json!(["why", "why"])),
+            }
+        }
+        assert!(from_value::<Tally>(json!({"snapshots": 1})).is_err());
+    }
 }

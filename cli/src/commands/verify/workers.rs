@@ -1,21 +1,22 @@
 //! The parent's side: starts the worker processes, kills writers, and collects the counts of the
 //! readers.
 
-use std::io;
 use std::process::ExitStatus;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use std::{io, mem};
 
-use serde_json::Value;
+use serde::Serialize;
+use tearless::dynamic::DynamicReader;
 use tearless::{Namespace, cleanup::Retention};
 
-use super::channel::TestReader;
-use super::child::{Role, Task};
 use super::combination::COMBINATIONS;
 use super::content::scramble;
 use super::leftovers::Prefixes;
-use super::tally::Tally;
-use crate::child::{End, READY, Worker, text};
+use super::tally::{MAX_NOTES, Tally};
+use super::writer::Share;
+use super::{Role, Task};
+use crate::child::{READY, Worker, text};
 use crate::interrupt::Interrupt;
 
 /// The time limit for the workers to begin, and to end.
@@ -31,26 +32,17 @@ const LOOK: Duration = Duration::from_millis(10);
 const MAX_FAULTS: usize = 10;
 
 /// The numbers of processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Size {
     pub(super) writers: usize,
     pub(super) readers: usize,
 }
 
-/// The results of one channel.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Results {
-    pub(super) tally: Tally,
-    pub(super) publications: u64,
-    pub(super) growths: u64,
-    pub(super) takeovers: u64,
-}
-
 /// The results of a run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// In the order of [`COMBINATIONS`].
-    pub(super) channels: [Results; COMBINATIONS.len()],
+    pub(super) channels: [Tally; COMBINATIONS.len()],
     pub(super) kills: u64,
     /// Objects that were left in shared memory after the end of all workers.
     pub(super) leftovers: u64,
@@ -58,40 +50,17 @@ pub(super) struct Outcome {
     pub(super) faults: Vec<String>,
 }
 
-impl Outcome {
-    pub(super) fn new() -> Outcome {
-        Outcome {
-            channels: std::array::from_fn(|_| Results::default()),
-            kills: 0,
-            leftovers: 0,
-            faults: Vec::new(),
-        }
-    }
-
-    /// The sum over all channels.
-    pub(super) fn total(&self) -> Results {
-        let mut sum = Results::default();
-        for channel in &self.channels {
-            sum.tally += channel.tally.clone();
-            sum.publications += channel.publications;
-            sum.growths += channel.growths;
-            sum.takeovers += channel.takeovers;
-        }
-        sum
-    }
-}
-
 /// All workers. None of them, and none of their channels, outlives this value.
 pub(super) struct Workers<'a> {
-    task: &'a Task,
     namespace: Namespace,
+    seed: u64,
     interrupt: &'a Interrupt,
     size: Size,
     writers: Vec<Worker>,
     readers: Vec<Worker>,
     /// The parent's own readers, which know the number of publications after the channels are
     /// removed.
-    observers: Vec<TestReader>,
+    observers: Vec<DynamicReader>,
     prefixes: Prefixes,
     outcome: Outcome,
 }
@@ -102,31 +71,44 @@ impl<'a> Workers<'a> {
     /// # Errors
     ///
     /// A message: one of them could not start.
-    pub(super) fn start(task: &'a Task, size: Size, interrupt: &'a Interrupt) -> Result<Workers<'a>, String> {
+    pub(super) fn start(
+        namespace: Namespace,
+        seed: u64,
+        size: Size,
+        interrupt: &'a Interrupt,
+    ) -> Result<Workers<'a>, String> {
         let mut workers = Workers {
-            task,
-            namespace: Namespace::open(&task.namespace).map_err(text)?,
+            namespace,
+            seed,
             interrupt,
             size,
             writers: Vec::new(),
             readers: Vec::new(),
             observers: Vec::new(),
             prefixes: Prefixes::default(),
-            outcome: Outcome::new(),
+            outcome: Outcome::default(),
         };
         for index in 0..size.writers {
-            let role = Role::Writer { index, writers: size.writers, life: 1 };
-            workers.writers.push(start(task, role).map_err(text)?);
+            workers.writers.push(workers.start_writer(index, 1).map_err(text)?);
         }
         for first in 0..size.readers {
-            workers.readers.push(start(task, Role::Reader { first }).map_err(text)?);
+            workers.readers.push(workers.start_one(Role::Reader { first }).map_err(text)?);
         }
         workers.await_ready()?;
-        let observers =
-            COMBINATIONS.iter().map(|combination| combination.reader(&workers.namespace, || true));
-        workers.observers = observers.collect::<Result<_, _>>().map_err(text)?;
+        for combination in &COMBINATIONS {
+            let observer = workers.namespace.dynamic_reader(combination.channel).map_err(text)?;
+            workers.observers.push(observer);
+        }
         workers.find_prefixes();
         Ok(workers)
+    }
+
+    fn start_writer(&self, index: usize, life: u64) -> io::Result<Worker> {
+        self.start_one(Role::Writer(Share { index, writers: self.size.writers, life }))
+    }
+
+    fn start_one(&self, role: Role) -> io::Result<Worker> {
+        Worker::start("verify", &self.namespace, &Task { seed: self.seed, role })
     }
 
     fn await_ready(&mut self) -> Result<(), String> {
@@ -159,7 +141,7 @@ impl<'a> Workers<'a> {
         let end = Instant::now() + duration;
         let mut lives = vec![1; self.size.writers];
         for turn in 0.. {
-            let random = scramble(self.task.seed, turn);
+            let random = scramble(self.seed, turn);
             let (min, max) = BETWEEN_KILLS;
             let next = Instant::now() + Duration::from_millis(min + random % (max - min));
             while Instant::now() < next.min(end) && !self.interrupt.is_raised() {
@@ -184,8 +166,7 @@ impl<'a> Workers<'a> {
         }
         writer.kill();
         self.outcome.kills += 1;
-        let role = Role::Writer { index, writers: self.size.writers, life };
-        match start(self.task, role) {
+        match self.start_writer(index, life) {
             Ok(successor) => self.writers[index] = successor,
             Err(error) => self.fault(format!("no successor of writer {index} can be started: {error}")),
         }
@@ -194,39 +175,38 @@ impl<'a> Workers<'a> {
     /// Ends all workers, the writers first, and returns the results of the run.
     pub(super) fn finish(mut self) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
-        self.end_writers(deadline);
-        for (results, observer) in self.outcome.channels.iter_mut().zip(&self.observers) {
-            results.publications = observer.publication();
-            results.growths = observer.growths();
-            results.takeovers = observer.incarnation().saturating_sub(1);
+        let (writers, readers) = (mem::take(&mut self.writers), mem::take(&mut self.readers));
+        self.end("writer", writers, deadline);
+        for (tally, observer) in self.outcome.channels.iter_mut().zip(&self.observers) {
+            let observer = observer.reader();
+            tally.publications = observer.publication();
+            tally.growths = observer.growths();
+            tally.takeovers = observer.incarnation().saturating_sub(1);
         }
-        self.end_readers(deadline);
+        for (index, lines) in self.end("reader", readers, deadline).into_iter().enumerate() {
+            self.count(index, &lines);
+        }
         self.count_leftovers();
-        std::mem::replace(&mut self.outcome, Outcome::new())
+        mem::take(&mut self.outcome)
     }
 
-    fn end_writers(&mut self, deadline: Instant) {
-        let mut writers = std::mem::take(&mut self.writers);
-        writers.iter_mut().for_each(Worker::order_to_end);
-        for (index, writer) in writers.iter_mut().enumerate() {
-            self.end_of(&format!("writer {index}"), writer, deadline);
-        }
+    /// Ends some of the workers, and returns the lines that each has printed.
+    fn end(&mut self, what: &str, mut workers: Vec<Worker>, deadline: Instant) -> Vec<Vec<String>> {
+        workers.iter_mut().for_each(Worker::order_to_end);
+        let workers = workers.iter_mut().enumerate();
+        workers.map(|(index, worker)| self.end_of(&format!("{what} {index}"), worker, deadline)).collect()
     }
 
-    fn end_readers(&mut self, deadline: Instant) {
-        let mut readers = std::mem::take(&mut self.readers);
-        readers.iter_mut().for_each(Worker::order_to_end);
-        for (index, reader) in readers.iter_mut().enumerate() {
-            let lines = self.end_of(&format!("reader {index}"), reader, deadline);
-            let tallies: Vec<_> = lines.iter().filter_map(|line| tallies(line)).collect();
-            match &tallies[..] {
-                [tallies] => {
-                    for (results, tally) in self.outcome.channels.iter_mut().zip(tallies) {
-                        results.tally += tally.clone();
-                    }
-                }
-                _ => self.fault(format!("reader {index} has not reported its counts once: {lines:?}")),
-            }
+    /// Adds the counts that a reader has printed.
+    fn count(&mut self, index: usize, lines: &[String]) {
+        let tallies = |line: &String| serde_json::from_str::<[Tally; COMBINATIONS.len()]>(line).ok();
+        let tallies: Vec<_> = lines.iter().filter_map(tallies).collect();
+        let [tallies] = &tallies[..] else {
+            return self.fault(format!("reader {index} has not reported its counts once: {lines:?}"));
+        };
+        for (sum, tally) in self.outcome.channels.iter_mut().zip(tallies) {
+            *sum += tally;
+            sum.notes.truncate(MAX_NOTES);
         }
     }
 
@@ -235,9 +215,9 @@ impl<'a> Workers<'a> {
         let end = worker.await_end(deadline);
         let lines = worker.lines();
         match end {
-            End::Ended(status) if status.success() => {}
-            End::Ended(status) => self.fault(format!("{name}: {}", ending(status, &lines))),
-            End::Overdue => self.fault(format!("{name} did not end")),
+            Some(status) if status.success() => {}
+            Some(status) => self.fault(format!("{name}: {}", ending(status, &lines))),
+            None => self.fault(format!("{name} did not end")),
         }
         lines.into_iter().filter(|line| line != READY).collect()
     }
@@ -270,17 +250,6 @@ impl<'a> Workers<'a> {
             self.outcome.faults.push(text);
         }
     }
-}
-
-fn start(task: &Task, role: Role) -> io::Result<Worker> {
-    Worker::start("verify", &task.to_argument(role))
-}
-
-/// A reader's counts of each combination, if `line` has them.
-fn tallies(line: &str) -> Option<Vec<Tally>> {
-    let value: Value = serde_json::from_str(line).ok()?;
-    let tallies: Option<Vec<Tally>> = value.as_array()?.iter().map(Tally::from_json).collect();
-    tallies.filter(|tallies| tallies.len() == COMBINATIONS.len())
 }
 
 fn ending(status: ExitStatus, lines: &[String]) -> String {

@@ -4,8 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
+use ratatui::widgets::{Clear, Widget};
 
-use crate::commands::top::column::Side;
+use crate::output::Side;
 
 /// The mark of a text that was cut.
 const CUT: &str = "…";
@@ -35,9 +36,7 @@ impl<'a> Canvas<'a> {
 
     /// Resets all cells.
     pub(super) fn clear(&mut self) {
-        for place in self.area.positions() {
-            self.buffer[place].reset();
-        }
+        Clear.render(self.area, self.buffer);
     }
 
     /// Adds `style` to all cells.

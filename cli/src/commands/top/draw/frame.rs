@@ -5,10 +5,9 @@ use ratatui::layout::Rect;
 use tearless::hub::Health;
 
 use super::canvas::Canvas;
-use crate::commands::top::column::Side;
-use crate::commands::top::view::{Flow, Mode, Pane, Scene, View};
+use crate::commands::top::view::{Mode, Scene, View};
 use crate::health;
-use crate::output::{self, bytes, printable};
+use crate::output::{self, Side, bytes, printable};
 
 /// Namespace, number of workers by state, rates and memory.
 pub(super) fn draw_header(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
@@ -19,24 +18,27 @@ pub(super) fn draw_header(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_
         count => format!("{count} workers"),
     };
     let mut texts = vec![
-        ("tearless top ", palette.accent()),
-        (&*namespace, palette.strong()),
-        ("  ", palette.normal()),
-        (&count, palette.strong()),
+        ("tearless top ", palette.accent),
+        (&*namespace, palette.strong),
+        ("  ", palette.normal),
+        (&count, palette.strong),
     ];
     let states = states(scene);
     for (index, (health, count)) in states.iter().enumerate() {
-        texts.push((if index == 0 { ": " } else { ", " }, palette.normal()));
+        texts.push((if index == 0 { ": " } else { ", " }, palette.normal));
         texts.push((count, palette.health(*health)));
     }
     canvas.line(0, &texts);
-    let flow = flow(view, scene);
+    let flow = match view.is_frozen {
+        true => " FROZEN ".into(),
+        false => format!("every {}", humantime::format_duration(scene.interval)),
+    };
     let width = u16::try_from(flow.chars().count()).unwrap_or(u16::MAX);
     let second = second_line(view, scene);
-    let style = if scene.trouble.is_some() { palette.trouble() } else { palette.normal() };
+    let style = if scene.trouble.is_some() { palette.trouble } else { palette.normal };
     let room = canvas.area().width.saturating_sub(width + 2);
     canvas.cell((0, 1), room, &second, Side::Left, style);
-    let style = if view.is_live() { palette.dim() } else { palette.frozen() };
+    let style = if view.is_frozen { palette.frozen } else { palette.dim };
     canvas.cell((room + 2, 1), width, &flow, Side::Right, style);
 }
 
@@ -48,14 +50,6 @@ fn states(scene: &Scene<'_>) -> Vec<(Option<Health>, String)> {
         Some((first.health, format!("{} {word}", rows.len())))
     };
     health::WORDS.iter().rev().filter_map(workers).collect()
-}
-
-fn flow(view: &View, scene: &Scene<'_>) -> String {
-    if view.is_live() {
-        format!("every {}", humantime::format_duration(scene.interval))
-    } else {
-        " FROZEN ".into()
-    }
 }
 
 fn second_line(view: &View, scene: &Scene<'_>) -> String {
@@ -79,14 +73,14 @@ pub(super) fn draw_footer(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_
     if view.mode == Mode::Typing {
         let filter = format!("{}▏", printable(&view.filter));
         let texts = [
-            ("/", palette.accent()),
-            (&filter, palette.strong()),
-            ("  Enter keeps the filter, Esc clears it", palette.dim()),
+            ("/", palette.accent),
+            (&filter, palette.strong),
+            ("  Enter keeps the filter, Esc clears it", palette.dim),
         ];
         return canvas.line(0, &texts);
     }
-    let freeze = if view.flow == Flow::Live { "freeze" } else { "continue" };
-    let fields = if view.pane == Pane::Shown { "hide fields" } else { "show fields" };
+    let freeze = if view.is_frozen { "continue" } else { "freeze" };
+    let fields = if view.is_pane_hidden { "show fields" } else { "hide fields" };
     let keys = [
         ("?", "help"),
         ("q", "quit"),
@@ -99,8 +93,8 @@ pub(super) fn draw_footer(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_
     ];
     let mut texts = Vec::with_capacity(keys.len() * 4);
     for (key, meaning) in keys {
-        texts.extend([(key, palette.accent()), (" ", palette.normal()), (meaning, palette.dim())]);
-        texts.push(("  ", palette.normal()));
+        texts.extend([(key, palette.accent), (" ", palette.normal), (meaning, palette.dim)]);
+        texts.push(("  ", palette.normal));
     }
     canvas.line(0, &texts);
 }
@@ -140,11 +134,11 @@ pub(super) fn draw_help(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let mut canvas = canvas.part(Rect { x, y, width, height });
     let palette = scene.palette;
     canvas.clear();
-    canvas.part(Rect { x, y, width, height: 1 }).style(palette.head());
-    canvas.cell((0, 0), width, "  tearless top: any key closes the help", Side::Left, palette.head());
+    canvas.part(Rect { x, y, width, height: 1 }).style(palette.head);
+    canvas.cell((0, 0), width, "  tearless top: any key closes the help", Side::Left, palette.head);
     let gap = [("", "")];
     for (y, (key, meaning)) in (1..).zip(KEYS.iter().chain(&gap).chain(&STATES)) {
-        canvas.cell((2, y), 19, key, Side::Left, palette.accent());
-        canvas.cell((22, y), width.saturating_sub(23), meaning, Side::Left, palette.normal());
+        canvas.cell((2, y), 19, key, Side::Left, palette.accent);
+        canvas.cell((22, y), width.saturating_sub(23), meaning, Side::Left, palette.normal);
     }
 }

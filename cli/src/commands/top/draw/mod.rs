@@ -11,9 +11,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use self::canvas::Canvas;
-use super::column::Side;
 use super::text;
-use super::view::{Focus, Mode, Pane, Places, Scene, View};
+use super::view::{Mode, Places, Scene, View};
+use crate::output::Side;
 
 /// The smallest size of a frame.
 const MIN_SIZE: (u16, u16) = (32, 7);
@@ -34,11 +34,11 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, view: &mut View, scene: &Sce
     let parts = Layout::vertical([Constraint::Length(2), Constraint::Fill(1), Constraint::Length(1)]);
     let [head, body, foot] = parts.areas(area);
     frame::draw_header(&mut canvas.part(head), view, scene);
-    let (table, pane) = split(body, view.pane);
+    let (table, pane) = split(body, view.is_pane_hidden);
     table::draw(&mut canvas.part(table), view, scene);
     match pane {
         Some(pane) => pane::draw(&mut canvas.part(pane), view, scene),
-        None => view.focus = Focus::Table,
+        None => view.is_pane_focused = false,
     }
     frame::draw_footer(&mut canvas.part(foot), view, scene);
     if view.mode == Mode::Help {
@@ -47,8 +47,8 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, view: &mut View, scene: &Sce
 }
 
 /// The areas of the table and of the pane.
-fn split(body: Rect, pane: Pane) -> (Rect, Option<Rect>) {
-    if pane == Pane::Hidden || (body.width < BESIDE && body.height < BOTH) {
+fn split(body: Rect, is_pane_hidden: bool) -> (Rect, Option<Rect>) {
+    if is_pane_hidden || (body.width < BESIDE && body.height < BOTH) {
         return (body, None);
     }
     let [table, pane] = match body.width {
@@ -62,6 +62,6 @@ fn too_small(canvas: &mut Canvas<'_>, scene: &Scene<'_>) {
     let Rect { width, height, .. } = canvas.area();
     let text = format!("too small: {width}x{height}, needs {}x{}", MIN_SIZE.0, MIN_SIZE.1);
     for (y, line) in (0..).zip(text::wrapped(&text, width.into())) {
-        canvas.cell((0, y), width, &line, Side::Left, scene.palette.trouble());
+        canvas.cell((0, y), width, &line, Side::Left, scene.palette.trouble);
     }
 }

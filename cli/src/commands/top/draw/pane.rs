@@ -3,10 +3,10 @@
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use crate::commands::top::column::Side;
-use crate::commands::top::detail::Line;
+use crate::commands::top::data::Line;
 use crate::commands::top::text;
-use crate::commands::top::view::{Focus, Scene, View};
+use crate::commands::top::view::{Scene, View};
+use crate::output::Side;
 
 /// Empty cells before a line.
 const INDENT: u16 = 2;
@@ -28,16 +28,16 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
         if let Some(line) = fields.get(index) {
             draw_line(canvas, scene, y, line);
         } else if let Some(line) = note.get(index - fields.len()) {
-            canvas.cell((INDENT, y), width, line, Side::Left, scene.palette.dim());
+            canvas.cell((INDENT, y), width, line, Side::Left, scene.palette.dim);
         }
     }
 }
 
 fn draw_title(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
     let (area, detail) = (canvas.area(), scene.detail);
-    let style = scene.palette.head();
+    let style = scene.palette.head;
     canvas.part(Rect { height: 1, ..area }).style(style);
-    let mark = if view.focus == Focus::Pane { "▶ " } else { "  " };
+    let mark = if view.is_pane_focused { "▶ " } else { "  " };
     let title = match detail.label.as_str() {
         "" => format!("{mark}no worker is selected"),
         label => format!("{mark}{label}  #{}  {}", detail.publication, detail.format),
@@ -57,14 +57,9 @@ fn draw_title(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_>) {
 
 fn draw_line(canvas: &mut Canvas<'_>, scene: &Scene<'_>, y: u16, line: &Line) {
     let palette = scene.palette;
-    let value = if line.is_fresh(scene.at) { palette.fresh() } else { palette.normal() };
+    let value = if line.is_fresh(scene.at) { palette.fresh } else { palette.normal };
     canvas.line(
         y,
-        &[
-            ("  ", palette.normal()),
-            (&line.path, palette.normal()),
-            (" = ", palette.dim()),
-            (&line.value, value),
-        ],
+        &[("  ", palette.normal), (&line.path, palette.normal), (" = ", palette.dim), (&line.value, value)],
     );
 }

@@ -4,11 +4,11 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::canvas::Canvas;
-use crate::commands::top::column::{Column, Side};
-use crate::commands::top::list::Direction;
-use crate::commands::top::row::Row;
+use crate::commands::top::column::Column;
+use crate::commands::top::data::Row;
 use crate::commands::top::text;
-use crate::commands::top::view::{Focus, Scene, View};
+use crate::commands::top::view::{Scene, View};
+use crate::output::{Side, heading};
 
 /// The widest name; a longer one is cut, even if there is space.
 const MAX_NAME: u16 = 40;
@@ -24,23 +24,20 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
     view.places.heads = draw_head(canvas, view, scene, &columns);
     if in_sight.is_empty() {
         let (message, style) = match scene.missing {
-            _ if !scene.rows.is_empty() => {
-                ("no worker matches the filter: Esc clears it", scene.palette.dim())
-            }
-            None => ("no channels yet: they appear here when workers open them", scene.palette.dim()),
-            Some(missing) => (missing, scene.palette.trouble()),
+            _ if !scene.rows.is_empty() => ("no worker matches the filter: Esc clears it", scene.palette.dim),
+            None => ("no channels yet: they appear here when workers open them", scene.palette.dim),
+            Some(missing) => (missing, scene.palette.trouble),
         };
         for (y, line) in (1..).zip(text::wrapped(message, area.width.into())) {
             canvas.cell((0, y), area.width, &line, Side::Left, style);
         }
     }
-    let selected = view.list.cursor() - view.list.top().min(view.list.cursor());
+    let selected = view.list.cursor - view.list.top.min(view.list.cursor);
     for (index, row) in (0..).zip(in_sight) {
         draw_row(canvas, scene, &columns, (index + 1, row));
         if usize::from(index) == selected {
-            let style = scene.palette.selected();
-            let focused = view.focus == Focus::Table;
-            let style = if focused { style } else { style.patch(scene.palette.dim()) };
+            let style = scene.palette.selected;
+            let style = if view.is_pane_focused { style.patch(scene.palette.dim) } else { style };
             // The bars are not reversed: they would be upside down.
             let bars = view.places.heads.iter().find(|(column, _)| *column == Column::Trend);
             let width = bars.map_or(area.width, |(_, head)| head.x - area.x);
@@ -56,17 +53,17 @@ fn draw_head(
     columns: &[(Column, u16)],
 ) -> Vec<(Column, Rect)> {
     let area = canvas.area();
-    canvas.part(Rect { height: 1, ..area }).style(scene.palette.head());
+    canvas.part(Rect { height: 1, ..area }).style(scene.palette.head);
     let mut heads = Vec::with_capacity(columns.len());
     let mut x = 0;
     for (column, width) in columns {
-        let mark = match (view.sort.column == *column, view.sort.direction) {
-            (false, _) => "",
-            (true, Direction::Usual) => "▼",
-            (true, Direction::Reverse) => "▲",
+        let mark = match view.sort.column == *column {
+            false => "",
+            true if view.sort.is_reversed => "▲",
+            true => "▼",
         };
-        let title = format!("{}{mark}", column.title());
-        canvas.cell((x, 0), *width, &title, column.side(), scene.palette.head());
+        let (name, side) = heading(column.heading());
+        canvas.cell((x, 0), *width, &format!("{name}{mark}"), side, scene.palette.head);
         heads.push((*column, Rect { x: area.x + x, width: *width, height: 1, ..area }));
         x += width + 1;
     }
@@ -78,11 +75,11 @@ fn draw_row(canvas: &mut Canvas<'_>, scene: &Scene<'_>, columns: &[(Column, u16)
     for (column, width) in columns {
         let style = match column {
             Column::State => scene.palette.health(row.health),
-            Column::Trend => scene.palette.bars(),
-            Column::Worker => scene.palette.strong(),
-            _ => scene.palette.normal(),
+            Column::Trend => scene.palette.good,
+            Column::Worker => scene.palette.strong,
+            _ => scene.palette.normal,
         };
-        canvas.cell((x, y), *width, &column.text_in(row, *width), column.side(), style);
+        canvas.cell((x, y), *width, &column.text_in(row, *width), heading(column.heading()).1, style);
         x += width + 1;
     }
 }

@@ -9,12 +9,13 @@ use tearless::hub::Health;
 
 use super::draw;
 use crate::commands::top::column::Column;
-use crate::commands::top::detail::Detail;
+use crate::commands::top::data::Detail;
+use crate::commands::top::data::Row;
 use crate::commands::top::input::{Next, handle};
 use crate::commands::top::list::Sort;
 use crate::commands::top::palette::Palette;
-use crate::commands::top::row::Row;
-use crate::commands::top::view::{Flow, Focus, Mode, Pane, Scene, View};
+use crate::commands::top::view::{Mode, Scene, View};
+use crate::output::heading;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
@@ -54,7 +55,7 @@ impl Stage {
             missing: self.missing,
             interval: Duration::from_millis(100),
             at: self.at,
-            palette: Palette::Coloured,
+            palette: Palette::new(true),
         };
         let view = &mut self.view;
         let draw = |frame: &mut ratatui::Frame<'_>| {
@@ -139,8 +140,8 @@ fn a_wide_terminal_shows_all_columns_and_the_fields_beside_them() {
     let mut stage = Stage::new(3, (200, 20));
     let lines = stage.lines();
     assert_eq!(lines[0], "tearless top fleet\\u{1b}[2J  3 workers: 3 alive");
-    for column in Column::ALL {
-        assert!(lines[2].contains(column.title()), "{:?}", lines[2]);
+    for column in Column::all() {
+        assert!(lines[2].contains(heading(column.heading()).0), "{:?}", lines[2]);
     }
     assert!(
         lines[2].contains("WORKER▼") && lines[2].contains("worker-1  #77  message-pack State"),
@@ -184,7 +185,7 @@ fn a_tiny_terminal_says_so_and_no_size_panics() {
 #[test]
 fn only_visible_workers_are_drawn_and_the_selected_one_is_visible() {
     let mut stage = Stage::new(500, (80, 20));
-    stage.view.pane = Pane::Hidden;
+    stage.view.is_pane_hidden = true;
     assert!(stage.text().contains("worker-16") && !stage.text().contains("worker-17"), "16 rows");
     stage.key(KeyCode::End);
     assert!(stage.reversed().starts_with("worker-500 "));
@@ -227,8 +228,8 @@ fn typing_a_filter_keeps_the_matching_rows() {
 fn keys_and_clicks_sort_by_every_column_and_back() {
     let mut stage = Stage::new(9, (200, 20));
     let first = |stage: &mut Stage| stage.lines()[3].split(' ').next().unwrap_or_default().to_owned();
-    for (index, column) in Column::ALL.into_iter().enumerate().skip(1) {
-        let place = find(&stage.lines(), column.title());
+    for (index, column) in Column::all().enumerate().skip(1) {
+        let place = find(&stage.lines(), heading(column.heading()).0);
         stage.click(place.0, place.1);
         let by_click = first(&mut stage);
         assert_eq!(stage.view.sort, Sort::by(column));
@@ -254,16 +255,16 @@ fn a_frozen_picture_says_so() {
     let mut stage = Stage::new(3, (80, 24));
     assert!(stage.text().contains("every 100ms") && !stage.text().contains("FROZEN"));
     stage.keys(" ");
-    assert_eq!(stage.view.flow, Flow::Frozen);
+    assert!(stage.view.is_frozen);
     assert!(stage.text().contains("FROZEN") && stage.text().contains("space continue"));
     stage.key(KeyCode::Down);
     assert_eq!(stage.selected(), "worker-2", "the user can still select a worker");
     stage.keys(" ");
-    assert!(stage.view.is_live() && !stage.text().contains("FROZEN"));
+    assert!(!stage.view.is_frozen && !stage.text().contains("FROZEN"));
 }
 
 #[test]
-fn states_are_counted_and_a_dead_worker_stands_out() {
+fn states_are_counted_and_a_dead_worker_is_highlighted() {
     let mut stage = Stage::new(6, (100, 24));
     let stalled = |is_stopped| Health::Stalled { silent: None, is_stopped };
     let others = [Health::Dead { since: None }, stalled(false), stalled(true), Health::Closed];
@@ -299,14 +300,14 @@ fn the_fields_scroll_and_what_changed_is_bright() {
     stage.lines();
     assert!(!is_bright(&stage, y), "the highlight ends");
     stage.key(KeyCode::Tab);
-    assert_eq!(stage.view.focus, Focus::Pane);
+    assert!(stage.view.is_pane_focused);
     stage.key(KeyCode::End);
     assert!(stage.lines()[2].ends_with("20-30 of 30") && stage.text().contains("rates[29] = 29"));
     stage.mouse(MouseEventKind::ScrollUp, 130, 8);
     assert!(stage.lines()[2].ends_with("17-27 of 30"), "the wheel scrolls the part under the pointer");
     assert_eq!(stage.selected(), "worker-1", "the wheel scrolls nothing else");
     stage.key(KeyCode::Esc);
-    assert_eq!(stage.view.focus, Focus::Table);
+    assert!(!stage.view.is_pane_focused);
     stage.key(KeyCode::Enter);
     assert!(!stage.text().contains("rates["), "hidden");
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tearless::{Bytes, Namespace, Writer, WriterBuilder, cleanup::Retention};
 
-use super::{Fleet, LINGER, Sampled};
+use super::{Fleet, LINGER};
+use crate::commands::top::data::Row;
 use crate::commands::top::inspector::Inspector;
-use crate::commands::top::row::Row;
 
 /// A separate namespace with its fleet; removed at the end.
 struct Stage {
@@ -33,7 +33,7 @@ impl Stage {
     }
 
     fn row(&self, channel: &str) -> &Row {
-        self.fleet.rows().iter().find(|row| row.name == channel).expect("there is such a row")
+        self.fleet.rows.iter().find(|row| row.name == channel).expect("there is such a row")
     }
 }
 
@@ -59,17 +59,17 @@ fn seconds(seconds: u64) -> Duration {
 #[test]
 fn rows_say_what_workers_do() {
     let mut stage = Stage::new();
-    assert_eq!(stage.fleet.sample(seconds(0)), Sampled::SameRows);
-    assert!(stage.fleet.rows().is_empty() && stage.fleet.memory().is_some());
+    assert!(!stage.fleet.sample(seconds(0)));
+    assert!(stage.fleet.rows.is_empty() && stage.fleet.memory.is_some());
     let mut writer = stage.writer("worker");
-    assert_eq!(stage.fleet.sample(seconds(1)), Sampled::OtherRows);
+    assert!(stage.fleet.sample(seconds(1)));
     let row = stage.row("worker");
     assert_eq!((row.word(), row.age, row.bytes, row.growths), ("alive", None, None, 0));
     assert_eq!(row.pid, Some(u64::from(std::process::id())));
     for number in 1_usize..=10 {
         writer.publish(&vec![7; 1_000 * number]).unwrap();
     }
-    assert_eq!(stage.fleet.sample(seconds(3)), Sampled::SameRows);
+    assert!(!stage.fleet.sample(seconds(3)));
     let row = stage.row("worker");
     assert_eq!((row.bytes, row.rates.per_second()), (Some(10_000), Some(5.0)));
     assert!(row.age.is_some() && row.growths > 0 && row.trouble.is_none(), "{row:?}");
@@ -79,20 +79,20 @@ fn rows_say_what_workers_do() {
 fn a_missing_namespace_is_reported_until_it_is_created() {
     let mut stage = Stage::new();
     stage.fleet.sample(seconds(0));
-    let missing = stage.fleet.missing().unwrap_or_default();
+    let missing = stage.fleet.missing.clone().unwrap_or_default();
     assert!(missing.contains("there is no namespace \"test-top-fleet-"), "{missing}");
     let mut writer = stage.writer("worker");
     writer.publish(&[1]).unwrap();
     stage.fleet.sample(seconds(1));
-    assert_eq!((stage.fleet.rows().len(), stage.fleet.missing()), (1, None));
+    assert_eq!((stage.fleet.rows.len(), &stage.fleet.missing), (1, &None));
     let stays = stage.writer("another");
     writer.close().unwrap();
     stage.fleet.sample(seconds(2));
     stays.close().unwrap();
     stage.fleet.sample(seconds(3));
     stage.fleet.sample(seconds(3) + LINGER);
-    assert_eq!(stage.fleet.rows().len(), 0);
-    assert!(stage.fleet.missing().is_some(), "it has ended with its last channel");
+    assert_eq!(stage.fleet.rows.len(), 0);
+    assert!(stage.fleet.missing.is_some(), "it has ended with its last channel");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_channel_that_ends_is_shown_for_a_while_and_comes_back_if_it_does() {
     writer.publish(b"first").unwrap();
     stage.fleet.sample(seconds(1));
     drop(writer);
-    assert_eq!(stage.fleet.sample(seconds(2)), Sampled::SameRows);
+    assert!(!stage.fleet.sample(seconds(2)));
     let row = stage.row("worker");
     assert_eq!((row.word(), row.bytes), ("closed", Some(5)), "its last numbers can be read");
 
@@ -128,9 +128,9 @@ fn a_channel_that_ends_is_shown_for_a_while_and_comes_back_if_it_does() {
     drop(writer);
     stage.fleet.sample(seconds(4));
     let end = seconds(4) + LINGER;
-    assert_eq!(stage.fleet.sample(end - seconds(1)), Sampled::SameRows);
-    assert_eq!(stage.fleet.sample(end), Sampled::OtherRows);
-    assert!(stage.fleet.rows().is_empty());
+    assert!(!stage.fleet.sample(end - seconds(1)));
+    assert!(stage.fleet.sample(end));
+    assert!(stage.fleet.rows.is_empty());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::object::{Backend, ClaimOptions, Extent, ObjectError, ObjectSize, Obje
 
 /// A heap that runs `step` before an object is mapped or its status is read.
 #[derive(Clone)]
-struct Meanwhile {
+struct HeapWithSteps {
     heap: Heap,
     step: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -22,19 +22,19 @@ macro_rules! as_of_the_heap {
     };
 }
 
-impl std::fmt::Debug for Meanwhile {
+impl std::fmt::Debug for HeapWithSteps {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Meanwhile")
+        formatter.write_str("HeapWithSteps")
     }
 }
 
-impl Meanwhile {
+impl HeapWithSteps {
     fn shared(&self) -> Arc<dyn Backend> {
         Arc::new(self.clone())
     }
 }
 
-impl Backend for Meanwhile {
+impl Backend for HeapWithSteps {
     as_of_the_heap! {
         create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
         view_sparse(object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
@@ -73,7 +73,7 @@ fn try_inspect_while(
         let step = object.ends_with(before).then(|| step.lock().unwrap().take()).flatten();
         step.into_iter().for_each(|step| step());
     };
-    inspect(&Meanwhile { heap, step: Arc::new(once) }.shared(), name)
+    inspect(&HeapWithSteps { heap, step: Arc::new(once) }.shared(), name)
 }
 
 /// An inspection that runs `step` once, before it maps the first segment.
@@ -91,7 +91,7 @@ fn a_segment_that_is_replaced_is_reported_as_it_is_now() {
             growing.lock().unwrap().publish(&[1; 10_000]).unwrap();
         }
     });
-    assert_eq!((inspection.published, inspection.generations, inspection.growths), (7, [2, 2], 2));
+    assert_eq!((inspection.publication, inspection.generations, inspection.growths), (7, [2, 2], 2));
     for segment in inspection.segments {
         let segment = segment.unwrap();
         assert!(segment.generation == 2 && segment.capacity >= 10_000);

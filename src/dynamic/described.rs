@@ -1,13 +1,16 @@
-//! Postcard payloads, decoded by their schema.
+//! Payloads that a schema describes: Postcard and plain data.
 
 use serde_json::{Map, Value};
 
 use super::error::{DecodeError, MAX_LEVELS};
 use super::value::{self, Budget};
-use crate::schema::{Cursor, Fault, Fields, Scalar, Type, Variant};
+use crate::schema::{Cursor, Encoding, Fault, Field, Fields, Scalar, Type, Variant};
 
-pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
-    let mut walk = Walk { cursor: Cursor::new(payload), budget: Budget::new(root, payload.len()) };
+const SHORT: &str = "the payload ends before the value does";
+
+/// The value of a whole payload in Postcard.
+pub(super) fn postcard(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
+    let mut walk = Walk::new(Encoding::Postcard, root, payload);
     let value = walk.value(root, MAX_LEVELS)?;
     match walk.cursor.left() {
         0 => Ok(value),
@@ -15,18 +18,43 @@ pub(super) fn decode(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> 
     }
 }
 
+/// The value of a whole payload of plain data.
+pub(super) fn plain(root: &Type, payload: &[u8]) -> Result<Value, DecodeError> {
+    let Some(size) = root.size().and_then(|size| usize::try_from(size).ok()) else {
+        return Err(DecodeError::Payload { at: 0, reason: "the schema is not of plain data".into() });
+    };
+    if size < payload.len() {
+        return Err(DecodeError::Left { bytes: payload.len() - size });
+    }
+    let value = Walk::new(Encoding::Pod, root, payload).value(root, MAX_LEVELS)?;
+    // Values of no bytes can be decoded at any offset, even beyond the end of the payload. A
+    // payload that is too short is refused all the same: every field has its offset inside the
+    // payload.
+    match size > payload.len() {
+        true => Err(DecodeError::Payload { at: payload.len(), reason: SHORT.into() }),
+        false => Ok(value),
+    }
+}
+
+/// Each value begins at the cursor, and leaves the cursor at its end. So an element of an array
+/// ends where the next begins, and no size has to be computed.
 struct Walk<'a> {
+    encoding: Encoding,
     cursor: Cursor<'a>,
     budget: Budget,
 }
 
 impl<'a> Walk<'a> {
+    fn new(encoding: Encoding, root: &Type, payload: &'a [u8]) -> Walk<'a> {
+        Walk { encoding, cursor: Cursor::new(payload), budget: Budget::new(root, payload.len()) }
+    }
+
     fn step<V>(&mut self, step: impl FnOnce(&mut Cursor<'a>) -> Result<V, Fault>) -> Result<V, DecodeError> {
         let at = self.cursor.at();
         step(&mut self.cursor).map_err(|fault| DecodeError::Payload {
             at,
             reason: match fault {
-                Fault::Short => "the payload ends before the value does".into(),
+                Fault::Short => SHORT.into(),
                 Fault::Overlong => "a number has more bits than its type".into(),
             },
         })
@@ -37,7 +65,8 @@ impl<'a> Walk<'a> {
         Err(DecodeError::Payload { at: self.cursor.at() - len, reason: reason.into() })
     }
 
-    /// A value of at most `levels` levels.
+    /// A value of at most `levels` levels. The types of plain data are scalars, units, arrays and
+    /// structs: no other type has a [`Type::size`].
     fn value(&mut self, node: &Type, levels: u32) -> Result<Value, DecodeError> {
         let levels = levels.checked_sub(1).ok_or(DecodeError::TooDeep)?;
         self.budget.value()?;
@@ -97,21 +126,43 @@ impl<'a> Walk<'a> {
             Fields::Tuple(fields) => {
                 self.budget.array(fields.len())?;
                 let mut list = Vec::with_capacity(fields.len());
-                for field in fields {
-                    list.push(self.value(&field.value, levels)?);
-                }
+                self.each_field(fields, levels, |_, _, value| {
+                    list.push(value);
+                    Ok(())
+                })?;
                 Ok(Value::Array(list))
             }
             Fields::Named(fields) => {
                 self.budget.object(fields.len())?;
                 let mut members = Map::with_capacity(fields.len());
-                for field in fields {
-                    let value = self.value(&field.value, levels)?;
-                    members.insert(self.budget.text(&field.name)?, value);
-                }
+                self.each_field(fields, levels, |budget, name, value| {
+                    members.insert(budget.text(name)?, value);
+                    Ok(())
+                })?;
                 Ok(Value::Object(members))
             }
         }
+    }
+
+    /// Fields follow one another in Postcard, and are at their offsets in plain data, in any order.
+    fn each_field(
+        &mut self,
+        fields: &[Field],
+        levels: u32,
+        mut keep: impl FnMut(&mut Budget, &str, Value) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let begin = self.cursor.at();
+        let mut end = begin;
+        for Field { name, offset, value } in fields {
+            if self.encoding == Encoding::Pod {
+                self.cursor.seek(begin, *offset);
+            }
+            let value = self.value(value, levels)?;
+            keep(&mut self.budget, name, value)?;
+            end = end.max(self.cursor.at());
+        }
+        self.cursor.seek(end, 0);
+        Ok(())
     }
 
     fn variant(&mut self, variants: &[Variant], levels: u32) -> Result<Value, DecodeError> {
@@ -132,16 +183,11 @@ impl<'a> Walk<'a> {
         Ok(Value::Object(members))
     }
 
+    /// Postcard has encodings of its own for characters and numbers of more than 8 bits.
     fn scalar(&mut self, scalar: Scalar) -> Result<Value, DecodeError> {
         let bits = u32::try_from(scalar.size() * 8).unwrap_or(u32::MAX);
         match scalar {
-            Scalar::Bool => match self.step(Cursor::byte)? {
-                0 => Ok(Value::Bool(false)),
-                1 => Ok(Value::Bool(true)),
-                _ => self.wrong(1, "a bool is 0 or 1"),
-            },
-            Scalar::U8 => self.step(Cursor::byte).map(Value::from),
-            Scalar::I8 => self.step(Cursor::byte).map(|byte| Value::from(byte.cast_signed())),
+            scalar if self.encoding == Encoding::Pod => self.fixed(scalar),
             Scalar::U16 | Scalar::U32 | Scalar::U64 | Scalar::U128 => {
                 self.step(|cursor| cursor.varint(bits)).map(value::unsigned)
             }
@@ -150,8 +196,6 @@ impl<'a> Walk<'a> {
                 // The lowest bit is set in negative numbers: 0, -1, 1, -2, …
                 Ok(value::signed((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed()))
             }
-            Scalar::F32 => Ok(value::float(f32::from_le_bytes(self.step(Cursor::array)?).into())),
-            Scalar::F64 => Ok(value::float(f64::from_le_bytes(self.step(Cursor::array)?))),
             Scalar::Char => {
                 let text = self.text()?;
                 let mut characters = text.chars();
@@ -160,6 +204,38 @@ impl<'a> Walk<'a> {
                     _ => self.wrong(text.len(), "a char is one character"),
                 }
             }
+            scalar => self.fixed(scalar),
+        }
+    }
+
+    /// A scalar that takes its size in bytes, the low byte first.
+    fn fixed(&mut self, scalar: Scalar) -> Result<Value, DecodeError> {
+        let size = usize::try_from(scalar.size()).unwrap_or(usize::MAX);
+        let taken = self.step(|cursor| cursor.take(size))?;
+        let mut bytes = [0; 16];
+        bytes[..size].copy_from_slice(taken);
+        let number = u128::from_le_bytes(bytes);
+        let low = u32::try_from(number).unwrap_or(0);
+        match scalar {
+            Scalar::U8 | Scalar::U16 | Scalar::U32 | Scalar::U64 | Scalar::U128 => {
+                Ok(value::unsigned(number))
+            }
+            Scalar::I8 | Scalar::I16 | Scalar::I32 | Scalar::I64 | Scalar::I128 => {
+                // Moves the sign to the highest of 128 bits and back.
+                let unused = 8 * (bytes.len() - size);
+                Ok(value::signed((number << unused).cast_signed() >> unused))
+            }
+            Scalar::F32 => Ok(value::float(f32::from_bits(low).into())),
+            Scalar::F64 => Ok(value::float(f64::from_bits(u64::try_from(number).unwrap_or(0)))),
+            Scalar::Bool => match number {
+                0 => Ok(Value::Bool(false)),
+                1 => Ok(Value::Bool(true)),
+                _ => self.wrong(size, "a bool is 0 or 1"),
+            },
+            Scalar::Char => match char::from_u32(low) {
+                Some(character) => Ok(Value::String(character.into())),
+                None => self.wrong(size, "this number is not that of a character"),
+            },
         }
     }
 

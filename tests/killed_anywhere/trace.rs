@@ -1,4 +1,4 @@
-//! The course of an operation: the places where a victim can be killed, and a fast way to each.
+//! The trace of an operation: the places where a victim can be killed, and a fast way to each.
 //!
 //! Stepping from the beginning to step k takes k stops of the child, and a stop may take 20 µs on a
 //! virtual machine. A few stops reach the same place: past the system calls before it, then by a
@@ -14,21 +14,21 @@ const SYSCALL_LEN: u64 = 2;
 /// The cost of one more pass of a breakpoint, counted in steps.
 const PASS_COST: u64 = 4;
 
-/// The child's place after it has run.
+/// The child's position after it has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Position {
     /// In the middle of the operation.
     Within,
-    /// In the middle of the operation, but not on the measured course.
+    /// In the middle of the operation, but not on the recorded trace.
     Astray,
     /// At the mark behind the operation.
     End,
 }
 
-impl Place {
+impl Position {
     /// Continues with `go_on` if the child is within the operation.
-    pub(crate) fn and(self, go_on: impl FnOnce() -> Place) -> Place {
-        if self == Place::Within { go_on() } else { self }
+    pub(crate) fn and(self, go_on: impl FnOnce() -> Position) -> Position {
+        if self == Position::Within { go_on() } else { self }
     }
 }
 
@@ -61,7 +61,7 @@ impl Point {
 
 /// The instructions of one run from mark to mark. A system call is one instruction.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Course {
+pub(crate) struct Trace {
     addresses: Vec<u64>,
     /// For each instruction, how often it was executed before, since the last system call.
     passes: Vec<u64>,
@@ -70,7 +70,7 @@ pub(crate) struct Course {
     system_calls: Vec<u64>,
 }
 
-impl Course {
+impl Trace {
     /// Adds an executed instruction.
     pub(crate) fn push(&mut self, address: u64, is_system_call: bool) {
         let passes = self.since_call.entry(address).or_default();
@@ -140,38 +140,38 @@ mod tests {
 
     /// A thousand instructions, with system calls at the 10th and the 500th and a loop of ten in
     /// between.
-    fn course() -> Course {
-        let mut course = Course::default();
+    fn trace() -> Trace {
+        let mut trace = Trace::default();
         for step in 0..1_000 {
             let address = if (100..400).contains(&step) { 100 + step % 10 } else { step };
-            course.push(address, step == 9 || step == 499);
+            trace.push(address, step == 9 || step == 499);
         }
-        course
+        trace
     }
 
     #[test]
     fn points_are_even_and_around_every_system_call() {
-        let course = course();
-        assert_eq!(course.sample(4), [0, 9, 10, 250, 499, 500, 750]);
-        let stops = course.sample(4).into_iter().map(|step| course.point(step).stops).collect::<Vec<_>>();
+        let trace = trace();
+        assert_eq!(trace.sample(4), [0, 9, 10, 250, 499, 500, 750]);
+        let stops = trace.sample(4).into_iter().map(|step| trace.point(step).stops).collect::<Vec<_>>();
         assert_eq!(stops, [0, 1, 2, 2, 3, 4, 4]);
-        assert_eq!(course.sample(u64::MAX).len(), 1_000, "every one");
+        assert_eq!(trace.sample(u64::MAX).len(), 1_000, "every one");
     }
 
     #[test]
     fn the_path_to_a_point_is_short_and_leads_to_it() {
-        let course = course();
+        let trace = trace();
         for step in 10..499 {
-            let point = course.point(step);
+            let point = trace.point(step);
             let Some(landmark) = point.landmark else {
                 assert_eq!(step, 10 + point.steps);
                 continue;
             };
-            let mut passed = (10..499).filter(|at| course.addresses[index(*at)] == landmark.address);
+            let mut passed = (10..499).filter(|at| trace.addresses[index(*at)] == landmark.address);
             let at = passed.nth(index(landmark.passes)).unwrap();
             assert_eq!(at + point.steps, step);
             assert!(point.steps <= 200 && landmark.passes <= 30, "{point:?}");
         }
-        assert_eq!(course.point(800).landmark, Some(Landmark { address: 800, passes: 0 }));
+        assert_eq!(trace.point(800).landmark, Some(Landmark { address: 800, passes: 0 }));
     }
 }
