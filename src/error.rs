@@ -17,9 +17,9 @@ pub use crate::channel::{
     AttachError, BudgetScope, CreateError, NameError, OverBudget, PublishError, RemoveError, SizeLimit,
     SnapshotError,
 };
-#[cfg(any(feature = "postcard", feature = "message-pack"))]
-pub use crate::codec::CapError;
 pub use crate::codec::CodecError;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+pub use crate::codec::{CapError, EncodeError};
 #[cfg(feature = "dynamic")]
 pub use crate::dynamic::{DecodeError, DynamicError, PathError};
 pub use crate::hub::QueryError;

@@ -59,6 +59,21 @@ const CASES: &[Case] = &[
         texts: &["consider adding `#[derive(serde::Deserialize)]` to your `State` type"],
     },
     Case {
+        name: "a_type_that_postcard_cannot_try_to_read",
+        features: "all",
+        program: "
+            #[derive(serde::Serialize)]
+            struct State { done: u64 }
+            fn main() {
+                let _ = <tearless::MessagePack as tearless::Encode<State>>::encode;
+                let _ = <tearless::Postcard as tearless::Encode<State>>::encode;
+            }",
+        texts: &[
+            "Postcard` to implement `tearless::Encode<State>`",
+            "consider adding `#[derive(serde::Deserialize)]` to your `State` type",
+        ],
+    },
+    Case {
         name: "a_type_that_is_not_plain_data",
         features: "all",
         program: "

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tearless::{
     Decode, Encode, MessagePack, Postcard,
-    error::{CapError, CodecError},
+    error::{CapError, CodecError, EncodeError},
 };
 use testkit::counting::{Counting, peak};
 
@@ -122,7 +122,7 @@ fn nested<T>(levels: usize, end: T, one_more: impl Fn(T) -> T) -> T {
 fn has_room_for_128<T, C>(end: fn() -> T, one_more: fn(T) -> T)
 where
     T: Debug + PartialEq + Serialize + DeserializeOwned,
-    C: Encode<T> + Decode<T>,
+    C: Encode<T> + Decode<T> + Unchecked,
 {
     let mut scratch = Vec::new();
     for levels in [1, 2, 100, 128] {
@@ -130,13 +130,33 @@ where
         assert_eq!(C::decode(C::encode(&value, &mut scratch).unwrap()).unwrap(), value, "{levels}");
     }
     let value = nested(129, end(), one_more);
-    assert_eq!(refused(C::decode(C::encode(&value, &mut scratch).unwrap())), CapError::TooDeep);
+    assert_eq!(refused(C::decode(&C::unchecked(&value))), CapError::TooDeep);
+    let error = C::encode(&value, &mut scratch).unwrap_err();
+    let cap = std::error::Error::source(error.downcast_ref::<EncodeError>().unwrap());
+    assert_eq!(cap.and_then(|cap| cap.downcast_ref()), Some(&CapError::TooDeep));
+}
+
+/// A codec whose crate encodes what the codec refuses.
+trait Unchecked {
+    fn unchecked<T: Serialize>(value: &T) -> Vec<u8>;
+}
+
+impl Unchecked for Postcard {
+    fn unchecked<T: Serialize>(value: &T) -> Vec<u8> {
+        postcard::to_stdvec(value).unwrap()
+    }
+}
+
+impl Unchecked for MessagePack {
+    fn unchecked<T: Serialize>(value: &T) -> Vec<u8> {
+        rmp_serde::to_vec_named(value).unwrap()
+    }
 }
 
 fn has_room_for_128_with<C>()
 where
     C: Encode<List> + Decode<List> + Encode<Tree> + Decode<Tree> + Encode<Choice> + Decode<Choice>,
-    C: Encode<Fields> + Decode<Fields> + Encode<Map> + Decode<Map>,
+    C: Encode<Fields> + Decode<Fields> + Encode<Map> + Decode<Map> + Unchecked,
 {
     has_room_for_128::<List, C>(|| List { next: None }, |list| List { next: Some(Box::new(list)) });
     has_room_for_128::<Tree, C>(|| Tree { children: vec![] }, |tree| Tree { children: vec![tree] });

@@ -3,19 +3,19 @@
 
 mod support;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use support::Fleet;
 use tearless::{MessagePack, Pod, Postcard};
 
-#[derive(Serialize, postcard_schema::Schema)]
+#[derive(Serialize, Deserialize, postcard_schema::Schema)]
 struct State {
     jobs_done: u64,
     phase: Phase,
     queue: Vec<String>,
 }
 
-#[derive(Serialize, postcard_schema::Schema)]
+#[derive(Serialize, Deserialize, postcard_schema::Schema)]
 enum Phase {
     Working { since: u32 },
     Idle,

@@ -77,6 +77,47 @@ fn each_line_is_published_as_it_comes() {
 }
 
 #[test]
+fn an_integer_of_more_than_64_bits_is_refused_and_never_rounded() {
+    let fleet = Fleet::new();
+    for (state, integer) in [
+        ("18446744073709551616", "18446744073709551616"),
+        (r#"{"a": [1, {"b\\": -9223372036854775809}]}"#, "-9223372036854775809"),
+        (r#"["\"", 100000000000000000000]"#, "100000000000000000000"),
+    ] {
+        let ran = fleet.run_with(&["put", "demo", "--linger"], state.as_bytes());
+        assert!(ran.stderr.contains(&format!("the integer {integer} has more than 64 bits")), "{ran:?}");
+        assert!(ran.stderr.contains("quotes"), "{ran:?}");
+        ran.fails(2);
+        fleet.run(&["get", "demo"]).fails(3);
+    }
+    // What is carried exactly, what looks like an integer, and floats.
+    let state = r#"{"a": [18446744073709551615, -9223372036854775808, 0, -1, 5], "18446744073709551616": 1,
+        "b": "\\\"18446744073709551616", "c": [1e30, 18446744073709551616.0, 1E2]}"#;
+    fleet.run_with(&["put", "demo", "--linger"], state.as_bytes()).ok();
+    assert!(has_state(&fleet, "demo", state));
+}
+
+/// The column of docs/schemas.md about `get` and `export`.
+#[test]
+fn odd_values_look_as_the_table_says() {
+    let fleet = Fleet::new();
+    let wide = (300_i128, u128::MAX, f64::NAN, std::net::IpAddr::from([127, 0, 0, 1]), ((), 7_u8));
+    let mut writer = fleet.writer::<(i128, u128, f64, std::net::IpAddr, ((), u8))>("odd").unwrap();
+    writer.publish(&wide).unwrap();
+    let shown = json!([300, u128::MAX.to_string(), "NaN", "127.0.0.1", [null, 7]]);
+    assert!(has_state(&fleet, "odd", &shown.to_string()));
+    let exported = fleet.run(&["export", "--prometheus", "--once"]).ok();
+    let fields: Vec<_> = exported.lines().filter(|line| line.starts_with("tearless_field{")).collect();
+    assert_eq!(
+        fields,
+        [
+            r#"tearless_field{channel="odd",field="[0]"} 300"#,
+            r#"tearless_field{channel="odd",field="[4][1]"} 7"#
+        ]
+    );
+}
+
+#[test]
 fn a_signal_ends_put_even_while_it_waits_for_a_line() {
     let fleet = Fleet::new();
     let mut put = fleet.start(&["put", "demo", "--each-line", "--linger"]);

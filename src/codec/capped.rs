@@ -18,21 +18,28 @@
 //! The crate `serde_stacker` grows the stack instead of limiting the levels, and returns a value
 //! whose `drop` overflows; its issue 1 asks for a limit. The technique of wrapping every trait of
 //! `serde::de` comes from `serde_stacker` and `serde_ignored`.
+//!
+//! Beside the caps, the adapter reads MessagePack as `checked` writes it: types have their form for
+//! people, and integers of 128 bits may be extensions.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
 
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess,
-    Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
 };
-
-use super::CodecError;
 
 /// The limit of `serde_json`.
 const MAX_LEVELS: u32 = 128;
 
 /// Elements of sequences and maps that a payload may have beyond one for each of its bytes.
-const MAX_EMPTY_ELEMENTS: usize = 1024;
+pub(super) const MAX_EMPTY_ELEMENTS: usize = 1024;
+
+/// The types of the MessagePack extensions for integers beyond 64 bits, whose bytes are the
+/// number's 16, most significant first.
+pub(crate) const EXTENSION_I128: i8 = b'i'.cast_signed();
+pub(crate) const EXTENSION_U128: i8 = b'u'.cast_signed();
 
 /// A payload whose decoding would cost too much. It is the source of [`SnapshotError::Decode`].
 ///
@@ -51,39 +58,84 @@ pub enum CapError {
     },
 }
 
+#[cold]
+#[inline(never)]
+fn record(asked: &RefCell<Vec<Fields>>, name: &'static str, fields: &'static [&'static str]) {
+    asked.borrow_mut().push((name, fields));
+}
+
+/// A struct and its fields.
+pub(super) type Fields = (&'static str, &'static [&'static str]);
+
+/// How a payload is decoded.
+#[derive(Clone, Copy)]
+pub(super) struct Mode<'a> {
+    /// Whether the payload is MessagePack.
+    pub(super) is_message_pack: bool,
+    /// Where the structs that the type asks for are recorded.
+    pub(super) asked: Option<&'a RefCell<Vec<Fields>>>,
+}
+
+/// Why there is no value.
+pub(super) enum Failure<E> {
+    Cap(CapError),
+    Codec(E),
+}
+
 /// Decodes a `T` from `inner`, the deserializer of a payload of `len` bytes, within the caps.
 #[inline(always)]
-pub(super) fn decode<'de, T, D>(inner: D, len: usize) -> Result<T, CodecError>
+pub(super) fn decode<'de, T, D>(inner: D, len: usize, mode: Mode<'_>) -> Result<T, Failure<D::Error>>
 where
     T: Deserialize<'de>,
-    D: Deserializer<'de, Error: Into<CodecError>>,
+    D: Deserializer<'de>,
 {
-    let caps =
-        Caps { len, elements: Cell::new(len.saturating_add(MAX_EMPTY_ELEMENTS)), exceeded: Cell::new(None) };
-    // Postcard's error drops the text that it is made from, so `caps` keeps the reason. At the
-    // root, a type without a name is a level, too: `steps` begins at 1.
-    T::deserialize(Capped { inner, depth: Depth { caps: &caps, steps: 1 } })
-        .map_err(|error| caps.exceeded.get().map_or_else(|| error.into(), CodecError::from))
+    let elements = Cell::new(len.saturating_add(MAX_EMPTY_ELEMENTS));
+    let caps = Caps { len, elements, exceeded: Cell::new(None), mode };
+    // Postcard's error drops the text that it is made from, so `caps` keeps the reason.
+    T::deserialize(Capped { inner, depth: Depth { caps: &caps, steps: Steps::ROOT } })
+        .map_err(|error| caps.exceeded.get().map_or(Failure::Codec(error), Failure::Cap))
 }
 
 /// The caps of one decoding, and the elements that are left.
-struct Caps {
+struct Caps<'a> {
     len: usize,
     elements: Cell<usize>,
     exceeded: Cell<Option<CapError>>,
+    mode: Mode<'a>,
+}
+
+/// A depth: twice the level, and one more inside of a type without a name.
+#[derive(Clone, Copy)]
+pub(super) struct Steps(pub(super) u32);
+
+impl Steps {
+    /// At the root, a type without a name is a level, too.
+    pub(super) const ROOT: Steps = Steps(1);
+
+    #[inline(always)]
+    pub(super) fn inside(self, request: Request) -> Result<Steps, CapError> {
+        let steps = match request {
+            Request::Named => (self.0 + 2) & !1,
+            Request::Variant => self.0,
+            Request::Tuple | Request::Open => (self.0 + 1) | 1,
+        };
+        match steps / 2 > MAX_LEVELS {
+            true => Err(CapError::TooDeep),
+            false => Ok(Steps(steps)),
+        }
+    }
 }
 
 /// The depth in the value that is decoded.
 #[derive(Clone, Copy)]
 struct Depth<'a> {
-    caps: &'a Caps,
-    /// Twice the level, and one more inside of a type without a name.
-    steps: u32,
+    caps: &'a Caps<'a>,
+    steps: Steps,
 }
 
-/// The data that a type asked its deserializer for.
+/// The data that a type asked its deserializer for, or gives its serializer.
 #[derive(Clone, Copy)]
-enum Request {
+pub(super) enum Request {
     /// A type with a name.
     Named,
     /// The contents of an enum's variant. The enum has been counted.
@@ -97,15 +149,18 @@ enum Request {
 impl<'a> Depth<'a> {
     #[inline(always)]
     fn inside<E: Error>(self, request: Request) -> Result<Depth<'a>, E> {
-        let steps = match request {
-            Request::Named => (self.steps + 2) & !1,
-            Request::Variant => self.steps,
-            Request::Tuple | Request::Open => (self.steps + 1) | 1,
-        };
-        if steps / 2 > MAX_LEVELS {
-            return Err(self.refuse(CapError::TooDeep));
+        match self.steps.inside(request) {
+            Ok(steps) => Ok(Depth { steps, ..self }),
+            Err(reason) => Err(self.refuse(reason)),
         }
-        Ok(Depth { steps, ..self })
+    }
+
+    /// Records a struct that the type asked for.
+    #[inline(always)]
+    fn asked(self, name: &'static str, fields: &'static [&'static str]) {
+        if let Some(asked) = self.caps.mode.asked {
+            record(asked, name, fields);
+        }
     }
 
     #[inline(always)]
@@ -156,6 +211,17 @@ macro_rules! deserialize_numbers {
     )*};
 }
 
+macro_rules! deserialize_wide {
+    ($($method:ident($is_signed:literal))*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            match self.depth.caps.mode.is_message_pack {
+                true => self.inner.deserialize_any(Wide { inner: visitor, is_signed: $is_signed }),
+                false => self.inner.$method(visitor),
+            }
+        }
+    )*};
+}
+
 macro_rules! deserialize_as {
     ($($request:ident $method:ident($($argument:ident: $type:ty),*))*) => {$(
         #[inline(always)]
@@ -171,9 +237,14 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Capped<'_, D> {
 
     deserialize_numbers! {
         deserialize_bool
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
         deserialize_f32 deserialize_f64
+    }
+
+    deserialize_wide! {
+        deserialize_i128(true)
+        deserialize_u128(false)
     }
 
     // A self-describing codec may answer any of these calls with a sequence or a map.
@@ -194,13 +265,24 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Capped<'_, D> {
         Tuple deserialize_tuple(len: usize)
         Named deserialize_newtype_struct(name: &'static str)
         Named deserialize_tuple_struct(name: &'static str, len: usize)
-        Named deserialize_struct(name: &'static str, fields: &'static [&'static str])
         Named deserialize_enum(name: &'static str, variants: &'static [&'static str])
     }
 
     #[inline(always)]
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.depth.asked(name, fields);
+        let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::Named };
+        self.inner.deserialize_struct(name, fields, visitor)
+    }
+
+    #[inline(always)]
     fn is_human_readable(&self) -> bool {
-        self.inner.is_human_readable()
+        self.depth.caps.mode.is_message_pack
     }
 }
 
@@ -216,7 +298,7 @@ macro_rules! visit {
 impl<'de, V: Visitor<'de>> Visitor<'de> for CappedVisitor<'_, V> {
     type Value = V::Value;
 
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.expecting(formatter)
     }
 
@@ -359,7 +441,48 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Capped<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
+        self.depth.asked("", fields);
         let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::Variant };
         self.inner.struct_variant(fields, visitor)
+    }
+}
+
+/// A visitor of a 128-bit integer of MessagePack: an integer, an extension, or 16 bytes, which
+/// `rmp_serde` writes.
+struct Wide<V> {
+    inner: V,
+    is_signed: bool,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Wide<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expecting(formatter)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<V::Value, E> {
+        self.inner.visit_i128(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<V::Value, E> {
+        self.inner.visit_u128(value.into())
+    }
+
+    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<V::Value, E> {
+        match (value.try_into(), self.is_signed) {
+            (Ok(bytes), true) => self.inner.visit_i128(i128::from_be_bytes(bytes)),
+            (Ok(bytes), false) => self.inner.visit_u128(u128::from_be_bytes(bytes)),
+            (Err(_), _) => Err(Error::invalid_value(Unexpected::Bytes(value), &self)),
+        }
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
+        let (kind, bytes) = <(i8, &'de [u8])>::deserialize(inner)?;
+        match kind {
+            EXTENSION_I128 => Wide { is_signed: true, ..self }.visit_bytes(bytes),
+            EXTENSION_U128 => Wide { is_signed: false, ..self }.visit_bytes(bytes),
+            _ => Err(Error::invalid_type(Unexpected::Other("another extension"), &self)),
+        }
     }
 }

@@ -3,11 +3,17 @@
 
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 mod capped;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+mod checked;
 mod direct;
 mod serde;
 
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 pub use self::capped::CapError;
+#[cfg(feature = "dynamic")]
+pub(crate) use self::capped::{EXTENSION_I128, EXTENSION_U128};
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+pub use self::checked::EncodeError;
 pub(crate) use self::direct::Plain;
 pub use self::direct::{Boxed, Bytes, Pod};
 pub use self::serde::{MessagePack, Postcard};
@@ -56,8 +62,10 @@ pub trait Codec<T: ?Sized> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot encode `{T}`",
     label = "this codec cannot encode `{T}`",
-    note = "`MessagePack` and `Postcard` encode types that implement `serde::Serialize`; without the features \
-            `message-pack` and `postcard` of `tearless` they encode nothing: enable the codec's feature",
+    note = "`MessagePack` encodes types that implement `serde::Serialize`, and `Postcard` owned types that implement \
+            both `serde::Serialize` and `serde::Deserialize`: its writer tries whether readers can read a state; \
+            without the features `message-pack` and `postcard` of `tearless` they encode nothing: enable the \
+            codec's feature",
     note = "`Pod` encodes types that implement `bytemuck::Pod`: derive `Clone`, `Copy`, `bytemuck::Pod` and \
             `bytemuck::Zeroable`, and add `#[repr(C)]`",
     note = "`Bytes` encodes `[u8]`, `Vec<u8>` and other types that implement `AsRef<[u8]>`"
@@ -70,6 +78,13 @@ pub trait Encode<T: ?Sized>: Codec<T> {
     ///
     /// If the codec cannot encode `value`. After an error or a panic, nothing is published.
     fn encode<'a>(value: &'a T, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError>;
+
+    /// Whether `payload` may be one of a `T`: false if it has other fields or variants.
+    #[doc(hidden)]
+    #[must_use]
+    fn may_be_payload(_payload: &[u8]) -> bool {
+        true
+    }
 }
 
 /// A codec that can decode a `T`.

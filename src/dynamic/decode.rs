@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::error::{DecodeError, MAX_LEVELS};
 use super::{described, value};
-use crate::codec::{MessagePack, Pod, Postcard};
+use crate::codec::{EXTENSION_I128, EXTENSION_U128, MessagePack, Pod, Postcard};
 use crate::schema::{Encoding, Schema, Type};
 
 /// The value of a payload of `codec`. The codecs `postcard` and `pod` need the channel's schema,
@@ -51,7 +51,7 @@ fn message_pack(payload: &[u8]) -> Result<Value, DecodeError> {
         let mut deserializer = Deserializer::new(&mut rest);
         // Every value takes at least one byte, and no memory is reserved for values that are only
         // claimed.
-        deserializer.set_max_depth(MAX_LEVELS as usize);
+        deserializer.set_max_depth(MAX_LEVELS as usize + 1);
         Any::deserialize(&mut deserializer)
     };
     let at = payload.len() - rest.len();
@@ -114,9 +114,10 @@ impl<'de> Visitor<'de> for AnyVisitor {
         Ok(Value::Null)
     }
 
-    /// An extension of MessagePack: its type and its bytes.
+    /// An extension of MessagePack: an integer of 128 bits, or its type and its bytes.
     fn visit_newtype_struct<D: de::Deserializer<'de>>(self, inner: D) -> Result<Value, D::Error> {
-        inner.deserialize_any(AnyVisitor)
+        let extension = inner.deserialize_any(AnyVisitor)?;
+        Ok(wide(&extension).unwrap_or(extension))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
@@ -130,8 +131,24 @@ impl<'de> Visitor<'de> for AnyVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some((Any(key), Any(value))) = entries.next_entry()? {
-            members.insert(value::key(key).map_err(de::Error::custom)?, value);
+            let key = value::key(key).map_err(de::Error::custom)?;
+            if members.contains_key(&key) {
+                return Err(de::Error::custom(format_args!("a map has two keys that are {key:?} as JSON")));
+            }
+            members.insert(key, value);
         }
         Ok(Value::Object(members))
+    }
+}
+
+/// The integer of 128 bits that an extension holds.
+fn wide(extension: &Value) -> Option<Value> {
+    let [kind, bytes] = extension.as_array()?.as_slice() else { return None };
+    let bytes = bytes.as_array()?.iter().map(|byte| u8::try_from(byte.as_u64()?).ok());
+    let number = bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()?;
+    match i8::try_from(kind.as_i64()?) {
+        Ok(EXTENSION_I128) => Some(value::signed(i128::from_be_bytes(number))),
+        Ok(EXTENSION_U128) => Some(value::unsigned(u128::from_be_bytes(number))),
+        _ => None,
     }
 }

@@ -10,11 +10,13 @@
 //! | state | value |
 //! |---|---|
 //! | an integer of more than 64 bits | its digits, as a string |
-//! | an `i128` or `u128` in MessagePack, of any size | an array of its 16 bytes, high byte first |
 //! | `NaN`, `inf`, `-inf` | the same text, as a string |
 //! | bytes | an array of numbers |
+//! | a unit struct in MessagePack | an empty array |
 //! | a map whose keys are not strings | an object; each key is its JSON text, at most 4 KiB |
-//! | types with another format for people (IP addresses) | their compact form |
+//! | types with another format for people (IP addresses) in Postcard | their compact form |
+//!
+//! `docs/schemas.md` has a table of what each codec carries.
 //!
 //! Schemas, payloads and paths are untrusted. Their cost is limited: the elements of lists and maps
 //! to the payload's length and 1,024 more; all values to eight times that and one for each type of

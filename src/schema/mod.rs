@@ -53,7 +53,7 @@ mod wire;
 mod tests;
 
 #[cfg(feature = "dynamic")]
-pub(crate) use cursor::{Cursor, Fault};
+pub(crate) use cursor::{Cursor, Fault, samples};
 #[doc(hidden)]
 pub use describe::assembly;
 pub use describe::{Describe, DescribePod};

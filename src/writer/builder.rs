@@ -14,7 +14,7 @@ use crate::seqlock::WakeMode;
 #[cfg(feature = "schema")]
 use crate::{
     channel::SchemaBytes,
-    schema::{Describe, Schema},
+    schema::{Describe, Schema, samples},
 };
 
 /// Options of a [`Writer`]. Made by
@@ -202,7 +202,7 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
             options.capacity = options.capacity.min(options.max_state_len);
         }
         #[cfg(feature = "schema")]
-        check_schema(&options)?;
+        check_schema::<T, C>(&options)?;
         let name = ChannelName::new(&self.namespace, &self.channel)?;
         let session = Session::open(&self.backend, &name, &options)?;
         let (backend, types) = (self.backend, PhantomData);
@@ -211,12 +211,22 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     }
 }
 
-/// Whether readers will accept the schema: a type can be beyond the limits that they set.
+/// Whether readers will accept the schema, and whether it describes the states: a type can be beyond
+/// the limits that readers set, and may serialize other fields than its schema has.
 #[cfg(feature = "schema")]
-fn check_schema(options: &WriterOptions) -> Result<(), CreateError> {
+fn check_schema<T: ?Sized, C: Encode<T>>(options: &WriterOptions) -> Result<(), CreateError> {
     let Some(schema) = &options.schema else { return Ok(()) };
-    let checked = Schema::from_bytes(schema.bytes()).map(drop);
-    checked.map_err(|error| CreateError::SchemaRefused { reason: error.to_string() })
+    let schema = Schema::from_bytes(schema.bytes())
+        .map_err(|error| CreateError::SchemaRefused { reason: error.to_string() })?;
+    match samples(schema.root()).iter().all(|sample| C::may_be_payload(sample)) {
+        true => Ok(()),
+        false => Err(CreateError::SchemaRefused {
+            reason:
+                "it has other fields or variants than the type serializes (`skip`, `with`, or a `Serialize` \
+                     written by hand)"
+                    .into(),
+        }),
+    }
 }
 
 impl<T: ?Sized, C> Clone for WriterBuilder<T, C> {

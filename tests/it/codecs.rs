@@ -171,6 +171,12 @@ impl Serialize for Treacherous {
     }
 }
 
+impl<'de> Deserialize<'de> for Treacherous {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Treacherous, D::Error> {
+        <(u64, u64)>::deserialize(deserializer).map(|_| Treacherous("read"))
+    }
+}
+
 fn treachery<C: Encode<Treacherous> + Decode<(u64, u64)>>() {
     let own = OwnNamespace::new(&["treacherous"]);
     let mut writer =

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, role, wait_for_end};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tearless::dynamic::{DecodeError, DynamicError};
 use tearless::schema::postcard_schema;
@@ -15,7 +15,7 @@ use tearless::{
 };
 use testkit::objects::Objects;
 
-#[derive(Serialize, postcard_schema::Schema)]
+#[derive(Serialize, Deserialize, postcard_schema::Schema)]
 struct State {
     jobs_done: u64,
     queue: Vec<(u32, String)>,

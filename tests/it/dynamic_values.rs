@@ -4,19 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tearless::dynamic::{FieldPath, decode, leaves};
 use tearless::schema::{Describe, postcard_schema};
 use tearless::{Encode, MessagePack, Pod, Postcard};
 
-#[derive(Clone, Debug, PartialEq, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
 struct Id(u64);
 
-#[derive(Clone, Debug, PartialEq, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
 struct Point(i16, f64);
 
-#[derive(Clone, Debug, PartialEq, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
 struct Job {
     id: Id,
     deadline: Option<u64>,
@@ -24,13 +25,13 @@ struct Job {
     labels: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, postcard_schema::Schema)]
 enum Colour {
     Red,
     Green,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
 enum Phase {
     Idle,
     Working(Box<Job>),
@@ -39,7 +40,7 @@ enum Phase {
     Failed(Result<u8, String>),
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
 struct Numbers {
     unsigned: (u8, u16, u32, u64),
     signed: (i8, i16, i32, i64),
@@ -48,7 +49,7 @@ struct Numbers {
     flag: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
 struct Maps {
     by_name: BTreeMap<String, Point>,
     by_number: BTreeMap<i32, Option<char>>,
@@ -56,7 +57,7 @@ struct Maps {
     set: BTreeSet<u16>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, postcard_schema::Schema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
 struct State {
     numbers: Numbers,
     queue: Vec<Job>,
@@ -146,7 +147,7 @@ fn state() -> impl Strategy<Value = State> {
 }
 
 /// The value of a state after Postcard has encoded and decoded it.
-fn through_postcard<T: Serialize + postcard_schema::Schema>(state: &T) -> Value {
+fn through_postcard<T: Serialize + DeserializeOwned + postcard_schema::Schema>(state: &T) -> Value {
     let mut scratch = Vec::new();
     let payload = Postcard::encode(state, &mut scratch).unwrap();
     decode("postcard", Some(&<Postcard as Describe<T>>::describe()), payload).unwrap()
@@ -269,7 +270,7 @@ struct Plain {
 }
 tearless::describe_pod!(Plain { last, wide, signed, id, points, floats, counts, near, far, small });
 
-#[derive(Serialize, postcard_schema::Schema)]
+#[derive(Serialize, Deserialize, postcard_schema::Schema)]
 struct Odd {
     large: u128,
     low: i128,
@@ -280,7 +281,7 @@ struct Odd {
     optional: Option<()>,
 }
 
-#[derive(Serialize, postcard_schema::Schema)]
+#[derive(Serialize, Deserialize, postcard_schema::Schema)]
 struct Unit;
 
 #[test]

@@ -7,6 +7,7 @@ use std::{process, thread};
 
 use clap::Args;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tearless::{Bytes, Encode, MessagePack, Writer, WriterBuilder};
 
 use crate::context::{AccessArguments, Context};
@@ -166,12 +167,20 @@ const MAX_BYTES: u64 = 64 << 20;
 /// is refused as soon as it has come, because the input of a script that forgot --each-line does
 /// not end.
 fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, Failure> {
-    let mut documents = serde_json::Deserializer::from_reader(&mut input).into_iter();
-    let (first, second) = (documents.next(), documents.next());
+    let mut documents = serde_json::Deserializer::from_reader(&mut input).into_iter::<Box<RawValue>>();
+    let (first, second) = (documents.next(), documents.next().map(|second| second.map(drop)));
+    // A value would show rounded numbers.
+    let wide = first.as_ref().and_then(|first| wide_integer(first.as_ref().ok()?.get()));
+    let first = first.map(|first| first.and_then(|text| serde_json::from_str(text.get())));
     check_len(MAX_BYTES + 1 - input.limit())?;
     let reason = match (first, second) {
-        (Some(Ok(document)), None) => return Ok(document),
-        (Some(Ok(_)), Some(Ok(_))) => "it has more than one document".into(),
+        (Some(Ok(document)), None) => {
+            return wide.map_or(Ok(document), |integer| {
+                Err(unusable(format!("the integer {integer} has more than 64 bits"))
+                    .hint("put it into quotes: readers get a text, as they do for integers of 128 bits"))
+            });
+        }
+        (Some(Ok(_)), Some(Ok(()))) => "it has more than one document".into(),
         (None, _) => "it is empty".into(),
         (Some(Err(error)), _) if error.is_io() => return Err(unreadable(&error.into())),
         (Some(Err(error)), _) | (_, Some(Err(error))) => {
@@ -185,6 +194,17 @@ fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, 
     let more = if line.is_some() { "" } else { "; if each line is a state, add --each-line" };
     let hint = format!("to publish bytes that are not JSON, add --bytes{more}");
     Err(unusable(format!("standard input is not JSON: {reason}")).hint(hint))
+}
+
+/// The first integer of `json`, a valid text, that has more than 64 bits: `serde_json` rounds it.
+fn wide_integer(json: &str) -> Option<String> {
+    // Without escapes, every second quote ends a string.
+    let json = json.replace(r"\\", "").replace(r#"\""#, "");
+    let outside = json.split('"').step_by(2);
+    let mut values = outside.flat_map(|text| text.split([',', ':', '[', ']', '{', '}'])).map(str::trim);
+    let is_integer = |value: &str| value.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+    let is_wide = |value: &&str| value.parse::<i64>().is_err() && value.parse::<u64>().is_err();
+    values.find(|value| value.len() > 1 && is_integer(value) && is_wide(value)).map(String::from)
 }
 
 /// The whole of standard input.

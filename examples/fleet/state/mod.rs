@@ -16,7 +16,7 @@ use std::{
 
 use postcard_schema::Schema;
 use procfs::{ProcError, ProcResult};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tearless::{Encode, MessagePack, Pod, Postcard, WriterBuilder, schema::DescribePod};
 
 /// A state that a worker publishes.
@@ -71,7 +71,7 @@ impl<S: Sample> Telling<Sampled<S>> for Postcard {
 }
 
 /// A sample with strings, lists or maps. [`Sampled`] makes it a [`State`].
-pub(crate) trait Sample: Serialize + Send + Sized + 'static {
+pub(crate) trait Sample: Serialize + DeserializeOwned + Send + Sized + 'static {
     /// Pause between two samples.
     const PAUSE: Duration;
 

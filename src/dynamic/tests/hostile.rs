@@ -137,7 +137,8 @@ fn names_are_charged() {
 #[test]
 fn message_pack_is_limited_in_depth() {
     let nested = |levels: usize| [vec![0x91; levels], vec![1]].concat();
-    assert!(decode("message-pack", None, &nested(100)).is_ok());
+    assert!(decode("message-pack", None, &nested(128)).is_ok());
+    assert_eq!(decode("message-pack", None, &nested(129)), Err(DecodeError::TooDeep));
     assert_eq!(decode("message-pack", None, &nested(130)), Err(DecodeError::TooDeep));
     assert_eq!(decode("message-pack", None, &nested(1_000_000)), Err(DecodeError::TooDeep));
     let claims = [0xdd, 0xff, 0xff, 0xff, 0xff, 1];
@@ -169,11 +170,26 @@ fn numbers_that_json_lacks_are_text() {
 }
 
 #[test]
-fn wide_integers_of_message_pack_are_bytes() {
+fn wide_integers_of_message_pack_are_numbers_or_texts() {
     let payload =
         |number: u128| <MessagePack as Encode<u128>>::encode(&number, &mut Vec::new()).map(<[u8]>::to_vec);
-    let value = decode("message-pack", None, &payload(0x0102).unwrap());
-    assert_eq!(value, Ok(json!([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2])));
+    let value = |number| decode("message-pack", None, &payload(number).unwrap());
+    assert_eq!(value(0x0102), Ok(json!(0x0102)));
+    assert_eq!(value(u64::MAX.into()), Ok(json!(u64::MAX)));
+    assert_eq!(value(1 << 64), Ok(json!("18446744073709551616")));
+    // As other programs may write them, and other extensions.
+    let extension = |kind: u8, len: usize| [&[0xc7, len as u8, kind][..], &vec![0xff; len]].concat();
+    assert_eq!(decode("message-pack", None, &extension(b'i', 16)), Ok(json!(-1)));
+    assert_eq!(decode("message-pack", None, &extension(b'u', 16)), Ok(json!(u128::MAX.to_string())));
+    assert_eq!(decode("message-pack", None, &extension(b'i', 15)), Ok(json!([105, vec![255; 15]])));
+    assert_eq!(decode("message-pack", None, &extension(5, 16)), Ok(json!([5, vec![255; 16]])));
+}
+
+#[test]
+fn keys_that_are_equal_as_json_are_an_error() {
+    assert!(decode("message-pack", None, &[0x82, 1, 7, 2, 8]).is_ok());
+    let error = decode("message-pack", None, &[0x82, 1, 7, 0xa1, b'1', 8]).unwrap_err().to_string();
+    assert!(error.contains("two keys that are \"1\""), "{error}");
 }
 
 proptest! {

@@ -1,0 +1,1260 @@
+//! What is published can be read, and is what was published. The table in docs/schemas.md has a row
+//! for each kind of type; each of its cells is tried here, by typed readers, without types, and as
+//! JSON.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value, json};
+use tearless::dynamic::decode;
+use tearless::schema::{Describe, Schema, postcard_schema};
+use tearless::{
+    Decode, Encode, MessagePack, Namespace, Postcard,
+    error::{CapError, CreateError, EncodeError, PublishError, SnapshotError},
+};
+
+/// Publishes `value` on a channel of its own, and reads it by its type.
+fn through_a_channel<C, T>(value: &T) -> Result<Result<T, SnapshotError>, PublishError>
+where
+    C: Encode<T> + Decode<T>,
+{
+    let namespace = Namespace::in_process("carried").unwrap();
+    let mut writer = namespace.writer_builder::<T>("state").codec::<C>().open().unwrap();
+    let mut reader = namespace.reader_builder::<T>("state").codec::<C>().open().unwrap();
+    let number = writer.publish(value)?;
+    // Once more, when the writer knows the type.
+    assert_eq!(writer.publish(value).unwrap(), number + 1);
+    Ok(reader.snapshot().map(|snapshot| snapshot.into_inner()))
+}
+
+#[track_caller]
+fn carried<C, T>(value: &T)
+where
+    T: Debug + PartialEq,
+    C: Encode<T> + Decode<T>,
+{
+    assert_eq!(through_a_channel::<C, T>(value).unwrap().unwrap(), *value, "{}", C::NAME);
+}
+
+/// Carried by MessagePack, and this value without its type.
+#[track_caller]
+fn packed<T>(value: &T, shown: Value)
+where
+    T: Debug + PartialEq + Serialize + DeserializeOwned,
+{
+    carried::<MessagePack, T>(value);
+    let mut scratch = Vec::new();
+    let payload = MessagePack::encode(value, &mut scratch).unwrap();
+    assert_eq!(decode("message-pack", None, payload), Ok(shown));
+}
+
+/// The same, and the value is the one that `serde_json` makes.
+#[track_caller]
+fn packed_as_json<T>(value: &T)
+where
+    T: Debug + PartialEq + Serialize + DeserializeOwned,
+{
+    packed(value, serde_json::to_value(value).unwrap());
+}
+
+/// Carried by Postcard, and this value with the schema of the type.
+#[track_caller]
+fn compact<T>(value: &T, shown: Value)
+where
+    T: Debug + PartialEq + Serialize + DeserializeOwned + postcard_schema::Schema,
+{
+    carried::<Postcard, T>(value);
+    let schema: Schema = <Postcard as Describe<T>>::describe();
+    let mut scratch = Vec::new();
+    let payload = Postcard::encode(value, &mut scratch).unwrap();
+    assert_eq!(decode("postcard", Some(&schema), payload), Ok(shown));
+}
+
+/// Refused by the writer, with all of `texts`. Nothing is published.
+#[track_caller]
+fn refused<C, T>(value: &T, texts: &[&str])
+where
+    T: Debug,
+    C: Encode<T> + Decode<T>,
+{
+    let namespace = Namespace::in_process("refused").unwrap();
+    let mut writer = namespace.writer_builder::<T>("state").codec::<C>().open().unwrap();
+    for _ in 0..3 {
+        let error = writer.publish(value).unwrap_err();
+        let PublishError::Encode { source, .. } = &error else { panic!("{error}") };
+        assert!(source.is::<EncodeError>(), "{error}");
+        let error = error.to_string();
+        assert!(texts.iter().all(|text| error.contains(text)), "{texts:?} in: {error}");
+        println!("{error}");
+    }
+    assert_eq!(writer.publication(), 0);
+}
+
+/// Published, and refused by readers, with all of `texts`: what the writer's type does is visible
+/// only there.
+#[track_caller]
+fn unreadable<C, T>(value: &T, texts: &[&str])
+where
+    T: Debug,
+    C: Encode<T> + Decode<T>,
+{
+    let error = through_a_channel::<C, T>(value).unwrap().unwrap_err().to_string();
+    assert!(texts.iter().all(|text| error.contains(text)), "{texts:?} in: {error}");
+    println!("{error}");
+}
+
+/// A row of the table: the cells as docs/schemas.md has them, and what shows that they are true.
+struct Row {
+    what: &'static str,
+    message_pack: &'static str,
+    postcard: &'static str,
+    shown: &'static str,
+    check: fn(),
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        what: "`rename`, `rename_all`, `alias`, `default`, `transparent`, `from` with `into`, `with`",
+        message_pack: "carried",
+        postcard: "carried",
+        shown: "under the name that is written",
+        check: names,
+    },
+    Row {
+        what: "`skip` of a field",
+        message_pack: "carried, reads its default",
+        postcard: "carried, reads its default",
+        shown: "not",
+        check: skipped_fields,
+    },
+    Row {
+        what: "`skip_serializing_if`",
+        message_pack: "carried; a reader refuses a missing field without `default`",
+        postcard: "refused when it skips",
+        shown: "not when it skips",
+        check: fields_that_are_skipped_by_their_value,
+    },
+    Row {
+        what: "`skip_serializing`, `skip_deserializing` of a field",
+        message_pack: "carried; a reader refuses a missing field without `default`",
+        postcard: "refused",
+        shown: "what is written",
+        check: fields_that_one_side_skips,
+    },
+    Row {
+        what: "`skip` of a variant",
+        message_pack: "carried; the variant itself is refused",
+        postcard: "refused: that variant, and those after it",
+        shown: "yes",
+        check: skipped_variants,
+    },
+    Row {
+        what: "`flatten`",
+        message_pack: "carried; refused if two fields have one name",
+        postcard: "refused",
+        shown: "as fields of the outer struct",
+        check: flattened_fields,
+    },
+    Row {
+        what: "`tag`",
+        message_pack: "carried; refused if a field has the tag's name",
+        postcard: "refused",
+        shown: "the tag as a field",
+        check: internally_tagged_enums,
+    },
+    Row {
+        what: "`tag` with `content`",
+        message_pack: "carried",
+        postcard: "refused",
+        shown: "tag and content as fields",
+        check: adjacently_tagged_enums,
+    },
+    Row {
+        what: "`untagged`",
+        message_pack: "carried; reads the first variant that fits",
+        postcard: "refused",
+        shown: "its contents",
+        check: untagged_enums,
+    },
+    Row {
+        what: "other enums, also with `other`",
+        message_pack: "carried",
+        postcard: "carried",
+        shown: "`\"Idle\"`, `{\"Working\": 3}`",
+        check: enums,
+    },
+    Row {
+        what: "`Option` of `Option`, of `()`, of a value that may be null",
+        message_pack: "refused when it is `Some` of nothing",
+        postcard: "carried",
+        shown: "`null` for each",
+        check: options_of_nothing,
+    },
+    Row {
+        what: "`()`, unit structs, `PhantomData`, empty arrays and tuples",
+        message_pack: "carried",
+        postcard: "carried, without bytes",
+        shown: "`null`, of MessagePack `[]`",
+        check: units,
+    },
+    Row {
+        what: "integers of 128 bits",
+        message_pack: "carried; a reader refuses them inside of `flatten`, `tag`, `untagged`",
+        postcard: "carried",
+        shown: "beyond 64 bits as text, not exported",
+        check: wide_integers,
+    },
+    Row {
+        what: "`NaN`, infinities",
+        message_pack: "carried",
+        postcard: "carried",
+        shown: "as text, not exported",
+        check: odd_floats,
+    },
+    Row {
+        what: "bytes (`serde_bytes`), `[u8; N]`, `Vec<u8>`, `char`, `PathBuf`",
+        message_pack: "carried; a path must be UTF-8",
+        postcard: "carried; a path must be UTF-8",
+        shown: "arrays of numbers; texts",
+        check: bytes_and_texts,
+    },
+    Row {
+        what: "addresses, and what else has a form for people",
+        message_pack: "carried as text",
+        postcard: "carried, compact",
+        shown: "as text",
+        check: forms_for_people,
+    },
+    Row {
+        what: "maps with keys that are no strings",
+        message_pack: "carried",
+        postcard: "carried",
+        shown: "each key as its JSON text; an error if two are equal",
+        check: odd_keys,
+    },
+    Row {
+        what: "`Vec`, `VecDeque`, sets, maps, `Box`, `Arc`, `Cow`, `Duration`, `SystemTime`",
+        message_pack: "carried",
+        postcard: "carried",
+        shown: "yes",
+        check: collections,
+    },
+    Row {
+        what: "sequences and maps that do not know their length",
+        message_pack: "carried",
+        postcard: "refused",
+        shown: "yes",
+        check: unknown_lengths,
+    },
+    Row {
+        what: "`serde_json::Value` and other types of any contents",
+        message_pack: "carried",
+        postcard: "refused",
+        shown: "yes",
+        check: values_of_any_type,
+    },
+    Row {
+        what: "more than 128 levels",
+        message_pack: "refused",
+        postcard: "refused",
+        shown: "up to 128 arrays and objects",
+        check: levels,
+    },
+    Row {
+        what: "more than 1,024 elements without bytes",
+        message_pack: "carried",
+        postcard: "refused",
+        shown: "yes",
+        check: elements_without_bytes,
+    },
+    Row {
+        what: "types that are only `Serialize`, such as borrowed ones",
+        message_pack: "carried",
+        postcard: "does not compile",
+        shown: "yes",
+        check: borrowed,
+    },
+    Row {
+        what: "a `Serialize` that announces another length, or disagrees with `Deserialize`",
+        message_pack: "the length is refused",
+        postcard: "refused",
+        shown: "what is written",
+        check: wrong_by_hand,
+    },
+];
+
+#[test]
+fn every_cell_of_the_table_is_true() {
+    for row in ROWS {
+        println!("{}", row.what);
+        (row.check)();
+    }
+}
+
+#[test]
+fn the_table_in_the_docs_is_this_one() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schemas.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let begin = page.find("## What a codec carries").expect("the section");
+    let table: Vec<&str> = page[begin..].lines().skip_while(|line| !line.starts_with('|')).skip(2).collect();
+    let rows = ROWS.iter().map(|row| {
+        let Row { what, message_pack, postcard, shown, .. } = row;
+        format!("| {what} | {message_pack} | {postcard} | {shown} |")
+    });
+    for (at, row) in rows.enumerate() {
+        assert_eq!(table.get(at).copied().unwrap_or_default(), row);
+    }
+    assert_eq!(table.iter().take_while(|line| line.starts_with('|')).count(), ROWS.len());
+}
+
+fn names() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
+    #[serde(rename = "Other")]
+    struct Renamed {
+        #[serde(rename = "one field", alias = "first")]
+        one: u32,
+        #[serde(default)]
+        two: Option<u8>,
+    }
+    let value = Renamed { one: 300, two: Some(1) };
+    packed(&value, json!({"one field": 300, "two": 1}));
+    compact(&value, json!({"one field": 300, "two": 1}));
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "SCREAMING-KEBAB-CASE", deny_unknown_fields)]
+    struct Loud {
+        one_field: u32,
+    }
+    packed(&Loud { one_field: 7 }, json!({"ONE-FIELD": 7}));
+    carried::<Postcard, _>(&Loud { one_field: 7 });
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Thin {
+        inner: Vec<u16>,
+    }
+    packed(&Thin { inner: vec![1, 300] }, json!([1, 300]));
+    carried::<Postcard, _>(&Thin { inner: vec![1, 300] });
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(from = "(u8, u8)", into = "(u8, u8)")]
+    struct Converted {
+        sum: u8,
+        difference: u8,
+    }
+    impl From<(u8, u8)> for Converted {
+        fn from((one, two): (u8, u8)) -> Converted {
+            Converted { sum: one + two, difference: one - two }
+        }
+    }
+    impl From<Converted> for (u8, u8) {
+        fn from(it: Converted) -> (u8, u8) {
+            (it.sum.midpoint(it.difference), (it.sum - it.difference) / 2)
+        }
+    }
+    packed(&Converted { sum: 9, difference: 1 }, json!([5, 4]));
+    carried::<Postcard, _>(&Converted { sum: 9, difference: 1 });
+
+    mod hex {
+        use super::*;
+        pub fn serialize<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(&format_args!("{value:x}"))
+        }
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            u32::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+        }
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct With {
+        #[serde(with = "hex")]
+        number: u32,
+    }
+    packed(&With { number: 0xbeef }, json!({"number": "beef"}));
+    carried::<Postcard, _>(&With { number: 0xbeef });
+}
+
+fn skipped_fields() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Skipped {
+        #[serde(skip)]
+        cache: Vec<u64>,
+        kept: u32,
+        #[serde(skip, default = "seven")]
+        seven: u8,
+    }
+    fn seven() -> u8 {
+        7
+    }
+    let value = Skipped { cache: Vec::new(), kept: 300, seven: 7 };
+    packed(&value, json!({"kept": 300}));
+    carried::<Postcard, _>(&value);
+    let cached = Skipped { cache: vec![1], kept: 300, seven: 8 };
+    assert_eq!(through_a_channel::<MessagePack, _>(&cached).unwrap().unwrap(), value);
+    assert_eq!(through_a_channel::<Postcard, _>(&cached).unwrap().unwrap(), value);
+}
+
+/// `inputs/skip_field`: a type that has gone through JSON for years.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    a: Option<u32>,
+    b: u8,
+    c: u16,
+    d: u8,
+}
+
+fn fields_that_are_skipped_by_their_value() {
+    let skips = State { a: None, b: 0, c: 300, d: 7 };
+    packed(&skips, json!({"b": 0, "c": 300, "d": 7}));
+    let text = ["`State`", "field `a`", "`skip_serializing_if`", "`MessagePack`"];
+    refused::<Postcard, _>(&skips, &text);
+    let whole = State { a: Some(1), ..skips.clone() };
+    packed(&whole, json!({"a": 1, "b": 0, "c": 300, "d": 7}));
+    carried::<Postcard, _>(&whole);
+    // Deep inside, the error says where.
+    let deep = BTreeMap::from([(3_u8, vec![(whole.clone(), 1_u8), (skips, 2)])]);
+    refused::<Postcard, _>(&deep, &["`[0][1][0]`, of type `State`", "field `a`"]);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Event {
+        Nothing,
+        Started {
+            at: u64,
+            #[serde(skip_serializing_if = "Vec::is_empty", default)]
+            labels: Vec<String>,
+        },
+    }
+    let bare = Event::Started { at: 9, labels: vec![] };
+    packed(&bare, json!({"Started": {"at": 9}}));
+    refused::<Postcard, _>(&bare, &["`Event`", "field `labels`"]);
+    carried::<Postcard, _>(&Event::Started { at: 9, labels: vec!["x".into()] });
+    carried::<Postcard, _>(&Event::Nothing);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Required {
+        #[serde(skip_serializing_if = "is_zero")]
+        count: u32,
+        other: u8,
+    }
+    fn is_zero(count: &u32) -> bool {
+        *count == 0
+    }
+    packed_as_json(&Required { count: 1, other: 2 });
+    unreadable::<MessagePack, _>(&Required { count: 0, other: 2 }, &["`count`", "`#[serde(default)]`"]);
+    refused::<Postcard, _>(&Required { count: 0, other: 2 }, &["`Required`", "`count`"]);
+}
+
+fn fields_that_one_side_skips() {
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Writes {
+        #[serde(skip_serializing)]
+        #[serde(default)]
+        hidden: u8,
+        one: Vec<u8>,
+        two: Vec<u8>,
+    }
+    // Two lists shift into the hidden field's place: no decoder could see it.
+    let shifts = Writes { hidden: 0, one: vec![0], two: vec![] };
+    packed(&shifts, json!({"one": [0], "two": []}));
+    refused::<Postcard, _>(&shifts, &["`Writes`", "field `hidden`", "`skip_serializing`", "`MessagePack`"]);
+    refused::<Postcard, _>(&Writes::default(), &["`Writes`", "field `hidden`"]);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Reads {
+        #[serde(skip_deserializing)]
+        uptime: u8,
+        count: u32,
+        rest: u8,
+    }
+    // 128 and 0 are two bytes of one number.
+    let merges = Reads { uptime: 128, count: 0, rest: 5 };
+    refused::<Postcard, _>(&merges, &["`Reads`", "field `uptime`", "`skip_deserializing`"]);
+    let read = through_a_channel::<MessagePack, _>(&merges).unwrap().unwrap();
+    assert_eq!(read, Reads { uptime: 0, ..merges });
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Unread {
+        #[serde(skip_serializing)]
+        hidden: u8,
+    }
+    unreadable::<MessagePack, _>(&Unread { hidden: 1 }, &["missing field `hidden`", "`#[serde(default)]`"]);
+    refused::<Postcard, _>(&Unread { hidden: 1 }, &["field `hidden` of `Unread`"]);
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Gap {
+    First,
+    #[serde(skip)]
+    Hidden,
+    Second,
+    Third(u8),
+    Last,
+}
+
+fn skipped_variants() {
+    for value in [Gap::First, Gap::Second, Gap::Third(3), Gap::Last] {
+        packed_as_json(&value);
+    }
+    carried::<Postcard, _>(&Gap::First);
+    refused::<MessagePack, _>(&Gap::Hidden, &["`Gap`", "Gap::Hidden cannot be serialized"]);
+    refused::<Postcard, _>(&Gap::Hidden, &["`Gap`", "Gap::Hidden cannot be serialized"]);
+    refused::<Postcard, _>(&Gap::Second, &["`Gap`"]);
+    refused::<Postcard, _>(&Gap::Last, &["`Gap`"]);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[allow(dead_code, reason = "never published")]
+    enum Plain {
+        #[serde(skip)]
+        Hidden,
+        One,
+        Two,
+    }
+    refused::<Postcard, _>(&Plain::One, &["variant `One` of `Plain` is read as `Two`", "`MessagePack`"]);
+    refused::<Postcard, _>(&Plain::Two, &["`Plain`"]);
+    packed_as_json(&Plain::One);
+    // A variant that comes later is tried when it comes.
+    let (mut scratch, list) = (Vec::new(), vec![Gap::First, Gap::First]);
+    assert!(Postcard::encode(&list, &mut scratch).is_ok());
+    assert!(Postcard::encode(&vec![Gap::First, Gap::Second], &mut scratch).is_err());
+    assert!(Postcard::encode(&list, &mut scratch).is_ok());
+}
+
+fn flattened_fields() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Outer {
+        id: u32,
+        #[serde(flatten)]
+        inner: Inner,
+        #[serde(flatten)]
+        rest: BTreeMap<String, Value>,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Inner {
+        load: f32,
+        address: IpAddr,
+        choice: Option<Gap>,
+    }
+    let address = Ipv4Addr::LOCALHOST.into();
+    let inner = Inner { load: 0.5, address, choice: Some(Gap::Third(7)) };
+    let mut value = Outer { id: 1, inner, rest: BTreeMap::from([("x".into(), json!([1, {"y": null}]))]) };
+    packed_as_json(&value);
+    packed_as_json(&vec![vec![(value.clone(), 1_u8)], vec![]]);
+    refused::<Postcard, _>(&value, &["`Outer`", "`#[serde(flatten)]`", "`MessagePack`"]);
+    value.rest.insert("load".into(), json!(2));
+    refused::<MessagePack, _>(&value, &["`Outer`", "two fields are called `load`"]);
+    refused::<MessagePack, _>(&[Some(value)], &["`[0]`, of type `Option<Outer>`", "called `load`"]);
+}
+
+fn internally_tagged_enums() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Idle,
+        Working { job: u64, address: IpAddr },
+        Other(Contents),
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Contents {
+        kind: Option<u8>,
+    }
+    packed_as_json(&Tagged::Idle);
+    let working = Tagged::Working { job: 1 << 60, address: Ipv4Addr::LOCALHOST.into() };
+    packed_as_json(&working);
+    packed_as_json(&Some(BTreeMap::from([(1_u8, working.clone())])));
+    refused::<Postcard, _>(&working, &["`Tagged`", "`tag`", "`MessagePack`"]);
+    refused::<Postcard, _>(&Tagged::Idle, &["`Tagged`", "`tag`", "`MessagePack`"]);
+    let twice = Tagged::Other(Contents { kind: Some(1) });
+    refused::<MessagePack, _>(&twice, &["`Tagged`", "two fields are called `kind`"]);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Impossible {
+        List(Vec<u8>),
+    }
+    refused::<MessagePack, _>(&Impossible::List(vec![1]), &["cannot serialize tagged newtype variant"]);
+}
+
+fn adjacently_tagged_enums() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "t", content = "c")]
+    enum Adjacent {
+        Idle,
+        Working { job: u64 },
+        Pair(u8, IpAddr),
+        One(Option<u8>),
+    }
+    let values = [
+        Adjacent::Idle,
+        Adjacent::Working { job: 3 },
+        Adjacent::Pair(1, Ipv4Addr::LOCALHOST.into()),
+        Adjacent::One(None),
+        Adjacent::One(Some(3)),
+    ];
+    for value in &values {
+        packed_as_json(value);
+        refused::<Postcard, _>(value, &["`Adjacent`", "`tag`", "`MessagePack`"]);
+    }
+    packed_as_json(&values.to_vec());
+}
+
+fn untagged_enums() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Number(i64),
+        Text(String),
+        Address { address: SocketAddr },
+        List(Vec<Untagged>),
+        Nothing,
+    }
+    let values = vec![
+        Untagged::Number(-7),
+        Untagged::Text("seven".into()),
+        Untagged::Address { address: "127.0.0.1:80".parse().unwrap() },
+        Untagged::List(vec![Untagged::Number(1)]),
+        Untagged::Nothing,
+    ];
+    packed_as_json(&values);
+    for value in &values {
+        packed_as_json(value);
+        refused::<Postcard, _>(value, &["`Untagged`", "`untagged`", "`MessagePack`"]);
+    }
+    // It is tried when it comes, wherever it comes.
+    refused::<Postcard, _>(&vec![values[0].clone()], &["`Vec<Untagged>`", "`untagged`"]);
+    carried::<Postcard, _>(&Vec::<Untagged>::new());
+    carried::<Postcard, _>(&None::<Untagged>);
+    refused::<Postcard, _>(&Some(values[0].clone()), &["`untagged`"]);
+    refused::<Postcard, _>(&BTreeMap::from([(1_u8, values[0].clone())]), &["`untagged`"]);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Narrow {
+        Small(u8),
+        Large(u64),
+    }
+    let read = through_a_channel::<MessagePack, _>(&Narrow::Large(5)).unwrap().unwrap();
+    assert_eq!(read, Narrow::Small(5));
+}
+
+fn enums() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Every {
+        Unit,
+        Newtype(u64),
+        NewtypeUnit(()),
+        NewtypeOption(Option<u8>),
+        Tuple(u8, String),
+        Struct { list: Vec<i16> },
+        NoFields {},
+        Nested(Box<Every>),
+    }
+    let values = [
+        Every::Unit,
+        Every::Newtype(u64::MAX),
+        Every::NewtypeUnit(()),
+        Every::NewtypeOption(None),
+        Every::NewtypeOption(Some(1)),
+        Every::Tuple(1, "x".into()),
+        Every::Struct { list: vec![-1, 300] },
+        Every::NoFields {},
+        Every::Nested(Box::new(Every::Tuple(1, String::new()))),
+    ];
+    for value in &values {
+        packed_as_json(value);
+        packed_as_json(&Some(value.clone()));
+        carried::<Postcard, _>(value);
+        carried::<Postcard, _>(&Some(value.clone()));
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
+    enum Phase {
+        Idle,
+        Working(u8),
+    }
+    compact(&vec![Phase::Idle, Phase::Working(3)], json!(["Idle", {"Working": 3}]));
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
+    enum Open {
+        Known,
+        #[serde(other)]
+        Other,
+    }
+    for value in [Open::Known, Open::Other] {
+        packed_as_json(&value);
+        compact(&value, serde_json::to_value(&value).unwrap());
+    }
+}
+
+fn options_of_nothing() {
+    let text = ["`Some` of nothing", "`None`", "an enum", "`Postcard`"];
+    refused::<MessagePack, _>(&Some(None::<u8>), &text);
+    refused::<MessagePack, _>(&Some(()), &text);
+    refused::<MessagePack, _>(&Some(Some(None::<u8>)), &text);
+    refused::<MessagePack, _>(&Some(Box::new(None::<String>)), &text);
+    refused::<MessagePack, _>(&Some(Value::Null), &text);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Wrapped(Option<u8>);
+    refused::<MessagePack, _>(&Some(Wrapped(None)), &text);
+    packed_as_json(&Some(Wrapped(Some(3))));
+    packed_as_json(&Some(Some(3)));
+    packed_as_json(&None::<Option<u8>>);
+    let deep = (1_u8, vec![Some(Some(1_u8)), Some(None)]);
+    refused::<MessagePack, _>(&deep, &["`[1][1]`, of type `Option<Option<u8>>`"]);
+    compact(&Some(None::<u8>), Value::Null);
+    compact(&Some(()), Value::Null);
+    compact(&vec![Some(Some(1_u8)), Some(None), None], json!([1, null, null]));
+    carried::<Postcard, _>(&Some(Wrapped(None)));
+    carried::<Postcard, _>(&Some(Some(None::<u8>)));
+    packed(&Some(Unit), json!([]));
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
+struct Unit;
+
+fn units() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct NoFields {}
+    packed(&(), Value::Null);
+    packed(&Unit, json!([]));
+    packed(&NoFields {}, json!({}));
+    packed(&PhantomData::<u8>, json!([]));
+    packed(&[0_u8; 0], json!([]));
+    packed(&(Unit, (), [Unit]), json!([[], null, [[]]]));
+    compact(&(), Value::Null);
+    compact(&Unit, Value::Null);
+    compact(&[0_u8; 0], json!([]));
+    compact(&(7_u8, (), Unit), json!([7, null, null]));
+    carried::<Postcard, _>(&NoFields {});
+    carried::<Postcard, _>(&PhantomData::<u8>);
+    carried::<Postcard, _>(&vec![Unit; 1_000]);
+}
+
+fn wide_integers() {
+    type Wide = (i128, u128, Option<u128>, Vec<i128>, BTreeMap<u128, i128>);
+    let value = |low, high| -> Wide { (low, high, Some(high), vec![low, -1], BTreeMap::from([(high, low)])) };
+    let small = value(-300, 300);
+    let shown = json!([-300, 300, 300, [-300, -1], {"300": -300}]);
+    packed(&small, shown.clone());
+    compact(&small, shown);
+    let large = value(i128::MIN, u128::MAX);
+    let (low, high) = ("-170141183460469231731687303715884105728", "340282366920938463463374607431768211455");
+    let shown = json!([low, high, high, [low, -1], {high: low}]);
+    packed(&large, shown.clone());
+    compact(&large, shown);
+    for shift in 0..128 {
+        let number = 1_u128 << shift;
+        carried::<MessagePack, _>(&(number, number - 1, number.cast_signed(), !number.cast_signed()));
+        carried::<Postcard, _>(&(number, number - 1, number.cast_signed(), !number.cast_signed()));
+    }
+    // As `rmp_serde` writes them.
+    let theirs = rmp_serde::to_vec_named(&(7_u128, -7_i128, u128::MAX)).unwrap();
+    let read: (u128, i128, u128) = MessagePack::decode(&theirs).unwrap();
+    assert_eq!(read, (7, -7, u128::MAX));
+    assert!(<MessagePack as Decode<u128>>::decode(&[0xff]).is_err(), "-1");
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u128),
+        Text(String),
+        Bytes(Bytes),
+    }
+    for number in [7, u128::MAX] {
+        unreadable::<MessagePack, _>(&Either::Number(number), &["Either", "128-bit integers"]);
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Flat {
+        direct: u128,
+        #[serde(flatten)]
+        inner: InFlat,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct InFlat {
+        #[serde(default)]
+        inner: u128,
+    }
+    let flat = Flat { direct: u128::MAX, inner: InFlat { inner: 3 } };
+    unreadable::<MessagePack, _>(&flat, &["128 is not supported", "`flatten`"]);
+}
+
+fn odd_floats() {
+    for number in [f64::INFINITY, f64::NEG_INFINITY, f64::MIN_POSITIVE, -0.0] {
+        carried::<MessagePack, _>(&number);
+        carried::<Postcard, _>(&number);
+    }
+    packed(&vec![f32::INFINITY, f32::NEG_INFINITY], json!(["inf", "-inf"]));
+    compact(&vec![f64::INFINITY, f64::NEG_INFINITY], json!(["inf", "-inf"]));
+    for bits in [0x7ff8_0000_0000_0001, f64::NAN.to_bits()] {
+        let number = f64::from_bits(bits);
+        let read = through_a_channel::<MessagePack, _>(&number).unwrap().unwrap();
+        assert_eq!(read.to_bits(), bits);
+        let read = through_a_channel::<Postcard, _>(&vec![Some(number)]).unwrap().unwrap();
+        assert_eq!(read[0].unwrap().to_bits(), bits);
+    }
+}
+
+/// As `serde_bytes` does it.
+#[derive(Clone, Debug, PartialEq)]
+struct Bytes(Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.into()))
+            }
+        }
+        deserializer.deserialize_byte_buf(Visitor)
+    }
+}
+
+fn bytes_and_texts() {
+    for len in [0, 1, 16, 300] {
+        let bytes = Bytes((0..len).map(|index| (index % 256) as u8).collect());
+        packed_as_json(&bytes);
+        packed_as_json(&Some(bytes.clone()));
+        carried::<Postcard, _>(&bytes);
+        carried::<Postcard, _>(&vec![bytes]);
+    }
+    packed_as_json(&([7_u8; 16], vec![7_u8; 3]));
+    compact(&([7_u8; 16], vec![7_u8; 3]), json!([vec![7; 16], vec![7; 3]]));
+    packed_as_json(&('ü', String::from("ü"), PathBuf::from("/tmp/ü")));
+    compact(&('ü', String::from("ü"), PathBuf::from("/tmp/ü")), json!(["ü", "ü", "/tmp/ü"]));
+    let odd = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
+    let odd = (1_u8, PathBuf::from(std::ffi::OsString::clone(&odd)));
+    refused::<MessagePack, _>(&odd, &["`[1]`, of type `PathBuf`", "invalid UTF-8"]);
+    refused::<Postcard, _>(&odd, &["`[1]`, of type `PathBuf`", "invalid UTF-8"]);
+    // An extension of MessagePack as `rmp_serde` has it.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename = "_ExtStruct")]
+    struct Extension((i8, Bytes));
+    packed(&Some(Extension((5, Bytes(vec![9; 3])))), json!([5, [9, 9, 9]]));
+}
+
+fn forms_for_people() {
+    let addresses: (IpAddr, SocketAddr) = (Ipv4Addr::LOCALHOST.into(), "[::1]:80".parse().unwrap());
+    packed(&addresses, json!(["127.0.0.1", "[::1]:80"]));
+    carried::<Postcard, _>(&addresses);
+    let mut scratch = Vec::new();
+    assert_eq!(Postcard::encode(&addresses.0, &mut scratch).unwrap(), [0, 127, 0, 0, 1]);
+}
+
+fn odd_keys() {
+    #[derive(
+        Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, postcard_schema::Schema,
+    )]
+    enum Key {
+        One,
+        Two(u8),
+    }
+    let by_enum = BTreeMap::from([(Key::One, 1_u8), (Key::Two(7), 2)]);
+    packed(&by_enum, json!({"One": 1, "{\"Two\":7}": 2}));
+    compact(&by_enum, json!({"One": 1, "{\"Two\":7}": 2}));
+    let by_pair = BTreeMap::from([((1_u8, true), ()), ((1, false), ())]);
+    packed(&by_pair, json!({"[1,false]": null, "[1,true]": null}));
+    compact(&by_pair, json!({"[1,false]": null, "[1,true]": null}));
+    let by_option = BTreeMap::from([(None, 1_u8), (Some(-5_i64), 2)]);
+    packed(&by_option, json!({"null": 1, "-5": 2}));
+    compact(&by_option, json!({"null": 1, "-5": 2}));
+    let by_bool = BTreeMap::from([(true, 1_u8)]);
+    packed_as_json(&by_bool);
+    packed_as_json(&BTreeMap::from([('x', 1_u8)]));
+    packed_as_json(&BTreeMap::from([(-7_i8, 1_u8)]));
+    carried::<MessagePack, _>(&BTreeMap::from([(vec![1_u8], ())]));
+    carried::<MessagePack, _>(&BTreeMap::from([(String::new(), BTreeMap::from([((), 1_u8)]))]));
+    // The keys 1 and "1" are both "1" as JSON.
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Mixed {
+        Number(u8),
+        Text(String),
+    }
+    let mixed = BTreeMap::from([(Mixed::Number(1), 1_u8), (Mixed::Text("1".into()), 2)]);
+    carried::<MessagePack, _>(&mixed);
+    let mut scratch = Vec::new();
+    let payload = MessagePack::encode(&mixed, &mut scratch).unwrap();
+    let error = decode("message-pack", None, payload).unwrap_err().to_string();
+    assert!(error.contains("two keys that are \"1\""), "{error}");
+}
+
+fn collections() {
+    let lists = (vec![1_u8, 2], VecDeque::from([3_u16]), Box::new([4_i32, 5]), Cow::<str>::from("six"));
+    packed_as_json(&lists);
+    carried::<Postcard, _>(&lists);
+    let times = (Duration::from_millis(1_500), SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+    packed_as_json(&times);
+    carried::<Postcard, _>(&times);
+    // Maps and sets that come out in another order are the same.
+    let map: HashMap<String, u32> = (0..100).map(|number| (number.to_string(), number * 7)).collect();
+    let set: HashSet<u64> = (0..100).collect();
+    carried::<MessagePack, _>(&(map.clone(), set.clone()));
+    carried::<Postcard, _>(&(map, set));
+    packed_as_json(&std::cell::Cell::new(5_u8));
+    packed_as_json(&(1_u8..7, std::num::NonZeroU8::MIN, std::cmp::Reverse(3_u8), Ok::<u8, u8>(1)));
+    carried::<Postcard, _>(&(1_u8..7, std::num::NonZeroU8::MIN, std::cmp::Reverse(3_u8), Ok::<u8, u8>(1)));
+}
+
+/// A list that does not know its length.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
+struct Stream(Vec<u16>);
+
+impl Serialize for Stream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        self.0.iter().try_for_each(|number| list.serialize_element(number))?;
+        list.end()
+    }
+}
+
+/// A map that does not know its length.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
+struct Pairs(BTreeMap<String, Stream>);
+
+impl Serialize for Pairs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        map.end()
+    }
+}
+
+fn unknown_lengths() {
+    for len in [0, 1, 15, 16, 300, 70_000] {
+        let list = Stream((0..len).map(|number| (number % 65_536) as u16).collect());
+        packed_as_json(&list);
+        packed_as_json(&(list.clone(), 7_u8, list.clone()));
+        let pairs = (0..len.min(300)).map(|number| (number.to_string(), list.clone()));
+        let pairs = Pairs(pairs.take(20).collect());
+        packed_as_json(&(vec![pairs.clone(), pairs], 7_u8));
+        refused::<Postcard, _>(&(1_u8, list), &["`[1]`, of type `Stream`", "length in advance"]);
+    }
+}
+
+fn values_of_any_type() {
+    let value = json!({"a": [1, -2, 0.5, "x", null, true, {"b": {}}], "c": u64::MAX});
+    packed_as_json(&value);
+    packed_as_json(&Some(value.clone()));
+    refused::<Postcard, _>(&value, &["`serde_json::Value`", "`MessagePack`"]);
+    refused::<Postcard, _>(&Value::Null, &["`serde_json::Value`"]);
+    refused::<Postcard, _>(&(1_u8, vec![Value::Bool(true)]), &["`serde_json::Value`"]);
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Tree {
+    children: Vec<Tree>,
+}
+
+fn tree(levels: usize) -> Tree {
+    (1..levels).fold(Tree { children: vec![] }, |tree, _| Tree { children: vec![tree] })
+}
+
+/// An array in arrays.
+fn arrays(levels: usize) -> Value {
+    (1..levels).fold(json!([]), |value, _| json!([value]))
+}
+
+fn levels() {
+    carried::<MessagePack, _>(&tree(128));
+    carried::<Postcard, _>(&tree(128));
+    for levels in [129, 140] {
+        refused::<MessagePack, _>(&tree(levels), &["`Tree`", "128 levels", "children[0]", "by index"]);
+        refused::<Postcard, _>(&tree(levels), &["`Tree`", "128 levels", "children[0]", "by index"]);
+    }
+    let error = MessagePack::encode(&tree(200), &mut Vec::new()).unwrap_err();
+    let error = error.downcast_ref::<EncodeError>().unwrap();
+    let cap = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    assert_eq!(cap, Some(&CapError::TooDeep));
+    assert!(error.to_string().len() < 300, "{error}");
+    packed_as_json(&arrays(128));
+    refused::<MessagePack, _>(&arrays(129), &["128 levels"]);
+}
+
+fn elements_without_bytes() {
+    carried::<Postcard, _>(&vec![(); 1_024]);
+    refused::<Postcard, _>(&vec![(); 1_027], &["`Vec<()>`", "more elements", "the number of"]);
+    refused::<Postcard, _>(&vec![vec![Unit; 1_000]; 100], &["`Vec<Vec<Unit>>`", "more elements"]);
+    packed_as_json(&vec![(); 100_000]);
+}
+
+fn borrowed() {
+    #[derive(Serialize)]
+    struct Borrowed<'a> {
+        name: &'a str,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Owned {
+        name: String,
+    }
+    let mut scratch = Vec::new();
+    let payload = MessagePack::encode(&Borrowed { name: "seven" }, &mut scratch).unwrap();
+    assert_eq!(<MessagePack as Decode<Owned>>::decode(payload).unwrap(), Owned { name: "seven".into() });
+    assert_eq!(decode("message-pack", None, payload), Ok(json!({"name": "seven"})));
+}
+
+/// Announces another number of elements than it has.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Liar(Vec<u8>);
+
+impl Serialize for Liar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(2))?;
+        self.0.iter().try_for_each(|number| list.serialize_element(number))?;
+        list.end()
+    }
+}
+
+/// Announces another number of fields than it has.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Shorter {
+    one: u8,
+}
+
+impl Serialize for Shorter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Shorter", 2)?;
+        fields.serialize_field("one", &self.one)?;
+        fields.end()
+    }
+}
+
+/// Writes 64 bits and reads 8.
+#[derive(Clone, Debug, PartialEq)]
+struct Narrow(u64);
+
+impl Serialize for Narrow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Narrow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Narrow, D::Error> {
+        u8::deserialize(deserializer).map(|number| Narrow(number.into()))
+    }
+}
+
+fn wrong_by_hand() {
+    for list in [vec![], vec![1], vec![1, 2, 3]] {
+        let text = format!("announces 2 elements or fields and writes {}", list.len());
+        refused::<MessagePack, _>(&(0_u8, Liar(list.clone())), &["`[1]`, of type `Liar`", &text]);
+        refused::<Postcard, _>(&(0_u8, Liar(list)), &["`[1]`, of type `Liar`", &text]);
+    }
+    refused::<MessagePack, _>(&Shorter { one: 1 }, &["`Shorter`", "announces 2"]);
+    refused::<Postcard, _>(&Shorter { one: 1 }, &["`Shorter`", "announces 2"]);
+    refused::<Postcard, _>(&Narrow(300), &["`Narrow`", "left over"]);
+    unreadable::<MessagePack, _>(&Narrow(300), &["300", "one type"]);
+}
+
+/// A channel never carries a schema by which its states would be shown as others.
+#[test]
+fn a_schema_that_does_not_describe_the_states_is_refused() {
+    fn open<T>() -> Result<(), CreateError>
+    where
+        T: Serialize + DeserializeOwned + postcard_schema::Schema,
+    {
+        let namespace = Namespace::in_process("schema").unwrap();
+        let writer = namespace.writer_builder::<T>("state").codec::<Postcard>().with_schema().open();
+        writer.map(drop)
+    }
+    #[track_caller]
+    fn is_refused<T: Serialize + DeserializeOwned + postcard_schema::Schema>() {
+        let error = open::<T>().unwrap_err();
+        assert!(matches!(error, CreateError::SchemaRefused { .. }), "{error}");
+        assert!(error.to_string().contains("`skip`"), "{error}");
+    }
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct Skips {
+        #[serde(skip)]
+        _cache: u8,
+        _kept: Vec<u32>,
+    }
+    is_refused::<Skips>();
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    enum Deep {
+        _First,
+        _Second(Option<Vec<BTreeMap<u8, Skips>>>),
+    }
+    is_refused::<Deep>();
+    is_refused::<(String, [Deep; 2])>();
+    mod text {
+        use super::*;
+        pub fn serialize<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(value)
+        }
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        }
+    }
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct With {
+        #[serde(with = "text")]
+        number: u32,
+        next: bool,
+    }
+    is_refused::<With>();
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    enum Shifts {
+        _One(u8),
+        #[serde(skip)]
+        _Two,
+        _Three(String),
+    }
+    is_refused::<Shifts>();
+
+    // Odd values, other names and many variants are no reason.
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    #[serde(rename_all = "SCREAMING-KEBAB-CASE")]
+    struct Odd {
+        never_zero: std::num::NonZeroU64,
+        times: (Duration, Option<char>, f32, f64, i128, bool),
+        outcome: Result<[u16; 3], String>,
+        nothing: (),
+        sets: Vec<std::collections::BTreeSet<i8>>,
+    }
+    open::<Odd>().unwrap();
+    open::<[[[[u8; 32]; 32]; 32]; 32]>().unwrap();
+}
+
+/// A type whose encoding is of the moment, such as an age, is no other state.
+#[test]
+fn a_type_that_encodes_the_time_is_carried() {
+    #[derive(Debug)]
+    struct Age(std::time::Instant);
+    impl Serialize for Age {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_f64(self.0.elapsed().as_secs_f64())
+        }
+    }
+    impl<'de> Deserialize<'de> for Age {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Age, D::Error> {
+            let age = Duration::from_secs_f64(f64::deserialize(deserializer)?);
+            Ok(Age(std::time::Instant::now().checked_sub(age).unwrap()))
+        }
+    }
+    let age = vec![Age(std::time::Instant::now())];
+    assert!(Postcard::encode(&age, &mut Vec::new()).is_ok());
+    assert!(MessagePack::encode(&age, &mut Vec::new()).is_ok());
+}
+
+/// Every form of nesting, with what JSON lacks, in an order that is not that of the values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Anything {
+    Nothing,
+    Wide(i128, u128),
+    Numbers(u8, i16, u32, i64, f32, f64),
+    Text(String, char, Bytes),
+    Option(Option<Box<Anything>>),
+    Options(Option<Option<u8>>, Option<()>, Option<Unit>),
+    List(Vec<Anything>),
+    Map(BTreeMap<i64, Anything>),
+    Names(BTreeMap<String, Anything>),
+    Pair(Box<(Anything, Anything)>),
+    Fields { one: Box<Anything>, two: Inner },
+    People(IpAddr),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Inner {
+    units: Vec<Unit>,
+    array: [u16; 3],
+}
+
+fn anything() -> impl Strategy<Value = Anything> {
+    let inner =
+        (0_usize..3, any::<[u16; 3]>()).prop_map(|(units, array)| Inner { units: vec![Unit; units], array });
+    let unit = any::<Option<()>>().prop_map(|unit| unit.map(|()| Unit));
+    let leaf = prop_oneof![
+        Just(Anything::Nothing),
+        any::<(i128, u128)>().prop_map(|(one, two)| Anything::Wide(one, two)),
+        any::<(i64, u64)>().prop_map(|(one, two)| Anything::Wide(one.into(), two.into())),
+        any::<(u8, i16, u32, i64)>()
+            .prop_map(|(one, two, three, four)| Anything::Numbers(one, two, three, four, 0.5, -1e300)),
+        (".*", any::<char>(), any::<Vec<u8>>()).prop_map(|(text, letter, bytes)| Anything::Text(
+            text,
+            letter,
+            Bytes(bytes)
+        )),
+        (any::<Option<Option<u8>>>(), any::<Option<()>>(), unit)
+            .prop_map(|(one, two, three)| Anything::Options(one, two, three)),
+        any::<[u8; 4]>().prop_map(|address| Anything::People(address.into())),
+    ];
+    leaf.prop_recursive(5, 40, 4, move |part| {
+        prop_oneof![
+            proptest::option::of(part.clone()).prop_map(|part| Anything::Option(part.map(Box::new))),
+            proptest::collection::vec(part.clone(), 0..4).prop_map(Anything::List),
+            proptest::collection::btree_map(any::<i64>(), part.clone(), 0..4).prop_map(Anything::Map),
+            proptest::collection::btree_map(".*", part.clone(), 0..4).prop_map(Anything::Names),
+            (part.clone(), part.clone()).prop_map(|pair| Anything::Pair(Box::new(pair))),
+            (part, inner.clone()).prop_map(|(one, two)| Anything::Fields { one: Box::new(one), two }),
+        ]
+    })
+}
+
+/// Whether the value has a `Some` of nothing.
+fn is_ambiguous(value: &Anything) -> bool {
+    match value {
+        Anything::Options(one, two, _) => *one == Some(None) || two.is_some(),
+        Anything::Option(part) => part.as_deref().is_some_and(is_ambiguous),
+        Anything::List(parts) => parts.iter().any(is_ambiguous),
+        Anything::Map(parts) => parts.values().any(is_ambiguous),
+        Anything::Names(parts) => parts.values().any(is_ambiguous),
+        Anything::Pair(pair) => is_ambiguous(&pair.0) || is_ambiguous(&pair.1),
+        Anything::Fields { one, .. } => is_ambiguous(one),
+        _ => false,
+    }
+}
+
+proptest! {
+    /// What was published is read as an equal value, or nothing was published.
+    #[test]
+    fn any_value_is_carried_or_refused(value in anything()) {
+        let mut scratch = Vec::new();
+        let payload = Postcard::encode(&value, &mut scratch).unwrap();
+        prop_assert_eq!(payload, postcard::to_stdvec(&value).unwrap(), "the crate's bytes");
+        prop_assert_eq!(&<Postcard as Decode<Anything>>::decode(payload).unwrap(), &value);
+        match MessagePack::encode(&value, &mut scratch) {
+            Ok(payload) => {
+                prop_assert!(!is_ambiguous(&value));
+                prop_assert_eq!(&<MessagePack as Decode<Anything>>::decode(payload).unwrap(), &value);
+                prop_assert!(decode("message-pack", None, payload).is_ok());
+            }
+            Err(error) => prop_assert!(is_ambiguous(&value), "{}", error),
+        }
+    }
+
+    /// Bytes are those of `rmp_serde` where it carries a state.
+    #[test]
+    fn message_pack_is_that_of_its_crate(
+        numbers in any::<(i8, u16, i64, Option<u64>)>(),
+        floats in any::<(f32, f64)>(),
+        texts in any::<(String, char, Vec<u8>)>(),
+        maps in any::<(BTreeMap<String, Vec<u16>>, [Result<u8, String>; 2])>(),
+    ) {
+        let state = (numbers, floats, texts, maps, Gap::Third(3), State { a: None, b: 1, c: 2, d: 3 });
+        let mut scratch = Vec::new();
+        let payload = MessagePack::encode(&state, &mut scratch).unwrap();
+        prop_assert_eq!(payload, rmp_serde::to_vec_named(&state).unwrap());
+    }
+}
