@@ -85,7 +85,7 @@ impl Traced {
         assert!(written > 0, "ptrace: {}", std::io::Error::last_os_error());
         // SAFETY: zeroed is a value of this type, and the kernel wrote another.
         let info = unsafe { info.assume_init() };
-        // SAFETY: the whole union is zeroed or written; `op` says whether this member means anything.
+        // SAFETY: the whole union is zeroed or written; `op` says whether this member was meant.
         let number = unsafe { info.u.entry.nr };
         (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then_some(number)
     }
