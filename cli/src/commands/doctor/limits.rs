@@ -16,12 +16,13 @@ const SMALL: u64 = 64 << 20;
 const NEARLY: u64 = 90;
 
 pub(super) fn examine() -> Vec<Finding> {
-    let tried = capabilities().into_iter().filter_map(judge_capability);
+    let tried = capabilities();
+    let tried = tried.iter().filter_map(judge_capability);
     tried.chain(shared_memory()).chain(huge_pages()).chain(control_group()).collect()
 }
 
 /// A capability that is missing.
-fn judge_capability(capability: Capability) -> Option<Finding> {
+fn judge_capability(capability: &Capability) -> Option<Finding> {
     let what = capability.problem.as_ref()?.to_string();
     Some(match capability.is_required() {
         true => Finding::problem(capability.name, what, "no process can publish or read here before that"),

@@ -43,18 +43,16 @@ Keys of --json, one object a finding:
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]
 pub(crate) struct DoctorArguments {}
 
+type Examination = fn(&Context) -> Result<Vec<Finding>, Failure>;
+
 pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure> {
     // Each is printed before the next begins, and none ends the others.
-    let examinations: [fn(&Context) -> Result<Vec<Finding>, Failure>; 4] =
+    let examinations: [Examination; 4] =
         [|_| Ok(limits::examine()), objects::examine, channels::examine, names::examine];
     let (mut problems, mut failed) = (0, None);
     for examine in examinations {
         for finding in &examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
-            if context.json {
-                print_json(finding)?
-            } else {
-                print(finding)?
-            }
+            if context.json { print_json(finding) } else { print(finding) }?;
             problems += usize::from(finding.severity == Severity::Problem);
         }
     }
