@@ -172,16 +172,12 @@ fn json(input: &[u8], line: Option<u64>) -> Result<Value, Failure> {
 /// The first integer of `json`, a valid text, that has more than 64 bits: `serde_json` rounds it.
 fn wide_integer(json: &str) -> Option<String> {
     // Without escapes, every second quote ends a string.
-    let json = json.replace(r"\", "").replace(r#"\""#, "");
-    let outside_strings = json.split('"').step_by(2);
-    let mut numbers =
-        outside_strings.flat_map(|text| text.split([',', ':', '[', ']', '{', '}']).map(str::trim));
-    let is_wide = |number: &&str| {
-        let digits = number.trim_start_matches('-');
-        let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_integer && number.parse::<i64>().is_err() && number.parse::<u64>().is_err()
-    };
-    numbers.find(is_wide).map(String::from)
+    let json = json.replace(r"\\", "").replace(r#"\""#, "");
+    let outside = json.split('"').step_by(2);
+    let mut values = outside.flat_map(|text| text.split([',', ':', '[', ']', '{', '}'])).map(str::trim);
+    let is_integer = |value: &str| value.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+    let is_wide = |value: &&str| value.parse::<i64>().is_err() && value.parse::<u64>().is_err();
+    values.find(|value| value.len() > 1 && is_integer(value) && is_wide(value)).map(String::from)
 }
 
 /// The whole of standard input.
