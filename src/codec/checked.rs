@@ -266,7 +266,9 @@ impl Record {
     }
 }
 
-/// A type, or a variant of an enum: the address of the type's name, and the variant's number.
+/// A type, or a variant of an enum: the address of the type's name, and the variant's number. Two
+/// types of one name, as in two versions of a crate, may have one shape: then only readers notice
+/// what is wrong with the second.
 #[derive(Clone, Copy)]
 pub(super) struct Shape(u64);
 

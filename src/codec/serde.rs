@@ -187,14 +187,11 @@ mod compact {
         }
 
         fn may_be_payload(payload: &[u8]) -> bool {
-            let mut deserializer = postcard::Deserializer::from_bytes(payload);
-            let mode = Mode { is_message_pack: false, asked: None };
-            match capped::decode::<T, _>(&mut deserializer, payload.len(), mode) {
-                Ok(value) => {
+            match try_read::<T>(payload, None) {
+                Ok((value, rest)) => {
                     let mut again = Vec::new();
-                    let is_same = checked::encode(&value, into::<false>(&mut again)).is_err()
-                        || again.len() == payload.len();
-                    is_same && deserializer.finalize().is_ok_and(<[u8]>::is_empty)
+                    let is_same = record(&value, &mut again).is_err() || again.len() == payload.len();
+                    is_same && rest == 0
                 }
                 // The type has these fields, but not these values.
                 Err(Failure::Cap(_) | Failure::Codec(postcard::Error::SerdeDeCustom)) => true,
@@ -256,8 +253,8 @@ mod compact {
         }
     }
 
-    /// Decodes what `value` is encoded to, and compares: a type may skip what its reader expects, or
-    /// read what Postcard does not write. Values are compared by their structs, variants and
+    /// Decodes what `value` is encoded to, and compares: a type may skip what its reader expects,
+    /// or read what Postcard does not write. Values are compared by their structs, variants and
     /// lengths: maps may have another order, and a type may encode the time.
     #[cold]
     #[inline(never)]
@@ -266,9 +263,9 @@ mod compact {
         T: Serialize + DeserializeOwned,
     {
         scratch.clear();
-        let mut written = checked::encode(value, into::<true>(scratch))?.unwrap_or_default();
+        let mut written = record(value, scratch)?;
         let asked = RefCell::default();
-        let read = read::<T>(scratch, Some(&asked), DISAGREE);
+        let read = finish(try_read::<T>(scratch, Some(&asked)), DISAGREE);
         let other_fields = written.other_fields(&asked.into_inner());
         match (compare(&mut written, read, scratch.len()), other_fields) {
             (Ok(()), None | Some((_, false))) => Ok(()),
@@ -285,35 +282,55 @@ mod compact {
     ) -> Result<(), String> {
         let read = read.map_err(|error| format!("readers can't decode it: {error}"))?;
         let mut again = Vec::new();
-        let rewritten = checked::encode(&read, into::<true>(&mut again));
-        let rewritten = rewritten.map_err(|error| format!("readers decode another state: {error}"))?;
-        match written.other_variant(&mut rewritten.unwrap_or_default()) {
+        let mut rewritten =
+            record(&read, &mut again).map_err(|error| format!("readers decode another state: {error}"))?;
+        match written.other_variant(&mut rewritten) {
             Some(reason) => Err(reason),
             None if again.len() == len => Ok(()),
             None => Err(format!("readers decode another state; {DISAGREE}")),
         }
     }
 
+    // The functions of a trial are compiled once for each type, apart from those that are fast.
+
+    #[cold]
+    #[inline(never)]
+    fn record<T: Serialize>(value: &T, payload: &mut Vec<u8>) -> Result<Record, EncodeError> {
+        Ok(*checked::encode(value, into::<true>(payload))?.unwrap_or_default())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_read<T: DeserializeOwned>(payload: &[u8], asked: Option<&RefCell<Vec<Fields>>>) -> Read<T> {
+        read(payload, asked)
+    }
+
     impl<T: DeserializeOwned> Decode<T> for Postcard {
         fn decode(payload: &[u8]) -> Result<T, CodecError> {
-            read(payload, None, OTHER_FIELDS)
+            finish(read(payload, None), OTHER_FIELDS)
         }
     }
 
-    /// `asked` records the structs that `T` asks for. `advice` is the one for most errors.
+    /// A value, and the number of bytes that are left over.
+    type Read<T> = Result<(T, usize), Failure<postcard::Error>>;
+
+    /// `asked` records the structs that `T` asks for.
     #[inline(always)]
-    fn read<T: DeserializeOwned>(
-        payload: &[u8],
-        asked: Option<&RefCell<Vec<Fields>>>,
-        advice: &str,
-    ) -> Result<T, CodecError> {
+    fn read<T: DeserializeOwned>(payload: &[u8], asked: Option<&RefCell<Vec<Fields>>>) -> Read<T> {
         let mut deserializer = postcard::Deserializer::from_bytes(payload);
         let mode = Mode { is_message_pack: false, asked };
-        match capped::decode(&mut deserializer, payload.len(), mode) {
-            Ok(value) => match deserializer.finalize()?.len() {
-                0 => Ok(value),
-                left => Err(with_advice(&format_args!("{left} bytes are left over after the value"), advice)),
-            },
+        let value = capped::decode(&mut deserializer, payload.len(), mode)?;
+        Ok((value, deserializer.finalize().map_err(Failure::Codec)?.len()))
+    }
+
+    /// `advice` is the one for most errors.
+    #[inline(always)]
+    fn finish<T>(read: Read<T>, advice: &str) -> Result<T, CodecError> {
+        match read {
+            Ok((value, 0)) => Ok(value),
+            Ok((_, left)) => {
+                Err(with_advice(&format_args!("{left} bytes are left over after the value"), advice))
+            }
             Err(Failure::Cap(cap)) => Err(cap.into()),
             Err(Failure::Codec(postcard::Error::WontImplement)) => Err(NO_TYPES.into()),
             Err(Failure::Codec(error)) => Err(with_advice(&error, advice)),

@@ -38,8 +38,8 @@
 //! does not depend on it itself, provided another crate enables the feature.
 //!
 //! A schema holds what the writer's program was compiled with. The derive sees `#[serde(rename)]`.
-//! It does not see `rename_all`, `skip`, `flatten` and `with`; for types with these attributes the
-//! schema differs from the payload.
+//! It does not see `rename_all`, whose names readers don't get, and `skip` and `with`, for which no
+//! writer is opened: such a schema differs from the payload.
 
 mod cursor;
 mod describe;
@@ -52,8 +52,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cursor::samples;
 #[cfg(feature = "dynamic")]
-pub(crate) use cursor::{Cursor, Fault, samples};
+pub(crate) use cursor::{Cursor, Fault};
 #[doc(hidden)]
 pub use describe::assembly;
 pub use describe::{Describe, DescribePod};

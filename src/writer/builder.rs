@@ -211,8 +211,8 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
     }
 }
 
-/// Whether readers will accept the schema, and whether it describes the states: a type can be beyond
-/// the limits that readers set, and may serialize other fields than its schema has.
+/// Whether readers will accept the schema, and whether it describes the states: a type can be
+/// beyond the limits that readers set, and may serialize other fields than its schema has.
 #[cfg(feature = "schema")]
 fn check_schema<T: ?Sized, C: Encode<T>>(options: &WriterOptions) -> Result<(), CreateError> {
     let Some(schema) = &options.schema else { return Ok(()) };
