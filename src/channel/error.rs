@@ -152,7 +152,8 @@ pub enum AttachError {
     /// There is no such channel.
     #[error(
         "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under \
-         the same names; a writer that is dropped removes its channel, unless it lingers",
+         the same names, or wait for it (`attach_policy`); a writer that is dropped removes its \
+         channel, unless it lingers",
         waited_text(*.waited)
     )]
     NotFound {

@@ -177,6 +177,17 @@ fn a_state_comes_with_the_status_of_its_moment() {
     assert!(hub.with_codec::<crate::MessagePack>().get_with_status::<u64>("worker").is_err());
 }
 
+#[test]
+fn the_error_of_a_missing_channel_names_the_ways_to_miss_it() {
+    let namespace = Namespace::in_process("missed").unwrap();
+    // The writer is dropped at the end of the statement.
+    namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap().publish(&1).unwrap();
+    let error = namespace.hub().get::<u64>("worker").unwrap_err();
+    for part in ["under the same names", "`attach_policy`", "dropped", "unless it lingers"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
 /// A hub that makes `attempts` attempts and does not wait after them.
 fn hub_with(namespace: &Namespace, attempts: u32) -> Hub<Pod> {
     let retry = RetryPolicy { attempts, deadline: Duration::ZERO };
