@@ -414,8 +414,11 @@ impl Stage {
         assert_eq!(seen, reader.publication(), "{when}");
         let newest = before + u64::from(self.operation.publishes());
         assert!((before..=newest).contains(&seen), "{when}: {seen} instead of {before} to {newest}");
-        let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
-        assert!(state == WriterState::Dead || lingers, "{when}: {state:?}");
+        let closes = self.operation == Operation::CloseLingering;
+        let lingers = closes && state == WriterState::Closed;
+        // The time of the end is stored first.
+        let is_half_closed = closes && state == WriterState::Exited && position != Position::End;
+        assert!(state == WriterState::Dead || lingers || is_half_closed, "{when}: {state:?}");
         if position == Position::End {
             assert!(!self.operation.removes(), "{when}: the channel still exists");
             assert_eq!(seen, newest, "{when}: the victim was at its end");

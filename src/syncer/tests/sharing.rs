@@ -49,7 +49,7 @@ fn a_former_state_that_can_not_be_resumed_is_an_error_and_stays_readable() {
     let builder = || named().codec::<Hex>().syncer(vec![]).interval(NEVER);
     let error = builder().resume().spawn().unwrap_err();
     assert!(matches!(&error, SpawnError::Resume(SnapshotError::Decode { .. })), "{error}");
-    assert!(error.to_string().contains("without `SyncerBuilder::resume`"), "{error}");
+    assert!(error.to_string().contains("leave out `resume`"), "{error}");
     let reader = namespace.reader_builder::<Vec<u8>>("worker").type_name("State").codec::<Hex>();
     assert_eq!(reader.open().unwrap().publication(), 1, "nothing was published over it");
     drop(builder().spawn().unwrap());
