@@ -129,6 +129,11 @@ impl Catalog {
         })
     }
 
+    /// The objects of a channel.
+    pub(crate) fn objects_of(&self, names: &ObjectNames) -> &[String] {
+        self.channels.get(names).map_or(&[], |entry| &entry.objects)
+    }
+
     /// Whether there was any object of this channel.
     pub(crate) fn has(&self, names: &ObjectNames) -> bool {
         self.channels.contains_key(names)

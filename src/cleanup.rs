@@ -93,7 +93,7 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
     for (object, version) in catalog.other_registries() {
         let is_used =
             || Ok(Catalog::read(backend.as_ref(), namespace)?.has_version(backend.as_ref(), version, &[]));
-        let removed = Registry::of(backend, namespace).remove_other(object, is_used);
+        let removed = Registry::of(backend, namespace).remove_other(object, version, is_used);
         report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(object))));
     }
     let table = registered.and_then(|mut registered| {
@@ -122,7 +122,10 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
         report.add(cleanup.dry_run(names, &entry.objects, entry.writer));
     }
     for (object, version) in catalog.other_registries() {
-        if !catalog.has_version(cleanup.backend.as_ref(), version, &report.removed) {
+        let registry = Registry::of(cleanup.backend, cleanup.namespace);
+        if !catalog.has_version(cleanup.backend.as_ref(), version, &report.removed)
+            && registry.may_remove_other(object, version)
+        {
             report.removed.push(Removed::other_registry(object));
         }
     }

@@ -147,10 +147,13 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if another
-    /// process writes a channel of this name now, or if this one has its names still.
+    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if this channel has
+    /// its names still, or if there is another channel of this name, also one that its writer has
+    /// left.
     pub fn reopen(&mut self) -> Result<(), CreateError> {
-        let session = Session::open(&self.backend, &self.name, self.session.channel.options())?;
+        let mut options = self.session.channel.options().clone();
+        options.resumes = false;
+        let session = Session::open(&self.backend, &self.name, &options)?;
         // Dropping the former session ends it for its readers. Its names mean other objects now,
         // which stay.
         self.session = session;

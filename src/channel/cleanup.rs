@@ -18,6 +18,8 @@ use crate::seqlock::{ChannelState, Generations};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retention {
     /// Keep it until another writer takes the channel over, or it is removed by name. The default.
+    /// A state that another version of the layout left is removed at once: no reader of this
+    /// version can read it.
     #[default]
     UntilReplaced,
     /// Keep it until the last publication is this old. Channels without timestamps, or without a
@@ -92,7 +94,8 @@ pub(crate) struct Cleanup<'a> {
     /// Compared with the name in control pages, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
     pub(crate) retention: Retention,
-    /// A state that was published within this time stays, whatever the retention is.
+    /// If not zero, states that were published within this time stay, whatever the retention is, and
+    /// so do those that their writers left on purpose. A state without a timestamp has no age.
     pub(crate) spare: Duration,
     /// How long to wait for another process's step.
     pub(crate) patience: Duration,
@@ -309,6 +312,7 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
         let reason = match page.state() {
             ChannelState::Removed => return Verdict::Remove(RemovalReason::HalfRemoved),
             _ if self.lacks_a_segment(page) => return Verdict::Remove(RemovalReason::HalfRemoved),
+            ChannelState::Lingering if !cleanup.spare.is_zero() => return Verdict::KeepCurrent,
             ChannelState::Lingering => RemovalReason::Lingered,
             ChannelState::Open if page.ended_ago().is_some() => RemovalReason::Exited,
             ChannelState::Open => RemovalReason::Dead,
@@ -378,10 +382,9 @@ impl Leftovers<'_, Words> {
                 removed.objects.push(object.clone());
             }
         }
-        if is_readable {
-            unlink_all(claim, &self.segments())?
-        } else {
-            claim.remove()?
+        match is_readable {
+            true => unlink_all(claim, &self.segments())?,
+            false => claim.remove()?,
         }
         removed.objects.extend(self.objects.contains(&page).then_some(page));
         Ok(if removed.objects.is_empty() { CleanupOutcome::Kept } else { CleanupOutcome::Removed(removed) })

@@ -118,6 +118,9 @@ impl Opening<'_> {
             return Err(self.collides_with(other));
         }
         let is_ended = page.state() == ChannelState::Removed;
+        if !is_ended && !self.options.resumes {
+            return Err(self.already_owned());
+        }
         let access = self.access_of(claim)?;
         let wanted = self.options.access.admitted_group();
         let has_group = wanted.is_none() || wanted == access.group;
@@ -141,6 +144,8 @@ impl Opening<'_> {
 
     /// Makes a new instance on a claimed page that was never declared ready.
     fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
+        // Before anything is changed: another user may have left a half-made page.
+        self.access_of(claim.as_ref())?;
         let made = self.new_instance().and_then(|instance| {
             let segments = self.segments(instance);
             claim.set_access(self.options.access).map_err(|source| self.failed(source))?;

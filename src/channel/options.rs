@@ -35,6 +35,8 @@ pub(crate) struct WriterOptions {
     pub(crate) access: Access,
     /// The users that may open the namespace's registry.
     pub(crate) registry_access: Access,
+    /// Whether the writer may resume or replace a channel that another writer has left.
+    pub(crate) resumes: bool,
     /// See [`NamespaceBuilder::max_dead_channels`](crate::NamespaceBuilder::max_dead_channels).
     pub(crate) max_dead: usize,
     /// Whether the last state stays readable after a clean close.
@@ -135,6 +137,7 @@ impl WriterOptions {
             timestamps: TimestampSource::default(),
             access: Access::OWNER,
             registry_access: Access::OWNER,
+            resumes: true,
             max_dead: usize::MAX,
             linger: false,
             wake_mode: WakeMode::default(),

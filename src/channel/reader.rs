@@ -13,7 +13,7 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
 use crate::clock;
-use crate::layout::{Publication, Side};
+use crate::layout::{Kind, Publication, Side};
 use crate::memory::{ReadOnlyWords, SlotHeader};
 use crate::object::{self, ObjectError, Slept};
 use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring};
@@ -424,6 +424,12 @@ impl ChannelReader {
     /// Instance of the channel that it reads.
     pub(crate) fn instance(&self) -> u64 {
         self.segments.instance
+    }
+
+    /// Whether the channel's name no longer means this channel, by some system calls.
+    pub(crate) fn has_lost_name(&self) -> bool {
+        let page = self.segments.names.object(Kind::Control);
+        matches!(self.segments.backend.is_claimed(&page, self.page().memory()), Ok(None))
     }
 
     /// Codec and type of the channel's states.

@@ -187,7 +187,7 @@ mod compact {
         }
 
         fn may_be_payload(payload: &[u8]) -> bool {
-            match try_read::<T>(payload, None) {
+            match read::<T>(payload, None) {
                 Ok((value, rest)) => {
                     let mut again = Vec::new();
                     let is_same = record(&value, &mut again).is_err() || again.len() == payload.len();
@@ -263,46 +263,41 @@ mod compact {
         T: Serialize + DeserializeOwned,
     {
         scratch.clear();
-        let mut written = record(value, scratch)?;
+        let written = record(value, scratch)?;
         let asked = RefCell::default();
-        let read = finish(try_read::<T>(scratch, Some(&asked)), DISAGREE);
-        let other_fields = written.other_fields(&asked.into_inner());
-        match (compare(&mut written, read, scratch.len()), other_fields) {
-            (Ok(()), None | Some((_, false))) => Ok(()),
-            (Err(reason), _) if reason.ends_with(NO_TYPES) => Err(EncodeError::new(reason)),
-            (Err(reason), None) | (_, Some((reason, _))) => Err(EncodeError::new(reason)),
-        }
-    }
-
-    /// Compares what was written with what is read from it.
-    fn compare<T: Serialize>(
-        written: &mut Record,
-        read: Result<T, CodecError>,
-        len: usize,
-    ) -> Result<(), String> {
-        let read = read.map_err(|error| format!("readers can't decode it: {error}"))?;
+        let read = finish(read::<T>(scratch, Some(&asked)), DISAGREE);
         let mut again = Vec::new();
-        let mut rewritten =
-            record(&read, &mut again).map_err(|error| format!("readers decode another state: {error}"))?;
-        match written.other_variant(&mut rewritten) {
-            Some(reason) => Err(reason),
-            None if again.len() == len => Ok(()),
-            None => Err(format!("readers decode another state; {DISAGREE}")),
+        let rewritten = read.map(|value| record(&value, &mut again));
+        judge(written, &asked.into_inner(), rewritten, again.len() == scratch.len())
+    }
+
+    /// Compares what was written with what the value that was read from it is encoded to.
+    fn judge(
+        mut written: Record,
+        asked: &[Fields],
+        rewritten: Result<Result<Record, EncodeError>, CodecError>,
+        is_as_long: bool,
+    ) -> Result<(), EncodeError> {
+        let reason = match rewritten {
+            Err(error) => Some(format!("readers can't decode it: {error}")),
+            Ok(Err(error)) => Some(format!("readers decode another state: {error}")),
+            Ok(Ok(mut rewritten)) => written
+                .other_variant(&mut rewritten)
+                .or_else(|| (!is_as_long).then(|| format!("readers decode another state; {DISAGREE}"))),
+        };
+        match (reason, written.other_fields(asked)) {
+            (None, None | Some((_, false))) => Ok(()),
+            (Some(reason), None) => Err(EncodeError::new(reason)),
+            (Some(reason), _) if reason.ends_with(NO_TYPES) => Err(EncodeError::new(reason)),
+            (_, Some((reason, _))) => Err(EncodeError::new(reason)),
         }
     }
 
-    // The functions of a trial are compiled once for each type, apart from those that are fast.
-
+    /// Compiled once for each type, as `read` is.
     #[cold]
     #[inline(never)]
     fn record<T: Serialize>(value: &T, payload: &mut Vec<u8>) -> Result<Record, EncodeError> {
         Ok(*checked::encode(value, into::<true>(payload))?.unwrap_or_default())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_read<T: DeserializeOwned>(payload: &[u8], asked: Option<&RefCell<Vec<Fields>>>) -> Read<T> {
-        read(payload, asked)
     }
 
     impl<T: DeserializeOwned> Decode<T> for Postcard {
@@ -315,7 +310,7 @@ mod compact {
     type Read<T> = Result<(T, usize), Failure<postcard::Error>>;
 
     /// `asked` records the structs that `T` asks for.
-    #[inline(always)]
+    #[inline(never)]
     fn read<T: DeserializeOwned>(payload: &[u8], asked: Option<&RefCell<Vec<Fields>>>) -> Read<T> {
         let mut deserializer = postcard::Deserializer::from_bytes(payload);
         let mode = Mode { is_message_pack: false, asked };
@@ -323,17 +318,24 @@ mod compact {
         Ok((value, deserializer.finalize().map_err(Failure::Codec)?.len()))
     }
 
-    /// `advice` is the one for most errors.
     #[inline(always)]
     fn finish<T>(read: Read<T>, advice: &str) -> Result<T, CodecError> {
         match read {
             Ok((value, 0)) => Ok(value),
-            Ok((_, left)) => {
-                Err(with_advice(&format_args!("{left} bytes are left over after the value"), advice))
-            }
-            Err(Failure::Cap(cap)) => Err(cap.into()),
-            Err(Failure::Codec(postcard::Error::WontImplement)) => Err(NO_TYPES.into()),
-            Err(Failure::Codec(error)) => Err(with_advice(&error, advice)),
+            Ok((_, left)) => Err(explain(Ok(left), advice)),
+            Err(failure) => Err(explain(Err(failure), advice)),
+        }
+    }
+
+    /// `outcome` is the number of bytes that are left over, or the failure. `advice` is the one for
+    /// most errors.
+    #[cold]
+    fn explain(outcome: Result<usize, Failure<postcard::Error>>, advice: &str) -> CodecError {
+        match outcome {
+            Ok(left) => with_advice(&format_args!("{left} bytes are left over after the value"), advice),
+            Err(Failure::Cap(cap)) => cap.into(),
+            Err(Failure::Codec(postcard::Error::WontImplement)) => NO_TYPES.into(),
+            Err(Failure::Codec(error)) => with_advice(&error, advice),
         }
     }
 

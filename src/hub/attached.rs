@@ -110,12 +110,20 @@ impl Shared {
         Shared { handle, options, counts, channels, listing, follow: Timer::new(CHECK_NAMES_AFTER) }
     }
 
-    /// Lets go, four times a second at most, of channels whose names now mean others.
+    /// Lets go, four times a second at most, of channels that lost their names. Waits for no thread:
+    /// one that lists at this moment does the same.
     #[inline]
     pub(super) fn follow_now_and_then(&self) {
         if self.follow.is_due() {
+            self.follow();
+        }
+    }
+
+    #[cold]
+    fn follow(&self) {
+        if let Ok(mut listing) = self.listing.try_lock() {
             // The query still has the channels that are known.
-            let _ = self.names();
+            let _ = self.update(&mut listing);
         }
     }
 
@@ -181,29 +189,31 @@ impl Shared {
         let options = ReaderOptions { attach: policy, ..self.options.reading };
         let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
-        self.keep(&reader, None);
+        self.insert(&reader, None, &self.guard());
         Ok(reader)
     }
 
     /// Keeps a reader with its mappings, and the query that accepted it, for the next query. If two
-    /// threads do so, the last one wins: the next query finds out whether an entry is outdated.
+    /// threads do so, the last one wins: the next query finds out whether an entry is outdated. An
+    /// entry of another instance stays: the reader's channel has lost its name.
     pub(super) fn keep(&self, reader: &ChannelReader, accepted: Option<Accepted>) {
-        if reader.is_removed() {
+        let guard = self.guard();
+        let Some(known) = self.find(reader.channel(), &guard) else { return };
+        if reader.is_removed() || known.reader.instance() != reader.instance() {
             return;
         }
-        let guard = self.guard();
-        let same = |known: &&Attached| known.reader.instance() == reader.instance();
-        let known = self.find(reader.channel(), &guard).filter(same);
-        let accepted = accepted.or_else(|| known.and_then(|known| known.accepted.clone()));
+        let accepted = accepted.or_else(|| known.accepted.clone());
         let types = |accepted: &Option<Accepted>| accepted.as_ref().map(|accepted| accepted.types);
-        let is_known = known
-            .is_some_and(|known| known.reader.maps_as(reader) && types(&known.accepted) == types(&accepted));
-        if !is_known {
-            let attached = Attached { reader: reader.clone(), accepted };
-            self.channels.insert(Arc::clone(reader.name()), attached, &guard);
-            // The replaced entry may map large segments: it is freed now and not in a batch.
-            guard.flush();
+        if !known.reader.maps_as(reader) || types(&known.accepted) != types(&accepted) {
+            self.insert(reader, accepted, &guard);
         }
+    }
+
+    fn insert(&self, reader: &ChannelReader, accepted: Option<Accepted>, guard: &LocalGuard<'_>) {
+        let attached = Attached { reader: reader.clone(), accepted };
+        self.channels.insert(Arc::clone(reader.name()), attached, guard);
+        // The replaced entry may map large segments: it is freed now and not in a batch.
+        guard.flush();
     }
 
     fn forget(&self, removed: &ChannelReader) {
@@ -217,7 +227,10 @@ impl Shared {
     /// memory, those of the last listing.
     pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
         // A panic under this lock leaves an old list.
-        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.update(&mut self.listing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn update(&self, listing: &mut Listing) -> Result<Arc<[Arc<str>]>, QueryError> {
         if listing.watch.changed().unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
             listing.state = ListState::Outdated;
@@ -234,11 +247,14 @@ impl Shared {
             };
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
-            // An attached channel whose name now means another instance lost it to a removal by
-            // hand.
+            // An attached channel whose name now means another instance, or none, lost it to a removal
+            // by hand. One that has its name and no entry can be read all the same.
             let stays = |found: &ChannelReader| {
-                let entered = instances.get(found.channel());
-                !found.is_removed() && entered.is_none_or(|entered| *entered == found.instance())
+                !found.is_removed()
+                    && match instances.get(found.channel()) {
+                        Some(entered) => *entered == found.instance(),
+                        None => !found.has_lost_name(),
+                    }
             };
             let guard = self.guard();
             self.channels.retain(|_, attached| stays(&attached.reader), &guard);

@@ -143,7 +143,7 @@ fn a_hub_waits_for_a_channel_as_its_policy_says() {
 #[test]
 fn a_state_comes_with_the_status_of_its_moment() {
     let namespace = Namespace::in_process("both").unwrap();
-    let hub = namespace.hub_builder().codec::<Pod>().open();
+    let hub = namespace.hub_builder().codec::<Pod>().fresh_within(Duration::from_secs(600)).open();
     assert!(hub.get_with_status::<u64>("worker").is_err_and(|error| error.is_gone()));
     let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().linger(true).open().unwrap();
     let (status, state) = hub.get_with_status::<u64>("worker").unwrap();

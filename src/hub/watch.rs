@@ -26,6 +26,8 @@ pub struct HubWatch {
     /// Selected channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
     watched: BTreeMap<Arc<str>, Watched>,
+    /// Channels that were watched and have lost their names.
+    lost: Vec<Arc<str>>,
 }
 
 /// The channels that a watch is about.
@@ -74,6 +76,7 @@ impl HubWatch {
             is_listed: false,
             unattached: Vec::new(),
             watched: BTreeMap::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -90,7 +93,7 @@ impl HubWatch {
     /// [`Hub::channels`](super::Hub::channels).
     pub fn changed(&mut self) -> Result<Vec<Arc<str>>, QueryError> {
         let listed = self.follow();
-        let mut changed = Vec::new();
+        let mut changed = std::mem::take(&mut self.lost);
         self.watched.retain(|name, watched| {
             let now = watched.reader.page().progress();
             if watched.seen.replace(now) != Some(now) {
@@ -99,6 +102,7 @@ impl HubWatch {
             // Decided by the progress that was just seen: a later end is a change of the next call.
             now.state != ChannelState::Removed
         });
+        changed.sort_unstable();
         if changed.is_empty() { listed.map(|()| changed) } else { Ok(changed) }
     }
 
@@ -138,6 +142,15 @@ impl HubWatch {
         {
             let matching = names.iter().filter(|name| self.selection.has(name));
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
+            let shared = &self.shared;
+            let lost = &mut self.lost;
+            self.watched.retain(|name, watched| {
+                let has_lost_name = !watched.reader.is_removed()
+                    && names.binary_search(name).is_err()
+                    && shared.instance(name) != Some(watched.reader.instance());
+                lost.extend(has_lost_name.then(|| Arc::clone(name)));
+                !has_lost_name
+            });
             self.names = Arc::clone(names);
         }
         // A channel that is being created, is gone again, or can't be opened is tried again the

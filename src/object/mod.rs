@@ -266,9 +266,9 @@ pub enum ObjectError {
         /// Its name.
         object: String,
         /// The namespace that was asked for.
-        namespace: String,
+        namespace: Box<str>,
         /// The namespace that it belongs to.
-        other: String,
+        other: Box<str>,
     },
     /// It belongs to another user.
     #[error(

@@ -27,6 +27,7 @@ use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
+use crate::seqlock::ready::{self, Readiness};
 use table::{Table, Version};
 
 /// It begins small, and grows.
@@ -127,20 +128,30 @@ impl<'a> Registry<'a> {
     pub(crate) fn remove_other(
         &self,
         object: &str,
+        version: u64,
         is_used: impl FnOnce() -> Result<bool, ObjectError>,
     ) -> Result<bool, ObjectError> {
         let Some(size) = if_exists(self.backend.size(object))? else { return Ok(false) };
         // Its table may have no memory behind its last entry, and is not read.
         let size = Size { bytes: PAGE_BYTES, max: usize::try_from(size.bytes).unwrap_or(usize::MAX) };
         let claim = match self.backend.claim(object, ClaimOptions::existing(size), &|_| false) {
-            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. }) => return Ok(false),
+            // In use, gone, or a file of another program.
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. } | ObjectError::Foreign { .. }) => {
+                return Ok(false);
+            }
             claimed => claimed?,
         };
-        let is_left = !is_used()?;
+        let is_left = is_registry_of(version, claim.memory()) && !is_used()?;
         if is_left {
             claim.remove()?;
         }
         Ok(is_left)
+    }
+
+    /// Whether [`Registry::remove_other`] would remove `object`, which no channel needs.
+    pub(crate) fn may_remove_other(&self, object: &str, version: u64) -> bool {
+        // Its table may have no memory behind its last entry, and is not read.
+        self.backend.part(object, 0, PAGE_BYTES).is_ok_and(|page| is_registry_of(version, &page))
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
@@ -167,10 +178,10 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// A few of the channels: others after each change.
-    pub(crate) fn some(&self) -> Vec<ChannelInfo> {
+    /// A few of the channels, others for each `random` number.
+    pub(crate) fn some(&self, random: u64) -> Vec<ChannelInfo> {
         let view = self.view().ok().flatten();
-        view.map_or_else(Vec::new, |view| Table::new(&view).some(LOOKED_AT))
+        view.map_or_else(Vec::new, |view| Table::new(&view).some(random, LOOKED_AT))
     }
 
     /// The waiters' page of the table; `None` while there is no table.
@@ -188,7 +199,9 @@ impl<'a> Registry<'a> {
 
     /// Whether the registry's name no longer means the object of this table.
     fn has_lost(&self, table: &ReadOnlyWords) -> bool {
-        matches!(self.backend.is_claimed(&self.object, table), Ok(None))
+        let found = self.backend.is_claimed(&self.object, table);
+        // Another user's object, or one that this process may not open, is not the mapped one either.
+        matches!(found, Ok(None) | Err(ObjectError::OtherOwner { .. } | ObjectError::PermissionDenied { .. }))
     }
 
     /// The table, read-only; `None` while there is none.
@@ -205,6 +218,12 @@ impl<'a> Registry<'a> {
         let is_usable = Table::new(&view).is_usable(self.namespace, &self.object)?;
         Ok(is_usable.then_some(view))
     }
+}
+
+/// Whether this is a registry of that version of the layout, or one that its creator did not finish.
+fn is_registry_of(version: u64, memory: &impl Memory) -> bool {
+    let found = ready::check(memory);
+    found == Readiness::OtherVersion(version) || found == Readiness::NotReady
 }
 
 fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
@@ -249,9 +268,9 @@ impl ChannelWatch {
     /// If the registry can't be opened.
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
         let registry = Registry::of(&self.backend, &self.namespace);
-        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended()) {
-            self.table = registry.view()?;
-        } else if self.check.is_due() && self.table.as_ref().is_some_and(|table| registry.has_lost(table)) {
+        let is_due = self.check.is_due();
+        let is_gone = |table| Table::new(table).has_ended() || (is_due && registry.has_lost(table));
+        if self.table.as_ref().is_none_or(is_gone) {
             self.table = registry.view()?;
         }
         let now = self.table.as_ref().map(|table| Table::new(table).version());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ChannelInfo, Registry};
+use crate::catalog::Catalog;
 use crate::channel::{
     self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, CreateError, RemoveError, Retention,
     WriterOptions, WriterState,
@@ -79,7 +80,7 @@ impl Session {
         let channels = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
         self.is_entered = true;
         if channels > options.max_dead {
-            self.remove_dead(&registry.some());
+            self.remove_dead(&registry.some(self.channel.instance()));
         }
         Ok(())
     }
@@ -89,14 +90,24 @@ impl Session {
         let (backend, namespace) = (&self.backend, self.namespace.as_str());
         let (retention, spare, patience) = (Retention::Nothing, SPARE, Duration::ZERO);
         let cleanup = Cleanup { backend, namespace, retention, spare, patience };
-        let is_removed = |info: &&ChannelInfo| {
+        // The lock of each decides. Most live, and are not asked.
+        let is_alive =
+            |info: &ChannelInfo| matches!(info.writer_state(), WriterState::Alive | WriterState::Stopped);
+        let suspects: Vec<_> = suspects.iter().filter(|info| !is_alive(info)).collect();
+        if suspects.is_empty() {
+            return;
+        }
+        let Ok(catalog) = Catalog::read(backend.as_ref(), namespace) else { return };
+        let is_removed = |info: &&&ChannelInfo| {
             let names = ObjectNames::new(namespace, &info.name);
-            // Its lock decides. Most live, and are not asked.
-            !matches!(info.writer_state(), WriterState::Alive | WriterState::Stopped)
-                && backend.list(names.stem()).is_ok_and(|objects| {
-                    let cleaned = cleanup.clean(&names, &objects, Some(info.identity));
+            match catalog.objects_of(&names) {
+                // Only the entry is left.
+                [] => info.writer_state() == WriterState::Dead,
+                objects => {
+                    let cleaned = cleanup.clean(&names, objects, Some(info.identity));
                     matches!(cleaned, Ok(CleanupOutcome::Removed(_)))
-                })
+                }
+            }
         };
         let gone: Vec<_> =
             suspects.iter().filter(is_removed).map(|info| (info.name.as_str(), info.instance)).collect();

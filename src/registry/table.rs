@@ -179,7 +179,7 @@ impl<'a, M: Memory> Table<'a, M> {
                 own if own == namespace => Ok(!self.has_ended()),
                 other => {
                     let (object, namespace) = (object.into(), namespace.into());
-                    Err(ObjectError::OtherNamespace { object, namespace, other })
+                    Err(ObjectError::OtherNamespace { object, namespace, other: other.into() })
                 }
             },
         }
@@ -231,12 +231,11 @@ impl<'a, M: Memory> Table<'a, M> {
         self.used().count()
     }
 
-    /// Up to `count` entries, beginning at another place after each change.
-    pub(super) fn some(&self, count: usize) -> Vec<ChannelInfo> {
+    /// Up to `count` entries from a `random` place on.
+    pub(super) fn some(&self, random: u64, count: usize) -> Vec<ChannelInfo> {
         let used: Vec<usize> = self.used().collect();
-        #[expect(clippy::cast_possible_truncation, reason = "it only has to go round")]
-        let start = (self.0.load(CHANGES) as usize).wrapping_mul(count) % used.len().max(1);
-        let (before, after) = used.split_at(start);
+        let start = random.checked_rem(used.len() as u64).unwrap_or(0);
+        let (before, after) = used.split_at(usize::try_from(start).unwrap_or(0));
         after.iter().chain(before).take(count).filter_map(|index| self.entry(*index)).collect()
     }
 

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::report::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
+use crate::clock::Timer;
 use crate::codec::Encode;
 use crate::object::{AtExit, ForkToken};
 use crate::writer::{Changed, Writer};
@@ -25,6 +26,10 @@ pub(super) struct Shared<T, C> {
     publisher: Mutex<Publisher<T, C>>,
 }
 
+/// The time between two tries to create a channel again that lost its names: another writer may have
+/// the name.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
 /// The writer, and a record of its work.
 pub(super) struct Publisher<T, C> {
     /// `None` after the shutdown: the channel is then free for other writers, although a late tick
@@ -32,6 +37,8 @@ pub(super) struct Publisher<T, C> {
     writer: Option<Writer<T, C>>,
     prepare: Prepare<T, C>,
     codec: &'static str,
+    /// When to try to create a channel again that lost its names.
+    reopen: Timer,
     /// The value of [`State::changes`] up to which the last publication has the state.
     covered: Option<u64>,
     pub(super) statistics: SyncerStatistics,
@@ -51,6 +58,7 @@ impl<T, C: Encode<T>> Shared<T, C> {
                 writer: Some(writer),
                 prepare: Writer::prepare,
                 codec: C::NAME,
+                reopen: Timer::new(REOPEN_AFTER),
                 covered: None,
                 statistics: SyncerStatistics::default(),
                 last_error: None,
@@ -151,7 +159,8 @@ impl<T, C> Publisher<T, C> {
     /// removed is created again.
     fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let synced = self.try_sync(state)?;
-        if !matches!(synced, Err(PublishError::NamesRemoved)) || self.writer.as_mut()?.reopen().is_err() {
+        let is_lost = matches!(synced, Err(PublishError::NamesRemoved));
+        if !is_lost || !self.reopen.is_due() || self.writer.as_mut()?.reopen().is_err() {
             return Some(synced);
         }
         self.covered = None;

@@ -17,8 +17,6 @@ mod bad_input;
 mod by_name;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
 mod carried_schema;
-#[cfg(feature = "dynamic")]
-mod carried_types;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod claims;
 #[cfg(all(feature = "schema", feature = "message-pack"))]

@@ -236,6 +236,9 @@ fn dead_channels_stay_few_without_a_cleanup() {
             writer
         });
         let writers: Vec<_> = writers.collect();
+        let mut kept = namespace.writer::<u64>(&format!("kept-{role}")).unwrap();
+        kept.publish(&6).unwrap();
+        kept.close_lingering().unwrap();
         say("published");
         wait_for_end();
         return drop(writers);
@@ -260,6 +263,6 @@ fn dead_channels_stay_few_without_a_cleanup() {
         open();
         count("old") == 0
     });
-    assert_eq!(count("recent"), DEAD);
+    assert_eq!((count("recent"), count("kept")), (DEAD, 2));
     assert_eq!(*own.reader::<u64>("recent-7").unwrap().snapshot().unwrap(), 5);
 }

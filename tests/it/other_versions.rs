@@ -65,8 +65,14 @@ fn leftovers_of_another_version_are_refused_and_removed_on_request() {
     let others = ["r", "r7"].map(|kind| PathBuf::from(format!("{DIRECTORY}/{prefix}{kind}")));
     fs::rename(&registry, &others[0]).unwrap();
     fs::File::options().write(true).open(&others[0]).unwrap().set_len(64 << 20).unwrap();
-    fs::copy(&others[0], &others[1]).unwrap();
+    let mut word = [0; 8];
+    fs::File::open(&others[0]).unwrap().read_exact_at(&mut word, 0).unwrap();
+    fs::write(&others[1], word).unwrap();
+    give_version(&others[0], 1, 1);
+    give_version(&others[1], 7, 2);
     let all = listed(prefix);
+    let stranger = PathBuf::from(format!("{DIRECTORY}/{prefix}rest"));
+    fs::write(&stranger, [7; 4096]).unwrap();
     assert_eq!(all.len(), 8, "two channels, and two registries: {all:?}");
 
     // Their writer lives. Where its version records its process id is not known.
@@ -90,6 +96,8 @@ fn leftovers_of_another_version_are_refused_and_removed_on_request() {
     assert!(own.remove_channel("larger").unwrap());
     let rest: Vec<_> = all.into_iter().filter(|object| !object.starts_with(&larger.name(""))).collect();
     assert_eq!(removed(&own.clean(Retention::UntilReplaced).unwrap()), rest);
+    assert!(stranger.exists(), "it is no registry");
+    fs::remove_file(stranger).unwrap();
     own.writer::<u64>("old").unwrap().publish(&7).unwrap();
     assert_eq!(*own.hub().get::<u64>("new").unwrap(), 6);
 }

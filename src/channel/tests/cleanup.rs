@@ -157,7 +157,10 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
     assert_eq!(Registry::of(&heap.shared(), "tests").list().unwrap(), [info.clone()]);
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Alive);
-    info.identity.start_time += 1;
+    // A process that has ended and was waited for.
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    info.identity.pid = u64::from(child.id());
+    child.wait().unwrap();
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Dead);
     Registry::of(&heap.shared(), "tests").register(&info, Access::OWNER).unwrap();
     assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);

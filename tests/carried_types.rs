@@ -1,6 +1,10 @@
 //! What is published can be read, and is what was published. The table in docs/schemas.md has a row
 //! for each kind of type; each of its cells is tried here, by typed readers, without types, and as
 //! JSON.
+//!
+//! The program is not part of `it`: a writer decodes only the first states of a type, so no other
+//! test may publish one.
+#![cfg(feature = "dynamic")]
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
