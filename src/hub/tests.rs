@@ -174,7 +174,7 @@ fn a_state_comes_with_the_status_of_its_moment() {
     drop(writer);
     let (status, state) = hub.get_with_status::<u64>("worker").unwrap();
     assert_eq!((status.health, status.publication, *state.unwrap()), (Health::Closed, last, 7));
-    assert!(hub.with_codec::<crate::MessagePack>().get_with_status::<u64>("worker").is_err());
+    assert!(hub.with_codec::<crate::Bytes>().get_with_status::<Vec<u8>>("worker").is_err());
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn the_error_of_a_missing_channel_names_the_ways_to_miss_it() {
     let namespace = Namespace::in_process("missed").unwrap();
     // The writer is dropped at the end of the statement.
     namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap().publish(&1).unwrap();
-    let error = namespace.hub().get::<u64>("worker").unwrap_err();
+    let error = namespace.hub_builder().codec::<Pod>().open().get::<u64>("worker").unwrap_err();
     for part in ["under the same names", "`attach_policy`", "dropped", "unless it lingers"] {
         assert!(error.to_string().contains(part), "{error}");
     }

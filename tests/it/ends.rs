@@ -10,10 +10,9 @@ use rustix::process::Signal;
 use tearless::{
     Namespace, Pod, Reader, Writer,
     cleanup::{RemovalReason, Retention},
-    error::SnapshotError,
     hub::Health,
     inspect::WriterState,
-    syncer::{SpawnError, Syncer},
+    syncer::Syncer,
 };
 use testkit::fork::{exit_at_once, fork, kill_self, wait};
 
@@ -347,6 +346,8 @@ fn a_syncer_resumes_its_predecessors_state_if_asked() {
 #[test]
 #[cfg(feature = "message-pack")]
 fn a_predecessors_state_that_can_not_be_read_is_an_error_and_stays() {
+    use tearless::{error::SnapshotError, syncer::SpawnError};
+
     let own = OwnNamespace::new(&["worker"]);
     let mut writer = own.writer_builder::<String>("worker").type_name("state").open().unwrap();
     writer.publish(&"text".into()).unwrap();

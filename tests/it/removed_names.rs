@@ -187,7 +187,7 @@ fn a_main_process_finds_the_next_fleet() {
     remove_all_names(&own);
     eventually("the hub lists nothing", || hub.channels("*").unwrap().is_empty());
     eventually("the list changes", || list.changed().unwrap());
-    first.map(Actor::kill);
+    first.into_iter().for_each(Actor::kill);
     let second = [start("worker=1000"), start("other=2000")];
     // A query alone, without a listing.
     eventually("a query finds it", || *getter.get::<u64>("worker").unwrap() == 1_000);

@@ -88,10 +88,10 @@ fn removes_at_logout(root: &Path) -> bool {
     let main = ["usr/lib", "run", "etc"].map(|folder| root.join(folder).join("systemd/logind.conf"));
     let main = main.into_iter().rfind(|file| file.exists());
     let texts = main.into_iter().chain(files.into_values()).filter_map(|file| fs::read_to_string(file).ok());
-    let setting = texts.filter_map(|text| {
+    let mut setting = texts.filter_map(|text| {
         text.lines().filter_map(|line| line.trim().strip_prefix("RemoveIPC=").map(str::to_owned)).next_back()
     });
-    setting.last().is_none_or(|value| !["no", "false", "off", "0"].contains(&value.trim()))
+    setting.next_back().is_none_or(|value| !["no", "false", "off", "0"].contains(&value.trim()))
 }
 
 /// The users with objects here that logind would remove.
