@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::channel::{ChannelName, ControlPage, Removed, check_namespace, read_text};
-use crate::layout::{self, Kind, ObjectNames, Side, WORD_BYTES, registry as table};
+use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
 use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
@@ -107,12 +107,18 @@ impl Catalog {
     }
 
     /// The registries of other versions of the layout, and their versions.
-    pub(crate) fn other_registries(&self) -> impl Iterator<Item = (&str, u64)> {
-        let versioned = self
-            .others
-            .iter()
-            .filter_map(|name| Some((name.as_str(), ObjectNames::version_of_registry(name)?)));
-        versioned.filter(|(_, version)| *version != layout::VERSION)
+    pub(crate) fn other_registries(&self, backend: &dyn Backend) -> impl Iterator<Item = (&str, u64)> {
+        self.others.iter().filter_map(|object| {
+            let named = ObjectNames::version_of_registry(object)?;
+            // A table may have no memory behind its last entry.
+            let page = backend.part(object, 0, PAGE_BYTES).ok()?;
+            let version = match ready::check(&page) {
+                Readiness::OtherVersion(version) => version,
+                Readiness::NotReady if named != layout::VERSION => named,
+                _ => return None,
+            };
+            Some((object.as_str(), version))
+        })
     }
 
     /// Whether the namespace has a control page of this version of the layout, apart from those in
@@ -127,11 +133,6 @@ impl Catalog {
             Ok(view) => ready::check(&view) == Readiness::OtherVersion(version),
             Err(error) => !matches!(error, ObjectError::NotFound { .. }),
         })
-    }
-
-    /// The objects of a channel.
-    pub(crate) fn objects_of(&self, names: &ObjectNames) -> &[String] {
-        self.channels.get(names).map_or(&[], |entry| &entry.objects)
     }
 
     /// Whether there was any object of this channel.

@@ -147,9 +147,9 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if this channel has
-    /// its names still, or if there is another channel of this name, also one that its writer has
-    /// left.
+    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if this channel
+    /// has its names still, or if there is another channel of this name, also one that its writer
+    /// has left.
     pub fn reopen(&mut self) -> Result<(), CreateError> {
         let mut options = self.session.channel.options().clone();
         options.resumes = false;

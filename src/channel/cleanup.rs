@@ -94,8 +94,8 @@ pub(crate) struct Cleanup<'a> {
     /// Compared with the name in control pages, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
     pub(crate) retention: Retention,
-    /// If not zero, states that were published within this time stay, whatever the retention is, and
-    /// so do those that their writers left on purpose. A state without a timestamp has no age.
+    /// If not zero, states that were published within this time stay, whatever the retention is,
+    /// and so do those that their writers left on purpose. A state without a timestamp has no age.
     pub(crate) spare: Duration,
     /// How long to wait for another process's step.
     pub(crate) patience: Duration,

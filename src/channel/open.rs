@@ -144,9 +144,9 @@ impl Opening<'_> {
 
     /// Makes a new instance on a claimed page that was never declared ready.
     fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
-        // Before anything is changed: another user may have left a half-made page.
-        self.access_of(claim.as_ref())?;
-        let made = self.new_instance().and_then(|instance| {
+        // Before anything is changed: another user may have left a half-made page, which stays.
+        let made = self.access_of(claim.as_ref()).and_then(|_| {
+            let instance = self.new_instance()?;
             let segments = self.segments(instance);
             claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
             let access = self.access_of(claim.as_ref())?;
@@ -157,7 +157,11 @@ impl Opening<'_> {
         let (segments, objects, access) = match made {
             Ok(made) => made,
             Err(error) => {
-                let _ = claim.remove();
+                let is_anothers =
+                    matches!(&error, CreateError::Object { source: ObjectError::NotOwner { .. }, .. });
+                if !is_anothers {
+                    let _ = claim.remove();
+                }
                 return Err(error);
             }
         };

@@ -110,8 +110,8 @@ impl Shared {
         Shared { handle, options, counts, channels, listing, follow: Timer::new(CHECK_NAMES_AFTER) }
     }
 
-    /// Lets go, four times a second at most, of channels that lost their names. Waits for no thread:
-    /// one that lists at this moment does the same.
+    /// Lets go, four times a second at most, of channels that lost their names. Waits for no
+    /// thread: one that lists at this moment does the same.
     #[inline]
     pub(super) fn follow_now_and_then(&self) {
         if self.follow.is_due() {
@@ -247,8 +247,8 @@ impl Shared {
             };
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
-            // An attached channel whose name now means another instance, or none, lost it to a removal
-            // by hand. One that has its name and no entry can be read all the same.
+            // An attached channel whose name now means another instance, or none, lost it to a
+            // removal by hand. One that has its name and no entry can be read all the same.
             let stays = |found: &ChannelReader| {
                 !found.is_removed()
                     && match instances.get(found.channel()) {

@@ -128,7 +128,6 @@ impl<'a> Registry<'a> {
     pub(crate) fn remove_other(
         &self,
         object: &str,
-        version: u64,
         is_used: impl FnOnce() -> Result<bool, ObjectError>,
     ) -> Result<bool, ObjectError> {
         let Some(size) = if_exists(self.backend.size(object))? else { return Ok(false) };
@@ -141,17 +140,12 @@ impl<'a> Registry<'a> {
             }
             claimed => claimed?,
         };
-        let is_left = is_registry_of(version, claim.memory()) && !is_used()?;
+        // One of this version may have taken its name.
+        let is_left = ready::check(claim.memory()) != Readiness::Ready && !is_used()?;
         if is_left {
             claim.remove()?;
         }
         Ok(is_left)
-    }
-
-    /// Whether [`Registry::remove_other`] would remove `object`, which no channel needs.
-    pub(crate) fn may_remove_other(&self, object: &str, version: u64) -> bool {
-        // Its table may have no memory behind its last entry, and is not read.
-        self.backend.part(object, 0, PAGE_BYTES).is_ok_and(|page| is_registry_of(version, &page))
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
@@ -200,7 +194,8 @@ impl<'a> Registry<'a> {
     /// Whether the registry's name no longer means the object of this table.
     fn has_lost(&self, table: &ReadOnlyWords) -> bool {
         let found = self.backend.is_claimed(&self.object, table);
-        // Another user's object, or one that this process may not open, is not the mapped one either.
+        // Another user's object, or one that this process may not open, is not the mapped one
+        // either.
         matches!(found, Ok(None) | Err(ObjectError::OtherOwner { .. } | ObjectError::PermissionDenied { .. }))
     }
 
@@ -218,12 +213,6 @@ impl<'a> Registry<'a> {
         let is_usable = Table::new(&view).is_usable(self.namespace, &self.object)?;
         Ok(is_usable.then_some(view))
     }
-}
-
-/// Whether this is a registry of that version of the layout, or one that its creator did not finish.
-fn is_registry_of(version: u64, memory: &impl Memory) -> bool {
-    let found = ready::check(memory);
-    found == Readiness::OtherVersion(version) || found == Readiness::NotReady
 }
 
 fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ChannelInfo, Registry};
-use crate::catalog::Catalog;
 use crate::channel::{
     self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, CreateError, RemoveError, Retention,
     WriterOptions, WriterState,
@@ -97,17 +96,17 @@ impl Session {
         if suspects.is_empty() {
             return;
         }
-        let Ok(catalog) = Catalog::read(backend.as_ref(), namespace) else { return };
+        let Ok(all) = backend.list(&ObjectNames::prefix(namespace)) else { return };
         let is_removed = |info: &&&ChannelInfo| {
             let names = ObjectNames::new(namespace, &info.name);
-            match catalog.objects_of(&names) {
+            let objects: Vec<_> =
+                all.iter().filter(|object| object.starts_with(names.stem())).cloned().collect();
+            if objects.is_empty() {
                 // Only the entry is left.
-                [] => info.writer_state() == WriterState::Dead,
-                objects => {
-                    let cleaned = cleanup.clean(&names, objects, Some(info.identity));
-                    matches!(cleaned, Ok(CleanupOutcome::Removed(_)))
-                }
+                return info.writer_state() == WriterState::Dead;
             }
+            let cleaned = cleanup.clean(&names, &objects, Some(info.identity));
+            matches!(cleaned, Ok(CleanupOutcome::Removed(_)))
         };
         let gone: Vec<_> =
             suspects.iter().filter(is_removed).map(|info| (info.name.as_str(), info.instance)).collect();

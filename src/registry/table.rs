@@ -171,9 +171,10 @@ impl<'a, M: Memory> Table<'a, M> {
         let foreign = |reason: String| Err(ObjectError::Foreign { object: object.into(), reason });
         match ready::check(self.0) {
             Readiness::NotReady => Ok(false),
-            Readiness::OtherVersion(version) => {
-                foreign(format!("it is a registry of layout version {version}"))
-            }
+            Readiness::OtherVersion(version) => foreign(format!(
+                "it is a registry of layout version {version}; `tearless gc` removes it if no process \
+                     uses it"
+            )),
             Readiness::Foreign(_) => foreign("it is not a registry".into()),
             Readiness::Ready => match read_text(self.0, NAMESPACE) {
                 own if own == namespace => Ok(!self.has_ended()),

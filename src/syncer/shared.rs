@@ -26,8 +26,8 @@ pub(super) struct Shared<T, C> {
     publisher: Mutex<Publisher<T, C>>,
 }
 
-/// The time between two tries to create a channel again that lost its names: another writer may have
-/// the name.
+/// The time between two tries to create a channel again that lost its names: another writer may
+/// have the name.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// The writer, and a record of its work.

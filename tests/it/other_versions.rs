@@ -101,3 +101,20 @@ fn leftovers_of_another_version_are_refused_and_removed_on_request() {
     own.writer::<u64>("old").unwrap().publish(&7).unwrap();
     assert_eq!(*own.hub().get::<u64>("new").unwrap(), 6);
 }
+
+#[test]
+fn objects_of_another_version_under_the_names_of_this_one_are_removed_on_request() {
+    let own = OwnNamespace::new(&["left", "other"]);
+    own.writer_builder::<u64>("left").linger(true).open().unwrap().publish(&1).unwrap();
+    let objects = Objects::of(own.name(), "left");
+    let all = listed(objects.namespace_prefix());
+    for object in &all {
+        give_version(&PathBuf::from(format!("{DIRECTORY}/{object}")), 9, 1);
+    }
+    refuses(&own, "left", 9);
+    let error = own.writer::<u64>("other").unwrap_err().to_string();
+    assert!(error.contains("layout version 9") && error.contains("tearless gc"), "{error}");
+    assert_eq!(removed(&own.would_clean(Retention::Nothing).unwrap()), all);
+    assert_eq!(removed(&own.clean(Retention::Nothing).unwrap()), all);
+    own.writer::<u64>("other").unwrap().publish(&2).unwrap();
+}
