@@ -141,7 +141,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         what: "`skip_serializing_if`",
-        message_pack: "carried; a reader refuses a missing field without `default`",
+        message_pack: "carried; a reader refuses a missing field without `default`, and in a tuple takes the next value for it",
         postcard: "refused when it skips",
         shown: "not when it skips",
         check: fields_that_are_skipped_by_their_value,
@@ -450,6 +450,16 @@ fn fields_that_are_skipped_by_their_value() {
     let whole = State { a: Some(1), ..skips.clone() };
     packed(&whole, json!({"a": 1, "b": 0, "c": 300, "d": 7}));
     carried::<Postcard, _>(&whole);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Pair(#[serde(skip_serializing_if = "Option::is_none")] Option<u8>, u8);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Step {
+        To(#[serde(skip_serializing_if = "Option::is_none")] Option<u8>, u8),
+    }
+    carried::<Postcard, _>(&Pair(Some(1), 2));
+    refused::<Postcard, _>(&Pair(None, 0), &["readers"]);
+    carried::<Postcard, _>(&Step::To(Some(1), 2));
+    refused::<Postcard, _>(&Step::To(None, 0), &["readers"]);
     // Deep inside, the error says where.
     let deep = BTreeMap::from([(3_u8, vec![(whole.clone(), 1_u8), (skips, 2)])]);
     refused::<Postcard, _>(&deep, &["`[0][1][0]`, of type `State`", "field `a`"]);

@@ -501,7 +501,10 @@ pub(super) fn collision(backend: &Arc<dyn Backend>, name: &ChannelName) -> Optio
 /// Process id of the owner that a page names, 0 if it can't be read.
 pub(super) fn owner_pid(backend: &Arc<dyn Backend>, page_name: &str) -> u64 {
     match backend.view(page_name) {
-        Ok(page) if ControlPage::validate(page.clone()).is_ok() => owner_of(&page).pid,
+        // A page that its creator has not finished has its process id already.
+        Ok(page) if !matches!(ControlPage::validate(page.clone()), Err(PageProblem::OtherVersion(_))) => {
+            owner_of(&page).pid
+        }
         _ => 0,
     }
 }

@@ -333,6 +333,12 @@ impl Place {
     }
 }
 
+/// The low bits of a tuple's length, which tell apart the lengths of one type.
+#[inline(always)]
+fn low(len: usize) -> u32 {
+    (len & 0xff) as u32
+}
+
 /// The serializer that a type gets.
 pub(super) struct Encoder<'a, W> {
     out: &'a mut Output<W>,
@@ -536,6 +542,8 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
 
     #[inline(always)]
     fn serialize_tuple_struct(self, name: Name, len: usize) -> Opened<'a, W> {
+        // A field that is skipped makes another length.
+        self.out.note(self.place.shape(Some(low(len))));
         self.out.write(|serializer| serializer.serialize_tuple_struct(name, len).map(drop))?;
         let steps = self.inside(Request::Named)?;
         self.contents(steps, Some(len))
@@ -543,6 +551,7 @@ impl<'a, W: Wire> Serializer for Encoder<'a, W> {
 
     #[inline(always)]
     fn serialize_tuple_variant(mut self, name: Name, index: u32, variant: Name, len: usize) -> Opened<'a, W> {
+        self.out.note(self.place.shape(Some(0x8000 | (index & 0x7f) << 8 | low(len))));
         let steps = self.variant(name, index, variant, true)?;
         self.out.write(|serializer| serializer.serialize_tuple(len).map(drop))?;
         self.contents(steps, Some(len))

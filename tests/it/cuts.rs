@@ -19,6 +19,7 @@ use tearless::{
     hub::{Cut, CutTime, Hub, Skew},
     options::TimestampSource,
 };
+use testkit::trace::stay_on_processor;
 
 const TOTAL: i64 = 1_000_000;
 const ACCOUNTS: [&str; 2] = ["left", "right"];
@@ -138,6 +139,8 @@ fn flag_of_end() -> Arc<AtomicBool> {
 /// One process that has both accounts. It publishes flat out, with a pause now and then in which a
 /// cut finds an instant. Half of the pauses are in the middle of a payment.
 fn be_a_bank(namespace: &Namespace, depth: usize, timestamp: TimestampSource, pause: Duration) {
+    // Not on the processor of the cuts, or none of them would meet a publication.
+    stay_on_processor(1);
     let [mut left, mut right]: Accounts = ACCOUNTS.map(|channel| open(namespace, channel, depth, timestamp));
     let [mut payer, mut receiver] = beginning();
     left.publish(&payer).unwrap();
@@ -167,6 +170,7 @@ fn started(test: &str, roles: &[&str]) -> (OwnNamespace, Vec<Actor>, Hub<Pod>) {
         actor.await_line("open");
         actors.push(actor);
     }
+    stay_on_processor(0);
     let hub = own.hub_builder().codec::<Pod>().open();
     (own, actors, hub)
 }

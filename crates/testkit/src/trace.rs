@@ -31,6 +31,31 @@ pub fn stay_on_this_processor() {
     unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), processors) };
 }
 
+/// Pins this thread to one of the processors that it may use. Two threads with different numbers
+/// run at the same time, if there are two processors.
+pub fn stay_on_processor(number: usize) {
+    let size = size_of::<libc::cpu_set_t>();
+    let mut allowed = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: the set is writable and has the given length.
+    let failed = unsafe { libc::sched_getaffinity(0, size, allowed.as_mut_ptr()) } != 0;
+    // SAFETY: zeroed is the empty set, which is a valid value, and so is what the call wrote.
+    let allowed = unsafe { allowed.assume_init() };
+    // SAFETY: the macro's function checks the index against the size of the set.
+    let is_allowed = |index: &usize| unsafe { libc::CPU_ISSET(*index, &allowed) };
+    let processors: Vec<usize> = (0..8 * size).filter(is_allowed).collect();
+    if failed || processors.is_empty() {
+        return;
+    }
+    let mut chosen = MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: as above.
+    let chosen = unsafe { chosen.assume_init_mut() };
+    // SAFETY: as above.
+    unsafe { libc::CPU_SET(processors[number % processors.len()], chosen) };
+    // SAFETY: the set is valid and has the given length. If the call fails, the threads may share a
+    // processor.
+    unsafe { libc::sched_setaffinity(0, size, chosen) };
+}
+
 /// A forked child that is stopped between steps. Killed when dropped. Only the thread that forked
 /// it may use it.
 #[derive(Debug)]
