@@ -7,16 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::channel::{ChannelName, ControlPage, check_namespace, read_text};
-use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table};
+use crate::channel::{ChannelName, ControlPage, Removed, check_namespace, read_text};
+use crate::layout::{self, Kind, ObjectNames, PAGE_BYTES, Side, WORD_BYTES, registry as table};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, ReadOnlyWords};
-use crate::object::{Backend, Extent, ObjectError, ObjectSize, if_exists};
+use crate::object::{Backend, ObjectError, ObjectSize, if_exists};
 use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ready::{self, Readiness};
-
-/// The first page of an object: a registry has no memory behind its last entry.
-pub(crate) const FIRST_PAGE: Extent = Extent { bytes: PAGE_BYTES, reserved: PAGE_BYTES };
 
 /// Objects by their names, as of one listing.
 #[derive(Debug, Default)]
@@ -109,6 +106,35 @@ impl Catalog {
         self.channels.iter()
     }
 
+    /// The registries of other versions of the layout, and their versions.
+    pub(crate) fn other_registries(&self, backend: &dyn Backend) -> impl Iterator<Item = (&str, u64)> {
+        self.others.iter().filter_map(|object| {
+            let named = ObjectNames::version_of_registry(object)?;
+            // A table may have no memory behind its last entry.
+            let page = backend.part(object, 0, PAGE_BYTES).ok()?;
+            let version = match ready::check(&page) {
+                Readiness::OtherVersion(version) => version,
+                Readiness::NotReady if named != layout::VERSION => named,
+                _ => return None,
+            };
+            Some((object.as_str(), version))
+        })
+    }
+
+    /// Whether the namespace has a control page of this version of the layout, apart from those in
+    /// `removed`. A page that can't be read counts.
+    pub(crate) fn has_version(&self, backend: &dyn Backend, version: u64, removed: &[Removed]) -> bool {
+        let pages = self.channels.iter().flat_map(|(names, entry)| {
+            let page = names.object(Kind::Control);
+            entry.objects.contains(&page).then_some(page)
+        });
+        let is_left = |page: &String| !removed.iter().any(|removed| removed.objects.contains(page));
+        pages.filter(is_left).any(|page| match backend.view(&page) {
+            Ok(view) => ready::check(&view) == Readiness::OtherVersion(version),
+            Err(error) => !matches!(error, ObjectError::NotFound { .. }),
+        })
+    }
+
     /// Whether there was any object of this channel.
     pub(crate) fn has(&self, names: &ObjectNames) -> bool {
         self.channels.contains_key(names)
@@ -126,6 +152,10 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
     };
     for name in catalog.others {
         let is_registry = name == ObjectNames::registry(namespace);
+        if is_registry && namespace_of_registry(backend, &name).is_some_and(|other| other != namespace) {
+            // The names of the two namespaces have the same hash.
+            continue;
+        }
         add(if is_registry { Role::Registry } else { Role::Other }, name)?;
     }
     for (names, Entry { mut objects, .. }) in catalog.channels {
@@ -168,8 +198,8 @@ pub(crate) fn own_page(backend: &dyn Backend, names: &ObjectNames) -> Option<Own
 
 /// The name of the namespace whose registry this is; `None` as for [`own_page`].
 pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Option<String> {
-    let memory = backend.view_sparse(object, FIRST_PAGE).ok()?;
-    if memory.len() * WORD_BYTES != table::BYTES || ready::check(&memory) != Readiness::Ready {
+    let memory = backend.view(object).ok()?;
+    if memory.len() * WORD_BYTES < table::MIN_BYTES || ready::check(&memory) != Readiness::Ready {
         return None;
     }
     let namespace = read_text(&memory, table::NAMESPACE);
@@ -202,9 +232,9 @@ impl OwnPage {
 mod tests {
     use super::*;
     use crate::channel::{Format, WriterOptions, open, write_text};
-    use crate::layout::control;
+    use crate::layout::{PAGE_BYTES, control};
     use crate::memory::MemoryMut;
-    use crate::object::Heap;
+    use crate::object::{Access, Heap};
 
     fn channel(heap: &Heap) -> (crate::channel::ChannelWriter, ObjectNames) {
         let name = ChannelName::new("fleet", "worker").unwrap();
@@ -240,7 +270,7 @@ mod tests {
         let replaced = names.object(Kind::Segment(Side::B, 9));
         let registry = ObjectNames::registry("fleet");
         for object in [&unnamed, &other, &replaced, &registry] {
-            heap.create(object, PAGE_BYTES, 0o600).unwrap();
+            heap.create(object, PAGE_BYTES, Access::OWNER).unwrap();
         }
         let of_channel = |part| Role::Channel("worker".into(), part);
         let expected = [

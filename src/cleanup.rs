@@ -90,7 +90,13 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
             }
         }));
     }
-    let table = registered.and_then(|mut registered| {
+    for (object, version) in catalog.other_registries(backend.as_ref()) {
+        let is_used =
+            || Ok(Catalog::read(backend.as_ref(), namespace)?.has_version(backend.as_ref(), version, &[]));
+        let removed = Registry::of(backend, namespace).remove_other(object, is_used);
+        report.add(removed.map(|is_removed| is_removed.then(|| Removed::other_registry(object))));
+    }
+    let table = listed(registered, cleanup, &report).and_then(|mut registered| {
         let has_none = registered.is_empty();
         registered.retain(|info| !in_order.contains(&info.instance));
         let mut gone = Vec::new();
@@ -115,8 +121,25 @@ pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, Object
     for (names, entry) in catalog.channels() {
         report.add(cleanup.dry_run(names, &entry.objects, entry.writer));
     }
-    report.failed.extend(registered.err());
+    for (object, version) in catalog.other_registries(cleanup.backend.as_ref()) {
+        if !catalog.has_version(cleanup.backend.as_ref(), version, &report.removed) {
+            report.removed.push(Removed::other_registry(object));
+        }
+    }
+    let table = listed(registered, cleanup, &report);
+    report.failed.extend(table.err());
     Ok(report)
+}
+
+/// What the registry lists: nothing, if the report says that it is removed.
+fn listed(
+    registered: Result<Vec<ChannelInfo>, ObjectError>,
+    cleanup: &Cleanup<'_>,
+    report: &CleanupReport,
+) -> Result<Vec<ChannelInfo>, ObjectError> {
+    let registry = ObjectNames::registry(cleanup.namespace);
+    let is_removed = report.removed.iter().any(|removed| removed.objects.contains(&registry));
+    if is_removed { Ok(Vec::new()) } else { registered }
 }
 
 /// Whether the registered instance of a channel no longer exists. `removed` was removed after

@@ -23,7 +23,7 @@ pub use crate::codec::{CapError, EncodeError};
 #[cfg(feature = "dynamic")]
 pub use crate::dynamic::{DecodeError, DynamicError, PathError};
 pub use crate::hub::QueryError;
-pub use crate::object::ObjectError;
+pub use crate::object::{ObjectError, ResourceLimit};
 #[cfg(feature = "schema")]
 pub use crate::schema::SchemaError;
 pub use crate::syncer::{ShutdownError, SpawnError};

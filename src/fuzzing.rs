@@ -12,7 +12,7 @@ use crate::inspect;
 use crate::layout::{Kind, Side, WORD_BYTES, control};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
-use crate::object::{Backend, Heap};
+use crate::object::{Access, Backend, Heap};
 
 // Only for `ci/herd`: the published package has no tests.
 #[cfg(tearless_litmus)]
@@ -26,7 +26,7 @@ pub fn arbitrary_image(page: &[u8], segments: [&[u8]; 2], generations: [u64; 2])
     let name = ChannelName::new("fuzz", "channel").expect("a valid name");
     let object = |kind, bytes: &[u8]| {
         let object =
-            heap.create(&name.objects.object(kind), bytes.len().max(1), 0o600).expect("a new object");
+            heap.create(&name.objects.object(kind), bytes.len().max(1), Access::OWNER).expect("a new object");
         object.write(0, bytes);
     };
     object(Kind::Control, &page[..page.len().min(control::BYTES)]);

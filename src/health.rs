@@ -35,19 +35,29 @@ pub enum Health {
         /// Age of its last publication; `None` if publications carry no timestamp.
         age: Option<Duration>,
     },
-    /// It lives, but a signal or a debugger has stopped it, or it has been silent for too long
+    /// It lives, but a signal or a debugger has stopped it, its control group is frozen, or it has
+    /// been silent for too long
     /// ([`HubBuilder::stalled_after`](crate::hub::HubBuilder::stalled_after)): it hangs or is
     /// starved.
+    ///
+    /// Time for which the machine slept does not count: no worker is stalled because the machine
+    /// has just woken up.
     Stalled {
-        /// Time since its last sign of life; `None` if none has a timestamp.
+        /// Time awake since its last sign of life; `None` if none has a timestamp.
         silent: Option<Duration>,
-        /// Whether a signal or a debugger has stopped it. This is a fact; the rest is judged by the
-        /// clock.
+        /// Whether a signal or a debugger has stopped it, or its control group is frozen. This is a
+        /// fact; the rest is judged by the clock.
         is_stopped: bool,
     },
-    /// It died without closing the channel. The last state stays readable.
+    /// It was killed, or crashed, without closing the channel. The last state stays readable.
     Dead {
         /// Time since its last sign of life: it died after that. `None` if none has a timestamp.
+        since: Option<Duration>,
+    },
+    /// Its process exited without closing the channel ([`WriterState::Exited`]). The last state
+    /// stays readable.
+    Exited {
+        /// Time since then.
         since: Option<Duration>,
     },
     /// It closed the channel.
@@ -85,18 +95,24 @@ pub(crate) struct Signs {
     pub(crate) opened_ago: Option<Duration>,
     /// The heartbeat interval that the current writer promises.
     pub(crate) heartbeat_interval: Option<Duration>,
+    /// How long the machine has slept since the last of these signs.
+    pub(crate) slept: Duration,
+    /// Time since the current writer closed the channel, or its process exited.
+    pub(crate) ended_ago: Option<Duration>,
 }
 
 impl Health {
     /// The judgement. Pure: it depends on its arguments only.
     pub(crate) fn judge(signs: &Signs, thresholds: Thresholds) -> Health {
         let silent = signs.silent();
+        let awake = silent.map(|silent| silent.saturating_sub(signs.slept));
         match signs.writer {
             WriterState::Closed => Health::Closed,
             WriterState::Dead => Health::Dead { since: silent },
-            WriterState::Stopped => Health::Stalled { silent, is_stopped: true },
+            WriterState::Exited => Health::Exited { since: signs.ended_ago },
+            WriterState::Stopped => Health::Stalled { silent: awake, is_stopped: true },
             WriterState::Unknown => Health::Unknown { silent },
-            WriterState::Alive => Health::of_living(signs, silent, thresholds),
+            WriterState::Alive => Health::of_living(signs, awake, thresholds),
         }
     }
 
@@ -117,8 +133,8 @@ impl Health {
         }
     }
 
-    /// The name of the variant in lower case: `fresh`, `unchanged`, `stalled`, `dead`, `closed`,
-    /// `empty` or `unknown`.
+    /// The name of the variant in lower case: `fresh`, `unchanged`, `stalled`, `dead`, `exited`,
+    /// `closed`, `empty` or `unknown`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -126,19 +142,20 @@ impl Health {
             Health::Unchanged { .. } => "unchanged",
             Health::Stalled { .. } => "stalled",
             Health::Dead { .. } => "dead",
+            Health::Exited { .. } => "exited",
             Health::Closed => "closed",
             Health::Empty => "empty",
             Health::Unknown { .. } => "unknown",
         }
     }
 
-    /// The age of the last publication, or of the last sign of life.
+    /// The age of the last publication, of the last sign of life, or of the exit.
     fn age(self) -> Option<Duration> {
         match self {
             Health::Fresh { age } => Some(age),
             Health::Unchanged { age } => age,
             Health::Stalled { silent, .. } | Health::Unknown { silent } => silent,
-            Health::Dead { since } => since,
+            Health::Dead { since } | Health::Exited { since } => since,
             Health::Closed | Health::Empty => None,
         }
     }
@@ -147,6 +164,8 @@ impl Health {
 impl Signs {
     /// The signs that a reader sees now, of a writer whose state is known.
     pub(crate) fn of(reader: &mut ChannelReader, writer: WriterState) -> Signs {
+        // Before the times.
+        let slept = reader.page().slept_since_sign();
         let before = reader.publication();
         let age = match reader.latest_info() {
             Some(info) => info.age(),
@@ -166,11 +185,14 @@ impl Signs {
             heartbeat_age: reader.page().heartbeat_age(),
             opened_ago: reader.page().opened_ago(),
             heartbeat_interval: reader.page().heartbeat_interval(),
+            slept,
+            ended_ago: reader.page().ended_ago(),
         }
     }
 
-    /// Time since the last sign of life. The last publication may be a dead predecessor's, so the
-    /// opening counts, too: a writer has not been silent for longer than it has had the channel.
+    /// Time since the last sign of life, time asleep included. The last publication may be a dead
+    /// predecessor's, so the opening counts, too: a writer has not been silent for longer than it
+    /// has had the channel.
     pub(crate) fn silent(&self) -> Option<Duration> {
         [self.age, self.heartbeat_age, self.opened_ago].into_iter().flatten().min()
     }
@@ -204,6 +226,7 @@ impl fmt::Display for Health {
             Health::Fresh { .. } => write!(formatter, ", published {age:.1?} ago"),
             Health::Unchanged { .. } => write!(formatter, " since a publication {age:.1?} ago"),
             Health::Dead { .. } => write!(formatter, ", last sign of life {age:.1?} ago"),
+            Health::Exited { .. } => write!(formatter, " {age:.1?} ago"),
             _ => write!(formatter, ", silent for {age:.1?}"),
         }
     }
@@ -212,8 +235,8 @@ impl fmt::Display for Health {
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 impl serde::Serialize for Health {
     /// A structure of the [name](Health::name), the age in seconds (of the last publication where
-    /// the worker is fresh or unchanged, else of the last sign of life) and whether the process is
-    /// stopped.
+    /// the worker is fresh or unchanged, of the exit where it has exited, else of the last sign of
+    /// life) and whether the process is stopped.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeStruct;
         let is_stopped = matches!(self, Health::Stalled { is_stopped: true, .. });

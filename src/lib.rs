@@ -140,11 +140,16 @@ macro_rules! policy {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct $policy {
-            $($(#[$doc])* pub $option: $type,)*
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
+                pub $option: $type,
+            )*
         }
 
         impl $policy {$(
             $(#[$doc])*
+            #[doc = concat!("\n\nDefault: `", stringify!($default), "`.")]
             #[must_use]
             pub const fn $option(mut self, $option: $type) -> $policy {
                 self.$option = $option;
@@ -242,6 +247,7 @@ pub mod options {
 
     pub use crate::channel::{AttachPolicy, RetryPolicy};
     pub use crate::clock::TimestampSource;
+    pub use crate::namespace::Group;
     pub use crate::seqlock::WakeMode;
     pub use crate::waiting::WaitPolicy;
 }

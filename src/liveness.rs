@@ -6,6 +6,11 @@
 //! The pid alone is not enough: pids are reused, differ between PID namespaces and start again at
 //! every boot.
 //!
+//! A start time that differs does not prove that a process is another one: a process that was
+//! restored from a checkpoint has its old pid and a new start time, and in a time namespace `/proc`
+//! shows shifted ones. Such a process is dead only if the one that has its pid does not hold the
+//! lock. What can't be known is not dead.
+//!
 //! No timer takes part: a stopped or slow process is alive.
 
 use std::fs::{self, File};
@@ -16,7 +21,13 @@ use std::sync::{Mutex, TryLockError};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::object::ForkToken;
+use crate::clock;
+use crate::memory::ObjectId;
+use crate::object::{self, ForkToken};
+
+/// Nanoseconds of a clock tick, as `/proc` counts them on all processors that this library
+/// supports.
+const TICK: i64 = 10_000_000;
 
 /// Identity of a process among all that this machine ever ran. Parts that `/proc` doesn't show are
 /// 0.
@@ -24,7 +35,8 @@ use crate::object::ForkToken;
 pub(crate) struct ProcessIdentity {
     /// Process id, in the process's own PID namespace.
     pub(crate) pid: u64,
-    /// Clock ticks from boot to the start of the process.
+    /// Clock ticks from boot to the start of the process, as the machine's first time namespace
+    /// counts them.
     pub(crate) start_time: u64,
     /// Random id of the boot.
     pub(crate) boot_id: [u64; 2],
@@ -37,7 +49,7 @@ pub(crate) struct ProcessIdentity {
 pub(crate) enum ProcessState {
     /// It is running or runnable.
     Running,
-    /// It is stopped, by a signal or a debugger.
+    /// It is stopped, by a signal or a debugger, or its control group is frozen.
     Stopped,
     /// It is dead for certain.
     Dead,
@@ -70,7 +82,7 @@ impl ProcessIdentity {
     fn read(pid: u64) -> ProcessIdentity {
         ProcessIdentity {
             pid,
-            start_time: Status::of("self").map_or(0, |status| status.start_time),
+            start_time: Status::of("self").and_then(|status| status.start_time()).unwrap_or(0),
             boot_id: boot_id().unwrap_or([0; 2]),
             pid_namespace: fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino()),
         }
@@ -92,6 +104,12 @@ impl ProcessIdentity {
 
     /// State of the process. `Dead` only if that is certain.
     pub(crate) fn state(self) -> ProcessState {
+        self.state_as_owner(None)
+    }
+
+    /// State of the process that owned this object, another process holding the lock or not.
+    /// Without an object: of the process that owned any. `Dead` only if that is certain.
+    pub(crate) fn state_as_owner(self, of: Option<ObjectId>) -> ProcessState {
         let observer = ProcessIdentity::of_self();
         if self.other_boot().is_some() {
             return ProcessState::Dead;
@@ -104,30 +122,29 @@ impl ProcessIdentity {
         };
         match test_kill_process(pid) {
             Err(Errno::SRCH) => ProcessState::Dead,
-            _ => self.state_by_status(),
+            _ => self.state_by_status(of),
         }
     }
 
     /// State of the process that has this pid: `Dead` if that is another process.
-    fn state_by_status(self) -> ProcessState {
-        if !proc_is_ours() || self.start_time == 0 {
+    fn state_by_status(self, of: Option<ObjectId>) -> ProcessState {
+        if !proc_is_ours() {
             return ProcessState::Unknown;
         }
         let folder = self.pid.to_string();
         let Some(status) = Status::of(&folder) else {
             return ProcessState::Unknown;
         };
-        if status.start_time != self.start_time {
-            return ProcessState::Dead;
+        let is_known = self.start_time != 0;
+        if !is_known || status.start_time() != Some(self.start_time) {
+            return match object::holds_owners_lock(self.pid, of) {
+                // The owner itself: a fork has another pid.
+                Some(true) if of.is_some() => status.state(&folder),
+                Some(false) if is_known => ProcessState::Dead,
+                _ => ProcessState::Unknown,
+            };
         }
-        match status.state {
-            // A main thread that ended before the others is a zombie, although its process is
-            // alive.
-            'Z' | 'X' if other_threads(&folder) == Some(0) => ProcessState::Dead,
-            'Z' | 'X' => ProcessState::Unknown,
-            'T' | 't' => ProcessState::Stopped,
-            _ => ProcessState::Running,
-        }
+        status.state(&folder)
     }
 }
 
@@ -145,7 +162,8 @@ const MAX_STAT: usize = 2_048;
 /// The fields of `/proc/PID/stat` that are used here.
 struct Status {
     state: char,
-    start_time: u64,
+    /// In clock ticks, as this process's time namespace counts them.
+    started: i64,
 }
 
 impl Status {
@@ -159,14 +177,66 @@ impl Status {
         let fields = stat.get(stat.iter().rposition(|byte| *byte == b')')? + 1..)?;
         let mut fields = str::from_utf8(fields).ok()?.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
-        Some(Status { state, start_time: fields.nth(22 - 4)?.parse().ok()? })
+        Some(Status { state, started: fields.nth(22 - 4)?.parse().ok()? })
+    }
+
+    /// As [`ProcessIdentity::start_time`]; `None` if this process's time namespace is not known.
+    fn start_time(&self) -> Option<u64> {
+        let offset = clock::boottime_offset()?.div_euclid(TICK);
+        Some(self.started.wrapping_sub(offset).cast_unsigned())
+    }
+
+    /// State of the process.
+    fn state(&self, process: &str) -> ProcessState {
+        match self.state {
+            'Z' | 'X' => state_of_other_threads(process),
+            'T' | 't' => ProcessState::Stopped,
+            // A frozen process is shown as asleep.
+            'S' | 'D' if is_frozen(process) => ProcessState::Stopped,
+            _ => ProcessState::Running,
+        }
     }
 }
 
-/// Number of threads of a process without its main thread.
-fn other_threads(process: &str) -> Option<usize> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).ok()?.count();
-    tasks.checked_sub(1)
+/// State of a process whose main thread has ended: a zombie, although other threads may live.
+fn state_of_other_threads(process: &str) -> ProcessState {
+    let folder = format!("{process}/task");
+    let Ok(threads) = fs::read_dir(format!("/proc/{folder}")) else { return ProcessState::Unknown };
+    let threads: Vec<_> = threads.flatten().map(|thread| thread.file_name()).collect();
+    if threads.len() == 1 {
+        return ProcessState::Dead;
+    }
+    let statuses = threads.iter().filter_map(|thread| Status::of(&format!("{folder}/{}", thread.display())));
+    match statuses.map(|status| status.state).find(|state| !matches!(state, 'Z' | 'X')) {
+        Some('T' | 't') => ProcessState::Stopped,
+        Some(_) => ProcessState::Running,
+        // They end, and others may have begun since.
+        None => ProcessState::Unknown,
+    }
+}
+
+/// Where control groups are mounted: their second version alone, and beside the first.
+const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+/// Whether a process's control group, or one around it, is frozen, as far as that is visible here.
+fn is_frozen(process: &str) -> bool {
+    let is_frozen = |file: String, line: &str| {
+        fs::read_to_string(file).is_ok_and(|text| text.lines().any(|found| found == line))
+    };
+    let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+    groups.lines().any(|group| {
+        // The number of a hierarchy, its controllers, and the group's path.
+        let mut fields = group.splitn(3, ':').skip(1);
+        match (fields.next(), fields.next()) {
+            (Some(""), Some(path)) => {
+                GROUPS.iter().any(|root| is_frozen(format!("{root}{path}/cgroup.events"), "frozen 1"))
+            }
+            (Some(controllers), Some(path)) if controllers.split(',').any(|it| it == "freezer") => {
+                is_frozen(format!("/sys/fs/cgroup/freezer{path}/freezer.state"), "FROZEN")
+            }
+            _ => false,
+        }
+    })
 }
 
 fn boot_id() -> Option<[u64; 2]> {
@@ -183,6 +253,7 @@ mod tests {
     use rustix::process::{Signal, kill_process};
 
     use super::*;
+    use crate::object::{Backend, ClaimOptions, SharedMemory, Size};
 
     /// A child that waits for its standard input to end.
     fn waiting_child() -> Child {
@@ -191,7 +262,7 @@ mod tests {
 
     fn identity_of(child: &Child) -> ProcessIdentity {
         let status = Status::of(&child.id().to_string()).unwrap();
-        let (pid, start_time) = (u64::from(child.id()), status.start_time);
+        let (pid, start_time) = (u64::from(child.id()), status.start_time().unwrap());
         ProcessIdentity { pid, start_time, ..ProcessIdentity::of_self() }
     }
 
@@ -252,8 +323,11 @@ mod tests {
     fn a_reused_pid_and_another_boot_are_dead() {
         let own = ProcessIdentity::of_self();
         let reused = ProcessIdentity { start_time: own.start_time - 1, ..own };
+        // Other tests of this process own objects, too.
+        let never_owned = ObjectId { device: 0, inode: 0 };
         let before_boot = ProcessIdentity { boot_id: [1, 2], ..own };
-        assert_eq!((reused.state(), before_boot.state()), (ProcessState::Dead, ProcessState::Dead));
+        let states = (reused.state_as_owner(Some(never_owned)), before_boot.state());
+        assert_eq!(states, (ProcessState::Dead, ProcessState::Dead));
         let [found, expected] = before_boot.other_boot().unwrap();
         assert_eq!(found, "00000000-0000-0001-0000-000000000002");
         assert_eq!(expected, fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim());
@@ -278,17 +352,39 @@ mod tests {
     }
 
     #[test]
-    fn other_threads_are_counted() {
+    fn the_other_threads_of_a_process_are_its_life() {
         std::thread::scope(|scope| {
             let (end, wait) = std::sync::mpsc::channel::<()>();
             scope.spawn(move || wait.recv());
-            assert!(other_threads("self").unwrap() >= 1);
+            assert_eq!(state_of_other_threads("self"), ProcessState::Running);
             drop(end);
         });
         let mut child = waiting_child();
-        assert_eq!(other_threads(&child.id().to_string()), Some(0));
+        assert_eq!(state_of_other_threads(&child.id().to_string()), ProcessState::Dead, "it has none");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(other_threads(&child.id().to_string()), None);
+        assert_eq!(state_of_other_threads(&child.id().to_string()), ProcessState::Unknown);
+    }
+
+    #[test]
+    fn a_process_with_another_start_time_that_holds_the_lock_is_the_owner() {
+        use std::os::unix::fs::MetadataExt;
+
+        let own = ProcessIdentity::of_self();
+        let restored = ProcessIdentity { start_time: own.start_time - 1, ..own };
+        let name = format!("tl_liveness_{}", own.pid);
+        let (path, backend) = (format!("/dev/shm/{name}"), SharedMemory::default());
+        let claim = backend.claim(&name, ClaimOptions::create(Size::exactly(4096)), &|_| false).unwrap();
+        claim.settle();
+        let page = claim.memory().object();
+        assert_eq!(page.inode, fs::metadata(&path).unwrap().ino());
+        assert_eq!(restored.state_as_owner(Some(page)), ProcessState::Running);
+        assert_eq!(restored.state(), ProcessState::Unknown, "it owns an object, perhaps this one");
+        let unknown = ProcessIdentity { start_time: 0, ..own };
+        assert_eq!(unknown.state_as_owner(Some(page)), ProcessState::Running);
+        claim.remove().unwrap();
+        drop(claim);
+        assert_eq!(restored.state_as_owner(Some(page)), ProcessState::Dead);
+        assert_eq!(unknown.state_as_owner(Some(page)), ProcessState::Unknown);
     }
 }

@@ -1,13 +1,14 @@
 //! A set of channels that belong together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::channel::{self, AttachError, ChannelName, Cleanup, NameError, RemoveError, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::codec::MessagePack;
 use crate::hub::{Hub, HubBuilder};
 use crate::inspect::{self, Inspection};
-use crate::object::{Backend, Heap, ObjectError, PATIENCE, SharedMemory};
+use crate::object::{self, Access, Backend, Heap, ObjectError, PATIENCE, SharedMemory};
 use crate::reader::ReaderBuilder;
 use crate::registry::{ChannelInfo, ChannelWatch, Registry};
 use crate::usage::{self, NamespaceMemory, PeakMemory};
@@ -31,21 +32,91 @@ use crate::{
 pub struct Namespace {
     handle: NamespaceHandle,
     max_memory: Option<u64>,
+    max_dead: usize,
+    access: Access,
 }
 
-/// Options of a namespace in this machine's shared memory: trusted users, and a limit on memory.
-/// Made by [`Namespace::builder`].
+/// The default of [`NamespaceBuilder::max_dead_channels`].
+const MAX_DEAD: usize = 1_024;
+
+/// A group of users, by its name or its number. Texts and numbers convert into it: see
+/// [`NamespaceBuilder::group`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Group {
+    /// The group's name; a number as text means the number, unless a group has that name.
+    Name(String),
+    /// The group's numeric id.
+    Id(u32),
+}
+
+impl Group {
+    fn id(&self) -> Result<u32, NameError> {
+        match self {
+            Group::Id(id) => Ok(*id),
+            Group::Name(name) => object::group_id(name)
+                .or_else(|| name.parse().ok())
+                .ok_or_else(|| NameError::UnknownGroup { name: name.clone() }),
+        }
+    }
+}
+
+impl From<&str> for Group {
+    fn from(name: &str) -> Group {
+        Group::Name(name.into())
+    }
+}
+
+impl From<u32> for Group {
+    fn from(id: u32) -> Group {
+        Group::Id(id)
+    }
+}
+
+/// Options of a namespace in this machine's shared memory: its users, and a limit on memory. Made
+/// by [`Namespace::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct NamespaceBuilder {
     name: String,
     backend: SharedMemory,
     max_memory: Option<u64>,
+    max_dead: usize,
+    permissions: u32,
+    group: Option<Group>,
 }
 
 impl NamespaceBuilder {
-    /// Trusts the objects of another user, too, given by numeric id. Default: only objects of the
-    /// own user are opened.
+    /// Permission bits of all objects that the writers of the namespace create, its registry
+    /// included, whatever the umask is. Default: `0o600`, the own user alone. Other users can read
+    /// everything with `0o644`, the users of a [`group`](Self::group) with `0o640`; they have to
+    /// [trust](Self::trust_owner) the owner, and poll instead of sleeping, because they can't write
+    /// to the page on which waiters announce themselves.
+    ///
+    /// All processes that open writers say the same. The registry admits everyone that one of its
+    /// writers admits, until the last channel ends. [`WriterBuilder::permissions`] is for a channel
+    /// that admits others.
+    pub fn permissions(mut self, mode: u32) -> Self {
+        self.permissions = mode;
+        self
+    }
+
+    /// The group that the [permissions](Self::permissions) of a group are for, by name or by
+    /// number. Default: the process's own. The process must belong to it, or be root.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fleet = tearless::Namespace::builder("fleet").permissions(0o640).group("metrics").open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group(mut self, group: impl Into<Group>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+
+    /// Trusts the objects of another user, too, given by numeric id; may be called for several.
+    /// Default: only objects of the own user are opened.
     pub fn trust_owner(mut self, user: u32) -> Self {
         self.backend.trust_owner(user);
         self
@@ -69,14 +140,31 @@ impl NamespaceBuilder {
         self
     }
 
-    /// Opens the namespace. No effect on shared memory, no system call.
+    /// The number of channels in the namespace from which on a new one removes old ones of dead
+    /// writers. Default: 1,024. So workers that are named by their process ids, or that die by the
+    /// thousand, do not fill the machine.
+    ///
+    /// A writer of a new channel looks at up to 16 others and removes those whose writers are dead.
+    /// It never removes a channel of a living writer, a state that its writer left on purpose
+    /// ([`WriterBuilder::linger`]), or one with a timestamp of the last minute. Each process that
+    /// opens writers says the same; `usize::MAX` removes nothing.
+    pub fn max_dead_channels(mut self, channels: usize) -> Self {
+        self.max_dead = channels;
+        self
+    }
+
+    /// Opens the namespace. No effect on shared memory, no system call, except to look up a group
+    /// by its name.
     ///
     /// # Errors
     ///
-    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters.
+    /// [`NameError`] if the name is empty, longer than 128 bytes, or holds control characters, or
+    /// if there is no such group.
     pub fn open(self) -> Result<Namespace, NameError> {
         let namespace = Namespace::on(Arc::new(self.backend), &self.name)?;
-        Ok(Namespace { max_memory: self.max_memory, ..namespace })
+        let group = self.group.as_ref().map(Group::id).transpose()?;
+        let access = Access { mode: self.permissions, group };
+        Ok(Namespace { max_memory: self.max_memory, max_dead: self.max_dead, access, ..namespace })
     }
 }
 
@@ -92,7 +180,14 @@ impl Namespace {
 
     /// Options for opening the namespace `name`.
     pub fn builder(name: &str) -> NamespaceBuilder {
-        NamespaceBuilder { name: name.into(), backend: SharedMemory::default(), max_memory: None }
+        NamespaceBuilder {
+            name: name.into(),
+            backend: SharedMemory::default(),
+            max_memory: None,
+            max_dead: MAX_DEAD,
+            permissions: Access::OWNER.mode,
+            group: None,
+        }
     }
 
     /// A new namespace inside this process, shared by its clones: for threads, and for tests. Two
@@ -113,7 +208,8 @@ impl Namespace {
 
     fn on(backend: Arc<dyn Backend>, name: &str) -> Result<Namespace, NameError> {
         channel::check_namespace(name)?;
-        Ok(Namespace { handle: NamespaceHandle::new(backend, name), max_memory: None })
+        let handle = NamespaceHandle::new(backend, name);
+        Ok(Namespace { handle, max_memory: None, max_dead: MAX_DEAD, access: Access::OWNER })
     }
 
     /// The namespace's name.
@@ -143,8 +239,11 @@ impl Namespace {
 
     /// Options for a writer.
     pub fn writer_builder<T: ?Sized>(&self, channel: &str) -> WriterBuilder<T, MessagePack> {
-        WriterBuilder::new(self.handle.backend().clone(), self.handle.namespace(), channel)
-            .namespace_budget(self.max_memory)
+        WriterBuilder::new(self.handle.backend().clone(), self.handle.namespace(), channel).of_namespace(
+            self.max_memory,
+            self.max_dead,
+            self.access,
+        )
     }
 
     /// A reader with default options and the default codec, [`MessagePack`]. `T` owns its data: a
@@ -312,6 +411,6 @@ impl Namespace {
 
     fn cleanup(&self, retention: Retention) -> Cleanup<'_> {
         let (backend, namespace) = (self.handle.backend(), self.handle.namespace());
-        Cleanup { backend, namespace, retention, patience: PATIENCE }
+        Cleanup { backend, namespace, retention, spare: Duration::ZERO, patience: PATIENCE }
     }
 }

@@ -10,6 +10,8 @@ pub use builder::ReaderBuilder;
 pub(crate) use builder::retry_attach;
 #[cfg(feature = "async")]
 pub use changes::Changes;
+#[cfg(feature = "async")]
+pub(crate) use changes::Turn;
 pub use query::Field;
 
 use std::marker::PhantomData;

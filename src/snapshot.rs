@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::channel::SnapshotInfo;
 
@@ -49,6 +49,12 @@ impl<T> Snapshot<T> {
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         self.info.age()
+    }
+
+    /// See [`SnapshotInfo::published_at`].
+    #[must_use]
+    pub fn published_at(&self) -> Option<SystemTime> {
+        self.info.published_at()
     }
 
     /// See [`SnapshotInfo::payload_len`].

@@ -5,13 +5,15 @@ mod builder;
 pub use builder::WriterBuilder;
 
 use std::marker::PhantomData;
+use std::mem;
 use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, ChannelName, PublishError, ReaderOptions, RemoveError, SnapshotError, WriterStatistics,
+    self, AttachError, ChannelName, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError,
+    SnapshotError, WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
-use crate::object::{Backend, ObjectError};
+use crate::object::Backend;
 use crate::registry::Session;
 use crate::snapshot::Snapshot;
 
@@ -21,6 +23,7 @@ use crate::snapshot::Snapshot;
 /// [`Namespace::writer_builder`](crate::Namespace::writer_builder). Dropping a writer ends the
 /// channel as [`Writer::close`] does, without a result. A killed process leaves the channel to its
 /// successor, and the last state stays readable.
+#[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
     backend: Arc<dyn Backend>,
@@ -46,10 +49,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// published.
     #[inline(always)]
     pub fn publish(&mut self, state: &T) -> Result<u64, PublishError> {
-        match C::encode(state, &mut self.scratch) {
-            Ok(payload) => self.session.channel.publish(payload),
-            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
-        }
+        let payload = encode::<T, C>(&mut self.session.channel, state, &mut self.scratch)?;
+        self.session.channel.publish(payload)
     }
 
     /// Publishes `state` unless it encodes to the bytes of the last publication, and reports in
@@ -69,7 +70,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`Writer::publish`]. After an error there is no heartbeat either, so that readers notice.
+    /// As [`Writer::publish`], after which there is no heartbeat either, so that readers notice;
+    /// and as [`Writer::touch`], after the publication.
     pub fn publish_if_changed(&mut self, state: &T) -> Result<Option<u64>, PublishError> {
         let published = match self.prepare(state)? {
             Changed::No => None,
@@ -82,10 +84,8 @@ impl<T: ?Sized, C: Encode<T>> Writer<T, C> {
     /// Encodes `state` for [`Writer::publish_prepared`], unless it encodes to the bytes of the last
     /// publication.
     pub(crate) fn prepare(&mut self, state: &T) -> Result<Changed, PublishError> {
-        match C::encode(state, &mut self.scratch) {
-            Ok(payload) => Ok(self.last_payload.prepare(payload, self.session.channel.last())),
-            Err(source) => Err(self.session.channel.failed(PublishError::Encode { codec: C::NAME, source })),
-        }
+        let payload = encode::<T, C>(&mut self.session.channel, state, &mut self.scratch)?;
+        Ok(self.last_payload.prepare(payload, self.session.channel.last()))
     }
 }
 
@@ -124,10 +124,16 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Reports that the writer works and that its last publication is still its state: a heartbeat,
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
-    /// Progress: wait-free, without a system call. Cost: one read of the precise clock, and one
+    /// Once a second at most, it also checks that the channel still has its name in `/dev/shm`: by
+    /// one system call (`stat`), the only one.
+    ///
+    /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a
     /// store.
     ///
     /// # Errors
+    ///
+    /// [`PublishError::NamesRemoved`] if no process can find the channel any more. The heartbeat
+    /// was given: attached readers can see it.
     ///
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
     /// channel.
@@ -135,11 +141,36 @@ impl<T: ?Sized, C> Writer<T, C> {
         self.session.channel.touch()
     }
 
+    /// Creates the channel again with the same options, after its names were removed
+    /// ([`PublishError::NamesRemoved`]). Its numbers begin at 1. Readers of the former channel see
+    /// its end, as after [`Writer::close`].
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if this channel
+    /// has its names still, or if there is another channel of this name, also one that its writer
+    /// has left.
+    pub fn reopen(&mut self) -> Result<(), CreateError> {
+        let mut options = self.session.channel.options().clone();
+        options.resumes = false;
+        let session = Session::open(&self.backend, &self.name, &options)?;
+        // Dropping the former session ends it for its readers. Its names mean other objects now,
+        // which stay.
+        self.session = session;
+        self.last_payload = LastPayload::default();
+        Ok(())
+    }
+
     /// Publishes what [`Writer::prepare`] found changed, and returns its number. Does not touch.
     pub(crate) fn publish_prepared(&mut self) -> Result<u64, PublishError> {
         let publication = self.session.channel.publish(&self.last_payload.payload)?;
         self.last_payload.publication = Some(publication);
         Ok(publication)
+    }
+
+    /// The last publication has the final state of a worker that defers its publications.
+    pub(crate) fn end_deferral(&mut self) {
+        self.session.channel.end_deferral();
     }
 
     /// Bytes of what was prepared last.
@@ -202,10 +233,10 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// # Errors
     ///
-    /// If a name can't be removed. Everything else has been done.
+    /// [`RemoveError::Left`] names the objects that can't be removed. Everything else has been
+    /// done.
     pub fn close(mut self) -> Result<(), RemoveError> {
-        let closed = self.session.close();
-        self.named(closed)
+        self.session.close()
     }
 
     /// Ends the channel and leaves the last state readable, with or without
@@ -215,8 +246,7 @@ impl<T: ?Sized, C> Writer<T, C> {
     ///
     /// As [`Writer::close`].
     pub fn close_lingering(mut self) -> Result<(), RemoveError> {
-        let closed = self.session.close_lingering();
-        self.named(closed)
+        self.session.close_lingering()
     }
 
     /// Ends a channel on which this writer published nothing: the state of a former writer stays as
@@ -225,10 +255,28 @@ impl<T: ?Sized, C> Writer<T, C> {
         // The caller reports why it gave up.
         let _ = self.session.abandon();
     }
+}
 
-    /// `result` as an error that names the channel.
-    fn named(&self, result: Result<(), ObjectError>) -> Result<(), RemoveError> {
-        result.map_err(|source| RemoveError::Object { channel: self.channel().into(), source })
+/// The payload of `state`. An error or a panic of the codec counts as a failure of the writer.
+#[inline(always)]
+fn encode<'a, T: ?Sized, C: Encode<T>>(
+    channel: &mut ChannelWriter,
+    state: &'a T,
+    scratch: &'a mut Vec<u8>,
+) -> Result<&'a [u8], PublishError> {
+    let unfinished = Unfinished(channel);
+    let encoded = C::encode(state, scratch);
+    // Dropped only while a panic unwinds.
+    mem::forget(unfinished);
+    encoded.map_err(|source| channel.failed(PublishError::Encode { codec: C::NAME, source }))
+}
+
+/// Counts an encoding that does not return.
+struct Unfinished<'a>(&'a mut ChannelWriter);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        self.0.count_failure();
     }
 }
 

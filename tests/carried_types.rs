@@ -859,7 +859,7 @@ impl<'de> Deserialize<'de> for Bytes {
 
 fn bytes_and_texts() {
     for len in [0, 1, 16, 300] {
-        let bytes = Bytes((0..=255).cycle().take(len).collect());
+        let bytes = Bytes((0..len).map(|index| u8::try_from(index % 256).unwrap()).collect());
         packed_as_json(&bytes);
         packed_as_json(&Some(bytes.clone()));
         carried::<Postcard, _>(&bytes);
@@ -971,7 +971,7 @@ impl Serialize for Pairs {
 
 fn unknown_lengths() {
     for len in [0, 1, 15, 16, 300, 70_000] {
-        let list = Stream((0..=u16::MAX).cycle().take(len).collect());
+        let list = Stream((0..len).map(|number| u16::try_from(number % 65_536).unwrap()).collect());
         packed_as_json(&list);
         packed_as_json(&(list.clone(), 7_u8, list.clone()));
         let pairs = (0..len.min(300)).map(|number| (number.to_string(), list.clone()));

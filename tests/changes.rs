@@ -7,13 +7,15 @@ mod common;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use common::{Actor, OwnNamespace, eventually, role, rounds, say};
 use futures_core::Stream;
-use tearless::{Changes, Namespace, Postcard, error::SnapshotError};
+use tearless::{Changes, Namespace, Postcard, Writer, error::SnapshotError};
+use testkit::objects::{DIRECTORY, Objects, listed};
 
 /// The test's own executor: runs one future on this thread.
 struct Unpark(Thread);
@@ -100,6 +102,44 @@ fn a_stream_skips_what_is_overwritten_and_ends_with_the_channel() {
     assert!(matches!(poll_once(&mut changes), Poll::Ready(None)), "the stream stays at its end");
 }
 
+/// Polls the stream until it is pending, publishing before each poll. Returns the number of items,
+/// and how often the stream woke its task.
+fn items_in_a_row<S: Stream + Unpin>(stream: &mut S, writer: &mut Writer<u64>) -> (u64, usize) {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    for items in 0..1_000 {
+        writer.publish(&items).unwrap();
+        if Pin::new(&mut *stream).poll_next(&mut Context::from_waker(&waker)).is_pending() {
+            return (items, count.0.load(Ordering::Relaxed));
+        }
+    }
+    panic!("the stream never lets other tasks run");
+}
+
+#[test]
+fn a_stream_that_is_always_ready_lets_other_tasks_run_and_is_polled_again() {
+    let namespace = Namespace::in_process("turns").unwrap();
+    let mut writer = namespace.writer::<u64>("worker").unwrap();
+    let mut of_reader: Changes<u64, _> = namespace.reader("worker").unwrap().changes();
+    let mut of_hub = namespace.hub().changes_of::<u64>("*");
+    for _ in 0..3 {
+        assert_eq!(items_in_a_row(&mut of_reader, &mut writer), (64, 1));
+        assert_eq!(items_in_a_row(&mut of_hub, &mut writer), (64, 1));
+    }
+    for round in 0..100 {
+        // A task that waits in between has no turn that could end.
+        writer.publish(&round).unwrap();
+        assert!(poll_once(&mut of_reader).is_ready(), "{round}");
+        assert!(poll_once(&mut of_reader).is_pending());
+    }
+}
+
 #[test]
 fn a_dropped_future_loses_nothing() {
     let namespace = Namespace::in_process("stream").unwrap();
@@ -178,4 +218,30 @@ fn one_thread_waits_for_all_streams_and_ends_when_there_are_none() {
     let task = thread::spawn(move || block_on(async { *changes.next().await.unwrap().unwrap() }));
     writers[0].publish(&20).unwrap();
     assert_eq!(task.join().unwrap(), 20);
+}
+
+#[test]
+fn a_stream_of_a_hub_finds_the_channels_that_follow_removed_names() {
+    let own = OwnNamespace::new(&["worker", "other"]);
+    let mut first = own.writer::<u64>("worker").unwrap();
+    first.publish(&1).unwrap();
+    let mut states = own.hub().changes_of::<u64>("*");
+    let mut next = || {
+        let next = block_on(states.next());
+        (next.channel.to_string(), *next.state.unwrap())
+    };
+    assert_eq!(next(), ("worker".into(), 1));
+    for name in listed(Objects::of(own.name(), "worker").namespace_prefix()) {
+        std::fs::remove_file(format!("{DIRECTORY}/{name}")).unwrap();
+    }
+    let fleet = ["worker", "other"].map(|channel| {
+        let mut writer = own.writer::<u64>(channel).unwrap();
+        writer.publish(&2).unwrap();
+        writer
+    });
+    // The thread that waits for the stream follows the registry.
+    let mut found = [next(), next()];
+    found.sort();
+    assert_eq!(found, [("other".into(), 2), ("worker".into(), 2)]);
+    drop((first, fleet));
 }

@@ -50,7 +50,7 @@ pub(super) fn one_of_many(criterion: &mut Criterion, namespace: &Namespace) {
     for writer in &mut writers {
         writer.publish(&[3; 8]).unwrap();
     }
-    assert!(hub.iter::<State>("*").all(|worker| *worker.state.unwrap() == [3; 8]));
+    assert!(hub.iter::<State>("*").unwrap().all(|worker| *worker.state.unwrap() == [3; 8]));
     writers.into_iter().for_each(|writer| writer.close().unwrap());
 }
 

@@ -1,8 +1,10 @@
 //! The options of every command.
 
+use std::time::Duration;
+
 use anstream::ColorChoice;
 use clap::{Args, ValueEnum};
-use tearless::Namespace;
+use tearless::{Namespace, NamespaceBuilder};
 
 use crate::error::Failure;
 use crate::resolve;
@@ -11,8 +13,8 @@ use crate::resolve;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct CommonArguments {
-    /// The namespace. Default: the only one on this machine
-    #[arg(short, long, global = true, env = "TEARLESS_NAMESPACE", value_name = "NAME")]
+    /// The namespace. Default: $TEARLESS_NAMESPACE, or the only one on this machine
+    #[arg(short, long, global = true, value_name = "NAME")]
     namespace: Option<String>,
     /// Prints JSON, one document a line; a command's help lists its keys
     #[arg(long, global = true)]
@@ -21,8 +23,17 @@ pub(crate) struct CommonArguments {
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
     /// Also opens shared memory that belongs to this user (a numeric id). May be repeated
-    #[arg(long, global = true, value_name = "UID")]
+    #[arg(long, global = true, value_name = "UID", value_parser = user)]
     trust_owner: Vec<u32>,
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "not the number of a user; `id -u NAME` prints it".into())
+}
+
+/// A time on the command line.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "give a number and a unit, such as 250ms, 90s or 2h".into())
 }
 
 /// When to use colours.
@@ -34,6 +45,26 @@ enum Color {
     Always,
     /// Nowhere
     Never,
+}
+
+/// The users that may read what a command creates.
+#[derive(Debug, Default, Args)]
+pub(crate) struct AccessArguments {
+    /// Permissions of the namespace, in octal: 644 for all users, 640 for the --group
+    #[arg(long, env = "TEARLESS_PERMISSIONS", value_name = "MODE", value_parser = octal)]
+    permissions: Option<u32>,
+    /// The group that the permissions are for, by name or number. Default: this process's
+    #[arg(long, env = "TEARLESS_GROUP", value_name = "GROUP")]
+    group: Option<String>,
+}
+
+/// The permissions of a namespace for its owner alone.
+const OWNER: u32 = 0o600;
+
+/// Permission bits, as `chmod` takes them. An empty variable counts as unset.
+fn octal(text: &str) -> Result<u32, String> {
+    let bits = if text.is_empty() { Ok(OWNER) } else { u32::from_str_radix(text, 8) };
+    bits.map_err(|_| "not an octal number such as 640".into())
 }
 
 /// The options that concern every command.
@@ -56,28 +87,36 @@ impl Context {
             Color::Never => ColorChoice::Never,
         };
         choice.write_global();
-        // An empty variable counts as unset.
-        let is_unset = |name: &&String| {
-            name.is_empty() && std::env::var_os("TEARLESS_NAMESPACE").is_some_and(|value| value.is_empty())
-        };
-        let namespace = common.namespace.as_ref().filter(|name| !is_unset(name)).cloned();
+        // An empty variable counts as unset. With clap's `env`, usage lines would require the
+        // option.
+        let variable = std::env::var_os("TEARLESS_NAMESPACE").filter(|name| !name.is_empty());
+        let variable = variable.map(|name| name.to_string_lossy().into_owned());
+        let namespace = common.namespace.clone().or(variable);
         Context { namespace, trust: common.trust_owner.clone(), json: common.json }
     }
 
     /// The namespace that the user named, or else the only one. Opening removes nothing from it.
     pub(crate) fn namespace(&self) -> Result<Namespace, Failure> {
-        match &self.namespace {
-            Some(name) => self.open(name),
-            None => self.open(&resolve::only_namespace(&self.trust)?),
+        self.namespace_for(&AccessArguments::default())
+    }
+
+    /// The same, for writers that admit these users.
+    pub(crate) fn namespace_for(&self, access: &AccessArguments) -> Result<Namespace, Failure> {
+        let only = || resolve::only_namespace(&self.trust);
+        let name = self.namespace.clone().map_or_else(only, Ok)?;
+        let mut builder = self.builder(&name).permissions(access.permissions.unwrap_or(OWNER));
+        if let Some(group) = access.group.as_deref().filter(|group| !group.is_empty()) {
+            builder = builder.group(group);
         }
+        Ok(builder.open()?)
     }
 
     /// The namespace `name`. Opening removes nothing from it.
     pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
-        let mut builder = Namespace::builder(name);
-        for user in &self.trust {
-            builder = builder.trust_owner(*user);
-        }
-        Ok(builder.open()?)
+        Ok(self.builder(name).open()?)
+    }
+
+    fn builder(&self, name: &str) -> NamespaceBuilder {
+        self.trust.iter().fold(Namespace::builder(name), |builder, user| builder.trust_owner(*user))
     }
 }

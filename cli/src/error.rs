@@ -88,7 +88,9 @@ impl Display for Failure {
 /// not have.
 pub(crate) fn for_shells(text: &str) -> String {
     text.replace("NamespaceBuilder::trust_owner", "--trust-owner")
-        .replace(" (WriterBuilder::permissions)", "")
+        .replace("NamespaceBuilder::permissions", "--permissions")
+        .replace("NamespaceBuilder::group", "--group")
+        .replace("`tearless gc` or `Namespace::clean`", "`tearless gc`")
 }
 
 impl From<io::Error> for Failure {
@@ -109,7 +111,7 @@ impl From<Error> for Failure {
         {
             let text = format!("nothing has been published on channel {channel:?} yet");
             return Failure::new(ExitStatus::NotFound, text)
-                .hint("`tearless watch` waits for the first state");
+                .hint("`tearless get --wait TIME` and `tearless watch` wait for the first state");
         }
         let failure = Failure::new(exit_of(&error), error.to_string());
         match object_of(&error) {
@@ -186,7 +188,8 @@ mod tests {
         let object = || "tl_x".to_owned();
         let errors = [
             ObjectError::OtherOwner { object: object(), owner: 7 },
-            ObjectError::PermissionDenied { object: object() },
+            ObjectError::PermissionDenied { object: object(), owner: Some(7) },
+            ObjectError::OtherGroup { object: object(), found: 7, wanted: 8 },
             ObjectError::Exists { object: object() },
         ];
         for error in errors {

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anstyle::Style;
+use tearless::dynamic::DynamicReader;
 use tearless::{
     Namespace,
     error::{AttachError, ObjectError},
@@ -48,6 +49,13 @@ pub(crate) fn nameless(
     Ok(suspects)
 }
 
+/// Whether the name of the reader's channel now means another channel: its objects were unlinked by
+/// hand, and a writer has created them again.
+pub(crate) fn is_replaced(namespace: &Namespace, reader: &DynamicReader) -> bool {
+    let reader = reader.reader();
+    namespace.inspect(reader.channel()).is_ok_and(|found| found.instance != reader.instance())
+}
+
 /// Whether there is no channel of that name, whatever the registry says.
 pub(crate) fn is_missing(namespace: &Namespace, channel: &str) -> bool {
     matches!(namespace.inspect(channel), Err(AttachError::NotFound { .. }))
@@ -81,8 +89,11 @@ pub(crate) fn rate(inspection: &Inspection) -> Option<f64> {
 
 /// The words for a writer's health, the most urgent first: the same for people, in JSON and in
 /// labels.
-pub(crate) const WORDS: [&str; 7] =
-    ["dead", "unreadable", "stopped", "stalled", "unknown", "closed", "alive"];
+pub(crate) const WORDS: [&str; 8] =
+    ["dead", "unreadable", "stopped", "stalled", "unknown", "exited", "closed", "alive"];
+
+/// Why a process is stopped.
+pub(crate) const STOPPED: &str = "stopped by a signal or a debugger, or its control group is frozen";
 
 /// One of [`WORDS`]; without a health the channel cannot be read.
 pub(crate) fn word(health: Option<Health>) -> &'static str {
@@ -100,6 +111,7 @@ pub(crate) fn of_process(state: WriterState) -> Health {
         WriterState::Alive => Health::Empty,
         WriterState::Stopped => Health::Stalled { silent: None, is_stopped: true },
         WriterState::Dead => Health::Dead { since: None },
+        WriterState::Exited => Health::Exited { since: None },
         WriterState::Closed => Health::Closed,
         _ => Health::Unknown { silent: None },
     }
@@ -125,7 +137,7 @@ pub(crate) fn urgency(health: Option<Health>) -> usize {
 pub(crate) fn style(health: Option<Health>) -> Style {
     match health {
         None | Some(Health::Dead { .. }) => style::BAD,
-        Some(Health::Closed) => style::DIM,
+        Some(Health::Closed | Health::Exited { .. }) => style::DIM,
         health if is_up(health) => style::GOOD,
         _ => style::ODD,
     }
@@ -153,6 +165,7 @@ mod tests {
             (Some(Health::Stalled { silent: None, is_stopped: true }), "stopped"),
             (Some(Health::Stalled { silent: Some(second), is_stopped: false }), "stalled"),
             (Some(Health::Unknown { silent: None }), "unknown"),
+            (Some(Health::Exited { since: None }), "exited"),
             (Some(Health::Closed), "closed"),
             (Some(Health::Fresh { age: second }), "alive"),
             (Some(Health::Unchanged { age: None }), "alive"),

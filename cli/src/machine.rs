@@ -43,13 +43,13 @@ impl Machine {
 
     /// Labels and texts, for people.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
-        let bytes = |bytes: Option<u64>| bytes.map_or_else(unknown, output::bytes);
-        let shared = format!("{}, {} of it free", bytes(self.dev_shm_bytes), bytes(self.dev_shm_free_bytes));
+        let of = |(all, free)| format!("{}, {} of it free", output::bytes(all), output::bytes(free));
+        let shared = self.dev_shm_bytes.zip(self.dev_shm_free_bytes).map_or_else(unknown, of);
         vec![
             ("version", format!("tearless {} for {}", self.version, self.architecture)),
             ("processor", format!("{}, {} usable", self.processor, self.processors)),
             ("kernel", format!("Linux {}", self.kernel)),
-            ("memory", bytes(self.memory_bytes)),
+            ("memory", self.memory_bytes.map_or_else(unknown, output::bytes)),
             ("/dev/shm", shared),
             ("clock source", self.clock_source.clone()),
             ("load", self.load.clone()),
@@ -88,6 +88,8 @@ mod tests {
         let machine = Machine::look();
         assert!(machine.processors > 0 && machine.memory_bytes > Some(1 << 20), "{machine:?}");
         assert_ne!(machine.kernel, "unknown");
+        let unmounted = Machine { dev_shm_bytes: None, dev_shm_free_bytes: None, ..machine };
+        assert!(unmounted.rows().contains(&("/dev/shm", "unknown".into())), "{unmounted:?}");
         assert_eq!(kibibytes("2 kB"), Some(2048));
         assert_eq!(kibibytes("18446744073709551615 kB"), None);
     }

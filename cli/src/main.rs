@@ -60,6 +60,7 @@ Exit codes:
 
 Environment:
   TEARLESS_NAMESPACE  the namespace, unless --namespace is given; an empty value counts as unset
+  TEARLESS_PERMISSIONS, TEARLESS_GROUP   of what `put` creates, unless its options are given
   NO_COLOR            no colours, unless --color is given";
 
 fn main() -> ExitCode {

@@ -41,8 +41,11 @@ pub(crate) fn only_namespace(trust: &[u32]) -> Result<String, Failure> {
 
 fn no_namespace(namespaces: &[NamespaceInfo]) -> Failure {
     let failure = Failure::new(ExitStatus::NotFound, "there is no namespace on this machine");
-    match namespaces.iter().find(|info| !info.readable).map(|info| info.owner_uid) {
-        Some(owner) => failure.hint(format!("user {owner} has one: to open it, add --trust-owner {owner}")),
+    match namespaces.iter().find(|info| !info.readable) {
+        Some(info) => failure.hint(format!(
+            "user {owner} has one: to open it, add --trust-owner {owner}; it must also admit you",
+            owner = info.owner_uid
+        )),
         None => failure.hint(NO_WORKER),
     }
 }
@@ -95,7 +98,9 @@ fn no_such_channel(namespace: &Namespace, channel: &str, trust: &[u32]) -> Failu
         0 => "the namespace has no channels any more".to_owned(),
         count => format!("`tearless ls` lists its {count} channels"),
     };
-    failure.hint(similar(channel, &names).unwrap_or(others))
+    // The doctor writes NAMESPACE/CHANNEL.
+    let last = channel.rsplit('/').next().unwrap_or(channel);
+    failure.hint(similar(channel, &names).or_else(|| similar(last, &names)).unwrap_or(others))
 }
 
 /// The failure that reports why a channel can't be attached to or inspected.

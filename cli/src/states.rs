@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, leaves};
+use tearless::dynamic::{DecodeError, DynamicError, DynamicReader, FieldPath, Step, leaves};
 use tearless::{Bytes, Namespace, SnapshotInfo, error::AttachError};
 
 use crate::context::Context;
@@ -104,7 +104,7 @@ impl States {
         path.find(&value).cloned().ok_or_else(|| {
             let leaves = leaves(&value);
             let fields = leaves.found.iter().take(MAX_COMPARED).map(|(path, _)| path.to_string());
-            self.lacks(path, fields.collect(), leaves.found.len() + leaves.left_out)
+            self.lacks(path, fields.collect(), leaves.found.len() + leaves.left_out, Some(&value))
         })
     }
 
@@ -113,28 +113,32 @@ impl States {
         self.reader.schema().is_some_and(|schema| schema.may_have(path))
     }
 
-    fn unreadable(&self, error: DynamicError, path: &FieldPath) -> Failure {
+    fn unreadable(&mut self, error: DynamicError, path: &FieldPath) -> Failure {
         match error {
             DynamicError::Snapshot(error) => error.into(),
             DynamicError::Decode { source, .. } => self.undecodable(&source),
-            DynamicError::NoSuchField { fields, count, .. } => {
-                // A schema knows more names than the error lists.
-                let known = self.reader.schema().map(|schema| schema.fields().into_iter());
-                self.lacks(path, known.map_or(fields, |known| known.map(|field| field.path).collect()), count)
+            DynamicError::NoSuchField { mut fields, count, .. } => {
+                let state = self.reader.snapshot().ok();
+                if let Some(schema) = self.reader.schema() {
+                    // A schema knows more names than the error lists.
+                    fields = schema.fields().into_iter().map(|field| field.path).collect();
+                }
+                self.lacks(path, fields, count, state.as_deref())
             }
             error => Failure::new(ExitStatus::Undecodable, error.to_string()),
         }
     }
 
     /// The failure that reports a missing field. `fields` are the first of the `count` fields that
-    /// exist.
-    fn lacks(&self, path: &FieldPath, fields: Vec<String>, count: usize) -> Failure {
+    /// exist; `state` is the latest state.
+    fn lacks(&self, path: &FieldPath, fields: Vec<String>, count: usize, state: Option<&Value>) -> Failure {
         let channel = self.reader.reader().channel();
         let (whose, have) = match self.reader.schema() {
             Some(_) if !self.may_have(path) => ("the states", "have"),
             _ => ("the latest state", "has"),
         };
-        let text = format!("{whose} of channel {channel:?} {have} no field {path}");
+        let why = state.and_then(|state| too_short(state, path)).unwrap_or_default();
+        let text = format!("{whose} of channel {channel:?} {have} no field {path}{why}");
         let failure = Failure::new(ExitStatus::NotFound, text);
         match self.may_have(path) {
             true => failure.hint(
@@ -162,12 +166,24 @@ impl States {
     }
 }
 
+/// The array that has no element on this path, and its length.
+fn too_short(state: &Value, path: &FieldPath) -> Option<String> {
+    path.steps().iter().enumerate().find_map(|(at, step)| {
+        let array: FieldPath = path.steps()[..at].iter().cloned().collect();
+        let len = array.find(state)?.as_array()?.len();
+        let name = if at == 0 { "the state".to_owned() } else { array.to_string() };
+        matches!(step, Step::Index(index) if *index >= len)
+            .then(|| format!(": the length of {name} is {len}"))
+    })
+}
+
 /// The fields with similar names, and the first of the `count` fields that exist.
 fn existing_fields(path: &str, mut fields: Vec<String>, count: usize) -> String {
-    if fields.is_empty() {
-        return match count {
-            0 => "it has no fields".into(),
-            _ => "the names of its fields are too long to list".into(),
+    // The path of a state that is a single value is empty.
+    if fields.iter().all(String::is_empty) {
+        return match fields.len() < count {
+            true => "the names of its fields are too long to list".into(),
+            false => "it has no fields".into(),
         };
     }
     let names: Vec<&str> = fields.iter().map(String::as_str).collect();

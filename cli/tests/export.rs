@@ -273,6 +273,35 @@ fn the_server_follows_channels_that_come_go_and_change() {
 }
 
 #[test]
+fn the_server_finds_the_fleet_that_follows_removed_names() {
+    let namespace = OwnNamespace::new();
+    let server = Server::start(&namespace);
+    let mut first = dynamic_writer(&namespace, "w");
+    first.publish(&json!({"jobs": 1})).unwrap();
+    assert_value(&server.get("/metrics"), r#"tearless_field{channel="w",field="jobs"}"#, "1");
+    let registry = registry_of(&namespace);
+    let (folder, prefix) = (registry.parent().unwrap(), registry.file_name().unwrap().to_str().unwrap());
+    let prefix = prefix.rsplit_once('r').unwrap().0;
+    for object in std::fs::read_dir(folder).unwrap().map(|object| object.unwrap().path()) {
+        if object.file_name().unwrap().to_str().is_some_and(|name| name.starts_with(prefix)) {
+            std::fs::remove_file(object).unwrap();
+        }
+    }
+    let mut fleet = ["w", "x"].map(|channel| dynamic_writer(&namespace, channel));
+    for writer in &mut fleet {
+        writer.publish(&json!({"jobs": 2})).unwrap();
+    }
+    eventually("both are exported", || {
+        let text = server.get("/metrics");
+        let has = |channel| {
+            value(&text, &format!(r#"tearless_field{{channel="{channel}",field="jobs"}}"#)) == Some("2")
+        };
+        has("w") && has("x")
+    });
+    drop(first);
+}
+
+#[test]
 fn only_known_requests_are_answered_and_an_interrupt_ends_the_server() {
     let namespace = OwnNamespace::new();
     let server = Server::start(&namespace);

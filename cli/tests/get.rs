@@ -49,7 +49,17 @@ fn a_state_with_a_schema_is_json_and_so_is_its_field() {
     let keys: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys,
-        ["channel", "publication", "age_seconds", "bytes", "codec", "type_name", "writer", "value"]
+        [
+            "channel",
+            "publication",
+            "age_seconds",
+            "published_at",
+            "bytes",
+            "codec",
+            "type_name",
+            "writer",
+            "value"
+        ]
     );
     assert_eq!(document["value"], expected);
     assert_eq!((&document["publication"], &document["writer"]), (&json!(1), &json!("alive")));
@@ -106,6 +116,8 @@ fn plain_data_and_message_pack_are_read_as_well() {
     robot.publish(&Robot { moves: 5, position: [1.5, f64::NAN] }).unwrap();
     assert_eq!(fleet.run(&["get", "robot", "-f", "position[0]"]).ok(), "1.5\n");
     assert_eq!(fleet.run(&["get", "robot", "-f", "position[1]"]).ok(), "NaN\n");
+    let message = fleet.run(&["get", "robot", "-f", "position[3]"]).fails(3);
+    assert!(message.contains("no field position[3]: the length of position is 2"), "{message}");
     let mut writer = fleet.writer_builder::<State>("packed").codec::<MessagePack>().open().unwrap();
     writer.publish(&state()).unwrap();
     assert_eq!(fleet.run(&["get", "packed", "-f", "queue[0]"]).ok(), "a\n");
@@ -140,6 +152,12 @@ fn a_missing_field_lists_the_existing_ones() {
     writer.publish(&state()).unwrap();
     let message = fleet.run(&["get", "worker-7", "-f", "job_done"]).fails(3);
     assert!(message.contains("did you mean: jobs_done") && message.contains("queue"), "{message}");
+    fleet.run_with(&["put", "number", "--linger"], b"7").ok();
+    fleet.run_with(&["put", "list", "--linger"], b"[[1]]").ok();
+    let lacks = |channel, path| fleet.run(&["get", channel, "-f", path]).fails(3);
+    assert!(lacks("number", "x").contains("hint: it has no fields"));
+    assert!(lacks("list", "[1][2]").contains("no field [1][2]: the length of the state is 1"));
+    assert!(lacks("list", "[0][2]").contains("no field [0][2]: the length of [0] is 1"));
     let message = fleet.run(&["get", "worker-7", "-f", "queue[1"]).fails(2);
     assert!(message.contains("column 8"), "{message}");
 }
@@ -157,6 +175,8 @@ fn errors_about_missing_names_suggest_similar_ones() {
     );
     let message = fleet.run(&["get", "zzz"]).fails(3);
     assert!(message.contains("`tearless ls` lists its 3 channels"), "{message}");
+    let message = fleet.run(&["get", &format!("{}/worker-1", fleet.name())]).fails(3);
+    assert!(message.contains("did you mean: worker-1"), "as the doctor writes it: {message}");
     let message = fleet.run(&["get", "worker-1"]).fails(3);
     assert!(message.contains("nothing has been published"), "{message}");
     let mistyped = &fleet.name()[..fleet.name().len() - 1];
@@ -192,6 +212,16 @@ fn get_waits_for_a_channel_up_to_the_timeout() {
     assert!(get.try_wait().unwrap().is_none());
     writer.publish(&1).unwrap();
     assert_eq!(support::Ran::of(get.wait_with_output().unwrap()).ok(), "1\n");
+}
+
+#[test]
+fn a_state_that_is_not_published_yet_is_waited_for_on_request() {
+    let fleet = Fleet::new();
+    let _writer = fleet.writer::<u64>("worker-7").unwrap();
+    let message = fleet.run(&["get", "worker-7"]).fails(3);
+    assert!(message.contains("nothing has been published") && message.contains("--wait"), "{message}");
+    let message = fleet.run(&["get", "worker-7", "--wait", "10ms"]).fails(3);
+    assert!(message.contains("within 10 ms") && !message.contains("watch"), "{message}");
 }
 
 #[test]

@@ -161,12 +161,15 @@ fn a_hostile_registry_lists_harmlessly() {
     let mut writer = fleet.writer_builder::<[u8]>("a-name-of-23-characters").codec::<Bytes>().open().unwrap();
     writer.publish(b"state").unwrap();
     let page = fleet.object("a-name-of-23-characters", "c");
-    let prefix = page.file_name().unwrap().to_str().unwrap()[..10].to_owned();
-    let registry = page.with_file_name(prefix + "r");
-    let bytes = std::fs::read(&registry).unwrap();
+    let prefix = format!("{}r", &page.file_name().unwrap().to_str().unwrap()[..10]);
+    let objects = fleet.objects();
+    let is_registry =
+        |object: &&std::path::PathBuf| object.file_name().unwrap().to_str().unwrap().starts_with(&prefix);
+    let registry = objects.iter().find(is_registry).unwrap();
+    let bytes = std::fs::read(registry).unwrap();
     let name = b"a-name-of-23-characters";
     let at = bytes.windows(name.len()).position(|found| found == name).expect("the channel is listed");
-    let file = std::fs::OpenOptions::new().write(true).open(&registry).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(registry).unwrap();
     let hostile = "\u{1b}[2J\u{9b}\u{202e}\u{200b}\u{7f}\nhere\r\0\u{7}\u{8}!";
     file.write_all_at(&hostile.as_bytes()[..name.len()], at as u64).unwrap();
     let listed = fleet.run(&["ls"]).ok();

@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -42,6 +43,20 @@ fn a_lingering_state_is_left_at_once() {
     fleet.run_with(&["put", "raw", "--linger", "--bytes"], b"\x1b\xff\n").ok();
     let raw = fleet.command(&["get", "raw", "--raw"]).output().unwrap();
     assert_eq!(raw.stdout, b"\x1b\xff\n");
+}
+
+#[test]
+fn programs_read_json_by_its_fields_as_the_help_says() {
+    #[derive(serde::Deserialize)]
+    struct Job {
+        step: u8,
+    }
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "job", "--linger"], br#"{"done": false, "step": 7}"#).ok();
+    let builder = fleet.reader_builder::<Job>("job").accept(tearless::accept::MatchingFields);
+    assert_eq!(builder.open().unwrap().snapshot().unwrap().step, 7);
+    let help = fleet.run(&["put", "--help"]).ok();
+    assert!(help.contains("accept(accept::MatchingFields)"), "{help}");
 }
 
 #[test]
@@ -126,6 +141,31 @@ fn an_owned_channel_names_its_owner() {
 }
 
 #[test]
+fn a_writer_in_another_time_namespace_is_alive_and_keeps_its_channel() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("skipped: needs root, to make a time namespace");
+    }
+    let fleet = Fleet::new();
+    let mut put = Command::new("unshare")
+        .args(["-T", "--boottime", "100000", "--monotonic", "100000"])
+        .arg(env!("CARGO_BIN_EXE_tearless"))
+        .args(["-n", fleet.name(), "put", "demo", "--each-line"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = put.stdin.take().unwrap();
+    writeln!(input, "1").unwrap();
+    eventually("the line is published", || has_state(&fleet, "demo", "1"));
+    let [document] = fleet.run(&["ls", "--json"]).json().try_into().unwrap();
+    assert_eq!((&document["writer"], &document["pid"]), (&json!("alive"), &json!(put.id())));
+    assert!(document["age_seconds"].as_f64().is_some_and(|age| age > 0.0 && age < 60.0), "{document}");
+    fleet.run_with(&["put", "demo", "--linger"], b"2").fails(6);
+    assert!(has_state(&fleet, "demo", "1"));
+    drop(input);
+    assert!(put.wait().unwrap().success());
+}
+
+#[test]
 fn invalid_json_is_refused_with_its_position_and_changes_nothing() {
     let fleet = Fleet::new();
     let message = fleet.run_with(&["put", "demo"], b"{\"a\":\n  [1,,]}").fails(2);
@@ -134,5 +174,31 @@ fn invalid_json_is_refused_with_its_position_and_changes_nothing() {
     let message = fleet.run_with(&["put", "demo", "--each-line"], b"1\n\n[2\n").fails(2);
     assert!(message.contains("line 3, column 2"), "{message}");
     assert!(fleet.channels().unwrap().is_empty());
-    fleet.run_with(&["put", "demo"], b"").fails(2);
+    assert!(!message.contains("--each-line"), "it is given already: {message}");
+    assert!(fleet.run_with(&["put", "demo"], b"").fails(2).contains("is empty"));
+}
+
+#[test]
+fn a_loop_without_each_line_is_reported_while_it_runs() {
+    let fleet = Fleet::new();
+    let mut put = fleet.start(&["put", "demo"]);
+    let mut input = put.stdin.take().unwrap();
+    writeln!(input, "{{\"step\": 1}}\n{{\"step\": 2}}").unwrap();
+    let message = Ran::of(put.wait_with_output().unwrap()).fails(2);
+    assert!(message.contains("more than one") && message.contains("--each-line"), "{message}");
+    // Until here, the input has not ended.
+    drop(input);
+    assert!(fleet.channels().unwrap().is_empty());
+}
+
+#[test]
+fn a_script_that_breaks_its_promise_is_stalled() {
+    let fleet = Fleet::new();
+    fleet.run_with(&["put", "demo", "--interval", "1s"], b"1").fails(2);
+    let mut put = fleet.start(&["put", "demo", "--each-line", "--interval", "1ms"]);
+    let mut input = put.stdin.take().unwrap();
+    writeln!(input, "1").unwrap();
+    eventually("it is stalled", || fleet.run(&["ls"]).stdout.contains("stalled"));
+    drop(input);
+    put.wait().unwrap();
 }

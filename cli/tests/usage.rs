@@ -56,6 +56,21 @@ fn wrong_usage_is_reported() {
     {
         assert!(!run(arguments).fails(2).is_empty(), "{arguments:?}");
     }
+    for (arguments, advice) in [
+        (&["get", "w", "--max-age", "five"][..], "a number and a unit"),
+        (&["get", "w", "--wait", "5"], "a number and a unit"),
+        (&["watch", "w", "--interval", ""], "a number and a unit"),
+        (&["top", "--interval", "soon"], "a number and a unit"),
+        (&["ls", "--trust-owner", "root"], "`id -u NAME`"),
+    ] {
+        let message = run(arguments).fails(2);
+        assert!(message.contains(advice), "{arguments:?}: {message}");
+    }
+    let message = run(&["put", "jobs", "3"]).fails(2);
+    assert!(message.contains("<CHANNEL> < STATE"), "a state is no argument: {message}");
+    let mut get = tearless(&["get"]);
+    let message = Ran::of(get.env("TEARLESS_NAMESPACE", "fleet").output().unwrap()).fails(2);
+    assert!(message.contains("Usage: tearless get <CHANNEL>"), "only what is missing: {message}");
     let control = "a\u{1b}b";
     let message = run(&["-n", control, "ls"]).fails(2);
     assert!(!message.contains('\u{1b}'), "{message}");
@@ -147,6 +162,7 @@ fn namespaces_and_channels_are_listed_as_documented() {
             "incarnation",
             "publication",
             "age_seconds",
+            "published_at",
             "rate",
             "bytes",
             "heartbeat_age_seconds",
@@ -159,7 +175,9 @@ fn namespaces_and_channels_are_listed_as_documented() {
         (&document["channel"], &document["publication"], &document["bytes"]),
         (&"w-1".into(), &1.into(), &5.into())
     );
-    assert_eq!(fleet.run(&["ls", "nothing*"]).ok().lines().count(), 1);
+    let ran = fleet.run(&["ls", "nothing*"]);
+    assert!(ran.stderr.contains("no channel matches"), "{ran:?}");
+    assert_eq!(ran.ok().lines().count(), 1);
     let namespaces = run(&["namespaces", "--json"]).json();
     let own = namespaces.iter().find(|document| document["namespace"] == fleet.name()).unwrap();
     assert_eq!((&own["channels"], &own["readable"]), (&2.into(), &true.into()));

@@ -194,3 +194,27 @@ fn the_last_states_are_listed_newest_first() {
     let message = fleet.run(&["history", "worker-7", "--field", "x", "--last", "1", "--json"]).fails(3);
     assert!(message.contains("no field x") && message.contains("its fields: number"), "{message}");
 }
+
+#[test]
+fn a_channel_that_lost_its_names_is_followed_by_its_successor() {
+    let fleet = Fleet::new();
+    let mut first = writer(&fleet);
+    first.publish(&json!({"jobs": 1})).unwrap();
+    let mut lines = Lines::of(&fleet, &["watch", "worker-7"]);
+    assert_eq!(lines.next(), r#"1 {"jobs":1}"#);
+    fleet.objects().iter().for_each(|object| std::fs::remove_file(object).unwrap());
+    // The doctor finds the process that publishes on it.
+    let doctor = fleet.command(&["doctor", "--json"]).env_remove("TEARLESS_NAMESPACE").output().unwrap();
+    let findings = String::from_utf8(doctor.stdout).unwrap();
+    let text = format!("process {} publishes on /dev/shm/tl_", std::process::id());
+    assert!(findings.contains(&text), "{findings}");
+    let mut second = writer(&fleet);
+    second.publish(&json!({"jobs": 2})).unwrap();
+    assert_eq!(lines.next(), r#"1 {"jobs":2}"#);
+    second.close().unwrap();
+    assert_eq!(lines.next(), "");
+    let ran = Ran::of(lines.0.wait_with_output().unwrap());
+    assert!(ran.stderr.contains("unlinked by hand"), "{ran:?}");
+    ran.ok();
+    drop(first);
+}

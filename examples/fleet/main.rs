@@ -81,11 +81,14 @@ fn open_alone(name: &str) -> Result<Alone, Box<dyn Error>> {
     let hub = namespace.hub();
     let is_alone = || {
         eprint!("{}", namespace.clean(Retention::Nothing)?);
-        Ok::<_, Box<dyn Error>>(hub.channels("*").iter().all(|channel| **channel == *MAIN).then_some(()))
+        Ok::<_, Box<dyn Error>>(hub.channels("*")?.iter().all(|channel| **channel == *MAIN).then_some(()))
     };
-    within(PATIENCE, hub.watch("*"), is_alone)?.ok_or_else(|| {
-        format!("other processes publish in the namespace {name:?}, end them: {:?}", hub.channels("*"))
-    })?;
+    let Some(()) = within(PATIENCE, hub.watch("*"), is_alone)? else {
+        let channels = hub.channels("*")?;
+        return Err(
+            format!("other processes publish in the namespace {name:?}, end them: {channels:?}").into()
+        );
+    };
     Ok(Alone { namespace, _main: main })
 }
 

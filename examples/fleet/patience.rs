@@ -1,5 +1,6 @@
 //! Waiting for a condition that some changes of channels do not announce.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tearless::hub::HubWatch;
@@ -20,6 +21,9 @@ pub(crate) fn within<R, E>(
         if found.is_some() || begin.elapsed() >= patience {
             return Ok(found);
         }
-        watch.wait_any(EVERY);
+        // What can't be watched, `look` finds out.
+        if watch.wait_any(EVERY).is_err() {
+            thread::sleep(EVERY);
+        }
     }
 }

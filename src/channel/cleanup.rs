@@ -8,16 +8,18 @@ use super::control_page::{ControlPage, PageProblem, is_abandoned, owner_of};
 use super::segments::Segments;
 use super::{ChannelName, RemoveError};
 use crate::clock;
-use crate::layout::{Kind, ObjectNames, Publication, Side, control};
+use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Publication, Side, control};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{Memory, Words};
-use crate::object::{self, Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{self, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
 use crate::seqlock::{ChannelState, Generations};
 
 /// How long a cleanup keeps the last state of a writer that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retention {
     /// Keep it until another writer takes the channel over, or it is removed by name. The default.
+    /// A state that another version of the layout left is removed at once: no reader of this
+    /// version can read it.
     #[default]
     UntilReplaced,
     /// Keep it until the last publication is this old. Channels without timestamps, or without a
@@ -34,6 +36,9 @@ pub enum Retention {
 pub enum RemovalReason {
     /// The writer died, and the retention does not keep its state.
     Dead,
+    /// The writer's process exited without closing the channel, and the retention does not keep its
+    /// state.
+    Exited,
     /// The writer closed the channel and left the last state, which the retention does not keep.
     Lingered,
     /// The creator died before the channel was whole; or it has only just begun, and then starts
@@ -44,6 +49,8 @@ pub enum RemovalReason {
     HalfRemoved,
     /// No channel refers to the objects.
     Orphaned,
+    /// Another version of the layout made it, and no process writes it: this version can't read it.
+    OtherVersion,
 }
 
 /// Objects of one channel, or objects without a channel, that a cleanup removed.
@@ -60,6 +67,14 @@ pub struct Removed {
     pub reason: RemovalReason,
     /// The names of the objects.
     pub objects: Vec<String>,
+}
+
+impl Removed {
+    /// The registry of another version of the layout.
+    pub(crate) fn other_registry(object: &str) -> Removed {
+        let (reason, objects) = (RemovalReason::OtherVersion, vec![object.to_owned()]);
+        Removed { channel: None, pid: 0, age: None, reason, objects }
+    }
 }
 
 /// Outcome of cleaning up one channel's objects.
@@ -79,9 +94,15 @@ pub(crate) struct Cleanup<'a> {
     /// Compared with the name in control pages, because names of namespaces may have the same hash.
     pub(crate) namespace: &'a str,
     pub(crate) retention: Retention,
+    /// If not zero, states that were published within this time stay, whatever the retention is,
+    /// and so do those that their writers left on purpose. A state without a timestamp has no age.
+    pub(crate) spare: Duration,
     /// How long to wait for another process's step.
     pub(crate) patience: Duration,
 }
+
+/// More than any version's control page has.
+const MAX_PAGE_BYTES: usize = 1 << 20;
 
 /// Decision about a channel whose writer has ended.
 enum Verdict {
@@ -110,7 +131,7 @@ impl Cleanup<'_> {
             return Ok(CleanupOutcome::Kept);
         }
         let options = ClaimOptions {
-            extent: Extent::full(control::BYTES),
+            size: page_size(self.backend, &page_name)?,
             // Segments without a page: the gate is on the page, so one is created to pass it.
             create: !has_page,
             patience: self.patience,
@@ -123,7 +144,8 @@ impl Cleanup<'_> {
             Err(error) => return Err(error),
         };
         let leftovers = Leftovers::new(self.backend, names, claim.memory().clone(), objects);
-        match leftovers.verdict(self.namespace, has_page, self.retention) {
+        leftovers.check_size()?;
+        match leftovers.verdict(self, has_page) {
             Verdict::LeaveAlone => Ok(CleanupOutcome::Kept),
             Verdict::Remove(reason) => leftovers.remove_all(claim.as_ref(), reason),
             Verdict::KeepCurrent => leftovers.remove_orphans(),
@@ -161,15 +183,12 @@ impl Cleanup<'_> {
             Err(error) => return Err(error),
         };
         let leftovers = Leftovers::new(self.backend, names, page.clone(), objects);
-        if let Err(problem @ PageProblem::WrongSize(_)) = leftovers.page {
-            // As a claim refuses it.
-            return Err(ObjectError::Foreign { object: page_name, reason: problem.reason() });
-        }
+        leftovers.check_size()?;
         let is_free = self.backend.is_claimed(&page_name, &page)? == Some(false);
         if !is_free && !is_abandoned(&page) {
             return Ok(None);
         }
-        match leftovers.verdict(self.namespace, true, self.retention) {
+        match leftovers.verdict(self, true) {
             Verdict::LeaveAlone => Ok(None),
             Verdict::Remove(reason) => self.removable(leftovers.removed(reason), objects.iter()),
             Verdict::KeepCurrent => {
@@ -271,29 +290,40 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
         Leftovers { backend, names, page: ControlPage::validate(memory.clone()), memory, objects }
     }
 
-    fn verdict(&self, namespace: &str, had_page: bool, retention: Retention) -> Verdict {
+    /// An error if the page has a size that no page of this version has.
+    fn check_size(&self) -> Result<(), ObjectError> {
+        let Err(problem @ PageProblem::WrongSize(_)) = &self.page else { return Ok(()) };
+        Err(ObjectError::Foreign { object: self.names.object(Kind::Control), reason: problem.reason() })
+    }
+
+    fn verdict(&self, cleanup: &Cleanup<'_>, had_page: bool) -> Verdict {
         let page = match &self.page {
             Ok(page) => page,
             Err(PageProblem::NotReady) if had_page => return Verdict::Remove(RemovalReason::HalfMade),
             Err(PageProblem::NotReady) => return Verdict::Remove(RemovalReason::Orphaned),
-            Err(PageProblem::OtherVersion(_) | PageProblem::Foreign(_) | PageProblem::WrongSize(_)) => {
-                return Verdict::LeaveAlone;
-            }
+            // The page's texts may be anywhere. Its name, which is ours, has a hash of the
+            // namespace.
+            Err(PageProblem::OtherVersion(_)) => return Verdict::Remove(RemovalReason::OtherVersion),
+            Err(PageProblem::Foreign(_) | PageProblem::WrongSize(_)) => return Verdict::LeaveAlone,
         };
-        if page.header().namespace != namespace {
+        if page.header().namespace != cleanup.namespace {
             return Verdict::LeaveAlone;
         }
         let reason = match page.state() {
             ChannelState::Removed => return Verdict::Remove(RemovalReason::HalfRemoved),
             _ if self.lacks_a_segment(page) => return Verdict::Remove(RemovalReason::HalfRemoved),
+            ChannelState::Lingering if !cleanup.spare.is_zero() => return Verdict::KeepCurrent,
             ChannelState::Lingering => RemovalReason::Lingered,
+            ChannelState::Open if page.ended_ago().is_some() => RemovalReason::Exited,
             ChannelState::Open => RemovalReason::Dead,
         };
-        let is_expired = match retention {
-            Retention::UntilReplaced => false,
-            Retention::For(max_age) => self.age(page).is_some_and(|age| age >= max_age),
-            Retention::Nothing => true,
-        };
+        let age = self.age(page);
+        let is_expired = age.is_none_or(|age| age >= cleanup.spare)
+            && match cleanup.retention {
+                Retention::UntilReplaced => false,
+                Retention::For(max_age) => age.is_some_and(|age| age >= max_age),
+                Retention::Nothing => true,
+            };
         if is_expired { Verdict::Remove(reason) } else { Verdict::KeepCurrent }
     }
 
@@ -319,9 +349,10 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
 
     fn removed(&self, reason: RemovalReason) -> Removed {
         let page = self.page.as_ref().ok();
+        let is_readable = reason != RemovalReason::OtherVersion;
         Removed {
             channel: page.map(|page| page.header().channel),
-            pid: owner_of(&self.memory).pid,
+            pid: if is_readable { owner_of(&self.memory).pid } else { 0 },
             age: page.and_then(|page| self.age(page)),
             reason,
             objects: Vec::new(),
@@ -341,14 +372,20 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
 impl Leftovers<'_, Words> {
     fn remove_all(&self, claim: &dyn Claim, reason: RemovalReason) -> Result<CleanupOutcome, ObjectError> {
         let mut removed = self.removed(reason);
-        end_for_readers(claim.memory());
+        let is_readable = reason != RemovalReason::OtherVersion;
+        if is_readable {
+            end_for_readers(claim.memory());
+        }
         let page = self.names.object(Kind::Control);
         for object in self.objects.iter().filter(|object| **object != page) {
             if remove_ours(self.backend, object)? {
                 removed.objects.push(object.clone());
             }
         }
-        unlink_all(claim, &self.segments())?;
+        match is_readable {
+            true => unlink_all(claim, &self.segments())?,
+            false => claim.remove()?,
+        }
         removed.objects.extend(self.objects.contains(&page).then_some(page));
         Ok(if removed.objects.is_empty() { CleanupOutcome::Kept } else { CleanupOutcome::Removed(removed) })
     }
@@ -406,18 +443,28 @@ fn remove_ours(backend: &Arc<dyn Backend>, object: &str) -> Result<bool, ObjectE
     }
 }
 
+/// The size of a control page to claim: the one that it has. Another version's may differ.
+fn page_size(backend: &Arc<dyn Backend>, page_name: &str) -> Result<Size, ObjectError> {
+    let found = if_exists(backend.size(page_name))?.map_or(0, |size| size.bytes);
+    let bytes = usize::try_from(found).unwrap_or(usize::MAX);
+    let is_possible = bytes > 0 && bytes <= MAX_PAGE_BYTES && bytes.is_multiple_of(PAGE_BYTES);
+    Ok(Size::exactly(if is_possible { bytes } else { control::BYTES }))
+}
+
 /// Removes a channel that no process writes. Returns the removed instance; `None` if there is no
 /// such channel.
 pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<Option<u64>, RemoveError> {
     let page_name = name.objects.object(Kind::Control);
     let failed = |source| RemoveError::Object { channel: name.channel.clone(), source };
-    let options = ClaimOptions::existing(Extent::full(control::BYTES));
+    let options = ClaimOptions::existing(page_size(backend, &page_name).map_err(failed)?);
     let claim = match backend.claim(&page_name, options, &|page| is_abandoned(page)) {
         Ok(claim) => claim,
         Err(ObjectError::NotFound { .. }) => return Ok(None),
         // The creator died before the page had memory, and there still is none. The claim has
         // removed the page, and no other object was made before it.
         Err(ObjectError::NoSpace { .. }) => return Ok(Some(0)),
+        // Another channel, whose name has the same hash.
+        Err(ObjectError::Claimed { .. }) if collision(backend, name).is_some() => return Ok(None),
         Err(ObjectError::Claimed { .. }) => {
             let pid = owner_pid(backend, &page_name);
             return Err(RemoveError::AlreadyOwned { channel: name.channel.clone(), pid });
@@ -427,6 +474,12 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
     match ControlPage::validate(claim.memory().clone()) {
         Ok(page) if page.header().collides_with(name).is_some() => return Ok(None),
         Ok(_) | Err(PageProblem::NotReady) => {}
+        Err(PageProblem::OtherVersion(_)) => {
+            let objects = backend.list(name.objects.stem()).map_err(failed)?;
+            let leftovers = Leftovers::new(backend, &name.objects, claim.memory().clone(), &objects);
+            leftovers.remove_all(claim.as_ref(), RemovalReason::OtherVersion).map_err(failed)?;
+            return Ok(Some(0));
+        }
         Err(problem) => {
             let reason = problem.reason();
             return Err(failed(ObjectError::Foreign { object: page_name, reason }));
@@ -438,10 +491,17 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
     Ok(Some(instance))
 }
 
+/// The full name of another channel that has the objects of channel `name`, if their hashes
+/// collide.
+pub(super) fn collision(backend: &Arc<dyn Backend>, name: &ChannelName) -> Option<String> {
+    let page = ControlPage::validate(backend.view(&name.objects.object(Kind::Control)).ok()?).ok()?;
+    page.header().collides_with(name)
+}
+
 /// Process id of the owner that a page names, 0 if it can't be read.
 pub(super) fn owner_pid(backend: &Arc<dyn Backend>, page_name: &str) -> u64 {
     match backend.view(page_name) {
-        Ok(page) if page.len() > control::PID => page.load(control::PID),
+        Ok(page) if ControlPage::validate(page.clone()).is_ok() => owner_of(&page).pid,
         _ => 0,
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::ChannelName;
 use super::options::{Format, SchemaMark, WriterOptions};
-use crate::clock::{self, TimestampSource};
+use crate::clock::{self, TimestampSource, WriterClock};
 use crate::layout::{
     self, ObjectNames, Publication, Side, WORD_BYTES,
     control::{self, Text},
 };
 use crate::liveness::{ProcessIdentity, ProcessState};
-use crate::memory::{Memory, MemoryMut, Page};
+use crate::memory::{Memory, MemoryMut, Page, SharedWords};
 use crate::object::Mode;
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{ChannelState, Generations, Published, WakeMode};
@@ -131,13 +131,12 @@ impl<M: Memory> ControlPage<M> {
     /// this version of the layout.
     pub(crate) fn validate(memory: M) -> Result<ControlPage<M>, PageProblem> {
         let bytes = memory.len() * WORD_BYTES;
-        if bytes != control::BYTES {
-            return Err(PageProblem::WrongSize(bytes));
-        }
         match ready::check(&memory) {
+            // Its pages may have any size.
+            Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
+            _ if bytes != control::BYTES => Err(PageProblem::WrongSize(bytes)),
             Readiness::Ready => Ok(ControlPage(Page::new(memory))),
             Readiness::NotReady => Err(PageProblem::NotReady),
-            Readiness::OtherVersion(version) => Err(PageProblem::OtherVersion(version)),
             Readiness::Foreign(found) => Err(PageProblem::Foreign(found)),
         }
     }
@@ -249,6 +248,30 @@ impl<M: Memory> ControlPage<M> {
         NonZeroU64::new(self.load(control::HEARTBEAT_INTERVAL)).map(|it| Duration::from_nanos(it.get()))
     }
 
+    /// How long the machine has slept since the writer's last sign of life.
+    pub(crate) fn slept_since_sign(&self) -> Duration {
+        let before = Duration::from_nanos(self.load(control::SLEPT));
+        // Acquire: the times that are loaded after this must be those of the sign with which it was
+        // stored, or of later ones. Otherwise a writer that has just woken with the machine would
+        // seem to be silent and awake for all that time. Pairs with the release in `set_slept`.
+        self.fence_acquire();
+        clock::slept().saturating_sub(before)
+    }
+
+    /// Time since the writer closed the channel and left its last state, or since its process
+    /// exited without closing it; `None` before that.
+    pub(crate) fn ended_ago(&self) -> Option<Duration> {
+        NonZeroU64::new(self.load(control::ENDED)).map(clock::age)
+    }
+
+    /// Number up to which publications may lag behind their worker's state.
+    ///
+    /// Relaxed: the caller has acquired a publication. Its writer stored this word before it, and
+    /// every later value covers it, too, if it is deferred.
+    pub(crate) fn deferred(&self) -> u64 {
+        self.load(control::DEFERRED)
+    }
+
     /// Instance of the registry whose waiters' page the writer uses, 0 for none.
     pub(crate) fn waiters_instance(&self) -> u64 {
         self.load(control::WAITERS)
@@ -280,20 +303,32 @@ impl<M: MemoryMut> ControlPage<M> {
 
     /// Stores all words of a new writer: its promises, then its identity. They replace all words of
     /// the former writer.
-    pub(super) fn begin_incarnation(&self, owner: ProcessIdentity, options: &WriterOptions) {
+    pub(super) fn begin_incarnation(
+        &self,
+        owner: ProcessIdentity,
+        options: &WriterOptions,
+        clock: &mut WriterClock,
+    ) {
         self.store(control::MAX_STATE_LEN, options.max_state_len as u64);
-        // The former writer's waiters' page and heartbeat say nothing about this writer.
+        // The former writer's waiters' page, heartbeat and end say nothing about this writer.
         WakeMode::Never.store(self);
         self.store(control::WAITERS, 0);
         self.store(control::HEARTBEAT, 0);
+        self.store(control::ENDED, 0);
         self.store(control::HEARTBEAT_INTERVAL, nanoseconds(options.heartbeat_interval));
         // A writer without timestamps and without a promise reads no clock here either.
         let opened = match options.heartbeat_interval {
-            Some(_) => TimestampSource::Precise.now(),
-            None => options.timestamps.now(),
+            Some(_) => clock.precise(),
+            None => clock.timestamp(),
         };
         self.store(control::OPENED, opened);
+        if let Some(slept) = clock.sign(opened) {
+            self.set_slept(slept);
+        }
         self.store(control::TIMESTAMPS, options.timestamps.to_word());
+        // The publications of a former writer stay deferred.
+        let deferred = if options.deferred { u64::MAX } else { self.deferred().min(self.publication()) };
+        self.store(control::DEFERRED, deferred);
         // Release: the promises above must not become visible after the owner below. Pairs with the
         // acquire fence in `owner`.
         self.fence_release();
@@ -315,8 +350,26 @@ impl<M: MemoryMut> ControlPage<M> {
     }
 
     /// Relaxed: the word carries nothing but itself, and this process is its only writer.
-    pub(super) fn set_heartbeat(&self) {
-        self.store(control::HEARTBEAT, TimestampSource::Precise.now());
+    pub(super) fn set_heartbeat(&self, time: u64) {
+        self.store(control::HEARTBEAT, time);
+    }
+
+    /// Stores how long the machine had slept at a sign of life, after the sign.
+    pub(super) fn set_slept(&self, nanoseconds: u64) {
+        // Release: it must not become visible before the sign. Pairs with the acquire fence in
+        // `slept_since_sign`.
+        self.store_release(control::SLEPT, nanoseconds);
+    }
+
+    /// Relaxed: a process that examines the end has found the channel closed, or the lock of an
+    /// exited process free, which order its loads after this.
+    pub(super) fn set_ended(&self) {
+        self.store(control::ENDED, clock::now());
+    }
+
+    /// Publication `last` has the worker's final state: it is not deferred, unlike all before it.
+    pub(super) fn end_deferral(&self, last: u64) {
+        self.store(control::DEFERRED, last.saturating_sub(1));
     }
 
     /// Relaxed, and a plain counter: this process is its only writer.
@@ -378,11 +431,16 @@ pub(super) fn owner_of(page: &impl Memory) -> ProcessIdentity {
 /// Whether the owner that a page names is known to be dead although a process holds its lock: then
 /// a fork of the owner holds it.
 ///
+/// Nothing is known of the owner of a page that another version of the layout made.
+///
 /// A lock does not outlive a boot. A different boot id means a container that has one of its own,
 /// and nothing is known.
-pub(super) fn is_abandoned(page: &impl Memory) -> bool {
+pub(super) fn is_abandoned<const W: bool>(page: &SharedWords<W>) -> bool {
+    let is_readable = !matches!(ready::check(page), Readiness::OtherVersion(_));
     let owner = owner_of(page);
-    owner.other_boot().is_none() && owner.state() == ProcessState::Dead
+    is_readable
+        && owner.other_boot().is_none()
+        && owner.state_as_owner(Some(page.object())) == ProcessState::Dead
 }
 
 fn nanoseconds(interval: Option<Duration>) -> u64 {

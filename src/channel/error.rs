@@ -38,8 +38,8 @@ pub enum CreateError {
     },
     /// No segment can have that size.
     #[error(
-        "no segment can hold states of {bytes} bytes{}: a state has at least 1 byte, a channel has \
-         2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
+        "no segment can hold states of {bytes} bytes{}: a capacity and a maximum state length have at \
+         least 1 byte, a channel has 2 to 131072 slots, and all of them must fit in the address space", slots_text(*.slots)
     )]
     InvalidSize {
         /// The requested capacity or maximum state length.
@@ -56,7 +56,10 @@ pub enum CreateError {
         over: OverBudget,
     },
     /// The permissions would lock out the writer, or have bits beyond permissions.
-    #[error("permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them")]
+    #[error(
+        "permissions {mode:#o} can't be used: set only bits of 0o777, 0o600 among them{}",
+        octal_text(*.mode)
+    )]
     InvalidPermissions {
         /// The requested permissions.
         mode: u32,
@@ -93,7 +96,8 @@ pub enum CreateError {
     /// Another version of the library made this channel.
     #[error(
         "channel {channel:?} was made with layout version {found}, this library uses version \
-         {expected}: use the same version of tearless in all processes"
+         {expected}: use the same version of tearless in all processes; if no process writes the \
+         channel, `tearless gc` or `Namespace::clean` removes it"
     )]
     LayoutVersion {
         /// The channel.
@@ -124,6 +128,16 @@ fn process_text(pid: u64) -> String {
     }
 }
 
+/// A hint for decimal digits that would be permissions as octal ones.
+fn octal_text(mode: u32) -> String {
+    match u32::from_str_radix(&mode.to_string(), 8) {
+        Ok(meant) if meant & !0o777 == 0 && meant & 0o600 == 0o600 => {
+            format!("; {mode} in decimal is not {meant:#o}")
+        }
+        _ => String::new(),
+    }
+}
+
 fn slots_text(slots: Option<usize>) -> String {
     slots.map_or_else(String::new, |slots| format!(" in {slots} slots"))
 }
@@ -138,7 +152,8 @@ pub enum AttachError {
     /// There is no such channel.
     #[error(
         "there is no channel {channel:?} in namespace {namespace:?}{}: start its writer, under \
-         the same names",
+         the same names, or wait for it (`attach_policy`); a writer that is dropped removes its \
+         channel, unless it lingers",
         waited_text(*.waited)
     )]
     NotFound {
@@ -162,10 +177,10 @@ pub enum AttachError {
     },
     /// The channel holds states in another format.
     #[error(
-        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, but this reader \
-         expects {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and \
-         type, give both sides one `type_name`, or choose by `ReaderBuilder::accept` what else is \
-         accepted (`accept::MatchingFields` compares fields instead of type names)"
+        "channel {channel:?} holds {found_type_name:?} encoded as {found_codec}, and not \
+         {expected_type_name:?} encoded as {expected_codec}: use the writer's codec and type, give \
+         both sides one `type_name`, or choose by `accept` what else is accepted \
+         (`accept::MatchingFields` compares fields instead of type names, `accept::Any` nothing)"
     )]
     FormatMismatch {
         /// The channel.
@@ -194,8 +209,8 @@ pub enum AttachError {
     },
     /// The channel carries no schema, and this reader needs one.
     #[error(
-        "channel {channel:?} carries no schema, and this reader finds fields by it: open its \
-         writer with `WriterBuilder::with_schema`"
+        "channel {channel:?} carries no schema, by which `accept::MatchingFields` finds fields: open \
+         its writer with `WriterBuilder::with_schema`"
     )]
     NoSchema {
         /// The channel.
@@ -218,7 +233,7 @@ pub enum AttachError {
     /// The channel's schema can't be understood, although it is as its writer wrote it.
     #[error(
         "the schema of channel {channel:?} can't be understood: {reason}; use the same version of \
-         tearless in all processes, or attach with a plain reader of the writer's type, which \
+         tearless in all processes, or use the writer's type and `accept::SameType`, which \
          compares only names"
     )]
     SchemaUnknown {
@@ -248,7 +263,8 @@ pub enum AttachError {
     /// Another version of the library made this channel.
     #[error(
         "channel {channel:?} was made with layout version {found}, this library uses version \
-         {expected}: use the same version of tearless in all processes"
+         {expected}: use the same version of tearless in all processes; if no process writes the \
+         channel, `tearless gc` or `Namespace::clean` removes it"
     )]
     LayoutVersion {
         /// The channel.
@@ -336,7 +352,7 @@ pub enum PublishError {
     /// The channel's names were unlinked, or taken over, while it was in use.
     #[error(
         "the channel's names were removed from /dev/shm while it was in use; attached readers \
-         keep the last state: drop this writer and open a new one"
+         keep the last state: call `Writer::reopen`, or open a new writer"
     )]
     NamesRemoved,
     /// This process is a fork of the process that opened the writer.
@@ -409,8 +425,8 @@ pub enum SnapshotError {
     },
     /// The payload is whole, but its length is not that of the reader's type.
     #[error(
-        "publication {publication} of channel {channel:?} has {len} bytes, but the reader's type \
-         has {expected}: use the writer's type"
+        "publication {publication} of channel {channel:?} has {len} bytes, but the type to read has \
+         {expected}: use the writer's type (`accept` compares fields before)"
     )]
     WrongLength {
         /// The channel.
@@ -442,7 +458,7 @@ pub enum SnapshotError {
     /// The payload is whole, but the codec can't decode it.
     #[error(
         "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; \
-         use the writer's type, with the same fields"
+         use the writer's type, with the same fields (`accept` compares them before)"
     )]
     Decode {
         /// The channel.
@@ -485,6 +501,19 @@ pub enum RemoveError {
         channel: String,
         /// The writer's process id, in its own PID namespace; 0 if it is not recorded yet.
         pid: u64,
+    },
+    /// The channel has ended for its readers, but some of its objects can't be removed.
+    #[error(
+        "channel {channel:?} has ended, but {} can't be removed from /dev/shm ({source}): run \
+         `tearless gc` or `Namespace::clean` as the objects' owner, which removes them", .objects.join(", ")
+    )]
+    Left {
+        /// The channel.
+        channel: String,
+        /// The names of the objects that are left.
+        objects: Vec<String>,
+        /// Why the first of them can't be removed.
+        source: ObjectError,
     },
     /// One of its objects can't be opened or removed.
     #[error("channel {channel:?} can't be removed: {source}")]

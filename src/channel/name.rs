@@ -36,6 +36,12 @@ pub enum NameError {
         /// The first such character.
         character: char,
     },
+    /// This machine has no group of that name.
+    #[error("there is no group {name:?} on this machine: create it (groupadd), or give its number")]
+    UnknownGroup {
+        /// The name.
+        name: String,
+    },
 }
 
 /// The checked full name of a channel, and the names of its objects.

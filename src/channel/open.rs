@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::cleanup::{destroy, owner_pid};
+use super::cleanup::{collision, destroy, owner_pid};
 use super::control_page::{ControlHeader, ControlPage, PageProblem, is_abandoned};
 use super::options::{SchemaMark, WriterOptions};
 use super::schema::Unreadable;
@@ -12,7 +12,7 @@ use super::writer::{ChannelObjects, ChannelWriter};
 use super::{ChannelName, CreateError};
 use crate::layout::{self, Geometry, Kind, ObjectNames, Publication, Side, control, schema};
 use crate::memory::Words;
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError};
+use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size};
 use crate::seqlock::ChannelState;
 
 /// Attempts to open, each of which first removes a channel that can't be resumed.
@@ -22,8 +22,8 @@ const MAX_TRIES: usize = 16;
 enum Existing {
     /// New, or half-made: to create.
     Blank,
-    /// A channel that this writer resumes.
-    Resumable(ControlPage<Words>),
+    /// A channel that this writer resumes, with the access that its objects get.
+    Resumable(ControlPage<Words>, Access),
     /// A channel of another format, or one that was being removed.
     Replaceable(ControlPage<Words>),
 }
@@ -53,8 +53,8 @@ impl Opening<'_> {
             let page = match self.examine(claim.as_ref())? {
                 Existing::Blank => return self.create(claim),
                 Existing::Replaceable(page) => page,
-                Existing::Resumable(page) => match self.objects_left(&page)? {
-                    Some(objects) => return Ok(self.take_over(claim, &page, objects)),
+                Existing::Resumable(page, access) => match self.objects_left(&page, access)? {
+                    Some(objects) => return Ok(self.take_over(claim, &page, objects, access)),
                     None => page,
                 },
             };
@@ -64,12 +64,41 @@ impl Opening<'_> {
     }
 
     fn claim(&self) -> Result<Box<dyn Claim>, CreateError> {
-        let options = ClaimOptions::create(Extent::full(control::BYTES));
+        let options = ClaimOptions::create(Size::exactly(control::BYTES));
         let claim = self.backend.claim(&self.page_name(), options, &|page| is_abandoned(page));
         claim.map_err(|source| match source {
-            ObjectError::Claimed { .. } => self.already_owned(),
+            ObjectError::Claimed { .. } => match collision(self.backend, self.name) {
+                Some(other) => self.collides_with(other),
+                None => self.already_owned(),
+            },
+            // Another version's page may have another size.
+            source @ ObjectError::Foreign { .. } => {
+                let found = self.backend.view(&self.page_name()).ok().map(ControlPage::validate);
+                match found {
+                    Some(Err(PageProblem::OtherVersion(found))) => self.other_version(found),
+                    _ => self.failed(source),
+                }
+            }
             source => self.failed(source),
         })
+    }
+
+    fn other_version(&self, found: u64) -> CreateError {
+        CreateError::LayoutVersion { channel: self.name.channel.clone(), found, expected: layout::VERSION }
+    }
+
+    /// The access that all objects of the channel get: the writer's permissions, and the group that
+    /// the page has. An error if the page is another user's: no reader could read a channel whose
+    /// objects belong to two users.
+    fn access_of(&self, claim: &dyn Claim) -> Result<Access, CreateError> {
+        let status = claim.status().map_err(|source| self.failed(source))?;
+        status.must_be_ours(&self.page_name()).map_err(|source| self.failed(source))?;
+        Ok(Access { mode: self.options.access.mode, group: Some(status.group) })
+    }
+
+    fn collides_with(&self, other: String) -> CreateError {
+        let channel = format!("{}/{}", self.name.namespace, self.name.channel);
+        CreateError::NameCollision { channel, other }
     }
 
     /// Examines the page that this process has just claimed.
@@ -78,10 +107,7 @@ impl Opening<'_> {
         let page = match ControlPage::validate(claim.memory().clone()) {
             Ok(page) => page,
             Err(PageProblem::NotReady) => return Ok(Existing::Blank),
-            Err(PageProblem::OtherVersion(found)) => {
-                let channel = name.channel.clone();
-                return Err(CreateError::LayoutVersion { channel, found, expected: layout::VERSION });
-            }
+            Err(PageProblem::OtherVersion(found)) => return Err(self.other_version(found)),
             Err(problem @ (PageProblem::Foreign(_) | PageProblem::WrongSize(_))) => {
                 let (object, reason) = (self.page_name(), problem.reason());
                 return Err(self.failed(ObjectError::Foreign { object, reason }));
@@ -89,12 +115,17 @@ impl Opening<'_> {
         };
         let header = page.header();
         if let Some(other) = header.collides_with(name) {
-            let channel = format!("{}/{}", name.namespace, name.channel);
-            return Err(CreateError::NameCollision { channel, other });
+            return Err(self.collides_with(other));
         }
         let is_ended = page.state() == ChannelState::Removed;
-        match !is_ended && self.has_same_format(&page, &header) {
-            true => Ok(Existing::Resumable(page)),
+        if !is_ended && !self.options.resumes {
+            return Err(self.already_owned());
+        }
+        let access = self.access_of(claim)?;
+        let wanted = self.options.access.admitted_group();
+        let has_group = wanted.is_none() || wanted == access.group;
+        match !is_ended && has_group && self.has_same_format(&page, &header) {
+            true => Ok(Existing::Resumable(page, access)),
             false => Ok(Existing::Replaceable(page)),
         }
     }
@@ -103,7 +134,7 @@ impl Opening<'_> {
         let options = self.options;
         header.format.fingerprint == options.format.fingerprint
             && header.checksum == options.checksum
-            && header.mode == options.mode
+            && header.mode == options.access.mode
             && header.schema == self.mark()
             && !header.needs_unknown_features()
             // The timestamps of another boot belong to another clock, and a copy of its objects may
@@ -113,23 +144,30 @@ impl Opening<'_> {
 
     /// Makes a new instance on a claimed page that was never declared ready.
     fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
-        let made = self.new_instance().and_then(|instance| {
+        // Before anything is changed: another user may have left a half-made page, which stays.
+        let made = self.access_of(claim.as_ref()).and_then(|_| {
+            let instance = self.new_instance()?;
             let segments = self.segments(instance);
-            claim.set_mode(self.options.mode).map_err(|source| self.failed(source))?;
+            claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
+            let access = self.access_of(claim.as_ref())?;
             self.afford()?;
-            let objects = self.create_objects(&segments).map_err(|source| self.failed(source))?;
-            Ok((segments, objects))
+            let objects = self.create_objects(&segments, access).map_err(|source| self.failed(source))?;
+            Ok((segments, objects, access))
         });
-        let (segments, objects) = match made {
+        let (segments, objects, access) = match made {
             Ok(made) => made,
             Err(error) => {
-                let _ = claim.remove();
+                let is_anothers =
+                    matches!(&error, CreateError::Object { source: ObjectError::NotOwner { .. }, .. });
+                if !is_anothers {
+                    let _ = claim.remove();
+                }
                 return Err(error);
             }
         };
         let generations = objects.sides.each_ref().map(|segment| segment.generation);
         let page = ControlPage::create(claim.memory().clone(), &self.header(segments.instance), generations);
-        let options = self.options.clone();
+        let options = WriterOptions { access, ..self.options.clone() };
         let writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
         page.declare_ready();
         Ok(writer)
@@ -140,7 +178,7 @@ impl Opening<'_> {
             instance,
             features_required: 0,
             checksum: self.options.checksum,
-            mode: self.options.mode,
+            mode: self.options.access.mode,
             namespace: self.name.namespace.clone(),
             channel: self.name.channel.clone(),
             format: self.options.format.clone(),
@@ -162,11 +200,11 @@ impl Opening<'_> {
 
     /// Creates a new channel's segments and schema object, in place of a dead creator's leftovers.
     /// Creates all or none.
-    fn create_objects(&self, segments: &Segments) -> Result<ChannelObjects, ObjectError> {
-        let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, self.options.mode);
+    fn create_objects(&self, segments: &Segments, access: Access) -> Result<ChannelObjects, ObjectError> {
+        let create = |side: Side| segments.create_over_leftover(side, 1, self.geometry, access);
         let first = create(Side::A)?;
         let second = create(Side::B).inspect_err(|_| drop(segments.unlink(Side::A, &first)))?;
-        match self.create_schema(segments) {
+        match self.create_schema(segments, access) {
             Ok(schema) => Ok(ChannelObjects { sides: [first, second], schema, last: 0 }),
             Err(error) => {
                 let _ = segments.unlink(Side::A, &first);
@@ -178,14 +216,14 @@ impl Opening<'_> {
 
     /// Creates the schema object, if the channel is to carry a schema; otherwise removes a dead
     /// creator's.
-    fn create_schema(&self, segments: &Segments) -> Result<Option<Words>, ObjectError> {
+    fn create_schema(&self, segments: &Segments, access: Access) -> Result<Option<Words>, ObjectError> {
         let Some(schema) = &self.options.schema else {
             // An object that can't be removed is not ours, and no object of this channel needs its
             // name.
             let _ = self.backend.remove_leftover(&segments.schema_name());
             return Ok(None);
         };
-        segments.create_schema(schema, self.options.mode).map(Some)
+        segments.create_schema(schema, access).map(Some)
     }
 
     /// The mark of the schema that the channel is to carry.
@@ -199,7 +237,11 @@ impl Opening<'_> {
 
     /// The objects of the channel that a former writer left, if all are there and agree: no writer
     /// of ours leaves others. Changes nothing.
-    fn objects_left(&self, page: &ControlPage<Words>) -> Result<Option<ChannelObjects>, CreateError> {
+    fn objects_left(
+        &self,
+        page: &ControlPage<Words>,
+        access: Access,
+    ) -> Result<Option<ChannelObjects>, CreateError> {
         let segments = self.segments(page.instance());
         let mut sides = Vec::with_capacity(2);
         for side in Side::BOTH {
@@ -221,7 +263,7 @@ impl Opening<'_> {
         if last != 0 && !Publication::new(last).is_some_and(holds) {
             return Ok(None);
         }
-        let schema = self.schema_left(&segments)?;
+        let schema = self.schema_left(&segments, access)?;
         Ok(Some(ChannelObjects { sides, schema, last }))
     }
 
@@ -231,13 +273,14 @@ impl Opening<'_> {
         claim: Box<dyn Claim>,
         page: &ControlPage<Words>,
         objects: ChannelObjects,
+        access: Access,
     ) -> ChannelWriter {
         let segments = self.segments(page.instance());
         for side in Side::BOTH {
             // A name that can't be unlinked is not ours, or the next growth finds it again.
             let _ = segments.remove_around(side, objects.sides[side.index()].generation);
         }
-        let options = self.options.clone();
+        let options = WriterOptions { access, ..self.options.clone() };
         let mut writer = ChannelWriter::begin(claim, page.clone(), objects, self.name, segments, options);
         writer.conform();
         page.reopen();
@@ -246,7 +289,7 @@ impl Opening<'_> {
 
     /// The schema object of a channel that is resumed. The page says that its schema is ours, so an
     /// object that was removed or corrupted since is created again.
-    fn schema_left(&self, segments: &Segments) -> Result<Option<Words>, CreateError> {
+    fn schema_left(&self, segments: &Segments, access: Access) -> Result<Option<Words>, CreateError> {
         let Some(schema) = &self.options.schema else { return Ok(None) };
         let kept = match segments.reopen_schema(self.mark()) {
             Ok(found) => Ok(found),
@@ -254,7 +297,7 @@ impl Opening<'_> {
                 Unreadable::Vanished(_)
                 | Unreadable::Corrupt(_)
                 | Unreadable::Failed(ObjectError::Foreign { .. }),
-            ) => segments.create_schema(schema, self.options.mode),
+            ) => segments.create_schema(schema, access),
             Err(Unreadable::Failed(source)) => Err(source),
         };
         kept.map(Some).map_err(|source| self.failed(source))
@@ -284,7 +327,7 @@ impl Opening<'_> {
         let tried = Side::BOTH.into_iter().try_for_each(|side| {
             let object = segments.name(side, generations[side.index()]);
             let bytes = self.geometry.object_bytes() + extra[side.index()];
-            let memory = segments.object_over_leftover(&object, bytes, self.options.mode)?;
+            let memory = segments.object_over_leftover(&object, bytes, self.options.access)?;
             trial.push((object, memory));
             Ok(())
         });

@@ -8,7 +8,7 @@ use super::{Budgets, CreateError};
 use crate::clock::TimestampSource;
 use crate::layout::{self, Geometry, control, schema};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::Mode;
+use crate::object::Access;
 use crate::seqlock::WakeMode;
 
 /// Default payload bytes of a slot: four slots in a page of 4 KiB.
@@ -31,14 +31,22 @@ pub(crate) struct WriterOptions {
     /// Whether slots carry a CRC32C.
     pub(crate) checksum: bool,
     pub(crate) timestamps: TimestampSource,
-    /// Permission bits of the objects.
-    pub(crate) mode: Mode,
+    /// The users that may open the channel's objects.
+    pub(crate) access: Access,
+    /// The users that may open the namespace's registry.
+    pub(crate) registry_access: Access,
+    /// Whether the writer may resume or replace a channel that another writer has left.
+    pub(crate) resumes: bool,
+    /// See [`NamespaceBuilder::max_dead_channels`](crate::NamespaceBuilder::max_dead_channels).
+    pub(crate) max_dead: usize,
     /// Whether the last state stays readable after a clean close.
     pub(crate) linger: bool,
     /// How waiters are woken, if the system can.
     pub(crate) wake_mode: WakeMode,
     /// The heartbeat interval that the writer promises.
     pub(crate) heartbeat_interval: Option<Duration>,
+    /// Whether states are published later than other workers may observe their effects.
+    pub(crate) deferred: bool,
     /// The codec's name, the type's, and the fingerprint of both.
     pub(crate) format: Format,
     /// Schema for readers that don't know the type.
@@ -127,10 +135,14 @@ impl WriterOptions {
             budgets: Budgets::default(),
             checksum: false,
             timestamps: TimestampSource::default(),
-            mode: 0o600,
+            access: Access::OWNER,
+            registry_access: Access::OWNER,
+            resumes: true,
+            max_dead: usize::MAX,
             linger: false,
             wake_mode: WakeMode::default(),
             heartbeat_interval: None,
+            deferred: false,
             format,
             schema: None,
         }
@@ -138,8 +150,10 @@ impl WriterOptions {
 
     /// The shape of the first segments, if all options are possible.
     pub(super) fn check(&self) -> Result<Geometry, CreateError> {
-        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
-            return Err(CreateError::InvalidPermissions { mode: self.mode });
+        for Access { mode, .. } in [self.access, self.registry_access] {
+            if mode & !0o777 != 0 || mode & 0o600 != 0o600 {
+                return Err(CreateError::InvalidPermissions { mode });
+            }
         }
         if self.capacity > self.max_state_len {
             return Err(CreateError::CapacityAboveLimit {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_utils::Backoff as Spins;
 
@@ -13,7 +13,7 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::ReaderStatistics;
 use super::{AttachError, ChannelName, SnapshotError};
 use crate::clock;
-use crate::layout::{Publication, Side};
+use crate::layout::{Kind, Publication, Side};
 use crate::memory::{ReadOnlyWords, SlotHeader};
 use crate::object::{self, ObjectError, Slept};
 use crate::seqlock::{Attempt, ChannelState, Destination, Generations, Part, Reader, Ring};
@@ -61,15 +61,23 @@ impl SnapshotInfo {
         self.publication.get()
     }
 
-    /// Time since the state was published, as of now. `None` if the writer gives its publications
-    /// no timestamps.
+    /// Time since the state was published, as of now; time for which the machine slept counts.
+    /// `None` if the writer gives its publications no timestamps.
     #[must_use]
     pub fn age(&self) -> Option<Duration> {
         NonZeroU64::new(self.time).map(clock::age)
     }
 
-    /// The timestamp of the publication in nanoseconds of the machine's monotonic clock, to compare
-    /// publications of several channels. `None` if the writer gives its publications no timestamps.
+    /// The time of day at which the state was published, for people: the wall clock as it is set
+    /// now, minus the [age](Self::age). `None` if the writer gives its publications no timestamps.
+    #[must_use]
+    pub fn published_at(&self) -> Option<SystemTime> {
+        NonZeroU64::new(self.time).map(clock::time_of_day)
+    }
+
+    /// The timestamp of the publication in nanoseconds since the machine's boot (`CLOCK_BOOTTIME`,
+    /// which never goes back), to compare publications of several channels. `None` if the writer
+    /// gives its publications no timestamps.
     #[inline]
     #[must_use]
     pub fn monotonic_nanos(&self) -> Option<u64> {
@@ -416,6 +424,12 @@ impl ChannelReader {
     /// Instance of the channel that it reads.
     pub(crate) fn instance(&self) -> u64 {
         self.segments.instance
+    }
+
+    /// Whether the channel's name no longer means this channel, by some system calls.
+    pub(crate) fn has_lost_name(&self) -> bool {
+        let page = self.segments.names.object(Kind::Control);
+        matches!(self.segments.backend.is_claimed(&page, self.page().memory()), Ok(None))
     }
 
     /// Codec and type of the channel's states.

@@ -12,7 +12,7 @@ use super::segments::{Segments, checksum_of_schema};
 use super::{AttachError, ChannelReader};
 use crate::layout::{self, Kind, WORD_BYTES, schema};
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::{Backoff, Mode, ObjectError};
+use crate::object::{Access, Backoff, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 
 /// Why a schema can't be read.
@@ -43,10 +43,10 @@ impl Segments {
 
     /// Creates the schema's object, in place of a leftover if need be. Only for the holder of the
     /// channel's claim.
-    pub(super) fn create_schema(&self, schema: &SchemaBytes, mode: Mode) -> Result<Words, ObjectError> {
+    pub(super) fn create_schema(&self, schema: &SchemaBytes, access: Access) -> Result<Words, ObjectError> {
         let content = schema.bytes();
         let bytes = schema::object_bytes(content.len());
-        let memory = self.object_over_leftover(&self.schema_name(), bytes, mode)?;
+        let memory = self.object_over_leftover(&self.schema_name(), bytes, access)?;
         memory.store(schema::INSTANCE, self.instance);
         memory.store(schema::LENGTH, content.len() as u64);
         memory.store(schema::CHECKSUM, checksum_of_schema(content));

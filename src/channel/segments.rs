@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, segment};
 use crate::memory::{Memory, MemoryMut, ReadOnlyWords, Words};
-use crate::object::{Backend, Mode, ObjectError};
+use crate::object::{Access, Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ring, Segment};
 
@@ -20,6 +20,10 @@ pub(super) struct Segments {
 }
 
 impl Segments {
+    pub(super) fn page_name(&self) -> String {
+        self.names.object(Kind::Control)
+    }
+
     pub(super) fn name(&self, side: Side, generation: u64) -> String {
         self.names.object(Kind::Segment(side, generation))
     }
@@ -31,10 +35,10 @@ impl Segments {
         side: Side,
         generation: u64,
         geometry: Geometry,
-        mode: Mode,
+        access: Access,
     ) -> Result<Segment<Words>, ObjectError> {
         let name = self.name(side, generation);
-        let memory = self.object_over_leftover(&name, geometry.object_bytes(), mode)?;
+        let memory = self.object_over_leftover(&name, geometry.object_bytes(), access)?;
         Ok(self.begin(memory, side, generation, geometry))
     }
 
@@ -44,12 +48,12 @@ impl Segments {
         &self,
         name: &str,
         bytes: usize,
-        mode: Mode,
+        access: Access,
     ) -> Result<Words, ObjectError> {
-        match self.backend.create(name, bytes, mode) {
+        match self.backend.create(name, bytes, access) {
             Err(ObjectError::Exists { .. }) => {
                 self.backend.remove_leftover(name)?;
-                self.backend.create(name, bytes, mode)
+                self.backend.create(name, bytes, access)
             }
             created => created,
         }
@@ -61,9 +65,9 @@ impl Segments {
         side: Side,
         generation: u64,
         geometry: Geometry,
-        mode: Mode,
+        access: Access,
     ) -> Result<Segment<Words>, ObjectError> {
-        let memory = self.backend.create(&self.name(side, generation), geometry.object_bytes(), mode)?;
+        let memory = self.backend.create(&self.name(side, generation), geometry.object_bytes(), access)?;
         Ok(self.begin(memory, side, generation, geometry))
     }
 

@@ -13,7 +13,7 @@ pub struct WriterStatistics {
     pub growths: u64,
     /// Publications into the current segment.
     pub reused: u64,
-    /// States that could not be encoded or published.
+    /// States that could not be encoded or published. A panic of the codec counts, too.
     pub failed: u64,
 }
 

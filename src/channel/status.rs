@@ -16,26 +16,34 @@ pub enum WriterState {
     /// The process is alive. Its last publication may still be old: see
     /// [`Snapshot::age`](crate::Snapshot::age).
     Alive,
-    /// The process is alive, but stopped by a signal or a debugger. It still owns the channel.
+    /// The process is alive, but stopped by a signal or a debugger, or its control group is frozen.
+    /// It still owns the channel.
     Stopped,
-    /// The process died without closing the channel. The last state stays readable; the next writer
-    /// continues from it.
+    /// The process died without closing the channel: it was killed, or it crashed. The last state
+    /// stays readable; the next writer continues from it.
     Dead,
+    /// The process exited without closing the channel, by `exit` or at the end of `main`: its
+    /// writer is in a `static`, for example. The last state stays readable; the next writer
+    /// continues from it.
+    Exited,
     /// The writer closed the channel, or the channel was removed or replaced after its writer had
     /// ended.
     Closed,
-    /// The channel's names were removed by hand, and the writer is in another PID namespace.
+    /// The channel's names were removed by hand, and the writer's process can't be seen from here:
+    /// it is in another PID namespace, for example.
     Unknown,
 }
 
 impl WriterState {
-    /// The name of the variant in lower case: `alive`, `stopped`, `dead`, `closed` or `unknown`.
+    /// The name of the variant in lower case: `alive`, `stopped`, `dead`, `exited`, `closed` or
+    /// `unknown`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             WriterState::Alive => "alive",
             WriterState::Stopped => "stopped",
             WriterState::Dead => "dead",
+            WriterState::Exited => "exited",
             WriterState::Closed => "closed",
             WriterState::Unknown => "unknown",
         }
@@ -69,6 +77,7 @@ pub(crate) fn writer_state(reader: &ChannelReader) -> Result<WriterState, Object
         // The writer may have closed the channel and released it since. The kernel orders the
         // release after the closing.
         WriterState::Dead | WriterState::Unknown if reader.is_closed() => Ok(WriterState::Closed),
+        WriterState::Dead if page.ended_ago().is_some() => Ok(WriterState::Exited),
         state => Ok(state),
     }
 }
@@ -83,7 +92,7 @@ fn state_of_owner(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
     // A process holds the lock: the writer, or a fork that outlives it. Or the page has been
     // unlinked, and the lock can't be queried.
     let owner = page.owner();
-    Ok(match owner.state() {
+    Ok(match owner.state_as_owner(Some(page.memory().object())) {
         // A lock does not outlive a boot: this is a container with a boot id of its own.
         ProcessState::Dead if owner.other_boot().is_some() => WriterState::Unknown,
         ProcessState::Dead => WriterState::Dead,

@@ -1,17 +1,25 @@
 //! The writing side of a channel.
 
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
 use super::budget::SizeLimit;
 use super::control_page::ControlPage;
 use super::options::WriterOptions;
 use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
-use super::{ChannelName, PublishError, WriterStatistics};
+use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
+use crate::clock::{Timer, WriterClock};
 use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
-use crate::object::{Claim, ForkToken, ObjectError};
+use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
 use crate::seqlock::{ChannelState, Segment, Writer};
+
+/// How long a writer gives heartbeats before it checks that its channel still has its name.
+const CHECK_NAME_AFTER: Duration = Duration::from_secs(1);
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
@@ -20,6 +28,8 @@ pub(crate) struct ChannelWriter {
     channel: String,
     options: WriterOptions,
     pub(super) owner: ForkToken,
+    clock: WriterClock,
+    exit: Arc<ExitMark>,
     /// `None` for a writer that wakes no process.
     waker: Option<Waker>,
     /// Sides whose segment the next publication replaces, by one of this capacity or of the
@@ -31,6 +41,10 @@ pub(crate) struct ChannelWriter {
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
     linked: Vec<String>,
+    /// When to check that the channel still has its name.
+    check_name: Timer,
+    /// The result of the last such check.
+    has_lost_name: bool,
     /// The channel has ended, and nothing of it is left to unlink.
     has_ended: bool,
     /// The object with the channel's schema, if it carries one: unlinked with the channel.
@@ -59,8 +73,11 @@ impl ChannelWriter {
         segments: Segments,
         options: WriterOptions,
     ) -> Self {
-        page.begin_incarnation(ProcessIdentity::of_self(), &options);
+        let mut clock = WriterClock::new(options.timestamps);
+        page.begin_incarnation(ProcessIdentity::of_self(), &options, &mut clock);
         claim.settle();
+        let exit = Arc::new(ExitMark(Mutex::new(Some(page.clone()))));
+        object::at_exit(&exit);
         let (last, growths) = (objects.last, page.growths());
         let mut writer = ChannelWriter {
             writer: Writer::resume(page, objects.sides, last),
@@ -68,12 +85,16 @@ impl ChannelWriter {
             channel: name.channel.clone(),
             options,
             owner: ForkToken::take(),
+            clock,
+            exit,
             waker: None,
             resizing: [None; 2],
             fits_below: [0; 2],
             growths,
             counts: WriterCounts::begin(last, growths),
             linked: Vec::new(),
+            check_name: Timer::new(CHECK_NAME_AFTER),
+            has_lost_name: false,
             has_ended: false,
             schema: objects.schema,
             claim,
@@ -133,7 +154,7 @@ impl ChannelWriter {
     /// that replaces it.
     #[inline(always)]
     fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
-        let time = self.options.timestamps.now();
+        let time = self.clock.timestamp();
         let checksum = if self.options.checksum { checksum_of_publication(publication, payload) } else { 0 };
         let waiting = self.waker.as_ref().map_or(0, Waker::count);
         match fresh {
@@ -148,6 +169,9 @@ impl ChannelWriter {
             && waker.must_wake(waiting)
         {
             waker.wake(self.writer.control().memory());
+        }
+        if let Some(slept) = self.clock.sign(time) {
+            self.writer.control().set_slept(slept);
         }
     }
 
@@ -254,7 +278,10 @@ impl ChannelWriter {
             return Err(PublishError::NamesRemoved);
         }
         self.afford(side, geometry, len)?;
-        let create = || self.segments.create(side, generation, geometry, self.options.mode);
+        // A process that has changed its user would create a segment that readers refuse.
+        let status = self.claim.status().and_then(|status| status.must_be_ours(&self.segments.page_name()));
+        status.map_err(|source| self.cannot_grow(geometry, source))?;
+        let create = || self.segments.create(side, generation, geometry, self.options.access);
         let created = match create() {
             Err(ObjectError::Exists { .. }) if !self.is_named() => return Err(PublishError::NamesRemoved),
             Err(ObjectError::Exists { object }) => {
@@ -265,13 +292,28 @@ impl ChannelWriter {
         created.map_err(|source| self.cannot_grow(geometry, source))
     }
 
-    /// Gives a heartbeat. Wait-free: one read of the clock and one store.
+    /// Gives a heartbeat: one read of the clock and one store; after a pause, up to ten of each.
+    /// Now and then it checks that the channel still has its name.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });
         }
-        self.writer.control().set_heartbeat();
-        Ok(())
+        let (page, time) = (self.writer.control(), self.clock.precise());
+        page.set_heartbeat(time);
+        if let Some(slept) = self.clock.sign(time) {
+            page.set_slept(slept);
+        }
+        if self.check_name.is_due() {
+            self.has_lost_name = !self.is_named();
+        }
+        if self.has_lost_name { Err(PublishError::NamesRemoved) } else { Ok(()) }
+    }
+
+    /// The last publication has the worker's final state.
+    pub(crate) fn end_deferral(&mut self) {
+        if self.options.deferred && self.owner.is_ours() {
+            self.writer.control().end_deferral(self.last());
+        }
     }
 
     /// Schedules both sides: the next publication of each goes into a segment no larger than it
@@ -296,13 +338,14 @@ impl ChannelWriter {
     }
 
     /// Ends the channel as the options say. `drop` does it, too, without a result.
-    pub(crate) fn end(&mut self) -> Result<(), ObjectError> {
+    pub(crate) fn end(&mut self) -> Result<(), RemoveError> {
         // A fork of the owner shares its memory and its lock, and must not end what the owner still
         // uses.
         if self.has_ended || !self.owner.is_ours() {
             return Ok(());
         }
         let page = self.writer.control();
+        page.set_ended();
         let state = if self.options.linger { ChannelState::Lingering } else { ChannelState::Removed };
         state.store(page);
         if let Some(waker) = &self.waker {
@@ -312,36 +355,51 @@ impl ChannelWriter {
             self.has_ended = true;
             return Ok(());
         }
-        let failures = self.unlink_all();
+        let (objects, mut failures): (Vec<String>, Vec<ObjectError>) = self.unlink_all().into_iter().unzip();
         self.has_ended = failures.is_empty();
-        failures.into_iter().next().map_or(Ok(()), Err)
+        match self.has_ended {
+            true => Ok(()),
+            false => Err(RemoveError::Left {
+                channel: self.channel.clone(),
+                objects,
+                source: failures.swap_remove(0),
+            }),
+        }
     }
 
     /// Unlinks all objects of the channel, the page last: when its name is free, so are those of
-    /// the segments.
-    fn unlink_all(&self) -> Vec<ObjectError> {
+    /// the segments. Returns the objects that are left.
+    fn unlink_all(&self) -> Vec<(String, ObjectError)> {
         let segments = &self.segments;
-        let mut failures = Vec::new();
+        let mut left = Vec::new();
         for side in Side::BOTH {
             let name = segments.name(side, self.writer.generation(side));
-            failures.extend(segments.backend.remove(&name, self.writer.ring(side).memory()).err());
+            let removed = segments.backend.remove(&name, self.writer.ring(side).memory());
+            left.extend(removed.err().map(|error| (name, error)));
         }
         if let Some(schema) = &self.schema {
-            failures.extend(segments.backend.remove(&segments.schema_name(), schema).err());
+            let name = segments.schema_name();
+            left.extend(segments.backend.remove(&name, schema).err().map(|error| (name, error)));
         }
         if !self.linked.is_empty() && self.is_named() {
-            let left = self.linked.iter().map(|name| segments.backend.remove_leftover(name));
-            failures.extend(left.filter_map(Result::err));
+            let removed = |name: &String| Some((name.clone(), segments.backend.remove_leftover(name).err()?));
+            left.extend(self.linked.iter().filter_map(removed));
         }
-        failures.extend(self.claim.remove().err());
-        failures
+        left.extend(self.claim.remove().err().map(|error| (segments.page_name(), error)));
+        left
     }
 
     /// Counts a state that is not published because of `error`.
     #[cold]
     pub(crate) fn failed(&mut self, error: PublishError) -> PublishError {
-        self.counts.failed += 1;
+        self.count_failure();
         error
+    }
+
+    /// Counts a state that is not published.
+    #[cold]
+    pub(crate) fn count_failure(&mut self) {
+        self.counts.failed += 1;
     }
 
     #[cold]
@@ -409,5 +467,21 @@ impl ChannelWriter {
 impl Drop for ChannelWriter {
     fn drop(&mut self) {
         let _ = self.end();
+        if self.owner.is_ours() {
+            *self.exit.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+/// Marks the end of a writer that its process neither drops nor closes before it exits: its page,
+/// or `None` once the writer is dropped, because the page may have another writer by now.
+struct ExitMark(Mutex<Option<ControlPage<Words>>>);
+
+impl AtExit for ExitMark {
+    fn at_exit(self: Arc<Self>, _done: Sender<()>) {
+        // A thread that holds the lock is dropping the writer.
+        if let Some(page) = self.0.try_lock().ok().as_deref().and_then(Option::as_ref) {
+            page.set_ended();
+        }
     }
 }

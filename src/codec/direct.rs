@@ -9,7 +9,8 @@ use crate::seqlock::Destination;
 /// to take a snapshot.
 ///
 /// A state is a `T`, by value, or a [`Boxed<T>`](Boxed), on the heap. The type name includes the
-/// type's size and alignment.
+/// type's size and alignment, but no fields: a type whose fields have changed places is read as
+/// nonsense, unless the reader's [`accept`](crate::accept) compares fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Pod;
 

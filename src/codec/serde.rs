@@ -58,6 +58,9 @@ impl<T: ?Sized> Codec<T> for MessagePack {
 /// Decoding is limited: a payload that nests deeper than 128 levels, or claims more elements than
 /// it can hold, is refused with a `CapError`.
 ///
+/// A type whose fields have changed under the same name is read as nonsense, unless the reader's
+/// [`accept`](crate::accept) compares fields.
+///
 /// Without the feature `postcard` this type neither encodes nor decodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Postcard;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Health, Signs, Thresholds};
-use crate::channel::WriterState::{self, Alive, Closed, Dead, Stopped, Unknown};
+use crate::channel::WriterState::{self, Alive, Closed, Dead, Exited, Stopped, Unknown};
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -15,7 +15,8 @@ type Age = Option<u64>;
 fn signs(writer: WriterState, publication: u64, ages: [Age; 3], interval: Age) -> Signs {
     let [age, heartbeat_age, opened_ago] = ages.map(|age| age.map(seconds));
     let heartbeat_interval = interval.map(seconds);
-    Signs { writer, publication, age, heartbeat_age, opened_ago, heartbeat_interval }
+    let (slept, ended_ago) = (Duration::ZERO, None);
+    Signs { writer, publication, age, heartbeat_age, opened_ago, heartbeat_interval, slept, ended_ago }
 }
 
 fn thresholds(fresh_within: Age, stalled_after: Age) -> Thresholds {
@@ -40,6 +41,10 @@ fn stopped(silent: Age) -> Health {
 
 fn dead(since: Age) -> Health {
     Health::Dead { since: since.map(seconds) }
+}
+
+fn exited(since: Age) -> Health {
+    Health::Exited { since: since.map(seconds) }
 }
 
 fn unknown(silent: Age) -> Health {
@@ -125,6 +130,38 @@ fn a_hub_may_set_thresholds_of_its_own() {
     }
 }
 
+/// The machine slept for eight hours since the last sign of life: ages count them, and no worker is
+/// stalled because of them.
+#[test]
+fn a_worker_is_not_stalled_by_the_sleep_of_the_machine() {
+    const NIGHT: u64 = 8 * 3_600;
+    let asleep = |writer, ages, interval| {
+        let signs = Signs { slept: seconds(NIGHT), ..signs(writer, 5, ages, interval) };
+        move |stalled_after| Health::judge(&signs, thresholds(None, stalled_after))
+    };
+    let before = |age: u64| Some(NIGHT + age);
+    let promised = asleep(Alive, [before(5), before(1), before(9)], Some(2));
+    assert_eq!(promised(None), unchanged(before(5)), "its heartbeat is a second awake old");
+    let hangs = asleep(Alive, [before(9), before(7), before(9)], Some(2));
+    assert_eq!(hangs(None), stalled(Some(7)));
+    let only_publishes = asleep(Alive, [before(3), None, before(9)], None);
+    assert_eq!(only_publishes(Some(3)), unchanged(before(3)));
+    assert_eq!(only_publishes(Some(2)), stalled(Some(3)));
+    let opened = asleep(Alive, [None, None, before(6)], Some(2));
+    assert_eq!(opened(None), unchanged(None));
+    assert_eq!(asleep(Dead, [before(3), None, before(9)], None)(None), dead(before(3)));
+    assert_eq!(asleep(Stopped, [before(3), None, before(9)], None)(None), stopped(Some(3)));
+    // The sign was given after the sleep, and the sleep not noted yet.
+    assert_eq!(asleep(Alive, [Some(0), Some(1), before(9)], Some(2))(None), fresh(0));
+}
+
+#[test]
+fn an_exit_is_not_a_death() {
+    let signs = signs(Exited, 5, [Some(9), Some(8), Some(10)], Some(1));
+    let signs = Signs { ended_ago: Some(seconds(7)), ..signs };
+    assert_eq!(Health::judge(&signs, Thresholds::default()), exited(Some(7)));
+}
+
 #[test]
 fn every_answer_has_a_text() {
     let rows = [
@@ -136,6 +173,8 @@ fn every_answer_has_a_text() {
         (stopped(None), "stalled (the process is stopped)"),
         (dead(Some(3)), "dead, last sign of life 3.0s ago"),
         (dead(None), "dead"),
+        (exited(Some(3)), "exited 3.0s ago"),
+        (exited(None), "exited"),
         (Health::Closed, "closed"),
         (Health::Empty, "empty"),
         (unknown(Some(3)), "unknown, silent for 3.0s"),

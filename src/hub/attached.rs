@@ -17,10 +17,11 @@ use crate::accept::{Accept, Candidate, FieldPlan};
 use crate::channel::{
     AttachError, AttachPolicy, ChannelName, ChannelReader, Format, ReaderOptions, SnapshotError,
 };
+use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
 use crate::object::ObjectError;
-use crate::registry::{ChannelWatch, Registry};
+use crate::registry::{CHECK_NAMES_AFTER, ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
@@ -46,12 +47,15 @@ pub(super) struct Shared {
     /// reads it.
     channels: Channels,
     listing: Mutex<Listing>,
+    /// When a query follows the registry: a channel whose name was removed by hand can't say so.
+    follow: Timer,
 }
 
 /// The names of the registry as of the last listing.
 struct Listing {
     watch: ChannelWatch,
-    names: Arc<[Arc<str>]>,
+    /// `None` before the first listing.
+    names: Option<Arc<[Arc<str>]>>,
     state: ListState,
 }
 
@@ -101,8 +105,26 @@ impl Attached {
 impl Shared {
     pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
-        let listing = Mutex::new(Listing { watch, names: Arc::default(), state: ListState::Outdated });
-        Shared { handle, options, counts: Counts::default(), channels: Channels::default(), listing }
+        let listing = Mutex::new(Listing { watch, names: None, state: ListState::Outdated });
+        let (counts, channels) = (Counts::default(), Channels::default());
+        Shared { handle, options, counts, channels, listing, follow: Timer::new(CHECK_NAMES_AFTER) }
+    }
+
+    /// Lets go, four times a second at most, of channels that lost their names. Waits for no
+    /// thread: one that lists at this moment does the same.
+    #[inline]
+    pub(super) fn follow_now_and_then(&self) {
+        if self.follow.is_due() {
+            self.follow();
+        }
+    }
+
+    #[cold]
+    fn follow(&self) {
+        if let Ok(mut listing) = self.listing.try_lock() {
+            // The query still has the channels that are known.
+            let _ = self.update(&mut listing);
+        }
     }
 
     /// While the guard lives, no entry that was found with it is freed.
@@ -115,6 +137,11 @@ impl Shared {
     #[inline]
     pub(super) fn find<'g>(&self, channel: &str, guard: &'g impl Guard) -> Option<&'g Attached> {
         self.channels.get(channel, guard)
+    }
+
+    /// The instance of the channel that is attached under this name.
+    pub(super) fn instance(&self, channel: &str) -> Option<u64> {
+        self.find(channel, &self.guard()).map(|attached| attached.reader.instance())
     }
 
     /// A reader for the caller. Attaches if the channel is not attached, or was removed and created
@@ -144,6 +171,7 @@ impl Shared {
 
     /// The same; the channel may be a removed one.
     pub(super) fn attached(&self, channel: &str, policy: AttachPolicy) -> Result<ChannelReader, AttachError> {
+        self.follow_now_and_then();
         let found = self.find(channel, &self.guard()).map(|attached| attached.reader.clone());
         let Some(reader) = found else { return self.attach(channel, policy) };
         if !reader.is_removed() {
@@ -161,29 +189,31 @@ impl Shared {
         let options = ReaderOptions { attach: policy, ..self.options.reading };
         let reader = crate::channel::attach(self.handle.backend(), &name, &options)?;
         self.counts.add(HubStatistics { attachments: 1, ..HubStatistics::default() });
-        self.keep(&reader, None);
+        self.insert(&reader, None, &self.guard());
         Ok(reader)
     }
 
     /// Keeps a reader with its mappings, and the query that accepted it, for the next query. If two
-    /// threads do so, the last one wins: the next query finds out whether an entry is outdated.
+    /// threads do so, the last one wins: the next query finds out whether an entry is outdated. An
+    /// entry of another instance stays: the reader's channel has lost its name.
     pub(super) fn keep(&self, reader: &ChannelReader, accepted: Option<Accepted>) {
-        if reader.is_removed() {
+        let guard = self.guard();
+        let Some(known) = self.find(reader.channel(), &guard) else { return };
+        if reader.is_removed() || known.reader.instance() != reader.instance() {
             return;
         }
-        let guard = self.guard();
-        let same = |known: &&Attached| known.reader.instance() == reader.instance();
-        let known = self.find(reader.channel(), &guard).filter(same);
-        let accepted = accepted.or_else(|| known.and_then(|known| known.accepted.clone()));
+        let accepted = accepted.or_else(|| known.accepted.clone());
         let types = |accepted: &Option<Accepted>| accepted.as_ref().map(|accepted| accepted.types);
-        let is_known = known
-            .is_some_and(|known| known.reader.maps_as(reader) && types(&known.accepted) == types(&accepted));
-        if !is_known {
-            let attached = Attached { reader: reader.clone(), accepted };
-            self.channels.insert(Arc::clone(reader.name()), attached, &guard);
-            // The replaced entry may map large segments: it is freed now and not in a batch.
-            guard.flush();
+        if !known.reader.maps_as(reader) || types(&known.accepted) != types(&accepted) {
+            self.insert(reader, accepted, &guard);
         }
+    }
+
+    fn insert(&self, reader: &ChannelReader, accepted: Option<Accepted>, guard: &LocalGuard<'_>) {
+        let attached = Attached { reader: reader.clone(), accepted };
+        self.channels.insert(Arc::clone(reader.name()), attached, guard);
+        // The replaced entry may map large segments: it is freed now and not in a batch.
+        guard.flush();
     }
 
     fn forget(&self, removed: &ChannelReader) {
@@ -193,24 +223,38 @@ impl Shared {
         guard.flush();
     }
 
-    /// The names of the namespace's channels, sorted.
-    pub(super) fn names(&self) -> Arc<[Arc<str>]> {
+    /// The names of the namespace's channels, sorted. While this process lacks descriptors or
+    /// memory, those of the last listing.
+    pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
         // A panic under this lock leaves an old list.
-        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.update(&mut self.listing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn update(&self, listing: &mut Listing) -> Result<Arc<[Arc<str>]>, QueryError> {
         if listing.watch.changed().unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
             listing.state = ListState::Outdated;
         }
-        if listing.state == ListState::Outdated
-            && let Ok(infos) = Registry::of(self.handle.backend(), self.handle.namespace()).list()
-        {
+        if listing.state == ListState::Outdated {
+            let listed = Registry::of(self.handle.backend(), self.handle.namespace()).list();
+            let infos = match (listed, &listing.names) {
+                (Ok(infos), _) => infos,
+                (Err(source), Some(names)) if source.may_pass() => return Ok(Arc::clone(names)),
+                (Err(source), _) => {
+                    let namespace = self.handle.namespace().into();
+                    return Err(QueryError::List { namespace, source });
+                }
+            };
             let instances: HashMap<&str, u64> =
                 infos.iter().map(|info| (info.name.as_str(), info.instance)).collect();
-            // An attached channel whose name now means another instance lost it to a removal by
-            // hand.
+            // An attached channel whose name now means another instance, or none, lost it to a
+            // removal by hand. One that has its name and no entry can be read all the same.
             let stays = |found: &ChannelReader| {
-                let entered = instances.get(found.channel());
-                !found.is_removed() && entered.is_none_or(|entered| *entered == found.instance())
+                !found.is_removed()
+                    && match instances.get(found.channel()) {
+                        Some(entered) => *entered == found.instance(),
+                        None => !found.has_lost_name(),
+                    }
             };
             let guard = self.guard();
             self.channels.retain(|_, attached| stays(&attached.reader), &guard);
@@ -218,9 +262,9 @@ impl Shared {
             let mut names: Vec<Arc<str>> = infos.iter().map(|info| info.name.as_str().into()).collect();
             names.sort_unstable();
             names.dedup();
-            (listing.names, listing.state) = (names.into(), ListState::Listed);
+            (listing.names, listing.state) = (Some(names.into()), ListState::Listed);
         }
-        Arc::clone(&listing.names)
+        Ok(listing.names.clone().unwrap_or_default())
     }
 }
 
@@ -245,6 +289,13 @@ pub enum QueryError {
     Attach(AttachError),
     /// No whole state could be read, or it can't be decoded.
     Snapshot(SnapshotError),
+    /// The channels of the namespace can't be listed.
+    List {
+        /// The namespace.
+        namespace: String,
+        /// What is wrong with its registry.
+        source: ObjectError,
+    },
     /// This process cannot determine the state of the channel's writer.
     Writer {
         /// The channel.
@@ -265,6 +316,17 @@ impl QueryError {
         )
     }
 
+    /// Whether the same query may succeed in a moment: the channel is being created or replaced, or
+    /// its writer was faster than the hub's [`RetryPolicy`](crate::options::RetryPolicy) allows.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            QueryError::Attach(AttachError::NotReady { .. } | AttachError::Removed { .. })
+                | QueryError::Snapshot(SnapshotError::Contended { .. })
+        )
+    }
+
     /// Whether nothing has been published yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -277,8 +339,9 @@ impl fmt::Display for QueryError {
         match self {
             QueryError::Attach(AttachError::NotReady { channel, waited }) => write!(
                 formatter,
-                "channel {channel:?} is still being created after {waited:.1?}: query it again; if that does \
-                 not help, its creator was killed, and opening a writer for the channel cleans up"
+                "channel {channel:?} is still being created after {waited:.1?}: query it again, or let the hub \
+                 wait longer (`HubBuilder::attach_policy`); if that does not help, its creator was killed, and \
+                 opening a writer for the channel cleans up"
             ),
             QueryError::Attach(AttachError::Removed { channel }) => write!(
                 formatter,
@@ -306,6 +369,9 @@ impl fmt::Display for QueryError {
                  the channel more slots, or the hub a longer deadline (`HubBuilder::retry_policy`)"
             ),
             QueryError::Snapshot(error) => error.fmt(formatter),
+            QueryError::List { namespace, source } => {
+                write!(formatter, "the channels of namespace {namespace:?} can't be listed: {source}")
+            }
             QueryError::Writer { channel, source } => {
                 write!(formatter, "cannot determine the state of the writer of channel {channel:?}: {source}")
             }
@@ -319,7 +385,7 @@ impl Error for QueryError {
             // The text already has that of the error itself.
             QueryError::Attach(error) => error.source(),
             QueryError::Snapshot(error) => error.source(),
-            QueryError::Writer { source, .. } => Some(source),
+            QueryError::List { source, .. } | QueryError::Writer { source, .. } => Some(source),
         }
     }
 }

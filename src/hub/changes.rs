@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use super::{Hub, HubState, QueryError};
 use crate::accept::Accept;
 use crate::channel::SnapshotError;
 use crate::codec::Decode;
+use crate::reader::Turn;
 use crate::snapshot::Snapshot;
 use crate::waiting::Ticket;
 
@@ -28,7 +30,8 @@ use crate::waiting::Ticket;
 /// nothing. When a writer creates the channel again, the stream attaches to it and continues.
 ///
 /// A channel that can't be attached (its creator has not finished it, the process has too many open
-/// files) is tried again about ten times a second.
+/// files) is tried again about ten times a second, and so is a registry that can't be read: one
+/// item has that error ([`QueryError::List`]), with the pattern in place of a channel's name.
 ///
 /// A poll copies at most one new state. It makes some system calls to attach to each new channel,
 /// and does not wait for a channel that is being created. It waits for a writer that is too fast,
@@ -41,10 +44,13 @@ pub struct HubChanges<T> {
     get: Get<T>,
     watch: HubWatch,
     ticket: Ticket,
+    turn: Turn,
     /// Channels that have changed and were not read since.
     changed: VecDeque<Arc<str>>,
     /// Instance and number of the last publication of each channel that the stream has returned.
     returned: HashMap<Arc<str>, (u64, u64)>,
+    /// Whether the channels can't be listed, which an item has said.
+    is_unlisted: bool,
 }
 
 /// The latest state of a channel, and the channel's instance.
@@ -60,21 +66,31 @@ impl<T: 'static> HubChanges<T> {
             get: Box::new(move |channel| queried.get_with_instance(channel)),
             watch: HubWatch::new(Arc::clone(&hub.shared), selection),
             ticket: Ticket::new(Arc::clone(hub.shared.handle.notifier())),
+            turn: Turn::default(),
             changed: VecDeque::new(),
             returned: HashMap::new(),
+            is_unlisted: false,
         }
     }
 
     /// The next state, once there is one. Cancellation-safe.
     pub async fn next(&mut self) -> HubState<T> {
-        poll_fn(|context| self.poll(context)).await
+        poll_fn(|context| self.poll_turn(context)).await
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<HubState<T>> {
+        let mut turn = mem::take(&mut self.turn);
+        let polled = turn.poll(context, |context| self.poll(context));
+        self.turn = turn;
+        polled
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<HubState<T>> {
         if let Some(state) = self.look() {
             return Poll::Ready(state);
         }
-        self.ticket.subscribe_any(self.watch.readers(), self.watch.change(), context.waker());
+        let change = self.watch.change(self.is_unlisted);
+        self.ticket.subscribe_any(self.watch.readers(), change, context.waker());
         // A channel may have changed before the thread knew of this stream.
         self.look().map_or(Poll::Pending, Poll::Ready)
     }
@@ -83,7 +99,17 @@ impl<T: 'static> HubChanges<T> {
     fn look(&mut self) -> Option<HubState<T>> {
         loop {
             if self.changed.is_empty() {
-                self.changed = self.watch.changed().into();
+                match self.watch.changed() {
+                    Ok(changed) => {
+                        self.changed = changed.into();
+                        self.is_unlisted &= !self.watch.is_listed;
+                    }
+                    Err(_) if self.is_unlisted => return None,
+                    Err(error) => {
+                        self.is_unlisted = true;
+                        return Some(HubState { channel: self.watch.selection.text(), state: Err(error) });
+                    }
+                }
             }
             let channel = self.changed.pop_front()?;
             let state = (self.get)(&channel);
@@ -111,7 +137,7 @@ impl<T: 'static> Stream for HubChanges<T> {
     type Item = HubState<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<HubState<T>>> {
-        self.get_mut().poll(context).map(Some)
+        self.get_mut().poll_turn(context).map(Some)
     }
 }
 

@@ -8,7 +8,7 @@ use crossbeam_utils::Backoff as Spins;
 
 use super::attached::QueryError;
 use crate::channel::{ChannelReader, RetryPolicy, SnapshotError, SnapshotInfo};
-use crate::clock::TimestampSource;
+use crate::clock::{self, TimestampSource};
 use crate::layout::Publication;
 use crate::object;
 use crate::seqlock::WakeMode;
@@ -42,7 +42,7 @@ pub enum CutTime {
     /// A time during the call: the writers were too fast for an instant, and each state is the one
     /// that was current at that time by its timestamp. [`CutState::skew`] has the difference.
     AsOf {
-        /// In nanoseconds of the machine's monotonic clock, as
+        /// In nanoseconds since the machine's boot, as
         /// [`SnapshotInfo::monotonic_nanos`](crate::SnapshotInfo::monotonic_nanos).
         monotonic_nanos: u64,
     },
@@ -76,13 +76,25 @@ pub enum Skew {
     /// Its writer gives publications no timestamps: it is the latest state, whenever it was
     /// published.
     NoTimestamps,
+    /// The published state was current, but a [`Syncer`](crate::syncer::Syncer) published it: the
+    /// worker may have been further, and other workers may have observed that.
+    /// [`flushes_before_effects`](crate::syncer::SyncerBuilder::flushes_before_effects) promises
+    /// that they have not.
+    Deferred,
 }
 
 impl<T> Cut<T> {
-    /// Whether all states in the cut were current at one moment.
+    /// Whether all states in the cut were the states of their workers at one moment: no state has a
+    /// [`Skew`]. States that are missing count for nothing: see [`Cut::is_complete`].
     #[must_use]
     pub fn is_consistent(&self) -> bool {
         self.states.iter().all(|state| state.skew == Skew::None)
+    }
+
+    /// Whether every channel of the cut has a state. A total over all workers needs this, too.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.states.iter().all(|state| state.state.is_ok())
     }
 }
 
@@ -97,6 +109,12 @@ pub(super) struct Cutting {
 
 /// Copies a publication of each channel, and returns the moment of which they are.
 pub(super) fn cut(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
+    let moment = copy(channels, retry);
+    channels.iter_mut().for_each(Cutting::find_deferral);
+    moment
+}
+
+fn copy(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
     for _ in 0..COLLECTS {
         if double_collect(channels) {
             return CutTime::Instant;
@@ -105,7 +123,7 @@ pub(super) fn cut(channels: &mut [Cutting], retry: RetryPolicy) -> CutTime {
     // Read before the numbers are loaded. If a publication with a timestamp up to this time is not
     // found, it was announced after its number was loaded. A writer that knew of it therefore gave
     // its own publication a later timestamp than this.
-    let time = TimestampSource::Precise.now();
+    let time = clock::now();
     await_announcements(time, channels);
     for channel in channels {
         channel.take_as_of(time, retry);
@@ -124,7 +142,7 @@ fn await_announcements(time: u64, channels: &[Cutting]) {
     if take_part && object::issue_barrier() {
         return;
     }
-    while TimestampSource::Precise.now().saturating_sub(time) < ANNOUNCED_WITHIN {
+    while clock::now().saturating_sub(time) < ANNOUNCED_WITHIN {
         hint::spin_loop();
     }
 }
@@ -140,6 +158,15 @@ fn double_collect(channels: &mut [Cutting]) -> bool {
 impl Cutting {
     pub(super) fn new(reader: ChannelReader) -> Cutting {
         Cutting { reader, payload: Vec::new(), received: None, skew: Skew::None, failed: None }
+    }
+
+    /// Notes that the copied publication may lag behind its worker's state.
+    fn find_deferral(&mut self) {
+        let deferred = self.reader.page().deferred();
+        let is_deferred = self.received.is_some_and(|info| info.publication() <= deferred);
+        if self.skew == Skew::None && is_deferred {
+            self.skew = Skew::Deferred;
+        }
     }
 
     /// Copies publication `number`; `false` if it is overwritten.

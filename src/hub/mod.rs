@@ -29,7 +29,7 @@ pub use watch::HubWatch;
 #[cfg(feature = "async")]
 use crate::accept::Accept;
 use crate::accept::SameType;
-use crate::channel::{AttachPolicy, ReaderOptions, RetryPolicy, writer_state};
+use crate::channel::{AttachPolicy, ChannelReader, ReaderOptions, RetryPolicy, SnapshotInfo, writer_state};
 #[cfg(feature = "async")]
 use crate::codec::Decode;
 use crate::codec::MessagePack;
@@ -58,7 +58,7 @@ const NOT_READY: Duration = Duration::from_millis(1);
 /// # writer.publish(&WorkerState { jobs_done: 3 })?;
 /// let hub = tearless::Namespace::open("fleet-of-a-hub")?.hub();
 /// println!("{} jobs done", hub.get::<WorkerState>("worker-7")?.jobs_done);
-/// for worker in hub.iter::<WorkerState>("worker-*") {
+/// for worker in hub.iter::<WorkerState>("worker-*")? {
 ///     match worker.state {
 ///         Ok(state) => println!("{}: {} jobs done", worker.channel, state.jobs_done),
 ///         Err(error) => println!("{error}"),
@@ -137,13 +137,15 @@ impl<C, A> Hub<C, A> {
     /// The names of the namespace's channels that the [`Pattern`] `pattern` matches, in
     /// alphabetical order. A namespace that does not exist yet has none.
     ///
-    /// Cost: a short lock, and a listing of the registry if it has changed. If the registry can't
-    /// be read, the names are those of the last listing;
-    /// [`Namespace::channels`](crate::Namespace::channels) returns the reason.
-    #[must_use]
-    pub fn channels(&self, pattern: &str) -> Vec<Arc<str>> {
-        let (names, pattern) = (self.shared.names(), Pattern::new(pattern));
-        names.iter().filter(|name| pattern.matches(name)).cloned().collect()
+    /// Cost: a short lock, and a listing of the registry if it has changed. While this process
+    /// lacks descriptors or memory for that, the names are those of the last listing.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::List`] if the registry can't be read, for example for lack of permission.
+    pub fn channels(&self, pattern: &str) -> Result<Vec<Arc<str>>, QueryError> {
+        let (names, pattern) = (self.shared.names()?, Pattern::new(pattern));
+        Ok(names.iter().filter(|name| pattern.matches(name)).cloned().collect())
     }
 
     /// How the worker is that writes `channel`. *Dead* is never a guess: see
@@ -158,20 +160,36 @@ impl<C, A> Hub<C, A> {
     /// does not let this process look at the writer's lock.
     pub fn status(&self, channel: &str) -> Result<Status, QueryError> {
         let mut reader = self.shared.attached(channel, self.shared.options.reading.attach)?;
-        let failed = |source| QueryError::Writer { channel: channel.into(), source };
-        let status = look_at_one_writer(&mut reader, |reader| {
+        let status = self.status_with(&mut reader, |_| ((), None));
+        self.shared.keep(&reader, None);
+        status.map(|(status, ())| status)
+    }
+
+    /// The status of one writer, and what `read` finds of the same moment; also the publication
+    /// that the status is about, if that is not the latest one after it.
+    fn status_with<R>(
+        &self,
+        reader: &mut ChannelReader,
+        mut read: impl FnMut(&mut ChannelReader) -> (R, Option<SnapshotInfo>),
+    ) -> Result<(Status, R), QueryError> {
+        look_at_one_writer(reader, |reader| {
             let incarnation = reader.page().incarnation();
+            let failed = |source| QueryError::Writer { channel: reader.channel().into(), source };
+            // First: a dead writer's state is its last.
             let writer = writer_state(reader).map_err(failed)?;
-            let signs = Signs::of(reader, writer);
-            Ok(Status {
+            let (found, info) = read(reader);
+            let mut signs = Signs::of(reader, writer);
+            if let Some(info) = info {
+                (signs.publication, signs.age) = (info.publication(), info.age());
+            }
+            let status = Status {
                 health: Health::judge(&signs, self.shared.options.thresholds),
                 publication: signs.publication,
                 writer_pid: reader.page().owner().pid,
                 incarnation,
-            })
-        });
-        self.shared.keep(&reader, None);
-        status
+            };
+            Ok((status, found))
+        })
     }
 
     /// Watches the channels that the [`Pattern`] `pattern` matches, including later ones. At first,
@@ -195,7 +213,8 @@ impl<C: 'static, A: 'static> Hub<C, A> {
     ///
     /// # Errors
     ///
-    /// [`QueryError::Attach`] if there is no such channel, or if its states have another format.
+    /// [`QueryError::Attach`] if there is no such channel ([`Hub::changes_of`] waits for one), or
+    /// if its states have another format.
     pub fn changes<T: 'static>(&self, channel: &str) -> Result<HubChanges<T>, QueryError>
     where
         C: Decode<T>,
@@ -306,10 +325,15 @@ impl<C, A> HubBuilder<C, A> {
 setters! {
     impl[C, A] HubBuilder<C, A>;
 
-    /// How often and how long a query or a cut retries when a writer is faster.
+    /// How long the first query of a channel waits for it. Default: not for a missing channel, 1 ms
+    /// for one that is being created. Watches and streams never wait in a call.
+    pub fn attach_policy(attach: AttachPolicy) { options.reading.attach = attach }
+
+    /// How often and how long a query or a cut retries when a writer is faster. Default: see
+    /// [`RetryPolicy`].
     pub fn retry_policy(retry: RetryPolicy) { options.reading.retry = retry }
 
-    /// How [`HubWatch::wait_any`] waits.
+    /// How [`HubWatch::wait_any`] waits. Default: see [`WaitPolicy`].
     pub fn wait_policy(wait: WaitPolicy) { options.wait = wait }
 
     /// A state is [`Health::Fresh`] up to this age. Default: three times the interval that the
@@ -317,9 +341,10 @@ setters! {
     pub fn fresh_within(max_age: Duration) { options.thresholds.fresh_within = Some(max_age) }
 
     /// A living writer is [`Health::Stalled`] when its last sign of life (a publication, a
-    /// heartbeat, or the opening of the channel) is older than this. Default: three times the
-    /// interval that it promises. A writer that promises none is by default never stalled, unless
-    /// it is stopped, and with this limit not before the channel's first publication.
+    /// heartbeat, or the opening of the channel) is older than this; time for which the machine
+    /// slept does not count. Default: three times the interval that it promises. A writer that
+    /// promises none is by default never stalled, unless it is stopped, and with this limit not
+    /// before the channel's first publication.
     pub fn stalled_after(max_age: Duration) { options.thresholds.stalled_after = Some(max_age) }
 }
 

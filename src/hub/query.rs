@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::attached::{Accepted, QueryError, Shared, with_scratch};
 use super::cut::{self, Cut, CutState, Cutting, Skew};
-use super::{Hub, HubStatistics};
+use super::{Hub, HubStatistics, Status};
 use crate::accept::Accept;
-use crate::channel::{ReaderStatistics, SnapshotError, SnapshotInfo};
+use crate::channel::{ChannelReader, ReaderStatistics, SnapshotError, SnapshotInfo};
 use crate::codec::{CodecError, Decode, Direct, Strategy};
 use crate::seqlock::Destination;
 use crate::snapshot::Snapshot;
@@ -66,30 +66,62 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         self.decode::<T, ()>(channel, |payload| C::decode_into(payload, state)).map(|done| done.info())
     }
 
+    /// The status of the worker that writes `channel`, and its latest state, of one moment: the
+    /// health is that of the worker with this state. For a dashboard that shows both.
+    ///
+    /// Cost: that of [`Hub::status`], and of a slow [`Hub::get`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::status`]; also if the channel has been removed, or has another format. If there is
+    /// no state yet, or it can't be read or decoded, the status comes with that error.
+    pub fn get_with_status<T: 'static>(
+        &self,
+        channel: &str,
+    ) -> Result<(Status, Result<Snapshot<T>, QueryError>), QueryError>
+    where
+        C: Decode<T>,
+        A: Accept<T, C>,
+    {
+        let (mut reader, accepted) = self.shared.reader_of::<T, C, A>(channel)?;
+        let both = self.status_with(&mut reader, |reader| {
+            let state = snapshot_of::<C, T>(reader, &accepted);
+            let info = state.as_ref().ok().map(Snapshot::info);
+            (state, info)
+        });
+        self.shared.keep(&reader, Some(accepted));
+        both
+    }
+
     /// The latest states of all channels that [`Hub::channels`] lists for `pattern`. Each is read
     /// when the iterator gets there. If a state can't be read (the channel has been removed since
     /// the listing, has another type, or has no publication yet), the item has the error.
     ///
     /// The states are of different moments: see [`Hub::cut`] for one moment.
-    pub fn iter<T: 'static>(&self, pattern: &str) -> impl Iterator<Item = HubState<T>>
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::channels`].
+    pub fn iter<T: 'static>(&self, pattern: &str) -> Result<impl Iterator<Item = HubState<T>>, QueryError>
     where
         C: Decode<T>,
         A: Accept<T, C>,
     {
         let hub = self.clone();
-        self.channels(pattern).into_iter().map(move |channel| {
+        Ok(self.channels(pattern)?.into_iter().map(move |channel| {
             let state = hub.get(&channel);
             HubState { channel, state }
-        })
+        }))
     }
 
     /// The *published* states of `channels` as of one moment: a total over all workers, for
     /// example, in which nothing is missing or counted twice.
     ///
     /// **A cut sees published states only.** A worker that lets others observe an effect before it
-    /// has published the cause makes totals wrong, also in a consistent cut. A
-    /// [`Syncer`](crate::syncer::Syncer) publishes later than its caller changes the state: call
-    /// [`flush`](crate::syncer::Syncer::flush) before an effect that other workers observe.
+    /// has published the cause makes totals wrong. A [`Syncer`](crate::syncer::Syncer) publishes
+    /// later than its caller changes the state, so its states are [`Skew::Deferred`] and no cut
+    /// with them is consistent, unless the worker [flushes before
+    /// effects](crate::syncer::SyncerBuilder::flushes_before_effects).
     ///
     /// The cut copies all states and then checks whether any writer has published in between. If
     /// none has, they are the states of one [instant](super::CutTime::Instant). After some failures
@@ -210,6 +242,7 @@ impl<C: 'static, A: 'static> Hub<C, A> {
         C: Decode<T>,
         A: Accept<T, C>,
     {
+        self.shared.follow_now_and_then();
         let guard = self.shared.guard();
         if let Some(attached) = self.shared.find(channel, &guard)
             && attached.holds(TypeId::of::<(T, C, A)>())
@@ -232,15 +265,39 @@ fn slow_receive<T: 'static, C: Decode<T> + 'static, A: Accept<T, C> + 'static>(
 ) -> Result<(u64, SnapshotInfo), QueryError> {
     let (mut reader, accepted) = shared.reader_of::<T, C, A>(channel)?;
     let before = reader.statistics();
-    let received = match accepted.plan() {
-        Some(plan) => with_scratch(|scratch| plan.snapshot(&mut reader, scratch, destination)),
-        None => reader.snapshot(destination),
-    };
+    let received = copy_latest(&mut reader, &accepted, destination);
     let ReaderStatistics { retries, remaps, give_ups, .. } = reader.statistics().diff(&before);
     let done = HubStatistics { slow_queries: 1, retries, remaps, give_ups, ..HubStatistics::default() };
     shared.counts.add(done);
     shared.keep(&reader, Some(accepted));
     Ok((reader.instance(), received?))
+}
+
+/// The latest state of a channel that the reader's query has accepted.
+fn snapshot_of<C: Decode<T>, T>(
+    reader: &mut ChannelReader,
+    accepted: &Accepted,
+) -> Result<Snapshot<T>, QueryError> {
+    if let Strategy::Direct(direct) = C::strategy() {
+        let mut state = direct.blank();
+        let info = copy_latest(reader, accepted, &mut direct.destination(&mut state))?;
+        return Ok(Snapshot::new(state, info));
+    }
+    with_scratch(|scratch| {
+        let info = copy_latest(reader, accepted, &mut &mut *scratch)?;
+        decoded::<C, T, T>(reader.channel(), info, C::decode(scratch))
+    })
+}
+
+fn copy_latest(
+    reader: &mut ChannelReader,
+    accepted: &Accepted,
+    destination: &mut impl Destination,
+) -> Result<SnapshotInfo, SnapshotError> {
+    match accepted.plan() {
+        Some(plan) => with_scratch(|scratch| plan.snapshot(reader, scratch, destination)),
+        None => reader.snapshot(destination),
+    }
 }
 
 /// The snapshot of a decoded payload, or the error of the codec.

@@ -1,10 +1,11 @@
 //! Large states, retries, errors and streams of a hub whose channels are in this process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::channel::{AttachError, RetryPolicy, SnapshotError};
-use crate::hub::{Hub, QueryError};
+use crate::channel::{AttachError, AttachPolicy, RetryPolicy, SnapshotError};
+use crate::hub::{Health, Hub, QueryError, Skew};
 use crate::{Boxed, Namespace, Pod};
 
 const MIB: usize = 1 << 20;
@@ -71,7 +72,26 @@ fn decoded_states_are_read_into_a_value_and_a_box_too() {
 fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
     let channel = || "worker".to_owned();
     let waited = Duration::from_millis(1);
-    let errors: [QueryError; 6] = [
+    let mismatch = AttachError::FormatMismatch {
+        channel: channel(),
+        found_codec: "pod".into(),
+        found_type_name: "State".into(),
+        expected_codec: "postcard".into(),
+        expected_type_name: "u64".into(),
+    };
+    let decode = |source: &str| SnapshotError::Decode {
+        channel: channel(),
+        publication: 7,
+        codec: "postcard",
+        source: source.into(),
+    };
+    let errors: [QueryError; 12] = [
+        mismatch.into(),
+        AttachError::NoSchema { channel: channel() }.into(),
+        AttachError::SchemaUnknown { channel: channel(), reason: "it is newer".into() }.into(),
+        AttachError::NotFound { namespace: "fleet".into(), channel: channel(), waited }.into(),
+        SnapshotError::WrongLength { channel: channel(), publication: 7, len: 24, expected: 16 }.into(),
+        decode("1 byte is left over").into(),
         AttachError::NotReady { channel: channel(), waited }.into(),
         AttachError::Removed { channel: channel() }.into(),
         SnapshotError::Empty { channel: channel() }.into(),
@@ -88,6 +108,86 @@ fn the_errors_advise_what_a_caller_of_a_hub_can_do() {
     }
 }
 
+#[test]
+fn transient_errors_are_those_after_which_the_same_query_may_succeed() {
+    let (channel, waited) = (|| "worker".to_owned(), Duration::from_millis(1));
+    let transient: [QueryError; 3] = [
+        AttachError::NotReady { channel: channel(), waited }.into(),
+        AttachError::Removed { channel: channel() }.into(),
+        SnapshotError::Contended { channel: channel(), attempts: 4, waited }.into(),
+    ];
+    assert!(transient.iter().all(QueryError::is_transient));
+    let lasting: [QueryError; 3] = [
+        AttachError::NoSchema { channel: channel() }.into(),
+        SnapshotError::Empty { channel: channel() }.into(),
+        SnapshotError::Closed { channel: channel(), last: 7 }.into(),
+    ];
+    assert!(!lasting.iter().any(QueryError::is_transient));
+}
+
+#[test]
+fn a_hub_waits_for_a_channel_as_its_policy_says() {
+    let namespace = Namespace::in_process("later").unwrap();
+    let policy = AttachPolicy::default().missing(Duration::from_secs(60));
+    let hub = namespace.hub_builder().codec::<Pod>().attach_policy(policy).open();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            thread::sleep(Duration::from_millis(5));
+            namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap()
+        });
+        assert!(hub.get::<u64>("worker").is_err_and(|error| error.is_empty()));
+        drop(writer.join());
+    });
+}
+
+#[test]
+fn a_state_comes_with_the_status_of_its_moment() {
+    let namespace = Namespace::in_process("both").unwrap();
+    let hub = namespace.hub_builder().codec::<Pod>().fresh_within(Duration::from_secs(600)).open();
+    assert!(hub.get_with_status::<u64>("worker").is_err_and(|error| error.is_gone()));
+    let mut writer = namespace.writer_builder::<u64>("worker").codec::<Pod>().linger(true).open().unwrap();
+    let (status, state) = hub.get_with_status::<u64>("worker").unwrap();
+    assert!(status.health == Health::Empty && state.is_err_and(|error| error.is_empty()));
+    let ends = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1.. {
+                writer.publish(&number).unwrap();
+                if ends.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        for _ in 0..300 {
+            let (status, state) = hub.get_with_status::<u64>("worker").unwrap();
+            match state {
+                Ok(state) => {
+                    assert_eq!((*state, state.publication()), (status.publication, status.publication));
+                    assert_eq!(status.health.name(), "fresh", "{status}");
+                }
+                Err(error) => assert!(error.is_empty() || error.is_transient(), "{error}"),
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+    });
+    let last = writer.publish(&7).unwrap();
+    drop(writer);
+    let (status, state) = hub.get_with_status::<u64>("worker").unwrap();
+    assert_eq!((status.health, status.publication, *state.unwrap()), (Health::Closed, last, 7));
+    assert!(hub.with_codec::<crate::Bytes>().get_with_status::<Vec<u8>>("worker").is_err());
+}
+
+#[test]
+fn the_error_of_a_missing_channel_names_the_ways_to_miss_it() {
+    let namespace = Namespace::in_process("missed").unwrap();
+    // The writer is dropped at the end of the statement.
+    namespace.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap().publish(&1).unwrap();
+    let error = namespace.hub_builder().codec::<Pod>().open().get::<u64>("worker").unwrap_err();
+    for part in ["under the same names", "`attach_policy`", "dropped", "unless it lingers"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
 /// A hub that makes `attempts` attempts and does not wait after them.
 fn hub_with(namespace: &Namespace, attempts: u32) -> Hub<Pod> {
     let retry = RetryPolicy { attempts, deadline: Duration::ZERO };
@@ -96,7 +196,6 @@ fn hub_with(namespace: &Namespace, attempts: u32) -> Hub<Pod> {
 
 #[test]
 fn a_cut_beside_writers_at_full_speed_retries_as_the_hubs_policy_says() {
-    use std::sync::atomic::{AtomicBool, Ordering};
     let namespace = Namespace::in_process("contended").unwrap();
     let ends = AtomicBool::new(false);
     let mut writers = ["left", "right"].map(|name| {
@@ -128,6 +227,34 @@ fn a_cut_beside_writers_at_full_speed_retries_as_the_hubs_policy_says() {
         ends.store(true, Ordering::Relaxed);
         assert!(failed.is_empty(), "{failed:?}");
     });
+}
+
+#[test]
+fn a_cut_with_a_syncers_states_is_consistent_only_if_they_are_final_or_it_promises_to_flush() {
+    let namespace = Namespace::in_process("deferred").unwrap();
+    let hub = hub_with(&namespace, 1);
+    let mut payer = namespace.writer_builder::<u64>("payer").codec::<Pod>().open().unwrap();
+    payer.publish(&1).unwrap();
+    let syncer = |promise| {
+        let builder = namespace.writer_builder::<u64>("receiver").codec::<Pod>().linger(true).syncer(0);
+        builder.interval(Duration::from_secs(3_600)).flushes_before_effects(promise).spawn().unwrap()
+    };
+    let skews = || {
+        let cut = hub.cut::<u64>(["payer", "receiver"]);
+        assert_eq!(cut.is_consistent(), cut.states[1].skew == Skew::None);
+        [cut.states[0].skew, cut.states[1].skew]
+    };
+    let deferring = syncer(false);
+    assert_eq!(skews(), [Skew::None, Skew::Deferred]);
+    deferring.replace(1);
+    deferring.flush().unwrap();
+    assert_eq!(skews(), [Skew::None, Skew::Deferred], "it may have changed since");
+    assert_eq!(namespace.inspect("receiver").unwrap().deferred, u64::MAX);
+    deferring.replace(2);
+    deferring.shutdown().unwrap();
+    assert_eq!(skews(), [Skew::None; 2], "its last state is published");
+    let _promising = syncer(true);
+    assert_eq!(skews(), [Skew::None; 2]);
 }
 
 #[cfg(feature = "async")]

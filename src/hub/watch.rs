@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attached::{AT_ONCE, Shared};
+use super::attached::{AT_ONCE, QueryError, Shared};
 use super::pattern::Pattern;
 use crate::channel::{ChannelReader, Progress};
 use crate::seqlock::ChannelState;
@@ -17,13 +17,17 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Finds out which of a hub's channels have changed. Made by [`Hub::watch`](super::Hub::watch).
 pub struct HubWatch {
     shared: Arc<Shared>,
-    selection: Selection,
+    pub(super) selection: Selection,
     waiter: Waiter,
     /// The list of the registry that the following two fields follow.
     names: Arc<[Arc<str>]>,
+    /// Whether the registry could be read at the last look.
+    pub(super) is_listed: bool,
     /// Selected channels that the hub could not attach to yet.
     unattached: Vec<Arc<str>>,
     watched: BTreeMap<Arc<str>, Watched>,
+    /// Channels that were watched and have lost their names.
+    lost: Vec<Arc<str>>,
 }
 
 /// The channels that a watch is about.
@@ -36,6 +40,14 @@ pub(super) enum Selection {
 }
 
 impl Selection {
+    #[cfg(feature = "async")]
+    pub(super) fn text(&self) -> Arc<str> {
+        match self {
+            Selection::Exactly(text) => text.as_str().into(),
+            Selection::Matching(pattern) => pattern.to_string().into(),
+        }
+    }
+
     fn has(&self, name: &str) -> bool {
         match self {
             #[cfg(feature = "async")]
@@ -61,8 +73,10 @@ impl HubWatch {
             selection,
             waiter,
             names: Arc::default(),
+            is_listed: false,
             unattached: Vec::new(),
             watched: BTreeMap::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -72,9 +86,14 @@ impl HubWatch {
     /// The death of a writer is no change of its channel: [`Hub::status`](super::Hub::status) finds
     /// it. Cost: two loads for each watched channel, and some system calls for each new one and for
     /// each that could not be attached before.
-    pub fn changed(&mut self) -> Vec<Arc<str>> {
-        self.follow();
-        let mut changed = Vec::new();
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::List`] if no watched channel has changed and new ones can't be found: see
+    /// [`Hub::channels`](super::Hub::channels).
+    pub fn changed(&mut self) -> Result<Vec<Arc<str>>, QueryError> {
+        let listed = self.follow();
+        let mut changed = std::mem::take(&mut self.lost);
         self.watched.retain(|name, watched| {
             let now = watched.reader.page().progress();
             if watched.seen.replace(now) != Some(now) {
@@ -83,7 +102,8 @@ impl HubWatch {
             // Decided by the progress that was just seen: a later end is a change of the next call.
             now.state != ChannelState::Removed
         });
-        changed
+        changed.sort_unstable();
+        if changed.is_empty() { listed.map(|()| changed) } else { Ok(changed) }
     }
 
     /// Waits until any of the channels has changed or a new one has come, at most for `timeout`.
@@ -93,30 +113,45 @@ impl HubWatch {
     /// [`Reader::wait_after`](crate::Reader::wait_after) does and with the same limits. One sleep
     /// is enough for any number of channels. A writer that publishes while a process waits makes
     /// two to four system calls for it.
-    pub fn wait_any(&mut self, timeout: Duration) -> Vec<Arc<str>> {
+    ///
+    /// # Errors
+    ///
+    /// As [`HubWatch::changed`], without waiting.
+    pub fn wait_any(&mut self, timeout: Duration) -> Result<Vec<Arc<str>>, QueryError> {
         let begin = Instant::now();
         loop {
-            let changed = self.changed();
+            let changed = self.changed()?;
             let waited = begin.elapsed();
             if !changed.is_empty() || waited >= timeout {
-                return changed;
+                return Ok(changed);
             }
             let longest = if self.unattached.is_empty() { timeout } else { RETRY };
             let HubWatch { shared, waiter, names, watched, .. } = self;
             let readers: Vec<&ChannelReader> = watched.values().map(|watched| &watched.reader).collect();
-            let has_changed =
-                || watched.values().any(Watched::has_changed) || !Arc::ptr_eq(&shared.names(), names);
+            let has_changed = || watched.values().any(Watched::has_changed) || differ(&shared.names(), names);
             let _ = waiter.wait_any(&readers, longest.min(timeout - waited), has_changed);
         }
     }
 
     /// Watches the channels that the registry lists now.
-    fn follow(&mut self) {
-        let names = self.shared.names();
-        if !Arc::ptr_eq(&names, &self.names) {
+    fn follow(&mut self) -> Result<(), QueryError> {
+        let listed = self.shared.names();
+        self.is_listed = listed.is_ok();
+        if let Ok(names) = &listed
+            && !Arc::ptr_eq(names, &self.names)
+        {
             let matching = names.iter().filter(|name| self.selection.has(name));
             self.unattached = matching.filter(|name| !self.is_watched(name)).cloned().collect();
-            self.names = names;
+            let shared = &self.shared;
+            let lost = &mut self.lost;
+            self.watched.retain(|name, watched| {
+                let has_lost_name = !watched.reader.is_removed()
+                    && names.binary_search(name).is_err()
+                    && shared.instance(name) != Some(watched.reader.instance());
+                lost.extend(has_lost_name.then(|| Arc::clone(name)));
+                !has_lost_name
+            });
+            self.names = Arc::clone(names);
         }
         // A channel that is being created, is gone again, or can't be opened is tried again the
         // next time.
@@ -130,11 +165,22 @@ impl HubWatch {
                 Err(_) => self.unattached.push(name),
             }
         }
+        listed.map(drop)
     }
 
+    /// Whether the channel that has this name now is watched. The hub has let go of one that lost
+    /// its name.
     fn is_watched(&self, name: &Arc<str>) -> bool {
-        self.watched.get(name).is_some_and(|watched| !watched.reader.is_removed())
+        self.watched.get(name).is_some_and(|watched| {
+            let is_same = |instance| instance == watched.reader.instance();
+            !watched.reader.is_removed() && self.shared.instance(name).is_some_and(is_same)
+        })
     }
+}
+
+/// Whether the list of the registry is another one now, or can't be read.
+fn differ(now: &Result<Arc<[Arc<str>]>, QueryError>, known: &Arc<[Arc<str>]>) -> bool {
+    now.as_ref().map_or(true, |now| !Arc::ptr_eq(now, known))
 }
 
 impl Watched {
@@ -158,14 +204,15 @@ impl HubWatch {
 
     /// Whether a watched channel or the list of channels has changed since the last look, or a
     /// channel waits for the next attempt to attach, as a function for the thread that sleeps.
-    pub(super) fn change(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    pub(super) fn change(&self, is_unlisted: bool) -> Arc<dyn Fn() -> bool + Send + Sync> {
         let (shared, names) = (Arc::clone(&self.shared), Arc::clone(&self.names));
         let watched: Vec<Watched> = self.watched.values().cloned().collect();
-        let retries_at = (!self.unattached.is_empty()).then(|| Instant::now() + RETRY);
+        let retries = is_unlisted || !self.unattached.is_empty();
+        let retries_at = retries.then(|| Instant::now() + RETRY);
         Arc::new(move || {
             watched.iter().any(Watched::has_changed)
                 || retries_at.is_some_and(|moment| Instant::now() >= moment)
-                || !Arc::ptr_eq(&shared.names(), &names)
+                || (!is_unlisted && differ(&shared.names(), &names))
         })
     }
 }
@@ -190,7 +237,7 @@ mod tests {
     }
 
     fn names(watch: &mut HubWatch) -> Vec<String> {
-        watch.changed().iter().map(|name| name.to_string()).collect()
+        watch.changed().unwrap().iter().map(|name| name.to_string()).collect()
     }
 
     #[test]
@@ -240,7 +287,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(20));
                 page.store_release(control::READY, layout::READY);
             });
-            assert_eq!(watch.wait_any(LONG).len(), 1);
+            assert_eq!(watch.wait_any(LONG).unwrap().len(), 1);
         });
         assert!(begin.elapsed() < LONG / 2);
     }

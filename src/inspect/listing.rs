@@ -3,11 +3,37 @@
 use std::collections::BTreeMap;
 
 use super::report::{NamespaceInfo, ObjectInfo, ObjectKind, ObjectState};
-use crate::catalog::{self, FIRST_PAGE};
+use crate::catalog;
 use crate::layout::ObjectNames;
 use crate::memory::Memory;
-use crate::object::{Backend, ObjectError, ObjectStatus, SharedMemory, if_exists};
+use crate::object::{self, Backend, ObjectError, ObjectStatus, SharedMemory, if_exists};
 use crate::seqlock::ready::{self, Readiness};
+
+/// Something that channels use of the system, as one try found it: see [`capabilities`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Capability {
+    /// `create`, `reserve`, `lock`, `map`, `futex` or `membarrier`.
+    pub name: &'static str,
+    /// Why it failed; `None` if it works.
+    pub problem: Option<ObjectError>,
+}
+
+impl Capability {
+    /// Whether there are no channels without it. Without `futex`, waiting polls; without
+    /// `membarrier`, writers have fences.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        !["futex", "membarrier"].contains(&self.name)
+    }
+}
+
+/// Tries once what channels use of the system. Leaves nothing. What depends on a step that failed
+/// is not tried.
+#[must_use]
+pub fn capabilities() -> Vec<Capability> {
+    object::try_steps().into_iter().map(|(name, problem)| Capability { name, problem }).collect()
+}
 
 /// All objects in this machine's shared memory whose names are this library's:
 /// `inspect::objects().list()?`.
@@ -108,7 +134,7 @@ fn namespace_info(owner_uid: u32, group: &[Listed]) -> NamespaceInfo {
         channels: of_kind(ObjectKind::Control).count() as u64,
         objects: group.len() as u64,
         bytes: group.iter().map(|object| object.status.size.resident).sum(),
-        readable: group.iter().all(|object| object.backend.is_some()),
+        readable: group.iter().all(Listed::is_readable),
     }
 }
 
@@ -190,6 +216,11 @@ fn backend_for(status: &ObjectStatus, trusted: &[u32]) -> Option<SharedMemory> {
 }
 
 impl Listed {
+    /// Whether this user may open the object, and trusts its owner.
+    fn is_readable(&self) -> bool {
+        self.backend.as_ref().is_some_and(|backend| self.status.is_ours() || backend.may_read(&self.name))
+    }
+
     /// The full names that the object holds, if it is a page or a registry that may be opened.
     fn names(&self) -> Option<Names> {
         let backend = self.backend.as_ref()?;
@@ -213,7 +244,7 @@ impl Listed {
             return Some(ObjectState::Foreign { reason: "it is not a regular file".into() });
         }
         let Some(backend) = &self.backend else { return Some(ObjectState::NotOpened) };
-        Some(match backend.view_sparse(&self.name, FIRST_PAGE) {
+        Some(match backend.view(&self.name) {
             Ok(view) => state_of(&view),
             Err(ObjectError::NotFound { .. }) => return None,
             Err(ObjectError::Unfinished { .. }) => ObjectState::Unfinished,

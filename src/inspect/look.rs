@@ -42,6 +42,8 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
     // First: if the writer is dead, everything below is its last, unless a successor begins.
     let writer_state = state_of_writer(reader)?;
     let incarnation = page.incarnation();
+    // Before the times.
+    let slept = page.slept_since_sign();
     // Before the state: a process that removes the channel stores the state before it removes the
     // schema.
     let schema = reader.inspect_schema();
@@ -67,7 +69,10 @@ fn look(name: &ChannelName, reader: &ChannelReader, owner_uid: u32) -> Result<In
         opened_ago: page.opened_ago(),
         heartbeat_age: page.heartbeat_age(),
         heartbeat_interval: page.heartbeat_interval(),
+        slept,
+        ended_ago: page.ended_ago(),
         timestamps: page.timestamps(),
+        deferred: page.deferred(),
         wake_mode: page.wake_mode(),
         growths: page.growths(),
         schema_bytes: header.schema.is_some().then_some(header.schema.bytes),
@@ -152,7 +157,8 @@ fn slot(reader: &ChannelReader, side: Side, ring: &Ring<ReadOnlyWords>, index: u
 
 /// The report of a slot whose header was read while `latest` was announced.
 fn slot_inspection((status, header): (SlotStatus, SlotHeader), latest: u64, capacity: u64) -> SlotInspection {
-    let nothing = |publication, state| SlotInspection { publication, state, len: 0, age: None };
+    let nothing =
+        |publication, state| SlotInspection { publication, state, len: 0, age: None, published_at: None };
     match status {
         SlotStatus::Empty => nothing(0, SlotState::Empty),
         SlotStatus::Writing(publication) => nothing(publication.get(), SlotState::Writing),
@@ -163,8 +169,14 @@ fn slot_inspection((status, header): (SlotStatus, SlotHeader), latest: u64, capa
                 () if publication.get() > latest => SlotState::Unannounced,
                 () => SlotState::Whole,
             };
-            let age = NonZeroU64::new(header.time).map(clock::age);
-            SlotInspection { publication: publication.get(), state, len: header.len, age }
+            let time = NonZeroU64::new(header.time);
+            SlotInspection {
+                publication: publication.get(),
+                state,
+                len: header.len,
+                age: time.map(clock::age),
+                published_at: time.map(clock::time_of_day),
+            }
         }
     }
 }

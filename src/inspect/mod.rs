@@ -6,6 +6,7 @@
 //! * [`Namespace::channels`](crate::Namespace::channels): the [`ChannelInfo`]s of a namespace;
 //!   [`ChannelWatch`] notices changes.
 //! * [`namespaces`] and [`objects`]: what exists on this machine, without a name to begin with.
+//! * [`capabilities`]: whether this machine can hold channels.
 //!
 //! An inspection takes no lock, stores nothing, and trusts nothing that it finds.
 
@@ -18,7 +19,7 @@ mod tests;
 pub use crate::channel::{SchemaInspection, WriterState};
 pub use crate::registry::{ChannelInfo, ChannelWatch};
 pub use crate::seqlock::ChannelState;
-pub use listing::{NamespaceListing, ObjectListing, namespaces, objects};
+pub use listing::{Capability, NamespaceListing, ObjectListing, capabilities, namespaces, objects};
 pub(crate) use look::inspect;
 pub use report::{
     Inspection, NamespaceInfo, ObjectInfo, ObjectKind, ObjectState, SegmentInspection, SegmentSide,

@@ -1,7 +1,7 @@
 //! Results of inspections, as plain data.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::channel::{SchemaInspection, WriterState};
 use crate::clock::TimestampSource;
@@ -53,8 +53,8 @@ pub struct Inspection {
     pub state: ChannelState,
     /// Process id of the current or last writer, in its own PID namespace.
     pub writer_pid: u64,
-    /// Start time of that process, in clock ticks since boot (field 22 of `/proc/PID/stat`); 0 if
-    /// unknown.
+    /// Start time of that process, in clock ticks since boot (field 22 of `/proc/PID/stat`) as the
+    /// machine's first time namespace counts them; 0 if unknown.
     pub start_time: u64,
     /// The number of writers that the channel has had.
     pub incarnation: u64,
@@ -65,8 +65,17 @@ pub struct Inspection {
     pub heartbeat_age: Option<Duration>,
     /// The heartbeat interval that the writer promises; `None` if it promises none.
     pub heartbeat_interval: Option<Duration>,
+    /// How long the machine has slept since the writer's last sign of life.
+    pub slept: Duration,
+    /// Time since the writer closed the channel and left its last state, or since its process
+    /// exited ([`WriterState::Exited`]); `None` before that.
+    pub ended_ago: Option<Duration>,
     /// Where the timestamps of publications come from.
     pub timestamps: TimestampSource,
+    /// Publications up to this number may lag behind their worker's state
+    /// ([`Skew::Deferred`](crate::hub::Skew::Deferred)); `u64::MAX` while the writer is a
+    /// [`Syncer`](crate::syncer::Syncer) that does not promise to flush before effects.
+    pub deferred: u64,
     /// How the writer wakes waiting readers.
     pub wake_mode: WakeMode,
     /// The number of segments replaced by larger or smaller ones, by all writers of the channel.
@@ -115,6 +124,8 @@ pub struct SlotInspection {
     pub len: u64,
     /// Time since it was published; `None` if it has no timestamp, or is not whole.
     pub age: Option<Duration>,
+    /// The time of day at which it was published, by the wall clock as it is set now.
+    pub published_at: Option<SystemTime>,
 }
 
 /// State of a slot.
@@ -144,7 +155,7 @@ impl Inspection {
     }
 
     /// Time since the writer's last sign of life (a publication, a heartbeat, or the opening of the
-    /// channel); `None` if none has a timestamp.
+    /// channel), [time asleep](Self::slept) included; `None` if none has a timestamp.
     #[must_use]
     pub fn silent(&self) -> Option<Duration> {
         self.signs().silent()
@@ -158,6 +169,8 @@ impl Inspection {
             heartbeat_age: self.heartbeat_age,
             opened_ago: self.opened_ago,
             heartbeat_interval: self.heartbeat_interval,
+            slept: self.slept,
+            ended_ago: self.ended_ago,
         }
     }
 
@@ -168,12 +181,12 @@ impl Inspection {
     }
 
     /// Number of the publication that a dead writer had begun and not announced; `None` if there is
-    /// none, or the writer is not [`WriterState::Dead`].
+    /// none, or the writer is neither [`WriterState::Dead`] nor [`WriterState::Exited`].
     ///
     /// Readers get the publication before it. This one may be written in part.
     #[must_use]
     pub fn unfinished(&self) -> Option<u64> {
-        if self.writer_state != WriterState::Dead {
+        if !matches!(self.writer_state, WriterState::Dead | WriterState::Exited) {
             return None;
         }
         // A writer begins a publication only after announcing the one before.
@@ -307,8 +320,7 @@ pub enum ObjectState {
 impl ObjectKind {
     /// The kind of the object with this name.
     pub(super) fn of_name(object: &str) -> ObjectKind {
-        let Some(prefix) = ObjectNames::prefix_of_object(object) else { return ObjectKind::Unknown };
-        if object == ObjectNames::registry_of_prefix(prefix) {
+        if ObjectNames::version_of_registry(object).is_some() {
             return ObjectKind::Registry;
         }
         match ObjectNames::of_object(object).and_then(|names| names.kind_of(object)) {

@@ -37,7 +37,8 @@ pub(crate) const STATE: usize = GENERATION + 2;
 pub(crate) const WRITER: usize = HOT + 2 * LINE_WORDS;
 /// Process id of the writer, in its own PID namespace.
 pub(crate) const PID: usize = WRITER;
-/// Start time of the process in clock ticks since boot (field 22 of `/proc/PID/stat`).
+/// Start time of the process in clock ticks since boot (field 22 of `/proc/PID/stat`), as the
+/// machine's first time namespace counts them; 0 if it is not known.
 pub(crate) const START_TIME: usize = PID + 1;
 /// Boot id, two words.
 pub(crate) const BOOT_ID: usize = START_TIME + 1;
@@ -55,15 +56,25 @@ pub(crate) const WAKE_MODE: usize = WAITERS + 1;
 pub(crate) const STATISTICS: usize = WRITER + 2 * LINE_WORDS;
 /// Number of segments that were replaced by larger or smaller ones.
 pub(crate) const GROWTHS: usize = STATISTICS;
-/// Time of the writer's last heartbeat, in nanoseconds of the monotonic clock; 0 before the first.
+/// Time of the writer's last heartbeat, in nanoseconds since the machine's boot; 0 before the
+/// first.
 pub(crate) const HEARTBEAT: usize = GROWTHS + 1;
 /// Maximum nanoseconds between heartbeats that the writer promises; 0 if it promises nothing.
 pub(crate) const HEARTBEAT_INTERVAL: usize = HEARTBEAT + 1;
-/// Time at which the writer opened the channel, in nanoseconds of the monotonic clock; 0 if it
+/// Time at which the writer opened the channel, in nanoseconds since the machine's boot; 0 if it
 /// neither timestamps its publications nor promises a heartbeat interval.
 pub(crate) const OPENED: usize = HEARTBEAT_INTERVAL + 1;
 /// Source of the publications' timestamps: 0 to the nanosecond, 1 to the kernel's tick, 2 none.
 pub(crate) const TIMESTAMPS: usize = OPENED + 1;
+/// Nanoseconds for which the machine had slept since its boot, at the writer's last sign of life;
+/// sleep during a shorter pause between two signs may be missing.
+pub(crate) const SLEPT: usize = TIMESTAMPS + 1;
+/// Time at which the writer closed the channel and left its last state, or at which its process
+/// exited without closing it, in nanoseconds since the machine's boot; 0 before that.
+pub(crate) const ENDED: usize = SLEPT + 1;
+/// Number of the last publication that may lag behind its worker's state; all ones while the writer
+/// is one that defers its publications.
+pub(crate) const DEFERRED: usize = ENDED + 1;
 
 /// The texts, each a length in bytes in one word and then its bytes.
 pub(crate) const TEXTS: usize = STATISTICS + 2 * LINE_WORDS;
@@ -112,5 +123,5 @@ impl Text {
 }
 
 const _: () = assert!(FEATURES_OPTIONAL < LINE_WORDS && STATE < HOT + LINE_WORDS);
-const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && TIMESTAMPS < STATISTICS + LINE_WORDS);
+const _: () = assert!(WAKE_MODE < WRITER + LINE_WORDS && DEFERRED < STATISTICS + LINE_WORDS);
 const _: () = assert!((SCHEMA_FINGERPRINT + 1) * WORD_BYTES <= BYTES);

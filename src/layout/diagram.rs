@@ -34,7 +34,7 @@ fn control_page() -> String {
         (control::GENERATION, 2, "**generation** A, B", "of the current segment of each side; hot"),
         (control::STATE, 1, "**state**", "0 open, 1 closed and lingering, 2 removed; hot"),
         (control::PID, 1, "pid", "of the writer, in its own PID namespace"),
-        (control::START_TIME, 1, "start time", "of the writer, in clock ticks since boot"),
+        (control::START_TIME, 1, "start time", "of the writer, in clock ticks since boot, or 0"),
         (control::BOOT_ID, 2, "boot id", "of the system that the writer runs on"),
         (control::PID_NAMESPACE, 1, "pid namespace", "inode"),
         (control::INCARNATION, 1, "incarnation", "number of writers that the channel has had"),
@@ -64,6 +64,14 @@ fn control_page() -> String {
             1,
             "timestamps",
             "of publications: 0 to the nanosecond, 1 to the kernel's tick, 2 none",
+        ),
+        (control::SLEPT, 1, "slept", "how long the machine had slept at the writer's last sign of life"),
+        (control::ENDED, 1, "ended", "time at which the writer closed the channel or exited, or 0"),
+        (
+            control::DEFERRED,
+            1,
+            "deferred",
+            "number up to which publications may lag behind their worker's state",
         ),
         (control::NAMESPACE.word, text(control::NAMESPACE), "namespace", "length, then the full name"),
         (control::CHANNEL.word, text(control::CHANNEL), "channel", "length, then the full name"),
@@ -111,7 +119,7 @@ fn slot_words() -> String {
             "2n−1 while publication n is written, 2n when it is whole, 0 before the first",
         ),
         (slot::LENGTH, 1, "length", "payload bytes"),
-        (slot::TIME, 1, "time", "nanoseconds of the monotonic clock, 0 if not recorded"),
+        (slot::TIME, 1, "time", "nanoseconds since boot, 0 if not recorded"),
         (slot::CHECKSUM, 1, "checksum", "CRC32C of number and payload, or 0"),
         (slot::PAYLOAD, 0, "payload", "padded with zeroes to a word"),
     ])
@@ -129,8 +137,9 @@ fn registry_header() -> String {
         (registry::DIRTY, 1, "dirty", "1 during a change"),
         (registry::NAMESPACE.word, text(registry::NAMESPACE), "namespace", "length, then the full name"),
         (registry::waiters::START, registry::waiters::WORDS, "waiters", "the waiters' page"),
-        (registry::MARKS, registry::MAX, "marks", "per entry: 0, or a hash of its channel's name"),
-        (registry::ENTRIES, registry::MAX * registry::entry::WORDS, "entries", "1,024 bytes each"),
+        (registry::mark(0), registry::BLOCK, "marks", "per entry: 0, or a hash of its channel's name"),
+        (registry::entry(0), registry::BLOCK * registry::entry::WORDS, "entries", "1,024 bytes each"),
+        (registry::mark(registry::BLOCK), registry::BLOCK, "marks", "of the next 512 entries, and so on"),
     ])
 }
 

@@ -1,10 +1,11 @@
 //! The names of shared objects: short enough for every system, derived from the full names.
 //!
 //! `tl_` + 7 characters for the namespace + 10 for the channel + the kind + the generation, all in
-//! base 36. The control page holds the full names, and attaching compares them: a collision of
-//! hashes is an error and never a mix-up.
+//! base 36. The registry has `r` and the layout's version after the namespace. The control page
+//! holds the full names, and attaching compares them: a collision of hashes is an error and never a
+//! mix-up.
 
-use super::Side;
+use super::{Side, VERSION};
 
 /// Maximum characters of an object's name (macOS allows 31 with the slash).
 const MAX: usize = 30;
@@ -68,9 +69,24 @@ impl ObjectNames {
         ObjectNames::registry_of_prefix(&ObjectNames::prefix(namespace))
     }
 
-    /// The name of the registry of the namespace with this prefix.
+    /// The name of the registry of the namespace with this prefix. Each version of the layout has a
+    /// registry of its own: a new fleet starts beside what processes of an older version have left.
     pub(crate) fn registry_of_prefix(prefix: &str) -> String {
-        format!("{prefix}r")
+        let mut name = format!("{prefix}r");
+        push_digits(&mut name, VERSION, digits_of(VERSION));
+        name
+    }
+
+    /// The version of the layout whose registry has the name `object`, if any has. The first
+    /// version had no number in the name.
+    pub(crate) fn version_of_registry(object: &str) -> Option<u64> {
+        let prefix = ObjectNames::prefix_of_object(object)?;
+        match object[prefix.len()..].strip_prefix('r')? {
+            "" => Some(1),
+            #[expect(clippy::cast_possible_truncation, reason = "36")]
+            version if object.len() < STEM => u64::from_str_radix(version, RADIX as u32).ok(),
+            _ => None,
+        }
     }
 
     /// The names of the channel that `object` belongs to, if it is the name of a channel's object.

@@ -27,7 +27,8 @@ pub(crate) mod segment {
         pub(crate) const STAMP: usize = 0;
         /// Payload length in bytes.
         pub(crate) const LENGTH: usize = STAMP + 1;
-        /// Timestamp of the publication: nanoseconds of the monotonic clock, 0 for "not recorded".
+        /// Timestamp of the publication: nanoseconds since the machine's boot, 0 for "not
+        /// recorded".
         pub(crate) const TIME: usize = LENGTH + 1;
         /// CRC32C of number and payload where the channel has checksums, else 0.
         pub(crate) const CHECKSUM: usize = TIME + 1;
@@ -72,9 +73,9 @@ pub(crate) mod schema {
 pub(crate) mod registry {
     //! The registry: one object for each namespace, the table of its channels.
     //!
-    //! A header page, the waiters' page, a word for each entry that says whether it is in use, and
-    //! the entries. The object has the size of a full table; only the part that was needed so far
-    //! has memory.
+    //! A header page, the waiters' page, and blocks of entries, each behind a page of words that
+    //! say which of its entries are in use. The object ends behind the entries that were needed so
+    //! far; it grows in place, and never shrinks.
 
     use super::super::{LINE_WORDS, PAGE_BYTES, WORD_BYTES};
 
@@ -99,16 +100,41 @@ pub(crate) mod registry {
 
     /// Maximum number of channels in a namespace.
     pub(crate) const MAX: usize = 1 << 16;
-    /// For each entry: 0 if it is free, else the hash of its channel's name, with the lowest bit
-    /// set.
-    pub(crate) const MARKS: usize = waiters::START + waiters::WORDS;
-    /// The first entry.
-    pub(crate) const ENTRIES: usize = MARKS + MAX;
-    /// Bytes of the whole object.
-    pub(crate) const BYTES: usize = (ENTRIES + MAX * entry::WORDS) * WORD_BYTES;
+    /// The first block.
+    pub(crate) const BLOCKS: usize = waiters::START + waiters::WORDS;
+    /// Entries of a block.
+    pub(crate) const BLOCK: usize = PAGE_BYTES / WORD_BYTES;
+    /// Words from one block to the next.
+    pub(crate) const BLOCK_WORDS: usize = BLOCK * (1 + entry::WORDS);
 
-    /// Bytes that have memory from the start: header and waiters' page.
-    pub(crate) const RESERVED: usize = MARKS * WORD_BYTES;
+    /// Bytes of a new table: one page of entries.
+    pub(crate) const MIN_BYTES: usize = bytes(1);
+    /// Bytes of a full table.
+    pub(crate) const MAX_BYTES: usize = bytes(MAX);
+
+    /// The word of an entry that is 0 if the entry is free, else the hash of its channel's name,
+    /// with the lowest bit set.
+    pub(crate) const fn mark(index: usize) -> usize {
+        BLOCKS + index / BLOCK * BLOCK_WORDS + index % BLOCK
+    }
+
+    /// The first word of an entry.
+    pub(crate) const fn entry(index: usize) -> usize {
+        BLOCKS + index / BLOCK * BLOCK_WORDS + BLOCK + index % BLOCK * entry::WORDS
+    }
+
+    /// Bytes of a table that has room for this many entries, at least one: full pages.
+    pub(crate) const fn bytes(entries: usize) -> usize {
+        ((entry(entries - 1) + entry::WORDS) * WORD_BYTES).next_multiple_of(PAGE_BYTES)
+    }
+
+    /// The number of entries that a table of this many words has room for.
+    pub(crate) const fn room(words: usize) -> usize {
+        let words = words.saturating_sub(BLOCKS);
+        let last = (words % BLOCK_WORDS).saturating_sub(BLOCK) / entry::WORDS;
+        let room = words / BLOCK_WORDS * BLOCK + last;
+        if room < MAX { room } else { MAX }
+    }
 
     /// The one page that readers may store to. Its words are relative to its start.
     pub(crate) mod waiters {
@@ -154,6 +180,6 @@ pub(crate) mod registry {
     const _: () = assert!(READY == super::segment::READY && ENDED < HOT + LINE_WORDS);
     const _: () = assert!(NAMESPACE.bytes_at() + NAMESPACE.max / WORD_BYTES <= waiters::START);
     const _: () = assert!(super::segment::SLOTS + entry::DEPTH * entry::STRIDE <= entry::WORDS);
-    const _: () =
-        assert!((ENTRIES * WORD_BYTES).is_multiple_of(PAGE_BYTES) && BYTES.is_multiple_of(PAGE_BYTES));
+    const _: () = assert!((BLOCKS * WORD_BYTES).is_multiple_of(PAGE_BYTES));
+    const _: () = assert!(room(MIN_BYTES / WORD_BYTES) > 0 && room(MAX_BYTES / WORD_BYTES) == MAX);
 }

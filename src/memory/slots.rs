@@ -9,8 +9,8 @@ use crate::layout::{Geometry, WORD_BYTES};
 pub(crate) struct SlotHeader {
     /// Payload length in bytes.
     pub(crate) len: u64,
-    /// Timestamp of the publication in nanoseconds of the monotonic clock; 0 if the writer records
-    /// none.
+    /// Timestamp of the publication in nanoseconds since the machine's boot; 0 if the writer
+    /// records none.
     pub(crate) time: u64,
     /// The publication's checksum, on a channel with checksums.
     pub(crate) checksum: u64,

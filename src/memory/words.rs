@@ -132,16 +132,23 @@ impl fmt::Debug for HeapBlock {
 }
 
 impl Words {
-    /// `len` zeroes on the heap. Pages that are never touched take no memory.
-    pub(crate) fn zeroed(len: usize) -> Words {
+    /// `len` zeroes on the heap; `None` if the process can't have that much memory. Pages that are
+    /// never touched take none.
+    pub(crate) fn try_zeroed(len: usize) -> Option<Words> {
         static BLOCKS: AtomicU64 = AtomicU64::new(0);
         // Relaxed: only the difference between the numbers matters. No device has the number 0.
         let object = ObjectId { device: 0, inode: BLOCKS.fetch_add(1, Ordering::Relaxed) };
-        let block = Arc::new(HeapBlock { words: bytemuck::zeroed_slice_box(len), object });
+        let words = bytemuck::try_zeroed_slice_box(len).ok()?;
+        let block = Arc::new(HeapBlock { words, object });
         let base = NonNull::from(&*block.words).cast();
         // SAFETY: the words of the block: aligned, writable, in one allocation that lives as long
         // as the block, and accessed only as atomics.
-        unsafe { Words::new(base, len, block) }
+        Some(unsafe { Words::new(base, len, block) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn zeroed(len: usize) -> Words {
+        Words::try_zeroed(len).expect("a test has the memory")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Backend, ClaimOptions, Extent, Heap, ObjectError, SharedMemory};
+use super::{Access, Backend, ClaimOptions, Heap, ObjectError, SharedMemory, Size};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, MemoryMut, Words};
 
@@ -35,8 +35,6 @@ impl Drop for Names {
     }
 }
 
-const MODE: u32 = 0o600;
-
 /// Treats every owner as alive.
 fn never(_memory: &Words) -> bool {
     false
@@ -47,10 +45,10 @@ fn new_objects_are_zero_exclusive_and_shared(backend: Arc<dyn Backend>) {
     let (name, bytes) = (names.name("a"), 3 * PAGE_BYTES);
     assert!(matches!(names.backend.view(&name), Err(ObjectError::NotFound { .. })));
     assert!(matches!(names.backend.reopen(&name), Err(ObjectError::NotFound { .. })));
-    let memory = names.backend.create(&name, bytes, MODE).unwrap();
+    let memory = names.backend.create(&name, bytes, Access::OWNER).unwrap();
     assert_eq!(memory.len() * WORD_BYTES, bytes);
     assert!((0..memory.len()).all(|word| memory.load(word) == 0));
-    assert!(matches!(names.backend.create(&name, bytes, MODE), Err(ObjectError::Exists { .. })));
+    assert!(matches!(names.backend.create(&name, bytes, Access::OWNER), Err(ObjectError::Exists { .. })));
     let view = names.backend.view(&name).unwrap();
     let again = names.backend.reopen(&name).unwrap();
     memory.store(memory.len() - 1, 7);
@@ -61,7 +59,7 @@ fn new_objects_are_zero_exclusive_and_shared(backend: Arc<dyn Backend>) {
 fn objects_live_on_without_a_name(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "nameless");
     let name = names.name("a");
-    let memory = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    let memory = names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap();
     let view = names.backend.view(&name).unwrap();
     names.backend.remove(&name, &memory).unwrap();
     assert!(matches!(names.backend.view(&name), Err(ObjectError::NotFound { .. })));
@@ -74,11 +72,11 @@ fn objects_live_on_without_a_name(backend: Arc<dyn Backend>) {
 fn removing_never_hits_a_successor(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "successor");
     let name = names.name("a");
-    let first = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    let first = names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap();
     assert!(names.backend.remove_leftover(&name).unwrap());
     assert!(!names.backend.remove_leftover(&name).unwrap());
     names.backend.remove(&name, &first).unwrap();
-    let second = names.backend.create(&name, PAGE_BYTES, MODE).unwrap();
+    let second = names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap();
     second.store(0, 2);
     names.backend.remove(&name, &first).unwrap();
     drop(first);
@@ -88,7 +86,7 @@ fn removing_never_hits_a_successor(backend: Arc<dyn Backend>) {
 fn dropping_removes_nothing(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "drop");
     let name = names.name("a");
-    drop(names.backend.create(&name, PAGE_BYTES, MODE).unwrap());
+    drop(names.backend.create(&name, PAGE_BYTES, Access::OWNER).unwrap());
     drop(names.backend.view(&name).unwrap());
     drop(names.backend.reopen(&name).unwrap());
     assert!(names.backend.view(&name).is_ok());
@@ -98,43 +96,44 @@ fn a_claim_is_exclusive_and_ends_with_its_holder(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "claim");
     let name = names.name("c");
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::NotFound { .. })
     ));
-    let claim = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let claim = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     claim.settle();
     assert!(claim.is_named());
     let view = names.backend.view(&name).unwrap();
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(true));
     claim.memory().store(3, 9);
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     // Looking at it, and failing to claim it, must not have given the claim up.
     drop(names.backend.view(&name).unwrap());
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Claimed { .. })
     ));
     drop(claim);
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(false));
-    let again = names.backend.claim(&name, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let again =
+        names.backend.claim(&name, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &never).unwrap();
     assert_eq!(again.memory().load(3), 9, "what a former holder left is kept");
     drop(again);
-    assert!(names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).is_ok());
+    assert!(names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).is_ok());
 }
 
 fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "size");
     let name = names.name("c");
-    let _memory = names.backend.create(&name, 2 * PAGE_BYTES, MODE).unwrap();
+    let _memory = names.backend.create(&name, 2 * PAGE_BYTES, Access::OWNER).unwrap();
     assert!(matches!(
-        names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never),
+        names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never),
         Err(ObjectError::Foreign { .. })
     ));
     assert!(names.backend.view(&name).is_ok());
@@ -143,63 +142,73 @@ fn a_claim_of_another_size_is_refused(backend: Arc<dyn Backend>) {
 fn a_removed_claim_makes_room_for_a_new_one(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "reclaim");
     let name = names.name("c");
-    let first = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let first = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     first.settle();
     first.memory().store(0, 1);
     let view = names.backend.view(&name).unwrap();
     first.remove().unwrap();
     assert!(!first.is_named());
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), None);
-    let second = names.backend.claim(&name, ClaimOptions::create(Extent::full(PAGE_BYTES)), &never).unwrap();
+    let second = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     assert_eq!(second.memory().load(0), 0);
     first.remove().unwrap();
     assert!(second.is_named(), "a claim removes its own object only");
 }
 
-fn a_claim_may_be_larger_than_its_memory(backend: Arc<dyn Backend>) {
-    let names = Names::new(backend, "sparse");
+fn a_claim_grows_in_place(backend: Arc<dyn Backend>) {
+    let names = Names::new(backend, "growing");
     let name = names.name("c");
-    let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
-    let claim = names.backend.claim(&name, ClaimOptions::create(extent), &never).unwrap();
-    assert_eq!(claim.memory().len() * WORD_BYTES, extent.bytes);
-    claim.reserve(500 * PAGE_BYTES, PAGE_BYTES).unwrap();
+    let size = Size { bytes: PAGE_BYTES, max: 1_000 * PAGE_BYTES };
+    let mut claim = names.backend.claim(&name, ClaimOptions::create(size), &never).unwrap();
+    let (before, view) = (claim.memory().clone(), names.backend.view(&name).unwrap());
+    before.store(0, 3);
     let word = 500 * PAGE_BYTES / WORD_BYTES;
+    for pages in [501, 700] {
+        claim.grow(pages * PAGE_BYTES).unwrap();
+        assert!(claim.memory().len() * WORD_BYTES >= pages * PAGE_BYTES);
+    }
+    assert_eq!((claim.memory().load(0), claim.memory().load(word)), (3, 0));
+    assert_eq!(claim.memory().object(), before.object());
     claim.memory().store(word, 5);
-    assert_eq!(names.backend.view_sparse(&name, extent).unwrap().load(word), 5);
+    claim.memory().store(0, 4);
+    assert_eq!((before.load(0), view.load(0)), (4, 4), "older mappings show the same object");
+    assert_eq!(names.backend.view(&name).unwrap().load(word), 5);
     drop(claim);
-    assert_eq!(
-        names.backend.claim(&name, ClaimOptions::existing(extent), &never).unwrap().memory().load(word),
-        5
-    );
+    let again = names.backend.claim(&name, ClaimOptions::existing(size), &never).unwrap();
+    assert_eq!(again.memory().load(word), 5);
+    drop(again);
+    let fixed = ClaimOptions::existing(Size::exactly(PAGE_BYTES));
+    assert!(matches!(names.backend.claim(&name, fixed, &never), Err(ObjectError::Foreign { .. })));
 }
 
 fn sizes_and_owners_are_reported_without_opening(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "sizes");
     let name = names.name("a");
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
-    let memory = names.backend.create(&name, 5 * PAGE_BYTES, MODE).unwrap();
+    let memory = names.backend.create(&name, 5 * PAGE_BYTES, Access::OWNER).unwrap();
     let size = names.backend.size(&name).unwrap();
     let (bytes, resident) = (5 * PAGE_BYTES as u64, names.backend.memory_of(5 * PAGE_BYTES) as u64);
     assert!(resident >= bytes);
     assert_eq!((size.bytes, size.resident), (bytes, resident), "all of a created object has memory");
     let status = names.backend.status(&name).unwrap();
-    assert_eq!((status.owner, status.permissions), (rustix::process::geteuid().as_raw(), MODE));
+    assert_eq!((status.owner, status.permissions), (rustix::process::geteuid().as_raw(), Access::OWNER.mode));
     assert!(status.is_regular && status.size == size);
     names.backend.remove(&name, &memory).unwrap();
     assert!(matches!(names.backend.size(&name), Err(ObjectError::NotFound { .. })));
     assert!(matches!(names.backend.status(&name), Err(ObjectError::NotFound { .. })));
-    let extent = Extent { bytes: 1_000 * PAGE_BYTES, reserved: PAGE_BYTES };
+    let size = Size { bytes: PAGE_BYTES, max: 1_000 * PAGE_BYTES };
     let claimed = names.name("c");
-    let _claim = names.backend.claim(&claimed, ClaimOptions::create(extent), &never).unwrap();
-    let sparse = names.backend.size(&claimed).unwrap();
-    assert_eq!(sparse.bytes, extent.bytes as u64);
-    assert!((PAGE_BYTES as u64..=sparse.bytes).contains(&sparse.resident));
+    let mut claim = names.backend.claim(&claimed, ClaimOptions::create(size), &never).unwrap();
+    claim.grow(3 * PAGE_BYTES).unwrap();
+    let grown = names.backend.size(&claimed).unwrap();
+    assert_eq!(grown.bytes, (claim.memory().len() * WORD_BYTES) as u64);
+    assert_eq!(grown.resident, grown.bytes, "nothing is sparse");
 }
 
 fn parts_are_writable_and_at_their_place(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "part");
     let name = names.name("a");
-    let memory = names.backend.create(&name, 40 * PAGE_BYTES, MODE).unwrap();
+    let memory = names.backend.create(&name, 40 * PAGE_BYTES, Access::OWNER).unwrap();
     for page in [0, 1, 5, 16, 17, 39] {
         let (start, word) = (page * PAGE_BYTES, page * PAGE_BYTES / WORD_BYTES);
         let part = names.backend.part(&name, start, PAGE_BYTES).unwrap();
@@ -245,7 +254,7 @@ conformance!(
     a_claim_is_exclusive_and_ends_with_its_holder,
     a_claim_of_another_size_is_refused,
     a_removed_claim_makes_room_for_a_new_one,
-    a_claim_may_be_larger_than_its_memory,
+    a_claim_grows_in_place,
     sizes_and_owners_are_reported_without_opening,
     parts_are_writable_and_at_their_place,
 );

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, if_exists};
+use super::{
+    Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, Size,
+    if_exists,
+};
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords, Words};
 
@@ -60,9 +63,10 @@ impl Heap {
         }
     }
 
-    fn try_claim(&self, name: &str, object: Object, bytes: usize) -> Result<HeapClaim, ObjectError> {
-        if object.words.len() * WORD_BYTES != bytes {
-            let reason = format!("it has {} bytes instead of {bytes}", object.words.len() * WORD_BYTES);
+    fn try_claim(&self, name: &str, object: Object, size: Size) -> Result<HeapClaim, ObjectError> {
+        let bytes = object.words.len() * WORD_BYTES;
+        if !size.includes(bytes) {
+            let reason = format!("it has {bytes} bytes instead of {}", size.bytes);
             return Err(ObjectError::Foreign { object: name.into(), reason });
         }
         if std::mem::replace(&mut *lock(&object.claimed), true) {
@@ -78,29 +82,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Object {
-    fn new(bytes: usize) -> Object {
-        let words = Words::zeroed(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
-        Object { words, claimed: Arc::default() }
+    fn new(name: &str, bytes: usize) -> Result<Object, ObjectError> {
+        let words = Words::try_zeroed(bytes.next_multiple_of(PAGE_BYTES) / WORD_BYTES);
+        let (operation, limit) = ("allocate", ResourceLimit::Mappings);
+        let words = words.ok_or_else(|| ObjectError::Limit { object: name.into(), operation, limit })?;
+        Ok(Object { words, claimed: Arc::default() })
+    }
+
+    fn status(&self) -> ObjectStatus {
+        let bytes = (self.words.len() * WORD_BYTES) as u64;
+        ObjectStatus {
+            owner: rustix::process::geteuid().as_raw(),
+            group: rustix::process::getegid().as_raw(),
+            permissions: 0o600,
+            is_regular: true,
+            size: ObjectSize { bytes, resident: bytes },
+        }
     }
 }
 
 impl Backend for Heap {
-    fn create(&self, object: &str, bytes: usize, _mode: Mode) -> Result<Words, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, _access: Access) -> Result<Words, ObjectError> {
         let mut objects = self.objects();
         if objects.contains_key(object) {
             return Err(ObjectError::Exists { object: object.into() });
         }
-        let new = Object::new(bytes);
+        let new = Object::new(object, bytes)?;
         objects.insert(object.into(), new.clone());
         Ok(new.words)
     }
 
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         self.find(object).map(|found| found.words.read_only())
-    }
-
-    fn view_sparse(&self, object: &str, _extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
-        self.view(object)
     }
 
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
@@ -128,15 +141,15 @@ impl Backend for Heap {
         options: ClaimOptions,
         _abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
-        let bytes = options.extent.bytes;
         // The map stays locked until the claim is made, so that the name means the claimed object.
         let mut objects = self.objects();
-        if options.create {
-            objects.entry(object.into()).or_insert_with(|| Object::new(bytes));
+        if options.create && !objects.contains_key(object) {
+            // A block of the heap can't grow in place. Pages that are not touched take no memory.
+            objects.insert(object.into(), Object::new(object, options.size.max)?);
         }
         let found = objects.get(object).cloned();
         let found = found.ok_or_else(|| ObjectError::NotFound { object: object.into() })?;
-        Ok(Box::new(self.try_claim(object, found, bytes)?))
+        Ok(Box::new(self.try_claim(object, found, options.size)?))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
@@ -145,14 +158,12 @@ impl Backend for Heap {
 
     /// The heap does not record which pages were touched: all of an object counts.
     fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
-        let bytes = (self.find(object)?.words.len() * WORD_BYTES) as u64;
-        Ok(ObjectSize { bytes, resident: bytes })
+        self.find(object).map(|found| found.status().size)
     }
 
     /// The heap has no owners and no permissions: every object belongs to this user.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
-        let owner = rustix::process::geteuid().as_raw();
-        Ok(ObjectStatus { owner, permissions: 0o600, is_regular: true, size: self.size(object)? })
+        self.find(object).map(|found| found.status())
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
@@ -170,13 +181,20 @@ impl Claim for HeapClaim {
     fn settle(&self) {}
 
     /// The heap has no permissions.
-    fn set_mode(&self, _mode: Mode) -> Result<(), ObjectError> {
+    fn set_access(&self, _access: Access) -> Result<(), ObjectError> {
         Ok(())
     }
 
-    /// All of it has memory.
-    fn reserve(&self, _start: usize, _bytes: usize) -> Result<(), ObjectError> {
-        Ok(())
+    fn status(&self) -> Result<ObjectStatus, ObjectError> {
+        Ok(self.object.status())
+    }
+
+    /// It has its maximum from the start.
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
+        match bytes <= self.object.words.len() * WORD_BYTES {
+            true => Ok(()),
+            false => Err(ObjectError::NoSpace { object: self.name.clone(), bytes }),
+        }
     }
 
     fn is_named(&self) -> bool {

@@ -9,11 +9,22 @@
 //! Byte 0 is the *gate*: a process holds it while it determines or becomes the owner. The bytes
 //! from 1 on belong to owners. A byte need not exist in the object to be locked.
 
+use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rustix::fs::MemfdFlags;
+
+use crate::memory::ObjectId;
 
 const GATE: i64 = 0;
 const FIRST_OWNER: i64 = 1;
+
+/// How many descriptors of a process to examine at most.
+const MAX_DESCRIPTORS: usize = 100_000;
 
 /// Tries to lock the gate; `false` if another process holds it.
 pub(super) fn try_lock_gate(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
@@ -72,6 +83,66 @@ impl Vacancy {
     }
 }
 
+/// Whether process `pid` holds an owner's lock of this object, or of any object; `None` if the
+/// system does not show it.
+///
+/// Cost: system calls for every descriptor of every thread of the process.
+pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>) -> Option<bool> {
+    let mut left = MAX_DESCRIPTORS;
+    // A thread can have descriptors of its own.
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let thread = thread.ok()?.path();
+        let Some(descriptors) = if_there(fs::read_dir(thread.join("fdinfo")))? else { continue };
+        for descriptor in descriptors {
+            left = left.checked_sub(1)?;
+            let Some(descriptor) = if_there(descriptor)? else { continue };
+            let Some(info) = if_there(fs::read_to_string(descriptor.path()))? else { continue };
+            if info.lines().any(is_owners_lock) && is_of(&thread, &descriptor.file_name(), object)? {
+                return Some(true);
+            }
+        }
+    }
+    shows_locks().then_some(false)
+}
+
+/// `Some(None)` if a thread or a descriptor has vanished since it was listed; `None` if it may not
+/// be examined.
+fn if_there<T>(found: io::Result<T>) -> Option<Option<T>> {
+    match found {
+        Ok(found) => Some(Some(found)),
+        Err(error) => matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)).then_some(None),
+    }
+}
+
+/// Whether a descriptor is of this object, or any is asked for.
+fn is_of(thread: &Path, descriptor: &std::ffi::OsStr, object: Option<ObjectId>) -> Option<bool> {
+    let Some(object) = object else { return Some(true) };
+    let found = if_there(fs::metadata(thread.join("fd").join(descriptor)))?;
+    Some(found.is_some_and(|found| ObjectId { device: found.dev(), inode: found.ino() } == object))
+}
+
+/// Whether a line of a descriptor's information is about the lock of an owner's byte. The first and
+/// the last byte are at its end: `lock: 1: OFDLCK ADVISORY WRITE -1 00:1b:12345 1 1`.
+fn is_owners_lock(line: &str) -> bool {
+    let mut fields = line.split_ascii_whitespace();
+    let is_ours = fields.next() == Some("lock:") && fields.nth(1) == Some("OFDLCK");
+    // A lock without an end is shown as `EOF`.
+    let is_owners = |end: &str| end.parse().map_or(end == "EOF", |end: i64| end >= FIRST_OWNER);
+    is_ours && fields.last().is_some_and(is_owners)
+}
+
+/// Whether this system shows the locks of a descriptor (Linux 4.1), or at least does not hide them.
+fn shows_locks() -> bool {
+    static SHOWS: OnceLock<bool> = OnceLock::new();
+    let try_one = || {
+        let file = rustix::fs::memfd_create(c"tearless-lock", MemfdFlags::CLOEXEC).ok()?;
+        Vacancy { byte: FIRST_OWNER }.fill(file.as_fd()).ok()?;
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
+        Some(info.lines().any(is_owners_lock))
+    };
+    *SHOWS.get_or_init(|| try_one().unwrap_or(false))
+}
+
 /// Sets or clears the lock of `len` bytes from `byte` on; `false` if another process has locked one
 /// of them.
 fn set(descriptor: BorrowedFd<'_>, kind: libc::c_int, byte: i64, len: i64) -> io::Result<bool> {
@@ -118,4 +189,45 @@ fn request(kind: libc::c_int, byte: i64, len: i64) -> libc::flock {
         reason = "the constants fit in the fields that they are made for"
     )]
     libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: byte, l_len: len, l_pid: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_found_by_its_descriptors() {
+        let own = u64::from(std::process::id());
+        let file = File::from(rustix::fs::memfd_create(c"tearless-test", MemfdFlags::CLOEXEC).unwrap());
+        let metadata = file.metadata().unwrap();
+        let object = Some(ObjectId { device: metadata.dev(), inode: metadata.ino() });
+        assert!(shows_locks());
+        assert_eq!(holds_owners_lock(own, object), Some(false));
+        assert!(try_lock_gate(file.as_fd()).unwrap());
+        assert_eq!(holds_owners_lock(own, object), Some(false), "the gate makes no owner");
+        // The kernel shows the two as one lock.
+        vacancy(file.as_fd()).unwrap().fill(file.as_fd()).unwrap();
+        assert_eq!(holds_owners_lock(own, object), Some(true));
+        unlock_gate(file.as_fd());
+        assert_eq!(holds_owners_lock(own, object), Some(true));
+        assert_eq!(holds_owners_lock(own, None), Some(true));
+        let other = object.map(|object| ObjectId { inode: object.inode + 1, ..object });
+        assert_eq!(holds_owners_lock(own, other), Some(false));
+        unlock_all(file.as_fd());
+        assert_eq!(holds_owners_lock(own, object), Some(false));
+        assert_eq!(holds_owners_lock(u64::MAX, None), None, "there is no such process");
+    }
+
+    #[test]
+    fn only_an_owners_lock_counts() {
+        let lock = |rest: &str| is_owners_lock(&format!("lock:\t1: {rest}"));
+        assert!(lock("OFDLCK  ADVISORY  WRITE -1 00:1b:12345 1 1"));
+        assert!(lock("OFDLCK  ADVISORY  WRITE -1 00:1b:12345 0 2"));
+        assert!(lock("OFDLCK  ADVISORY  WRITE -1 00:1b:12345 3 EOF"));
+        assert!(!lock("OFDLCK  ADVISORY  WRITE -1 00:1b:12345 0 0"));
+        assert!(!lock("POSIX  ADVISORY  WRITE 17 00:1b:12345 1 1"));
+        assert!(!is_owners_lock("flags:\t02100002") && !is_owners_lock(""));
+    }
 }

@@ -2,13 +2,29 @@
 
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
-use crate::layout::WORD_BYTES;
+use crate::layout::{PAGE_BYTES, WORD_BYTES};
 use crate::memory::{ObjectId, ReadOnlyWords, SharedWords, Words, WordsOwner};
+
+/// The number of mappings of this process.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// The most mappings that this room makes. A process at the kernel's limit can't allocate memory
+/// either, and aborts: the rest is for the rest of the process.
+fn max_live() -> usize {
+    /// The kernel's default.
+    const DEFAULT: usize = 65_530;
+    static MAX: OnceLock<usize> = OnceLock::new();
+    *MAX.get_or_init(|| {
+        let known = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+        known.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT) / 16 * 15
+    })
+}
 
 /// The largest pages of kernels, which map files only from a multiple of their page on: x86-64 has
 /// pages of 4 KiB, arm64 of 4, 16 or 64.
@@ -42,13 +58,14 @@ impl WordsOwner for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: the mapping is ours, has that address and length, and every `SharedWords` of it
         // holds a share of this value.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
     }
 }
 
-/// Maps `bytes` of the object behind `fd`, which must have that size, writable.
+/// Maps the first `bytes` of the object behind `fd`, which must have them, writable.
 pub(super) fn writable(fd: BorrowedFd<'_>, bytes: usize, object: ObjectId) -> Result<Words, Errno> {
     let mapping = Mapping::new(fd, 0, bytes, object, ProtFlags::READ | ProtFlags::WRITE)?;
     // SAFETY: mapped writable.
@@ -92,9 +109,20 @@ impl Mapping {
         object: ObjectId,
         protection: ProtFlags,
     ) -> Result<Mapping, Errno> {
+        if LIVE.load(Ordering::Relaxed) >= max_live() {
+            return Err(Errno::NOMEM);
+        }
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
         let address = unsafe { mmap(ptr::null_mut(), bytes, protection, MapFlags::SHARED, fd, start) }?;
         let base = NonNull::new(address.cast::<u64>()).ok_or(Errno::NOMEM)?;
+        // Relaxed: the number orders nothing.
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        if bytes > PAGE_BYTES {
+            // A core dump holds no large objects, whether they still have names or not. A page is
+            // not worth the call, of which a hub would make one for each channel.
+            // SAFETY: the mapping is ours and of that length; the advice changes nothing it shows.
+            let _ = unsafe { madvise(address, bytes, Advice::LinuxDontDump) };
+        }
         Ok(Mapping { base, bytes, object })
     }
 

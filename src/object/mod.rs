@@ -9,38 +9,79 @@
 
 #[cfg(test)]
 mod conformance;
-mod fork;
 mod heap;
 mod lock;
 mod mapping;
+mod process;
 mod shm;
 mod threads;
 
-pub(crate) use fork::ForkToken;
 pub(crate) use heap::Heap;
-pub(crate) use shm::SharedMemory;
+pub(crate) use lock::holds_owners_lock;
+pub(crate) use process::{AtExit, ForkToken, at_exit};
+pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::layout::PAGE_BYTES;
 use crate::memory::{ReadOnlyWords, Words};
 
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
 
-/// Size of a claimed object, and how much of it gets memory at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
-    pub(crate) bytes: usize,
-    pub(crate) reserved: usize,
+/// The users that may open an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) mode: Mode,
+    /// The group that the permissions are for; `None` for that of this process.
+    pub(crate) group: Option<u32>,
 }
 
-impl Extent {
-    /// All of it gets memory at once.
-    pub(crate) fn full(bytes: usize) -> Extent {
-        Extent { bytes, reserved: bytes }
+impl Access {
+    /// The owner alone.
+    pub(crate) const OWNER: Access = Access { mode: 0o600, group: None };
+
+    /// The group, if the permissions admit it to more than all users.
+    pub(crate) fn admitted_group(self) -> Option<u32> {
+        ((self.mode >> 3) & !self.mode & 0o7 != 0).then(|| self.any_group())
+    }
+
+    fn any_group(self) -> u32 {
+        self.group.unwrap_or_else(|| rustix::process::getegid().as_raw())
+    }
+
+    /// What admits the users of both; `Err` with both groups if that takes two groups.
+    pub(crate) fn with(self, other: Access) -> Result<Access, (u32, u32)> {
+        let group = match (self.admitted_group(), other.admitted_group()) {
+            (Some(known), Some(wanted)) if known != wanted => return Err((known, wanted)),
+            (None, Some(wanted)) => wanted,
+            _ => self.any_group(),
+        };
+        Ok(Access { mode: self.mode | other.mode, group: Some(group) })
+    }
+}
+
+/// Size of a claimed object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Its bytes when it is new.
+    pub(crate) bytes: usize,
+    /// The most bytes to which it may [grow](Claim::grow).
+    pub(crate) max: usize,
+}
+
+impl Size {
+    /// It never grows.
+    pub(crate) fn exactly(bytes: usize) -> Size {
+        Size { bytes, max: bytes }
+    }
+
+    /// Whether an object may have this many bytes.
+    fn includes(self, bytes: usize) -> bool {
+        (self.bytes..=self.max).contains(&bytes) && bytes.is_multiple_of(PAGE_BYTES)
     }
 }
 
@@ -49,7 +90,7 @@ impl Extent {
 pub(crate) struct ObjectSize {
     /// Its length.
     pub(crate) bytes: u64,
-    /// The part of it that has memory.
+    /// The part of it that has memory, in full pages.
     pub(crate) resident: u64,
 }
 
@@ -58,6 +99,8 @@ pub(crate) struct ObjectSize {
 pub(crate) struct ObjectStatus {
     /// Numeric id of its owner.
     pub(crate) owner: u32,
+    /// Numeric id of its group.
+    pub(crate) group: u32,
     pub(crate) permissions: Mode,
     /// Whether it is a regular file. Objects of ours are nothing else.
     pub(crate) is_regular: bool,
@@ -69,6 +112,20 @@ impl ObjectStatus {
     pub(crate) fn is_ours(&self) -> bool {
         self.is_regular && self.owner == rustix::process::geteuid().as_raw()
     }
+
+    /// An error unless this process runs as the owner of `object`, whose status this is.
+    pub(crate) fn must_be_ours(&self, object: &str) -> Result<(), ObjectError> {
+        let user = rustix::process::geteuid().as_raw();
+        match self.owner == user {
+            true => Ok(()),
+            false => Err(ObjectError::NotOwner { object: object.into(), owner: self.owner, user }),
+        }
+    }
+
+    /// The users that may open the object.
+    pub(crate) fn access(&self) -> Access {
+        Access { mode: self.permissions, group: Some(self.group) }
+    }
 }
 
 /// How long to wait for another process to finish a step on an object. A step is a few system
@@ -78,7 +135,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// How an object is claimed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClaimOptions {
-    pub(crate) extent: Extent,
+    pub(crate) size: Size,
     /// Whether the object is created if there is none.
     pub(crate) create: bool,
     /// How long to wait for another process that is claiming it at the same time.
@@ -87,13 +144,13 @@ pub(crate) struct ClaimOptions {
 
 impl ClaimOptions {
     /// Claims an object, and creates it if there is none.
-    pub(crate) fn create(extent: Extent) -> ClaimOptions {
-        ClaimOptions { extent, create: true, patience: PATIENCE }
+    pub(crate) fn create(size: Size) -> ClaimOptions {
+        ClaimOptions { size, create: true, patience: PATIENCE }
     }
 
     /// Claims an object that must exist.
-    pub(crate) fn existing(extent: Extent) -> ClaimOptions {
-        ClaimOptions { create: false, ..ClaimOptions::create(extent) }
+    pub(crate) fn existing(size: Size) -> ClaimOptions {
+        ClaimOptions { create: false, ..ClaimOptions::create(size) }
     }
 }
 
@@ -141,12 +198,53 @@ pub enum ObjectError {
     },
     /// The system doesn't allow it.
     #[error(
-        "no permission for shared-memory object {object}: run as its owner; the writer can give \
-         readers permissions (WriterBuilder::permissions)"
+        "no permission for shared-memory object {object}{}: run as its owner; all writers can admit \
+         other readers to their namespace (NamespaceBuilder::permissions, NamespaceBuilder::group)",
+        owner_text(*.owner)
     )]
     PermissionDenied {
         /// Its name.
         object: String,
+        /// Numeric id of its owner, if it exists.
+        owner: Option<u32>,
+    },
+    /// This process runs as another user than the owner, and would create objects that the others'
+    /// readers refuse: it has changed its user after opening, or resumes another user's channel.
+    #[error(
+        "shared-memory object {object} belongs to user {owner}, and this process runs as user {user} \
+         now: a channel belongs to one user; change the user before opening, or run as user {owner}"
+    )]
+    NotOwner {
+        /// Its name.
+        object: String,
+        /// Numeric id of its owner.
+        owner: u32,
+        /// Numeric id of this process's effective user.
+        user: u32,
+    },
+    /// This process may not give the object to the group.
+    #[error(
+        "shared-memory object {object} can't be given to group {group}: add this process's user to the \
+         group (in a systemd unit: SupplementaryGroups=)"
+    )]
+    NotMember {
+        /// Its name.
+        object: String,
+        /// Numeric id of the group.
+        group: u32,
+    },
+    /// The namespace's registry admits another group already.
+    #[error(
+        "registry {object} admits group {found}, and this writer asks for group {wanted}: give all \
+         writers of a namespace the same group (NamespaceBuilder::group)"
+    )]
+    OtherGroup {
+        /// Its name.
+        object: String,
+        /// Numeric id of the registry's group.
+        found: u32,
+        /// Numeric id of the group that this writer asks for.
+        wanted: u32,
     },
     /// Another program put something else under this name.
     #[error(
@@ -159,6 +257,19 @@ pub enum ObjectError {
         /// Why it is not one of our objects.
         reason: String,
     },
+    /// It is the registry of another namespace, whose name has the same hash.
+    #[error(
+        "/dev/shm/{object} is the registry of namespace {other:?}, whose name has the same hash as \
+         {namespace:?}: choose another name for one of the two"
+    )]
+    OtherNamespace {
+        /// Its name.
+        object: String,
+        /// The namespace that was asked for.
+        namespace: Box<str>,
+        /// The namespace that it belongs to.
+        other: Box<str>,
+    },
     /// It belongs to another user.
     #[error(
         "shared-memory object {object} belongs to user {owner}, which is not trusted: trust that \
@@ -170,6 +281,33 @@ pub enum ObjectError {
         /// Numeric id of its owner.
         owner: u32,
     },
+    /// The place of shared memory is missing, or lacks what every object needs.
+    #[error("shared memory can't be used: {problem}")]
+    Unusable {
+        /// What is missing, and what to do.
+        problem: String,
+    },
+    /// A limit of this process, or of the system, does not allow it.
+    #[error("{operation} failed for shared-memory object {object}: {limit}")]
+    Limit {
+        /// Its name.
+        object: String,
+        /// The operation that failed.
+        operation: &'static str,
+        /// Which limit.
+        limit: ResourceLimit,
+    },
+    /// The registry has no entry left.
+    #[error(
+        "registry {object} has {channels} channels, and no room for another one: remove those of dead \
+         writers (`Namespace::clean` with `Retention::Nothing`), or use several namespaces"
+    )]
+    Full {
+        /// Its name.
+        object: String,
+        /// Maximum number of channels in a namespace.
+        channels: usize,
+    },
     /// The system refused for another reason.
     #[error("{operation} failed for shared-memory object {object}: {source}")]
     Os {
@@ -180,6 +318,58 @@ pub enum ObjectError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// A limit that an operation has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResourceLimit {
+    /// The length of the files that this process may write: at most this many bytes.
+    FileSize(u64),
+    /// The memory that this process may lock: it locks all that it maps.
+    LockedMemory,
+    /// The number of mappings, or their size.
+    Mappings,
+    /// The number of open descriptors.
+    Descriptors,
+}
+
+impl fmt::Display for ResourceLimit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            ResourceLimit::FileSize(max) => {
+                return write!(
+                    formatter,
+                    "this process may not make files of more than {max} bytes: raise that limit \
+                     (ulimit -f, in a systemd unit LimitFSIZE=)"
+                );
+            }
+            ResourceLimit::LockedMemory => {
+                "this process locks all memory that it maps, and may not lock that much: raise that \
+                 limit (ulimit -l, in a systemd unit LimitMEMLOCK=)"
+            }
+            ResourceLimit::Mappings => {
+                "this process has too many mappings, or too much memory is mapped: raise \
+                 vm.max_map_count or the limit of its address space (ulimit -v)"
+            }
+            ResourceLimit::Descriptors => {
+                "too many descriptors are open: raise that limit (ulimit -n, in a systemd unit \
+                 LimitNOFILE=)"
+            }
+        })
+    }
+}
+
+impl ObjectError {
+    /// Whether the reason may be a passing lack of descriptors, mappings or memory.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, ObjectError::Os { .. } | ObjectError::Limit { .. } | ObjectError::NoSpace { .. })
+    }
+}
+
+/// `, which belongs to user 7`, if the owner is known.
+fn owner_text(owner: Option<u32>) -> String {
+    owner.map_or_else(String::new, |owner| format!(", which belongs to user {owner}"))
 }
 
 /// The result of looking at an object by its name; `None` if the object does not exist, or no
@@ -201,15 +391,11 @@ pub(crate) fn if_exists<T>(result: Result<T, ObjectError>) -> Result<Option<T>, 
 /// nothing. The words, which are loaded and stored all the time, have the same concrete types for
 /// every backend.
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
-    /// Creates `object` exclusively, with reserved memory and exactly the permissions of `mode`.
-    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError>;
+    /// Creates `object` exclusively, with reserved memory and exactly this access.
+    fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
 
     /// Maps `object` read-only.
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError>;
-
-    /// Maps `object` read-only, although only a part of it has memory. The caller accesses only
-    /// that part.
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
 
     /// Maps `object` of a dead process to resume it.
     fn reopen(&self, object: &str) -> Result<Words, ObjectError>;
@@ -268,11 +454,15 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// `abandoned` reads are stored; until then other processes wait.
     fn settle(&self);
 
-    /// Sets exactly these permissions, regardless of the umask.
-    fn set_mode(&self, mode: Mode) -> Result<(), ObjectError>;
+    /// Gives the object exactly this access, regardless of the umask.
+    fn set_access(&self, access: Access) -> Result<(), ObjectError>;
 
-    /// Reserves the `bytes` from `start` on, so that no access to them can fail.
-    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError>;
+    /// Status of the object.
+    fn status(&self) -> Result<ObjectStatus, ObjectError>;
+
+    /// Makes the object larger, up to the maximum of its [`Size`], and maps all of it. What it held
+    /// is at the same place, the rest is zero.
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError>;
 
     /// Whether the name still means this object.
     fn is_named(&self) -> bool;

@@ -64,6 +64,9 @@ impl<T, C, A> ReaderBuilder<T, C, A> {
 
     /// Waits up to `timeout` for the channel to exist and to be ready. Default: see
     /// [`AttachPolicy`].
+    ///
+    /// [`open`](Self::open) blocks its thread for that time. Async code waits for a channel with
+    /// `Hub::changes_of`, whose first item is its first state.
     pub fn attach_within(self, timeout: Duration) -> Self {
         self.attach_policy(AttachPolicy::default().missing(timeout).not_ready(timeout))
     }

@@ -1,6 +1,7 @@
 //! A channel as an asynchronous stream of snapshots, on any executor.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,31 +22,67 @@ use crate::waiting::Ticket;
 /// read or decoded; the stream continues. Dropping a future or the stream loses nothing: the latest
 /// state stays in the channel.
 ///
-/// It works on any executor. One thread of the namespace, shared by all streams of its readers and
-/// hubs, sleeps for them and wakes their tasks. It starts with the first stream that waits, and
-/// ends some time after the last.
+/// It works on any executor, and lets other tasks run after 64 states in a row. One thread of the
+/// namespace, shared by all streams of its readers and hubs, sleeps for them and wakes their tasks.
+/// It starts with the first stream that waits, and ends some time after the last.
 pub struct Changes<T, C> {
     reader: Reader<T, C>,
     ticket: Ticket,
     seen: u64,
     has_ended: bool,
+    turn: Turn,
+}
+
+/// States that a stream returns in a row before it lets its executor run other tasks.
+const MAX_IN_A_ROW: u32 = 64;
+
+/// The turn of a stream: one that always has a state would not let other tasks run.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    in_a_row: u32,
+}
+
+impl Turn {
+    /// The result of a poll that calls `next`, which returns a state if there is one, and otherwise
+    /// has arranged that the task is woken.
+    pub(crate) fn poll<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        next: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        if self.in_a_row == MAX_IN_A_ROW {
+            self.in_a_row = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = next(context);
+        self.in_a_row = if polled.is_ready() { self.in_a_row + 1 } else { 0 };
+        polled
+    }
 }
 
 impl<T, C: Decode<T>> Changes<T, C> {
     pub(super) fn new(reader: Reader<T, C>) -> Changes<T, C> {
         let ticket = Ticket::new(Arc::clone(reader.handle().notifier()));
-        Changes { reader, ticket, seen: 0, has_ended: false }
+        Changes { reader, ticket, seen: 0, has_ended: false, turn: Turn::default() }
     }
 
     /// The next state, once there is one; `None` when the channel has ended. Cancellation-safe.
     pub async fn next(&mut self) -> Option<Result<Snapshot<T>, SnapshotError>> {
-        poll_fn(|context| self.poll(context)).await
+        poll_fn(|context| self.poll_turn(context)).await
     }
 
     /// The reader of the stream.
     #[must_use]
     pub fn into_reader(self) -> Reader<T, C> {
         self.reader
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Snapshot<T>, SnapshotError>>> {
+        let mut turn = mem::take(&mut self.turn);
+        let polled = turn.poll(context, |context| self.poll(context));
+        self.turn = turn;
+        polled
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Snapshot<T>, SnapshotError>>> {
@@ -82,7 +119,7 @@ impl<T, C: Decode<T>> Stream for Changes<T, C> {
     type Item = Result<Snapshot<T>, SnapshotError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll(context)
+        self.get_mut().poll_turn(context)
     }
 }
 

@@ -55,8 +55,9 @@ impl<S, F, const N: usize> Field<S, [F; N]> {
     ///
     /// If the array has no such element.
     #[must_use]
+    #[track_caller]
     pub const fn index(self, index: usize) -> Field<S, F> {
-        assert!(index < N, "the array has no such element");
+        assert!(index < N, "the array has no such element: its type says how many it has");
         Field { offset: self.offset + index * size_of::<F>(), types: PhantomData }
     }
 }
@@ -204,7 +205,8 @@ impl<T, C> Reader<T, C> {
     /// [`Snapshot::age`](crate::Snapshot::age) is the time since a publication.
     ///
     /// An old heartbeat proves nothing: the writer may be stopped, slow, or busy elsewhere.
-    /// [`Reader::writer_state`] says whether it is dead. Costs one load, and one read of the clock.
+    /// The age counts time for which the machine slept. [`Reader::writer_state`] says whether the
+    /// writer is dead. Costs one load, and one read of the clock.
     #[must_use]
     pub fn heartbeat_age(&self) -> Option<Duration> {
         self.channel.page().heartbeat_age()
@@ -214,10 +216,20 @@ impl<T, C> Reader<T, C> {
     /// ([`WriterBuilder::heartbeat_interval`](crate::WriterBuilder::heartbeat_interval)); `None` if
     /// it promised none. Costs one load.
     ///
-    /// A caller waits for several intervals before it acts on an old [`Reader::heartbeat_age`].
+    /// A caller waits for several intervals before it acts on an old [`Reader::heartbeat_age`], or
+    /// leaves the judgement to [`Reader::health`], which does not count time asleep.
     #[must_use]
     pub fn heartbeat_interval(&self) -> Option<Duration> {
         self.channel.page().heartbeat_interval()
+    }
+
+    /// Random id of the channel. If
+    /// [`ChannelInfo::instance`](crate::inspect::ChannelInfo::instance) has another one for its
+    /// name, this reader's channel has lost its name: it was removed, or its objects were unlinked
+    /// by hand.
+    #[must_use]
+    pub fn instance(&self) -> u64 {
+        self.channel.instance()
     }
 
     /// How many writers the channel has had so far, one after the other.

@@ -19,17 +19,26 @@ pub use table::ChannelInfo;
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::channel::WaitersPage;
+use crate::clock::Timer;
 use crate::layout::registry::{self, waiters};
-use crate::layout::{ObjectNames, WORD_BYTES};
+use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES};
 use crate::memory::{Memory, ReadOnlyWords};
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, if_exists};
+use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
+use crate::seqlock::ready::{self, Readiness};
 use table::{Table, Version};
 
-/// The first pages have memory from the start, the rest as far as there are entries.
-const EXTENT: Extent = Extent { bytes: registry::BYTES, reserved: registry::RESERVED };
+/// It begins small, and grows.
+const SIZE: Size = Size { bytes: registry::MIN_BYTES, max: registry::MAX_BYTES };
+
+/// How long a process uses a table before it checks that the table still has its name: a cleanup by
+/// hand removes names, and the table can't say so.
+pub(crate) const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
+
+/// How many channels a new one looks at, to remove those of dead writers.
+const LOOKED_AT: usize = 16;
 
 /// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
@@ -46,15 +55,19 @@ impl<'a> Registry<'a> {
         Registry { backend, namespace, object: ObjectNames::registry(namespace) }
     }
 
-    /// Enters a channel, or its new writer.
-    pub(crate) fn register(&self, info: &ChannelInfo) -> Result<(), ObjectError> {
+    /// Enters a channel, or its new writer, and returns the number of channels. `access` becomes a
+    /// part of the registry's.
+    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<usize, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let claim = self.claim(ClaimOptions::create(EXTENT))?;
-            let table = Table::new(claim.memory());
-            if table.prepare(self.namespace, &self.object)? {
-                let reserve = |start, bytes| claim.reserve(start, bytes);
-                let entered = table.change(|table| table.enter(info, reserve));
-                table.wake_waiters();
+            let mut claim = self.claim(ClaimOptions::create(SIZE))?;
+            if Table::new(claim.memory()).prepare(self.namespace, &self.object)? {
+                let entered = self.admit(claim.as_ref(), access).and_then(|()| {
+                    let place = self.make_room(claim.as_mut(), &info.name)?;
+                    let table = Table::new(claim.memory());
+                    table.change(|table| table.enter(place, info));
+                    Ok(table.count())
+                });
+                Table::new(claim.memory()).wake_waiters();
                 if entered.is_err() {
                     // The table may have been made only for this entry. The original error matters
                     // more.
@@ -67,23 +80,72 @@ impl<'a> Registry<'a> {
         Err(ObjectError::Claimed { object: self.object.clone() })
     }
 
+    /// Lets the registry also admit the users that `wanted` admits. It admits the users of all
+    /// writers since it was created.
+    fn admit(&self, claim: &dyn Claim, wanted: Access) -> Result<(), ObjectError> {
+        let known = claim.status()?.access();
+        let object = || self.object.clone();
+        let other_group = |(found, wanted)| ObjectError::OtherGroup { object: object(), found, wanted };
+        match known.with(wanted).map_err(other_group)? {
+            access if access == known => Ok(()),
+            access => claim.set_access(access),
+        }
+    }
+
+    /// The place of a channel's entry. The object grows if there is none: by half, so that few
+    /// channels make it grow.
+    fn make_room(&self, claim: &mut dyn Claim, channel: &str) -> Result<usize, ObjectError> {
+        let table = Table::new(claim.memory());
+        let (place, room) = (table.place(channel), table.room());
+        if place >= registry::MAX {
+            return Err(ObjectError::Full { object: self.object.clone(), channels: registry::MAX });
+        }
+        if place >= room {
+            claim.grow(registry::bytes((room + room / 2).min(registry::MAX).max(place + 1)))?;
+        }
+        Ok(place)
+    }
+
     /// Removes the entries of these instances of channels, and the table if it has no entry: its
     /// creator, or the process that removed the last entry, may have been killed.
     pub(crate) fn deregister(&self, gone: &[(&str, u64)]) -> Result<(), ObjectError> {
-        let claimed = if_exists(self.claim(ClaimOptions::existing(EXTENT)))?;
+        let claimed = if_exists(self.claim(ClaimOptions::existing(SIZE)))?;
         let Some(claim) = claimed else { return Ok(()) };
         let table = Table::new(claim.memory());
         if !table.prepare(self.namespace, &self.object)? {
             return claim.remove();
         }
         if !gone.is_empty() {
-            table.change(|table| {
-                table.strike(gone);
-                Ok(())
-            })?;
+            table.change(|table| table.strike(gone));
             table.wake_waiters();
         }
         remove_if_empty(claim.as_ref())
+    }
+
+    /// Removes `object`, the registry of another version of the layout, unless `is_used` says, once
+    /// no process can change it, that the namespace has a channel of that version. Returns whether
+    /// it was removed.
+    pub(crate) fn remove_other(
+        &self,
+        object: &str,
+        is_used: impl FnOnce() -> Result<bool, ObjectError>,
+    ) -> Result<bool, ObjectError> {
+        let Some(size) = if_exists(self.backend.size(object))? else { return Ok(false) };
+        // Its table may have no memory behind its last entry, and is not read.
+        let size = Size { bytes: PAGE_BYTES, max: usize::try_from(size.bytes).unwrap_or(usize::MAX) };
+        let claim = match self.backend.claim(object, ClaimOptions::existing(size), &|_| false) {
+            // In use, gone, or a file of another program.
+            Err(ObjectError::Claimed { .. } | ObjectError::NotFound { .. } | ObjectError::Foreign { .. }) => {
+                return Ok(false);
+            }
+            claimed => claimed?,
+        };
+        // One of this version may have taken its name.
+        let is_left = ready::check(claim.memory()) != Readiness::Ready && !is_used()?;
+        if is_left {
+            claim.remove()?;
+        }
+        Ok(is_left)
     }
 
     /// Claims the table. Each process holds it only during a change, unless the process is stopped
@@ -100,7 +162,20 @@ impl<'a> Registry<'a> {
 
     /// All registered channels. Takes no lock.
     pub(crate) fn list(&self) -> Result<Vec<ChannelInfo>, ObjectError> {
-        Ok(self.view()?.map_or_else(Vec::new, |view| Table::new(&view).list()))
+        let mut known = 0;
+        loop {
+            let Some(view) = self.view()? else { return Ok(Vec::new()) };
+            if let Some(listed) = Table::new(&view).list(view.len() <= known) {
+                return Ok(listed);
+            }
+            known = view.len();
+        }
+    }
+
+    /// A few of the channels, others for each `random` number.
+    pub(crate) fn some(&self, random: u64) -> Vec<ChannelInfo> {
+        let view = self.view().ok().flatten();
+        view.map_or_else(Vec::new, |view| Table::new(&view).some(random, LOOKED_AT))
     }
 
     /// The waiters' page of the table; `None` while there is no table.
@@ -116,14 +191,22 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// Whether the registry's name no longer means the object of this table.
+    fn has_lost(&self, table: &ReadOnlyWords) -> bool {
+        let found = self.backend.is_claimed(&self.object, table);
+        // Another user's object, or one that this process may not open, is not the mapped one
+        // either.
+        matches!(found, Ok(None) | Err(ObjectError::OtherOwner { .. } | ObjectError::PermissionDenied { .. }))
+    }
+
     /// The table, read-only; `None` while there is none.
     fn view(&self) -> Result<Option<ReadOnlyWords>, ObjectError> {
-        let view = match self.backend.view_sparse(&self.object, EXTENT) {
+        let view = match self.backend.view(&self.object) {
             Ok(view) => view,
             Err(ObjectError::NotFound { .. } | ObjectError::Unfinished { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        if view.len() * WORD_BYTES != registry::BYTES {
+        if view.len() * WORD_BYTES < registry::MIN_BYTES {
             let (object, reason) = (self.object.clone(), "its size is not that of a registry".into());
             return Err(ObjectError::Foreign { object, reason });
         }
@@ -149,6 +232,8 @@ pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
     table: Option<ReadOnlyWords>,
+    /// When to check that the table still has its name.
+    check: Timer,
     /// The version at the last call, if there was a call; the inner `None` means that there was no
     /// table.
     seen: Option<Option<Version>>,
@@ -156,20 +241,26 @@ pub struct ChannelWatch {
 
 impl ChannelWatch {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
-        ChannelWatch { backend, namespace: namespace.into(), table: None, seen: None }
+        let check = Timer::new(CHECK_NAMES_AFTER);
+        ChannelWatch { backend, namespace: namespace.into(), table: None, check, seen: None }
     }
 
     /// Whether the channels have changed since the last call; `true` at the first one.
     ///
-    /// Cost: two loads of one cache line while there is any channel; otherwise one system call,
-    /// which looks up the registry.
+    /// Cost: two loads of one cache line and a read of the coarse clock while there is any channel;
+    /// otherwise two system calls, which look up the registry. Four times a second it also checks,
+    /// by a few system calls, that the registry still has its name: names that were removed by hand
+    /// are a change, and so are the channels of workers that were started again.
     ///
     /// # Errors
     ///
     /// If the registry can't be opened.
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
-        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended()) {
-            self.table = Registry::of(&self.backend, &self.namespace).view()?;
+        let registry = Registry::of(&self.backend, &self.namespace);
+        let is_due = self.check.is_due();
+        let is_gone = |table| Table::new(table).has_ended() || (is_due && registry.has_lost(table));
+        if self.table.as_ref().is_none_or(is_gone) {
+            self.table = registry.view()?;
         }
         let now = self.table.as_ref().map(|table| Table::new(table).version());
         let before = self.seen.replace(now);

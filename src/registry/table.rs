@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::io;
 
 use crate::channel::{ChannelWriter, WriterState, read_text, write_text};
-use crate::layout::registry::{
-    self, CHANGES, DIRTY, ENDED, ENTRIES, HIGH, MARKS, MAX, NAMESPACE, entry, waiters,
-};
+use crate::layout::registry::{self, CHANGES, DIRTY, ENDED, HIGH, NAMESPACE, entry, waiters};
 use crate::layout::{Geometry, Publication, WORD_BYTES, control, fingerprint};
 use crate::liveness::{ProcessIdentity, ProcessState};
 use crate::memory::{CountingMemory, Memory, MemoryMut, Words};
@@ -162,9 +160,9 @@ impl<M: MemoryMut> MemoryMut for EntryWords<'_, M> {
 }
 
 impl<'a, M: Memory> Table<'a, M> {
-    /// A table in memory of `registry::BYTES`.
+    /// A table in memory of at least `registry::MIN_BYTES`.
     pub(super) fn new(memory: &'a M) -> Table<'a, M> {
-        assert!(memory.len() * WORD_BYTES >= registry::BYTES, "the size was checked");
+        assert!(memory.len() * WORD_BYTES >= registry::MIN_BYTES, "the size was checked");
         Table(memory)
     }
 
@@ -173,14 +171,18 @@ impl<'a, M: Memory> Table<'a, M> {
         let foreign = |reason: String| Err(ObjectError::Foreign { object: object.into(), reason });
         match ready::check(self.0) {
             Readiness::NotReady => Ok(false),
-            Readiness::OtherVersion(version) => {
-                foreign(format!("it is a registry of layout version {version}"))
-            }
+            Readiness::OtherVersion(version) => foreign(format!(
+                "it is a registry of layout version {version}; `tearless gc` removes it if no process \
+                     uses it"
+            )),
             Readiness::Foreign(_) => foreign("it is not a registry".into()),
-            Readiness::Ready if read_text(self.0, NAMESPACE) != namespace => {
-                foreign(format!("it is the registry of namespace {:?}", read_text(self.0, NAMESPACE)))
-            }
-            Readiness::Ready => Ok(!self.has_ended()),
+            Readiness::Ready => match read_text(self.0, NAMESPACE) {
+                own if own == namespace => Ok(!self.has_ended()),
+                other => {
+                    let (object, namespace) = (object.into(), namespace.into());
+                    Err(ObjectError::OtherNamespace { object, namespace, other: other.into() })
+                }
+            },
         }
     }
 
@@ -196,29 +198,67 @@ impl<'a, M: Memory> Table<'a, M> {
         Version { instance: self.0.load(registry::INSTANCE), changes: self.0.load(CHANGES) }
     }
 
-    /// All registered channels.
-    pub(super) fn list(&self) -> Vec<ChannelInfo> {
+    /// All registered channels; `None` if the object has grown since this memory was mapped, unless
+    /// `is_all` says that it can't have: then another process has spoiled the table.
+    pub(super) fn list(&self, is_all: bool) -> Option<Vec<ChannelInfo>> {
         let _ = self.0.load(CHANGES);
         // Acquire: the loads of the entries must not be satisfied from before the changes were
         // counted, or a process that lists because of a change could miss it. Pairs with the
         // release store in `count_change`.
         self.0.fence_acquire();
-        (0..self.high())
-            .filter(|index| self.mark(*index) != 0)
-            .filter_map(|index| self.entry(index))
-            .collect()
+        let high = usize::try_from(self.0.load(HIGH)).unwrap_or(usize::MAX);
+        if high > self.room() && !is_all {
+            return None;
+        }
+        let used = (0..high.min(self.room())).filter(|index| self.mark(*index) != 0);
+        Some(used.filter_map(|index| self.entry(index)).collect())
+    }
+
+    /// The number of entries that this memory has room for.
+    pub(super) fn room(&self) -> usize {
+        registry::room(self.0.len())
     }
 
     fn high(&self) -> usize {
-        usize::try_from(self.0.load(HIGH)).unwrap_or(MAX).min(MAX)
+        usize::try_from(self.0.load(HIGH)).unwrap_or(usize::MAX).min(self.room())
     }
 
     fn mark(&self, index: usize) -> u64 {
-        self.0.load(MARKS + index)
+        self.0.load(registry::mark(index))
+    }
+
+    /// The number of used entries.
+    pub(super) fn count(&self) -> usize {
+        self.used().count()
+    }
+
+    /// Up to `count` entries from a `random` place on.
+    pub(super) fn some(&self, random: u64, count: usize) -> Vec<ChannelInfo> {
+        let used: Vec<usize> = self.used().collect();
+        let start = random.checked_rem(used.len() as u64).unwrap_or(0);
+        let (before, after) = used.split_at(usize::try_from(start).unwrap_or(0));
+        after.iter().chain(before).take(count).filter_map(|index| self.entry(*index)).collect()
+    }
+
+    fn used(&self) -> impl Iterator<Item = usize> {
+        (0..self.high()).filter(|index| self.mark(*index) != 0)
+    }
+
+    /// The entry that `channel` has, or will have.
+    pub(super) fn place(&self, channel: &str) -> usize {
+        let high = self.high();
+        let free = || (0..high).find(|index| self.mark(*index) == 0).unwrap_or(high);
+        self.find(channel).unwrap_or_else(free)
+    }
+
+    fn find(&self, channel: &str) -> Option<usize> {
+        let mark = mark_of(channel);
+        let mut marked = (0..self.high()).filter(|index| self.mark(*index) == mark);
+        marked.find(|index| self.entry(*index).is_some_and(|entry| entry.name == channel))
     }
 
     fn ring(&self, index: usize) -> Ring<EntryWords<'a, M>> {
-        let memory = EntryWords { memory: self.0, start: ENTRIES + index * entry::WORDS };
+        let memory = EntryWords { memory: self.0, start: entry(index) };
         let geometry = Geometry::of_entry();
         Ring::new(memory, geometry)
     }
@@ -245,7 +285,7 @@ impl<M: MemoryMut> Table<'_, M> {
     /// name is to be unlinked.
     pub(super) fn prepare(&self, namespace: &str, object: &str) -> Result<bool, ObjectError> {
         if ready::check(self.0) == Readiness::NotReady {
-            (0..MARKS).for_each(|word| self.0.store(word, 0));
+            (0..registry::BLOCKS).for_each(|word| self.0.store(word, 0));
             let instance = random(object)?;
             self.0.store(registry::INSTANCE, instance);
             self.0.store(waiters::START + waiters::INSTANCE, instance);
@@ -257,10 +297,7 @@ impl<M: MemoryMut> Table<'_, M> {
 
     /// Does `work` as one change, and counts it. Also counts a change in which a former holder of
     /// the claim was killed.
-    pub(super) fn change<R>(
-        &self,
-        work: impl FnOnce(&Self) -> Result<R, ObjectError>,
-    ) -> Result<R, ObjectError> {
+    pub(super) fn change(&self, work: impl FnOnce(&Self)) {
         if self.0.load(DIRTY) != 0 {
             self.count_change();
         }
@@ -269,10 +306,9 @@ impl<M: MemoryMut> Table<'_, M> {
         // cleared mark before the stores: a process that is killed in between must leave the mark.
         // The next change pairs with both through the lock.
         self.0.fence_release();
-        let result = work(self);
+        work(self);
         self.count_change();
         self.0.store_release(DIRTY, 0);
-        result
     }
 
     fn count_change(&self) {
@@ -283,21 +319,8 @@ impl<M: MemoryMut> Table<'_, M> {
         self.0.store_release(CHANGES, next);
     }
 
-    /// Enters a channel, or replaces its entry. `reserve` gives memory to some bytes of the object.
-    pub(super) fn enter(
-        &self,
-        info: &ChannelInfo,
-        reserve: impl Fn(usize, usize) -> Result<(), ObjectError>,
-    ) -> Result<(), ObjectError> {
-        let high = self.high();
-        let free = || (0..high).find(|index| self.mark(*index) == 0).unwrap_or(high);
-        let index = self.find(&info.name).unwrap_or_else(free);
-        if index >= MAX {
-            let source = io::Error::other(format!("a namespace has room for {MAX} channels"));
-            return Err(ObjectError::Os { object: "registry".into(), operation: "registering", source });
-        }
-        reserve((MARKS + index) * WORD_BYTES, WORD_BYTES)?;
-        reserve((ENTRIES + index * entry::WORDS) * WORD_BYTES, entry::WORDS * WORD_BYTES)?;
+    /// Enters a channel at its [place](Table::place), for which there is room.
+    pub(super) fn enter(&self, index: usize, info: &ChannelInfo) {
         let ring = self.ring(index);
         let last = Published::of_entry(ring.memory()).peek();
         // Even numbers only, so that the two slots take turns.
@@ -306,11 +329,10 @@ impl<M: MemoryMut> Table<'_, M> {
             ring.write(publication, &info.encode(), 0, 0);
             Published::of_entry(ring.memory()).announce(publication);
         }
-        self.0.store(MARKS + index, mark_of(&info.name));
-        if index == high {
-            self.0.store(HIGH, high as u64 + 1);
+        self.0.store(registry::mark(index), mark_of(&info.name));
+        if index >= self.high() {
+            self.0.store(HIGH, index as u64 + 1);
         }
-        Ok(())
     }
 
     /// Removes the entries of these instances of channels.
@@ -319,7 +341,7 @@ impl<M: MemoryMut> Table<'_, M> {
         for index in (0..self.high()).filter(|index| marks.contains(&self.mark(*index))) {
             let Some(entry) = self.entry(index) else { continue };
             if gone.contains(&(entry.name.as_str(), entry.instance)) {
-                self.0.store(MARKS + index, 0);
+                self.0.store(registry::mark(index), 0);
             }
         }
         let high = (0..self.high()).rev().find(|index| self.mark(*index) != 0).map_or(0, |index| index + 1);
@@ -327,13 +349,7 @@ impl<M: MemoryMut> Table<'_, M> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        (0..self.high()).all(|index| self.mark(index) == 0)
-    }
-
-    fn find(&self, channel: &str) -> Option<usize> {
-        let mark = mark_of(channel);
-        let marked = (0..self.high()).filter(|index| self.mark(*index) == mark);
-        marked.into_iter().find(|index| self.entry(*index).is_some_and(|entry| entry.name == channel))
+        self.used().next().is_none()
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::cell::Cell;
 
+use proptest::prelude::*;
+
 use super::table::Table;
 use super::*;
 use crate::channel::{ChannelName, CreateError, Format, ReaderOptions, WriterOptions};
 use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::Heap;
+use crate::object::{Heap, SharedMemory};
 
 const NAMESPACE: &str = "tests";
 
@@ -25,6 +27,10 @@ fn info(name: &str, instance: u64) -> ChannelInfo {
     }
 }
 
+fn register(heap: &Heap, info: &ChannelInfo) -> Result<(), ObjectError> {
+    Registry::of(&heap.shared(), NAMESPACE).register(info, Access::OWNER).map(drop)
+}
+
 fn listed(heap: &Heap) -> Vec<ChannelInfo> {
     Registry::of(&heap.shared(), NAMESPACE).list().unwrap()
 }
@@ -34,16 +40,16 @@ fn what_is_entered_is_listed_until_it_is_removed() {
     let heap = Heap::new();
     assert!(listed(&heap).is_empty());
     let long = "ü".repeat(128);
-    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
-    Registry::of(&heap.shared(), NAMESPACE).register(&info(&long, 2)).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
+    register(&heap, &info(&long, 2)).unwrap();
     assert_eq!(listed(&heap), [info("a", 1), info(&long, 2)]);
-    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 3)).unwrap();
+    register(&heap, &info("a", 3)).unwrap();
     assert_eq!(listed(&heap), [info("a", 3), info(&long, 2)], "a successor replaces the entry");
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", 1)]).unwrap();
     assert_eq!(listed(&heap).len(), 2, "of another instance");
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", 3)]).unwrap();
     assert_eq!(listed(&heap), [info(&long, 2)]);
-    Registry::of(&heap.shared(), NAMESPACE).register(&info("b", 4)).unwrap();
+    register(&heap, &info("b", 4)).unwrap();
     assert_eq!(listed(&heap), [info("b", 4), info(&long, 2)], "the free entry is used again");
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[("b", 4)]).unwrap();
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[(&long, 2)]).unwrap();
@@ -62,12 +68,12 @@ fn a_watch_notices_every_change_also_across_tables() {
     };
     assert!(changed() && !changed());
     for round in 0..3 {
-        Registry::of(&heap.shared(), NAMESPACE).register(&info("a", round)).unwrap();
+        register(&heap, &info("a", round)).unwrap();
         assert!(changed());
-        Registry::of(&heap.shared(), NAMESPACE).register(&info("a", round + 10)).unwrap();
+        register(&heap, &info("a", round + 10)).unwrap();
         assert!(changed(), "a new writer");
         Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", round + 10)]).unwrap();
-        Registry::of(&heap.shared(), NAMESPACE).register(&info("a", round)).unwrap();
+        register(&heap, &info("a", round)).unwrap();
         assert!(changed(), "another table with another count");
         Registry::of(&heap.shared(), NAMESPACE).deregister(&[("a", round)]).unwrap();
         assert!(changed());
@@ -76,51 +82,107 @@ fn a_watch_notices_every_change_also_across_tables() {
 
 #[test]
 fn as_many_as_promised_fit_and_one_more_is_an_error() {
-    let memory = Words::zeroed(registry::BYTES / WORD_BYTES);
-    let table = Table::new(&memory);
-    assert!(table.prepare(NAMESPACE, "object").unwrap());
+    let heap = Heap::new();
+    register(&heap, &info("first", 1)).unwrap();
+    let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     // The names are not searched here: that would take quadratic time.
     for index in 0..registry::MAX {
-        memory.store(registry::MARKS + index, 1);
+        memory.store(registry::mark(index), 1);
     }
     memory.store(registry::HIGH, registry::MAX as u64);
-    assert!(table.enter(&info("one more", 1), |_, _| Ok(())).is_err());
-    memory.store(registry::MARKS + registry::MAX - 1, 0);
-    table.enter(&info("the last", 1), |_, _| Ok(())).unwrap();
-    assert_eq!(table.list(), [info("the last", 1)]);
+    let full = register(&heap, &info("one more", 1)).unwrap_err();
+    assert!(matches!(full, ObjectError::Full { channels: registry::MAX, .. }), "{full}");
+    memory.store(registry::mark(registry::MAX - 1), 0);
+    register(&heap, &info("the last", 1)).unwrap();
+    assert_eq!(listed(&heap), [info("first", 1), info("the last", 1)]);
+}
+
+#[test]
+fn entries_lie_apart_and_a_table_has_room_for_as_many_as_its_size_says() {
+    let mut end = registry::BLOCKS;
+    for index in 0..3 * registry::BLOCK {
+        if index.is_multiple_of(registry::BLOCK) {
+            assert_eq!(registry::mark(index), end, "a block begins with its marks");
+            end += registry::BLOCK;
+        }
+        assert_eq!(
+            (registry::mark(index) % registry::BLOCK, registry::entry(index)),
+            (index % registry::BLOCK, end)
+        );
+        end += registry::entry::WORDS;
+        let words = registry::bytes(index + 1) / WORD_BYTES;
+        assert!(registry::room(words) > index && registry::room(end - 1) == index && words >= end);
+    }
+    assert_eq!(registry::room(usize::MAX), registry::MAX);
+    assert_eq!(registry::room(0), 0);
+}
+
+#[test]
+fn a_registry_grows_and_a_view_from_before_is_mapped_again() {
+    let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
+    let namespace = format!("growing-{}", std::process::id());
+    let object = ObjectNames::registry(&namespace);
+    let registry = Registry::of(&backend, &namespace);
+    let names: Vec<String> = (0..700).map(|number| format!("worker-{number}")).collect();
+    let mut watch = ChannelWatch::new(Arc::clone(&backend), &namespace);
+    let mut sizes = Vec::new();
+    let mut early = None;
+    for (number, name) in (1..).zip(&names) {
+        registry.register(&info(name, number), Access::OWNER).unwrap();
+        let view = early.get_or_insert_with(|| registry.view().unwrap().unwrap());
+        let is_early = number <= registry::room(view.len()) as u64;
+        assert_eq!(Table::new(view).list(false).is_some(), is_early, "{number}");
+        assert!(watch.changed().unwrap());
+        let size = backend.size(&object).unwrap();
+        assert_eq!(size.bytes, size.resident, "nothing is sparse");
+        sizes.push(size.bytes);
+    }
+    sizes.dedup();
+    assert_eq!(sizes[0], registry::MIN_BYTES as u64);
+    assert!((5..20).contains(&sizes.len()) && sizes[sizes.len() - 1] < 1_200 * 1_024, "{sizes:?}");
+    let listed = registry.list().unwrap();
+    assert!(listed.iter().map(|info| &info.name).eq(&names));
+    // Another process has spoiled the mark: no list is endless.
+    let memory = backend.reopen(&object).unwrap();
+    memory.store(registry::HIGH, u64::MAX);
+    assert_eq!(registry.list().unwrap().len(), names.len());
+    let gone: Vec<_> = (1..).zip(&names).map(|(number, name)| (name.as_str(), number)).collect();
+    registry.deregister(&gone).unwrap();
+    assert!(backend.list(&object).unwrap().is_empty());
 }
 
 #[test]
 fn a_table_without_entries_or_half_made_is_removed_and_others_are_not() {
     let heap = Heap::new();
     let object = ObjectNames::registry(NAMESPACE);
-    heap.create(&object, registry::BYTES, 0o600).unwrap();
+    heap.create(&object, registry::MIN_BYTES, Access::OWNER).unwrap();
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert!(heap.names().is_empty(), "half-made");
-    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert_eq!(listed(&heap), [info("a", 1)]);
     let memory = heap.reopen(&object).unwrap();
-    memory.store(registry::MARKS, 0);
+    memory.store(registry::mark(0), 0);
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
     assert!(heap.names().is_empty(), "killed after the last entry was struck");
     Registry::of(&heap.shared(), NAMESPACE).deregister(&[]).unwrap();
-    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
     heap.reopen(&object).unwrap().store(registry::ENDED, 1);
     assert!(listed(&heap).is_empty());
-    Registry::of(&heap.shared(), NAMESPACE).register(&info("b", 2)).unwrap();
+    register(&heap, &info("b", 2)).unwrap();
     assert_eq!(listed(&heap), [info("b", 2)], "killed between ending and removing");
 }
 
 #[test]
 fn another_namespaces_table_is_refused() {
     let heap = Heap::new();
-    Registry::of(&heap.shared(), NAMESPACE).register(&info("a", 1)).unwrap();
+    register(&heap, &info("a", 1)).unwrap();
     let memory = heap.reopen(&ObjectNames::registry(NAMESPACE)).unwrap();
     memory.store(registry::NAMESPACE.bytes_at(), u64::from_le_bytes(*b"wrong\0\0\0"));
     let error = Registry::of(&heap.shared(), NAMESPACE).list().unwrap_err().to_string();
-    assert!(error.contains("wrong"), "{error}");
-    assert!(Registry::of(&heap.shared(), NAMESPACE).register(&info("b", 1)).is_err());
+    assert!(error.contains("\"wrong\"") && error.contains("\"tests\""), "{error}");
+    assert!(error.contains("choose another name") && !error.contains("remove it"), "{error}");
+    assert!(register(&heap, &info("b", 1)).is_err());
 }
 
 fn open(heap: &Heap) -> Result<Session, CreateError> {
@@ -155,7 +217,7 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     let table = ObjectNames::registry(NAMESPACE);
     let corrupt_table = || {
         heap.remove_leftover(&table).unwrap();
-        heap.create(&table, PAGE_BYTES, 0o600).unwrap()
+        heap.create(&table, PAGE_BYTES, Access::OWNER).unwrap()
     };
     corrupt_table();
     assert!(matches!(open(&heap).map(drop), Err(CreateError::Object { .. })));
@@ -210,43 +272,84 @@ impl MemoryMut for Dying {
     fn fence_release(&self) {}
 }
 
+fn enter(table: &Table<'_, impl MemoryMut>, channel: &str, instance: u64) {
+    table.enter(table.place(channel), &info(channel, instance));
+}
+
 #[test]
 fn a_kill_after_any_store_leaves_the_old_table_or_the_new_one_and_is_counted() {
-    type Change = fn(&Table<'_, Dying>) -> Result<(), ObjectError>;
-    let changes: [Change; 3] = [
-        |table| table.enter(&info("new", 5), |_, _| Ok(())),
-        |table| table.enter(&info("b", 6), |_, _| Ok(())),
-        |table| {
-            table.strike(&[("b", 2)]);
-            Ok(())
-        },
-    ];
+    type Change = fn(&Table<'_, Dying>);
+    let changes: [Change; 3] =
+        [|table| enter(table, "new", 5), |table| enter(table, "b", 6), |table| table.strike(&[("b", 2)])];
     for change in changes {
         let (mut old_seen, mut new_seen) = (0, 0);
         for stores in 0.. {
-            let words = Words::zeroed(registry::BYTES / WORD_BYTES);
+            let words = Words::zeroed(registry::bytes(8) / WORD_BYTES);
             let plain = Table::new(&words);
             plain.prepare(NAMESPACE, "object").unwrap();
             for (name, instance) in [("a", 1), ("b", 2)] {
-                plain.change(|table| table.enter(&info(name, instance), |_, _| Ok(()))).unwrap();
+                plain.change(|table| enter(table, name, instance));
             }
-            let (old, version) = (plain.list(), plain.version());
+            let (old, version) = (plain.list(false).unwrap(), plain.version());
             let dying = Dying { words: words.clone(), stores_left: Cell::new(stores) };
-            Table::new(&dying).change(change).unwrap();
+            Table::new(&dying).change(change);
             let done = dying.stores_left.get() > 0;
-            let found = plain.list();
+            let found = plain.list(false).unwrap();
             let unchanged = found == old;
             old_seen += u32::from(unchanged);
             new_seen += u32::from(!unchanged);
             assert!(unchanged || found.len() != old.len() || found.contains(&info("b", 6)), "{found:?}");
             // The next change succeeds, and a process that saw the old version sees another one.
-            plain.change(|table| table.enter(&info("next", 9), |_, _| Ok(()))).unwrap();
-            assert_eq!(plain.list().len(), found.len() + 1);
+            plain.change(|table| enter(table, "next", 9));
+            assert_eq!(plain.list(false).unwrap().len(), found.len() + 1);
             assert_ne!(plain.version(), version);
             if done {
                 break;
             }
         }
         assert!(old_seen > 0 && new_seen > 0);
+    }
+}
+
+/// Words that decide something, and what another process stores there.
+fn damage() -> impl Strategy<Value = Vec<(usize, u64)>> {
+    let word = prop_oneof![
+        0..registry::NAMESPACE.word + 4,
+        registry::HOT..registry::ENDED + 1,
+        waiters::START..waiters::START + 2,
+        registry::mark(0)..registry::mark(12),
+        registry::entry(0)..registry::entry(2),
+    ];
+    let value = prop_oneof![any::<u64>(), 0..20_u64, Just(registry::MAX as u64), Just(u64::MAX)];
+    proptest::collection::vec((word, value), 0..6)
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_table_is_refused_or_works(damage in damage(), pages in proptest::option::of(0..=12_u64)) {
+        const WRITERS: u64 = 10;
+        let backend: Arc<dyn Backend> = Arc::new(SharedMemory::default());
+        let namespace = format!("damaged-{}", std::process::id());
+        let registry = Registry::of(&backend, &namespace);
+        backend.remove_leftover(&registry.object).unwrap();
+        for number in 0..WRITERS {
+            registry.register(&info(&format!("worker-{number}"), number), Access::OWNER).unwrap();
+        }
+        let memory = backend.reopen(&registry.object).unwrap();
+        damage.iter().for_each(|(word, value)| memory.store(*word, *value));
+        if let Some(pages) = pages {
+            let object = std::fs::File::options().write(true).open(format!("/dev/shm/{}", registry.object));
+            object.unwrap().set_len(pages.min((memory.len() * WORD_BYTES / PAGE_BYTES) as u64) * 4096).unwrap();
+        }
+        let listed = registry.list();
+        prop_assert!(listed.as_ref().map_or(0, Vec::len) as u64 <= WRITERS, "{listed:?}");
+        let _ = (registry.waiters_page(), ChannelWatch::new(Arc::clone(&backend), &namespace).changed());
+        let new = info("one more", 99);
+        if registry.register(&new, Access::OWNER).is_ok() {
+            prop_assert!(registry.list().unwrap().contains(&new));
+            registry.deregister(&[("one more", 99)]).unwrap();
+            prop_assert!(!registry.list().unwrap().contains(&new));
+        }
+        backend.remove_leftover(&registry.object).unwrap();
     }
 }

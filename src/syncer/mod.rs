@@ -11,8 +11,9 @@ pub use report::{ShutdownError, SpawnError, SyncerStatistics};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::channel::PublishError;
-use crate::codec::{Encode, MessagePack};
+use crate::channel::{PublishError, SnapshotError};
+use crate::codec::{Decode, Encode, MessagePack};
+use crate::object;
 use crate::writer::{Writer, WriterBuilder};
 use driver::Driver;
 use shared::Shared;
@@ -30,8 +31,9 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// **Readers see published states only.** Between a change and the next tick, readers and
 /// [`Hub::cut`](crate::hub::Hub::cut) see the previous state. If other workers observe an effect of
 /// the change (a message, a row, a finished job), call [`Syncer::flush`] before that effect:
-/// otherwise a consistent cut can show the effect without its cause, and totals over several
-/// workers can be wrong.
+/// otherwise a cut can show the effect without its cause, and totals over several workers can be
+/// wrong. Such a cut reports [`Skew::Deferred`](crate::hub::Skew::Deferred) and is not consistent,
+/// unless the worker promises to flush ([`SyncerBuilder::flushes_before_effects`]).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,6 +54,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// # }
 /// ```
 ///
+/// If the channel's names were removed by hand, a tick creates it again, within a second.
+///
 /// The syncer owns the state and the channel's writer. At every interval (100 ms by default, see
 /// `docs/experiments.md`) a tick encodes the state if it was changed, and publishes it if its bytes
 /// differ from the last publication. A tick without an error leaves a heartbeat, and the channel
@@ -70,9 +74,32 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// and then end the channel as dropping its writer would: for a last state that stays readable,
 /// build it with [`linger`](crate::WriterBuilder::linger). A state that owns its
 /// syncer may drop it while the state is serialized: that drop stops the ticks and waits for
-/// nothing, and the channel ends after the running tick. If the process is killed, aborts or
-/// calls `exit`, or if the syncer is in a `static`, is leaked, or is held by a thread that `main`
-/// does not join, the state of the last tick or [`Syncer::flush`] stays.
+/// nothing, and the channel ends after the running tick.
+///
+/// A process that calls `exit`, or returns from `main`, publishes the last state of every syncer
+/// that it has not dropped: one in a `static`, or held by a thread that `main` does not join. The
+/// channel stays open for a successor, and readers see
+/// [`WriterState::Exited`](crate::inspect::WriterState::Exited). The exit waits three seconds at
+/// most for locks that others hold. If the state is locked for longer (by a closure that was passed
+/// to [`update`](Syncer::update) and calls `exit`, for example), the state of the last tick or
+/// [`Syncer::flush`] stays; so it does if the process is killed, aborts or calls `_exit`.
+///
+/// # SIGTERM
+///
+/// By default SIGTERM kills a process, and a deployment looks like a crash. Two lines make it an
+/// exit, here with tokio, and with any crate for signals elsewhere:
+///
+/// ```no_run
+/// # async fn main_task() -> std::io::Result<()> {
+/// use tokio::signal::unix::{SignalKind, signal};
+/// let mut stop = signal(SignalKind::terminate())?;
+/// tokio::spawn(async move { if stop.recv().await.is_some() { std::process::exit(0) } });
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A worker that waits for `stop.recv()` in its main loop, and then calls [`Syncer::shutdown`],
+/// closes the channel. The command tells the three ends apart: `dead`, `exited` and `closed`.
 ///
 /// # Locks
 ///
@@ -87,6 +114,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(1);
 /// A fork of the process has neither the thread nor the task: the syncer publishes nothing there
 /// ([`PublishError::Forked`]), and dropping it there ends nothing. If the state's lock was held at
 /// the moment of the fork, it stays locked there.
+#[must_use = "dropping a syncer ends its channel"]
 pub struct Syncer<T, C = MessagePack> {
     shared: Arc<Shared<T, C>>,
     /// `None` after the shutdown. Locked for all of a shutdown, so that a second call comes after
@@ -250,9 +278,15 @@ debug_by!(Syncer<T, C>, |it| channel: it.channel(), interval: it.interval);
 /// options.
 #[must_use = "a builder does nothing until `spawn` is called"]
 pub struct SyncerBuilder<T, C> {
+    /// It defers its publications, unless the owner promises to flush.
     writer: WriterBuilder<T, C>,
     initial: T,
+    /// What reads a predecessor's state; `None` if the syncer is to begin with `initial`.
+    resume: Option<Latest<T, C>>,
 }
+
+/// [`Writer::latest`], taken where its bounds are known.
+type Latest<T, C> = fn(&Writer<T, C>) -> Result<Option<T>, SnapshotError>;
 
 impl<T, C> WriterBuilder<T, C> {
     /// A [`Syncer`] instead of a writer: it owns the state, which begins as `initial`, and
@@ -274,7 +308,7 @@ impl<T, C> WriterBuilder<T, C> {
     /// # }
     /// ```
     pub fn syncer(self, initial: T) -> SyncerBuilder<T, C> {
-        SyncerBuilder { writer: self, initial }
+        SyncerBuilder { writer: self.deferred(true), initial, resume: None }
     }
 }
 
@@ -283,6 +317,40 @@ impl<T, C> SyncerBuilder<T, C> {
     /// [`WriterBuilder::heartbeat_interval`], or 100 ms.
     pub fn interval(mut self, interval: Duration) -> Self {
         self.writer = self.writer.heartbeat_interval(interval);
+        self
+    }
+
+    /// Begins with the last state of a predecessor that was killed, exited, or closed the channel
+    /// with [`linger`](WriterBuilder::linger), as [`Writer::latest`] returns it. Default: begins
+    /// with the initial state in any case, which is what remains if there is no predecessor, or if
+    /// the channel of one with another type or codec is replaced.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let fleet = tearless::Namespace::in_process("fleet")?;
+    /// let worker = || fleet.writer_builder::<u64>("worker-7").codec::<tearless::Pod>().linger(true);
+    /// let jobs_done = worker().syncer(0).resume().spawn()?;
+    /// jobs_done.update(|jobs| *jobs += 41);
+    /// jobs_done.shutdown()?;
+    ///
+    /// let jobs_done = worker().syncer(0).resume().spawn()?;
+    /// assert_eq!(jobs_done.read(|jobs| *jobs), 41);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resume(mut self) -> Self
+    where
+        C: Decode<T>,
+    {
+        self.resume = Some(|writer| Ok(writer.latest()?.map(crate::Snapshot::into_inner)));
+        self
+    }
+
+    /// Promises readers that the owner calls [`Syncer::flush`] after each change, before another
+    /// worker can observe an effect of it. [`Hub::cut`](crate::hub::Hub::cut) then takes the
+    /// syncer's states for consistent. Nothing checks the promise. Default: no promise.
+    pub fn flushes_before_effects(mut self, promise: bool) -> Self {
+        self.writer = self.writer.deferred(!promise);
         self
     }
 }
@@ -299,8 +367,8 @@ where
     /// # Errors
     ///
     /// [`SpawnError`]: an error of [`WriterBuilder::open`] or [`Writer::publish`], an interval that
-    /// is too short, or no thread. If the initial state can't be published, a former writer's state
-    /// stays readable.
+    /// is too short, a predecessor's state that can't be read, or no thread. After an error a
+    /// former writer's state stays readable.
     pub fn spawn(self) -> Result<Syncer<T, C>, SpawnError> {
         self.spawn_by(Driver::thread)
     }
@@ -333,12 +401,20 @@ where
             return Err(SpawnError::IntervalTooShort { asked: interval, min: MIN_INTERVAL });
         }
         let writer = self.writer.heartbeat_interval(interval).open()?;
-        let shared = Arc::new(Shared::new(writer, self.initial));
+        let initial = match self.resume.map_or(Ok(None), |latest| latest(&writer)) {
+            Ok(latest) => latest.unwrap_or(self.initial),
+            Err(source) => {
+                writer.abandon();
+                return Err(SpawnError::Resume(source));
+            }
+        };
+        let shared = Arc::new(Shared::new(writer, initial));
         if let Err(source) = shared.flush() {
             shared.abandon();
             return Err(SpawnError::Publish(source));
         }
         let driver = start(&shared, interval)?;
+        object::at_exit(&shared);
         Ok(Syncer { shared, driver: Mutex::new(Some(driver)), interval })
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::channel::{CreateError, PublishError, RemoveError};
+use crate::channel::{CreateError, PublishError, RemoveError, SnapshotError};
 
 /// What a [`Syncer`](super::Syncer) has done since it was spawned, or between two calls
 /// ([`SyncerStatistics::diff`]).
@@ -62,6 +62,12 @@ pub enum SpawnError {
     /// The channel can't be opened.
     #[error(transparent)]
     Create(#[from] CreateError),
+    /// The predecessor's state can't be read: it has other fields, for example.
+    #[error(
+        "the predecessor's state can't be resumed: {0}; to begin with the initial state instead, \
+         leave out `resume`"
+    )]
+    Resume(#[source] SnapshotError),
     /// The initial state can't be published.
     #[error("the initial state can't be published: {0}")]
     Publish(#[source] PublishError),

@@ -6,13 +6,16 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::report::{ShutdownError, SyncerStatistics};
 use crate::channel::PublishError;
+use crate::clock::Timer;
 use crate::codec::Encode;
-use crate::object::ForkToken;
+use crate::object::{AtExit, ForkToken};
 use crate::writer::{Changed, Writer};
 
 /// Generic without bounds, so that dropping a syncer needs none.
@@ -23,6 +26,10 @@ pub(super) struct Shared<T, C> {
     publisher: Mutex<Publisher<T, C>>,
 }
 
+/// The time between two tries to create a channel again that lost its names: another writer may
+/// have the name.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
 /// The writer, and a record of its work.
 pub(super) struct Publisher<T, C> {
     /// `None` after the shutdown: the channel is then free for other writers, although a late tick
@@ -30,6 +37,8 @@ pub(super) struct Publisher<T, C> {
     writer: Option<Writer<T, C>>,
     prepare: Prepare<T, C>,
     codec: &'static str,
+    /// When to try to create a channel again that lost its names.
+    reopen: Timer,
     /// The value of [`State::changes`] up to which the last publication has the state.
     covered: Option<u64>,
     pub(super) statistics: SyncerStatistics,
@@ -49,6 +58,7 @@ impl<T, C: Encode<T>> Shared<T, C> {
                 writer: Some(writer),
                 prepare: Writer::prepare,
                 codec: C::NAME,
+                reopen: Timer::new(REOPEN_AFTER),
                 covered: None,
                 statistics: SyncerStatistics::default(),
                 last_error: None,
@@ -101,7 +111,12 @@ impl<T, C> Shared<T, C> {
             let (channel, statistics) = (self.channel.clone(), statistics.into());
             return Err(ShutdownError::AlreadyShutDown { channel, statistics });
         };
-        let closed = publisher.writer.take().map_or(Ok(()), Writer::close);
+        let closed = publisher.writer.take().map_or(Ok(()), |mut writer| {
+            if published.is_ok() {
+                writer.end_deferral();
+            }
+            writer.close()
+        });
         published.map_err(|source| ShutdownError::Publish { source, statistics: statistics.into() })?;
         closed.map_err(|source| ShutdownError::Close { source, statistics: statistics.into() })?;
         Ok(statistics)
@@ -122,10 +137,37 @@ impl<T, C> Shared<T, C> {
     }
 }
 
+impl<T: Send + 'static, C> AtExit for Shared<T, C>
+where
+    Writer<T, C>: Send + 'static,
+{
+    /// Publishes the last state of a syncer that is not dropped before the exit. The channel does
+    /// not end: other threads may be using the syncer.
+    fn at_exit(self: Arc<Self>, done: Sender<()>) {
+        // The thread that exits may hold the state, or what the state's serialization locks.
+        let _ = thread::Builder::new().spawn(move || {
+            // No caller is left for an error.
+            let _ = self.flush();
+            drop(done);
+        });
+    }
+}
+
 impl<T, C> Publisher<T, C> {
     /// Publishes the state unless the last publication has it, and counts the attempt. Returns the
-    /// number of the last publication; `None` after the shutdown.
+    /// number of the last publication; `None` after the shutdown. A channel whose names were
+    /// removed is created again.
     fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
+        let synced = self.try_sync(state)?;
+        let is_lost = matches!(synced, Err(PublishError::NamesRemoved));
+        if !is_lost || !self.reopen.is_due() || self.writer.as_mut()?.reopen().is_err() {
+            return Some(synced);
+        }
+        self.covered = None;
+        self.try_sync(state)
+    }
+
+    fn try_sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let writer = self.writer.as_mut()?;
         let encoded = state.hold(|state| {
             if self.covered == Some(state.changes) {

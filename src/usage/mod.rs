@@ -32,9 +32,9 @@ pub(crate) fn measure(backend: &Arc<dyn Backend>, namespace: &str) -> Result<Nam
 pub struct MemoryUsage {
     /// Their lengths, in bytes.
     pub bytes: u64,
-    /// Bytes of memory that they take. Fewer than `bytes` only for the registry, whose length is
-    /// that of a full one; more where the kernel's pages are larger than 4 KiB, because each object
-    /// takes whole pages. In a namespace inside this process always equal to `bytes`.
+    /// Bytes of memory that they take: fewer than `bytes` only while an object is being created;
+    /// more where the kernel's pages are larger than 4 KiB, because each object takes whole pages.
+    /// In a namespace inside this process always equal to `bytes`.
     pub resident: u64,
     /// The number of objects.
     pub objects: u64,

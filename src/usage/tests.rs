@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{MemoryUsage, NamespaceMemory};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
-use crate::object::{Backend, Heap, ObjectError};
+use crate::object::{Access, Backend, Heap, ObjectError};
 use crate::{Bytes, Namespace, Writer, testing::LeakCheck};
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -28,7 +28,7 @@ fn pages(pages: u64) -> MemoryUsage {
 
 /// Creates an object of this many pages.
 fn put(heap: &Heap, name: &str, pages: usize) {
-    heap.create(name, pages * PAGE_BYTES, 0o600).unwrap();
+    heap.create(name, pages * PAGE_BYTES, Access::OWNER).unwrap();
 }
 
 #[test]
@@ -90,6 +90,23 @@ fn another_namespaces_channel_under_names_of_this_one_is_left_out() {
     crate::channel::write_text(&page, crate::layout::control::NAMESPACE, "a fleet with the same hash");
     assert!(namespace.memory().unwrap().channels.is_empty());
     drop(writer);
+}
+
+#[test]
+fn two_namespaces_whose_names_have_one_hash_are_two() {
+    let heap = Heap::new();
+    let [first, second] =
+        ["fleet-79741", "fleet-300736"].map(|name| Namespace::on_heap(&heap, name).unwrap());
+    let writer = open(&first, "worker");
+    assert_eq!(first.memory().unwrap().registry.objects, 1);
+    assert_eq!(second.memory().unwrap().total(), MemoryUsage::default());
+    let error = second.writer_builder::<[u8]>("other").codec::<Bytes>().open().unwrap_err().to_string();
+    for part in ["\"fleet-79741\"", "\"fleet-300736\"", "choose another name"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(!error.contains("remove"), "{error}");
+    drop(writer);
+    assert!(heap.names().is_empty());
 }
 
 #[test]
@@ -181,9 +198,8 @@ impl HeapWithSteps {
 
 impl Backend for HeapWithSteps {
     as_of_the_heap! {
-        create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
+        create(object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
         view(object: &str) -> Result<ReadOnlyWords, ObjectError>;
-        view_sparse(object: &str, extent: crate::object::Extent) -> Result<ReadOnlyWords, ObjectError>;
         reopen(object: &str) -> Result<Words, ObjectError>;
         remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
         remove_leftover(object: &str) -> Result<bool, ObjectError>;

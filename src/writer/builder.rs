@@ -8,7 +8,7 @@ use super::{LastPayload, Writer};
 use crate::channel::{ChannelName, CreateError, Format, WriterOptions};
 use crate::clock::TimestampSource;
 use crate::codec::{Encode, MessagePack};
-use crate::object::Backend;
+use crate::object::{Access, Backend};
 use crate::registry::Session;
 use crate::seqlock::WakeMode;
 #[cfg(feature = "schema")]
@@ -93,6 +93,15 @@ impl<T: ?Sized, C> WriterBuilder<T, C> {
         self
     }
 
+    /// The namespace's options: limits of its channels, and users.
+    pub(crate) fn of_namespace(mut self, max_memory: Option<u64>, max_dead: usize, access: Access) -> Self {
+        self.options.budgets.namespace = max_memory;
+        self.options.max_dead = max_dead;
+        self.options.access = access;
+        self.options.registry_access = access;
+        self
+    }
+
     /// The interval of [`WriterBuilder::heartbeat_interval`].
     pub(crate) fn promised(&self) -> Option<Duration> {
         self.options.heartbeat_interval
@@ -131,9 +140,6 @@ setters! {
     /// Cost: opening and growing list `/dev/shm` once.
     pub fn max_memory(bytes: u64) { options.budgets.channel = Some(bytes) }
 
-    /// Bytes of shared memory that all channels of the namespace may take.
-    pub(crate) fn namespace_budget(bytes: Option<u64>) { options.budgets.namespace = bytes }
-
     /// Whether publications carry a CRC32C that readers verify. Default: no; the protocol excludes
     /// torn reads without it. It finds what the protocol cannot: memory that another process
     /// overwrote.
@@ -142,9 +148,10 @@ setters! {
     /// Which clock gives publications their timestamps. Default: [`TimestampSource::Precise`].
     pub fn timestamps(source: TimestampSource) { options.timestamps = source }
 
-    /// Permission bits of the channel's objects, whatever the umask is. Default: `0o600`. Readers
-    /// of other users need `0o640` or `0o644`, and have to trust the owner explicitly.
-    pub fn permissions(mode: u32) { options.mode = mode }
+    /// Permission bits of this channel's objects, if they differ from those of the
+    /// [namespace](crate::NamespaceBuilder::permissions). A user that the channel admits and the
+    /// namespace doesn't can read the channel by its name, but can't list the namespace.
+    pub fn permissions(mode: u32) { options.access.mode = mode }
 
     /// Promises readers a heartbeat at least that often, by [`Writer::touch`] or
     /// [`Writer::publish_if_changed`]; see
@@ -153,6 +160,9 @@ setters! {
     ///
     /// The writer itself sends none. A [`Syncer`](crate::syncer::Syncer) does, at this interval.
     pub fn heartbeat_interval(interval: Duration) { options.heartbeat_interval = Some(interval) }
+
+    /// Whether states are published later than other workers may observe their effects.
+    pub(crate) fn deferred(deferred: bool) { options.deferred = deferred }
 
     /// Whether the last state stays readable after a clean close. Default: no.
     pub fn linger(linger: bool) { options.linger = linger }

@@ -147,7 +147,7 @@ impl<'a> Observer<'a> {
         let mut listed = BTreeMap::new();
         let mut last = None;
         let mut reported = self.reported();
-        for state in self.stage.hub.iter(&pattern) {
+        for state in self.stage.hub.iter(&pattern).unwrap() {
             let channel = Channel::of_name(&state.channel);
             assert!(asked(&channel) && last.as_ref().is_none_or(|last| *last < state.channel), "{channel:?}");
             // The state was read now, and not when the iteration began, so `reported` is a lower

@@ -87,7 +87,7 @@ impl<'a> Watcher<'a> {
 
     /// Which of this watcher's channels are named.
     fn call(&mut self) -> BTreeSet<usize> {
-        let named = self.watch.wait_any(self.timeout);
+        let named = self.watch.wait_any(self.timeout).unwrap();
         let event = if named.is_empty() { Event::AwaitedInVain } else { Event::Awaited };
         self.stage.tally.count(event);
         assert!(named.is_sorted(), "{named:?}");

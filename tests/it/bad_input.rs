@@ -63,7 +63,10 @@ fn impossible_sizes_are_refused() {
     for mode in [0o400, 0o1600, 0] {
         let error = builder().permissions(mode).open().map(drop).unwrap_err();
         assert!(matches!(error, CreateError::InvalidPermissions { .. }), "{error}");
+        assert!(!error.to_string().contains("decimal"), "{error}");
     }
+    let error = builder().permissions(644).open().map(drop).unwrap_err();
+    assert!(error.to_string().ends_with("; 644 in decimal is not 0o644"), "{error}");
     assert!(matches!(own.reader::<u64>("size"), Err(AttachError::NotFound { .. })), "nothing was created");
 }
 

@@ -102,7 +102,8 @@ fn a_hub_finds_fields_by_name() {
         let info = hub.get_into("robot-1", &mut state).unwrap();
         assert_eq!((info.publication(), info.payload_len()), (u64::from(flags) + 1, size_of::<New>()));
         assert_eq!(state, old(flags));
-        let all: Vec<_> = hub.iter::<old::Old>("robot-*").map(|robot| *robot.state.unwrap()).collect();
+        let all: Vec<_> =
+            hub.iter::<old::Old>("robot-*").unwrap().map(|robot| *robot.state.unwrap()).collect();
         assert_eq!(all, [old(flags); 2]);
         let cut = hub.cut::<old::Old>(["robot-1", "robot-2"]);
         assert!(cut.is_consistent());

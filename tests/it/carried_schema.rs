@@ -265,7 +265,7 @@ fn fill(namespace: &Namespace) {
     assert!(raw(namespace).schema_bytes().unwrap().is_some());
     with_schema.close_lingering().unwrap();
     fill_all_but(0, used + 1);
-    builder(namespace).open().expect("a takeover needs no room");
+    drop(builder(namespace).open().expect("a takeover needs no room"));
     fs::remove_file("/dev/shm/filler").unwrap();
     assert_eq!(fs::read_dir("/dev/shm").unwrap().count(), 0);
 }

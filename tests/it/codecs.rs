@@ -193,6 +193,7 @@ fn treachery<C: Encode<Treacherous> + Decode<(u64, u64)>>() {
         let _ = writer.publish(&Treacherous("panic"));
     }));
     assert!(panicked.is_err());
+    assert_eq!(writer.statistics().failed, 2, "the error and the panic");
     let snapshot = reader.snapshot().unwrap();
     assert_eq!((snapshot.publication(), *snapshot), (1, (1, 2)), "nothing was published");
     assert_eq!(writer.publish(&Treacherous("well")).unwrap(), 2, "the channel still works");

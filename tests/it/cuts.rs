@@ -283,7 +283,8 @@ fn a_missing_state_keeps_its_place_in_the_cut() {
     right.publish(&receiver).unwrap();
     let names = ["nobody", "left", "empty", "gone", "other", "right", "left", "nobody"];
     let cut = hub.cut::<Account>(names);
-    assert!(cut.moment == CutTime::Instant && cut.is_consistent());
+    assert!(cut.moment == CutTime::Instant && cut.is_consistent() && !cut.is_complete());
+    assert!(hub.cut::<Account>(["left", "right"]).is_complete());
     assert_eq!(cut.states.iter().map(|state| &*state.channel).collect::<Vec<_>>(), names);
     let found = cut.states.iter().map(|state| match &state.state {
         Ok(account) if **account == payer => "paid",

@@ -71,7 +71,8 @@ fn is_at(hub: &Hub, number: u64) {
     let state = hub.get::<Worker>("worker").unwrap();
     check(&state, "worker");
     assert_eq!(state.number, number);
-    let all: Vec<_> = hub.iter::<Worker>("w*").map(|found| (found.channel, found.state.unwrap())).collect();
+    let all: Vec<_> =
+        hub.iter::<Worker>("w*").unwrap().map(|found| (found.channel, found.state.unwrap())).collect();
     assert_eq!((all.len(), &*all[0].0, all[0].1.number), (1, "worker", number));
 }
 
@@ -114,7 +115,7 @@ fn a_channel_is_followed_from_its_creation_to_its_removal() {
     is_at(&hub, number + 1);
     assert!(own.remove_channel("worker").unwrap());
     assert!(hub.get::<Worker>("worker").unwrap_err().is_gone());
-    assert!(hub.channels("*").is_empty() && hub.iter::<Worker>("*").next().is_none());
+    assert!(hub.channels("*").unwrap().is_empty() && hub.iter::<Worker>("*").unwrap().next().is_none());
     assert!(matches!(hub.status("worker"), Err(QueryError::Attach(AttachError::NotFound { .. }))));
 }
 
@@ -154,7 +155,7 @@ fn a_channel_of_another_format_is_one_error_in_its_place() {
     let mut plain = namespace.writer_builder::<[u64; 3]>("d").codec::<Pod>().checksum(true).open().unwrap();
     plain.publish(&[1, 2, 3]).unwrap();
     for _ in 0..2 {
-        let seen: Vec<_> = hub.iter::<Worker>("*").collect();
+        let seen: Vec<_> = hub.iter::<Worker>("*").unwrap().collect();
         assert_eq!(seen.iter().map(|seen| &*seen.channel).collect::<String>(), "abcde");
         for worker in &seen {
             match &worker.state {
@@ -170,8 +171,13 @@ fn a_channel_of_another_format_is_one_error_in_its_place() {
         assert_eq!(*hub.with_codec::<Pod>().get::<[u64; 3]>("d").unwrap(), [1, 2, 3]);
         assert!(hub.with_codec::<Pod>().get::<[u64; 4]>("d").is_err(), "another size is another format");
     }
-    assert_eq!(hub.channels("[a-e]").len() + hub.channels("").len() + hub.channels("??").len(), 0);
-    assert!(hub.iter::<Worker>("aa*").next().is_none());
+    assert_eq!(
+        hub.channels("[a-e]").unwrap().len()
+            + hub.channels("").unwrap().len()
+            + hub.channels("??").unwrap().len(),
+        0
+    );
+    assert!(hub.iter::<Worker>("aa*").unwrap().next().is_none());
 }
 
 #[test]
@@ -182,9 +188,9 @@ fn a_name_that_vanishes_after_it_was_listed_is_an_error_in_its_place() {
         let mut workers = ["a", "b", "c"].map(|channel| Some(namespace.writer::<Worker>(channel).unwrap()));
         workers.iter_mut().flatten().for_each(publish);
         if was_attached {
-            assert_eq!(hub.iter::<Worker>("*").filter(|worker| worker.state.is_ok()).count(), 3);
+            assert_eq!(hub.iter::<Worker>("*").unwrap().filter(|worker| worker.state.is_ok()).count(), 3);
         }
-        let listed = hub.iter::<Worker>("*");
+        let listed = hub.iter::<Worker>("*").unwrap();
         workers[1] = None;
         let gone: Vec<bool> = listed
             .map(|worker| match worker.state {
@@ -196,7 +202,7 @@ fn a_name_that_vanishes_after_it_was_listed_is_an_error_in_its_place() {
             })
             .collect();
         assert_eq!(gone, [false, true, false]);
-        assert_eq!(hub.channels("*").len(), 2);
+        assert_eq!(hub.channels("*").unwrap().len(), 2);
     }
 }
 
@@ -205,14 +211,17 @@ fn a_namespace_that_does_not_exist_yet_fills_and_empties() {
     let namespace = Namespace::in_process("not yet").unwrap();
     let hub = namespace.hub();
     for _ in 0..3 {
-        assert!(hub.channels("*").is_empty() && hub.iter::<Worker>("*").next().is_none());
+        assert!(hub.channels("*").unwrap().is_empty() && hub.iter::<Worker>("*").unwrap().next().is_none());
         assert!(hub.status("worker-0").is_err() && hub.get::<Worker>("worker-0").is_err());
         let mut workers = Vec::new();
         for index in 0..5 {
             let mut writer = namespace.writer::<Worker>(&format!("worker-{index}")).unwrap();
             publish(&mut writer);
             workers.push(writer);
-            assert_eq!(hub.iter::<Worker>("*").filter(|worker| worker.state.is_ok()).count(), index + 1);
+            assert_eq!(
+                hub.iter::<Worker>("*").unwrap().filter(|worker| worker.state.is_ok()).count(),
+                index + 1
+            );
         }
     }
 }
@@ -228,12 +237,12 @@ fn an_unlinked_registry_loses_the_list_and_no_state() {
     publish(&mut writer);
     is_at(&attached, 2);
     let late = own.hub();
-    assert!(late.channels("*").is_empty());
+    assert!(late.channels("*").unwrap().is_empty());
     check(&late.get("worker").unwrap(), "worker");
     assert!(matches!(late.status("worker").unwrap().health, Health::Fresh { .. }));
     let mut another = own.writer::<Worker>("another").unwrap();
     publish(&mut another);
-    assert_eq!(late.channels("*").iter().map(|name| &**name).collect::<Vec<_>>(), ["another"]);
+    assert_eq!(late.channels("*").unwrap().iter().map(|name| &**name).collect::<Vec<_>>(), ["another"]);
     check(&attached.get("another").unwrap(), "another");
     writer.close().unwrap();
     assert!(late.get::<Worker>("worker").unwrap_err().is_gone());
@@ -279,7 +288,7 @@ fn ask(hub: &Hub, channels: &[&str], met: &mut BTreeSet<&'static str>) {
         }
         met.insert(if status.incarnation > 1 { "taken over" } else { "first" });
     }
-    for worker in hub.iter::<Worker>("worker-*") {
+    for worker in hub.iter::<Worker>("worker-*").unwrap() {
         met.insert(sort(worker.state, &worker.channel));
     }
     for worker in hub.cut::<Worker>(channels).states {
@@ -362,7 +371,9 @@ fn count(namespace: &Namespace) {
     // The thread holds its handle, and everything that the hub keeps for a thread, to the end.
     thread::spawn(move || {
         for () in asked {
-            answer.send(other.iter::<Worker>("*").filter(|worker| worker.state.is_ok()).count()).unwrap();
+            answer
+                .send(other.iter::<Worker>("*").unwrap().filter(|worker| worker.state.is_ok()).count())
+                .unwrap();
         }
     });
     say("ready");
@@ -370,8 +381,8 @@ fn count(namespace: &Namespace) {
         let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
         ask.send(()).unwrap();
         let states = answered.recv().unwrap();
-        watch.changed();
-        assert_eq!(hub.iter::<Worker>("*").filter(|worker| worker.state.is_ok()).count(), states);
+        watch.changed().unwrap();
+        assert_eq!(hub.iter::<Worker>("*").unwrap().filter(|worker| worker.state.is_ok()).count(), states);
         assert_eq!(fs::read_dir("/proc/self/fd").unwrap().count(), descriptors, "no descriptor is kept");
         let [all, removed] = mappings();
         say(&format!("counted {states} {all} {removed}"));

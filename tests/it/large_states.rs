@@ -82,7 +82,7 @@ fn query(hub: &Hub<Pod>) {
         let mut state = Boxed::zeroed();
         hub.get_into("camera-2", &mut state).unwrap();
         check(&state, 4);
-        check_all(&hub.iter("camera-*").map(|it| it.state.unwrap()).collect::<Vec<_>>(), &[2, 4]);
+        check_all(&hub.iter("camera-*").unwrap().map(|it| it.state.unwrap()).collect::<Vec<_>>(), &[2, 4]);
         let cut = hub.cut(["camera-2", "camera-1"]);
         assert!(cut.is_consistent());
         check_all(&cut.states.into_iter().map(|it| it.state.unwrap()).collect::<Vec<_>>(), &[4, 2]);

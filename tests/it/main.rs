@@ -9,6 +9,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "message-pack")]
+mod asleep;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod bad_input;
 #[cfg(all(feature = "schema", feature = "message-pack"))]
@@ -31,6 +33,7 @@ mod discovery;
 mod dynamic_reader;
 #[cfg(feature = "dynamic")]
 mod dynamic_values;
+mod ends;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod half_made;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
@@ -52,11 +55,14 @@ mod liveness;
 mod memory;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod opening_cleans;
+#[cfg(feature = "message-pack")]
+mod other_versions;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod processes;
 mod readers_that_fail;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod registry;
+#[cfg(feature = "message-pack")]
 mod removed_names;
 mod squatted_names;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
@@ -64,8 +70,12 @@ mod strangers;
 mod syncer;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod truncation;
+#[cfg(all(feature = "schema", feature = "message-pack"))]
+mod users;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod waiting;
 mod waiting_faults;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod watching;
+#[cfg(feature = "message-pack")]
+mod who_lives;

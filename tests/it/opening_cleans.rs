@@ -8,10 +8,11 @@ use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Actor, OwnNamespace, pattern, role, rounds, say, wait_for_end};
+use crate::common::{Actor, OwnNamespace, eventually, pattern, role, rounds, say, wait_for_end};
 use tearless::{
     Bytes, Namespace,
     cleanup::{CleanupReport, RemovalReason, Retention},
+    options::TimestampSource,
 };
 use testkit::objects::{DIRECTORY, Objects, listed};
 use testkit::trace::{Step, Traced};
@@ -220,4 +221,48 @@ fn the_next_start_cleans_up_after_a_kill_at_any_moment() {
     }
     println!("removed {}: {removed:?}", removed.len());
     assert!(removed.contains(&RemovalReason::Dead));
+}
+
+#[test]
+fn dead_channels_stay_few_without_a_cleanup() {
+    let test = "opening_cleans::dead_channels_stay_few_without_a_cleanup";
+    const DEAD: usize = 40;
+    if let Some((role, namespace)) = role() {
+        let names = (0..DEAD).map(|number| format!("{role}-{number}"));
+        let source = if role == "old" { TimestampSource::None } else { TimestampSource::Precise };
+        let writers = names.map(|name| {
+            let mut writer = namespace.writer_builder::<u64>(&name).timestamps(source).open().unwrap();
+            writer.publish(&5).unwrap();
+            writer
+        });
+        let writers: Vec<_> = writers.collect();
+        let mut kept = namespace.writer::<u64>(&format!("kept-{role}")).unwrap();
+        kept.publish(&6).unwrap();
+        kept.close_lingering().unwrap();
+        say("published");
+        wait_for_end();
+        return drop(writers);
+    }
+    let own = OwnNamespace::new(&["new"]);
+    let few = Namespace::builder(own.name()).max_dead_channels(10).open().unwrap();
+    let count =
+        |prefix: &str| few.channels().unwrap().iter().filter(|info| info.name.starts_with(prefix)).count();
+    let start = |role| {
+        let mut actor = Actor::start(test, role, &own);
+        actor.await_line("published");
+        actor
+    };
+    let (old, recent) = (start("old"), start("recent"));
+    let open = || few.writer::<u64>("new").unwrap().close().unwrap();
+    (0..50).for_each(|_| open());
+    assert_eq!((count("old"), count("recent")), (DEAD, DEAD), "their writers live");
+    old.kill();
+    recent.kill();
+    // Old states have no age here. Those of the last minute are kept.
+    eventually("the old ones are removed", || {
+        open();
+        count("old") == 0
+    });
+    assert_eq!((count("recent"), count("kept")), (DEAD, 2));
+    assert_eq!(*own.reader::<u64>("recent-7").unwrap().snapshot().unwrap(), 5);
 }

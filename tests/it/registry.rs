@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::common::{Actor, OwnNamespace, role, wait_for_end};
+use crate::common::{Actor, OwnNamespace, orders, role, say, wait_for_end};
 use tearless::{Bytes, Namespace, Pod, cleanup::Retention};
 
 fn names(namespace: &Namespace) -> BTreeSet<String> {
@@ -114,4 +114,46 @@ fn listings_are_whole_while_channels_come_and_go() {
     assert!(seen.len() > 50 && changes > 0);
     drop(staying);
     assert!(own.channels().unwrap().is_empty());
+}
+
+/// Channels of one process: with those of the others, many more than a new registry has room for.
+const MANY: usize = 40;
+
+/// Opens its channels, as fast as it can, and keeps them until the order to end.
+fn open_many(namespace: &Namespace, role: &str) {
+    say("ready");
+    let mut orders = orders();
+    orders.next();
+    let open = |number| {
+        let channel = format!("{role}-{number}");
+        namespace.writer_builder::<[u8]>(&channel).codec::<Bytes>().open().unwrap()
+    };
+    let writers: Vec<_> = (0..MANY).map(open).collect();
+    say("open");
+    orders.next();
+    drop(writers);
+}
+
+#[test]
+fn processes_that_make_the_registry_grow_at_once_lose_no_channel() {
+    if let Some((role, namespace)) = role() {
+        return open_many(&namespace, &role);
+    }
+    let own = OwnNamespace::new(&[]);
+    let test = "registry::processes_that_make_the_registry_grow_at_once_lose_no_channel";
+    let mut actors = ["a", "b", "c", "d"].map(|role| Actor::start(test, role, &own));
+    actors.iter_mut().for_each(|actor| actor.await_line("ready"));
+    actors.iter_mut().for_each(|actor| actor.order("open"));
+    let mut seen = BTreeSet::new();
+    while seen.len() < 4 * MANY {
+        let now = names(&own);
+        assert!(now.is_superset(&seen), "no channel has ended: {:?}", seen.difference(&now));
+        seen = now;
+        assert!(actors.iter_mut().all(|actor| actor.ended().is_none()), "{} channels", seen.len());
+    }
+    actors.iter_mut().for_each(|actor| actor.await_line("open"));
+    assert_eq!(own.channels().unwrap().len(), 4 * MANY, "each once");
+    actors.iter_mut().for_each(|actor| actor.order("end"));
+    actors.into_iter().for_each(Actor::finish);
+    assert_eq!(own.memory().unwrap().total().objects, 0, "nothing is left");
 }

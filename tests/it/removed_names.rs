@@ -1,14 +1,19 @@
-//! Unlinking the names of a channel that is in use harms neither its users nor a successor.
+//! Unlinking the names of channels in use (`rm`, logind's RemoveIPC, a container's volume) harms
+//! neither their users nor a successor. Main processes find the fleet that is started next, and
+//! writers learn that no process finds them.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
-use crate::common::{Actor, OwnNamespace, orders, pattern, role, say};
+use crate::common::{Actor, OwnNamespace, eventually, orders, pattern, role, say, wait_for_end};
 use tearless::{
     Bytes, Namespace, Reader, Writer,
-    error::{AttachError, PublishError, SnapshotError},
+    error::{AttachError, CreateError, PublishError, SnapshotError},
+    hub::Health,
     inspect::WriterState,
 };
-use testkit::objects::Objects;
+use testkit::objects::{DIRECTORY, Objects, listed};
 
 fn open(namespace: &Namespace) -> Writer<[u8], Bytes> {
     namespace.writer_builder::<[u8]>("worker").codec::<Bytes>().open().unwrap()
@@ -24,6 +29,9 @@ fn write_as_ordered(namespace: &Namespace) {
     say("ready");
     for command in orders() {
         match command.as_str() {
+            "touch" => eventually("the writer learns of it", || {
+                matches!(writer.as_mut().unwrap().touch(), Err(PublishError::NamesRemoved))
+            }),
             "grow" => {
                 let error = writer.as_mut().unwrap().publish(&pattern(20_000)).unwrap_err();
                 assert!(matches!(error, PublishError::NamesRemoved), "{error}");
@@ -75,6 +83,7 @@ fn the_writer_and_attached_readers_continue() {
     }
     assert!(matches!(attach(&own), Err(AttachError::NotFound { .. })));
     assert_eq!(reader.writer_state().unwrap(), WriterState::Alive);
+    obey(&mut writer, "touch");
     obey(&mut writer, "grow");
     assert_eq!(*reader.snapshot().unwrap(), pattern(99), "a failed growth leaves the published state");
     obey(&mut writer, "100");
@@ -135,4 +144,117 @@ fn a_reader_that_needs_an_unlinked_segment_gets_its_name() {
     assert!(matches!(error, SnapshotError::Object { .. }) && error.to_string().contains(&segment), "{error}");
     writer.publish(&pattern(3)).unwrap();
     assert_eq!(*reader.snapshot().unwrap(), pattern(3), "the side that it has mapped is still read");
+}
+
+/// Removes every name that the namespace has in `/dev/shm`, as a cleanup by hand does.
+fn remove_all_names(own: &OwnNamespace) {
+    for name in listed(Objects::of(own.name(), "worker").namespace_prefix()) {
+        fs::remove_file(format!("{DIRECTORY}/{name}")).unwrap();
+    }
+}
+
+/// Publishes its number on the channel of its name, and waits.
+fn work(channel: &str, namespace: &Namespace) {
+    let (channel, number) = channel.split_once('=').unwrap();
+    let mut writer = namespace.writer::<u64>(channel).unwrap();
+    writer.publish(&number.parse().unwrap()).unwrap();
+    say("ready");
+    wait_for_end();
+    drop(writer);
+}
+
+#[test]
+fn a_main_process_finds_the_next_fleet() {
+    let test = "removed_names::a_main_process_finds_the_next_fleet";
+    if let Some((role, namespace)) = role() {
+        return work(&role, &namespace);
+    }
+    let own = OwnNamespace::new(&["worker", "other", "gone"]);
+    let start = |role: &str| {
+        let mut actor = Actor::start(test, role, &own);
+        actor.await_line("ready");
+        actor
+    };
+    let first = [start("worker=1"), start("gone=3")];
+    let (hub, getter) = (own.hub(), own.hub());
+    let (mut list, mut watch) = (own.watch_channels(), hub.watch("*"));
+    assert_eq!(*hub.get::<u64>("worker").unwrap(), 1);
+    assert_eq!(*getter.get::<u64>("worker").unwrap(), 1);
+    assert!(list.changed().unwrap() && !list.changed().unwrap());
+    assert_eq!(*getter.get::<u64>("gone").unwrap(), 3);
+    assert_eq!(watch.changed().unwrap(), ["gone".into(), "worker".into()]);
+
+    remove_all_names(&own);
+    eventually("the hub lists nothing", || hub.channels("*").unwrap().is_empty());
+    eventually("the list changes", || list.changed().unwrap());
+    first.into_iter().for_each(Actor::kill);
+    let second = [start("worker=1000"), start("other=2000")];
+    // A query alone, without a listing.
+    eventually("a query finds it", || *getter.get::<u64>("worker").unwrap() == 1_000);
+    eventually("the list changes again", || list.changed().unwrap());
+    let mut found = BTreeSet::new();
+    eventually("what does not come back is gone", || {
+        getter.get::<u64>("gone").is_err_and(|error| error.is_gone())
+    });
+    while found.len() < 3 {
+        found.extend(watch.wait_any(Duration::from_secs(60)).unwrap());
+    }
+    assert_eq!(hub.channels("*").unwrap(), ["other".into(), "worker".into()]);
+    assert_eq!((*hub.get::<u64>("worker").unwrap(), *hub.get::<u64>("other").unwrap()), (1_000, 2_000));
+    let health = hub.status("worker").unwrap().health;
+    assert!(matches!(health, Health::Fresh { .. } | Health::Unchanged { .. }), "{health}");
+    drop(second);
+}
+
+#[test]
+fn a_channel_alone_that_is_replaced_is_found() {
+    let own = OwnNamespace::new(&["worker"]);
+    let hub = own.hub();
+    let mut first = own.writer::<u64>("worker").unwrap();
+    first.publish(&1).unwrap();
+    assert_eq!(*hub.get::<u64>("worker").unwrap(), 1);
+    // The registry keeps its name.
+    remove_all(&Objects::of(own.name(), "worker"));
+    let mut second = own.writer::<u64>("worker").unwrap();
+    second.publish(&2).unwrap();
+    eventually("a query finds it", || *hub.get::<u64>("worker").unwrap() == 2);
+    eventually("the first learns of it", || matches!(first.touch(), Err(PublishError::NamesRemoved)));
+    second.touch().unwrap();
+    drop(first);
+    assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 2);
+}
+
+#[test]
+fn a_writer_creates_its_channel_again_and_a_syncer_does_so_by_itself() {
+    let own = OwnNamespace::new(&["worker", "other"]);
+    let mut writer = own.writer::<u64>("worker").unwrap();
+    writer.publish(&1).unwrap();
+    let mut attached = own.reader::<u64>("worker").unwrap();
+    assert_eq!(*attached.snapshot().unwrap(), 1);
+    assert!(writer.reopen().is_err(), "it has its names");
+    assert_eq!(writer.publish(&2).unwrap(), 2);
+    let syncer = own.syncer("other", 1_u64).unwrap();
+    remove_all_names(&own);
+    eventually("the writer learns of it", || matches!(writer.touch(), Err(PublishError::NamesRemoved)));
+    writer.reopen().unwrap();
+    assert_eq!(writer.publish(&3).unwrap(), 1);
+    assert!(attached.is_closed() && writer.touch().is_ok());
+    assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 3);
+    eventually("the syncer has published again", || {
+        own.reader::<u64>("other").is_ok_and(|mut reader| reader.snapshot().is_ok())
+    });
+    let mut reader = own.reader::<u64>("other").unwrap();
+    syncer.replace(7);
+    eventually("it continues", || *reader.snapshot().unwrap() == 7);
+    assert_eq!(own.hub().channels("*").unwrap(), ["other".into(), "worker".into()]);
+
+    // A successor of the same name keeps it.
+    remove_all(&Objects::of(own.name(), "worker"));
+    let mut successor = own.writer::<u64>("worker").unwrap();
+    assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })));
+    successor.publish(&4).unwrap();
+    successor.close_lingering().unwrap();
+    assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })), "it left its state");
+    drop(writer);
+    assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 4);
 }

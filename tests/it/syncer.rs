@@ -8,6 +8,7 @@ use crate::common::{Actor, OwnNamespace, eventually, orders, role, say, wait_for
 use tearless::{
     Namespace, Pod, Reader,
     error::{PublishError, ShutdownError},
+    hub::Skew,
     inspect::WriterState,
     syncer::Syncer,
 };
@@ -121,6 +122,32 @@ fn a_kill_leaves_the_state_of_the_last_tick() {
     assert_eq!(reader.writer_state().unwrap(), WriterState::Dead);
     let snapshot = reader.snapshot().unwrap();
     assert_eq!((*snapshot, snapshot.publication()), (7, 2));
+}
+
+#[test]
+fn cuts_know_that_a_killed_syncers_state_may_lag_until_a_successor_publishes() {
+    if let Some((_, namespace)) = role() {
+        let _count = count(&namespace, NEVER);
+        say("ready");
+        return wait_for_end();
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let test = "syncer::cuts_know_that_a_killed_syncers_state_may_lag_until_a_successor_publishes";
+    let mut worker = Actor::start(test, "worker", &own);
+    worker.await_line("ready");
+    let hub = own.hub_builder().codec::<Pod>().open();
+    let found = || {
+        let cut = hub.cut::<u64>(["worker"]);
+        assert_eq!(cut.is_consistent(), cut.states[0].skew == Skew::None);
+        (cut.states[0].skew, own.inspect("worker").unwrap().deferred)
+    };
+    assert_eq!(found(), (Skew::Deferred, u64::MAX));
+    worker.kill();
+    assert_eq!(found(), (Skew::Deferred, u64::MAX));
+    let mut writer = own.writer_builder::<u64>("worker").codec::<Pod>().open().unwrap();
+    assert_eq!(found(), (Skew::Deferred, 1), "the state is still the syncer's");
+    writer.publish(&1).unwrap();
+    assert_eq!(found(), (Skew::None, 1));
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn a_main_process_that_dies_with_its_hub_leaves_the_fleet_as_it_was() {
         let mut watch = hub.watch("*");
         say("attached");
         loop {
-            watch.wait_any(FOREVER);
+            watch.wait_any(FOREVER).unwrap();
             let cut = hub.cut::<u64>(["worker"]);
             assert!(cut.states[0].state.is_ok());
             assert!(hub.status("worker").is_ok());

@@ -90,6 +90,12 @@ fn in_create() {
 }
 
 #[test]
+fn in_create_for_which_the_registry_grows() {
+    let _turn = turn();
+    kill_anywhere(Operation::CreateBeyondTheRegistry, Carries::Nothing, samples());
+}
+
+#[test]
 fn in_growth() {
     let _turn = turn();
     kill_anywhere(Operation::Growth, Carries::Nothing, samples());

@@ -61,6 +61,8 @@ type BytesReader = Reader<Vec<u8>, Bytes>;
 pub(crate) enum Operation {
     /// Opening a writer of a channel that does not exist.
     Create,
+    /// The same, for which the namespace's registry has to grow.
+    CreateBeyondTheRegistry,
     /// Publishing a state that does not fit.
     Growth,
     /// Publishing after `shrink_to_fit`.
@@ -81,12 +83,12 @@ pub(crate) enum Operation {
 impl Operation {
     /// Whether a channel with states exists when the operation begins.
     fn finds_a_channel(self) -> bool {
-        self != Operation::Create
+        !matches!(self, Operation::Create | Operation::CreateBeyondTheRegistry)
     }
 
     /// Whether it creates an empty channel.
     fn creates(self) -> bool {
-        matches!(self, Operation::Create | Operation::Replacement)
+        !self.finds_a_channel() || self == Operation::Replacement
     }
 
     /// Whether it begins with the leftovers of a killed writer.
@@ -112,7 +114,9 @@ impl Operation {
     /// The victim's life.
     fn suffer(self, namespace: &Namespace, carries: Carries) {
         match self {
-            Operation::Create | Operation::Takeover => between_marks(|| writer(namespace, carries)),
+            Operation::Create | Operation::CreateBeyondTheRegistry | Operation::Takeover => {
+                between_marks(|| writer(namespace, carries));
+            }
             Operation::Replacement => between_marks(|| writer(namespace, carries.other())),
             Operation::Removal => between_marks(|| namespace.remove_channel(CHANNEL).unwrap()),
             Operation::Growth => {
@@ -206,12 +210,17 @@ struct Stage {
     unfinished: usize,
 }
 
+/// The number of channels for which a new registry has room.
+const NEIGHBOURS: usize = 4;
+
 /// A victim at its first mark, with a reader that attached before.
 struct Scene {
     victim: Tracee,
     attached: Option<BytesReader>,
     /// The number of the last publication before the operation.
     before: u64,
+    /// The writers of other channels.
+    neighbours: Vec<BytesWriter>,
 }
 
 /// What readers find of the channel after the kill.
@@ -306,6 +315,12 @@ impl Stage {
     /// Prepares the channel for the operation.
     fn set(&self) -> Scene {
         let mut attached = None;
+        let is_full = self.operation == Operation::CreateBeyondTheRegistry;
+        let neighbour = |number| {
+            let builder = self.own.writer_builder(&format!("neighbour-{number}")).codec::<BytesWithSchema>();
+            builder.open().unwrap()
+        };
+        let neighbours = (0..NEIGHBOURS).filter(|_| is_full).map(neighbour).collect();
         if self.operation.finds_a_leftover() {
             attached = Some(self.leave_a_leftover());
         }
@@ -314,7 +329,7 @@ impl Stage {
             attached = attached.or_else(|| Some(reader(&self.own).unwrap()));
         }
         let before = attached.as_mut().map_or(0, |reader| verified(reader, "before"));
-        Scene { victim, attached, before }
+        Scene { victim, attached, before, neighbours }
     }
 
     /// Creates a channel whose writer was killed while it grew, before or after it announced the
@@ -338,9 +353,12 @@ impl Stage {
     /// nothing is left then. Returns whether the victim had announced its publication.
     fn strike(&mut self, scene: Scene, position: Position, when: &str) -> bool {
         self.kills += 1;
-        let Scene { victim, mut attached, before } = scene;
+        let Scene { victim, mut attached, before, neighbours } = scene;
         victim.kill();
         watchdog();
+        let listed = self.own.channels().unwrap();
+        let is_listed = |writer: &BytesWriter| listed.iter().any(|info| info.name == writer.channel());
+        assert!(neighbours.iter().all(is_listed), "{when}: {listed:?}");
         self.objects.assert_at_most(self.max_objects(), when);
         let seen = attached.as_mut().map(|reader| self.seen_by_attached(reader, before, position, when));
         let last = match self.seen_by_new(position, when) {
@@ -396,8 +414,11 @@ impl Stage {
         assert_eq!(seen, reader.publication(), "{when}");
         let newest = before + u64::from(self.operation.publishes());
         assert!((before..=newest).contains(&seen), "{when}: {seen} instead of {before} to {newest}");
-        let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
-        assert!(state == WriterState::Dead || lingers, "{when}: {state:?}");
+        let closes = self.operation == Operation::CloseLingering;
+        let lingers = closes && state == WriterState::Closed;
+        // The time of the end is stored first.
+        let is_half_closed = closes && state == WriterState::Exited && position != Position::End;
+        assert!(state == WriterState::Dead || lingers || is_half_closed, "{when}: {state:?}");
         if position == Position::End {
             assert!(!self.operation.removes(), "{when}: the channel still exists");
             assert_eq!(seen, newest, "{when}: the victim was at its end");

@@ -11,13 +11,14 @@ use tearless::{
 };
 
 use crate::context::Context;
-use crate::error::{ExitStatus, Failure};
+use crate::error::{ExitStatus, Failure, for_shells};
 use crate::health;
 use crate::output::{ago, print_all_json, printable, seconds, stderr, style};
 use crate::resolve;
 
 /// Removes what ended processes have left in shared memory; never a live channel
 #[derive(Debug, Args)]
+#[command(visible_alias = "rm")]
 #[command(after_help = "\
 Removes objects that no process can use any more. The last states of dead and of lingering writers stay, unless \
 --keep limits them; their number is printed on standard error, but not with --json.
@@ -26,15 +27,20 @@ Examples:
   tearless -n fleet gc --dry-run
   tearless -n fleet gc --keep 1day      also last states older than a day
   tearless -n fleet gc --keep nothing   also all last states
+  tearless -n fleet gc worker-7         only this channel, with its last state
 
 Keys of --json, one object for each removal:
   channel (null: objects without a channel), pid (0: unknown), age_seconds
-  (null: unknown), reason (dead, lingered, half-made, half-removed, orphaned,
-  nameless: a registry entry whose objects were all unlinked), objects (names
-  in /dev/shm)
+  (null: unknown), reason (dead, exited, lingered, half-made, half-removed,
+  orphaned, nameless: a registry entry whose objects were all unlinked),
+  objects (names in /dev/shm)
 
-Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace")]
+Exit codes: 0, also if there is nothing to remove; 1 an object could not be removed; 3 no such namespace or \
+CHANNEL; 6 a process writes a CHANNEL: none is removed")]
 pub(crate) struct GcArguments {
+    /// Removes only these channels, with their last states
+    #[arg(value_name = "CHANNEL", conflicts_with = "retention")]
+    channels: Vec<String>,
     /// Prints what would be removed, and removes nothing
     #[arg(long)]
     dry_run: bool,
@@ -75,12 +81,16 @@ impl Removal {
         let writer = format!("its writer, process {},", removed.pid);
         let (reason, why) = match removed.reason {
             RemovalReason::Dead => ("dead", format!("{writer} is dead")),
+            RemovalReason::Exited => ("exited", format!("{writer} exited without closing it")),
             RemovalReason::Lingered => ("lingered", format!("{writer} closed it and left the last state")),
             RemovalReason::HalfMade => ("half-made", "its creator died before it was complete".into()),
             RemovalReason::HalfRemoved => {
                 ("half-removed", "the process that removed it died, or a part was unlinked by hand".into())
             }
             RemovalReason::Orphaned => ("orphaned", "no channel refers to them".into()),
+            RemovalReason::OtherVersion => {
+                ("other-version", "another version of tearless made them, and no process uses them".into())
+            }
             reason => ("other", format!("{reason:?}")),
         };
         let age = removed.age.map(|age| format!(", last published {}", ago(Some(age)))).unwrap_or_default();
@@ -115,6 +125,7 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     let missing = resolve::no_such_namespace(&namespace, &context.trust);
     let ghosts = ghosts(&namespace);
     let (cleaned, struck) = match arguments.dry_run {
+        _ if !arguments.channels.is_empty() => (remove(&namespace, arguments, context)?, Vec::new()),
         true => {
             let cleaned = namespace.would_clean(arguments.retention)?;
             (cleaned, health::nameless(&namespace, ghosts).unwrap_or_default())
@@ -139,6 +150,30 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     failures(&cleaned)
 }
 
+/// Removes the channels that the user named; none of them if one has a writer.
+fn remove(
+    namespace: &Namespace,
+    arguments: &GcArguments,
+    context: &Context,
+) -> Result<CleanupReport, Failure> {
+    let named = &arguments.channels;
+    let mut cleaned = namespace.would_clean(Retention::Nothing)?;
+    cleaned.failed.clear();
+    cleaned.removed.retain(|removed| removed.channel.as_ref().is_some_and(|name| named.contains(name)));
+    for channel in named {
+        if cleaned.removed.iter().all(|removed| removed.channel.as_ref() != Some(channel)) {
+            let inspected = namespace.inspect(channel);
+            let pid = inspected.map_err(|it| resolve::unattached(namespace, it, &context.trust))?.writer_pid;
+            let text = format!("channel {channel:?} is written by process {pid}: end that first");
+            return Err(Failure::new(ExitStatus::Owned, text));
+        }
+    }
+    if !arguments.dry_run {
+        named.iter().try_for_each(|channel| namespace.remove_channel(channel).map(drop))?;
+    }
+    Ok(cleaned)
+}
+
 fn print(removals: &[Removal], cleaned: &CleanupReport, dry_run: bool) -> io::Result<()> {
     let mut output = io::stdout().lock();
     if removals.is_empty() && cleaned.failed.is_empty() {
@@ -150,12 +185,14 @@ fn print(removals: &[Removal], cleaned: &CleanupReport, dry_run: bool) -> io::Re
 
 /// Reports how many last states were kept, and how to remove them.
 fn report_kept(namespace: &Namespace, cleaned: &CleanupReport, arguments: &GcArguments) {
-    if arguments.retention == Retention::Nothing {
+    if arguments.retention == Retention::Nothing || !arguments.channels.is_empty() {
         return;
     }
     let Ok(all) = namespace.would_clean(Retention::Nothing) else { return };
     let is_removed = |last: &Removed| cleaned.removed.iter().any(|removed| removed.channel == last.channel);
-    let is_last = |removed: &Removed| matches!(removed.reason, RemovalReason::Dead | RemovalReason::Lingered);
+    let is_last = |removed: &Removed| {
+        matches!(removed.reason, RemovalReason::Dead | RemovalReason::Exited | RemovalReason::Lingered)
+    };
     let kept = all.removed.iter().filter(|removed| is_last(removed) && !is_removed(removed)).count();
     let what = if kept == 1 { "last state of an ended writer" } else { "last states of ended writers" };
     if kept > 0 {
@@ -186,7 +223,7 @@ fn without_those_entered(mut entries: Vec<ChannelInfo>, namespace: &Namespace) -
 fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {
     let odd = style::ODD;
     for error in &cleaned.failed {
-        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&error.to_string())));
+        stderr(format_args!("{odd}not removed:{odd:#} {}", printable(&for_shells(&error.to_string()))));
     }
     match cleaned.failed.len() {
         0 => Ok(()),

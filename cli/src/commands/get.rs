@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use tearless::dynamic::FieldPath;
 use tearless::{SnapshotInfo, inspect::WriterState};
 
-use crate::context::Context;
+use crate::context::{Context, time};
 use crate::error::{ExitStatus, Failure};
 use crate::health::process_word;
 use crate::output::{
-    ago, bytes, duration, hex_dump, print_json, printable, seconds, stderr, style, value_text,
+    ago, bytes, clock, duration, hex_dump, print_json, printable, seconds, stderr, style, timestamp,
+    value_text,
 };
 use crate::states::{States, Taken};
 
@@ -37,9 +38,9 @@ Examples:
   tearless get worker-7 --raw > state.bin
 
 Keys of --json:
-  channel, publication (its number), age_seconds (null: no timestamp), bytes
-  (of the whole state), codec, type_name, writer (alive, stopped, dead, closed,
-  unknown), field (only with --field), value
+  channel, publication (its number), age_seconds and published_at (UTC; null:
+  no timestamp), bytes (of the whole state), codec, type_name, writer (alive,
+  stopped, dead, exited, closed, unknown), field (only with --field), value
 
 Exit codes: 3 no such channel or field, or nothing published yet; 4 see --live, --max-age; 5 the state \
 can't be decoded")]
@@ -59,10 +60,10 @@ pub(crate) struct GetArguments {
     #[arg(long)]
     live: bool,
     /// Fails with exit code 4 if both the state and the last heartbeat are older
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     max_age: Option<Duration>,
     /// How long to wait for the channel and its first state
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s", hide_default_value = true)]
     wait: Duration,
 }
 
@@ -72,7 +73,13 @@ pub(crate) fn run(arguments: &GetArguments, context: &Context) -> Result<(), Fai
     let namespace = context.namespace()?;
     let mut states = States::attach(&namespace, &arguments.channel, arguments.wait, context)?;
     if !arguments.wait.is_zero() && states.reader.reader().publication() == 0 {
-        states.reader.reader_mut().wait_after(0, arguments.wait.saturating_sub(begin.elapsed()))?;
+        let left = arguments.wait.saturating_sub(begin.elapsed());
+        if states.reader.reader_mut().wait_after(0, left)?.is_none() {
+            let (channel, wait) = (&arguments.channel, duration(arguments.wait));
+            let text = format!("nothing has been published on channel {channel:?} within {wait}");
+            let failure = Failure::new(ExitStatus::NotFound, text);
+            return Err(failure.hint("`tearless stat` shows its writer"));
+        }
     }
     if arguments.live {
         must_live(&states)?;
@@ -167,8 +174,10 @@ fn headline(states: &States, info: SnapshotInfo) {
     let writer = reader.writer_state().map_or("unknown", process_word);
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
-    let (number, age) = (info.publication(), ago(info.age()));
-    stderr(format_args!("{dim}{channel}: publication {number}, {age}, {size}, writer {writer}{dim:#}"));
+    let (number, age, at) = (info.publication(), ago(info.age()), clock(info.published_at()));
+    stderr(format_args!(
+        "{dim}{channel}: publication {number}, {age} ({at}), {size}, writer {writer}{dim:#}"
+    ));
 }
 
 fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
@@ -177,6 +186,7 @@ fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
         "channel": reader.reader().channel(),
         "publication": taken.info.publication(),
         "age_seconds": seconds(taken.info.age()),
+        "published_at": timestamp(taken.info.published_at()),
         "bytes": taken.info.payload_len(),
         "codec": reader.codec(),
         "type_name": reader.type_name(),

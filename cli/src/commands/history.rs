@@ -7,7 +7,9 @@ use tearless::dynamic::FieldPath;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Table, ago, bytes, hex_line, print_all_json, printable, seconds, style, value_line};
+use crate::output::{
+    Table, ago, bytes, clock, hex_line, print_all_json, printable, seconds, style, timestamp, value_line,
+};
 use crate::states::States;
 
 /// How many characters of a state the table shows.
@@ -25,8 +27,8 @@ Examples:
   tearless history worker-7 --json | jq -c .value
 
 Keys of --json, one object a state:
-  publication, age_seconds (null: no timestamp), bytes, value (null: see
-  error), error (null, or why there is no value)
+  publication, age_seconds and published_at (UTC; null: no timestamp), bytes,
+  value (null: see error), error (null, or why there is no value)
 
 Exit codes: 0, also if nothing has been published; 3 no such channel, or no state can have the field")]
 pub(crate) struct HistoryArguments {
@@ -93,6 +95,7 @@ impl Past {
         json!({
             "publication": self.info.map(|info| info.publication()),
             "age_seconds": seconds(self.info.and_then(|info| info.age())),
+            "published_at": timestamp(self.info.and_then(|info| info.published_at())),
             "bytes": self.info.map(|info| info.payload_len()),
             "value": self.value.as_ref().ok(),
             "error": match &self.value {
@@ -115,13 +118,14 @@ impl Past {
 
 /// The states as a table for people.
 pub(super) fn table(past: &[Past]) -> Table {
-    let mut table = Table::new([">NUMBER", ">PUBLISHED", ">SIZE", "STATE"]);
+    let mut table = Table::new([">NUMBER", ">PUBLISHED", ">AT", ">SIZE", "STATE"]);
     for state in past {
         let known = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let state_style = if matches!(state.value, Ok(Some(_))) { style::PLAIN } else { style::ODD };
         table.row([
             (known(state.info.map(|info| info.publication().to_string())), style::PLAIN),
             (ago(state.info.and_then(|info| info.age())), style::PLAIN),
+            (clock(state.info.and_then(|info| info.published_at())), style::PLAIN),
             (known(state.info.map(|info| bytes(info.payload_len() as u64))), style::PLAIN),
             (state.text(), state_style),
         ]);

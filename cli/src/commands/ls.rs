@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use tearless::{
     Namespace,
     error::AttachError,
-    hub::Health,
+    hub::{Health, Pattern},
     inspect::{ChannelInfo, Inspection},
 };
 
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Table, ago, bytes, print_all_json, rate, seconds, style};
+use crate::output::{Table, ago, bytes, clock, print_all_json, rate, seconds, style, timestamp};
 use crate::resolve;
 
 /// Lists the channels of a namespace: their writers, and the age of their latest states
@@ -24,16 +24,17 @@ Examples:
   tearless -n fleet ls 'worker-*'
   tearless ls --json | jq -r 'select(.writer == \"dead\") | .channel'
 
-WRITER is alive, stopped (by a signal or a debugger), stalled (alive, but silent for 3 of the intervals that it \
-promised), dead, closed (it left the last state on purpose), or unknown (in another PID namespace). RATE/s is \
-calculated from the few publications that the channel still holds, so a burst looks faster than the average; \
-`tearless top` measures the rate.
+WRITER is alive, stopped (by a signal or a debugger, or its control group is frozen), stalled (alive, but silent \
+for 3 of the intervals that it promised; time for which the machine slept does not count), dead (it was killed or \
+crashed), exited (without closing the channel), closed (it left the last state on purpose), or unknown (its state \
+can't be seen from here). AT is UTC, by the clock as it is set now. RATE/s is calculated from the few publications \
+that the channel still holds, so a burst looks faster than the average; `tearless top` measures the rate.
 
 Keys of --json, one object a channel; null: unknown:
   channel, writer, pid, incarnation (number of writers so far), publication
-  (number of the last one), age_seconds, rate (publications a second, from
-  those that the channel still holds), bytes (of the last state),
-  heartbeat_age_seconds, codec, type_name, max_state_len (in bytes)
+  (number of the last one), age_seconds, published_at (UTC), rate (publications
+  a second, from those that the channel still holds), bytes (of the last
+  state), heartbeat_age_seconds, codec, type_name, max_state_len (in bytes)
 
 Exit codes: 0, also if no channel matches the pattern; 3 no such namespace")]
 pub(crate) struct LsArguments {
@@ -47,12 +48,17 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     if context.json {
         return Ok(print_all_json(entries.iter().map(Entry::document))?);
     }
-    let columns = ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
+    let columns =
+        ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">AT", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
     let mut table = Table::new(columns);
     for entry in &entries {
         table.row(entry.cells());
     }
-    Ok(table.print()?)
+    table.print()?;
+    if entries.is_empty() && arguments.pattern.is_some() {
+        crate::output::stderr(format_args!("no channel matches; patterns match whole names"));
+    }
+    Ok(())
 }
 
 fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) -> Result<Vec<Entry>, Failure> {
@@ -62,8 +68,8 @@ fn entries(namespace: &Namespace, arguments: &LsArguments, context: &Context) ->
         resolve::no_such_namespace(namespace, &context.trust).map_or(Ok(()), Err)?;
     }
     if let Some(pattern) = &arguments.pattern {
-        let matching = namespace.hub().channels(pattern);
-        channels.retain(|info| matching.iter().any(|name| **name == *info.name));
+        let pattern = Pattern::new(pattern);
+        channels.retain(|info| pattern.matches(&info.name));
     }
     let (mut entries, mut missing) = (Vec::new(), Vec::new());
     for info in channels {
@@ -103,6 +109,7 @@ impl Entry {
             "incarnation": self.info.incarnation,
             "publication": inspection.map(|inspection| inspection.publication),
             "age_seconds": seconds(latest.and_then(|slot| slot.age)),
+            "published_at": timestamp(latest.and_then(|slot| slot.published_at)),
             "rate": inspection.and_then(health::rate),
             "bytes": latest.map(|slot| slot.len),
             "heartbeat_age_seconds": seconds(inspection.and_then(|inspection| inspection.heartbeat_age)),
@@ -112,7 +119,7 @@ impl Entry {
         })
     }
 
-    fn cells(&self) -> [(String, Style); 9] {
+    fn cells(&self) -> [(String, Style); 10] {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(health::latest);
         let plain = |text: Option<String>| (text.unwrap_or_else(|| "-".into()), style::PLAIN);
@@ -122,6 +129,7 @@ impl Entry {
             (self.info.writer_pid.to_string(), style::PLAIN),
             plain(inspection.map(|inspection| inspection.publication.to_string())),
             (ago(latest.and_then(|slot| slot.age)), style::PLAIN),
+            (clock(latest.and_then(|slot| slot.published_at)), style::PLAIN),
             plain(inspection.and_then(health::rate).map(rate)),
             plain(latest.map(|slot| bytes(slot.len))),
             (self.info.codec.clone(), style::DIM),

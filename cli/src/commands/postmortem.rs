@@ -14,7 +14,7 @@ use super::history::{self, Past};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Fields, ago, bytes, duration, print_json, seconds, style};
+use crate::output::{Fields, ago, bytes, clock, duration, print_json, seconds, style, timestamp};
 use crate::resolve;
 use crate::states::States;
 
@@ -22,7 +22,8 @@ use crate::states::States;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The last states of a killed worker stay readable until a successor takes the channel over. Its publications and \
-heartbeats (WriterBuilder::heartbeat_interval) bound the time of its death.
+heartbeats (WriterBuilder::heartbeat_interval) bound the time of its death. A worker that handles SIGTERM closes the \
+channel or exits, and is not taken for a crashed one. Times of day are UTC, by the clock as it is set now.
 
 Examples:
   tearless postmortem worker-7
@@ -30,9 +31,10 @@ Examples:
   tearless postmortem worker-7 --json | jq .died_at_most_seconds_ago
 
 Keys of --json; null: unknown:
-  channel, namespace, writer (alive, stalled, stopped, dead, closed,
-  unknown), pid, incarnation, verdict (a sentence), last_sign_seconds,
-  died_at_most_seconds_ago and died_at_least_seconds_ago (of a dead writer),
+  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed,
+  unknown), pid, incarnation, verdict (a sentence), ended_seconds (since it
+  closed the channel or exited), last_sign_seconds, died_at_most_seconds_ago
+  and died_at_least_seconds_ago (of a dead writer), published_at (UTC),
   unfinished (number of the publication that its death interrupted),
   publication (number of the last one), states (as `tearless history --json`
   prints them, newest first)
@@ -69,8 +71,8 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
         fields.add("died", when.text());
     }
     if let Some(latest) = health::latest(inspection) {
-        let (age, size) = (ago(latest.age), bytes(latest.len));
-        fields.add("last state", format!("publication {}, {age}, {size}", latest.publication));
+        let (age, at, size) = (ago(latest.age), clock(latest.published_at), bytes(latest.len));
+        fields.add("last state", format!("publication {}, {age} ({at}), {size}", latest.publication));
     }
     if inspection.heartbeat_age.is_some() {
         fields.add("heartbeat", ago(inspection.heartbeat_age));
@@ -94,18 +96,24 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
 fn verdict(inspection: &Inspection) -> String {
     let pid = inspection.writer_pid;
     match (inspection.health(), inspection.state) {
-        (Health::Dead { .. }, _) => format!(
-            "process {pid} is dead and did not close the channel: it was killed, crashed, or exited without cleanup"
-        ),
+        (Health::Dead { .. }, _) => {
+            format!("process {pid} is dead and did not close the channel: it was killed, or it crashed")
+        }
+        (Health::Exited { since }, _) => {
+            format!("process {pid} exited {} without closing the channel: it was not killed", ago(since))
+        }
         (Health::Closed, ChannelState::Lingering) => {
-            format!("process {pid} closed the channel, and left its last state on purpose")
+            let when = ago(inspection.ended_ago);
+            format!("process {pid} closed the channel {when}, and left its last state on purpose")
         }
         (Health::Closed, _) => format!("process {pid} closed the channel"),
         (Health::Stalled { is_stopped: true, .. }, _) => {
-            format!("process {pid} is stopped by a signal or a debugger")
+            format!("process {pid} is {}", health::STOPPED)
         }
         (Health::Unknown { .. }, _) => {
-            format!("process {pid} is in another PID namespace, so its state is unknown")
+            format!(
+                "process {pid} can't be seen from here, and the channel has no name: its state is unknown"
+            )
         }
         _ => match health::breach(inspection) {
             Some(breach) => format!("process {pid} is alive, but {breach}"),
@@ -133,7 +141,9 @@ impl Death {
 fn death(inspection: &Inspection) -> Option<Death> {
     let Health::Dead { since: Some(at_most) } = inspection.health() else { return None };
     let promised = inspection.heartbeat_age.and(inspection.heartbeat_interval);
-    Some(Death { at_most, at_least: promised.map(|interval| at_most.saturating_sub(interval)) })
+    // The machine may have slept during the last interval.
+    let awake = at_most.saturating_sub(inspection.slept);
+    Some(Death { at_most, at_least: promised.map(|interval| awake.saturating_sub(interval)) })
 }
 
 /// The help documents the keys.
@@ -146,9 +156,11 @@ fn document(inspection: &Inspection, past: &[Past]) -> Value {
         "pid": inspection.writer_pid,
         "incarnation": inspection.incarnation,
         "verdict": verdict(inspection),
+        "ended_seconds": seconds(inspection.ended_ago),
         "last_sign_seconds": seconds(inspection.silent()),
         "died_at_most_seconds_ago": seconds(death.as_ref().map(|death| death.at_most)),
         "died_at_least_seconds_ago": seconds(death.as_ref().and_then(|death| death.at_least)),
+        "published_at": timestamp(health::latest(inspection).and_then(|slot| slot.published_at)),
         "unfinished": inspection.unfinished(),
         "publication": inspection.publication,
         "states": past.iter().map(Past::document).collect::<Vec<_>>(),

@@ -2,28 +2,32 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{process, thread};
 
 use clap::Args;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tearless::{Bytes, Encode, MessagePack, Writer, WriterBuilder};
 
-use crate::context::Context;
+use crate::context::{AccessArguments, Context};
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Caught;
 use crate::output::stderr;
 
 /// Publishes standard input on a channel, and holds the channel while it runs
 #[derive(Debug, Args)]
+#[command(override_usage = "tearless put [OPTIONS] <CHANNEL> < STATE")]
 #[command(after_help = "\
 The whole of standard input is one state, or with --each-line each line is one. JSON is published as \
-MessagePack: `tearless get` shows it again, and programs read it with the codec MessagePack.
+MessagePack: `tearless get` shows it again, and programs read it with `accept(accept::MatchingFields)`.
 
 A channel lives as long as its writer: the command holds a single state until SIGINT (Ctrl-C), SIGTERM or SIGHUP. \
 With --linger it ends immediately, and the last state stays readable.
 
 Examples:
   echo '{\"phase\": \"deploying\", \"done\": 3}' | tearless -n fleet put deployment --linger
+  echo 3 | tearless put jobs --permissions 640 --group metrics
   vmstat 1 --one-header | tearless put vmstat --bytes --each-line
   tearless get vmstat --raw
 
@@ -38,20 +42,25 @@ pub(crate) struct PutArguments {
     /// Publishes each line as it comes, until the input ends
     #[arg(long)]
     each_line: bool,
+    /// Promises a line in this time: after 3 of them without one, the writer counts as stalled
+    #[arg(long, value_name = "TIME", value_parser = crate::context::time, requires = "each_line")]
+    interval: Option<Duration>,
     /// Leaves the last state readable at the end
     #[arg(long)]
     linger: bool,
+    #[command(flatten)]
+    access: AccessArguments,
 }
 
 pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Failure> {
-    let namespace = context.namespace().map_err(hint_at_name)?;
+    let namespace = context.namespace_for(&arguments.access).map_err(hint_at_name)?;
     let channel = &arguments.channel;
     if arguments.bytes {
         let builder = namespace.writer_builder::<[u8]>(channel).codec::<Bytes>();
-        return publish(builder, arguments, |input, _| Ok(input.into_boxed_slice()));
+        return publish(builder, arguments, |input, _| Ok(read_all(input)?.into()));
     }
     let builder = namespace.writer_builder::<Value>(channel).codec::<MessagePack>().type_name("json");
-    publish(builder, arguments, |input, line| json(&input, line).map(Box::new))
+    publish(builder, arguments, |input, line| document(input.take(MAX_BYTES + 1), line).map(Box::new))
 }
 
 /// On a machine without a namespace, the first worker has to name the one to create.
@@ -63,14 +72,17 @@ fn hint_at_name(failure: Failure) -> Failure {
 }
 
 /// Makes a state of an input; of a line of the input, the second argument is its number.
-type Parse<T> = fn(Vec<u8>, Option<u64>) -> Result<Box<T>, Failure>;
+type Parse<T> = fn(&mut dyn Read, Option<u64>) -> Result<Box<T>, Failure>;
 
 fn publish<T: ?Sized + 'static, C: Encode<T> + 'static>(
-    builder: WriterBuilder<T, C>,
+    mut builder: WriterBuilder<T, C>,
     arguments: &PutArguments,
     parse: Parse<T>,
 ) -> Result<(), Failure> {
-    let builder = builder.linger(arguments.linger);
+    builder = builder.linger(arguments.linger);
+    if let Some(interval) = arguments.interval {
+        builder = builder.heartbeat_interval(interval);
+    }
     match arguments.each_line {
         true => each_line(builder, arguments.bytes, parse),
         false => single(builder, arguments, parse),
@@ -83,7 +95,7 @@ fn single<T: ?Sized, C: Encode<T>>(
     arguments: &PutArguments,
     parse: Parse<T>,
 ) -> Result<(), Failure> {
-    let state = parse(read_all(io::stdin().lock())?, None)?;
+    let state = parse(&mut io::stdin().lock(), None)?;
     let mut signals = Caught::catch()?;
     let mut writer = builder.open()?;
     let publication = writer.publish(&state)?;
@@ -116,7 +128,7 @@ fn each_line<T: ?Sized + 'static, C: Encode<T> + 'static>(
     });
     let writer = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     let published = for_each_line(is_raw, |line, number| {
-        let state = parse(line, Some(number))?;
+        let state = parse(&mut &line[..], Some(number))?;
         writer().as_mut().map_or(Ok(()), |writer| Ok(writer.publish(&state).map(drop)?))
     });
     published.and(end(writer().take()))
@@ -151,22 +163,37 @@ fn unusable(message: String) -> Failure {
 /// input.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// JSON; of a line of the input, `line` is its number.
-fn json(input: &[u8], line: Option<u64>) -> Result<Value, Failure> {
-    let value = serde_json::from_slice(input).map_err(|error| {
-        let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
-        // The reason without its place, which is relative to the line.
-        let text = error.to_string();
-        let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
-        let text = format!("standard input is not JSON: {reason}, at line {row}, column {column}");
-        unusable(text)
-            .hint("to publish bytes that are not JSON, add --bytes; if each line is a state, add --each-line")
-    })?;
-    match wide_integer(&String::from_utf8_lossy(input)) {
-        None => Ok(value),
-        Some(integer) => Err(unusable(format!("the integer {integer} has more than 64 bits"))
-            .hint("put it into quotes: readers get a text, as they do for integers of 128 bits")),
-    }
+/// The only JSON document of the input; of a line of the input, `line` is its number. A second one
+/// is refused as soon as it has come, because the input of a script that forgot --each-line does
+/// not end.
+fn document(mut input: io::Take<impl Read>, line: Option<u64>) -> Result<Value, Failure> {
+    let mut documents = serde_json::Deserializer::from_reader(&mut input).into_iter::<Box<RawValue>>();
+    let (first, second) = (documents.next(), documents.next().map(|second| second.map(drop)));
+    // A value would show rounded numbers.
+    let wide = first.as_ref().and_then(|first| wide_integer(first.as_ref().ok()?.get()));
+    let first = first.map(|first| first.and_then(|text| serde_json::from_str(text.get())));
+    check_len(MAX_BYTES + 1 - input.limit())?;
+    let reason = match (first, second) {
+        (Some(Ok(document)), None) => {
+            return wide.map_or(Ok(document), |integer| {
+                Err(unusable(format!("the integer {integer} has more than 64 bits"))
+                    .hint("put it into quotes: readers get a text, as they do for integers of 128 bits"))
+            });
+        }
+        (Some(Ok(_)), Some(Ok(()))) => "it has more than one document".into(),
+        (None, _) => "it is empty".into(),
+        (Some(Err(error)), _) if error.is_io() => return Err(unreadable(&error.into())),
+        (Some(Err(error)), _) | (_, Some(Err(error))) => {
+            let (row, column) = (line.unwrap_or(error.line() as u64), error.column());
+            // The reason without its place, which is relative to the line.
+            let text = error.to_string();
+            let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+            format!("{reason}, at line {row}, column {column}")
+        }
+    };
+    let more = if line.is_some() { "" } else { "; if each line is a state, add --each-line" };
+    let hint = format!("to publish bytes that are not JSON, add --bytes{more}");
+    Err(unusable(format!("standard input is not JSON: {reason}")).hint(hint))
 }
 
 /// The first integer of `json`, a valid text, that has more than 64 bits: `serde_json` rounds it.
@@ -184,7 +211,7 @@ fn wide_integer(json: &str) -> Option<String> {
 fn read_all(input: impl Read) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     input.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-    check_len(&bytes)?;
+    check_len(bytes.len() as u64)?;
     Ok(bytes)
 }
 
@@ -198,12 +225,12 @@ fn read_line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, Failure> {
     if line.pop_if(|last| *last == b'\n').is_some() {
         line.pop_if(|last| *last == b'\r');
     }
-    check_len(&line)?;
+    check_len(line.len() as u64)?;
     Ok(Some(line))
 }
 
-fn check_len(bytes: &[u8]) -> Result<(), Failure> {
-    match bytes.len() as u64 > MAX_BYTES {
+fn check_len(len: u64) -> Result<(), Failure> {
+    match len > MAX_BYTES {
         true => Err(unusable(format!("a state on standard input has more than {MAX_BYTES} bytes"))),
         false => Ok(()),
     }
@@ -230,6 +257,8 @@ mod tests {
     #[test]
     fn endless_input_is_refused() {
         assert!(read_all(io::repeat(b'x')).is_err());
+        let endless = document(io::repeat(b' ').take(100), None).unwrap_err().to_string();
+        assert!(endless.contains("more than 67108864 bytes"), "{endless}");
         assert!(read_line(&mut io::BufReader::new(io::repeat(b'x'))).is_err());
     }
 

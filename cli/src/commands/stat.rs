@@ -14,7 +14,7 @@ use tearless::{
 use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::health;
-use crate::output::{Fields, ago, bytes, duration, print_json, printable, seconds, style};
+use crate::output::{Fields, ago, bytes, clock, duration, print_json, printable, seconds, style, timestamp};
 use crate::resolve;
 use crate::states::States;
 
@@ -31,11 +31,12 @@ Examples:
   tearless stat worker-7 --json | jq .rate
 
 Keys of --json; null: unknown:
-  channel, namespace, writer (alive, stalled, stopped, dead, closed,
+  channel, namespace, writer (alive, stalled, stopped, dead, exited, closed,
   unknown), pid, start_time (clock ticks since boot), incarnation, state
-  (open, lingering, removed), publication (number of the last one),
-  age_seconds, bytes (of the last state), rate (publications a second, from
-  those that the channel still holds), held (how many it holds),
+  (open, lingering, removed), ended_seconds (since the writer closed the
+  channel or exited), publication (number of the last one), age_seconds,
+  published_at (UTC), bytes (of the last state), rate (publications a second,
+  from those that the channel still holds), held (how many it holds),
   opened_seconds, heartbeat_age_seconds, heartbeat_interval_seconds,
   unfinished (number of the publication that the writer's death interrupted),
   codec, type_name, schema_bytes (of the schema that the channel carries),
@@ -127,7 +128,7 @@ fn about_states(fields: &mut Fields, inspection: &Inspection) {
     };
     if let Some(latest) = health::latest(inspection) {
         if latest.age.is_some() {
-            publication.push_str(&format!(", {}", ago(latest.age)));
+            publication.push_str(&format!(", {} ({})", ago(latest.age), clock(latest.published_at)));
         }
         publication.push_str(&format!(", {}", bytes(latest.len)));
     }
@@ -186,8 +187,10 @@ fn document(inspection: &Inspection) -> Value {
         "start_time": inspection.start_time,
         "incarnation": inspection.incarnation,
         "state": word(inspection.state),
+        "ended_seconds": seconds(inspection.ended_ago),
         "publication": inspection.publication,
         "age_seconds": seconds(latest.and_then(|slot| slot.age)),
+        "published_at": timestamp(latest.and_then(|slot| slot.published_at)),
         "bytes": latest.map(|slot| slot.len),
         "rate": health::rate(inspection),
         "held": health::whole(inspection).len(),

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::dynamic::{Change, Differences, FieldPath, differences};
-use tearless::{Snapshot, SnapshotInfo, error::SnapshotError, inspect::WriterState};
+use tearless::{Namespace, Snapshot, SnapshotInfo, error::SnapshotError, inspect::WriterState};
 
-use crate::context::Context;
+use crate::context::{Context, time};
 use crate::error::Failure;
-use crate::health::process_word;
+use crate::health::{is_replaced, process_word};
 use crate::output::{
     Layout, is_pipe_broken_within, json_text, print_json, printable, seconds, stderr, style, value_line,
 };
@@ -51,13 +51,13 @@ pub(crate) struct WatchArguments {
     #[arg(short, long)]
     diff: bool,
     /// Decodes at most one state, and prints at most one line, in this time
-    #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    #[arg(short, long, value_name = "TIME", value_parser = time, default_value = "0s", hide_default_value = true)]
     interval: Duration,
     /// Ends after this many lines
     #[arg(short, long, value_name = "LINES")]
     count: Option<u64>,
     /// How long to wait for the channel
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s", hide_default_value = true)]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s", hide_default_value = true)]
     wait: Duration,
 }
 
@@ -70,6 +70,8 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
     };
     let mut watch = Watch {
         states,
+        namespace: &namespace,
+        context,
         arguments,
         json: context.json,
         seen: 0,
@@ -94,6 +96,8 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
 
 struct Watch<'a> {
     states: States,
+    namespace: &'a Namespace,
+    context: &'a Context,
     arguments: &'a WatchArguments,
     json: bool,
     /// Number of the last publication read.
@@ -114,6 +118,7 @@ impl Watch<'_> {
                 Ok(Some(newer)) => return Ok(Some(newer)),
                 // On a quiet channel, no write would fail and show that.
                 Ok(None) if is_pipe_broken_within(Duration::ZERO) => return Ok(None),
+                Ok(None) if is_replaced(self.namespace, &self.states.reader) => self.follow()?,
                 Ok(None) => self.report_writer()?,
                 Err(SnapshotError::Closed { channel, last }) => {
                     stderr(format_args!("channel {channel:?} was closed after publication {last}"));
@@ -124,13 +129,23 @@ impl Watch<'_> {
         }
     }
 
+    /// Continues with the channel that has the name now.
+    fn follow(&mut self) -> Result<(), Failure> {
+        let channel = &self.arguments.channel;
+        self.states = States::attach(self.namespace, channel, self.arguments.wait, self.context)?;
+        self.seen = 0;
+        stderr(format_args!("channel {channel:?} was unlinked by hand, and created again"));
+        Ok(())
+    }
+
     fn report_writer(&mut self) -> Result<(), Failure> {
         let reader = self.states.reader.reader();
         let state = reader.writer_state()?;
-        let is_down = matches!(state, WriterState::Dead | WriterState::Stopped);
+        let is_down = matches!(state, WriterState::Dead | WriterState::Exited | WriterState::Stopped);
         if is_down && self.reported != Some(state) {
             let (pid, odd) = (reader.writer_pid(), style::ODD);
-            stderr(format_args!("{odd}writer:{odd:#} process {pid} is {}", process_word(state)));
+            let verb = if state == WriterState::Exited { "has" } else { "is" };
+            stderr(format_args!("{odd}writer:{odd:#} process {pid} {verb} {}", process_word(state)));
         }
         self.reported = is_down.then_some(state);
         Ok(())

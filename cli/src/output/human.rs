@@ -1,6 +1,7 @@
 //! Sizes, times and rates for people.
 
-use std::time::Duration;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
 
 /// The two largest units or digits: `850 µs`, `3.2 s`, `2 min 5 s`, `5 d 3 h`.
 pub(crate) fn duration(duration: Duration) -> String {
@@ -33,6 +34,25 @@ pub(crate) fn ago(age: Option<Duration>) -> String {
     age.map_or_else(|| "-".into(), |age| format!("{} ago", duration(age)))
 }
 
+/// A time of day in UTC: `20:31:05Z`, or the date if it is more than a day ago; a dash if it is not
+/// known.
+pub(crate) fn clock(time: Option<SystemTime>) -> String {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let text = time.zip(timestamp(time)).and_then(|(time, text)| {
+        let is_recent = SystemTime::now().duration_since(time).is_ok_and(|age| age < DAY);
+        let part = if is_recent { text.get(11..19).map(|time| format!("{time}Z")) } else { None };
+        part.or_else(|| text.get(..10).map(str::to_owned))
+    });
+    text.unwrap_or_else(|| "-".into())
+}
+
+/// The time as RFC 3339 writes it, in UTC: `2026-11-28T20:31:05.123Z`.
+pub(crate) fn timestamp(time: Option<SystemTime>) -> Option<String> {
+    let mut text = String::new();
+    // There is no text for the year 10,000.
+    write!(text, "{}", humantime::format_rfc3339_millis(time?)).ok().map(|()| text)
+}
+
 /// `928 B`, `4.0 KiB`, `64 MiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -62,9 +82,21 @@ pub(crate) fn rate(rate: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
-    use super::{ago, bytes, duration, rate};
+    use super::{ago, bytes, clock, duration, rate, timestamp};
+
+    #[test]
+    fn a_time_of_day_is_short_and_a_timestamp_is_whole() {
+        let old = Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_898_185_123));
+        assert_eq!(timestamp(old).unwrap(), "2026-11-28T20:36:25.123Z");
+        let recent = SystemTime::now() - Duration::from_secs(10);
+        assert_eq!(clock(Some(recent)), timestamp(Some(recent)).unwrap()[11..19].to_owned() + "Z");
+        let before = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+        assert_eq!(clock(before), "1970-01-01");
+        let never = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(1 << 40));
+        assert_eq!((timestamp(never), clock(None)), (None, "-".into()));
+    }
 
     #[test]
     fn durations_have_one_unit_or_two() {

@@ -7,7 +7,7 @@ mod streams;
 mod table;
 mod value;
 
-pub(crate) use human::{ago, bytes, duration, rate, seconds};
+pub(crate) use human::{ago, bytes, clock, duration, rate, seconds, timestamp};
 pub(crate) use printable::{escaped, printable};
 pub(crate) use streams::{is_hung_up, is_pipe_broken_within, stderr};
 pub(crate) use table::{Fields, Side, Table, heading};

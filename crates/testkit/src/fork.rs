@@ -91,6 +91,22 @@ pub fn become_user(user: u32) {
     assert_eq!(unsafe { libc::setresuid(user, user, user) }, 0);
 }
 
+/// Makes this process one of another user and group, with these further groups. This cannot be
+/// undone.
+pub fn become_member(user: u32, group: u32, groups: &[u32]) {
+    // SAFETY: the list has that many groups, and is only read.
+    assert_eq!(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) }, 0);
+    // SAFETY: takes plain numbers.
+    assert_eq!(unsafe { libc::setresgid(group, group, group) }, 0);
+    become_user(user);
+}
+
+/// Locks all memory that this process maps from now on, as real-time programs do.
+pub fn lock_future_memory() {
+    // SAFETY: takes a plain number.
+    assert_eq!(unsafe { libc::mlockall(libc::MCL_FUTURE) }, 0);
+}
+
 /// Runs `handler` a thousand times a second, by a signal that interrupts this thread's system
 /// calls.
 pub fn alarm_every_millisecond(handler: extern "C" fn(libc::c_int)) {

@@ -1,4 +1,4 @@
-//! A system that lacks a system call, or has larger pages.
+//! A system that lacks a system call, or a use of one, or has larger pages.
 //!
 //! Filters hold for this thread and for the threads and processes that it starts later. They cannot
 //! be undone.
@@ -13,6 +13,19 @@ const ARGUMENT: u32 = 8;
 /// Makes the system call of this number fail with `ENOSYS`.
 pub fn forbid(call: libc::c_long) {
     install(&[load(0), jump(libc::BPF_JEQ, number(call), 0, 1), refuse(libc::ENOSYS), allow()]);
+}
+
+/// Makes the system call of this number fail with `errno` where its argument `index` has this
+/// value.
+pub fn forbid_use(call: libc::c_long, index: u32, value: libc::c_int, errno: libc::c_int) {
+    install(&[
+        load(0),
+        jump(libc::BPF_JEQ, number(call), 0, 3),
+        load(ARGUMENTS + index * ARGUMENT),
+        jump(libc::BPF_JEQ, value.unsigned_abs(), 0, 1),
+        refuse(errno),
+        allow(),
+    ]);
 }
 
 /// Makes `mmap` of a file fail with `EINVAL` unless its offset is a multiple of `page` bytes, as a

@@ -85,8 +85,11 @@ impl Traced {
         assert!(written > 0, "ptrace: {}", std::io::Error::last_os_error());
         // SAFETY: zeroed is a value of this type, and the kernel wrote another.
         let info = unsafe { info.assume_init() };
-        // SAFETY: `op` says which member of the union was written.
-        (info.op == libc::PTRACE_SYSCALL_INFO_ENTRY).then(|| unsafe { info.u.entry.nr })
+        match info.op {
+            // SAFETY: `op` says which member of the union was written.
+            libc::PTRACE_SYSCALL_INFO_ENTRY => Some(unsafe { info.u.entry.nr }),
+            _ => None,
+        }
     }
 
     /// Lets the child run to its end, which must be a success.

@@ -25,7 +25,7 @@ pub(crate) struct Picture {
 
 impl Picture {
     pub(crate) fn of(workers: &Workers) -> Result<Picture, Failure> {
-        let cut = Coins::cut(&workers.hub, workers.names().len());
+        let cut = Coins::cut(&workers.hub, workers.names()?.len());
         let purses = cut.states.iter().map(purse).collect::<Result<_, _>>()?;
         let wrong = |error: Box<dyn std::error::Error>| {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())

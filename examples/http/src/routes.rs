@@ -41,8 +41,8 @@ pub(crate) fn routes(workers: Workers, is_ending: watch::Receiver<bool>) -> Rout
         .with_state(Shared { workers, is_ending })
 }
 
-async fn all(State(shared): State<Shared>) -> Json<Vec<Worker>> {
-    Json(shared.workers.all())
+async fn all(State(shared): State<Shared>) -> Result<Json<Vec<Worker>>, Failure> {
+    Ok(Json(shared.workers.all()?))
 }
 
 async fn one(State(shared): State<Shared>, Path(name): Path<String>) -> Result<Json<Worker>, Failure> {

@@ -68,20 +68,20 @@ impl Workers {
         Workers { hub: namespace.hub_builder().stalled_after(Duration::from_secs(1)).open() }
     }
 
-    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+    pub(crate) fn names(&self) -> Result<Vec<Arc<str>>, QueryError> {
         self.hub.channels("worker-*")
     }
 
     /// All workers, with an error in place of a missing part; without workers that vanish during
     /// the call.
-    pub(crate) fn all(&self) -> Vec<Worker> {
-        let names = self.names();
+    pub(crate) fn all(&self) -> Result<Vec<Worker>, QueryError> {
+        let names = self.names()?;
         let all = names.iter().filter_map(|name| match self.one(name) {
             Ok(worker) => Some(worker),
             Err(error) if error.is_gone() => None,
             Err(error) => Some(Worker::without_state(name, None, &error)),
         });
-        all.collect()
+        Ok(all.collect())
     }
 
     /// One worker, even if it has published nothing yet. An error if no worker has that name.
@@ -175,6 +175,7 @@ impl Vital {
             Health::Unchanged { .. } => ("unchanged", None),
             Health::Stalled { silent, .. } => ("stalled", silent),
             Health::Dead { since } => ("dead", since),
+            Health::Exited { since } => ("exited", since),
             Health::Closed => ("closed", None),
             Health::Empty => ("empty", None),
             _ => ("unknown", None),

@@ -7,7 +7,7 @@ use crate::channel::{RemovalReason, Retention};
 use crate::cleanup::{self, CleanupReport};
 use crate::layout::{self, Kind, Side, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::Backend;
+use crate::object::{Access, Backend};
 use crate::registry::{ChannelInfo, Registry};
 use crate::seqlock::ChannelState;
 
@@ -111,8 +111,9 @@ fn a_lingering_state_is_kept_as_long_as_asked() {
 #[test]
 fn half_made_and_half_removed_channels_are_removed() {
     let heap = Heap::new();
-    heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
-    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, 0o600).unwrap();
+    heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
+    heap.create(&name().objects.object(Kind::Segment(Side::A, 1)), layout::PAGE_BYTES, Access::OWNER)
+        .unwrap();
     assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::HalfMade]);
     assert!(heap.names().is_empty());
     let writer = published(&heap);
@@ -127,7 +128,7 @@ fn orphans_are_removed_and_the_current_objects_stay() {
     let heap = Heap::new();
     let orphan = |side, generation| {
         let object = name().objects.object(Kind::Segment(side, generation));
-        heap.create(&object, layout::PAGE_BYTES, 0o600).unwrap();
+        heap.create(&object, layout::PAGE_BYTES, Access::OWNER).unwrap();
     };
     orphan(Side::A, 77);
     orphan(Side::B, 3);
@@ -146,7 +147,7 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     let heap = Heap::new();
     let mut writer = published(&heap);
     let mut info = ChannelInfo::of(&writer);
-    Registry::of(&heap.shared(), "tests").register(&info).unwrap();
+    Registry::of(&heap.shared(), "tests").register(&info, Access::OWNER).unwrap();
     let mut reader = attach(&heap).unwrap();
     heap.remove_leftover(&name().objects.object(Kind::Control)).unwrap();
     for retention in [Retention::UntilReplaced, Retention::Nothing] {
@@ -156,9 +157,12 @@ fn without_a_page_only_a_writer_that_is_known_to_be_dead_has_left_segments() {
     assert_eq!(snapshot(&mut reader).unwrap().0, 2);
     assert_eq!(Registry::of(&heap.shared(), "tests").list().unwrap(), [info.clone()]);
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Alive);
-    info.identity.start_time += 1;
+    // A process that has ended and was waited for.
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    info.identity.pid = u64::from(child.id());
+    child.wait().unwrap();
     assert_eq!(info.writer_state(), crate::inspect::WriterState::Dead);
-    Registry::of(&heap.shared(), "tests").register(&info).unwrap();
+    Registry::of(&heap.shared(), "tests").register(&info, Access::OWNER).unwrap();
     assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::Orphaned]);
     assert!(heap.names().is_empty(), "the table went with its only entry");
 }
@@ -177,17 +181,18 @@ fn a_dead_channel_that_lacks_a_segment_is_removed() {
 }
 
 #[test]
-fn other_namespaces_versions_and_strangers_are_left_alone() {
+fn other_namespaces_and_strangers_are_left_alone_and_other_versions_removed() {
     let heap = Heap::new();
     let elsewhere = ChannelName::new("elsewhere", "channel").unwrap();
     kill(crate::channel::open(&heap.shared(), &elsewhere, &options()).unwrap());
     assert!(reasons(&heap, Retention::Nothing).is_empty());
-    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
+    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
     page.store(control::READY, layout::READY + (1 << 48));
     let stranger = format!("{}_stranger", layout::ObjectNames::prefix("tests"));
-    heap.create(&stranger, layout::PAGE_BYTES, 0o600).unwrap();
-    assert!(reasons(&heap, Retention::Nothing).is_empty());
-    assert_eq!(heap.names().len(), 5);
+    heap.create(&stranger, layout::PAGE_BYTES, Access::OWNER).unwrap();
+    assert_eq!(reasons(&heap, Retention::UntilReplaced), [RemovalReason::OtherVersion]);
+    assert_eq!(heap.names().len(), 4);
+    let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
     // A namespace whose name has the same hash: the page says which namespace it belongs to.
     page.store(control::READY, 0);
     assert_eq!(reasons(&heap, Retention::Nothing), [RemovalReason::HalfMade]);
@@ -206,7 +211,7 @@ fn a_page_of_another_length_is_left_alone_and_not_predicted() {
     let page_name = name().objects.object(Kind::Control);
     let page = heap.view(&page_name).unwrap();
     heap.remove_leftover(&page_name).unwrap();
-    let longer = heap.create(&page_name, 2 * control::BYTES, 0o600).unwrap();
+    let longer = heap.create(&page_name, 2 * control::BYTES, Access::OWNER).unwrap();
     (0..page.len()).for_each(|word| longer.store(word, page.load(word)));
     for retention in [Retention::UntilReplaced, Retention::Nothing] {
         let cleaned = clean(&heap, retention);

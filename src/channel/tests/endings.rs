@@ -4,7 +4,7 @@ use super::*;
 use crate::channel::{RemoveError, remove};
 use crate::layout::{self, Kind, control};
 use crate::memory::{Memory, MemoryMut};
-use crate::object::Backend;
+use crate::object::{Access, Backend};
 
 #[test]
 fn a_closed_channel_is_gone_and_attached_readers_know() {
@@ -54,9 +54,9 @@ fn a_channel_in_use_is_not_removed() {
 fn a_half_made_channel_is_not_ready_and_the_next_writer_finishes_it() {
     let heap = Heap::new();
     let page = name().objects.object(Kind::Control);
-    let memory = heap.create(&page, control::BYTES, 0o600).unwrap();
+    let memory = heap.create(&page, control::BYTES, Access::OWNER).unwrap();
     memory.store(control::PUBLISHED, 77);
-    heap.create(&name().objects.object(Kind::Segment(layout::Side::A, 1)), layout::PAGE_BYTES, 0o600)
+    heap.create(&name().objects.object(Kind::Segment(layout::Side::A, 1)), layout::PAGE_BYTES, Access::OWNER)
         .unwrap();
     assert!(matches!(attach(&heap), Err(AttachError::NotReady { .. })));
     let mut writer = open(&heap, &options()).unwrap();
@@ -66,10 +66,10 @@ fn a_half_made_channel_is_not_ready_and_the_next_writer_finishes_it() {
 }
 
 #[test]
-fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
+fn other_versions_and_foreign_pages_are_refused() {
     for (word, found) in [(layout::READY + (1 << 48), Some(layout::VERSION + 1)), (0x6e6f_7065, None)] {
         let heap = Heap::new();
-        let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, 0o600).unwrap();
+        let page = heap.create(&name().objects.object(Kind::Control), control::BYTES, Access::OWNER).unwrap();
         page.store(control::READY, word);
         match (open(&heap, &options()).map(drop), attach(&heap).map(drop), found) {
             (
@@ -80,8 +80,14 @@ fn other_versions_and_foreign_pages_are_refused_and_left_alone() {
             (Err(CreateError::Object { .. }), Err(AttachError::Object { .. }), None) => {}
             other => panic!("{other:?}"),
         }
-        assert!(remove(&heap.shared(), &name()).is_err());
         assert_eq!(page.load(control::READY), word);
+        // Only on request, and only what is known to be ours.
+        assert_eq!(remove(&heap.shared(), &name()).is_ok(), found.is_some());
+        assert_eq!(page.load(control::READY), word);
+        assert_eq!(
+            attach(&heap).map(drop).is_err_and(|it| matches!(it, AttachError::NotFound { .. })),
+            found.is_some()
+        );
     }
 }
 
@@ -96,6 +102,9 @@ fn channels_whose_hashes_collide_are_distinguished() {
         matches!(&error, AttachError::NameCollision { other, .. } if other == "tests/channel"),
         "{error}"
     );
+    let error = crate::channel::open(&heap.shared(), &impostor, &options()).map(drop).unwrap_err();
+    assert!(matches!(error, CreateError::NameCollision { .. }), "it has no writer: {error}");
+    assert!(remove(&heap.shared(), &impostor).unwrap().is_none(), "nor does it exist");
     drop(_writer);
     let mut lingering = open(&heap, &options()).unwrap();
     lingering.set_linger(true);

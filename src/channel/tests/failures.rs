@@ -11,7 +11,7 @@ use super::*;
 use crate::channel::{SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::{MemoryMut, Words};
-use crate::object::{Backend, Claim, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
+use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus};
 
 /// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
@@ -59,13 +59,17 @@ impl Claim for FailingClaim {
     fn settle(&self) {
         self.claim.settle();
     }
-    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        self.plan.call("reserve")?;
-        self.claim.reserve(start, bytes)
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
+        self.plan.call("grow")?;
+        self.claim.grow(bytes)
     }
-    fn set_mode(&self, mode: u32) -> Result<(), ObjectError> {
-        self.plan.call("set mode")?;
-        self.claim.set_mode(mode)
+    fn set_access(&self, access: Access) -> Result<(), ObjectError> {
+        self.plan.call("set access")?;
+        self.claim.set_access(access)
+    }
+    fn status(&self) -> Result<ObjectStatus, ObjectError> {
+        self.plan.call("status")?;
+        self.claim.status()
     }
     fn is_named(&self) -> bool {
         self.claim.is_named()
@@ -86,17 +90,13 @@ impl Failing {
 }
 
 impl Backend for Failing {
-    fn create(&self, object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         self.plan.call("create")?;
-        self.heap.create(object, bytes, mode)
+        self.heap.create(object, bytes, access)
     }
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
         self.plan.call("view")?;
         self.heap.view(object)
-    }
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
-        self.plan.call("view")?;
-        self.heap.view_sparse(object, extent)
     }
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
         self.plan.call("reopen")?;

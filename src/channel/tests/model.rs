@@ -5,6 +5,7 @@ use super::*;
 use crate::channel::{PublishError, remove};
 use crate::layout::{Geometry, Publication, segment::slot};
 use crate::memory::MemoryMut;
+use crate::object::Access;
 use crate::seqlock::Generations;
 
 /// Maximum payload bytes of a state.
@@ -178,7 +179,7 @@ impl System {
             Crash::GrownNotCurrent | Crash::GrownNotAnnounced => {
                 let generation = inner.generation(side) + 1;
                 let geometry = Geometry::fit(2 * lost.len(), self.depth).unwrap();
-                let fresh = writer.segments.create(side, generation, geometry, 0o600).unwrap();
+                let fresh = writer.segments.create(side, generation, geometry, Access::OWNER).unwrap();
                 fresh.ring.write(publication, &lost, 1, 1);
                 if matches!(crash, Crash::GrownNotAnnounced) {
                     Generations(inner.control()).replace(side, generation);

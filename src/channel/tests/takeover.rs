@@ -3,6 +3,7 @@
 use super::*;
 use crate::layout::{Publication, Side};
 use crate::memory::MemoryMut;
+use crate::object::Access;
 use crate::seqlock::Generations;
 
 #[test]
@@ -65,7 +66,7 @@ fn leftovers_of_a_growth_that_was_not_finished_are_removed() {
         writer.publish(b"one").unwrap();
         writer.publish(b"two").unwrap();
         let geometry = crate::layout::Geometry::fit(9_000, None).unwrap();
-        let fresh = writer.segments.create(Side::B, 2, geometry, 0o600).unwrap();
+        let fresh = writer.segments.create(Side::B, 2, geometry, Access::OWNER).unwrap();
         let third = Publication::new(3).unwrap();
         fresh.ring.write(third, b"three", 0, 0);
         if step >= 1 {

@@ -5,7 +5,7 @@ use super::*;
 use crate::channel::{RemovalReason, Retention, SchemaBytes, remove};
 use crate::layout::{Kind, PAGE_BYTES, Side, WORD_BYTES, control, schema};
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::Backend;
+use crate::object::{Access, Backend};
 
 const SCHEMA: &[u8] = b"jobs_done: u64, queue: [job]";
 
@@ -222,7 +222,7 @@ fn half_made(made: &[Kind]) -> Heap {
     let heap = Heap::new();
     for kind in made {
         let bytes = if *kind == Kind::Control { control::BYTES } else { 2 * PAGE_BYTES };
-        heap.create(&name().objects.object(*kind), bytes, 0o600).unwrap();
+        heap.create(&name().objects.object(*kind), bytes, Access::OWNER).unwrap();
     }
     heap
 }
@@ -281,7 +281,7 @@ fn a_cleanup_removes_only_schemas_that_no_page_records() {
     assert!(heap.names().is_empty());
     let heap = Heap::new();
     kill(open(&heap, &options()).unwrap());
-    heap.create(&name().objects.object(Kind::Schema), PAGE_BYTES, 0o600).unwrap();
+    heap.create(&name().objects.object(Kind::Schema), PAGE_BYTES, Access::OWNER).unwrap();
     assert_eq!(
         clean(&heap, Retention::UntilReplaced),
         [RemovalReason::Orphaned],

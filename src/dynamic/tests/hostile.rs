@@ -178,7 +178,8 @@ fn wide_integers_of_message_pack_are_numbers_or_texts() {
     assert_eq!(value(u64::MAX.into()), Ok(json!(u64::MAX)));
     assert_eq!(value(1 << 64), Ok(json!("18446744073709551616")));
     // As other programs may write them, and other extensions.
-    let extension = |kind: u8, len: u8| [&[0xc7, len, kind][..], &vec![0xff; len.into()]].concat();
+    let extension =
+        |kind: u8, len: usize| [&[0xc7, u8::try_from(len).unwrap(), kind][..], &vec![0xff; len]].concat();
     assert_eq!(decode("message-pack", None, &extension(b'i', 16)), Ok(json!(-1)));
     assert_eq!(decode("message-pack", None, &extension(b'u', 16)), Ok(json!(u128::MAX.to_string())));
     assert_eq!(decode("message-pack", None, &extension(b'i', 15)), Ok(json!([105, vec![255; 15]])));

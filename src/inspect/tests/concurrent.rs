@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::channel::{AttachError, WriterState};
-use crate::object::{Backend, ClaimOptions, Extent, ObjectError, ObjectSize, ObjectStatus};
+use crate::object::{Access, Backend, ClaimOptions, ObjectError, ObjectSize, ObjectStatus};
 
 /// A heap that runs `step` before an object is mapped or its status is read.
 #[derive(Clone)]
@@ -36,8 +36,7 @@ impl HeapWithSteps {
 
 impl Backend for HeapWithSteps {
     as_of_the_heap! {
-        create(object: &str, bytes: usize, mode: u32) -> Result<Words, ObjectError>;
-        view_sparse(object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError>;
+        create(object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
         reopen(object: &str) -> Result<Words, ObjectError>;
         remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
         remove_leftover(object: &str) -> Result<bool, ObjectError>;

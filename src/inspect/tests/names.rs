@@ -4,7 +4,7 @@
 use super::*;
 use crate::inspect::{namespaces, objects};
 use crate::layout::{Kind, ObjectNames};
-use crate::object::{Backend, SharedMemory};
+use crate::object::{Access, Backend, SharedMemory};
 use crate::registry::{ChannelInfo, Registry};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn names_that_hold_control_characters_are_not_reported() {
         let writer = crate::channel::open(&backend, &name, &options).unwrap();
         assert_eq!(reported(&name), (None, None));
         let info = ChannelInfo::of(&writer);
-        Registry::of(&backend, namespace).register(&info).unwrap();
+        Registry::of(&backend, namespace).register(&info, Access::OWNER).unwrap();
         // The registry holds the name of its namespace, too.
         let expected = (*namespace == plain).then(|| plain.clone());
         assert_eq!(reported(&name), (expected, None));

@@ -4,11 +4,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::{Claim, ClaimOptions, Extent, ForkToken, Mode, ObjectError, lock};
+use rustix::fs::Stat;
+
+use super::super::{Access, Claim, ClaimOptions, ForkToken, ObjectError, ObjectStatus, lock};
 use super::object::{
-    failed, foreign, identity, map, names, remove_if_same, reserve_range, reserved_bytes, set_mode,
+    extend, failed, failed_io, foreign, identity, map, names, remove_if_same, reserved_bytes, set_access,
+    status_of,
 };
-use crate::memory::Words;
+use crate::layout::WORD_BYTES;
+use crate::memory::{Memory, Words};
 
 /// Pause before the next try to pass the gate.
 const GATE_PAUSE: Duration = Duration::from_micros(100);
@@ -29,26 +33,29 @@ impl ShmClaim {
         options: ClaimOptions,
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Option<ShmClaim>, ObjectError> {
-        let extent = options.extent;
         let Some(lock) = OwnerLock::pass_gate(fd, object, options.patience)? else {
             return Err(ObjectError::Claimed { object: object.into() });
         };
         // Objects get their size and memory behind the gate. An object that has less is one whose
         // creator was killed there.
-        let stat = rustix::fs::fstat(&lock.fd).map_err(|errno| failed(object, "fstat", errno))?;
+        let stat = lock.stat(object)?;
         if stat.st_nlink == 0 {
             // The process that passed the gate before has unlinked it.
             return Ok(None);
         }
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-        if ![0, extent.reserved, extent.bytes].contains(&size) {
-            return Err(foreign(object, format!("it has {size} bytes instead of {}", extent.bytes)));
+        if size != 0 && !options.size.includes(size) {
+            return Err(foreign(object, format!("it has {size} bytes instead of {}", options.size.bytes)));
         }
-        let is_whole = size == extent.bytes && reserved_bytes(&stat) >= extent.reserved;
-        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
+        let bytes = size.max(options.size.bytes);
+        // An object that grows never has a size before it has the memory. Another version's may: it
+        // is refused by its header, and gets no memory here.
+        let grows = options.size.max > options.size.bytes;
+        let is_whole = size == bytes && (grows || reserved_bytes(&stat) >= bytes);
+        let os = |error| failed_io(object, "lock", error);
         let vacancy = lock::vacancy(lock.fd.as_fd()).map_err(os)?;
         if vacancy.is_behind_another() {
-            let is_live = !is_whole || !abandoned(&map(&lock.fd, &stat, object, extent.bytes)?);
+            let is_live = !is_whole || !abandoned(&map(&lock.fd, &stat, object, bytes)?);
             if is_live {
                 return Err(ObjectError::Claimed { object: object.into() });
             }
@@ -59,8 +66,10 @@ impl ShmClaim {
         if !names(object, identity(&stat)) {
             return Ok(None);
         }
-        let claimed = if is_whole { Ok(()) } else { give_memory(&lock.fd, object, extent) };
-        match claimed.and_then(|()| map(&lock.fd, &stat, object, extent.bytes)) {
+        // This sets the size after the memory is reserved: a process that sees the size can access
+        // all of the object.
+        let claimed = if is_whole { Ok(()) } else { extend(&lock.fd, object, 0, bytes) };
+        match claimed.and_then(|()| map(&lock.fd, &stat, object, bytes)) {
             Ok(words) => Ok(Some(ShmClaim { words, object: object.into(), lock })),
             Err(error) => {
                 if !is_whole {
@@ -73,14 +82,6 @@ impl ShmClaim {
     }
 }
 
-/// Reserves memory first and sets the size afterwards, so that a process that sees the size can
-/// access every reserved byte.
-fn give_memory(fd: &OwnedFd, object: &str, extent: Extent) -> Result<(), ObjectError> {
-    reserve_range(fd, object, 0, extent.reserved)?;
-    rustix::io::retry_on_intr(|| rustix::fs::ftruncate(fd, extent.bytes as u64))
-        .map_err(|errno| failed(object, "ftruncate", errno))
-}
-
 /// The descriptor that holds the locks of a claim. Dropping it releases them.
 #[derive(Debug)]
 struct OwnerLock {
@@ -89,14 +90,17 @@ struct OwnerLock {
 }
 
 impl OwnerLock {
+    fn stat(&self, object: &str) -> Result<Stat, ObjectError> {
+        rustix::fs::fstat(&self.fd).map_err(|errno| failed(object, "fstat", errno))
+    }
+
     /// Waits for the gate; `None` if it stays locked for too long.
     fn pass_gate(fd: OwnedFd, object: &str, patience: Duration) -> Result<Option<OwnerLock>, ObjectError> {
         let lock = OwnerLock { fd, token: ForkToken::take() };
         let begin = Instant::now();
         loop {
             let passed = lock::try_lock_gate(lock.fd.as_fd());
-            let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-            if passed.map_err(os)? {
+            if passed.map_err(|error| failed_io(object, "lock", error))? {
                 return Ok(Some(lock));
             }
             if begin.elapsed() >= patience {
@@ -126,12 +130,20 @@ impl Claim for ShmClaim {
         lock::unlock_gate(self.lock.fd.as_fd());
     }
 
-    fn set_mode(&self, mode: Mode) -> Result<(), ObjectError> {
-        set_mode(&self.lock.fd, &self.object, mode)
+    fn set_access(&self, access: Access) -> Result<(), ObjectError> {
+        set_access(&self.lock.fd, &self.lock.stat(&self.object)?, &self.object, access)
     }
 
-    fn reserve(&self, start: usize, bytes: usize) -> Result<(), ObjectError> {
-        reserve_range(&self.lock.fd, &self.object, start, bytes)
+    fn status(&self) -> Result<ObjectStatus, ObjectError> {
+        self.lock.stat(&self.object).map(|stat| status_of(&stat))
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
+        let known = self.words.len() * WORD_BYTES;
+        let Some(more) = bytes.checked_sub(known).filter(|more| *more > 0) else { return Ok(()) };
+        extend(&self.lock.fd, &self.object, known, more)?;
+        self.words = map(&self.lock.fd, &self.lock.stat(&self.object)?, &self.object, bytes)?;
+        Ok(())
     }
 
     fn is_named(&self) -> bool {

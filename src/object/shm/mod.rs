@@ -15,18 +15,18 @@ mod tests;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
-use rustix::fs::{FileType, Mode as FileMode, OFlags, Stat};
+use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{
-    Backend, Claim, ClaimOptions, Extent, Mode, ObjectError, ObjectSize, ObjectStatus, if_exists, lock,
-};
+use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, if_exists, lock};
+use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ReadOnlyWords, Words};
 use claim::ShmClaim;
 use object::{
-    OWNER_ONLY, create_exclusively, failed, foreign, identity, map, open_up, path, remove_if_same,
-    reserve_range, reserved_bytes, set_mode, size_of_object, stat_by_name, unlink,
+    OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, path, remove_if_same,
+    reserve_range, reserved_bytes, set_access, size_of_object, stat_by_name, status_of, unlink,
 };
+pub(crate) use object::{group_id, try_steps};
 
 /// Maximum tries of a step that another process or a signal interrupts.
 const MAX_TRIES: usize = 1_000;
@@ -35,18 +35,23 @@ const MAX_TRIES: usize = 1_000;
 /// process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedMemory {
-    trusted_owner: Option<u32>,
+    trusted: Vec<u32>,
 }
 
 impl SharedMemory {
     /// Accepts objects of this user in addition to one's own.
     pub(crate) fn trust_owner(&mut self, user: u32) {
-        self.trusted_owner = Some(user);
+        self.trusted.push(user);
     }
 
     /// Whether objects of this user are accepted.
     pub(crate) fn trusts(&self, owner: u32) -> bool {
-        owner == rustix::process::geteuid().as_raw() || Some(owner) == self.trusted_owner
+        owner == rustix::process::geteuid().as_raw() || self.trusted.contains(&owner)
+    }
+
+    /// Whether the permissions of an object let this process read it.
+    pub(crate) fn may_read(&self, object: &str) -> bool {
+        rustix::fs::accessat(CWD, path(object), Permissions::READ_OK, AtFlags::EACCESS).is_ok()
     }
 
     /// Whether the name means a regular file of this user, without opening it.
@@ -77,59 +82,64 @@ impl SharedMemory {
     /// Opens an object to claim it; creates it, empty, if there is none and `create` says so. Not
     /// through the `shared_memory` crate: if that fails half-way it unlinks the *name*, which
     /// another process may have claimed in the meantime.
-    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Stat), ObjectError> {
+    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Made), ObjectError> {
         match self.open(object, OFlags::RDWR) {
             Err(ObjectError::NotFound { .. }) if create => {
-                self.open(object, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+                self.open(object, flags).map(|(fd, _)| (fd, Made::Here))
             }
-            opened => opened,
+            opened => opened.map(|(fd, _)| (fd, Made::Before)),
         }
     }
 
-    /// Maps an object read-only if the part of it that `extent` names has memory; without an
-    /// extent, all of it. Otherwise its creator is between sizing and reserving it, or died there:
-    /// an access could fault.
-    fn look(&self, object: &str, extent: Option<Extent>) -> Result<ReadOnlyWords, ObjectError> {
-        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
-        let bytes = size_of_object(object, &stat)?;
-        let min = extent.unwrap_or(Extent::full(bytes));
-        if bytes < min.bytes || reserved_bytes(&stat) < min.reserved {
-            return Err(ObjectError::Unfinished { object: object.into() });
-        }
-        mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
-    }
-
-    /// Sets permissions and reserves memory of an object that was just created, and maps it.
-    fn map_new(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
+    /// Gives access and memory to an object that was just created, and maps it.
+    fn map_new(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDWR) {
             Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
-                open_up(object, mode)?;
+                open_up(object, access.mode)?;
                 self.open(object, OFlags::RDWR)?
             }
             opened => opened?,
         };
-        if stat.st_mode & 0o7777 != mode {
-            set_mode(&fd, object, mode)?;
-        }
+        set_access(&fd, &stat, object, access)?;
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, &stat, object, bytes)
     }
 }
 
+/// Whether an object was created by the call that opened it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Here,
+    Before,
+}
+
+/// Why an object that lacks memory can't be mapped: an access could fault. Its creator is between
+/// sizing and reserving it, or died there; or it is another version's registry, which was sparse.
+fn without_memory(fd: &OwnedFd, object: &str) -> ObjectError {
+    let mut word = [0; WORD_BYTES];
+    let len = rustix::io::pread(fd, &mut word, 0).unwrap_or(0);
+    match version_of(u64::from_le_bytes(word)).filter(|_| len == WORD_BYTES) {
+        Some(version) => foreign(object, format!("it has layout version {version}, and memory for a part")),
+        None => ObjectError::Unfinished { object: object.into() },
+    }
+}
+
 impl Backend for SharedMemory {
-    fn create(&self, object: &str, bytes: usize, mode: Mode) -> Result<Words, ObjectError> {
+    fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         create_exclusively(object, bytes)?;
-        self.map_new(object, bytes, mode).inspect_err(|_| {
+        self.map_new(object, bytes, access).inspect_err(|_| {
             let _ = unlink(object);
         })
     }
 
     fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
-        self.look(object, None)
-    }
-
-    fn view_sparse(&self, object: &str, extent: Extent) -> Result<ReadOnlyWords, ObjectError> {
-        self.look(object, Some(extent))
+        let (fd, stat) = self.open(object, OFlags::RDONLY)?;
+        let bytes = size_of_object(object, &stat)?;
+        if reserved_bytes(&stat) < bytes {
+            return Err(without_memory(&fd, object));
+        }
+        mapping::read_only(fd.as_fd(), bytes, identity(&stat)).map_err(|errno| failed(object, "mmap", errno))
     }
 
     fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
@@ -142,7 +152,6 @@ impl Backend for SharedMemory {
     fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
         let (fd, stat) = self.open(object, OFlags::RDWR)?;
         let end = start + bytes;
-        // The reserved part begins at the start of the object.
         if size_of_object(object, &stat)? < end || reserved_bytes(&stat) < end {
             return Err(ObjectError::Unfinished { object: object.into() });
         }
@@ -176,7 +185,7 @@ impl Backend for SharedMemory {
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let (fd, _) = match self.open_to_claim(object, options.create) {
+            let (fd, made) = match self.open_to_claim(object, options.create) {
                 // Unlinked, or created, between the two steps.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
@@ -186,8 +195,16 @@ impl Backend for SharedMemory {
                 }
                 opened => opened?,
             };
-            if let Some(claim) = ShmClaim::take(fd, object, options, abandoned)? {
-                return Ok(Box::new(claim));
+            match ShmClaim::take(fd, object, options, abandoned) {
+                Ok(Some(claim)) => return Ok(Box::new(claim)),
+                Ok(None) => {}
+                Err(error) => {
+                    // On a system without locks it has no owner.
+                    if made == Made::Here && matches!(error, ObjectError::Unusable { .. }) {
+                        let _ = unlink(object);
+                    }
+                    return Err(error);
+                }
             }
             thread::yield_now();
         }
@@ -195,8 +212,7 @@ impl Backend for SharedMemory {
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
-        let os =
-            |source| ObjectError::Os { object: format!("{prefix}…"), operation: "list /dev/shm", source };
+        let os = |error| failed_io(&format!("{prefix}…"), "list /dev/shm", error);
         let mut names = Vec::new();
         for entry in std::fs::read_dir(object::DIRECTORY).map_err(os)? {
             // A name that is not UTF-8 is not one of ours.
@@ -211,14 +227,7 @@ impl Backend for SharedMemory {
     }
 
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
-        let stat = stat_by_name(object).map_err(|errno| failed(object, "stat", errno))?;
-        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(ObjectStatus {
-            owner: stat.st_uid,
-            permissions: stat.st_mode & 0o7777,
-            is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
-            size: ObjectSize { bytes, resident: reserved_bytes(&stat) as u64 },
-        })
+        stat_by_name(object).map(|stat| status_of(&stat)).map_err(|errno| failed(object, "stat", errno))
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
@@ -226,7 +235,6 @@ impl Backend for SharedMemory {
         if identity(&stat) != view.object() {
             return Ok(None);
         }
-        let os = |source| ObjectError::Os { object: object.into(), operation: "lock", source };
-        lock::is_owned(fd.as_fd()).map(Some).map_err(os)
+        lock::is_owned(fd.as_fd()).map(Some).map_err(|error| failed_io(object, "lock", error))
     }
 }

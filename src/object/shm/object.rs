@@ -1,18 +1,30 @@
 //! Steps on one object: system calls, and the meaning of their failures.
 
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::ptr;
+use std::time::Duration;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode as FileMode, Stat};
+use rustix::fs::{
+    Access as Permissions, AtFlags, CWD, FallocateFlags, FileType, Gid, Mode as FileMode, OFlags, Stat,
+};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use shared_memory::{ShmemConf, ShmemError};
 
 use super::super::mapping;
-use super::super::{Mode, ObjectError};
+use super::super::{Access, Mode, ObjectError, ObjectSize, ObjectStatus, ResourceLimit, lock, threads};
 use super::MAX_TRIES;
+use crate::layout::PAGE_BYTES;
 use crate::memory::{ObjectId, Words};
 
 /// Permissions of a claimed object until its owner sets others; an owner needs these.
 pub(super) const OWNER_ONLY: Mode = 0o600;
+
+/// Operations that map memory.
+const MAPS: [&str; 2] = ["mmap", "shm_open"];
 
 /// Where Linux shows POSIX shared memory.
 pub(super) const DIRECTORY: &str = "/dev/shm";
@@ -20,6 +32,7 @@ pub(super) const DIRECTORY: &str = "/dev/shm";
 /// Creates the object through the `shared_memory` crate, sized but not reserved, and drops that
 /// crate's mapping.
 pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), ObjectError> {
+    check_file_size(object, bytes)?;
     let errno = |code: u32| Errno::from_raw_os_error(i32::try_from(code).unwrap_or(0));
     match ShmemConf::new().os_id(format!("/{object}")).size(bytes).create() {
         Ok(mut created) => {
@@ -37,7 +50,7 @@ pub(super) fn create_exclusively(object: &str, bytes: usize) -> Result<(), Objec
         Err(other) => Err(ObjectError::Os {
             object: object.into(),
             operation: "shm_open",
-            source: std::io::Error::other(other.to_string()),
+            source: io::Error::other(other.to_string()),
         }),
     }
 }
@@ -46,9 +59,38 @@ pub(super) fn map(fd: &OwnedFd, stat: &Stat, object: &str, bytes: usize) -> Resu
     mapping::writable(fd.as_fd(), bytes, identity(stat)).map_err(|errno| failed(object, "mmap", errno))
 }
 
-/// Sets exactly these permissions, regardless of the umask.
-pub(super) fn set_mode(fd: &OwnedFd, object: &str, mode: Mode) -> Result<(), ObjectError> {
-    rustix::fs::fchmod(fd, FileMode::from_raw_mode(mode)).map_err(|errno| failed(object, "fchmod", errno))
+/// Gives the object exactly this access, regardless of the umask. The group comes first: the
+/// permissions of one group are never those of another.
+pub(super) fn set_access(fd: &OwnedFd, stat: &Stat, object: &str, access: Access) -> Result<(), ObjectError> {
+    if let Some(group) = access.admitted_group().filter(|group| *group != stat.st_gid) {
+        rustix::fs::fchown(fd, None, Some(Gid::from_raw(group))).map_err(|errno| match errno {
+            Errno::PERM => ObjectError::NotMember { object: object.into(), group },
+            errno => failed(object, "fchown", errno),
+        })?;
+    }
+    if stat.st_mode & 0o7777 == access.mode {
+        return Ok(());
+    }
+    let mode = FileMode::from_raw_mode(access.mode);
+    rustix::fs::fchmod(fd, mode).map_err(|errno| failed(object, "fchmod", errno))
+}
+
+/// An error if this process may not make the object that long: the system would kill it (SIGXFSZ).
+fn check_file_size(object: &str, bytes: usize) -> Result<(), ObjectError> {
+    match getrlimit(Resource::Fsize).current {
+        Some(max) if bytes as u64 > max => Err(ObjectError::Limit {
+            object: object.into(),
+            operation: "fallocate",
+            limit: ResourceLimit::FileSize(max),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the object longer, by `bytes` from its end on, which is at `start`.
+pub(super) fn extend(fd: &OwnedFd, object: &str, start: usize, bytes: usize) -> Result<(), ObjectError> {
+    check_file_size(object, start + bytes)?;
+    reserve_range(fd, object, start, bytes)
 }
 
 /// Reserves `bytes` from `start` on.
@@ -102,6 +144,35 @@ pub(super) fn open_up(object: &str, mode: Mode) -> Result<(), ObjectError> {
         .map_err(|errno| failed(object, "chmod", errno))
 }
 
+/// The id of the group of that name, if the system knows it.
+pub(crate) fn group_id(name: &str) -> Option<u32> {
+    /// More than any group's members need.
+    const MAX_BUFFER: usize = 1 << 20;
+    let name = CString::new(name).ok()?;
+    let mut buffer: Vec<libc::c_char> = vec![0; 1 << 10];
+    loop {
+        let mut group = MaybeUninit::uninit();
+        let mut found = ptr::null_mut();
+        // SAFETY: the name ends with a zero; the call writes no further than the buffer's length,
+        // and `group` and `found` are places for what they are passed for.
+        let errno = unsafe {
+            libc::getgrnam_r(
+                name.as_ptr(),
+                group.as_mut_ptr(),
+                buffer.as_mut_ptr(),
+                buffer.len(),
+                &raw mut found,
+            )
+        };
+        match errno {
+            libc::ERANGE if buffer.len() < MAX_BUFFER => buffer.resize(buffer.len() * 2, 0),
+            // SAFETY: the call has set `found`, and so it has filled `group`.
+            0 if !found.is_null() => return Some(unsafe { group.assume_init() }.gr_gid),
+            _ => return None,
+        }
+    }
+}
+
 /// Bytes that have memory: no access to them can fail.
 pub(super) fn reserved_bytes(stat: &Stat) -> usize {
     usize::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
@@ -110,7 +181,7 @@ pub(super) fn reserved_bytes(stat: &Stat) -> usize {
 pub(super) fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectError> {
     match usize::try_from(stat.st_size) {
         Ok(0) => Err(ObjectError::Unfinished { object: object.into() }),
-        Ok(bytes) if bytes.is_multiple_of(crate::layout::PAGE_BYTES) => Ok(bytes),
+        Ok(bytes) if bytes.is_multiple_of(PAGE_BYTES) => Ok(bytes),
         _ => Err(foreign(object, format!("it has {} bytes, which are not full pages", stat.st_size))),
     }
 }
@@ -125,6 +196,21 @@ pub(super) fn names(object: &str, ours: ObjectId) -> bool {
 
 pub(super) fn stat_by_name(object: &str) -> Result<Stat, Errno> {
     rustix::fs::statat(CWD, path(object), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+pub(super) fn status_of(stat: &Stat) -> ObjectStatus {
+    let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+    ObjectStatus {
+        owner: stat.st_uid,
+        group: stat.st_gid,
+        permissions: stat.st_mode & 0o7777,
+        is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+        // A file system with huge pages counts more than was asked for.
+        size: ObjectSize {
+            bytes,
+            resident: (reserved_bytes(stat) as u64).min(bytes.next_multiple_of(mapping::page_bytes() as u64)),
+        },
+    }
 }
 
 pub(super) fn unlink(object: &str) -> Result<(), ObjectError> {
@@ -146,16 +232,88 @@ pub(super) fn foreign(object: &str, reason: impl Into<String>) -> ObjectError {
     ObjectError::Foreign { object: object.into(), reason: reason.into() }
 }
 
+pub(super) fn failed_io(object: &str, operation: &'static str, error: io::Error) -> ObjectError {
+    match Errno::from_io_error(&error) {
+        Some(errno) => failed(object, operation, errno),
+        None => ObjectError::Os { object: object.into(), operation, source: error },
+    }
+}
+
 pub(super) fn failed(object: &str, operation: &'static str, errno: Errno) -> ObjectError {
+    let unusable = |problem: &str| ObjectError::Unusable { problem: problem.into() };
     let object = object.to_owned();
+    let limit = match errno {
+        Errno::MFILE | Errno::NFILE => Some(ResourceLimit::Descriptors),
+        Errno::AGAIN if MAPS.contains(&operation) => Some(ResourceLimit::LockedMemory),
+        Errno::NOMEM if MAPS.contains(&operation) => Some(ResourceLimit::Mappings),
+        _ => None,
+    };
+    if let Some(limit) = limit {
+        return ObjectError::Limit { object, operation, limit };
+    }
     match errno {
+        Errno::NOENT if rustix::fs::stat(DIRECTORY).is_err() => {
+            unusable("/dev/shm is not mounted: mount -t tmpfs -o mode=1777 tmpfs /dev/shm")
+        }
         Errno::NOENT => ObjectError::NotFound { object },
+        Errno::ROFS => unusable("/dev/shm is read-only: mount -o remount,rw /dev/shm"),
+        Errno::ACCESS | Errno::PERM => match stat_by_name(&object) {
+            Err(_) if !may_create() => {
+                let user = rustix::process::geteuid().as_raw();
+                unusable(&format!("user {user} may not create files in /dev/shm: chmod 1777 /dev/shm"))
+            }
+            stat => ObjectError::PermissionDenied { object, owner: stat.ok().map(|stat| stat.st_uid) },
+        },
+        Errno::OPNOTSUPP | Errno::NOSYS if operation != "lock" => unusable(
+            "the file system of /dev/shm can't reserve memory: mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+        ),
+        Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL if operation == "lock" => unusable(
+            "the file system of /dev/shm, or a filter of system calls, refuses locks (F_OFD_SETLK): \
+             mount -t tmpfs -o mode=1777 tmpfs /dev/shm, or allow fcntl",
+        ),
         Errno::EXIST => ObjectError::Exists { object },
-        Errno::ACCESS | Errno::PERM => ObjectError::PermissionDenied { object },
         Errno::NOSPC => ObjectError::NoSpace { object, bytes: 0 },
         Errno::LOOP => foreign(&object, "it is a symbolic link"),
         Errno::ISDIR => foreign(&object, "it is a directory"),
         Errno::NXIO => foreign(&object, "it is a socket or a FIFO"),
         errno => ObjectError::Os { object, operation, source: errno.into() },
     }
+}
+
+/// Whether this user may create objects.
+fn may_create() -> bool {
+    let needs = Permissions::WRITE_OK | Permissions::EXEC_OK;
+    rustix::fs::accessat(CWD, DIRECTORY, needs, AtFlags::EACCESS).is_ok()
+}
+
+/// Tries everything once that channels use of the system, on an object that has no name afterwards.
+/// The name of each step, and what failed.
+pub(crate) fn try_steps() -> Vec<(&'static str, Option<ObjectError>)> {
+    let object = format!("tl_try_{}", std::process::id());
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mode = FileMode::RUSR | FileMode::WUSR;
+    let refused = |what: &str| ObjectError::Unusable { problem: format!("the system refuses {what}") };
+    let mut steps = Vec::new();
+    // Some file systems can't make a file without a name.
+    let created = rustix::fs::open(DIRECTORY, flags | OFlags::TMPFILE, mode).or_else(|_| {
+        rustix::fs::open(path(&object), flags | OFlags::CREATE | OFlags::EXCL, mode)
+            .map_err(|errno| failed(&object, "open", errno))
+            .and_then(|fd| unlink(&object).map(|()| fd))
+    });
+    if let Ok(fd) = &created {
+        let reserved = extend(fd, &object, 0, PAGE_BYTES);
+        let locked = lock::try_lock_gate(fd.as_fd()).map_err(|error| failed_io(&object, "lock", error));
+        let stat = rustix::fs::fstat(fd).map_err(|errno| failed(&object, "fstat", errno));
+        let mapped = stat.and_then(|stat| map(fd, &stat, &object, PAGE_BYTES));
+        if let (Ok(()), Ok(words)) = (&reserved, &mapped) {
+            // The word has another value: a system that can sleep returns at once.
+            let slept = threads::sleep(words, 0, 1, Duration::ZERO);
+            steps.push(("futex", (slept == threads::Slept::Refused).then(|| refused("futex"))));
+        }
+        steps.extend([("reserve", reserved.err()), ("lock", locked.err()), ("map", mapped.err())]);
+    }
+    steps.insert(0, ("create", created.err()));
+    let has_barriers = threads::register_for_barriers() && threads::issue_barrier();
+    steps.push(("membarrier", (!has_barriers).then(|| refused("membarrier"))));
+    steps
 }

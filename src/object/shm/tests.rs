@@ -8,6 +8,7 @@ use std::process::Command;
 use super::*;
 use crate::layout::PAGE_BYTES;
 use crate::memory::{Memory, MemoryMut};
+use crate::object::Size;
 
 /// A name of a test, removed when the test ends, whatever it means then.
 struct Name(String);
@@ -68,7 +69,7 @@ fn a_store_through_a_readers_mapping_faults() {
     if is_child() {
         let backend = SharedMemory::default();
         let name = Name::new("fault");
-        let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+        let _memory = backend.create(&name.0, PAGE_BYTES, Access::OWNER).unwrap();
         let view = backend.view(&name.0).unwrap();
         drop(name);
         assert_eq!(view.load(0), 0);
@@ -84,13 +85,14 @@ fn a_store_through_a_readers_mapping_faults() {
     assert_eq!(signal, Some(libc::SIGSEGV));
 }
 
-fn assert_permissions(mode: Mode) {
+fn assert_permissions(mode: u32) {
     let backend = SharedMemory::default();
     let (name, claimed) = (Name::new("mode"), Name::new("mode_c"));
-    let _memory = backend.create(&name.0, PAGE_BYTES, mode).unwrap();
-    let options = ClaimOptions::create(Extent::full(PAGE_BYTES));
+    let access = Access { mode, group: None };
+    let _memory = backend.create(&name.0, PAGE_BYTES, access).unwrap();
+    let options = ClaimOptions::create(Size::exactly(PAGE_BYTES));
     let claim = backend.claim(&claimed.0, options, &|_| false).unwrap();
-    claim.set_mode(mode).unwrap();
+    claim.set_access(access).unwrap();
     for name in [&name, &claimed] {
         assert_eq!(fs::metadata(name.path()).unwrap().permissions().mode() & 0o7777, mode);
     }
@@ -130,14 +132,14 @@ fn mapped_from(address: *mut u64) -> usize {
 fn of_a_part_kernels_map_the_pages_that_hold_it() {
     let (name, pages) = (Name::new("part"), 40);
     let backend = SharedMemory::default();
-    let memory = backend.create(&name.0, pages * PAGE_BYTES, 0o600).unwrap();
+    let memory = backend.create(&name.0, pages * PAGE_BYTES, Access::OWNER).unwrap();
     let (fd, stat) = backend.open(&name.0, OFlags::RDWR).unwrap();
     for size in [4 << 10, 16 << 10, 64 << 10].into_iter().filter(|size| *size >= mapping::page_bytes()) {
         for start in (0..pages).map(|page| page * PAGE_BYTES) {
             let part = mapping::writable_part(fd.as_fd(), start, PAGE_BYTES, identity(&stat), size).unwrap();
             assert_eq!(mapped_from(part.address()), start - start % size);
             part.store(0, (start + size) as u64);
-            assert_eq!(memory.load(start / crate::layout::WORD_BYTES), (start + size) as u64);
+            assert_eq!(memory.load(start / WORD_BYTES), (start + size) as u64);
         }
     }
 }
@@ -146,7 +148,7 @@ fn of_a_part_kernels_map_the_pages_that_hold_it() {
 fn memory_is_reserved_when_the_object_is_created() {
     use std::os::unix::fs::MetadataExt;
     let (name, bytes) = (Name::new("reserved"), 1 << 20);
-    let _memory = SharedMemory::default().create(&name.0, bytes, 0o600).unwrap();
+    let _memory = SharedMemory::default().create(&name.0, bytes, Access::OWNER).unwrap();
     let stat = fs::metadata(name.path()).unwrap();
     assert_eq!((stat.len(), stat.blocks() * 512), (bytes as u64, bytes as u64));
 }
@@ -160,21 +162,24 @@ fn an_object_with_a_size_but_without_memory_is_not_touched() {
     file.set_len(PAGE_BYTES as u64).unwrap();
     assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
     assert_eq!(fs::metadata(name.path()).unwrap().blocks(), 0, "looking at it gave it no memory");
-    drop(backend.claim(&name.0, ClaimOptions::existing(Extent::full(PAGE_BYTES)), &|_| false).unwrap());
+    drop(backend.claim(&name.0, ClaimOptions::existing(Size::exactly(PAGE_BYTES)), &|_| false).unwrap());
     assert_eq!(fs::metadata(name.path()).unwrap().blocks() * 512, PAGE_BYTES as u64);
     assert!(backend.view(&name.0).is_ok());
 }
 
 #[test]
-fn a_sparse_object_takes_only_what_is_reserved() {
+fn an_object_that_grows_has_memory_for_all_of_its_bytes() {
     use std::os::unix::fs::MetadataExt;
-    let name = Name::new("sparse");
-    let extent = Extent { bytes: 64 << 20, reserved: PAGE_BYTES };
-    let claim = SharedMemory::default().claim(&name.0, ClaimOptions::create(extent), &|_| false).unwrap();
-    let pages = |name: &Name| fs::metadata(name.path()).unwrap().blocks() * 512 / PAGE_BYTES as u64;
-    assert_eq!(pages(&name), 1);
-    claim.reserve(10 * PAGE_BYTES, 2 * PAGE_BYTES).unwrap();
-    assert_eq!((pages(&name), fs::metadata(name.path()).unwrap().len()), (3, 64 << 20));
+    let name = Name::new("growing");
+    let size = Size { bytes: PAGE_BYTES, max: 64 << 20 };
+    let options = ClaimOptions::create(size);
+    let mut claim = SharedMemory::default().claim(&name.0, options, &|_| false).unwrap();
+    for pages in [1, 2, 100] {
+        claim.grow(pages * PAGE_BYTES).unwrap();
+        let found = fs::metadata(name.path()).unwrap();
+        let bytes = (pages * PAGE_BYTES) as u64;
+        assert_eq!((found.len(), found.blocks() * 512), (bytes, bytes));
+    }
 }
 
 #[test]
@@ -182,8 +187,11 @@ fn what_does_not_fit_is_an_error_and_leaves_nothing() {
     let name = Name::new("huge");
     let backend = SharedMemory::default();
     // More than an address space: refused before any memory is reserved, on a machine of any size.
-    let error = backend.create(&name.0, 1 << 62, 0o600).unwrap_err();
-    assert!(matches!(error, ObjectError::NoSpace { .. } | ObjectError::Os { .. }), "{error}");
+    let error = backend.create(&name.0, 1 << 62, Access::OWNER).unwrap_err();
+    assert!(
+        matches!(error, ObjectError::NoSpace { .. } | ObjectError::Limit { .. } | ObjectError::Os { .. }),
+        "{error}"
+    );
     assert!(!name.path().exists());
 }
 
@@ -197,13 +205,13 @@ fn mappings_hold_no_descriptor() {
     let backend = SharedMemory::default();
     let name = Name::new("fd");
     let before = open_descriptors();
-    let _memory = backend.create(&name.0, PAGE_BYTES, 0o600).unwrap();
+    let _memory = backend.create(&name.0, PAGE_BYTES, Access::OWNER).unwrap();
     let _views: Vec<_> = (0..10).map(|_| backend.view(&name.0).unwrap()).collect();
     let _again = backend.reopen(&name.0).unwrap();
     assert_eq!(open_descriptors(), before);
     let claimed = Name::new("fd_c");
     let _claim =
-        backend.claim(&claimed.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).unwrap();
+        backend.claim(&claimed.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).unwrap();
     assert_eq!(open_descriptors(), before + 1, "the claim's lock");
 }
 
@@ -224,13 +232,16 @@ fn squatted_names_are_refused_by_name_and_left_alone() {
         let view = backend.view(&name.0).map(drop);
         let reopened = backend.reopen(&name.0).map(drop);
         let claim =
-            backend.claim(&name.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).map(drop);
+            backend.claim(&name.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).map(drop);
         for result in [view, reopened, claim] {
             let error = result.expect_err(kind);
             assert!(matches!(error, ObjectError::Foreign { .. }), "{kind}: {error}");
             assert!(error.to_string().contains(&name.0), "{error}");
         }
-        assert!(matches!(backend.create(&name.0, PAGE_BYTES, 0o600), Err(ObjectError::Exists { .. })));
+        assert!(matches!(
+            backend.create(&name.0, PAGE_BYTES, Access::OWNER),
+            Err(ObjectError::Exists { .. })
+        ));
         assert!(fs::symlink_metadata(name.path()).is_ok(), "{kind} was removed");
     }
 }
@@ -243,7 +254,7 @@ fn another_users_object_is_refused_unless_trusted() {
     }
     let name = Name::new("owner");
     let mut backend = SharedMemory::default();
-    drop(backend.create(&name.0, PAGE_BYTES, 0o644).unwrap());
+    drop(backend.create(&name.0, PAGE_BYTES, Access { mode: 0o644, group: None }).unwrap());
     std::os::unix::fs::chown(name.path(), Some(OTHER_USER), None).unwrap();
     let error = backend.view(&name.0).unwrap_err();
     assert!(matches!(error, ObjectError::OtherOwner { owner: OTHER_USER, .. }), "{error}");
@@ -257,7 +268,7 @@ fn a_half_made_object_is_awaited_by_readers_and_finished_by_the_claim() {
     let name = Name::new("empty");
     fs::write(name.path(), "").unwrap();
     assert!(matches!(backend.view(&name.0), Err(ObjectError::Unfinished { .. })));
-    let claim = backend.claim(&name.0, ClaimOptions::create(Extent::full(PAGE_BYTES)), &|_| false).unwrap();
+    let claim = backend.claim(&name.0, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &|_| false).unwrap();
     claim.memory().store(5, 5);
     assert_eq!(backend.view(&name.0).unwrap().load(5), 5);
     drop(claim);
@@ -278,7 +289,7 @@ fn a_lack_of_permission_is_reported_as_such() {
         return;
     }
     let name = Name::new("permission");
-    drop(SharedMemory::default().create(&name.0, PAGE_BYTES, 0o600).unwrap());
+    drop(SharedMemory::default().create(&name.0, PAGE_BYTES, Access::OWNER).unwrap());
     let denied = as_another_user(|| SharedMemory::default().view(&name.0).unwrap_err());
     assert!(matches!(denied, ObjectError::PermissionDenied { .. }), "{denied}");
 }

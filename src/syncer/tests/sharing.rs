@@ -6,8 +6,9 @@ use std::thread;
 
 use super::awkward::Mood;
 use super::*;
-use crate::channel::PublishError;
-use crate::syncer::ShutdownError;
+use crate::channel::{PublishError, SnapshotError};
+use crate::codec::{Codec, CodecError, Decode, Encode};
+use crate::syncer::{ShutdownError, SpawnError};
 
 #[test]
 fn it_is_shut_down_through_an_arc_and_the_second_call_says_so() {
@@ -22,6 +23,55 @@ fn it_is_shut_down_through_an_arc_and_the_second_call_says_so() {
     assert!(matches!(&error, ShutdownError::AlreadyShutDown { channel, .. } if channel == "worker"));
     assert_eq!(*error.statistics(), statistics);
     assert!(error.to_string().contains("already shut down"), "{error}");
+}
+
+#[test]
+fn a_successor_resumes_from_the_former_state_or_else_begins_with_the_initial_one() {
+    let namespace = namespace();
+    let first = builder(&namespace, 5).interval(NEVER).resume().spawn().unwrap();
+    assert_eq!(first.read(|state| *state), 5, "there is no former state");
+    first.replace(6);
+    first.shutdown().unwrap();
+    let second = builder(&namespace, 7).interval(NEVER).resume().spawn().unwrap();
+    assert_eq!(second.read(|state| *state), 6);
+    assert_eq!(*reader(&namespace).snapshot().unwrap(), 6);
+    second.shutdown().unwrap();
+    let third = builder(&namespace, 7).interval(NEVER).spawn().unwrap();
+    assert_eq!(third.read(|state| *state), 7, "it resumes only if asked to");
+}
+
+#[test]
+fn a_former_state_that_can_not_be_resumed_is_an_error_and_stays_readable() {
+    let namespace = namespace();
+    let named = || namespace.writer_builder::<Vec<u8>>("worker").type_name("State").linger(true);
+    let former = named().codec::<Hex>().syncer(vec![1, 2]).interval(NEVER).spawn().unwrap();
+    former.shutdown().unwrap();
+    let builder = || named().codec::<Hex>().syncer(vec![]).interval(NEVER);
+    let error = builder().resume().spawn().unwrap_err();
+    assert!(matches!(&error, SpawnError::Resume(SnapshotError::Decode { .. })), "{error}");
+    assert!(error.to_string().contains("leave out `resume`"), "{error}");
+    let reader = namespace.reader_builder::<Vec<u8>>("worker").type_name("State").codec::<Hex>();
+    assert_eq!(reader.open().unwrap().publication(), 1, "nothing was published over it");
+    drop(builder().spawn().unwrap());
+}
+
+/// A codec that decodes nothing.
+struct Hex;
+
+impl Codec<Vec<u8>> for Hex {
+    const NAME: &'static str = "hex";
+}
+
+impl Encode<Vec<u8>> for Hex {
+    fn encode<'a>(value: &'a Vec<u8>, _: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
+        Ok(value)
+    }
+}
+
+impl Decode<Vec<u8>> for Hex {
+    fn decode(_: &[u8]) -> Result<Vec<u8>, CodecError> {
+        Err("no hexadecimal digits".into())
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ async fn it_is_shut_down_in_async_code() {
     assert_eq!((statistics.published, statistics.failed), (3, 0));
     assert!(reader(&namespace).is_closed());
     assert_eq!(*reader(&namespace).snapshot().unwrap(), 7);
-    builder(&namespace, 8).spawn().unwrap();
+    drop(builder(&namespace, 8).spawn().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,7 @@ fn a_drop_on_a_thread_of_the_runtime_waits_for_nothing() {
     });
     assert_eq!(*reader(&namespace).snapshot().unwrap(), 6);
     // The channel is free, whether the task has run or not.
-    builder(&namespace, 7).spawn().unwrap();
+    drop(builder(&namespace, 7).spawn().unwrap());
 }
 
 #[test]
@@ -118,5 +118,5 @@ fn a_runtime_without_a_timer_is_refused_loudly() {
     let refused =
         catch_unwind(AssertUnwindSafe(|| builder(&namespace, 5).interval(OFTEN).spawn_on(runtime.handle())));
     assert!(refused.is_err());
-    builder(&namespace, 6).spawn().unwrap();
+    drop(builder(&namespace, 6).spawn().unwrap());
 }

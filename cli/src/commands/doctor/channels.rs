@@ -10,7 +10,7 @@ use tearless::{
     inspect::{ChannelInfo, ChannelState, Inspection, SchemaInspection, WriterState},
 };
 
-use super::finding::{Finding, Refusals};
+use super::finding::{Finding, Refusals, few_of_each};
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
@@ -20,7 +20,7 @@ use crate::resolve;
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if let Some(name) = &context.namespace {
         let namespace = context.open(name)?;
-        let findings = findings(&namespace);
+        let findings = findings(&namespace, context);
         let missing =
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
@@ -30,11 +30,11 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     names.dedup();
     // A name out of shared memory may be invalid.
     let namespaces = names.iter().filter_map(|name| context.open(name).ok());
-    Ok(namespaces.flat_map(|namespace| findings(&namespace)).collect())
+    Ok(namespaces.flat_map(|namespace| findings(&namespace, context)).collect())
 }
 
 /// The findings in a namespace. An object that this user may not open is a note, and not a problem.
-fn findings(namespace: &Namespace) -> Vec<Finding> {
+fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
     let mut refusals = Refusals::default();
     let mut findings = leftovers(namespace, &mut refusals);
     match namespace.channels() {
@@ -45,7 +45,7 @@ fn findings(namespace: &Namespace) -> Vec<Finding> {
     for finding in &mut findings {
         finding.namespace = Some(namespace.name().to_owned());
     }
-    findings
+    few_of_each(findings, context)
 }
 
 /// What to do about an object that is not ours.
@@ -60,7 +60,9 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
     let gc = gc(namespace);
     let cleaned = match namespace.would_clean(Retention::UntilReplaced) {
         Ok(cleaned) => cleaned,
-        Err(error) => return vec![unusable(&error)],
+        Err(error) => {
+            return refusals.sift(error).iter().map(unusable).collect();
+        }
     };
     let removable = cleaned.removed.iter().map(|removed| {
         let what = format!("left by a process that was killed: {}", removed.objects.join(", "));
@@ -129,8 +131,8 @@ fn judge(inspection: &Inspection) -> Vec<Finding> {
         Health::Dead { since } => findings.push(dead(inspection, since)),
         Health::Stalled { is_stopped: true, .. } => findings.push(Finding::problem(
             "stopped",
-            format!("its writer, process {pid}, is stopped by a signal or a debugger"),
-            format!("continue it: kill -CONT {pid}"),
+            format!("its writer, process {pid}, is {}", health::STOPPED),
+            format!("continue it, with `kill -CONT {pid}` or by thawing its control group"),
         )),
         _ => {
             if let Some(breach) = health::breach(inspection) {
@@ -178,10 +180,12 @@ fn dead(inspection: &Inspection, since: Option<Duration>) -> Finding {
     let unfinished = inspection.unfinished();
     let middle =
         unfinished.map_or_else(String::new, |number| format!(", in the middle of publication {number}"));
-    let sign = ago(since);
+    let (sign, pid) = (ago(since), inspection.writer_pid);
+    let channel = [&inspection.namespace, &inspection.channel].map(|name| printable(name));
+    let gc = format!("tearless -n '{}' gc '{}'", channel[0], channel[1]);
     Finding::problem(
         "dead",
-        format!("its writer, process {}, died{middle}; last sign of life: {sign}", inspection.writer_pid),
-        "see `tearless postmortem`; then restart it, or remove its last state: `tearless gc --keep nothing`",
+        format!("its writer, process {pid}, died{middle}; last sign of life: {sign}"),
+        format!("see `tearless postmortem`; then restart it, or remove its last state: `{gc}`"),
     )
 }

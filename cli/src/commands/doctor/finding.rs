@@ -1,10 +1,7 @@
 //! What `tearless doctor` reports, and objects that this user may not open.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-
 use serde::Serialize;
+use std::collections::BTreeSet;
 use tearless::error::ObjectError;
 
 use crate::error::for_shells;
@@ -43,6 +40,30 @@ impl Finding {
     }
 }
 
+/// How many findings of one kind are printed for people, in each namespace.
+const MAX_ALIKE: usize = 3;
+
+/// The first findings of each kind, and the number of the others. JSON has all of them.
+pub(super) fn few_of_each(mut findings: Vec<Finding>, context: &crate::context::Context) -> Vec<Finding> {
+    let mut kinds = std::collections::BTreeMap::new();
+    findings.retain(|it| {
+        let kind = (it.namespace.clone(), it.check);
+        let (count, _) = kinds.entry(kind).and_modify(|(count, _)| *count += 1).or_insert((1, it.severity));
+        context.json || *count <= MAX_ALIKE
+    });
+    for ((namespace, check), (count, severity)) in kinds {
+        if count > MAX_ALIKE && !context.json {
+            let what = format!("{} more of this kind: {check}", count - MAX_ALIKE);
+            let advice = match check {
+                "dead" => "`tearless gc --keep TIME` removes last states that are older",
+                _ => "`tearless doctor --json` lists all of them",
+            };
+            findings.push(Finding { namespace, severity, ..Finding::problem(check, what, advice) });
+        }
+    }
+    findings
+}
+
 /// Why an object was not opened.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Refusal {
@@ -66,10 +87,9 @@ impl Refusals {
     pub(super) fn take(&mut self, error: &ObjectError) -> bool {
         let refusal = match error {
             ObjectError::OtherOwner { owner, .. } => Refusal::Untrusted(*owner),
-            ObjectError::PermissionDenied { object } => {
-                let owner = fs::symlink_metadata(format!("/dev/shm/{object}")).map(|metadata| metadata.uid());
-                Refusal::Forbidden(owner.ok())
-            }
+            ObjectError::PermissionDenied { owner, .. } => Refusal::Forbidden(*owner),
+            // Whether objects can be created has said so.
+            ObjectError::Unusable { .. } => return true,
             _ => return false,
         };
         self.0.insert(refusal);
@@ -79,19 +99,19 @@ impl Refusals {
     /// A note for each.
     pub(super) fn notes(self) -> impl Iterator<Item = Finding> {
         self.0.into_iter().map(|refusal| {
+            const ADMIT: &str =
+                "run this as that user; or admit you in all writers (--permissions, --group), and add --trust-owner";
             let (what, advice) = match refusal {
                 Refusal::Untrusted(owner) => (
                     format!("some of its objects belong to user {owner}, and were not opened"),
                     format!("if you trust that user, add --trust-owner {owner}"),
                 ),
-                Refusal::Forbidden(Some(owner)) => (
-                    format!("some of its objects belong to user {owner}, and you have no permission to read them"),
-                    format!("run this as that user; or open the writers with wider permissions, and add --trust-owner {owner}"),
-                ),
-                Refusal::Forbidden(None) => (
-                    "you have no permission to read some of its objects".into(),
-                    "run this as the user that owns them".into(),
-                ),
+                Refusal::Forbidden(Some(owner)) => {
+                    (format!("user {owner} does not admit you to some of its objects"), ADMIT.into())
+                }
+                Refusal::Forbidden(None) => {
+                    ("you have no permission to read some of its objects".into(), ADMIT.into())
+                }
             };
             Finding::note("other-user", what, advice)
         })

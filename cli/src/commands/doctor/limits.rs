@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use tearless::inspect::{Capability, capabilities};
+
 use super::finding::Finding;
 use crate::output::bytes;
 
@@ -14,21 +16,33 @@ const SMALL: u64 = 64 << 20;
 const NEARLY: u64 = 90;
 
 pub(super) fn examine() -> Vec<Finding> {
-    shared_memory().into_iter().chain(control_group()).collect()
+    let tried = capabilities();
+    let tried = tried.iter().filter_map(judge_capability);
+    tried.chain(shared_memory()).chain(huge_pages()).chain(control_group()).collect()
+}
+
+/// A capability that is missing.
+fn judge_capability(capability: &Capability) -> Option<Finding> {
+    let what = capability.problem.as_ref()?.to_string();
+    Some(match capability.is_required() {
+        true => Finding::problem(capability.name, what, "no process can publish or read here before that"),
+        false => Finding::note(capability.name, what, "waiting costs more; nothing else is affected"),
+    })
+}
+
+/// Whether each object takes a huge page.
+fn huge_pages() -> Option<Finding> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let is_huge = |line: &str| line.contains(" /dev/shm ") && line.contains("huge=always");
+    let what = "/dev/shm is mounted with huge=always: each object takes up to 2 MiB";
+    let advice = "mount -o remount,huge=within_size /dev/shm";
+    mounts.lines().any(is_huge).then(|| Finding::note("shm-huge", what, advice))
 }
 
 fn shared_memory() -> Option<Finding> {
-    match rustix::fs::statvfs(DIRECTORY) {
-        Ok(found) => {
-            let (all, free) = (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize);
-            judge_space(all, free)
-        }
-        Err(error) => Some(Finding::problem(
-            "shm-size",
-            format!("can't examine {DIRECTORY}: {error}"),
-            "mount it: mount -t tmpfs tmpfs /dev/shm",
-        )),
-    }
+    // Without it, no object can be created, which another finding says.
+    let found = rustix::fs::statvfs(DIRECTORY).ok()?;
+    judge_space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 }
 
 /// `all` is 0 if there is no limit.

@@ -3,6 +3,7 @@
 mod channels;
 mod finding;
 mod limits;
+mod names;
 mod objects;
 
 use std::io::{self, Write};
@@ -17,12 +18,14 @@ use finding::{Finding, Severity};
 /// Checks this machine, its namespaces and their writers, and advises what to do
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Checks the size and free space of /dev/shm, and the memory limit of the control group; what killed processes \
-have left; objects that are not what their names say, of other versions, or with unusual permissions; writers \
+Tries once to create, reserve, lock and map an object, to sleep and to issue a barrier; checks the size and free \
+space of /dev/shm, and the memory limit of the control group; what killed processes have left; objects that are \
+not what their names say, of other versions, or with unusual permissions; writers \
 that are dead, stopped, stalled (silent for 3 of the intervals that they promised), or whose objects were \
-unlinked by hand. Changes nothing.
+unlinked by hand; whether logind is set to unlink objects in use. Changes nothing.
 
-Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code.
+Checks all namespaces on this machine, or the one that -n names. A note does not change the exit code. Of many \
+findings of one kind in a namespace, 3 are printed and the others counted; --json prints all.
 
 Examples:
   tearless doctor
@@ -30,30 +33,37 @@ Examples:
   tearless doctor --json | jq -r 'select(.severity == \"problem\") | .advice'
 
 Keys of --json, one object a finding:
-  severity (problem, note), check (shm-size, shm-full, cgroup-memory,
+  severity (problem, note), check (create, reserve, lock, map, futex,
+  membarrier, shm-size, shm-full, shm-huge, cgroup-memory,
   leftovers, foreign, layout-version, permissions, unreadable, other-user,
   dead, stopped, stalled, nameless, segment-missing, schema-missing,
-  schema-corrupt, unusable), namespace, channel (null: it concerns no channel),
+  schema-corrupt, unusable, remove-ipc), namespace, channel (null: it concerns no channel),
   what, advice
 
 Exit codes: 0 nothing is wrong; 1 there are problems; 3 no such namespace")]
 pub(crate) struct DoctorArguments {}
 
+type Examination = fn(&Context) -> Result<Vec<Finding>, Failure>;
+
 pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure> {
-    let mut findings = limits::examine();
-    findings.extend(objects::examine(context)?);
-    findings.extend(channels::examine(context)?);
-    for finding in &findings {
-        if context.json { print_json(finding)? } else { print(finding)? }
+    // Each is printed before the next begins, and none ends the others.
+    let examinations: [Examination; 4] =
+        [|_| Ok(limits::examine()), objects::examine, channels::examine, names::examine];
+    let (mut problems, mut failed) = (0, None);
+    for examine in examinations {
+        for finding in &examine(context).map_err(|failure| failed = Some(failure)).unwrap_or_default() {
+            if context.json { print_json(finding) } else { print(finding) }?;
+            problems += usize::from(finding.severity == Severity::Problem);
+        }
     }
-    let problems = findings.iter().filter(|finding| finding.severity == Severity::Problem).count();
+    // If nothing can be listed for lack of shared memory, a finding has said so.
+    if let Some(failure) = failed.filter(|it| problems == 0 || it.exit() != ExitStatus::Failed) {
+        return Err(failure);
+    }
     if !context.json {
         summary(problems)?;
     }
-    match problems {
-        0 => Ok(()),
-        _ => Err(Failure::silent(ExitStatus::Failed)),
-    }
+    if problems == 0 { Ok(()) } else { Err(Failure::silent(ExitStatus::Failed)) }
 }
 
 fn print(finding: &Finding) -> io::Result<()> {

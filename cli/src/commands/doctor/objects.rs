@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tearless::inspect::{ObjectInfo, ObjectState, objects};
 
-use super::finding::Finding;
+use super::finding::{Finding, few_of_each};
 use crate::context::Context;
 use crate::error::Failure;
 
@@ -23,7 +23,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
     if context.namespace.is_none() {
         findings.extend(of_others(&objects));
     }
-    Ok(findings)
+    Ok(few_of_each(findings, context))
 }
 
 /// Whether the object belongs to another user and was not opened.
@@ -57,7 +57,7 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
         ObjectState::OtherVersion { found } => Finding::problem(
             "layout-version",
             format!("{path} has layout version {found}, which this version can't read"),
-            "use the same version of tearless in all processes; or end its writer and unlink it",
+            "use the same version of tearless in all processes; `tearless gc` removes it if no process writes it",
         ),
         ObjectState::Foreign { reason } => Finding::problem(
             "foreign",

@@ -1,6 +1,6 @@
 //! Reads all channels, scrape after scrape.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -9,6 +9,7 @@ use tearless::{
     Namespace,
     error::AttachError,
     hub::{Health, Hub},
+    inspect::WriterState,
 };
 
 use super::sample::{Sample, Scrape};
@@ -29,6 +30,8 @@ pub(super) struct Exporter {
     hub: Hub,
     pattern: String,
     states: States,
+    /// The most channels of a scrape.
+    max_channels: usize,
     sources: HashMap<Arc<str>, Source>,
     scrapes: u64,
     retries: u64,
@@ -36,13 +39,14 @@ pub(super) struct Exporter {
 
 impl Exporter {
     /// Exports the channels that match `pattern`.
-    pub(super) fn new(namespace: Namespace, pattern: &str, states: States) -> Exporter {
+    pub(super) fn new(namespace: Namespace, pattern: &str, states: States, max_channels: usize) -> Exporter {
         let hub = namespace.hub();
         Exporter {
             namespace,
             hub,
             pattern: pattern.into(),
             states,
+            max_channels,
             sources: HashMap::new(),
             scrapes: 0,
             retries: 0,
@@ -52,10 +56,20 @@ impl Exporter {
     /// Reads all channels; many channels are shared among several threads.
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
-        // The hub falls back to its previous list without a report.
-        let is_listed = self.namespace.channels().is_ok();
-        let mut names = self.hub.channels(&self.pattern);
+        // The hub may fall back to its previous list without a report.
+        let registered = self.namespace.channels();
+        for info in registered.iter().flatten() {
+            if self.sources.get(&*info.name).is_some_and(|source| source.instance() != info.instance) {
+                self.sources.remove(&*info.name);
+            }
+        }
+        let is_listed = registered.is_ok();
+        let listed = self.hub.channels(&self.pattern);
+        let is_listed = is_listed && listed.is_ok();
+        let mut names = listed.unwrap_or_else(|_| self.sources.keys().cloned().collect());
+        names.sort_unstable();
         names.dedup();
+        let left_out = self.limit(&mut names);
         let mut before = std::mem::take(&mut self.sources);
         let task = |name: Arc<str>| Task { source: before.remove(&name), name, sample: None, retries: 0 };
         let mut tasks: Vec<Task> = names.into_iter().map(task).collect();
@@ -78,7 +92,21 @@ impl Exporter {
         }
         self.scrapes += 1;
         let (scrapes, retries) = (self.scrapes, self.retries);
-        Scrape { samples, is_listed, duration: begin.elapsed(), scrapes, retries }
+        Scrape { samples, left_out, is_listed, duration: begin.elapsed(), scrapes, retries }
+    }
+
+    /// Leaves out excess channels, those of ended writers first; returns their number.
+    fn limit(&self, names: &mut Vec<Arc<str>>) -> usize {
+        let excess = names.len().saturating_sub(self.max_channels);
+        if excess > 0 {
+            use WriterState::{Alive, Stopped, Unknown};
+            let mut ended = self.namespace.channels().unwrap_or_default();
+            ended.retain(|info| !matches!(info.writer_state(), Alive | Stopped | Unknown));
+            let ended: HashSet<&str> = ended.iter().map(|info| &*info.name).collect();
+            names.sort_by_key(|name| ended.contains(&**name));
+            names.truncate(self.max_channels);
+        }
+        excess
     }
 }
 

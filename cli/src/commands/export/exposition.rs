@@ -31,49 +31,23 @@ pub(super) fn text_of(scrape: Scrape) -> String {
 /// A family of metrics with one number for each channel: name, help, kind, and the number.
 type Family = (&'static str, &'static str, MetricType, fn(&Sample) -> Option<Figure>);
 
+const GAUGE: MetricType = MetricType::Gauge;
+const COUNTER: MetricType = MetricType::Counter;
+
 const FAMILIES: [Family; 8] = [
-    (
-        "tearless_up",
-        "Whether the worker is alive and keeps its promised interval; if 0, its fields are not exported",
-        MetricType::Gauge,
-        |sample| Some(Figure::Whole(i64::from(sample.is_up()))),
-    ),
-    (
-        "tearless_publications",
-        "Publications of the channel, by all of its writers",
-        MetricType::Counter,
-        |sample| Some(whole(sample.publications)),
-    ),
-    ("tearless_age_seconds", "Age of the latest publication", MetricType::Gauge, |sample| {
-        sample.age.map(seconds)
+    ("tearless_up", "1 if the worker is alive and its state current", GAUGE, |it| {
+        Some(whole(it.is_up().into()))
     }),
-    (
-        "tearless_heartbeat_age_seconds",
-        "Time since the writer's last heartbeat",
-        MetricType::Gauge,
-        |sample| sample.heartbeat_age.map(seconds),
-    ),
-    ("tearless_incarnation", "Number of writers that the channel has had", MetricType::Gauge, |sample| {
-        Some(whole(sample.incarnation))
+    ("tearless_publications", "Publications by all writers", COUNTER, |it| Some(whole(it.publications))),
+    ("tearless_age_seconds", "Age of the latest publication", GAUGE, |it| it.age.map(seconds)),
+    ("tearless_heartbeat_age_seconds", "Age of the heartbeat", GAUGE, |it| it.heartbeat_age.map(seconds)),
+    ("tearless_incarnation", "Writers so far", GAUGE, |it| Some(whole(it.incarnation))),
+    ("tearless_growths", "Replaced segments", COUNTER, |it| Some(whole(it.growths))),
+    ("tearless_state_bytes", "Payload of the latest state", GAUGE, |it| it.bytes.map(|it| whole(it as u64))),
+    ("tearless_fields_left_out", "Numbers in the state beyond the limits", GAUGE, |it| match &it.content {
+        Content::Fields(fields) => Some(whole(fields.left_out)),
+        _ => None,
     }),
-    (
-        "tearless_growths",
-        "Replacements of a segment by a larger or smaller one",
-        MetricType::Counter,
-        |sample| Some(whole(sample.growths)),
-    ),
-    ("tearless_state_bytes", "Payload bytes of the latest state", MetricType::Gauge, |sample| {
-        sample.bytes.map(|bytes| whole(bytes as u64))
-    }),
-    (
-        "tearless_fields_left_out",
-        "Numbers in the state that exceed the limit for a channel, or whose path is too long",
-        MetricType::Gauge,
-        |sample| match &sample.content {
-            Content::Fields(fields) => Some(whole(fields.left_out)),
-            _ => None,
-        },
-    ),
 ];
 
 fn whole(number: u64) -> Figure {
@@ -86,7 +60,7 @@ fn seconds(duration: Duration) -> Figure {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let (encoder, gauge, one) = (&mut encoder, MetricType::Gauge, Figure::Whole(1));
+        let (encoder, one) = (&mut encoder, Figure::Whole(1));
         let samples = || self.samples.iter();
         for (name, help, kind, figure) in FAMILIES {
             let metrics = samples().filter_map(|sample| Some((vec![channel(sample)], figure(sample)?)));
@@ -95,13 +69,13 @@ impl Collector for Scrape {
         let help = "State of the channel's writer: 1 for the current state";
         let state = |sample: &Sample| ("state", Label(health::word(sample.health)));
         let states = samples().map(|sample| (vec![channel(sample), state(sample)], one));
-        family(encoder, ("tearless_writer", help, gauge), states)?;
+        family(encoder, ("tearless_writer", help, GAUGE), states)?;
         let help = "Channels without exported fields, and the reason";
         let reason = |sample: &Sample| Some(("reason", Label(sample.content.problem()?)));
         let missing = samples().filter_map(|sample| Some((vec![channel(sample), reason(sample)?], one)));
-        family(encoder, ("tearless_no_fields", help, gauge), missing)?;
+        family(encoder, ("tearless_no_fields", help, GAUGE), missing)?;
         let help = "Numbers in the states of the channels, by path; booleans are 0 or 1";
-        family(encoder, ("tearless_field", help, gauge), samples().flat_map(fields))?;
+        family(encoder, ("tearless_field", help, GAUGE), samples().flat_map(fields))?;
         for (name, help, kind, figure) in self.own() {
             family(encoder, (name, help, kind), [(Vec::new(), figure)])?;
         }
@@ -147,33 +121,15 @@ fn family<'a>(
 
 impl Scrape {
     /// The exporter's own numbers.
-    fn own(&self) -> [(&'static str, &'static str, MetricType, Figure); 5] {
+    fn own(&self) -> [(&'static str, &'static str, MetricType, Figure); 6] {
+        let (channels, left_out) = (self.samples.len() as u64, self.left_out as u64);
         [
-            (
-                "tearless_exporter_listed",
-                "Whether this scrape could list the channels; if 0, it uses the previous list",
-                MetricType::Gauge,
-                Figure::Whole(i64::from(self.is_listed)),
-            ),
-            (
-                "tearless_exporter_channels",
-                "Channels in this scrape",
-                MetricType::Gauge,
-                whole(self.samples.len() as u64),
-            ),
-            (
-                "tearless_exporter_scrape_seconds",
-                "Time that this scrape took to read all channels",
-                MetricType::Gauge,
-                seconds(self.duration),
-            ),
-            ("tearless_exporter_scrapes", "Scrapes so far", MetricType::Counter, whole(self.scrapes)),
-            (
-                "tearless_exporter_retries",
-                "Attempts that were repeated because a writer was faster",
-                MetricType::Counter,
-                whole(self.retries),
-            ),
+            ("tearless_exporter_listed", "0 if the list is an old one", GAUGE, whole(self.is_listed.into())),
+            ("tearless_exporter_channels", "Channels in this scrape", GAUGE, whole(channels)),
+            ("tearless_exporter_channels_left_out", "Channels beyond --max-channels", GAUGE, whole(left_out)),
+            ("tearless_exporter_scrape_seconds", "Time to read all channels", GAUGE, seconds(self.duration)),
+            ("tearless_exporter_scrapes", "Scrapes so far", COUNTER, whole(self.scrapes)),
+            ("tearless_exporter_retries", "Reads repeated for a faster writer", COUNTER, whole(self.retries)),
         ]
     }
 }

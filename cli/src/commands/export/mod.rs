@@ -24,8 +24,9 @@ use source::States;
 #[command(after_help = "\
 Every number in a MessagePack state, and in a state whose channel carries its schema, becomes a gauge \
 `tearless_field{channel=\"worker-7\",field=\"queue.len\"}`: booleans as 0 and 1, elements of arrays by index, \
-at most 256 for a channel, with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. \
-States of more than 1 MiB are not decoded; `tearless_no_fields` reports them.
+without fields whose names begin with `_`, at most 256 for a channel, with paths of at most 200 bytes; `tearless_fields_left_out` counts the others. \
+States of more than 1 MiB are not decoded; `tearless_no_fields` reports them. \
+`tearless_exporter_channels_left_out` counts the channels beyond --max-channels.
 
 A worker that died, is stopped, has closed its channel, or has been silent for 3 of the intervals that it \
 promised, has `tearless_up` 0 and no fields, because its last numbers would look current; `tearless_writer` \
@@ -59,6 +60,9 @@ pub(crate) struct ExportArguments {
     /// Also exports the last states of workers that are not alive, with the label last_state="true"
     #[arg(long)]
     last_states: bool,
+    /// The most channels of one exposition. If more match, ended workers are left out first
+    #[arg(long, value_name = "N", default_value = "1000")]
+    max_channels: usize,
     /// Which channels: `*` matches any characters, `?` matches one
     #[arg(value_name = "PATTERN", default_value = "*")]
     pattern: String,
@@ -74,7 +78,7 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
         // unreadable.
         false => drop(namespace.channels()?),
     }
-    let mut exporter = Exporter::new(namespace, &arguments.pattern, states);
+    let mut exporter = Exporter::new(namespace, &arguments.pattern, states, arguments.max_channels);
     if arguments.once {
         let text = exposition::text_of(exporter.scrape());
         io::stdout().lock().write_all(text.as_bytes())?;

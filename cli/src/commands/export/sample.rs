@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeGaugeValue, GaugeValueEncoder};
 use serde_json::Value;
-use tearless::dynamic::leaves;
+use tearless::dynamic::{Step, leaves};
 use tearless::hub::Health;
 
 use crate::health;
@@ -61,11 +61,16 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Collects numbers, and booleans as 0 and 1, among the leaves of `state`. Texts are skipped,
-    /// also those for numbers that JSON lacks: `NaN`, infinities, and integers beyond 64 bits.
+    /// also those for numbers that JSON lacks: `NaN`, infinities, and integers beyond 64 bits. So
+    /// are fields whose names begin with `_`, such as padding.
     pub(super) fn of(state: &Value) -> Fields {
         let mut fields = Fields::default();
         for (path, leaf) in leaves(state).found {
+            let is_hidden = |step: &Step| matches!(step, Step::Name(name) if name.starts_with('_'));
             let Some(figure) = Figure::of(leaf) else { continue };
+            if path.steps().iter().any(is_hidden) {
+                continue;
+            }
             let path = path.to_string();
             if fields.all.len() < MAX_FIELDS && path.len() <= MAX_PATH_BYTES {
                 fields.all.push(Field { path, figure });
@@ -143,6 +148,8 @@ impl Sample {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scrape {
     pub(super) samples: Vec<Sample>,
+    /// The number of channels beyond the limit.
+    pub(super) left_out: usize,
     /// Whether the channels could be listed. If not, the scrape uses the previous list.
     pub(super) is_listed: bool,
     /// The time of reading all channels.
@@ -195,6 +202,7 @@ mod tests {
     fn a_state_that_is_a_number_or_an_array_has_fields_too() {
         assert_eq!(paths(&json!(7)), [""]);
         assert_eq!(paths(&json!([1, [2]])), ["[0]", "[1][0]"]);
+        assert_eq!(paths(&json!({"_padding": [0, 0], "a": {"_rest": 0, "b_c": 1}})), ["a.b_c"]);
     }
 
     #[test]

@@ -175,7 +175,7 @@ mod tests {
     async fn requests_that_waited_for_a_scrape_share_the_next_one() {
         let name = format!("test-export-shared-{}", std::process::id());
         let namespace = Namespace::open(&name).unwrap();
-        let exporter = Exporter::new(namespace.clone(), "*", States::Current);
+        let exporter = Exporter::new(namespace.clone(), "*", States::Current, 1);
         let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
         let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;
         let asking: Vec<_> = (0..5).map(|_| tokio::spawn(shared.clone().exposition())).collect();

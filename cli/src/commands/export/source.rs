@@ -41,6 +41,11 @@ impl Source {
         Ok(Source { reader, decoded: None })
     }
 
+    /// Which of the channels of its name this is.
+    pub(super) fn instance(&self) -> u64 {
+        self.reader.reader().instance()
+    }
+
     /// Retries of all snapshots so far.
     pub(super) fn retries(&self) -> u64 {
         self.reader.reader().statistics().retries

@@ -1,6 +1,6 @@
 //! All workers of a namespace, sample after sample.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tearless::{Namespace, error::ObjectError, inspect::ChannelWatch, usage::MemoryUsage};
@@ -102,16 +102,19 @@ impl Fleet {
     fn list(&mut self, at: Duration) -> Result<bool, ObjectError> {
         let channels = self.namespace.channels()?;
         self.trouble = None;
-        let mut listed: HashSet<String> = channels.into_iter().map(|info| info.name).collect();
+        let mut listed: HashMap<String, u64> =
+            channels.into_iter().map(|info| (info.name, info.instance)).collect();
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
-            if !listed.remove(&row.name) {
-                probe.unlisted.get_or_insert(at);
-            } else if probe.has_ended() {
-                probe.retry_attach(&self.namespace, row);
+            match listed.remove(&row.name) {
+                None => drop(probe.unlisted.get_or_insert(at)),
+                Some(instance) if probe.has_ended() || probe.instance() != Some(instance) => {
+                    probe.retry_attach(&self.namespace, row);
+                }
+                Some(_) => {}
             }
         }
         let has_come = !listed.is_empty();
-        for name in listed {
+        for name in listed.into_keys() {
             let label = printable(&name).into_owned();
             let mut row = Row { name, label, ..Row::default() };
             self.probes.push(Probe::attach(&self.namespace, &mut row));

@@ -7,6 +7,7 @@ use tearless::dynamic::{DynamicReader, Step};
 use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
 
 use super::data::{Detail, Fields};
+use crate::health::is_replaced;
 use crate::output::{Layout, bytes, escaped, hex_lines, json_text, printable, step_text};
 
 /// After a read, the pause in multiples of the read's time: large states are read less often, and
@@ -16,7 +17,7 @@ const PAUSE: u32 = 100;
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often it tries to attach to a channel that has ended or can't be attached to.
+/// How often it checks that it is attached, and tries to attach if it is not.
 const ATTACH: Duration = Duration::from_secs(1);
 
 /// The largest state that is decoded, in bytes: its value usually takes a hundred times as many.
@@ -70,9 +71,9 @@ impl Inspector {
             self.detail = Detail { label, ..Detail::default() };
             (self.reader, self.due, self.attach_due) = (None, at, at);
         }
-        let has_ended = |reader: &DynamicReader| reader.reader().is_closed();
-        if at >= self.attach_due && self.reader.as_ref().is_none_or(has_ended) {
-            self.attach(at);
+        if at >= self.attach_due {
+            self.attach_due = at + ATTACH;
+            self.attach();
         }
         if at >= self.due {
             let begin = Instant::now();
@@ -81,10 +82,15 @@ impl Inspector {
         }
     }
 
-    /// Attaches to the channel; if that fails, the last state stays on the screen.
-    fn attach(&mut self, at: Duration) {
+    /// Attaches to the channel if it is not attached, has ended or has lost its name; if that
+    /// fails, the last state stays on the screen.
+    fn attach(&mut self) {
         let Some(name) = &self.name else { return };
-        self.attach_due = at + ATTACH;
+        let is_current =
+            |reader: &DynamicReader| !reader.reader().is_closed() && !is_replaced(&self.namespace, reader);
+        if self.reader.as_ref().is_some_and(is_current) {
+            return;
+        }
         match self.namespace.dynamic_reader(name) {
             Ok(reader) => {
                 self.detail.format = printable(&format!("{} {}", reader.codec(), reader.type_name())).into();

@@ -50,6 +50,17 @@ impl List {
                 _ => by_column.reverse().then(by_name),
             }
         });
+        self.reselect(rows);
+    }
+
+    /// Drops rows that do not pass the filter any more. The others keep their places.
+    pub(super) fn drop_others(&mut self, rows: &[Row], filter: &str) {
+        let words = words(filter);
+        self.order.retain(|index| passes(&rows[*index], &words));
+        self.reselect(rows);
+    }
+
+    fn reselect(&mut self, rows: &[Row]) {
         let selected = self.selected.as_deref();
         let found = self.order.iter().position(|index| Some(rows[*index].name.as_str()) == selected);
         self.select(found.unwrap_or(self.cursor), rows);
@@ -94,10 +105,12 @@ fn words(filter: &str) -> Vec<String> {
     filter.split_whitespace().map(str::to_lowercase).collect()
 }
 
-/// Whether each word is part of the worker's name, or the word for its state.
+/// Whether each word is part of the worker's name, or the word for its state. A `*` in a word, as
+/// in the patterns of other commands, is any text.
 fn passes(row: &Row, words: &[String]) -> bool {
     let name = || row.label.to_lowercase();
-    words.iter().all(|word| row.word() == word || name().contains(word.as_str()))
+    let has_all = |word: &String| word.split('*').all(|part| name().contains(part));
+    words.iter().all(|word| row.word() == word || has_all(word))
 }
 
 /// A part of a name, so that worker-9 comes before worker-10.
@@ -154,11 +167,19 @@ mod tests {
         let mut list = List::default();
         list.arrange(&rows, "ALPHA", Sort::by(Column::Worker));
         assert_eq!(shown(&list, &rows), ["Alpha-1", "alpha-2"]);
+        list.arrange(&rows, "al*-2 *", Sort::by(Column::Worker));
+        assert_eq!(shown(&list, &rows), ["alpha-2"]);
         list.arrange(&rows, "1 dead", Sort::by(Column::Worker));
         assert_eq!(shown(&list, &rows), ["beta-1"]);
         list.arrange(&rows, "dea", Sort::by(Column::Worker));
         assert_eq!(list.len(), 0, "a state must match as a whole word");
         assert!(list.selected_row(&rows).is_none());
+        list.arrange(&rows, "", Sort::by(Column::Worker).reversed());
+        list.select(1, &rows);
+        rows[2].health = Some(Health::Empty);
+        list.drop_others(&rows, "alpha");
+        assert_eq!(shown(&list, &rows), ["alpha-2", "Alpha-1"], "in their order");
+        assert_eq!(list.selected_row(&rows).unwrap().name, "alpha-2");
     }
 
     #[test]

@@ -36,7 +36,7 @@ use self::palette::Palette;
 use self::screen::Screen;
 use self::session::Session;
 use self::view::View;
-use crate::context::Context;
+use crate::context::{Context, time};
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::resolve;
@@ -88,10 +88,9 @@ pub(crate) struct TopArguments {
 /// alive.
 fn interval(text: &str) -> Result<Duration, String> {
     let range = Duration::from_millis(10)..=Duration::from_secs(3_600);
-    match humantime::parse_duration(text) {
-        Ok(interval) if range.contains(&interval) => Ok(interval),
-        Ok(_) => Err("it must be between 10ms and 1h".into()),
-        Err(error) => Err(format!("{error}: give 100ms or 2s")),
+    match time(text)? {
+        interval if range.contains(&interval) => Ok(interval),
+        _ => Err("it must be between 10ms and 1h".into()),
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
     session.tick();
     thread::sleep(session.interval);
     session.tick();
+    session.arrange();
     match json {
         true => print_all_json(session.rows().map(document))?,
         false => table(session).print()?,

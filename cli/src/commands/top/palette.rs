@@ -59,7 +59,7 @@ impl Palette {
     pub(super) fn health(self, health: Option<Health>) -> Style {
         match health {
             None | Some(Health::Dead { .. }) => self.trouble,
-            Some(Health::Closed) => self.dim,
+            Some(Health::Closed | Health::Exited { .. }) => self.dim,
             Some(Health::Stalled { is_stopped: true, .. }) => self.stopped,
             health if health::is_up(health) => self.good,
             _ => self.odd,

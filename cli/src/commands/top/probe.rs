@@ -57,6 +57,11 @@ impl Probe {
         }
     }
 
+    /// Which of the channels of its name is attached.
+    pub(super) fn instance(&self) -> Option<u64> {
+        self.reader.as_ref().map(Reader::instance)
+    }
+
     /// Whether the attached channel has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.reader.as_ref().is_none_or(Reader::is_closed)

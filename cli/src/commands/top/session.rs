@@ -62,10 +62,18 @@ impl Session {
         let has_other_rows = self.fleet.sample(self.at);
         let is_due = self.arranged.is_none_or(|arranged| self.at.saturating_sub(arranged) >= ARRANGE);
         if is_due || has_other_rows {
-            self.view.arrange(&self.fleet.rows);
-            self.arranged = Some(self.at);
+            self.arrange();
+        } else {
+            // A state is a word of the filter, too, and may have changed.
+            self.view.list.drop_others(&self.fleet.rows, &self.view.filter);
         }
         self.inspector.look(selected(&self.view, &self.fleet), self.at);
+    }
+
+    /// Filters and sorts the rows by the last sample.
+    pub(super) fn arrange(&mut self) {
+        self.view.arrange(&self.fleet.rows);
+        self.arranged = Some(self.at);
     }
 
     /// Applies an event.

@@ -164,6 +164,33 @@ fn a_channel_without_its_object_reports_why_it_can_not_be_read() {
     assert!(row.trouble.as_ref().is_some_and(|trouble| trouble.contains("worker")), "{row:?}");
 }
 
+#[test]
+fn a_channel_that_lost_its_names_is_replaced_by_its_successor() {
+    let mut stage = Stage::new();
+    let mut first = stage.writer("worker");
+    first.publish(&[1; 10]).unwrap();
+    stage.fleet.sample(seconds(0));
+    let mut inspector = Inspector::new(stage.namespace.clone());
+    inspector.look(Some("worker"), seconds(0));
+    assert_eq!((stage.row("worker").bytes, inspector.detail().publication), (Some(10), 1));
+    for object in objects().iter().filter(|object| is_of(object, stage.namespace.name())) {
+        std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
+    }
+    let mut second = stage.writer("worker");
+    for _ in 0..3 {
+        second.publish(&[2; 20]).unwrap();
+    }
+    let mut at = seconds(0);
+    while stage.row("worker").bytes != Some(20) {
+        sleep(Duration::from_millis(10));
+        at += Duration::from_millis(10);
+        stage.fleet.sample(at);
+    }
+    inspector.look(Some("worker"), at + seconds(60));
+    assert_eq!(inspector.detail().publication, 3);
+    drop(first);
+}
+
 fn objects() -> Vec<String> {
     let entries = std::fs::read_dir("/dev/shm").unwrap().filter_map(Result::ok);
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()

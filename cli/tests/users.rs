@@ -1,0 +1,129 @@
+//! Monitoring under a user of its own: what a namespace's permissions and group admit works for
+//! every command, and what they don't is refused by name.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use support::{Fleet, Ran};
+
+/// Users and groups that need no names.
+const WORKER: &str = "54001";
+const EXPORTER: &str = "54002";
+const STRANGER: &str = "54003";
+const METRICS: &str = "54100";
+
+/// The command where every user can run it. Removed at the end.
+struct Everywhere {
+    folder: PathBuf,
+    fleet: Fleet,
+}
+
+impl Everywhere {
+    /// `None` without root.
+    fn new() -> Option<Everywhere> {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: needs root, to become other users");
+            return None;
+        }
+        let fleet = Fleet::new();
+        let folder = std::env::temp_dir().join(format!("tearless-{}", fleet.name()));
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_tearless"), folder.join("tearless")).unwrap();
+        Some(Everywhere { folder, fleet })
+    }
+
+    /// Runs the command as `user`, a member of `group`.
+    fn run(&self, user: &str, group: &str, arguments: &[&str], input: &str) -> Ran {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", user, "--regid", user, "--groups", group, "--"]);
+        command.arg(self.folder.join("tearless")).args(["-n", self.fleet.name()]).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
+        Ran::of(child.wait_with_output().unwrap())
+    }
+
+    fn work(&self, arguments: &[&str], input: &str) -> Ran {
+        self.run(WORKER, METRICS, arguments, input)
+    }
+}
+
+impl Drop for Everywhere {
+    fn drop(&mut self) {
+        self.work(&["gc", "--keep", "nothing"], "");
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn an_exporter_of_the_group_lists_reads_and_exports() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    let put = ["put", "w", "--linger", "--permissions", "640", "--group", METRICS];
+    everywhere.work(&put, r#"{"jobs": 3}"#).ok();
+    let export = |arguments: &[&str]| {
+        let trusting = [&["--trust-owner", WORKER], arguments].concat();
+        everywhere.run(EXPORTER, METRICS, &trusting, "")
+    };
+    assert!(export(&["ls"]).ok().contains("closed"));
+    assert_eq!(export(&["get", "w", "--field", "jobs"]).ok(), "3\n");
+    assert!(export(&["top", "--once"]).ok().contains('w'));
+    let exported = export(&["export", "--prometheus", "--once", "--last-states"]).ok();
+    assert!(exported.contains(r#"field="jobs""#) && exported.contains("tearless_exporter_listed 1"));
+    assert!(export(&["namespaces"]).ok().contains(everywhere.fleet.name()));
+    assert!(export(&["stat", "w"]).ok().contains("640"));
+    export(&["history", "w"]).ok();
+    assert!(!export(&["doctor"]).stdout.contains("no permission"));
+    assert!(export(&["gc", "--keep", "nothing"]).fails(1).contains("not removed: no permission"));
+    assert_eq!(everywhere.work(&["get", "w", "--field", "jobs"], "").ok(), "3\n");
+}
+
+#[test]
+fn a_user_outside_of_the_group_is_refused_by_name_and_never_shown_an_empty_list() {
+    let Some(everywhere) = Everywhere::new() else { return };
+    let put = ["put", "w", "--linger", "--permissions", "640", "--group", METRICS];
+    everywhere.work(&put, "3").ok();
+    for arguments in [
+        &["ls"][..],
+        &["get", "w"],
+        &["top", "--once"],
+        &["export", "--prometheus", "--once"],
+        &["export", "--prometheus", "--listen", "127.0.0.1:0"],
+        &["stat", "w"],
+        &["put", "w", "--linger"],
+        &["put", "x", "--linger"],
+    ] {
+        let trusting = [&["--trust-owner", WORKER], arguments].concat();
+        let message = everywhere.run(STRANGER, STRANGER, &trusting, "3").fails(1);
+        assert!(
+            message.contains("no permission") && message.contains("user 54001"),
+            "{arguments:?}: {message}"
+        );
+        assert!(message.contains("--permissions, --group"), "{arguments:?}: {message}");
+    }
+    let message = everywhere.run(STRANGER, STRANGER, &["ls"], "").fails(1);
+    assert!(message.contains("no permission"), "{message}");
+}
+
+#[test]
+fn permissions_come_from_the_environment_and_wrong_ones_are_wrong_usage() {
+    let fleet = Fleet::new();
+    let put = |mode: &str| {
+        let mut command = fleet.command(&["put", "w", "--linger"]);
+        command.env("TEARLESS_PERMISSIONS", mode).env("TEARLESS_GROUP", "");
+        command.stdin(Stdio::null());
+        Ran::of(command.args(["--bytes"]).output().unwrap())
+    };
+    for (mode, found) in [("644", 0o644), ("", 0o600), ("0604", 0o604)] {
+        put(mode).ok();
+        assert_eq!(fs::metadata(fleet.object("w", "c")).unwrap().permissions().mode() & 0o777, found);
+    }
+    assert!(put("rw").fails(2).contains("octal"));
+    assert!(put("400").fails(1).contains("0o400"));
+    let message = fleet.run(&["put", "w", "--linger", "--group", "no-such-group"]).fails(2);
+    assert!(message.contains("no-such-group"), "{message}");
+}

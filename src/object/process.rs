@@ -1,0 +1,195 @@
+//! What can happen to this process: a fork, and its exit.
+//!
+//! A token detects for the price of one load whether this process is a fork of the one that took
+//! it. A page that the kernel zeroes in a forked child (`MADV_WIPEONFORK`, Linux 4.14) holds a
+//! random number of the process. A pid would not do: a descendant may have the same one. Besides,
+//! `getpid` would cost a system call per publish.
+//!
+//! At an exit (a call of `exit`, or the end of `main`) some work is done for what is still in use,
+//! for example in a `static`, which is never dropped. A killed process does nothing of that.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+
+use crate::layout::PAGE_BYTES;
+
+/// Belongs to the process that took it, not to its forks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ForkToken {
+    /// `None` if the kernel has no such page: then each check queries the pid.
+    page: Option<&'static AtomicU64>,
+    /// The number on the page of the process that took it.
+    process: u64,
+    pid: u64,
+}
+
+impl ForkToken {
+    /// A token of this process.
+    pub(crate) fn take() -> ForkToken {
+        static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+        let page = *PAGE.get_or_init(wiped_page);
+        let pid = u64::from(std::process::id());
+        let process = page.map_or(pid, number_of_this_process);
+        ForkToken { page, process, pid }
+    }
+
+    /// A token of some other process.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_another_process() -> ForkToken {
+        let pid = u64::from(std::process::id()) ^ (1 << 40);
+        ForkToken { page: None, process: pid, pid }
+    }
+
+    /// The pid of the process that took it.
+    pub(crate) fn pid(self) -> u64 {
+        self.pid
+    }
+
+    /// Whether this is the process that took it.
+    #[inline]
+    pub(crate) fn is_ours(self) -> bool {
+        match self.page {
+            // Relaxed: the number was stored before the token was made, and never changes in this
+            // process.
+            Some(word) => word.load(Ordering::Relaxed) == self.process,
+            None => u64::from(std::process::id()) == self.process,
+        }
+    }
+}
+
+/// The number on the page. The first token of a process stores it.
+fn number_of_this_process(word: &AtomicU64) -> u64 {
+    let known = word.load(Ordering::Relaxed);
+    if known != 0 {
+        return known;
+    }
+    // Without randomness the pid is used.
+    let fresh = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id())).max(1);
+    // Relaxed: only the word itself decides which thread's number is used.
+    word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed)
+        .map_or_else(|there| there, |_| fresh)
+}
+
+/// One page that is never unmapped and that a fork finds zeroed.
+fn wiped_page() -> Option<&'static AtomicU64> {
+    // SAFETY: a new anonymous mapping at an address of the kernel's choice replaces nothing.
+    let page = unsafe {
+        mmap_anonymous(ptr::null_mut(), PAGE_BYTES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+    }
+    .ok()?;
+    // SAFETY: the page is ours and of that length; wiping it in children harms no process, because
+    // nothing refers to it yet.
+    if unsafe { madvise(page, PAGE_BYTES, Advice::LinuxWipeOnFork) }.is_err() {
+        // SAFETY: the page is ours, of that length, and nothing refers to it.
+        let _ = unsafe { munmap(page, PAGE_BYTES) };
+        return None;
+    }
+    // SAFETY: page-aligned, writable, zeroed, never unmapped from here on, and accessed only
+    // through this reference.
+    Some(unsafe { AtomicU64::from_ptr(page.cast()) })
+}
+
+/// Something to do when this process exits.
+pub(crate) trait AtExit: Send + Sync {
+    /// Does it, and drops `done`. Called in the thread that exits, which may hold any lock: what
+    /// could wait for one is done in another thread. The process waits for that three seconds at
+    /// most.
+    fn at_exit(self: Arc<Self>, done: Sender<()>);
+}
+
+/// How long an exit waits for what is done in other threads.
+const MAX_EXIT_WAIT: Duration = Duration::from_secs(3);
+
+/// How long to wait before the next try to lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
+/// What to do at the exit of a process, in the order in which it was asked for.
+type Works = Vec<(ForkToken, Weak<dyn AtExit>)>;
+
+static AT_EXIT: Mutex<Works> = Mutex::new(Vec::new());
+
+/// Lets `work` be done when this process exits, and not when its forks do, unless it is dropped
+/// before that.
+pub(crate) fn at_exit<W: AtExit + 'static>(work: &Arc<W>) {
+    static REGISTERED: OnceLock<()> = OnceLock::new();
+    REGISTERED.get_or_init(|| {
+        // SAFETY: the function takes nothing, does not unwind, and is never unloaded before it is
+        // called. Without memory for it nothing is done at the exit, as in a killed process.
+        let _ = unsafe { libc::atexit(exit) };
+    });
+    if let Some(mut works) = lock_works() {
+        if works.len() == works.capacity() {
+            works.retain(|(_, work)| work.strong_count() > 0);
+        }
+        let work: Weak<W> = Arc::downgrade(work);
+        works.push((ForkToken::take(), work));
+    }
+}
+
+extern "C" fn exit() {
+    let works = lock_works().map(|mut works| std::mem::take(&mut *works)).unwrap_or_default();
+    let (done, all_done) = mpsc::channel();
+    for (token, work) in works.into_iter().rev() {
+        if let Some(work) = work.upgrade().filter(|_| token.is_ours()) {
+            let done = done.clone();
+            // Unwind safe: the process ends. A panic must not unwind into the C library.
+            let _ = catch_unwind(AssertUnwindSafe(|| work.at_exit(done)));
+        }
+    }
+    drop(done);
+    // Nothing is ever sent: this ends with the last sender, or by the time.
+    let _ = all_done.recv_timeout(MAX_EXIT_WAIT);
+}
+
+/// `None` in a fork whose parent held the lock at that moment.
+fn lock_works() -> Option<MutexGuard<'static, Works>> {
+    let deadline = Instant::now() + MAX_EXIT_WAIT;
+    loop {
+        match AT_EXIT.try_lock() {
+            Ok(works) => return Some(works),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl AtExit for Nothing {
+        fn at_exit(self: Arc<Self>, _done: Sender<()>) {}
+    }
+
+    #[test]
+    fn work_that_is_dropped_is_not_kept() {
+        let kept = Arc::new(Nothing);
+        at_exit(&kept);
+        for _ in 0..10_000 {
+            at_exit(&Arc::new(Nothing));
+        }
+        // Other tests of this process ask for work, too.
+        let works = lock_works().unwrap();
+        assert!(works.capacity() < 10_000, "{}", works.capacity());
+        let kept: Weak<dyn AtExit> = Arc::<Nothing>::downgrade(&kept);
+        assert!(works.iter().any(|(token, work)| token.is_ours() && work.ptr_eq(&kept)));
+    }
+
+    #[test]
+    fn a_token_is_ours_in_every_thread() {
+        let token = ForkToken::take();
+        assert!(token.is_ours());
+        assert!(thread::spawn(move || token.is_ours()).join().unwrap());
+        assert!(token.page.is_some(), "Linux has had MADV_WIPEONFORK since 4.14");
+    }
+}
