@@ -1031,8 +1031,16 @@ fn levels() {
 }
 
 fn elements_without_bytes() {
-    carried::<Postcard, _>(&vec![(); 1_024]);
+    // The length takes two bytes.
+    carried::<Postcard, _>(&vec![(); 1_026]);
     refused::<Postcard, _>(&vec![(); 1_027], &["`Vec<()>`", "more elements", "the number of"]);
+    // The writer, which knows the type by now, refuses no more and no less than readers.
+    for len in 1_000..1_050 {
+        let lists = vec![vec![(); len], vec![], vec![(); 3]];
+        let theirs = postcard::to_stdvec(&lists).unwrap();
+        let is_read = <Postcard as Decode<Vec<Vec<()>>>>::decode(&theirs).is_ok();
+        assert_eq!(Postcard::encode(&lists, &mut Vec::new()).is_ok(), is_read, "{len}");
+    }
     refused::<Postcard, _>(&vec![vec![Unit; 1_000]; 100], &["`Vec<Vec<Unit>>`", "more elements"]);
     packed_as_json(&vec![(); 100_000]);
 }

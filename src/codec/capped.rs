@@ -352,11 +352,17 @@ impl<'a, A> Elements<'a, A> {
     }
 
     #[inline(always)]
-    fn seed<S, E: Error>(&self, seed: S) -> Result<Capped<'a, S>, E> {
-        if self.each {
+    fn seed<S>(&self, seed: S) -> Capped<'a, S> {
+        Capped { inner: seed, depth: self.depth }
+    }
+
+    /// Charges for `next`, if there is one: as often as `checked` counts.
+    #[inline(always)]
+    fn charged<V, E: Error>(&self, next: Result<Option<V>, E>) -> Result<Option<V>, E> {
+        if self.each && matches!(next, Ok(Some(_))) {
             self.depth.charge(1)?;
         }
-        Ok(Capped { inner: seed, depth: self.depth })
+        next
     }
 }
 
@@ -365,8 +371,8 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
 
     #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let seed = self.seed(seed)?;
-        self.inner.next_element_seed(seed)
+        let next = self.inner.next_element_seed(self.seed(seed));
+        self.charged(next)
     }
 
     #[inline(always)]
@@ -380,13 +386,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
 
     #[inline(always)]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let seed = self.seed(seed)?;
-        self.inner.next_key_seed(seed)
+        let next = self.inner.next_key_seed(self.seed(seed));
+        self.charged(next)
     }
 
     #[inline(always)]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.inner.next_value_seed(Capped { inner: seed, depth: self.depth })
+        self.inner.next_value_seed(self.seed(seed))
     }
 
     #[inline(always)]
