@@ -335,6 +335,7 @@ impl Place {
 
 /// The low bits of a tuple's length, which tell apart the lengths of one type.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "eight bits")]
 fn low(len: usize) -> u32 {
     (len & 0xff) as u32
 }
