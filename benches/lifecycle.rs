@@ -67,7 +67,7 @@ fn channel(number: usize) -> String {
 }
 
 /// Characters of a registry's name: a channel's objects have longer ones.
-const REGISTRY: usize = "tl_nnnnnnnr".len();
+const REGISTRY: usize = "tl_nnnnnnnr2".len();
 
 /// The sizes of all channels' objects that this process maps, without the waiters' page, which is a
 /// part of the registry.
