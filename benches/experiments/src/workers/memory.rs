@@ -74,6 +74,9 @@ const NAMESPACE_END: usize = 10;
 /// The place of the kind in a name.
 const KIND: usize = 20;
 
+/// The end of a registry's name: its kind, and the layout's version.
+const REGISTRY: &str = "r2";
+
 impl Objects {
     /// Of process `pid`, now.
     pub(crate) fn of(pid: u32) -> Result<Objects, Failure> {
@@ -90,7 +93,7 @@ impl Objects {
             }
         }
         if let Some(namespace) = names.first().and_then(|name| name.get(..NAMESPACE_END)) {
-            objects.registry = allocated(&format!("{namespace}r"))?;
+            objects.registry = allocated(&format!("{namespace}{REGISTRY}"))?;
         }
         Ok(objects)
     }
