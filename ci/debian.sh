@@ -11,6 +11,7 @@ readonly packages=(cargo rustc libstd-rust-dev:arm64 gcc gcc-aarch64-linux-gnu l
 readonly repository_inside=/tearless
 readonly vendor_inside=/var/cache/tearless/vendor
 readonly target_inside=/var/cache/tearless/target
+readonly cargo_inside=/var/cache/tearless/cargo
 
 declare -A debian_options=([root]=text [mirror]=text)
 root=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tearless
@@ -76,8 +77,9 @@ make_debian() {
 
 # Runs a command in the Debian, with these variables and no others.
 inside() {
-    chroot "$debian" /usr/bin/env --ignore-environment HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin CARGO_TARGET_DIR=$target_inside \
+    chroot "$debian" /usr/bin/env --ignore-environment HOME=/ LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        CARGO_HOME=$cargo_inside CARGO_TARGET_DIR=$target_inside \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         ${CARGO_BUILD_JOBS:+CARGO_BUILD_JOBS="$CARGO_BUILD_JOBS"} "${variables[@]}" "$@"
 }
@@ -87,9 +89,9 @@ variables=()
 vendor() {
     cargo vendor --quiet --locked --versioned-dirs "$debian$vendor_inside" >"$root/log" 2>&1 ||
         { cat "$root/log" >&2 && fail "the dependencies can't be downloaded"; }
-    mkdir -p "$debian/root/.cargo"
+    mkdir -p "$debian$cargo_inside"
     printf '%s\n' '[source.crates-io]' 'replace-with = "vendored"' '[source.vendored]' \
-        "directory = \"$vendor_inside\"" >"$debian/root/.cargo/config.toml"
+        "directory = \"$vendor_inside\"" >"$debian$cargo_inside/config.toml"
 }
 
 # cargo in the Debian, in the repository, for aarch64.

@@ -231,7 +231,7 @@ const ROWS: &[Row] = &[
         check: bytes_and_texts,
     },
     Row {
-        what: "addresses, and what else has a form for people",
+        what: "addresses, and other types with a human-readable form",
         message_pack: "carried as text",
         postcard: "carried, compact",
         shown: "as text",

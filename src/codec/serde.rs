@@ -18,7 +18,7 @@ use super::{CodecError, Decode, Encode};
 /// states that are published many thousands of times a second, and [`Pod`](super::Pod) for plain
 /// data.
 ///
-/// Types have their form for people, as in JSON: an IP address is a text. MessagePack has no
+/// Types have their human-readable form, as in JSON: an IP address is a text. MessagePack has no
 /// integers of more than 64 bits: a larger one becomes an extension of its 16 bytes, most
 /// significant first, of type 105 (`i128`) or 117 (`u128`).
 ///
