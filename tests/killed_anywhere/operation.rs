@@ -414,9 +414,9 @@ impl Stage {
         assert_eq!(seen, reader.publication(), "{when}");
         let newest = before + u64::from(self.operation.publishes());
         assert!((before..=newest).contains(&seen), "{when}: {seen} instead of {before} to {newest}");
-        let closes = self.operation == Operation::CloseLingering;
-        let lingers = closes && state == WriterState::Closed;
-        // The time of the end is stored first.
+        let lingers = self.operation == Operation::CloseLingering && state == WriterState::Closed;
+        // A writer that closes stores the time of its end first.
+        let closes = matches!(self.operation, Operation::Close | Operation::CloseLingering);
         let is_half_closed = closes && state == WriterState::Exited && position != Position::End;
         assert!(state == WriterState::Dead || lingers || is_half_closed, "{when}: {state:?}");
         if position == Position::End {
