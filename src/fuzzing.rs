@@ -1,5 +1,6 @@
 //! Entry points of the fuzz targets, and what `ci/herd` compiles, in builds for them only.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use crate::channel::{
     AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
 };
 use crate::inspect;
-use crate::layout::{Kind, Side, WORD_BYTES, control};
+use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Access, Backend, Heap};
+use crate::registry::{ChannelInfo, ChannelWatch, Registry};
 
 // Only for `ci/herd`: the published package has no tests.
 #[cfg(tearless_litmus)]
@@ -145,6 +147,36 @@ pub fn overwritten_words(words: &[(u8, u16, u64)]) {
     if let Ok(mut writer) = crate::channel::open(&heap.shared(), &name, &options) {
         let _ = writer.publish(b"a state");
         read(&heap, &name);
+    }
+}
+
+/// A registry in which some words are overwritten: listing, entering and striking end with a result
+/// or a typed error, and what is entered afterwards is listed.
+pub fn registry(channels: u8, words: &[(u16, u64)]) {
+    let backend = Heap::new().shared();
+    let registry = Registry::of(&backend, "fuzz");
+    let channel = |name: &str| ChannelName::new("fuzz", name).expect("a valid name");
+    let open = |name: &str| {
+        let options = WriterOptions::new(Format::new("bytes", "fuzz"));
+        crate::channel::open(&backend, &channel(name), &options).expect("a new channel")
+    };
+    let writers: Vec<_> = (0..=channels % 20).map(|number| open(&format!("worker-{number}"))).collect();
+    for writer in &writers {
+        registry.register(&ChannelInfo::of(writer), Access::OWNER).expect("room");
+    }
+    let memory = backend.reopen(&ObjectNames::registry("fuzz")).expect("the registry");
+    for &(word, value) in words {
+        memory.store(usize::from(word) % memory.len().min(1 << 16), value);
+    }
+    let listed = registry.list();
+    assert!(listed.map_or(0, |listed| listed.len()) <= writers.len(), "no entry is invented");
+    let _ = (registry.some(7), registry.waiters_page());
+    let _ = ChannelWatch::new(Arc::clone(&backend), "fuzz").changed();
+    let new = ChannelInfo::of(&open("one more"));
+    if registry.register(&new, Access::OWNER).is_ok() {
+        assert!(registry.list().is_ok_and(|listed| listed.contains(&new)), "it is listed");
+        registry.deregister(&[(&new.name, new.instance)]).expect("its entry");
+        assert!(registry.list().is_ok_and(|listed| !listed.contains(&new)), "it is struck");
     }
 }
 

@@ -11,7 +11,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -134,18 +134,29 @@ pub(crate) fn at_exit<W: AtExit + 'static>(work: &Arc<W>) {
 }
 
 extern "C" fn exit() {
-    let works = lock_works().map(|mut works| std::mem::take(&mut *works)).unwrap_or_default();
-    let (done, all_done) = mpsc::channel();
-    for (token, work) in works.into_iter().rev() {
-        if let Some(work) = work.upgrade().filter(|_| token.is_ours()) {
-            let done = done.clone();
-            // Unwind safe: the process ends. A panic must not unwind into the C library.
-            let _ = catch_unwind(AssertUnwindSafe(|| work.at_exit(done)));
+    let deadline = Instant::now() + MAX_EXIT_WAIT;
+    // What is done may ask for more: a syncer creates its channel again if its names were removed.
+    loop {
+        let works = lock_works().map(|mut works| std::mem::take(&mut *works)).unwrap_or_default();
+        if works.is_empty() {
+            return;
+        }
+        let (done, all_done) = mpsc::channel();
+        for (token, work) in works.into_iter().rev() {
+            if let Some(work) = work.upgrade().filter(|_| token.is_ours()) {
+                let done = done.clone();
+                // Unwind safe: the process ends. A panic must not unwind into the C library.
+                let _ = catch_unwind(AssertUnwindSafe(|| work.at_exit(done)));
+            }
+        }
+        drop(done);
+        // Nothing is ever sent: this ends with the last sender, or by the time.
+        if all_done.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            == Err(RecvTimeoutError::Timeout)
+        {
+            return;
         }
     }
-    drop(done);
-    // Nothing is ever sent: this ends with the last sender, or by the time.
-    let _ = all_done.recv_timeout(MAX_EXIT_WAIT);
 }
 
 /// `None` in a fork whose parent held the lock at that moment.

@@ -1,8 +1,10 @@
 //! The ends of a worker are distinguished: killed, exited without closing its channel, closed. The
 //! last state is there in each case.
 
+use std::fs;
 use std::process::exit;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::sleep;
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, eventually, orders, role, say};
@@ -15,6 +17,7 @@ use tearless::{
     syncer::Syncer,
 };
 use testkit::fork::{exit_at_once, fork, kill_self, wait};
+use testkit::objects::Objects;
 
 type Count = Syncer<u64, Pod>;
 
@@ -121,6 +124,26 @@ fn a_syncer_that_a_detached_thread_holds_publishes_its_last_state_at_the_end_of_
     }
     let own = OwnNamespace::new(&["worker"]);
     assert_eq!(last(&mut end(test, "worker", &own)), (WriterState::Exited, 7));
+}
+
+#[test]
+fn a_channel_that_is_created_again_at_the_exit_is_exited_and_not_dead() {
+    let test = "ends::a_channel_that_is_created_again_at_the_exit_is_exited_and_not_dead";
+    if let Some((_, namespace)) = role() {
+        in_a_static(&namespace);
+        orders().for_each(drop);
+        exit(0);
+    }
+    let own = OwnNamespace::new(&["worker"]);
+    let mut worker = Actor::start(test, "worker", &own);
+    worker.await_line("ready");
+    let objects = Objects::of(own.name(), "worker");
+    objects.listed().iter().for_each(|kind| fs::remove_file(objects.path(kind)).unwrap());
+    // A writer looks for its names once a second.
+    sleep(Duration::from_millis(1_100));
+    worker.close_input();
+    assert!(worker.wait().success());
+    assert_eq!(last(&mut reader(&own)), (WriterState::Exited, 7));
 }
 
 #[test]
