@@ -1,6 +1,8 @@
 //! Timing of operations that are much shorter than a reading of the clock: many of them at a time.
 
+use std::cell::RefCell;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::peer::{Publish, Read};
@@ -14,12 +16,32 @@ pub(crate) type Batch = Box<dyn FnMut(u64) -> Duration>;
 
 /// Publications of one state.
 pub(crate) fn publications<const WORDS: usize>(
-    mut publisher: impl Publish<WORDS> + 'static,
+    publisher: &Rc<RefCell<impl Publish<WORDS> + 'static>>,
     state: Box<[u64; WORDS]>,
 ) -> Batch {
+    let publisher = Rc::clone(publisher);
     Box::new(move |times| {
+        let publisher = &mut *publisher.borrow_mut();
         let begin = Instant::now();
         for _ in 0..times {
+            publisher.publish(black_box(&state));
+        }
+        begin.elapsed()
+    })
+}
+
+/// Publications of a state of which one word changes in between, as a worker's would. The copy
+/// then loads what was stored just before, and by a narrower store.
+pub(crate) fn changing<const WORDS: usize>(
+    publisher: &Rc<RefCell<impl Publish<WORDS> + 'static>>,
+    mut state: Box<[u64; WORDS]>,
+) -> Batch {
+    let publisher = Rc::clone(publisher);
+    Box::new(move |times| {
+        let publisher = &mut *publisher.borrow_mut();
+        let begin = Instant::now();
+        for _ in 0..times {
+            state[0] += 1;
             publisher.publish(black_box(&state));
         }
         begin.elapsed()

@@ -6,6 +6,8 @@
 //!
 //! * `uncontended`: plain data of 64 B to 64 MiB, both ends in one process. `read` ends with a
 //!   private copy in memory. If the second column says so, it reads the state in place instead.
+//!   `publish` publishes the same bytes again, `changing` a state of which a word has changed.
+//!   *The floor* is the protocol with nothing around it: the least that these operations can cost.
 //! * `serde`: publish and snapshot, against a bare encode, memcpy and decode.
 //! * `contended`: a writer in another process, at 1 kHz, at 1 MHz, and flat out. `unread` is how
 //!   often it publishes while no process reads: the difference is what readers cost it. `torn`
@@ -17,8 +19,8 @@
 //!
 //! `profile-op OPERATION BYTES COUNT` measures nothing: see [`profile`].
 //!
-//! The comparison may be unfair in these points: `iceoryx2` and `seqlock` pass states by value,
-//! which is one more copy if the compiler can't avoid it. `mmap-sync` writes into a file and
+//! The comparison may be unfair in these points: `iceoryx2`, `ringfire` and `seqlock` pass states
+//! by value, which is one more copy if the compiler can't avoid it. `mmap-sync` writes into a file and
 //! flushes it; its writer sleeps 1 µs if it meets a reader, not a second as by default.
 //! `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes
 //! are of a state that does not change.

@@ -1,12 +1,17 @@
 //! The costs of publishing and reading without other processes: both ends in one process, in turns.
 
-use crate::batch::{Batch, in_turns, publications, reads};
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::batch::{Batch, changing, in_turns, publications, reads};
 use crate::common::{boxed, size, spread};
 use crate::effort::Arguments;
 use crate::peer::{Ends, Peer, Publish, Read};
 use crate::peers::{
-    ArcSwapped, ArcSwappedGuard, Dated, Iceoryx, LeftRight, Locked, Memcpy, MemcpyAround, MmapSync,
-    MmapSyncGuard, SeqLocked, Shallow, Tripled, TripledGuard, Undated,
+    ArcSwapped, ArcSwappedGuard, Dated, Floor, Iceoryx, LeftRight, Locked, Memcpy, MemcpyAround, MmapSync,
+    MmapSyncGuard, Ringfire, SeqLocked, Shallow, Tripled, TripledGuard, Undated,
 };
 use crate::place::Ground;
 use crate::report::{Report, Table, figure};
@@ -21,6 +26,8 @@ pub(crate) struct Contestant {
     across_processes: bool,
     /// Publications of one state.
     pub(crate) publish: Batch,
+    /// Publications of a state that changes in between.
+    change: Batch,
     /// Reads of the latest state.
     pub(crate) read: Batch,
 }
@@ -28,13 +35,15 @@ pub(crate) struct Contestant {
 /// The outcome, in nanoseconds.
 struct Outcome {
     publish: Vec<f64>,
+    change: Vec<f64>,
     read: Vec<f64>,
 }
 
 /// All sizes.
 pub(crate) fn measure(arguments: &Arguments, ground: &Ground, report: &mut Report) {
-    one_size::<8>(arguments, ground, report, with_seqlock::<8>);
-    one_size::<{ 1 << 7 }>(arguments, ground, report, with_seqlock::<{ 1 << 7 }>);
+    one_size::<8>(arguments, ground, report, small::<8>);
+    one_size::<32>(arguments, ground, report, small::<32>);
+    one_size::<{ 1 << 7 }>(arguments, ground, report, small::<{ 1 << 7 }>);
     one_size::<{ 64 << 7 }>(arguments, ground, report, everybody::<{ 64 << 7 }>);
     one_size::<{ 1 << 17 }>(arguments, ground, report, everybody::<{ 1 << 17 }>);
     one_size::<{ 16 << 17 }>(arguments, ground, report, ours_and_memcpy::<{ 16 << 17 }>);
@@ -57,24 +66,48 @@ fn one_size<const WORDS: usize>(
     for (index, (name, ..)) in peers.iter().enumerate() {
         report.add(format!("uncontended/{label}/{name}/read ns"), outcome.read[index]);
         report.add(format!("uncontended/{label}/{name}/publish ns"), outcome.publish[index]);
+        report.add(format!("uncontended/{label}/{name}/changing ns"), outcome.change[index]);
+    }
+    if let Some(floor) =
+        report.get(&format!("uncontended/{label}/{}/changing ns", <Floor as Peer<WORDS>>::NAME))
+    {
+        let clock =
+            in_turns(&mut [readings_of_the_clock()], arguments.effort.rounds, arguments.effort.batch)[0];
+        report.add(format!("uncontended/{label}/floor and clock ns"), floor + clock);
     }
     print(&label, &peers, &outcome);
 }
 
 fn run(arguments: &Arguments, contestants: Vec<Contestant>) -> Outcome {
-    let (mut publish, mut read): (Vec<Batch>, Vec<Batch>) =
-        contestants.into_iter().map(|one| (one.publish, one.read)).unzip();
+    let (mut publish, mut change, mut read) = (Vec::new(), Vec::new(), Vec::new());
+    for one in contestants {
+        publish.push(one.publish);
+        change.push(one.change);
+        read.push(one.read);
+    }
     let (rounds, batch) = (arguments.effort.rounds, arguments.effort.batch);
     // Publications come first: most peers have nothing to read before.
     let publish = in_turns(&mut publish, rounds, batch);
-    Outcome { publish, read: in_turns(&mut read, rounds, batch) }
+    let change = in_turns(&mut change, rounds, batch);
+    Outcome { publish, change, read: in_turns(&mut read, rounds, batch) }
 }
 
-/// seqlock reads the whole state by one volatile load, from which the compiler makes one
+/// What a timestamp costs.
+fn readings_of_the_clock() -> Batch {
+    Box::new(|times| {
+        let begin = Instant::now();
+        for _ in 0..times {
+            black_box(Instant::now());
+        }
+        begin.elapsed()
+    })
+}
+
+/// The floor is for states that are read in nanoseconds. seqlock reads the whole state by one volatile load, from which the compiler makes one
 /// instruction for every word: large states take hours.
-fn with_seqlock<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
+fn small<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
     let mut all = everybody::<WORDS>(ground);
-    all.push(contestant::<SeqLocked, WORDS>(ground));
+    all.extend([contestant::<Floor, WORDS>(ground), contestant::<SeqLocked, WORDS>(ground)]);
     all
 }
 
@@ -82,6 +115,7 @@ fn everybody<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
     let mut all = ours_and_memcpy::<WORDS>(ground);
     all.extend([
         contestant::<Iceoryx, WORDS>(ground),
+        contestant::<Ringfire, WORDS>(ground),
         contestant::<MmapSync, WORDS>(ground),
         contestant::<MmapSyncGuard, WORDS>(ground),
         contestant::<ArcSwapped, WORDS>(ground),
@@ -109,12 +143,14 @@ pub(crate) fn contestant<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground) ->
     let name = format!("{}-{WORDS}", P::NAME).replace([' ', ','], "-");
     let Ends { mut publisher, mut reader } = P::open(&ground.place(&name));
     check(&mut publisher, &mut reader);
-    let state = boxed::<WORDS>(|word| spread(word as u64));
+    let state = boxed::<WORDS>(|word| word as u64);
+    let publisher = Rc::new(RefCell::new(publisher));
     Contestant {
         name: P::NAME,
         copies: P::COPIES,
         across_processes: P::ACROSS_PROCESSES,
-        publish: publications(publisher, state),
+        publish: publications(&publisher, state.clone()),
+        change: changing(&publisher, state),
         read: reads(reader),
     }
 }
@@ -133,7 +169,17 @@ fn check<const WORDS: usize>(publisher: &mut impl Publish<WORDS>, reader: &mut i
 fn print(label: &str, peers: &[(&str, bool, bool)], outcome: &Outcome) {
     let reference = peers.iter().position(|(name, ..)| *name == REFERENCE).expect("it is always there");
     println!("### {label}, uncontended\n");
-    let mut table = Table::new(&["peer", "a copy", "processes", "read ns", "ratio", "publish ns", "ratio"]);
+    let mut table = Table::new(&[
+        "peer",
+        "a copy",
+        "processes",
+        "read ns",
+        "ratio",
+        "publish ns",
+        "ratio",
+        "changing ns",
+        "ratio",
+    ]);
     for (index, (name, copies, across_processes)) in peers.iter().enumerate() {
         let yes_or_no = |yes: &bool| if *yes { "yes" } else { "no" }.to_string();
         table.row(vec![
@@ -144,6 +190,8 @@ fn print(label: &str, peers: &[(&str, bool, bool)], outcome: &Outcome) {
             figure(outcome.read[index] / outcome.read[reference]),
             figure(outcome.publish[index]),
             figure(outcome.publish[index] / outcome.publish[reference]),
+            figure(outcome.change[index]),
+            figure(outcome.change[index] / outcome.change[reference]),
         ]);
     }
     table.print();
