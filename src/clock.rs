@@ -11,7 +11,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME_COARSE};
+
+use crate::object::read_clock;
 
 /// Sleep during a shorter pause between two signs of life of a writer need not be noticed.
 const MAX_PAUSE: u64 = 100_000_000;
@@ -60,7 +62,7 @@ impl TimestampSource {
 
 /// The present time.
 pub(crate) fn now() -> u64 {
-    read(ClockId::Boottime).wrapping_sub(Offsets::of_self().boottime)
+    read_clock(CLOCK_BOOTTIME).wrapping_sub(Offsets::of_self().boottime)
 }
 
 /// Time since `time`, time asleep included. Zero for a time in the future, which only a hostile
@@ -83,11 +85,11 @@ pub(crate) fn slept() -> Duration {
 /// The time for which the clock of time awake stood still: the difference of the two clocks, or up
 /// to [`MAX_READ`] less.
 fn slept_by(offsets: Offsets) -> u64 {
-    let (mut boottime, mut awake) = (0, read(ClockId::Monotonic));
+    let (mut boottime, mut awake) = (0, read_clock(CLOCK_MONOTONIC));
     for _ in 0..MAX_READS {
         let before = awake;
-        boottime = read(ClockId::Boottime);
-        awake = read(ClockId::Monotonic);
+        boottime = read_clock(CLOCK_BOOTTIME);
+        awake = read_clock(CLOCK_MONOTONIC);
         // A thread that is interrupted between the two reads would take the pause for sleep.
         if awake.wrapping_sub(before) < MAX_READ {
             break;
@@ -132,16 +134,16 @@ impl WriterClock {
     /// The present time, whatever the source of timestamps is.
     #[inline(always)]
     pub(crate) fn precise(&self) -> u64 {
-        read(ClockId::Boottime).wrapping_sub(self.offsets.boottime)
+        read_clock(CLOCK_BOOTTIME).wrapping_sub(self.offsets.boottime)
     }
 
     fn coarse(&mut self) -> u64 {
-        let tick = read(ClockId::MonotonicCoarse);
+        let tick = read_clock(CLOCK_MONOTONIC_COARSE);
         if tick != self.tick {
             self.tick = tick;
             // There is no coarse clock that runs while the machine sleeps, except for that of the
             // wall. If the two have moved apart, the machine has slept, or the wall clock was set.
-            let wall = read(ClockId::RealtimeCoarse).wrapping_sub(tick);
+            let wall = read_clock(CLOCK_REALTIME_COARSE).wrapping_sub(tick);
             if wall.abs_diff(self.wall) > MAX_PAUSE {
                 self.wall = wall;
                 self.ahead = slept_by(self.offsets).wrapping_sub(self.offsets.awake);
@@ -227,32 +229,19 @@ pub(crate) struct Timer {
 impl Timer {
     pub(crate) fn new(every: Duration) -> Timer {
         let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
-        Timer { every, due: AtomicU64::new(read(ClockId::MonotonicCoarse).saturating_add(every)) }
+        Timer { every, due: AtomicU64::new(read_clock(CLOCK_MONOTONIC_COARSE).saturating_add(every)) }
     }
 
     /// Whether that time has passed since it was last due, or since it was made. Costs a read of
     /// the coarse clock.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        let now = read(ClockId::MonotonicCoarse);
+        let now = read_clock(CLOCK_MONOTONIC_COARSE);
         now >= self.due.load(Ordering::Relaxed) && {
             let due = self.due.swap(now.saturating_add(self.every), Ordering::Relaxed);
             now >= due
         }
     }
-}
-
-/// Never inlined: the call costs nothing beside the clock.
-#[inline(never)]
-fn read(clock: ClockId) -> u64 {
-    nanoseconds(clock_gettime(clock))
-}
-
-#[inline]
-fn nanoseconds(time: Timespec) -> u64 {
-    // Both parts are positive on these clocks, and the sum overflows after 584 years without a
-    // reboot.
-    time.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.unsigned_abs())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod threads;
 
 pub(crate) use heap::Heap;
 pub(crate) use lock::holds_owners_lock;
-pub(crate) use process::{AtExit, ForkToken, at_exit};
+pub(crate) use process::{AtExit, ForkToken, at_exit, read_clock};
 pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 

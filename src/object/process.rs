@@ -1,4 +1,4 @@
-//! What can happen to this process: a fork, and its exit.
+//! What can happen to this process: a fork, and its exit; and the clocks that it reads.
 //!
 //! A token detects for the price of one load whether this process is a fork of the one that took
 //! it. A page that the kernel zeroes in a forked child (`MADV_WIPEONFORK`, Linux 4.14) holds a
@@ -94,6 +94,20 @@ fn wiped_page() -> Option<&'static AtomicU64> {
     // SAFETY: page-aligned, writable, zeroed, never unmapped from here on, and accessed only
     // through this reference.
     Some(unsafe { AtomicU64::from_ptr(page.cast()) })
+}
+
+/// The time of a clock in nanoseconds; 0 if the kernel has no such clock.
+///
+/// By the C library, which works under valgrind, too: rustix looks for the kernel's function
+/// itself, where valgrind has unmapped it. Never inlined: the call costs nothing beside the clock.
+#[inline(never)]
+pub(crate) fn read_clock(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the function writes to `time` only, and reports an unknown clock by its result.
+    let _ = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    // Both parts are positive on the clocks of this library, and the sum overflows after 584 years
+    // without a reboot.
+    time.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.unsigned_abs())
 }
 
 /// Something to do when this process exits.
