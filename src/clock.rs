@@ -137,6 +137,7 @@ impl WriterClock {
         read_clock(CLOCK_BOOTTIME).wrapping_sub(self.offsets.boottime)
     }
 
+    #[inline(never)]
     fn coarse(&mut self) -> u64 {
         let tick = read_clock(CLOCK_MONOTONIC_COARSE);
         if tick != self.tick {

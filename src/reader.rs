@@ -87,7 +87,9 @@ impl<T, C: Decode<T>> Reader<T, C> {
         match C::strategy() {
             Strategy::Direct(direct) if self.plan.is_none() => {
                 let info = self.channel.snapshot(&mut direct.destination(state))?;
-                Ok(self.remember(info))
+                // The latest publication: numbers don't go back.
+                self.seen = info.publication();
+                Ok(info)
             }
             Strategy::Direct(direct) => self.fields_into(&mut direct.destination(state)),
             Strategy::Decoded => self.decode_into(state),

@@ -154,14 +154,12 @@ impl ChannelReader {
         if self.is_removed() {
             return Err(0);
         }
-        match self.reader.attempt(destination) {
-            Attempt::Whole { publication, header }
-                if !self.checksum || verifies(publication, header, destination) =>
-            {
+        match self.reader.try_fast(destination) {
+            Ok((publication, header)) if !self.checksum || verifies(publication, header, destination) => {
                 Ok(SnapshotInfo::new(publication, header))
             }
-            Attempt::Torn => Err(1),
-            _ => Err(0),
+            Ok(_) => Err(0),
+            Err(is_torn) => Err(u32::from(is_torn)),
         }
     }
 

@@ -35,7 +35,8 @@ pub(crate) struct ChannelWriter {
     /// Sides whose segment the next publication replaces, by one of this capacity or of the
     /// payload's.
     resizing: [Option<usize>; 2],
-    /// Payloads of fewer bytes go straight into the current segment, by side.
+    /// Payloads of fewer bytes go straight into the current segment, by side; 0 if each needs more
+    /// than that.
     fits_below: [usize; 2],
     growths: u64,
     counts: WriterCounts,
@@ -122,26 +123,31 @@ impl ChannelWriter {
     /// Publishes `payload` and returns its number. Wait-free unless it grows.
     #[inline(always)]
     pub(crate) fn publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
+        if let Some(publication) = self.writer.next()
+            && payload.len() < self.fits_below[publication.side().index()]
+            && self.owner.is_ours()
+        {
+            self.publish_into(publication, None, payload, 0);
+            return Ok(publication.get());
+        }
+        self.slow_publish(payload)
+    }
+
+    /// Publishes what needs more than w1 to w5: a checksum, or another segment; or returns why not.
+    #[cold]
+    #[inline(never)]
+    fn slow_publish(&mut self, payload: &[u8]) -> Result<u64, PublishError> {
         if !self.owner.is_ours() {
             return Err(self.failed(PublishError::Forked { owner: self.owner.pid() }));
         }
         let Some(publication) = self.writer.next() else {
             return Err(self.failed(PublishError::Exhausted));
         };
-        if payload.len() >= self.fits_below[publication.side().index()] {
-            return self.slow_publish(publication, payload);
-        }
-        self.publish_into(publication, None, payload);
-        Ok(publication.get())
-    }
-
-    /// Publishes a payload for which the current segment is too small, or which is scheduled to
-    /// replace it; or returns why not.
-    #[cold]
-    fn slow_publish(&mut self, publication: Publication, payload: &[u8]) -> Result<u64, PublishError> {
         let published = match self.make_room(publication.side(), payload.len()) {
             Ok(fresh) => {
-                self.publish_into(publication, fresh, payload);
+                let with_sum = self.options.checksum;
+                let checksum = if with_sum { checksum_of_publication(publication, payload) } else { 0 };
+                self.publish_into(publication, fresh, payload, checksum);
                 Ok(publication.get())
             }
             Err(error) => Err(self.failed(error)),
@@ -153,9 +159,14 @@ impl ChannelWriter {
     /// The one way to publish: w1 to w5 between p1 and p2, into the current segment or a fresh one
     /// that replaces it.
     #[inline(always)]
-    fn publish_into(&mut self, publication: Publication, fresh: Option<Segment<Words>>, payload: &[u8]) {
+    fn publish_into(
+        &mut self,
+        publication: Publication,
+        fresh: Option<Segment<Words>>,
+        payload: &[u8],
+        checksum: u64,
+    ) {
         let time = self.clock.timestamp();
-        let checksum = if self.options.checksum { checksum_of_publication(publication, payload) } else { 0 };
         let waiting = self.waker.as_ref().map_or(0, Waker::count);
         match fresh {
             None => self.writer.publish(publication, payload, time, checksum),
@@ -170,7 +181,9 @@ impl ChannelWriter {
         {
             waker.wake(self.writer.control().memory());
         }
-        if let Some(slept) = self.clock.sign(time) {
+        if time != 0
+            && let Some(slept) = self.clock.sign(time)
+        {
             self.writer.control().set_slept(slept);
         }
     }
@@ -184,6 +197,7 @@ impl ChannelWriter {
         }
         let current = self.writer.ring(side).geometry();
         let capacity = match self.resizing[side.index()] {
+            None if len <= current.capacity() => return Ok(None),
             Some(capacity) => len.max(capacity),
             None => len.max(current.capacity().saturating_mul(2)).min(max),
         };
@@ -222,8 +236,8 @@ impl ChannelWriter {
     fn update_fits_below(&mut self) {
         for side in Side::BOTH {
             let max = self.writer.ring(side).geometry().capacity().min(self.options.max_state_len);
-            let is_resizing = self.resizing[side.index()].is_some();
-            self.fits_below[side.index()] = if is_resizing { 0 } else { max.saturating_add(1) };
+            let is_slow = self.options.checksum || self.resizing[side.index()].is_some();
+            self.fits_below[side.index()] = if is_slow { 0 } else { max.saturating_add(1) };
         }
     }
 

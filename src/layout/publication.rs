@@ -35,7 +35,8 @@ impl Publication {
     /// [`Publication::MAX`].
     #[inline]
     pub(crate) const fn new(n: u64) -> Option<Publication> {
-        if n == 0 || n > Publication::MAX.0 {
+        // In one comparison: 0 wraps.
+        if n.wrapping_sub(1) >= Publication::MAX.0 {
             return None;
         }
         Some(Publication(n))

@@ -56,7 +56,10 @@ impl<M: MemoryMut> MemoryMut for Page<M> {
 
     #[inline(always)]
     fn store_release(&self, word: usize, value: u64) {
-        self.0.store_release(word, value);
+        assert!(word < WORDS, "word {word} is out of bounds");
+        // SAFETY: the memory has at least `WORDS` words (`new`), and always as many
+        // (`Memory::len`).
+        unsafe { self.0.store_release_unchecked(word, value) }
     }
 
     #[inline]

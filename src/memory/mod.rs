@@ -116,6 +116,17 @@ pub(crate) trait MemoryMut: Memory {
         self.store(word, value);
     }
 
+    /// [`MemoryMut::store_release`] without a bounds check, for implementations that have a faster
+    /// one.
+    ///
+    /// # Safety
+    ///
+    /// `word` must be in bounds.
+    #[inline]
+    unsafe fn store_release_unchecked(&self, word: usize, value: u64) {
+        self.store_release(word, value);
+    }
+
     /// [`MemoryMut::write`] without a bounds check, for implementations that have a faster one.
     ///
     /// # Safety

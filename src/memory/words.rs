@@ -198,7 +198,15 @@ impl MemoryMut for Words {
 
     #[inline]
     fn store_release(&self, word: usize, value: u64) {
-        self.words()[word].store(value, Ordering::Release);
+        assert!(word < self.len(), "word {word} is out of bounds");
+        // SAFETY: in bounds.
+        unsafe { self.store_release_unchecked(word, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_release_unchecked(&self, word: usize, value: u64) {
+        // SAFETY: in bounds (the caller's promise).
+        unsafe { self.words().get_unchecked(word) }.store(value, Ordering::Release);
         // Keeps the compiler from moving later stores above this one. No reader needs it. But a
         // process that is killed between two stores must not have made the first store of the next
         // publication (w1) without this one (w5).

@@ -23,12 +23,15 @@ use crate::layout::PAGE_BYTES;
 /// Belongs to the process that took it, not to its forks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ForkToken {
-    /// `None` if the kernel has no such page: then each check queries the pid.
-    page: Option<&'static AtomicU64>,
-    /// The number on the page of the process that took it.
+    /// The word that holds `process` in that process only. [`NO_PAGE`] if the kernel has no such
+    /// page: then each check queries the pid.
+    page: &'static AtomicU64,
+    /// The number on the page of the process that took it, never 0.
     process: u64,
     pid: u64,
 }
+
+static NO_PAGE: AtomicU64 = AtomicU64::new(0);
 
 impl ForkToken {
     /// A token of this process.
@@ -37,14 +40,14 @@ impl ForkToken {
         let page = *PAGE.get_or_init(wiped_page);
         let pid = u64::from(std::process::id());
         let process = page.map_or(pid, number_of_this_process);
-        ForkToken { page, process, pid }
+        ForkToken { page: page.unwrap_or(&NO_PAGE), process, pid }
     }
 
     /// A token of some other process.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn of_another_process() -> ForkToken {
         let pid = u64::from(std::process::id()) ^ (1 << 40);
-        ForkToken { page: None, process: pid, pid }
+        ForkToken { page: &NO_PAGE, process: pid, pid }
     }
 
     /// The pid of the process that took it.
@@ -54,13 +57,16 @@ impl ForkToken {
 
     /// Whether this is the process that took it.
     #[inline]
-    pub(crate) fn is_ours(self) -> bool {
-        match self.page {
-            // Relaxed: the number was stored before the token was made, and never changes in this
-            // process.
-            Some(word) => word.load(Ordering::Relaxed) == self.process,
-            None => u64::from(std::process::id()) == self.process,
-        }
+    pub(crate) fn is_ours(&self) -> bool {
+        // Relaxed: the number was stored before the token was made, and never changes in this
+        // process.
+        self.page.load(Ordering::Relaxed) == self.process || self.has_same_pid()
+    }
+
+    /// The answer without such a page.
+    #[cold]
+    fn has_same_pid(&self) -> bool {
+        ptr::eq(self.page, &raw const NO_PAGE) && u64::from(std::process::id()) == self.pid
     }
 }
 
@@ -215,6 +221,6 @@ mod tests {
         let token = ForkToken::take();
         assert!(token.is_ours());
         assert!(thread::spawn(move || token.is_ours()).join().unwrap());
-        assert!(token.page.is_some(), "Linux has had MADV_WIPEONFORK since 4.14");
+        assert!(!ptr::eq(token.page, &raw const NO_PAGE), "Linux has had MADV_WIPEONFORK since 4.14");
     }
 }

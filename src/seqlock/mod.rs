@@ -42,7 +42,7 @@ mod writer;
 
 pub(crate) use published::Published;
 pub(crate) use reader::Reader;
-pub(crate) use ring::{Attempt, Destination, Part, Ring, SlotStatus};
+pub(crate) use ring::{Attempt, Destination, NotCopied, Part, Ring, SlotStatus};
 pub(crate) use segment::{Generations, Segment};
 pub use state::ChannelState;
 pub use waiting::WakeMode;

@@ -1,8 +1,8 @@
 //! The reader's side: one attempt to copy a publication.
 
-use super::{Attempt, Destination, Generations, Published, Ring, Segment};
+use super::{Attempt, Destination, Generations, NotCopied, Published, Ring, Segment};
 use crate::layout::{Publication, Side};
-use crate::memory::Memory;
+use crate::memory::{Memory, SlotHeader};
 
 /// A reader of a channel: the control page, and the segments that it has mapped.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         &self.control
     }
 
-    /// r1 to r5: one attempt to copy the latest publication. Wait-free; stores nothing in shared
+    /// r1 to r6: one attempt to copy the latest publication. Wait-free; stores nothing in shared
     /// memory.
     #[inline(always)]
     pub(crate) fn attempt(&self, destination: &mut impl Destination) -> Attempt {
@@ -31,17 +31,52 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         }
     }
 
-    /// r2 to r5 for a publication that is or was the latest: the caller got this number, or a later
+    /// r1 to r5: an attempt to copy the latest publication that finds it, and its segment mapped;
+    /// otherwise whether the attempt was torn.
+    #[inline(always)]
+    pub(crate) fn try_fast(
+        &self,
+        destination: &mut impl Destination,
+    ) -> Result<(Publication, SlotHeader), bool> {
+        let publication = Published::of_channel(&self.control).latest().ok_or(false)?;
+        let mapped = self.sides[publication.side().index()].as_ref().ok_or(false)?;
+        match mapped.ring.copy(publication, destination) {
+            Ok(header) => Ok((publication, header)),
+            Err(missed) => Err(missed == NotCopied::Stamp && self.is_current(publication.side())),
+        }
+    }
+
+    /// r2 to r6 for a publication that is or was the latest: the caller got this number, or a later
     /// one, from [`Published::latest`]. A publication that is torn, or whose segment is replaced,
     /// is gone for good.
     #[inline(always)]
     pub(crate) fn attempt_at(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
-        let side = publication.side();
-        let generation = Generations(&self.control).current(side);
-        match &self.sides[side.index()] {
-            Some(mapped) if mapped.generation == generation => mapped.ring.read(publication, destination),
-            _ => Attempt::Remap { side, generation },
+        match &self.sides[publication.side().index()] {
+            Some(mapped) => match mapped.ring.read(publication, destination) {
+                Attempt::Torn => self.torn(publication.side()),
+                verified => verified,
+            },
+            None => self.torn(publication.side()),
         }
+    }
+
+    /// r6: an attempt that finds another stamp, or no segment, is torn, unless another generation
+    /// than the mapped one is current.
+    //
+    // No attempt need ask before: a number is in one segment only (`Writer::resume`), and in no
+    // other one the slot has its stamp.
+    #[cold]
+    fn torn(&self, side: Side) -> Attempt {
+        match self.is_current(side) {
+            true => Attempt::Torn,
+            false => Attempt::Remap { side, generation: Generations(&self.control).current(side) },
+        }
+    }
+
+    /// Whether the current segment of `side` is mapped.
+    #[cold]
+    fn is_current(&self, side: Side) -> bool {
+        self.installed()[side.index()] == Generations(&self.control).current(side)
     }
 
     /// The mapped generation of each side, 0 for none.

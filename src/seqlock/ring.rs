@@ -59,6 +59,16 @@ pub(crate) enum Attempt {
     },
 }
 
+/// Why an attempt copied nothing whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotCopied {
+    /// The slot does not hold the publication, or not any more.
+    Stamp,
+    /// The slot or the destination has no room for the length that was loaded, which may be of
+    /// another publication.
+    Length,
+}
+
 /// Private memory of a reader that receives the payload.
 pub trait Destination {
     /// The buffer for a payload of `len` bytes (at most the segment's capacity), or for the part of
@@ -105,17 +115,49 @@ impl<M: Memory> Ring<M> {
     /// r2 to r5: one attempt to copy `publication` into `destination`. Wait-free; stores nothing in
     /// shared memory.
     #[inline(always)]
-    pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
+    pub(crate) fn copy(
+        &self,
+        publication: Publication,
+        destination: &mut impl Destination,
+    ) -> Result<SlotHeader, NotCopied> {
         let slot = self.0.slot(publication.turn());
-        // r2, r3: up to the fence, the loaded words may belong to different publications.
-        let attempt = copy_out(publication, &slot, destination);
+        // r2, r3: up to the fence, the loaded words may belong to different publications. Each is
+        // loaded once; every decision is made on the local copy.
+        let header = slot.header();
+        let len = usize::try_from(header.len).ok().filter(|len| *len <= slot.capacity());
+        let len = len.ok_or(NotCopied::Length)?;
+        let offset = destination.offset();
+        slot.read(offset, destination.buffer(len).ok_or(NotCopied::Length)?);
         // Acquire: the loads of the copy must not be satisfied after the stamp's load below.
         // Otherwise the writer could reuse the slot in between, and the stamp would still look
         // untouched. Pairs with the release fence in `write` (w2): if any word of the copy came
         // from a later write of the slot, that fence and this one make the odd stamp before that
         // write visible here.
         self.memory().fence_acquire();
-        if Stamp(slot).is_whole(publication) { attempt } else { Attempt::Torn }
+        if Stamp(slot).is_whole(publication) { Ok(header) } else { Err(NotCopied::Stamp) }
+    }
+
+    /// The same, and a verified reason for a length that was not accepted.
+    #[inline(always)]
+    pub(crate) fn read(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
+        match self.copy(publication, destination) {
+            Ok(header) => Attempt::Whole { publication, header },
+            Err(NotCopied::Stamp) => Attempt::Torn,
+            Err(NotCopied::Length) => self.refuse(publication),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, publication: Publication) -> Attempt {
+        let slot = self.0.slot(publication.turn());
+        let SlotHeader { len, .. } = slot.header();
+        // Acquire: as in `copy`, for the load of the length.
+        self.memory().fence_acquire();
+        match usize::try_from(len).ok().filter(|len| *len <= slot.capacity()) {
+            _ if !Stamp(slot).is_whole(publication) => Attempt::Torn,
+            Some(len) => Attempt::Refused { publication, len },
+            None => Attempt::Implausible { publication, len },
+        }
     }
 
     /// Inspects the `index`-th slot of the ring of `side`, whichever publication it holds.
@@ -151,26 +193,17 @@ impl<M: Memory> Ring<M> {
     }
 }
 
-/// r2, r3. Each word is loaded once; every decision is made on the local copy.
-#[inline(always)]
-fn copy_out<M: Memory>(
-    publication: Publication,
-    slot: &Slot<'_, M>,
-    destination: &mut impl Destination,
-) -> Attempt {
-    let header = slot.header();
-    let Some(len) = usize::try_from(header.len).ok().filter(|len| *len <= slot.capacity()) else {
-        return Attempt::Implausible { publication, len: header.len };
-    };
-    let offset = destination.offset();
-    let Some(buffer) = destination.buffer(len) else {
-        return Attempt::Refused { publication, len };
-    };
-    slot.read(offset, buffer);
-    Attempt::Whole { publication, header }
-}
-
 impl<M: MemoryMut> Ring<M> {
+    /// Takes back a `publication` that a former writer finished and did not announce. Its number is
+    /// used again, perhaps in another segment, and readers that have this one mapped must not take
+    /// this slot for it. Relaxed: w5 of the new one orders it before the announcement.
+    pub(crate) fn void(&self, publication: Publication) {
+        let stamp = Stamp(self.0.slot(publication.turn()));
+        if stamp.is_whole(publication) {
+            stamp.0.set_stamp(0);
+        }
+    }
+
     /// w1 to w4: writes `publication` into its slot. No reader reads the slot under this number
     /// before it is announced. Wait-free.
     ///

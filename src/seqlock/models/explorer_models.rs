@@ -151,6 +151,18 @@ fn a_successor_resumes_after_any_store() {
     }
 }
 
+#[test]
+fn a_successor_must_void_what_was_not_announced() {
+    let race = Race { steps: &[Publish; 3], ..GROWTH }.without(Weakened::Void);
+    let successor: Option<&[Step]> = Some(&[Grow(4)]);
+    let dead_before_w5 = (0..=race.stores()).map(|after| race.check(Some(Death { after, successor })));
+    let verdicts: Vec<_> = dead_before_w5.filter(|verdict| verdict.fault.is_some()).collect();
+    assert!(!verdicts.is_empty());
+    for verdict in verdicts {
+        verdict.fails("explorer, death, then a growth without voiding", Fault::is_torn);
+    }
+}
+
 /// The creator writes the header and publishes, against a reader that attaches at the same time.
 fn first_attach(weakened: Weakened) -> Verdict {
     let log = Log::default();

@@ -188,6 +188,15 @@ fn a_successor_resumes_after_any_store_of_a_growth() {
     verdict.holds("death in growth, then another growth", 1..=4);
 }
 
+#[test]
+fn a_successor_must_void_what_was_not_announced() {
+    let race = Race { steps: &[Publish; 2], preemptions: Some(1), ..GROWTH }.without(Weakened::Void);
+    let after_death =
+        |after| check(race.preemptions, move |seen| race.run_with_death(after, &[Grow(2)], seen));
+    let fault = (0..=race.stores()).map(after_death).find(|verdict| verdict.fault.is_some());
+    fault.expect("a death before w5").fails("death, then a growth without voiding", Fault::is_torn);
+}
+
 /// The creator writes the header and publishes, against a reader that attaches at the same time.
 fn first_attach(weakened: Weakened) -> Verdict {
     check(None, move |seen| {

@@ -49,6 +49,8 @@ enum Weakened {
     Declare,
     /// The acquire fence after the ready word was loaded.
     Check,
+    /// A successor leaves what its predecessor finished and did not announce.
+    Void,
 }
 
 /// An operation of a memory that orders.

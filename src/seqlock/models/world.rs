@@ -50,6 +50,8 @@ pub(super) struct World<M> {
     segments: Vec<NamedSegment<M>>,
     generations: u64,
     words: usize,
+    /// Whether an author takes back what the former one finished and did not announce.
+    voids: bool,
     /// The first publication of each author. Known only to the checks.
     beginnings: Arc<Mutex<Vec<u64>>>,
 }
@@ -93,6 +95,7 @@ impl<M: Handle> World<M> {
             segments: plan.depths.iter().map(segment).collect(),
             generations: plan.generations,
             words: plan.words,
+            voids: plan.weakened != Weakened::Void,
             beginnings: Arc::default(),
         }
     }
@@ -110,6 +113,7 @@ impl<M: Handle> World<M> {
             segments: self.segments.iter().map(segment).collect(),
             generations: self.generations,
             words: self.words,
+            voids: self.voids,
             beginnings: Arc::clone(&self.beginnings),
         }
     }
@@ -186,10 +190,21 @@ impl<M: Handle + MemoryMut> Author<M> {
                 ring: world.open(side, generation).expect("a current segment has its name"),
             }
         });
-        let mut beginnings = world.beginnings.lock().expect("no panic while it is held");
-        beginnings.push(last + 1);
+        // Not held during a step: a reader of the same model locks it, too.
+        let number = {
+            let mut beginnings = world.beginnings.lock().expect("no panic while it is held");
+            beginnings.push(last + 1);
+            beginnings.len()
+        };
+        let next = Publication::new(last + 1).expect("models are small");
+        let ring = sides[next.side().index()].ring.clone();
+        let is_kept = !world.voids && ring.holds(next).is_some();
         let writer = Writer::resume(world.control.clone(), sides, last);
-        Author { world: world.clone(), writer, number: beginnings.len() }
+        if is_kept {
+            let slot = ring.geometry().slot(next.turn());
+            ring.memory().store(slot + segment::slot::STAMP, next.stamp_whole());
+        }
+        Author { world: world.clone(), writer, number }
     }
 
     pub(super) fn run(&mut self, steps: &[Step]) {
