@@ -124,39 +124,36 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Reports that the writer works and that its last publication is still its state: a heartbeat,
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
-    /// Once a second at most, it also checks that the channel still has its name in `/dev/shm`: by
-    /// one system call (`stat`), the only one.
+    /// Once a second at most, it also checks that the channel's objects and the namespace's registry
+    /// still have their names in `/dev/shm`: by a system call (`stat`) for each, the only ones. A
+    /// registry without a name is made again, and has the channel again.
     ///
     /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a
     /// store.
     ///
     /// # Errors
     ///
-    /// [`PublishError::NamesRemoved`] if no process can find the channel any more. The heartbeat
-    /// was given: attached readers can see it.
+    /// [`PublishError::NamesRemoved`] if no other process can attach to the channel any more, and
+    /// [`PublishError::NamesNotRestored`] if none can list it. The heartbeat was given: attached
+    /// readers can see it.
     ///
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
     /// channel.
     pub fn touch(&mut self) -> Result<(), PublishError> {
-        self.session.channel.touch()
+        self.session.touch()
     }
 
-    /// Creates the channel again with the same options, after its names were removed
+    /// Creates the channel again with the same options, after one of its names was removed
     /// ([`PublishError::NamesRemoved`]). Its numbers begin at 1. Readers of the former channel see
     /// its end, as after [`Writer::close`].
     ///
     /// # Errors
     ///
-    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if this channel
-    /// has its names still, or if there is another channel of this name, also one that its writer
-    /// has left.
+    /// [`CreateError`]; attached readers notice nothing, and the next call tries again.
+    /// [`CreateError::AlreadyOwned`] if this channel has all of its names, or if there is another
+    /// channel of this name, also one that its writer has left.
     pub fn reopen(&mut self) -> Result<(), CreateError> {
-        let mut options = self.session.channel.options().clone();
-        options.resumes = false;
-        let session = Session::open(&self.backend, &self.name, &options)?;
-        // Dropping the former session ends it for its readers. Its names mean other objects now,
-        // which stay.
-        self.session = session;
+        self.session.reopen(&self.name)?;
         self.last_payload = LastPayload::default();
         Ok(())
     }

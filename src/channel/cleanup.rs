@@ -177,7 +177,7 @@ impl Cleanup<'_> {
                 return self.without_page(RemovalReason::HalfMade, objects);
             }
             // A claim would set other permissions, and then read the page.
-            Err(error @ ObjectError::PermissionDenied { .. }) if self.is_ours(&page_name)? => {
+            Err(error @ ObjectError::PermissionDenied { .. }) if self.backend.owns(&page_name)? => {
                 return self.behind_permissions(error, objects, writer);
             }
             Err(error) => return Err(error),
@@ -244,20 +244,11 @@ impl Cleanup<'_> {
     ) -> Result<Option<Removed>, ObjectError> {
         let mut ours = Vec::new();
         for object in objects {
-            if self.is_ours(object)? {
+            if self.backend.owns(object)? {
                 ours.push(object.clone());
             }
         }
         Ok((!ours.is_empty()).then_some(Removed { objects: ours, ..removed }))
-    }
-
-    /// Whether the object exists and this process may remove it.
-    fn is_ours(&self, object: &str) -> Result<bool, ObjectError> {
-        match self.backend.status(object) {
-            Ok(status) => Ok(status.is_ours()),
-            Err(ObjectError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
 use crate::object::ObjectError;
-use crate::registry::{CHECK_NAMES_AFTER, ChannelWatch, Registry};
+use crate::registry::{CHECK_NAMES_AFTER, Registry, TableWatch};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
@@ -47,13 +47,14 @@ pub(super) struct Shared {
     /// reads it.
     channels: Channels,
     listing: Mutex<Listing>,
-    /// When a query follows the registry: a channel whose name was removed by hand can't say so.
-    follow: Timer,
+    /// When to check that the registry and its channels still have their names: one whose name was
+    /// removed by hand can't say so.
+    check: Timer,
 }
 
 /// The names of the registry as of the last listing.
 struct Listing {
-    watch: ChannelWatch,
+    watch: TableWatch,
     /// `None` before the first listing.
     names: Option<Arc<[Arc<str>]>>,
     state: ListState,
@@ -104,17 +105,17 @@ impl Attached {
 
 impl Shared {
     pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
-        let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
-        let listing = Mutex::new(Listing { watch, names: None, state: ListState::Outdated });
+        let (watch, state) = (TableWatch::default(), ListState::Outdated);
+        let listing = Mutex::new(Listing { watch, names: None, state });
         let (counts, channels) = (Counts::default(), Channels::default());
-        Shared { handle, options, counts, channels, listing, follow: Timer::new(CHECK_NAMES_AFTER) }
+        Shared { handle, options, counts, channels, listing, check: Timer::new(CHECK_NAMES_AFTER) }
     }
 
     /// Lets go, four times a second at most, of channels that lost their names. Waits for no
     /// thread: one that lists at this moment does the same.
     #[inline]
     pub(super) fn follow_now_and_then(&self) {
-        if self.follow.is_due() {
+        if self.check.is_due() {
             self.follow();
         }
     }
@@ -123,7 +124,7 @@ impl Shared {
     fn follow(&self) {
         if let Ok(mut listing) = self.listing.try_lock() {
             // The query still has the channels that are known.
-            let _ = self.update(&mut listing);
+            let _ = self.update(&mut listing, true);
         }
     }
 
@@ -227,16 +228,18 @@ impl Shared {
     /// memory, those of the last listing.
     pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
         // A panic under this lock leaves an old list.
-        self.update(&mut self.listing.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.update(&mut listing, self.check.is_due())
     }
 
-    fn update(&self, listing: &mut Listing) -> Result<Arc<[Arc<str>]>, QueryError> {
-        if listing.watch.changed().unwrap_or(true) {
+    fn update(&self, listing: &mut Listing, checks: bool) -> Result<Arc<[Arc<str>]>, QueryError> {
+        let registry = Registry::of(self.handle.backend(), self.handle.namespace());
+        if listing.watch.changed(&registry, checks).unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
             listing.state = ListState::Outdated;
         }
         if listing.state == ListState::Outdated {
-            let listed = Registry::of(self.handle.backend(), self.handle.namespace()).list();
+            let listed = registry.list();
             let infos = match (listed, &listing.names) {
                 (Ok(infos), _) => infos,
                 (Err(source), Some(names)) if source.may_pass() => return Ok(Arc::clone(names)),
@@ -253,7 +256,7 @@ impl Shared {
                 !found.is_removed()
                     && match instances.get(found.channel()) {
                         Some(entered) => *entered == found.instance(),
-                        None => !found.has_lost_name(),
+                        None => !matches!(found.is_named(), Ok(false)),
                     }
             };
             let guard = self.guard();

@@ -8,7 +8,7 @@ use super::{
     if_exists,
 };
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, ReadOnlyWords, Words};
+use crate::memory::{Memory, ObjectId, ReadOnlyWords, Words};
 
 /// Named objects on the heap, shared by all clones of the value. They are freed with the last
 /// clone.
@@ -166,6 +166,10 @@ impl Backend for Heap {
         self.find(object).map(|found| found.status())
     }
 
+    fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {
+        Ok(self.objects().get(object).is_some_and(|found| found.words.object() == id))
+    }
+
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
         let found = if_exists(self.find(object))?.filter(|found| found.words.object() == view.object());
         Ok(found.map(|found| *lock(&found.claimed)))
@@ -195,11 +199,6 @@ impl Claim for HeapClaim {
             true => Ok(()),
             false => Err(ObjectError::NoSpace { object: self.name.clone(), bytes }),
         }
-    }
-
-    fn is_named(&self) -> bool {
-        let found = self.heap.find(&self.name);
-        found.is_ok_and(|found| found.words.object() == self.object.words.object())
     }
 
     fn remove(&self) -> Result<(), ObjectError> {

@@ -33,11 +33,7 @@ pub(crate) struct ForkToken {
 impl ForkToken {
     /// A token of this process.
     pub(crate) fn take() -> ForkToken {
-        static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
-        let page = *PAGE.get_or_init(wiped_page);
-        let pid = u64::from(std::process::id());
-        let process = page.map_or(pid, number_of_this_process);
-        ForkToken { page, process, pid }
+        ForkToken { page: page(), process: this_process(), pid: u64::from(std::process::id()) }
     }
 
     /// A token of some other process.
@@ -62,6 +58,16 @@ impl ForkToken {
             None => u64::from(std::process::id()) == self.process,
         }
     }
+}
+
+/// A number of this process that its forks don't have. Costs two loads.
+pub(crate) fn this_process() -> u64 {
+    page().map_or_else(|| u64::from(std::process::id()), number_of_this_process)
+}
+
+fn page() -> Option<&'static AtomicU64> {
+    static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+    *PAGE.get_or_init(wiped_page)
 }
 
 /// The number on the page. The first token of a process stores it.

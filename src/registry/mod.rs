@@ -25,7 +25,7 @@ use crate::channel::WaitersPage;
 use crate::clock::Timer;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, ReadOnlyWords};
+use crate::memory::{Memory, ObjectId, ReadOnlyWords};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
 use crate::seqlock::ready::{self, Readiness};
 use table::{Table, Version};
@@ -55,9 +55,13 @@ impl<'a> Registry<'a> {
         Registry { backend, namespace, object: ObjectNames::registry(namespace) }
     }
 
-    /// Enters a channel, or its new writer, and returns the number of channels. `access` becomes a
-    /// part of the registry's.
-    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<usize, ObjectError> {
+    /// Enters a channel, or its new writer, and returns the table's object and the number of
+    /// channels. `access` becomes a part of the registry's.
+    pub(crate) fn register(
+        &self,
+        info: &ChannelInfo,
+        access: Access,
+    ) -> Result<(ObjectId, usize), ObjectError> {
         for _ in 0..MAX_TRIES {
             let mut claim = self.claim(ClaimOptions::create(SIZE))?;
             if Table::new(claim.memory()).prepare(self.namespace, &self.object)? {
@@ -65,7 +69,7 @@ impl<'a> Registry<'a> {
                     let place = self.make_room(claim.as_mut(), &info.name)?;
                     let table = Table::new(claim.memory());
                     table.change(|table| table.enter(place, info));
-                    Ok(table.count())
+                    Ok((claim.memory().object(), table.count()))
                 });
                 Table::new(claim.memory()).wake_waiters();
                 if entered.is_err() {
@@ -191,12 +195,9 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Whether the registry's name no longer means the object of this table.
-    fn has_lost(&self, table: &ReadOnlyWords) -> bool {
-        let found = self.backend.is_claimed(&self.object, table);
-        // Another user's object, or one that this process may not open, is not the mapped one
-        // either.
-        matches!(found, Ok(None) | Err(ObjectError::OtherOwner { .. } | ObjectError::PermissionDenied { .. }))
+    /// Whether the registry's name no longer means this table's object.
+    pub(crate) fn has_lost(&self, table: ObjectId) -> bool {
+        matches!(self.backend.is_named(&self.object, table), Ok(false))
     }
 
     /// The table, read-only; `None` while there is none.
@@ -224,6 +225,30 @@ fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
     claim.remove()
 }
 
+/// The table of a namespace as it was at the last look.
+#[derive(Debug, Default)]
+pub(crate) struct TableWatch {
+    table: Option<ReadOnlyWords>,
+    /// Its version, if there was a look; the inner `None` means that there was no table.
+    seen: Option<Option<Version>>,
+}
+
+impl TableWatch {
+    /// Whether the table has changed since the last look; `true` at the first one. If it `checks`
+    /// the name, a table that has lost its name is a change, too.
+    pub(crate) fn changed(&mut self, registry: &Registry<'_>, checks: bool) -> Result<bool, ObjectError> {
+        let is_gone = |table: &ReadOnlyWords| {
+            Table::new(table).has_ended() || (checks && registry.has_lost(table.object()))
+        };
+        if self.table.as_ref().is_none_or(is_gone) {
+            self.table = registry.view()?;
+        }
+        let now = self.table.as_ref().map(|table| Table::new(table).version());
+        let before = self.seen.replace(now);
+        Ok(before != self.seen)
+    }
+}
+
 /// Notices changes of a namespace's channels: a channel came, went, or has a new writer.
 ///
 /// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
@@ -231,18 +256,15 @@ fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
 pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
-    table: Option<ReadOnlyWords>,
+    watch: TableWatch,
     /// When to check that the table still has its name.
     check: Timer,
-    /// The version at the last call, if there was a call; the inner `None` means that there was no
-    /// table.
-    seen: Option<Option<Version>>,
 }
 
 impl ChannelWatch {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
         let check = Timer::new(CHECK_NAMES_AFTER);
-        ChannelWatch { backend, namespace: namespace.into(), table: None, check, seen: None }
+        ChannelWatch { backend, namespace: namespace.into(), watch: TableWatch::default(), check }
     }
 
     /// Whether the channels have changed since the last call; `true` at the first one.
@@ -256,14 +278,6 @@ impl ChannelWatch {
     ///
     /// If the registry can't be opened.
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
-        let registry = Registry::of(&self.backend, &self.namespace);
-        let is_due = self.check.is_due();
-        let is_gone = |table| Table::new(table).has_ended() || (is_due && registry.has_lost(table));
-        if self.table.as_ref().is_none_or(is_gone) {
-            self.table = registry.view()?;
-        }
-        let now = self.table.as_ref().map(|table| Table::new(table).version());
-        let before = self.seen.replace(now);
-        Ok(before != self.seen)
+        self.watch.changed(&Registry::of(&self.backend, &self.namespace), self.check.is_due())
     }
 }

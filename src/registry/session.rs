@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use super::{ChannelInfo, Registry};
 use crate::channel::{
-    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, CreateError, RemoveError, Retention,
-    WriterOptions, WriterState,
+    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, CreateError, PublishError, RemoveError,
+    Retention, WriterOptions, WriterState,
 };
+use crate::clock::Timer;
 use crate::layout::ObjectNames;
+use crate::memory::ObjectId;
 use crate::object::{Backend, ForkToken, ObjectError};
 
 /// A state that was published within this time is not removed.
 const SPARE: Duration = Duration::from_secs(60);
+
+/// How long a writer gives heartbeats before it checks that its channel can still be found.
+const CHECK_NAMES_AFTER: Duration = Duration::from_secs(1);
 
 /// The writer of a channel that is in the registry and wakes its waiters.
 pub(crate) struct Session {
@@ -21,8 +26,12 @@ pub(crate) struct Session {
     backend: Arc<dyn Backend>,
     namespace: String,
     owner: ForkToken,
-    /// Whether the registry has the channel's entry.
-    is_entered: bool,
+    /// The object of the table that has the channel's entry, if any has it.
+    table: Option<ObjectId>,
+    /// When to check the names of the channel's objects and of that table.
+    check: Timer,
+    /// Whether an object of the channel had lost its name at the last check.
+    has_lost_name: bool,
 }
 
 impl Session {
@@ -36,16 +45,42 @@ impl Session {
     ) -> Result<Session, CreateError> {
         let (channel, namespace) = (channel::open(backend, name, options)?, name.namespace.clone());
         let (backend, owner) = (Arc::clone(backend), ForkToken::take());
-        let mut session = Session { channel, backend, namespace, owner, is_entered: false };
-        if let Err(source) = session.enter(options) {
-            session.keep_published();
-            return Err(CreateError::Object { channel: name.channel.clone(), source });
-        }
-        // Without the page, waiters poll, as they do for writers on systems that can't wake them.
-        if let Ok(Some(page)) = Registry::of(&session.backend, &session.namespace).waiters_page() {
-            session.channel.wake_waiters_of(page);
-        }
+        let check = Timer::new(CHECK_NAMES_AFTER);
+        let (table, has_lost_name) = (None, false);
+        let mut session = Session { channel, backend, namespace, owner, table, check, has_lost_name };
+        session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
+    }
+
+    /// Opens the channel `name` again with the same options, and ends this one for its readers. An
+    /// error leaves everything as it was, unless an object has lost its name: then the page gives
+    /// its name up, and the next call tries again.
+    pub(crate) fn reopen(&mut self, name: &ChannelName) -> Result<(), CreateError> {
+        let is_whole = self.channel.has_all_names().map_err(|source| self.failed(source))?;
+        if !is_whole && self.owner.is_ours() {
+            self.channel.remove_name().map_err(|source| self.failed(source))?;
+        }
+        let options = WriterOptions { resumes: false, ..self.channel.options().clone() };
+        let session = Session::open(&self.backend, name, &options)?;
+        // Dropping the former channel unlinks the names that still mean its objects. Its last state
+        // does not stay: the new channel replaces it.
+        self.channel.set_linger(false);
+        *self = session;
+        Ok(())
+    }
+
+    /// [`ChannelWriter::touch`]. Now and then it checks that the channel's objects and the registry
+    /// still have their names, and enters the channel into the registry's successor.
+    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
+        self.channel.touch()?;
+        if self.check.is_due() {
+            self.has_lost_name = matches!(self.channel.has_all_names(), Ok(false));
+            let registry = Registry::of(&self.backend, &self.namespace);
+            if !self.has_lost_name && self.table.is_some_and(|table| registry.has_lost(table)) {
+                self.enter().map_err(|source| PublishError::NamesNotRestored { source: Arc::new(source) })?;
+            }
+        }
+        if self.has_lost_name { Err(PublishError::NamesRemoved) } else { Ok(()) }
     }
 
     /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop`
@@ -74,12 +109,23 @@ impl Session {
         self.channel.set_linger(has_state);
     }
 
-    fn enter(&mut self, options: &WriterOptions) -> Result<(), ObjectError> {
+    fn failed(&self, source: ObjectError) -> CreateError {
+        CreateError::Object { channel: self.channel.channel().into(), source }
+    }
+
+    /// Enters the channel into the registry's table, and lets it wake the processes that wait there.
+    fn enter(&mut self) -> Result<(), CreateError> {
         let registry = Registry::of(&self.backend, &self.namespace);
-        let channels = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
-        self.is_entered = true;
+        let (info, options) = (ChannelInfo::of(&self.channel), self.channel.options());
+        let entered = registry.register(&info, options.registry_access);
+        let (table, channels) = entered.map_err(|source| self.failed(source))?;
+        self.table = Some(table);
         if channels > options.max_dead {
             self.remove_dead(&registry.some(self.channel.instance()));
+        }
+        // Without the page, waiters poll, as they do for writers on systems that can't wake them.
+        if let Ok(Some(page)) = registry.waiters_page() {
+            self.channel.wake_waiters_of(page);
         }
         Ok(())
     }
@@ -119,10 +165,9 @@ impl Session {
     /// Removes the entry, unless the channel stays.
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
-        if self.channel.options().linger || !self.is_entered || !self.owner.is_ours() {
+        if self.channel.options().linger || !self.owner.is_ours() || self.table.take().is_none() {
             return Ok(());
         }
-        self.is_entered = false;
         let entry = (self.channel.channel(), self.channel.instance());
         Registry::of(&self.backend, &self.namespace).deregister(&[entry])
     }

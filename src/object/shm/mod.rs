@@ -20,7 +20,7 @@ use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode
 use super::mapping;
 use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, if_exists, lock};
 use crate::layout::{WORD_BYTES, version_of};
-use crate::memory::{ReadOnlyWords, Words};
+use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
 use object::{
     OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, path, remove_if_same,
@@ -52,11 +52,6 @@ impl SharedMemory {
     /// Whether the permissions of an object let this process read it.
     pub(crate) fn may_read(&self, object: &str) -> bool {
         rustix::fs::accessat(CWD, path(object), Permissions::READ_OK, AtFlags::EACCESS).is_ok()
-    }
-
-    /// Whether the name means a regular file of this user, without opening it.
-    fn owns(&self, object: &str) -> bool {
-        self.status(object).is_ok_and(|status| status.is_ours())
     }
 
     /// Opens an object and checks that it is a regular file of a trusted owner.
@@ -95,7 +90,7 @@ impl SharedMemory {
     /// Gives access and memory to an object that was just created, and maps it.
     fn map_new(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDWR) {
-            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => {
                 open_up(object, access.mode)?;
                 self.open(object, OFlags::RDWR)?
             }
@@ -173,7 +168,7 @@ impl Backend for SharedMemory {
             Err(ObjectError::NotFound { .. }) => Ok(false),
             // Ours, but created with permissions that forbid opening it: half-made under a strict
             // umask.
-            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => unlink(object).map(|()| true),
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => unlink(object).map(|()| true),
             Err(error) => Err(error),
         }
     }
@@ -189,7 +184,7 @@ impl Backend for SharedMemory {
                 // Unlinked, or created, between the two steps.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
-                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => {
                     open_up(object, OWNER_ONLY)?;
                     continue;
                 }
@@ -228,6 +223,10 @@ impl Backend for SharedMemory {
 
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
         stat_by_name(object).map(|stat| status_of(&stat)).map_err(|errno| failed(object, "stat", errno))
+    }
+
+    fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {
+        object::is_named(object, id)
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
