@@ -7,11 +7,12 @@
 use std::fs;
 use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::object;
 
 /// Sleep during a shorter pause between two signs of life of a writer need not be noticed.
 const MAX_PAUSE: u64 = 100_000_000;
@@ -178,10 +179,27 @@ struct Offsets {
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFA;
 
 impl Offsets {
-    /// Those of this process: none if `/proc` does not show them.
+    /// Those of this process: none if `/proc` does not show them. Read once, and again after a
+    /// fork, which may be in another time namespace.
     fn of_self() -> Offsets {
-        static OWN: OnceLock<Offsets> = OnceLock::new();
-        *OWN.get_or_init(|| Offsets::read().unwrap_or_default())
+        static PROCESS: AtomicU64 = AtomicU64::new(0);
+        static AWAKE: AtomicU64 = AtomicU64::new(0);
+        static BOOTTIME: AtomicU64 = AtomicU64::new(0);
+        let process = object::this_process();
+        // Acquire: the offsets must be loaded after the number of the process that they are of.
+        // Pairs with the release store below, by another thread of this process.
+        if PROCESS.load(Ordering::Acquire) == process {
+            return Offsets {
+                awake: AWAKE.load(Ordering::Relaxed),
+                boottime: BOOTTIME.load(Ordering::Relaxed),
+            };
+        }
+        let own = Offsets::read().unwrap_or_default();
+        AWAKE.store(own.awake, Ordering::Relaxed);
+        BOOTTIME.store(own.boottime, Ordering::Relaxed);
+        // Release: a thread that sees the number must see the offsets.
+        PROCESS.store(process, Ordering::Release);
+        own
     }
 
     /// `None` if they can't be determined.
@@ -226,7 +244,7 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(crate) fn new(every: Duration) -> Timer {
-        let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+        let every = nanoseconds(every);
         Timer { every, due: AtomicU64::new(read(ClockId::MonotonicCoarse).saturating_add(every)) }
     }
 
@@ -245,14 +263,15 @@ impl Timer {
 /// Never inlined: the call costs nothing beside the clock.
 #[inline(never)]
 fn read(clock: ClockId) -> u64 {
-    nanoseconds(clock_gettime(clock))
-}
-
-#[inline]
-fn nanoseconds(time: Timespec) -> u64 {
+    let time = clock_gettime(clock);
     // Both parts are positive on these clocks, and the sum overflows after 584 years without a
     // reboot.
     time.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.unsigned_abs())
+}
+
+/// Saturates after 584 years.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
