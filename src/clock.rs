@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::object;
+use crate::object::{OfThisProcess, of_this_process};
 
 /// Sleep during a shorter pause between two signs of life of a writer need not be noticed.
 const MAX_PAUSE: u64 = 100_000_000;
@@ -179,27 +179,12 @@ struct Offsets {
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFA;
 
 impl Offsets {
-    /// Those of this process: none if `/proc` does not show them. Read once, and again after a
-    /// fork, which may be in another time namespace.
+    /// Those of this process: none if `/proc` does not show them. A fork may have others.
     fn of_self() -> Offsets {
-        static PROCESS: AtomicU64 = AtomicU64::new(0);
-        static AWAKE: AtomicU64 = AtomicU64::new(0);
-        static BOOTTIME: AtomicU64 = AtomicU64::new(0);
-        let process = object::this_process();
-        // Acquire: the offsets must be loaded after the number of the process that they are of.
-        // Pairs with the release store below, by another thread of this process.
-        if PROCESS.load(Ordering::Acquire) == process {
-            return Offsets {
-                awake: AWAKE.load(Ordering::Relaxed),
-                boottime: BOOTTIME.load(Ordering::Relaxed),
-            };
+        thread_local! {
+            static OWN: OfThisProcess<Offsets> = const { OfThisProcess::new(None) };
         }
-        let own = Offsets::read().unwrap_or_default();
-        AWAKE.store(own.awake, Ordering::Relaxed);
-        BOOTTIME.store(own.boottime, Ordering::Relaxed);
-        // Release: a thread that sees the number must see the offsets.
-        PROCESS.store(process, Ordering::Release);
-        own
+        of_this_process(&OWN, || Offsets::read().unwrap_or_default())
     }
 
     /// `None` if they can't be determined.
@@ -246,6 +231,12 @@ impl Timer {
     pub(crate) fn new(every: Duration) -> Timer {
         let every = nanoseconds(every);
         Timer { every, due: AtomicU64::new(read(ClockId::MonotonicCoarse).saturating_add(every)) }
+    }
+
+    /// Whether [`Timer::is_due`] would be true now.
+    #[inline]
+    pub(crate) fn will_be_due(&self) -> bool {
+        read(ClockId::MonotonicCoarse) >= self.due.load(Ordering::Relaxed)
     }
 
     /// Whether that time has passed since it was last due, or since it was made. Costs a read of

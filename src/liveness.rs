@@ -16,14 +16,13 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Mutex, TryLockError};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use crate::clock;
 use crate::memory::ObjectId;
-use crate::object::{self, ForkToken};
+use crate::object::{self, OfThisProcess};
 
 /// Nanoseconds of a clock tick, as `/proc` counts them on all processors that this library
 /// supports.
@@ -58,30 +57,17 @@ pub(crate) enum ProcessState {
 }
 
 impl ProcessIdentity {
-    /// This process. Read from `/proc` once, and again after a fork.
+    /// This process, as `/proc` shows it.
     pub(crate) fn of_self() -> ProcessIdentity {
-        static KNOWN: Mutex<Option<(ForkToken, ProcessIdentity)>> = Mutex::new(None);
-        let mut known = match KNOWN.try_lock() {
-            Ok(known) => known,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Another thread holds the lock, or held it when this process was forked and will never
-            // release it.
-            Err(TryLockError::WouldBlock) => return ProcessIdentity::read(ForkToken::take().pid()),
-        };
-        match *known {
-            Some((token, identity)) if token.is_ours() => identity,
-            _ => {
-                let token = ForkToken::take();
-                let identity = ProcessIdentity::read(token.pid());
-                *known = Some((token, identity));
-                identity
-            }
+        thread_local! {
+            static OWN: OfThisProcess<ProcessIdentity> = const { OfThisProcess::new(None) };
         }
+        object::of_this_process(&OWN, ProcessIdentity::read)
     }
 
-    fn read(pid: u64) -> ProcessIdentity {
+    fn read() -> ProcessIdentity {
         ProcessIdentity {
-            pid,
+            pid: u64::from(std::process::id()),
             start_time: Status::of("self").and_then(|status| status.start_time()).unwrap_or(0),
             boot_id: boot_id().unwrap_or([0; 2]),
             pid_namespace: fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino()),

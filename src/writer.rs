@@ -6,14 +6,12 @@ pub use builder::WriterBuilder;
 
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, ChannelName, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError,
-    SnapshotError, WriterStatistics,
+    self, AttachError, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError, SnapshotError,
+    WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
-use crate::object::Backend;
 use crate::registry::Session;
 use crate::snapshot::Snapshot;
 
@@ -26,8 +24,6 @@ use crate::snapshot::Snapshot;
 #[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
-    backend: Arc<dyn Backend>,
-    name: ChannelName,
     scratch: Vec<u8>,
     last_payload: LastPayload,
     types: PhantomData<fn(&T) -> C>,
@@ -101,12 +97,12 @@ impl<T, C: Decode<T>> Writer<T, C> {
     /// [`SnapshotError`]: [`SnapshotError::Closed`] if the channel's names were removed,
     /// [`SnapshotError::Decode`] if the predecessor's state has other fields.
     pub fn latest(&self) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        let (channel, last) = (self.channel().to_owned(), self.publication());
+        let (session, channel, last) = (&self.session, self.channel().to_owned(), self.publication());
         if last == 0 {
             return Ok(None);
         }
-        let mut reader = match channel::attach(&self.backend, &self.name, &ReaderOptions::default()) {
-            Ok(reader) if reader.instance() == self.session.channel.instance() => reader,
+        let mut reader = match channel::attach(&session.backend, &session.name, &ReaderOptions::default()) {
+            Ok(reader) if reader.instance() == session.channel.instance() => reader,
             Err(AttachError::Object { source, .. }) => return Err(SnapshotError::Object { channel, source }),
             // The name is that of another channel or of none.
             _ => return Err(SnapshotError::Closed { channel, last }),
@@ -153,7 +149,7 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// [`CreateError::AlreadyOwned`] if this channel has all of its names, or if there is another
     /// channel of this name, also one that its writer has left.
     pub fn reopen(&mut self) -> Result<(), CreateError> {
-        self.session.reopen(&self.name)?;
+        self.session.reopen()?;
         self.last_payload = LastPayload::default();
         Ok(())
     }

@@ -334,8 +334,7 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
     }
 
     fn segments(&self) -> Segments {
-        let instance = self.memory.load(control::INSTANCE);
-        Segments { backend: Arc::clone(self.backend), names: self.names.clone(), instance }
+        Segments::new(self.backend, self.names, self.memory.load(control::INSTANCE))
     }
 
     fn removed(&self, reason: RemovalReason) -> Removed {
@@ -477,8 +476,7 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
         }
     }
     let instance = claim.memory().load(control::INSTANCE);
-    let segments = Segments { backend: Arc::clone(backend), names: name.objects.clone(), instance };
-    destroy(claim.as_ref(), &segments).map_err(failed)?;
+    destroy(claim.as_ref(), &Segments::new(backend, &name.objects, instance)).map_err(failed)?;
     Ok(Some(instance))
 }
 

@@ -352,7 +352,7 @@ impl Opening<'_> {
     }
 
     fn segments(&self, instance: u64) -> Segments {
-        Segments { backend: self.backend.clone(), names: self.name.objects.clone(), instance }
+        Segments::new(self.backend, &self.name.objects, instance)
     }
 
     fn page_name(&self) -> String {

@@ -20,8 +20,8 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub(super) fn page_name(&self) -> String {
-        self.names.object(Kind::Control)
+    pub(super) fn new(backend: &Arc<dyn Backend>, names: &ObjectNames, instance: u64) -> Segments {
+        Segments { backend: Arc::clone(backend), names: names.clone(), instance }
     }
 
     pub(super) fn name(&self, side: Side, generation: u64) -> String {

@@ -280,7 +280,8 @@ impl ChannelWriter {
         check_name()?;
         self.afford(side, geometry, len)?;
         // A process that has changed its user would create a segment that readers refuse.
-        let status = self.claim.status().and_then(|status| status.must_be_ours(&self.segments.page_name()));
+        let names = &self.segments.names;
+        let status = self.claim.status().and_then(|status| status.must_be_ours(&names.object(Kind::Control)));
         status.map_err(|source| self.cannot_grow(geometry, source))?;
         let create = || self.segments.create(side, generation, geometry, self.options.access);
         let created = match create() {

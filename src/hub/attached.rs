@@ -21,7 +21,7 @@ use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
 use crate::object::ObjectError;
-use crate::registry::{CHECK_NAMES_AFTER, Registry, TableWatch};
+use crate::registry::{ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
@@ -47,26 +47,17 @@ pub(super) struct Shared {
     /// reads it.
     channels: Channels,
     listing: Mutex<Listing>,
-    /// When to check that the registry and its channels still have their names: one whose name was
-    /// removed by hand can't say so.
-    check: Timer,
+    /// When the listing's watch checks names: what has lost its name can't say so.
+    check: Arc<Timer>,
 }
 
 /// The names of the registry as of the last listing.
 struct Listing {
-    watch: TableWatch,
+    watch: ChannelWatch,
     /// `None` before the first listing.
     names: Option<Arc<[Arc<str>]>>,
-    state: ListState,
-}
-
-/// Whether [`Listing::names`] is up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ListState {
-    /// It is as of the watch's last look.
-    Listed,
-    /// The watch has seen a change, and the registry has not been listed since.
-    Outdated,
+    /// Whether the watch has seen a change since then.
+    is_outdated: bool,
 }
 
 /// An attached channel as of some moment. It is never changed, only replaced.
@@ -105,17 +96,18 @@ impl Attached {
 
 impl Shared {
     pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
-        let (watch, state) = (TableWatch::default(), ListState::Outdated);
-        let listing = Mutex::new(Listing { watch, names: None, state });
+        let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
+        let check = Arc::clone(&watch.check);
+        let listing = Mutex::new(Listing { watch, names: None, is_outdated: true });
         let (counts, channels) = (Counts::default(), Channels::default());
-        Shared { handle, options, counts, channels, listing, check: Timer::new(CHECK_NAMES_AFTER) }
+        Shared { handle, options, counts, channels, listing, check }
     }
 
     /// Lets go, four times a second at most, of channels that lost their names. Waits for no
     /// thread: one that lists at this moment does the same.
     #[inline]
     pub(super) fn follow_now_and_then(&self) {
-        if self.check.is_due() {
+        if self.check.will_be_due() {
             self.follow();
         }
     }
@@ -124,7 +116,7 @@ impl Shared {
     fn follow(&self) {
         if let Ok(mut listing) = self.listing.try_lock() {
             // The query still has the channels that are known.
-            let _ = self.update(&mut listing, true);
+            let _ = self.update(&mut listing);
         }
     }
 
@@ -228,18 +220,16 @@ impl Shared {
     /// memory, those of the last listing.
     pub(super) fn names(&self) -> Result<Arc<[Arc<str>]>, QueryError> {
         // A panic under this lock leaves an old list.
-        let mut listing = self.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.update(&mut listing, self.check.is_due())
+        self.update(&mut self.listing.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn update(&self, listing: &mut Listing, checks: bool) -> Result<Arc<[Arc<str>]>, QueryError> {
-        let registry = Registry::of(self.handle.backend(), self.handle.namespace());
-        if listing.watch.changed(&registry, checks).unwrap_or(true) {
+    fn update(&self, listing: &mut Listing) -> Result<Arc<[Arc<str>]>, QueryError> {
+        if listing.watch.changed().unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
-            listing.state = ListState::Outdated;
+            listing.is_outdated = true;
         }
-        if listing.state == ListState::Outdated {
-            let listed = registry.list();
+        if listing.is_outdated {
+            let listed = Registry::of(self.handle.backend(), self.handle.namespace()).list();
             let infos = match (listed, &listing.names) {
                 (Ok(infos), _) => infos,
                 (Err(source), Some(names)) if source.may_pass() => return Ok(Arc::clone(names)),
@@ -265,7 +255,7 @@ impl Shared {
             let mut names: Vec<Arc<str>> = infos.iter().map(|info| info.name.as_str().into()).collect();
             names.sort_unstable();
             names.dedup();
-            (listing.names, listing.state) = (Some(names.into()), ListState::Listed);
+            (listing.names, listing.is_outdated) = (Some(names.into()), false);
         }
         Ok(listing.names.clone().unwrap_or_default())
     }

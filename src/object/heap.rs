@@ -56,13 +56,6 @@ impl Heap {
         self.objects().get(object).cloned().ok_or_else(|| ObjectError::NotFound { object: object.into() })
     }
 
-    fn remove_same(&self, name: &str, object: &Words) {
-        let mut objects = self.objects();
-        if objects.get(name).is_some_and(|found| found.words.object() == object.object()) {
-            objects.remove(name);
-        }
-    }
-
     fn try_claim(&self, name: &str, object: Object, size: Size) -> Result<HeapClaim, ObjectError> {
         let bytes = object.words.len() * WORD_BYTES;
         if !size.includes(bytes) {
@@ -127,7 +120,10 @@ impl Backend for Heap {
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
-        self.remove_same(object, memory);
+        let mut objects = self.objects();
+        if objects.get(object).is_some_and(|found| found.words.object() == memory.object()) {
+            objects.remove(object);
+        }
         Ok(())
     }
 
@@ -156,12 +152,8 @@ impl Backend for Heap {
         Ok(self.objects().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
-    /// The heap does not record which pages were touched: all of an object counts.
-    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
-        self.find(object).map(|found| found.status().size)
-    }
-
-    /// The heap has no owners and no permissions: every object belongs to this user.
+    /// The heap has no owners and no permissions: every object belongs to this user. It does not
+    /// record which pages were touched: all of an object counts.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
         self.find(object).map(|found| found.status())
     }
@@ -202,8 +194,7 @@ impl Claim for HeapClaim {
     }
 
     fn remove(&self) -> Result<(), ObjectError> {
-        self.heap.remove_same(&self.name, &self.object.words);
-        Ok(())
+        self.heap.remove(&self.name, &self.object.words)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Access, Backend, Claim, ClaimOptions, Heap, ObjectError, ObjectSize, ObjectStatus};
+use super::{Access, Backend, Claim, ClaimOptions, Heap, ObjectError, ObjectStatus};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 
 /// Called with the names of a method and of its object. An error becomes the call's.
@@ -48,7 +48,6 @@ impl Backend for Hooked {
         part(start: usize, bytes: usize) -> Words;
         remove(memory: &Words) -> ();
         remove_leftover() -> bool;
-        size() -> ObjectSize;
         status() -> ObjectStatus;
         is_named(id: ObjectId) -> bool;
         is_claimed(view: &ReadOnlyWords) -> Option<bool>;

@@ -22,7 +22,7 @@ pub(crate) use heap::Heap;
 #[cfg(test)]
 pub(crate) use hooked::hooked;
 pub(crate) use lock::holds_owners_lock;
-pub(crate) use process::{AtExit, ForkToken, at_exit, this_process};
+pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, of_this_process};
 pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
@@ -439,7 +439,9 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// Size of the object named `object`, without opening it. It may belong to any user and be of
     /// any type.
-    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError>;
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        self.status(object).map(|status| status.size)
+    }
 
     /// Status of the object named `object`, without opening it.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError>;

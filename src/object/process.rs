@@ -8,12 +8,13 @@
 //! At an exit (a call of `exit`, or the end of `main`) some work is done for what is still in use,
 //! for example in a `static`, which is never dropped. A killed process does nothing of that.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
-use std::thread;
+use std::thread::{self, LocalKey};
 use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -33,7 +34,11 @@ pub(crate) struct ForkToken {
 impl ForkToken {
     /// A token of this process.
     pub(crate) fn take() -> ForkToken {
-        ForkToken { page: page(), process: this_process(), pid: u64::from(std::process::id()) }
+        static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+        let page = *PAGE.get_or_init(wiped_page);
+        let pid = u64::from(std::process::id());
+        let process = page.map_or(pid, number_of_this_process);
+        ForkToken { page, process, pid }
     }
 
     /// A token of some other process.
@@ -60,14 +65,18 @@ impl ForkToken {
     }
 }
 
-/// A number of this process that its forks don't have. Costs two loads.
-pub(crate) fn this_process() -> u64 {
-    page().map_or_else(|| u64::from(std::process::id()), number_of_this_process)
-}
+/// What this process is known to be by one of its threads.
+pub(crate) type OfThisProcess<T> = Cell<Option<(ForkToken, T)>>;
 
-fn page() -> Option<&'static AtomicU64> {
-    static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
-    *PAGE.get_or_init(wiped_page)
+/// A property of this process, which a thread reads once, and again in a fork.
+pub(crate) fn of_this_process<T: Copy>(
+    known: &'static LocalKey<OfThisProcess<T>>,
+    read: impl FnOnce() -> T,
+) -> T {
+    let mut own = known.get().filter(|(token, _)| token.is_ours());
+    let (_, value) = *own.get_or_insert_with(|| (ForkToken::take(), read()));
+    known.set(own);
+    value
 }
 
 /// The number on the page. The first token of a process stores it.

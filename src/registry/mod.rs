@@ -35,7 +35,7 @@ const SIZE: Size = Size { bytes: registry::MIN_BYTES, max: registry::MAX_BYTES }
 
 /// How long a process uses a table before it checks that the table still has its name: a cleanup by
 /// hand removes names, and the table can't say so.
-pub(crate) const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
+const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
 
 /// How many channels a new one looks at, to remove those of dead writers.
 const LOOKED_AT: usize = 16;
@@ -225,30 +225,6 @@ fn remove_if_empty(claim: &dyn Claim) -> Result<(), ObjectError> {
     claim.remove()
 }
 
-/// The table of a namespace as it was at the last look.
-#[derive(Debug, Default)]
-pub(crate) struct TableWatch {
-    table: Option<ReadOnlyWords>,
-    /// Its version, if there was a look; the inner `None` means that there was no table.
-    seen: Option<Option<Version>>,
-}
-
-impl TableWatch {
-    /// Whether the table has changed since the last look; `true` at the first one. If it `checks`
-    /// the name, a table that has lost its name is a change, too.
-    pub(crate) fn changed(&mut self, registry: &Registry<'_>, checks: bool) -> Result<bool, ObjectError> {
-        let is_gone = |table: &ReadOnlyWords| {
-            Table::new(table).has_ended() || (checks && registry.has_lost(table.object()))
-        };
-        if self.table.as_ref().is_none_or(is_gone) {
-            self.table = registry.view()?;
-        }
-        let now = self.table.as_ref().map(|table| Table::new(table).version());
-        let before = self.seen.replace(now);
-        Ok(before != self.seen)
-    }
-}
-
 /// Notices changes of a namespace's channels: a channel came, went, or has a new writer.
 ///
 /// Made by [`Namespace::watch_channels`](crate::Namespace::watch_channels).
@@ -256,15 +232,18 @@ impl TableWatch {
 pub struct ChannelWatch {
     backend: Arc<dyn Backend>,
     namespace: String,
-    watch: TableWatch,
+    table: Option<ReadOnlyWords>,
     /// When to check that the table still has its name.
-    check: Timer,
+    pub(crate) check: Arc<Timer>,
+    /// The version at the last call, if there was a call; the inner `None` means that there was no
+    /// table.
+    seen: Option<Option<Version>>,
 }
 
 impl ChannelWatch {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
-        let check = Timer::new(CHECK_NAMES_AFTER);
-        ChannelWatch { backend, namespace: namespace.into(), watch: TableWatch::default(), check }
+        let check = Arc::new(Timer::new(CHECK_NAMES_AFTER));
+        ChannelWatch { backend, namespace: namespace.into(), table: None, check, seen: None }
     }
 
     /// Whether the channels have changed since the last call; `true` at the first one.
@@ -278,6 +257,16 @@ impl ChannelWatch {
     ///
     /// If the registry can't be opened.
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
-        self.watch.changed(&Registry::of(&self.backend, &self.namespace), self.check.is_due())
+        let registry = Registry::of(&self.backend, &self.namespace);
+        let is_due = self.check.is_due();
+        let is_gone = |table: &ReadOnlyWords| {
+            Table::new(table).has_ended() || (is_due && registry.has_lost(table.object()))
+        };
+        if self.table.as_ref().is_none_or(is_gone) {
+            self.table = registry.view()?;
+        }
+        let now = self.table.as_ref().map(|table| Table::new(table).version());
+        let before = self.seen.replace(now);
+        Ok(before != self.seen)
     }
 }

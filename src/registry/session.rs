@@ -23,8 +23,8 @@ const CHECK_NAMES_AFTER: Duration = Duration::from_secs(1);
 /// The writer of a channel that is in the registry and wakes its waiters.
 pub(crate) struct Session {
     pub(crate) channel: ChannelWriter,
-    backend: Arc<dyn Backend>,
-    namespace: String,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) name: ChannelName,
     owner: ForkToken,
     /// The object of the table that has the channel's entry, if any has it.
     table: Option<ObjectId>,
@@ -43,25 +43,24 @@ impl Session {
         name: &ChannelName,
         options: &WriterOptions,
     ) -> Result<Session, CreateError> {
-        let (channel, namespace) = (channel::open(backend, name, options)?, name.namespace.clone());
-        let (backend, owner) = (Arc::clone(backend), ForkToken::take());
-        let check = Timer::new(CHECK_NAMES_AFTER);
-        let (table, has_lost_name) = (None, false);
-        let mut session = Session { channel, backend, namespace, owner, table, check, has_lost_name };
+        let channel = channel::open(backend, name, options)?;
+        let (backend, name, owner) = (Arc::clone(backend), name.clone(), ForkToken::take());
+        let (table, check, has_lost_name) = (None, Timer::new(CHECK_NAMES_AFTER), false);
+        let mut session = Session { channel, backend, name, owner, table, check, has_lost_name };
         session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
     }
 
-    /// Opens the channel `name` again with the same options, and ends this one for its readers. An
+    /// Opens the channel again with the same options, and ends this one for its readers. An
     /// error leaves everything as it was, unless an object has lost its name: then the page gives
     /// its name up, and the next call tries again.
-    pub(crate) fn reopen(&mut self, name: &ChannelName) -> Result<(), CreateError> {
+    pub(crate) fn reopen(&mut self) -> Result<(), CreateError> {
         let is_whole = self.channel.has_all_names().map_err(|source| self.failed(source))?;
         if !is_whole && self.owner.is_ours() {
             self.channel.remove_name().map_err(|source| self.failed(source))?;
         }
         let options = WriterOptions { resumes: false, ..self.channel.options().clone() };
-        let session = Session::open(&self.backend, name, &options)?;
+        let session = Session::open(&self.backend, &self.name, &options)?;
         // Dropping the former channel unlinks the names that still mean its objects. Its last state
         // does not stay: the new channel replaces it.
         self.channel.set_linger(false);
@@ -75,8 +74,8 @@ impl Session {
         self.channel.touch()?;
         if self.check.is_due() {
             self.has_lost_name = matches!(self.channel.has_all_names(), Ok(false));
-            let registry = Registry::of(&self.backend, &self.namespace);
-            if !self.has_lost_name && self.table.is_some_and(|table| registry.has_lost(table)) {
+            let is_lost = |table| self.registry().has_lost(table);
+            if !self.has_lost_name && self.table.is_some_and(is_lost) {
                 self.enter().map_err(|source| PublishError::NamesNotRestored { source: Arc::new(source) })?;
             }
         }
@@ -109,22 +108,27 @@ impl Session {
         self.channel.set_linger(has_state);
     }
 
+    fn registry(&self) -> Registry<'_> {
+        Registry::of(&self.backend, &self.name.namespace)
+    }
+
     fn failed(&self, source: ObjectError) -> CreateError {
         CreateError::Object { channel: self.channel.channel().into(), source }
     }
 
     /// Enters the channel into the registry's table, and lets it wake the processes that wait there.
     fn enter(&mut self) -> Result<(), CreateError> {
-        let registry = Registry::of(&self.backend, &self.namespace);
+        let registry = self.registry();
         let (info, options) = (ChannelInfo::of(&self.channel), self.channel.options());
         let entered = registry.register(&info, options.registry_access);
         let (table, channels) = entered.map_err(|source| self.failed(source))?;
-        self.table = Some(table);
         if channels > options.max_dead {
             self.remove_dead(&registry.some(self.channel.instance()));
         }
+        let page = registry.waiters_page();
+        self.table = Some(table);
         // Without the page, waiters poll, as they do for writers on systems that can't wake them.
-        if let Ok(Some(page)) = registry.waiters_page() {
+        if let Ok(Some(page)) = page {
             self.channel.wake_waiters_of(page);
         }
         Ok(())
@@ -132,7 +136,7 @@ impl Session {
 
     /// Removes those of these channels whose writers have ended, unless they published lately.
     fn remove_dead(&self, suspects: &[ChannelInfo]) {
-        let (backend, namespace) = (&self.backend, self.namespace.as_str());
+        let (backend, namespace) = (&self.backend, self.name.namespace.as_str());
         let (retention, spare, patience) = (Retention::Nothing, SPARE, Duration::ZERO);
         let cleanup = Cleanup { backend, namespace, retention, spare, patience };
         // The lock of each decides. Most live, and are not asked.
@@ -158,7 +162,7 @@ impl Session {
             suspects.iter().filter(is_removed).map(|info| (info.name.as_str(), info.instance)).collect();
         if !gone.is_empty() {
             // An entry that stays is removed by the next cleanup.
-            let _ = Registry::of(backend, namespace).deregister(&gone);
+            let _ = self.registry().deregister(&gone);
         }
     }
 
@@ -169,7 +173,7 @@ impl Session {
             return Ok(());
         }
         let entry = (self.channel.channel(), self.channel.instance());
-        Registry::of(&self.backend, &self.namespace).deregister(&[entry])
+        self.registry().deregister(&[entry])
     }
 }
 

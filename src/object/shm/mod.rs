@@ -18,7 +18,7 @@ use std::thread;
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, if_exists, lock};
+use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectStatus, if_exists, lock};
 use crate::layout::{WORD_BYTES, version_of};
 use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
@@ -215,10 +215,6 @@ impl Backend for SharedMemory {
         }
         names.retain(|name| name.starts_with(prefix));
         Ok(names)
-    }
-
-    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
-        self.status(object).map(|status| status.size)
     }
 
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
