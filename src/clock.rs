@@ -83,6 +83,7 @@ pub(crate) fn slept() -> Duration {
 
 /// The time for which the clock of time awake stood still: the difference of the two clocks, or up
 /// to [`MAX_READ`] less.
+#[cold]
 fn slept_by(offsets: Offsets) -> u64 {
     let (mut boottime, mut awake) = (0, read(ClockId::Monotonic));
     for _ in 0..MAX_READS {
@@ -158,12 +159,7 @@ impl WriterClock {
     pub(crate) fn sign(&mut self, time: u64) -> Option<u64> {
         let pause = time.saturating_sub(self.last);
         self.last = self.last.max(time);
-        if pause > MAX_PAUSE { Some(self.slept()) } else { None }
-    }
-
-    #[cold]
-    fn slept(&self) -> u64 {
-        slept_by(self.offsets)
+        if pause > MAX_PAUSE { Some(slept_by(self.offsets)) } else { None }
     }
 }
 
@@ -244,10 +240,8 @@ impl Timer {
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         let now = read(ClockId::MonotonicCoarse);
-        now >= self.due.load(Ordering::Relaxed) && {
-            let due = self.due.swap(now.saturating_add(self.every), Ordering::Relaxed);
-            now >= due
-        }
+        now >= self.due.load(Ordering::Relaxed)
+            && now >= self.due.swap(now.saturating_add(self.every), Ordering::Relaxed)
     }
 }
 

@@ -28,6 +28,9 @@ use crate::object::{self, OfThisProcess};
 /// supports.
 const TICK: i64 = 10_000_000;
 
+/// How many descriptors of a process to examine at most, within some tens of milliseconds.
+const MAX_DESCRIPTORS: usize = 4_096;
+
 /// Identity of a process among all that this machine ever ran. Parts that `/proc` doesn't show are
 /// 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +126,7 @@ impl ProcessIdentity {
         };
         let is_known = self.start_time != 0;
         if !is_known || status.start_time() != Some(self.start_time) {
-            return match object::holds_owners_lock(self.pid, of) {
+            return match object::holds_owners_lock(self.pid, of, MAX_DESCRIPTORS) {
                 // The owner itself: a fork has another pid.
                 Some(true) if of.is_some() => status.state(&folder),
                 Some(false) if is_known => ProcessState::Dead,

@@ -120,9 +120,9 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Reports that the writer works and that its last publication is still its state: a heartbeat,
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
-    /// Once a second at most, it also checks that the channel's objects and the namespace's registry
-    /// still have their names in `/dev/shm`: by a system call (`stat`) for each, the only ones. A
-    /// registry without a name is made again, and has the channel again.
+    /// Once a second at most, it also checks that the channel's objects and the namespace's
+    /// registry still have their names in `/dev/shm`: by a system call (`stat`) for each, the only
+    /// ones. A registry without a name is made again, and has the channel again.
     ///
     /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a
     /// store.

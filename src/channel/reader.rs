@@ -428,7 +428,7 @@ impl ChannelReader {
 
     /// Whether the channel's name still means this channel, by a system call.
     pub(crate) fn is_named(&self) -> Result<bool, ObjectError> {
-        self.segments.is_named(Kind::Control, self.page().memory())
+        self.segments.is_named(Kind::Control, self.page().memory().object())
     }
 
     /// Codec and type of the channel's states.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, segment};
-use crate::memory::{Memory, MemoryMut, ReadOnlyWords, SharedWords, Words};
+use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, Words};
 use crate::object::{Access, Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ring, Segment};
@@ -28,13 +28,9 @@ impl Segments {
         self.names.object(Kind::Segment(side, generation))
     }
 
-    /// Whether the name of the channel's object of this kind still means `memory`.
-    pub(super) fn is_named<const W: bool>(
-        &self,
-        kind: Kind,
-        memory: &SharedWords<W>,
-    ) -> Result<bool, ObjectError> {
-        self.backend.is_named(&self.names.object(kind), memory.object())
+    /// Whether the name of the channel's object of this kind still means the object `id`.
+    pub(super) fn is_named(&self, kind: Kind, id: ObjectId) -> Result<bool, ObjectError> {
+        self.backend.is_named(&self.names.object(kind), id)
     }
 
     /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of

@@ -24,7 +24,7 @@ pub(crate) struct ChannelWriter {
     pub(super) segments: Segments,
     channel: String,
     options: WriterOptions,
-    pub(super) owner: ForkToken,
+    pub(crate) owner: ForkToken,
     clock: WriterClock,
     exit: Arc<ExitMark>,
     /// `None` for a writer that wakes no process.
@@ -43,7 +43,7 @@ pub(crate) struct ChannelWriter {
     /// The object with the channel's schema, if it carries one: unlinked with the channel.
     schema: Option<Words>,
     /// Makes this process the only writer until it is dropped.
-    claim: Box<dyn Claim>,
+    pub(crate) claim: Box<dyn Claim>,
 }
 
 /// The objects of a channel, beside its page.
@@ -325,7 +325,7 @@ impl ChannelWriter {
     pub(crate) fn wake_waiters_of(&mut self, page: WaitersPage) {
         let Some(waker) = Waker::new(page, &self.channel, self.options.wake_mode) else { return };
         let page = self.writer.control();
-        page.set_waiters(waker.instance(), waker.wake_mode());
+        page.set_waiters(waker.instance, waker.wake_mode);
         // Processes that wait for a new writer re-read which waiters' page to use.
         waker.wake(page.memory());
         self.waker = Some(waker);
@@ -353,34 +353,26 @@ impl ChannelWriter {
             self.has_ended = true;
             return Ok(());
         }
-        let (objects, mut failures): (Vec<String>, Vec<ObjectError>) = self.unlink_all().into_iter().unzip();
+        let (objects, failures): (Vec<String>, Vec<ObjectError>) = self.unlink_all().into_iter().unzip();
         self.has_ended = failures.is_empty();
-        match self.has_ended {
-            true => Ok(()),
-            false => Err(RemoveError::Left {
-                channel: self.channel.clone(),
-                objects,
-                source: failures.swap_remove(0),
-            }),
-        }
+        let channel = self.channel.clone();
+        let left = |source| Err(RemoveError::Left { channel, objects, source });
+        failures.into_iter().next().map_or(Ok(()), left)
     }
 
     /// Unlinks all objects of the channel, the page last: when its name is free, so are those of
     /// the segments. Returns the objects that are left.
     fn unlink_all(&self) -> Vec<(String, ObjectError)> {
         let Segments { backend, names, .. } = &self.segments;
-        let mut left = Vec::new();
-        let mut add = |name: String, removed: Result<(), ObjectError>| {
-            left.extend(removed.err().map(|error| (name, error)));
-        };
-        for (kind, memory) in self.parts() {
+        let unlink = |(kind, memory)| {
             let name = names.object(kind);
             let removed = backend.remove(&name, memory);
-            add(name, removed);
-        }
-        self.linked.iter().for_each(|name| add(name.clone(), self.remove_linked(name)));
-        add(names.object(Kind::Control), self.remove_name());
-        left
+            (name, removed)
+        };
+        let linked = self.linked.iter().map(|name| (name.clone(), self.remove_linked(name)));
+        let mut all: Vec<_> = self.parts().map(unlink).chain(linked).collect();
+        all.push((names.object(Kind::Control), self.claim.remove()));
+        all.into_iter().filter_map(|(name, removed)| Some((name, removed.err()?))).collect()
     }
 
     /// The channel's objects beside its page.
@@ -391,19 +383,15 @@ impl ChannelWriter {
         Side::BOTH.into_iter().map(segment).chain(schema)
     }
 
-    /// Unlinks the control page: the channel's name is free.
-    pub(crate) fn remove_name(&self) -> Result<(), ObjectError> {
-        self.claim.remove()
-    }
-
     /// Whether all objects of the channel still have their names, so that other processes can open
     /// it: a system call for each.
     pub(crate) fn has_all_names(&self) -> Result<bool, ObjectError> {
-        let lacks_name = |(kind, memory)| match self.segments.is_named(kind, memory) {
-            Ok(true) => None,
-            answer => Some(answer),
-        };
-        self.parts().find_map(lacks_name).unwrap_or_else(|| self.is_named())
+        for (kind, memory) in self.parts() {
+            if !self.segments.is_named(kind, memory.object())? {
+                return Ok(false);
+            }
+        }
+        self.is_named()
     }
 
     /// Counts a state that is not published because of `error`.
@@ -432,7 +420,7 @@ impl ChannelWriter {
 
     /// Whether the control page still has its name, and with it the segments' names are ours.
     fn is_named(&self) -> Result<bool, ObjectError> {
-        self.segments.is_named(Kind::Control, self.claim.memory())
+        self.segments.is_named(Kind::Control, self.claim.memory().object())
     }
 
     /// The channel's name.

@@ -1,6 +1,7 @@
 //! Named objects on the heap of this process: for channels inside one process, and for tests.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
@@ -18,7 +19,7 @@ pub(crate) struct Heap(Arc<Mutex<BTreeMap<String, Object>>>);
 #[derive(Clone, Debug)]
 struct Object {
     words: Words,
-    claimed: Arc<Mutex<bool>>,
+    claimed: Arc<AtomicBool>,
 }
 
 /// A claimed object of a [`Heap`].
@@ -49,7 +50,8 @@ impl Heap {
     }
 
     fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
-        lock(&self.0)
+        // A panic while the lock is held leaves a map that is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, object: &str) -> Result<Object, ObjectError> {
@@ -62,16 +64,12 @@ impl Heap {
             let reason = format!("it has {bytes} bytes instead of {}", size.bytes);
             return Err(ObjectError::Foreign { object: name.into(), reason });
         }
-        if std::mem::replace(&mut *lock(&object.claimed), true) {
+        // Acquire: what the former holder stored must be seen. Pairs with the release of its drop.
+        if object.claimed.swap(true, Ordering::Acquire) {
             return Err(ObjectError::Claimed { object: name.into() });
         }
         Ok(HeapClaim { heap: self.clone(), name: name.into(), object })
     }
-}
-
-/// A panic while the lock is held leaves a map or a flag, each of which is whole at any time.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Object {
@@ -164,7 +162,8 @@ impl Backend for Heap {
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
         let found = if_exists(self.find(object))?.filter(|found| found.words.object() == view.object());
-        Ok(found.map(|found| *lock(&found.claimed)))
+        // Relaxed: says nothing about what the holder stored.
+        Ok(found.map(|found| found.claimed.load(Ordering::Relaxed)))
     }
 }
 
@@ -200,6 +199,8 @@ impl Claim for HeapClaim {
 
 impl Drop for HeapClaim {
     fn drop(&mut self) {
-        *lock(&self.object.claimed) = false;
+        // Release: the next holder must see what this one stored. Pairs with the acquire of its
+        // claim.
+        self.object.claimed.store(false, Ordering::Release);
     }
 }

@@ -23,9 +23,6 @@ use crate::memory::ObjectId;
 const GATE: i64 = 0;
 const FIRST_OWNER: i64 = 1;
 
-/// How many descriptors of a process to examine at most: some tens of milliseconds.
-const MAX_DESCRIPTORS: usize = 4_096;
-
 /// `kcmp` compares whether two threads have the same descriptors.
 const KCMP_FILES: libc::c_int = 2;
 
@@ -89,13 +86,10 @@ impl Vacancy {
 /// Whether process `pid` holds an owner's lock of this object, or of any object; `None` if the
 /// system does not show it.
 ///
-/// Cost: some system calls for each descriptor, and one for each thread, of the process. A process
-/// with more than [`MAX_DESCRIPTORS`] is not examined to the end: it may hold a lock.
-pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>) -> Option<bool> {
-    holds_lock_within(MAX_DESCRIPTORS, pid, object)
-}
-
-fn holds_lock_within(mut left: usize, pid: u64, object: Option<ObjectId>) -> Option<bool> {
+/// Cost: some system calls for each descriptor, and one for each thread, of the process. One with
+/// more than `max` descriptors is not examined to the end: it may hold a lock.
+pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>, max: usize) -> Option<bool> {
+    let mut left = max;
     let mut examined = None;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let thread = thread.ok()?.path();
@@ -216,6 +210,8 @@ mod tests {
 
     use super::*;
 
+    const MAX: usize = 100_000;
+
     #[test]
     fn the_holder_of_a_lock_is_found_by_its_descriptors() {
         let own = u64::from(std::process::id());
@@ -223,20 +219,20 @@ mod tests {
         let metadata = file.metadata().unwrap();
         let object = Some(ObjectId { device: metadata.dev(), inode: metadata.ino() });
         assert!(shows_locks());
-        assert_eq!(holds_owners_lock(own, object), Some(false));
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false));
         assert!(try_lock_gate(file.as_fd()).unwrap());
-        assert_eq!(holds_owners_lock(own, object), Some(false), "the gate makes no owner");
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false), "the gate makes no owner");
         // The kernel shows the two as one lock.
         vacancy(file.as_fd()).unwrap().fill(file.as_fd()).unwrap();
-        assert_eq!(holds_owners_lock(own, object), Some(true));
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(true));
         unlock_gate(file.as_fd());
-        assert_eq!(holds_owners_lock(own, object), Some(true));
-        assert_eq!(holds_owners_lock(own, None), Some(true));
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(true));
+        assert_eq!(holds_owners_lock(own, None, MAX), Some(true));
         let other = object.map(|object| ObjectId { inode: object.inode + 1, ..object });
-        assert_eq!(holds_owners_lock(own, other), Some(false));
+        assert_eq!(holds_owners_lock(own, other, MAX), Some(false));
         unlock_all(file.as_fd());
-        assert_eq!(holds_owners_lock(own, object), Some(false));
-        assert_eq!(holds_owners_lock(u64::MAX, None), None, "there is no such process");
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false));
+        assert_eq!(holds_owners_lock(u64::MAX, None, MAX), None, "there is no such process");
     }
 
     #[test]
@@ -245,8 +241,8 @@ mod tests {
         let file = File::from(rustix::fs::memfd_create(c"tearless-test", MemfdFlags::CLOEXEC).unwrap());
         let metadata = file.metadata().unwrap();
         let object = Some(ObjectId { device: metadata.dev(), inode: metadata.ino() });
-        assert_eq!(holds_lock_within(3, own, object), None, "it has standard streams, and this file");
-        assert_eq!(holds_owners_lock(own, object), Some(false));
+        assert_eq!(holds_owners_lock(own, object, 3), None, "it has standard streams, and this file");
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false));
     }
 
     #[test]

@@ -43,6 +43,9 @@ const LOOKED_AT: usize = 16;
 /// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
 
+/// The object of a table that has a new entry, and the number of its entries.
+type Entered = (ObjectId, usize);
+
 /// The registry of a namespace.
 pub(crate) struct Registry<'a> {
     backend: &'a Arc<dyn Backend>,
@@ -55,13 +58,8 @@ impl<'a> Registry<'a> {
         Registry { backend, namespace, object: ObjectNames::registry(namespace) }
     }
 
-    /// Enters a channel, or its new writer, and returns the table's object and the number of
-    /// channels. `access` becomes a part of the registry's.
-    pub(crate) fn register(
-        &self,
-        info: &ChannelInfo,
-        access: Access,
-    ) -> Result<(ObjectId, usize), ObjectError> {
+    /// Enters a channel, or its new writer. `access` becomes a part of the registry's.
+    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<Entered, ObjectError> {
         for _ in 0..MAX_TRIES {
             let mut claim = self.claim(ClaimOptions::create(SIZE))?;
             if Table::new(claim.memory()).prepare(self.namespace, &self.object)? {
@@ -259,10 +257,8 @@ impl ChannelWatch {
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
         let registry = Registry::of(&self.backend, &self.namespace);
         let is_due = self.check.is_due();
-        let is_gone = |table: &ReadOnlyWords| {
-            Table::new(table).has_ended() || (is_due && registry.has_lost(table.object()))
-        };
-        if self.table.as_ref().is_none_or(is_gone) {
+        let is_lost = |table: &ReadOnlyWords| is_due && registry.has_lost(table.object());
+        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended() || is_lost(table)) {
             self.table = registry.view()?;
         }
         let now = self.table.as_ref().map(|table| Table::new(table).version());

@@ -12,7 +12,7 @@ use crate::channel::{
 use crate::clock::Timer;
 use crate::layout::ObjectNames;
 use crate::memory::ObjectId;
-use crate::object::{Backend, ForkToken, ObjectError};
+use crate::object::{Backend, ObjectError};
 
 /// A state that was published within this time is not removed.
 const SPARE: Duration = Duration::from_secs(60);
@@ -25,7 +25,6 @@ pub(crate) struct Session {
     pub(crate) channel: ChannelWriter,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) name: ChannelName,
-    owner: ForkToken,
     /// The object of the table that has the channel's entry, if any has it.
     table: Option<ObjectId>,
     /// When to check the names of the channel's objects and of that table.
@@ -44,9 +43,8 @@ impl Session {
         options: &WriterOptions,
     ) -> Result<Session, CreateError> {
         let channel = channel::open(backend, name, options)?;
-        let (backend, name, owner) = (Arc::clone(backend), name.clone(), ForkToken::take());
-        let (table, check, has_lost_name) = (None, Timer::new(CHECK_NAMES_AFTER), false);
-        let mut session = Session { channel, backend, name, owner, table, check, has_lost_name };
+        let (backend, name, check) = (Arc::clone(backend), name.clone(), Timer::new(CHECK_NAMES_AFTER));
+        let mut session = Session { channel, backend, name, table: None, check, has_lost_name: false };
         session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
     }
@@ -56,8 +54,8 @@ impl Session {
     /// its name up, and the next call tries again.
     pub(crate) fn reopen(&mut self) -> Result<(), CreateError> {
         let is_whole = self.channel.has_all_names().map_err(|source| self.failed(source))?;
-        if !is_whole && self.owner.is_ours() {
-            self.channel.remove_name().map_err(|source| self.failed(source))?;
+        if !is_whole && self.channel.owner.is_ours() {
+            self.channel.claim.remove().map_err(|source| self.failed(source))?;
         }
         let options = WriterOptions { resumes: false, ..self.channel.options().clone() };
         let session = Session::open(&self.backend, &self.name, &options)?;
@@ -86,8 +84,7 @@ impl Session {
     /// does the same, without a result.
     pub(crate) fn close(&mut self) -> Result<(), RemoveError> {
         self.channel.end()?;
-        let left = self.leave();
-        left.map_err(|source| RemoveError::Object { channel: self.channel.channel().into(), source })
+        self.leave().map_err(|source| RemoveError::Object { channel: self.channel.channel().into(), source })
     }
 
     /// [`Session::close`], whatever the options say: the last state stays readable.
@@ -116,7 +113,7 @@ impl Session {
         CreateError::Object { channel: self.channel.channel().into(), source }
     }
 
-    /// Enters the channel into the registry's table, and lets it wake the processes that wait there.
+    /// Enters the channel into the registry's table, and lets the writer wake its waiters.
     fn enter(&mut self) -> Result<(), CreateError> {
         let registry = self.registry();
         let (info, options) = (ChannelInfo::of(&self.channel), self.channel.options());
@@ -169,7 +166,7 @@ impl Session {
     /// Removes the entry, unless the channel stays.
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
-        if self.channel.options().linger || !self.owner.is_ours() || self.table.take().is_none() {
+        if self.channel.options().linger || !self.channel.owner.is_ours() || self.table.take().is_none() {
             return Ok(());
         }
         let entry = (self.channel.channel(), self.channel.instance());

@@ -172,10 +172,8 @@ impl<T, C> Publisher<T, C> {
                 return self.try_sync(state);
             }
         }
-        match &self.not_reopened {
-            Some(source) => Some(Err(PublishError::NamesNotRestored { source: Arc::clone(source) })),
-            None => Some(synced),
-        }
+        let why = self.not_reopened.clone().map(|source| Err(PublishError::NamesNotRestored { source }));
+        why.or(Some(synced))
     }
 
     fn try_sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {

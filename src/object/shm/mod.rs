@@ -74,16 +74,16 @@ impl SharedMemory {
         Ok((fd, stat))
     }
 
-    /// Opens an object to claim it; creates it, empty, if there is none and `create` says so. Not
-    /// through the `shared_memory` crate: if that fails half-way it unlinks the *name*, which
-    /// another process may have claimed in the meantime.
-    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Made), ObjectError> {
+    /// Opens an object to claim it; creates it, empty, if there is none and `create` says so.
+    /// Returns whether it is new. Not through the `shared_memory` crate: if that fails half-way it
+    /// unlinks the *name*, which another process may have claimed in the meantime.
+    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, bool), ObjectError> {
         match self.open(object, OFlags::RDWR) {
             Err(ObjectError::NotFound { .. }) if create => {
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-                self.open(object, flags).map(|(fd, _)| (fd, Made::Here))
+                self.open(object, flags).map(|(fd, _)| (fd, true))
             }
-            opened => opened.map(|(fd, _)| (fd, Made::Before)),
+            opened => opened.map(|(fd, _)| (fd, false)),
         }
     }
 
@@ -100,13 +100,6 @@ impl SharedMemory {
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, &stat, object, bytes)
     }
-}
-
-/// Whether an object was created by the call that opened it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Made {
-    Here,
-    Before,
 }
 
 /// Why an object that lacks memory can't be mapped: an access could fault. Its creator is between
@@ -180,7 +173,7 @@ impl Backend for SharedMemory {
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let (fd, made) = match self.open_to_claim(object, options.create) {
+            let (fd, is_new) = match self.open_to_claim(object, options.create) {
                 // Unlinked, or created, between the two steps.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
@@ -195,7 +188,7 @@ impl Backend for SharedMemory {
                 Ok(None) => {}
                 Err(error) => {
                     // On a system without locks it has no owner.
-                    if made == Made::Here && matches!(error, ObjectError::Unusable { .. }) {
+                    if is_new && matches!(error, ObjectError::Unusable { .. }) {
                         let _ = unlink(object);
                     }
                     return Err(error);
