@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
-use crate::channel::{SchemaBytes, remove};
+use crate::channel::{PublishError, SchemaBytes, remove};
 use crate::layout::Kind;
 use crate::memory::MemoryMut;
 use crate::object::{Backend, ObjectError, hooked};
@@ -199,6 +199,25 @@ fn a_growth_or_an_end_fails(options: &WriterOptions) {
         let left = heap.names();
         assert!(left.is_empty(), "{ended:?}: {left:?}");
     });
+}
+
+#[test]
+fn a_name_that_can_not_be_looked_up_refuses_a_growth_and_is_not_lost() {
+    let heap = Heap::new();
+    let backend = hooked(&heap, |call, object| match call {
+        "is_named" => {
+            let (operation, source) = ("stat", io::Error::from_raw_os_error(libc::EACCES));
+            Err(ObjectError::Os { object: object.into(), operation, source })
+        }
+        _ => Ok(()),
+    });
+    let mut writer = crate::channel::open(&backend, &name(), &options()).unwrap();
+    let error = writer.publish(&[1; 5_000]).unwrap_err();
+    assert!(matches!(&error, PublishError::Growth { source: ObjectError::Os { .. }, .. }), "{error}");
+    assert!(matches!(writer.has_all_names(), Err(ObjectError::Os { .. })));
+    assert_eq!(writer.publish(b"it fits").unwrap(), 1);
+    writer.end().unwrap();
+    assert!(heap.names().is_empty());
 }
 
 #[test]
