@@ -18,7 +18,8 @@ use crate::seqlock::ready::{self, Readiness};
 /// Objects by their names, as of one listing.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
-    channels: BTreeMap<ObjectNames, Entry>,
+    /// Channels, by the names of their objects.
+    pub(crate) channels: BTreeMap<ObjectNames, Entry>,
     others: Vec<String>,
 }
 
@@ -101,11 +102,6 @@ impl Catalog {
         Ok((catalog, registered))
     }
 
-    /// Channels, by the names of their objects.
-    pub(crate) fn channels(&self) -> impl Iterator<Item = (&ObjectNames, &Entry)> {
-        self.channels.iter()
-    }
-
     /// The registries of other versions of the layout, and their versions.
     pub(crate) fn other_registries(&self, backend: &dyn Backend) -> impl Iterator<Item = (&str, u64)> {
         self.others.iter().filter_map(|object| {
@@ -133,11 +129,6 @@ impl Catalog {
             Ok(view) => ready::check(&view) == Readiness::OtherVersion(version),
             Err(error) => !matches!(error, ObjectError::NotFound { .. }),
         })
-    }
-
-    /// Whether there was any object of this channel.
-    pub(crate) fn has(&self, names: &ObjectNames) -> bool {
-        self.channels.contains_key(names)
     }
 }
 
@@ -170,7 +161,8 @@ pub(crate) fn objects(backend: &dyn Backend, namespace: &str) -> Result<Vec<Obje
             continue;
         }
         // Segments that became current after the listing.
-        let current = own.current_segments();
+        let segment = |side, generation| names.object(Kind::Segment(side, generation));
+        let current = Side::BOTH.map(|side| Some(segment(side, own.page.generation(side)?)));
         for segment in current.iter().flatten() {
             if !objects.contains(segment) {
                 objects.push(segment.clone());
@@ -208,14 +200,7 @@ pub(crate) fn namespace_of_registry(backend: &dyn Backend, object: &str) -> Opti
 }
 
 impl OwnPage {
-    /// The names of the current segments, A and B; `None` for a generation that no writer stores.
-    fn current_segments(&self) -> [Option<String>; 2] {
-        Side::BOTH.map(|side| {
-            let generation = self.page.generation(side)?;
-            Some(self.name.objects.object(Kind::Segment(side, generation)))
-        })
-    }
-
+    /// `current`: the names of the current segments; `None` for a generation that no writer stores.
     fn part(&self, object: &String, current: &[Option<String>; 2]) -> Part {
         match self.name.objects.kind_of(object) {
             Some(Kind::Control) => Part::Control,

@@ -79,7 +79,7 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
     let (catalog, registered) = Catalog::read_with_registry(backend, namespace)?;
     let mut report = CleanupReport::default();
     let mut in_order = HashSet::new();
-    for (names, entry) in catalog.channels() {
+    for (names, entry) in &catalog.channels {
         let outcome = cleanup.clean(names, &entry.objects, entry.writer);
         report.add(outcome.map(|outcome| match outcome {
             CleanupOutcome::Removed(removed) => Some(removed),
@@ -118,7 +118,7 @@ pub(crate) fn clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError>
 pub(crate) fn would_clean(cleanup: &Cleanup<'_>) -> Result<CleanupReport, ObjectError> {
     let (catalog, registered) = Catalog::read_with_registry(cleanup.backend, cleanup.namespace)?;
     let mut report = CleanupReport::default();
-    for (names, entry) in catalog.channels() {
+    for (names, entry) in &catalog.channels {
         report.add(cleanup.dry_run(names, &entry.objects, entry.writer));
     }
     for (object, version) in catalog.other_registries(cleanup.backend.as_ref()) {
@@ -158,7 +158,9 @@ fn is_gone(
         // If the page's name was removed by hand, the channel exists as long as its writer.
         Err(ObjectError::NotFound { .. }) => {
             let was_removed = removed.iter().any(|removed| removed.objects.contains(&page));
-            Ok(was_removed || !catalog.has(&names) || info.identity.state() == ProcessState::Dead)
+            Ok(was_removed
+                || !catalog.channels.contains_key(&names)
+                || info.identity.state() == ProcessState::Dead)
         }
         // A page that is being made is that of another instance.
         Err(ObjectError::Unfinished { .. }) => Ok(true),

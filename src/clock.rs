@@ -7,13 +7,12 @@
 use std::fs;
 use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME_COARSE};
 
-use crate::object::read_clock;
+use crate::object::{OfThisProcess, of_this_process, read_clock};
 
 /// Sleep during a shorter pause between two signs of life of a writer need not be noticed.
 const MAX_PAUSE: u64 = 100_000_000;
@@ -84,6 +83,7 @@ pub(crate) fn slept() -> Duration {
 
 /// The time for which the clock of time awake stood still: the difference of the two clocks, or up
 /// to [`MAX_READ`] less.
+#[cold]
 fn slept_by(offsets: Offsets) -> u64 {
     let (mut boottime, mut awake) = (0, read_clock(CLOCK_MONOTONIC));
     for _ in 0..MAX_READS {
@@ -160,12 +160,7 @@ impl WriterClock {
     pub(crate) fn sign(&mut self, time: u64) -> Option<u64> {
         let pause = time.saturating_sub(self.last);
         self.last = self.last.max(time);
-        if pause > MAX_PAUSE { Some(self.slept()) } else { None }
-    }
-
-    #[cold]
-    fn slept(&self) -> u64 {
-        slept_by(self.offsets)
+        if pause > MAX_PAUSE { Some(slept_by(self.offsets)) } else { None }
     }
 }
 
@@ -181,10 +176,12 @@ struct Offsets {
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFA;
 
 impl Offsets {
-    /// Those of this process: none if `/proc` does not show them.
+    /// Those of this process: none if `/proc` does not show them. A fork may have others.
     fn of_self() -> Offsets {
-        static OWN: OnceLock<Offsets> = OnceLock::new();
-        *OWN.get_or_init(|| Offsets::read().unwrap_or_default())
+        thread_local! {
+            static OWN: OfThisProcess<Offsets> = const { OfThisProcess::new(None) };
+        }
+        of_this_process(&OWN, || Offsets::read().unwrap_or_default())
     }
 
     /// `None` if they can't be determined.
@@ -229,8 +226,14 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(crate) fn new(every: Duration) -> Timer {
-        let every = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+        let every = nanoseconds(every);
         Timer { every, due: AtomicU64::new(read_clock(CLOCK_MONOTONIC_COARSE).saturating_add(every)) }
+    }
+
+    /// Whether [`Timer::is_due`] would be true now.
+    #[inline]
+    pub(crate) fn will_be_due(&self) -> bool {
+        read_clock(CLOCK_MONOTONIC_COARSE) >= self.due.load(Ordering::Relaxed)
     }
 
     /// Whether that time has passed since it was last due, or since it was made. Costs a read of
@@ -238,11 +241,14 @@ impl Timer {
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         let now = read_clock(CLOCK_MONOTONIC_COARSE);
-        now >= self.due.load(Ordering::Relaxed) && {
-            let due = self.due.swap(now.saturating_add(self.every), Ordering::Relaxed);
-            now >= due
-        }
+        now >= self.due.load(Ordering::Relaxed)
+            && now >= self.due.swap(now.saturating_add(self.every), Ordering::Relaxed)
     }
+}
+
+/// Saturates after 584 years.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

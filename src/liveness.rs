@@ -16,18 +16,20 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Mutex, TryLockError};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use crate::clock;
 use crate::memory::ObjectId;
-use crate::object::{self, ForkToken};
+use crate::object::{self, OfThisProcess};
 
 /// Nanoseconds of a clock tick, as `/proc` counts them on all processors that this library
 /// supports.
 const TICK: i64 = 10_000_000;
+
+/// How many descriptors of a process to examine at most, within some tens of milliseconds.
+const MAX_DESCRIPTORS: usize = 4_096;
 
 /// Identity of a process among all that this machine ever ran. Parts that `/proc` doesn't show are
 /// 0.
@@ -58,30 +60,17 @@ pub(crate) enum ProcessState {
 }
 
 impl ProcessIdentity {
-    /// This process. Read from `/proc` once, and again after a fork.
+    /// This process, as `/proc` shows it.
     pub(crate) fn of_self() -> ProcessIdentity {
-        static KNOWN: Mutex<Option<(ForkToken, ProcessIdentity)>> = Mutex::new(None);
-        let mut known = match KNOWN.try_lock() {
-            Ok(known) => known,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Another thread holds the lock, or held it when this process was forked and will never
-            // release it.
-            Err(TryLockError::WouldBlock) => return ProcessIdentity::read(ForkToken::take().pid()),
-        };
-        match *known {
-            Some((token, identity)) if token.is_ours() => identity,
-            _ => {
-                let token = ForkToken::take();
-                let identity = ProcessIdentity::read(token.pid());
-                *known = Some((token, identity));
-                identity
-            }
+        thread_local! {
+            static OWN: OfThisProcess<ProcessIdentity> = const { OfThisProcess::new(None) };
         }
+        object::of_this_process(&OWN, ProcessIdentity::read)
     }
 
-    fn read(pid: u64) -> ProcessIdentity {
+    fn read() -> ProcessIdentity {
         ProcessIdentity {
-            pid,
+            pid: u64::from(std::process::id()),
             start_time: Status::of("self").and_then(|status| status.start_time()).unwrap_or(0),
             boot_id: boot_id().unwrap_or([0; 2]),
             pid_namespace: fs::metadata("/proc/self/ns/pid").map_or(0, |file| file.ino()),
@@ -137,7 +126,7 @@ impl ProcessIdentity {
         };
         let is_known = self.start_time != 0;
         if !is_known || status.start_time() != Some(self.start_time) {
-            return match object::holds_owners_lock(self.pid, of) {
+            return match object::holds_owners_lock(self.pid, of, MAX_DESCRIPTORS) {
                 // The owner itself: a fork has another pid.
                 Some(true) if of.is_some() => status.state(&folder),
                 Some(false) if is_known => ProcessState::Dead,

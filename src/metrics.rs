@@ -6,6 +6,7 @@
 use ::metrics::{Label, counter, gauge};
 
 use crate::channel::{ReaderStatistics, WriterStatistics};
+use crate::clock::nanoseconds;
 use crate::hub::HubStatistics;
 use crate::syncer::SyncerStatistics;
 use crate::usage::{ChannelMemory, MemoryUsage, NamespaceMemory};
@@ -111,7 +112,7 @@ impl SyncerStatistics {
     /// Only with the feature `metrics`.
     pub fn record(&self, labels: &[(&str, &str)]) {
         let labels = owned(labels);
-        let encoding = u64::try_from(self.encode_time.as_nanos()).unwrap_or(u64::MAX);
+        let encoding = nanoseconds(self.encode_time);
         counter!("tearless_sync_ticks_total", labels.clone()).absolute(self.ticks);
         counter!("tearless_sync_published_total", labels.clone()).absolute(self.published);
         counter!("tearless_sync_skipped_total", labels.clone()).absolute(self.skipped);

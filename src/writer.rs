@@ -6,14 +6,12 @@ pub use builder::WriterBuilder;
 
 use std::marker::PhantomData;
 use std::mem;
-use std::sync::Arc;
 
 use crate::channel::{
-    self, AttachError, ChannelName, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError,
-    SnapshotError, WriterStatistics,
+    self, AttachError, ChannelWriter, CreateError, PublishError, ReaderOptions, RemoveError, SnapshotError,
+    WriterStatistics,
 };
 use crate::codec::{Decode, Encode, MessagePack};
-use crate::object::Backend;
 use crate::registry::Session;
 use crate::snapshot::Snapshot;
 
@@ -26,8 +24,6 @@ use crate::snapshot::Snapshot;
 #[must_use = "dropping a writer ends its channel"]
 pub struct Writer<T: ?Sized, C = MessagePack> {
     session: Session,
-    backend: Arc<dyn Backend>,
-    name: ChannelName,
     scratch: Vec<u8>,
     last_payload: LastPayload,
     types: PhantomData<fn(&T) -> C>,
@@ -101,12 +97,12 @@ impl<T, C: Decode<T>> Writer<T, C> {
     /// [`SnapshotError`]: [`SnapshotError::Closed`] if the channel's names were removed,
     /// [`SnapshotError::Decode`] if the predecessor's state has other fields.
     pub fn latest(&self) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        let (channel, last) = (self.channel().to_owned(), self.publication());
+        let (session, channel, last) = (&self.session, self.channel().to_owned(), self.publication());
         if last == 0 {
             return Ok(None);
         }
-        let mut reader = match channel::attach(&self.backend, &self.name, &ReaderOptions::default()) {
-            Ok(reader) if reader.instance() == self.session.channel.instance() => reader,
+        let mut reader = match channel::attach(&session.backend, &session.name, &ReaderOptions::default()) {
+            Ok(reader) if reader.instance() == session.channel.instance() => reader,
             Err(AttachError::Object { source, .. }) => return Err(SnapshotError::Object { channel, source }),
             // The name is that of another channel or of none.
             _ => return Err(SnapshotError::Closed { channel, last }),
@@ -124,39 +120,36 @@ impl<T: ?Sized, C> Writer<T, C> {
     /// Reports that the writer works and that its last publication is still its state: a heartbeat,
     /// see [`Reader::heartbeat_age`](crate::Reader::heartbeat_age).
     ///
-    /// Once a second at most, it also checks that the channel still has its name in `/dev/shm`: by
-    /// one system call (`stat`), the only one.
+    /// Once a second at most, it also checks that the channel's objects and the namespace's
+    /// registry still have their names in `/dev/shm`: by a system call (`stat`) for each, the only
+    /// ones. A registry without a name is made again, and has the channel again.
     ///
     /// Progress: wait-free. Cost: one read of the precise clock, one of the coarse one, and a
     /// store.
     ///
     /// # Errors
     ///
-    /// [`PublishError::NamesRemoved`] if no process can find the channel any more. The heartbeat
-    /// was given: attached readers can see it.
+    /// [`PublishError::NamesRemoved`] if no other process can attach to the channel any more, and
+    /// [`PublishError::NamesNotRestored`] if none can list it. The heartbeat was given: attached
+    /// readers can see it.
     ///
     /// [`PublishError::Forked`] in a fork of the process that opened the writer: the parent has the
     /// channel.
     pub fn touch(&mut self) -> Result<(), PublishError> {
-        self.session.channel.touch()
+        self.session.touch()
     }
 
-    /// Creates the channel again with the same options, after its names were removed
+    /// Creates the channel again with the same options, after one of its names was removed
     /// ([`PublishError::NamesRemoved`]). Its numbers begin at 1. Readers of the former channel see
     /// its end, as after [`Writer::close`].
     ///
     /// # Errors
     ///
-    /// [`CreateError`]; the writer stays as it was. [`CreateError::AlreadyOwned`] if this channel
-    /// has its names still, or if there is another channel of this name, also one that its writer
-    /// has left.
+    /// [`CreateError`]; attached readers notice nothing, and the next call tries again.
+    /// [`CreateError::AlreadyOwned`] if this channel has all of its names, or if there is another
+    /// channel of this name, also one that its writer has left.
     pub fn reopen(&mut self) -> Result<(), CreateError> {
-        let mut options = self.session.channel.options().clone();
-        options.resumes = false;
-        let session = Session::open(&self.backend, &self.name, &options)?;
-        // Dropping the former session ends it for its readers. Its names mean other objects now,
-        // which stay.
-        self.session = session;
+        self.session.reopen()?;
         self.last_payload = LastPayload::default();
         Ok(())
     }

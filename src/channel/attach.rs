@@ -35,8 +35,7 @@ pub(crate) fn attach(
     loop {
         match find(backend, name)? {
             Found::Ready(page) => {
-                let (backend, names) = (Arc::clone(backend), name.objects.clone());
-                let segments = Segments { backend, names, instance: page.instance() };
+                let segments = Segments::new(backend, &name.objects, page.instance());
                 return Ok(ChannelReader::new(page, segments, name, options.retry));
             }
             Found::Missing => {

@@ -177,7 +177,7 @@ impl Cleanup<'_> {
                 return self.without_page(RemovalReason::HalfMade, objects);
             }
             // A claim would set other permissions, and then read the page.
-            Err(error @ ObjectError::PermissionDenied { .. }) if self.is_ours(&page_name)? => {
+            Err(error @ ObjectError::PermissionDenied { .. }) if self.backend.owns(&page_name)? => {
                 return self.behind_permissions(error, objects, writer);
             }
             Err(error) => return Err(error),
@@ -244,20 +244,11 @@ impl Cleanup<'_> {
     ) -> Result<Option<Removed>, ObjectError> {
         let mut ours = Vec::new();
         for object in objects {
-            if self.is_ours(object)? {
+            if self.backend.owns(object)? {
                 ours.push(object.clone());
             }
         }
         Ok((!ours.is_empty()).then_some(Removed { objects: ours, ..removed }))
-    }
-
-    /// Whether the object exists and this process may remove it.
-    fn is_ours(&self, object: &str) -> Result<bool, ObjectError> {
-        match self.backend.status(object) {
-            Ok(status) => Ok(status.is_ours()),
-            Err(ObjectError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 }
 
@@ -343,8 +334,7 @@ impl<'a, M: Memory + Clone> Leftovers<'a, M> {
     }
 
     fn segments(&self) -> Segments {
-        let instance = self.memory.load(control::INSTANCE);
-        Segments { backend: Arc::clone(self.backend), names: self.names.clone(), instance }
+        Segments::new(self.backend, self.names, self.memory.load(control::INSTANCE))
     }
 
     fn removed(&self, reason: RemovalReason) -> Removed {
@@ -486,8 +476,7 @@ pub(crate) fn remove(backend: &Arc<dyn Backend>, name: &ChannelName) -> Result<O
         }
     }
     let instance = claim.memory().load(control::INSTANCE);
-    let segments = Segments { backend: Arc::clone(backend), names: name.objects.clone(), instance };
-    destroy(claim.as_ref(), &segments).map_err(failed)?;
+    destroy(claim.as_ref(), &Segments::new(backend, &name.objects, instance)).map_err(failed)?;
     Ok(Some(instance))
 }
 

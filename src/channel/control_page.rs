@@ -315,7 +315,8 @@ impl<M: MemoryMut> ControlPage<M> {
         self.store(control::WAITERS, 0);
         self.store(control::HEARTBEAT, 0);
         self.store(control::ENDED, 0);
-        self.store(control::HEARTBEAT_INTERVAL, nanoseconds(options.heartbeat_interval));
+        let interval = options.heartbeat_interval.unwrap_or_default();
+        self.store(control::HEARTBEAT_INTERVAL, clock::nanoseconds(interval));
         // A writer without timestamps and without a promise reads no clock here either.
         let opened = match options.heartbeat_interval {
             Some(_) => clock.precise(),
@@ -441,10 +442,6 @@ pub(super) fn is_abandoned<const W: bool>(page: &SharedWords<W>) -> bool {
     is_readable
         && owner.other_boot().is_none()
         && owner.state_as_owner(Some(page.object())) == ProcessState::Dead
-}
-
-fn nanoseconds(interval: Option<Duration>) -> u64 {
-    u64::try_from(interval.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Writes `text`, cut at the end of a character if its field has no room for all of it.

@@ -1,6 +1,7 @@
 //! Errors of a channel, one enum for each operation on it.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{NameError, OverBudget, SizeLimit};
@@ -349,12 +350,21 @@ pub enum PublishError {
         /// The object, and what is wrong with it.
         source: ObjectError,
     },
-    /// The channel's names were unlinked, or taken over, while it was in use.
+    /// The channel's names, or some of them, were unlinked or taken over while it was in use.
     #[error(
-        "the channel's names were removed from /dev/shm while it was in use; attached readers \
-         keep the last state: call `Writer::reopen`, or open a new writer"
+        "names of the channel were removed from /dev/shm while it was in use; attached readers keep \
+         the last state: call `Writer::reopen`, or open a new writer"
     )]
     NamesRemoved,
+    /// The channel's names, or that of the namespace's registry, were unlinked while the channel
+    /// was in use, and could not be made again.
+    #[error(
+        "names of the channel were removed from /dev/shm while it was in use, and can't be made again: {source}"
+    )]
+    NamesNotRestored {
+        /// Why not.
+        source: Arc<CreateError>,
+    },
     /// This process is a fork of the process that opened the writer.
     #[error(
         "this writer belongs to process {owner}, and this process is a fork of it: open a writer \

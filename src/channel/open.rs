@@ -146,7 +146,7 @@ impl Opening<'_> {
     fn create(&self, claim: Box<dyn Claim>) -> Result<ChannelWriter, CreateError> {
         // Before anything is changed: another user may have left a half-made page, which stays.
         let made = self.access_of(claim.as_ref()).and_then(|_| {
-            let instance = self.new_instance()?;
+            let instance = getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))?;
             let segments = self.segments(instance);
             claim.set_access(self.options.access).map_err(|source| self.failed(source))?;
             let access = self.access_of(claim.as_ref())?;
@@ -242,21 +242,16 @@ impl Opening<'_> {
         page: &ControlPage<Words>,
         access: Access,
     ) -> Result<Option<ChannelObjects>, CreateError> {
+        use ObjectError::{Foreign, NotFound, Unfinished};
         let segments = self.segments(page.instance());
-        let mut sides = Vec::with_capacity(2);
-        for side in Side::BOTH {
-            let Some(generation) = page.generation(side) else { return Ok(None) };
-            match segments.reopen(side, generation) {
-                Ok(segment) => sides.push(segment),
-                Err(
-                    ObjectError::NotFound { .. }
-                    | ObjectError::Foreign { .. }
-                    | ObjectError::Unfinished { .. },
-                ) => return Ok(None),
-                Err(source) => return Err(self.failed(source)),
-            }
-        }
-        let Ok::<[_; 2], _>(sides) = sides.try_into() else { return Ok(None) };
+        let left = |side| match page.generation(side).map(|generation| segments.reopen(side, generation)) {
+            Some(Ok(segment)) => Ok(Some(segment)),
+            None | Some(Err(NotFound { .. } | Foreign { .. } | Unfinished { .. })) => Ok(None),
+            Some(Err(source)) => Err(self.failed(source)),
+        };
+        let Some(first) = left(Side::A)? else { return Ok(None) };
+        let Some(second) = left(Side::B)? else { return Ok(None) };
+        let sides = [first, second];
         let holds =
             |publication: Publication| sides[publication.side().index()].ring.holds(publication).is_some();
         let last = page.publication();
@@ -347,12 +342,8 @@ impl Opening<'_> {
         self.backend.remove_leftover(&segments.schema_name()).map(drop)
     }
 
-    fn new_instance(&self) -> Result<u64, CreateError> {
-        getrandom::u64().map_err(|error| CreateError::NoRandomness(error.to_string()))
-    }
-
     fn segments(&self, instance: u64) -> Segments {
-        Segments { backend: self.backend.clone(), names: self.name.objects.clone(), instance }
+        Segments::new(self.backend, &self.name.objects, instance)
     }
 
     fn page_name(&self) -> String {

@@ -424,10 +424,9 @@ impl ChannelReader {
         self.segments.instance
     }
 
-    /// Whether the channel's name no longer means this channel, by some system calls.
-    pub(crate) fn has_lost_name(&self) -> bool {
-        let page = self.segments.names.object(Kind::Control);
-        matches!(self.segments.backend.is_claimed(&page, self.page().memory()), Ok(None))
+    /// Whether the channel's name still means this channel, by a system call.
+    pub(crate) fn is_named(&self) -> Result<bool, ObjectError> {
+        self.segments.is_named(Kind::Control, self.page().memory().object())
     }
 
     /// Codec and type of the channel's states.

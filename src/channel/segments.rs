@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES, segment};
-use crate::memory::{Memory, MemoryMut, ReadOnlyWords, Words};
+use crate::memory::{Memory, MemoryMut, ObjectId, ReadOnlyWords, Words};
 use crate::object::{Access, Backend, ObjectError};
 use crate::seqlock::ready::{self, Readiness};
 use crate::seqlock::{Ring, Segment};
@@ -20,12 +20,17 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub(super) fn page_name(&self) -> String {
-        self.names.object(Kind::Control)
+    pub(super) fn new(backend: &Arc<dyn Backend>, names: &ObjectNames, instance: u64) -> Segments {
+        Segments { backend: Arc::clone(backend), names: names.clone(), instance }
     }
 
     pub(super) fn name(&self, side: Side, generation: u64) -> String {
         self.names.object(Kind::Segment(side, generation))
+    }
+
+    /// Whether the name of the channel's object of this kind still means the object `id`.
+    pub(super) fn is_named(&self, kind: Kind, id: ObjectId) -> Result<bool, ObjectError> {
+        self.backend.is_named(&self.names.object(kind), id)
     }
 
     /// Creates a segment, in place of a leftover of that name if need be. Only for the holder of

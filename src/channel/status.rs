@@ -98,9 +98,7 @@ fn state_of_owner(reader: &ChannelReader) -> Result<WriterState, ObjectError> {
         ProcessState::Dead => WriterState::Dead,
         ProcessState::Stopped => WriterState::Stopped,
         ProcessState::Running => WriterState::Alive,
-        ProcessState::Unknown if segments.backend.is_claimed(&name, page.memory())?.is_none() => {
-            WriterState::Unknown
-        }
+        ProcessState::Unknown if !reader.is_named()? => WriterState::Unknown,
         ProcessState::Unknown => WriterState::Alive,
     })
 }

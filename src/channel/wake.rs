@@ -18,9 +18,9 @@ pub(crate) struct WaitersPage {
 #[derive(Debug)]
 pub(super) struct Waker {
     /// Instance of the registry whose page it uses.
-    instance: u64,
+    pub(super) instance: u64,
     announcements: Announcements<Words>,
-    wake_mode: WakeMode,
+    pub(super) wake_mode: WakeMode,
     answered: Answered,
 }
 
@@ -40,15 +40,6 @@ impl Waker {
         let announcements = Announcements::new(page.words, waiters::of_channel(channel));
         let answered = Answered::none_of(announcements.count());
         Some(Waker { instance: page.instance, announcements, wake_mode, answered })
-    }
-
-    pub(super) fn wake_mode(&self) -> WakeMode {
-        self.wake_mode
-    }
-
-    /// Instance of the registry whose page it uses.
-    pub(super) fn instance(&self) -> u64 {
-        self.instance
     }
 
     /// p1: the count before a publication, for [`Waker::must_wake`] after it.

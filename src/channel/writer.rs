@@ -1,8 +1,8 @@
 //! The writing side of a channel.
 
+use std::mem;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::budget::SizeLimit;
 use super::control_page::ControlPage;
@@ -11,15 +11,12 @@ use super::segments::{Segments, checksum_of_publication};
 use super::statistics::WriterCounts;
 use super::wake::{WaitersPage, Waker};
 use super::{ChannelName, PublishError, RemoveError, WriterStatistics};
-use crate::clock::{Timer, WriterClock};
-use crate::layout::{Geometry, ObjectNames, Publication, Side, WORD_BYTES};
+use crate::clock::WriterClock;
+use crate::layout::{Geometry, Kind, ObjectNames, Publication, Side, WORD_BYTES};
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, Words};
 use crate::object::{self, AtExit, Claim, ForkToken, ObjectError};
 use crate::seqlock::{ChannelState, Segment, Writer};
-
-/// How long a writer gives heartbeats before it checks that its channel still has its name.
-const CHECK_NAME_AFTER: Duration = Duration::from_secs(1);
 
 /// The one writer of a channel of bytes.
 pub(crate) struct ChannelWriter {
@@ -27,7 +24,7 @@ pub(crate) struct ChannelWriter {
     pub(super) segments: Segments,
     channel: String,
     options: WriterOptions,
-    pub(super) owner: ForkToken,
+    pub(crate) owner: ForkToken,
     clock: WriterClock,
     exit: Arc<ExitMark>,
     /// `None` for a writer that wakes no process.
@@ -42,16 +39,12 @@ pub(crate) struct ChannelWriter {
     counts: WriterCounts,
     /// Names of replaced segments that could not be unlinked yet.
     linked: Vec<String>,
-    /// When to check that the channel still has its name.
-    check_name: Timer,
-    /// The result of the last such check.
-    has_lost_name: bool,
     /// The channel has ended, and nothing of it is left to unlink.
     has_ended: bool,
     /// The object with the channel's schema, if it carries one: unlinked with the channel.
     schema: Option<Words>,
     /// Makes this process the only writer until it is dropped.
-    claim: Box<dyn Claim>,
+    pub(crate) claim: Box<dyn Claim>,
 }
 
 /// The objects of a channel, beside its page.
@@ -94,8 +87,6 @@ impl ChannelWriter {
             growths,
             counts: WriterCounts::begin(last, growths),
             linked: Vec::new(),
-            check_name: Timer::new(CHECK_NAME_AFTER),
-            has_lost_name: false,
             has_ended: false,
             schema: objects.schema,
             claim,
@@ -227,9 +218,16 @@ impl ChannelWriter {
         if self.segments.unlink(side, replaced).is_err() {
             self.linked.push(self.segments.name(side, replaced.generation));
         }
-        if !self.linked.is_empty() && self.is_named() {
-            self.linked.retain(|name| self.segments.backend.remove_leftover(name).is_err());
+        let linked = mem::take(&mut self.linked);
+        self.linked = linked.into_iter().filter(|name| self.remove_linked(name).is_err()).collect();
+    }
+
+    /// Unlinks a replaced segment whose name is still ours.
+    fn remove_linked(&self, name: &str) -> Result<(), ObjectError> {
+        if self.is_named()? {
+            self.segments.backend.remove_leftover(name)?;
         }
+        Ok(())
     }
 
     /// Updates which payloads go straight into the current segment, after a change that affects it.
@@ -288,17 +286,21 @@ impl ChannelWriter {
         }
         // If our control page has been unlinked, another writer may already use these segment
         // names.
-        if !self.is_named() {
-            return Err(PublishError::NamesRemoved);
-        }
+        let check_name = || match self.is_named() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(PublishError::NamesRemoved),
+            Err(source) => Err(self.cannot_grow(geometry, source)),
+        };
+        check_name()?;
         self.afford(side, geometry, len)?;
         // A process that has changed its user would create a segment that readers refuse.
-        let status = self.claim.status().and_then(|status| status.must_be_ours(&self.segments.page_name()));
+        let names = &self.segments.names;
+        let status = self.claim.status().and_then(|status| status.must_be_ours(&names.object(Kind::Control)));
         status.map_err(|source| self.cannot_grow(geometry, source))?;
         let create = || self.segments.create(side, generation, geometry, self.options.access);
         let created = match create() {
-            Err(ObjectError::Exists { .. }) if !self.is_named() => return Err(PublishError::NamesRemoved),
             Err(ObjectError::Exists { object }) => {
+                check_name()?;
                 self.segments.backend.remove_leftover(&object).and_then(|_| create())
             }
             created => created,
@@ -307,7 +309,6 @@ impl ChannelWriter {
     }
 
     /// Gives a heartbeat: one read of the clock and one store; after a pause, up to ten of each.
-    /// Now and then it checks that the channel still has its name.
     pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
         if !self.owner.is_ours() {
             return Err(PublishError::Forked { owner: self.owner.pid() });
@@ -317,10 +318,7 @@ impl ChannelWriter {
         if let Some(slept) = self.clock.sign(time) {
             page.set_slept(slept);
         }
-        if self.check_name.is_due() {
-            self.has_lost_name = !self.is_named();
-        }
-        if self.has_lost_name { Err(PublishError::NamesRemoved) } else { Ok(()) }
+        Ok(())
     }
 
     /// The last publication has the worker's final state.
@@ -341,7 +339,7 @@ impl ChannelWriter {
     pub(crate) fn wake_waiters_of(&mut self, page: WaitersPage) {
         let Some(waker) = Waker::new(page, &self.channel, self.options.wake_mode) else { return };
         let page = self.writer.control();
-        page.set_waiters(waker.instance(), waker.wake_mode());
+        page.set_waiters(waker.instance, waker.wake_mode);
         // Processes that wait for a new writer re-read which waiters' page to use.
         waker.wake(page.memory());
         self.waker = Some(waker);
@@ -369,38 +367,45 @@ impl ChannelWriter {
             self.has_ended = true;
             return Ok(());
         }
-        let (objects, mut failures): (Vec<String>, Vec<ObjectError>) = self.unlink_all().into_iter().unzip();
+        let (objects, failures): (Vec<String>, Vec<ObjectError>) = self.unlink_all().into_iter().unzip();
         self.has_ended = failures.is_empty();
-        match self.has_ended {
-            true => Ok(()),
-            false => Err(RemoveError::Left {
-                channel: self.channel.clone(),
-                objects,
-                source: failures.swap_remove(0),
-            }),
-        }
+        let channel = self.channel.clone();
+        let left = |source| Err(RemoveError::Left { channel, objects, source });
+        failures.into_iter().next().map_or(Ok(()), left)
     }
 
     /// Unlinks all objects of the channel, the page last: when its name is free, so are those of
     /// the segments. Returns the objects that are left.
     fn unlink_all(&self) -> Vec<(String, ObjectError)> {
-        let segments = &self.segments;
-        let mut left = Vec::new();
-        for side in Side::BOTH {
-            let name = segments.name(side, self.writer.generation(side));
-            let removed = segments.backend.remove(&name, self.writer.ring(side).memory());
-            left.extend(removed.err().map(|error| (name, error)));
+        let Segments { backend, names, .. } = &self.segments;
+        let unlink = |(kind, memory)| {
+            let name = names.object(kind);
+            let removed = backend.remove(&name, memory);
+            (name, removed)
+        };
+        let linked = self.linked.iter().map(|name| (name.clone(), self.remove_linked(name)));
+        let mut all: Vec<_> = self.parts().map(unlink).chain(linked).collect();
+        all.push((names.object(Kind::Control), self.claim.remove()));
+        all.into_iter().filter_map(|(name, removed)| Some((name, removed.err()?))).collect()
+    }
+
+    /// The channel's objects beside its page.
+    fn parts(&self) -> impl Iterator<Item = (Kind, &Words)> {
+        let segment =
+            |side| (Kind::Segment(side, self.writer.generation(side)), self.writer.ring(side).memory());
+        let schema = self.schema.as_ref().map(|schema| (Kind::Schema, schema));
+        Side::BOTH.into_iter().map(segment).chain(schema)
+    }
+
+    /// Whether all objects of the channel still have their names, so that other processes can open
+    /// it: a system call for each.
+    pub(crate) fn has_all_names(&self) -> Result<bool, ObjectError> {
+        for (kind, memory) in self.parts() {
+            if !self.segments.is_named(kind, memory.object())? {
+                return Ok(false);
+            }
         }
-        if let Some(schema) = &self.schema {
-            let name = segments.schema_name();
-            left.extend(segments.backend.remove(&name, schema).err().map(|error| (name, error)));
-        }
-        if !self.linked.is_empty() && self.is_named() {
-            let removed = |name: &String| Some((name.clone(), segments.backend.remove_leftover(name).err()?));
-            left.extend(self.linked.iter().filter_map(removed));
-        }
-        left.extend(self.claim.remove().err().map(|error| (segments.page_name(), error)));
-        left
+        self.is_named()
     }
 
     /// Counts a state that is not published because of `error`.
@@ -428,8 +433,8 @@ impl ChannelWriter {
     }
 
     /// Whether the control page still has its name, and with it the segments' names are ours.
-    fn is_named(&self) -> bool {
-        self.claim.is_named()
+    fn is_named(&self) -> Result<bool, ObjectError> {
+        self.segments.is_named(Kind::Control, self.claim.memory().object())
     }
 
     /// The channel's name.

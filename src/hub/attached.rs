@@ -21,7 +21,7 @@ use crate::clock::Timer;
 use crate::codec::Decode;
 use crate::health::Thresholds;
 use crate::object::ObjectError;
-use crate::registry::{CHECK_NAMES_AFTER, ChannelWatch, Registry};
+use crate::registry::{ChannelWatch, Registry};
 use crate::waiting::{NamespaceHandle, WaitPolicy};
 
 type Channels = papaya::HashMap<Arc<str>, Attached, foldhash::fast::RandomState>;
@@ -47,8 +47,8 @@ pub(super) struct Shared {
     /// reads it.
     channels: Channels,
     listing: Mutex<Listing>,
-    /// When a query follows the registry: a channel whose name was removed by hand can't say so.
-    follow: Timer,
+    /// When the listing's watch checks names: what has lost its name can't say so.
+    check: Arc<Timer>,
 }
 
 /// The names of the registry as of the last listing.
@@ -56,16 +56,8 @@ struct Listing {
     watch: ChannelWatch,
     /// `None` before the first listing.
     names: Option<Arc<[Arc<str>]>>,
-    state: ListState,
-}
-
-/// Whether [`Listing::names`] is up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ListState {
-    /// It is as of the watch's last look.
-    Listed,
-    /// The watch has seen a change, and the registry has not been listed since.
-    Outdated,
+    /// Whether the watch has seen a change since then.
+    is_outdated: bool,
 }
 
 /// An attached channel as of some moment. It is never changed, only replaced.
@@ -105,16 +97,17 @@ impl Attached {
 impl Shared {
     pub(super) fn new(handle: NamespaceHandle, options: Options) -> Shared {
         let watch = ChannelWatch::new(handle.backend().clone(), handle.namespace());
-        let listing = Mutex::new(Listing { watch, names: None, state: ListState::Outdated });
+        let check = Arc::clone(&watch.check);
+        let listing = Mutex::new(Listing { watch, names: None, is_outdated: true });
         let (counts, channels) = (Counts::default(), Channels::default());
-        Shared { handle, options, counts, channels, listing, follow: Timer::new(CHECK_NAMES_AFTER) }
+        Shared { handle, options, counts, channels, listing, check }
     }
 
     /// Lets go, four times a second at most, of channels that lost their names. Waits for no
     /// thread: one that lists at this moment does the same.
     #[inline]
     pub(super) fn follow_now_and_then(&self) {
-        if self.follow.is_due() {
+        if self.check.will_be_due() {
             self.follow();
         }
     }
@@ -233,9 +226,9 @@ impl Shared {
     fn update(&self, listing: &mut Listing) -> Result<Arc<[Arc<str>]>, QueryError> {
         if listing.watch.changed().unwrap_or(true) {
             // The watch returns this once, and the listing may fail.
-            listing.state = ListState::Outdated;
+            listing.is_outdated = true;
         }
-        if listing.state == ListState::Outdated {
+        if listing.is_outdated {
             let listed = Registry::of(self.handle.backend(), self.handle.namespace()).list();
             let infos = match (listed, &listing.names) {
                 (Ok(infos), _) => infos,
@@ -253,7 +246,7 @@ impl Shared {
                 !found.is_removed()
                     && match instances.get(found.channel()) {
                         Some(entered) => *entered == found.instance(),
-                        None => !found.has_lost_name(),
+                        None => !matches!(found.is_named(), Ok(false)),
                     }
             };
             let guard = self.guard();
@@ -262,7 +255,7 @@ impl Shared {
             let mut names: Vec<Arc<str>> = infos.iter().map(|info| info.name.as_str().into()).collect();
             names.sort_unstable();
             names.dedup();
-            (listing.names, listing.state) = (Some(names.into()), ListState::Listed);
+            (listing.names, listing.is_outdated) = (Some(names.into()), false);
         }
         Ok(listing.names.clone().unwrap_or_default())
     }

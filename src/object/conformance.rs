@@ -83,6 +83,26 @@ fn removing_never_hits_a_successor(backend: Arc<dyn Backend>) {
     assert_eq!(names.backend.view(&name).unwrap().load(0), 2);
 }
 
+fn is_named(names: &Names, name: &str, memory: &Words) -> bool {
+    names.backend.is_named(name, memory.object()).unwrap()
+}
+
+fn a_name_means_one_object_or_none(backend: Arc<dyn Backend>) {
+    let names = Names::new(backend, "means");
+    let [first_name, second_name] = ["a", "b"].map(|suffix| names.name(suffix));
+    let [first, second] = [&first_name, &second_name]
+        .map(|name| names.backend.create(name, PAGE_BYTES, Access::OWNER).unwrap());
+    let means = |name: &String| [&first, &second].map(|memory| is_named(&names, name, memory));
+    assert_eq!((means(&first_name), means(&second_name)), ([true, false], [false, true]));
+    let view = names.backend.view(&first_name).unwrap();
+    assert!(names.backend.is_named(&first_name, view.object()).unwrap(), "of each of its mappings");
+    names.backend.remove_leftover(&first_name).unwrap();
+    assert_eq!(means(&first_name), [false, false], "no object");
+    let _successor = names.backend.create(&first_name, PAGE_BYTES, Access::OWNER).unwrap();
+    assert_eq!(means(&first_name), [false, false], "another object");
+    assert_eq!(means(&second_name), [false, true]);
+}
+
 fn dropping_removes_nothing(backend: Arc<dyn Backend>) {
     let names = Names::new(backend, "drop");
     let name = names.name("a");
@@ -101,7 +121,7 @@ fn a_claim_is_exclusive_and_ends_with_its_holder(backend: Arc<dyn Backend>) {
     ));
     let claim = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     claim.settle();
-    assert!(claim.is_named());
+    assert!(is_named(&names, &name, claim.memory()));
     let view = names.backend.view(&name).unwrap();
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), Some(true));
     claim.memory().store(3, 9);
@@ -147,12 +167,12 @@ fn a_removed_claim_makes_room_for_a_new_one(backend: Arc<dyn Backend>) {
     first.memory().store(0, 1);
     let view = names.backend.view(&name).unwrap();
     first.remove().unwrap();
-    assert!(!first.is_named());
+    assert!(!is_named(&names, &name, first.memory()));
     assert_eq!(names.backend.is_claimed(&name, &view).unwrap(), None);
     let second = names.backend.claim(&name, ClaimOptions::create(Size::exactly(PAGE_BYTES)), &never).unwrap();
     assert_eq!(second.memory().load(0), 0);
     first.remove().unwrap();
-    assert!(second.is_named(), "a claim removes its own object only");
+    assert!(is_named(&names, &name, second.memory()), "a claim removes its own object only");
 }
 
 fn a_claim_grows_in_place(backend: Arc<dyn Backend>) {
@@ -250,6 +270,7 @@ conformance!(
     new_objects_are_zero_exclusive_and_shared,
     objects_live_on_without_a_name,
     removing_never_hits_a_successor,
+    a_name_means_one_object_or_none,
     dropping_removes_nothing,
     a_claim_is_exclusive_and_ends_with_its_holder,
     a_claim_of_another_size_is_refused,

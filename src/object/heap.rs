@@ -1,6 +1,7 @@
 //! Named objects on the heap of this process: for channels inside one process, and for tests.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
     if_exists,
 };
 use crate::layout::{PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, ReadOnlyWords, Words};
+use crate::memory::{Memory, ObjectId, ReadOnlyWords, Words};
 
 /// Named objects on the heap, shared by all clones of the value. They are freed with the last
 /// clone.
@@ -18,7 +19,7 @@ pub(crate) struct Heap(Arc<Mutex<BTreeMap<String, Object>>>);
 #[derive(Clone, Debug)]
 struct Object {
     words: Words,
-    claimed: Arc<Mutex<bool>>,
+    claimed: Arc<AtomicBool>,
 }
 
 /// A claimed object of a [`Heap`].
@@ -49,18 +50,12 @@ impl Heap {
     }
 
     fn objects(&self) -> MutexGuard<'_, BTreeMap<String, Object>> {
-        lock(&self.0)
+        // A panic while the lock is held leaves a map that is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find(&self, object: &str) -> Result<Object, ObjectError> {
         self.objects().get(object).cloned().ok_or_else(|| ObjectError::NotFound { object: object.into() })
-    }
-
-    fn remove_same(&self, name: &str, object: &Words) {
-        let mut objects = self.objects();
-        if objects.get(name).is_some_and(|found| found.words.object() == object.object()) {
-            objects.remove(name);
-        }
     }
 
     fn try_claim(&self, name: &str, object: Object, size: Size) -> Result<HeapClaim, ObjectError> {
@@ -69,16 +64,12 @@ impl Heap {
             let reason = format!("it has {bytes} bytes instead of {}", size.bytes);
             return Err(ObjectError::Foreign { object: name.into(), reason });
         }
-        if std::mem::replace(&mut *lock(&object.claimed), true) {
+        // Acquire: what the former holder stored must be seen. Pairs with the release of its drop.
+        if object.claimed.swap(true, Ordering::Acquire) {
             return Err(ObjectError::Claimed { object: name.into() });
         }
         Ok(HeapClaim { heap: self.clone(), name: name.into(), object })
     }
-}
-
-/// A panic while the lock is held leaves a map or a flag, each of which is whole at any time.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Object {
@@ -127,7 +118,10 @@ impl Backend for Heap {
     }
 
     fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
-        self.remove_same(object, memory);
+        let mut objects = self.objects();
+        if objects.get(object).is_some_and(|found| found.words.object() == memory.object()) {
+            objects.remove(object);
+        }
         Ok(())
     }
 
@@ -156,19 +150,20 @@ impl Backend for Heap {
         Ok(self.objects().keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
-    /// The heap does not record which pages were touched: all of an object counts.
-    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
-        self.find(object).map(|found| found.status().size)
-    }
-
-    /// The heap has no owners and no permissions: every object belongs to this user.
+    /// The heap has no owners and no permissions: every object belongs to this user. It does not
+    /// record which pages were touched: all of an object counts.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
         self.find(object).map(|found| found.status())
     }
 
+    fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {
+        Ok(self.objects().get(object).is_some_and(|found| found.words.object() == id))
+    }
+
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
         let found = if_exists(self.find(object))?.filter(|found| found.words.object() == view.object());
-        Ok(found.map(|found| *lock(&found.claimed)))
+        // Relaxed: says nothing about what the holder stored.
+        Ok(found.map(|found| found.claimed.load(Ordering::Relaxed)))
     }
 }
 
@@ -197,19 +192,15 @@ impl Claim for HeapClaim {
         }
     }
 
-    fn is_named(&self) -> bool {
-        let found = self.heap.find(&self.name);
-        found.is_ok_and(|found| found.words.object() == self.object.words.object())
-    }
-
     fn remove(&self) -> Result<(), ObjectError> {
-        self.heap.remove_same(&self.name, &self.object.words);
-        Ok(())
+        self.heap.remove(&self.name, &self.object.words)
     }
 }
 
 impl Drop for HeapClaim {
     fn drop(&mut self) {
-        *lock(&self.object.claimed) = false;
+        // Release: the next holder must see what this one stored. Pairs with the acquire of its
+        // claim.
+        self.object.claimed.store(false, Ordering::Release);
     }
 }

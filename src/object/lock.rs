@@ -23,8 +23,8 @@ use crate::memory::ObjectId;
 const GATE: i64 = 0;
 const FIRST_OWNER: i64 = 1;
 
-/// How many descriptors of a process to examine at most.
-const MAX_DESCRIPTORS: usize = 100_000;
+/// `kcmp` compares whether two threads have the same descriptors.
+const KCMP_FILES: libc::c_int = 2;
 
 /// Tries to lock the gate; `false` if another process holds it.
 pub(super) fn try_lock_gate(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
@@ -86,12 +86,19 @@ impl Vacancy {
 /// Whether process `pid` holds an owner's lock of this object, or of any object; `None` if the
 /// system does not show it.
 ///
-/// Cost: system calls for every descriptor of every thread of the process.
-pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>) -> Option<bool> {
-    let mut left = MAX_DESCRIPTORS;
-    // A thread can have descriptors of its own.
+/// Cost: some system calls for each descriptor, and one for each thread, of the process. One with
+/// more than `max` descriptors is not examined to the end: it may hold a lock.
+pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>, max: usize) -> Option<bool> {
+    let mut left = max;
+    let mut examined = None;
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let thread = thread.ok()?.path();
+        // A thread can have descriptors of its own. Nearly all share those of their process.
+        let id = thread.file_name()?.to_str()?.parse().ok()?;
+        if examined.is_some_and(|other| share_descriptors(other, id)) {
+            continue;
+        }
+        examined = Some(id);
         let Some(descriptors) = if_there(fs::read_dir(thread.join("fdinfo")))? else { continue };
         for descriptor in descriptors {
             left = left.checked_sub(1)?;
@@ -103,6 +110,12 @@ pub(crate) fn holds_owners_lock(pid: u64, object: Option<ObjectId>) -> Option<bo
         }
     }
     shows_locks().then_some(false)
+}
+
+/// Whether two threads are known to have the same descriptors.
+fn share_descriptors(thread: libc::pid_t, other: libc::pid_t) -> bool {
+    // SAFETY: takes plain numbers, and changes nothing.
+    unsafe { libc::syscall(libc::SYS_kcmp, thread, other, KCMP_FILES, 0, 0) == 0 }
 }
 
 /// `Some(None)` if a thread or a descriptor has vanished since it was listed; `None` if it may not
@@ -197,6 +210,8 @@ mod tests {
 
     use super::*;
 
+    const MAX: usize = 100_000;
+
     #[test]
     fn the_holder_of_a_lock_is_found_by_its_descriptors() {
         let own = u64::from(std::process::id());
@@ -204,20 +219,44 @@ mod tests {
         let metadata = file.metadata().unwrap();
         let object = Some(ObjectId { device: metadata.dev(), inode: metadata.ino() });
         assert!(shows_locks());
-        assert_eq!(holds_owners_lock(own, object), Some(false));
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false));
         assert!(try_lock_gate(file.as_fd()).unwrap());
-        assert_eq!(holds_owners_lock(own, object), Some(false), "the gate makes no owner");
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false), "the gate makes no owner");
         // The kernel shows the two as one lock.
         vacancy(file.as_fd()).unwrap().fill(file.as_fd()).unwrap();
-        assert_eq!(holds_owners_lock(own, object), Some(true));
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(true));
         unlock_gate(file.as_fd());
-        assert_eq!(holds_owners_lock(own, object), Some(true));
-        assert_eq!(holds_owners_lock(own, None), Some(true));
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(true));
+        assert_eq!(holds_owners_lock(own, None, MAX), Some(true));
         let other = object.map(|object| ObjectId { inode: object.inode + 1, ..object });
-        assert_eq!(holds_owners_lock(own, other), Some(false));
+        assert_eq!(holds_owners_lock(own, other, MAX), Some(false));
         unlock_all(file.as_fd());
-        assert_eq!(holds_owners_lock(own, object), Some(false));
-        assert_eq!(holds_owners_lock(u64::MAX, None), None, "there is no such process");
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false));
+        assert_eq!(holds_owners_lock(u64::MAX, None, MAX), None, "there is no such process");
+    }
+
+    #[test]
+    fn a_process_with_too_many_descriptors_may_hold_a_lock() {
+        let own = u64::from(std::process::id());
+        let file = File::from(rustix::fs::memfd_create(c"tearless-test", MemfdFlags::CLOEXEC).unwrap());
+        let metadata = file.metadata().unwrap();
+        let object = Some(ObjectId { device: metadata.dev(), inode: metadata.ino() });
+        assert_eq!(holds_owners_lock(own, object, 3), None, "it has standard streams, and this file");
+        assert_eq!(holds_owners_lock(own, object, MAX), Some(false));
+    }
+
+    #[test]
+    fn the_descriptors_of_a_thread_are_its_own_once_it_has_unshared_them() {
+        use rustix::thread::{UnshareFlags, gettid, unshare_unsafe};
+
+        let own = gettid().as_raw_pid();
+        let shared = std::thread::spawn(move || {
+            let shared_before = share_descriptors(own, gettid().as_raw_pid());
+            // SAFETY: this thread ends next, and leaves no descriptor to others.
+            unsafe { unshare_unsafe(UnshareFlags::FILES) }.unwrap();
+            (shared_before, share_descriptors(own, gettid().as_raw_pid()))
+        });
+        assert_eq!(shared.join().unwrap(), (true, false));
     }
 
     #[test]

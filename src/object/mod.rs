@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod conformance;
 mod heap;
+#[cfg(test)]
+mod hooked;
 mod lock;
 mod mapping;
 mod process;
@@ -17,8 +19,10 @@ mod shm;
 mod threads;
 
 pub(crate) use heap::Heap;
+#[cfg(test)]
+pub(crate) use hooked::hooked;
 pub(crate) use lock::holds_owners_lock;
-pub(crate) use process::{AtExit, ForkToken, at_exit, read_clock};
+pub(crate) use process::{AtExit, ForkToken, OfThisProcess, at_exit, of_this_process, read_clock};
 pub(crate) use shm::{SharedMemory, group_id, try_steps};
 pub(crate) use threads::{Backoff, Slept, issue_barrier, register_for_barriers, sleep, wake};
 
@@ -27,7 +31,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::layout::PAGE_BYTES;
-use crate::memory::{ReadOnlyWords, Words};
+use crate::memory::{ObjectId, ReadOnlyWords, Words};
 
 /// Permission bits of an object, for example `0o600`.
 pub(crate) type Mode = u32;
@@ -435,10 +439,20 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
 
     /// Size of the object named `object`, without opening it. It may belong to any user and be of
     /// any type.
-    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError>;
+    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
+        self.status(object).map(|status| status.size)
+    }
 
     /// Status of the object named `object`, without opening it.
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError>;
+
+    /// Whether the name `object` still means the object `id`. An error says nothing about that.
+    fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError>;
+
+    /// Whether the name `object` means an object that this process may remove.
+    fn owns(&self, object: &str) -> Result<bool, ObjectError> {
+        Ok(if_exists(self.status(object))?.is_some_and(|status| status.is_ours()))
+    }
 
     /// Whether a process has the lock of the object that `view` maps; `None` if `object` no longer
     /// means it.
@@ -463,9 +477,6 @@ pub(crate) trait Claim: fmt::Debug + Send + Sync {
     /// Makes the object larger, up to the maximum of its [`Size`], and maps all of it. What it held
     /// is at the same place, the rest is zero.
     fn grow(&mut self, bytes: usize) -> Result<(), ObjectError>;
-
-    /// Whether the name still means this object.
-    fn is_named(&self) -> bool;
 
     /// Unlinks the name if it still means this object. The claim is kept until it is dropped.
     fn remove(&self) -> Result<(), ObjectError>;

@@ -8,12 +8,13 @@
 //! At an exit (a call of `exit`, or the end of `main`) some work is done for what is still in use,
 //! for example in a `static`, which is never dropped. A killed process does nothing of that.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError, Weak};
-use std::thread;
+use std::thread::{self, LocalKey};
 use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -68,6 +69,20 @@ impl ForkToken {
     fn has_same_pid(&self) -> bool {
         ptr::eq(self.page, &raw const NO_PAGE) && u64::from(std::process::id()) == self.pid
     }
+}
+
+/// What this process is known to be by one of its threads.
+pub(crate) type OfThisProcess<T> = Cell<Option<(ForkToken, T)>>;
+
+/// A property of this process, which a thread reads once, and again in a fork.
+pub(crate) fn of_this_process<T: Copy>(
+    known: &'static LocalKey<OfThisProcess<T>>,
+    read: impl FnOnce() -> T,
+) -> T {
+    let mut own = known.get().filter(|(token, _)| token.is_ours());
+    let (_, value) = *own.get_or_insert_with(|| (ForkToken::take(), read()));
+    known.set(own);
+    value
 }
 
 /// The number on the page. The first token of a process stores it.

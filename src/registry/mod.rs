@@ -25,7 +25,7 @@ use crate::channel::WaitersPage;
 use crate::clock::Timer;
 use crate::layout::registry::{self, waiters};
 use crate::layout::{ObjectNames, PAGE_BYTES, WORD_BYTES};
-use crate::memory::{Memory, ReadOnlyWords};
+use crate::memory::{Memory, ObjectId, ReadOnlyWords};
 use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, Size, if_exists};
 use crate::seqlock::ready::{self, Readiness};
 use table::{Table, Version};
@@ -35,13 +35,16 @@ const SIZE: Size = Size { bytes: registry::MIN_BYTES, max: registry::MAX_BYTES }
 
 /// How long a process uses a table before it checks that the table still has its name: a cleanup by
 /// hand removes names, and the table can't say so.
-pub(crate) const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
+const CHECK_NAMES_AFTER: Duration = Duration::from_millis(250);
 
 /// How many channels a new one looks at, to remove those of dead writers.
 const LOOKED_AT: usize = 16;
 
 /// Maximum tries to register; each further one found a table that had ended.
 const MAX_TRIES: usize = 100;
+
+/// The object of a table that has a new entry, and the number of its entries.
+type Entered = (ObjectId, usize);
 
 /// The registry of a namespace.
 pub(crate) struct Registry<'a> {
@@ -55,9 +58,8 @@ impl<'a> Registry<'a> {
         Registry { backend, namespace, object: ObjectNames::registry(namespace) }
     }
 
-    /// Enters a channel, or its new writer, and returns the number of channels. `access` becomes a
-    /// part of the registry's.
-    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<usize, ObjectError> {
+    /// Enters a channel, or its new writer. `access` becomes a part of the registry's.
+    pub(crate) fn register(&self, info: &ChannelInfo, access: Access) -> Result<Entered, ObjectError> {
         for _ in 0..MAX_TRIES {
             let mut claim = self.claim(ClaimOptions::create(SIZE))?;
             if Table::new(claim.memory()).prepare(self.namespace, &self.object)? {
@@ -65,7 +67,7 @@ impl<'a> Registry<'a> {
                     let place = self.make_room(claim.as_mut(), &info.name)?;
                     let table = Table::new(claim.memory());
                     table.change(|table| table.enter(place, info));
-                    Ok(table.count())
+                    Ok((claim.memory().object(), table.count()))
                 });
                 Table::new(claim.memory()).wake_waiters();
                 if entered.is_err() {
@@ -191,12 +193,9 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Whether the registry's name no longer means the object of this table.
-    fn has_lost(&self, table: &ReadOnlyWords) -> bool {
-        let found = self.backend.is_claimed(&self.object, table);
-        // Another user's object, or one that this process may not open, is not the mapped one
-        // either.
-        matches!(found, Ok(None) | Err(ObjectError::OtherOwner { .. } | ObjectError::PermissionDenied { .. }))
+    /// Whether the registry's name no longer means this table's object.
+    pub(crate) fn has_lost(&self, table: ObjectId) -> bool {
+        matches!(self.backend.is_named(&self.object, table), Ok(false))
     }
 
     /// The table, read-only; `None` while there is none.
@@ -233,7 +232,7 @@ pub struct ChannelWatch {
     namespace: String,
     table: Option<ReadOnlyWords>,
     /// When to check that the table still has its name.
-    check: Timer,
+    pub(crate) check: Arc<Timer>,
     /// The version at the last call, if there was a call; the inner `None` means that there was no
     /// table.
     seen: Option<Option<Version>>,
@@ -241,7 +240,7 @@ pub struct ChannelWatch {
 
 impl ChannelWatch {
     pub(crate) fn new(backend: Arc<dyn Backend>, namespace: &str) -> ChannelWatch {
-        let check = Timer::new(CHECK_NAMES_AFTER);
+        let check = Arc::new(Timer::new(CHECK_NAMES_AFTER));
         ChannelWatch { backend, namespace: namespace.into(), table: None, check, seen: None }
     }
 
@@ -258,8 +257,8 @@ impl ChannelWatch {
     pub fn changed(&mut self) -> Result<bool, ObjectError> {
         let registry = Registry::of(&self.backend, &self.namespace);
         let is_due = self.check.is_due();
-        let is_gone = |table| Table::new(table).has_ended() || (is_due && registry.has_lost(table));
-        if self.table.as_ref().is_none_or(is_gone) {
+        let is_lost = |table: &ReadOnlyWords| is_due && registry.has_lost(table.object());
+        if self.table.as_ref().is_none_or(|table| Table::new(table).has_ended() || is_lost(table)) {
             self.table = registry.view()?;
         }
         let now = self.table.as_ref().map(|table| Table::new(table).version());

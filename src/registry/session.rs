@@ -6,23 +6,31 @@ use std::time::Duration;
 
 use super::{ChannelInfo, Registry};
 use crate::channel::{
-    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, CreateError, RemoveError, Retention,
-    WriterOptions, WriterState,
+    self, ChannelName, ChannelWriter, Cleanup, CleanupOutcome, CreateError, PublishError, RemoveError,
+    Retention, WriterOptions, WriterState,
 };
+use crate::clock::Timer;
 use crate::layout::ObjectNames;
-use crate::object::{Backend, ForkToken, ObjectError};
+use crate::memory::ObjectId;
+use crate::object::{Backend, ObjectError};
 
 /// A state that was published within this time is not removed.
 const SPARE: Duration = Duration::from_secs(60);
 
+/// How long a writer gives heartbeats before it checks that its channel can still be found.
+const CHECK_NAMES_AFTER: Duration = Duration::from_secs(1);
+
 /// The writer of a channel that is in the registry and wakes its waiters.
 pub(crate) struct Session {
     pub(crate) channel: ChannelWriter,
-    backend: Arc<dyn Backend>,
-    namespace: String,
-    owner: ForkToken,
-    /// Whether the registry has the channel's entry.
-    is_entered: bool,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) name: ChannelName,
+    /// The object of the table that has the channel's entry, if any has it.
+    table: Option<ObjectId>,
+    /// When to check the names of the channel's objects and of that table.
+    check: Timer,
+    /// Whether an object of the channel had lost its name at the last check.
+    has_lost_name: bool,
 }
 
 impl Session {
@@ -34,26 +42,49 @@ impl Session {
         name: &ChannelName,
         options: &WriterOptions,
     ) -> Result<Session, CreateError> {
-        let (channel, namespace) = (channel::open(backend, name, options)?, name.namespace.clone());
-        let (backend, owner) = (Arc::clone(backend), ForkToken::take());
-        let mut session = Session { channel, backend, namespace, owner, is_entered: false };
-        if let Err(source) = session.enter(options) {
-            session.keep_published();
-            return Err(CreateError::Object { channel: name.channel.clone(), source });
-        }
-        // Without the page, waiters poll, as they do for writers on systems that can't wake them.
-        if let Ok(Some(page)) = Registry::of(&session.backend, &session.namespace).waiters_page() {
-            session.channel.wake_waiters_of(page);
-        }
+        let channel = channel::open(backend, name, options)?;
+        let (backend, name, check) = (Arc::clone(backend), name.clone(), Timer::new(CHECK_NAMES_AFTER));
+        let mut session = Session { channel, backend, name, table: None, check, has_lost_name: false };
+        session.enter().inspect_err(|_| session.keep_published())?;
         Ok(session)
+    }
+
+    /// Opens the channel again with the same options, and ends this one for its readers. An
+    /// error leaves everything as it was, unless an object has lost its name: then the page gives
+    /// its name up, and the next call tries again.
+    pub(crate) fn reopen(&mut self) -> Result<(), CreateError> {
+        let is_whole = self.channel.has_all_names().map_err(|source| self.failed(source))?;
+        if !is_whole && self.channel.owner.is_ours() {
+            self.channel.claim.remove().map_err(|source| self.failed(source))?;
+        }
+        let options = WriterOptions { resumes: false, ..self.channel.options().clone() };
+        let session = Session::open(&self.backend, &self.name, &options)?;
+        // Dropping the former channel unlinks the names that still mean its objects. Its last state
+        // does not stay: the new channel replaces it.
+        self.channel.set_linger(false);
+        *self = session;
+        Ok(())
+    }
+
+    /// [`ChannelWriter::touch`]. Now and then it checks that the channel's objects and the registry
+    /// still have their names, and enters the channel into the registry's successor.
+    pub(crate) fn touch(&mut self) -> Result<(), PublishError> {
+        self.channel.touch()?;
+        if self.check.is_due() {
+            self.has_lost_name = matches!(self.channel.has_all_names(), Ok(false));
+            let is_lost = |table| self.registry().has_lost(table);
+            if !self.has_lost_name && self.table.is_some_and(is_lost) {
+                self.enter().map_err(|source| PublishError::NamesNotRestored { source: Arc::new(source) })?;
+            }
+        }
+        if self.has_lost_name { Err(PublishError::NamesRemoved) } else { Ok(()) }
     }
 
     /// Ends the channel as its options say, and removes its entry unless the channel stays. `drop`
     /// does the same, without a result.
     pub(crate) fn close(&mut self) -> Result<(), RemoveError> {
         self.channel.end()?;
-        let left = self.leave();
-        left.map_err(|source| RemoveError::Object { channel: self.channel.channel().into(), source })
+        self.leave().map_err(|source| RemoveError::Object { channel: self.channel.channel().into(), source })
     }
 
     /// [`Session::close`], whatever the options say: the last state stays readable.
@@ -74,19 +105,35 @@ impl Session {
         self.channel.set_linger(has_state);
     }
 
-    fn enter(&mut self, options: &WriterOptions) -> Result<(), ObjectError> {
-        let registry = Registry::of(&self.backend, &self.namespace);
-        let channels = registry.register(&ChannelInfo::of(&self.channel), options.registry_access)?;
-        self.is_entered = true;
+    fn registry(&self) -> Registry<'_> {
+        Registry::of(&self.backend, &self.name.namespace)
+    }
+
+    fn failed(&self, source: ObjectError) -> CreateError {
+        CreateError::Object { channel: self.channel.channel().into(), source }
+    }
+
+    /// Enters the channel into the registry's table, and lets the writer wake its waiters.
+    fn enter(&mut self) -> Result<(), CreateError> {
+        let registry = self.registry();
+        let (info, options) = (ChannelInfo::of(&self.channel), self.channel.options());
+        let entered = registry.register(&info, options.registry_access);
+        let (table, channels) = entered.map_err(|source| self.failed(source))?;
         if channels > options.max_dead {
             self.remove_dead(&registry.some(self.channel.instance()));
+        }
+        let page = registry.waiters_page();
+        self.table = Some(table);
+        // Without the page, waiters poll, as they do for writers on systems that can't wake them.
+        if let Ok(Some(page)) = page {
+            self.channel.wake_waiters_of(page);
         }
         Ok(())
     }
 
     /// Removes those of these channels whose writers have ended, unless they published lately.
     fn remove_dead(&self, suspects: &[ChannelInfo]) {
-        let (backend, namespace) = (&self.backend, self.namespace.as_str());
+        let (backend, namespace) = (&self.backend, self.name.namespace.as_str());
         let (retention, spare, patience) = (Retention::Nothing, SPARE, Duration::ZERO);
         let cleanup = Cleanup { backend, namespace, retention, spare, patience };
         // The lock of each decides. Most live, and are not asked.
@@ -112,19 +159,18 @@ impl Session {
             suspects.iter().filter(is_removed).map(|info| (info.name.as_str(), info.instance)).collect();
         if !gone.is_empty() {
             // An entry that stays is removed by the next cleanup.
-            let _ = Registry::of(backend, namespace).deregister(&gone);
+            let _ = self.registry().deregister(&gone);
         }
     }
 
     /// Removes the entry, unless the channel stays.
     fn leave(&mut self) -> Result<(), ObjectError> {
         // The entry belongs to the owner and not to its forks.
-        if self.channel.options().linger || !self.is_entered || !self.owner.is_ours() {
+        if self.channel.options().linger || !self.channel.owner.is_ours() || self.table.take().is_none() {
             return Ok(());
         }
-        self.is_entered = false;
         let entry = (self.channel.channel(), self.channel.instance());
-        Registry::of(&self.backend, &self.namespace).deregister(&[entry])
+        self.registry().deregister(&[entry])
     }
 }
 

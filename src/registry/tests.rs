@@ -1,16 +1,17 @@
 //! The table, on the heap.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 
 use super::table::Table;
 use super::*;
-use crate::channel::{ChannelName, CreateError, Format, ReaderOptions, WriterOptions};
+use crate::channel::{ChannelName, CreateError, Format, PublishError, ReaderOptions, WriterOptions};
 use crate::layout::PAGE_BYTES;
 use crate::liveness::ProcessIdentity;
 use crate::memory::{Memory, MemoryMut, Words};
-use crate::object::{Heap, SharedMemory};
+use crate::object::{Heap, SharedMemory, hooked};
 
 const NAMESPACE: &str = "tests";
 
@@ -234,6 +235,74 @@ fn a_session_that_can_not_register_leaves_a_former_writers_state_and_no_empty_ch
     let mut reader = crate::channel::attach(&heap.shared(), &name, &ReaderOptions::default()).unwrap();
     assert_eq!(reader.snapshot(&mut &mut payload).unwrap().publication(), 1);
     assert_eq!(payload, b"state");
+}
+
+/// Touches until the writer's look at its names has had a consequence.
+fn touch_until(session: &mut Session, mut is_seen: impl FnMut(Result<(), PublishError>) -> bool) {
+    while !is_seen(session.touch()) {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_registry_that_lost_its_name_has_a_successor_whose_waiters_are_woken() {
+    let heap = Heap::new();
+    let mut session = open(&heap).unwrap();
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    let reader = crate::channel::attach(&heap.shared(), &name, &ReaderOptions::default()).unwrap();
+    let page_of_waiters = || Registry::of(&heap.shared(), NAMESPACE).waiters_page().unwrap();
+    let former = page_of_waiters().unwrap().instance;
+    assert_eq!(reader.page().waiters_instance(), former);
+    heap.remove_leftover(&ObjectNames::registry(NAMESPACE)).unwrap();
+    touch_until(&mut session, |touched| {
+        touched.unwrap();
+        page_of_waiters().is_some()
+    });
+    assert_eq!(listed(&heap)[0].instance, session.channel.instance());
+    let successor = page_of_waiters().unwrap().instance;
+    assert!(successor != former && reader.page().waiters_instance() == successor);
+    drop(session);
+    assert!(heap.names().is_empty());
+}
+
+#[test]
+fn a_writer_whose_name_a_successor_has_leaves_the_successors_entry() {
+    let heap = Heap::new();
+    let mut first = open(&heap).unwrap();
+    for object in heap.names() {
+        heap.remove_leftover(&object).unwrap();
+    }
+    let second = open(&heap).unwrap();
+    touch_until(&mut first, |touched| matches!(touched, Err(PublishError::NamesRemoved)));
+    assert!(matches!(first.reopen(), Err(CreateError::AlreadyOwned { .. })));
+    drop(first);
+    assert_eq!(listed(&heap)[0].instance, second.channel.instance());
+}
+
+#[test]
+fn a_name_that_can_not_be_looked_up_is_not_lost() {
+    let (heap, looks) = (Heap::new(), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&looks);
+    let backend = hooked(&heap, move |call, object| match call {
+        "is_named" => {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let source = std::io::Error::from_raw_os_error(libc::EACCES);
+            Err(ObjectError::Os { object: object.into(), operation: "stat", source })
+        }
+        _ => Ok(()),
+    });
+    let name = ChannelName::new(NAMESPACE, "a").unwrap();
+    let options = WriterOptions::new(Format::new("bytes", "test"));
+    let mut session = Session::open(&backend, &name, &options).unwrap();
+    let objects = heap.names();
+    touch_until(&mut session, |touched| {
+        touched.unwrap();
+        looks.load(Ordering::Relaxed) > 0
+    });
+    assert!(matches!(session.reopen(), Err(CreateError::Object { .. })));
+    assert_eq!(heap.names(), objects, "nothing is given up");
+    drop(session);
+    assert!(heap.names().is_empty());
 }
 
 /// Memory whose writer is killed after some stores.

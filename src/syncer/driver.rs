@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::report::SpawnError;
 use super::shared::Shared;
+use crate::clock::nanoseconds;
 use crate::writer::Writer;
 
 /// The thread's name for debuggers and `ps -T`, which show at most 15 characters.
@@ -122,11 +123,6 @@ impl Grid {
         self.due = self.due.saturating_add(self.interval.saturating_mul(missed.saturating_add(1)));
         missed
     }
-}
-
-/// Saturates after 584 years.
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

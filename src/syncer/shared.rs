@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::report::{ShutdownError, SyncerStatistics};
-use crate::channel::PublishError;
+use crate::channel::{CreateError, PublishError};
 use crate::clock::Timer;
 use crate::codec::Encode;
 use crate::object::{AtExit, ForkToken};
@@ -39,6 +39,8 @@ pub(super) struct Publisher<T, C> {
     codec: &'static str,
     /// When to try to create a channel again that lost its names.
     reopen: Timer,
+    /// Why the last try failed.
+    not_reopened: Option<Arc<CreateError>>,
     /// The value of [`State::changes`] up to which the last publication has the state.
     covered: Option<u64>,
     pub(super) statistics: SyncerStatistics,
@@ -59,6 +61,7 @@ impl<T, C: Encode<T>> Shared<T, C> {
                 prepare: Writer::prepare,
                 codec: C::NAME,
                 reopen: Timer::new(REOPEN_AFTER),
+                not_reopened: None,
                 covered: None,
                 statistics: SyncerStatistics::default(),
                 last_error: None,
@@ -159,12 +162,18 @@ impl<T, C> Publisher<T, C> {
     /// removed is created again.
     fn sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {
         let synced = self.try_sync(state)?;
-        let is_lost = matches!(synced, Err(PublishError::NamesRemoved));
-        if !is_lost || !self.reopen.is_due() || self.writer.as_mut()?.reopen().is_err() {
+        if !matches!(synced, Err(PublishError::NamesRemoved)) {
             return Some(synced);
         }
-        self.covered = None;
-        self.try_sync(state)
+        if self.reopen.is_due() {
+            self.not_reopened = self.writer.as_mut()?.reopen().err().map(Arc::new);
+            if self.not_reopened.is_none() {
+                self.covered = None;
+                return self.try_sync(state);
+            }
+        }
+        let why = self.not_reopened.clone().map(|source| Err(PublishError::NamesNotRestored { source }));
+        why.or(Some(synced))
     }
 
     fn try_sync(&mut self, state: &StateLock<T>) -> Option<Result<u64, PublishError>> {

@@ -1,13 +1,10 @@
 //! The memory of namespaces on the heap.
 
-use crate::memory::ReadOnlyWords;
-use crate::memory::Words;
-use crate::object::Claim;
 use std::sync::{Arc, Mutex};
 
 use super::{MemoryUsage, NamespaceMemory};
 use crate::layout::{Kind, ObjectNames, PAGE_BYTES, Side};
-use crate::object::{Access, Backend, Heap, ObjectError};
+use crate::object::{Access, Backend, Heap, hooked};
 use crate::{Bytes, Namespace, Writer, testing::LeakCheck};
 
 const PAGE: u64 = PAGE_BYTES as u64;
@@ -172,50 +169,13 @@ fn the_peak_is_the_most_that_was_seen() {
 }
 
 /// A heap that runs `step` after each listing.
-#[derive(Clone)]
-struct HeapWithSteps {
-    heap: Heap,
-    step: Arc<dyn Fn() + Send + Sync>,
-}
-
-macro_rules! as_of_the_heap {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
-        $(fn $name(&self, $($argument: $type),*) -> $result { self.heap.$name($($argument),*) })*
-    };
-}
-
-impl std::fmt::Debug for HeapWithSteps {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("HeapWithSteps")
-    }
-}
-
-impl HeapWithSteps {
-    fn shared(&self) -> Arc<dyn Backend> {
-        Arc::new(self.clone())
-    }
-}
-
-impl Backend for HeapWithSteps {
-    as_of_the_heap! {
-        create(object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError>;
-        view(object: &str) -> Result<ReadOnlyWords, ObjectError>;
-        reopen(object: &str) -> Result<Words, ObjectError>;
-        remove(object: &str, memory: &Words) -> Result<(), ObjectError>;
-        remove_leftover(object: &str) -> Result<bool, ObjectError>;
-        claim(object: &str, options: crate::object::ClaimOptions, abandoned: &dyn Fn(&Words) -> bool)
-            -> Result<Box<dyn Claim>, ObjectError>;
-        part(object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError>;
-        size(object: &str) -> Result<crate::object::ObjectSize, ObjectError>;
-        status(object: &str) -> Result<crate::object::ObjectStatus, ObjectError>;
-        is_claimed(object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError>;
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
-        let listed = self.heap.list(prefix);
-        (self.step)();
-        listed
-    }
+fn with_steps(heap: &Heap, step: impl Fn() + Send + Sync + 'static) -> Arc<dyn Backend> {
+    hooked(heap, move |call, _| {
+        if call == "listed" {
+            step();
+        }
+        Ok(())
+    })
 }
 
 #[test]
@@ -223,8 +183,8 @@ fn what_vanishes_after_the_listing_is_left_out() {
     let (heap, namespace) = namespace();
     let writer = Mutex::new(Some(open(&namespace, "worker")));
     assert_eq!(namespace.memory().unwrap().total().objects, 4);
-    let backend = HeapWithSteps { heap, step: Arc::new(move || drop(writer.lock().unwrap().take())) };
-    let memory = super::measure(&backend.shared(), "fleet").unwrap();
+    let backend = with_steps(&heap, move || drop(writer.lock().unwrap().take()));
+    let memory = super::measure(&backend, "fleet").unwrap();
     assert_eq!(memory, NamespaceMemory { namespace: "fleet".into(), ..NamespaceMemory::default() });
 }
 
@@ -234,7 +194,7 @@ fn what_grows_after_the_listing_is_measured_as_it_is_now() {
     let writer = Arc::new(Mutex::new(open(&namespace, "worker")));
     let growing = Arc::clone(&writer);
     let step = move || assert_eq!(growing.lock().unwrap().publish(&[1; 10_000]).unwrap(), 1);
-    let memory = super::measure(&HeapWithSteps { heap, step: Arc::new(step) }.shared(), "fleet").unwrap();
+    let memory = super::measure(&with_steps(&heap, step), "fleet").unwrap();
     assert_eq!(writer.lock().unwrap().growths(), 1);
     assert_eq!(memory, namespace.memory().unwrap());
 }

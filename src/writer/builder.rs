@@ -205,9 +205,8 @@ impl<T: ?Sized, C: Encode<T>> WriterBuilder<T, C> {
         check_schema::<T, C>(&options)?;
         let name = ChannelName::new(&self.namespace, &self.channel)?;
         let session = Session::open(&self.backend, &name, &options)?;
-        let (backend, types) = (self.backend, PhantomData);
         let (scratch, last_payload) = (Vec::new(), LastPayload::default());
-        Ok(Writer { session, backend, name, scratch, last_payload, types })
+        Ok(Writer { session, scratch, last_payload, types: PhantomData })
     }
 }
 

@@ -62,7 +62,7 @@ mod processes;
 mod readers_that_fail;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]
 mod registry;
-#[cfg(feature = "message-pack")]
+#[cfg(all(feature = "schema", feature = "message-pack"))]
 mod removed_names;
 mod squatted_names;
 #[cfg(all(feature = "postcard", feature = "message-pack"))]

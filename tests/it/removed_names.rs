@@ -3,12 +3,14 @@
 //! writers learn that no process finds them.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::common::{Actor, OwnNamespace, eventually, orders, pattern, role, say, wait_for_end};
 use tearless::{
-    Bytes, Namespace, Reader, Writer,
+    Bytes, Namespace, Pod, Reader, Writer, WriterBuilder,
     error::{AttachError, CreateError, PublishError, SnapshotError},
     hub::Health,
     inspect::WriterState,
@@ -257,4 +259,135 @@ fn a_writer_creates_its_channel_again_and_a_syncer_does_so_by_itself() {
     assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })), "it left its state");
     drop(writer);
     assert_eq!(*own.reader::<u64>("worker").unwrap().snapshot().unwrap(), 4);
+}
+
+/// A part of a channel with a schema, or the registry that lists it.
+const NAMES: [&str; 4] = ["registry", "a1", "b1", "s"];
+
+fn path_of(own: &OwnNamespace, name: &str) -> PathBuf {
+    let objects = Objects::of(own.name(), "worker");
+    if name == "registry" { objects.registry() } else { objects.path(name) }
+}
+
+/// Whether processes that come now find all of the channel, with this state.
+fn is_found(own: &OwnNamespace, state: u64) -> bool {
+    let hub = own.hub().with_codec::<Pod>();
+    let has_schema = |reader: Reader<u64, Pod>| reader.schema_bytes().is_ok_and(|bytes| bytes.is_some());
+    hub.channels("*").unwrap() == ["worker".into()]
+        && hub.get::<u64>("worker").is_ok_and(|found| *found == state)
+        && own.reader_builder("worker").codec().open().is_ok_and(has_schema)
+}
+
+fn described(own: &OwnNamespace) -> WriterBuilder<u64, Pod> {
+    own.writer_builder("worker").codec::<Pod>().with_schema()
+}
+
+#[test]
+fn each_name_alone_is_restored_by_a_syncer() {
+    for name in NAMES {
+        let own = OwnNamespace::new(&["worker"]);
+        let builder = described(&own).syncer(1);
+        let syncer = builder.interval(Duration::from_millis(5)).spawn().unwrap();
+        let (hub, mut list) = (own.hub().with_codec::<Pod>(), own.watch_channels());
+        let mut watch = hub.watch("*");
+        assert!(is_found(&own, 1) && list.changed().unwrap());
+        assert_eq!(*hub.get::<u64>("worker").unwrap(), 1);
+        assert_eq!(watch.changed().unwrap(), ["worker".into()]);
+        let path = path_of(&own, name);
+        fs::remove_file(&path).unwrap();
+        eventually(&format!("the channel is found without its former {name}"), || is_found(&own, 1));
+        // Another side may be the first to have a state.
+        eventually(&format!("{name} is there"), || path.exists());
+        eventually("a list that was open has changed", || list.changed().unwrap());
+        // One publication on each side.
+        for state in 2..4 {
+            syncer.replace(state);
+            syncer.flush().unwrap();
+            eventually("a hub that was open follows", || *hub.get::<u64>("worker").unwrap() == state);
+            assert!(is_found(&own, state), "{name}");
+        }
+        let changed = watch.wait_any(Duration::from_secs(60)).unwrap();
+        assert_eq!(changed, ["worker".into()], "a watch that was open follows");
+        drop(syncer);
+        assert_eq!(listed(&registry_prefix(&path)), Vec::<String>::new(), "{name}");
+    }
+}
+
+/// What the names of all objects in the namespace of the object at `path` begin with.
+fn registry_prefix(path: &std::path::Path) -> String {
+    path.file_name().unwrap().to_str().unwrap()[..testkit::objects::NAMESPACE_PREFIX].to_owned()
+}
+
+#[test]
+fn a_writer_restores_the_registry_and_learns_of_each_other_name() {
+    for name in NAMES {
+        let own = OwnNamespace::new(&["worker"]);
+        let mut writer = described(&own).open().unwrap();
+        for state in 1..3 {
+            writer.publish(&state).unwrap();
+        }
+        let mut attached = own.reader_builder::<u64>("worker").codec::<Pod>().open().unwrap();
+        assert_eq!(*attached.snapshot().unwrap(), 2);
+        let path = path_of(&own, name);
+        fs::remove_file(&path).unwrap();
+        if name == "registry" {
+            eventually("a touch enters the channel again", || {
+                writer.touch().unwrap();
+                is_found(&own, 2)
+            });
+            assert!(matches!(writer.reopen(), Err(CreateError::AlreadyOwned { .. })), "it has its names");
+            assert_eq!(writer.publish(&3).unwrap(), 3);
+            assert_eq!(*attached.snapshot().unwrap(), 3, "readers notice nothing");
+        } else {
+            let is_lost = |touched| matches!(touched, Err(PublishError::NamesRemoved));
+            eventually("the writer learns of it", || is_lost(writer.touch()));
+            assert_eq!(writer.publish(&3).unwrap(), 3);
+            writer.reopen().unwrap();
+            assert!(attached.is_closed() && writer.touch().is_ok());
+            assert_eq!(writer.publish(&3).unwrap(), 1);
+        }
+        assert!(is_found(&own, 3), "{name}");
+        assert_eq!(Objects::of(own.name(), "worker").listed(), ["a1", "b1", "c", "s"]);
+        drop(writer);
+        assert_eq!(listed(&registry_prefix(&path)), Vec::<String>::new(), "{name}");
+    }
+}
+
+/// Puts a directory in place of the object at `path`.
+fn squat(path: &PathBuf) {
+    // Its writer may make it again in between.
+    eventually("the name is taken", || {
+        let _ = fs::remove_file(path);
+        fs::create_dir(path).is_ok()
+    });
+}
+
+#[test]
+fn a_syncer_says_why_it_cannot_restore_a_name() {
+    for name in ["c", "registry"] {
+        let own = OwnNamespace::new(&["worker"]);
+        let builder = described(&own).syncer(1);
+        let syncer = builder.interval(Duration::from_millis(5)).spawn().unwrap();
+        let path = path_of(&own, name);
+        squat(&path);
+        let object = path.file_name().unwrap().to_str().unwrap();
+        let why = |error: &PublishError| match error {
+            PublishError::NamesNotRestored { source } => Some(source.to_string()),
+            _ => None,
+        };
+        let mut text = None;
+        eventually("a tick has failed to restore it", || {
+            text = syncer.last_error().and_then(|error| why(&error));
+            text.is_some()
+        });
+        let text = text.unwrap();
+        assert!(text.contains(object) && text.contains("it is a directory"), "{text}");
+        if name == "c" {
+            let error = syncer.flush().unwrap_err();
+            assert_eq!(error.source().map(ToString::to_string), Some(text), "a flush says it, too");
+        }
+        fs::remove_dir(&path).unwrap();
+        eventually("a later tick restores it", || is_found(&own, 1));
+        assert!(syncer.last_error().is_some(), "it is not lost");
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::common::{Actor, OwnNamespace, eventually, is_root, orders, role, say};
 use rustix::process::{Pid, Signal, kill_process};
 use tearless::{Namespace, Reader, error::CreateError, hub::Health, inspect::WriterState};
-use testkit::fork::fork;
+use testkit::fork::{Forked, fork, put_children_ahead};
 use testkit::objects::{Objects, START_TIME};
 
 /// Run the command that follows in a time namespace whose clocks are a day ahead, or almost a day
@@ -126,6 +126,49 @@ fn two_time_namespaces_see_each_other_as_they_are() {
     assert!(answer(&mut observer, "look", "saw").ends_with("Dead, dead"));
     answer(&mut observer, "contend", "took over");
     observer.finish();
+}
+
+#[test]
+fn a_fork_in_another_time_namespace_sees_the_times_of_its_parent() {
+    let test = "who_lives::a_fork_in_another_time_namespace_sees_the_times_of_its_parent";
+    if let Some((_, namespace)) = role() {
+        let mut reader = namespace.reader::<u64>("worker").unwrap();
+        assert_is_young(&mut reader);
+        // The harness may have more threads than the one that runs this test.
+        let parent = Forked::start(|| {
+            assert_is_young(&mut reader);
+            put_children_ahead(86_400);
+            let ahead = Forked::start(|| {
+                assert_is_young(&mut reader);
+                let error = namespace.writer::<u64>("worker").map(drop).unwrap_err();
+                assert!(matches!(error, CreateError::AlreadyOwned { .. }), "{error}");
+                let mut own = namespace.writer::<u64>("fork").unwrap();
+                own.publish_if_changed(&2).unwrap();
+                std::thread::park();
+            });
+            let mut found = None;
+            eventually("the fork has published", || {
+                let fork = namespace.reader::<u64>("fork").ok();
+                found = fork.filter(|fork| fork.heartbeat_age().is_some());
+                found.is_some()
+            });
+            let mut fork = found.unwrap();
+            assert_eq!(state(&fork), WriterState::Alive);
+            assert_is_young(&mut fork);
+            drop(ahead);
+        });
+        assert_eq!(parent.wait().exit_status(), Some(0));
+        return say("seen");
+    }
+    if !is_root("to make a time namespace") {
+        return;
+    }
+    let own = OwnNamespace::new(&["worker", "fork"]);
+    let mut writer = own.writer::<u64>("worker").unwrap();
+    writer.publish_if_changed(&1).unwrap();
+    let mut actor = Actor::start(test, "parent", &own);
+    actor.await_line("seen");
+    actor.finish();
 }
 
 #[test]

@@ -1,17 +1,16 @@
 //! Every single call of the operating system fails once: nothing is lost, nothing is left behind,
 //! and the next try succeeds.
 
-use crate::memory::ReadOnlyWords;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
-use crate::channel::{SchemaBytes, remove};
+use crate::channel::{PublishError, SchemaBytes, remove};
 use crate::layout::Kind;
-use crate::memory::{MemoryMut, Words};
-use crate::object::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus};
+use crate::memory::MemoryMut;
+use crate::object::{Backend, ObjectError, hooked};
 
 /// The heap, with calls that fail according to a plan.
 #[derive(Clone, Debug)]
@@ -44,101 +43,19 @@ impl Plan {
     }
 }
 
-/// A claim on the heap, with calls that fail according to the same plan.
-#[derive(Debug)]
-struct FailingClaim {
-    claim: Box<dyn Claim>,
-    heap: Heap,
-    plan: Plan,
-}
-
-impl Claim for FailingClaim {
-    fn memory(&self) -> &Words {
-        self.claim.memory()
-    }
-    fn settle(&self) {
-        self.claim.settle();
-    }
-    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
-        self.plan.call("grow")?;
-        self.claim.grow(bytes)
-    }
-    fn set_access(&self, access: Access) -> Result<(), ObjectError> {
-        self.plan.call("set access")?;
-        self.claim.set_access(access)
-    }
-    fn status(&self) -> Result<ObjectStatus, ObjectError> {
-        self.plan.call("status")?;
-        self.claim.status()
-    }
-    fn is_named(&self) -> bool {
-        self.claim.is_named()
-    }
-    fn remove(&self) -> Result<(), ObjectError> {
-        self.plan.call("remove claimed")?;
-        // From here on the next writer may use the names of the segments.
-        let left = self.heap.names();
-        assert!(self.plan.has_failed() || left.len() <= 1, "the page's name goes last: {left:?}");
-        self.claim.remove()
-    }
-}
-
 impl Failing {
     fn shared(&self) -> Arc<dyn Backend> {
-        Arc::new(self.clone())
-    }
-}
-
-impl Backend for Failing {
-    fn create(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
-        self.plan.call("create")?;
-        self.heap.create(object, bytes, access)
-    }
-    fn view(&self, object: &str) -> Result<ReadOnlyWords, ObjectError> {
-        self.plan.call("view")?;
-        self.heap.view(object)
-    }
-    fn reopen(&self, object: &str) -> Result<Words, ObjectError> {
-        self.plan.call("reopen")?;
-        self.heap.reopen(object)
-    }
-    fn part(&self, object: &str, start: usize, bytes: usize) -> Result<Words, ObjectError> {
-        self.heap.part(object, start, bytes)
-    }
-
-    fn remove(&self, object: &str, memory: &Words) -> Result<(), ObjectError> {
-        self.plan.call("remove")?;
-        self.heap.remove(object, memory)
-    }
-    fn remove_leftover(&self, object: &str) -> Result<bool, ObjectError> {
-        self.plan.call("remove leftover")?;
-        self.heap.remove_leftover(object)
-    }
-    fn claim(
-        &self,
-        object: &str,
-        options: ClaimOptions,
-        abandoned: &dyn Fn(&Words) -> bool,
-    ) -> Result<Box<dyn Claim>, ObjectError> {
-        self.plan.call("claim")?;
-        let claim = self.heap.claim(object, options, abandoned)?;
-        Ok(Box::new(FailingClaim { claim, heap: self.heap.clone(), plan: self.plan.clone() }))
-    }
-    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
-        self.plan.call("list")?;
-        self.heap.list(prefix)
-    }
-    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
-        self.plan.call("size")?;
-        self.heap.size(object)
-    }
-    fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
-        self.plan.call("size")?;
-        self.heap.status(object)
-    }
-    fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {
-        self.plan.call("lock")?;
-        self.heap.is_claimed(object, view)
+        let Failing { heap, plan } = self.clone();
+        hooked(&self.heap, move |call, _| {
+            if matches!(call, "part" | "listed") {
+                return Ok(());
+            }
+            plan.call(call)?;
+            // Once the page's name is free, the next writer may use the names of the segments.
+            let left = if call == "claim_remove" { heap.names() } else { Vec::new() };
+            assert!(plan.has_failed() || left.len() <= 1, "the page's name goes last: {left:?}");
+            Ok(())
+        })
     }
 }
 
@@ -282,6 +199,25 @@ fn a_growth_or_an_end_fails(options: &WriterOptions) {
         let left = heap.names();
         assert!(left.is_empty(), "{ended:?}: {left:?}");
     });
+}
+
+#[test]
+fn a_name_that_can_not_be_looked_up_refuses_a_growth_and_is_not_lost() {
+    let heap = Heap::new();
+    let backend = hooked(&heap, |call, object| match call {
+        "is_named" => {
+            let (operation, source) = ("stat", io::Error::from_raw_os_error(libc::EACCES));
+            Err(ObjectError::Os { object: object.into(), operation, source })
+        }
+        _ => Ok(()),
+    });
+    let mut writer = crate::channel::open(&backend, &name(), &options()).unwrap();
+    let error = writer.publish(&[1; 5_000]).unwrap_err();
+    assert!(matches!(&error, PublishError::Growth { source: ObjectError::Os { .. }, .. }), "{error}");
+    assert!(matches!(writer.has_all_names(), Err(ObjectError::Os { .. })));
+    assert_eq!(writer.publish(b"it fits").unwrap(), 1);
+    writer.end().unwrap();
+    assert!(heap.names().is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rustix::fs::Stat;
 
 use super::super::{Access, Claim, ClaimOptions, ForkToken, ObjectError, ObjectStatus, lock};
 use super::object::{
-    extend, failed, failed_io, foreign, identity, map, names, remove_if_same, reserved_bytes, set_access,
+    extend, failed, failed_io, foreign, identity, is_named, map, remove_if_same, reserved_bytes, set_access,
     status_of,
 };
 use crate::layout::WORD_BYTES;
@@ -63,7 +63,7 @@ impl ShmClaim {
         vacancy.fill(lock.fd.as_fd()).map_err(os)?;
         // An owner that ends unlinks the name without passing the gate, and then its lock is gone.
         // Only now, without another owner, does the name keep its meaning.
-        if !names(object, identity(&stat)) {
+        if !is_named(object, identity(&stat))? {
             return Ok(None);
         }
         // This sets the size after the memory is reserved: a process that sees the size can access
@@ -144,10 +144,6 @@ impl Claim for ShmClaim {
         extend(&self.lock.fd, &self.object, known, more)?;
         self.words = map(&self.lock.fd, &self.lock.stat(&self.object)?, &self.object, bytes)?;
         Ok(())
-    }
-
-    fn is_named(&self) -> bool {
-        names(&self.object, self.words.object())
     }
 
     fn remove(&self) -> Result<(), ObjectError> {

@@ -18,9 +18,9 @@ use std::thread;
 use rustix::fs::{Access as Permissions, AtFlags, CWD, FileType, Mode as FileMode, OFlags, Stat};
 
 use super::mapping;
-use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectSize, ObjectStatus, if_exists, lock};
+use super::{Access, Backend, Claim, ClaimOptions, ObjectError, ObjectStatus, if_exists, lock};
 use crate::layout::{WORD_BYTES, version_of};
-use crate::memory::{ReadOnlyWords, Words};
+use crate::memory::{ObjectId, ReadOnlyWords, Words};
 use claim::ShmClaim;
 use object::{
     OWNER_ONLY, create_exclusively, failed, failed_io, foreign, identity, map, open_up, path, remove_if_same,
@@ -54,11 +54,6 @@ impl SharedMemory {
         rustix::fs::accessat(CWD, path(object), Permissions::READ_OK, AtFlags::EACCESS).is_ok()
     }
 
-    /// Whether the name means a regular file of this user, without opening it.
-    fn owns(&self, object: &str) -> bool {
-        self.status(object).is_ok_and(|status| status.is_ours())
-    }
-
     /// Opens an object and checks that it is a regular file of a trusted owner.
     fn open(&self, object: &str, access: OFlags) -> Result<(OwnedFd, Stat), ObjectError> {
         // NONBLOCK: opening a FIFO of another program must not block. NOFOLLOW: a symbolic link
@@ -79,23 +74,23 @@ impl SharedMemory {
         Ok((fd, stat))
     }
 
-    /// Opens an object to claim it; creates it, empty, if there is none and `create` says so. Not
-    /// through the `shared_memory` crate: if that fails half-way it unlinks the *name*, which
-    /// another process may have claimed in the meantime.
-    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, Made), ObjectError> {
+    /// Opens an object to claim it; creates it, empty, if there is none and `create` says so.
+    /// Returns whether it is new. Not through the `shared_memory` crate: if that fails half-way it
+    /// unlinks the *name*, which another process may have claimed in the meantime.
+    fn open_to_claim(&self, object: &str, create: bool) -> Result<(OwnedFd, bool), ObjectError> {
         match self.open(object, OFlags::RDWR) {
             Err(ObjectError::NotFound { .. }) if create => {
                 let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-                self.open(object, flags).map(|(fd, _)| (fd, Made::Here))
+                self.open(object, flags).map(|(fd, _)| (fd, true))
             }
-            opened => opened.map(|(fd, _)| (fd, Made::Before)),
+            opened => opened.map(|(fd, _)| (fd, false)),
         }
     }
 
     /// Gives access and memory to an object that was just created, and maps it.
     fn map_new(&self, object: &str, bytes: usize, access: Access) -> Result<Words, ObjectError> {
         let (fd, stat) = match self.open(object, OFlags::RDWR) {
-            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => {
                 open_up(object, access.mode)?;
                 self.open(object, OFlags::RDWR)?
             }
@@ -105,13 +100,6 @@ impl SharedMemory {
         reserve_range(&fd, object, 0, bytes)?;
         map(&fd, &stat, object, bytes)
     }
-}
-
-/// Whether an object was created by the call that opened it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Made {
-    Here,
-    Before,
 }
 
 /// Why an object that lacks memory can't be mapped: an access could fault. Its creator is between
@@ -173,7 +161,7 @@ impl Backend for SharedMemory {
             Err(ObjectError::NotFound { .. }) => Ok(false),
             // Ours, but created with permissions that forbid opening it: half-made under a strict
             // umask.
-            Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => unlink(object).map(|()| true),
+            Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => unlink(object).map(|()| true),
             Err(error) => Err(error),
         }
     }
@@ -185,11 +173,11 @@ impl Backend for SharedMemory {
         abandoned: &dyn Fn(&Words) -> bool,
     ) -> Result<Box<dyn Claim>, ObjectError> {
         for _ in 0..MAX_TRIES {
-            let (fd, made) = match self.open_to_claim(object, options.create) {
+            let (fd, is_new) = match self.open_to_claim(object, options.create) {
                 // Unlinked, or created, between the two steps.
                 Err(ObjectError::NotFound { .. } | ObjectError::Exists { .. }) if options.create => continue,
                 // Created by this user under a umask that forbids even the owner.
-                Err(ObjectError::PermissionDenied { .. }) if self.owns(object) => {
+                Err(ObjectError::PermissionDenied { .. }) if self.owns(object)? => {
                     open_up(object, OWNER_ONLY)?;
                     continue;
                 }
@@ -200,7 +188,7 @@ impl Backend for SharedMemory {
                 Ok(None) => {}
                 Err(error) => {
                     // On a system without locks it has no owner.
-                    if made == Made::Here && matches!(error, ObjectError::Unusable { .. }) {
+                    if is_new && matches!(error, ObjectError::Unusable { .. }) {
                         let _ = unlink(object);
                     }
                     return Err(error);
@@ -222,12 +210,12 @@ impl Backend for SharedMemory {
         Ok(names)
     }
 
-    fn size(&self, object: &str) -> Result<ObjectSize, ObjectError> {
-        self.status(object).map(|status| status.size)
-    }
-
     fn status(&self, object: &str) -> Result<ObjectStatus, ObjectError> {
         stat_by_name(object).map(|stat| status_of(&stat)).map_err(|errno| failed(object, "stat", errno))
+    }
+
+    fn is_named(&self, object: &str, id: ObjectId) -> Result<bool, ObjectError> {
+        object::is_named(object, id)
     }
 
     fn is_claimed(&self, object: &str, view: &ReadOnlyWords) -> Result<Option<bool>, ObjectError> {

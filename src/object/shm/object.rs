@@ -187,11 +187,15 @@ pub(super) fn size_of_object(object: &str, stat: &Stat) -> Result<usize, ObjectE
 }
 
 pub(super) fn remove_if_same(object: &str, ours: ObjectId) -> Result<(), ObjectError> {
-    if names(object, ours) { unlink(object) } else { Ok(()) }
+    if is_named(object, ours)? { unlink(object) } else { Ok(()) }
 }
 
-pub(super) fn names(object: &str, ours: ObjectId) -> bool {
-    stat_by_name(object).is_ok_and(|stat| identity(&stat) == ours)
+pub(super) fn is_named(object: &str, id: ObjectId) -> Result<bool, ObjectError> {
+    match stat_by_name(object) {
+        Ok(stat) => Ok(identity(&stat) == id),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(failed(object, "stat", errno)),
+    }
 }
 
 pub(super) fn stat_by_name(object: &str) -> Result<Stat, Errno> {

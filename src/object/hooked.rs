@@ -1,0 +1,109 @@
+//! A heap whose calls a test can accompany by steps of its own, or let fail.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Access, Backend, Claim, ClaimOptions, Heap, ObjectError, ObjectStatus};
+use crate::memory::{ObjectId, ReadOnlyWords, Words};
+
+/// Called with the names of a method and of its object. An error becomes the call's.
+type Hook = Arc<dyn Fn(&'static str, &str) -> Result<(), ObjectError> + Send + Sync>;
+
+/// A heap that calls a hook before each call, and as `listed` after a listing. The methods of a
+/// claim that have the names of a backend's are `claim_remove` and `claim_status`.
+struct Hooked {
+    heap: Heap,
+    hook: Hook,
+}
+
+/// A claim on such a heap.
+struct HookedClaim {
+    claim: Box<dyn Claim>,
+    object: String,
+    hook: Hook,
+}
+
+/// `heap`, with calls of `hook`.
+pub(crate) fn hooked(
+    heap: &Heap,
+    hook: impl Fn(&'static str, &str) -> Result<(), ObjectError> + Send + Sync + 'static,
+) -> Arc<dyn Backend> {
+    Arc::new(Hooked { heap: heap.clone(), hook: Arc::new(hook) })
+}
+
+macro_rules! with_the_hook {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(fn $name(&self, object: &str, $($argument: $type),*) -> Result<$result, ObjectError> {
+            (self.hook)(stringify!($name), object)?;
+            self.heap.$name(object, $($argument),*)
+        })*
+    };
+}
+
+impl Backend for Hooked {
+    with_the_hook! {
+        create(bytes: usize, access: Access) -> Words;
+        view() -> ReadOnlyWords;
+        reopen() -> Words;
+        part(start: usize, bytes: usize) -> Words;
+        remove(memory: &Words) -> ();
+        remove_leftover() -> bool;
+        status() -> ObjectStatus;
+        is_named(id: ObjectId) -> bool;
+        is_claimed(view: &ReadOnlyWords) -> Option<bool>;
+    }
+
+    fn claim(
+        &self,
+        object: &str,
+        options: ClaimOptions,
+        abandoned: &dyn Fn(&Words) -> bool,
+    ) -> Result<Box<dyn Claim>, ObjectError> {
+        (self.hook)("claim", object)?;
+        let claim = self.heap.claim(object, options, abandoned)?;
+        Ok(Box::new(HookedClaim { claim, object: object.into(), hook: Arc::clone(&self.hook) }))
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        (self.hook)("list", prefix)?;
+        let listed = self.heap.list(prefix)?;
+        (self.hook)("listed", prefix).map(|()| listed)
+    }
+}
+
+impl Claim for HookedClaim {
+    fn memory(&self) -> &Words {
+        self.claim.memory()
+    }
+    fn settle(&self) {
+        self.claim.settle();
+    }
+    fn set_access(&self, access: Access) -> Result<(), ObjectError> {
+        (self.hook)("set_access", &self.object)?;
+        self.claim.set_access(access)
+    }
+    fn status(&self) -> Result<ObjectStatus, ObjectError> {
+        (self.hook)("claim_status", &self.object)?;
+        self.claim.status()
+    }
+    fn grow(&mut self, bytes: usize) -> Result<(), ObjectError> {
+        (self.hook)("grow", &self.object)?;
+        self.claim.grow(bytes)
+    }
+    fn remove(&self) -> Result<(), ObjectError> {
+        (self.hook)("claim_remove", &self.object)?;
+        self.claim.remove()
+    }
+}
+
+impl fmt::Debug for Hooked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hooked")
+    }
+}
+
+impl fmt::Debug for HookedClaim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("HookedClaim")
+    }
+}
