@@ -30,8 +30,7 @@
 //! * Several processes change one state: use a lock or a database. A channel has one writer.
 //! * The processes run on different machines, or don't trust each other: a process that may write
 //!   to the memory can corrupt it. Checksums detect that; nothing prevents it.
-//! * Reader and writer are threads of one process, and the state is behind a pointer: `arc-swap` is
-//!   simpler.
+//! * Writer and readers are threads of one process: `arc-swap` or `tokio::sync::watch` is simpler.
 //!
 //! # What else there is
 //!
@@ -39,7 +38,7 @@
 //!   [`Writer::publish_if_changed`] skips repetitions.
 //! * [`Hub`](hub::Hub) reads all channels of a namespace, from any thread.
 //!   [`Hub::status`](hub::Hub::status) reports the state of a worker,
-//!   [`Hub::cut`](hub::Hub::cut) the states of several workers at one moment.
+//!   [`Hub::cut`](hub::Hub::cut) the states of several workers as of one moment.
 //! * [`Reader::changed`] and [`HubWatch::wait_any`](hub::HubWatch::wait_any) wait, and
 //!   `Reader::changes` is a stream. A writer pays for that only while a process waits.
 //! * [`Reader::history`] returns the last states that a channel holds; [`Reader::field`] and
@@ -94,8 +93,8 @@
 //!
 //! # Limits
 //!
-//! * Linux on 64-bit little-endian processors. Tested on x86-64; of aarch64, the copy under
-//!   emulation and the orderings by Arm's model.
+//! * Linux on 64-bit little-endian processors. Tested on x86-64. For aarch64 only the copy (under
+//!   emulation) and the orderings (by Arm's model) are.
 //! * Memory is found by name. Another process *of the same user* can overwrite or truncate it;
 //!   truncation makes readers and writers of that channel fault (SIGBUS).
 //! * A publication is overwritten after [`Writer::slots`] later ones.
@@ -165,7 +164,7 @@ macro_rules! policy {
     };
 }
 
-/// `diff` of counters, the difference of the numbers and the later one of what is kept; and their
+/// `diff` of counters (differences of the numbers, the later value of what is kept), and their
 /// text.
 macro_rules! counters {
     ($(#[$doc:meta])* $counters:ident: $($number:ident),* $(; $kept:ident)? => $text:literal) => {
