@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tearless::{Bytes, Namespace, Writer, WriterBuilder, cleanup::Retention};
 
 use super::{Fleet, LINGER};
 use crate::commands::top::data::Row;
 use crate::commands::top::inspector::Inspector;
+
+/// How long a test waits for what it expects.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A separate namespace with its fleet; removed at the end.
 struct Stage {
@@ -180,8 +183,9 @@ fn a_channel_that_lost_its_names_is_replaced_by_its_successor() {
     for _ in 0..3 {
         second.publish(&[2; 20]).unwrap();
     }
-    let mut at = seconds(0);
+    let (mut at, begin) = (seconds(0), Instant::now());
     while stage.row("worker").bytes != Some(20) {
+        assert!(begin.elapsed() < PATIENCE, "the successor was not noticed: {:?}", stage.row("worker"));
         sleep(Duration::from_millis(10));
         at += Duration::from_millis(10);
         stage.fleet.sample(at);
