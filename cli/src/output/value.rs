@@ -19,11 +19,10 @@ fn harmless(text: serde_json::Result<String>) -> String {
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        match is_harmless(character) {
-            true => escaped.push(character),
-            false => {
-                escaped.extend(character.encode_utf16(&mut [0; 2]).iter().map(|it| format!("\\u{it:04x}")))
-            }
+        if is_harmless(character) {
+            escaped.push(character);
+        } else {
+            escaped.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     escaped

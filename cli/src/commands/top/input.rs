@@ -66,7 +66,7 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
             view.mode = Mode::Commands;
             return set_filter(view, rows, String::clear);
         }
-        KeyCode::Backspace => return set_filter(view, rows, |filter| filter.truncate(before_last(filter))),
+        KeyCode::Backspace => return set_filter(view, rows, |filter| _ = filter.pop()),
         KeyCode::Char(character) if view.filter.chars().count() < MAX_FILTER => {
             return set_filter(view, rows, |filter| filter.push(character));
         }
@@ -75,11 +75,6 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
         _ => return Next::Wait,
     }
     Next::Draw
-}
-
-/// The index of the last character.
-fn before_last(text: &str) -> usize {
-    text.char_indices().next_back().map_or(0, |(index, _)| index)
 }
 
 fn set_filter(view: &mut View, rows: &[Row], change: impl FnOnce(&mut String)) -> Next {

@@ -51,14 +51,9 @@ impl Probe {
         }
     }
 
-    /// Which of the channels of its name is attached.
-    pub(super) fn instance(&self) -> Option<u64> {
-        self.reader.as_ref().map(Reader::instance)
-    }
-
-    /// Whether the attached channel has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.reader.as_ref().is_none_or(Reader::is_closed)
+    /// Whether it is attached to this one of the channels of its name, which has not ended.
+    pub(super) fn follows(&self, instance: u64) -> bool {
+        self.reader.as_ref().is_some_and(|reader| !reader.is_closed() && reader.instance() == instance)
     }
 
     /// The rare check, with system calls: the writer's lock and `/proc`.
