@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anstream::ColorChoice;
 use clap::{Args, ValueEnum};
+use tearless::error::ObjectError;
+use tearless::inspect::{ObjectInfo, objects};
 use tearless::{Namespace, NamespaceBuilder};
 
 use crate::error::Failure;
@@ -12,19 +14,19 @@ use crate::resolve;
 /// The options that every command takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
-pub(crate) struct CommonArguments {
+pub(crate) struct Context {
     /// The namespace. Default: $TEARLESS_NAMESPACE, or the only one on this machine
     #[arg(short, long, global = true, value_name = "NAME")]
-    namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     /// Prints JSON, one document a line; a command's help lists its keys
     #[arg(long, global = true)]
-    json: bool,
+    pub(crate) json: bool,
     /// When to use colours; this option overrides NO_COLOR
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
     /// Also opens shared memory that belongs to this user (a numeric id). May be repeated
-    #[arg(long, global = true, value_name = "UID", value_parser = user)]
-    trust_owner: Vec<u32>,
+    #[arg(long = "trust-owner", global = true, value_name = "UID", value_parser = user)]
+    pub(crate) trust: Vec<u32>,
 }
 
 fn user(text: &str) -> Result<u32, String> {
@@ -67,32 +69,20 @@ fn octal(text: &str) -> Result<u32, String> {
     bits.map_err(|_| "not an octal number such as 640".into())
 }
 
-/// The options that concern every command.
-#[derive(Debug)]
-pub(crate) struct Context {
-    /// The namespace that the user named.
-    pub(crate) namespace: Option<String>,
-    /// Other users whose objects are opened, too.
-    pub(crate) trust: Vec<u32>,
-    /// Whether the command prints JSON.
-    pub(crate) json: bool,
-}
-
 impl Context {
-    /// Also chooses colours for the whole process.
-    pub(crate) fn new(common: &CommonArguments) -> Context {
-        let choice = match common.color {
+    /// Chooses colours for the whole process, and the environment's namespace if no option names
+    /// one. With clap's `env`, usage lines would require the option, and an empty variable would
+    /// not count as unset.
+    pub(crate) fn settle(&mut self) {
+        let choice = match self.color {
             Color::Auto => ColorChoice::Auto,
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         };
         choice.write_global();
-        // An empty variable counts as unset. With clap's `env`, usage lines would require the
-        // option.
-        let variable = std::env::var_os("TEARLESS_NAMESPACE").filter(|name| !name.is_empty());
-        let variable = variable.map(|name| name.to_string_lossy().into_owned());
-        let namespace = common.namespace.clone().or(variable);
-        Context { namespace, trust: common.trust_owner.clone(), json: common.json }
+        let variable = || std::env::var_os("TEARLESS_NAMESPACE").filter(|name| !name.is_empty());
+        let named = self.namespace.take();
+        self.namespace = named.or_else(|| variable().map(|name| name.to_string_lossy().into_owned()));
     }
 
     /// The namespace that the user named, or else the only one. Opening removes nothing from it.
@@ -114,6 +104,19 @@ impl Context {
     /// The namespace `name`. Opening removes nothing from it.
     pub(crate) fn open(&self, name: &str) -> Result<Namespace, Failure> {
         Ok(self.builder(name).open()?)
+    }
+
+    /// The namespaces on this machine. A name out of shared memory may be invalid: then it is left
+    /// out.
+    pub(crate) fn all_namespaces(&self) -> Result<Vec<Namespace>, ObjectError> {
+        let mut names: Vec<_> = resolve::namespaces(&self.trust)?.into_iter().map(|info| info.name).collect();
+        names.dedup();
+        Ok(names.iter().flatten().filter_map(|name| self.open(name).ok()).collect())
+    }
+
+    /// The objects on this machine; those of other users are opened if they are trusted.
+    pub(crate) fn objects(&self) -> Result<Vec<ObjectInfo>, ObjectError> {
+        self.trust.iter().fold(objects(), |listing, user| listing.trust_owner(*user)).list()
     }
 
     fn builder(&self, name: &str) -> NamespaceBuilder {

@@ -1,10 +1,9 @@
 //! How a command fails: its message, its hints and its exit code.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 
-use tearless::Error;
 use tearless::error::{
     AttachError, CreateError, NameError, ObjectError, PublishError, RemoveError, SnapshotError,
 };
@@ -36,7 +35,8 @@ pub(crate) enum ExitStatus {
 pub(crate) struct Failure {
     message: Option<String>,
     hint: Option<String>,
-    exit: ExitStatus,
+    /// The exit code of the process.
+    pub(crate) exit: ExitStatus,
 }
 
 impl Failure {
@@ -53,11 +53,6 @@ impl Failure {
     /// Adds what to do about it; each line of `hint` is printed as a line of its own.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Failure {
         Failure { hint: Some(hint.into()), ..self }
-    }
-
-    /// The exit code of the process.
-    pub(crate) fn exit(&self) -> ExitStatus {
-        self.exit
     }
 
     /// Prints message and hints on standard error, escaped: they may contain names out of shared
@@ -104,17 +99,17 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        if let Error::Snapshot(error) = &error
-            && let SnapshotError::Empty { channel } = &**error
-        {
-            let text = format!("nothing has been published on channel {channel:?} yet");
-            return Failure::new(ExitStatus::NotFound, text)
-                .hint("`tearless get --wait TIME` and `tearless watch` wait for the first state");
-        }
-        let failure = Failure::new(exit_of(&error), error.to_string());
-        match object_of(&error) {
+impl Failure {
+    /// The failure of an operation of the library. Without a code of its own, it depends on the
+    /// object that the operation could not use.
+    fn of(error: &(dyn Error + 'static), exit: Option<ExitStatus>) -> Failure {
+        let object = error.downcast_ref().or_else(|| error.source()?.downcast_ref());
+        let other = match object {
+            Some(ObjectError::NotFound { .. }) => ExitStatus::NotFound,
+            _ => ExitStatus::Failed,
+        };
+        let failure = Failure::new(exit.unwrap_or(other), error.to_string());
+        match object {
             Some(ObjectError::OtherOwner { owner, .. }) => {
                 failure.hint(format!("if you trust that user, add --trust-owner {owner}"))
             }
@@ -123,61 +118,53 @@ impl From<Error> for Failure {
     }
 }
 
-/// The exit code for an error of the library.
-fn exit_of(error: &Error) -> ExitStatus {
-    let known = match error {
-        Error::Name(_) => Some(ExitStatus::Usage),
-        Error::Attach(error) => match **error {
-            AttachError::Name(_) => Some(ExitStatus::Usage),
-            AttachError::NotFound { .. } => Some(ExitStatus::NotFound),
-            AttachError::FormatMismatch { .. } => Some(ExitStatus::Undecodable),
-            _ => None,
-        },
-        Error::Snapshot(error) => match **error {
-            SnapshotError::Closed { .. } => Some(ExitStatus::NotFound),
-            SnapshotError::Corrupt { .. }
-            | SnapshotError::WrongLength { .. }
-            | SnapshotError::OutOfRange { .. }
-            | SnapshotError::Decode { .. } => Some(ExitStatus::Undecodable),
-            _ => None,
-        },
-        Error::Create(error) => match **error {
-            CreateError::Name(_) => Some(ExitStatus::Usage),
-            CreateError::AlreadyOwned { .. } => Some(ExitStatus::Owned),
-            _ => None,
-        },
-        Error::Remove(error) => match **error {
-            RemoveError::Name(_) => Some(ExitStatus::Usage),
-            RemoveError::AlreadyOwned { .. } => Some(ExitStatus::Owned),
-            _ => None,
-        },
-        Error::Publish(_) => Some(ExitStatus::Failed),
-        _ => None,
-    };
-    let is_missing = matches!(object_of(error), Some(ObjectError::NotFound { .. }));
-    known.unwrap_or(if is_missing { ExitStatus::NotFound } else { ExitStatus::Failed })
-}
-
-/// The object that an operation could not use.
-fn object_of(error: &Error) -> Option<&ObjectError> {
-    match error {
-        Error::Object(error) => Some(error),
-        error => error.source()?.downcast_ref(),
-    }
-}
-
-/// `?` on each operation of the library that the commands use.
+/// `?` on each operation of the library that the commands use, with the exit codes of its errors.
 macro_rules! from_each {
-    ($($error:ty),*) => {
+    ($($error:ty { $($pattern:pat => $exit:ident),* })*) => {
         $(impl From<$error> for Failure {
             fn from(error: $error) -> Failure {
-                Error::from(error).into()
+                #[allow(unreachable_patterns, reason = "all errors of an operation may have one code")]
+                let exit = match &error {
+                    $($pattern => Some(ExitStatus::$exit),)*
+                    _ => None,
+                };
+                Failure::of(&error, exit)
             }
         })*
     };
 }
 
-from_each!(NameError, ObjectError, AttachError, SnapshotError, CreateError, PublishError, RemoveError);
+from_each! {
+    NameError { _ => Usage }
+    AttachError {
+        AttachError::Name(_) => Usage,
+        AttachError::NotFound { .. } => NotFound,
+        AttachError::FormatMismatch { .. } => Undecodable
+    }
+    CreateError { CreateError::Name(_) => Usage, CreateError::AlreadyOwned { .. } => Owned }
+    PublishError { _ => Failed }
+    RemoveError { RemoveError::Name(_) => Usage, RemoveError::AlreadyOwned { .. } => Owned }
+    ObjectError {}
+}
+
+impl From<SnapshotError> for Failure {
+    fn from(error: SnapshotError) -> Failure {
+        use SnapshotError::{Closed, Corrupt, Decode, Empty, OutOfRange, WrongLength};
+        let exit = match &error {
+            Empty { channel } => {
+                let text = format!("nothing has been published on channel {channel:?} yet");
+                return Failure::new(ExitStatus::NotFound, text)
+                    .hint("`tearless get --wait TIME` and `tearless watch` wait for the first state");
+            }
+            Closed { .. } => Some(ExitStatus::NotFound),
+            Corrupt { .. } | WrongLength { .. } | OutOfRange { .. } | Decode { .. } => {
+                Some(ExitStatus::Undecodable)
+            }
+            _ => None,
+        };
+        Failure::of(&error, exit)
+    }
+}
 
 #[cfg(test)]
 mod tests {

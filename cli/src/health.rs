@@ -117,11 +117,6 @@ pub(crate) fn of_process(state: WriterState) -> Health {
     }
 }
 
-/// The word for the state of a writer's process.
-pub(crate) fn process_word(state: WriterState) -> &'static str {
-    word(Some(of_process(state)))
-}
-
 /// Whether the writer is alive, as far as this process can see, and its state is current.
 pub(crate) fn is_up(health: Option<Health>) -> bool {
     matches!(health, Some(Health::Fresh { .. } | Health::Unchanged { .. } | Health::Empty))

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::error::{ExitStatus, Failure};
 
 /// Whether a signal has asked this process to end: Ctrl-C, SIGTERM, or the end of its terminal.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
@@ -38,7 +38,14 @@ impl Interrupt {
         })
     }
 
-    fn catch_and_then(then: impl FnOnce(&mut Caught) + Send + 'static) -> Result<Interrupt, Failure> {
+    /// Like [`Interrupt::catch`], and a thread runs `then` after the first of these signals.
+    ///
+    /// # Errors
+    ///
+    /// As [`Interrupt::catch`].
+    pub(crate) fn catch_and_then(
+        then: impl FnOnce(&mut Caught) + Send + 'static,
+    ) -> Result<Interrupt, Failure> {
         let mut caught = Caught::catch()?;
         let flag = Arc::new(AtomicBool::new(false));
         let raised = Arc::clone(&flag);
@@ -68,52 +75,18 @@ fn refused(error: &io::Error) -> Failure {
 /// Waits for the signals that ask the process to end. They are caught from the moment of
 /// construction.
 #[derive(Debug)]
-pub(crate) struct Caught {
-    runtime: Runtime,
-    ends: Ends,
-}
+pub(crate) struct Caught(Signals);
 
 impl Caught {
     /// # Errors
     ///
     /// The system refuses a handler.
     pub(crate) fn catch() -> Result<Caught, Failure> {
-        let runtime = Builder::new_current_thread().enable_io().build().map_err(|error| refused(&error))?;
-        let inside = runtime.enter();
-        let ends = Ends::register().map_err(|error| refused(&error))?;
-        drop(inside);
-        Ok(Caught { runtime, ends })
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).map(Caught).map_err(|error| refused(&error))
     }
 
     /// Returns at the next of these signals; one that arrived since the last wait counts.
     pub(crate) fn wait(&mut self) {
-        self.runtime.block_on(self.ends.next());
-    }
-}
-
-/// The same signals, for code inside a runtime.
-#[derive(Debug)]
-pub(crate) struct Ends([Signal; 3]);
-
-impl Ends {
-    /// Must be called inside a runtime.
-    ///
-    /// # Errors
-    ///
-    /// The system refuses a handler.
-    pub(crate) fn register() -> io::Result<Ends> {
-        let [interrupt, terminate, hangup] =
-            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-        Ok(Ends([interrupt?, terminate?, hangup?]))
-    }
-
-    /// Returns at the next of these signals.
-    pub(crate) async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
+        self.0.forever().next();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::system::{sysinfo, uname};
 use serde::Serialize;
 
 use crate::output;
@@ -15,7 +16,7 @@ pub(crate) struct Machine {
     processor: String,
     processors: usize,
     kernel: String,
-    memory_bytes: Option<u64>,
+    memory_bytes: u64,
     dev_shm_bytes: Option<u64>,
     dev_shm_free_bytes: Option<u64>,
     clock_source: String,
@@ -27,13 +28,14 @@ impl Machine {
     pub(crate) fn look() -> Machine {
         let shared = rustix::fs::statvfs("/dev/shm").ok();
         let architecture = std::env::consts::ARCH;
+        let system = sysinfo();
         Machine {
             version: env!("CARGO_PKG_VERSION"),
             architecture,
-            processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| architecture.into()),
+            processor: processor().unwrap_or_else(|| architecture.into()),
             processors: std::thread::available_parallelism().map_or(0, usize::from),
-            kernel: line("/proc/sys/kernel/osrelease"),
-            memory_bytes: field("/proc/meminfo", "MemTotal").and_then(|text| kibibytes(&text)),
+            kernel: uname().release().to_string_lossy().into_owned(),
+            memory_bytes: system.totalram * u64::from(system.mem_unit),
             dev_shm_bytes: shared.as_ref().map(|found| found.f_blocks * found.f_frsize),
             dev_shm_free_bytes: shared.map(|found| found.f_bavail * found.f_frsize),
             clock_source: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
@@ -49,7 +51,7 @@ impl Machine {
             ("version", format!("tearless {} for {}", self.version, self.architecture)),
             ("processor", format!("{}, {} usable", self.processor, self.processors)),
             ("kernel", format!("Linux {}", self.kernel)),
-            ("memory", self.memory_bytes.map_or_else(unknown, output::bytes)),
+            ("memory", output::bytes(self.memory_bytes)),
             ("/dev/shm", shared),
             ("clock source", self.clock_source.clone()),
             ("load", self.load.clone()),
@@ -57,22 +59,16 @@ impl Machine {
     }
 }
 
-/// The value of the first line `key: value` of a file.
-fn field(path: &str, key: &str) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+/// The name of the first processor. Not every architecture has one.
+fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().into())
+    pairs.find(|(name, _)| name.trim() == "model name").map(|(_, value)| value.trim().into())
 }
 
 /// The content of a file of one line.
 fn line(path: &str) -> String {
     fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().into())
-}
-
-/// The bytes in a text such as `24689756 kB`.
-fn kibibytes(text: &str) -> Option<u64> {
-    let number: u64 = text.strip_suffix("kB")?.trim().parse().ok()?;
-    number.checked_mul(1024)
 }
 
 fn unknown() -> String {
@@ -86,11 +82,9 @@ mod tests {
     #[test]
     fn a_machine_has_a_kernel_memory_and_processors() {
         let machine = Machine::look();
-        assert!(machine.processors > 0 && machine.memory_bytes > Some(1 << 20), "{machine:?}");
-        assert_ne!(machine.kernel, "unknown");
+        assert!(machine.processors > 0 && machine.memory_bytes > 1 << 20, "{machine:?}");
+        assert!(!machine.kernel.is_empty());
         let unmounted = Machine { dev_shm_bytes: None, dev_shm_free_bytes: None, ..machine };
         assert!(unmounted.rows().contains(&("/dev/shm", "unknown".into())), "{unmounted:?}");
-        assert_eq!(kibibytes("2 kB"), Some(2048));
-        assert_eq!(kibibytes("18446744073709551615 kB"), None);
     }
 }

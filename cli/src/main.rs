@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use commands::Command;
-use context::{CommonArguments, Context};
+use context::Context;
 
 /// Looks inside the channels of tearless: what each worker does now, or did last
 ///
@@ -32,7 +32,7 @@ use context::{CommonArguments, Context};
 #[command(infer_subcommands = true, max_term_width = 100)]
 struct Arguments {
     #[command(flatten)]
-    common: CommonArguments,
+    context: Context,
     #[command(subcommand)]
     command: Command,
 }
@@ -64,9 +64,9 @@ Environment:
   NO_COLOR            no colours, unless --color is given";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let context = Context::new(&arguments.common);
-    match commands::run(&arguments.command, &context, Arguments::command) {
+    let mut arguments = Arguments::parse();
+    arguments.context.settle();
+    match commands::run(&arguments.command, &arguments.context, Arguments::command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => ExitCode::from(failure.report() as u8),
     }

@@ -9,7 +9,7 @@ use std::io::{Write, stdin, stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, getppid};
 use serde::de::DeserializeOwned;
@@ -99,6 +99,12 @@ impl Lifetime {
             let _ = namespace.clean(Retention::Nothing);
         }
     }
+}
+
+/// The microseconds since 1970: no two runs of one process have the same.
+pub(crate) fn number_of_run() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_secs() * 1_000_000 + u64::from(now.subsec_micros())
 }
 
 /// Prints a line for the parent. Does nothing if the parent has died.

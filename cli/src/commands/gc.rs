@@ -106,16 +106,10 @@ impl Removal {
 
     /// A registry entry without objects.
     fn of_entry(info: &ChannelInfo) -> Removal {
-        let (name, pid) = (printable(&info.name), info.writer_pid);
+        let (channel, pid) = (Some(info.name.clone()), info.writer_pid);
         let why = format!("its writer, process {pid}, is dead, and its objects were unlinked by hand");
-        Removal {
-            channel: Some(info.name.clone()),
-            pid,
-            age_seconds: None,
-            reason: "nameless",
-            objects: Vec::new(),
-            sentence: format!("the entry of {name}: {why}"),
-        }
+        let sentence = format!("the entry of {}: {why}", printable(&info.name));
+        Removal { channel, pid, age_seconds: None, reason: "nameless", objects: Vec::new(), sentence }
     }
 }
 
@@ -123,7 +117,7 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     let namespace = context.namespace()?;
     // Before the cleanup, which may remove the last object of the namespace.
     let missing = resolve::no_such_namespace(&namespace, &context.trust);
-    let ghosts = ghosts(&namespace);
+    let mut ghosts = ghosts(&namespace);
     let (cleaned, struck) = match arguments.dry_run {
         _ if !arguments.channels.is_empty() => (remove(&namespace, arguments, context)?, Vec::new()),
         true => {
@@ -132,7 +126,9 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
         }
         false => {
             let cleaned = namespace.clean(arguments.retention)?;
-            (cleaned, without_those_entered(ghosts, &namespace))
+            let left = if ghosts.is_empty() { Vec::new() } else { namespace.channels().unwrap_or_default() };
+            ghosts.retain(|info| !left.contains(info));
+            (cleaned, ghosts)
         }
     };
     let entries = struck.iter().map(Removal::of_entry);
@@ -140,11 +136,10 @@ pub(crate) fn run(arguments: &GcArguments, context: &Context) -> Result<(), Fail
     if removals.is_empty() && cleaned.failed.is_empty() {
         missing.map_or(Ok(()), Err)?;
     }
-    match context.json {
-        true => print_all_json(&removals)?,
-        false => print(&removals, &cleaned, arguments.dry_run)?,
-    }
-    if !context.json {
+    if context.json {
+        print_all_json(&removals)?;
+    } else {
+        print(&removals, &cleaned, arguments.dry_run)?;
         report_kept(&namespace, &cleaned, arguments);
     }
     failures(&cleaned)
@@ -209,15 +204,6 @@ fn ghosts(namespace: &Namespace) -> Vec<ChannelInfo> {
     entered
         .retain(|info| info.writer_state() == WriterState::Dead && health::is_missing(namespace, &info.name));
     entered
-}
-
-fn without_those_entered(mut entries: Vec<ChannelInfo>, namespace: &Namespace) -> Vec<ChannelInfo> {
-    if !entries.is_empty()
-        && let Ok(entered) = namespace.channels()
-    {
-        entries.retain(|info| !entered.contains(info));
-    }
-    entries
 }
 
 fn failures(cleaned: &CleanupReport) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -43,19 +43,18 @@ pub(crate) struct ManArguments {
 
 pub(super) fn man(arguments: &ManArguments, definition: Command) -> Result<(), Failure> {
     match &arguments.to {
-        Some(folder) => write_pages(folder, definition).map_err(|error| {
-            let folder = folder.display();
-            Failure::new(ExitStatus::Failed, format!("can't write manual pages to {folder}: {error}"))
-        }),
+        Some(folder) => {
+            let written =
+                fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(definition, folder));
+            written.map_err(|error| {
+                let folder = folder.display();
+                Failure::new(ExitStatus::Failed, format!("can't write manual pages to {folder}: {error}"))
+            })
+        }
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(definition).render(&mut page)?;
             Ok(io::stdout().lock().write_all(&page)?)
         }
     }
-}
-
-fn write_pages(folder: &Path, definition: Command) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    clap_mangen::generate_to(definition, folder)
 }

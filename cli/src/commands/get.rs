@@ -10,7 +10,6 @@ use tearless::{SnapshotInfo, inspect::WriterState};
 
 use crate::context::{Context, time};
 use crate::error::{ExitStatus, Failure};
-use crate::health::process_word;
 use crate::output::{
     ago, bytes, clock, duration, hex_dump, print_json, printable, seconds, stderr, style, timestamp,
     value_text,
@@ -112,7 +111,7 @@ fn must_live(states: &States) -> Result<(), Failure> {
     if state == WriterState::Alive {
         return Ok(());
     }
-    let (channel, pid, state) = (reader.channel(), reader.writer_pid(), process_word(state));
+    let (channel, pid, state) = (reader.channel(), reader.writer_pid(), state.name());
     let text = format!("the writer of channel {channel:?} (process {pid}) is {state}");
     Err(Failure::new(ExitStatus::NotLive, text))
 }
@@ -171,7 +170,7 @@ fn headline(states: &States, info: SnapshotInfo) {
         return;
     }
     let reader = states.reader.reader();
-    let writer = reader.writer_state().map_or("unknown", process_word);
+    let writer = reader.writer_state().map_or("unknown", WriterState::name);
     let (dim, channel) = (style::DIM, printable(reader.channel()));
     let size = bytes(info.payload_len() as u64);
     let (number, age, at) = (info.publication(), ago(info.age()), clock(info.published_at()));
@@ -190,7 +189,7 @@ fn document(states: &States, taken: Taken, arguments: &GetArguments) -> Value {
         "bytes": taken.info.payload_len(),
         "codec": reader.codec(),
         "type_name": reader.type_name(),
-        "writer": reader.reader().writer_state().map_or("unknown", process_word),
+        "writer": reader.reader().writer_state().map_or("unknown", WriterState::name),
     });
     if let Some(field) = &arguments.field {
         document["field"] = field.to_string().into();

@@ -1,5 +1,6 @@
 //! `tearless history`: the latest states that a channel still holds.
 
+use anstyle::Style;
 use clap::Args;
 use serde_json::{Value, json};
 use tearless::SnapshotInfo;
@@ -8,7 +9,8 @@ use tearless::dynamic::FieldPath;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::output::{
-    Table, ago, bytes, clock, hex_line, print_all_json, printable, seconds, style, timestamp, value_line,
+    Table, ago, bytes, clock, hex_line, plain, print_all_json, printable, seconds, style, timestamp,
+    value_line,
 };
 use crate::states::States;
 
@@ -106,29 +108,25 @@ impl Past {
         })
     }
 
-    fn text(&self) -> String {
-        match &self.value {
-            Ok(Some(value)) => value_line(value, MAX_SHOWN),
-            Ok(None) => NO_FIELD.into(),
-            Err(reason) if self.payload.is_empty() => printable(reason).into_owned(),
-            Err(_) => hex_line(&self.payload, MAX_SHOWN),
-        }
+    fn cells(&self) -> [(String, Style); 5] {
+        let known = |text: Option<String>| plain(text.unwrap_or_else(|| "-".into()));
+        let state = match &self.value {
+            Ok(Some(value)) => plain(value_line(value, MAX_SHOWN)),
+            Ok(None) => (NO_FIELD.into(), style::ODD),
+            Err(reason) if self.payload.is_empty() => (printable(reason).into_owned(), style::ODD),
+            Err(_) => (hex_line(&self.payload, MAX_SHOWN), style::ODD),
+        };
+        [
+            known(self.info.map(|info| info.publication().to_string())),
+            plain(ago(self.info.and_then(|info| info.age()))),
+            plain(clock(self.info.and_then(|info| info.published_at()))),
+            known(self.info.map(|info| bytes(info.payload_len() as u64))),
+            state,
+        ]
     }
 }
 
 /// The states as a table for people.
 pub(super) fn table(past: &[Past]) -> Table {
-    let mut table = Table::new([">NUMBER", ">PUBLISHED", ">AT", ">SIZE", "STATE"]);
-    for state in past {
-        let known = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-        let state_style = if matches!(state.value, Ok(Some(_))) { style::PLAIN } else { style::ODD };
-        table.row([
-            (known(state.info.map(|info| info.publication().to_string())), style::PLAIN),
-            (ago(state.info.and_then(|info| info.age())), style::PLAIN),
-            (clock(state.info.and_then(|info| info.published_at())), style::PLAIN),
-            (known(state.info.map(|info| bytes(info.payload_len() as u64))), style::PLAIN),
-            (state.text(), state_style),
-        ]);
-    }
-    table
+    Table::new([">NUMBER", ">PUBLISHED", ">AT", ">SIZE", "STATE"], past.iter().map(Past::cells))
 }

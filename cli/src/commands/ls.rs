@@ -13,7 +13,7 @@ use tearless::{
 use crate::context::Context;
 use crate::error::Failure;
 use crate::health;
-use crate::output::{Table, ago, bytes, clock, print_all_json, rate, seconds, style, timestamp};
+use crate::output::{Table, ago, bytes, clock, plain, print_all_json, rate, seconds, style, timestamp};
 use crate::resolve;
 
 /// Lists the channels of a namespace: their writers, and the age of their latest states
@@ -50,11 +50,7 @@ pub(crate) fn run(arguments: &LsArguments, context: &Context) -> Result<(), Fail
     }
     let columns =
         ["CHANNEL", "WRITER", ">PID", ">PUBLICATION", ">LAST", ">AT", ">RATE/s", ">SIZE", "CODEC", "TYPE"];
-    let mut table = Table::new(columns);
-    for entry in &entries {
-        table.row(entry.cells());
-    }
-    table.print()?;
+    Table::new(columns, entries.iter().map(Entry::cells)).print()?;
     if entries.is_empty() && arguments.pattern.is_some() {
         crate::output::stderr(format_args!("no channel matches; patterns match whole names"));
     }
@@ -122,18 +118,18 @@ impl Entry {
     fn cells(&self) -> [(String, Style); 10] {
         let inspection = self.inspection.as_ref();
         let latest = inspection.and_then(health::latest);
-        let plain = |text: Option<String>| (text.unwrap_or_else(|| "-".into()), style::PLAIN);
+        let known = |text: Option<String>| plain(text.unwrap_or_else(|| "-".into()));
         [
             (self.info.name.clone(), style::STRONG),
             (health::word(self.health()).into(), health::style(self.health())),
-            (self.info.writer_pid.to_string(), style::PLAIN),
-            plain(inspection.map(|inspection| inspection.publication.to_string())),
-            (ago(latest.and_then(|slot| slot.age)), style::PLAIN),
-            (clock(latest.and_then(|slot| slot.published_at)), style::PLAIN),
-            plain(inspection.and_then(health::rate).map(rate)),
-            plain(latest.map(|slot| bytes(slot.len))),
+            plain(self.info.writer_pid.to_string()),
+            known(inspection.map(|inspection| inspection.publication.to_string())),
+            plain(ago(latest.and_then(|slot| slot.age))),
+            plain(clock(latest.and_then(|slot| slot.published_at))),
+            known(inspection.and_then(health::rate).map(rate)),
+            known(latest.map(|slot| bytes(slot.len))),
             (self.info.codec.clone(), style::DIM),
-            plain(inspection.map(|inspection| inspection.type_name.clone())),
+            known(inspection.map(|inspection| inspection.type_name.clone())),
         ]
     }
 }

@@ -6,7 +6,7 @@ use tearless::inspect::NamespaceInfo;
 
 use crate::context::Context;
 use crate::error::Failure;
-use crate::output::{Table, bytes, print_all_json, style};
+use crate::output::{Table, bytes, plain, print_all_json, style};
 use crate::resolve;
 
 /// Lists the namespaces on this machine, and the memory that each takes
@@ -32,17 +32,17 @@ pub(crate) fn run(_: &NamespacesArguments, context: &Context) -> Result<(), Fail
     if context.json {
         return Ok(print_all_json(namespaces.iter().map(document))?);
     }
-    let mut table = Table::new(["NAMESPACE", ">OWNER", ">CHANNELS", ">OBJECTS", ">MEMORY"]);
-    for info in &namespaces {
-        table.row([
+    let cells = |info: &NamespaceInfo| {
+        [
             (info.name.clone().unwrap_or_else(|| "-".into()), style::STRONG),
             (info.owner_uid.to_string(), if info.readable { style::PLAIN } else { style::ODD }),
-            (info.channels.to_string(), style::PLAIN),
-            (info.objects.to_string(), style::PLAIN),
-            (bytes(info.bytes), style::PLAIN),
-        ]);
-    }
-    Ok(table.print()?)
+            plain(info.channels.to_string()),
+            plain(info.objects.to_string()),
+            plain(bytes(info.bytes)),
+        ]
+    };
+    let columns = ["NAMESPACE", ">OWNER", ">CHANNELS", ">OBJECTS", ">MEMORY"];
+    Ok(Table::new(columns, namespaces.iter().map(cells)).print()?)
 }
 
 fn document(info: &NamespaceInfo) -> serde_json::Value {

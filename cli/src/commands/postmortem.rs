@@ -67,8 +67,8 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
     let Inspection { writer_pid, incarnation, .. } = inspection;
     fields.add("writer", format!("process {writer_pid} (number {incarnation} of this channel)"));
     fields.styled("verdict", verdict(inspection), health::style(Some(inspection.health())));
-    if let Some(when) = death(inspection) {
-        fields.add("died", when.text());
+    if let Some((at_most, at_least)) = death(inspection) {
+        fields.add("died", death_text(at_most, at_least));
     }
     if let Some(latest) = health::latest(inspection) {
         let (age, at, size) = (ago(latest.age), clock(latest.published_at), bytes(latest.len));
@@ -94,56 +94,44 @@ fn print(inspection: &Inspection, past: &[Past]) -> Result<(), Failure> {
 
 /// The state of the writer in a sentence.
 fn verdict(inspection: &Inspection) -> String {
-    let pid = inspection.writer_pid;
-    match (inspection.health(), inspection.state) {
+    let verdict = match (inspection.health(), inspection.state) {
         (Health::Dead { .. }, _) => {
-            format!("process {pid} is dead and did not close the channel: it was killed, or it crashed")
+            "is dead and did not close the channel: it was killed, or it crashed".into()
         }
         (Health::Exited { since }, _) => {
-            format!("process {pid} exited {} without closing the channel: it was not killed", ago(since))
+            format!("exited {} without closing the channel: it was not killed", ago(since))
         }
         (Health::Closed, ChannelState::Lingering) => {
-            let when = ago(inspection.ended_ago);
-            format!("process {pid} closed the channel {when}, and left its last state on purpose")
+            format!("closed the channel {}, and left its last state on purpose", ago(inspection.ended_ago))
         }
-        (Health::Closed, _) => format!("process {pid} closed the channel"),
-        (Health::Stalled { is_stopped: true, .. }, _) => {
-            format!("process {pid} is {}", health::STOPPED)
-        }
+        (Health::Closed, _) => "closed the channel".into(),
+        (Health::Stalled { is_stopped: true, .. }, _) => format!("is {}", health::STOPPED),
         (Health::Unknown { .. }, _) => {
-            format!(
-                "process {pid} can't be seen from here, and the channel has no name: its state is unknown"
-            )
+            "can't be seen from here, and the channel has no name: its state is unknown".into()
         }
         _ => match health::breach(inspection) {
-            Some(breach) => format!("process {pid} is alive, but {breach}"),
-            None => format!("process {pid} is alive"),
+            Some(breach) => format!("is alive, but {breach}"),
+            None => "is alive".into(),
         },
-    }
+    };
+    format!("process {} {verdict}", inspection.writer_pid)
 }
 
-/// Bounds of the time since a writer died.
-struct Death {
-    at_most: Duration,
-    at_least: Option<Duration>,
-}
-
-impl Death {
-    fn text(&self) -> String {
-        let max = duration(self.at_most);
-        match self.at_least.filter(|min| !min.is_zero()).map(duration) {
-            Some(min) => format!("between {max} and {min} ago, unless it hung before that"),
-            None => format!("at most {max} ago, after its last sign of life"),
-        }
-    }
-}
-
-fn death(inspection: &Inspection) -> Option<Death> {
+/// Bounds of the time since a writer died: at most, and at least.
+fn death(inspection: &Inspection) -> Option<(Duration, Option<Duration>)> {
     let Health::Dead { since: Some(at_most) } = inspection.health() else { return None };
     let promised = inspection.heartbeat_age.and(inspection.heartbeat_interval);
     // The machine may have slept during the last interval.
     let awake = at_most.saturating_sub(inspection.slept);
-    Some(Death { at_most, at_least: promised.map(|interval| awake.saturating_sub(interval)) })
+    Some((at_most, promised.map(|interval| awake.saturating_sub(interval))))
+}
+
+fn death_text(at_most: Duration, at_least: Option<Duration>) -> String {
+    let max = duration(at_most);
+    match at_least.filter(|min| !min.is_zero()).map(duration) {
+        Some(min) => format!("between {max} and {min} ago, unless it hung before that"),
+        None => format!("at most {max} ago, after its last sign of life"),
+    }
 }
 
 /// The help documents the keys.
@@ -158,8 +146,8 @@ fn document(inspection: &Inspection, past: &[Past]) -> Value {
         "verdict": verdict(inspection),
         "ended_seconds": seconds(inspection.ended_ago),
         "last_sign_seconds": seconds(inspection.silent()),
-        "died_at_most_seconds_ago": seconds(death.as_ref().map(|death| death.at_most)),
-        "died_at_least_seconds_ago": seconds(death.as_ref().and_then(|death| death.at_least)),
+        "died_at_most_seconds_ago": seconds(death.map(|(at_most, _)| at_most)),
+        "died_at_least_seconds_ago": seconds(death.and_then(|(_, at_least)| at_least)),
         "published_at": timestamp(health::latest(inspection).and_then(|slot| slot.published_at)),
         "unfinished": inspection.unfinished(),
         "publication": inspection.publication,

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{process, thread};
+use std::{iter, process, thread};
 
 use clap::Args;
 use serde_json::Value;
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &PutArguments, context: &Context) -> Result<(), Fai
 
 /// On a machine without a namespace, the first worker has to name the one to create.
 fn hint_at_name(failure: Failure) -> Failure {
-    match failure.exit() {
+    match failure.exit {
         ExitStatus::NotFound => failure.hint("add -n NAME, which creates the namespace"),
         _ => failure,
     }
@@ -127,7 +127,14 @@ fn each_line<T: ?Sized + 'static, C: Encode<T> + 'static>(
         process::exit(end(writer.take()).map_or_else(|failure| failure.report() as i32, |()| 0));
     });
     let writer = || shared.lock().unwrap_or_else(PoisonError::into_inner);
-    let published = for_each_line(is_raw, |line, number| {
+    let mut input = io::stdin().lock();
+    let lines = iter::from_fn(|| read_line(&mut input).transpose());
+    let published = (1..).zip(lines).try_for_each(|(number, line)| {
+        let line = line?;
+        if !is_raw && line.trim_ascii().is_empty() {
+            // A blank line is no JSON.
+            return Ok(());
+        }
         let state = parse(&mut &line[..], Some(number))?;
         writer().as_mut().map_or(Ok(()), |writer| Ok(writer.publish(&state).map(drop)?))
     });
@@ -136,22 +143,6 @@ fn each_line<T: ?Sized + 'static, C: Encode<T> + 'static>(
 
 fn end<T: ?Sized, C>(writer: Option<Writer<T, C>>) -> Result<(), Failure> {
     writer.map_or(Ok(()), |writer| Ok(writer.close()?))
-}
-
-/// Passes on each line of standard input, with its number. A blank line is no JSON.
-fn for_each_line(
-    is_raw: bool,
-    mut publish: impl FnMut(Vec<u8>, u64) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut input = io::stdin().lock();
-    let mut number = 0;
-    while let Some(line) = read_line(&mut input)? {
-        number += 1;
-        if is_raw || !line.trim_ascii().is_empty() {
-            publish(line, number)?;
-        }
-    }
-    Ok(())
 }
 
 /// Standard input is not a state.

@@ -178,7 +178,8 @@ fn word(variant: impl Debug) -> String {
 /// The help documents the keys.
 fn document(inspection: &Inspection) -> Value {
     let latest = health::latest(inspection);
-    let segments = inspection.segments.iter().map(|segment| segment.as_ref().ok().map(segment_document));
+    let segment = |it: &SegmentInspection| json!({ "generation": it.generation, "depth": it.depth, "capacity": it.capacity, "bytes": it.bytes });
+    let segments = inspection.segments.iter().map(|found| found.as_ref().ok().map(segment));
     json!({
         "channel": inspection.channel,
         "namespace": inspection.namespace,
@@ -210,14 +211,5 @@ fn document(inspection: &Inspection) -> Value {
         "timestamps": word(inspection.timestamps),
         "wake_mode": word(inspection.wake_mode),
         "segments": segments.collect::<Vec<_>>(),
-    })
-}
-
-fn segment_document(segment: &SegmentInspection) -> Value {
-    json!({
-        "generation": segment.generation,
-        "depth": segment.depth,
-        "capacity": segment.capacity,
-        "bytes": segment.bytes,
     })
 }

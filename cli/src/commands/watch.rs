@@ -10,9 +10,9 @@ use tearless::{Namespace, Snapshot, SnapshotInfo, error::SnapshotError, inspect:
 
 use crate::context::{Context, time};
 use crate::error::Failure;
-use crate::health::{is_replaced, process_word};
+use crate::health::is_replaced;
 use crate::output::{
-    Layout, is_pipe_broken_within, json_text, print_json, printable, seconds, stderr, style, value_line,
+    is_pipe_broken_within, json_text, print_json, printable, seconds, stderr, style, value_line,
 };
 use crate::states::States;
 
@@ -73,7 +73,6 @@ pub(crate) fn run(arguments: &WatchArguments, context: &Context) -> Result<(), F
         namespace: &namespace,
         context,
         arguments,
-        json: context.json,
         seen: 0,
         last: None,
         has_had_field: false,
@@ -99,7 +98,6 @@ struct Watch<'a> {
     namespace: &'a Namespace,
     context: &'a Context,
     arguments: &'a WatchArguments,
-    json: bool,
     /// Number of the last publication read.
     seen: u64,
     /// Its state, if differences are printed.
@@ -145,7 +143,7 @@ impl Watch<'_> {
         if is_down && self.reported != Some(state) {
             let (pid, odd) = (reader.writer_pid(), style::ODD);
             let verb = if state == WriterState::Exited { "has" } else { "is" };
-            stderr(format_args!("{odd}writer:{odd:#} process {pid} {verb} {}", process_word(state)));
+            stderr(format_args!("{odd}writer:{odd:#} process {pid} {verb} {state}"));
         }
         self.reported = is_down.then_some(state);
         Ok(())
@@ -173,7 +171,7 @@ impl Watch<'_> {
         let changes = self.last.as_ref().map(|last| differences(last, &value));
         let is_news = changes.as_ref().is_none_or(|changes| !changes.is_empty());
         if is_news {
-            match self.json {
+            match self.context.json {
                 true => print_json(&document(info, missed, &value, changes.as_ref()))?,
                 false => line(info, missed, &value, changes.as_ref())?,
             }
@@ -187,7 +185,7 @@ fn line(info: SnapshotInfo, missed: u64, value: &Value, changes: Option<&Differe
     let (dim, number) = (style::DIM, info.publication());
     let missed = if missed > 0 { format!(" (+{missed})") } else { String::new() };
     let text = match changes {
-        None => json_text(value, Layout::Line),
+        None => json_text(value),
         Some(changes) => changes_text(changes),
     };
     let mut output = anstream::stdout().lock();

@@ -19,16 +19,11 @@ pub(crate) fn stderr(line: Arguments<'_>) {
 /// A command that prints notices a broken pipe by itself. This is for a command that has nothing to
 /// print at the moment.
 pub(crate) fn is_pipe_broken_within(longest: Duration) -> bool {
-    let begin = Instant::now();
-    is_hung_up(io::stdout(), Some(longest)).unwrap_or_else(|_| {
-        // The state of the stream is unknown; the wait still takes its time.
-        thread::sleep(longest.saturating_sub(begin.elapsed()));
-        false
-    })
+    is_hung_up(io::stdout(), Some(longest))
 }
 
 /// Waits for `longest`, or until the other end of `stream` is gone; returns whether it is.
-pub(crate) fn is_hung_up(stream: impl AsFd, longest: Option<Duration>) -> Result<bool, Errno> {
+pub(crate) fn is_hung_up(stream: impl AsFd, longest: Option<Duration>) -> bool {
     let begin = Instant::now();
     // `poll` reports a closed other end even if no events are requested.
     let mut events = [PollFd::new(&stream, PollFlags::empty())];
@@ -37,9 +32,13 @@ pub(crate) fn is_hung_up(stream: impl AsFd, longest: Option<Duration>) -> Result
         // A time that is too long for the system becomes endless.
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut events, timeout.as_ref()) {
-            Ok(_) => return Ok(events[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
+            Ok(_) => return events[0].revents().intersects(PollFlags::ERR | PollFlags::HUP),
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+            Err(_) => {
+                // The state of the stream is unknown; the wait still takes its time.
+                thread::sleep(left.unwrap_or(Duration::MAX));
+                return false;
+            }
         }
     }
 }

@@ -20,6 +20,11 @@ pub(crate) fn heading(text: &'static str) -> (&'static str, Side) {
     text.strip_prefix('>').map_or((text, Side::Left), |name| (name, Side::Right))
 }
 
+/// A cell without a style.
+pub(crate) fn plain(text: String) -> (String, Style) {
+    (text, style::PLAIN)
+}
+
 /// Rows of cells in columns that are as wide as their widest cell. Every text is made
 /// [`printable`].
 #[derive(Debug)]
@@ -30,18 +35,16 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table with only [`heading`]s.
-    pub(crate) fn new(headings: impl IntoIterator<Item = &'static str>) -> Table {
+    /// A table with these [`heading`]s and rows. A column without a cell stays empty.
+    pub(crate) fn new<R: IntoIterator<Item = (String, Style)>>(
+        headings: impl IntoIterator<Item = &'static str>,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Table {
         let (names, sides): (Vec<_>, _) = headings.into_iter().map(heading).unzip();
-        let mut table = Table { sides, rows: Vec::new() };
-        table.row(names.into_iter().map(|name| (name.to_owned(), style::STRONG)));
-        table
-    }
-
-    /// Adds a row; a column without a cell stays empty.
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = (String, Style)>) {
-        let cells = cells.into_iter();
-        self.rows.push(cells.map(|(text, style)| (printable(&text).into_owned(), style)).collect());
+        let cell = |(text, style): (String, Style)| (printable(&text).into_owned(), style);
+        let head = names.into_iter().map(|name| (name.to_owned(), style::STRONG)).collect();
+        let rows = rows.into_iter().map(|row| row.into_iter().map(cell).collect());
+        Table { sides, rows: [head].into_iter().chain(rows).collect() }
     }
 
     /// Prints the names of the columns and the rows.
@@ -109,10 +112,8 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_terminals_show_them() {
-        let mut table = Table::new(["NAME", ">N"]);
-        for name in ["工作者甲", "e\u{301}", "worker"] {
-            table.row([(name.to_owned(), style::PLAIN), ("7".to_owned(), style::PLAIN)]);
-        }
+        let row = |name: &str| [name, "7"].map(|text| (text.to_owned(), style::PLAIN));
+        let table = Table::new(["NAME", ">N"], ["工作者甲", "e\u{301}", "worker"].map(row));
         let mut output = Vec::new();
         table.write(&mut output).unwrap();
         let text = anstream::adapter::strip_bytes(&output).into_vec();

@@ -1,30 +1,18 @@
-//! States as text: JSON, lines, hexadecimal numbers, and paths of fields.
+//! States as text: JSON, lines, and hexadecimal numbers.
 
 use super::printable::{is_plain, printable};
 use serde::Serialize;
 use serde_json::Value;
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::io::{self, Write};
-use tearless::dynamic::{FieldPath, Step};
 
-/// The layout of a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// On one line, as `--json` prints it.
-    Line,
-    /// Indented, for people.
-    Indented,
+/// `value` as JSON on one line, as `--json` prints it.
+pub(crate) fn json_text(value: &impl Serialize) -> String {
+    harmless(serde_json::to_string(value))
 }
 
-/// `value` as JSON, without a line break at its end. JSON allows control and format characters
-/// beyond ASCII in strings; here they are escaped. The value stays the same, and a terminal does
-/// not act on it.
-pub(crate) fn json_text(value: &impl Serialize, layout: Layout) -> String {
-    let text = match layout {
-        Layout::Line => serde_json::to_string(value),
-        Layout::Indented => serde_json::to_string_pretty(value),
-    };
+/// JSON allows control and format characters beyond ASCII in strings; here they are escaped. The
+/// value stays the same, and a terminal does not act on it.
+fn harmless(text: serde_json::Result<String>) -> String {
     let text = text.expect("keys are strings, and writing to a string can't fail");
     if text.chars().all(is_harmless) {
         return text;
@@ -34,10 +22,7 @@ pub(crate) fn json_text(value: &impl Serialize, layout: Layout) -> String {
         if is_harmless(character) {
             escaped.push(character);
         } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                // Writing to a string can't fail.
-                let _ = write!(escaped, "\\u{unit:04x}");
-            }
+            escaped.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
     escaped
@@ -45,7 +30,7 @@ pub(crate) fn json_text(value: &impl Serialize, layout: Layout) -> String {
 
 /// Prints `value` on one line.
 pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{}", json_text(value, Layout::Line))
+    writeln!(io::stdout().lock(), "{}", json_text(value))
 }
 
 /// Prints each value on a line.
@@ -63,19 +48,16 @@ fn is_harmless(character: char) -> bool {
 pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.lines().map(printable).collect::<Vec<_>>().join("\n"),
-        value => json_text(value, Layout::Indented),
+        value => harmless(serde_json::to_string_pretty(value)),
     }
 }
 
 /// A state on one line of at most `max` characters.
 pub(crate) fn value_line(value: &Value, max: usize) -> String {
-    cut(&json_text(value, Layout::Line), max).into_owned()
-}
-
-fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    let text = json_text(value);
     match text.char_indices().nth(max) {
-        None => text.into(),
-        Some(_) => text.chars().take(max.saturating_sub(1)).chain(['…']).collect::<String>().into(),
+        None => text,
+        Some(_) => text.chars().take(max.saturating_sub(1)).chain(['…']).collect(),
     }
 }
 
@@ -110,28 +92,18 @@ pub(crate) fn hex_line(bytes: &[u8], max: usize) -> String {
     numbers(&bytes[..fitting]) + more
 }
 
-/// The text that `step` appends to the path `before` it, as [`FieldPath`] writes it.
-pub(crate) fn step_text(before: &str, step: Step) -> String {
-    let text = FieldPath::root().then(step).to_string();
-    let dot = if before.is_empty() || text.starts_with('[') { "" } else { "." };
-    format!("{dot}{text}")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Layout, json_text};
-    use super::{hex_dump, hex_line};
-    use super::{value_line, value_text};
+    use super::{hex_dump, hex_line, json_text, value_line, value_text};
     use serde_json::json;
 
     #[test]
     fn escaped_json_is_the_same_value() {
         let hostile: String = ('\0'..='\u{2100}').chain("\u{e0041}🦀\u{feff}".chars()).collect();
         let value = json!({ &hostile: [&hostile, 1.5, null] });
-        for layout in [Layout::Line, Layout::Indented] {
-            let text = json_text(&value, layout);
+        for (text, is_indented) in [(json_text(&value), false), (value_text(&value), true)] {
             assert!(!text.chars().any(|character| character.is_control() && character != '\n'));
-            assert_eq!(text.contains('\n'), layout == Layout::Indented);
+            assert_eq!(text.contains('\n'), is_indented);
             assert!(!text.contains(['\u{202e}', '\u{9b}', '\u{7f}', '\u{e0041}', '\u{feff}']));
             assert!(text.contains('🦀'));
             assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);

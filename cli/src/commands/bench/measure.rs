@@ -18,6 +18,11 @@ const MIN_ROUNDS: usize = 7;
 /// Repeats an operation the given number of times.
 type Task<'a> = &'a mut dyn FnMut(u32);
 
+/// The task that repeats `operation`; one call through a pointer for all repetitions.
+fn repeated(mut operation: impl FnMut()) -> impl FnMut(u32) {
+    move |times| (0..times).for_each(|_| operation())
+}
+
 /// A run of the command.
 pub(super) struct Run<'a> {
     pub(super) namespace: &'a Namespace,
@@ -108,25 +113,13 @@ pub(super) fn uncontended(run: &Run<'_>, bytes: usize) -> Result<Uncontended, St
     let [memcpy_ns, publish_ns, snapshot_ns] = medians(
         run,
         [
-            &mut |times| {
-                for _ in 0..times {
-                    black_box(&mut copy[..]).copy_from_slice(black_box(&payload));
-                }
-            },
-            &mut |times| {
-                for _ in 0..times {
-                    match writer.publish(black_box(&payload)) {
-                        Ok(number) => published = number,
-                        Err(error) => failed = Some(text(error)),
-                    }
-                }
-            },
-            &mut |times| {
-                for _ in 0..times {
-                    // A failure here is permanent, so that the last snapshot below reports it.
-                    let _ = black_box(reader.snapshot_into(black_box(&mut state)));
-                }
-            },
+            &mut repeated(|| black_box(&mut copy[..]).copy_from_slice(black_box(&payload))),
+            &mut repeated(|| match writer.publish(black_box(&payload)) {
+                Ok(number) => published = number,
+                Err(error) => failed = Some(text(error)),
+            }),
+            // A failure here is permanent, so that the last snapshot below reports it.
+            &mut repeated(|| drop(black_box(reader.snapshot_into(black_box(&mut state))))),
         ],
     )?;
     if let Some(reason) = failed {
@@ -189,20 +182,15 @@ pub(super) fn fleet(run: &Run<'_>) -> Result<Fleet, String> {
     let [ns, memcpy_ns] = medians(
         run,
         [
-            &mut |times| {
-                for _ in 0..times {
-                    let states = names.iter().map(|name| hub.get::<Vec<u8>>(name));
-                    whole =
-                        states.filter(|state| state.as_ref().is_ok_and(|state| **state == payload)).count();
+            &mut repeated(|| {
+                let states = names.iter().map(|name| hub.get::<Vec<u8>>(name));
+                whole = states.filter(|state| state.as_ref().is_ok_and(|state| **state == payload)).count();
+            }),
+            &mut repeated(|| {
+                for (to, from) in copies.chunks_exact_mut(BYTES).zip(source.chunks_exact(BYTES)) {
+                    black_box(to).copy_from_slice(black_box(from));
                 }
-            },
-            &mut |times| {
-                for _ in 0..times {
-                    for (to, from) in copies.chunks_exact_mut(BYTES).zip(source.chunks_exact(BYTES)) {
-                        black_box(to).copy_from_slice(black_box(from));
-                    }
-                }
-            },
+            }),
         ],
     )?;
     for writer in writers {

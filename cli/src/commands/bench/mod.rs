@@ -5,7 +5,7 @@ mod measure;
 mod report;
 
 use std::process;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 use tearless::{Namespace, cleanup::Retention, inspect::namespaces};
@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
+use crate::output::print_json;
 use measure::Run;
 use report::Report;
 
@@ -60,14 +61,12 @@ pub(crate) fn run(arguments: &BenchArguments, context: &Context) -> Result<(), F
     }
     let interrupt = Interrupt::catch()?;
     clean_up_killed_runs();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-    let name = format!("{PREFIX}{}-{now}", process::id());
-    let namespace = Namespace::open(&name)?;
+    let namespace = Namespace::open(&format!("{PREFIX}{}-{}", process::id(), child::number_of_run()))?;
     let measured = measure(&namespace, Duration::from_secs(arguments.seconds.into()), &interrupt);
     // After an error, objects may be left. The error itself is reported.
     let _ = namespace.clean(Retention::Nothing);
     let report = measured.map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
-    Ok(report.print(context.json)?)
+    Ok(if context.json { print_json(&report) } else { report.print() }?)
 }
 
 /// Removes what killed runs have left. A running one keeps its channels: a cleanup never removes

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use anstyle::Style;
 use serde::Serialize;
 
 use super::contended::Contended;
 use super::measure::{Fleet, Query, Uncontended};
 use crate::machine::Machine;
-use crate::output::{Table, bytes, print_json, printable, style};
+use crate::output::{Table, bytes, plain, printable};
 
 /// All results. The help documents their JSON form.
 #[derive(Debug, Serialize)]
@@ -28,23 +29,19 @@ const CONTENDED: &str = "\
 Contended: snapshots beside a writer in another process that publishes as fast as it can";
 
 impl Report {
-    /// Prints the results on standard output.
-    pub(super) fn print(&self, json: bool) -> io::Result<()> {
-        if json { print_json(self) } else { self.print_text() }
-    }
-
-    fn print_text(&self) -> io::Result<()> {
+    /// Prints the results for people.
+    pub(super) fn print(&self) -> io::Result<()> {
         let mut out = anstream::stdout();
         for (label, text) in self.machine.rows() {
             writeln!(out, "{label:<12}  {}", printable(&text))?;
         }
         writeln!(out, "\nUncontended: medians, and their ratios to a memcpy of the same size")?;
         let names = [">state", ">memcpy", ">publish", ">ratio", ">snapshot", ">ratio"];
-        table(names, self.uncontended.iter().map(Uncontended::cells)).print()?;
+        Table::new(names, self.uncontended.iter().map(Uncontended::cells)).print()?;
         writeln!(out, "\n{CONTENDED}")?;
         let names =
             [">state", ">p50", ">p99", ">publications/s", ">snapshots", ">retries/snapshot", ">gave up"];
-        table(names, self.contended.iter().map(Contended::cells)).print()?;
+        Table::new(names, self.contended.iter().map(Contended::cells)).print()?;
         let Fleet { attach_ns, query: Query { channels, bytes, ns, ratio, .. } } = self.fleet;
         writeln!(out, "\nAttaching to a channel, with its first snapshot: {}", time(attach_ns))?;
         let all = format!("{channels} channels of {bytes} B by name: {}", time(ns));
@@ -54,7 +51,7 @@ impl Report {
 }
 
 impl Uncontended {
-    fn cells(&self) -> [String; 6] {
+    fn cells(&self) -> [(String, Style); 6] {
         [
             bytes(self.bytes as u64),
             time(self.memcpy_ns),
@@ -63,11 +60,12 @@ impl Uncontended {
             time(self.snapshot_ns),
             format!("{:.1}", self.snapshot_ratio),
         ]
+        .map(plain)
     }
 }
 
 impl Contended {
-    fn cells(&self) -> [String; 7] {
+    fn cells(&self) -> [(String, Style); 7] {
         [
             bytes(self.bytes as u64),
             time(self.p50_ns as f64),
@@ -77,16 +75,8 @@ impl Contended {
             format!("{:.4}", self.retries_per_snapshot),
             self.give_ups.to_string(),
         ]
+        .map(plain)
     }
-}
-
-fn table<const COLUMNS: usize>(
-    names: [&'static str; COLUMNS],
-    rows: impl Iterator<Item = [String; COLUMNS]>,
-) -> Table {
-    let mut table = Table::new(names);
-    rows.for_each(|cells| table.row(cells.map(|text| (text, style::PLAIN))));
-    table
 }
 
 /// `14.6 ns`, `3.20 µs`, `1.25 ms`.

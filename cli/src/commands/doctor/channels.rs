@@ -25,12 +25,7 @@ pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
             if findings.is_empty() { resolve::no_such_namespace(&namespace, &context.trust) } else { None };
         return missing.map_or(Ok(findings), Err);
     }
-    let namespaces = resolve::namespaces(&context.trust)?.into_iter();
-    let mut names: Vec<String> = namespaces.filter_map(|info| info.name).collect();
-    names.dedup();
-    // A name out of shared memory may be invalid.
-    let namespaces = names.iter().filter_map(|name| context.open(name).ok());
-    Ok(namespaces.flat_map(|namespace| findings(&namespace, context)).collect())
+    Ok(context.all_namespaces()?.iter().flat_map(|namespace| findings(namespace, context)).collect())
 }
 
 /// The findings in a namespace. An object that this user may not open is a note, and not a problem.
@@ -39,7 +34,7 @@ fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
     let mut findings = leftovers(namespace, &mut refusals);
     match namespace.channels() {
         Ok(channels) => findings.extend(of_channels(namespace, channels, &mut refusals)),
-        Err(error) => findings.extend(refusals.sift(error).map(|error| unusable(&error))),
+        Err(error) => findings.extend(unusable(&error, &mut refusals)),
     }
     findings.extend(refusals.notes());
     for finding in &mut findings {
@@ -51,8 +46,9 @@ fn findings(namespace: &Namespace, context: &Context) -> Vec<Finding> {
 /// What to do about an object that is not ours.
 const UNLINK: &str = "find out which process created it, and unlink it";
 
-fn unusable(error: &ObjectError) -> Finding {
-    Finding::problem("unusable", format!("can't open the registry: {error}"), UNLINK)
+fn unusable(error: &ObjectError, refusals: &mut Refusals) -> Option<Finding> {
+    let what = format!("can't open the registry: {error}");
+    (!refusals.take(error)).then(|| Finding::problem("unusable", what, UNLINK))
 }
 
 /// The objects that `tearless gc` would remove.
@@ -60,16 +56,14 @@ fn leftovers(namespace: &Namespace, refusals: &mut Refusals) -> Vec<Finding> {
     let gc = gc(namespace);
     let cleaned = match namespace.would_clean(Retention::UntilReplaced) {
         Ok(cleaned) => cleaned,
-        Err(error) => {
-            return refusals.sift(error).iter().map(unusable).collect();
-        }
+        Err(error) => return unusable(&error, refusals).into_iter().collect(),
     };
     let removable = cleaned.removed.iter().map(|removed| {
         let what = format!("left by a process that was killed: {}", removed.objects.join(", "));
         let channel = removed.channel.clone();
         Finding { channel, ..Finding::problem("leftovers", what, format!("remove them: {gc}")) }
     });
-    let failed = cleaned.failed.into_iter().filter_map(|error| refusals.sift(error));
+    let failed = cleaned.failed.into_iter().filter(|error| !refusals.take(error));
     let failed = failed.map(|error| Finding::problem("unreadable", error.to_string(), UNLINK));
     removable.chain(failed).collect()
 }

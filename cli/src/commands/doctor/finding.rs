@@ -78,11 +78,6 @@ enum Refusal {
 pub(super) struct Refusals(BTreeSet<Refusal>);
 
 impl Refusals {
-    /// Records `error` if it is a refusal; returns every other error.
-    pub(super) fn sift(&mut self, error: ObjectError) -> Option<ObjectError> {
-        (!self.take(&error)).then_some(error)
-    }
-
     /// Records `error` if it is a refusal; returns whether it is one.
     pub(super) fn take(&mut self, error: &ObjectError) -> bool {
         let refusal = match error {

@@ -50,21 +50,14 @@ fn judge_space(all: u64, free: u64) -> Option<Finding> {
     let used = all.saturating_sub(free);
     let larger = "mount -o remount,size=… /dev/shm (of a container: --shm-size)";
     if is_nearly_reached(used, all) {
-        return Some(Finding::problem(
-            "shm-full",
-            format!("{} of {} in {DIRECTORY} are used: channels soon can't grow", bytes(used), bytes(all)),
-            format!(
-                "`tearless namespaces` shows which namespace uses it; run `tearless gc`, or make it larger: {larger}"
-            ),
-        ));
+        let what =
+            format!("{} of {} in {DIRECTORY} are used: channels soon can't grow", bytes(used), bytes(all));
+        let run = "`tearless namespaces` shows which namespace uses it; run `tearless gc`, or make it larger";
+        return Some(Finding::problem("shm-full", what, format!("{run}: {larger}")));
     }
-    (all > 0 && all < SMALL).then(|| {
-        Finding::note(
-            "shm-size",
-            format!("{DIRECTORY} has only {}", bytes(all)),
-            format!("if that is too little: {larger}"),
-        )
-    })
+    let what = format!("{DIRECTORY} has only {}", bytes(all));
+    let advice = format!("if that is too little: {larger}");
+    (all > 0 && all < SMALL).then(|| Finding::note("shm-size", what, advice))
 }
 
 fn is_nearly_reached(used: u64, limit: u64) -> bool {
@@ -89,18 +82,12 @@ fn number(group: &Path, file: &str) -> Option<u64> {
 }
 
 fn judge_group(group: &Path, used: u64, limit: u64) -> Option<Finding> {
-    is_nearly_reached(used, limit).then(|| {
-        Finding::problem(
-            "cgroup-memory",
-            format!(
-                "{} of {} of the memory of control group {} are used, including shared memory",
-                bytes(used),
-                bytes(limit),
-                group.display()
-            ),
-            "raise its memory.max, or the system may kill one of its processes",
-        )
-    })
+    let is_reached = is_nearly_reached(used, limit);
+    let (used, limit, group) = (bytes(used), bytes(limit), group.display());
+    let what =
+        format!("{used} of {limit} of the memory of control group {group} are used, including shared memory");
+    let advice = "raise its memory.max, or the system may kill one of its processes";
+    is_reached.then(|| Finding::problem("cgroup-memory", what, advice))
 }
 
 #[cfg(test)]

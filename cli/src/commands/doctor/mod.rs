@@ -57,7 +57,7 @@ pub(crate) fn run(_: &DoctorArguments, context: &Context) -> Result<(), Failure>
         }
     }
     // If nothing can be listed for lack of shared memory, a finding has said so.
-    if let Some(failure) = failed.filter(|it| problems == 0 || it.exit() != ExitStatus::Failed) {
+    if let Some(failure) = failed.filter(|it| problems == 0 || it.exit != ExitStatus::Failed) {
         return Err(failure);
     }
     if !context.json {

@@ -5,13 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tearless::error::AttachError;
-use tearless::inspect::objects;
-
 use super::finding::Finding;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::resolve;
+use crate::health;
 
 /// Users below have no logins: logind leaves their objects alone.
 const FIRST_LOGIN: u32 = 1_000;
@@ -46,14 +43,13 @@ fn of_logout(user: u32) -> Finding {
 
 /// Writers of channels that a registry lists and that have no name: other findings are about them.
 fn writers_in_registries(context: &Context) -> Result<BTreeSet<u64>, Failure> {
-    let names = resolve::namespaces(&context.trust)?.into_iter().filter_map(|info| info.name);
-    let namespaces = names.filter_map(|name| context.open(&name).ok());
-    let lost = namespaces.flat_map(|namespace| {
+    let mut lost = BTreeSet::new();
+    for namespace in context.all_namespaces()? {
         let channels = namespace.channels().unwrap_or_default().into_iter();
-        let is_lost = move |name: &str| matches!(namespace.inspect(name), Err(AttachError::NotFound { .. }));
-        channels.filter(move |info| is_lost(&info.name)).map(|info| info.writer_pid)
-    });
-    Ok(lost.collect())
+        let channels = channels.filter(|info| health::is_missing(&namespace, &info.name));
+        lost.extend(channels.map(|info| info.writer_pid));
+    }
+    Ok(lost)
 }
 
 /// The processes that have a control page open that has no name, as a writer does, with the name
@@ -96,8 +92,7 @@ fn removes_at_logout(root: &Path) -> bool {
 
 /// The users with objects here that logind would remove.
 fn users(context: &Context) -> Result<BTreeSet<u32>, Failure> {
-    let objects = context.trust.iter().fold(objects(), |listing, user| listing.trust_owner(*user)).list()?;
-    let owners = objects.iter().map(|object| object.owner_uid);
+    let owners = context.objects()?.into_iter().map(|object| object.owner_uid);
     Ok(owners.filter(|user| *user >= FIRST_LOGIN && !lingers(*user)).collect())
 }
 

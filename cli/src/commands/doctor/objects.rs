@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tearless::inspect::{ObjectInfo, ObjectState, objects};
+use tearless::inspect::{ObjectInfo, ObjectState};
 
 use super::finding::{Finding, few_of_each};
 use crate::context::Context;
@@ -14,7 +14,7 @@ const UNUSUAL_PERMISSIONS: u32 = 0o7133;
 const OWNER_PERMISSIONS: u32 = 0o600;
 
 pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
-    let objects = context.trust.iter().fold(objects(), |listing, user| listing.trust_owner(*user)).list()?;
+    let objects = context.objects()?;
     // With -n, only objects that are known to belong to that namespace.
     let wanted = |object: &&ObjectInfo| context.namespace.is_none() || context.namespace == object.namespace;
     let is_legible = |object: &&ObjectInfo| !is_refused(object);
@@ -78,13 +78,9 @@ fn judge(object: &ObjectInfo) -> Option<Finding> {
 fn judge_permissions(path: &str, permissions: u32) -> Option<Finding> {
     let is_unusual =
         permissions & UNUSUAL_PERMISSIONS != 0 || permissions & OWNER_PERMISSIONS != OWNER_PERMISSIONS;
-    is_unusual.then(|| {
-        Finding::problem(
-            "permissions",
-            format!("{path} has permissions {permissions:o}, but only its owner may write to it"),
-            format!("chmod 600 {path} (640 or 644 if other users read it)"),
-        )
-    })
+    let what = format!("{path} has permissions {permissions:o}, but only its owner may write to it");
+    let advice = format!("chmod 600 {path} (640 or 644 if other users read it)");
+    is_unusual.then(|| Finding::problem("permissions", what, advice))
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! Reads all channels, scrape after scrape.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use tearless::{
     Namespace,
-    error::AttachError,
-    hub::{Health, Hub},
+    error::{AttachError, ObjectError},
+    hub::{Health, Pattern},
     inspect::WriterState,
 };
 
 use super::sample::{Sample, Scrape};
-use super::source::{Source, States};
+use super::source::Source;
 
 /// The most threads of one scrape. Most of a scrape's time is spent in system calls for the
 /// writers' states.
@@ -26,12 +26,14 @@ const MIN_SHARE: usize = 100;
 #[derive(Debug)]
 pub(super) struct Exporter {
     namespace: Namespace,
-    /// Caches the list of names, and lists them again only if the registry has changed.
-    hub: Hub,
-    pattern: String,
-    states: States,
+    pattern: Pattern,
+    /// Whether the last states of workers that are not up are exported, too.
+    last_states: bool,
     /// The most channels of a scrape.
     max_channels: usize,
+    /// The channels of the last list, and how many more there were.
+    names: Vec<Arc<str>>,
+    left_out: usize,
     sources: HashMap<Arc<str>, Source>,
     scrapes: u64,
     retries: u64,
@@ -39,14 +41,19 @@ pub(super) struct Exporter {
 
 impl Exporter {
     /// Exports the channels that match `pattern`.
-    pub(super) fn new(namespace: Namespace, pattern: &str, states: States, max_channels: usize) -> Exporter {
-        let hub = namespace.hub();
+    pub(super) fn new(
+        namespace: Namespace,
+        pattern: &str,
+        last_states: bool,
+        max_channels: usize,
+    ) -> Exporter {
         Exporter {
             namespace,
-            hub,
-            pattern: pattern.into(),
-            states,
+            pattern: Pattern::new(pattern),
+            last_states,
             max_channels,
+            names: Vec::new(),
+            left_out: 0,
             sources: HashMap::new(),
             scrapes: 0,
             retries: 0,
@@ -56,26 +63,13 @@ impl Exporter {
     /// Reads all channels; many channels are shared among several threads.
     pub(super) fn scrape(&mut self) -> Scrape {
         let begin = Instant::now();
-        // The hub may fall back to its previous list without a report.
-        let registered = self.namespace.channels();
-        for info in registered.iter().flatten() {
-            if self.sources.get(&*info.name).is_some_and(|source| source.instance() != info.instance) {
-                self.sources.remove(&*info.name);
-            }
-        }
-        let is_listed = registered.is_ok();
-        let listed = self.hub.channels(&self.pattern);
-        let is_listed = is_listed && listed.is_ok();
-        let mut names = listed.unwrap_or_else(|_| self.sources.keys().cloned().collect());
-        names.sort_unstable();
-        names.dedup();
-        let left_out = self.limit(&mut names);
+        let is_listed = self.list().is_ok();
         let mut before = std::mem::take(&mut self.sources);
         let task = |name: Arc<str>| Task { source: before.remove(&name), name, sample: None, retries: 0 };
-        let mut tasks: Vec<Task> = names.into_iter().map(task).collect();
-        let (namespace, states) = (&self.namespace, self.states);
+        let mut tasks: Vec<Task> = self.names.iter().cloned().map(task).collect();
+        let (namespace, last_states) = (&self.namespace, self.last_states);
         let share = tasks.len().div_ceil(processors()).max(MIN_SHARE);
-        let read = |share: &mut [Task]| share.iter_mut().for_each(|task| task.read(namespace, states));
+        let read = |share: &mut [Task]| share.iter_mut().for_each(|task| task.read(namespace, last_states));
         thread::scope(|scope| {
             let mut shares = tasks.chunks_mut(share);
             let own = shares.next();
@@ -91,22 +85,29 @@ impl Exporter {
             self.sources.extend(task.source.map(|source| (task.name, source)));
         }
         self.scrapes += 1;
-        let (scrapes, retries) = (self.scrapes, self.retries);
+        let (left_out, scrapes, retries) = (self.left_out, self.scrapes, self.retries);
         Scrape { samples, left_out, is_listed, duration: begin.elapsed(), scrapes, retries }
     }
 
-    /// Leaves out excess channels, those of ended writers first; returns their number.
-    fn limit(&self, names: &mut Vec<Arc<str>>) -> usize {
-        let excess = names.len().saturating_sub(self.max_channels);
-        if excess > 0 {
-            use WriterState::{Alive, Stopped, Unknown};
-            let mut ended = self.namespace.channels().unwrap_or_default();
-            ended.retain(|info| !matches!(info.writer_state(), Alive | Stopped | Unknown));
-            let ended: HashSet<&str> = ended.iter().map(|info| &*info.name).collect();
-            names.sort_by_key(|name| ended.contains(&**name));
-            names.truncate(self.max_channels);
+    /// Lists the channels again. Excess ones are left out, those of ended writers first.
+    fn list(&mut self) -> Result<(), ObjectError> {
+        let mut channels = self.namespace.channels()?;
+        for info in &channels {
+            if self.sources.get(&*info.name).is_some_and(|source| source.instance() != info.instance) {
+                self.sources.remove(&*info.name);
+            }
         }
-        excess
+        channels.retain(|info| self.pattern.matches(&info.name));
+        channels.sort_by(|one, other| one.name.cmp(&other.name));
+        channels.dedup_by(|one, other| one.name == other.name);
+        self.left_out = channels.len().saturating_sub(self.max_channels);
+        if self.left_out > 0 {
+            use WriterState::{Alive, Stopped, Unknown};
+            channels.sort_by_cached_key(|info| !matches!(info.writer_state(), Alive | Stopped | Unknown));
+            channels.truncate(self.max_channels);
+        }
+        self.names = channels.into_iter().map(|info| info.name.into()).collect();
+        Ok(())
     }
 }
 
@@ -127,8 +128,8 @@ struct Task {
 
 impl Task {
     /// Reads the channel. One that was removed and created again is attached to again, once.
-    fn read(&mut self, namespace: &Namespace, states: States) {
-        self.sample(states);
+    fn read(&mut self, namespace: &Namespace, last_states: bool) {
+        self.sample(last_states);
         // A closed channel may have a successor under its name.
         if self.sample.as_ref().is_some_and(|sample| sample.health != Some(Health::Closed)) {
             return;
@@ -136,17 +137,17 @@ impl Task {
         match Source::attach(namespace, &self.name) {
             Ok(source) => {
                 self.source = Some(source);
-                self.sample(states);
+                self.sample(last_states);
             }
             Err(AttachError::NotFound { .. }) => (self.source, self.sample) = (None, None),
             Err(_) => (self.source, self.sample) = (None, Some(Sample::unreadable(&self.name))),
         }
     }
 
-    fn sample(&mut self, states: States) {
+    fn sample(&mut self, last_states: bool) {
         let Some(source) = &mut self.source else { return };
         let before = source.retries();
-        self.sample = source.sample(states);
+        self.sample = source.sample(last_states);
         self.retries += source.retries() - before;
     }
 }

@@ -97,9 +97,9 @@ fn fields(sample: &Sample) -> impl Iterator<Item = Metric<'_>> {
         Content::Fields(fields) => &fields.all[..],
         _ => &[],
     };
-    fields.iter().map(move |field| {
-        let labels = [channel(sample), ("field", Label(&field.path))].into_iter().chain(mark);
-        (labels.collect(), field.figure)
+    fields.iter().map(move |(path, figure)| {
+        let labels = [channel(sample), ("field", Label(path))].into_iter().chain(mark);
+        (labels.collect(), *figure)
     })
 }
 
@@ -146,31 +146,25 @@ fn encode(metric: &mut MetricEncoder, kind: MetricType, figure: Figure) -> fmt::
     }
 }
 
-/// A label's value. Its text may come from shared memory: first it is made [`printable`], then the
-/// characters that the exposition format reserves are escaped. The encoder itself escapes nothing.
+/// A label's value. Its text may come from shared memory: first it is made [`printable`], without
+/// line breaks, then backslashes and quotes are escaped, which the exposition format reserves. The
+/// encoder itself escapes nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Label<'a>(pub(super) &'a str);
 
 impl EncodeLabelValue for Label<'_> {
     fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
-        let mut rest = &*printable(self.0);
-        while let Some(at) = rest.find(['\\', '"', '\n']) {
-            let (plain, special) = rest.split_at(at);
-            encoder.write_str(plain)?;
-            encoder.write_str(match special.as_bytes()[0] {
-                b'\\' => "\\\\",
-                b'"' => "\\\"",
-                _ => "\\n",
-            })?;
-            rest = &special[1..];
+        let text = printable(self.0);
+        match text.contains(['\\', '"']) {
+            true => encoder.write_str(&text.replace('\\', r"\\").replace('"', r#"\""#)),
+            false => encoder.write_str(&text),
         }
-        encoder.write_str(rest)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{Field, Fields};
+    use super::super::sample::Fields;
     use tearless::hub::Health;
 
     const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });
@@ -178,7 +172,7 @@ mod tests {
     use std::sync::Arc;
 
     fn sample(channel: &str, health: Option<Health>, path: &str) -> Sample {
-        let all = vec![Field { path: path.into(), figure: Figure::Whole(3) }];
+        let all = vec![(path.into(), Figure::Whole(3))];
         let content = Content::Fields(Arc::new(Fields { all, left_out: 0 }));
         Sample { health, content, ..Sample::unreadable(channel) }
     }

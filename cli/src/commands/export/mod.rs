@@ -17,7 +17,6 @@ use crate::output::stderr;
 use crate::resolve;
 use exporter::Exporter;
 use server::Addresses;
-use source::States;
 
 /// Exports the numbers in the states of all channels to Prometheus
 #[derive(Debug, Args)]
@@ -70,7 +69,6 @@ pub(crate) struct ExportArguments {
 
 /// Prints one exposition, or answers requests until a signal ends it.
 pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), Failure> {
-    let states = if arguments.last_states { States::Last } else { States::Current };
     let namespace = context.namespace()?;
     match arguments.once {
         true => resolve::must_exist(&namespace, &context.trust)?,
@@ -78,16 +76,14 @@ pub(crate) fn run(arguments: &ExportArguments, context: &Context) -> Result<(), 
         // unreadable.
         false => drop(namespace.channels()?),
     }
-    let mut exporter = Exporter::new(namespace, &arguments.pattern, states, arguments.max_channels);
+    let mut exporter =
+        Exporter::new(namespace, &arguments.pattern, arguments.last_states, arguments.max_channels);
     if arguments.once {
         let text = exposition::text_of(exporter.scrape());
         io::stdout().lock().write_all(text.as_bytes())?;
         return Ok(());
     }
-    let addresses = &arguments.listen;
-    let unserved = |error| server::unserved(addresses, &error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
-    runtime.map_err(unserved)?.block_on(server::serve(addresses, exporter, announce))
+    server::serve(&arguments.listen, exporter, announce)
 }
 
 fn announce(address: SocketAddr) -> io::Result<()> {

@@ -42,19 +42,11 @@ impl Figure {
     }
 }
 
-/// One number in a state.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Field {
-    /// As [`tearless::dynamic::FieldPath`] prints it.
-    pub(super) path: String,
-    pub(super) figure: Figure,
-}
-
 /// The numbers in a state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Fields {
-    /// In the state's order.
-    pub(super) all: Vec<Field>,
+    /// Paths, as [`tearless::dynamic::FieldPath`] prints them, and numbers, in the state's order.
+    pub(super) all: Vec<(String, Figure)>,
     /// How many more numbers there are, among the leaves that the library lists.
     pub(super) left_out: u64,
 }
@@ -73,7 +65,7 @@ impl Fields {
             }
             let path = path.to_string();
             if fields.all.len() < MAX_FIELDS && path.len() <= MAX_PATH_BYTES {
-                fields.all.push(Field { path, figure });
+                fields.all.push((path, figure));
             } else {
                 fields.left_out += 1;
             }
@@ -168,7 +160,7 @@ mod tests {
     use super::*;
 
     fn paths(state: &Value) -> Vec<String> {
-        Fields::of(state).all.into_iter().map(|field| field.path).collect()
+        Fields::of(state).all.into_iter().map(|(path, _)| path).collect()
     }
 
     #[test]
@@ -178,7 +170,7 @@ mod tests {
             "queue": [{"deadline": -1}, {"deadline": u64::MAX}], "by name": {"worker 7": 1, "": 2}, "nan": "NaN",
         });
         let fields = Fields::of(&state);
-        let found: Vec<_> = fields.all.iter().map(|field| (field.path.as_str(), field.figure)).collect();
+        let found: Vec<_> = fields.all.iter().map(|(path, figure)| (path.as_str(), *figure)).collect();
         assert_eq!(
             found,
             [
@@ -192,8 +184,8 @@ mod tests {
             ]
         );
         // The paths have the library's form: each leads to its number.
-        for field in &fields.all {
-            let path: FieldPath = field.path.parse().unwrap();
+        for (path, _) in &fields.all {
+            let path: FieldPath = path.parse().unwrap();
             assert!(path.find(&state).is_some(), "{path}");
         }
     }

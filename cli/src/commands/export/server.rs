@@ -11,20 +11,21 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::runtime::Builder;
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::exporter::Exporter;
 use super::exposition;
 use crate::error::{ExitStatus, Failure};
-use crate::interrupt::Ends;
+use crate::interrupt::Interrupt;
 
 /// The most connections at a time. Another one waits until a connection ends.
 const MAX_CONNECTIONS: usize = 16;
@@ -93,14 +94,9 @@ impl Shared {
     }
 }
 
-async fn metrics(State(shared): State<Shared>) -> Response {
-    match shared.exposition().await {
-        Ok(text) => {
-            let headers = [(CONTENT_TYPE, exposition::CONTENT_TYPE), (CACHE_CONTROL, "no-store")];
-            (headers, text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, StatusCode> {
+    let text = shared.exposition().await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, exposition::CONTENT_TYPE), (CACHE_CONTROL, "no-store")], text))
 }
 
 /// Serves at one of `addresses` until a signal asks the process to end; then completes the current
@@ -109,28 +105,30 @@ async fn metrics(State(shared): State<Shared>) -> Response {
 /// # Errors
 ///
 /// No address can be used, the system refuses a signal handler, or `announce` fails.
-pub(super) async fn serve(
+pub(super) fn serve(
     addresses: &Addresses,
     exporter: Exporter,
     announce: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let unserved = |error| unserved(addresses, &error);
-    let mut ends = Ends::register().map_err(unserved)?;
-    let listener = TcpListener::bind(&addresses.all[..]).await.map_err(unserved)?;
-    // An error of standard output, which does not concern the address.
-    announce(listener.local_addr().map_err(unserved)?)?;
-    let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
-    let routes = Router::new()
-        .route("/", get(async || Html(INDEX)))
-        .route("/metrics", get(metrics))
-        .with_state(shared);
-    let connections = GracefulShutdown::new();
-    tokio::select! {
-        () = accept(listener, &routes, &connections) => {}
-        () = ends.next() => {}
-    }
-    connections.shutdown().await;
-    Ok(())
+    let (sender, ended) = oneshot::channel::<()>();
+    Interrupt::catch_and_then(|_| drop(sender))?;
+    let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(1).build();
+    runtime.map_err(unserved)?.block_on(async {
+        let listener = TcpListener::bind(&addresses.all[..]).await.map_err(unserved)?;
+        // An error of standard output, which does not concern the address.
+        announce(listener.local_addr().map_err(unserved)?)?;
+        let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
+        let index = get(async || Html(INDEX));
+        let routes = Router::new().route("/", index).route("/metrics", get(metrics)).with_state(shared);
+        let connections = GracefulShutdown::new();
+        tokio::select! {
+            () = accept(listener, &routes, &connections) => {}
+            _ = ended => {}
+        }
+        connections.shutdown().await;
+        Ok(())
+    })
 }
 
 /// Accepts connections, until it is dropped.
@@ -156,7 +154,7 @@ async fn accept(listener: TcpListener, routes: &Router, connections: &GracefulSh
 }
 
 /// The failure to serve at `addresses`.
-pub(super) fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
+fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
     let address = &addresses.text;
     match error.kind() {
         io::ErrorKind::AddrInUse => Failure::new(ExitStatus::Failed, format!("{address} is in use"))
@@ -167,7 +165,6 @@ pub(super) fn unserved(addresses: &Addresses, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::States;
     use super::*;
     use tearless::{Namespace, cleanup::Retention};
 
@@ -175,7 +172,7 @@ mod tests {
     async fn requests_that_waited_for_a_scrape_share_the_next_one() {
         let name = format!("test-export-shared-{}", std::process::id());
         let namespace = Namespace::open(&name).unwrap();
-        let exporter = Exporter::new(namespace.clone(), "*", States::Current, 1);
+        let exporter = Exporter::new(namespace.clone(), "*", false, 1);
         let shared = Shared(Arc::new(Mutex::new(Cache { exporter, last: None })));
         let scrape_under_way = Arc::clone(&shared.0).lock_owned().await;
         let asking: Vec<_> = (0..5).map(|_| tokio::spawn(shared.clone().exposition())).collect();

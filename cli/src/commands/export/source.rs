@@ -15,15 +15,6 @@ use super::sample::{Content, Fields, Sample};
 /// States with longer payloads are not decoded: one channel must not slow the whole scrape down.
 pub(super) const MAX_STATE_BYTES: usize = 1 << 20;
 
-/// Which states are exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum States {
-    /// Those of workers that are up.
-    Current,
-    /// Also the last ones of other workers, marked.
-    Last,
-}
-
 /// A channel that stays attached between scrapes.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -52,8 +43,8 @@ impl Source {
     }
 
     /// The channel as it is now; `None` if it was removed. Then the next channel of this name has
-    /// to be attached to.
-    pub(super) fn sample(&mut self, states: States) -> Option<Sample> {
+    /// to be attached to. If the worker is not up, its last state counts only with `last_states`.
+    pub(super) fn sample(&mut self, last_states: bool) -> Option<Sample> {
         let reader = self.reader.reader_mut();
         let health = reader.health().ok();
         // Copies no payload, also on a channel with checksums.
@@ -72,18 +63,14 @@ impl Source {
             bytes: info.as_ref().map(SnapshotInfo::payload_len),
             content: Content::None,
         };
-        if sample.is_up() || states == States::Last {
-            sample.content = self.content(sample.bytes);
+        if sample.is_up() || last_states {
+            sample.content = match sample.bytes {
+                None => Content::None,
+                Some(bytes) if bytes > MAX_STATE_BYTES => Content::TooLarge,
+                Some(_) => self.decode(),
+            };
         }
         Some(sample)
-    }
-
-    fn content(&mut self, bytes: Option<usize>) -> Content {
-        match bytes {
-            None => Content::None,
-            Some(bytes) if bytes > MAX_STATE_BYTES => Content::TooLarge,
-            Some(_) => self.decode(),
-        }
     }
 
     /// Decodes the latest state, unless it is the one of the last scrape.
@@ -118,7 +105,7 @@ mod tests {
 
     use tearless::{Bytes, Namespace};
 
-    use super::{Content, MAX_STATE_BYTES, Source, States};
+    use super::{Content, MAX_STATE_BYTES, Source};
 
     #[test]
     fn a_scrape_copies_no_payload_to_learn_its_age() {
@@ -129,11 +116,11 @@ mod tests {
         writer.publish(&[7; 100]).unwrap();
         let mut source = Source::attach(&namespace, "worker").unwrap();
         // The writer is stalled: its state is not exported.
-        let sample = source.sample(States::Current).unwrap();
+        let sample = source.sample(false).unwrap();
         assert_eq!((sample.bytes, sample.age.is_some(), sample.is_up()), (Some(100), true, false));
         // Exported, but too large to be decoded.
         writer.publish(&vec![7; MAX_STATE_BYTES + 1]).unwrap();
-        let sample = source.sample(States::Last).unwrap();
+        let sample = source.sample(true).unwrap();
         assert_eq!(sample.bytes, Some(MAX_STATE_BYTES + 1));
         assert!(matches!(sample.content, Content::TooLarge), "{sample:?}");
         let statistics = source.reader.reader().statistics();

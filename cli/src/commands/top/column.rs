@@ -13,9 +13,10 @@ use crate::output;
 const MAX_TREND: u16 = 60;
 
 /// A column, by which the table can be sorted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Column {
     /// The channel's name.
+    #[default]
     Worker,
     /// The worker's state; what needs attention comes first.
     State,

@@ -48,19 +48,14 @@ pub(super) struct Detail {
     pub(super) format: String,
     /// Number of the state.
     pub(super) publication: u64,
-    pub(super) fields: Fields,
+    /// The fields of the state, in its order.
+    pub(super) lines: Vec<Line>,
     /// A message instead of the fields, or after them.
     pub(super) note: Option<String>,
 }
 
 /// How long a changed value is highlighted.
 const FRESH: Duration = Duration::from_millis(1_200);
-
-/// The fields of a worker's state, in the state's order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Fields {
-    lines: Vec<Line>,
-}
 
 /// One field.
 #[derive(Clone, Debug)]
@@ -78,11 +73,7 @@ impl Line {
     }
 }
 
-impl Fields {
-    pub(super) fn lines(&self) -> &[Line] {
-        &self.lines
-    }
-
+impl Detail {
     /// Replaces the fields by those of a later state: paths and values, escaped.
     pub(super) fn update(&mut self, at: Duration, later: Vec<(String, String)>) {
         let was_empty = self.lines.is_empty();
@@ -109,8 +100,8 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn fresh(fields: &Fields, at: Duration) -> Vec<&str> {
-        fields.lines().iter().filter(|line| line.is_fresh(at)).map(|line| line.path.as_str()).collect()
+    fn fresh(detail: &Detail, at: Duration) -> Vec<&str> {
+        detail.lines.iter().filter(|line| line.is_fresh(at)).map(|line| line.path.as_str()).collect()
     }
 
     fn state(fields: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -119,15 +110,15 @@ mod tests {
 
     #[test]
     fn changed_values_are_fresh_for_a_moment() {
-        let mut fields = Fields::default();
-        fields.update(seconds(1), state(&[("a", "1"), ("b", "1")]));
-        assert!(fresh(&fields, seconds(1)).is_empty(), "the first state has not changed");
-        fields.update(seconds(2), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
-        assert_eq!(fresh(&fields, seconds(2)), ["b", "c"]);
-        fields.update(seconds(3), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
-        assert_eq!(fresh(&fields, seconds(3)), ["b", "c"], "also after the next read");
-        assert!(fresh(&fields, seconds(4)).is_empty());
-        fields.update(seconds(5), state(&[("c", "3"), ("a", "9")]));
-        assert_eq!(fresh(&fields, seconds(5)), ["a"], "at any position");
+        let mut detail = Detail::default();
+        detail.update(seconds(1), state(&[("a", "1"), ("b", "1")]));
+        assert!(fresh(&detail, seconds(1)).is_empty(), "the first state has not changed");
+        detail.update(seconds(2), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
+        assert_eq!(fresh(&detail, seconds(2)), ["b", "c"]);
+        detail.update(seconds(3), state(&[("a", "1"), ("b", "2"), ("c", "3")]));
+        assert_eq!(fresh(&detail, seconds(3)), ["b", "c"], "also after the next read");
+        assert!(fresh(&detail, seconds(4)).is_empty());
+        detail.update(seconds(5), state(&[("c", "3"), ("a", "9")]));
+        assert_eq!(fresh(&detail, seconds(5)), ["a"], "at any position");
     }
 }

@@ -107,7 +107,7 @@ impl Fleet {
         for (probe, row) in self.probes.iter_mut().zip(&mut self.rows) {
             match listed.remove(&row.name) {
                 None => drop(probe.unlisted.get_or_insert(at)),
-                Some(instance) if probe.has_ended() || probe.instance() != Some(instance) => {
+                Some(instance) if !probe.follows(instance) => {
                     probe.retry_attach(&self.namespace, row);
                 }
                 Some(_) => {}

@@ -66,7 +66,7 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
             view.mode = Mode::Commands;
             return set_filter(view, rows, String::clear);
         }
-        KeyCode::Backspace => return set_filter(view, rows, |filter| filter.truncate(before_last(filter))),
+        KeyCode::Backspace => return set_filter(view, rows, |filter| _ = filter.pop()),
         KeyCode::Char(character) if view.filter.chars().count() < MAX_FILTER => {
             return set_filter(view, rows, |filter| filter.push(character));
         }
@@ -75,11 +75,6 @@ fn on_typing(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
         _ => return Next::Wait,
     }
     Next::Draw
-}
-
-/// The index of the last character.
-fn before_last(text: &str) -> usize {
-    text.char_indices().next_back().map_or(0, |(index, _)| index)
 }
 
 fn set_filter(view: &mut View, rows: &[Row], change: impl FnOnce(&mut String)) -> Next {
@@ -135,10 +130,7 @@ fn on_movement(code: KeyCode, view: &mut View, rows: &[Row]) -> Next {
         KeyCode::End | KeyCode::Char('G') => isize::MAX,
         _ => return Next::Wait,
     };
-    match view.is_pane_focused {
-        true => view.scroll_pane(steps),
-        false => view.list.step(steps, rows),
-    }
+    view.step(view.is_pane_focused, steps, rows);
     Next::Draw
 }
 
@@ -146,8 +138,8 @@ fn on_mouse(mouse: MouseEvent, view: &mut View, rows: &[Row]) -> Next {
     let place = Position::new(mouse.column, mouse.row);
     match mouse.kind {
         MouseEventKind::Down(MouseButton::Left) => return on_click(place, view, rows),
-        MouseEventKind::ScrollUp => on_wheel(-NOTCH, place, view, rows),
-        MouseEventKind::ScrollDown => on_wheel(NOTCH, place, view, rows),
+        MouseEventKind::ScrollUp => view.step(view.places.pane.contains(place), -NOTCH, rows),
+        MouseEventKind::ScrollDown => view.step(view.places.pane.contains(place), NOTCH, rows),
         _ => return Next::Wait,
     }
     Next::Draw
@@ -168,12 +160,4 @@ fn on_click(place: Position, view: &mut View, rows: &[Row]) -> Next {
         return Next::Wait;
     }
     Next::Draw
-}
-
-fn on_wheel(steps: isize, place: Position, view: &mut View, rows: &[Row]) {
-    if view.places.pane.contains(place) {
-        view.scroll_pane(steps);
-    } else {
-        view.list.step(steps, rows);
-    }
 }

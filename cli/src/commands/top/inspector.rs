@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tearless::dynamic::{DynamicReader, Step};
+use tearless::dynamic::{DynamicReader, FieldPath, Step};
 use tearless::{Namespace, SnapshotInfo, error::SnapshotError};
 
-use super::data::{Detail, Fields};
+use super::data::Detail;
 use crate::health::is_replaced;
-use crate::output::{Layout, bytes, escaped, hex_lines, json_text, printable, step_text};
+use crate::output::{bytes, escaped, hex_lines, json_text, printable};
 
 /// After a read, the pause in multiples of the read's time: large states are read less often, and
 /// no state takes more than a hundredth of a processor.
@@ -45,17 +45,13 @@ pub(super) struct Inspector {
     /// When it is read next, and attached to next, since the program began.
     due: Duration,
     attach_due: Duration,
-    detail: Detail,
+    pub(super) detail: Detail,
 }
 
 impl Inspector {
     pub(super) fn new(namespace: Namespace) -> Inspector {
         let (due, attach_due) = (Duration::ZERO, Duration::ZERO);
         Inspector { namespace, name: None, reader: None, due, attach_due, detail: Detail::default() }
-    }
-
-    pub(super) fn detail(&self) -> &Detail {
-        &self.detail
     }
 
     /// Whether `selected` is another worker than the followed one.
@@ -126,14 +122,14 @@ impl Inspector {
             Err(error) => (dump(&payload), Some(escaped(&error))),
         };
         self.detail.publication = payload.publication();
-        self.detail.fields.update(at, fields);
+        self.detail.update(at, fields);
         self.detail.note = note;
     }
 
     fn is_too_large(&mut self, info: SnapshotInfo) {
         let len = bytes(info.payload_len() as u64);
         self.detail.publication = info.publication();
-        self.detail.fields = Fields::default();
+        self.detail.lines.clear();
         self.detail.note =
             Some(format!("its state of {len} is too large to be shown here; `tearless get` prints it"));
     }
@@ -175,13 +171,18 @@ impl Collected {
                 }
             }
             _ if self.shown.len() >= MAX_FIELDS || self.path.len() > MAX_PATH => self.rest += 1,
-            leaf => self.shown.push((text_of(&self.path), json_text(leaf, Layout::Line))),
+            leaf => self.shown.push((text_of(&self.path), json_text(leaf))),
         }
     }
 
     fn step(&mut self, step: Step, value: &Value) {
         let len = self.path.len();
-        self.path.push_str(&step_text(&self.path, step));
+        // As a whole path writes it.
+        let text = FieldPath::root().then(step).to_string();
+        if len > 0 && !text.starts_with('[') {
+            self.path.push('.');
+        }
+        self.path.push_str(&text);
         self.collect(value);
         self.path.truncate(len);
     }

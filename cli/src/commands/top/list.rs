@@ -4,7 +4,7 @@ use super::column::Column;
 use super::data::Row;
 
 /// The order of the rows: a column's own (numbers descending), or the reverse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sort {
     pub(super) column: Column,
     pub(super) is_reversed: bool,
@@ -117,23 +117,22 @@ fn passes(row: &Row, words: &[String]) -> bool {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Piece<'a> {
     /// Digits without leading zeros, ordered by their count and then as text: of any length.
-    Number(usize, &'a str),
-    Text(&'a str),
+    Number(usize, &'a [u8]),
+    Text(&'a [u8]),
 }
 
 /// The name in pieces, cut wherever digits begin or end.
 fn natural(name: &str) -> Vec<Piece<'_>> {
-    let is_digit = |character: char| character.is_ascii_digit();
-    let mut pieces = Vec::new();
-    let mut rest = name;
-    while let Some(first) = rest.chars().next() {
-        let changes = |character| is_digit(character) != is_digit(first);
-        let (piece, remainder) = rest.split_at(rest.find(changes).unwrap_or(rest.len()));
-        let digits = piece.trim_start_matches('0');
-        pieces.push(if is_digit(first) { Piece::Number(digits.len(), digits) } else { Piece::Text(piece) });
-        rest = remainder;
-    }
-    pieces
+    let bytes = name.as_bytes();
+    let pieces = bytes.chunk_by(|one, next| one.is_ascii_digit() == next.is_ascii_digit());
+    let kinds = pieces.map(|piece| {
+        let zeros = piece.iter().take_while(|byte| **byte == b'0').count();
+        match piece[0].is_ascii_digit() {
+            true => Piece::Number(piece.len() - zeros, &piece[zeros..]),
+            false => Piece::Text(piece),
+        }
+    });
+    kinds.collect()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) fn run(session: &mut Session, screen: &mut Screen, interrupt: &Interr
 }
 
 fn show(session: &mut Session, screen: &mut Screen) -> io::Result<()> {
-    screen.draw(|buffer, area| session.draw(buffer, area))
+    screen.draw(|buffer| session.draw(buffer))
 }
 
 /// Handles events until `due`, or until an event ends the program.

@@ -24,10 +24,10 @@ mod text;
 mod tmux;
 mod view;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use anstream::ColorChoice;
+use anstream::{AutoStream, ColorChoice};
 use clap::Args;
 
 use self::column::Column;
@@ -96,14 +96,14 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 pub(super) fn run(arguments: &TopArguments, context: &Context) -> Result<(), Failure> {
     let sort = Sort { column: arguments.sort, is_reversed: arguments.reverse };
-    let view = View::new(sort, &arguments.filter);
+    let view = View { sort, filter: arguments.filter.clone(), ..View::default() };
     let usual = if arguments.once { INTERVAL_ONCE } else { INTERVAL };
     let interval = arguments.interval.unwrap_or(usual);
     if context.json && !arguments.once {
         let failure = Failure::new(ExitStatus::Usage, "top prints JSON only with --once");
         return Err(failure.hint("use --once --json"));
     }
-    if !arguments.once && !Screen::is_available() {
+    if !arguments.once && !io::stdout().is_terminal() {
         let failure = Failure::new(ExitStatus::Failed, "standard output is not a terminal");
         return Err(failure.hint("use --once for one table as text, or `tearless ls`"));
     }
@@ -127,16 +127,11 @@ fn live(session: &mut Session) -> Result<(), Failure> {
     live::run(session, &mut screen, &interrupt).map_err(failed)
 }
 
+/// With colours wherever the other commands have them. `crossterm` must not leave them out by a
+/// rule of its own.
 fn palette() -> Palette {
-    let unwanted = || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    match ColorChoice::global() {
-        ColorChoice::Never => Palette::new(false),
-        ColorChoice::Auto => Palette::new(!unwanted()),
-        ColorChoice::Always | ColorChoice::AlwaysAnsi => {
-            crossterm::style::force_color_output(true);
-            Palette::new(true)
-        }
-    }
+    crossterm::style::force_color_output(true);
+    Palette::new(AutoStream::choice(&io::stdout()) != ColorChoice::Never)
 }
 
 #[cfg(test)]

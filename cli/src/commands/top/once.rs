@@ -27,7 +27,7 @@ pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
         true => print_all_json(session.rows().map(document))?,
         false => table(session).print()?,
     }
-    match session.trouble() {
+    match &session.fleet.trouble {
         None => Ok(()),
         // The printed rows are incomplete.
         Some(trouble) => Err(Failure::new(ExitStatus::Failed, trouble)),
@@ -35,11 +35,8 @@ pub(super) fn run(session: &mut Session, json: bool) -> Result<(), Failure> {
 }
 
 fn table(session: &Session) -> Table {
-    let mut table = Table::new(columns().map(Column::heading));
-    for row in session.rows() {
-        table.row(columns().map(|column| (column.text(row), style_of(column, row))));
-    }
-    table
+    let cells = |row| columns().map(move |column: Column| (column.text(row), style_of(column, row)));
+    Table::new(columns().map(Column::heading), session.rows().map(cells))
 }
 
 fn style_of(column: Column, row: &Row) -> Style {

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use tearless::{Bytes, Namespace, Reader, SnapshotInfo, error::AttachError, inspect::WriterState};
+use tearless::{Bytes, Namespace, Reader, SnapshotInfo, inspect::WriterState};
 
 use super::data::Row;
 use crate::output::escaped;
 
 /// The data that is kept between two checks of a channel.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Probe {
     /// `None` while the channel can't be attached to.
     reader: Option<Reader<Vec<u8>, Bytes>>,
-    /// State of the writer at the last check that made system calls.
-    writer: WriterState,
+    /// State of the writer at the last check that made system calls, unless it failed.
+    writer: Option<WriterState>,
     /// The writer's number at that check.
     incarnation: u64,
     /// Number, length and timestamp of the latest state.
@@ -27,14 +27,7 @@ pub(super) struct Probe {
 impl Probe {
     /// Attaches to a channel. `row.trouble` says why if that fails.
     pub(super) fn attach(namespace: &Namespace, row: &mut Row) -> Probe {
-        let mut probe = Probe {
-            reader: None,
-            writer: WriterState::Unknown,
-            incarnation: 0,
-            info: None,
-            former_retries: 0,
-            unlisted: None,
-        };
+        let mut probe = Probe::default();
         probe.retry_attach(namespace, row);
         probe
     }
@@ -44,7 +37,8 @@ impl Probe {
         self.former_retries += self.reader.as_ref().map_or(0, |reader| reader.statistics().retries);
         self.unlisted = None;
         self.info = None;
-        match open(namespace, &row.name) {
+        let builder = namespace.reader_builder::<Vec<u8>>(&row.name).codec::<Bytes>();
+        match builder.accept(tearless::accept::Any).open() {
             Ok(reader) => {
                 row.trouble = None;
                 self.reader = Some(reader);
@@ -57,27 +51,17 @@ impl Probe {
         }
     }
 
-    /// Which of the channels of its name is attached.
-    pub(super) fn instance(&self) -> Option<u64> {
-        self.reader.as_ref().map(Reader::instance)
-    }
-
-    /// Whether the attached channel has ended.
-    pub(super) fn has_ended(&self) -> bool {
-        self.reader.as_ref().is_none_or(Reader::is_closed)
+    /// Whether it is attached to this one of the channels of its name, which has not ended.
+    pub(super) fn follows(&self, instance: u64) -> bool {
+        self.reader.as_ref().is_some_and(|reader| !reader.is_closed() && reader.instance() == instance)
     }
 
     /// The rare check, with system calls: the writer's lock and `/proc`.
     pub(super) fn look(&mut self, row: &mut Row) {
         let Some(reader) = &self.reader else { return };
         self.incarnation = reader.incarnation();
-        match reader.writer_state() {
-            Ok(state) => self.writer = state,
-            Err(error) => {
-                self.writer = WriterState::Unknown;
-                row.trouble = Some(escaped(&error));
-            }
-        }
+        let state = reader.writer_state();
+        self.writer = state.map_err(|error| row.trouble = Some(escaped(&error))).ok();
     }
 
     /// The frequent check: a few loads, and no system call unless another writer has taken over.
@@ -99,11 +83,6 @@ impl Probe {
         row.bytes = self.info.map(|info| info.payload_len() as u64);
         row.retries = self.former_retries + reader.statistics().retries;
         row.growths = reader.growths();
-        row.health = Some(reader.health_with(self.writer));
+        row.health = Some(reader.health_with(self.writer.unwrap_or(WriterState::Unknown)));
     }
-}
-
-/// A reader of a channel of any format.
-fn open(namespace: &Namespace, channel: &str) -> Result<Reader<Vec<u8>, Bytes>, AttachError> {
-    namespace.reader_builder::<Vec<u8>>(channel).codec::<Bytes>().accept(tearless::accept::Any).open()
 }

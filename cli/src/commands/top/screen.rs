@@ -1,9 +1,8 @@
 //! The terminal: entered, restored however the program ends, and watched for its own end.
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 use std::panic;
-use std::sync::Once;
 use std::thread;
 
 use crossterm::cursor::Show;
@@ -13,7 +12,6 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 use rustix::process::{Signal, kill_current_process_group};
 
 use crate::output::is_hung_up;
@@ -26,13 +24,8 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Whether standard output is a terminal.
-    pub(super) fn is_available() -> bool {
-        io::stdout().is_terminal()
-    }
-
-    /// Enters the alternate screen. From then on, a panic restores the terminal before it is
-    /// reported.
+    /// Enters the alternate screen, once in a process. From then on, a panic restores the terminal
+    /// before it is reported.
     pub(super) fn enter() -> io::Result<Screen> {
         restore_on_panic();
         let terminal = enter().and_then(|()| {
@@ -42,12 +35,8 @@ impl Screen {
     }
 
     /// Draws a frame of the terminal's current size; only changed cells are sent.
-    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Buffer, Rect)) -> io::Result<()> {
-        self.terminal.draw(|frame| {
-            let area = frame.area();
-            draw(frame.buffer_mut(), area);
-        })?;
-        Ok(())
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Buffer)) -> io::Result<()> {
+        self.terminal.draw(|frame| draw(frame.buffer_mut())).map(drop)
     }
 
     /// Restores the terminal and stops this program's job until the shell continues it.
@@ -79,14 +68,11 @@ pub(super) fn restore() {
 }
 
 fn restore_on_panic() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            restore();
-            previous(info);
-        }));
-    });
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        restore();
+        previous(info);
+    }));
 }
 
 /// From now on the process exits when its terminal disappears: its window is closed, or the
@@ -98,7 +84,7 @@ fn restore_on_panic() {
 pub(super) fn end_with_terminal() -> io::Result<()> {
     let terminal = File::open("/dev/tty")?;
     let watch = move || {
-        if is_hung_up(&terminal, None) == Ok(true) {
+        if is_hung_up(&terminal, None) {
             std::process::exit(0);
         }
     };
@@ -116,9 +102,7 @@ mod tests {
     fn a_panic_restores_the_terminal_before_it_is_reported() {
         if std::env::var_os(ROLE).is_some() {
             let mut screen = Screen::enter().unwrap();
-            screen
-                .draw(|buffer, _| buffer.set_string(0, 0, "a frame", ratatui::style::Style::new()))
-                .unwrap();
+            screen.draw(|buffer| buffer.set_string(0, 0, "a frame", ratatui::style::Style::new())).unwrap();
             // This waits for a key while the test reads the screen.
             let _ = crossterm::event::read();
             panic!("on purpose");

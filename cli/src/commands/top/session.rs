@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::Event;
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 use tearless::Namespace;
 
 use super::data::Row;
@@ -21,7 +20,7 @@ const ARRANGE: Duration = Duration::from_secs(1);
 /// The fleet and its view.
 #[derive(Debug)]
 pub(super) struct Session {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     view: View,
     inspector: Inspector,
     pub(super) interval: Duration,
@@ -88,11 +87,11 @@ impl Session {
     }
 
     /// Draws a frame.
-    pub(super) fn draw(&mut self, buffer: &mut Buffer, area: Rect) {
+    pub(super) fn draw(&mut self, buffer: &mut Buffer) {
         let scene = Scene {
             namespace: self.fleet.namespace.name(),
             rows: &self.fleet.rows,
-            detail: self.inspector.detail(),
+            detail: &self.inspector.detail,
             memory: self.fleet.memory,
             trouble: self.fleet.trouble.as_deref(),
             missing: self.fleet.missing.as_deref(),
@@ -100,12 +99,7 @@ impl Session {
             at: self.at,
             palette: self.palette,
         };
-        draw::draw(buffer, area, &mut self.view, &scene);
-    }
-
-    /// Why the channels can't be listed.
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.fleet.trouble.as_deref()
+        draw::draw(buffer, &mut self.view, &scene);
     }
 
     /// The rows that pass the filter, in order.

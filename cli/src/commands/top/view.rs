@@ -12,7 +12,7 @@ use super::list::{List, Sort};
 use super::palette::Palette;
 
 /// Everything that keys and mouse change.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct View {
     pub(super) sort: Sort,
     /// Words that the rows in the table must match.
@@ -31,9 +31,10 @@ pub(super) struct View {
 }
 
 /// The meaning of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mode {
     /// They are commands.
+    #[default]
     Commands,
     /// They are typed into the filter.
     Typing,
@@ -73,20 +74,6 @@ pub(super) struct Scene<'a> {
 }
 
 impl View {
-    pub(super) fn new(sort: Sort, filter: &str) -> View {
-        View {
-            sort,
-            filter: filter.into(),
-            mode: Mode::Commands,
-            is_pane_focused: false,
-            is_pane_hidden: false,
-            is_frozen: false,
-            list: List::default(),
-            pane_top: 0,
-            places: Places::default(),
-        }
-    }
-
     /// Filters and sorts the rows again.
     pub(super) fn arrange(&mut self, rows: &[Row]) {
         self.list.arrange(rows, &self.filter, self.sort);
@@ -96,6 +83,14 @@ impl View {
     pub(super) fn sort_by(&mut self, column: Column, rows: &[Row]) {
         self.sort = if self.sort.column == column { self.sort.reversed() } else { Sort::by(column) };
         self.arrange(rows);
+    }
+
+    /// Scrolls the pane, or selects another row.
+    pub(super) fn step(&mut self, is_in_pane: bool, steps: isize, rows: &[Row]) {
+        match is_in_pane {
+            true => self.scroll_pane(steps),
+            false => self.list.step(steps, rows),
+        }
     }
 
     /// Scrolls the pane, as far as it has lines.

@@ -22,14 +22,7 @@ pub(super) enum Depth {
     /// the time.
     One,
     /// The library's default.
-    Default,
-}
-
-/// Whether publications carry a checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Checksum {
-    Off,
-    On,
+    Usual,
 }
 
 /// The state of the channels of plain data.
@@ -41,32 +34,29 @@ pub(super) struct Combination {
     pub(super) channel: &'static str,
     pub(super) sizes: Sizes,
     pub(super) depth: Depth,
-    checksum: Checksum,
-}
-
-impl Combination {
-    const fn new(channel: &'static str, sizes: Sizes, depth: Depth, checksum: Checksum) -> Combination {
-        Combination { channel, sizes, depth, checksum }
-    }
+    checksum: bool,
 }
 
 /// Every combination. [`Sizes::Plain`] goes through the `Pod` codec, as [`Plain`]; the others
-/// through
-/// `Bytes`.
-pub(super) const COMBINATIONS: [Combination; 12] = [
-    Combination::new("mixed sizes, depth 1", Sizes::Mixed, Depth::One, Checksum::Off),
-    Combination::new("mixed sizes, depth 1, checksum", Sizes::Mixed, Depth::One, Checksum::On),
-    Combination::new("mixed sizes", Sizes::Mixed, Depth::Default, Checksum::Off),
-    Combination::new("mixed sizes, checksum", Sizes::Mixed, Depth::Default, Checksum::On),
-    Combination::new("tiny, depth 1", Sizes::Tiny, Depth::One, Checksum::Off),
-    Combination::new("tiny, depth 1, checksum", Sizes::Tiny, Depth::One, Checksum::On),
-    Combination::new("tiny", Sizes::Tiny, Depth::Default, Checksum::Off),
-    Combination::new("tiny, checksum", Sizes::Tiny, Depth::Default, Checksum::On),
-    Combination::new("pod, depth 1", Sizes::Plain, Depth::One, Checksum::Off),
-    Combination::new("pod, depth 1, checksum", Sizes::Plain, Depth::One, Checksum::On),
-    Combination::new("pod", Sizes::Plain, Depth::Default, Checksum::Off),
-    Combination::new("pod, checksum", Sizes::Plain, Depth::Default, Checksum::On),
-];
+/// through `Bytes`.
+pub(super) const COMBINATIONS: [Combination; 12] = {
+    use Depth::{One, Usual};
+    use Sizes::{Mixed, Plain, Tiny};
+    [
+        Combination { channel: "mixed sizes, depth 1", sizes: Mixed, depth: One, checksum: false },
+        Combination { channel: "mixed sizes, depth 1, checksum", sizes: Mixed, depth: One, checksum: true },
+        Combination { channel: "mixed sizes", sizes: Mixed, depth: Usual, checksum: false },
+        Combination { channel: "mixed sizes, checksum", sizes: Mixed, depth: Usual, checksum: true },
+        Combination { channel: "tiny, depth 1", sizes: Tiny, depth: One, checksum: false },
+        Combination { channel: "tiny, depth 1, checksum", sizes: Tiny, depth: One, checksum: true },
+        Combination { channel: "tiny", sizes: Tiny, depth: Usual, checksum: false },
+        Combination { channel: "tiny, checksum", sizes: Tiny, depth: Usual, checksum: true },
+        Combination { channel: "pod, depth 1", sizes: Plain, depth: One, checksum: false },
+        Combination { channel: "pod, depth 1, checksum", sizes: Plain, depth: One, checksum: true },
+        Combination { channel: "pod", sizes: Plain, depth: Usual, checksum: false },
+        Combination { channel: "pod, checksum", sizes: Plain, depth: Usual, checksum: true },
+    ]
+};
 
 impl Combination {
     /// The payloads of `COMBINATIONS[index]`.
@@ -79,7 +69,7 @@ impl Combination {
         namespace: &Namespace,
     ) -> Result<Writer<T, C>, CreateError> {
         let builder = namespace.writer_builder::<T>(self.channel).codec::<C>();
-        let mut builder = builder.checksum(self.checksum == Checksum::On);
+        let mut builder = builder.checksum(self.checksum);
         if self.sizes != Sizes::Plain {
             builder = builder.capacity(INITIAL_CAPACITY);
         }

@@ -213,11 +213,6 @@ impl Forgeries {
         }
     }
 
-    /// The number of refused forgeries.
-    pub(super) fn refused(self) -> u64 {
-        self.tried - self.accepted
-    }
-
     fn check(&mut self, content: Content, publication: u64, forged: &[u8]) {
         self.tried += 1;
         self.accepted += u64::from(content.check(publication, forged).is_ok());

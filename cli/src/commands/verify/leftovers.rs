@@ -34,20 +34,17 @@ impl Prefixes {
         self.0.len() == 1
     }
 
-    /// The objects in shared memory whose names begin like that.
+    /// How many objects in shared memory have names that begin like that.
     ///
     /// # Errors
     ///
     /// If the directory cannot be listed.
-    pub(super) fn objects(&self) -> io::Result<Vec<String>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(DIRECTORY)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if self.0.iter().any(|prefix| name.starts_with(prefix)) {
-                found.push(name);
-            }
-        }
-        Ok(found)
+    pub(super) fn count_objects(&self) -> io::Result<u64> {
+        let names =
+            fs::read_dir(DIRECTORY)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let names = names.collect::<io::Result<Vec<_>>>()?;
+        let is_ours = |name: &&String| self.0.iter().any(|prefix| name.starts_with(prefix));
+        Ok(names.iter().filter(is_ours).count() as u64)
     }
 }
 

@@ -16,7 +16,7 @@ mod workers;
 mod writer;
 
 use std::process;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,8 @@ use crate::context::Context;
 use crate::error::{ExitStatus, Failure};
 use crate::interrupt::Interrupt;
 use crate::machine::Machine;
-use report::{Report, Verdict};
+use crate::output::print_json;
+use report::{Report, Run, Verdict};
 use workers::{Size, Workers};
 use writer::Share;
 
@@ -96,7 +97,7 @@ pub(crate) fn run(arguments: &VerifyArguments, context: &Context) -> Result<(), 
     }
     let interrupt = Interrupt::catch()?;
     let report = torture(arguments, &interrupt).map_err(|reason| Failure::new(ExitStatus::Failed, reason))?;
-    report.print(context.json)?;
+    if context.json { print_json(&report) } else { report.print() }?;
     match report.verdict {
         Verdict::Fine => Ok(()),
         Verdict::Unfinished | Verdict::Wrong => Err(Failure::silent(ExitStatus::Failed)),
@@ -117,9 +118,7 @@ fn work(Task { seed, role }: Task, namespace: &Namespace, lifetime: &Lifetime) -
 
 fn torture(arguments: &VerifyArguments, interrupt: &Interrupt) -> Result<Report, String> {
     let machine = Machine::look();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs() * 1_000_000 + u64::from(now.subsec_micros()));
+    let now = child::number_of_run();
     let (seed, size) = (arguments.seed.unwrap_or(now), arguments.size());
     let forgeries = content::try_forgeries(seed);
     let namespace = Namespace::open(&format!("tearless-verify-{}-{now}", process::id()));
@@ -128,7 +127,8 @@ fn torture(arguments: &VerifyArguments, interrupt: &Interrupt) -> Result<Report,
     workers.torture(Duration::from_secs(arguments.seconds));
     let is_complete = !interrupt.is_raised();
     let outcome = workers.finish();
-    Ok(Report::new(machine, begin.elapsed(), size, seed, is_complete, forgeries, outcome))
+    let seconds = begin.elapsed().as_secs_f64();
+    Ok(Report::new(Run { machine, seconds, size, seed, forgeries, is_complete }, outcome))
 }
 
 impl VerifyArguments {

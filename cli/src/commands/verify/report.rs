@@ -1,7 +1,6 @@
 //! The report of a run: for people, for programs, and for a bug report.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -10,18 +9,28 @@ use super::content::{Forgeries, Sizes};
 use super::tally::Tally;
 use super::workers::{Outcome, Size};
 use crate::machine::Machine;
-use crate::output::{self, Table, print_json, printable, style};
+use crate::output::{self, Table, plain, printable, style};
+
+/// The circumstances of a run.
+#[derive(Debug, Serialize)]
+pub(super) struct Run {
+    pub(super) machine: Machine,
+    pub(super) seconds: f64,
+    #[serde(flatten)]
+    pub(super) size: Size,
+    pub(super) seed: u64,
+    pub(super) forgeries: Forgeries,
+    /// Whether it was not interrupted.
+    #[serde(skip)]
+    pub(super) is_complete: bool,
+}
 
 /// A whole run. The help documents its JSON form.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) verdict: Verdict,
-    machine: Machine,
-    seconds: f64,
     #[serde(flatten)]
-    size: Size,
-    seed: u64,
-    forgeries: Forgeries,
+    run: Run,
     /// The sum over all channels.
     #[serde(flatten)]
     total: Tally,
@@ -51,60 +60,32 @@ pub(super) enum Verdict {
 }
 
 impl Report {
-    /// Judges a run. It is complete unless it was interrupted.
-    pub(super) fn new(
-        machine: Machine,
-        duration: Duration,
-        size: Size,
-        seed: u64,
-        is_complete: bool,
-        forgeries: Forgeries,
-        outcome: Outcome,
-    ) -> Report {
-        let mut faults = outcome.faults;
-        if is_complete && forgeries.tried == 0 {
+    /// Judges a run.
+    pub(super) fn new(run: Run, outcome: Outcome) -> Report {
+        let Outcome { channels: tallies, kills, leftovers, mut faults } = outcome;
+        if run.is_complete && run.forgeries.tried == 0 {
             faults.push("no forged payload was tried".into());
         }
         let (mut total, mut channels) = (Tally::default(), Vec::new());
-        for (combination, tally) in COMBINATIONS.iter().zip(outcome.channels) {
-            let untested = if is_complete { untested(combination, &tally) } else { None };
+        for (combination, tally) in COMBINATIONS.iter().zip(tallies) {
+            let untested = if run.is_complete { untested(combination, &tally) } else { None };
             let found = starvation(combination, &tally).into_iter().chain(untested);
             faults.extend(found.map(|text| format!("channel {:?}: {text}", combination.channel)));
             total += &tally;
             channels.push(Channel { channel: combination.channel, tally });
         }
-        let mut report = Report {
-            verdict: Verdict::Fine,
-            machine,
-            seconds: duration.as_secs_f64(),
-            size,
-            seed,
-            forgeries,
-            total,
-            kills: outcome.kills,
-            leftovers: outcome.leftovers,
-            faults,
-            channels,
-        };
-        let is_wrong = report.checks().iter().any(|(_, count)| *count > 0) || forgeries.accepted > 0;
-        report.verdict = match is_wrong {
-            true => Verdict::Wrong,
-            false if is_complete => Verdict::Fine,
-            false => Verdict::Unfinished,
-        };
+        let verdict = if run.is_complete { Verdict::Fine } else { Verdict::Unfinished };
+        let mut report = Report { verdict, run, total, kills, leftovers, faults, channels };
+        if report.checks().iter().any(|(_, count)| *count > 0) || report.run.forgeries.accepted > 0 {
+            report.verdict = Verdict::Wrong;
+        }
         report
     }
 
-    /// # Errors
-    ///
-    /// An error of standard output.
-    pub(super) fn print(&self, json: bool) -> io::Result<()> {
-        if json { print_json(self) } else { self.print_text() }
-    }
-
-    fn print_text(&self) -> io::Result<()> {
+    /// Prints it for people.
+    pub(super) fn print(&self) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
-        for (label, text) in self.machine.rows().into_iter().chain(self.counts()) {
+        for (label, text) in self.run.machine.rows().into_iter().chain(self.counts()) {
             writeln!(out, "{label:<14}  {}", printable(&text))?;
         }
         writeln!(out)?;
@@ -126,14 +107,22 @@ impl Report {
     }
 
     fn counts(&self) -> Vec<(&'static str, String)> {
-        let Report { seconds, size: Size { writers, readers }, seed, forgeries, total, kills, .. } = self;
+        let Report { run, total, kills, .. } = self;
+        let Run { seconds, size: Size { writers, readers }, seed, forgeries, .. } = run;
         let snapshots = format!(
             "{}, {} of them of a new publication; {} states of histories",
             total.snapshots, total.fresh, total.history
         );
         vec![
             ("run", format!("{seconds:.1} s, {writers} writer and {readers} reader processes, seed {seed}")),
-            ("check", format!("refused {} of {} forged payloads", forgeries.refused(), forgeries.tried)),
+            (
+                "check",
+                format!(
+                    "refused {} of {} forged payloads",
+                    forgeries.tried - forgeries.accepted,
+                    forgeries.tried
+                ),
+            ),
             ("snapshots", snapshots),
             ("verified", output::bytes(total.bytes)),
             ("publications", total.publications.to_string()),
@@ -146,14 +135,12 @@ impl Report {
     /// The counts of each channel.
     fn table(&self) -> Table {
         let numbers = [">snapshots", ">fresh", ">publications", ">growths", ">retries", ">give-ups", ">torn"];
-        let mut table = Table::new(["channel"].into_iter().chain(numbers));
-        for Channel { channel, tally } in &self.channels {
+        let rows = self.channels.iter().map(|Channel { channel, tally }| {
             let counts = [tally.snapshots, tally.fresh, tally.publications, tally.growths, tally.retries];
             let counts = counts.into_iter().chain([tally.give_ups, tally.torn]);
-            let cells = [(*channel).to_owned()].into_iter().chain(counts.map(|count| count.to_string()));
-            table.row(cells.map(|cell| (cell, style::PLAIN)));
-        }
-        table
+            [(*channel).to_owned()].into_iter().chain(counts.map(|count| count.to_string())).map(plain)
+        });
+        Table::new(["channel"].into_iter().chain(numbers), rows)
     }
 
     /// The counts that must all be 0.
@@ -170,7 +157,7 @@ impl Report {
 
 /// A reader may give up only if the channel's segments have a single slot.
 fn starvation(combination: &Combination, tally: &Tally) -> Option<&'static str> {
-    let starved = combination.depth == Depth::Default && tally.give_ups > 0;
+    let starved = combination.depth == Depth::Usual && tally.give_ups > 0;
     starved.then_some("a reader gave up although the ring has the default depth")
 }
 
@@ -192,9 +179,8 @@ mod tests {
         let mut outcome = Outcome { channels: std::array::from_fn(|_| tally.clone()), ..Outcome::default() };
         let mut forgeries = Forgeries { tried: 1, accepted: 0 };
         fault(&mut outcome, &mut forgeries);
-        let size = Size { writers: 1, readers: 1 };
-        let second = Duration::from_secs(1);
-        Report::new(Machine::look(), second, size, 0, is_complete, forgeries, outcome).verdict
+        let (machine, size) = (Machine::look(), Size { writers: 1, readers: 1 });
+        Report::new(Run { machine, seconds: 1.0, size, seed: 0, forgeries, is_complete }, outcome).verdict
     }
 
     #[test]

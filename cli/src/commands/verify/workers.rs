@@ -16,7 +16,7 @@ use super::leftovers::Prefixes;
 use super::tally::{MAX_NOTES, Tally};
 use super::writer::Share;
 use super::{Role, Task};
-use crate::child::{READY, Worker, text};
+use crate::child::{Worker, text};
 use crate::interrupt::Interrupt;
 
 /// The time limit for the workers to begin, and to end.
@@ -190,11 +190,20 @@ impl<'a> Workers<'a> {
         mem::take(&mut self.outcome)
     }
 
-    /// Ends some of the workers, and returns the lines that each has printed.
+    /// Ends some of the workers, and returns the lines that each has printed since it was ready.
     fn end(&mut self, what: &str, mut workers: Vec<Worker>, deadline: Instant) -> Vec<Vec<String>> {
         workers.iter_mut().for_each(Worker::order_to_end);
-        let workers = workers.iter_mut().enumerate();
-        workers.map(|(index, worker)| self.end_of(&format!("{what} {index}"), worker, deadline)).collect()
+        let mut printed = Vec::with_capacity(workers.len());
+        for (index, worker) in workers.iter_mut().enumerate() {
+            let (end, lines) = (worker.await_end(deadline), worker.lines());
+            match end {
+                Some(status) if status.success() => {}
+                Some(status) => self.fault(format!("{what} {index}: {}", ending(status, &lines))),
+                None => self.fault(format!("{what} {index} did not end")),
+            }
+            printed.push(lines);
+        }
+        printed
     }
 
     /// Adds the counts that a reader has printed.
@@ -210,22 +219,10 @@ impl<'a> Workers<'a> {
         }
     }
 
-    /// Waits for a worker's end, and returns the lines that it has printed.
-    fn end_of(&mut self, name: &str, worker: &mut Worker, deadline: Instant) -> Vec<String> {
-        let end = worker.await_end(deadline);
-        let lines = worker.lines();
-        match end {
-            Some(status) if status.success() => {}
-            Some(status) => self.fault(format!("{name}: {}", ending(status, &lines))),
-            None => self.fault(format!("{name} did not end")),
-        }
-        lines.into_iter().filter(|line| line != READY).collect()
-    }
-
     /// Counts the leftovers in the directory, and compares the number with the library's.
     fn count_leftovers(&mut self) {
-        match self.prefixes.objects() {
-            Ok(objects) => self.outcome.leftovers = objects.len() as u64,
+        match self.prefixes.count_objects() {
+            Ok(objects) => self.outcome.leftovers = objects,
             Err(error) => self.fault(format!("/dev/shm cannot be listed: {error}")),
         }
         match self.namespace.memory().map(|memory| memory.total().objects) {

@@ -91,12 +91,10 @@ pub(super) fn draw_footer(canvas: &mut Canvas<'_>, view: &View, scene: &Scene<'_
         ("tab", "switch"),
         ("enter", fields),
     ];
-    let mut texts = Vec::with_capacity(keys.len() * 4);
-    for (key, meaning) in keys {
-        texts.extend([(key, palette.accent), (" ", palette.normal), (meaning, palette.dim)]);
-        texts.push(("  ", palette.normal));
-    }
-    canvas.line(0, &texts);
+    let texts = keys.into_iter().flat_map(|(key, meaning)| {
+        [(key, palette.accent), (" ", palette.normal), (meaning, palette.dim), ("  ", palette.normal)]
+    });
+    canvas.line(0, &texts.collect::<Vec<_>>());
 }
 
 const KEYS: [(&str, &str); 13] = [

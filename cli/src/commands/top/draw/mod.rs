@@ -25,7 +25,8 @@ const BESIDE: u16 = 120;
 const BOTH: u16 = 12;
 
 /// Draws a frame, and records in `view` where its parts are.
-pub(super) fn draw(buffer: &mut Buffer, area: Rect, view: &mut View, scene: &Scene<'_>) {
+pub(super) fn draw(buffer: &mut Buffer, view: &mut View, scene: &Scene<'_>) {
+    let area = buffer.area;
     let mut canvas = Canvas::new(buffer, area);
     view.places = Places::default();
     if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {

@@ -15,7 +15,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, view: &mut View, scene: &Scene<'_>) 
     let area = canvas.area();
     let height = area.height.saturating_sub(1);
     let width = area.width.saturating_sub(INDENT);
-    let fields = scene.detail.fields.lines();
+    let fields = &scene.detail.lines;
     let trouble = || view.list.selected_row(scene.rows).and_then(|row| row.trouble.as_ref());
     let note = scene.detail.note.as_ref().or_else(trouble);
     let note = note.map_or_else(Vec::new, |note| text::wrapped(note, width.into()));

@@ -37,8 +37,8 @@ impl Stage {
             Detail { label: "worker-1".into(), format: "message-pack State".into(), ..Detail::default() };
         detail.publication = 77;
         let fields = (0..30).map(|number| (format!("rates[{number}]"), number.to_string()));
-        detail.fields.update(Duration::from_secs(1), fields.collect());
-        let mut view = View::new(Sort::by(Column::Worker), "");
+        detail.update(Duration::from_secs(1), fields.collect());
+        let mut view = View::default();
         view.arrange(&rows);
         let terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         Stage { rows, detail, view, terminal, at: Duration::from_secs(10), missing: None }
@@ -59,8 +59,7 @@ impl Stage {
         };
         let view = &mut self.view;
         let draw = |frame: &mut ratatui::Frame<'_>| {
-            let area = frame.area();
-            draw(frame.buffer_mut(), area, view, &scene);
+            draw(frame.buffer_mut(), view, &scene);
         };
         self.terminal.draw(draw).unwrap();
         let buffer = self.terminal.backend().buffer();
@@ -288,7 +287,7 @@ fn the_fields_scroll_and_what_changed_is_bright() {
     let mut stage = Stage::new(3, (140, 15));
     let changed =
         (0..30).map(|number| (format!("rates[{number}]"), if number == 2 { 99 } else { number }.to_string()));
-    stage.detail.fields.update(stage.at, changed.collect());
+    stage.detail.update(stage.at, changed.collect());
     let lines = stage.lines();
     assert!(lines[2].ends_with("1-11 of 30"), "{}", lines[2]);
     let (x, y) = find(&lines, "rates[2] = 99");

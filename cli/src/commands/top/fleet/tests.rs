@@ -2,13 +2,16 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tearless::{Bytes, Namespace, Writer, WriterBuilder, cleanup::Retention};
 
 use super::{Fleet, LINGER};
 use crate::commands::top::data::Row;
 use crate::commands::top::inspector::Inspector;
+
+/// How long a test waits for what it expects.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A separate namespace with its fleet; removed at the end.
 struct Stage {
@@ -172,7 +175,7 @@ fn a_channel_that_lost_its_names_is_replaced_by_its_successor() {
     stage.fleet.sample(seconds(0));
     let mut inspector = Inspector::new(stage.namespace.clone());
     inspector.look(Some("worker"), seconds(0));
-    assert_eq!((stage.row("worker").bytes, inspector.detail().publication), (Some(10), 1));
+    assert_eq!((stage.row("worker").bytes, inspector.detail.publication), (Some(10), 1));
     for object in objects().iter().filter(|object| is_of(object, stage.namespace.name())) {
         std::fs::remove_file(format!("/dev/shm/{object}")).unwrap();
     }
@@ -180,14 +183,15 @@ fn a_channel_that_lost_its_names_is_replaced_by_its_successor() {
     for _ in 0..3 {
         second.publish(&[2; 20]).unwrap();
     }
-    let mut at = seconds(0);
+    let (mut at, begin) = (seconds(0), Instant::now());
     while stage.row("worker").bytes != Some(20) {
+        assert!(begin.elapsed() < PATIENCE, "the successor was not noticed: {:?}", stage.row("worker"));
         sleep(Duration::from_millis(10));
         at += Duration::from_millis(10);
         stage.fleet.sample(at);
     }
     inspector.look(Some("worker"), at + seconds(60));
-    assert_eq!(inspector.detail().publication, 3);
+    assert_eq!(inspector.detail.publication, 3);
     drop(first);
 }
 
@@ -210,9 +214,9 @@ fn the_inspector_follows_the_selected_worker() {
     second.publish(b"of the second").unwrap();
     let mut inspector = Inspector::new(stage.namespace.clone());
     inspector.look(None, seconds(0));
-    assert!(inspector.detail().label.is_empty());
+    assert!(inspector.detail.label.is_empty());
     inspector.look(Some("first"), seconds(1));
-    let detail = inspector.detail();
+    let detail = &inspector.detail;
     assert_eq!(
         (detail.label.as_str(), detail.format.as_str(), detail.publication),
         ("first", "bytes bytes", 0)
@@ -220,21 +224,21 @@ fn the_inspector_follows_the_selected_worker() {
     assert!(detail.note.as_ref().is_some_and(|note| note.contains("nothing has been published")));
     first.publish(b"abc").unwrap();
     inspector.look(Some("first"), seconds(20));
-    assert_eq!((inspector.detail().publication, inspector.detail().fields.lines().len()), (1, 1));
-    assert!(inspector.detail().fields.lines()[0].value.ends_with("abc"));
+    assert_eq!((inspector.detail.publication, inspector.detail.lines.len()), (1, 1));
+    assert!(inspector.detail.lines[0].value.ends_with("abc"));
     assert!(inspector.is_of_another(Some("second")));
     inspector.look(Some("second"), seconds(20));
-    assert_eq!(inspector.detail().fields.lines().len(), 2, "the fields of the other worker, at once");
+    assert_eq!(inspector.detail.lines.len(), 2, "the fields of the other worker, at once");
     drop(second);
     inspector.look(Some("second"), seconds(40));
-    assert_eq!(inspector.detail().publication, 1, "the last state stays");
+    assert_eq!(inspector.detail.publication, 1, "the last state stays");
     let mut large = stage.writer("large");
     large.publish(&vec![0; (1 << 20) + 1]).unwrap();
     inspector.look(Some("large"), seconds(50));
-    assert!(inspector.detail().fields.lines().is_empty());
-    assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("too large")), "{inspector:?}");
+    assert!(inspector.detail.lines.is_empty());
+    assert!(inspector.detail.note.as_ref().is_some_and(|note| note.contains("too large")), "{inspector:?}");
     inspector.look(Some("third"), seconds(60));
-    assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("third")), "{inspector:?}");
+    assert!(inspector.detail.note.as_ref().is_some_and(|note| note.contains("third")), "{inspector:?}");
 }
 
 #[test]
@@ -252,12 +256,12 @@ fn a_channel_with_a_schema_shows_its_fields_and_one_without_says_why_not() {
     other.publish(&(7, "seven".into())).unwrap();
     let mut inspector = Inspector::new(stage.namespace.clone());
     let lines = |inspector: &Inspector| -> Vec<String> {
-        let lines = inspector.detail().fields.lines().iter();
+        let lines = inspector.detail.lines.iter();
         lines.map(|line| format!("{} = {}", line.path, line.value)).collect()
     };
     inspector.look(Some("with-schema"), seconds(1));
     assert_eq!(lines(&inspector), ["[0] = 7", "[1] = \"seven\""]);
     inspector.look(Some("other"), seconds(2));
     assert!(lines(&inspector)[0].starts_with("0000 = 07 05 73 65"), "{inspector:?}");
-    assert!(inspector.detail().note.as_ref().is_some_and(|note| note.contains("schema")), "{inspector:?}");
+    assert!(inspector.detail.note.as_ref().is_some_and(|note| note.contains("schema")), "{inspector:?}");
 }
