@@ -103,8 +103,9 @@ fn readings_of_the_clock() -> Batch {
     })
 }
 
-/// The floor is for states that are read in nanoseconds. seqlock reads the whole state by one volatile load, from which the compiler makes one
-/// instruction for every word: large states take hours.
+/// The floor is for states that are read in nanoseconds. seqlock reads the whole state by one
+/// volatile load, from which the compiler makes one instruction for every word: large states take
+/// hours.
 fn small<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
     let mut all = everybody::<WORDS>(ground);
     all.extend([contestant::<Floor, WORDS>(ground), contestant::<SeqLocked, WORDS>(ground)]);
