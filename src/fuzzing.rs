@@ -10,7 +10,7 @@ use crate::channel::{
     AttachPolicy, ChannelName, Format, ReaderOptions, RetryPolicy, SchemaBytes, WriterOptions,
 };
 use crate::inspect;
-use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control};
+use crate::layout::{Kind, ObjectNames, Side, WORD_BYTES, control, registry as registry_layout};
 use crate::memory::Words;
 use crate::memory::{Memory, MemoryMut};
 use crate::object::{Access, Backend, Heap};
@@ -168,8 +168,8 @@ pub fn registry(channels: u8, words: &[(u16, u64)]) {
     for &(word, value) in words {
         memory.store(usize::from(word) % memory.len().min(1 << 16), value);
     }
-    let listed = registry.list();
-    assert!(listed.map_or(0, |listed| listed.len()) <= writers.len(), "no entry is invented");
+    let room = registry_layout::room(memory.len());
+    assert!(registry.list().map_or(0, |listed| listed.len()) <= room, "each entry has a place");
     let _ = (registry.some(7), registry.waiters_page());
     let _ = ChannelWatch::new(Arc::clone(&backend), "fuzz").changed();
     let new = ChannelInfo::of(&open("one more"));

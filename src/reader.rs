@@ -124,8 +124,8 @@ impl<T, C: Decode<T>> Reader<T, C> {
     /// The iterator copies and validates each publication when it gets there, and leaves out those
     /// that a busy writer has overwritten. There are up to [`Writer::slots`](crate::Writer::slots)
     /// of them; [`WriterBuilder::slots`](crate::WriterBuilder::slots) chooses how many, each for
-    /// the memory of one state. A growth of the channel leaves the publications of the replaced
-    /// segment behind.
+    /// the memory of one state. After a growth of the channel, the publications of the replaced
+    /// segment are soon gone for a reader.
     ///
     /// Items are errors if a publication can't be decoded or its checksum is wrong; the next item
     /// does not depend on that. Progress: each item is wait-free, once the segments are mapped.

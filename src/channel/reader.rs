@@ -158,8 +158,8 @@ impl ChannelReader {
             Ok((publication, header)) if !self.checksum || verifies(publication, header, destination) => {
                 Ok(SnapshotInfo::new(publication, header))
             }
-            Ok(_) => Err(0),
-            Err(is_torn) => Err(u32::from(is_torn)),
+            Err(Some(side)) if self.reader.is_current(side) => Err(1),
+            Ok(_) | Err(_) => Err(0),
         }
     }
 
@@ -257,7 +257,7 @@ impl ChannelReader {
 
     /// A whole copy of a publication that is or was the latest:
     /// [`ControlPage::publication_acquired`] returned this number, or a later one. `None` if it is
-    /// overwritten, or its segment replaced.
+    /// overwritten, or its segment replaced and no longer mapped.
     pub(crate) fn read_publication(
         &mut self,
         publication: Publication,

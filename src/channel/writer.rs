@@ -172,6 +172,7 @@ impl ChannelWriter {
         {
             waker.wake(self.writer.control().memory());
         }
+        // Without a timestamp there is nothing to sign, and no call to make.
         if time != 0
             && let Some(slept) = self.clock.sign(time)
         {

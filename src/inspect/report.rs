@@ -132,7 +132,7 @@ pub struct SlotInspection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SlotState {
-    /// Never written.
+    /// Never written, or taken back by a successor.
     Empty,
     /// A publication is being written, or its writer died while writing it.
     Writing,

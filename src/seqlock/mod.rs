@@ -15,7 +15,7 @@
 //! | w2 | [`Ring::write`] | `fence(Release)` after the odd stamp | r4 |
 //! | w5 | [`Published::announce`] | `store(Release)` of the number | r1 |
 //! | r1 | [`Published::latest`] | `load(Relaxed)`, `fence(Acquire)` | w5 |
-//! | r4 | [`Ring::read`] | `fence(Acquire)` before the stamp is checked | w2 |
+//! | r4 | [`Ring::copy`] | `fence(Acquire)` before the stamp is checked | w2 |
 //!
 //! None is redundant: without any one of them the models find a torn read. A second Release/Acquire
 //! pair on the stamp would do no harm on hardware, but it would hide the loss of w5 from the

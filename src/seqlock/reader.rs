@@ -31,24 +31,26 @@ impl<C: Memory, R: Memory> Reader<C, R> {
         }
     }
 
-    /// r1 to r5: an attempt to copy the latest publication that finds it, and its segment mapped;
-    /// otherwise whether the attempt was torn.
+    /// r1 to r5: an attempt to copy the latest publication that finds all as usual. Otherwise the
+    /// side in whose mapped segment the stamp was another one, or `None` for any other reason:
+    /// [`Reader::attempt`] says which.
     #[inline(always)]
     pub(crate) fn try_fast(
         &self,
         destination: &mut impl Destination,
-    ) -> Result<(Publication, SlotHeader), bool> {
-        let publication = Published::of_channel(&self.control).latest().ok_or(false)?;
-        let mapped = self.sides[publication.side().index()].as_ref().ok_or(false)?;
-        match mapped.ring.copy(publication, destination) {
+    ) -> Result<(Publication, SlotHeader), Option<Side>> {
+        let publication = Published::of_channel(&self.control).latest().ok_or(None)?;
+        let side = publication.side();
+        match self.sides[side.index()].as_ref().ok_or(None)?.ring.copy(publication, destination) {
             Ok(header) => Ok((publication, header)),
-            Err(missed) => Err(missed == NotCopied::Stamp && self.is_current(publication.side())),
+            Err(NotCopied::Stamp) => Err(Some(side)),
+            Err(NotCopied::Length) => Err(None),
         }
     }
 
     /// r2 to r6 for a publication that is or was the latest: the caller got this number, or a later
-    /// one, from [`Published::latest`]. A publication that is torn, or whose segment is replaced,
-    /// is gone for good.
+    /// one, from [`Published::latest`]. A publication that is torn is gone for good. One in a
+    /// replaced segment is found as long as that is the mapped one.
     #[inline(always)]
     pub(crate) fn attempt_at(&self, publication: Publication, destination: &mut impl Destination) -> Attempt {
         match &self.sides[publication.side().index()] {
@@ -64,7 +66,7 @@ impl<C: Memory, R: Memory> Reader<C, R> {
     /// than the mapped one is current.
     //
     // No attempt need ask before: a number is in one segment only (`Writer::resume`), and in no
-    // other one the slot has its stamp.
+    // other one does a slot have its stamp.
     #[cold]
     fn torn(&self, side: Side) -> Attempt {
         match self.is_current(side) {
@@ -75,7 +77,7 @@ impl<C: Memory, R: Memory> Reader<C, R> {
 
     /// Whether the current segment of `side` is mapped.
     #[cold]
-    fn is_current(&self, side: Side) -> bool {
+    pub(crate) fn is_current(&self, side: Side) -> bool {
         self.installed()[side.index()] == Generations(&self.control).current(side)
     }
 

@@ -11,7 +11,7 @@ pub(crate) struct Ring<M>(Slots<M>);
 /// Status of a slot according to its stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotStatus {
-    /// Nothing was ever written to the slot.
+    /// Nothing was ever written to the slot, or a successor took it back.
     Empty,
     /// The writer is writing this publication, or died there.
     Writing(Publication),
@@ -147,6 +147,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
+    //
+    // The models' readers accept every length, so only tests with threads and processes get here.
     #[cold]
     fn refuse(&self, publication: Publication) -> Attempt {
         let slot = self.0.slot(publication.turn());
@@ -169,7 +171,7 @@ impl<M: Memory> Ring<M> {
     pub(crate) fn look(&self, side: Side, index: u64) -> (SlotStatus, SlotHeader) {
         let slot = self.0.slot(index);
         let header = slot.header();
-        // Acquire: as in r4 of `read`, the loads of the header must not be satisfied after the
+        // Acquire: as in r4 of `copy`, the loads of the header must not be satisfied after the
         // stamp's, or the header of a later write could be paired with an earlier number. Pairs
         // with the release fence in `write` (w2).
         self.memory().fence_acquire();
@@ -194,13 +196,16 @@ impl<M: Memory> Ring<M> {
 }
 
 impl<M: MemoryMut> Ring<M> {
-    /// Takes back a `publication` that a former writer finished and did not announce. Its number is
-    /// used again, perhaps in another segment, and readers that have this one mapped must not take
-    /// this slot for it. Relaxed: w5 of the new one orders it before the announcement.
-    pub(crate) fn void(&self, publication: Publication) {
-        let stamp = Stamp(self.0.slot(publication.turn()));
-        if stamp.is_whole(publication) {
-            stamp.0.set_stamp(0);
+    /// Takes back what a former writer finished after publication `last`, and did not announce. Its
+    /// number is used again, perhaps in another segment, and readers that have this one mapped must
+    /// not take this slot for it. Relaxed: w5 of the new one orders it before the announcement.
+    pub(crate) fn void_after(&self, last: u64) {
+        for index in 0..self.geometry().depth() {
+            let slot = self.0.slot(index);
+            let stamp = slot.stamp();
+            if stamp.is_multiple_of(2) && stamp / 2 > last {
+                slot.set_stamp(0);
+            }
         }
     }
 
@@ -220,7 +225,7 @@ impl<M: MemoryMut> Ring<M> {
         // above. Otherwise a reader that is copying the slot's previous publication could take
         // words of the new one and still find the old stamp. A release *store* of the stamp is not
         // enough: it orders earlier accesses, not later ones. Pairs with the acquire fence in
-        // `read` (r4).
+        // `copy` (r4).
         self.memory().fence_release();
         stamp.0.set_header(SlotHeader { len: payload.len() as u64, time, checksum });
         stamp.0.write(payload);

@@ -21,11 +21,8 @@ impl<C: MemoryMut, R: MemoryMut> Writer<C, R> {
     /// The caller is the only writer, and everything that a former writer stored happened before
     /// (the lock ensures both).
     pub(crate) fn resume(control: C, sides: [Segment<R>; 2], last: u64) -> Writer<C, R> {
-        let writer = Writer { control, sides, last };
-        if let Some(next) = writer.next() {
-            writer.ring(next.side()).void(next);
-        }
-        writer
+        sides.iter().for_each(|segment| segment.ring.void_after(last));
+        Writer { control, sides, last }
     }
 
     /// The next publication's number; `None` when the numbers are exhausted.

@@ -228,7 +228,7 @@ fn reader(assembly: &str) {
     words.name(of_all[0], Word::Published);
     words.name(of_all[of_all.len() - 1], Word::Stamp);
     compare("snapshot", &words.steps(&way), &program);
-    // Whichever way: the whole program, or nothing after r1 but the load of the generation.
+    // Whichever way: the whole program, or nothing after r1 but the loads of the slot's header.
     for way in shorter {
         let steps = words.steps(&way);
         assert!(

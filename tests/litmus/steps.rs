@@ -2,9 +2,7 @@
 
 use crate::layout::WORD_BYTES;
 use crate::memory::{ReadOnlyWords, Words};
-use crate::seqlock::{
-    Announcements, Answered, Attempt, Published, Reader, WakeMode, Writer, announce_waiter,
-};
+use crate::seqlock::{Announcements, Answered, Published, Reader, WakeMode, Writer, announce_waiter};
 
 /// The steps on the memory that channels use. Nothing runs them: their instructions are compared
 /// with the programs beside this file.
@@ -29,7 +27,7 @@ impl Steps {
     /// r1 to r5: whether `into` holds a whole publication.
     #[inline(never)]
     pub fn snapshot(&self, into: &mut TwoWords) -> bool {
-        matches!(self.reader.attempt(&mut into.as_mut_slice()), Attempt::Whole { .. })
+        self.reader.try_fast(&mut into.as_mut_slice()).is_ok()
     }
 
     /// p1, w1 to w5, p2, p3, with a barrier of the writer's own: whether to wake waiters.

@@ -41,7 +41,7 @@ pub(crate) fn changing<const WORDS: usize>(
         let publisher = &mut *publisher.borrow_mut();
         let begin = Instant::now();
         for _ in 0..times {
-            state[0] += 1;
+            state[0] = state[0].wrapping_add(1);
             publisher.publish(black_box(&state));
         }
         begin.elapsed()

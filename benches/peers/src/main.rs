@@ -19,9 +19,10 @@
 //!
 //! `profile-op OPERATION BYTES COUNT` measures nothing: see [`profile`].
 //!
-//! The comparison may be unfair in these points: `iceoryx2`, `ringfire` and `seqlock` pass states
-//! by value, which is one more copy if the compiler can't avoid it. `mmap-sync` writes into a file
-//! and flushes it; its writer sleeps 1 µs if it meets a reader, not a second as by default.
+//! The comparison may be unfair in these points: `iceoryx2`, `seqlock` and the reads of
+//! `ringfire` pass states by value, which is one more copy if the compiler can't avoid it.
+//! `mmap-sync` writes into a file and flushes it; its writer sleeps 1 µs if it meets a reader, not
+//! a second as by default.
 //! `left-right` and `arc-swap` allocate for each publication. The answers over sockets and pipes
 //! are of a state that does not change.
 

@@ -1,17 +1,15 @@
 //! The costs of publishing and reading without other processes: both ends in one process, in turns.
 
 use std::cell::RefCell;
-use std::hint::black_box;
 use std::rc::Rc;
-use std::time::Instant;
 
 use crate::batch::{Batch, changing, in_turns, publications, reads};
 use crate::common::{boxed, size, spread};
 use crate::effort::Arguments;
 use crate::peer::{Ends, Peer, Publish, Read};
 use crate::peers::{
-    ArcSwapped, ArcSwappedGuard, Dated, Floor, Iceoryx, LeftRight, Locked, Memcpy, MemcpyAround, MmapSync,
-    MmapSyncGuard, Ringfire, SeqLocked, Shallow, Tripled, TripledGuard, Undated,
+    ArcSwapped, ArcSwappedGuard, Dated, Floor, FloorDated, Iceoryx, LeftRight, Locked, Memcpy, MemcpyAround,
+    MmapSync, MmapSyncGuard, Ringfire, SeqLocked, Shallow, Tripled, TripledGuard, Undated,
 };
 use crate::place::Ground;
 use crate::report::{Report, Table, figure};
@@ -68,13 +66,6 @@ fn one_size<const WORDS: usize>(
         report.add(format!("uncontended/{label}/{name}/publish ns"), outcome.publish[index]);
         report.add(format!("uncontended/{label}/{name}/changing ns"), outcome.change[index]);
     }
-    if let Some(floor) =
-        report.get(&format!("uncontended/{label}/{}/changing ns", <Floor as Peer<WORDS>>::NAME))
-    {
-        let clock =
-            in_turns(&mut [readings_of_the_clock()], arguments.effort.rounds, arguments.effort.batch)[0];
-        report.add(format!("uncontended/{label}/floor and clock ns"), floor + clock);
-    }
     print(&label, &peers, &outcome);
 }
 
@@ -92,23 +83,16 @@ fn run(arguments: &Arguments, contestants: Vec<Contestant>) -> Outcome {
     Outcome { publish, change, read: in_turns(&mut read, rounds, batch) }
 }
 
-/// What a timestamp costs.
-fn readings_of_the_clock() -> Batch {
-    Box::new(|times| {
-        let begin = Instant::now();
-        for _ in 0..times {
-            black_box(Instant::now());
-        }
-        begin.elapsed()
-    })
-}
-
 /// The floor is for states that are read in nanoseconds. seqlock reads the whole state by one
 /// volatile load, from which the compiler makes one instruction for every word: large states take
 /// hours.
 fn small<const WORDS: usize>(ground: &Ground) -> Vec<Contestant> {
     let mut all = everybody::<WORDS>(ground);
-    all.extend([contestant::<Floor, WORDS>(ground), contestant::<SeqLocked, WORDS>(ground)]);
+    all.extend([
+        contestant::<Floor, WORDS>(ground),
+        contestant::<FloorDated, WORDS>(ground),
+        contestant::<SeqLocked, WORDS>(ground),
+    ]);
     all
 }
 
@@ -144,7 +128,7 @@ pub(crate) fn contestant<P: Peer<WORDS>, const WORDS: usize>(ground: &Ground) ->
     let name = format!("{}-{WORDS}", P::NAME).replace([' ', ','], "-");
     let Ends { mut publisher, mut reader } = P::open(&ground.place(&name));
     check(&mut publisher, &mut reader);
-    let state = boxed::<WORDS>(|word| word as u64);
+    let state = boxed::<WORDS>(|word| spread(word as u64));
     let publisher = Rc::new(RefCell::new(publisher));
     Contestant {
         name: P::NAME,

@@ -151,6 +151,48 @@ fn a_successor_resumes_after_any_store() {
     }
 }
 
+/// Each writer but the last dies after any of its stores. The first finishes a slot that the second
+/// takes back, or does not reach any more; the third uses the number for a third segment.
+#[test]
+fn a_second_successor_resumes_after_any_store_of_the_first() {
+    let plan = Plan { depths: &[1, 1, 2, 2, 1, 2], generations: 4, ..PLAIN };
+    let mut executions = 0;
+    for steps in [[Publish, Publish], [Publish, Grow(2)]] {
+        for first in 0.. {
+            let mut is_last = false;
+            for second in 0.. {
+                let Recording { world, log, before } = Recording::founded(plan);
+                Author::take_over(&world).run(&steps);
+                is_last = before + first > log.len();
+                log.die_after(before + first);
+                let begin = log.len();
+                Author::take_over(&world).run(&[Grow(3), Publish]);
+                let is_over = begin + second > log.len();
+                log.die_after(begin + second);
+                Author::take_over(&world).run(&[Grow(4)]);
+                let recording = Recording { world, log, before };
+                let verdict = recording.check(|world, seen| Follower::attached(world, seen).follow_back(2));
+                assert_eq!(verdict.fault, None, "dead after {first} and {second} stores");
+                executions += verdict.executions;
+                if is_over {
+                    break;
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+    }
+    println!("explorer, two deaths, then a growth: {executions} executions, exhaustive");
+}
+
+#[test]
+fn a_history_across_growths_is_what_was_published() {
+    let recording = GROWTH.record(None);
+    let verdict = recording.check(|world, seen| Follower::attached(world, seen).follow_back(3));
+    verdict.holds("explorer, history across growths", 1..=4);
+}
+
 #[test]
 fn a_successor_must_void_what_was_not_announced() {
     let race = Race { steps: &[Publish; 3], ..GROWTH }.without(Weakened::Void);

@@ -275,6 +275,22 @@ impl<M: Handle> Follower<M> {
         (0..attempts).try_for_each(|_| self.attempt().map(drop))
     }
 
+    /// Makes this many attempts, and after each that succeeds, one at the publication before: as a
+    /// history does, in whichever segments are mapped.
+    pub(super) fn follow_back(&mut self, attempts: usize) -> Result<(), Fault> {
+        for _ in 0..attempts {
+            let mut bytes = Vec::new();
+            if let Some(latest) = self.attempt()?
+                && let Some(former) = Publication::new(latest - 1)
+                && let Attempt::Whole { publication, header } =
+                    self.reader.attempt_at(former, &mut &mut bytes)
+            {
+                self.world.verify(publication, header, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes this many attempts, once the channel is ready.
     pub(super) fn attach(&mut self, attempts: usize) -> Result<(), Fault> {
         if ready::check(&self.world.header) != Readiness::Ready {
@@ -300,9 +316,14 @@ impl<M: Handle> Follower<M> {
     /// attempt requires it.
     fn attempt(&mut self) -> Result<Option<u64>, Fault> {
         let mut bytes = Vec::new();
+        // As a channel's reader does.
+        let attempt = match self.reader.try_fast(&mut &mut bytes) {
+            Ok((publication, header)) => Attempt::Whole { publication, header },
+            Err(_) => self.reader.attempt(&mut &mut bytes),
+        };
         // The number of a torn attempt is not known; the next attempt compares its own number with
         // the latest known one.
-        let publication = match self.reader.attempt(&mut &mut bytes) {
+        let publication = match attempt {
             Attempt::Empty => return self.advance(0).map(|()| None),
             Attempt::Remap { side, generation } => {
                 if let Some(ring) = self.world.open(side, generation) {

@@ -7,15 +7,21 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
+use rustix::time::{ClockId, clock_gettime};
+
+use super::ours;
 use crate::common::boxed;
 use crate::peer::{Ends, Peer, Publish, Read, Tried};
 use crate::place::Place;
 
-/// Slots of each ring.
+/// Slots of each ring at most.
 const SLOTS: usize = 16;
 
 /// The protocol with nothing around it.
 pub(crate) struct Floor;
+
+/// The same with a timestamp for each publication.
+pub(crate) struct FloorDated;
 
 /// The words that change with each publication, on lines of their own.
 #[repr(align(128))]
@@ -39,12 +45,14 @@ struct Slot<const WORDS: usize> {
 struct Channel<const WORDS: usize> {
     hot: Hot,
     rings: [Box<[Slot<WORDS>; SLOTS]>; 2],
+    /// As many slots as a channel of such states has take turns.
+    mask: u64,
     /// What a fork would change.
     process: AtomicU64,
 }
 
 /// The writer.
-pub(crate) struct Writer<const WORDS: usize> {
+pub(crate) struct Writer<const DATED: bool, const WORDS: usize> {
     channel: Rc<Channel<WORDS>>,
     /// How much fits in a slot of each ring.
     fits: [usize; 2],
@@ -61,7 +69,7 @@ pub(crate) struct Reader<const WORDS: usize> {
 }
 
 impl<const WORDS: usize> Channel<WORDS> {
-    fn new() -> Channel<WORDS> {
+    fn new(depth: usize) -> Channel<WORDS> {
         let slot = || Slot {
             stamp: AtomicU64::new(0),
             len: AtomicU64::new(0),
@@ -73,12 +81,13 @@ impl<const WORDS: usize> Channel<WORDS> {
             let slots: Box<[Slot<WORDS>]> = (0..SLOTS).map(|_| slot()).collect();
             slots.try_into().unwrap_or_else(|_| unreachable!("that many slots were collected"))
         });
-        Channel { hot: Hot::default(), rings, process: AtomicU64::new(1) }
+        assert!(depth <= SLOTS, "the floor is for small states");
+        Channel { hot: Hot::default(), rings, mask: depth as u64 - 1, process: AtomicU64::new(1) }
     }
 
     #[inline(always)]
     fn slot(&self, publication: u64) -> &Slot<WORDS> {
-        &self.rings[(publication & 1) as usize][(publication >> 1) as usize % SLOTS]
+        &self.rings[(publication & 1) as usize][(publication >> 1 & self.mask) as usize % SLOTS]
     }
 }
 
@@ -86,18 +95,34 @@ impl<const WORDS: usize> Peer<WORDS> for Floor {
     const NAME: &'static str = "the floor";
     const COPIES: bool = true;
     const ACROSS_PROCESSES: bool = false;
-    type Publisher = Writer<WORDS>;
+    type Publisher = Writer<false, WORDS>;
     type Reader = Reader<WORDS>;
 
-    fn open(_place: &Place) -> Ends<Writer<WORDS>, Reader<WORDS>> {
-        let channel = Rc::new(Channel::new());
-        let publisher = Writer { channel: Rc::clone(&channel), fits: [WORDS * 8; 2], last: 0 };
-        let state = boxed(|_| 0);
-        Ends { publisher, reader: Reader { channel, epoch: 0, unusual: false, snapshots: 0, state } }
+    fn open(place: &Place) -> Ends<Self::Publisher, Reader<WORDS>> {
+        ends(place)
     }
 }
 
-impl<const WORDS: usize> Writer<WORDS> {
+impl<const WORDS: usize> Peer<WORDS> for FloorDated {
+    const NAME: &'static str = "the floor, with timestamps";
+    const COPIES: bool = true;
+    const ACROSS_PROCESSES: bool = false;
+    type Publisher = Writer<true, WORDS>;
+    type Reader = Reader<WORDS>;
+
+    fn open(place: &Place) -> Ends<Self::Publisher, Reader<WORDS>> {
+        ends(place)
+    }
+}
+
+fn ends<const DATED: bool, const WORDS: usize>(place: &Place) -> Ends<Writer<DATED, WORDS>, Reader<WORDS>> {
+    let channel = Rc::new(Channel::new(ours::depth::<WORDS>(place) / 2));
+    let publisher = Writer { channel: Rc::clone(&channel), fits: [WORDS * 8; 2], last: 0 };
+    let state = boxed(|_| 0);
+    Ends { publisher, reader: Reader { channel, epoch: 0, unusual: false, snapshots: 0, state } }
+}
+
+impl<const DATED: bool, const WORDS: usize> Writer<DATED, WORDS> {
     #[inline(always)]
     fn try_publish(&mut self, state: &[u64; WORDS]) -> Option<u64> {
         let Channel { hot, process, .. } = &*self.channel;
@@ -105,12 +130,13 @@ impl<const WORDS: usize> Writer<WORDS> {
         if process.load(Relaxed) != 1 || WORDS * 8 > self.fits[(publication & 1) as usize] {
             return None;
         }
+        let time = if DATED { now() } else { 0 };
         let slot = self.channel.slot(publication);
         slot.stamp.store(2 * publication - 1, Relaxed);
         // Release: the stores below must not be visible before the odd stamp.
         fence(Release);
         slot.len.store(WORDS as u64 * 8, Relaxed);
-        slot.time.store(0, Relaxed);
+        slot.time.store(time, Relaxed);
         slot.checksum.store(0, Relaxed);
         slot.state.set(*state);
         slot.stamp.store(2 * publication, Relaxed);
@@ -119,6 +145,11 @@ impl<const WORDS: usize> Writer<WORDS> {
         self.last = publication;
         (hot.waiters.load(Relaxed) == 0).then_some(publication)
     }
+}
+
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 impl<const WORDS: usize> Reader<WORDS> {
@@ -147,7 +178,7 @@ impl<const WORDS: usize> Reader<WORDS> {
     }
 }
 
-impl<const WORDS: usize> Publish<WORDS> for Writer<WORDS> {
+impl<const DATED: bool, const WORDS: usize> Publish<WORDS> for Writer<DATED, WORDS> {
     #[inline]
     fn publish(&mut self, state: &[u64; WORDS]) {
         self.try_publish(state).expect("nothing unusual ever occurs");

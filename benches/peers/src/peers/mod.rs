@@ -9,7 +9,7 @@ mod ringfire;
 mod swaps;
 mod threads;
 
-pub(crate) use floor::Floor;
+pub(crate) use floor::{Floor, FloorDated};
 pub(crate) use iceoryx::Iceoryx;
 pub(crate) use memcpy::{Memcpy, MemcpyAround, Private};
 pub(crate) use mmap::{MmapSync, MmapSyncGuard};
