@@ -178,7 +178,14 @@ fn word(variant: impl Debug) -> String {
 /// The help documents the keys.
 fn document(inspection: &Inspection) -> Value {
     let latest = health::latest(inspection);
-    let segment = |it: &SegmentInspection| json!({ "generation": it.generation, "depth": it.depth, "capacity": it.capacity, "bytes": it.bytes });
+    let segment = |segment: &SegmentInspection| {
+        json!({
+            "generation": segment.generation,
+            "depth": segment.depth,
+            "capacity": segment.capacity,
+            "bytes": segment.bytes,
+        })
+    };
     let segments = inspection.segments.iter().map(|found| found.as_ref().ok().map(segment));
     json!({
         "channel": inspection.channel,

@@ -164,12 +164,14 @@ impl EncodeLabelValue for Label<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::Fields;
+    use std::sync::Arc;
+
     use tearless::hub::Health;
 
-    const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });
+    use super::super::sample::Fields;
     use super::*;
-    use std::sync::Arc;
+
+    const FRESH: Option<Health> = Some(Health::Fresh { age: Duration::ZERO });
 
     fn sample(channel: &str, health: Option<Health>, path: &str) -> Sample {
         let all = vec![(path.into(), Figure::Whole(3))];

@@ -109,20 +109,14 @@ impl Report {
     fn counts(&self) -> Vec<(&'static str, String)> {
         let Report { run, total, kills, .. } = self;
         let Run { seconds, size: Size { writers, readers }, seed, forgeries, .. } = run;
+        let Forgeries { tried, accepted } = forgeries;
         let snapshots = format!(
             "{}, {} of them of a new publication; {} states of histories",
             total.snapshots, total.fresh, total.history
         );
         vec![
             ("run", format!("{seconds:.1} s, {writers} writer and {readers} reader processes, seed {seed}")),
-            (
-                "check",
-                format!(
-                    "refused {} of {} forged payloads",
-                    forgeries.tried - forgeries.accepted,
-                    forgeries.tried
-                ),
-            ),
+            ("check", format!("refused {} of {tried} forged payloads", tried - accepted)),
             ("snapshots", snapshots),
             ("verified", output::bytes(total.bytes)),
             ("publications", total.publications.to_string()),
