@@ -171,7 +171,7 @@ fn a_second_successor_resumes_after_any_store_of_the_first() {
                 log.die_after(begin + second);
                 Author::take_over(&world).run(&[Grow(4)]);
                 let recording = Recording { world, log, before };
-                let verdict = recording.check(|world, seen| Follower::attached(world, seen).follow_back(2));
+                let verdict = recording.check(|world, seen| Follower::attached(world, seen).follow_back(1));
                 assert_eq!(verdict.fault, None, "dead after {first} and {second} stores");
                 executions += verdict.executions;
                 if is_over {
