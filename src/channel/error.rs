@@ -468,7 +468,7 @@ pub enum SnapshotError {
     /// The payload is whole, but the codec can't decode it.
     #[error(
         "publication {publication} of channel {channel:?} can't be decoded as {codec}: {source}; \
-         use the writer's type, with the same fields (`accept` compares them before)"
+         use the writer's type, with the same fields"
     )]
     Decode {
         /// The channel.
