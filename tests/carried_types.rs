@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
@@ -98,6 +99,7 @@ fn has(outcome: &Result<(), CodecError>, texts: &[&str]) {
     let error = outcome.as_ref().unwrap_err();
     assert!(error.is::<EncodeError>(), "{error}");
     let error = error.to_string();
+    assert!(!error.contains("__"), "a name of serde's own: {error}");
     assert!(texts.iter().all(|text| error.contains(text)), "{texts:?} in: {error}");
     println!("{error}");
 }
@@ -141,7 +143,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         what: "`skip_serializing_if`",
-        message_pack: "carried; a reader refuses a missing field without `default`, and in a tuple takes the next value for it",
+        message_pack: "carried; a reader refuses a missing field without `default`, and any in a tuple (inside of `tag`, `untagged`, `flatten` it takes the next value), as the writer does once it has published that field",
         postcard: "refused when it skips",
         shown: "not when it skips",
         check: fields_that_are_skipped_by_their_value,
@@ -152,6 +154,20 @@ const ROWS: &[Row] = &[
         postcard: "refused",
         shown: "what is written",
         check: fields_that_one_side_skips,
+    },
+    Row {
+        what: "`skip_serializing` of a variant",
+        message_pack: "carried; the variant itself is refused",
+        postcard: "carried; the variant itself is refused",
+        shown: "yes",
+        check: variants_that_are_not_written,
+    },
+    Row {
+        what: "`skip_deserializing` of a variant",
+        message_pack: "carried; a reader refuses the variant itself",
+        postcard: "refused: that variant, and those after it",
+        shown: "yes",
+        check: variants_that_are_not_read,
     },
     Row {
         what: "`skip` of a variant",
@@ -196,8 +212,8 @@ const ROWS: &[Row] = &[
         check: enums,
     },
     Row {
-        what: "`Option` of `Option`, of `()`, of a value that may be null",
-        message_pack: "refused when it is `Some` of nothing",
+        what: "`Option` of `Option`, of `()`, of a unit struct, of a value that may be null",
+        message_pack: "refused when it is a `Some` of null",
         postcard: "carried",
         shown: "`null` for each",
         check: options_of_nothing,
@@ -206,7 +222,7 @@ const ROWS: &[Row] = &[
         what: "`()`, unit structs, `PhantomData`, empty arrays and tuples",
         message_pack: "carried",
         postcard: "carried, without bytes",
-        shown: "`null`, of MessagePack `[]`",
+        shown: "`null`; arrays and tuples `[]`",
         check: units,
     },
     Row {
@@ -238,7 +254,7 @@ const ROWS: &[Row] = &[
         check: forms_for_people,
     },
     Row {
-        what: "maps with keys that are no strings",
+        what: "maps whose keys are not strings",
         message_pack: "carried",
         postcard: "carried",
         shown: "each key as its JSON text; an error if two are equal",
@@ -259,7 +275,7 @@ const ROWS: &[Row] = &[
         check: unknown_lengths,
     },
     Row {
-        what: "`serde_json::Value` and other types of any contents",
+        what: "`serde_json::Value` and other types that hold values of any type",
         message_pack: "carried",
         postcard: "refused",
         shown: "yes",
@@ -289,7 +305,7 @@ const ROWS: &[Row] = &[
     Row {
         what: "a `Serialize` that announces another length, or disagrees with `Deserialize`",
         message_pack: "the length is refused",
-        postcard: "refused",
+        postcard: "refused if a first state is read with other lengths, kinds or variants of values",
         shown: "what is written",
         check: wrong_by_hand,
     },
@@ -410,6 +426,16 @@ fn names() {
     }
     packed(&With { number: 0xbeef }, json!({"number": "beef"}));
     carried::<Postcard, _>(&With { number: 0xbeef });
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Null {
+        #[serde(serialize_with = "null")]
+        number: Option<u8>,
+    }
+    fn null<S: Serializer>(_: &Option<u8>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_some(&())
+    }
+    refused::<MessagePack, _>(&Null { number: None }, &["`number`: `Some`"]);
 }
 
 fn skipped_fields() {
@@ -460,6 +486,38 @@ fn fields_that_are_skipped_by_their_value() {
     refused::<Postcard, _>(&Pair(None, 0), &["readers"]);
     carried::<Postcard, _>(&Step::To(Some(1), 2));
     refused::<Postcard, _>(&Step::To(None, 0), &["readers"]);
+    // MessagePack readers refuse fewer values than the type has, even if those that are left fit.
+    // The writer refuses them once it knows how many there are.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Shifts(
+        #[serde(skip_serializing_if = "Option::is_none", default)] Option<u8>,
+        #[serde(default)] u8,
+    );
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Moves {
+        To(#[serde(skip_serializing_if = "Option::is_none", default)] Option<u8>, #[serde(default)] u8),
+        By(u8, u8),
+    }
+    unreadable::<MessagePack, _>(&Shifts(None, 7), &["invalid length 1", "`skip_serializing_if`"]);
+    unreadable::<MessagePack, _>(&Moves::To(None, 7), &["invalid length 1", "`skip_serializing_if`"]);
+    packed_as_json(&Moves::By(1, 2));
+    unreadable::<MessagePack, _>(&Moves::To(None, 7), &["invalid length 1"]);
+    for _ in 0..2 {
+        packed_as_json(&vec![Shifts(Some(1), 2)]);
+        packed_as_json(&vec![Moves::To(Some(1), 2)]);
+        let text = ["1 values here and had 2", "`skip_serializing_if`", "names", "`[0]`"];
+        refused::<MessagePack, _>(&vec![Shifts(None, 7)], &text);
+        refused::<MessagePack, _>(&vec![Moves::To(None, 7)], &text);
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Buffered {
+        Moves(Moves),
+    }
+    let read = through::<MessagePack, _>(&Buffered::Moves(Moves::To(None, 7))).unwrap().unwrap();
+    assert_eq!(read, Buffered::Moves(Moves::To(Some(7), 0)));
+    refused::<Postcard, _>(&Shifts(None, 7), &["readers"]);
+    carried::<Postcard, _>(&Shifts(Some(1), 2));
     // Deep inside, the error says where.
     let deep = BTreeMap::from([(3_u8, vec![(whole.clone(), 1_u8), (skips, 2)])]);
     refused::<Postcard, _>(&deep, &["`[0][1][0]`, of type `State`", "field `a`"]);
@@ -568,6 +626,38 @@ fn skipped_variants() {
     assert!(Postcard::encode(&list, &mut scratch).is_ok());
 }
 
+fn variants_that_are_not_written() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Hides {
+        First,
+        #[serde(skip_serializing)]
+        Hidden,
+        Second(u8),
+    }
+    for value in [Hides::First, Hides::Second(2)] {
+        packed_as_json(&value);
+        carried::<Postcard, _>(&value);
+    }
+    refused::<MessagePack, _>(&Hides::Hidden, &["`Hides`", "Hides::Hidden cannot be serialized"]);
+    refused::<Postcard, _>(&Hides::Hidden, &["`Hides`", "Hides::Hidden cannot be serialized"]);
+}
+
+fn variants_that_are_not_read() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Forgets {
+        First,
+        #[serde(skip_deserializing)]
+        Forgotten,
+        Second(u8),
+    }
+    packed_as_json(&Forgets::First);
+    packed_as_json(&Forgets::Second(2));
+    carried::<Postcard, _>(&Forgets::First);
+    unreadable::<MessagePack, _>(&Forgets::Forgotten, &["unknown variant `Forgotten`", "the reader's"]);
+    refused::<Postcard, _>(&Forgets::Forgotten, &["`Forgets`"]);
+    refused::<Postcard, _>(&Forgets::Second(2), &["`Forgets`"]);
+}
+
 fn flattened_fields() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Outer {
@@ -621,6 +711,15 @@ fn internally_tagged_enums() {
         List(Vec<u8>),
     }
     refused::<MessagePack, _>(&Impossible::List(vec![1]), &["cannot serialize tagged newtype variant"]);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum OfMap {
+        Map(BTreeMap<String, u8>),
+    }
+    let map = |key: &str| OfMap::Map(BTreeMap::from([(key.into(), 1), ("z".into(), 2)]));
+    packed_as_json(&map("a"));
+    refused::<MessagePack, _>(&map("kind"), &["`OfMap`", "two fields are called `kind`"]);
 }
 
 fn adjacently_tagged_enums() {
@@ -734,7 +833,7 @@ fn enums() {
 }
 
 fn options_of_nothing() {
-    let text = ["`Some` of nothing", "`None`", "an enum", "`Postcard`"];
+    let text = ["`Some` of a value that is null", "`None`", "an enum", "`Postcard`"];
     refused::<MessagePack, _>(&Some(None::<u8>), &text);
     refused::<MessagePack, _>(&Some(()), &text);
     refused::<MessagePack, _>(&Some(Some(None::<u8>)), &text);
@@ -753,7 +852,9 @@ fn options_of_nothing() {
     compact(&vec![Some(Some(1_u8)), Some(None), None], json!([1, null, null]));
     carried::<Postcard, _>(&Some(Wrapped(None)));
     carried::<Postcard, _>(&Some(Some(None::<u8>)));
-    packed(&Some(Unit), json!([]));
+    refused::<MessagePack, _>(&Some(Unit), &text);
+    packed_as_json(&None::<Unit>);
+    carried::<Postcard, _>(&Some(Unit));
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, postcard_schema::Schema)]
@@ -763,11 +864,47 @@ fn units() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct NoFields {}
     packed(&(), Value::Null);
-    packed(&Unit, json!([]));
-    packed(&NoFields {}, json!({}));
-    packed(&PhantomData::<u8>, json!([]));
-    packed(&[0_u8; 0], json!([]));
-    packed(&(Unit, (), [Unit]), json!([[], null, [[]]]));
+    packed_as_json(&Unit);
+    packed_as_json(&NoFields {});
+    packed_as_json(&PhantomData::<u8>);
+    packed_as_json(&[0_u8; 0]);
+    packed_as_json(&(Unit, (), [Unit]));
+    // As `rmp_serde` writes them.
+    assert_eq!(<MessagePack as Decode<Vec<Unit>>>::decode(&[0x91, 0x90]).unwrap(), [Unit]);
+    // Where serde buffers contents.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Nothing(Unit),
+        Empty(Vec<u8>),
+        One { unit: Unit, list: Vec<Unit> },
+    }
+    packed_as_json(&vec![
+        Untagged::Nothing(Unit),
+        Untagged::Empty(vec![]),
+        Untagged::One { unit: Unit, list: vec![Unit] },
+    ]);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Nothing(Unit),
+        One { unit: Unit, ghost: PhantomData<u8> },
+    }
+    packed_as_json(&vec![Tagged::Nothing(Unit), Tagged::One { unit: Unit, ghost: PhantomData }]);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "t", content = "c")]
+    enum Adjacent {
+        Nothing(Unit),
+        Pair(Unit, u8),
+    }
+    packed_as_json(&vec![Adjacent::Nothing(Unit), Adjacent::Pair(Unit, 1)]);
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Flat {
+        #[serde(flatten)]
+        inner: Inner,
+    }
+    packed_as_json(&Flat { inner: Inner { units: vec![Unit], array: [1; 3] } });
+    packed_as_json(&BTreeMap::from([("x", Unit)]).into_values().collect::<Vec<_>>());
     compact(&(), Value::Null);
     compact(&Unit, Value::Null);
     compact(&[0_u8; 0], json!([]));
@@ -979,7 +1116,39 @@ impl Serialize for Pairs {
     }
 }
 
+/// Pairs that are written as a map, so that keys may be equal.
+#[derive(Clone, Debug, PartialEq)]
+struct Headers(Vec<(String, u8)>);
+
+impl Serialize for Headers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().filter(|_| true).map(|(key, value)| (key, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Headers, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Headers;
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("headers")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Headers(pairs))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
 fn unknown_lengths() {
+    let headers = Headers(vec![("a".into(), 1), ("b".into(), 2), ("a".into(), 3)]);
+    carried::<MessagePack, _>(&(headers.clone(), vec![headers]));
     for len in [0, 1, 15, 16, 300, 70_000] {
         let list = Stream((0..len).map(|number| u16::try_from(number % 65_536).unwrap()).collect());
         packed_as_json(&list);
@@ -1028,6 +1197,85 @@ fn levels() {
     assert!(error.to_string().len() < 300, "{error}");
     packed_as_json(&arrays(128));
     refused::<MessagePack, _>(&arrays(129), &["128 levels"]);
+    levels_that_are_buffered();
+}
+
+/// Readers don't know the types inside of `tag`, `untagged`, `flatten` and unknown fields, where a
+/// level may have three arrays and maps.
+fn levels_that_are_buffered() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Tagged {
+        Leaf,
+        Node { children: Vec<Tagged> },
+        Map { by_name: BTreeMap<String, Tagged> },
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Untagged {
+        Node { children: (Vec<Untagged>, u8) },
+        Plain(Plain),
+        Leaf {},
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    enum Plain {
+        Leaf,
+        Tuple(Vec<Plain>, u8),
+        Struct { rest: Vec<Plain> },
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Flat {
+        #[serde(flatten)]
+        inner: Next,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Next {
+        next: Option<Box<Flat>>,
+        plain: Option<Plain>,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Knows {
+        number: u8,
+        plain: Plain,
+    }
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Ignores {
+        number: u8,
+    }
+    /// Refused beyond so many levels, and carried up to there.
+    fn is_carried<T: Debug + PartialEq + Serialize + DeserializeOwned>(most: usize, make: fn(usize) -> T) {
+        for levels in [1, 2, 63, 64, 65, 66, 100, 127, 128].into_iter().filter(|levels| *levels <= most) {
+            carried::<MessagePack, _>(&make(levels));
+        }
+        refused::<MessagePack, _>(&make(most + 1), &["128 levels"]);
+    }
+    fn plain(levels: usize) -> Plain {
+        (1..levels).fold(Plain::Leaf, |plain, level| match level % 2 {
+            0 => Plain::Tuple(vec![plain], 1),
+            _ => Plain::Struct { rest: vec![plain] },
+        })
+    }
+    is_carried(128, |levels| {
+        (1..levels).fold(Tagged::Leaf, |tagged, level| match level % 3 {
+            0 => Tagged::Map { by_name: BTreeMap::from([("x".into(), tagged)]) },
+            _ => Tagged::Node { children: vec![tagged] },
+        })
+    });
+    // A list in a pair is a level.
+    is_carried(64, |levels| {
+        (1..levels).fold(Untagged::Leaf {}, |inner, _| Untagged::Node { children: (vec![inner], 1) })
+    });
+    is_carried(128, plain);
+    is_carried(128, |levels| Untagged::Plain(plain(levels)));
+    is_carried(126, |levels| Flat { inner: Next { next: None, plain: Some(plain(levels)) } });
+    is_carried(64, |levels| {
+        let end = Flat { inner: Next { next: None, plain: None } };
+        (1..levels).fold(end, |flat, _| Flat { inner: Next { next: Some(Box::new(flat)), plain: None } })
+    });
+    let mut scratch = Vec::new();
+    let deepest = Knows { number: 7, plain: plain(127) };
+    let payload = MessagePack::encode(&deepest, &mut scratch).unwrap();
+    assert_eq!(<MessagePack as Decode<Ignores>>::decode(payload).unwrap(), Ignores { number: 7 });
 }
 
 fn elements_without_bytes() {
@@ -1086,6 +1334,24 @@ impl Serialize for Shorter {
     }
 }
 
+/// A map of keys and values, where a step writes a key (`true`) or a value.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Halves(Vec<bool>);
+
+impl Serialize for Halves {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let keys = self.0.iter().filter(|is_key| **is_key).count();
+        let mut map = serializer.serialize_map(Some(keys))?;
+        for (number, is_key) in self.0.iter().enumerate() {
+            match is_key {
+                true => map.serialize_key(&number)?,
+                false => map.serialize_value(&number)?,
+            }
+        }
+        map.end()
+    }
+}
+
 /// Writes 64 bits and reads 8.
 #[derive(Clone, Debug, PartialEq)]
 struct Narrow(u64);
@@ -1102,7 +1368,30 @@ impl<'de> Deserialize<'de> for Narrow {
     }
 }
 
+/// Writes bytes and reads a text.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Text(String);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0.as_bytes())
+    }
+}
+
+/// Reads its numbers in another order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Swapped(u8, u8);
+
+impl<'de> Deserialize<'de> for Swapped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Swapped, D::Error> {
+        <(u8, u8)>::deserialize(deserializer).map(|(one, two)| Swapped(two, one))
+    }
+}
+
 fn wrong_by_hand() {
+    refused::<Postcard, _>(&Text("seven".into()), &["`Text`", "written as `bytes` and read as `str`"]);
+    // What a codec can't see.
+    assert_eq!(through::<Postcard, _>(&Swapped(1, 2)).unwrap().unwrap(), Swapped(2, 1));
     for list in [vec![], vec![1], vec![1, 2, 3]] {
         let text = format!("announces 2 elements or fields and writes {}", list.len());
         refused::<MessagePack, _>(&(0_u8, Liar(list.clone())), &["`[1]`, of type `Liar`", &text]);
@@ -1110,6 +1399,12 @@ fn wrong_by_hand() {
     }
     refused::<MessagePack, _>(&Shorter { one: 1 }, &["`Shorter`", "announces 2"]);
     refused::<Postcard, _>(&Shorter { one: 1 }, &["`Shorter`", "announces 2"]);
+    for steps in [vec![true], vec![false], vec![true, true, false], vec![true, false, false, true]] {
+        refused::<MessagePack, _>(&(1_u8, Halves(steps.clone())), &["`[1]`, of type `Halves`", "without a"]);
+        refused::<Postcard, _>(&(1_u8, Halves(steps)), &["`[1]`, of type `Halves`", "without a"]);
+    }
+    // A small number is read by chance, and is refused all the same.
+    refused::<Postcard, _>(&Narrow(3), &["`Narrow`", "written as `u64` and read as `u8`"]);
     refused::<Postcard, _>(&Narrow(300), &["`Narrow`", "left over"]);
     unreadable::<MessagePack, _>(&Narrow(300), &["300", "one type"]);
 }
@@ -1181,6 +1476,26 @@ fn a_schema_that_does_not_describe_the_states_is_refused() {
         sets: Vec<std::collections::BTreeSet<i8>>,
     }
     open::<Odd>().unwrap();
+
+    // What no sample shows.
+    mod wide {
+        use super::*;
+        pub fn serialize<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u64((*value).into())
+        }
+        pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+            u64::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+        }
+    }
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct Wide {
+        #[serde(with = "wide")]
+        number: u32,
+    }
+    open::<Wide>().unwrap();
+    #[derive(Serialize, Deserialize, postcard_schema::Schema)]
+    struct Long([[[Skips; 32]; 32]; 32]);
+    open::<Long>().unwrap();
     open::<[[[[u8; 32]; 32]; 32]; 32]>().unwrap();
 }
 
@@ -1203,6 +1518,103 @@ fn a_type_that_encodes_the_time_is_carried() {
     let age = vec![Age(std::time::Instant::now())];
     assert!(Postcard::encode(&age, &mut Vec::new()).is_ok());
     assert!(MessagePack::encode(&age, &mut Vec::new()).is_ok());
+}
+
+/// The same, if its length changes while the writer tries whether it can be read.
+#[test]
+fn a_time_that_gets_longer_is_carried() {
+    static CLOCK: AtomicU64 = AtomicU64::new(1_000_000);
+    /// Each encoding takes one unit of time.
+    struct Age<const AGE: u64>(u64);
+    impl<const AGE: u64> Serialize for Age<AGE> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_u64(CLOCK.fetch_add(1, Ordering::Relaxed) - self.0)
+        }
+    }
+    impl<'de, const AGE: u64> Deserialize<'de> for Age<AGE> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let age = u64::deserialize(deserializer)?;
+            Ok(Age(CLOCK.load(Ordering::Relaxed) - age))
+        }
+    }
+    fn check<const AGE: u64>() {
+        let age = Age::<AGE>(CLOCK.load(Ordering::Relaxed) - AGE);
+        assert!(Postcard::encode(&age, &mut Vec::new()).is_ok(), "{AGE}");
+    }
+    // From 128 on, a number takes two bytes.
+    check::<123>();
+    check::<124>();
+    check::<125>();
+    check::<126>();
+    check::<127>();
+}
+
+/// Only readers would run `Deserialize` otherwise.
+#[test]
+fn a_panic_in_the_writers_trial_is_an_error() {
+    #[derive(Debug, Serialize, postcard_schema::Schema)]
+    struct Picky(u8);
+    impl<'de> Deserialize<'de> for Picky {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Picky, D::Error> {
+            let number = u8::deserialize(deserializer)?;
+            assert_eq!(number, 7, "only seven");
+            Ok(Picky(number))
+        }
+    }
+    #[derive(Debug, Serialize)]
+    struct Large(Vec<u8>);
+    impl<'de> Deserialize<'de> for Large {
+        fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Large, D::Error> {
+            panic!("too large")
+        }
+    }
+    refused::<Postcard, _>(&Picky(3), &["`Picky`", "would panic", "only seven"]);
+    assert!(Postcard::encode(&Picky(7), &mut Vec::new()).is_ok());
+    refused::<Postcard, _>(&Large(vec![1; 100_000]), &["`Large`", "would panic", "too large"]);
+    // A sample of a schema need not be a state.
+    let namespace = Namespace::in_process("picky").unwrap();
+    let builder = namespace.writer_builder::<Picky>("state").codec::<Postcard>().with_schema();
+    builder.open().unwrap().publish(&Picky(7)).unwrap();
+}
+
+/// A reader takes such a state by value, its writer need not.
+#[test]
+fn a_large_state_is_published_from_a_small_stack() {
+    const LEN: usize = 4 << 20;
+    #[derive(Clone, Copy, bytemuck::Zeroable)]
+    #[repr(transparent)]
+    struct Frame([u8; LEN]);
+    impl Serialize for Frame {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+    impl<'de> Deserialize<'de> for Frame {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Frame, D::Error> {
+            let bytes = Bytes::deserialize(deserializer)?;
+            Ok(Frame(bytes.0.try_into().expect("a whole frame")))
+        }
+    }
+    fn on_stack<R: Send + 'static>(len: usize, work: impl FnOnce() -> R + Send + 'static) -> R {
+        std::thread::Builder::new().stack_size(len).spawn(work).unwrap().join().unwrap()
+    }
+    let namespace = Namespace::in_process("frame").unwrap();
+    let theirs = namespace.clone();
+    let writer = on_stack(2 << 20, move || {
+        let mut frame: Box<Frame> = bytemuck::zeroed_box();
+        frame.0[LEN - 1] = 7;
+        let mut writer = theirs.writer_builder::<Frame>("inline").codec::<Postcard>().open().unwrap();
+        writer.publish(&frame).unwrap();
+        let mut boxed = theirs.writer_builder::<Box<Frame>>("boxed").codec::<Postcard>().open().unwrap();
+        boxed.publish(&frame).unwrap();
+        (writer, boxed)
+    });
+    let last = on_stack(64 * LEN, move || {
+        let mut reader = namespace.reader_builder::<Frame>("inline").codec::<Postcard>().open().unwrap();
+        reader.snapshot().unwrap().0[LEN - 1]
+    });
+    assert_eq!(last, 7);
+    drop(writer);
 }
 
 /// Every form of nesting, with what JSON lacks, in an order that is not that of the values.
@@ -1259,10 +1671,10 @@ fn anything() -> impl Strategy<Value = Anything> {
     })
 }
 
-/// Whether the value has a `Some` of nothing.
+/// Whether the value has a `Some` of null.
 fn is_ambiguous(value: &Anything) -> bool {
     match value {
-        Anything::Options(one, two, _) => *one == Some(None) || two.is_some(),
+        Anything::Options(one, two, three) => *one == Some(None) || two.is_some() || three.is_some(),
         Anything::Option(part) => part.as_deref().is_some_and(is_ambiguous),
         Anything::List(parts) => parts.iter().any(is_ambiguous),
         Anything::Map(parts) => parts.values().any(is_ambiguous),

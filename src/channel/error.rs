@@ -67,8 +67,8 @@ pub enum CreateError {
     },
     /// Readers would refuse the schema for the channel.
     #[error(
-        "the channel can't carry the schema of the state's type: {reason}; open the writer \
-         without `with_schema`"
+        "the channel can't carry the schema of the state's type: {reason}; correct the type's \
+         `Schema`, or open the writer without `with_schema`"
     )]
     SchemaRefused {
         /// What is wrong with the schema.

@@ -1,19 +1,4 @@
-//! Caps on the cost of decoding untrusted payloads: an adapter between a deserializer and a type.
-//!
-//! The adapter counts two things. *Levels*: a recursive type could nest until the stack is
-//! exhausted. Postcard has no limit, and the limit of `rmp_serde` ignores enums, newtypes and
-//! options. *Elements*: elements that take no byte of the payload, such as `()`, could be as many
-//! as a length can claim, and every length is a capacity to reserve.
-//!
-//! A level is a type with a name: a struct or an enum. A type without a name (option, sequence,
-//! map, tuple) is a level only directly inside of another type without a name. A list of
-//! `struct Node { next: Option<Box<Node>> }` has one level for each node, and a tree of
-//! `struct Tree { children: Vec<Tree> }` one for each generation.
-//!
-//! A sequence gives its length before its elements, and is charged for all elements at once. If
-//! each element takes at least one byte, all sequences together cannot have more elements than the
-//! payload has bytes: the payload's length bounds time and memory. Elements that take no byte have
-//! a limit of [`MAX_EMPTY_ELEMENTS`].
+//! An adapter between a deserializer and a type: it enforces the caps on the cost of decoding.
 //!
 //! The crate `serde_stacker` grows the stack instead of limiting the levels, and returns a value
 //! whose `drop` overflows; its issue 1 asks for a limit. The technique of wrapping every trait of
@@ -30,64 +15,31 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-/// The limit of `serde_json`.
-const MAX_LEVELS: u32 = 128;
-
-/// Elements of sequences and maps that a payload may have beyond one for each of its bytes.
-pub(super) const MAX_EMPTY_ELEMENTS: usize = 1024;
+use super::caps::{CapError, MAX_EMPTY_ELEMENTS, Request, Steps};
+use super::refusal::Name;
+use super::shapes::Asked;
 
 /// The types of the MessagePack extensions for integers beyond 64 bits, whose bytes are the
 /// number's 16, most significant first.
 pub(crate) const EXTENSION_I128: i8 = b'i'.cast_signed();
 pub(crate) const EXTENSION_U128: i8 = b'u'.cast_signed();
 
-/// A payload whose decoding would cost too much. It is the source of [`SnapshotError::Decode`].
-///
-/// [`SnapshotError::Decode`]: crate::error::SnapshotError::Decode
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CapError {
-    /// The values nest too deep.
-    #[error("nested deeper than {} levels", MAX_LEVELS)]
-    TooDeep,
-    /// The sequences claim more elements than the payload can hold.
-    #[error("more elements than a payload of {len} bytes can hold")]
-    TooManyElements {
-        /// The payload's length in bytes.
-        len: usize,
-    },
-}
-
-#[cold]
-#[inline(never)]
-fn record(asked: &RefCell<Vec<Fields>>, name: &'static str, fields: &'static [&'static str]) {
-    asked.borrow_mut().push((name, fields));
-}
-
-/// A struct and its fields.
-pub(super) type Fields = (&'static str, &'static [&'static str]);
-
-/// How a payload is decoded.
-#[derive(Clone, Copy)]
-pub(super) struct Mode<'a> {
-    /// Whether the payload is MessagePack.
-    pub(super) is_message_pack: bool,
-    /// Where the structs that the type asks for are recorded.
-    pub(super) asked: Option<&'a RefCell<Vec<Fields>>>,
-}
-
 /// Why there is no value.
 pub(super) enum Failure<E> {
     Cap(CapError),
     Codec(E),
+    /// So many bytes are left over.
+    #[cfg_attr(not(feature = "postcard"), expect(dead_code, reason = "MessagePack does not count"))]
+    Rest(usize),
 }
 
 /// Decodes a `T` from `inner`, the deserializer of a payload of `len` bytes, within the caps.
 #[inline(always)]
-pub(super) fn decode<'de, T, D>(inner: D, len: usize, mode: Mode<'_>) -> Result<T, Failure<D::Error>>
+pub(super) fn decode<'de, T, D, M>(inner: D, len: usize, mode: M) -> Result<T, Failure<D::Error>>
 where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
+    M: Mode,
 {
     let elements = Cell::new(len.saturating_add(MAX_EMPTY_ELEMENTS));
     let caps = Caps { len, elements, exceeded: Cell::new(None), mode };
@@ -96,71 +48,67 @@ where
         .map_err(|error| caps.exceeded.get().map_or(Failure::Codec(error), Failure::Cap))
 }
 
+/// How a payload is decoded.
+pub(super) trait Mode: Copy {
+    const IS_MESSAGE_PACK: bool = false;
+
+    /// Where everything that the type asks for is recorded.
+    fn asked(&self) -> Option<&RefCell<Asked>> {
+        None
+    }
+}
+
+/// The payload of a reader.
+#[derive(Clone, Copy)]
+pub(super) struct Read<const IS_MESSAGE_PACK: bool>;
+
+impl<const IS_MESSAGE_PACK: bool> Mode for Read<IS_MESSAGE_PACK> {
+    const IS_MESSAGE_PACK: bool = IS_MESSAGE_PACK;
+}
+
+/// A trial of a payload of Postcard.
+#[cfg(feature = "postcard")]
+impl Mode for &RefCell<Asked> {
+    fn asked(&self) -> Option<&RefCell<Asked>> {
+        Some(self)
+    }
+}
+
 /// The caps of one decoding, and the elements that are left.
-struct Caps<'a> {
+struct Caps<M> {
     len: usize,
     elements: Cell<usize>,
     exceeded: Cell<Option<CapError>>,
-    mode: Mode<'a>,
-}
-
-/// A depth: twice the level, and one more inside of a type without a name.
-#[derive(Clone, Copy)]
-pub(super) struct Steps(pub(super) u32);
-
-impl Steps {
-    /// At the root, a type without a name is a level, too.
-    pub(super) const ROOT: Steps = Steps(1);
-
-    #[inline(always)]
-    pub(super) fn inside(self, request: Request) -> Result<Steps, CapError> {
-        let steps = match request {
-            Request::Named => (self.0 + 2) & !1,
-            Request::Variant => self.0,
-            Request::Tuple | Request::Open => (self.0 + 1) | 1,
-        };
-        match steps / 2 > MAX_LEVELS {
-            true => Err(CapError::TooDeep),
-            false => Ok(Steps(steps)),
-        }
-    }
+    mode: M,
 }
 
 /// The depth in the value that is decoded.
 #[derive(Clone, Copy)]
-struct Depth<'a> {
-    caps: &'a Caps<'a>,
+struct Depth<'a, M> {
+    caps: &'a Caps<M>,
     steps: Steps,
 }
 
-/// The data that a type asked its deserializer for, or gives its serializer.
-#[derive(Clone, Copy)]
-pub(super) enum Request {
-    /// A type with a name.
-    Named,
-    /// The contents of an enum's variant. The enum has been counted.
-    Variant,
-    /// A type without a name, whose length the type knows.
-    Tuple,
-    /// A type without a name, whose length the payload gives.
-    Open,
-}
-
-impl<'a> Depth<'a> {
+impl<'a, M: Mode> Depth<'a, M> {
     #[inline(always)]
-    fn inside<E: Error>(self, request: Request) -> Result<Depth<'a>, E> {
+    fn inside<E: Error>(self, request: Request) -> Result<Self, E> {
         match self.steps.inside(request) {
             Ok(steps) => Ok(Depth { steps, ..self }),
             Err(reason) => Err(self.refuse(reason)),
         }
     }
 
-    /// Records a struct that the type asked for.
+    /// Records what the type asked for.
     #[inline(always)]
-    fn asked(self, name: &'static str, fields: &'static [&'static str]) {
-        if let Some(asked) = self.caps.mode.asked {
-            record(asked, name, fields);
+    fn asks(self, record: impl FnOnce(&mut Asked)) {
+        if let Some(asked) = self.caps.mode.asked() {
+            record(&mut asked.borrow_mut());
         }
+    }
+
+    #[inline(always)]
+    fn visitor<V>(self, request: Request, inner: V) -> CappedVisitor<'a, V, M> {
+        CappedVisitor { inner, depth: self, request, fields: 0 }
     }
 
     #[inline(always)]
@@ -182,39 +130,45 @@ impl<'a> Depth<'a> {
 }
 
 /// A deserializer, a seed, or access to an enum or a map, with the caps.
-struct Capped<'a, I> {
+struct Capped<'a, I, M> {
     inner: I,
-    depth: Depth<'a>,
+    depth: Depth<'a, M>,
 }
 
 /// A visitor that passes the caps to the values that it visits.
-struct CappedVisitor<'a, V> {
+struct CappedVisitor<'a, V, M> {
     inner: V,
-    depth: Depth<'a>,
+    depth: Depth<'a, M>,
     request: Request,
+    /// The number of fields of a type without names for them. A payload with fewer values may lack
+    /// any of them, but `#[serde(default)]` takes the last ones for missing.
+    fields: usize,
 }
 
 /// Elements of a sequence or entries of a map.
-struct Elements<'a, A> {
+struct Elements<'a, A, M> {
     inner: A,
-    depth: Depth<'a>,
+    depth: Depth<'a, M>,
     /// Whether each element is charged for on its own: the codec did not give their number before.
     each: bool,
 }
 
-macro_rules! deserialize_numbers {
-    ($($method:ident)*) => {$(
+macro_rules! deserialize_values {
+    ($($kind:ident $method:ident$(($request:ident))?)*) => {$(
         #[inline(always)]
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+            self.depth.asks(|asked| asked.kinds.push(stringify!($kind)));
+            $(let visitor = self.depth.visitor(Request::$request, visitor);)?
             self.inner.$method(visitor)
         }
     )*};
 }
 
 macro_rules! deserialize_wide {
-    ($($method:ident($is_signed:literal))*) => {$(
+    ($($kind:ident $method:ident($is_signed:literal))*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            match self.depth.caps.mode.is_message_pack {
+            self.depth.asks(|asked| asked.kinds.push(stringify!($kind)));
+            match M::IS_MESSAGE_PACK {
                 true => self.inner.deserialize_any(Wide { inner: visitor, is_signed: $is_signed }),
                 false => self.inner.$method(visitor),
             }
@@ -223,66 +177,56 @@ macro_rules! deserialize_wide {
 }
 
 macro_rules! deserialize_as {
-    ($($request:ident $method:ident($($argument:ident: $type:ty),*))*) => {$(
+    ($(
+        $request:ident $method:ident($($argument:ident: $type:ty),*)
+        $(, asks for $asked:expr)? $(, has $fields:ident fields)?;
+    )*) => {$(
         #[inline(always)]
-        fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::$request };
+        fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, Self::Error> {
+            $(self.depth.asks(|asked| asked.structs.push($asked));)?
+            let visitor = CappedVisitor { $(fields: $fields,)? ..self.depth.visitor(Request::$request, visitor) };
             self.inner.$method($($argument,)* visitor)
         }
     )*};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Capped<'_, D> {
+impl<'de, D: Deserializer<'de>, M: Mode> Deserializer<'de> for Capped<'_, D, M> {
     type Error = D::Error;
 
-    deserialize_numbers! {
-        deserialize_bool
-        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
-        deserialize_f32 deserialize_f64
+    // A self-describing codec may answer some of these calls with a sequence.
+    deserialize_values! {
+        bool deserialize_bool
+        i8 deserialize_i8 i16 deserialize_i16 i32 deserialize_i32 i64 deserialize_i64
+        u8 deserialize_u8 u16 deserialize_u16 u32 deserialize_u32 u64 deserialize_u64
+        f32 deserialize_f32 f64 deserialize_f64 char deserialize_char(Open)
+        str deserialize_str(Open) str deserialize_string(Open)
+        bytes deserialize_bytes(Open) bytes deserialize_byte_buf(Open)
     }
 
     deserialize_wide! {
-        deserialize_i128(true)
-        deserialize_u128(false)
+        i128 deserialize_i128(true)
+        u128 deserialize_u128(false)
     }
 
     // A self-describing codec may answer any of these calls with a sequence or a map.
     deserialize_as! {
-        Open deserialize_any()
-        Open deserialize_char()
-        Open deserialize_str()
-        Open deserialize_string()
-        Open deserialize_bytes()
-        Open deserialize_byte_buf()
-        Open deserialize_option()
-        Open deserialize_unit()
-        Open deserialize_unit_struct(name: &'static str)
-        Open deserialize_seq()
-        Open deserialize_map()
-        Open deserialize_identifier()
-        Open deserialize_ignored_any()
-        Tuple deserialize_tuple(len: usize)
-        Named deserialize_newtype_struct(name: &'static str)
-        Named deserialize_tuple_struct(name: &'static str, len: usize)
-        Named deserialize_enum(name: &'static str, variants: &'static [&'static str])
+        Any deserialize_any();
+        Any deserialize_ignored_any();
+        Open deserialize_option();
+        Open deserialize_unit();
+        Open deserialize_unit_struct(name: Name);
+        Open deserialize_seq();
+        Open deserialize_map();
+        Open deserialize_identifier();
+        Tuple deserialize_tuple(len: usize);
+        Named deserialize_newtype_struct(name: Name);
+        Named deserialize_tuple_struct(name: Name, len: usize), has len fields;
+        Named deserialize_struct(name: Name, fields: &'static [Name]), asks for (name, fields);
+        Named deserialize_enum(name: Name, variants: &'static [Name]);
     }
 
-    #[inline(always)]
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.depth.asked(name, fields);
-        let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::Named };
-        self.inner.deserialize_struct(name, fields, visitor)
-    }
-
-    #[inline(always)]
     fn is_human_readable(&self) -> bool {
-        self.depth.caps.mode.is_message_pack
+        M::IS_MESSAGE_PACK
     }
 }
 
@@ -295,7 +239,7 @@ macro_rules! visit {
     )*};
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for CappedVisitor<'_, V> {
+impl<'de, V: Visitor<'de>, M: Mode> Visitor<'de> for CappedVisitor<'_, V, M> {
     type Value = V::Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -311,48 +255,52 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for CappedVisitor<'_, V> {
         visit_bytes(v: &[u8]) visit_borrowed_bytes(v: &'de [u8]) visit_byte_buf(v: Vec<u8>)
     }
 
-    #[inline(always)]
+    #[inline]
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         self.inner.visit_some(Capped { inner, depth: self.depth.inside(self.request)? })
     }
 
-    #[inline(always)]
+    #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
         self.inner.visit_newtype_struct(Capped { inner, depth: self.depth.inside(self.request)? })
     }
 
-    #[inline(always)]
+    #[inline]
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         self.inner.visit_enum(Capped { inner, depth: self.depth.inside(self.request)? })
     }
 
-    #[inline(always)]
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let len = inner.size_hint();
-        self.inner.visit_seq(Elements::new(inner, self.depth, self.request, len)?)
+        let elements = self.elements(inner.size_hint(), inner)?;
+        self.inner.visit_seq(elements)
     }
 
-    #[inline(always)]
+    #[inline]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let len = inner.size_hint();
-        self.inner.visit_map(Elements::new(inner, self.depth, self.request, len)?)
+        let elements = self.elements(inner.size_hint(), inner)?;
+        self.inner.visit_map(elements)
     }
 }
 
-impl<'a, A> Elements<'a, A> {
+impl<'de, 'a, V: Visitor<'de>, M: Mode> CappedVisitor<'a, V, M> {
     /// `len` is `None` if it exceeds the number of bytes left, or if the codec does not know it.
     #[inline(always)]
-    fn new<E: Error>(inner: A, depth: Depth<'a>, request: Request, len: Option<usize>) -> Result<Self, E> {
-        let depth = depth.inside(request)?;
-        let open = matches!(request, Request::Open);
+    fn elements<A, E: Error>(&self, len: Option<usize>, inner: A) -> Result<Elements<'a, A, M>, E> {
+        if let Some(len) = len.filter(|len| *len < self.fields) {
+            return Err(Error::invalid_length(len, &self.inner));
+        }
+        let depth = self.depth.inside(self.request)?;
+        let open = matches!(self.request, Request::Open | Request::Any);
         if let (true, Some(len)) = (open, len) {
             depth.charge(len)?;
         }
         Ok(Elements { inner, depth, each: open && len.is_none() })
     }
+}
 
-    #[inline(always)]
-    fn seed<S>(&self, seed: S) -> Capped<'a, S> {
+impl<'a, A, M: Mode> Elements<'a, A, M> {
+    fn seed<S>(&self, seed: S) -> Capped<'a, S, M> {
         Capped { inner: seed, depth: self.depth }
     }
 
@@ -366,7 +314,7 @@ impl<'a, A> Elements<'a, A> {
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
+impl<'de, A: SeqAccess<'de>, M: Mode> SeqAccess<'de> for Elements<'_, A, M> {
     type Error = A::Error;
 
     #[inline(always)]
@@ -375,13 +323,12 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
         self.charged(next)
     }
 
-    #[inline(always)]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint()
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
+impl<'de, A: MapAccess<'de>, M: Mode> MapAccess<'de> for Elements<'_, A, M> {
     type Error = A::Error;
 
     #[inline(always)]
@@ -395,13 +342,12 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
         self.inner.next_value_seed(self.seed(seed))
     }
 
-    #[inline(always)]
     fn size_hint(&self) -> Option<usize> {
         self.inner.size_hint()
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Capped<'_, S> {
+impl<'de, S: DeserializeSeed<'de>, M: Mode> DeserializeSeed<'de> for Capped<'_, S, M> {
     type Value = S::Value;
 
     #[inline(always)]
@@ -410,9 +356,9 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Capped<'_, S> {
     }
 }
 
-impl<'de, 'a, A: EnumAccess<'de>> EnumAccess<'de> for Capped<'a, A> {
+impl<'de, 'a, A: EnumAccess<'de>, M: Mode> EnumAccess<'de> for Capped<'a, A, M> {
     type Error = A::Error;
-    type Variant = Capped<'a, A::Variant>;
+    type Variant = Capped<'a, A::Variant, M>;
 
     #[inline(always)]
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
@@ -422,7 +368,7 @@ impl<'de, 'a, A: EnumAccess<'de>> EnumAccess<'de> for Capped<'a, A> {
     }
 }
 
-impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Capped<'_, A> {
+impl<'de, A: VariantAccess<'de>, M: Mode> VariantAccess<'de> for Capped<'_, A, M> {
     type Error = A::Error;
 
     #[inline(always)]
@@ -435,21 +381,9 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Capped<'_, A> {
         self.inner.newtype_variant_seed(Capped { inner: seed, depth: self.depth })
     }
 
-    #[inline(always)]
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::Variant };
-        self.inner.tuple_variant(len, visitor)
-    }
-
-    #[inline(always)]
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, A::Error> {
-        self.depth.asked("", fields);
-        let visitor = CappedVisitor { inner: visitor, depth: self.depth, request: Request::Variant };
-        self.inner.struct_variant(fields, visitor)
+    deserialize_as! {
+        Variant tuple_variant(len: usize), has len fields;
+        Variant struct_variant(fields: &'static [Name]), asks for ("", fields);
     }
 }
 

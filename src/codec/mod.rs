@@ -4,18 +4,26 @@
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
 mod capped;
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
+mod caps;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
 mod checked;
 mod direct;
-mod serde;
-
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
-pub use self::capped::CapError;
+mod output;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+mod refusal;
+mod serde;
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+mod shapes;
+
 #[cfg(feature = "dynamic")]
 pub(crate) use self::capped::{EXTENSION_I128, EXTENSION_U128};
 #[cfg(any(feature = "postcard", feature = "message-pack"))]
-pub use self::checked::EncodeError;
+pub use self::caps::CapError;
 pub(crate) use self::direct::Plain;
 pub use self::direct::{Boxed, Bytes, Pod};
+#[cfg(any(feature = "postcard", feature = "message-pack"))]
+pub use self::refusal::EncodeError;
 pub use self::serde::{MessagePack, Postcard};
 
 use std::convert::Infallible;

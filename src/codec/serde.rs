@@ -23,8 +23,8 @@ use super::{CodecError, Decode, Encode};
 /// significant first, of type 105 (`i128`) or 117 (`u128`).
 ///
 /// The writer refuses what no reader could read, or would read as something else, with an
-/// [`EncodeError`](crate::error::EncodeError): `Some` of nothing, two fields of one name, wrong
-/// lengths, too many levels. `docs/schemas.md` has a table of what each codec carries.
+/// [`EncodeError`](crate::error::EncodeError): `Some` of a value that is null, two fields of one
+/// name, wrong lengths, too many levels. `docs/schemas.md` has a table of what each codec carries.
 ///
 /// Decoding is limited: a payload that nests deeper than 128 levels, or claims more elements than
 /// it can hold, is refused with a `CapError`.
@@ -50,10 +50,11 @@ impl<T: ?Sized> Codec<T> for MessagePack {
 ///
 /// The writer refuses what no reader could read, or would read as something else, with an
 /// [`EncodeError`](crate::error::EncodeError): fields that are skipped, flattened, or tagged in
-/// their place, and types whose contents may be of any type. Serde does not tell a codec all of
-/// that, so the writer itself decodes the first state with a new *shape* (another variant of an
-/// enum, the first contents of an option or a list) and compares. That takes about three times as
-/// long as encoding, and allocates; other states cost a look at a table for each variant.
+/// their place, and types that hold values of any type. Serde does not tell a codec all of that, so
+/// the writer itself decodes the first state with a new *shape* (another variant of an enum, the
+/// first contents of an option or a list) and compares. That takes about three times as long as
+/// encoding, and allocates; beyond 32 KiB it takes a thread with a stack of its own. Other states
+/// cost a look at a table for each variant.
 ///
 /// Decoding is limited: a payload that nests deeper than 128 levels, or claims more elements than
 /// it can hold, is refused with a `CapError`.
@@ -90,8 +91,9 @@ mod named {
     use serde::de::{Deserialize, DeserializeOwned, Deserializer};
     use serde::ser::Serialize;
 
-    use super::super::capped::{self, Failure, Mode};
-    use super::super::checked::{self, Wire};
+    use super::super::capped::{self, Failure, Read};
+    use super::super::checked;
+    use super::super::output::Wire;
     use super::{CodecError, Decode, Encode, MessagePack, with_advice};
 
     impl<T: Serialize + ?Sized> Encode<T> for MessagePack {
@@ -125,10 +127,9 @@ mod named {
     impl<T: DeserializeOwned> Decode<T> for MessagePack {
         fn decode(payload: &[u8]) -> Result<T, CodecError> {
             let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
-            let mode = Mode { is_message_pack: true, asked: None };
-            match capped::decode(&mut deserializer, payload.len(), mode) {
+            match capped::decode(&mut deserializer, payload.len(), Read::<true>) {
                 Ok(value) if is_at_end(&mut deserializer) => Ok(value),
-                Ok(_) => Err("bytes are left over after the value".into()),
+                Ok(_) | Err(Failure::Rest(_)) => Err("bytes are left over after the value".into()),
                 Err(Failure::Cap(cap)) => Err(cap.into()),
                 Err(Failure::Codec(error)) => Err(with_advice(&error, advice(&error.to_string()))),
             }
@@ -149,6 +150,10 @@ mod named {
                 "the writer's type does not have it, or skips it: give the reader's field `#[serde(default)]`, or let \
                  the writer's type write it always"
             }
+            _ if error.contains("invalid length") => {
+                "the writer's type has another number of values there, or skips one (`skip_serializing_if`): use one \
+                 type, and names for fields that may be missing"
+            }
             _ if error.contains("duplicate field") => {
                 "a flattened field, or the tag of an enum, has the name of another field: rename it"
             }
@@ -167,13 +172,18 @@ mod named {
 #[cfg(feature = "postcard")]
 mod compact {
     use std::cell::RefCell;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread;
 
     use postcard::ser_flavors::Flavor;
     use serde::de::DeserializeOwned;
     use serde::ser::Serialize;
 
-    use super::super::capped::{self, Failure, Fields, Mode};
-    use super::super::checked::{self, EncodeError, Record, Shape, Wire};
+    use super::super::capped::{self, Failure, Mode, Read};
+    use super::super::checked;
+    use super::super::output::Wire;
+    use super::super::refusal::EncodeError;
+    use super::super::shapes::{Asked, Record, Shape};
     use super::{CodecError, Decode, Encode, Postcard, with_advice};
 
     impl<T: Serialize + DeserializeOwned> Encode<T> for Postcard {
@@ -187,15 +197,13 @@ mod compact {
         }
 
         fn may_be_payload(payload: &[u8]) -> bool {
-            match read::<T>(payload, None) {
-                Ok((value, rest)) => {
-                    let mut again = Vec::new();
-                    let is_same = record(&value, &mut again).is_err() || again.len() == payload.len();
-                    is_same && rest == 0
-                }
+            // A panic says no more than an error of the type's own.
+            let Ok((_, outcome)) = reread::<T>(payload) else { return true };
+            match outcome {
+                Ok(again) => again.map_or(true, |(_, len)| len == payload.len()),
                 // The type has these fields, but not these values.
                 Err(Failure::Cap(_) | Failure::Codec(postcard::Error::SerdeDeCustom)) => true,
-                Err(Failure::Codec(_)) => false,
+                Err(_) => false,
             }
         }
     }
@@ -254,43 +262,75 @@ mod compact {
     }
 
     /// Decodes what `value` is encoded to, and compares: a type may skip what its reader expects,
-    /// or read what Postcard does not write. Values are compared by their structs, variants and
-    /// lengths: maps may have another order, and a type may encode the time.
+    /// or read what Postcard does not write. Values are compared by their structs, variants, kinds
+    /// and lengths: maps may have another order, and a type may encode the time.
     #[cold]
     #[inline(never)]
-    fn try_to_read<T>(value: &T, scratch: &mut Vec<u8>) -> Result<(), EncodeError>
-    where
-        T: Serialize + DeserializeOwned,
-    {
-        scratch.clear();
-        let written = record(value, scratch)?;
-        let asked = RefCell::default();
-        let read = finish(read::<T>(scratch, Some(&asked)), DISAGREE);
-        let mut again = Vec::new();
-        let rewritten = read.map(|value| record(&value, &mut again));
-        judge(written, &asked.into_inner(), rewritten, again.len() == scratch.len())
-    }
-
-    /// Compares what was written with what the value that was read from it is encoded to.
-    fn judge(
-        mut written: Record,
-        asked: &[Fields],
-        rewritten: Result<Result<Record, EncodeError>, CodecError>,
-        is_as_long: bool,
+    fn try_to_read<T: Serialize + DeserializeOwned>(
+        value: &T,
+        scratch: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        let reason = match rewritten {
-            Err(error) => Some(format!("readers can't decode it: {error}")),
+        scratch.clear();
+        let mut written = record(value, scratch)?;
+        let (asked, outcome) = reread::<T>(scratch).map_err(EncodeError::new)?;
+        let reason = match outcome {
+            Err(failure) => Some(format!("readers can't decode it: {}", explain(failure, DISAGREE))),
             Ok(Err(error)) => Some(format!("readers decode another state: {error}")),
-            Ok(Ok(mut rewritten)) => written
-                .other_variant(&mut rewritten)
-                .or_else(|| (!is_as_long).then(|| format!("readers decode another state; {DISAGREE}"))),
+            Ok(Ok((mut rewritten, len))) => {
+                let mut later = Vec::new();
+                // A time that is encoded later may be longer, so each of the three has its length.
+                let is_as_long = len == scratch.len() || {
+                    record(value, &mut later)?;
+                    (scratch.len().min(later.len())..=scratch.len().max(later.len())).contains(&len)
+                };
+                written
+                    .other_variant(&mut rewritten)
+                    .or_else(|| (!is_as_long).then(|| format!("readers decode another state; {DISAGREE}")))
+                    .or_else(|| written.other_kind(&asked))
+            }
         };
-        match (reason, written.other_fields(asked)) {
+        match (reason, written.other_fields(&asked)) {
             (None, None | Some((_, false))) => Ok(()),
             (Some(reason), None) => Err(EncodeError::new(reason)),
             (Some(reason), _) if reason.ends_with(NO_TYPES) => Err(EncodeError::new(reason)),
             (_, Some((reason, _))) => Err(EncodeError::new(reason)),
         }
+    }
+
+    /// What a reader asks for, and what its value is encoded to: the record and the length.
+    type Reread = (Asked, Result<Result<(Record, usize), EncodeError>, Failure<postcard::Error>>);
+
+    /// States of more bytes are decoded on a stack of their own: `Deserialize` returns a type by
+    /// value, and without optimization moves it a dozen times.
+    const MAX_ON_STACK: usize = 32 << 10;
+
+    /// Decodes `payload`, and encodes the value again. A writer would not run `Deserialize`
+    /// otherwise: its panic is an error.
+    fn reread<T: Serialize + DeserializeOwned>(payload: &[u8]) -> Result<Reread, String> {
+        let work = || {
+            let asked = RefCell::default();
+            let outcome = read::<T, _>(payload, &asked).map(|value| {
+                let mut again = Vec::new();
+                record(&value, &mut again).map(|record| (record, again.len()))
+            });
+            (asked.into_inner(), outcome)
+        };
+        // A payload says how large the value in a box is.
+        let size = size_of::<T>().max(payload.len().min(8 << 20));
+        let outcome = match size <= MAX_ON_STACK {
+            true => catch_unwind(AssertUnwindSafe(work)),
+            false => thread::scope(|scope| {
+                let thread = thread::Builder::new().name("tearless-trial".into());
+                let thread = thread.stack_size((2 << 20) + 32 * size).spawn_scoped(scope, work);
+                thread.map(thread::ScopedJoinHandle::join)
+            })
+            .map_err(|error| format!("a trial of its size needs a thread, and there is none: {error}"))?,
+        };
+        outcome.map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+            format!("readers would panic when they decode it: {text}")
+        })
     }
 
     /// Compiled once for each type, as `read` is.
@@ -302,40 +342,30 @@ mod compact {
 
     impl<T: DeserializeOwned> Decode<T> for Postcard {
         fn decode(payload: &[u8]) -> Result<T, CodecError> {
-            finish(read(payload, None), OTHER_FIELDS)
+            read(payload, Read::<false>).map_err(|failure| explain(failure, OTHER_FIELDS))
         }
     }
 
-    /// A value, and the number of bytes that are left over.
-    type Read<T> = Result<(T, usize), Failure<postcard::Error>>;
-
-    /// `asked` records the structs that `T` asks for.
     #[inline(never)]
-    fn read<T: DeserializeOwned>(payload: &[u8], asked: Option<&RefCell<Vec<Fields>>>) -> Read<T> {
+    fn read<T: DeserializeOwned, M: Mode>(payload: &[u8], mode: M) -> Result<T, Failure<postcard::Error>> {
         let mut deserializer = postcard::Deserializer::from_bytes(payload);
-        let mode = Mode { is_message_pack: false, asked };
         let value = capped::decode(&mut deserializer, payload.len(), mode)?;
-        Ok((value, deserializer.finalize().map_err(Failure::Codec)?.len()))
-    }
-
-    #[inline(always)]
-    fn finish<T>(read: Read<T>, advice: &str) -> Result<T, CodecError> {
-        match read {
-            Ok((value, 0)) => Ok(value),
-            Ok((_, left)) => Err(explain(Ok(left), advice)),
-            Err(failure) => Err(explain(Err(failure), advice)),
+        match deserializer.finalize().map_err(Failure::Codec)?.len() {
+            0 => Ok(value),
+            rest => Err(Failure::Rest(rest)),
         }
     }
 
-    /// `outcome` is the number of bytes that are left over, or the failure. `advice` is the one for
-    /// most errors.
+    /// `advice` is the one for most errors.
     #[cold]
-    fn explain(outcome: Result<usize, Failure<postcard::Error>>, advice: &str) -> CodecError {
-        match outcome {
-            Ok(left) => with_advice(&format_args!("{left} bytes are left over after the value"), advice),
-            Err(Failure::Cap(cap)) => cap.into(),
-            Err(Failure::Codec(postcard::Error::WontImplement)) => NO_TYPES.into(),
-            Err(Failure::Codec(error)) => with_advice(&error, advice),
+    fn explain(failure: Failure<postcard::Error>, advice: &str) -> CodecError {
+        match failure {
+            Failure::Rest(rest) => {
+                with_advice(&format_args!("{rest} bytes are left over after the value"), advice)
+            }
+            Failure::Cap(cap) => cap.into(),
+            Failure::Codec(postcard::Error::WontImplement) => NO_TYPES.into(),
+            Failure::Codec(error) => with_advice(&error, advice),
         }
     }
 
@@ -346,6 +376,6 @@ mod compact {
     const DISAGREE: &str = "its `Serialize` and `Deserialize` do not agree (perhaps a variant that is skipped comes \
                             before others, or one side has a `with`): correct that, or use the codec `MessagePack`";
 
-    const NO_TYPES: &str = "Postcard can't carry `untagged`, `tag`, `flatten` and types of any contents, such as \
-                            `serde_json::Value`: use the codec `MessagePack`";
+    const NO_TYPES: &str = "Postcard can't carry `untagged`, `tag`, `flatten` and types that hold values of any type, \
+                            such as `serde_json::Value`: use the codec `MessagePack`";
 }
