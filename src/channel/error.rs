@@ -369,9 +369,9 @@ pub enum PublishError {
     /// The registry of the channel's namespace was unlinked or taken over while the channel was in
     /// use, and can't be made again. The channel has its names and was published, if asked for.
     #[error(
-        "the namespace's list of channels was removed from /dev/shm and can't be made again: {source}; \
-         the channel can be read by its name, and `touch` tries again each second: if another user \
-         has taken the list's name, that user or root must remove it"
+        "the namespace's list of channels was removed from /dev/shm and can't be made again: \
+         {source}; the channel can be read by its name, and `touch` tries again each second: if \
+         another user has taken the list's name, that user or root must remove it"
     )]
     RegistryNotRestored {
         /// The registry's object, and what is wrong with it.
